@@ -1,0 +1,25 @@
+package deps
+
+import (
+	_ "github.com/VictoriaMetrics/VictoriaMetrics/lib/logstorage"
+	_ "github.com/alecthomas/kong"
+	_ "github.com/danielgtaylor/huma/v2"
+	_ "github.com/danielgtaylor/huma/v2/adapters/humafiber"
+	_ "github.com/elastic/go-elasticsearch/v8/esutil"
+	_ "github.com/fsnotify/fsnotify"
+	_ "github.com/gofiber/fiber/v2"
+	_ "github.com/grafana/loki/pkg/push"
+	_ "github.com/klauspost/compress/zstd"
+	_ "github.com/leodido/go-syslog/v4/rfc3164"
+	_ "github.com/leodido/go-syslog/v4/rfc5424"
+	_ "github.com/nats-io/nats-server/v2/server"
+	_ "github.com/nats-io/nats.go/jetstream"
+	_ "github.com/open-policy-agent/opa/v1/rego"
+	_ "github.com/pressly/goose/v3"
+	_ "github.com/uptrace/bun/dialect/sqlitedialect"
+	_ "github.com/valyala/fastjson"
+	_ "go.yaml.in/yaml/v3"
+	_ "golang.org/x/crypto/argon2"
+	_ "golang.org/x/time/rate"
+	_ "modernc.org/sqlite"
+)
