@@ -1,0 +1,228 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"icewatch/soc/intake"
+)
+
+func open(t testing.TB, dir string, max int64) *Server {
+	t.Helper()
+	s, err := Open(t.Context(), Options{Dir: dir, MaxSize: max, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// read collects the records of n batches' worth of records from start on.
+func read(t *testing.T, c *Client, start uint64, n int) (texts []string, last uint64) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	enough := errors.New("enough")
+	err := c.Raw(ctx, start, func(m Message) error {
+		recs, err := intake.DecodeBatch(nil, m.Data)
+		if err != nil {
+			return err
+		}
+		for _, r := range recs {
+			texts = append(texts, string(r.Data))
+		}
+		last = m.Sequence
+		if len(texts) >= n {
+			return enough
+		}
+		return nil
+	})
+	if !errors.Is(err, enough) {
+		t.Fatalf("read %d of %d records: %v", len(texts), n, err)
+	}
+	return texts, last
+}
+
+func TestAcknowledgedRecordsSurviveAReopenInOrder(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir, 1<<30)
+	p, err := s.Publisher()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const writers, each = 8, 50
+	var wg sync.WaitGroup
+	for w := range writers {
+		wg.Go(func() {
+			for i := range each {
+				if err := p.Append(t.Context(), []intake.Record{{Collector: "test", Data: fmt.Appendf(nil, "%d/%d", w, i)}}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if got := p.Stats().Records; got != writers*each {
+		t.Fatalf("%d records counted, want %d", got, writers*each)
+	}
+	p.Close()
+	if err := p.Append(t.Context(), []intake.Record{{}}); !errors.Is(err, intake.ErrClosed) {
+		t.Fatalf("after Close: %v", err)
+	}
+	c, _ := s.Client()
+	before, err := c.RawState(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	s.Close()
+
+	s = open(t, dir, 1<<30)
+	defer s.Close()
+	sock := filepath.Join(t.TempDir(), "bus.sock")
+	if err := s.ListenUnix(sock); err != nil {
+		t.Fatal(err)
+	}
+	c, err = Connect(sock, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	after, err := c.RawState(t.Context())
+	if err != nil || after != before || before.Epoch == "" {
+		t.Fatalf("state %+v became %+v: %v", before, after, err)
+	}
+	texts, last := read(t, c, 1, writers*each)
+	if last != before.Last {
+		t.Fatalf("last sequence %d, want %d", last, before.Last)
+	}
+	next := map[string]int{}
+	for _, text := range texts {
+		var w, i int
+		fmt.Sscanf(text, "%d/%d", &w, &i)
+		key := fmt.Sprint(w)
+		if next[key] != i {
+			t.Fatalf("writer %d: record %d where %d was due", w, i, next[key])
+		}
+		next[key]++
+	}
+	if err := c.TrimRaw(t.Context(), last); err != nil {
+		t.Fatal(err)
+	}
+	if st, _ := c.RawState(t.Context()); st.First != last || st.Last != last {
+		t.Fatalf("after the trim: %+v", st)
+	}
+}
+
+func TestAFullBusPushesBack(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir(), 1<<20)
+	defer s.Close()
+	p, err := s.Publisher()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	incompressible := make([]byte, 300<<10)
+	for i := range incompressible {
+		incompressible[i] = byte(i * i >> 3 * 31)
+	}
+	var full error
+	stored := 0
+	for range 200 {
+		for i := range incompressible {
+			incompressible[i] = incompressible[i]*167 + byte(i>>7) + 13
+		}
+		if full = p.Append(t.Context(), []intake.Record{{Data: incompressible}}); full != nil {
+			break
+		}
+		stored++
+	}
+	if !errors.Is(full, intake.ErrFull) {
+		t.Fatalf("after %d records: %v", stored, full)
+	}
+	c, _ := s.Client()
+	defer c.Close()
+	if st, _ := c.RawState(t.Context()); int(st.Messages) != stored {
+		t.Fatalf("%d messages held, %d acknowledged", st.Messages, stored)
+	}
+}
+
+func TestAFullDiskStopsIntake(t *testing.T) {
+	t.Parallel()
+	s, err := Open(t.Context(), Options{Dir: t.TempDir(), MinFree: 1 << 60, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	p, err := s.Publisher()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if err := p.Append(t.Context(), []intake.Record{{Data: []byte("x")}}); !errors.Is(err, intake.ErrFull) {
+		t.Fatalf("got %v", err)
+	}
+}
+
+func TestControlHandsOverTheNewest(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir(), 1<<30)
+	defer s.Close()
+	c, err := s.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for _, v := range []string{"one", "two"} {
+		if err := c.PublishControl(t.Context(), "rules", []byte(v)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	got := make(chan string, 4)
+	done := make(chan error, 1)
+	go func() { done <- c.Control(ctx, "rules", func(b []byte) { got <- string(b) }) }()
+	if v := <-got; v != "two" {
+		t.Fatalf("first %q", v)
+	}
+	if err := c.PublishControl(t.Context(), "rules", []byte("three")); err != nil {
+		t.Fatal(err)
+	}
+	if v := <-got; v != "three" {
+		t.Fatalf("then %q", v)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
+
+func BenchmarkAppend(b *testing.B) {
+	s := open(b, b.TempDir(), 64<<30)
+	defer s.Close()
+	p, err := s.Publisher()
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer p.Close()
+	recs := make([]intake.Record, 500)
+	for i := range recs {
+		recs[i] = intake.Record{Collector: "bench", Data: fmt.Appendf(nil, "<34>1 2026-01-01T00:00:00Z web-%d sshd 4242 - - Failed password for root from 203.0.113.%d port 4242 ssh2", i%50, i%250)}
+	}
+	b.SetParallelism(4)
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if err := p.Append(b.Context(), recs); err != nil {
+				b.Error(err)
+			}
+		}
+	})
+	b.ReportMetric(float64(b.N)*float64(len(recs))/b.Elapsed().Seconds(), "records/s")
+}

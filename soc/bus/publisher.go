@@ -1,0 +1,239 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"icewatch/soc/intake"
+)
+
+// batchTarget is how many bytes of records go into one message before the
+// next is begun. Larger messages cost fewer fsyncs, smaller ones less waiting.
+const batchTarget = 256 << 10
+
+// inFlight is how many messages may wait for their fsync at a time.
+const inFlight = 8
+
+// Publisher is the durable intake.Sink: it gathers the records of concurrent
+// callers into batches and returns to each once its batch is fsynced.
+type Publisher struct {
+	client  *Client
+	dir     string
+	minFree int64
+	queue   chan request
+	slots   chan struct{}
+	done    chan struct{}
+	wg      sync.WaitGroup
+	closing sync.RWMutex
+	closed  bool
+
+	records, bytes, batches, refused atomic.Uint64
+	diskFull                         atomic.Bool
+}
+
+type request struct {
+	recs []intake.Record
+	size int
+	ack  chan<- error
+}
+
+var _ intake.Sink = (*Publisher)(nil)
+
+// Publisher starts a sink on the embedded bus.
+func (s *Server) Publisher() (*Publisher, error) {
+	c, err := s.Client()
+	if err != nil {
+		return nil, err
+	}
+	p := &Publisher{client: c, dir: s.opts.Dir, minFree: s.opts.MinFree,
+		queue: make(chan request, 1024), slots: make(chan struct{}, inFlight), done: make(chan struct{})}
+	p.watchDisk()
+	p.wg.Add(2)
+	go p.run()
+	go func() {
+		defer p.wg.Done()
+		t := time.NewTicker(time.Second)
+		defer t.Stop()
+		for {
+			select {
+			case <-t.C:
+				p.watchDisk()
+			case <-p.done:
+				return
+			}
+		}
+	}()
+	return p, nil
+}
+
+// Stats are the publisher's counters since it started.
+type Stats struct {
+	Records, Bytes, Batches uint64 // made durable
+	Refused                 uint64 // calls refused because bus or disk is full
+	DiskFull                bool
+}
+
+// Stats returns the counters.
+func (p *Publisher) Stats() Stats {
+	return Stats{Records: p.records.Load(), Bytes: p.bytes.Load(), Batches: p.batches.Load(), Refused: p.refused.Load(), DiskFull: p.diskFull.Load()}
+}
+
+func (p *Publisher) watchDisk() {
+	if p.minFree <= 0 {
+		return
+	}
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(p.dir, &st); err != nil {
+		return
+	}
+	p.diskFull.Store(int64(st.Bavail)*int64(st.Bsize) < p.minFree)
+}
+
+// Append implements intake.Sink.
+func (p *Publisher) Append(ctx context.Context, recs []intake.Record) error {
+	if len(recs) == 0 {
+		return nil
+	}
+	if p.diskFull.Load() {
+		p.refused.Add(1)
+		return fmt.Errorf("%w: less than %d MB are free on the disk of %s", intake.ErrFull, p.minFree>>20, p.dir)
+	}
+	// A call of many records is cut into parts that fit a message; all of
+	// them must be durable before the caller may acknowledge any.
+	var acks []chan error
+	for len(recs) > 0 {
+		n, size := 0, 0
+		for n < len(recs) && (n == 0 || size < batchTarget) {
+			size += recordSize(&recs[n])
+			n++
+		}
+		ack := make(chan error, 1)
+		if err := p.enqueue(ctx, request{recs: recs[:n], size: size, ack: ack}); err != nil {
+			return errors.Join(err, wait(acks))
+		}
+		acks = append(acks, ack)
+		recs = recs[n:]
+	}
+	return wait(acks)
+}
+
+// wait collects every part's answer: the records must not be reused before
+// the publisher has let go of all of them, so ctx cannot cut it short.
+func wait(acks []chan error) error {
+	var first error
+	for _, ack := range acks {
+		if err := <-ack; err != nil && first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+func (p *Publisher) enqueue(ctx context.Context, r request) error {
+	p.closing.RLock()
+	defer p.closing.RUnlock()
+	if p.closed {
+		return intake.ErrClosed
+	}
+	select {
+	case p.queue <- r:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func recordSize(r *intake.Record) int { return len(r.Data) + 64 }
+
+func (p *Publisher) run() {
+	defer p.wg.Done()
+	defer close(p.done)
+	for r := range p.queue {
+		p.slots <- struct{}{}
+		batch := []request{r}
+		size, count := r.size, len(r.recs)
+	gather:
+		for size < batchTarget {
+			select {
+			case next, ok := <-p.queue:
+				if !ok {
+					break gather
+				}
+				batch = append(batch, next)
+				size += next.size
+				count += len(next.recs)
+			default:
+				break gather
+			}
+		}
+		p.publish(batch, count, size)
+	}
+	for range inFlight {
+		p.slots <- struct{}{}
+	}
+}
+
+func (p *Publisher) publish(batch []request, count, size int) {
+	recs := batch[0].recs
+	if len(batch) > 1 {
+		recs = make([]intake.Record, 0, count)
+		for _, r := range batch {
+			recs = append(recs, r.recs...)
+		}
+	}
+	answer := func(err error) {
+		if err != nil {
+			p.refused.Add(uint64(len(batch)))
+		} else {
+			p.records.Add(uint64(count))
+			p.bytes.Add(uint64(size))
+			p.batches.Add(1)
+		}
+		for _, r := range batch {
+			r.ack <- err
+		}
+		<-p.slots
+	}
+	payload := intake.AppendBatch(nil, recs)
+	future, err := p.client.js.PublishMsgAsync(&nats.Msg{Subject: rawSubject, Data: payload}, jetstream.WithRetryAttempts(2))
+	if err != nil {
+		answer(fmt.Errorf("bus: publish %d records: %w", count, err))
+		return
+	}
+	go func() {
+		select {
+		case <-future.Ok():
+			answer(nil)
+		case err := <-future.Err():
+			var api *jetstream.APIError
+			if errors.As(err, &api) && (api.ErrorCode == 10077 || api.ErrorCode == 10047 || api.ErrorCode == 10023) {
+				err = fmt.Errorf("%w (%s)", intake.ErrFull, api.Description)
+			} else {
+				err = fmt.Errorf("bus: publish %d records: %w", count, err)
+			}
+			answer(err)
+		}
+	}()
+}
+
+// Close makes durable what was handed over, then refuses more.
+func (p *Publisher) Close() {
+	p.closing.Lock()
+	if p.closed {
+		p.closing.Unlock()
+		return
+	}
+	p.closed = true
+	close(p.queue)
+	p.closing.Unlock()
+	p.wg.Wait()
+	p.client.Close()
+}
