@@ -1,0 +1,11 @@
+// Package rules embeds the suite's own detection content: Sigma rules,
+// correlations, Rego policies and the logsource table. It is content, kept as
+// detection-as-code with its tests beside it; the engines live in detections.
+package rules
+
+import "embed"
+
+// FS holds the content at its path inside this folder.
+//
+//go:embed policy
+var FS embed.FS
