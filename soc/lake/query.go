@@ -1,0 +1,391 @@
+package lake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sort"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/VictoriaMetrics/VictoriaMetrics/lib/logstorage"
+
+	"icewatch/soc/event"
+)
+
+// Query is one question to the lake. Accounts are the tenants it may see; an
+// empty list sees nothing.
+type Query struct {
+	Accounts []uint32
+	LogsQL   string
+	Start    time.Time // inclusive
+	End      time.Time // inclusive
+	Limit    int       // rows at most; 0 means no bound
+}
+
+// QueryError says that the query itself is at fault.
+type QueryError struct{ Err error }
+
+func (e *QueryError) Error() string { return e.Err.Error() }
+func (e *QueryError) Unwrap() error { return e.Err }
+
+var errEnough = errors.New("enough rows")
+
+// parse reads the query and confines it to its time range.
+func (q Query) parse() (*logstorage.Query, error) {
+	text := q.LogsQL
+	if strings.TrimSpace(text) == "" {
+		text = "*"
+	}
+	p, err := logstorage.ParseQuery(text)
+	if err != nil {
+		return nil, &QueryError{fmt.Errorf("the query is not valid LogsQL: %w", err)}
+	}
+	// The pipe reads streams by id, past the tenants and the time range given
+	// here; it stays shut until there is a context search of our own.
+	if usesStreamContext(p.String()) {
+		return nil, &QueryError{errors.New("the pipe stream_context is not available; search the time around the event instead")}
+	}
+	if !q.End.After(q.Start) {
+		return nil, &QueryError{fmt.Errorf("the time range is empty: it starts %s and ends %s", q.Start.Format(time.RFC3339), q.End.Format(time.RFC3339))}
+	}
+	return p, nil
+}
+
+// usesStreamContext looks for the pipe outside quoted texts in a query as the
+// library prints it.
+func usesStreamContext(query string) bool {
+	var quote byte
+	for i := 0; i < len(query); i++ {
+		c := query[i]
+		switch {
+		case quote != 0:
+			if c == '\\' && quote != '`' {
+				i++
+			} else if c == quote {
+				quote = 0
+			}
+		case c == '"' || c == '\'' || c == '`':
+			quote = c
+		case c == '|':
+			rest := strings.TrimLeft(query[i+1:], " \t\n")
+			if len(rest) >= len("stream_context") && strings.EqualFold(rest[:len("stream_context")], "stream_context") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Rows hands over the matching rows as flat JSON objects, newest first unless
+// the query sorts or counts for itself. row is valid during the call only.
+func (l *Lake) Rows(ctx context.Context, q Query, emit func(row []byte) error) error {
+	p, err := q.parse()
+	if err != nil {
+		return err
+	}
+	if len(q.Accounts) == 0 {
+		return nil
+	}
+	if !p.CanReturnLastNResults() || q.Limit <= 0 {
+		if q.Limit > 0 {
+			p.AddPipeLimit(uint64(q.Limit))
+		}
+		_, err := l.runRows(ctx, p, q, q.Start, q.End, emit)
+		return err
+	}
+	// Newest first: look at the youngest stretch, then at ever longer ones
+	// before it, until there are enough rows.
+	left := q.Limit
+	end := q.End
+	for span := 5 * time.Minute; left > 0 && !end.Before(q.Start); span *= 4 {
+		start := end.Add(-span)
+		if start.Before(q.Start) {
+			start = q.Start
+		}
+		part := q
+		part.LogsQL = p.String() + " | sort by (_time desc) limit " + strconv.Itoa(left)
+		pp, err := part.parse()
+		if err != nil {
+			return err
+		}
+		n, err := l.runRows(ctx, pp, part, start, end, emit)
+		if err != nil {
+			return err
+		}
+		left -= n
+		end = start.Add(-1)
+	}
+	return nil
+}
+
+func (l *Lake) runRows(ctx context.Context, p *logstorage.Query, q Query, start, end time.Time, emit func([]byte) error) (int, error) {
+	p.AddTimeFilter(start.UnixNano(), end.UnixNano())
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var (
+		mu    sync.Mutex
+		count int
+		buf   []byte
+		fail  error
+	)
+	err := l.store.RunQuery(ctx, tenantIDs(q.Accounts), p, func(_ uint, db *logstorage.DataBlock) {
+		mu.Lock()
+		defer mu.Unlock()
+		for i := range db.RowsCount() {
+			if fail != nil || (q.Limit > 0 && count >= q.Limit) {
+				return
+			}
+			buf = appendRow(buf[:0], db.Columns, i)
+			if fail = emit(buf); fail != nil {
+				cancel(fail)
+				return
+			}
+			count++
+		}
+	})
+	if fail != nil {
+		return count, fail
+	}
+	if err != nil {
+		return count, queryFailed(ctx, err)
+	}
+	return count, nil
+}
+
+func queryFailed(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	return &QueryError{fmt.Errorf("the query failed: %w", err)}
+}
+
+// appendRow renders one row as a flat JSON object under the suite's names.
+func appendRow(b []byte, cols []logstorage.BlockColumn, i int) []byte {
+	b = append(b, '{')
+	first := true
+	add := func(name, value string) {
+		if !first {
+			b = append(b, ',')
+		}
+		first = false
+		b = appendJSONString(b, name)
+		b = append(b, ':')
+		b = appendJSONString(b, value)
+	}
+	for _, lead := range [...]string{"_time", fieldID} {
+		for _, c := range cols {
+			if c.Name == lead && c.Values[i] != "" {
+				add(outsideName(c.Name), c.Values[i])
+			}
+		}
+	}
+	for _, c := range cols {
+		switch c.Name {
+		case "_time", fieldID, "_stream", "_stream_id":
+			continue
+		}
+		if v := c.Values[i]; v != "" {
+			add(outsideName(c.Name), v)
+		}
+	}
+	return append(b, '}')
+}
+
+func outsideName(name string) string {
+	switch name {
+	case "_time":
+		return "@timestamp"
+	case "_msg":
+		return "event.original"
+	}
+	return name
+}
+
+// Bucket is one bar of a histogram.
+type Bucket struct {
+	Time  time.Time
+	Count uint64
+}
+
+// Histogram counts the matching rows in n bars of equal length over the whole
+// range; bars without rows are there with 0. Pipes of the query are left out.
+func (l *Lake) Histogram(ctx context.Context, q Query, n int) (step time.Duration, bars []Bucket, err error) {
+	p, err := q.parse()
+	if err != nil {
+		return 0, nil, err
+	}
+	step = niceStep(q.End.Sub(q.Start) / time.Duration(max(n, 1)))
+	start := q.Start.Truncate(step)
+	for t := start; !t.After(q.End); t = t.Add(step) {
+		bars = append(bars, Bucket{Time: t})
+	}
+	if len(q.Accounts) == 0 {
+		return step, bars, nil
+	}
+	p.DropAllPipes()
+	p.AddCountByTimePipe(int64(step), 0, nil)
+	p.AddTimeFilter(q.Start.UnixNano(), q.End.UnixNano())
+	var mu sync.Mutex
+	err = l.store.RunQuery(ctx, tenantIDs(q.Accounts), p, func(_ uint, db *logstorage.DataBlock) {
+		mu.Lock()
+		defer mu.Unlock()
+		times, ok := db.GetTimestamps(nil)
+		if !ok {
+			return
+		}
+		hits := db.Columns[len(db.Columns)-1].Values
+		for i, ts := range times {
+			c, err := strconv.ParseUint(hits[i], 10, 64)
+			if at := int(time.Unix(0, ts).Sub(start) / step); err == nil && at >= 0 && at < len(bars) {
+				bars[at].Count += c
+			}
+		}
+	})
+	if err != nil {
+		return 0, nil, queryFailed(ctx, err)
+	}
+	return step, bars, nil
+}
+
+// niceStep rounds a bar's length up to one that people read easily.
+func niceStep(d time.Duration) time.Duration {
+	for _, s := range []time.Duration{100 * time.Millisecond, 500 * time.Millisecond, time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second, 15 * time.Second,
+		30 * time.Second, time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute, 15 * time.Minute, 30 * time.Minute, time.Hour, 2 * time.Hour,
+		3 * time.Hour, 6 * time.Hour, 12 * time.Hour} {
+		if d <= s {
+			return s
+		}
+	}
+	return (d + 24*time.Hour - 1).Truncate(24 * time.Hour)
+}
+
+// Hits is a value, or a field's name, with the number of rows that have it.
+type Hits struct {
+	Value string
+	Hits  uint64
+}
+
+// Fields lists the fields of the matching rows, most frequent first.
+func (l *Lake) Fields(ctx context.Context, q Query, limit int) ([]Hits, error) {
+	return l.hits(ctx, q, limit, func(p *logstorage.Query) ([]logstorage.ValueWithHits, error) {
+		return l.store.GetFieldNames(ctx, tenantIDs(q.Accounts), p)
+	}, outsideName)
+}
+
+// Values lists the values of one field in the matching rows, most frequent first.
+func (l *Lake) Values(ctx context.Context, q Query, field string, limit int) ([]Hits, error) {
+	switch field {
+	case "@timestamp":
+		field = "_time"
+	case "event.original":
+		field = "_msg"
+	}
+	return l.hits(ctx, q, limit, func(p *logstorage.Query) ([]logstorage.ValueWithHits, error) {
+		return l.store.GetFieldValues(ctx, tenantIDs(q.Accounts), p, field, uint64(limit))
+	}, func(v string) string { return v })
+}
+
+func (l *Lake) hits(ctx context.Context, q Query, limit int, get func(*logstorage.Query) ([]logstorage.ValueWithHits, error), rename func(string) string) ([]Hits, error) {
+	p, err := q.parse()
+	if err != nil || len(q.Accounts) == 0 {
+		return nil, err
+	}
+	p.AddTimeFilter(q.Start.UnixNano(), q.End.UnixNano())
+	found, err := get(p)
+	if err != nil {
+		return nil, queryFailed(ctx, err)
+	}
+	list := make([]Hits, 0, len(found))
+	for _, v := range found {
+		if v.Value != "" && v.Value != "_stream" && v.Value != "_stream_id" {
+			list = append(list, Hits{rename(strings.Clone(v.Value)), v.Hits})
+		}
+	}
+	sort.Slice(list, func(i, j int) bool {
+		if list[i].Hits != list[j].Hits {
+			return list[i].Hits > list[j].Hits
+		}
+		return list[i].Value < list[j].Value
+	})
+	if limit > 0 && len(list) > limit {
+		list = list[:limit]
+	}
+	return list, nil
+}
+
+// ErrNotFound says that no event has the id, or none the asker may see.
+var ErrNotFound = errors.New("lake: no such event")
+
+// Event returns the event with the given id as a flat JSON object.
+func (l *Lake) Event(ctx context.Context, accounts []uint32, id string) ([]byte, error) {
+	at, ok := event.ParseID(id)
+	if !ok {
+		return nil, ErrNotFound
+	}
+	q := Query{Accounts: accounts, LogsQL: fmt.Sprintf("%q:=%d %q:=%q", fieldSequence, at.Sequence, fieldID, id),
+		Start: time.Unix(0, 0), End: time.Now().Add(2 * FutureLimit), Limit: 1}
+	p, err := q.parse()
+	if err != nil || len(accounts) == 0 {
+		return nil, errors.Join(ErrNotFound, err)
+	}
+	var row []byte
+	_, err = l.runRows(ctx, p, q, q.Start, q.End, func(b []byte) error {
+		row = append([]byte(nil), b...)
+		return errEnough
+	})
+	if err != nil && !errors.Is(err, errEnough) {
+		return nil, err
+	}
+	if row == nil {
+		return nil, ErrNotFound
+	}
+	return row, nil
+}
+
+const hexDigits = "0123456789abcdef"
+
+// appendJSONString quotes s as JSON; bytes that are not UTF-8 become U+FFFD.
+func appendJSONString(b []byte, s string) []byte {
+	b = append(b, '"')
+	start := 0
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c < utf8.RuneSelf {
+			if c >= 0x20 && c != '"' && c != '\\' {
+				i++
+				continue
+			}
+			b = append(b, s[start:i]...)
+			switch c {
+			case '"', '\\':
+				b = append(b, '\\', c)
+			case '\n':
+				b = append(b, '\\', 'n')
+			case '\r':
+				b = append(b, '\\', 'r')
+			case '\t':
+				b = append(b, '\\', 't')
+			default:
+				b = append(b, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
+			}
+			i++
+			start = i
+			continue
+		}
+		r, size := utf8.DecodeRuneInString(s[i:])
+		if r == utf8.RuneError && size == 1 {
+			b = append(b, s[start:i]...)
+			b = append(b, "\ufffd"...)
+			i++
+			start = i
+			continue
+		}
+		i += size
+	}
+	b = append(b, s[start:]...)
+	return append(b, '"')
+}
