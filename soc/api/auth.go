@@ -1,0 +1,287 @@
+package api
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"icewatch/soc/audit"
+	"icewatch/soc/identity"
+)
+
+// cookieName is the session cookie of the console.
+const cookieName = "icewatch_session"
+
+// headerTenant chooses a tenant, as Loki and Grafana Mimir spell it.
+const headerTenant = "X-Scope-OrgID"
+
+// maxCredential bounds a credential in bytes before anything is done with it.
+const maxCredential = 4096
+
+// credential is what a request shows to prove who it is.
+type credential struct {
+	secret string // the token; "" where there is none
+	user   string // the user name beside it in Basic authentication
+	cookie bool   // it came in the session cookie
+	bad    string // what is wrong where one was tried that cannot be read
+}
+
+// parseCredential reads the Authorization header and, only where that is
+// missing, the session cookie. Understood are "Bearer TOKEN", "Basic" with the
+// token as password (RFC 7617), and "ApiKey" as Elasticsearch's clients send
+// it: base64 of id:token.
+func parseCredential(authorization, cookie string) credential {
+	if authorization == "" {
+		if len(cookie) > maxCredential {
+			return credential{bad: "the session cookie is too long"}
+		}
+		return credential{secret: cookie, cookie: cookie != ""}
+	}
+	if len(authorization) > maxCredential {
+		return credential{bad: "the Authorization header is too long"}
+	}
+	scheme, value, _ := strings.Cut(authorization, " ")
+	value = strings.TrimSpace(value)
+	if value == "" {
+		return credential{bad: "the Authorization header holds no credential"}
+	}
+	switch strings.ToLower(scheme) {
+	case "bearer":
+		return credential{secret: value}
+	case "basic", "apikey":
+		raw, err := base64.StdEncoding.DecodeString(value)
+		if err != nil {
+			return credential{bad: "the Authorization header is not valid base64"}
+		}
+		user, secret, found := strings.Cut(string(raw), ":")
+		if !found || secret == "" {
+			return credential{bad: "the Authorization header holds no token after the colon"}
+		}
+		if strings.EqualFold(scheme, "apikey") {
+			user = "" // the id of a key names no tenant
+		}
+		return credential{secret: secret, user: user}
+	default:
+		return credential{bad: "the Authorization scheme is none of Bearer, Basic, ApiKey"}
+	}
+}
+
+// authenticate is the one gate before the router. Without a valid credential
+// nothing gets past it but the public routes; the console's files are served
+// from here and reach no route.
+func (s *Server) authenticate(c *fiber.Ctx) error {
+	ctx := c.UserContext()
+	st := stateOf(ctx)
+	if s.isPublic(c) {
+		return s.admit(c, maxPublicBody)
+	}
+	if s.isConsole(c) {
+		return s.serveConsole(c)
+	}
+
+	cred := parseCredential(c.Get(fiber.HeaderAuthorization), c.Cookies(cookieName))
+	switch {
+	case cred.bad != "":
+		return s.deny(c, cred.bad)
+	case cred.secret == "" && st.address == localAddress:
+		st.principal = identity.Local()
+	case cred.secret == "":
+		return s.deny(c, "this needs a token or a session: sign in first")
+	default:
+		p, err := s.deps.Identity.Authenticate(ctx, cred.secret)
+		if errors.Is(err, identity.ErrUnauthenticated) {
+			return s.deny(c, "the token or session is not valid, or no longer")
+		}
+		if err != nil {
+			c.Set(fiber.HeaderConnection, "close")
+			return s.fiberError(c, err)
+		}
+		st.principal = p
+	}
+
+	if cred.cookie && !safeMethod(c.Method()) && !sameOrigin(c) {
+		return s.refuse(c, "a change by session cookie needs the header X-Requested-With or an Origin of this server")
+	}
+	if why := s.selectTenants(c, st, cred.user); why != "" {
+		return s.refuse(c, why)
+	}
+	if st.principal.Cookie != cred.cookie {
+		p := *st.principal
+		p.Cookie = cred.cookie
+		st.principal = &p
+	}
+	limit := int64(maxAPIBody)
+	if isIntake(c.Path()) {
+		limit = s.deps.MaxBody
+	}
+	return s.admit(c, limit)
+}
+
+// admit reads the body within limit, runs the route and records what it did.
+func (s *Server) admit(c *fiber.Ctx, limit int64) error {
+	release, err := s.readBody(c, limit)
+	if err != nil {
+		c.Set(fiber.HeaderConnection, "close")
+		return s.fiberError(c, err)
+	}
+	defer release()
+	ctx, cancel := context.WithTimeout(c.UserContext(), s.requestTimeout())
+	defer cancel()
+	c.SetUserContext(ctx)
+	if err := c.Next(); err != nil {
+		if answer := s.fiberError(c, err); answer != nil {
+			return answer
+		}
+	}
+	s.record(c)
+	return nil
+}
+
+// isPublic tells whether the request is for one of the public routes. The
+// router is strict and case-sensitive, so an exact comparison is the same that
+// the router makes.
+func (s *Server) isPublic(c *fiber.Ctx) bool {
+	method := c.Method()
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	return slices.Contains(publicRoutes, method+" "+c.Path())
+}
+
+// isIntake tells whether the path is one that takes events in.
+func isIntake(path string) bool {
+	return path == "/elastic" || strings.HasPrefix(path, "/elastic/") || strings.HasPrefix(path, "/loki/")
+}
+
+func safeMethod(m string) bool {
+	return m == http.MethodGet || m == http.MethodHead || m == http.MethodOptions
+}
+
+// sameOrigin tells whether a browser's request provably comes from our own
+// pages. A foreign page can set neither header: X-Requested-With would need
+// our consent by CORS, which is never given.
+func sameOrigin(c *fiber.Ctx) bool {
+	if origin := c.Get(fiber.HeaderOrigin); origin != "" {
+		u, err := url.Parse(origin)
+		return err == nil && u.Host != "" && strings.EqualFold(u.Host, string(c.Request().Host()))
+	}
+	return c.Get(fiber.HeaderXRequestedWith) != ""
+}
+
+// selectTenants applies the tenant that the header, or the user name of Basic
+// authentication, names. It returns why it may not be chosen, or "". Loki's
+// "a|b" chooses several for reading.
+func (s *Server) selectTenants(c *fiber.Ctx, st *state, basicUser string) string {
+	header := c.Get(headerTenant)
+	if header == "" {
+		// Shippers that cannot send headers name the tenant as their user. Any
+		// other user name means nothing.
+		if basicUser == "" || s.deps.Tenants == nil || !s.deps.Tenants.Exists(basicUser) {
+			return ""
+		}
+		header = basicUser
+	}
+	if len(header) > maxCredential {
+		return "the header " + headerTenant + " is too long"
+	}
+	for slug := range strings.SplitSeq(header, "|") {
+		slug = strings.TrimSpace(slug)
+		// A tenant that does not exist and one out of reach get the same answer.
+		if slug == "" || !st.principal.CanSee(slug) || (s.deps.Tenants != nil && !s.deps.Tenants.Exists(slug)) {
+			return "the tenant chosen is not within your reach"
+		}
+		if !slices.Contains(st.selected, slug) {
+			st.selected = append(st.selected, slug)
+		}
+	}
+	if len(st.selected) == 1 {
+		st.tenant = st.selected[0]
+	}
+	return ""
+}
+
+// deny answers 401 to who is not known.
+func (s *Server) deny(c *fiber.Ctx, why string) error {
+	c.Append(fiber.HeaderWWWAuthenticate, `Bearer realm="icewatch"`)
+	if isIntake(c.Path()) {
+		// Shippers wait for this challenge before they send a password; a
+		// browser would pop up a dialogue, so the API itself does not offer it.
+		c.Append(fiber.HeaderWWWAuthenticate, `Basic realm="icewatch", charset="UTF-8"`)
+	}
+	return s.turnAway(c, http.StatusUnauthorized, why)
+}
+
+// refuse answers 403 to who is known.
+func (s *Server) refuse(c *fiber.Ctx, why string) error {
+	return s.turnAway(c, http.StatusForbidden, why)
+}
+
+// turnAway answers without reading the body, notes it, and closes the
+// connection where a body would otherwise be taken for the next request.
+func (s *Server) turnAway(c *fiber.Ctx, status int, why string) error {
+	s.discardBody(c)
+	st := stateOf(c.UserContext())
+	s.deps.Audit.Note(audit.Record{
+		Time: time.Now(), Actor: st.principal.Actor(), Action: "access", Object: c.Method() + " " + clip(c.Path(), 200),
+		Result: audit.Denied, Address: st.address, Tenant: st.tenant, RequestID: st.requestID, Detail: why,
+	})
+	return writeProblem(c, status, why)
+}
+
+// record writes the audit log for a request that went through the router:
+// every change, sign-in and refusal. Events taken in are no changes.
+func (s *Server) record(c *fiber.Ctx) {
+	st := stateOf(c.UserContext())
+	status := c.Response().StatusCode()
+	rec := audit.Record{
+		Time: time.Now(), Actor: st.principal.Actor(), Action: st.action, Object: st.object, Result: audit.OK,
+		Address: st.address, Tenant: st.tenant, RequestID: st.requestID, Detail: st.detail,
+	}
+	if st.actor != "" {
+		rec.Actor = st.actor
+	}
+	if rec.Action == "" {
+		rec.Action = "access"
+	}
+	if rec.Object == "" {
+		rec.Object = clip(c.Path(), 200)
+	}
+	switch {
+	case status == http.StatusUnauthorized, status == http.StatusForbidden, status == http.StatusTooManyRequests && st.principal == nil:
+		rec.Result = audit.Denied
+		s.deps.Audit.Note(rec)
+		return
+	case safeMethod(c.Method()), isIntake(c.Path()), st.skipAudit:
+		return
+	case status >= 400:
+		rec.Result = audit.Failed
+		if rec.Detail == "" {
+			rec.Detail = http.StatusText(status)
+		}
+		s.deps.Audit.Note(rec)
+		return
+	}
+	// The change has happened; the client's going away must not keep it out of
+	// the log.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.UserContext()), 10*time.Second)
+	defer cancel()
+	if err := s.deps.Audit.Append(ctx, rec); err != nil {
+		s.log.Error("a change could not be written to the audit log", "error", err, "request_id", rec.RequestID,
+			"actor", rec.Actor, "action", rec.Action, "object", rec.Object, "address", rec.Address)
+	}
+}
+
+// clip cuts what a stranger sent to a length that a log can bear.
+func clip(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return strings.ToValidUTF8(s[:n], "") + "…"
+}

@@ -1,0 +1,199 @@
+// Package api is the suite's front door for people and programs: the REST API
+// under /api/v1 with its OpenAPI description, the intake endpoints over HTTP,
+// health and metrics, and the console's files.
+//
+// The frame denies by default. One middleware stands before the router and
+// lets nobody past without a credential, save to the three public routes and
+// to the console's files, which no route serves; and every route declares the
+// scope it demands, which Server.Check holds against the router's own list.
+package api
+
+import (
+	"context"
+	"io"
+	"io/fs"
+	"log/slog"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"icewatch/detections"
+	"icewatch/soc/audit"
+	"icewatch/soc/identity"
+	"icewatch/soc/search"
+)
+
+// Deps is what the API needs of the other rooms. Identity, Audit and Log are
+// required; the routes of a part that is nil answer 503.
+type Deps struct {
+	Identity  Identity
+	Audit     Audit
+	Tenants   Tenants
+	CMDB      CMDB
+	Search    search.Store
+	Rules     Rules
+	Intake    Intake
+	Ticketing Ticketing
+
+	// Elastic and Loki take events in over HTTP. They are mounted with the
+	// scope ingest; the frame has authenticated, bounded and unpacked the body.
+	Elastic fiber.Handler // everything under /elastic
+	Loki    fiber.Handler // POST /loki/api/v1/push
+
+	// Console holds the built web console, index.html at its root; nil where
+	// it was not built.
+	Console fs.FS
+	// Ready tells what keeps the suite from serving, by part; nil means always
+	// ready. It is asked by /readyz, which needs no token, so it names states
+	// and no secrets.
+	Ready func(ctx context.Context) []PartHealth
+	// WriteMetrics writes all processes' metrics in the Prometheus text format.
+	WriteMetrics func(w io.Writer)
+
+	Log     *slog.Logger
+	Version string // the build's version, shown in the OpenAPI description
+
+	MaxBody       int64         // bytes of an intake request after unpacking; default 64 MiB
+	BodyMemory    int64         // bytes of all request bodies together; default four times MaxBody
+	SearchTimeout time.Duration // longest a search may take; default 1 minute
+	StreamTimeout time.Duration // longest a streamed search may take; default 10 minutes
+}
+
+// Identity is what the API asks of soc/identity.
+type Identity interface {
+	Authenticate(ctx context.Context, secret string) (*identity.Principal, error)
+	Login(ctx context.Context, req identity.LoginRequest) (identity.Session, error)
+	Logout(ctx context.Context, p *identity.Principal) error
+	User(ctx context.Context, id string) (identity.User, error)
+	Users(ctx context.Context) ([]identity.User, error)
+	CreateUser(ctx context.Context, u identity.NewUser) (identity.User, error)
+	UpdateUser(ctx context.Context, id string, ch identity.UserChange) (identity.User, error)
+	ChangePassword(ctx context.Context, p *identity.Principal, current, next string) error
+	Tokens(ctx context.Context) ([]identity.Token, error)
+	CreateToken(ctx context.Context, t identity.NewToken) (identity.Token, string, error)
+	RevokeToken(ctx context.Context, id string) error
+}
+
+// Audit is what the API asks of soc/audit.
+type Audit interface {
+	// Append makes the record durable before it returns.
+	Append(ctx context.Context, rec audit.Record) error
+	// Note records soon and merges repetitions: for what a stranger can cause
+	// at will, so that he cannot fill the disk with it.
+	Note(rec audit.Record)
+	List(ctx context.Context, q audit.Query) (audit.Page, error)
+}
+
+// Tenant is a monitored tenant as the API shows it.
+type Tenant struct {
+	Slug            string          `json:"slug"`
+	Name            detections.Text `json:"name"`
+	Domain          string          `json:"domain"`
+	ProtectionLevel int             `json:"protection_level" doc:"Level of the Chinese multi-level protection scheme, 1 to 5; 0 where it is not set"`
+	AccountID       uint32          `json:"account_id"`
+	Systems         int             `json:"systems" doc:"Business systems in the CMDB"`
+}
+
+// Tenants is what the API asks of soc/tenancy.
+type Tenants interface {
+	Exists(slug string) bool
+	List(ctx context.Context) ([]Tenant, error)
+}
+
+// RuleInfo is one rule of the running set, or one that was rejected.
+type RuleInfo struct {
+	ID         string           `json:"id"`
+	Title      detections.Text  `json:"title"`
+	Level      detections.Level `json:"level"`
+	Kind       string           `json:"kind" doc:"sigma or correlation"`
+	Status     string           `json:"status" enum:"active,rejected"`
+	Reason     string           `json:"reason,omitempty" doc:"Why it was rejected"`
+	Path       string           `json:"path"`
+	Line       int              `json:"line,omitempty"`
+	Tactics    []string         `json:"tactics"`
+	Techniques []string         `json:"techniques"`
+	Tags       []string         `json:"tags"`
+	Hits       uint64           `json:"hits" doc:"Firings since the engine started"`
+}
+
+// RuleDetail is a rule with its text.
+type RuleDetail struct {
+	RuleInfo
+	Source string `json:"source" doc:"The rule as it is written, YAML"`
+}
+
+// RuleReload is what a reload found.
+type RuleReload struct {
+	Active   int `json:"active"`
+	Rejected int `json:"rejected"`
+}
+
+// Rules is what the API asks of the rule set's keeper.
+type Rules interface {
+	List(ctx context.Context) ([]RuleInfo, error)
+	// Get answers ErrNotFound where there is no such rule.
+	Get(ctx context.Context, id string) (RuleDetail, error)
+	Reload(ctx context.Context) (RuleReload, error)
+}
+
+// SourceHealth is how one way in fares.
+type SourceHealth struct {
+	ID       string     `json:"id"`
+	Kind     string     `json:"kind"`
+	Listen   string     `json:"listen,omitempty"`
+	State    string     `json:"state" enum:"ok,error,off"`
+	Error    string     `json:"error,omitempty"`
+	Received uint64     `json:"received"`
+	Rejected uint64     `json:"rejected"`
+	Dropped  uint64     `json:"dropped"`
+	Bytes    uint64     `json:"bytes"`
+	LastSeen *time.Time `json:"last_seen,omitempty"`
+}
+
+// IntakeStats sums up what came in and how far behind the pipeline is.
+type IntakeStats struct {
+	EventsTotal     uint64  `json:"events_total"`
+	EventsPerSecond float64 `json:"events_per_second"`
+	QueueMessages   uint64  `json:"queue_messages"`
+	LagSeconds      float64 `json:"lag_seconds"`
+	DroppedTotal    uint64  `json:"dropped_total"`
+}
+
+// Intake is what the API asks of the collectors and the bus.
+type Intake interface {
+	Sources(ctx context.Context) []SourceHealth
+	Stats(ctx context.Context) IntakeStats
+}
+
+// PartHealth is the state of one part of the suite.
+type PartHealth struct {
+	Name  string `json:"name"`
+	Ready bool   `json:"ready"`
+	State string `json:"state,omitempty"`
+}
+
+// TicketingOverview is the part of the overview that ticketing knows.
+type TicketingOverview struct {
+	Me struct {
+		IncidentsOpen      int `json:"incidents_open"`
+		IncidentsMine      int `json:"incidents_mine"`
+		IncidentsBreaching int `json:"incidents_breaching"`
+	} `json:"me"`
+	Alerts struct {
+		Open           int            `json:"open"`
+		Unacknowledged int            `json:"unacknowledged"`
+		BySeverity     map[string]int `json:"by_severity"`
+	} `json:"alerts"`
+	Incidents    []any `json:"incidents" doc:"The ten with the nearest deadline"`
+	LatestAlerts []any `json:"latest_alerts" doc:"The ten latest"`
+}
+
+// Ticketing brings the routes for alerts, incidents, receivers and
+// notifications, and its part of the overview.
+type Ticketing interface {
+	// Routes registers the routes with Register.
+	Routes(s *Server)
+	// Overview counts within the given tenants (nil means all) for the user
+	// of the given name.
+	Overview(ctx context.Context, tenants []string, username string) (TicketingOverview, error)
+}

@@ -1,0 +1,156 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/gofiber/fiber/v2"
+
+	"icewatch/soc/identity"
+	"icewatch/soc/search"
+)
+
+// ErrNotFound is what a service behind the API answers for a thing that does
+// not exist; the API turns it, however deeply wrapped, into a 404.
+var ErrNotFound = errors.New("not found")
+
+// Problem makes an error that is answered as application/problem+json
+// (RFC 9457) with the given status. The detail is shown to the client as it
+// is, so it holds no secrets and no internals.
+func Problem(status int, format string, args ...any) error {
+	return &huma.ErrorModel{Status: status, Title: http.StatusText(status), Detail: fmt.Sprintf(format, args...)}
+}
+
+// NotFound makes a 404. It is also the right answer for a thing of a tenant
+// the caller may not see: that it exists is no business of his.
+func NotFound(what, id string) error {
+	return Problem(http.StatusNotFound, "there is no %s %q", what, id)
+}
+
+// unavailable is the answer of a route whose part of the suite is not there.
+func unavailable(part string) error {
+	return huma.ErrorWithHeaders(Problem(http.StatusServiceUnavailable, "%s is not available at the moment", part),
+		http.Header{"Retry-After": {"5"}})
+}
+
+// RowsProblem is a problem with one entry for each wrong row of an import.
+type RowsProblem struct {
+	huma.ErrorModel
+	Rows []RowError `json:"errors"`
+}
+
+// RowError is one fault of an import.
+type RowError struct {
+	Row     int    `json:"row"`
+	Column  string `json:"column,omitempty"`
+	Message string `json:"message"`
+}
+
+// toProblem turns what a service answered into an error with a status. What
+// it does not know becomes a 500 whose cause is in the log only, under the
+// request's id.
+func (s *Server) toProblem(ctx context.Context, err error) error {
+	var se huma.StatusError
+	var qe *search.QueryError
+	var locked *identity.LockedError
+	var policy *identity.PolicyError
+	switch {
+	case errors.As(err, &se):
+		return err
+	case errors.As(err, &qe):
+		p := &huma.ErrorModel{Status: http.StatusBadRequest, Title: http.StatusText(http.StatusBadRequest), Detail: qe.Error()}
+		d := &huma.ErrorDetail{Location: "query.query", Message: qe.Reason}
+		if qe.Position >= 0 {
+			d.Value = map[string]int{"position": qe.Position}
+		}
+		p.Errors = append(p.Errors, d)
+		return p
+	case errors.As(err, &locked):
+		after := strconv.Itoa(max(1, int((locked.After+time.Second-1)/time.Second)))
+		return huma.ErrorWithHeaders(Problem(http.StatusTooManyRequests, "too many failed attempts: try again in %s seconds", after),
+			http.Header{"Retry-After": {after}})
+	case errors.Is(err, identity.ErrBusy):
+		return huma.ErrorWithHeaders(Problem(http.StatusTooManyRequests, "too many sign-ins at once: try again shortly"),
+			http.Header{"Retry-After": {"2"}})
+	case errors.As(err, &policy):
+		return Problem(http.StatusUnprocessableEntity, "%s", policy.Error())
+	case errors.Is(err, identity.ErrInvalid):
+		return Problem(http.StatusUnprocessableEntity, "%s", err.Error())
+	case errors.Is(err, identity.ErrExists):
+		return Problem(http.StatusConflict, "%s", err.Error())
+	case errors.Is(err, ErrNotFound), errors.Is(err, identity.ErrNotFound), errors.Is(err, search.ErrNotFound):
+		return Problem(http.StatusNotFound, "there is no such thing, or it is not within your reach")
+	case errors.Is(err, search.ErrUnavailable):
+		return unavailable("search")
+	case errors.Is(err, context.DeadlineExceeded):
+		return Problem(http.StatusGatewayTimeout, "the request took longer than it may: narrow it down")
+	case errors.Is(err, context.Canceled):
+		return Problem(499, "the client went away")
+	}
+	s.log.Error("request failed", "request_id", RequestID(ctx), "error", err)
+	return Problem(http.StatusInternalServerError, "something went wrong on the server; quote the request id to its operator")
+}
+
+// writeProblem answers outside of huma in the same form.
+func writeProblem(c *fiber.Ctx, status int, detail string) error {
+	p := huma.ErrorModel{Status: status, Title: http.StatusText(status), Detail: detail}
+	if st := stateOf(c.UserContext()); st != nil {
+		p.Instance = instance(st.requestID)
+	}
+	body, err := json.Marshal(p)
+	if err != nil {
+		return fmt.Errorf("encode the problem %q: %w", detail, err)
+	}
+	c.Set(fiber.HeaderContentType, "application/problem+json")
+	return c.Status(status).Send(body)
+}
+
+// instance names one request as a URI, as RFC 9457 wants it.
+func instance(requestID string) string { return "urn:icewatch:request:" + requestID }
+
+// finishProblem is a huma transformer. It puts the request's id into every
+// problem and takes out the values that huma echoes from the request: one of
+// them may be a password.
+func finishProblem(ctx huma.Context, _ string, v any) (any, error) {
+	finish := func(m *huma.ErrorModel) {
+		m.Instance = instance(RequestID(ctx.Context()))
+		for _, d := range m.Errors {
+			if _, ours := d.Value.(map[string]int); !ours {
+				d.Value = nil
+			}
+		}
+	}
+	switch p := v.(type) {
+	case *huma.ErrorModel:
+		finish(p)
+	case *RowsProblem:
+		finish(&p.ErrorModel)
+	}
+	return v, nil
+}
+
+// fiberError answers what fiber or a raw handler returned as an error.
+func (s *Server) fiberError(c *fiber.Ctx, err error) error {
+	var fe *fiber.Error
+	if errors.As(err, &fe) {
+		return writeProblem(c, fe.Code, fe.Message)
+	}
+	p := s.toProblem(c.UserContext(), err)
+	var he huma.HeadersError
+	if errors.As(p, &he) {
+		for k, vs := range he.GetHeaders() {
+			c.Set(k, vs[0])
+		}
+	}
+	var se huma.StatusError
+	if errors.As(p, &se) {
+		return writeProblem(c, se.GetStatus(), se.Error())
+	}
+	return writeProblem(c, http.StatusInternalServerError, "something went wrong on the server")
+}

@@ -1,0 +1,177 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/gofiber/fiber/v2"
+
+	"icewatch/soc/identity"
+)
+
+// The scopes beyond those of soc/identity that a route may declare.
+const (
+	scopePublic = "public" // no credential at all; only what publicRoutes lists
+	ScopeAny    = "any"    // every principal, whatever its scopes
+)
+
+// prefix stands before the path of every operation.
+const prefix = "/api/v1"
+
+// publicRoutes is the whole list of what answers without a credential. A route
+// is public by standing here, not by anything said where it is registered.
+var publicRoutes = []string{
+	"POST /api/v1/auth/login",
+	"GET /healthz",
+	"GET /readyz",
+}
+
+// Page is a list as every listing operation answers it.
+type Page[T any] struct {
+	Items []T    `json:"items" nullable:"false"`
+	Total int    `json:"total" doc:"Matches in all, this page and others"`
+	Next  string `json:"next" doc:"Give it as cursor to get the next page; empty on the last"`
+}
+
+// PageOf makes a page; a nil list becomes an empty one.
+func PageOf[T any](items []T, total int, next string) Page[T] {
+	if items == nil {
+		items = []T{}
+	}
+	return Page[T]{Items: items, Total: total, Next: next}
+}
+
+// Body is an answer with nothing but a body.
+type Body[T any] struct{ Body T }
+
+// Reply makes an answer of a body.
+func Reply[T any](body T) *Body[T] { return &Body[T]{Body: body} }
+
+// Empty is an operation without input, or an answer without body (204).
+type Empty struct{}
+
+// PageInput is the part of a listing operation's input that asks for a page.
+// Embed it.
+type PageInput struct {
+	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"50" doc:"Items at most"`
+	Cursor string `query:"cursor" maxLength:"1024" doc:"next of the page before"`
+}
+
+// Register adds an operation. op.Path is relative to /api/v1; op.OperationID,
+// op.Method, op.Path and op.Summary are required. scope is what the caller
+// must hold: one of soc/identity's, or ScopeAny. Errors of handler become
+// problems: those made with Problem or NotFound as they are, the known ones of
+// the services by what they mean, all others a 500 with the cause in the log.
+// Every operation that is not a GET enters the audit log with its outcome.
+func Register[I, O any](s *Server, op huma.Operation, scope string, handler func(ctx context.Context, in *I) (*O, error)) {
+	if op.OperationID == "" || op.Method == "" || !strings.HasPrefix(op.Path, "/") {
+		panic(fmt.Sprintf("api: the operation %+v lacks its id, method or path", op))
+	}
+	op.Path = prefix + op.Path
+	s.declare(op.Method, fiberPath(op.Path), scope)
+	if scope != scopePublic {
+		op.Security = []map[string][]string{{"bearer": {}}, {"basic": {}}, {"session": {}}}
+		op.Errors = append(op.Errors, http.StatusUnauthorized, http.StatusForbidden)
+	}
+	if op.Description == "" && scope != scopePublic && scope != ScopeAny {
+		op.Description = "Needs the scope " + scope + "."
+	}
+	op.Middlewares = append(huma.Middlewares{s.scopeMiddleware(op.OperationID, scope)}, op.Middlewares...)
+	huma.Register(s.huma, op, func(ctx context.Context, in *I) (*O, error) {
+		out, err := handler(ctx, in)
+		if err != nil {
+			return nil, s.toProblem(ctx, err)
+		}
+		return out, nil
+	})
+}
+
+// fiberPath writes an OpenAPI path as the router does.
+func fiberPath(p string) string {
+	return strings.NewReplacer("{", ":", "}", "").Replace(p)
+}
+
+// handle adds a raw route outside of huma, with the same duty to declare.
+func (s *Server) handle(method, path, action, scope string, handler fiber.Handler) {
+	s.declare(method, path, scope)
+	s.app.Add(method, path, func(c *fiber.Ctx) error {
+		st := stateOf(c.UserContext())
+		st.action = action
+		if !allowed(st.principal, scope) {
+			return s.forbid(c, scope)
+		}
+		return handler(c)
+	})
+}
+
+// declare notes the scope of a route. It panics on a scope that does not
+// exist and on a public route outside the list: both are a slip of the pen
+// that must not survive the first start.
+func (s *Server) declare(method, path, scope string) {
+	key := method + " " + path
+	public := slices.Contains(publicRoutes, key)
+	switch {
+	case public != (scope == scopePublic):
+		panic(fmt.Sprintf("api: the route %s declares the scope %q, but the list of public routes says otherwise", key, scope))
+	case !public && scope != ScopeAny && !slices.Contains(identity.Scopes, scope):
+		panic(fmt.Sprintf("api: the route %s declares the unknown scope %q", key, scope))
+	}
+	s.declared[key] = scope
+	first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	s.reserved[first] = struct{}{}
+}
+
+// Check holds the router's list of routes against the declared scopes and
+// fails where one is reachable without having declared any.
+func (s *Server) Check() error {
+	for _, r := range s.app.GetRoutes(true) {
+		key := r.Method + " " + r.Path
+		if _, ok := s.declared[key]; ok {
+			continue
+		}
+		// The router adds a HEAD beside each GET.
+		if r.Method == http.MethodHead {
+			if _, ok := s.declared[http.MethodGet+" "+r.Path]; ok {
+				continue
+			}
+		}
+		return fmt.Errorf("api: the route %s declares no scope", key)
+	}
+	return nil
+}
+
+// allowed tells whether the principal may use a route of the scope.
+func allowed(p *identity.Principal, scope string) bool {
+	switch scope {
+	case scopePublic:
+		return true
+	case ScopeAny:
+		return p != nil
+	default:
+		return p.Allows(scope)
+	}
+}
+
+// scopeMiddleware refuses a principal that lacks the operation's scope.
+func (s *Server) scopeMiddleware(action, scope string) func(huma.Context, func(huma.Context)) {
+	return func(hc huma.Context, next func(huma.Context)) {
+		st := stateOf(hc.Context())
+		st.action = action
+		if !allowed(st.principal, scope) {
+			if err := huma.WriteErr(s.huma, hc, http.StatusForbidden, "this needs the scope "+scope); err != nil {
+				s.log.Warn("could not answer", "request_id", st.requestID, "error", err)
+			}
+			return
+		}
+		next(hc)
+	}
+}
+
+// forbid answers 403 on a raw route.
+func (s *Server) forbid(c *fiber.Ctx, scope string) error {
+	return writeProblem(c, http.StatusForbidden, "this needs the scope "+scope)
+}

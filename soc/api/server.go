@@ -1,0 +1,233 @@
+package api
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humafiber"
+	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
+)
+
+// localAddress stands for the client's address on the local socket.
+const localAddress = "local"
+
+// Server is the HTTP server. It may serve several listeners at once; a
+// connection on a unix socket acts as the local administrator, so that socket
+// must be within reach of the server's own account only.
+type Server struct {
+	deps     Deps
+	log      *slog.Logger
+	app      *fiber.App
+	huma     huma.API
+	http     *fasthttp.Server
+	declared map[string]string   // "METHOD path" to scope
+	reserved map[string]struct{} // first segments of all routes
+	bodies   *memoryPool
+	searches chan struct{} // one place for each search that may run at once
+	console  *console
+	stop     context.Context // ends what streams when the server stops
+	stopNow  context.CancelFunc
+	serving  sync.WaitGroup
+}
+
+// maxSearches is how many searches of all clients run at once; more wait.
+const maxSearches = 16
+
+// New builds the server with all its routes. It serves nothing yet.
+func New(deps Deps) (*Server, error) {
+	if deps.Identity == nil || deps.Audit == nil || deps.Log == nil {
+		return nil, errors.New("api: Identity, Audit and Log are required")
+	}
+	if deps.MaxBody <= 0 {
+		deps.MaxBody = 64 << 20
+	}
+	if deps.BodyMemory < 2*deps.MaxBody {
+		deps.BodyMemory = max(4*deps.MaxBody, deps.BodyMemory)
+	}
+	if deps.SearchTimeout <= 0 {
+		deps.SearchTimeout = time.Minute
+	}
+	if deps.StreamTimeout <= 0 {
+		deps.StreamTimeout = 10 * time.Minute
+	}
+	s := &Server{
+		deps: deps, log: deps.Log,
+		declared: map[string]string{},
+		// What other rooms of the suite will answer under is never the console's.
+		reserved: map[string]struct{}{"api": {}, "elastic": {}, "loki": {}, "prometheus": {}, "otlp": {}, "alertmanager": {}, "jaeger": {}},
+		bodies:   newMemoryPool(deps.BodyMemory),
+		searches: make(chan struct{}, maxSearches),
+	}
+	s.stop, s.stopNow = context.WithCancel(context.Background())
+	var err error
+	if s.console, err = newConsole(deps.Console); err != nil {
+		return nil, fmt.Errorf("api: read the console's files: %w", err)
+	}
+	s.app = fiber.New(fiber.Config{
+		AppName:                      "icewatch",
+		DisableStartupMessage:        true,
+		StrictRouting:                true,
+		CaseSensitive:                true,
+		Immutable:                    true, // values outlive the request, in caches and in the audit log
+		BodyLimit:                    int(deps.MaxBody),
+		ReadBufferSize:               16 << 10,
+		DisablePreParseMultipartForm: true, // nothing is read before the caller is known
+		ErrorHandler:                 s.fiberError,
+	})
+	s.app.Use(s.begin, s.authenticate)
+	s.huma = humafiber.New(s.app, s.openAPI())
+	s.routes()
+	s.app.Use(s.notFound)
+	if err := s.Check(); err != nil {
+		return nil, err
+	}
+	// Fiber's own server would read bodies whole before any handler runs; this
+	// one hands them over as streams (see readBody).
+	s.http = &fasthttp.Server{
+		Handler:                      s.app.Handler(),
+		ErrorHandler:                 transportError,
+		Name:                         "icewatch",
+		Concurrency:                  8192,
+		ReadTimeout:                  2 * time.Minute,
+		WriteTimeout:                 2 * time.Minute,
+		IdleTimeout:                  2 * time.Minute,
+		ReadBufferSize:               16 << 10,
+		MaxRequestBodySize:           int(deps.MaxBody),
+		StreamRequestBody:            true,
+		DisablePreParseMultipartForm: true,
+		CloseOnShutdown:              true,
+		Logger:                       quietLogger{s.log},
+	}
+	return s, nil
+}
+
+// App returns the router, for tests and for what enumerates its routes.
+func (s *Server) App() *fiber.App { return s.app }
+
+// OpenAPI returns the description of the API.
+func (s *Server) OpenAPI() *huma.OpenAPI { return s.huma.OpenAPI() }
+
+// Serve answers requests on the listener until Shutdown. Several listeners may
+// be served at once, each by a call of its own.
+func (s *Server) Serve(ln net.Listener) error {
+	s.serving.Add(1)
+	defer s.serving.Done()
+	if err := s.http.Serve(ln); err != nil {
+		return fmt.Errorf("serve HTTP on %s: %w", ln.Addr(), err)
+	}
+	return nil
+}
+
+// Shutdown closes the listeners, lets running requests end within the
+// context's time and cuts streams short.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.stopNow()
+	if err := s.http.ShutdownWithContext(ctx); err != nil {
+		return fmt.Errorf("stop HTTP: %w", err)
+	}
+	s.serving.Wait()
+	return nil
+}
+
+// begin gives the request its id and state, sets the headers every answer
+// carries, and turns a panic into a 500 instead of a dead server.
+func (s *Server) begin(c *fiber.Ctx) (err error) {
+	st := &state{requestID: requestID(), address: remoteAddress(c)}
+	c.SetUserContext(context.WithValue(context.Background(), stateKey{}, st))
+	h := &c.Response().Header
+	h.Set(fiber.HeaderXRequestID, st.requestID)
+	h.Set(fiber.HeaderXContentTypeOptions, "nosniff")
+	h.Set(fiber.HeaderXFrameOptions, "DENY")
+	h.Set(fiber.HeaderReferrerPolicy, "no-referrer")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set(fiber.HeaderPermissionsPolicy, "camera=(), microphone=(), geolocation=()")
+	// What is not the console has nothing to load and must not be framed.
+	h.Set(fiber.HeaderContentSecurityPolicy, "default-src 'none'; frame-ancestors 'none'")
+	h.Set(fiber.HeaderCacheControl, "no-store")
+	defer func() {
+		if r := recover(); r != nil {
+			s.log.Error("panic in a request handler", "request_id", st.requestID, "method", c.Method(),
+				"path", clip(c.Path(), 200), "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+			c.Response().ResetBody()
+			c.Set(fiber.HeaderConnection, "close")
+			err = writeProblem(c, http.StatusInternalServerError, "something went wrong on the server; quote the request id to its operator")
+		}
+	}()
+	return c.Next()
+}
+
+// notFound answers what no route serves. Only the known get here.
+func (s *Server) notFound(c *fiber.Ctx) error {
+	var others []string
+	for key := range s.declared {
+		method, pattern, _ := cutKey(key)
+		if fiber.RoutePatternMatch(c.Path(), pattern, fiber.Config{StrictRouting: true, CaseSensitive: true}) {
+			others = append(others, method)
+		}
+	}
+	if len(others) > 0 {
+		for _, m := range others {
+			c.Append(fiber.HeaderAllow, m)
+		}
+		return writeProblem(c, http.StatusMethodNotAllowed, "this path does not answer to "+c.Method())
+	}
+	return writeProblem(c, http.StatusNotFound, "there is nothing at this path")
+}
+
+// requestTimeout bounds what a handler may take; searches have their own,
+// shorter or longer.
+func (s *Server) requestTimeout() time.Duration { return s.deps.SearchTimeout + 15*time.Second }
+
+// requestID makes an id that is unique enough to be found in a log.
+func requestID() string {
+	b := make([]byte, 10)
+	_, _ = rand.Read(b) // never fails since Go 1.24
+	return hex.EncodeToString(b)
+}
+
+// remoteAddress is the address of the peer itself. Headers like
+// X-Forwarded-For are not believed: anybody can write them.
+func remoteAddress(c *fiber.Ctx) string {
+	if local := c.Context().LocalAddr(); local != nil && local.Network() == "unix" {
+		return localAddress
+	}
+	if tcp, ok := c.Context().RemoteAddr().(*net.TCPAddr); ok {
+		return tcp.IP.String()
+	}
+	return ""
+}
+
+// transportError answers what is not even a request.
+func transportError(ctx *fasthttp.RequestCtx, err error) {
+	status := http.StatusBadRequest
+	var small *fasthttp.ErrSmallBuffer
+	var netErr net.Error
+	switch {
+	case errors.As(err, &small):
+		status = http.StatusRequestHeaderFieldsTooLarge
+	case errors.As(err, &netErr) && netErr.Timeout():
+		status = http.StatusRequestTimeout
+	}
+	ctx.Response.Header.SetContentType("application/problem+json")
+	ctx.SetStatusCode(status)
+	ctx.SetBodyString(fmt.Sprintf(`{"title":%q,"status":%d,"detail":"the request could not be read"}`, http.StatusText(status), status))
+}
+
+// quietLogger keeps fasthttp's remarks on broken connections at debug level.
+type quietLogger struct{ log *slog.Logger }
+
+func (q quietLogger) Printf(format string, args ...any) {
+	q.log.Debug("http: " + fmt.Sprintf(format, args...))
+}

@@ -1,0 +1,107 @@
+// Package identity knows who is asking: local users and their passwords,
+// sessions, API tokens, and the back-off that meets somebody who guesses. It
+// turns a credential into a Principal, which every decision further in is made
+// on; it decides nothing about alerts, events or tenants itself.
+package identity
+
+import "slices"
+
+// The scopes: what an operation of the API may demand.
+const (
+	ScopeIngest  = "ingest"  // write events
+	ScopeRead    = "read"    // search, alerts, incidents, CMDB
+	ScopeRespond = "respond" // acknowledge, assign, comment, close
+	ScopeAdmin   = "admin"   // users, tokens, configuration; includes the others
+)
+
+// Scopes lists every scope there is.
+var Scopes = []string{ScopeIngest, ScopeRead, ScopeRespond, ScopeAdmin}
+
+// The roles a user can have.
+const (
+	RoleAdmin   = "admin"   // everything
+	RoleAnalyst = "analyst" // reads and responds
+	RoleViewer  = "viewer"  // reads
+)
+
+// Roles lists every role there is.
+var Roles = []string{RoleAdmin, RoleAnalyst, RoleViewer}
+
+// How a Principal proved who it is.
+const (
+	ViaSession = "session" // a user's session, by cookie or bearer token
+	ViaToken   = "token"   // an API token
+	ViaLocal   = "local"   // the kernel's word: a connection on the local socket
+)
+
+// Principal is who is asking, with everything that may be decided on. It is
+// shared between requests and must not be changed.
+type Principal struct {
+	UserID      string
+	Username    string // user name, or the token's name for an API token
+	DisplayName string
+	Roles       []string
+	Scopes      []string
+	Tenants     []string // slugs; not looked at where AllTenants is set
+	AllTenants  bool
+	Via         string // ViaSession, ViaToken or ViaLocal
+	TokenID     string // the API token's id, "" otherwise
+	SessionID   string // the session's id, "" otherwise
+	Cookie      bool   // set by the API where the credential came in a cookie
+}
+
+// Allows tells whether the principal may do what demands scope. The admin
+// scope includes every other.
+func (p *Principal) Allows(scope string) bool {
+	return p != nil && (slices.Contains(p.Scopes, scope) || slices.Contains(p.Scopes, ScopeAdmin))
+}
+
+// CanSee tells whether data of the tenant is within the principal's reach.
+func (p *Principal) CanSee(tenant string) bool {
+	return p != nil && (p.AllTenants || slices.Contains(p.Tenants, tenant))
+}
+
+// Actor is the name under which the principal stands in the audit log and in
+// timelines: "admin", "token:shipper-1" or "local".
+func (p *Principal) Actor() string {
+	switch {
+	case p == nil:
+		return ""
+	case p.Via == ViaToken:
+		return "token:" + p.Username
+	default:
+		return p.Username
+	}
+}
+
+// Local is the principal of a connection on the local socket. Only the account
+// the server runs as can open that socket, so it may do everything.
+func Local() *Principal {
+	return &Principal{
+		UserID: "local", Username: "local", DisplayName: "local",
+		Roles: []string{RoleAdmin}, Scopes: slices.Clone(Scopes), AllTenants: true, Via: ViaLocal,
+	}
+}
+
+// scopesOf unites what the roles grant.
+func scopesOf(roles []string) []string {
+	var scopes []string
+	add := func(s ...string) {
+		for _, x := range s {
+			if !slices.Contains(scopes, x) {
+				scopes = append(scopes, x)
+			}
+		}
+	}
+	for _, r := range roles {
+		switch r {
+		case RoleAdmin:
+			add(Scopes...)
+		case RoleAnalyst:
+			add(ScopeRead, ScopeRespond)
+		case RoleViewer:
+			add(ScopeRead)
+		}
+	}
+	return scopes
+}
