@@ -1,0 +1,69 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"icewatch/detections/rulecli"
+)
+
+type rulesCmd struct {
+	Lint  rulesLintCmd  `cmd:"" help:"Check rules and print path:line: reason for each fault."`
+	Test  rulesTestCmd  `cmd:"" help:"Run the tests beside the rules."`
+	Match rulesMatchCmd `cmd:"" help:"Match rules against a file of events, one JSON object a line."`
+}
+
+type rulesLintCmd struct {
+	Rules []string `arg:"" optional:"" help:"Folders or files of rules. Default: the built-in rules." type:"path"`
+}
+
+// Run lints; the exit code is 1 where there are findings.
+func (l *rulesLintCmd) Run(a *app) error {
+	n, err := rulecli.Lint(a.stdout, l.Rules)
+	if err == nil && n > 0 {
+		err = findings(n)
+	}
+	return err
+}
+
+type rulesTestCmd struct {
+	Rules []string `arg:"" optional:"" help:"Folders or files of rules. Default: the built-in rules." type:"path"`
+}
+
+// Run tests; the exit code is 1 where a test fails.
+func (t *rulesTestCmd) Run(a *app) error {
+	n, err := rulecli.Test(a.stdout, t.Rules)
+	if err == nil && n > 0 {
+		err = findings(n)
+	}
+	return err
+}
+
+type rulesMatchCmd struct {
+	Rules   []string `help:"Folder or file of rules; can be given again." required:"" type:"path" placeholder:"DIR"`
+	Events  string   `help:"File of events, one JSON object a line, .gz allowed; - is standard input." required:"" placeholder:"FILE"`
+	Routing string   `help:"Let a rule's logsource decide which events it sees: ${enum}. Off matches the names in events as they stand." enum:"on,off" default:"off"`
+}
+
+// Help is shown below the flags.
+func (rulesMatchCmd) Help() string {
+	return `Standard output: one line a match, {"event":<0-based line>,"rule":"<id>","title":"…"}.
+Standard error: a summary of events, rules loaded, rules rejected with reasons, and seconds.`
+}
+
+// Run matches.
+func (m *rulesMatchCmd) Run(a *app) error {
+	return rulecli.Match(a.stdout, a.stderr, rulecli.MatchOptions{Rules: m.Rules, Events: m.Events, Routing: m.Routing == "on"})
+}
+
+// readAll reads a whole input that may not be longer than limit bytes.
+func readAll(r io.Reader, name string, limit int64) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	if int64(len(data)) > limit {
+		return nil, fmt.Errorf("%s is longer than %d MiB: split it", name, limit>>20)
+	}
+	return data, nil
+}
