@@ -1,0 +1,202 @@
+// Package cmdb knows what the city has: organisations, business systems, hosts
+// and networks, who owns them and how much each matters. It turns an address
+// in an event into a system with a name. An asset is (network zone, address),
+// never an address alone, since isolated networks use the same addresses.
+//
+// Items are changed one at a time or by a file, always whole or not at all, and
+// every change is kept with who made it and when. What the pipeline needs goes
+// out as an enrich.Snapshot.
+package cmdb
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"icewatch/soc/tenancy"
+)
+
+// The classes code knows by name. Which others there are, and what their items
+// may carry, is data: see classes.yaml.
+const (
+	Organisation   = "organisation"
+	BusinessSystem = "business_system"
+	Host           = "host"
+	Network        = "network"
+)
+
+// DefaultZone is the network zone of an item that names none.
+const DefaultZone = "default"
+
+var (
+	// ErrNotFound says that there is no such item, or none in the caller's
+	// scope: the two are not told apart.
+	ErrNotFound = errors.New("cmdb: item not found")
+	// ErrConflict says that an item is still referred to, or that a name or
+	// address is taken.
+	ErrConflict = errors.New("cmdb: conflict")
+	// ErrInvalid says that an item breaks a rule of its class.
+	ErrInvalid = errors.New("cmdb: invalid item")
+	// ErrCursor says that a list was asked for with a cursor it did not give.
+	ErrCursor = errors.New("cmdb: unknown cursor")
+	// ErrTooLarge says that a file is beyond the limits of an import.
+	ErrTooLarge = errors.New("cmdb: file too large")
+)
+
+// Scope says whose items a caller may see and change. The zero value is
+// nobody's.
+type Scope struct {
+	All     bool     // every tenant, and what belongs to none
+	Tenants []string // slugs
+}
+
+// AllTenants is the scope of city-level analysts and of the suite itself.
+func AllTenants() Scope { return Scope{All: true} }
+
+// Covers tells whether items of the tenant are in scope.
+func (s Scope) Covers(tenant string) bool {
+	return s.All || tenant != "" && slices.Contains(s.Tenants, tenant)
+}
+
+// Item is one configuration item.
+type Item struct {
+	ID           string            `json:"id"`
+	Class        string            `json:"class"`
+	Name         string            `json:"name"`             // unique within class and tenant
+	Tenant       string            `json:"tenant,omitempty"` // slug; "" is shared by the whole city
+	Zone         string            `json:"zone,omitempty"`   // network zone; only where the class has addresses
+	Addresses    []string          `json:"addresses,omitempty"`
+	Hostnames    []string          `json:"hostnames,omitempty"` // lower case
+	Criticality  int               `json:"criticality"`         // 1 (least) to 5
+	Owner        string            `json:"owner,omitempty"`
+	Labels       []string          `json:"labels,omitempty"`
+	System       string            `json:"system,omitempty"`       // id of a business system
+	Organisation string            `json:"organisation,omitempty"` // id of an organisation; an organisation's parent
+	Attributes   map[string]string `json:"attributes,omitempty"`
+	CreatedAt    time.Time         `json:"created_at"`
+	UpdatedAt    time.Time         `json:"updated_at"`
+}
+
+// Filter narrows a list. Empty fields do not narrow; several values of one
+// field are alternatives.
+type Filter struct {
+	Classes      []string
+	Tenants      []string // within the scope
+	Zone         string
+	Address      string // an IP address or CIDR exactly as an item has it
+	Label        string
+	System       string // id
+	Organisation string // id
+	Query        string // words that must all occur in name, id, hostnames, addresses, owner or labels
+	Limit        int    // items a page: 50 where 0, at most 1000
+	Cursor       string // Next of the page before
+}
+
+// Page is one page of a list, ordered by class, name and id.
+type Page struct {
+	Items []Item `json:"items"`
+	Total int    `json:"total"` // matches on all pages
+	Next  string `json:"next"`  // "" on the last page
+}
+
+// Ref names another item.
+type Ref struct {
+	ID          string `json:"id"`
+	Class       string `json:"class"`
+	Name        string `json:"name"`
+	Criticality int    `json:"criticality,omitempty"`
+	Owner       string `json:"owner,omitempty"`
+}
+
+// TenantRef names a tenant.
+type TenantRef struct {
+	Slug            string       `json:"slug"`
+	Name            tenancy.Text `json:"name"`
+	ProtectionLevel int          `json:"protection_level,omitempty"`
+}
+
+// Card is what an analyst must know of an item at a glance.
+type Card struct {
+	Item         Item       `json:"item"`
+	System       *Ref       `json:"system,omitempty"`       // for a business system: itself
+	Organisation *Ref       `json:"organisation,omitempty"` // the item's, else its system's
+	Tenant       *TenantRef `json:"tenant,omitempty"`
+	Owner        string     `json:"owner,omitempty"` // the item's, else its system's
+}
+
+// Relations are the items around one: what it belongs to and what belongs to it.
+type Relations struct {
+	System       *Ref           `json:"system,omitempty"`
+	Organisation *Ref           `json:"organisation,omitempty"`
+	Members      []Ref          `json:"members"` // items that name this one as system or organisation, the first 200
+	Counts       map[string]int `json:"counts"`  // class → number of all members
+}
+
+// Change is one field of one item before and after.
+type Change struct {
+	Field  string `json:"field"`
+	Before string `json:"before,omitempty"`
+	After  string `json:"after,omitempty"`
+}
+
+// HistoryEntry is one change of an item.
+type HistoryEntry struct {
+	ID      int64     `json:"id"`
+	ItemID  string    `json:"item_id"`
+	Class   string    `json:"class"`
+	Name    string    `json:"name"`
+	Tenant  string    `json:"tenant,omitempty"`
+	Time    time.Time `json:"time"`
+	Actor   string    `json:"actor"`
+	Action  string    `json:"action"` // "created", "updated" or "deleted"
+	Changes []Change  `json:"changes"`
+}
+
+// Format is a file format of import and export.
+type Format string
+
+// The file formats.
+const (
+	YAML Format = "yaml"
+	CSV  Format = "csv"
+)
+
+// ImportOptions say how a file is taken in.
+type ImportOptions struct {
+	Scope  Scope  // every item of the file must be in it
+	Actor  string // for the history
+	Class  string // of rows that name none
+	Tenant string // of new items that name none
+	DryRun bool   // check and count, change nothing
+}
+
+// Report is the outcome of an import. Where Errors is not empty, nothing was
+// imported.
+type Report struct {
+	Created   int        `json:"created"`
+	Updated   int        `json:"updated"`
+	Unchanged int        `json:"unchanged"`
+	DryRun    bool       `json:"dry_run"`
+	Errors    []RowError `json:"errors,omitempty"`   // the first 1000
+	Rejected  int        `json:"rejected,omitempty"` // errors in all
+}
+
+// RowError is one mistake in a file. Row counts as a spreadsheet does (the
+// header is row 1) in CSV, and is the line in YAML; 0 is the file as a whole.
+type RowError struct {
+	Row     int    `json:"row"`
+	Column  string `json:"column,omitempty"`
+	Message string `json:"message"`
+}
+
+// Error implements error.
+func (e RowError) Error() string {
+	switch {
+	case e.Row == 0:
+		return e.Message
+	case e.Column == "":
+		return fmt.Sprintf("row %d: %s", e.Row, e.Message)
+	}
+	return fmt.Sprintf("row %d, column %s: %s", e.Row, e.Column, e.Message)
+}
