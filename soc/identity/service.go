@@ -1,0 +1,264 @@
+package identity
+
+import (
+	"context"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"icewatch/soc/state"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+const (
+	// idleLimit ends a session that is not used.
+	idleLimit = 8 * time.Hour
+	// sessionLimit ends any session.
+	sessionLimit = 24 * time.Hour
+	// flushEvery is how far behind "last used" in SQL may be.
+	flushEvery = 30 * time.Second
+	// maxCached bounds the credentials kept in memory.
+	maxCached = 50_000
+	// maxSessions is how many sessions a user may have; the oldest go first.
+	maxSessions = 50
+)
+
+// Service is the room's door. All methods are safe for concurrent use.
+type Service struct {
+	db     *state.DB
+	log    *slog.Logger
+	now    func() time.Time
+	hasher *hasher
+	locks  *lockout
+
+	mu    sync.RWMutex
+	cache map[string]*entry // by hash of the secret
+	gen   uint64            // counts revocations: what was read before one is not cached after it
+}
+
+// entry is a credential that was found valid. The ingest path meets nothing
+// but this.
+type entry struct {
+	id        string // of the session or token
+	userID    string // "" for a token
+	session   bool
+	principal *Principal
+	expires   int64        // Unix ms; 0 is never
+	used      atomic.Int64 // Unix ms
+	dirty     atomic.Bool  // used is newer than in SQL
+}
+
+// valid tells whether the entry still holds at the time in Unix ms.
+func (e *entry) valid(now int64) bool {
+	if e.expires != 0 && now >= e.expires {
+		return false
+	}
+	return !e.session || now-e.used.Load() < idleLimit.Milliseconds()
+}
+
+// Option changes how Open sets the room up.
+type Option func(*Service)
+
+// WithClock sets the clock, for tests.
+func WithClock(now func() time.Time) Option {
+	return func(s *Service) { s.now = now }
+}
+
+// withParams sets argon2id's parameters, for tests that sign in a lot.
+func withParams(p hashParams) Option {
+	return func(s *Service) { s.hasher = newHasher(p) }
+}
+
+// Open prepares the tables and returns the service. Call Run beside it.
+func Open(ctx context.Context, db *state.DB, log *slog.Logger, opts ...Option) (*Service, error) {
+	if err := db.Migrate(ctx, "identity", migrations); err != nil {
+		return nil, err
+	}
+	s := &Service{db: db, log: log, now: time.Now, cache: map[string]*entry{}}
+	for _, o := range opts {
+		o(s)
+	}
+	if s.hasher == nil {
+		s.hasher = newHasher(defaultParams)
+	}
+	s.locks = newLockout(s.now)
+	return s, nil
+}
+
+// Run keeps "last used" in SQL close to the truth and removes sessions that
+// are over, until the context ends; then it writes what is left.
+func (s *Service) Run(ctx context.Context) {
+	tick := time.NewTicker(flushEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if err := s.flush(ctx); err != nil && ctx.Err() == nil {
+				s.log.Warn("could not note when sessions and tokens were used", "error", err)
+			}
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+			defer cancel()
+			if err := s.flush(last); err != nil {
+				s.log.Warn("could not note when sessions and tokens were used", "error", err)
+			}
+			return
+		}
+	}
+}
+
+// Authenticate returns the principal behind a session's or API token's secret.
+// Any secret that is not good, for whatever reason, is ErrUnauthenticated.
+func (s *Service) Authenticate(ctx context.Context, secret string) (*Principal, error) {
+	kind, ok := secretKind(secret)
+	if !ok {
+		return nil, ErrUnauthenticated
+	}
+	hash := hashSecret(secret)
+	now := s.now().UnixMilli()
+	s.mu.RLock()
+	e, gen := s.cache[hash], s.gen
+	s.mu.RUnlock()
+	if e == nil {
+		var err error
+		if kind == sessionPrefix {
+			e, err = s.loadSession(ctx, hash)
+		} else {
+			e, err = s.loadToken(ctx, hash)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if !e.valid(now) {
+			return nil, ErrUnauthenticated
+		}
+		if e, ok = s.keep(hash, e, gen); !ok {
+			// Something was revoked while we read: perhaps this. Read again.
+			return s.Authenticate(ctx, secret)
+		}
+	}
+	if !e.valid(now) {
+		s.forgetWhere(func(h string, _ *entry) bool { return h == hash })
+		return nil, ErrUnauthenticated
+	}
+	e.used.Store(now)
+	e.dirty.Store(true)
+	return e.principal, nil
+}
+
+// keep puts an entry into the cache, unless something was revoked since the
+// generation it was read in.
+func (s *Service) keep(hash string, e *entry, gen uint64) (*entry, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.gen != gen {
+		return nil, false
+	}
+	if other := s.cache[hash]; other != nil {
+		return other, true
+	}
+	if len(s.cache) >= maxCached {
+		// What was noted in SQL already may go; it is read again when needed.
+		for h, x := range s.cache {
+			if !x.dirty.Load() || len(s.cache) >= 2*maxCached {
+				delete(s.cache, h)
+			}
+			if len(s.cache) < maxCached*9/10 {
+				break
+			}
+		}
+	}
+	s.cache[hash] = e
+	return e, true
+}
+
+// forgetWhere drops entries from the cache, at once and for requests that are
+// reading them from SQL right now, too.
+func (s *Service) forgetWhere(match func(hash string, e *entry) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gen++
+	for h, e := range s.cache {
+		if match(h, e) {
+			delete(s.cache, h)
+		}
+	}
+}
+
+// flush writes when credentials were last used and deletes sessions that are
+// over.
+func (s *Service) flush(ctx context.Context) error {
+	now := s.now().UnixMilli()
+	var dirty []*entry
+	s.mu.Lock()
+	for h, e := range s.cache {
+		if e.dirty.Load() {
+			dirty = append(dirty, e)
+		} else if !e.valid(now) {
+			delete(s.cache, h)
+		}
+	}
+	s.mu.Unlock()
+	err := s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		for _, e := range dirty {
+			q := "UPDATE identity_tokens SET last_used_at = ? WHERE id = ?"
+			if e.session {
+				q = "UPDATE identity_sessions SET last_seen_at = ? WHERE id = ?"
+			}
+			if _, err := tx.ExecContext(ctx, q, e.used.Load(), e.id); err != nil {
+				return err
+			}
+		}
+		_, err := tx.ExecContext(ctx, "DELETE FROM identity_sessions WHERE expires_at <= ? OR last_seen_at <= ?",
+			now, now-idleLimit.Milliseconds())
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("identity: note the last use of %d credentials: %w", len(dirty), err)
+	}
+	for _, e := range dirty {
+		e.dirty.Store(false)
+	}
+	return nil
+}
+
+// encodeList and decodeList keep a list of strings in one column.
+func encodeList(list []string) string {
+	if list == nil {
+		list = []string{}
+	}
+	b, err := json.Marshal(list)
+	if err != nil {
+		return "[]" // strings always encode
+	}
+	return string(b)
+}
+
+func decodeList(s string) ([]string, error) {
+	list := []string{}
+	if err := json.Unmarshal([]byte(s), &list); err != nil {
+		return nil, fmt.Errorf("identity: the stored list %q: %w", s, err)
+	}
+	return list, nil
+}
+
+// invalid makes an error that says which value cannot be stored, and why.
+func invalid(format string, args ...any) error {
+	return invalidError{fmt.Sprintf(format, args...)}
+}
+
+type invalidError struct{ msg string }
+
+func (e invalidError) Error() string        { return e.msg }
+func (e invalidError) Is(target error) bool { return errors.Is(target, ErrInvalid) }
+
+func fromMilli(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
