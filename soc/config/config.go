@@ -1,0 +1,400 @@
+// Package config is the suite's one configuration: a YAML file, over it the
+// ICEWATCH_* variables of the environment, over these the command line. Every
+// option has a default that works, and a documented place in icewatch.yaml.
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Config is everything an operator can decide. The doc tags are the texts of
+// the reference that `icewatch config print` writes.
+type Config struct {
+	Data    string   `yaml:"data" doc:"Folder of everything the suite keeps: bus, lake, state."`
+	Log     Log      `yaml:"log" doc:"The suite's own log, on standard error."`
+	HTTP    HTTP     `yaml:"http" doc:"Console, API and intake over HTTP."`
+	Syslog  Syslog   `yaml:"syslog" doc:"Intake of syslog (RFC 5424, RFC 3164)."`
+	Files   []File   `yaml:"files" doc:"Log files of this machine to follow."`
+	Relays  []string `yaml:"relays" doc:"Networks of syslog relays. Behind a relay the HOSTNAME in the message names the device; any other sender is the device itself, whatever name it gives."`
+	Bus     Bus      `yaml:"bus" doc:"The durable queue between intake and engine."`
+	Lake    Lake     `yaml:"lake" doc:"The store of events."`
+	Limits  Limits   `yaml:"limits" doc:"Bounds on what one event, tenant or sender may bring."`
+	Rules   Rules    `yaml:"rules" doc:"Detection content beside the built-in rules."`
+	Tenants Tenants  `yaml:"tenants" doc:"Tenants beside the built-in catalogue of government applications."`
+	Notify  Notify   `yaml:"notify" doc:"Who is told of incidents."`
+	SLA     []SLA    `yaml:"sla" doc:"How soon an incident must be acknowledged and resolved, by priority."`
+}
+
+// Log configures the suite's own log.
+type Log struct {
+	Level  string `yaml:"level" doc:"debug, info, warn or error."`
+	Format string `yaml:"format" doc:"text or json."`
+}
+
+// HTTP configures console, API and intake over HTTP.
+type HTTP struct {
+	Listen      string `yaml:"listen" doc:"Address to listen on. On other than a loopback address the suite speaks HTTPS only."`
+	TLSCert     string `yaml:"tls_cert" doc:"PEM file of the certificate chain. Without one, and where HTTPS is needed, a self-signed certificate is made in the data folder."`
+	TLSKey      string `yaml:"tls_key" doc:"PEM file of the certificate's key."`
+	Insecure    bool   `yaml:"insecure" doc:"Speak plain HTTP on any address: only behind a proxy that ends TLS on the same machine or network."`
+	ExternalURL string `yaml:"external_url" doc:"How people reach the console; used in notices."`
+	MaxBody     Size   `yaml:"max_body" doc:"Largest request body, as sent."`
+	MaxUnpacked Size   `yaml:"max_unpacked" doc:"Largest request body once decompressed."`
+}
+
+// Syslog configures the syslog listeners.
+type Syslog struct {
+	UDP            string   `yaml:"udp" doc:"Address for datagrams; off switches it off."`
+	TCP            string   `yaml:"tcp" doc:"Address for streams (RFC 6587: octet-counted or newline-framed); off switches it off."`
+	Tenant         string   `yaml:"tenant" doc:"Tenant of everything that comes in here. Empty: decided by the sender's network or item in the CMDB."`
+	Zone           string   `yaml:"zone" doc:"Network zone the senders sit in; addresses may repeat between zones."`
+	MaxMessage     Size     `yaml:"max_message" doc:"Longest message read over TCP; what is longer is cut and marked."`
+	MaxConnections int      `yaml:"max_connections" doc:"TCP connections at a time."`
+	IdleTimeout    Duration `yaml:"idle_timeout" doc:"A TCP connection silent for so long is closed."`
+}
+
+// File configures one set of followed log files.
+type File struct {
+	Paths  []string `yaml:"paths" doc:"Files or glob patterns."`
+	Tenant string   `yaml:"tenant" doc:"Tenant of the lines. Empty: decided as for syslog from this machine."`
+	Zone   string   `yaml:"zone" doc:"Network zone of this machine."`
+}
+
+// Bus configures the durable queue.
+type Bus struct {
+	MaxSize Size `yaml:"max_size" doc:"Raw events that may wait for the engine, compressed; then senders are asked to wait."`
+	MinFree Size `yaml:"min_free" doc:"Disk space to leave free; below it intake stops and loses nothing already taken."`
+	Keep    int  `yaml:"keep" doc:"Batches kept after they are stored."`
+}
+
+// Lake configures the store of events.
+type Lake struct {
+	Retention     Duration `yaml:"retention" doc:"How long events are kept. Security and audit logs: 180 days by law (Cybersecurity Law of the PRC, article 21)."`
+	FlushInterval Duration `yaml:"flush_interval" doc:"How long new events may be held in memory before they are written; what is not written yet is replayed from the bus after a crash."`
+	Memory        Size     `yaml:"memory" doc:"Memory for caches and searches; 0 is a quarter of the machine's."`
+}
+
+// Limits bounds what comes in.
+type Limits struct {
+	Fields    int `yaml:"fields" doc:"Fields one event may bring; the rest is kept in one JSON field."`
+	Names     int `yaml:"names" doc:"Distinct field names one tenant may bring; the rest is kept in one JSON field."`
+	SenderIDs int `yaml:"sender_ids" doc:"Senders' own event ids remembered, so that an event sent again is stored once."`
+}
+
+// Rules configures detection content.
+type Rules struct {
+	Dirs     []string `yaml:"dirs" doc:"Folders of Sigma rules and Rego policies; later folders override earlier ones by rule id. Changes take effect within seconds."`
+	BuiltIn  bool     `yaml:"built_in" doc:"Whether the rules that come with the suite are in force."`
+	Interval Duration `yaml:"interval" doc:"How often the folders are looked at."`
+}
+
+// Tenants configures tenants beside the built-in catalogue.
+type Tenants struct {
+	Dirs []string `yaml:"dirs" doc:"Folders laid out as tenants/ in the source: one folder a tenant with a tenant.yaml."`
+}
+
+// Notify configures receivers of notices.
+type Notify struct {
+	Webhooks []Webhook `yaml:"webhooks" doc:"Receivers of Alertmanager's webhook payload, version 4."`
+}
+
+// Webhook is one receiver.
+type Webhook struct {
+	Name         string `yaml:"name" doc:"Name in the delivery log."`
+	URL          string `yaml:"url" doc:"Where to post to (http or https)."`
+	Secret       string `yaml:"secret" doc:"Key of the HMAC-SHA256 signature in X-Icewatch-Signature. Better given as secret_file."`
+	SecretFile   string `yaml:"secret_file" doc:"File that holds the secret."`
+	SendResolved *bool  `yaml:"send_resolved" doc:"Whether closing an incident is told too; true if absent."`
+}
+
+// SLA is the clock of one priority.
+type SLA struct {
+	Priority    string   `yaml:"priority" doc:"P1, P2, P3 or P4."`
+	Acknowledge Duration `yaml:"acknowledge" doc:"Time to acknowledge."`
+	Resolve     Duration `yaml:"resolve" doc:"Time to resolve."`
+}
+
+// Default returns the configuration of a fresh installation.
+func Default() *Config {
+	return &Config{
+		Data: "./data",
+		Log:  Log{Level: "info", Format: "text"},
+		HTTP: HTTP{Listen: "127.0.0.1:8080", MaxBody: 64 << 20, MaxUnpacked: 256 << 20},
+		Syslog: Syslog{UDP: ":5514", TCP: ":5514", Zone: "default", MaxMessage: 16 << 20,
+			MaxConnections: 4096, IdleTimeout: Duration(30 * time.Minute)},
+		Relays: []string{"127.0.0.0/8", "::1/128"},
+		Bus:    Bus{MaxSize: 8 << 30, MinFree: 512 << 20, Keep: 1000},
+		Lake:   Lake{Retention: Duration(180 * 24 * time.Hour), FlushInterval: Duration(time.Second)},
+		Limits: Limits{Fields: 500, Names: 1000, SenderIDs: 1_000_000},
+		Rules:  Rules{BuiltIn: true, Interval: Duration(2 * time.Second)},
+		SLA: []SLA{
+			{"P1", Duration(15 * time.Minute), Duration(4 * time.Hour)},
+			{"P2", Duration(30 * time.Minute), Duration(8 * time.Hour)},
+			{"P3", Duration(4 * time.Hour), Duration(72 * time.Hour)},
+			{"P4", Duration(24 * time.Hour), Duration(7 * 24 * time.Hour)},
+		},
+	}
+}
+
+// Validate tells what cannot work, each with the option's path and what would
+// be right.
+func (c *Config) Validate() []Problem {
+	var out []Problem
+	bad := func(path, format string, args ...any) {
+		out = append(out, Problem{Path: path, Reason: fmt.Sprintf(format, args...)})
+	}
+	oneOf := func(path, v string, allowed ...string) {
+		for _, a := range allowed {
+			if v == a {
+				return
+			}
+		}
+		bad(path, "%q is not known; one of %s is expected", v, strings.Join(allowed, ", "))
+	}
+	address := func(path, v string, off bool) {
+		if off && (v == "off" || v == "") {
+			return
+		}
+		host, port, err := net.SplitHostPort(v)
+		if err != nil {
+			bad(path, "%q is not an address; host:port is expected, such as 127.0.0.1:8080 or :5514", v)
+			return
+		}
+		if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+			bad(path, "the port %q of %q is not a number from 0 to 65535", port, v)
+		}
+		if _, err := netip.ParseAddr(host); host != "" && host != "localhost" && err != nil && strings.ContainsAny(host, " /") {
+			bad(path, "%q is not a host", host)
+		}
+	}
+	file := func(path, v string) {
+		if v == "" {
+			return
+		}
+		if st, err := os.Stat(v); err != nil {
+			bad(path, "%q cannot be read: %v", v, err)
+		} else if st.IsDir() {
+			bad(path, "%q is a folder; a file is expected", v)
+		}
+	}
+	atLeast := func(path string, v, least int64, unit string) {
+		if v < least {
+			bad(path, "%d is too little; at least %d%s is expected", v, least, unit)
+		}
+	}
+	if strings.TrimSpace(c.Data) == "" {
+		bad("data", "no folder is given; a path such as ./data is expected")
+	}
+	oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
+	oneOf("log.format", c.Log.Format, "text", "json")
+	address("http.listen", c.HTTP.Listen, false)
+	file("http.tls_cert", c.HTTP.TLSCert)
+	file("http.tls_key", c.HTTP.TLSKey)
+	if (c.HTTP.TLSCert == "") != (c.HTTP.TLSKey == "") {
+		bad("http.tls_cert", "tls_cert and tls_key belong together; give both or neither")
+	}
+	if c.HTTP.ExternalURL != "" && !isHTTP(c.HTTP.ExternalURL) {
+		bad("http.external_url", "%q is not a URL; one such as https://soc.example.gov.cn is expected", c.HTTP.ExternalURL)
+	}
+	atLeast("http.max_body", int64(c.HTTP.MaxBody), 64<<10, " bytes (64KiB)")
+	atLeast("http.max_unpacked", int64(c.HTTP.MaxUnpacked), int64(c.HTTP.MaxBody), " bytes, which is http.max_body,")
+	address("syslog.udp", c.Syslog.UDP, true)
+	address("syslog.tcp", c.Syslog.TCP, true)
+	atLeast("syslog.max_message", int64(c.Syslog.MaxMessage), 1024, " bytes (1KiB)")
+	if c.Syslog.MaxMessage > 64<<20 {
+		bad("syslog.max_message", "%d bytes are too many; at most 64MiB are read as one message", c.Syslog.MaxMessage)
+	}
+	atLeast("syslog.max_connections", int64(c.Syslog.MaxConnections), 1, "")
+	atLeast("syslog.idle_timeout", int64(c.Syslog.IdleTimeout), int64(time.Second), " ns (1s)")
+	for i, f := range c.Files {
+		if len(f.Paths) == 0 {
+			bad(fmt.Sprintf("files[%d].paths", i), "no path is given; at least one file or pattern is expected")
+		}
+		for j, p := range f.Paths {
+			if _, err := filepath.Match(p, ""); err != nil {
+				bad(fmt.Sprintf("files[%d].paths[%d]", i, j), "%q is not a pattern: %v", p, err)
+			}
+		}
+	}
+	for i, r := range c.Relays {
+		if _, err := netip.ParsePrefix(r); err != nil {
+			if _, err := netip.ParseAddr(r); err != nil {
+				bad(fmt.Sprintf("relays[%d]", i), "%q is not a network; one such as 10.1.0.0/16 or 10.1.2.3 is expected", r)
+			}
+		}
+	}
+	atLeast("bus.max_size", int64(c.Bus.MaxSize), 16<<20, " bytes (16MiB)")
+	atLeast("bus.min_free", int64(c.Bus.MinFree), 0, "")
+	atLeast("bus.keep", int64(c.Bus.Keep), 1, "")
+	atLeast("lake.retention", int64(c.Lake.Retention), int64(24*time.Hour), " ns (1d)")
+	if time.Duration(c.Lake.Retention) > 100*365*24*time.Hour {
+		bad("lake.retention", "%s is too long; a hundred years is the most", time.Duration(c.Lake.Retention))
+	}
+	atLeast("lake.flush_interval", int64(c.Lake.FlushInterval), int64(time.Second), " ns (1s)")
+	atLeast("lake.memory", int64(c.Lake.Memory), 0, "")
+	atLeast("limits.fields", int64(c.Limits.Fields), 10, "")
+	atLeast("limits.names", int64(c.Limits.Names), 10, "")
+	if c.Limits.Names > 1500 {
+		bad("limits.names", "%d is too many; the lake holds at most 1500 names of a tenant's own", c.Limits.Names)
+	}
+	atLeast("limits.sender_ids", int64(c.Limits.SenderIDs), 1, "")
+	atLeast("rules.interval", int64(c.Rules.Interval), int64(100*time.Millisecond), " ns (100ms)")
+	folder := func(path string, v string) {
+		if st, err := os.Stat(v); err != nil {
+			bad(path, "%q cannot be read: %v", v, err)
+		} else if !st.IsDir() {
+			bad(path, "%q is not a folder", v)
+		}
+	}
+	for i, d := range c.Rules.Dirs {
+		folder(fmt.Sprintf("rules.dirs[%d]", i), d)
+	}
+	for i, d := range c.Tenants.Dirs {
+		folder(fmt.Sprintf("tenants.dirs[%d]", i), d)
+	}
+	names := map[string]bool{}
+	for i, w := range c.Notify.Webhooks {
+		at := fmt.Sprintf("notify.webhooks[%d]", i)
+		if w.Name == "" {
+			bad(at+".name", "the receiver has no name")
+		} else if names[w.Name] {
+			bad(at+".name", "the name %q is given twice", w.Name)
+		}
+		names[w.Name] = true
+		if !isHTTP(w.URL) {
+			bad(at+".url", "%q is not a URL; one such as https://hooks.example.gov.cn/soc is expected", w.URL)
+		}
+		if w.Secret != "" && w.SecretFile != "" {
+			bad(at+".secret", "secret and secret_file exclude each other; give one")
+		}
+		file(at+".secret_file", w.SecretFile)
+	}
+	seen := map[string]bool{}
+	for i, s := range c.SLA {
+		at := fmt.Sprintf("sla[%d]", i)
+		oneOf(at+".priority", s.Priority, "P1", "P2", "P3", "P4")
+		if seen[s.Priority] {
+			bad(at+".priority", "%s is given twice", s.Priority)
+		}
+		seen[s.Priority] = true
+		if s.Acknowledge <= 0 || s.Resolve < s.Acknowledge {
+			bad(at, "acknowledge must be more than 0 and resolve not less than it")
+		}
+	}
+	return out
+}
+
+func isHTTP(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
+}
+
+// RelayPrefixes returns the relays as networks. The configuration must be valid.
+func (c *Config) RelayPrefixes() []netip.Prefix {
+	var out []netip.Prefix
+	for _, r := range c.Relays {
+		if p, err := netip.ParsePrefix(r); err == nil {
+			out = append(out, p.Masked())
+		} else if a, err := netip.ParseAddr(r); err == nil {
+			out = append(out, netip.PrefixFrom(a, a.BitLen()))
+		}
+	}
+	return out
+}
+
+// Loopback tells whether the HTTP address can be reached from this machine only.
+func (c *Config) Loopback() bool {
+	host, _, err := net.SplitHostPort(c.HTTP.Listen)
+	if err != nil {
+		return false
+	}
+	if host == "localhost" {
+		return true
+	}
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.IsLoopback()
+}
+
+// Duration is a length of time in YAML: 90s, 15m, 8h, 7d, 2w.
+type Duration time.Duration
+
+// ParseDuration reads a duration with the units ns to h, d and w.
+func ParseDuration(s string) (Duration, error) {
+	if n, ok := strings.CutSuffix(s, "d"); ok {
+		if days, err := strconv.ParseFloat(n, 64); err == nil {
+			return Duration(days * float64(24*time.Hour)), nil
+		}
+	}
+	if n, ok := strings.CutSuffix(s, "w"); ok {
+		if weeks, err := strconv.ParseFloat(n, 64); err == nil {
+			return Duration(weeks * float64(7*24*time.Hour)), nil
+		}
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil {
+		return 0, fmt.Errorf("%q is not a length of time; one such as 90s, 15m, 8h, 7d or 2w is expected", s)
+	}
+	return Duration(d), nil
+}
+
+// String prints whole days as such.
+func (d Duration) String() string {
+	if day := Duration(24 * time.Hour); d >= day && d%day == 0 {
+		return strconv.FormatInt(int64(d/day), 10) + "d"
+	}
+	s := time.Duration(d).String()
+	if strings.HasSuffix(s, "m0s") {
+		s = s[:len(s)-2]
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = s[:len(s)-2]
+	}
+	return s
+}
+
+// Size is a number of bytes in YAML: 1048576, 64KiB, 16MiB, 8GiB, 500MB.
+type Size int64
+
+var units = []struct {
+	suffix string
+	bytes  int64
+}{{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"TB", 1e12}, {"GB", 1e9}, {"MB", 1e6}, {"kB", 1e3}, {"KB", 1e3}, {"B", 1}}
+
+// ParseSize reads a number of bytes.
+func ParseSize(s string) (Size, error) {
+	unit := int64(1)
+	text := s
+	for _, u := range units {
+		if n, ok := strings.CutSuffix(s, u.suffix); ok {
+			text, unit = strings.TrimSpace(n), u.bytes
+			break
+		}
+	}
+	n, err := strconv.ParseFloat(text, 64)
+	if err != nil || n < 0 || n*float64(unit) > 1<<60 {
+		return 0, fmt.Errorf("%q is not a size; one such as 64KiB, 16MiB or 8GiB is expected", s)
+	}
+	return Size(n * float64(unit)), nil
+}
+
+// String prints the largest binary unit that divides the size.
+func (s Size) String() string {
+	for _, u := range units[:4] {
+		if int64(s) >= u.bytes && int64(s)%u.bytes == 0 {
+			return strconv.FormatInt(int64(s)/u.bytes, 10) + u.suffix
+		}
+	}
+	return strconv.FormatInt(int64(s), 10)
+}
+
+// Platform names what this binary runs on.
+func Platform() string { return runtime.GOOS + "/" + runtime.GOARCH }

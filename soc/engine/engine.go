@@ -1,0 +1,576 @@
+// Package engine is the suite's second process: it takes raw batches from the
+// bus, makes events of them, stores each once, raises occurrences, and answers
+// the centre's searches over a private unix socket. When it dies, and its
+// storage library does die on a failing disk, nothing is lost: it is started
+// again and reads the bus from its checkpoint.
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sort"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"icewatch/detections"
+	rules "icewatch/detections/engine"
+	"icewatch/detections/ruleset"
+	"icewatch/soc/bus"
+	"icewatch/soc/enrich"
+	"icewatch/soc/event"
+	"icewatch/soc/intake"
+	"icewatch/soc/lake"
+	"icewatch/soc/pipeline"
+)
+
+// The control topics of the bus by which the centre steers the engine.
+const (
+	TopicRules      = "rules"      // ruleset.Bundle
+	TopicEnrichment = "enrichment" // enrich.Snapshot
+	TopicTenants    = "tenants"    // pipeline.Directory as JSON
+)
+
+// Options say where the engine works and within what bounds. They travel from
+// the centre as JSON.
+type Options struct {
+	Dir           string         // the engine's own folder
+	BusSocket     string         // where the centre's bus listens
+	QuerySocket   string         // where the engine answers searches
+	Retention     time.Duration  // of the lake
+	FlushInterval time.Duration  // of the lake
+	LakeMemory    int64          // bytes for caches and queries; 0 is a quarter of the machine
+	MinFree       int64          // bytes to leave free on the disk
+	Relays        []netip.Prefix // whose syslog HOSTNAME names the device
+	FieldsMax     int            // fields an event may bring
+	NamesMax      int            // field names a tenant may bring
+	SenderIDs     int            // senders' ids remembered against repeats
+	Keep          uint64         // batches kept on the bus after they are stored
+}
+
+// Engine is one running engine.
+type Engine struct {
+	opts   Options
+	log    *slog.Logger
+	client *bus.Client
+	lake   *lake.Lake
+	writer *lake.Writer
+	pipe   *pipeline.Pipeline
+	seen   *pipeline.Seen
+	detect *rules.Engine
+	reg    *event.Registry
+	ready  atomic.Bool
+
+	epoch    string
+	started  time.Time
+	swapped  sync.Mutex                                // one rule set compiles at a time
+	problems atomic.Pointer[[]ruleset.Problem]         //
+	version  atomic.Pointer[string]                    // of the rules in force
+	stored   map[uint64]map[uint32]struct{}            // what the lake held beyond the checkpoint at the start
+	through  uint64                                    // last batch that stored knows of
+	marks    []mark                                    // batches handed to the lake, not yet known to be on the disk
+	ckpt     checkpoint                                // what is known to be on the disk
+	detected uint64                                    // last batch whose occurrences are durable
+	halfway  bool                                      // detection has seen a part of the batch at hand
+	pending  []detections.Occurrence                   // raised by the batch at hand
+	byKey    map[string]int                            // place in pending by occurrence key and rule
+	last     atomic.Uint64                             // last batch worked
+	lastTime atomic.Int64                              // when the bus took it
+	events   atomic.Uint64                             // events made
+	repeats  atomic.Uint64                             // events dropped as repeats of a sender id
+	replayed atomic.Uint64                             // events met again that the lake already held
+	reduced  atomic.Uint64                             // events whose fields the lake could not hold
+	unstored atomic.Uint64                             // events the lake refused even so
+	badBatch atomic.Uint64                             // batches that could not be decoded
+	raised   atomic.Uint64                             // occurrences published
+	tenants  atomic.Pointer[map[string]*atomic.Uint64] // events by tenant since the start
+}
+
+// mark remembers that all rows before total had been handed to the lake when
+// batch seq was done.
+type mark struct {
+	seq   uint64
+	at    time.Time
+	total uint64
+}
+
+// checkpoint is the engine's memory of its place on the bus.
+type checkpoint struct {
+	Epoch    string `json:"epoch"`
+	Stored   uint64 `json:"stored"`    // batches up to this one are on the lake's disk
+	IDsFloor uint64 `json:"ids_floor"` // sender ids are remembered from this batch on
+}
+
+// detectState goes to the disk as one file: what detection remembers and the
+// batch after which it remembered that.
+type detectState struct {
+	Epoch string `json:"epoch"`
+	After uint64 `json:"after"`
+	State []byte `json:"state"`
+}
+
+// Run runs the engine until ctx ends. It returns an error where it cannot go
+// on; whoever supervises it starts it again.
+func Run(ctx context.Context, opts Options, log *slog.Logger) error {
+	if err := os.MkdirAll(opts.Dir, 0o700); err != nil {
+		return fmt.Errorf("engine: %w", err)
+	}
+	client, err := bus.Connect(opts.BusSocket, log)
+	if err != nil {
+		return fmt.Errorf("engine: %w", err)
+	}
+	defer client.Close()
+	lk, err := lake.Open(lake.Options{Dir: filepath.Join(opts.Dir, "lake"), Retention: opts.Retention,
+		FlushInterval: opts.FlushInterval, Memory: opts.LakeMemory, MinFree: opts.MinFree})
+	if err != nil {
+		return fmt.Errorf("engine: %w", err)
+	}
+	reg := event.NewRegistry(50_000)
+	e := &Engine{opts: opts, log: log, client: client, lake: lk, writer: lk.NewWriter(reg), reg: reg, started: time.Now(),
+		pipe: pipeline.New(pipeline.Options{Registry: reg, Retention: opts.Retention, Future: lake.FutureLimit, Relays: opts.Relays,
+			NamesPerTenant: opts.NamesMax, Parse: parseOptions(opts)}),
+		seen: pipeline.NewSeen(opts.SenderIDs), detect: rules.New(rules.Options{Registry: reg, Log: log}), byKey: map[string]int{}}
+	e.tenants.Store(&map[string]*atomic.Uint64{})
+	empty := ""
+	e.version.Store(&empty)
+	e.problems.Store(&[]ruleset.Problem{})
+
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var wg sync.WaitGroup
+	defer func() {
+		cancel()
+		wg.Wait()
+		e.writer.Flush()
+		lk.Close() // everything is on the disk now
+		if e.ready.Load() {
+			e.ckpt.Stored = max(e.ckpt.Stored, e.last.Load())
+			if err := errors.Join(e.saveCheckpoint(), e.saveDetection()); err != nil {
+				log.Error("engine: the checkpoint is not saved; the next start replays more", "error", err)
+			}
+		}
+	}()
+
+	if err := e.control(ctx, &wg); err != nil {
+		return err
+	}
+	if err := e.recover(ctx); err != nil {
+		return err
+	}
+	stopQueries, err := e.serveQueries(opts.QuerySocket)
+	if err != nil {
+		return err
+	}
+	defer stopQueries()
+	e.ready.Store(true)
+	log.Info("engine: ready", "from_batch", e.last.Load()+1, "rules", *e.version.Load())
+	err = e.consume(ctx)
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// control follows the centre's topics, and returns once each has been heard.
+func (e *Engine) control(ctx context.Context, wg *sync.WaitGroup) error {
+	heard := make(chan string, 16)
+	follow := func(topic string, apply func([]byte) error) {
+		wg.Go(func() {
+			once := sync.Once{}
+			err := e.client.Control(ctx, topic, func(data []byte) {
+				if err := apply(data); err != nil {
+					e.log.Error("engine: a control message is not usable, the one before stays in force", "topic", topic, "error", err)
+				}
+				once.Do(func() { heard <- topic })
+			})
+			if err != nil && ctx.Err() == nil {
+				e.log.Error("engine: control", "topic", topic, "error", err)
+			}
+		})
+	}
+	follow(TopicTenants, func(b []byte) error {
+		var d pipeline.Directory
+		if err := json.Unmarshal(b, &d); err != nil {
+			return err
+		}
+		e.pipe.SetDirectory(d)
+		return nil
+	})
+	follow(TopicEnrichment, func(b []byte) error {
+		s, err := enrich.Decode(b)
+		if err != nil {
+			return err
+		}
+		x, err := enrich.NewIndex(s)
+		if err != nil {
+			return err
+		}
+		e.pipe.SetIndex(x)
+		return nil
+	})
+	follow(TopicRules, func(b []byte) error {
+		e.swapped.Lock()
+		defer e.swapped.Unlock()
+		bundle, err := ruleset.Decode(b)
+		if err != nil {
+			return err
+		}
+		begun := time.Now()
+		set, problems := ruleset.Compile(bundle, e.reg)
+		e.detect.Swap(set)
+		e.problems.Store(&problems)
+		e.version.Store(&bundle.Version)
+		e.log.Info("engine: rules in force", "version", bundle.Version, "rejected", len(problems), "took", time.Since(begun).Round(time.Millisecond))
+		return nil
+	})
+	missing := map[string]bool{TopicTenants: true, TopicEnrichment: true, TopicRules: true}
+	timeout := time.After(60 * time.Second)
+	for len(missing) > 0 {
+		select {
+		case topic := <-heard:
+			delete(missing, topic)
+		case <-ctx.Done():
+			return nil
+		case <-timeout:
+			return fmt.Errorf("engine: heard nothing from the centre within 60 s on %v", missing)
+		}
+	}
+	return nil
+}
+
+// recover finds the engine's place on the bus and what the lake already holds
+// of the batches after it.
+func (e *Engine) recover(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	st, err := e.client.RawState(ctx)
+	if err != nil {
+		return err
+	}
+	e.epoch = st.Epoch
+	if err := readJSON(e.path("checkpoint.json"), &e.ckpt); err != nil {
+		e.log.Error("engine: the checkpoint is damaged; everything on the bus is replayed against the lake", "error", err)
+		e.ckpt = checkpoint{}
+	}
+	if e.ckpt.Epoch != e.epoch {
+		e.ckpt = checkpoint{Epoch: e.epoch}
+	}
+	if e.ckpt.Stored > st.Last {
+		return fmt.Errorf("engine: the bus ends at batch %d, but %d were stored: its folder was put back to an earlier state; remove it to begin a new one", st.Last, e.ckpt.Stored)
+	}
+	var ds detectState
+	if err := readJSON(e.path("detection.json"), &ds); err != nil {
+		e.log.Error("engine: the state of detection is damaged; correlation begins anew", "error", err)
+		ds = detectState{Epoch: e.epoch, After: e.ckpt.Stored}
+	}
+	if ds.Epoch == e.epoch {
+		if len(ds.State) > 0 {
+			if err := e.detect.Restore(ds.State); err != nil {
+				e.log.Error("engine: the state of detection is not usable; correlation begins anew", "error", err)
+			}
+		}
+		e.detected = ds.After
+	}
+	accounts := e.pipe.Accounts()
+	e.stored, err = e.lake.Stored(ctx, e.epoch, e.ckpt.Stored, accounts)
+	if err != nil {
+		return err
+	}
+	for seq := range e.stored {
+		e.through = max(e.through, seq)
+	}
+	type sent struct {
+		tenant, id string
+		at         event.ID
+	}
+	var ids []sent
+	err = e.lake.SenderIDs(ctx, e.epoch, e.ckpt.IDsFloor, accounts, func(tenant, id string, at event.ID) {
+		at.Epoch = e.epoch
+		ids = append(ids, sent{clone(tenant), clone(id), at})
+	})
+	if err != nil {
+		return err
+	}
+	sort.Slice(ids, func(i, j int) bool {
+		a, b := ids[i].at, ids[j].at
+		return a.Sequence < b.Sequence || a.Sequence == b.Sequence && a.Index < b.Index
+	})
+	for _, s := range ids {
+		e.seen.Repeated(s.tenant, s.id, s.at)
+	}
+	e.last.Store(min(e.ckpt.Stored, e.detected))
+	e.log.Info("engine: recovered", "epoch", e.epoch, "stored", e.ckpt.Stored, "detected", e.detected,
+		"batches_ahead", len(e.stored), "sender_ids", len(ids), "bus_first", st.First, "bus_last", st.Last)
+	if first := e.last.Load() + 1; st.Messages > 0 && st.First > first && st.First > e.ckpt.Stored+1 {
+		e.log.Error("engine: batches are missing on the bus", "from", first, "to", st.First-1)
+	}
+	return nil
+}
+
+// consume works the batches in order and keeps the checkpoints.
+func (e *Engine) consume(ctx context.Context) error {
+	batches := make(chan bus.Message, 8)
+	failed := make(chan error, 1)
+	go func() {
+		failed <- e.client.Raw(ctx, e.last.Load()+1, func(m bus.Message) error {
+			select {
+			case batches <- m:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+	}()
+	second := time.NewTicker(time.Second)
+	defer second.Stop()
+	ticks := 0
+	for {
+		select {
+		case m := <-batches:
+			if err := e.work(ctx, m); err != nil {
+				return err
+			}
+		case <-second.C:
+			ticks++
+			if err := e.advance(); err != nil {
+				e.log.Error("engine: the checkpoint is not saved", "error", err)
+			}
+			if ticks%5 == 0 {
+				if err := e.saveDetection(); err != nil {
+					e.log.Error("engine: the state of detection is not saved", "error", err)
+				}
+			}
+			if ticks%10 == 0 {
+				e.trim(ctx)
+			}
+		case err := <-failed:
+			return err
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (e *Engine) path(name string) string { return filepath.Join(e.opts.Dir, name) }
+
+// advance moves the storage checkpoint to the newest batch all of whose rows
+// are on the disk. The library offers no such call: a batch counts as flushed
+// when it is older than ten flush intervals and than the rows that the library
+// says are still in memory.
+func (e *Engine) advance() error {
+	st := e.lake.Stats()
+	safeRows := uint64(0)
+	if st.Rows > st.Unflushed {
+		safeRows = st.Rows - st.Unflushed
+	}
+	before := time.Now().Add(-10 * e.lake.FlushInterval())
+	moved := false
+	for len(e.marks) > 0 && e.marks[0].at.Before(before) && e.marks[0].total <= safeRows {
+		e.ckpt.Stored = e.marks[0].seq
+		e.marks = e.marks[1:]
+		moved = true
+	}
+	if !moved {
+		return nil
+	}
+	return e.saveCheckpoint()
+}
+
+func (e *Engine) saveCheckpoint() error {
+	e.ckpt.Epoch = e.epoch
+	e.ckpt.IDsFloor = min(e.seen.Floor(e.ckpt.Stored+1), e.ckpt.Stored+1)
+	return writeJSON(e.path("checkpoint.json"), e.ckpt)
+}
+
+func (e *Engine) saveDetection() error {
+	if e.halfway {
+		return nil // a batch was left half done: the state before it stands
+	}
+	state, err := e.detect.Snapshot()
+	if err != nil {
+		return fmt.Errorf("engine: snapshot of detection: %w", err)
+	}
+	return writeJSON(e.path("detection.json"), detectState{Epoch: e.epoch, After: e.detected, State: state})
+}
+
+// trim lets go of the batches that are stored and detected, but for the
+// newest: the bus must never be empty, or its numbering could start over.
+func (e *Engine) trim(ctx context.Context) {
+	done := min(e.ckpt.Stored, e.detected)
+	if done <= e.opts.Keep+1 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if err := e.client.TrimRaw(ctx, done-e.opts.Keep); err != nil && ctx.Err() == nil {
+		e.log.Warn("engine: trimming the bus", "error", err)
+	}
+}
+
+// work makes events of one batch, stores those that are not stored yet, and
+// publishes what detection raises.
+func (e *Engine) work(ctx context.Context, m bus.Message) error {
+	recs, err := intake.DecodeBatch(nil, m.Data)
+	if err != nil {
+		// Not readable now, not readable ever: name it and set it aside.
+		e.badBatch.Add(1)
+		name := e.path(fmt.Sprintf("damaged-batch-%d", m.Sequence))
+		e.log.Error("engine: a batch is damaged and set aside", "batch", m.Sequence, "file", name, "error", err, "written", os.WriteFile(name, m.Data, 0o600))
+	}
+	var ev event.Event
+	store, detect := m.Sequence > e.ckpt.Stored, m.Sequence > e.detected
+	held := e.stored[m.Sequence]
+	e.pending = e.pending[:0]
+	clear(e.byKey)
+	e.halfway = detect
+	for i := range recs {
+		id := event.ID{Epoch: e.epoch, Sequence: m.Sequence, Index: uint32(i)}
+		e.pipe.Fill(&recs[i], id, &ev)
+		e.events.Add(1)
+		if recs[i].ID != "" && e.seen.Repeated(ev.Tenant, recs[i].ID, id) {
+			e.repeats.Add(1)
+			continue
+		}
+		e.count(ev.Tenant)
+		if detect {
+			e.detect.Process(&ev, e.raise)
+		}
+		if store {
+			if _, ok := held[id.Index]; ok {
+				e.replayed.Add(1)
+			} else if err := e.store(&ev); err != nil {
+				return err
+			}
+		}
+	}
+	e.writer.Flush()
+	if m.Sequence <= e.through {
+		delete(e.stored, m.Sequence)
+	} else {
+		e.stored = nil
+	}
+	if store {
+		e.marks = append(e.marks, mark{m.Sequence, time.Now(), e.lake.Handed()})
+	}
+	if detect {
+		if err := e.publish(ctx); err != nil {
+			return err
+		}
+		e.detected, e.halfway = m.Sequence, false
+	}
+	e.last.Store(m.Sequence)
+	e.lastTime.Store(m.Time.UnixNano())
+	return nil
+}
+
+func (e *Engine) store(ev *event.Event) error {
+	account, ok := e.pipe.Account(ev.Tenant)
+	if !ok {
+		return fmt.Errorf("engine: the tenant %q has no account", ev.Tenant)
+	}
+	stream := e.pipe.Stream(ev)
+	err := e.writer.Add(ev, account, stream)
+	if err == nil {
+		return nil
+	}
+	e.log.Warn("engine: an event is reduced to its raw text", "event", ev.ID.String(), "error", err)
+	e.reduced.Add(1)
+	pipeline.Reduce(ev)
+	if err := e.writer.Add(ev, account, stream); err != nil {
+		// Older than retention by now, after a long time on the bus.
+		e.unstored.Add(1)
+		e.log.Error("engine: an event cannot be stored", "event", ev.ID.String(), "tenant", ev.Tenant, "error", err)
+	}
+	return nil
+}
+
+func (e *Engine) count(tenant string) {
+	m := *e.tenants.Load()
+	c, ok := m[tenant]
+	if !ok {
+		next := make(map[string]*atomic.Uint64, len(m)+1)
+		for k, v := range m {
+			next[k] = v
+		}
+		c = &atomic.Uint64{}
+		next[clone(tenant)] = c
+		e.tenants.Store(&next)
+	}
+	c.Add(1)
+}
+
+// maxEventIDs is how many events an occurrence names.
+const maxEventIDs = 100
+
+// raise gathers the occurrences of a batch. Firings of one rule for one group
+// within the batch become one occurrence that counts them: a rule that meets
+// every event raises as many occurrences as it has groups, not as events. A
+// replay reads the same batch and so raises the same.
+func (e *Engine) raise(o detections.Occurrence) {
+	at, ok := e.byKey[o.Key]
+	if !ok {
+		e.byKey[o.Key] = len(e.pending)
+		e.pending = append(e.pending, o)
+		return
+	}
+	p := &e.pending[at]
+	p.Count += o.Count
+	p.EventIDs = append(p.EventIDs, o.EventIDs...)
+	if n := len(p.EventIDs); n > maxEventIDs {
+		p.EventIDs = p.EventIDs[n-maxEventIDs:]
+	}
+	if o.From.Before(p.From) {
+		p.From = o.From
+	}
+	if o.Time.After(p.Time) {
+		p.Time, p.Fields, p.Evidence, p.Rule = o.Time, o.Fields, o.Evidence, o.Rule
+	}
+	if o.Priority < p.Priority {
+		p.Priority, p.Reasons = o.Priority, o.Reasons
+	}
+}
+
+// maxMessage is how many bytes of occurrences go into one message.
+const maxMessage = 4 << 20
+
+// publish makes the occurrences of the batch durable before detection counts
+// the batch as done.
+func (e *Engine) publish(ctx context.Context) error {
+	for i := 0; i < len(e.pending); {
+		var parts []json.RawMessage
+		size := 0
+		for ; i < len(e.pending) && size < maxMessage; i++ {
+			b, err := json.Marshal(&e.pending[i])
+			if err != nil {
+				return fmt.Errorf("engine: occurrence of rule %s: %w", e.pending[i].Rule.ID, err)
+			}
+			parts = append(parts, b)
+			size += len(b)
+		}
+		b, err := json.Marshal(parts)
+		if err != nil {
+			return fmt.Errorf("engine: occurrences: %w", err)
+		}
+		for wait := 50 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+			err := e.client.PublishOccurrences(ctx, b)
+			if err == nil {
+				break
+			}
+			e.log.Warn("engine: occurrences wait for the bus", "error", err)
+			select {
+			case <-time.After(wait):
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		e.raised.Add(uint64(len(parts)))
+	}
+	return nil
+}

@@ -1,0 +1,61 @@
+package engine
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"icewatch/soc/pipeline/parse"
+)
+
+// writeJSON replaces a file so that a crash leaves the old or the new one.
+func writeJSON(path string, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("engine: %s: %w", path, err)
+	}
+	tmp := path + ".new"
+	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("engine: %w", err)
+	}
+	_, err = f.Write(b)
+	if err == nil {
+		err = f.Sync()
+	}
+	err = errors.Join(err, f.Close())
+	if err == nil {
+		err = os.Rename(tmp, path)
+	}
+	if err != nil {
+		return fmt.Errorf("engine: write %s: %w", path, err)
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return fmt.Errorf("engine: %w", err)
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// readJSON reads a file into v. A file that is not there leaves v as it is.
+func readJSON(path string, v any) error {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("engine: %w", err)
+	}
+	if err := json.Unmarshal(b, v); err != nil {
+		return fmt.Errorf("engine: %s: %w", path, err)
+	}
+	return nil
+}
+
+func clone(s string) string { return strings.Clone(s) }
+
+func parseOptions(opts Options) parse.Options { return parse.Options{MaxFields: opts.FieldsMax} }

@@ -1,0 +1,356 @@
+package engine
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"icewatch/detections/ruleset"
+	"icewatch/soc/lake"
+	"icewatch/soc/search"
+)
+
+// The engine answers on a unix socket that only the suite's own user can
+// open. A question is one JSON object; rows come back as lines, of which the
+// last is a verdict.
+
+type question struct {
+	Accounts []uint32  `json:"accounts"`
+	Query    string    `json:"query"`
+	Start    time.Time `json:"start"`
+	End      time.Time `json:"end"`
+	Limit    int       `json:"limit"`
+	Offset   int       `json:"offset"`
+	Buckets  int       `json:"buckets,omitempty"`
+	Field    string    `json:"field,omitempty"`
+	ID       string    `json:"id,omitempty"`
+}
+
+type verdict struct {
+	Done     bool               `json:"done"`
+	Query    *search.QueryError `json:"query_error,omitempty"`
+	NotFound bool               `json:"not_found,omitempty"`
+	Error    string             `json:"error,omitempty"`
+}
+
+// maxQueries is how many searches run at a time; the others wait.
+const maxQueries = 4
+
+// queryTimeout bounds one search.
+const queryTimeout = 60 * time.Second
+
+// Status is what the engine tells of itself.
+type Status struct {
+	Ready       bool              `json:"ready"`
+	Epoch       string            `json:"epoch"`
+	LastBatch   uint64            `json:"last_batch"`  // last batch worked
+	LastTime    time.Time         `json:"last_time"`   // when the bus took it
+	Events      uint64            `json:"events"`      // events made since the start
+	Repeats     uint64            `json:"repeats"`     // dropped: a sender's id came again
+	Replayed    uint64            `json:"replayed"`    // met again and already stored
+	Altered     uint64            `json:"altered"`     // carry a mark
+	Reduced     uint64            `json:"reduced"`     // too large for the lake: raw text only
+	Unstored    uint64            `json:"unstored"`    // refused by the lake
+	BadBatches  uint64            `json:"bad_batches"` // damaged on the bus, set aside
+	Occurrences uint64            `json:"occurrences"` // published
+	Lake        lake.Stats        `json:"lake"`        //
+	Rules       string            `json:"rules"`       // version of the bundle in force
+	Problems    []ruleset.Problem `json:"problems"`    // rules that are not in force
+	Hits        map[string]uint64 `json:"hits"`        // by rule id
+	Disabled    map[string]string `json:"disabled"`    // rules that failed while running
+	Tenants     map[string]uint64 `json:"tenants"`     // events by tenant since the start
+	Uptime      float64           `json:"uptime"`      // seconds
+}
+
+func (e *Engine) status() Status {
+	d := e.detect.Stats()
+	s := Status{Ready: e.ready.Load(), Epoch: e.epoch, LastBatch: e.last.Load(), LastTime: time.Unix(0, e.lastTime.Load()).UTC(),
+		Events: e.events.Load(), Repeats: e.repeats.Load(), Replayed: e.replayed.Load(), Altered: e.pipe.Altered(), Reduced: e.reduced.Load(),
+		Unstored: e.unstored.Load(), BadBatches: e.badBatch.Load(), Occurrences: e.raised.Load(), Lake: e.lake.Stats(), Rules: *e.version.Load(),
+		Problems: *e.problems.Load(), Hits: d.Hits, Disabled: d.Disabled, Tenants: map[string]uint64{}, Uptime: time.Since(e.started).Seconds()}
+	for slug, n := range *e.tenants.Load() {
+		s.Tenants[slug] = n.Load()
+	}
+	return s
+}
+
+func (e *Engine) serveQueries(path string) (stop func(), err error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, fmt.Errorf("engine: %w", err)
+	}
+	_ = os.Remove(path)
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("engine: %w", err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		return nil, errors.Join(fmt.Errorf("engine: %w", err), l.Close())
+	}
+	slots := make(chan struct{}, maxQueries)
+	mux := http.NewServeMux()
+	handle := func(name string, answer func(ctx context.Context, q question, w *bufio.Writer) error) {
+		mux.HandleFunc("POST /"+name, func(w http.ResponseWriter, r *http.Request) {
+			ctx, cancel := context.WithTimeoutCause(r.Context(), queryTimeout,
+				fmt.Errorf("the search took longer than %s; shorten the time range or narrow the query", queryTimeout))
+			defer cancel()
+			select {
+			case slots <- struct{}{}:
+				defer func() { <-slots }()
+			case <-ctx.Done():
+				return
+			}
+			var q question
+			if err := json.NewDecoder(io.LimitReader(r.Body, 4<<20)).Decode(&q); err != nil {
+				http.Error(w, err.Error(), http.StatusBadRequest)
+				return
+			}
+			out := bufio.NewWriterSize(flushing{w}, 64<<10)
+			v := judge(answer(ctx, q, out))
+			if b, err := json.Marshal(v); err == nil {
+				_, _ = out.Write(append(b, '\n'))
+			}
+			_ = out.Flush()
+		})
+	}
+	lq := func(q question) lake.Query {
+		return lake.Query{Accounts: q.Accounts, LogsQL: q.Query, Start: q.Start, End: q.End, Limit: q.Limit, Offset: q.Offset}
+	}
+	handle("rows", func(ctx context.Context, q question, w *bufio.Writer) error {
+		flushed := time.Now()
+		return e.lake.Rows(ctx, lq(q), func(row []byte) error {
+			if _, err := w.Write(row); err != nil {
+				return err
+			}
+			if err := w.WriteByte('\n'); err != nil {
+				return err
+			}
+			if time.Since(flushed) > 100*time.Millisecond {
+				flushed = time.Now()
+				return w.Flush()
+			}
+			return nil
+		})
+	})
+	one := func(w *bufio.Writer, v any, err error) error {
+		if err != nil {
+			return err
+		}
+		return json.NewEncoder(w).Encode(v)
+	}
+	handle("histogram", func(ctx context.Context, q question, w *bufio.Writer) error {
+		h, err := e.lake.Histogram(ctx, lq(q), q.Buckets)
+		return one(w, h, err)
+	})
+	handle("fields", func(ctx context.Context, q question, w *bufio.Writer) error {
+		list, err := e.lake.Fields(ctx, lq(q), q.Limit)
+		return one(w, list, err)
+	})
+	handle("values", func(ctx context.Context, q question, w *bufio.Writer) error {
+		list, err := e.lake.Values(ctx, lq(q), q.Field, q.Limit)
+		return one(w, list, err)
+	})
+	handle("event", func(ctx context.Context, q question, w *bufio.Writer) error {
+		row, err := e.lake.Event(ctx, q.Accounts, q.ID)
+		if err != nil {
+			return err
+		}
+		_, err = w.Write(append(row, '\n'))
+		return err
+	})
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(w).Encode(e.status())
+	})
+	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	go func() { _ = srv.Serve(l) }()
+	return func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		if srv.Shutdown(ctx) != nil {
+			_ = srv.Close()
+		}
+	}, nil
+}
+
+func judge(err error) verdict {
+	var qe *search.QueryError
+	switch {
+	case err == nil:
+		return verdict{Done: true}
+	case errors.As(err, &qe):
+		return verdict{Done: true, Query: qe}
+	case errors.Is(err, search.ErrNotFound):
+		return verdict{Done: true, NotFound: true}
+	}
+	return verdict{Done: true, Error: err.Error()}
+}
+
+type flushing struct{ http.ResponseWriter }
+
+func (f flushing) Write(b []byte) (int, error) {
+	n, err := f.ResponseWriter.Write(b)
+	if fl, ok := f.ResponseWriter.(http.Flusher); ok {
+		fl.Flush()
+	}
+	return n, err
+}
+
+// Client asks the engine from the centre. It implements search.Store.
+type Client struct {
+	http     *http.Client
+	accounts func(tenants []string) []uint32
+}
+
+var _ search.Store = (*Client)(nil)
+
+// NewClient asks the engine that listens at the socket. accounts turns slugs
+// into account ids; nil slugs mean all tenants.
+func NewClient(socket string, accounts func(tenants []string) []uint32) *Client {
+	return &Client{accounts: accounts, http: &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "unix", socket)
+		}, MaxIdleConnsPerHost: 8}}}
+}
+
+// ask posts a question and hands over each line but the verdict.
+func (c *Client) ask(ctx context.Context, what string, q question, line func([]byte) error) error {
+	body, err := json.Marshal(q)
+	if err != nil {
+		return fmt.Errorf("engine: %w", err)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://engine/"+what, bytes.NewReader(body))
+	if err != nil {
+		return fmt.Errorf("engine: %w", err)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return fmt.Errorf("%w: %w", search.ErrUnavailable, err)
+	}
+	defer resp.Body.Close()
+	in := bufio.NewReaderSize(resp.Body, 256<<10)
+	var held []byte // one line is held back, as the last is the verdict
+	for {
+		b, err := readLine(in)
+		if len(b) > 0 {
+			if held != nil {
+				if err := line(held); err != nil {
+					return err
+				}
+			}
+			held = append(held[:0], b...)
+		}
+		if err != nil {
+			break
+		}
+	}
+	var v verdict
+	if held == nil || json.Unmarshal(held, &v) != nil || !v.Done {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return fmt.Errorf("%w: the answer broke off", search.ErrUnavailable)
+	}
+	switch {
+	case v.Query != nil:
+		return v.Query
+	case v.NotFound:
+		return search.ErrNotFound
+	case v.Error != "":
+		return errors.New(v.Error)
+	}
+	return nil
+}
+
+// readLine reads one line of any length without its newline.
+func readLine(in *bufio.Reader) ([]byte, error) {
+	var whole []byte
+	for {
+		part, err := in.ReadSlice('\n')
+		if err == nil && whole == nil {
+			return part[:len(part)-1], nil
+		}
+		whole = append(whole, part...)
+		if errors.Is(err, bufio.ErrBufferFull) {
+			continue
+		}
+		return bytes.TrimSuffix(whole, []byte{'\n'}), err
+	}
+}
+
+func (c *Client) question(r search.Request) question {
+	return question{Accounts: c.accounts(r.Tenants), Query: r.Query, Start: r.Start, End: r.End.Add(-1), Limit: r.Limit, Offset: r.Offset}
+}
+
+// Query implements search.Store.
+func (c *Client) Query(ctx context.Context, r search.Request, emit func(row []byte) error) error {
+	return c.ask(ctx, "rows", c.question(r), emit)
+}
+
+// Histogram implements search.Store.
+func (c *Client) Histogram(ctx context.Context, r search.Request, buckets int) (h search.Histogram, err error) {
+	q := c.question(r)
+	q.Buckets = buckets
+	err = c.ask(ctx, "histogram", q, into(&h))
+	return h, err
+}
+
+// Fields implements search.Store.
+func (c *Client) Fields(ctx context.Context, r search.Request, limit int) (list []search.ValueHits, err error) {
+	q := c.question(r)
+	q.Limit = limit
+	err = c.ask(ctx, "fields", q, into(&list))
+	return list, err
+}
+
+// Values implements search.Store.
+func (c *Client) Values(ctx context.Context, r search.Request, field string, limit int) (list []search.ValueHits, err error) {
+	q := c.question(r)
+	q.Limit, q.Field = limit, field
+	err = c.ask(ctx, "values", q, into(&list))
+	return list, err
+}
+
+// Event implements search.Store.
+func (c *Client) Event(ctx context.Context, tenants []string, id string) (row []byte, err error) {
+	err = c.ask(ctx, "event", question{Accounts: c.accounts(tenants), ID: id}, func(b []byte) error {
+		row = append([]byte(nil), b...)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return row, nil
+}
+
+func into(v any) func([]byte) error {
+	return func(b []byte) error { return json.Unmarshal(b, v) }
+}
+
+// Status asks the engine about itself.
+func (c *Client) Status(ctx context.Context) (s Status, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://engine/status", nil)
+	if err != nil {
+		return s, fmt.Errorf("engine: %w", err)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return s, fmt.Errorf("%w: %w", search.ErrUnavailable, err)
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(resp.Body).Decode(&s); err != nil {
+		return s, fmt.Errorf("engine: status: %w", err)
+	}
+	return s, nil
+}

@@ -1,0 +1,317 @@
+// Package pipeline makes an event of a raw record: it parses, decides whose the
+// event is, bounds it to what the lake can hold (never silently: each
+// alteration leaves a mark), and enriches it from the CMDB. Which events came
+// before is the business of Seen, which tells repeated sender ids.
+package pipeline
+
+import (
+	"encoding/json"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"icewatch/soc/enrich"
+	"icewatch/soc/event"
+	"icewatch/soc/intake"
+	"icewatch/soc/pipeline/parse"
+)
+
+// Marks that the pipeline puts on events, beside those of parse and of the
+// collectors.
+const (
+	MarkTimeClamped   = "time_clamped"    // the time sent is in icewatch.time_original
+	MarkFieldCut      = "field_cut"       // a field's text was cut; event.original has it whole
+	MarkNamesOverflow = "fields_overflow" // fields beyond the tenant's limit of names are in icewatch.overflow
+	MarkReduced       = "fields_removed"  // the event was too large: only its raw text and marks are left
+	MarkUnknownTenant = "unknown_tenant"  // the tenant it was sent for does not exist
+)
+
+// Unassigned owns the events of nobody known; only city-level analysts see it.
+const Unassigned = "unassigned"
+
+// Directory maps the tenants' slugs to their account ids in the lake.
+type Directory map[string]uint32
+
+// Options tune a Pipeline.
+type Options struct {
+	Registry *event.Registry
+	// Retention is how far back an event's time may lie.
+	Retention time.Duration
+	// Future is how far ahead of its reception an event's time may lie.
+	Future time.Duration
+	// Relays are the senders whose syslog HOSTNAME names the device; that of
+	// any other sender names nothing but itself.
+	Relays []netip.Prefix
+	// NamesPerTenant bounds the field names a tenant may bring of its own.
+	NamesPerTenant int
+	// HostsPerTenant bounds the distinct host names that open a stream in the lake.
+	HostsPerTenant int
+	Parse          parse.Options
+}
+
+// Pipeline turns records into events. Fill is for one goroutine; the setters
+// may be called by any.
+type Pipeline struct {
+	opts   Options
+	parser *parse.Parser
+	index  atomic.Pointer[enrich.Index]
+	dir    atomic.Pointer[Directory]
+
+	names map[string]map[event.FieldID]struct{}
+	hosts map[string]map[string]struct{}
+
+	altered atomic.Uint64
+}
+
+// New makes a pipeline without tenants and assets: set them before use.
+func New(opts Options) *Pipeline {
+	if opts.NamesPerTenant <= 0 {
+		opts.NamesPerTenant = 1000
+	}
+	if opts.HostsPerTenant <= 0 {
+		opts.HostsPerTenant = 20000
+	}
+	p := &Pipeline{opts: opts, parser: parse.New(opts.Registry, opts.Parse),
+		names: map[string]map[event.FieldID]struct{}{}, hosts: map[string]map[string]struct{}{}}
+	p.dir.Store(&Directory{})
+	return p
+}
+
+// SetIndex puts a new enrichment index in force.
+func (p *Pipeline) SetIndex(x *enrich.Index) { p.index.Store(x) }
+
+// SetDirectory puts a new directory of tenants in force.
+func (p *Pipeline) SetDirectory(d Directory) { p.dir.Store(&d) }
+
+// Account returns the account id of a tenant.
+func (p *Pipeline) Account(tenant string) (uint32, bool) {
+	id, ok := (*p.dir.Load())[tenant]
+	return id, ok
+}
+
+// Accounts returns the account ids of all tenants.
+func (p *Pipeline) Accounts() []uint32 {
+	dir := *p.dir.Load()
+	ids := make([]uint32, 0, len(dir))
+	for _, id := range dir {
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+// Altered counts the events that carry a mark.
+func (p *Pipeline) Altered() uint64 { return p.altered.Load() }
+
+// Fill makes ev of rec. ev points into rec's data and is valid for as long as
+// that is.
+func (p *Pipeline) Fill(rec *intake.Record, id event.ID, ev *event.Event) {
+	ev.Reset()
+	p.parser.Parse(rec, ev)
+	ev.ID = id
+	if ev.Created == 0 {
+		ev.Created = rec.Received
+	}
+	relayed := p.isRelay(rec.Peer)
+	if !relayed && rec.Format == intake.Syslog && rec.Peer.IsValid() {
+		// The sender is the device itself, whatever name it gives.
+		ev.Set(event.HostIP, rec.Peer.Unmap().WithZone("").String())
+	}
+	if rec.ID != "" {
+		ev.Set(event.SenderID, rec.ID)
+	}
+	p.own(rec, ev, relayed)
+	p.clampTime(ev)
+	p.admitNames(ev)
+	p.cutFields(ev)
+	if x := p.index.Load(); x != nil {
+		x.Apply(ev)
+	}
+	if ev.Has(event.Marks) {
+		p.altered.Add(1)
+	}
+}
+
+func (p *Pipeline) isRelay(peer netip.Addr) bool {
+	peer = peer.Unmap().WithZone("")
+	for _, r := range p.opts.Relays {
+		if r.Contains(peer) {
+			return true
+		}
+	}
+	return false
+}
+
+// own decides whose the event is: by token or listener, else by the sender's
+// address or, behind a relay, by the device's name, else nobody's.
+func (p *Pipeline) own(rec *intake.Record, ev *event.Event, relayed bool) {
+	dir := *p.dir.Load()
+	ev.Tenant = rec.Tenant
+	if ev.Tenant == "" {
+		if x := p.index.Load(); x != nil {
+			addr, host := rec.Peer.Unmap().WithZone(""), ""
+			if relayed || !addr.IsValid() {
+				addr, host = netip.Addr{}, ev.Text(event.HostName)
+			}
+			if slug, ok := x.Tenant(rec.Zone, addr, host); ok {
+				ev.Tenant = slug
+			}
+		}
+	}
+	if ev.Tenant == "" {
+		ev.Tenant = Unassigned
+	} else if _, ok := dir[ev.Tenant]; !ok {
+		ev.Mark(MarkUnknownTenant)
+		ev.Tenant = Unassigned
+	}
+}
+
+// clampTime puts the time of reception in place of a time the lake would drop.
+func (p *Pipeline) clampTime(ev *event.Event) {
+	if ev.Time == 0 {
+		ev.Time = ev.Created
+	}
+	oldest := ev.Created - int64(p.opts.Retention-time.Hour)
+	newest := ev.Created + int64(p.opts.Future)
+	if ev.Time >= oldest && ev.Time <= newest {
+		return
+	}
+	ev.Set(event.TimeOriginal, ev.Timestamp().Format(time.RFC3339Nano))
+	ev.Time = ev.Created
+	ev.Mark(MarkTimeClamped)
+}
+
+// admitNames keeps a tenant within its number of field names: the lake drops
+// rows of a block with too many, so the rest goes into one JSON object.
+func (p *Pipeline) admitNames(ev *event.Event) {
+	own := p.names[ev.Tenant]
+	var over map[string]any
+	kept := ev.Fields[:0]
+	for _, f := range ev.Fields {
+		if !event.IsKnown(f.ID) {
+			if _, ok := own[f.ID]; !ok {
+				if own == nil {
+					own = map[event.FieldID]struct{}{}
+					p.names[ev.Tenant] = own
+				}
+				if len(own) >= p.opts.NamesPerTenant {
+					if over == nil {
+						over = map[string]any{}
+					}
+					name := p.opts.Registry.Name(f.ID)
+					switch old := over[name].(type) {
+					case nil:
+						over[name] = jsonValue(f)
+					case []any:
+						over[name] = append(old, jsonValue(f))
+					default:
+						over[name] = []any{old, jsonValue(f)}
+					}
+					continue
+				}
+				own[f.ID] = struct{}{}
+			}
+		}
+		kept = append(kept, f)
+	}
+	ev.Fields = kept
+	if over == nil {
+		return
+	}
+	if old := ev.Text(event.Overflow); old != "" {
+		var m map[string]any
+		if json.Unmarshal([]byte(old), &m) == nil {
+			for k, v := range m {
+				over[k] = v
+			}
+		}
+	}
+	b, err := json.Marshal(over)
+	if err == nil {
+		ev.Set(event.Overflow, string(b))
+	}
+	ev.Mark(MarkNamesOverflow)
+}
+
+func jsonValue(f event.Field) any {
+	switch f.Kind {
+	case event.Number:
+		if json.Valid([]byte(f.Value)) {
+			return json.RawMessage(f.Value)
+		}
+	case event.Bool:
+		return f.Value == "true"
+	case event.Null:
+		return nil
+	}
+	return f.Value
+}
+
+// Bounds of one event's texts, in bytes. Together with the raw text they stay
+// below what a row of the lake may have.
+const (
+	maxField  = 64 << 10
+	maxFields = 900 << 10
+)
+
+// cutFields cuts long fields; event.original still has the whole text, or
+// icewatch.aside says where it is kept.
+func (p *Pipeline) cutFields(ev *event.Event) {
+	total := 0
+	for i := range ev.Fields {
+		f := &ev.Fields[i]
+		if len(f.Value) > maxField && f.ID != event.Overflow {
+			f.Value = cutText(f.Value, maxField)
+			ev.Mark(MarkFieldCut)
+			f = &ev.Fields[i]
+		}
+		total += len(f.Value) + 32
+	}
+	if total <= maxFields {
+		return
+	}
+	Reduce(ev)
+}
+
+// Reduce leaves an event only what says where it came from and why it is bare.
+func Reduce(ev *event.Event) {
+	kept := ev.Fields[:0]
+	for _, f := range ev.Fields {
+		switch f.ID {
+		case event.Marks, event.Aside, event.SenderID, event.Collector, event.Peer, event.Zone, event.HostName, event.EventDataset, event.TimeOriginal:
+			kept = append(kept, f)
+		}
+	}
+	ev.Fields = kept
+	ev.Mark(MarkReduced)
+}
+
+func cutText(s string, n int) string {
+	for n > 0 && s[n]&0xc0 == 0x80 {
+		n--
+	}
+	return s[:n]
+}
+
+// Stream returns the host name under which the event's stream is kept in the
+// lake: "" for the hosts of a tenant beyond its limit, so that forged names
+// cannot fill the lake's index.
+func (p *Pipeline) Stream(ev *event.Event) string {
+	host := ev.Text(event.HostName)
+	if host == "" || len(host) > 255 {
+		return ""
+	}
+	own := p.hosts[ev.Tenant]
+	if _, ok := own[host]; ok {
+		return host
+	}
+	if own == nil {
+		own = map[string]struct{}{}
+		p.hosts[ev.Tenant] = own
+	}
+	if len(own) >= p.opts.HostsPerTenant {
+		return ""
+	}
+	own[strings.Clone(host)] = struct{}{}
+	return host
+}
