@@ -1,0 +1,93 @@
+// Package collectors is the contract of the suite's ways in. A collector takes
+// bytes from a source, frames them into raw records and hands them to an
+// intake.Sink, which makes them durable. It does not parse records into fields
+// and it detects nothing: that is the pipeline's work.
+//
+// Each source is a package below this one with a NewFactory function. The
+// package registry lists them by hand. Sources that come in over HTTP
+// (elasticbulk, lokipush) are handlers that the API mounts behind its
+// authentication; they share the counters, the Health and the cutting rule of
+// this package.
+package collectors
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"icewatch/soc/intake"
+)
+
+// Collector is one running source. A collector is used once: New, Start, Stop.
+type Collector interface {
+	// Start opens the source and returns once it takes data in. It fails
+	// where the source cannot be opened (address in use, folder missing). ctx
+	// bounds Start alone: the source runs until Stop. A collector never ends
+	// by itself after Start returned nil; what goes wrong later is shown by
+	// Health and retried.
+	Start(ctx context.Context) error
+	// Stop closes the source. Everything that was read is handed to the Sink
+	// before it returns nil. Where ctx ends first it returns an error that
+	// names how many records were given up; these are counted as dropped.
+	Stop(ctx context.Context) error
+	// Health tells how the source fares. It may be called at any time.
+	Health() Health
+}
+
+// States of a source.
+const (
+	StateOff   = "off"   // not started, or stopped
+	StateOK    = "ok"    // takes data in
+	StateError = "error" // open, but its last attempt to read or to store failed
+)
+
+// Health is the state of one source as the API's GET /sources shows it.
+type Health struct {
+	ID       string    `json:"id"`                  // unique name, as in icewatch.collector
+	Kind     string    `json:"kind"`                // the factory's type
+	Listen   string    `json:"listen"`              // address or path it reads
+	State    string    `json:"state"`               // one of the State constants
+	Error    string    `json:"error,omitempty"`     // the last error while State is StateError
+	Received uint64    `json:"received"`            // records taken in
+	Rejected uint64    `json:"rejected"`            // inputs refused with an answer or a closed connection
+	Dropped  uint64    `json:"dropped"`             // records lost: by the kernel's buffer or at Stop
+	Bytes    uint64    `json:"bytes"`               // bytes of the records taken in
+	LastSeen time.Time `json:"last_seen,omitzero"` // when the last record came
+}
+
+// Deps is what every collector is given.
+type Deps struct {
+	Sink    intake.Sink
+	Aside   intake.AsideStore // keeps whole texts longer than intake.MaxData; nil keeps none
+	Log     *slog.Logger      // nil logs nothing
+	Metrics *metrics.Set      // nil publishes nothing
+}
+
+// Check reports what is missing, and fills what may be left out.
+func (d *Deps) Check() error {
+	if d.Sink == nil {
+		return errors.New("collectors: no sink to hand records to")
+	}
+	if d.Log == nil {
+		d.Log = slog.New(slog.DiscardHandler)
+	}
+	if d.Metrics == nil {
+		d.Metrics = metrics.NewSet()
+	}
+	return nil
+}
+
+// Factory makes collectors of one type.
+type Factory struct {
+	// Type is the word for this source in the configuration file.
+	Type string
+	// DefaultConfig returns a pointer to a fresh configuration with every
+	// default filled in, ready to be decoded over. Its fields have yaml tags.
+	DefaultConfig func() any
+	// New makes a collector from what DefaultConfig returned. It opens
+	// nothing, and fails where the configuration cannot work.
+	New func(cfg any, deps Deps) (Collector, error)
+}

@@ -1,0 +1,86 @@
+package parse
+
+import (
+	"slices"
+	"strings"
+
+	"icewatch/soc/event"
+	"icewatch/soc/intake"
+)
+
+// attributes takes what came beside the data. Names with a dot are fields of
+// the suite's own collectors (log.file.path, icewatch.index). All others are
+// stream labels or structured metadata as a Loki client pushed them: together
+// they are icewatch.labels, each is a field labels.<name>, and the usual ones
+// also fill ECS fields that the text left empty.
+func (p *Parser) attributes(attrs []intake.Attr) {
+	labels := false
+	for i := range attrs {
+		a := &attrs[i]
+		if own(a.Name) {
+			if id, ok := p.reg.Intern(a.Name); ok && !p.ev.Has(id) {
+				p.put(id, a.Value)
+			}
+			continue
+		}
+		labels = true
+	}
+	if !labels {
+		return
+	}
+	p.put(event.Labels, p.labels.text(attrs))
+	for i := range attrs {
+		a := &attrs[i]
+		if own(a.Name) {
+			continue
+		}
+		p.path = append(append(p.path[:0], "labels."...), a.Name...)
+		p.free(view(p.path), a.Value, event.String)
+		switch a.Name {
+		case "host", "hostname", "node", "node_name", "nodename":
+			p.ev.SetDefault(event.HostName, a.Value)
+		case "service_name", "service", "app", "container", "unit":
+			p.ev.SetDefault(event.ServiceName, a.Value)
+		case "filename", "__path__":
+			p.ev.SetDefault(event.LogFilePath, a.Value)
+		case "level", "detected_level", "severity":
+			if a.Value != "unknown" {
+				p.ev.SetDefault(event.LogLevel, a.Value)
+			}
+		}
+	}
+}
+
+// own tells whether an attribute was named by one of our collectors.
+func own(name string) bool {
+	return name == "log.file.path" || name == "log.offset" || name == "icewatch.index"
+}
+
+// labelCache keeps the JSON text of the latest set of labels: the records of a
+// stream follow each other.
+type labelCache struct {
+	attrs []intake.Attr
+	json  string
+}
+
+func (c *labelCache) text(attrs []intake.Attr) string {
+	if slices.Equal(c.attrs, attrs) {
+		return c.json
+	}
+	b := []byte{'{'}
+	c.attrs = c.attrs[:0]
+	for _, a := range attrs {
+		c.attrs = append(c.attrs, intake.Attr{Name: strings.Clone(a.Name), Value: strings.Clone(a.Value)})
+		if own(a.Name) {
+			continue
+		}
+		if len(b) > 1 {
+			b = append(b, ',')
+		}
+		b = appendJSON(b, a.Name)
+		b = append(b, ':')
+		b = appendJSON(b, a.Value)
+	}
+	c.json = string(append(b, '}'))
+	return c.json
+}

@@ -1,0 +1,277 @@
+package parse
+
+import (
+	"strings"
+	"unicode/utf8"
+
+	"icewatch/soc/event"
+)
+
+// maxName bounds the name of a field from content, in bytes.
+const maxName = 256
+
+// free adds a field that content names: a JSON member, a key=value pair, a
+// parameter of structured data. Fields over the limits go to the overflow.
+// name may be scratch; value must last.
+func (p *Parser) free(name, value string, kind event.Kind) {
+	if reserved(name) {
+		p.overflow.add(name, value, kind)
+		p.ev.Mark(MarkReserved)
+		return
+	}
+	if p.content >= p.opts.MaxFields || name == "" || len(name) > maxName {
+		p.overflow.add(name, value, kind)
+		return
+	}
+	id, ok := p.reg.Lookup(name)
+	if !ok {
+		if id, ok = p.reg.Intern(strings.Clone(name)); !ok {
+			p.overflow.add(name, value, kind)
+			return
+		}
+	}
+	if p.base > 0 && p.hadBefore(id) {
+		if p.soft {
+			return
+		}
+		p.supersede(id)
+	}
+	p.content++
+	p.ev.Fields = append(p.ev.Fields, event.Field{ID: id, Kind: kind, Value: value})
+	if target, ok := p.names.aliases[name]; ok && kind != event.Null {
+		p.deferred = append(p.deferred, event.Field{ID: target, Kind: kind, Value: value})
+	}
+}
+
+// hadBefore tells whether the event had the field before the present content.
+func (p *Parser) hadBefore(id event.FieldID) bool {
+	for i := range p.ev.Fields[:p.base] {
+		if p.ev.Fields[i].ID == id {
+			return true
+		}
+	}
+	return false
+}
+
+// supersede removes what the header said about a field that content names
+// itself.
+func (p *Parser) supersede(id event.FieldID) {
+	kept := p.ev.Fields[:0]
+	for i, f := range p.ev.Fields {
+		if i < p.base && f.ID == id {
+			continue
+		}
+		kept = append(kept, f)
+	}
+	p.base -= len(p.ev.Fields) - len(kept)
+	p.ev.Fields = kept
+}
+
+// settle gives the usual short names of content their ECS fields, where
+// nothing better filled these.
+func (p *Parser) settle() {
+	for _, f := range p.deferred {
+		switch f.ID {
+		case event.SourceIP, event.DestIP:
+			if !isIP(f.Value) {
+				continue
+			}
+		case event.SourcePort, event.DestPort:
+			if !isPort(f.Value) {
+				continue
+			}
+			f.Kind = event.Number
+		case event.ProcessPID:
+			if !isDigits(f.Value) {
+				continue
+			}
+			f.Kind = event.Number
+		case event.HTTPResponseStatus:
+			if len(f.Value) != 3 || !isDigits(f.Value) {
+				continue
+			}
+			f.Kind = event.Number
+		case event.NetworkTransport:
+			if f.Value = transport(f.Value); f.Value == "" {
+				continue
+			}
+			f.Kind = event.String
+		default:
+			f.Kind = event.String
+		}
+		if f.Value != "" && !p.ev.Has(f.ID) {
+			p.ev.Fields = append(p.ev.Fields, f)
+		}
+	}
+	p.deferred = p.deferred[:0]
+}
+
+// reserved tells whether a name belongs to the suite or to its lake, so that
+// no sender can forge it.
+func reserved(name string) bool {
+	if name == "" {
+		return false
+	}
+	switch name[0] {
+	case 'i':
+		return hasPrefix(name, "icewatch.")
+	case 'e':
+		return name == "event.id" || name == "event.original" || name == "event.created" || name == "event.ingested"
+	case '_':
+		return name == "_time" || name == "_msg" || hasPrefix(name, "_stream")
+	case '@':
+		return name == "@timestamp"
+	}
+	return false
+}
+
+// aliases maps names that many programs use to the ECS field they mean.
+func aliases() map[string]event.FieldID {
+	m := make(map[string]event.FieldID, 96)
+	for id, list := range map[event.FieldID]string{
+		event.Message:            "msg log short_message",
+		event.HostName:           "host hostname host_name host.hostname devname",
+		event.LogLevel:           "level lvl severity loglevel log_level",
+		event.LogLogger:          "logger",
+		event.ServiceName:        "service service_name app application",
+		event.SourceIP:           "src_ip srcip src source_ip sourceip client_ip clientip remote_addr remote_ip remoteip sip client.ip source.address client.address",
+		event.SourcePort:         "src_port srcport sport spt source_port remote_port",
+		event.DestIP:             "dst_ip dstip dst dest_ip destination_ip destip server_ip dip destination.address",
+		event.DestPort:           "dst_port dstport dport dpt dest_port destination_port",
+		event.UserName:           "user username user_name usr srcuser remote_user",
+		event.EventAction:        "action act",
+		event.EventOutcome:       "outcome",
+		event.HTTPRequestMethod:  "method request_method http_method",
+		event.HTTPResponseStatus: "status status_code http_status",
+		event.URLOriginal:        "uri request_uri",
+		event.UserAgentOriginal:  "user_agent http_user_agent useragent",
+		event.NetworkTransport:   "proto protocol",
+		event.ProcessPID:         "pid",
+		event.ErrorMessage:       "err error",
+	} {
+		for _, name := range strings.Fields(list) {
+			m[name] = id
+		}
+	}
+	return m
+}
+
+// transport writes the names of transports the way ECS does.
+func transport(s string) string {
+	switch s {
+	case "TCP", "tcp", "6":
+		return "tcp"
+	case "UDP", "udp", "17":
+		return "udp"
+	case "ICMP", "icmp", "1":
+		return "icmp"
+	case "ICMPv6", "IPv6-ICMP", "ipv6-icmp", "icmpv6", "58":
+		return "ipv6-icmp"
+	case "SCTP", "sctp", "132":
+		return "sctp"
+	case "GRE", "gre", "47":
+		return "gre"
+	case "ESP", "esp", "50":
+		return "esp"
+	case "AH", "ah", "51":
+		return "ah"
+	case "IGMP", "igmp", "2":
+		return "igmp"
+	case "UDPLITE", "udplite", "136":
+		return "udplite"
+	}
+	return ""
+}
+
+// overflow collects the fields over the limit as one JSON object. Values of
+// one name that follow each other become an array.
+type overflow struct {
+	buf   []byte
+	last  string // name of the latest member
+	start int    // where its value starts
+	array bool
+}
+
+func (o *overflow) reset() { *o = overflow{} }
+
+func (o *overflow) used() bool { return len(o.buf) > 0 }
+
+func (o *overflow) add(name, value string, kind event.Kind) {
+	if len(o.buf) > 0 && name == o.last {
+		if !o.array {
+			o.array = true
+			o.buf = append(o.buf, 0)
+			copy(o.buf[o.start+1:], o.buf[o.start:])
+			o.buf[o.start] = '['
+		}
+		o.buf = append(o.buf, ',')
+		o.value(value, kind)
+		return
+	}
+	if len(o.buf) == 0 {
+		o.buf = append(o.buf, '{')
+	} else {
+		o.close()
+		o.buf = append(o.buf, ',')
+	}
+	o.last = strings.Clone(name)
+	o.buf = appendJSON(o.buf, name)
+	o.buf = append(o.buf, ':')
+	o.start = len(o.buf)
+	o.value(value, kind)
+}
+
+func (o *overflow) close() {
+	if o.array {
+		o.buf = append(o.buf, ']')
+		o.array = false
+	}
+}
+
+func (o *overflow) value(value string, kind event.Kind) {
+	switch kind {
+	case event.Number, event.Bool:
+		o.buf = append(o.buf, value...)
+	case event.Null:
+		o.buf = append(o.buf, "null"...)
+	default:
+		o.buf = appendJSON(o.buf, value)
+	}
+}
+
+func (o *overflow) text() string {
+	o.close()
+	return string(append(o.buf, '}'))
+}
+
+// appendJSON appends s as a JSON string.
+func appendJSON(dst []byte, s string) []byte {
+	const hex = "0123456789abcdef"
+	dst = append(dst, '"')
+	from := 0
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if c >= ' ' && c != '"' && c != '\\' && c < utf8.RuneSelf {
+			continue
+		}
+		if c >= utf8.RuneSelf {
+			continue
+		}
+		dst = append(dst, s[from:i]...)
+		from = i + 1
+		switch c {
+		case '"', '\\':
+			dst = append(dst, '\\', c)
+		case '\n':
+			dst = append(dst, '\\', 'n')
+		case '\r':
+			dst = append(dst, '\\', 'r')
+		case '\t':
+			dst = append(dst, '\\', 't')
+		default:
+			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+		}
+	}
+	dst = append(dst, s[from:]...)
+	return append(dst, '"')
+}
