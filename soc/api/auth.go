@@ -80,6 +80,10 @@ func (s *Server) authenticate(c *fiber.Ctx) error {
 	ctx := c.UserContext()
 	st := stateOf(ctx)
 	if s.isPublic(c) {
+		// A foreign page must not sign its visitor in as somebody else.
+		if c.Get(fiber.HeaderOrigin) != "" && !safeMethod(c.Method()) && !sameOrigin(c) {
+			return s.refuse(c, "the request comes from a page of another origin")
+		}
 		return s.admit(c, maxPublicBody)
 	}
 	if s.isConsole(c) {
@@ -112,10 +116,9 @@ func (s *Server) authenticate(c *fiber.Ctx) error {
 	if why := s.selectTenants(c, st, cred.user); why != "" {
 		return s.refuse(c, why)
 	}
-	if st.principal.Cookie != cred.cookie {
-		p := *st.principal
-		p.Cookie = cred.cookie
-		st.principal = &p
+	if isIntake(c.Path()) && SelectedTenant(ctx) == "" && (len(st.selected) > 1 || !st.principal.AllTenants) {
+		// Left to the pipeline it might become a tenant's that is out of reach.
+		return s.refuse(c, "events are written to one tenant: choose it with the header "+headerTenant)
 	}
 	limit := int64(maxAPIBody)
 	if isIntake(c.Path()) {
@@ -183,7 +186,7 @@ func (s *Server) selectTenants(c *fiber.Ctx, st *state, basicUser string) string
 	if header == "" {
 		// Shippers that cannot send headers name the tenant as their user. Any
 		// other user name means nothing.
-		if basicUser == "" || s.deps.Tenants == nil || !s.deps.Tenants.Exists(basicUser) {
+		if basicUser == "" || s.deps.Tenants == nil || !s.tenantExists(basicUser) {
 			return ""
 		}
 		header = basicUser
@@ -194,7 +197,7 @@ func (s *Server) selectTenants(c *fiber.Ctx, st *state, basicUser string) string
 	for slug := range strings.SplitSeq(header, "|") {
 		slug = strings.TrimSpace(slug)
 		// A tenant that does not exist and one out of reach get the same answer.
-		if slug == "" || !st.principal.CanSee(slug) || (s.deps.Tenants != nil && !s.deps.Tenants.Exists(slug)) {
+		if slug == "" || !st.principal.CanSee(slug) || !s.tenantExists(slug) {
 			return "the tenant chosen is not within your reach"
 		}
 		if !slices.Contains(st.selected, slug) {
@@ -205,6 +208,15 @@ func (s *Server) selectTenants(c *fiber.Ctx, st *state, basicUser string) string
 		st.tenant = st.selected[0]
 	}
 	return ""
+}
+
+// tenantExists tells whether there is such a tenant, as far as is known.
+func (s *Server) tenantExists(slug string) bool {
+	if s.deps.Tenants == nil {
+		return true
+	}
+	_, ok := s.deps.Tenants.Get(slug)
+	return ok
 }
 
 // deny answers 401 to who is not known.

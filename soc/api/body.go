@@ -23,10 +23,12 @@ const (
 	drainLimit    = 64 << 10 // what is read and thrown away to keep a connection
 )
 
-// readBody reads the whole body into memory, unpacked, within limit bytes
-// before and after unpacking and within the memory all bodies share. The
-// server hands bodies over as streams, so that nothing was read before the
-// caller was known. release must be called when the body is no longer used.
+// readBody reads the whole body into memory, within limit bytes before and
+// after unpacking and within the memory all bodies share. The server hands
+// bodies over as streams, so that nothing was read before the caller was
+// known. The body of an intake request stays packed: its handler unpacks it,
+// counts what it refuses and words the refusal as its clients expect.
+// release must be called when the body is no longer used.
 func (s *Server) readBody(c *fiber.Ctx, limit int64) (release func(), err error) {
 	req := c.Request()
 	stream := req.BodyStream()
@@ -51,6 +53,10 @@ func (s *Server) readBody(c *fiber.Ctx, limit int64) (release func(), err error)
 		return nil, err
 	}
 	encoding := strings.ToLower(strings.TrimSpace(c.Get(fiber.HeaderContentEncoding)))
+	intake := isIntake(c.Path())
+	if intake {
+		encoding = ""
+	}
 	packed := &limitedReader{r: stream, left: limit}
 	plain, closePlain, err := unpack(packed, encoding, limit)
 	if err != nil {
@@ -75,7 +81,14 @@ func (s *Server) readBody(c *fiber.Ctx, limit int64) (release func(), err error)
 			c.Set(fiber.HeaderConnection, "close")
 		}
 	}
-	req.Header.Del(fiber.HeaderContentEncoding)
+	if !intake {
+		req.Header.Del(fiber.HeaderContentEncoding)
+	} else if packing := c.Get(fiber.HeaderContentEncoding); packing != "" && packing != "identity" {
+		// Logs pack to about an eighth; the handler holds both at once.
+		if err := share.take(c.UserContext(), min(8*int64(len(body)), s.deps.MaxUnpacked)); err != nil {
+			return fail(err)
+		}
+	}
 	req.SetBodyRaw(body)
 	return share.release, nil
 }

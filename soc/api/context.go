@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -21,6 +22,9 @@ type state struct {
 	detail    string   // more for the audit log
 	actor     string   // who, where there is no principal yet: at login
 	skipAudit bool     // the operation changes nothing
+	secure    bool     // the client came by HTTPS
+	userAgent string
+	conn      net.Conn // to notice that the client has gone
 }
 
 type stateKey struct{}
@@ -113,4 +117,13 @@ func AuditObject(ctx context.Context, object, tenant, detail string) {
 	if st := stateOf(ctx); st != nil {
 		st.object, st.tenant, st.detail = object, tenant, detail
 	}
+}
+
+// cityOnly refuses callers whose reach is not all tenants: what they would
+// change belongs to all.
+func cityOnly(ctx context.Context) error {
+	if p := PrincipalFrom(ctx); p == nil || !p.AllTenants {
+		return Problem(http.StatusForbidden, "this needs the reach over all tenants")
+	}
+	return nil
 }

@@ -17,10 +17,13 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
+	"icewatch/cmdb"
+	"icewatch/collectors"
 	"icewatch/detections"
 	"icewatch/soc/audit"
 	"icewatch/soc/identity"
 	"icewatch/soc/search"
+	"icewatch/soc/tenancy"
 )
 
 // Deps is what the API needs of the other rooms. Identity, Audit and Log are
@@ -35,10 +38,10 @@ type Deps struct {
 	Intake    Intake
 	Ticketing Ticketing
 
-	// Elastic and Loki take events in over HTTP. They are mounted with the
-	// scope ingest; the frame has authenticated, bounded and unpacked the body.
-	Elastic fiber.Handler // everything under /elastic
-	Loki    fiber.Handler // POST /loki/api/v1/push
+	// Ingest takes events in over HTTP, below /elastic and /loki. The frame has
+	// found out who sends and read the body, as sent, within its bounds; the
+	// handlers unpack it. IngestTenant tells them whose the events are.
+	Ingest []Ingest
 
 	// Console holds the built web console, index.html at its root; nil where
 	// it was not built.
@@ -53,11 +56,16 @@ type Deps struct {
 	Log     *slog.Logger
 	Version string // the build's version, shown in the OpenAPI description
 
-	MaxBody       int64         // bytes of an intake request after unpacking; default 64 MiB
-	BodyMemory    int64         // bytes of all request bodies together; default four times MaxBody
+	MaxBody       int64         // bytes of an intake request as sent; default 64 MiB
+	MaxUnpacked   int64         // bytes of an intake request once unpacked; default 256 MiB
+	BodyMemory    int64         // bytes of all request bodies together; default MaxBody and MaxUnpacked
 	SearchTimeout time.Duration // longest a search may take; default 1 minute
 	StreamTimeout time.Duration // longest a streamed search may take; default 10 minutes
 }
+
+// Ingest is a handler of collectors that adds its routes to a router. Each of
+// them will demand the scope ingest.
+type Ingest interface{ Mount(router fiber.Router) }
 
 // Identity is what the API asks of soc/identity.
 type Identity interface {
@@ -96,8 +104,8 @@ type Tenant struct {
 
 // Tenants is what the API asks of soc/tenancy.
 type Tenants interface {
-	Exists(slug string) bool
-	List(ctx context.Context) ([]Tenant, error)
+	Get(slug string) (tenancy.Tenant, bool)
+	List() []tenancy.Tenant
 }
 
 // RuleInfo is one rule of the running set, or one that was rejected.
@@ -136,18 +144,14 @@ type Rules interface {
 	Reload(ctx context.Context) (RuleReload, error)
 }
 
-// SourceHealth is how one way in fares.
-type SourceHealth struct {
-	ID       string     `json:"id"`
-	Kind     string     `json:"kind"`
-	Listen   string     `json:"listen,omitempty"`
-	State    string     `json:"state" enum:"ok,error,off"`
-	Error    string     `json:"error,omitempty"`
-	Received uint64     `json:"received"`
-	Rejected uint64     `json:"rejected"`
-	Dropped  uint64     `json:"dropped"`
-	Bytes    uint64     `json:"bytes"`
-	LastSeen *time.Time `json:"last_seen,omitempty"`
+// CMDB is what the API asks of the room cmdb.
+type CMDB interface {
+	Classes() []cmdb.Class
+	Items(ctx context.Context, scope cmdb.Scope, f cmdb.Filter) (cmdb.Page, error)
+	Get(ctx context.Context, scope cmdb.Scope, id string) (cmdb.Item, error)
+	Relations(ctx context.Context, scope cmdb.Scope, id string) (cmdb.Relations, error)
+	Import(ctx context.Context, format cmdb.Format, r io.Reader, opts cmdb.ImportOptions) (cmdb.Report, error)
+	Export(ctx context.Context, scope cmdb.Scope, format cmdb.Format, w io.Writer, f cmdb.Filter) error
 }
 
 // IntakeStats sums up what came in and how far behind the pipeline is.
@@ -161,7 +165,7 @@ type IntakeStats struct {
 
 // Intake is what the API asks of the collectors and the bus.
 type Intake interface {
-	Sources(ctx context.Context) []SourceHealth
+	Sources(ctx context.Context) []collectors.Health
 	Stats(ctx context.Context) IntakeStats
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/gofiber/fiber/v2"
 
+	"icewatch/cmdb"
 	"icewatch/soc/identity"
 	"icewatch/soc/search"
 )
@@ -41,15 +42,37 @@ func unavailable(part string) error {
 
 // RowsProblem is a problem with one entry for each wrong row of an import.
 type RowsProblem struct {
-	huma.ErrorModel
-	Rows []RowError `json:"errors"`
+	Type     string          `json:"type,omitempty"`
+	Title    string          `json:"title"`
+	Status   int             `json:"status"`
+	Detail   string          `json:"detail"`
+	Instance string          `json:"instance,omitempty"`
+	Rejected int             `json:"rejected" doc:"Errors in all; errors lists the first"`
+	Rows     []cmdb.RowError `json:"errors"`
 }
 
-// RowError is one fault of an import.
-type RowError struct {
-	Row     int    `json:"row"`
-	Column  string `json:"column,omitempty"`
-	Message string `json:"message"`
+// Error returns the detail.
+func (p *RowsProblem) Error() string { return p.Detail }
+
+// GetStatus returns the HTTP status.
+func (p *RowsProblem) GetStatus() int { return p.Status }
+
+// ContentType names the media type of a problem.
+func (p *RowsProblem) ContentType(string) string { return "application/problem+json" }
+
+// rowsProblem says which rows kept an import from happening.
+func rowsProblem(r cmdb.Report) error {
+	n := max(r.Rejected, len(r.Errors))
+	return &RowsProblem{
+		Title: http.StatusText(http.StatusUnprocessableEntity), Status: http.StatusUnprocessableEntity,
+		Detail:   fmt.Sprintf("nothing was imported: the file has %d errors, the first: %s", n, r.Errors[0].Error()),
+		Rejected: n, Rows: r.Errors,
+	}
+}
+
+// importDetail sums up an import for the audit log.
+func importDetail(r cmdb.Report) string {
+	return fmt.Sprintf("created %d, updated %d, unchanged %d", r.Created, r.Updated, r.Unchanged)
 }
 
 // toProblem turns what a service answered into an error with a status. What
@@ -84,8 +107,16 @@ func (s *Server) toProblem(ctx context.Context, err error) error {
 		return Problem(http.StatusUnprocessableEntity, "%s", err.Error())
 	case errors.Is(err, identity.ErrExists):
 		return Problem(http.StatusConflict, "%s", err.Error())
-	case errors.Is(err, ErrNotFound), errors.Is(err, identity.ErrNotFound), errors.Is(err, search.ErrNotFound):
+	case errors.Is(err, ErrNotFound), errors.Is(err, identity.ErrNotFound), errors.Is(err, cmdb.ErrNotFound), errors.Is(err, search.ErrNotFound):
 		return Problem(http.StatusNotFound, "there is no such thing, or it is not within your reach")
+	case errors.Is(err, cmdb.ErrCursor):
+		return Problem(http.StatusBadRequest, "the cursor is none that a list gave")
+	case errors.Is(err, cmdb.ErrTooLarge):
+		return Problem(http.StatusRequestEntityTooLarge, "%s", err.Error())
+	case errors.Is(err, cmdb.ErrInvalid):
+		return Problem(http.StatusUnprocessableEntity, "%s", err.Error())
+	case errors.Is(err, cmdb.ErrConflict):
+		return Problem(http.StatusConflict, "%s", err.Error())
 	case errors.Is(err, search.ErrUnavailable):
 		return unavailable("search")
 	case errors.Is(err, context.DeadlineExceeded):
@@ -130,7 +161,7 @@ func finishProblem(ctx huma.Context, _ string, v any) (any, error) {
 	case *huma.ErrorModel:
 		finish(p)
 	case *RowsProblem:
-		finish(&p.ErrorModel)
+		p.Instance = instance(RequestID(ctx.Context()))
 	}
 	return v, nil
 }

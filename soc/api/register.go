@@ -102,7 +102,7 @@ func (s *Server) handle(method, path, action, scope string, handler fiber.Handle
 		st := stateOf(c.UserContext())
 		st.action = action
 		if !allowed(st.principal, scope) {
-			return s.forbid(c, scope)
+			return writeProblem(c, http.StatusForbidden, "this needs the scope "+scope)
 		}
 		return handler(c)
 	})
@@ -169,9 +169,4 @@ func (s *Server) scopeMiddleware(action, scope string) func(huma.Context, func(h
 		}
 		next(hc)
 	}
-}
-
-// forbid answers 403 on a raw route.
-func (s *Server) forbid(c *fiber.Ctx, scope string) error {
-	return writeProblem(c, http.StatusForbidden, "this needs the scope "+scope)
 }

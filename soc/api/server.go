@@ -36,7 +36,9 @@ type Server struct {
 	bodies   *memoryPool
 	searches chan struct{} // one place for each search that may run at once
 	console  *console
-	stop     context.Context // ends what streams when the server stops
+	systems  memo[map[string]int] // business systems by tenant
+	active   memo[int]            // tenants with events of the last day
+	stop     context.Context      // ends what streams when the server stops
 	stopNow  context.CancelFunc
 	serving  sync.WaitGroup
 }
@@ -52,9 +54,11 @@ func New(deps Deps) (*Server, error) {
 	if deps.MaxBody <= 0 {
 		deps.MaxBody = 64 << 20
 	}
-	if deps.BodyMemory < 2*deps.MaxBody {
-		deps.BodyMemory = max(4*deps.MaxBody, deps.BodyMemory)
+	if deps.MaxUnpacked < deps.MaxBody {
+		deps.MaxUnpacked = max(256<<20, deps.MaxBody)
 	}
+	// One request of the largest kind must always find room.
+	deps.BodyMemory = max(deps.BodyMemory, deps.MaxBody+deps.MaxUnpacked, 4*maxAPIBody)
 	if deps.SearchTimeout <= 0 {
 		deps.SearchTimeout = time.Minute
 	}
@@ -77,7 +81,6 @@ func New(deps Deps) (*Server, error) {
 	s.app = fiber.New(fiber.Config{
 		AppName:                      "icewatch",
 		DisableStartupMessage:        true,
-		StrictRouting:                true,
 		CaseSensitive:                true,
 		Immutable:                    true, // values outlive the request, in caches and in the audit log
 		BodyLimit:                    int(deps.MaxBody),
@@ -143,7 +146,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // begin gives the request its id and state, sets the headers every answer
 // carries, and turns a panic into a 500 instead of a dead server.
 func (s *Server) begin(c *fiber.Ctx) (err error) {
-	st := &state{requestID: requestID(), address: remoteAddress(c)}
+	st := &state{requestID: requestID(), address: remoteAddress(c), secure: c.Secure(),
+		userAgent: clip(c.Get(fiber.HeaderUserAgent), 300), conn: c.Context().Conn()}
 	c.SetUserContext(context.WithValue(context.Background(), stateKey{}, st))
 	h := &c.Response().Header
 	h.Set(fiber.HeaderXRequestID, st.requestID)
@@ -173,7 +177,7 @@ func (s *Server) notFound(c *fiber.Ctx) error {
 	var others []string
 	for key := range s.declared {
 		method, pattern, _ := cutKey(key)
-		if fiber.RoutePatternMatch(c.Path(), pattern, fiber.Config{StrictRouting: true, CaseSensitive: true}) {
+		if fiber.RoutePatternMatch(c.Path(), pattern, fiber.Config{CaseSensitive: true}) {
 			others = append(others, method)
 		}
 	}

@@ -47,7 +47,6 @@ type Principal struct {
 	Via         string // ViaSession, ViaToken or ViaLocal
 	TokenID     string // the API token's id, "" otherwise
 	SessionID   string // the session's id, "" otherwise
-	Cookie      bool   // set by the API where the credential came in a cookie
 }
 
 // Allows tells whether the principal may do what demands scope. The admin

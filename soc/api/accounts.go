@@ -1,0 +1,376 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"icewatch/soc/audit"
+	"icewatch/soc/identity"
+)
+
+// defaultTokenLife is how long an API token lives where nothing is said.
+const defaultTokenLife = 365 * 24 * time.Hour
+
+// loginAnswer carries the session twice: in the body for programs, in a cookie
+// that no script can read for the console.
+type loginAnswer struct {
+	SetCookie http.Cookie `header:"Set-Cookie"`
+	Body      struct {
+		Token     string        `json:"token"`
+		ExpiresAt time.Time     `json:"expires_at"`
+		User      identity.User `json:"user"`
+	}
+}
+
+type logoutAnswer struct {
+	SetCookie http.Cookie `header:"Set-Cookie"`
+}
+
+func sessionCookie(ctx context.Context, value string, expires time.Time) http.Cookie {
+	c := http.Cookie{
+		Name: cookieName, Value: value, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode,
+		Secure: stateOf(ctx).secure, Expires: expires,
+	}
+	if value == "" {
+		c.MaxAge = -1
+	}
+	return c
+}
+
+// accountRoutes registers signing in and out, the caller's own account, users
+// and tokens.
+func (s *Server) accountRoutes() {
+	Register(s, huma.Operation{OperationID: "login", Method: http.MethodPost, Path: "/auth/login", Tags: []string{"account"},
+		Summary: "Sign in with user name and password", Errors: []int{401, 429}}, scopePublic,
+		func(ctx context.Context, in *struct {
+			Body struct {
+				Username string `json:"username" maxLength:"256"`
+				Password string `json:"password" maxLength:"1024"`
+			}
+		}) (*loginAnswer, error) {
+			st := stateOf(ctx)
+			st.actor = clip(in.Body.Username, 64)
+			st.object = "session"
+			sess, err := s.deps.Identity.Login(ctx, identity.LoginRequest{
+				Username: in.Body.Username, Password: in.Body.Password, Address: st.address, UserAgent: st.userAgent})
+			var locked *identity.LockedError
+			switch {
+			case errors.Is(err, identity.ErrUnauthenticated):
+				st.detail = "wrong user name or password"
+				return nil, huma.ErrorWithHeaders(Problem(http.StatusUnauthorized, "wrong user name or password"),
+					http.Header{"WWW-Authenticate": {`Bearer realm="icewatch"`}})
+			case errors.As(err, &locked):
+				st.detail = "locked after too many failures"
+				return nil, err
+			case err != nil:
+				return nil, err
+			}
+			st.actor = sess.User.Username
+			out := &loginAnswer{SetCookie: sessionCookie(ctx, sess.Token, sess.ExpiresAt)}
+			out.Body.Token, out.Body.ExpiresAt, out.Body.User = sess.Token, sess.ExpiresAt, sess.User
+			return out, nil
+		})
+
+	Register(s, huma.Operation{OperationID: "logout", Method: http.MethodPost, Path: "/auth/logout", Tags: []string{"account"},
+		Summary: "End the session", DefaultStatus: http.StatusNoContent}, ScopeAny,
+		func(ctx context.Context, _ *Empty) (*logoutAnswer, error) {
+			if err := s.deps.Identity.Logout(ctx, PrincipalFrom(ctx)); err != nil {
+				return nil, err
+			}
+			stateOf(ctx).object = "session"
+			return &logoutAnswer{SetCookie: sessionCookie(ctx, "", time.Unix(1, 0))}, nil
+		})
+
+	Register(s, huma.Operation{OperationID: "me", Method: http.MethodGet, Path: "/me", Tags: []string{"account"},
+		Summary: "Who I am and what I may do"}, ScopeAny,
+		func(ctx context.Context, _ *Empty) (*Body[identity.User], error) {
+			u, err := s.me(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return Reply(u), nil
+		})
+
+	Register(s, huma.Operation{OperationID: "update-me", Method: http.MethodPatch, Path: "/me", Tags: []string{"account"},
+		Summary: "Change my own settings"}, ScopeAny,
+		func(ctx context.Context, in *struct {
+			Body struct {
+				Locale *string `json:"locale,omitempty" doc:"zh-CN or en; empty follows the browser"`
+			}
+		}) (*Body[identity.User], error) {
+			p := PrincipalFrom(ctx)
+			if p.Via != identity.ViaSession {
+				return nil, Problem(http.StatusForbidden, "only a user who is signed in has settings")
+			}
+			u, err := s.deps.Identity.UpdateUser(ctx, p.UserID, identity.UserChange{Locale: in.Body.Locale})
+			if err != nil {
+				return nil, err
+			}
+			return Reply(u), nil
+		})
+
+	Register(s, huma.Operation{OperationID: "change-password", Method: http.MethodPost, Path: "/me/password", Tags: []string{"account"},
+		Summary: "Change my own password", DefaultStatus: http.StatusNoContent, Errors: []int{422, 429}}, ScopeAny,
+		func(ctx context.Context, in *struct {
+			Body struct {
+				Current string `json:"current" maxLength:"1024"`
+				New     string `json:"new" maxLength:"1024"`
+			}
+		}) (*struct{}, error) {
+			stateOf(ctx).object = "own password"
+			err := s.deps.Identity.ChangePassword(ctx, PrincipalFrom(ctx), in.Body.Current, in.Body.New)
+			if errors.Is(err, identity.ErrUnauthenticated) {
+				// Not a 401: the session is good, and the console must not sign out.
+				return nil, Problem(http.StatusUnprocessableEntity, "the current password is wrong")
+			}
+			return nil, err
+		})
+
+	s.userRoutes()
+	s.tokenRoutes()
+
+	type auditInput struct {
+		TimeInput
+		PageInput
+		Actor   string `query:"actor"`
+		Action  string `query:"action"`
+		Object  string `query:"object" doc:"Part of the object"`
+		Result  string `query:"result" enum:"ok,failed,denied"`
+		Address string `query:"address"`
+		Tenant  string `query:"tenant"`
+	}
+	Register(s, huma.Operation{OperationID: "list-audit", Method: http.MethodGet, Path: "/audit", Tags: []string{"account"},
+		Summary: "Who did what, newest first"}, identity.ScopeAdmin,
+		func(ctx context.Context, in *auditInput) (*Body[Page[audit.Record]], error) {
+			if err := cityOnly(ctx); err != nil {
+				return nil, err
+			}
+			q := audit.Query{Actor: in.Actor, Action: in.Action, Object: in.Object, Result: in.Result, Address: in.Address,
+				Tenant: in.Tenant, Limit: in.Limit}
+			if in.TimeInput != (TimeInput{}) {
+				var err error
+				if q.Start, q.End, err = in.timeRange(time.Now(), 100*365*24*time.Hour); err != nil {
+					return nil, err
+				}
+			}
+			if in.Cursor != "" {
+				n, err := strconv.ParseInt(in.Cursor, 10, 64)
+				if err != nil || n < 1 {
+					return nil, Problem(http.StatusBadRequest, "the cursor is none that a list gave")
+				}
+				q.Before = n
+			}
+			page, err := s.deps.Audit.List(ctx, q)
+			if err != nil {
+				return nil, err
+			}
+			next := ""
+			if page.Next > 0 {
+				next = strconv.FormatInt(page.Next, 10)
+			}
+			return Reply(PageOf(page.Items, page.Total, next)), nil
+		})
+}
+
+// me describes the caller, who need not be a user of ours.
+func (s *Server) me(ctx context.Context) (identity.User, error) {
+	p := PrincipalFrom(ctx)
+	if p.Via == identity.ViaSession {
+		return s.deps.Identity.User(ctx, p.UserID)
+	}
+	u := identity.User{ID: p.UserID, Username: p.Username, DisplayName: p.DisplayName, Roles: p.Roles, Scopes: p.Scopes,
+		AllTenants: p.AllTenants, Tenants: p.Tenants}
+	if u.Roles == nil {
+		u.Roles = []string{}
+	}
+	if u.Tenants == nil {
+		u.Tenants = []string{}
+	}
+	return u, nil
+}
+
+// checkTenants refuses names of tenants that do not exist.
+func (s *Server) checkTenants(slugs []string) error {
+	for _, slug := range slugs {
+		if slug != "*" && !s.tenantExists(slug) {
+			return Problem(http.StatusUnprocessableEntity, "there is no tenant %q", clip(slug, 64))
+		}
+	}
+	return nil
+}
+
+func (s *Server) userRoutes() {
+	Register(s, huma.Operation{OperationID: "list-users", Method: http.MethodGet, Path: "/users", Tags: []string{"account"},
+		Summary: "All users"}, identity.ScopeAdmin,
+		func(ctx context.Context, _ *Empty) (*Body[Page[identity.User]], error) {
+			if err := cityOnly(ctx); err != nil {
+				return nil, err
+			}
+			users, err := s.deps.Identity.Users(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return Reply(PageOf(users, len(users), "")), nil
+		})
+
+	Register(s, huma.Operation{OperationID: "create-user", Method: http.MethodPost, Path: "/users", Tags: []string{"account"},
+		Summary: "Create a user", DefaultStatus: http.StatusCreated, Errors: []int{409, 422}}, identity.ScopeAdmin,
+		func(ctx context.Context, in *struct {
+			Body struct {
+				Username    string   `json:"username" maxLength:"64"`
+				DisplayName string   `json:"display_name,omitempty" maxLength:"200"`
+				Password    string   `json:"password" maxLength:"1024" doc:"At least 12 characters; to be changed at the first sign-in"`
+				Roles       []string `json:"roles" doc:"admin, analyst or viewer" nullable:"false"`
+				Tenants     []string `json:"tenants,omitempty" doc:"Names of tenants, or * alone for all" nullable:"false"`
+				Locale      string   `json:"locale,omitempty"`
+			}
+		}) (*Body[identity.User], error) {
+			st := stateOf(ctx)
+			st.object = "user:" + clip(in.Body.Username, 64)
+			if err := cityOnly(ctx); err != nil {
+				return nil, err
+			}
+			if err := s.checkTenants(in.Body.Tenants); err != nil {
+				return nil, err
+			}
+			u, err := s.deps.Identity.CreateUser(ctx, identity.NewUser{
+				Username: in.Body.Username, DisplayName: in.Body.DisplayName, Password: in.Body.Password,
+				Roles: in.Body.Roles, Tenants: in.Body.Tenants, Locale: in.Body.Locale})
+			if err != nil {
+				return nil, err
+			}
+			return Reply(u), nil
+		})
+
+	Register(s, huma.Operation{OperationID: "update-user", Method: http.MethodPatch, Path: "/users/{id}", Tags: []string{"account"},
+		Summary: "Change a user: what is given changes, the rest stays", Errors: []int{404, 422}}, identity.ScopeAdmin,
+		func(ctx context.Context, in *struct {
+			ID   string `path:"id" maxLength:"64"`
+			Body struct {
+				DisplayName *string   `json:"display_name,omitempty" maxLength:"200"`
+				Roles       *[]string `json:"roles,omitempty"`
+				Tenants     *[]string `json:"tenants,omitempty"`
+				Locale      *string   `json:"locale,omitempty"`
+				Disabled    *bool     `json:"disabled,omitempty"`
+				Password    *string   `json:"password,omitempty" maxLength:"1024" doc:"Ends the user's sessions"`
+			}
+		}) (*Body[identity.User], error) {
+			st := stateOf(ctx)
+			st.object = "user:" + in.ID
+			if err := cityOnly(ctx); err != nil {
+				return nil, err
+			}
+			if in.Body.Tenants != nil {
+				if err := s.checkTenants(*in.Body.Tenants); err != nil {
+					return nil, err
+				}
+			}
+			u, err := s.deps.Identity.UpdateUser(ctx, in.ID, identity.UserChange{
+				DisplayName: in.Body.DisplayName, Roles: in.Body.Roles, Tenants: in.Body.Tenants,
+				Locale: in.Body.Locale, Disabled: in.Body.Disabled, Password: in.Body.Password})
+			if err != nil {
+				return nil, err
+			}
+			st.object = "user:" + u.Username
+			st.detail = changed(map[string]bool{"display_name": in.Body.DisplayName != nil, "roles": in.Body.Roles != nil,
+				"tenants": in.Body.Tenants != nil, "locale": in.Body.Locale != nil, "disabled": in.Body.Disabled != nil,
+				"password": in.Body.Password != nil})
+			return Reply(u), nil
+		})
+}
+
+// changed lists the names of what was changed, not the values.
+func changed(what map[string]bool) string {
+	var names []string
+	for name, yes := range what {
+		if yes {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	text := "changed:"
+	for _, n := range names {
+		text += " " + n
+	}
+	return text
+}
+
+// freshToken is a token with its secret.
+type freshToken struct {
+	identity.Token
+	Secret string `json:"token" doc:"Shown this once"`
+}
+
+func (s *Server) tokenRoutes() {
+	Register(s, huma.Operation{OperationID: "list-tokens", Method: http.MethodGet, Path: "/tokens", Tags: []string{"account"},
+		Summary: "All API tokens, without their secrets"}, identity.ScopeAdmin,
+		func(ctx context.Context, _ *Empty) (*Body[Page[identity.Token]], error) {
+			if err := cityOnly(ctx); err != nil {
+				return nil, err
+			}
+			tokens, err := s.deps.Identity.Tokens(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return Reply(PageOf(tokens, len(tokens), "")), nil
+		})
+
+	Register(s, huma.Operation{OperationID: "create-token", Method: http.MethodPost, Path: "/tokens", Tags: []string{"account"},
+		Summary: "Create an API token", DefaultStatus: http.StatusCreated, Errors: []int{422}}, identity.ScopeAdmin,
+		func(ctx context.Context, in *struct {
+			Body struct {
+				Name      string   `json:"name" maxLength:"100"`
+				Tenant    string   `json:"tenant,omitempty" maxLength:"128" doc:"The one tenant it acts for; empty for all"`
+				Scopes    []string `json:"scopes" doc:"ingest, read, respond, admin" nullable:"false"`
+				ExpiresIn string   `json:"expires_in,omitempty" doc:"Like 720h or 90d; never for no expiry; a year by default"`
+			}
+		}) (*Body[freshToken], error) {
+			st := stateOf(ctx)
+			st.object, st.tenant = "token:"+clip(in.Body.Name, 100), in.Body.Tenant
+			if err := cityOnly(ctx); err != nil {
+				return nil, err
+			}
+			if in.Body.Tenant != "" {
+				if err := s.checkTenants([]string{in.Body.Tenant}); err != nil {
+					return nil, err
+				}
+			}
+			life := defaultTokenLife
+			switch in.Body.ExpiresIn {
+			case "":
+			case "never", "0":
+				life = 0
+			default:
+				var err error
+				if life, err = ParseDuration(in.Body.ExpiresIn); err != nil || life <= 0 {
+					return nil, Problem(http.StatusUnprocessableEntity, "expires_in: %q is no duration like 720h or 90d, nor never", clip(in.Body.ExpiresIn, 64))
+				}
+			}
+			t, secret, err := s.deps.Identity.CreateToken(ctx, identity.NewToken{
+				Name: in.Body.Name, Tenant: in.Body.Tenant, Scopes: in.Body.Scopes, ExpiresIn: life, CreatedBy: Actor(ctx)})
+			if err != nil {
+				return nil, err
+			}
+			st.object = "token:" + t.ID
+			st.detail = "name " + strconv.Quote(t.Name)
+			return Reply(freshToken{t, secret}), nil
+		})
+
+	Register(s, huma.Operation{OperationID: "revoke-token", Method: http.MethodDelete, Path: "/tokens/{id}", Tags: []string{"account"},
+		Summary: "Revoke an API token, at once", DefaultStatus: http.StatusNoContent, Errors: []int{404}}, identity.ScopeAdmin,
+		func(ctx context.Context, in *struct {
+			ID string `path:"id" maxLength:"64"`
+		}) (*struct{}, error) {
+			stateOf(ctx).object = "token:" + in.ID
+			if err := cityOnly(ctx); err != nil {
+				return nil, err
+			}
+			return nil, s.deps.Identity.RevokeToken(ctx, in.ID)
+		})
+}

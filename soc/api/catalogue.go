@@ -1,0 +1,423 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"icewatch/cmdb"
+	"icewatch/collectors"
+	"icewatch/detections"
+	"icewatch/soc/identity"
+	"icewatch/soc/search"
+)
+
+// typeOf is reflect.TypeFor by a shorter name at the place of use.
+func typeOf[T any]() reflect.Type { return reflect.TypeFor[T]() }
+
+// tenant is a monitored tenant as the API shows it.
+type tenant struct {
+	Slug            string          `json:"slug"`
+	Name            detections.Text `json:"name"`
+	Domain          string          `json:"domain"`
+	ProtectionLevel int             `json:"protection_level" doc:"Level of the multi-level protection scheme, 1 to 5; 0 where it is not set"`
+	AccountID       uint32          `json:"account_id"`
+	Systems         int             `json:"systems" doc:"Business systems in the CMDB"`
+}
+
+// overview is what the console's first page shows.
+type overview struct {
+	TicketingOverview
+	Intake  IntakeStats         `json:"intake"`
+	Active  int                 `json:"tenants_with_events_24h"`
+	Sources []collectors.Health `json:"sources" nullable:"false"`
+}
+
+// memo keeps answers that cost a search and need not be of this second.
+type memo[T any] struct {
+	mu   sync.Mutex
+	kept map[string]kept[T]
+}
+
+type kept[T any] struct {
+	value T
+	until time.Time
+}
+
+// get returns the kept answer, or makes and keeps one. Callers wait for each
+// other, so that many consoles that poll cost one search.
+func (m *memo[T]) get(key string, life time.Duration, compute func() (T, error)) (T, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := time.Now()
+	if k, ok := m.kept[key]; ok && now.Before(k.until) {
+		return k.value, nil
+	}
+	v, err := compute()
+	if err != nil {
+		return v, err
+	}
+	if m.kept == nil || len(m.kept) > 1000 {
+		m.kept = map[string]kept[T]{}
+	}
+	m.kept[key] = kept[T]{v, now.Add(life)}
+	return v, nil
+}
+
+// catalogueRoutes registers what there is: tenants, sources, rules, and the
+// overview of it all.
+func (s *Server) catalogueRoutes() {
+	Register(s, huma.Operation{OperationID: "list-tenants", Method: http.MethodGet, Path: "/tenants", Tags: []string{"catalogue"},
+		Summary: "The tenants within reach"}, identity.ScopeRead,
+		func(ctx context.Context, _ *Empty) (*Body[Page[tenant]], error) {
+			if s.deps.Tenants == nil {
+				return nil, unavailable("the catalogue of tenants")
+			}
+			systems, err := s.systems.get("", 30*time.Second, func() (map[string]int, error) { return s.countSystems(ctx) })
+			if err != nil {
+				return nil, err
+			}
+			var items []tenant
+			for _, t := range s.deps.Tenants.List() {
+				if CanSee(ctx, t.Slug) {
+					items = append(items, tenant{t.Slug, detections.Text(t.Name), t.Domain, t.ProtectionLevel, t.AccountID, systems[t.Slug]})
+				}
+			}
+			return Reply(PageOf(items, len(items), "")), nil
+		})
+
+	Register(s, huma.Operation{OperationID: "list-sources", Method: http.MethodGet, Path: "/sources", Tags: []string{"catalogue"},
+		Summary: "How each way in fares; for callers whose reach is all tenants"}, identity.ScopeRead,
+		func(ctx context.Context, _ *Empty) (*Body[Page[collectors.Health]], error) {
+			items := s.sources(ctx)
+			return Reply(PageOf(items, len(items), "")), nil
+		})
+
+	Register(s, huma.Operation{OperationID: "overview", Method: http.MethodGet, Path: "/overview", Tags: []string{"catalogue"},
+		Summary: "What needs me now"}, identity.ScopeRead,
+		func(ctx context.Context, _ *Empty) (*Body[overview], error) {
+			tenants, err := VisibleTenants(ctx, "")
+			if err != nil {
+				return nil, err
+			}
+			out := overview{Sources: s.sources(ctx)}
+			if s.deps.Ticketing != nil && (tenants == nil || len(tenants) > 0) {
+				if out.TicketingOverview, err = s.deps.Ticketing.Overview(ctx, tenants, PrincipalFrom(ctx).Username); err != nil {
+					return nil, err
+				}
+			}
+			out.fill()
+			if s.deps.Intake != nil && PrincipalFrom(ctx).AllTenants {
+				out.Intake = s.deps.Intake.Stats(ctx)
+			}
+			out.Active = s.activeTenants(ctx, tenants)
+			return Reply(out), nil
+		})
+
+	s.ruleRoutes()
+}
+
+// fill makes empty lists of missing ones.
+func (o *overview) fill() {
+	if o.Incidents == nil {
+		o.Incidents = []any{}
+	}
+	if o.LatestAlerts == nil {
+		o.LatestAlerts = []any{}
+	}
+	if o.Sources == nil {
+		o.Sources = []collectors.Health{}
+	}
+	by := map[string]int{}
+	for _, l := range detections.Levels {
+		by[string(l)] = o.Alerts.BySeverity[string(l)]
+	}
+	o.Alerts.BySeverity = by
+}
+
+// sources lists the ways in, for those whose reach is all tenants: the figures
+// are everybody's.
+func (s *Server) sources(ctx context.Context) []collectors.Health {
+	if p := PrincipalFrom(ctx); s.deps.Intake == nil || p == nil || !p.AllTenants {
+		return []collectors.Health{}
+	}
+	return s.deps.Intake.Sources(ctx)
+}
+
+// activeTenants counts the tenants that sent anything in the last day. It is
+// worth a minute's staleness, and the overview does not fail for its sake.
+func (s *Server) activeTenants(ctx context.Context, tenants []string) int {
+	if s.deps.Search == nil || tenants != nil && len(tenants) == 0 {
+		return 0
+	}
+	key := "*"
+	if tenants != nil {
+		sorted := slices.Clone(tenants)
+		slices.Sort(sorted)
+		key = strings.Join(sorted, ",")
+	}
+	n, err := s.active.get(key, time.Minute, func() (int, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		now := time.Now()
+		hits, err := s.deps.Search.Values(ctx, search.Request{Tenants: tenants, Query: "*", Start: now.Add(-24 * time.Hour), End: now.Add(aheadOfClock)},
+			"icewatch.tenant", 10_000)
+		if err != nil {
+			// Not again for every console that polls while the engine is away.
+			s.log.Debug("could not count the active tenants", "error", err)
+			return 0, nil
+		}
+		return len(hits), nil
+	})
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// countSystems counts the business systems of each tenant.
+func (s *Server) countSystems(ctx context.Context) (map[string]int, error) {
+	counts := map[string]int{}
+	if s.deps.CMDB == nil {
+		return counts, nil
+	}
+	f := cmdb.Filter{Classes: []string{cmdb.BusinessSystem}, Limit: 1000}
+	for {
+		page, err := s.deps.CMDB.Items(ctx, cmdb.AllTenants(), f)
+		if err != nil {
+			return nil, err
+		}
+		for i := range page.Items {
+			counts[page.Items[i].Tenant]++
+		}
+		if page.Next == "" {
+			return counts, nil
+		}
+		f.Cursor = page.Next
+	}
+}
+
+func (s *Server) ruleRoutes() {
+	Register(s, huma.Operation{OperationID: "list-rules", Method: http.MethodGet, Path: "/rules", Tags: []string{"catalogue"},
+		Summary: "The rules in force, and those rejected with the reason"}, identity.ScopeRead,
+		func(ctx context.Context, _ *Empty) (*Body[Page[RuleInfo]], error) {
+			if s.deps.Rules == nil {
+				return nil, unavailable("the rule set")
+			}
+			rules, err := s.deps.Rules.List(ctx)
+			if err != nil {
+				return nil, err
+			}
+			for i := range rules {
+				rules[i].fill()
+			}
+			return Reply(PageOf(rules, len(rules), "")), nil
+		})
+
+	Register(s, huma.Operation{OperationID: "get-rule", Method: http.MethodGet, Path: "/rules/{id}", Tags: []string{"catalogue"},
+		Summary: "One rule with its text", Errors: []int{404}}, identity.ScopeRead,
+		func(ctx context.Context, in *struct {
+			ID string `path:"id" maxLength:"256"`
+		}) (*Body[RuleDetail], error) {
+			if s.deps.Rules == nil {
+				return nil, unavailable("the rule set")
+			}
+			rule, err := s.deps.Rules.Get(ctx, in.ID)
+			if err != nil {
+				return nil, err
+			}
+			rule.fill()
+			return Reply(rule), nil
+		})
+
+	Register(s, huma.Operation{OperationID: "reload-rules", Method: http.MethodPost, Path: "/rules/reload", Tags: []string{"catalogue"},
+		Summary: "Read the rules again"}, identity.ScopeAdmin,
+		func(ctx context.Context, _ *Empty) (*Body[RuleReload], error) {
+			if err := cityOnly(ctx); err != nil {
+				return nil, err
+			}
+			if s.deps.Rules == nil {
+				return nil, unavailable("the rule set")
+			}
+			r, err := s.deps.Rules.Reload(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return Reply(r), nil
+		})
+}
+
+func (r *RuleInfo) fill() {
+	for _, list := range []*[]string{&r.Tactics, &r.Techniques, &r.Tags} {
+		if *list == nil {
+			*list = []string{}
+		}
+	}
+}
+
+// ciDetail is a configuration item with what is around it.
+type ciDetail struct {
+	cmdb.Item
+	Relations cmdb.Relations `json:"relations"`
+}
+
+// cmdbScope is the caller's reach in the CMDB's words.
+func cmdbScope(tenants []string) cmdb.Scope {
+	if tenants == nil {
+		return cmdb.AllTenants()
+	}
+	return cmdb.Scope{Tenants: tenants}
+}
+
+// cmdbFormat reads the file format.
+func cmdbFormat(s string) (cmdb.Format, error) {
+	switch s {
+	case "yaml", "yml":
+		return cmdb.YAML, nil
+	case "csv":
+		return cmdb.CSV, nil
+	}
+	return "", Problem(http.StatusBadRequest, "format: %q is neither yaml nor csv", clip(s, 64))
+}
+
+func (s *Server) cmdbRoutes() {
+	type itemsInput struct {
+		PageInput
+		Class  string `query:"class" maxLength:"1024" doc:"Classes, separated by commas"`
+		Q      string `query:"q" maxLength:"256" doc:"Words that all occur in name, addresses, owner or labels"`
+		Tenant string `query:"tenant" maxLength:"4096"`
+		System string `query:"system" maxLength:"256" doc:"Id of a business system"`
+	}
+	filter := func(class, q string) cmdb.Filter {
+		f := cmdb.Filter{Query: q}
+		for c := range strings.SplitSeq(class, ",") {
+			if c = strings.TrimSpace(c); c != "" {
+				f.Classes = append(f.Classes, c)
+			}
+		}
+		return f
+	}
+
+	Register(s, huma.Operation{OperationID: "list-cmdb-classes", Method: http.MethodGet, Path: "/cmdb/classes", Tags: []string{"cmdb"},
+		Summary: "The classes of configuration items"}, identity.ScopeRead,
+		func(ctx context.Context, _ *Empty) (*Body[Page[cmdb.Class]], error) {
+			if s.deps.CMDB == nil {
+				return nil, unavailable("the CMDB")
+			}
+			classes := s.deps.CMDB.Classes()
+			return Reply(PageOf(classes, len(classes), "")), nil
+		})
+
+	Register(s, huma.Operation{OperationID: "list-cmdb-items", Method: http.MethodGet, Path: "/cmdb/items", Tags: []string{"cmdb"},
+		Summary: "Configuration items"}, identity.ScopeRead,
+		func(ctx context.Context, in *itemsInput) (*Body[Page[cmdb.Item]], error) {
+			if s.deps.CMDB == nil {
+				return nil, unavailable("the CMDB")
+			}
+			tenants, err := VisibleTenants(ctx, in.Tenant)
+			if err != nil {
+				return nil, err
+			}
+			f := filter(in.Class, in.Q)
+			f.Limit, f.Cursor, f.System = in.Limit, in.Cursor, in.System
+			page, err := s.deps.CMDB.Items(ctx, cmdbScope(tenants), f)
+			if err != nil {
+				return nil, err
+			}
+			return Reply(PageOf(page.Items, page.Total, page.Next)), nil
+		})
+
+	Register(s, huma.Operation{OperationID: "get-cmdb-item", Method: http.MethodGet, Path: "/cmdb/items/{id}", Tags: []string{"cmdb"},
+		Summary: "One configuration item with what is around it", Errors: []int{404}}, identity.ScopeRead,
+		func(ctx context.Context, in *struct {
+			ID string `path:"id" maxLength:"256"`
+		}) (*Body[ciDetail], error) {
+			if s.deps.CMDB == nil {
+				return nil, unavailable("the CMDB")
+			}
+			tenants, err := VisibleTenants(ctx, "")
+			if err != nil {
+				return nil, err
+			}
+			var d ciDetail
+			if d.Item, err = s.deps.CMDB.Get(ctx, cmdbScope(tenants), in.ID); err != nil {
+				return nil, err
+			}
+			if d.Relations, err = s.deps.CMDB.Relations(ctx, cmdbScope(tenants), in.ID); err != nil {
+				return nil, err
+			}
+			return Reply(d), nil
+		})
+
+	Register(s, huma.Operation{OperationID: "import-cmdb", Method: http.MethodPost, Path: "/cmdb/import", Tags: []string{"cmdb"},
+		Summary: "Import a file of items, all or nothing", MaxBodyBytes: maxAPIBody, BodyReadTimeout: 2 * time.Minute, Errors: []int{400, 413, 422}},
+		identity.ScopeAdmin,
+		func(ctx context.Context, in *struct {
+			Format  string `query:"format" doc:"yaml or csv" default:"yaml"`
+			Class   string `query:"class" maxLength:"64" doc:"Class of rows that name none"`
+			DryRun  bool   `query:"dry_run" doc:"Check and count, change nothing"`
+			RawBody []byte `contentType:"application/octet-stream"`
+		}) (*Body[cmdb.Report], error) {
+			if s.deps.CMDB == nil {
+				return nil, unavailable("the CMDB")
+			}
+			st := stateOf(ctx)
+			st.object, st.skipAudit = "cmdb", in.DryRun
+			tenants, err := VisibleTenants(ctx, "")
+			if err != nil {
+				return nil, err
+			}
+			format, err := cmdbFormat(in.Format)
+			if err != nil {
+				return nil, err
+			}
+			report, err := s.deps.CMDB.Import(ctx, format, bytes.NewReader(in.RawBody), cmdb.ImportOptions{
+				Scope: cmdbScope(tenants), Actor: Actor(ctx), Class: in.Class, Tenant: SelectedTenant(ctx), DryRun: in.DryRun})
+			if err != nil {
+				return nil, err
+			}
+			if len(report.Errors) > 0 {
+				return nil, rowsProblem(report)
+			}
+			st.detail = importDetail(report)
+			return Reply(report), nil
+		})
+
+	Register(s, huma.Operation{OperationID: "export-cmdb", Method: http.MethodGet, Path: "/cmdb/export", Tags: []string{"cmdb"},
+		Summary: "The items as a file that can be imported again", Responses: map[string]*huma.Response{"200": {Description: "OK",
+			Content: map[string]*huma.MediaType{"application/yaml": {Schema: &huma.Schema{Type: "string"}}, "text/csv": {Schema: &huma.Schema{Type: "string"}}}}}},
+		identity.ScopeRead,
+		func(ctx context.Context, in *struct {
+			Format string `query:"format" doc:"yaml or csv" default:"yaml"`
+			Class  string `query:"class" maxLength:"1024"`
+			Q      string `query:"q" maxLength:"256"`
+			Tenant string `query:"tenant" maxLength:"4096"`
+		}) (*huma.StreamResponse, error) {
+			if s.deps.CMDB == nil {
+				return nil, unavailable("the CMDB")
+			}
+			tenants, err := VisibleTenants(ctx, in.Tenant)
+			if err != nil {
+				return nil, err
+			}
+			format, err := cmdbFormat(in.Format)
+			if err != nil {
+				return nil, err
+			}
+			var buf bytes.Buffer
+			if err := s.deps.CMDB.Export(ctx, cmdbScope(tenants), format, &buf, filter(in.Class, in.Q)); err != nil {
+				return nil, err
+			}
+			if format == cmdb.CSV {
+				return bodyAnswer("text/csv; charset=utf-8", buf.Bytes()), nil
+			}
+			return bodyAnswer("application/yaml; charset=utf-8", buf.Bytes()), nil
+		})
+}
