@@ -1,0 +1,76 @@
+# make run    build everything and run the suite on embedded defaults in ./data
+# make test   everything the tests need, then the tests
+# make help   the rest
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS     := -s -w -X icewatch/soc/version.Number=$(VERSION)
+GOFLAGS     += -trimpath
+export GOFLAGS
+export CGO_ENABLED := 0
+
+BINARIES  := icewatch icectl
+PLATFORMS := amd64 arm64 loong64
+CONSOLE   := soc/console
+CONSOLE_SOURCES := $(shell find $(CONSOLE) -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -name '*.go' 2>/dev/null)
+
+.PHONY: help run build console release test test-go test-console test-release lint bench fuzz clean
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')" 2>/dev/null || grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST)
+
+run: build ## build console and server, then run the suite (ARGS="--http :8443" adds flags)
+	exec bin/icewatch serve $(ARGS)
+
+build: console ## all binaries into bin/
+	@echo "==> server (the first build compiles the libraries too: some minutes)"
+	@mkdir -p bin
+	go build -ldflags '$(LDFLAGS)' -o bin/ $(addprefix ./cmd/,$(BINARIES))
+
+console: $(CONSOLE)/dist/index.html ## the web console into soc/console/dist
+
+$(CONSOLE)/node_modules/.package-lock.json: $(CONSOLE)/package-lock.json
+	@echo "==> console: packages"
+	cd $(CONSOLE) && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+$(CONSOLE)/dist/index.html: $(CONSOLE)/node_modules/.package-lock.json $(CONSOLE_SOURCES)
+	@echo "==> console: build"
+	cd $(CONSOLE) && npm run --silent build
+	@touch $@
+
+release: console ## static binaries for linux on amd64, arm64 and loong64 into dist/
+	@mkdir -p dist
+	@for arch in $(PLATFORMS); do for b in $(BINARIES); do \
+	  echo "==> dist/$$b-linux-$$arch"; \
+	  GOOS=linux GOARCH=$$arch go build -ldflags '$(LDFLAGS)' -o dist/$$b-linux-$$arch ./cmd/$$b; \
+	done; done
+	@cd dist && sha256sum $(foreach a,$(PLATFORMS),$(foreach b,$(BINARIES),$(b)-linux-$(a))) > SHA256SUMS
+
+test: lint test-console test-go ## everything: lint, console, units, acceptance on the built binary
+
+test-console: $(CONSOLE)/node_modules/.package-lock.json
+	cd $(CONSOLE) && npm test --silent
+
+test-go: build
+	ICEWATCH_BIN=$(CURDIR)/bin go test -timeout 20m ./...
+
+test-release: release ## run the release binaries of other platforms under qemu-user
+	ICEWATCH_BIN=$(CURDIR)/bin ICEWATCH_RELEASE_DIR=$(CURDIR)/dist go test -timeout 20m -count=1 -run TestRelease ./test/acceptance
+
+lint: $(CONSOLE)/node_modules/.package-lock.json ## gofmt, vet, types
+	@out="$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go'))"; if [ -n "$$out" ]; then echo "gofmt these files:"; echo "$$out"; exit 1; fi
+	go vet ./...
+	cd $(CONSOLE) && npm run --silent lint
+
+bench: ## the benchmarks beside the hot paths; figures are in docs/performance.md
+	go test -run '^$$' -bench . -benchmem ./soc/... ./detections/... ./collectors/... ./cmdb/... ./ticketing/...
+
+fuzz: ## each fuzz target for FUZZTIME (default 10s)
+	@for p in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
+	  for f in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]+' $$p/*_test.go | sed 's/func //'); do \
+	    echo "==> $$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $${FUZZTIME:-10s} $$p; done; done
+
+clean: ## remove what the build made; data/ stays
+	rm -rf bin dist $(CONSOLE)/dist/assets $(CONSOLE)/dist/*.html $(CONSOLE)/node_modules
