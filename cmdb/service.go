@@ -2,92 +2,123 @@ package cmdb
 
 import (
 	"context"
-	"errors"
-	"io"
+	"embed"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/uptrace/bun"
 
 	"icewatch/soc/enrich"
 	"icewatch/soc/state"
 	"icewatch/soc/tenancy"
 )
 
-var errSoon = errors.New("cmdb: signature only")
+//go:embed migrations/*.sql
+var migrations embed.FS
 
 // Service is the CMDB. It is safe for concurrent use.
 type Service struct {
 	db      *state.DB
 	tenants *tenancy.Registry
+	classes *classSet
 	changed chan struct{}
+	now     func() time.Time // whole milliseconds, as the tables keep them
 }
 
-// Open migrates the tables and brings each tenant's business system in.
+// Open migrates the tables and brings in, or up to date, the business system
+// of each tenant.
 func Open(ctx context.Context, db *state.DB, tenants *tenancy.Registry) (*Service, error) {
-	return nil, errSoon
+	if err := db.Migrate(ctx, "cmdb", migrations); err != nil {
+		return nil, fmt.Errorf("cmdb: %w", err)
+	}
+	classes, err := loadClasses(classesYAML)
+	if err != nil {
+		return nil, err
+	}
+	s := &Service{
+		db: db, tenants: tenants, classes: classes,
+		changed: make(chan struct{}, 1),
+		now:     func() time.Time { return time.Now().UTC().Truncate(time.Millisecond) },
+	}
+	if err := s.syncTenants(ctx); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
-// Classes lists the classes.
-func (s *Service) Classes() []Class { return nil }
+// Classes lists the classes, as the class table orders them.
+func (s *Service) Classes() []Class { return slices.Clone(s.classes.list) }
 
-// Class describes one class of items.
-type Class struct {
-	Name       string           `json:"class" yaml:"class"`
-	Title      tenancy.Text     `json:"name" yaml:"name"`
-	Attributes []ClassAttribute `json:"attributes" yaml:"attributes"`
-}
-
-// ClassAttribute describes one attribute of a class.
-type ClassAttribute struct {
-	Name  string       `json:"name" yaml:"name"`
-	Title tenancy.Text `json:"title" yaml:"title"`
-	Type  string       `json:"type" yaml:"type"` // text, integer, boolean, date, enum
-}
-
-// Items lists items.
-func (s *Service) Items(ctx context.Context, scope Scope, f Filter) (Page, error) {
-	return Page{}, errSoon
-}
-
-// Get returns one item.
-func (s *Service) Get(ctx context.Context, scope Scope, id string) (Item, error) {
-	return Item{}, errSoon
-}
-
-// Card returns an item with what it belongs to.
-func (s *Service) Card(ctx context.Context, scope Scope, id string) (Card, error) {
-	return Card{}, errSoon
-}
-
-// Relations returns the items around one.
-func (s *Service) Relations(ctx context.Context, scope Scope, id string) (Relations, error) {
-	return Relations{}, errSoon
-}
-
-// History lists the changes of an item, newest first; before is the ID of the last entry of the page before, 0 for the first page.
-func (s *Service) History(ctx context.Context, scope Scope, id string, before int64, limit int) ([]HistoryEntry, error) {
-	return nil, errSoon
-}
-
-// Upsert creates or replaces one item.
-func (s *Service) Upsert(ctx context.Context, scope Scope, actor string, it Item) (Item, error) {
-	return Item{}, errSoon
-}
-
-// Delete removes one item that nothing refers to.
-func (s *Service) Delete(ctx context.Context, scope Scope, actor, id string) error { return errSoon }
-
-// Import takes in a file, all or nothing. Mistakes in the file are in the report and not an error.
-func (s *Service) Import(ctx context.Context, format Format, r io.Reader, opts ImportOptions) (Report, error) {
-	return Report{}, errSoon
-}
-
-// Export writes the items a filter selects; Limit and Cursor do not count.
-func (s *Service) Export(ctx context.Context, scope Scope, format Format, w io.Writer, f Filter) error {
-	return errSoon
-}
-
-// Snapshot returns what enrichment needs.
-func (s *Service) Snapshot(ctx context.Context) (enrich.Snapshot, error) {
-	return enrich.Snapshot{}, errSoon
-}
-
-// Changed delivers after changes, one value for any number of them. It is one channel, for one listener.
+// Changed delivers after changes, one value for any number of them, so that
+// the centre can publish a new snapshot. It is one channel, for one listener;
+// a change while nobody listens is not lost.
 func (s *Service) Changed() <-chan struct{} { return s.changed }
+
+func (s *Service) notify() {
+	select {
+	case s.changed <- struct{}{}:
+	default: // one is waiting already
+	}
+}
+
+// Snapshot returns what enrichment needs of all tenants, as of one moment. Its
+// version grows with every change.
+func (s *Service) Snapshot(ctx context.Context) (enrich.Snapshot, error) {
+	snap := enrich.Snapshot{Networks: []enrich.Network{}, Items: []enrich.Item{}}
+	err := s.db.Read.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		if err := tx.QueryRowContext(ctx, "SELECT version FROM cmdb_version WHERE id = 1").Scan(&snap.Version); err != nil {
+			return fmt.Errorf("cmdb: read the version: %w", err)
+		}
+		systems := map[string]Item{}
+		all := AllTenants()
+		err := each(ctx, tx, all, &Filter{Classes: []string{BusinessSystem}}, func(it *Item) error {
+			systems[it.ID] = *it
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		var classes []string
+		for _, c := range s.classes.list {
+			if c.Addresses != noAddresses || c.Hostnames || c.Name == BusinessSystem {
+				classes = append(classes, c.Name)
+			}
+		}
+		return each(ctx, tx, all, &Filter{Classes: classes}, func(it *Item) error {
+			c := s.classes.byName[it.Class]
+			if c.Addresses == cidrAddresses {
+				for _, a := range it.Addresses {
+					snap.Networks = append(snap.Networks, enrich.Network{Zone: it.Zone, CIDR: a, Name: it.Name, Tenant: it.Tenant})
+				}
+				return nil
+			}
+			x := enrich.Item{
+				ID: it.ID, Class: it.Class, Name: it.Name, Tenant: it.Tenant, Zone: it.Zone,
+				Addresses: it.Addresses, Hostnames: it.Hostnames, Criticality: it.Criticality,
+				Owner: it.Owner, Labels: it.Labels,
+			}
+			if sys, ok := systems[it.System]; ok {
+				x.SystemID, x.SystemName = sys.ID, sys.Name
+				if x.Owner == "" {
+					x.Owner = sys.Owner
+				}
+			}
+			if it.Class == BusinessSystem {
+				x.SystemID, x.SystemName = it.ID, it.Name
+			}
+			if c.Hostnames {
+				// The name of a host is a host name, where it can be one.
+				if h, err := checkHostname(it.Name); err == nil && !slices.Contains(x.Hostnames, h) {
+					x.Hostnames = append(slices.Clip(x.Hostnames), h)
+				}
+			}
+			snap.Items = append(snap.Items, x)
+			return nil
+		})
+	})
+	if err != nil {
+		return enrich.Snapshot{}, fmt.Errorf("cmdb: make a snapshot: %w", err)
+	}
+	return snap, nil
+}

@@ -1,21 +1,360 @@
 package enrich
 
 import (
+	"cmp"
+	"fmt"
 	"net/netip"
-
-	"icewatch/soc/event"
+	"slices"
+	"strings"
 )
 
-// Index is the immutable form of a Snapshot. It is safe for concurrent use.
-type Index struct{ version int64 }
+// The tenants whose analysts see the whole city, and whose items everybody may
+// know of. They are those of soc/tenancy.
+const (
+	cityTenant       = "city"
+	unassignedTenant = "unassigned"
+)
 
-// NewIndex builds the index.
-func NewIndex(s Snapshot) (*Index, error) { return &Index{version: s.Version}, nil }
+// DefaultZone is what the zone "" means: an event or item that names none.
+const DefaultZone = "default"
 
-// Tenant tells whose an address or host name is.
-func (x *Index) Tenant(zone string, addr netip.Addr, hostname string) (slug string, ok bool) {
-	return "", false
+// RelayLabel marks an item that passes on what others send, such as a syslog
+// relay or a load balancer. Its address as a sender says nothing about where an
+// event happened.
+const RelayLabel = "relay"
+
+// systemClass is the class of business systems in the CMDB.
+const systemClass = "business_system"
+
+// none is the number of no item.
+const none = int32(-1)
+
+// Index is the immutable form of a Snapshot: who stands behind an address or a
+// host name. It is safe for concurrent use, and looking up allocates nothing.
+type Index struct {
+	version int64
+	items   []Item
+	relay   []bool // by item: carries RelayLabel
+	zones   map[string]*zone
+	names   map[string]int32 // first entry of each host name in entries
+	entries []nameEntry
+	systems map[string]int32 // the business system that stands for a tenant
 }
 
-// Apply adds who and what to ev and returns the item the event is about, or nil.
-func (x *Index) Apply(ev *event.Event) *Item { return nil }
+// zone is one network zone. Addresses of different zones have nothing to do
+// with each other.
+type zone struct {
+	addrs map[netip.Addr]int32
+	nets4 []level // longest prefix first
+	nets6 []level
+}
+
+// level holds the networks of one prefix length.
+type level struct {
+	bits int
+	nets map[netip.Prefix]string // the tenant, "" where shared
+}
+
+// nameEntry is one item that goes by a host name; all of one name form a chain.
+type nameEntry struct {
+	item  int32
+	next  int32
+	short bool // the name is the first label of a longer one the item has
+}
+
+// NewIndex builds the index. An address or network that cannot be read, or that
+// two items of one zone share, is an error that names it.
+func NewIndex(s Snapshot) (*Index, error) {
+	x := &Index{
+		version: s.Version,
+		items:   s.Items,
+		relay:   make([]bool, len(s.Items)),
+		zones:   map[string]*zone{},
+		names:   make(map[string]int32, len(s.Items)*2),
+		entries: make([]nameEntry, 0, len(s.Items)*2),
+		systems: map[string]int32{},
+	}
+	for i := range x.items {
+		it := &x.items[i]
+		x.relay[i] = slices.Contains(it.Labels, RelayLabel)
+		z := x.makeZone(it.Zone)
+		for _, a := range it.Addresses {
+			addr, err := netip.ParseAddr(a)
+			if err != nil {
+				return nil, fmt.Errorf("enrich: item %q: address %q: %w", it.ID, a, err)
+			}
+			addr = addr.Unmap()
+			if other, ok := z.addrs[addr]; ok && other != int32(i) {
+				return nil, fmt.Errorf("enrich: address %s in zone %q is of item %q and of item %q", a, it.Zone, x.items[other].ID, it.ID)
+			}
+			z.addrs[addr] = int32(i)
+		}
+		for _, h := range it.Hostnames {
+			h = strings.ToLower(strings.TrimSuffix(h, "."))
+			if h == "" {
+				continue
+			}
+			x.addName(h, int32(i), false)
+			if short, _, ok := strings.Cut(h, "."); ok && short != "" {
+				x.addName(short, int32(i), true)
+			}
+		}
+		if it.Class == systemClass && it.Tenant != "" {
+			// A tenant may have several systems. The one that stands for
+			// it is named after it; a single one stands for it as well.
+			own := "bs-" + it.Tenant
+			before, taken := x.systems[it.Tenant]
+			switch {
+			case it.ID == own, !taken:
+				x.systems[it.Tenant] = int32(i)
+			case before != none && x.items[before].ID != own:
+				x.systems[it.Tenant] = none
+			}
+		}
+	}
+	for _, n := range s.Networks {
+		if err := x.makeZone(n.Zone).addNetwork(n); err != nil {
+			return nil, err
+		}
+	}
+	for _, z := range x.zones {
+		byLength := func(a, b level) int { return cmp.Compare(b.bits, a.bits) }
+		slices.SortFunc(z.nets4, byLength)
+		slices.SortFunc(z.nets6, byLength)
+	}
+	return x, nil
+}
+
+func (x *Index) makeZone(name string) *zone {
+	if name == "" {
+		name = DefaultZone
+	}
+	z := x.zones[name]
+	if z == nil {
+		z = &zone{addrs: map[netip.Addr]int32{}}
+		x.zones[name] = z
+	}
+	return z
+}
+
+func (x *Index) addName(name string, item int32, short bool) {
+	head, ok := x.names[name]
+	if !ok {
+		head = none
+	}
+	for e := head; e != none; e = x.entries[e].next {
+		if x.entries[e].item == item {
+			// The item goes by this name already; as a whole name it
+			// counts more than as part of one.
+			x.entries[e].short = x.entries[e].short && short
+			return
+		}
+	}
+	x.entries = append(x.entries, nameEntry{item: item, next: head, short: short})
+	x.names[name] = int32(len(x.entries) - 1)
+}
+
+func (z *zone) addNetwork(n Network) error {
+	p, err := netip.ParsePrefix(n.CIDR)
+	if err != nil {
+		return fmt.Errorf("enrich: network %q: %w", n.Name, err)
+	}
+	p = p.Masked()
+	levels := &z.nets6
+	if p.Addr().Is4() {
+		levels = &z.nets4
+	}
+	i := slices.IndexFunc(*levels, func(l level) bool { return l.bits == p.Bits() })
+	if i < 0 {
+		i = len(*levels)
+		*levels = append(*levels, level{bits: p.Bits(), nets: map[netip.Prefix]string{}})
+	}
+	if _, ok := (*levels)[i].nets[p]; ok {
+		return fmt.Errorf("enrich: network %s in zone %q is there twice", p, n.Zone)
+	}
+	(*levels)[i].nets[p] = n.Tenant
+	return nil
+}
+
+// Version is that of the snapshot the index was built from.
+func (x *Index) Version() int64 { return x.version }
+
+// Len is the number of items.
+func (x *Index) Len() int { return len(x.items) }
+
+func (x *Index) zoneOf(name string) *zone {
+	if name == "" {
+		name = DefaultZone
+	}
+	return x.zones[name]
+}
+
+// byAddress returns the item with the address in the zone, or none.
+func (z *zone) byAddress(addr netip.Addr) int32 {
+	if z == nil || !addr.IsValid() {
+		return none
+	}
+	if i, ok := z.addrs[addr]; ok {
+		return i
+	}
+	return none
+}
+
+// network finds the narrowest network of the zone that holds addr. bits is its
+// prefix length.
+func (z *zone) network(addr netip.Addr) (tenant string, bits int, ok bool) {
+	if z == nil || !addr.IsValid() {
+		return "", 0, false
+	}
+	levels := z.nets6
+	if addr.Is4() {
+		levels = z.nets4
+	}
+	for i := range levels {
+		p, err := addr.Prefix(levels[i].bits)
+		if err != nil {
+			continue
+		}
+		if tenant, ok := levels[i].nets[p]; ok {
+			return tenant, levels[i].bits, true
+		}
+	}
+	return "", 0, false
+}
+
+// byName returns the item that goes by a host name, or none. The name in full
+// counts before its first label, and among items of one name those of the
+// event's zone and tenant come first. Where two fit equally well, it is none:
+// to blame the wrong host is worse than to blame no one. Only items that the
+// tenant may know of count.
+func (x *Index) byName(name, zoneName, tenant string) int32 {
+	name = strings.TrimSuffix(name, ".")
+	if name == "" {
+		return none
+	}
+	if looksLikeAddress(name) {
+		if addr, err := netip.ParseAddr(name); err == nil {
+			return x.visible(x.zoneOf(zoneName).byAddress(addr.WithZone("").Unmap()), tenant)
+		}
+	}
+	var buf [255]byte
+	lower, ok := lowerASCII(buf[:0], name)
+	if !ok {
+		lower = []byte(strings.ToLower(name))
+	}
+	if i := x.chain(lower, true, zoneName, tenant); i != none {
+		return i
+	}
+	// An item that is known as "web-1" alone is also "web-1.example.org", but
+	// one that is known as "web-1.a.org" is not "web-1.b.org".
+	for i, c := range lower {
+		if c == '.' {
+			return x.chain(lower[:i], false, zoneName, tenant)
+		}
+	}
+	return none
+}
+
+func (x *Index) chain(name []byte, shortToo bool, zoneName, tenant string) int32 {
+	e, ok := x.names[string(name)]
+	if !ok {
+		return none
+	}
+	if zoneName == "" {
+		zoneName = DefaultZone
+	}
+	best, bestScore, tie := none, -1, false
+	for ; e != none; e = x.entries[e].next {
+		n := &x.entries[e]
+		if n.short && !shortToo || x.visible(n.item, tenant) == none {
+			continue
+		}
+		it := &x.items[n.item]
+		score := 0
+		if !n.short {
+			score = 4
+		}
+		if it.Zone == zoneName || it.Zone == "" && zoneName == DefaultZone {
+			score += 2
+		}
+		if it.Tenant == tenant {
+			score++
+		}
+		switch {
+		case score > bestScore:
+			best, bestScore, tie = n.item, score, false
+		case score == bestScore:
+			tie = true
+		}
+	}
+	if tie {
+		return none
+	}
+	return best
+}
+
+// visible returns i where a tenant may know of the item: its own, the city's
+// and shared ones. Events of the city, and those nobody owns, are read by
+// city-level analysts only, who know of everything.
+func (x *Index) visible(i int32, tenant string) int32 {
+	if i == none {
+		return none
+	}
+	owner := x.items[i].Tenant
+	if owner == tenant || owner == "" || owner == cityTenant ||
+		tenant == "" || tenant == cityTenant || tenant == unassignedTenant {
+		return i
+	}
+	return none
+}
+
+// Tenant tells whose an address or host name is: that of the item with (zone,
+// address); else that of the item with the host name, where one is given; else
+// that of the narrowest network around the address. The address of a relay
+// counts after the host name. ok is false where nobody's or everybody's item or
+// network is found.
+func (x *Index) Tenant(zoneName string, addr netip.Addr, hostname string) (slug string, ok bool) {
+	z := x.zoneOf(zoneName)
+	addr = addr.WithZone("").Unmap()
+	at := z.byAddress(addr)
+	if at != none && !x.relay[at] && x.items[at].Tenant != "" {
+		return x.items[at].Tenant, true
+	}
+	if hostname != "" {
+		if i := x.byName(hostname, zoneName, ""); i != none && x.items[i].Tenant != "" {
+			return x.items[i].Tenant, true
+		}
+	}
+	if at != none && x.items[at].Tenant != "" {
+		return x.items[at].Tenant, true
+	}
+	tenant, _, _ := z.network(addr)
+	return tenant, tenant != ""
+}
+
+// looksLikeAddress spares host names the cost of a failed parse.
+func looksLikeAddress(s string) bool {
+	if strings.IndexByte(s, ':') >= 0 {
+		return true
+	}
+	return s[len(s)-1] >= '0' && s[len(s)-1] <= '9' && s[0] >= '0' && s[0] <= '9' && strings.IndexByte(s, '.') > 0
+}
+
+// lowerASCII appends s in lower case to buf. ok is false where s does not fit
+// or is not ASCII.
+func lowerASCII(buf []byte, s string) ([]byte, bool) {
+	if len(s) > cap(buf) {
+		return nil, false
+	}
+	for i := range len(s) {
+		c := s[i]
+		if c >= 0x80 {
+			return nil, false
+		}
+		if c >= 'A' && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		buf = append(buf, c)
+	}
+	return buf, true
+}

@@ -1,0 +1,534 @@
+package cmdb
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base32"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"icewatch/soc/tenancy"
+)
+
+// maxErrors is how many mistakes of one file are told.
+const maxErrors = 1000
+
+// The columns of a file, and the fields of a history entry.
+const (
+	colID           = "id"
+	colClass        = "class"
+	colName         = "name"
+	colTenant       = "tenant"
+	colZone         = "zone"
+	colAddresses    = "addresses"
+	colHostnames    = "hostnames"
+	colCriticality  = "criticality"
+	colOwner        = "owner"
+	colLabels       = "labels"
+	colSystem       = "system"
+	colOrganisation = "organisation"
+	colAttributes   = "attributes"
+	attrPrefix      = "attr."
+)
+
+// draft is one item as somebody wants it: the fields that are given replace
+// what is there, those that are not leave it. System and Organisation of want
+// are references as written, ids or names, until the plan resolves them.
+type draft struct {
+	row   int // for error messages
+	given map[string]bool
+	want  Item
+	// attrs are the attributes given; an empty value takes one away. With
+	// wholeAttrs they replace the old ones as a whole.
+	attrs      map[string]string
+	wholeAttrs bool
+
+	class *Class
+	old   *Item // nil for a new item
+	final Item
+	bad   bool // an error was told; do not add others that follow from it
+}
+
+// errorList gathers mistakes up to maxErrors and counts the rest.
+type errorList struct {
+	list  []RowError
+	total int
+}
+
+func (e *errorList) add(row int, column, format string, args ...any) {
+	e.total++
+	if len(e.list) < maxErrors {
+		e.list = append(e.list, RowError{Row: row, Column: column, Message: fmt.Sprintf(format, args...)})
+	}
+}
+
+type nameKey struct{ class, tenant, name string }
+
+type addressKey struct{ zone, address string }
+
+// planner works out what a set of drafts changes, against one consistent state
+// of the tables. It changes nothing.
+type planner struct {
+	db      bun.IDB
+	classes *classSet
+	tenants *tenancy.Registry
+	scope   Scope
+	tenant  string // of new items that name none
+	now     time.Time
+	errs    errorList
+
+	drafts []*draft
+	byID   map[string]*draft // drafts by final id
+	byName map[string][]*draft
+	// stored holds what was read from the tables, by id and by name.
+	stored      map[string]*Item
+	storedNames map[nameKey]*Item
+	storedByRef map[string][]*Item // layer 0 and 1 items by name
+}
+
+func (p *planner) fail(d *draft, column, format string, args ...any) {
+	d.bad = true
+	p.errs.add(d.row, column, format, args...)
+}
+
+// run fills in old and final of every draft, or leaves mistakes in errs.
+func (p *planner) run(ctx context.Context) error {
+	p.byID, p.byName = map[string]*draft{}, map[string][]*draft{}
+	p.stored, p.storedNames, p.storedByRef = map[string]*Item{}, map[nameKey]*Item{}, map[string][]*Item{}
+	for _, d := range p.drafts {
+		p.checkValues(d)
+	}
+	if err := p.prefetch(ctx); err != nil {
+		return err
+	}
+	// Lower layers first: a host may take its tenant from its system, which
+	// may stand further down in the same file.
+	order := slices.Clone(p.drafts)
+	slices.SortStableFunc(order, func(a, b *draft) int { return layer(a) - layer(b) })
+	for _, d := range order {
+		if !d.bad {
+			p.identify(d)
+		}
+	}
+	for _, d := range order {
+		if !d.bad {
+			p.merge(d)
+		}
+	}
+	if err := p.checkReferences(ctx); err != nil {
+		return err
+	}
+	if err := p.checkUnique(ctx); err != nil {
+		return err
+	}
+	if p.errs.total == 0 {
+		return p.checkTree(ctx)
+	}
+	return nil
+}
+
+func layer(d *draft) int {
+	if d.class == nil {
+		return 0
+	}
+	return d.class.Layer
+}
+
+// checkValues brings the values given into canonical form.
+func (p *planner) checkValues(d *draft) {
+	w := &d.want
+	w.Class = strings.ToLower(strings.TrimSpace(w.Class))
+	d.class = p.classes.byName[w.Class]
+	w.ID = strings.TrimSpace(w.ID)
+	if w.ID != "" && !idPattern.MatchString(w.ID) {
+		p.fail(d, colID, "%q: want 1 to 128 of letters, digits, '.', '_', ':' and '-', the first a letter or digit", w.ID)
+	}
+	if d.class == nil {
+		if w.Class == "" {
+			p.fail(d, colClass, "the class is missing: want one of %s", p.classes.names())
+		} else {
+			p.fail(d, colClass, "unknown class %q: want one of %s", w.Class, p.classes.names())
+		}
+		return
+	}
+	text := func(column string, v *string, limit int) {
+		if !d.given[column] {
+			return
+		}
+		s, err := checkText(*v, limit)
+		if err != nil {
+			p.fail(d, column, "%v", err)
+		}
+		*v = s
+	}
+	text(colName, &w.Name, maxName)
+	text(colTenant, &w.Tenant, 63)
+	text(colOwner, &w.Owner, maxName)
+	text(colSystem, &w.System, maxName)
+	text(colOrganisation, &w.Organisation, maxName)
+	if w.Tenant != "" {
+		if _, ok := p.tenants.Get(w.Tenant); !ok {
+			p.fail(d, colTenant, "unknown tenant %q", w.Tenant)
+		} else if w.Tenant == tenancy.Unassigned {
+			p.fail(d, colTenant, "no item belongs to %q: leave the tenant empty for what the whole city shares", w.Tenant)
+		}
+	}
+	if w.Criticality != 0 && (w.Criticality < 1 || w.Criticality > 5) {
+		p.fail(d, colCriticality, "%d is out of range: want 1 (least) to 5 (most)", w.Criticality)
+	}
+	list := func(column string, v *[]string, check func(string) (string, error)) {
+		if !d.given[column] {
+			return
+		}
+		l, errs := checkList(*v, check)
+		for _, err := range errs {
+			p.fail(d, column, "%v", err)
+		}
+		*v = l
+	}
+	list(colLabels, &w.Labels, checkLabel)
+	list(colHostnames, &w.Hostnames, checkHostname)
+	list(colAddresses, &w.Addresses, func(s string) (string, error) { return checkAddress(d.class.Addresses, s) })
+	if d.given[colZone] {
+		z, err := checkText(w.Zone, maxZone)
+		if err != nil {
+			p.fail(d, colZone, "%v", err)
+		}
+		w.Zone = z
+	}
+	p.checkApplies(d)
+	for name, value := range d.attrs {
+		column := attrPrefix + name
+		if !attributePattern.MatchString(name) {
+			p.fail(d, column, "%q is no attribute name: want 1 to 63 of letters, digits, '_', '.' and '-', the first a letter", name)
+			continue
+		}
+		v, err := checkAttrValue(value)
+		if err == nil && v != "" {
+			v, err = d.class.checkAttribute(name, v)
+		}
+		if err != nil {
+			p.fail(d, column, "%v", err)
+			continue
+		}
+		d.attrs[name] = v
+	}
+}
+
+// checkApplies refuses values that mean nothing for the class.
+func (p *planner) checkApplies(d *draft) {
+	c, w := d.class, &d.want
+	if c.Addresses == noAddresses {
+		if len(w.Addresses) > 0 {
+			p.fail(d, colAddresses, "an item of class %s has no addresses", c.Name)
+		}
+		if w.Zone != "" {
+			p.fail(d, colZone, "an item of class %s has no network zone", c.Name)
+		}
+	}
+	if !c.Hostnames && len(w.Hostnames) > 0 {
+		p.fail(d, colHostnames, "an item of class %s has no host names", c.Name)
+	}
+	if !c.System && w.System != "" {
+		p.fail(d, colSystem, "an item of class %s belongs to no system", c.Name)
+	}
+}
+
+// prefetch reads the stored items that the drafts may be or name.
+func (p *planner) prefetch(ctx context.Context) error {
+	var ids, names, refs []string
+	for _, d := range p.drafts {
+		if d.want.ID != "" {
+			ids = append(ids, d.want.ID)
+		}
+		if d.want.Name != "" {
+			names = append(names, d.want.Name)
+		}
+		for _, ref := range []string{d.want.System, d.want.Organisation} {
+			if ref != "" {
+				refs = append(refs, ref)
+			}
+		}
+	}
+	keep := func(it Item) {
+		if p.stored[it.ID] != nil {
+			return
+		}
+		p.stored[it.ID] = &it
+		p.storedNames[nameKey{it.Class, it.Tenant, it.Name}] = &it
+		if c := p.classes.byName[it.Class]; c != nil && c.Layer < 2 {
+			p.storedByRef[it.Name] = append(p.storedByRef[it.Name], &it)
+		}
+	}
+	if err := selectBy(ctx, p.db, "id", slices.Concat(ids, refs), keep); err != nil {
+		return err
+	}
+	if err := selectBy(ctx, p.db, "name", slices.Concat(names, refs), keep); err != nil {
+		return err
+	}
+	// What an item already belongs to is needed to check what it is now.
+	var parents []string
+	for _, it := range p.stored {
+		for _, id := range []string{it.System, it.Organisation} {
+			if id != "" && p.stored[id] == nil {
+				parents = append(parents, id)
+			}
+		}
+	}
+	return selectBy(ctx, p.db, "id", parents, keep)
+}
+
+// identify finds the stored item a draft means, or makes a new one.
+func (p *planner) identify(d *draft) {
+	w := &d.want
+	if w.ID != "" {
+		if old := p.stored[w.ID]; old != nil {
+			if !p.scope.Covers(old.Tenant) {
+				p.fail(d, colID, "the id %q is not available", w.ID)
+				return
+			}
+			if old.Class != w.Class {
+				p.fail(d, colClass, "item %q is of class %s: the class cannot change", w.ID, old.Class)
+				return
+			}
+			d.old = old
+		}
+	}
+	tenant := w.Tenant
+	if tenant == "" && d.class.System && w.System != "" {
+		// The tenant of the system is the tenant of what belongs to it.
+		var ok bool
+		if tenant, ok = p.tenantOfSystem(d); !ok {
+			return
+		}
+	}
+	switch {
+	case tenant == "" && d.old != nil && !d.given[colTenant]:
+		tenant = d.old.Tenant
+	case tenant == "" && d.old == nil:
+		tenant = p.tenant
+	}
+	name := w.Name
+	if name == "" && d.old != nil && !d.given[colName] {
+		name = d.old.Name
+	}
+	if name == "" {
+		p.fail(d, colName, "the name is missing")
+		return
+	}
+	if d.old == nil && w.ID == "" {
+		d.old = p.storedNames[nameKey{w.Class, tenant, name}]
+	}
+	if d.old != nil {
+		w.ID = d.old.ID
+	}
+	if w.ID == "" {
+		w.ID = newID(d.class.Prefix)
+	}
+	if other := p.byID[w.ID]; other != nil {
+		p.fail(d, colName, "this is the same item as in row %d", other.row)
+		return
+	}
+	if !p.scope.Covers(tenant) {
+		p.fail(d, colTenant, "%s", outsideScope(tenant))
+		return
+	}
+	w.Tenant, w.Name = tenant, name
+	p.byID[w.ID] = d
+	if d.class.Layer < 2 {
+		p.byName[name] = append(p.byName[name], d)
+	}
+}
+
+func outsideScope(tenant string) string {
+	if tenant == "" {
+		return "an item without a tenant is outside of what you may change: name a tenant"
+	}
+	return fmt.Sprintf("tenant %q is outside of what you may change", tenant)
+}
+
+// target is an item that a reference may mean, stored or in the same file.
+type target struct{ id, class, tenant string }
+
+// targets lists what a reference may mean: the item of that id, else the items
+// of that name.
+func (p *planner) targets(class, ref string) []target {
+	if d := p.byID[ref]; d != nil && d.want.Class == class {
+		return []target{{d.want.ID, class, d.want.Tenant}}
+	}
+	if it := p.stored[ref]; it != nil && it.Class == class && p.byID[ref] == nil {
+		return []target{{it.ID, class, it.Tenant}}
+	}
+	var out []target
+	for _, d := range p.byName[ref] {
+		if d.want.Class == class {
+			out = append(out, target{d.want.ID, class, d.want.Tenant})
+		}
+	}
+	for _, it := range p.storedByRef[ref] {
+		// An item that is in the file too goes by its name there.
+		if it.Class == class && p.byID[it.ID] == nil {
+			out = append(out, target{it.ID, class, it.Tenant})
+		}
+	}
+	return slices.DeleteFunc(out, func(t target) bool { return t.tenant != "" && !p.scope.Covers(t.tenant) })
+}
+
+// tenantOfSystem derives the tenant of an item that names only its system.
+func (p *planner) tenantOfSystem(d *draft) (string, bool) {
+	found := p.targets(BusinessSystem, d.want.System)
+	// Of several systems of one name, the item's present or default tenant
+	// decides.
+	if len(found) > 1 {
+		prefer := p.tenant
+		if d.old != nil {
+			prefer = d.old.Tenant
+		}
+		if i := slices.IndexFunc(found, func(t target) bool { return t.tenant == prefer }); i >= 0 {
+			found = found[i : i+1]
+		}
+	}
+	switch len(found) {
+	case 0:
+		p.fail(d, colSystem, "unknown business system %q", d.want.System)
+		return "", false
+	case 1:
+		return found[0].tenant, true
+	}
+	p.fail(d, colSystem, "%d business systems are called %q: give the id or the tenant", len(found), d.want.System)
+	return "", false
+}
+
+// resolve turns a reference into an id. own is the tenant of the referring item.
+func (p *planner) resolve(d *draft, column, class, ref, own string) string {
+	var near, shared, far []target
+	for _, t := range p.targets(class, ref) {
+		switch t.tenant {
+		case own:
+			near = append(near, t)
+		case "":
+			shared = append(shared, t)
+		default:
+			far = append(far, t)
+		}
+	}
+	what := strings.ToLower(p.classes.byName[class].Title.EN)
+	for _, group := range [][]target{near, shared} {
+		switch len(group) {
+		case 0:
+		case 1:
+			return group[0].id
+		default:
+			p.fail(d, column, "%d items are called %q: give the id", len(group), ref)
+			return ""
+		}
+	}
+	switch {
+	case len(far) == 0:
+		p.fail(d, column, "unknown %s %q", what, ref)
+		return ""
+	case len(far) > 1:
+		p.fail(d, column, "%d items are called %q: give the id", len(far), ref)
+		return ""
+	}
+	// checkReferences says whether one of another tenant will do.
+	return far[0].id
+}
+
+// merge makes final from old and what is given.
+func (p *planner) merge(d *draft) {
+	w := &d.want
+	f := Item{ID: w.ID, Class: w.Class, CreatedAt: p.now, UpdatedAt: p.now}
+	if d.old != nil {
+		f = *d.old
+	}
+	f.Name, f.Tenant = w.Name, w.Tenant
+	if d.given[colOwner] {
+		f.Owner = w.Owner
+	}
+	if d.given[colAddresses] {
+		f.Addresses = w.Addresses
+	}
+	if d.given[colHostnames] {
+		f.Hostnames = w.Hostnames
+	}
+	if d.given[colLabels] {
+		f.Labels = w.Labels
+	}
+	if d.class.Addresses == noAddresses {
+		f.Zone = ""
+	} else {
+		if d.given[colZone] {
+			f.Zone = w.Zone
+		}
+		if f.Zone == "" {
+			f.Zone = DefaultZone
+		}
+	}
+	if d.given[colSystem] {
+		f.System = ""
+		if w.System != "" {
+			f.System = p.resolve(d, colSystem, BusinessSystem, w.System, f.Tenant)
+		}
+	}
+	if d.given[colOrganisation] {
+		f.Organisation = ""
+		if w.Organisation != "" {
+			f.Organisation = p.resolve(d, colOrganisation, Organisation, w.Organisation, f.Tenant)
+		}
+	}
+	if w.Criticality != 0 {
+		f.Criticality = w.Criticality
+	}
+	if f.Criticality == 0 {
+		f.Criticality = p.defaultCriticality(&f)
+	}
+	if len(d.attrs) > 0 || d.wholeAttrs {
+		merged := map[string]string{}
+		if !d.wholeAttrs {
+			for k, v := range f.Attributes {
+				merged[k] = v
+			}
+		}
+		for k, v := range d.attrs {
+			if v == "" {
+				delete(merged, k)
+			} else {
+				merged[k] = v
+			}
+		}
+		if len(merged) > maxAttrs {
+			p.fail(d, colAttributes, "%d attributes: want at most %d", len(merged), maxAttrs)
+		}
+		f.Attributes = merged
+	}
+	if len(f.Attributes) == 0 {
+		f.Attributes = nil
+	}
+	d.final = f
+}
+
+// defaultCriticality is what an item gets that is created without one: its
+// system's, or 3.
+func (p *planner) defaultCriticality(f *Item) int {
+	if f.System != "" {
+		if d := p.byID[f.System]; d != nil && d.final.Criticality != 0 {
+			return d.final.Criticality
+		}
+		if it := p.stored[f.System]; it != nil {
+			return it.Criticality
+		}
+	}
+	return 3
+}
+
+// newID makes an id nobody has: 80 random bits.
+func newID(prefix string) string {
+	var b [10]byte
+	rand.Read(b[:]) // never fails, see crypto/rand
+	return prefix + "-" + strings.ToLower(base32.StdEncoding.EncodeToString(b[:]))
+}

@@ -1,0 +1,335 @@
+package cmdb
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/uptrace/bun"
+)
+
+const (
+	defaultLimit = 50
+	maxLimit     = 1000
+	// chunk is how many values one SQL statement carries. It keeps a
+	// statement's text small.
+	chunk = 400
+)
+
+// itemRow is an item as the table has it.
+type itemRow struct {
+	bun.BaseModel  `bun:"table:cmdb_items,alias:i"`
+	ID             string `bun:"id,pk"`
+	Class          string `bun:"class"`
+	Tenant         string `bun:"tenant"`
+	Name           string `bun:"name"`
+	Zone           string `bun:"zone"`
+	Addresses      string `bun:"addresses"`
+	Hostnames      string `bun:"hostnames"`
+	Criticality    int    `bun:"criticality"`
+	Owner          string `bun:"owner"`
+	Labels         string `bun:"labels"`
+	SystemID       string `bun:"system_id,nullzero"`
+	OrganisationID string `bun:"organisation_id,nullzero"`
+	Attributes     string `bun:"attributes"`
+	Search         string `bun:"search"`
+	CreatedAt      int64  `bun:"created_at"`
+	UpdatedAt      int64  `bun:"updated_at"`
+}
+
+type addressRow struct {
+	bun.BaseModel `bun:"table:cmdb_addresses,alias:a"`
+	Zone          string `bun:"zone,pk"`
+	Address       string `bun:"address,pk"`
+	ItemID        string `bun:"item_id"`
+}
+
+type labelRow struct {
+	bun.BaseModel `bun:"table:cmdb_labels,alias:l"`
+	Label         string `bun:"label,pk"`
+	ItemID        string `bun:"item_id,pk"`
+}
+
+type historyRow struct {
+	bun.BaseModel `bun:"table:cmdb_history,alias:h"`
+	ID            int64  `bun:"id,pk,autoincrement"`
+	ItemID        string `bun:"item_id"`
+	Class         string `bun:"class"`
+	Tenant        string `bun:"tenant"`
+	Name          string `bun:"name"`
+	Time          int64  `bun:"time"`
+	Actor         string `bun:"actor"`
+	Action        string `bun:"action"`
+	Changes       string `bun:"changes"`
+}
+
+func toRow(it *Item) itemRow {
+	return itemRow{
+		ID: it.ID, Class: it.Class, Tenant: it.Tenant, Name: it.Name, Zone: it.Zone,
+		Addresses: jsonList(it.Addresses), Hostnames: jsonList(it.Hostnames), Criticality: it.Criticality,
+		Owner: it.Owner, Labels: jsonList(it.Labels), SystemID: it.System, OrganisationID: it.Organisation,
+		Attributes: jsonMap(it.Attributes), Search: searchText(it),
+		CreatedAt: it.CreatedAt.UnixMilli(), UpdatedAt: it.UpdatedAt.UnixMilli(),
+	}
+}
+
+func (r *itemRow) item() (Item, error) {
+	it := Item{
+		ID: r.ID, Class: r.Class, Tenant: r.Tenant, Name: r.Name, Zone: r.Zone, Criticality: r.Criticality,
+		Owner: r.Owner, System: r.SystemID, Organisation: r.OrganisationID,
+		CreatedAt: time.UnixMilli(r.CreatedAt).UTC(), UpdatedAt: time.UnixMilli(r.UpdatedAt).UTC(),
+	}
+	for _, f := range []struct {
+		text string
+		into any
+	}{{r.Addresses, &it.Addresses}, {r.Hostnames, &it.Hostnames}, {r.Labels, &it.Labels}, {r.Attributes, &it.Attributes}} {
+		// Most lists are empty: those need no decoder.
+		if f.text == "[]" || f.text == "{}" {
+			continue
+		}
+		if err := json.Unmarshal([]byte(f.text), f.into); err != nil {
+			return Item{}, fmt.Errorf("cmdb: item %s: stored value %q: %w", r.ID, f.text, err)
+		}
+	}
+	return it, nil
+}
+
+func items(rows []itemRow) ([]Item, error) {
+	out := make([]Item, len(rows))
+	for i := range rows {
+		it, err := rows[i].item()
+		if err != nil {
+			return nil, err
+		}
+		out[i] = it
+	}
+	return out, nil
+}
+
+func jsonList(l []string) string {
+	if len(l) == 0 {
+		return "[]"
+	}
+	b, _ := json.Marshal(l) // strings always encode
+	return string(b)
+}
+
+func jsonMap(m map[string]string) string {
+	if len(m) == 0 {
+		return "{}"
+	}
+	b, _ := json.Marshal(m)
+	return string(b)
+}
+
+// searchText joins what a list query looks through.
+func searchText(it *Item) string {
+	parts := []string{it.Name, it.ID, it.Owner}
+	parts = append(parts, it.Hostnames...)
+	parts = append(parts, it.Addresses...)
+	parts = append(parts, it.Labels...)
+	for _, k := range slices.Sorted(maps.Keys(it.Attributes)) {
+		parts = append(parts, it.Attributes[k])
+	}
+	return strings.ToLower(strings.Join(parts, "\n"))
+}
+
+// within adds the scope to a query. It is the one place where scope becomes
+// SQL, and every read of items goes through it.
+func (s Scope) within(q *bun.SelectQuery, column string) *bun.SelectQuery {
+	if s.All {
+		return q
+	}
+	slugs := slices.DeleteFunc(slices.Clone(s.Tenants), func(t string) bool { return t == "" })
+	if len(slugs) == 0 {
+		return q.Where("1 = 0")
+	}
+	return q.Where("? IN (?)", bun.Ident(column), bun.In(slugs))
+}
+
+// where adds a filter to a query of items.
+func (f *Filter) where(q *bun.SelectQuery) *bun.SelectQuery {
+	if len(f.Classes) > 0 {
+		q = q.Where("i.class IN (?)", bun.In(f.Classes))
+	}
+	if len(f.Tenants) > 0 {
+		q = q.Where("i.tenant IN (?)", bun.In(f.Tenants))
+	}
+	if f.Zone != "" {
+		q = q.Where("i.zone = ?", f.Zone)
+	}
+	if f.Address != "" {
+		q = q.Where("i.id IN (SELECT item_id FROM cmdb_addresses WHERE address = ?)", f.Address)
+	}
+	if f.Label != "" {
+		q = q.Where("i.id IN (SELECT item_id FROM cmdb_labels WHERE label = ?)", f.Label)
+	}
+	if f.System != "" {
+		q = q.Where("i.system_id = ?", f.System)
+	}
+	if f.Organisation != "" {
+		q = q.Where("i.organisation_id = ?", f.Organisation)
+	}
+	for _, word := range strings.Fields(strings.ToLower(f.Query)) {
+		q = q.Where(`i.search LIKE ? ESCAPE '\'`, "%"+likeEscaper.Replace(word)+"%")
+	}
+	return q
+}
+
+var likeEscaper = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
+
+// cursor is the place after one item in the order of a list.
+type cursor struct{ Class, Name, ID string }
+
+func (c cursor) encode() string {
+	b, _ := json.Marshal([]string{c.Class, c.Name, c.ID})
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+func decodeCursor(s string) (cursor, error) {
+	b, err := base64.RawURLEncoding.DecodeString(s)
+	if err != nil {
+		return cursor{}, fmt.Errorf("%w: %q", ErrCursor, s)
+	}
+	var l []string
+	if err := json.Unmarshal(b, &l); err != nil || len(l) != 3 {
+		return cursor{}, fmt.Errorf("%w: %q", ErrCursor, s)
+	}
+	return cursor{l[0], l[1], l[2]}, nil
+}
+
+// page reads up to limit items after a place.
+func page(ctx context.Context, db bun.IDB, scope Scope, f *Filter, after *cursor, limit int) ([]Item, error) {
+	var rows []itemRow
+	q := f.where(scope.within(db.NewSelect().Model(&rows), "i.tenant"))
+	if after != nil {
+		q = q.Where("(i.class, i.name, i.id) > (?, ?, ?)", after.Class, after.Name, after.ID)
+	}
+	if err := q.Order("i.class", "i.name", "i.id").Limit(int64(limit)).Scan(ctx); err != nil {
+		return nil, fmt.Errorf("cmdb: list items: %w", err)
+	}
+	return items(rows)
+}
+
+// each calls fn for every item of the filter, in order.
+func each(ctx context.Context, db bun.IDB, scope Scope, f *Filter, fn func(*Item) error) error {
+	var after *cursor
+	for {
+		list, err := page(ctx, db, scope, f, after, maxLimit)
+		if err != nil {
+			return err
+		}
+		for i := range list {
+			if err := fn(&list[i]); err != nil {
+				return err
+			}
+		}
+		if len(list) < maxLimit {
+			return nil
+		}
+		last := &list[len(list)-1]
+		after = &cursor{last.Class, last.Name, last.ID}
+	}
+}
+
+// Items lists items in scope.
+func (s *Service) Items(ctx context.Context, scope Scope, f Filter) (Page, error) {
+	limit := f.Limit
+	if limit <= 0 {
+		limit = defaultLimit
+	}
+	limit = min(limit, maxLimit)
+	var after *cursor
+	if f.Cursor != "" {
+		c, err := decodeCursor(f.Cursor)
+		if err != nil {
+			return Page{}, err
+		}
+		after = &c
+	}
+	total, err := f.where(scope.within(s.db.NewSelect().Model((*itemRow)(nil)), "i.tenant")).Count(ctx)
+	if err != nil {
+		return Page{}, fmt.Errorf("cmdb: count items: %w", err)
+	}
+	list, err := page(ctx, s.db, scope, &f, after, limit+1)
+	if err != nil {
+		return Page{}, err
+	}
+	p := Page{Items: list, Total: int(total)}
+	if len(list) > limit {
+		p.Items = list[:limit]
+		last := &list[limit-1]
+		p.Next = cursor{last.Class, last.Name, last.ID}.encode()
+	}
+	return p, nil
+}
+
+// Get returns one item in scope, or ErrNotFound.
+func (s *Service) Get(ctx context.Context, scope Scope, id string) (Item, error) {
+	return get(ctx, s.db, scope, id)
+}
+
+func get(ctx context.Context, db bun.IDB, scope Scope, id string) (Item, error) {
+	var rows []itemRow
+	if err := scope.within(db.NewSelect().Model(&rows), "i.tenant").Where("i.id = ?", id).Scan(ctx); err != nil {
+		return Item{}, fmt.Errorf("cmdb: get item %q: %w", id, err)
+	}
+	if len(rows) == 0 {
+		return Item{}, fmt.Errorf("%w: %q", ErrNotFound, id)
+	}
+	return rows[0].item()
+}
+
+// History lists the changes of an item in scope, newest first. before is the ID
+// of the last entry of the page before, 0 for the first page. The history of a
+// deleted item is still there.
+func (s *Service) History(ctx context.Context, scope Scope, id string, before int64, limit int) ([]HistoryEntry, error) {
+	if limit <= 0 {
+		limit = defaultLimit
+	}
+	var rows []historyRow
+	q := scope.within(s.db.NewSelect().Model(&rows), "h.tenant").Where("h.item_id = ?", id)
+	if before > 0 {
+		q = q.Where("h.id < ?", before)
+	}
+	if err := q.Order("h.id DESC").Limit(int64(min(limit, maxLimit))).Scan(ctx); err != nil {
+		return nil, fmt.Errorf("cmdb: history of %q: %w", id, err)
+	}
+	out := make([]HistoryEntry, len(rows))
+	for i, r := range rows {
+		out[i] = HistoryEntry{
+			ID: r.ID, ItemID: r.ItemID, Class: r.Class, Name: r.Name, Tenant: r.Tenant,
+			Time: time.UnixMilli(r.Time).UTC(), Actor: r.Actor, Action: r.Action,
+		}
+		if err := json.Unmarshal([]byte(r.Changes), &out[i].Changes); err != nil {
+			return nil, fmt.Errorf("cmdb: history entry %d: %w", r.ID, err)
+		}
+	}
+	return out, nil
+}
+
+// selectBy reads all items whose column is one of values, whatever their scope:
+// planning a change must see what is taken, and tells the caller no more.
+func selectBy(ctx context.Context, db bun.IDB, column string, values []string, fn func(Item)) error {
+	slices.Sort(values)
+	values = slices.Compact(values)
+	for part := range slices.Chunk(values, chunk) {
+		var rows []itemRow
+		if err := db.NewSelect().Model(&rows).Where("? IN (?)", bun.Ident(column), bun.In(part)).Scan(ctx); err != nil {
+			return fmt.Errorf("cmdb: look up items by %s: %w", column, err)
+		}
+		list, err := items(rows)
+		if err != nil {
+			return err
+		}
+		for _, it := range list {
+			fn(it)
+		}
+	}
+	return nil
+}
