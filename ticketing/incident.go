@@ -1,0 +1,383 @@
+package ticketing
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"icewatch/detections"
+	"icewatch/detections/policy"
+)
+
+// open opens an incident with an alert as its first.
+func (c *correlation) open(ctx context.Context, a *alert, d policy.Decision) (*incident, error) {
+	day := c.now.In(c.s.zone).Format("20060102")
+	var n int
+	err := c.tx.NewRaw(`INSERT INTO ticketing_numbers (day, last) VALUES (?, 1)
+		ON CONFLICT (day) DO UPDATE SET last = ticketing_numbers.last + 1 RETURNING last`, day).Scan(ctx, &n)
+	if err != nil {
+		return nil, fmt.Errorf("take an incident number of %s: %w", day, err)
+	}
+	// An alert opens one incident, and one more where it goes on after that
+	// one was closed: so it is derived from both.
+	sum := sha256.Sum256([]byte("incident\x00" + a.ID + "\x00" + a.IncidentID))
+	i := &incident{
+		incidentRow: incidentRow{
+			ID: fmt.Sprintf("INC-%s-%04d", day, n), Derived: hex.EncodeToString(sum[:16]), Tenant: a.Tenant, Status: StatusOpen,
+			Severity: a.Severity, Priority: a.Priority, FirstSeen: a.FirstSeen, LastSeen: a.LastSeen, OpenedAt: c.now.UnixMilli(),
+		},
+		doc:   incidentDoc{Reasons: d.Reasons},
+		fresh: true,
+	}
+	i.setClock(c.s.sla.Start(priorityOf(a.Priority), c.now))
+	if a.Item != "" {
+		i.items = []string{a.Item}
+	}
+	c.incidents[i.ID] = i
+	c.opened++
+	return i, c.attach(i, &a.alertRow)
+}
+
+// recompute works out from its alerts how grave an incident is, what it is
+// about and who did it.
+func (c *correlation) recompute(i *incident) {
+	members := slices.SortedFunc(maps.Values(c.members[i.ID]), func(a, b *alertRow) int { return strings.Compare(a.ID, b.ID) })
+	if len(members) == 0 {
+		return
+	}
+	before := i.Priority
+	var tactics, techniques []string
+	i.AlertCount = len(members)
+	i.Severity, i.Priority = members[0].Severity, members[0].Priority
+	i.FirstSeen, i.LastSeen = members[0].FirstSeen, members[0].LastSeen
+	for _, m := range members {
+		i.Severity, i.Priority = max(i.Severity, m.Severity), min(i.Priority, m.Priority)
+		i.FirstSeen, i.LastSeen = min(i.FirstSeen, m.FirstSeen), max(i.LastSeen, m.LastSeen)
+		tactics, techniques = union(tactics, listOf(m.Tactics)...), union(techniques, listOf(m.Techniques)...)
+	}
+	i.doc.Tactics, i.doc.Techniques = tactics, techniques
+
+	// The item with the gravest alerts: one of a level outweighs three of the
+	// level below.
+	score := map[string]int{}
+	i.doc.Core = i.LastSeen
+	for _, m := range members {
+		if m.Severity == i.Severity {
+			i.doc.Core = min(i.doc.Core, m.FirstSeen)
+		}
+		if !m.Recon && slices.Contains(i.items, m.Item) {
+			score[m.Item] += 1 << (2 * m.Severity)
+		}
+	}
+	best := ""
+	for _, item := range i.items {
+		if best == "" || score[item] > score[best] {
+			best = item
+		}
+	}
+	if best != i.doc.Item {
+		i.doc.Item, i.doc.CI = best, nil
+	}
+	i.actors = principals(i, members)
+	i.doc.Actors = nil
+	for _, a := range i.actors {
+		i.doc.Actors = union(i.doc.Actors, actorAddress(a))
+	}
+	if i.Priority < before && !i.fresh {
+		clock := i.clock()
+		if c.s.sla.Raise(&clock, priorityOf(i.Priority), c.now) {
+			i.setClock(clock)
+		}
+	} else if i.fresh {
+		i.setClock(c.s.sla.Start(priorityOf(i.Priority), c.now))
+	}
+}
+
+// principals returns who is behind an incident: the actors of the gravest
+// alerts on its items that name one and are more than looking around. Whoever
+// merely scanned or knocked while somebody else got in is not among them, so
+// that his deeds elsewhere stay apart.
+func principals(i *incident, members []*alertRow) []string {
+	grave, out := -1, []string(nil)
+	for _, m := range members {
+		if m.Actor == "" || m.Recon || len(i.items) > 0 && !slices.Contains(i.items, m.Item) {
+			continue
+		}
+		if m.Severity > grave {
+			grave, out = m.Severity, nil
+		}
+		if m.Severity == grave {
+			out = union(out, m.Actor)
+		}
+	}
+	return out[:min(len(out), maxActors)]
+}
+
+// describe fills in the item's details, system and owner, and the title.
+func (c *correlation) describe(ctx context.Context, i *incident) error {
+	members := slices.Collect(maps.Values(c.members[i.ID]))
+	slices.SortFunc(members, func(a, b *alertRow) int {
+		return cmp.Or(cmp.Compare(a.FirstSeen, b.FirstSeen), cmp.Compare(b.Severity, a.Severity), strings.Compare(a.ID, b.ID))
+	})
+	if i.doc.CI == nil {
+		var source *alertRow
+		for _, m := range members {
+			if (m.Item == i.doc.Item || i.doc.Item == "") && (source == nil || m.LastSeen >= source.LastSeen) {
+				source = m
+			}
+		}
+		if source != nil {
+			doc, err := c.docOf(ctx, source.ID)
+			if err != nil {
+				return err
+			}
+			i.doc.CI, i.doc.System, i.doc.Owner = doc.CI, doc.System, doc.Owner
+			i.CIID, i.SystemID = "", ""
+			if doc.CI != nil {
+				i.CIID = doc.CI.ID
+			}
+			if doc.System != nil {
+				i.SystemID = doc.System.ID
+			}
+		}
+	}
+	if len(members) == 1 {
+		doc, err := c.docOf(ctx, members[0].ID)
+		if err != nil {
+			return err
+		}
+		i.doc.Title = doc.Title
+		return nil
+	}
+	i.doc.Title = title(i, members)
+	return nil
+}
+
+// docOf returns the rest of an alert at hand or in SQL.
+func (c *correlation) docOf(ctx context.Context, id string) (*alertDoc, error) {
+	if a := c.touched[id]; a != nil {
+		return &a.doc, nil
+	}
+	a := &alert{}
+	if err := c.tx.NewSelect().Model(&a.alertRow).Column("id", "doc").Where("id = ?", id).Scan(ctx); err != nil {
+		return nil, fmt.Errorf("read alert %s: %w", id, err)
+	}
+	return &a.doc, a.unpack()
+}
+
+// maxSteps is how many steps a title names.
+const maxSteps = 5
+
+// title says in a sentence who did what to which item: the gravest rules of
+// the members, in the order they began.
+func title(i *incident, members []*alertRow) detections.Text {
+	type step struct {
+		title    detections.Text
+		severity int
+		first    int64
+	}
+	byRule := map[string]*step{}
+	var steps []*step
+	for _, m := range members {
+		s := byRule[m.RuleID]
+		if s == nil {
+			s = &step{first: m.FirstSeen}
+			_ = json.Unmarshal([]byte(m.RuleTitle), &s.title)
+			byRule[m.RuleID] = s
+			steps = append(steps, s)
+		}
+		s.severity = max(s.severity, m.Severity)
+	}
+	more := len(steps) > maxSteps
+	if more {
+		slices.SortStableFunc(steps, func(a, b *step) int { return cmp.Compare(b.severity, a.severity) })
+		steps = steps[:maxSteps]
+		slices.SortStableFunc(steps, func(a, b *step) int { return cmp.Compare(a.first, b.first) })
+	}
+	var zh, en []string
+	for _, s := range steps {
+		zh, en = append(zh, s.title.ZH), append(en, s.title.EN)
+	}
+	whatZH, whatEN := strings.Join(zh, "、"), strings.Join(en, ", ")
+	if more {
+		whatZH, whatEN = whatZH+"等", whatEN+" and more"
+	}
+	where := ""
+	if i.doc.CI != nil {
+		where = i.doc.CI.Name
+	}
+	switch {
+	case i.doc.System != nil && where != "":
+		where = firstOf(i.doc.System.Name, i.doc.System.ID) + "/" + where
+	case i.doc.System != nil:
+		where = firstOf(i.doc.System.Name, i.doc.System.ID)
+	case where == "":
+		where = i.Tenant
+	}
+	switch len(i.doc.Actors) {
+	case 0:
+		return detections.Text{ZH: where + " 疑似遭到入侵：" + whatZH, EN: "Suspected intrusion on " + where + ": " + whatEN}
+	case 1:
+		who := i.doc.Actors[0]
+		return detections.Text{ZH: who + " 对 " + where + " 发起攻击：" + whatZH, EN: who + " attacks " + where + ": " + whatEN}
+	default:
+		n := len(i.doc.Actors)
+		who := i.doc.Actors[0]
+		return detections.Text{
+			ZH: fmt.Sprintf("%s 等 %d 个地址对 %s 发起攻击：%s", who, n, where, whatZH),
+			EN: fmt.Sprintf("%s and %d more attack %s: %s", who, n-1, where, whatEN),
+		}
+	}
+}
+
+// maxEntries is how many alerts get a timeline entry of their own when they
+// are taken in together.
+const maxEntries = 10
+
+// save writes everything back: alerts, incidents, what draws alerts in,
+// timelines and notifications.
+func (c *correlation) save(ctx context.Context) error {
+	touched := slices.SortedFunc(maps.Values(c.touched), func(a, b *alert) int { return strings.Compare(a.ID, b.ID) })
+	if err := saveAlerts(ctx, c.tx, touched); err != nil {
+		return err
+	}
+	var entries []timelineRow
+	ids := slices.Sorted(maps.Keys(c.dirty))
+	for _, id := range ids {
+		i, attached := c.incidents[id], c.attached[id]
+		var light []string
+		for _, r := range attached {
+			if c.touched[r.ID] == nil {
+				light = append(light, r.ID)
+			}
+			entries = append(entries, entry(r.ID, c.now, "alert", SystemActor,
+				detections.Text{ZH: "并入事件 " + id, EN: "Taken into incident " + id}, map[string]any{"incident_id": id}))
+		}
+		for part := range slices.Chunk(light, idsPerStatement) {
+			_, err := c.tx.NewUpdate().Model((*alertRow)(nil)).Set("incident_id = ?", id).Set("held = ?", true).
+				Where("id IN (?)", bun.In(part)).Exec(ctx)
+			if err != nil {
+				return fmt.Errorf("take %d alerts into incident %s: %w", len(part), id, err)
+			}
+		}
+		if i.fresh {
+			entries = append(entries, entry(id, c.now, "opened", SystemActor, openedText(i), map[string]any{"reasons": orEmpty(i.doc.Reasons)}))
+			c.changes = append(c.changes, Change{Actor: SystemActor, Action: "incident.open", Object: id, Tenant: i.Tenant})
+		}
+		entries = append(entries, attachedEntries(i, attached, c.now)...)
+		if len(attached) > 0 && !i.fresh {
+			i.tellLater(c.now, c.s.cfg.GroupInterval)
+		}
+		if i.fresh {
+			i.ToldAt = c.now.UnixMilli()
+		}
+	}
+	if err := saveTimeline(ctx, c.tx, entries); err != nil {
+		return err
+	}
+	for _, id := range ids {
+		i := c.incidents[id]
+		if err := saveIncident(ctx, c.tx, i); err != nil {
+			return err
+		}
+		if i.fresh {
+			if err := c.s.tell(ctx, c.tx, i, "opened", i.Derived, c.now); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func openedText(i *incident) detections.Text {
+	var zh, en []string
+	for _, r := range i.doc.Reasons {
+		r = bothLanguages(r)
+		zh, en = append(zh, r.ZH), append(en, r.EN)
+	}
+	t := detections.Text{ZH: "事件开立", EN: "Incident opened"}
+	if len(zh) > 0 {
+		t.ZH, t.EN = t.ZH+"："+strings.Join(zh, "；"), t.EN+": "+strings.Join(en, "; ")
+	}
+	return t
+}
+
+// attachedEntries tells of the alerts an incident took in.
+func attachedEntries(i *incident, attached []*alertRow, now time.Time) []timelineRow {
+	attached = slices.Clone(attached)
+	slices.SortFunc(attached, func(a, b *alertRow) int {
+		return cmp.Or(cmp.Compare(a.FirstSeen, b.FirstSeen), strings.Compare(a.ID, b.ID))
+	})
+	if len(attached) > maxEntries {
+		ids := make([]string, 0, len(attached))
+		for _, r := range attached {
+			ids = append(ids, r.ID)
+		}
+		n := len(ids)
+		return []timelineRow{entry(i.ID, now, "alert", SystemActor,
+			detections.Text{ZH: fmt.Sprintf("并入 %d 条告警", n), EN: fmt.Sprintf("%d alerts taken in", n)}, map[string]any{"alert_ids": ids})}
+	}
+	var out []timelineRow
+	for _, r := range attached {
+		var t detections.Text
+		_ = json.Unmarshal([]byte(r.RuleTitle), &t)
+		out = append(out, entry(i.ID, now, "alert", SystemActor,
+			detections.Text{ZH: "并入告警：" + t.ZH, EN: "Alert taken in: " + t.EN},
+			map[string]any{"alert_id": r.ID, "severity": severityOf(r.Severity)}))
+	}
+	return out
+}
+
+// tellLater plans a notification of a change, no sooner than the interval
+// after the last one.
+func (i *incident) tellLater(now time.Time, interval time.Duration) {
+	if i.TellAt == 0 {
+		i.TellAt = max(now.UnixMilli(), i.ToldAt+interval.Milliseconds())
+	}
+}
+
+// saveIncident writes an incident and what draws alerts into it.
+func saveIncident(ctx context.Context, tx bun.Tx, i *incident) error {
+	if err := i.pack(); err != nil {
+		return err
+	}
+	q := tx.NewInsert().Model(&i.incidentRow).On("CONFLICT (id) DO UPDATE").Returning("NULL")
+	for _, col := range incidentColumns {
+		q = q.Set("? = EXCLUDED.?", bun.Ident(col), bun.Ident(col))
+	}
+	if _, err := q.Exec(ctx); err != nil {
+		return fmt.Errorf("write incident %s: %w", i.ID, err)
+	}
+	if _, err := tx.NewDelete().Model((*linkRow)(nil)).Where("incident_id = ?", i.ID).Exec(ctx); err != nil {
+		return fmt.Errorf("clear the links of incident %s: %w", i.ID, err)
+	}
+	var links []linkRow
+	for _, v := range i.items {
+		links = append(links, linkRow{IncidentID: i.ID, Kind: linkItem, Value: v})
+	}
+	for _, v := range i.actors {
+		links = append(links, linkRow{IncidentID: i.ID, Kind: linkActor, Value: v})
+	}
+	if len(links) > 0 {
+		if _, err := tx.NewInsert().Model(&links).Returning("NULL").Exec(ctx); err != nil {
+			return fmt.Errorf("write the links of incident %s: %w", i.ID, err)
+		}
+	}
+	return nil
+}
+
+// incidentColumns are the columns that an incident's life changes.
+var incidentColumns = []string{
+	"severity", "priority", "status", "ci_id", "system_id", "assignee", "first_seen", "last_seen", "alert_count",
+	"ack_due", "resolve_due", "due", "acked_at", "resolved_at", "ack_breach", "resolve_breach", "acknowledged_at",
+	"acknowledged_by", "closed_at", "closed_by", "resolution", "told_at", "tell_at", "search", "doc",
+}

@@ -1,0 +1,269 @@
+package ticketing
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"icewatch/detections"
+	"icewatch/soc/enrich"
+)
+
+// rowsPerStatement bounds how many rows one statement reads or writes.
+const (
+	idsPerStatement  = 500
+	rowsPerStatement = 50
+)
+
+// Ingest takes in what detection raised, all of it or nothing, in one
+// transaction. It may be called again with the same occurrences, in any order
+// and any cut: each counts once, by its ID.
+func (s *Service) Ingest(ctx context.Context, occs []detections.Occurrence) error {
+	if len(occs) == 0 {
+		return nil
+	}
+	now := s.now()
+	batch := make([]*detections.Occurrence, 0, len(occs))
+	hashes := make(map[string]*detections.Occurrence, len(occs))
+	duplicates := 0
+	for i := range occs {
+		o := occs[i] // a copy: the caller's stay as they are
+		complete(&o, now)
+		sum := sha256.Sum256([]byte(o.ID))
+		h := string(sum[:16])
+		if _, twice := hashes[h]; twice {
+			duplicates++
+			continue
+		}
+		hashes[h] = &o
+		batch = append(batch, &o)
+	}
+	subjects, err := s.subjects(ctx, batch)
+	if err != nil {
+		return err
+	}
+	var changes []Change
+	var st Stats
+	err = s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		changes, st = nil, Stats{Duplicates: uint64(duplicates)}
+		known, err := takeIn(ctx, tx, hashes, now)
+		if err != nil {
+			return err
+		}
+		st.Duplicates += uint64(len(known))
+		fresh := make([]*detections.Occurrence, 0, len(batch))
+		for _, o := range batch {
+			if !known[o.ID] {
+				fresh = append(fresh, o)
+			}
+		}
+		st.Occurrences = uint64(len(fresh))
+		if len(fresh) == 0 {
+			return nil
+		}
+		touched, err := mergeAll(ctx, tx, fresh, subjects, now)
+		if err != nil {
+			return err
+		}
+		for _, a := range touched {
+			if a.fresh {
+				st.AlertsOpened++
+			}
+		}
+		c, err := s.correlate(ctx, tx, touched, now)
+		if err != nil {
+			return err
+		}
+		changes, st.Incidents, st.PolicyErrors = c.changes, uint64(c.opened), uint64(c.failed)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("ticketing: take in %d occurrences: %w", len(occs), err)
+	}
+	s.count(func(all *Stats) {
+		all.Occurrences += st.Occurrences
+		all.Duplicates += st.Duplicates
+		all.AlertsOpened += st.AlertsOpened
+		all.Incidents += st.Incidents
+		all.PolicyErrors += st.PolicyErrors
+	})
+	s.note(ctx, changes...)
+	s.nudge()
+	s.out.Wake()
+	return nil
+}
+
+// subjects works out who and what each occurrence is about. It reads the CMDB,
+// so it runs before the transaction.
+func (s *Service) subjects(ctx context.Context, batch []*detections.Occurrence) (map[*detections.Occurrence]subject, error) {
+	out := make(map[*detections.Occurrence]subject, len(batch))
+	cache := map[string]*enrich.Item{}
+	for _, o := range batch {
+		var other *enrich.Item
+		if id := victim(o); id != "" && s.items != nil {
+			item, cached := cache[id]
+			if !cached {
+				found, ok, err := s.items.Item(ctx, id)
+				if err != nil {
+					return nil, fmt.Errorf("ticketing: read item %s: %w", id, err)
+				}
+				if ok {
+					item = &found
+				}
+				cache[id] = item
+			}
+			// An item of another tenant stays out of this tenant's alert.
+			if item != nil && item.Tenant == o.Tenant {
+				other = item
+			}
+		}
+		out[o] = subjectOf(o, other, s.ignore)
+	}
+	return out, nil
+}
+
+// takeIn writes down the occurrences and returns the ids of those that were
+// there before.
+func takeIn(ctx context.Context, tx bun.Tx, hashes map[string]*detections.Occurrence, now time.Time) (map[string]bool, error) {
+	known := map[string]bool{}
+	keys := make([]string, 0, len(hashes))
+	for h := range hashes {
+		keys = append(keys, h)
+	}
+	// Sorted, the rows land page by page.
+	slices.Sort(keys)
+	for part := range slices.Chunk(keys, idsPerStatement) {
+		blobs := make([][]byte, len(part))
+		for i, h := range part {
+			blobs[i] = []byte(h)
+		}
+		var there [][]byte
+		if err := tx.NewSelect().Model((*occurrenceRow)(nil)).Column("id").Where("id IN (?)", bun.In(blobs)).Scan(ctx, &there); err != nil {
+			return nil, fmt.Errorf("look up %d occurrences: %w", len(part), err)
+		}
+		for _, id := range there {
+			known[hashes[string(id)].ID] = true
+		}
+		rows := make([]occurrenceRow, 0, len(part))
+		for _, h := range part {
+			if !known[hashes[h].ID] {
+				rows = append(rows, occurrenceRow{ID: []byte(h), TakenAt: now.UnixMilli()})
+			}
+		}
+		if len(rows) == 0 {
+			continue
+		}
+		if _, err := tx.NewInsert().Model(&rows).Returning("NULL").Exec(ctx); err != nil {
+			return nil, fmt.Errorf("write down %d occurrences: %w", len(rows), err)
+		}
+	}
+	return known, nil
+}
+
+// mergeAll merges occurrences into the alerts that are open, and opens alerts
+// for the rest. The alerts are not written back yet. They come ordered by id.
+func mergeAll(ctx context.Context, tx bun.Tx, fresh []*detections.Occurrence, subjects map[*detections.Occurrence]subject, now time.Time) ([]*alert, error) {
+	keys := make([]string, 0, len(fresh))
+	for _, o := range fresh {
+		keys = append(keys, keyOf(o))
+	}
+	slices.Sort(keys)
+	keys = slices.Compact(keys)
+	open := make(map[string]*alert, len(keys))
+	last := make(map[string]int, len(keys))
+	for part := range slices.Chunk(keys, idsPerStatement) {
+		var rows []alertRow
+		if err := tx.NewSelect().Model(&rows).Where("key IN (?)", bun.In(part)).Where("status <> ?", StatusClosed).Scan(ctx); err != nil {
+			return nil, fmt.Errorf("read the open alerts of %d keys: %w", len(part), err)
+		}
+		for _, r := range rows {
+			a := &alert{alertRow: r}
+			if err := a.unpack(); err != nil {
+				return nil, err
+			}
+			open[r.Key] = a
+		}
+		var gens []struct {
+			Key  string `bun:"key"`
+			Last int    `bun:"last"`
+		}
+		if err := tx.NewSelect().Model((*alertRow)(nil)).Column("key").ColumnExpr("max(generation) AS last").
+			Where("key IN (?)", bun.In(part)).Group("key").Scan(ctx, &gens); err != nil {
+			return nil, fmt.Errorf("read the generations of %d keys: %w", len(part), err)
+		}
+		for _, g := range gens {
+			last[g.Key] = g.Last
+		}
+	}
+	for _, o := range fresh {
+		k := keyOf(o)
+		a := open[k]
+		if a == nil {
+			a = newAlert(k, last[k]+1, o, now)
+			open[k] = a
+		}
+		a.merge(o, subjects[o])
+	}
+	out := make([]*alert, 0, len(open))
+	for _, a := range open {
+		out = append(out, a)
+	}
+	slices.SortFunc(out, func(a, b *alert) int { return strings.Compare(a.ID, b.ID) })
+	return out, nil
+}
+
+// saveAlerts writes alerts back, new ones and changed ones alike.
+func saveAlerts(ctx context.Context, tx bun.Tx, alerts []*alert) error {
+	rows := make([]alertRow, 0, rowsPerStatement)
+	flush := func() error {
+		if len(rows) == 0 {
+			return nil
+		}
+		q := tx.NewInsert().Model(&rows).On("CONFLICT (id) DO UPDATE").Returning("NULL")
+		for _, c := range alertColumns {
+			q = q.Set("? = EXCLUDED.?", bun.Ident(c), bun.Ident(c))
+		}
+		if _, err := q.Exec(ctx); err != nil {
+			return fmt.Errorf("write %d alerts: %w", len(rows), err)
+		}
+		rows = rows[:0]
+		return nil
+	}
+	size := 0
+	for _, a := range alerts {
+		if err := a.finish(); err != nil {
+			return err
+		}
+		rows = append(rows, a.alertRow)
+		// A statement stays well under SQLite's limit of a megabyte.
+		if size += len(a.Doc) + len(a.Facts) + len(a.Search); len(rows) == rowsPerStatement || size > 256<<10 {
+			size = 0
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+	}
+	return flush()
+}
+
+// alertColumns are the columns that an alert's life changes.
+var alertColumns = []string{
+	"rule_id", "rule_title", "severity", "priority", "status", "first_seen", "last_seen", "count", "occurrences",
+	"item", "actor", "recon", "ci_id", "system_id", "source_ip", "assignee", "incident_id", "held", "joins", "judge",
+	"acknowledged_at", "acknowledged_by", "closed_at", "closed_by", "resolution", "tactics", "techniques",
+	"search", "facts", "doc",
+}
+
+func saveTimeline(ctx context.Context, tx bun.Tx, entries []timelineRow) error {
+	for part := range slices.Chunk(entries, rowsPerStatement) {
+		if _, err := tx.NewInsert().Model(&part).Returning("NULL").Exec(ctx); err != nil {
+			return fmt.Errorf("ticketing: write %d timeline entries: %w", len(part), err)
+		}
+	}
+	return nil
+}

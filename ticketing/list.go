@@ -1,0 +1,458 @@
+package ticketing
+
+import (
+	"context"
+	"database/sql"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"icewatch/detections"
+)
+
+// Page asks for a part of a list.
+type Page struct {
+	Sort   string // a column, "-" before it for descending; "" for the list's own order
+	Limit  int    // items at most; 0 for 50, at most 1000
+	Cursor string // the next of the page before
+}
+
+// AlertQuery filters alerts. Empty fields do not filter; several values of a
+// field are alternatives.
+type AlertQuery struct {
+	Tenants    []string // nil for all, empty for none
+	Statuses   []string
+	Severities []string
+	Priorities []string
+	Incident   string
+	CI         string // id
+	System     string // id
+	Rule       string // id
+	Assignee   string
+	SourceIP   string
+	Q          string    // words that must all occur in title, rule, item, system, address, user or id
+	Since      time.Time // last seen at or after
+	Page
+}
+
+// IncidentQuery filters incidents, as AlertQuery does alerts.
+type IncidentQuery struct {
+	Tenants    []string
+	Statuses   []string
+	Severities []string
+	Priorities []string
+	CI         string
+	System     string
+	Assignee   string
+	Q          string
+	Since      time.Time // last seen at or after
+	Page
+}
+
+// The columns lists sort by, under the names the API gives them.
+var (
+	alertSorts = map[string]string{
+		"last_seen": "last_seen", "first_seen": "first_seen", "created_at": "created_at",
+		"severity": "severity", "priority": "priority", "count": "count",
+	}
+	incidentSorts = map[string]string{
+		"opened_at": "opened_at", "last_seen": "last_seen", "first_seen": "first_seen", "severity": "severity",
+		"priority": "priority", "due": "due", "alert_count": "alert_count",
+	}
+)
+
+const (
+	defaultLimit = 50
+	maxLimit     = 1000
+	maxQuery     = 1000 // bytes of Q
+)
+
+// cursor stands for the last item of a page: the value it was sorted by, and
+// its id.
+type cursor struct {
+	Sort  string `json:"s"`
+	Value int64  `json:"v"`
+	ID    string `json:"i"`
+}
+
+// order is a page's sort, read.
+type order struct {
+	name   string // as given
+	column string
+	desc   bool
+	after  *cursor
+	limit  int
+}
+
+func (p Page) read(sorts map[string]string, byDefault string) (order, error) {
+	o := order{name: p.Sort, limit: p.Limit}
+	if o.name == "" {
+		o.name = byDefault
+	}
+	name, desc := strings.CutPrefix(o.name, "-")
+	o.desc = desc
+	column, ok := sorts[name]
+	if !ok {
+		known := make([]string, 0, len(sorts))
+		for k := range sorts {
+			known = append(known, k)
+		}
+		slices.Sort(known)
+		return o, fmt.Errorf("%w: sort %q: want one of %s, with \"-\" before it for descending", ErrInvalid, p.Sort, strings.Join(known, ", "))
+	}
+	o.column = column
+	if o.limit <= 0 {
+		o.limit = defaultLimit
+	}
+	o.limit = min(o.limit, maxLimit)
+	if p.Cursor != "" {
+		data, err := base64.RawURLEncoding.DecodeString(p.Cursor)
+		c := &cursor{}
+		if err == nil {
+			err = json.Unmarshal(data, c)
+		}
+		if err != nil || c.ID == "" {
+			return o, fmt.Errorf("%w: cursor: it is not one that a list of this kind gave", ErrInvalid)
+		}
+		if c.Sort != o.name {
+			return o, fmt.Errorf("%w: cursor: it belongs to the sort %q, not %q", ErrInvalid, c.Sort, o.name)
+		}
+		o.after = c
+	}
+	return o, nil
+}
+
+// apply orders a query and begins it after the cursor. It asks for one row
+// more than the page holds, which tells whether another page follows.
+func (o order) apply(q *bun.SelectQuery) *bun.SelectQuery {
+	dir, cmp := "ASC", ">"
+	if o.desc {
+		dir, cmp = "DESC", "<"
+	}
+	if o.after != nil {
+		q = q.Where("(?, id) "+cmp+" (?, ?)", bun.Ident(o.column), o.after.Value, o.after.ID)
+	}
+	return q.OrderExpr("? "+dir+", id "+dir, bun.Ident(o.column)).Limit(int64(o.limit) + 1)
+}
+
+func (o order) next(value int64, id string) string {
+	data, _ := json.Marshal(cursor{Sort: o.name, Value: value, ID: id})
+	return base64.RawURLEncoding.EncodeToString(data)
+}
+
+// filter adds the conditions that alerts and incidents share.
+func filter(q *bun.SelectQuery, tenants, statuses, severities, priorities []string, text string) (*bun.SelectQuery, error) {
+	if tenants != nil {
+		q = q.Where("tenant IN (?)", bun.In(orNone(tenants)))
+	}
+	if len(statuses) > 0 {
+		for _, s := range statuses {
+			if s != string(StatusOpen) && s != string(StatusAcknowledged) && s != string(StatusClosed) {
+				return nil, fmt.Errorf("%w: status %q: want open, acknowledged or closed", ErrInvalid, s)
+			}
+		}
+		q = q.Where("status IN (?)", bun.In(statuses))
+	}
+	if len(severities) > 0 {
+		ranks := make([]int, 0, len(severities))
+		for _, s := range severities {
+			if !slices.Contains(detections.Levels, detections.Level(s)) {
+				return nil, fmt.Errorf("%w: severity %q: want critical, high, medium, low or informational", ErrInvalid, s)
+			}
+			ranks = append(ranks, severityRank(detections.Level(s)))
+		}
+		q = q.Where("severity IN (?)", bun.In(ranks))
+	}
+	if len(priorities) > 0 {
+		ranks := make([]int, 0, len(priorities))
+		for _, p := range priorities {
+			if len(p) != 2 || p[0] != 'P' || p[1] < '1' || p[1] > '4' {
+				return nil, fmt.Errorf("%w: priority %q: want P1, P2, P3 or P4", ErrInvalid, p)
+			}
+			ranks = append(ranks, int(p[1]-'0'))
+		}
+		q = q.Where("priority IN (?)", bun.In(ranks))
+	}
+	if len(text) > maxQuery {
+		return nil, fmt.Errorf("%w: q: %d bytes, at most %d", ErrInvalid, len(text), maxQuery)
+	}
+	for _, word := range strings.Fields(strings.ToLower(text)) {
+		word = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(word)
+		q = q.Where(`search LIKE ? ESCAPE '\'`, "%"+word+"%")
+	}
+	return q, nil
+}
+
+// orNone keeps an empty list from becoming an empty IN, which no SQL takes:
+// no tenant has the empty name.
+func orNone(list []string) []string {
+	if len(list) == 0 {
+		return []string{""}
+	}
+	return list
+}
+
+func equal(q *bun.SelectQuery, column, value string) *bun.SelectQuery {
+	if value == "" {
+		return q
+	}
+	return q.Where("? = ?", bun.Ident(column), value)
+}
+
+// Alerts lists alerts: the page, how many match in all, and the cursor of the
+// next page or "".
+func (s *Service) Alerts(ctx context.Context, query AlertQuery) (items []Alert, total int, next string, err error) {
+	o, err := query.Page.read(alertSorts, "-last_seen")
+	if err != nil {
+		return nil, 0, "", err
+	}
+	where := func(q *bun.SelectQuery) (*bun.SelectQuery, error) {
+		q, err := filter(q, query.Tenants, query.Statuses, query.Severities, query.Priorities, query.Q)
+		if err != nil {
+			return nil, err
+		}
+		for column, value := range map[string]string{
+			"incident_id": query.Incident, "ci_id": query.CI, "system_id": query.System, "rule_id": query.Rule,
+			"assignee": query.Assignee, "source_ip": query.SourceIP,
+		} {
+			q = equal(q, column, value)
+		}
+		if !query.Since.IsZero() {
+			q = q.Where("last_seen >= ?", query.Since.UnixMilli())
+		}
+		return q, nil
+	}
+	count, err := where(s.db.NewSelect().Model((*alertRow)(nil)))
+	if err != nil {
+		return nil, 0, "", err
+	}
+	n, err := count.Count(ctx)
+	if err != nil {
+		return nil, 0, "", fmt.Errorf("ticketing: count alerts: %w", err)
+	}
+	var rows []alertRow
+	q, err := where(s.db.NewSelect().Model(&rows))
+	if err != nil {
+		return nil, 0, "", err
+	}
+	if err := o.apply(q).Scan(ctx); err != nil {
+		return nil, 0, "", fmt.Errorf("ticketing: list alerts: %w", err)
+	}
+	if len(rows) > o.limit {
+		rows = rows[:o.limit]
+		l := &rows[o.limit-1]
+		value := map[string]int64{
+			"last_seen": l.LastSeen, "first_seen": l.FirstSeen, "created_at": l.CreatedAt,
+			"severity": int64(l.Severity), "priority": int64(l.Priority), "count": int64(l.Count),
+		}[o.column]
+		next = o.next(value, l.ID)
+	}
+	items, err = alertViews(rows)
+	return items, int(n), next, err
+}
+
+func alertViews(rows []alertRow) ([]Alert, error) {
+	items := make([]Alert, 0, len(rows))
+	for _, r := range rows {
+		a := &alert{alertRow: r}
+		if err := a.unpack(); err != nil {
+			return nil, err
+		}
+		items = append(items, a.view())
+	}
+	return items, nil
+}
+
+// Alert returns one alert with its latest firings and its timeline. tenants is
+// what the caller may see; nil for everything.
+func (s *Service) Alert(ctx context.Context, tenants []string, id string) (AlertDetail, error) {
+	list, err := readAlerts(ctx, s.db, []string{id})
+	if err != nil {
+		return AlertDetail{}, fmt.Errorf("ticketing: %w", err)
+	}
+	if len(list) == 0 || !(Actor{Tenants: tenants}).sees(list[0].Tenant) {
+		return AlertDetail{}, fmt.Errorf("alert %q: %w", id, ErrNotFound)
+	}
+	a := list[0]
+	d := AlertDetail{Alert: a.view(), OccurrencesTotal: a.Occurrences, Occurrences: orEmpty(a.doc.Recent)}
+	d.Timeline, err = s.timeline(ctx, a.ID)
+	if err != nil {
+		return AlertDetail{}, err
+	}
+	// That an alert was opened stands in its row; it needs no entry beside it.
+	opened := TimelineEntry{Time: at(a.CreatedAt), Kind: "opened", Actor: SystemActor, Text: detections.Text{
+		ZH: "规则触发：" + d.Rule.Title.ZH, EN: "Raised by rule: " + d.Rule.Title.EN}, Data: map[string]any{"rule_id": a.RuleID}}
+	d.Timeline = append([]TimelineEntry{opened}, d.Timeline...)
+	return d, nil
+}
+
+func (s *Service) timeline(ctx context.Context, object string) ([]TimelineEntry, error) {
+	var rows []timelineRow
+	if err := s.db.NewSelect().Model(&rows).Where("object = ?", object).OrderExpr("seq").Scan(ctx); err != nil {
+		return nil, fmt.Errorf("ticketing: read the timeline of %s: %w", object, err)
+	}
+	out := make([]TimelineEntry, 0, len(rows))
+	for i := range rows {
+		out = append(out, rows[i].view())
+	}
+	return out, nil
+}
+
+// Incidents lists incidents, as Alerts does alerts.
+func (s *Service) Incidents(ctx context.Context, query IncidentQuery) (items []Incident, total int, next string, err error) {
+	o, err := query.Page.read(incidentSorts, "-opened_at")
+	if err != nil {
+		return nil, 0, "", err
+	}
+	where := func(q *bun.SelectQuery) (*bun.SelectQuery, error) {
+		q, err := filter(q, query.Tenants, query.Statuses, query.Severities, query.Priorities, query.Q)
+		if err != nil {
+			return nil, err
+		}
+		q = equal(equal(equal(q, "ci_id", query.CI), "system_id", query.System), "assignee", query.Assignee)
+		if !query.Since.IsZero() {
+			q = q.Where("last_seen >= ?", query.Since.UnixMilli())
+		}
+		return q, nil
+	}
+	count, err := where(s.db.NewSelect().Model((*incidentRow)(nil)))
+	if err != nil {
+		return nil, 0, "", err
+	}
+	n, err := count.Count(ctx)
+	if err != nil {
+		return nil, 0, "", fmt.Errorf("ticketing: count incidents: %w", err)
+	}
+	var rows []incidentRow
+	q, err := where(s.db.NewSelect().Model(&rows))
+	if err != nil {
+		return nil, 0, "", err
+	}
+	if err := o.apply(q).Scan(ctx); err != nil {
+		return nil, 0, "", fmt.Errorf("ticketing: list incidents: %w", err)
+	}
+	if len(rows) > o.limit {
+		rows = rows[:o.limit]
+		l := &rows[o.limit-1]
+		value := map[string]int64{
+			"opened_at": l.OpenedAt, "last_seen": l.LastSeen, "first_seen": l.FirstSeen, "severity": int64(l.Severity),
+			"priority": int64(l.Priority), "due": l.Due, "alert_count": int64(l.AlertCount),
+		}[o.column]
+		next = o.next(value, l.ID)
+	}
+	items, err = incidentViews(rows, s.now())
+	return items, int(n), next, err
+}
+
+func incidentViews(rows []incidentRow, now time.Time) ([]Incident, error) {
+	items := make([]Incident, 0, len(rows))
+	for _, r := range rows {
+		i := &incident{incidentRow: r}
+		if err := i.unpack(); err != nil {
+			return nil, err
+		}
+		items = append(items, i.view(now))
+	}
+	return items, nil
+}
+
+// maxIncidentAlerts is how many alerts an incident's detail shows.
+const maxIncidentAlerts = 200
+
+// Incident returns one incident with its alerts and timeline. tenants is what
+// the caller may see; nil for everything.
+func (s *Service) Incident(ctx context.Context, tenants []string, id string) (IncidentDetail, error) {
+	i := &incident{}
+	err := s.db.NewSelect().Model(&i.incidentRow).Where("id = ?", id).Scan(ctx)
+	if errors.Is(err, sql.ErrNoRows) || err == nil && !(Actor{Tenants: tenants}).sees(i.Tenant) {
+		return IncidentDetail{}, fmt.Errorf("incident %q: %w", id, ErrNotFound)
+	}
+	if err == nil {
+		err = i.unpack()
+	}
+	if err != nil {
+		return IncidentDetail{}, fmt.Errorf("ticketing: read incident %q: %w", id, err)
+	}
+	d := IncidentDetail{Incident: i.view(s.now())}
+	var rows []alertRow
+	if err := s.db.NewSelect().Model(&rows).Where("incident_id = ?", id).OrderExpr("severity DESC, first_seen, id").
+		Limit(maxIncidentAlerts).Scan(ctx); err != nil {
+		return IncidentDetail{}, fmt.Errorf("ticketing: read the alerts of %s: %w", id, err)
+	}
+	if d.Alerts, err = alertViews(rows); err != nil {
+		return IncidentDetail{}, err
+	}
+	d.Timeline, err = s.timeline(ctx, id)
+	return d, err
+}
+
+// overviewItems is how many incidents and alerts the overview shows.
+const overviewItems = 10
+
+// Overview counts within the tenants (nil for all) for a user.
+func (s *Service) Overview(ctx context.Context, tenants []string, username string) (Overview, error) {
+	now := s.now()
+	out := Overview{BySeverity: map[string]int{}}
+	for _, l := range detections.Levels {
+		out.BySeverity[string(l)] = 0
+	}
+	scoped := func(model any) *bun.SelectQuery {
+		q := s.db.NewSelect().Model(model).Where("status <> 'closed'")
+		if tenants != nil {
+			q = q.Where("tenant IN (?)", bun.In(orNone(tenants)))
+		}
+		return q
+	}
+	fail := func(err error) (Overview, error) { return Overview{}, fmt.Errorf("ticketing: overview: %w", err) }
+
+	var open []incidentRow
+	if err := scoped(&open).Column("opened_at", "ack_due", "resolve_due", "acked_at", "resolved_at", "assignee").Scan(ctx); err != nil {
+		return fail(err)
+	}
+	out.IncidentsOpen = len(open)
+	for i := range open {
+		if username != "" && open[i].Assignee == username {
+			out.IncidentsMine++
+		}
+		if st := open[i].clock().State(now); st == "breached" || st == "due_soon" {
+			out.IncidentsBreaching++
+		}
+	}
+	var counts []struct {
+		Severity int    `bun:"severity"`
+		Status   Status `bun:"status"`
+		N        int    `bun:"n"`
+	}
+	if err := scoped((*alertRow)(nil)).Column("severity", "status").ColumnExpr("count(*) AS n").Group("severity", "status").Scan(ctx, &counts); err != nil {
+		return fail(err)
+	}
+	for _, c := range counts {
+		out.AlertsOpen += c.N
+		out.BySeverity[string(severityOf(c.Severity))] += c.N
+		if c.Status == StatusOpen {
+			out.Unacknowledged += c.N
+		}
+	}
+	var top []incidentRow
+	if err := scoped(&top).OrderExpr("due, id").Limit(overviewItems).Scan(ctx); err != nil {
+		return fail(err)
+	}
+	var latest []alertRow
+	if err := scoped(&latest).OrderExpr("last_seen DESC, id DESC").Limit(overviewItems).Scan(ctx); err != nil {
+		return fail(err)
+	}
+	var err error
+	if out.Incidents, err = incidentViews(top, now); err != nil {
+		return fail(err)
+	}
+	if out.LatestAlerts, err = alertViews(latest); err != nil {
+		return fail(err)
+	}
+	return out, nil
+}

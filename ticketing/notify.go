@@ -1,0 +1,335 @@
+package ticketing
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"icewatch/detections"
+	"icewatch/ticketing/outbox"
+	"icewatch/ticketing/webhook"
+)
+
+// maxNotified is how many alerts a notification lists; the rest is counted.
+const maxNotified = 50
+
+// tell writes a notification of the incident as it stands into the outbox.
+// unique tells it from the incident's others of the same kind.
+func (s *Service) tell(ctx context.Context, tx bun.Tx, i *incident, kind, unique string, now time.Time) error {
+	var alerts []webhook.Alert // read once, and only where somebody listens
+	read := false
+	_, err := s.out.Enqueue(ctx, tx, outbox.Message{
+		IncidentID: i.ID, Tenant: i.Tenant, Kind: kind, Resolved: i.Status == StatusClosed, Unique: unique,
+		Render: func(receiver string) ([]byte, error) {
+			if !read {
+				var rows []alertRow
+				if err := tx.NewSelect().Model(&rows).Where("incident_id = ?", i.ID).
+					OrderExpr("severity DESC, first_seen, id").Scan(ctx); err != nil {
+					return nil, fmt.Errorf("read the alerts of %s: %w", i.ID, err)
+				}
+				for _, r := range rows {
+					a := &alert{alertRow: r}
+					if err := a.unpack(); err != nil {
+						return nil, err
+					}
+					alerts = append(alerts, s.notified(i, a))
+				}
+				if len(alerts) == 0 {
+					alerts = []webhook.Alert{s.notifiedIncident(i)}
+				}
+				read = true
+			}
+			p := webhook.New(receiver, s.cfg.ExternalURL, map[string]string{"incident": i.ID}, slices.Clone(alerts), maxNotified)
+			return json.Marshal(p)
+		},
+	})
+	return err
+}
+
+// notified makes an alert of an incident as a notification carries it. While
+// the incident goes on an alert ends only when it is closed itself; with the
+// incident all end.
+func (s *Service) notified(i *incident, a *alert) webhook.Alert {
+	w := s.notifiedIncident(i)
+	w.Labels["alertname"] = firstOf(a.doc.Rule.Title.EN, a.doc.Rule.Title.ZH, a.RuleID)
+	w.Labels["rule_id"] = a.RuleID
+	w.Labels["alert"] = a.ID
+	w.Labels["severity"] = string(severityOf(a.Severity))
+	w.Labels["priority"] = priorityOf(a.Priority)
+	if a.SourceIP != "" {
+		w.Labels["source_ip"] = a.SourceIP
+	}
+	if a.doc.CI != nil {
+		w.Labels["ci"] = firstOf(a.doc.CI.Name, a.doc.CI.ID)
+	}
+	if a.doc.System != nil {
+		w.Labels["system"] = firstOf(a.doc.System.Name, a.doc.System.ID)
+	}
+	w.Annotations["description"] = a.doc.Title.ZH
+	w.Annotations["description_en"] = a.doc.Title.EN
+	w.StartsAt = when(a.FirstSeen)
+	w.GeneratorURL = s.link("alerts", a.ID)
+	if a.Status == StatusClosed && w.Status == webhook.Firing {
+		w.Status, w.EndsAt = webhook.Resolved, when(a.ClosedAt)
+	}
+	return w
+}
+
+// notifiedIncident makes what all alerts of an incident's notification share.
+func (s *Service) notifiedIncident(i *incident) webhook.Alert {
+	w := webhook.Alert{
+		Status: webhook.Firing,
+		Labels: map[string]string{
+			"alertname": "incident", "incident": i.ID, "tenant": i.Tenant,
+			"severity": string(severityOf(i.Severity)), "priority": priorityOf(i.Priority),
+		},
+		Annotations:  map[string]string{"summary": i.doc.Title.ZH, "summary_en": i.doc.Title.EN, "incident_url": s.link("incidents", i.ID)},
+		StartsAt:     when(i.FirstSeen),
+		GeneratorURL: s.link("incidents", i.ID),
+	}
+	if i.doc.CI != nil {
+		w.Labels["ci"] = firstOf(i.doc.CI.Name, i.doc.CI.ID)
+	}
+	if i.doc.System != nil {
+		w.Labels["system"] = firstOf(i.doc.System.Name, i.doc.System.ID)
+	}
+	if i.doc.Owner != "" {
+		w.Annotations["owner"] = i.doc.Owner
+	}
+	if i.Status == StatusClosed {
+		w.Status, w.EndsAt = webhook.Resolved, when(i.ClosedAt)
+		w.Annotations["resolution"] = i.Resolution
+	}
+	return w
+}
+
+func (s *Service) link(kind, id string) string {
+	return strings.TrimRight(s.cfg.ExternalURL, "/") + "/" + kind + "/" + url.PathEscape(id)
+}
+
+// delivered notes in the incident's timeline what became of a notification.
+func (s *Service) delivered(ctx context.Context, tx bun.Tx, a outbox.Attempt) error {
+	t := detections.Text{ZH: "已通知接收方 " + a.Receiver, EN: "Receiver " + a.Receiver + " was notified"}
+	if a.Status != outbox.Delivered {
+		t = detections.Text{ZH: "通知接收方 " + a.Receiver + " 失败：" + a.Error, EN: "Receiver " + a.Receiver + " could not be notified: " + a.Error}
+	}
+	return saveTimeline(ctx, tx, []timelineRow{entry(a.IncidentID, when(a.At), "notified", SystemActor, t,
+		map[string]any{"receiver": a.Receiver, "notification": a.Kind, "status": a.Status, "attempts": a.Attempt})})
+}
+
+// Run keeps clocks and deliveries going until ctx ends: it writes down
+// breaches, tells of changes that were held back, asks the policy again where
+// it failed, forgets old occurrences, and delivers. Everything it acts on
+// stands in SQL, so a restart goes on where the last run ended.
+func (s *Service) Run(ctx context.Context) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.out.Run(ctx)
+	}()
+	defer func() { <-done }()
+	var pruned, retried time.Time
+	for ctx.Err() == nil {
+		now := s.now()
+		s.must(ctx, "write down breaches", s.breaches(ctx, now))
+		s.must(ctx, "tell of changes", s.tellDue(ctx, now))
+		if d := now.Sub(retried); d >= 15*time.Second || d < 0 {
+			retried = now
+			s.must(ctx, "ask the policy again", s.judgeAgain(ctx, now))
+		}
+		if d := now.Sub(pruned); d >= 10*time.Minute || d < 0 {
+			pruned = now
+			s.must(ctx, "forget old occurrences", s.prune(ctx, now))
+		}
+		select {
+		case <-ctx.Done():
+		case <-s.wake:
+		case <-time.After(s.untilDue(ctx)):
+		}
+	}
+}
+
+func (s *Service) must(ctx context.Context, what string, err error) {
+	if err != nil && ctx.Err() == nil {
+		s.log.Error("ticketing: "+what, "error", err)
+	}
+}
+
+// untilDue is how long Run may sleep. It looks again every second at most
+// while something is near, so that a clock that jumps is noticed.
+func (s *Service) untilDue(ctx context.Context) time.Duration {
+	var due int64
+	err := s.db.NewSelect().Model((*incidentRow)(nil)).ColumnExpr(`coalesce(min(CASE WHEN tell_at > 0 AND tell_at < due THEN tell_at ELSE due END), 0)`).
+		Where("(status <> 'closed' AND due > ?) OR tell_at > 0", s.now().UnixMilli()).Scan(ctx, &due)
+	if err != nil || due == 0 {
+		return 10 * time.Second
+	}
+	return max(20*time.Millisecond, min(time.Second, time.UnixMilli(due).Sub(s.clock())+time.Millisecond))
+}
+
+// breaches writes down, once each, the clocks that were broken.
+func (s *Service) breaches(ctx context.Context, now time.Time) error {
+	ms := now.UnixMilli()
+	late := func(q *bun.SelectQuery) *bun.SelectQuery {
+		return q.Where(`(ack_breach = 0 AND ack_due < CASE WHEN acked_at > 0 THEN acked_at WHEN resolved_at > 0 THEN resolved_at ELSE ? END)
+			OR (resolve_breach = 0 AND resolve_due < CASE WHEN resolved_at > 0 THEN resolved_at ELSE ? END)`, ms, ms)
+	}
+	var ids []string
+	if err := late(s.db.NewSelect().Model((*incidentRow)(nil)).Column("id")).OrderExpr("due").Limit(idsPerStatement).Scan(ctx, &ids); err != nil {
+		return fmt.Errorf("look for late incidents: %w", err)
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	err := s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		list, err := readIncidents(ctx, tx, ids)
+		if err != nil {
+			return err
+		}
+		for _, i := range list {
+			c := i.clock()
+			var entries []timelineRow
+			tell := false
+			if i.AckBreach == 0 && c.AckLate(now) {
+				i.AckBreach = ms
+				tell = tell || c.Acked.IsZero() && c.Resolved.IsZero()
+				entries = append(entries, entry(i.ID, now, "sla", SystemActor,
+					detections.Text{ZH: "响应超时：应于 " + s.local(c.AckDue) + " 前确认", EN: "Response is late: it was due by " + s.local(c.AckDue)},
+					map[string]any{"target": "ack", "due": at(i.AckDue), "state": "breached"}))
+			}
+			if i.ResolveBreach == 0 && c.ResolveLate(now) {
+				i.ResolveBreach = ms
+				tell = tell || c.Resolved.IsZero()
+				entries = append(entries, entry(i.ID, now, "sla", SystemActor,
+					detections.Text{ZH: "处置超时：应于 " + s.local(c.ResolveDue) + " 前关闭", EN: "Solution is late: it was due by " + s.local(c.ResolveDue)},
+					map[string]any{"target": "resolve", "due": at(i.ResolveDue), "state": "breached"}))
+			}
+			if len(entries) == 0 {
+				continue
+			}
+			if err := saveTimeline(ctx, tx, entries); err != nil {
+				return err
+			}
+			if tell && i.Status != StatusClosed {
+				if err := s.tell(ctx, tx, i, "sla", strconv.FormatInt(ms, 10), now); err != nil {
+					return err
+				}
+				i.ToldAt, i.TellAt = ms, 0
+			}
+			if err := saveIncident(ctx, tx, i); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	s.out.Wake()
+	return err
+}
+
+func (s *Service) local(t time.Time) string { return t.In(s.zone).Format("2006-01-02 15:04") }
+
+// tellDue tells of the changes whose time has come.
+func (s *Service) tellDue(ctx context.Context, now time.Time) error {
+	var ids []string
+	if err := s.db.NewSelect().Model((*incidentRow)(nil)).Column("id").Where("tell_at > 0 AND tell_at <= ?", now.UnixMilli()).
+		OrderExpr("tell_at").Limit(idsPerStatement).Scan(ctx, &ids); err != nil {
+		return fmt.Errorf("look for changed incidents: %w", err)
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	err := s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		list, err := readIncidents(ctx, tx, ids)
+		if err != nil {
+			return err
+		}
+		for _, i := range list {
+			if i.TellAt == 0 {
+				continue
+			}
+			if i.Status != StatusClosed {
+				if err := s.tell(ctx, tx, i, "changed", strconv.FormatInt(i.TellAt, 10), now); err != nil {
+					return err
+				}
+			}
+			i.ToldAt, i.TellAt = now.UnixMilli(), 0
+			if err := saveIncident(ctx, tx, i); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	s.out.Wake()
+	return err
+}
+
+// judgeAgain asks the policy about alerts for which it failed.
+func (s *Service) judgeAgain(ctx context.Context, now time.Time) error {
+	var ids []string
+	if err := s.db.NewSelect().Model((*alertRow)(nil)).Column("id").Where("judge = 1").OrderExpr("last_seen").
+		Limit(idsPerStatement).Scan(ctx, &ids); err != nil {
+		return fmt.Errorf("look for alerts to judge: %w", err)
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	var c *correlation
+	err := s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		alerts, err := readAlerts(ctx, tx, ids)
+		if err != nil {
+			return err
+		}
+		c, err = s.correlate(ctx, tx, alerts, now)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("judge %d alerts again: %w", len(ids), err)
+	}
+	s.count(func(st *Stats) { st.Incidents += uint64(c.opened); st.PolicyErrors += uint64(c.failed) })
+	s.note(ctx, c.changes...)
+	s.out.Wake()
+	return nil
+}
+
+// prune forgets occurrences that no replay can bring again.
+func (s *Service) prune(ctx context.Context, now time.Time) error {
+	before := now.Add(-s.cfg.KeepOccurrences).UnixMilli()
+	for {
+		res, err := s.db.NewDelete().Model((*occurrenceRow)(nil)).
+			Where("id IN (SELECT id FROM ticketing_occurrences WHERE taken_at < ? LIMIT 5000)", before).Exec(ctx)
+		if err != nil {
+			return fmt.Errorf("forget occurrences: %w", err)
+		}
+		// In parts, so that a long absence does not hold up the writers.
+		if n, _ := res.RowsAffected(); n < 5000 {
+			return nil
+		}
+	}
+}
+
+// readAlerts reads alerts whole, ordered by id. Ids that do not exist are left
+// out.
+func readAlerts(ctx context.Context, db bun.IDB, ids []string) ([]*alert, error) {
+	var out []*alert
+	for part := range slices.Chunk(ids, idsPerStatement) {
+		var rows []alertRow
+		if err := db.NewSelect().Model(&rows).Where("id IN (?)", bun.In(part)).OrderExpr("id").Scan(ctx); err != nil {
+			return nil, fmt.Errorf("read %d alerts: %w", len(part), err)
+		}
+		for _, r := range rows {
+			a := &alert{alertRow: r}
+			if err := a.unpack(); err != nil {
+				return nil, err
+			}
+			out = append(out, a)
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,347 @@
+package ticketing
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"icewatch/detections"
+	"icewatch/ticketing/sla"
+)
+
+// alertRow is an alert as SQL keeps it: in columns what is searched, sorted or
+// correlated by, in doc the rest.
+type alertRow struct {
+	bun.BaseModel  `bun:"table:ticketing_alerts,alias:a"`
+	ID             string `bun:"id,pk"`
+	Key            string `bun:"key"`
+	Generation     int    `bun:"generation"`
+	Tenant         string `bun:"tenant"`
+	RuleID         string `bun:"rule_id"`
+	RuleTitle      string `bun:"rule_title"`
+	Severity       int    `bun:"severity"`
+	Priority       int    `bun:"priority"`
+	Status         Status `bun:"status"`
+	FirstSeen      int64  `bun:"first_seen"`
+	LastSeen       int64  `bun:"last_seen"`
+	Count          int    `bun:"count"`
+	Occurrences    int    `bun:"occurrences"`
+	Item           string `bun:"item"`
+	Actor          string `bun:"actor"`
+	Recon          bool   `bun:"recon"`
+	CIID           string `bun:"ci_id"`
+	SystemID       string `bun:"system_id"`
+	SourceIP       string `bun:"source_ip"`
+	Assignee       string `bun:"assignee"`
+	IncidentID     string `bun:"incident_id"`
+	Held           bool   `bun:"held"`
+	Joins          bool   `bun:"joins"`
+	Judge          bool   `bun:"judge"`
+	CreatedAt      int64  `bun:"created_at"`
+	AcknowledgedAt int64  `bun:"acknowledged_at"`
+	AcknowledgedBy string `bun:"acknowledged_by"`
+	ClosedAt       int64  `bun:"closed_at"`
+	ClosedBy       string `bun:"closed_by"`
+	Resolution     string `bun:"resolution"`
+	Tactics        string `bun:"tactics"`
+	Techniques     string `bun:"techniques"`
+	Search         string `bun:"search"`
+	Facts          string `bun:"facts"`
+	Doc            string `bun:"doc"`
+}
+
+// lightColumns are what correlation reads of an alert it does not change.
+var lightColumns = []string{
+	"id", "tenant", "rule_id", "rule_title", "severity", "priority", "status", "first_seen", "last_seen", "count",
+	"item", "actor", "recon", "incident_id", "held", "joins", "tactics", "techniques", "facts",
+}
+
+// mark orders occurrences by event time, and by id where times are equal, so
+// that which one is the latest does not depend on the order they come in.
+type mark struct {
+	At int64  `json:"at"` // Unix nanoseconds
+	ID string `json:"id"`
+}
+
+func (m mark) before(n mark) bool { return m.At < n.At || m.At == n.At && m.ID < n.ID }
+
+// alertDoc is the part of an alert that SQL only keeps.
+type alertDoc struct {
+	Rule      detections.RuleRef `json:"rule"`
+	Title     detections.Text    `json:"title"`
+	Reasons   []detections.Text  `json:"reasons"`
+	Group     []detections.Pair  `json:"group"`
+	User      string             `json:"user,omitempty"`
+	CI        *CI                `json:"ci,omitempty"`
+	System    *System            `json:"system,omitempty"`
+	Owner     string             `json:"owner,omitempty"`
+	Evidence  []detections.Match `json:"evidence"`
+	Fields    map[string]string  `json:"fields"`
+	Events    []mark             `json:"events"` // ascending, the last maxEvents
+	Recent    []OccurrenceRef    `json:"recent"` // newest first, maxRecent
+	Latest    mark               `json:"latest"` // the occurrence that fields, title, evidence are of
+	ReasonsOf mark               `json:"reasons_of"`
+}
+
+// alert is a row with its doc unpacked.
+type alert struct {
+	alertRow
+	doc     alertDoc
+	fresh   bool // made in this transaction
+	touched bool // to be written back
+}
+
+func (a *alert) pack() error {
+	doc, err := json.Marshal(&a.doc)
+	if err != nil {
+		return fmt.Errorf("ticketing: pack alert %s: %w", a.ID, err)
+	}
+	a.Doc = string(doc)
+	return nil
+}
+
+func (a *alert) unpack() error {
+	if err := json.Unmarshal([]byte(a.Doc), &a.doc); err != nil {
+		return fmt.Errorf("ticketing: unpack alert %s: %w", a.ID, err)
+	}
+	return nil
+}
+
+// view makes what the API shows.
+func (a *alert) view() Alert {
+	d := &a.doc
+	v := Alert{
+		ID: a.ID, Tenant: a.Tenant, Rule: d.Rule, Title: d.Title, Severity: severityOf(a.Severity), Priority: priorityOf(a.Priority),
+		Reasons: orEmpty(d.Reasons), Status: a.Status, FirstSeen: at(a.FirstSeen), LastSeen: at(a.LastSeen),
+		Count: a.Count, Occurrences: a.Occurrences, Group: orEmpty(d.Group), SourceIP: a.SourceIP, User: d.User,
+		CI: d.CI, System: d.System, Owner: d.Owner, Assignee: a.Assignee, IncidentID: a.IncidentID,
+		Evidence: orEmpty(d.Evidence), EventIDs: make([]string, 0, len(d.Events)), Fields: d.Fields,
+		Tactics: splitList(a.Tactics), Techniques: splitList(a.Techniques), CreatedAt: at(a.CreatedAt),
+		AcknowledgedAt: maybe(a.AcknowledgedAt), AcknowledgedBy: a.AcknowledgedBy,
+		ClosedAt: maybe(a.ClosedAt), ClosedBy: a.ClosedBy, Resolution: a.Resolution,
+	}
+	if v.Fields == nil {
+		v.Fields = map[string]string{}
+	}
+	for _, e := range d.Events {
+		v.EventIDs = append(v.EventIDs, e.ID)
+	}
+	return v
+}
+
+// incidentRow is an incident as SQL keeps it.
+type incidentRow struct {
+	bun.BaseModel  `bun:"table:ticketing_incidents,alias:i"`
+	ID             string `bun:"id,pk"`
+	Derived        string `bun:"derived"`
+	Tenant         string `bun:"tenant"`
+	Severity       int    `bun:"severity"`
+	Priority       int    `bun:"priority"`
+	Status         Status `bun:"status"`
+	CIID           string `bun:"ci_id"`
+	SystemID       string `bun:"system_id"`
+	Assignee       string `bun:"assignee"`
+	OpenedAt       int64  `bun:"opened_at"`
+	FirstSeen      int64  `bun:"first_seen"`
+	LastSeen       int64  `bun:"last_seen"`
+	AlertCount     int    `bun:"alert_count"`
+	AckDue         int64  `bun:"ack_due"`
+	ResolveDue     int64  `bun:"resolve_due"`
+	Due            int64  `bun:"due"`
+	AckedAt        int64  `bun:"acked_at"`
+	ResolvedAt     int64  `bun:"resolved_at"`
+	AckBreach      int64  `bun:"ack_breach"`
+	ResolveBreach  int64  `bun:"resolve_breach"`
+	AcknowledgedAt int64  `bun:"acknowledged_at"`
+	AcknowledgedBy string `bun:"acknowledged_by"`
+	ClosedAt       int64  `bun:"closed_at"`
+	ClosedBy       string `bun:"closed_by"`
+	Resolution     string `bun:"resolution"`
+	ToldAt         int64  `bun:"told_at"`
+	TellAt         int64  `bun:"tell_at"`
+	Search         string `bun:"search"`
+	Doc            string `bun:"doc"`
+}
+
+// incidentDoc is the part of an incident that SQL only keeps.
+type incidentDoc struct {
+	Title      detections.Text   `json:"title"`
+	Reasons    []detections.Text `json:"reasons"`
+	CI         *CI               `json:"ci,omitempty"`
+	System     *System           `json:"system,omitempty"`
+	Owner      string            `json:"owner,omitempty"`
+	Actors     []string          `json:"actors"` // addresses, to be shown
+	Item       string            `json:"item"`   // the item that CI, System and Owner are of
+	Core       int64             `json:"core"`   // when its gravest alerts began, Unix milliseconds
+	Tactics    []string          `json:"tactics"`
+	Techniques []string          `json:"techniques"`
+}
+
+// incident is a row with its doc and links unpacked.
+type incident struct {
+	incidentRow
+	doc    incidentDoc
+	items  []string // what it is about: further alerts about these belong to it
+	actors []string // who did it: further alerts by these belong to it
+	fresh  bool
+}
+
+func (i *incident) pack() error {
+	doc, err := json.Marshal(&i.doc)
+	if err != nil {
+		return fmt.Errorf("ticketing: pack incident %s: %w", i.ID, err)
+	}
+	i.Doc = string(doc)
+	c := i.clock()
+	i.Due = millis(c.Due())
+	parts := []string{i.ID, i.doc.Title.ZH, i.doc.Title.EN, i.doc.Owner, strings.Join(i.doc.Actors, " ")}
+	if i.doc.CI != nil {
+		parts = append(parts, i.doc.CI.Name, i.doc.CI.ID)
+	}
+	if i.doc.System != nil {
+		parts = append(parts, i.doc.System.Name, i.doc.System.ID)
+	}
+	i.Search = strings.ToLower(strings.Join(parts, " "))
+	return nil
+}
+
+func (i *incident) unpack() error {
+	if err := json.Unmarshal([]byte(i.Doc), &i.doc); err != nil {
+		return fmt.Errorf("ticketing: unpack incident %s: %w", i.ID, err)
+	}
+	return nil
+}
+
+func (i *incidentRow) clock() sla.Clock {
+	return sla.Clock{
+		Opened: when(i.OpenedAt), AckDue: when(i.AckDue), ResolveDue: when(i.ResolveDue),
+		Acked: when(i.AckedAt), Resolved: when(i.ResolvedAt),
+	}
+}
+
+func (i *incidentRow) setClock(c sla.Clock) {
+	i.AckDue, i.ResolveDue, i.AckedAt, i.ResolvedAt = millis(c.AckDue), millis(c.ResolveDue), millis(c.Acked), millis(c.Resolved)
+	i.Due = millis(c.Due())
+}
+
+// view makes what the API shows at now.
+func (i *incident) view(now time.Time) Incident {
+	d, c := &i.doc, i.clock()
+	return Incident{
+		ID: i.ID, Tenant: i.Tenant, Title: d.Title, Severity: severityOf(i.Severity), Priority: priorityOf(i.Priority),
+		Status: i.Status, CI: d.CI, System: d.System, Owner: d.Owner, Assignee: i.Assignee, Actors: orEmpty(d.Actors),
+		OpenedAt: at(i.OpenedAt), FirstSeen: at(i.FirstSeen), LastSeen: at(i.LastSeen), AlertCount: i.AlertCount,
+		Tactics: orEmpty(d.Tactics), Techniques: orEmpty(d.Techniques), Reasons: orEmpty(d.Reasons),
+		SLA: SLA{
+			AckDue: at(i.AckDue), ResolveDue: at(i.ResolveDue), AckedAt: maybe(i.AckedAt), ResolvedAt: maybe(i.ResolvedAt),
+			State: c.State(now),
+		},
+		AcknowledgedAt: maybe(i.AcknowledgedAt), AcknowledgedBy: i.AcknowledgedBy,
+		ClosedAt: maybe(i.ClosedAt), ClosedBy: i.ClosedBy, Resolution: i.Resolution,
+	}
+}
+
+// timelineRow is one thing that happened to an alert or incident.
+type timelineRow struct {
+	bun.BaseModel `bun:"table:ticketing_timeline,alias:t"`
+	Seq           int64  `bun:"seq,pk,autoincrement"`
+	Object        string `bun:"object"`
+	At            int64  `bun:"at"`
+	Kind          string `bun:"kind"`
+	Actor         string `bun:"actor"`
+	Text          string `bun:"text"`
+	Data          string `bun:"data"`
+}
+
+func entry(object string, now time.Time, kind, actor string, text detections.Text, data map[string]any) timelineRow {
+	t, _ := json.Marshal(text)
+	r := timelineRow{Object: object, At: now.UnixMilli(), Kind: kind, Actor: actor, Text: string(t)}
+	if len(data) > 0 {
+		d, _ := json.Marshal(data)
+		r.Data = string(d)
+	}
+	return r
+}
+
+func (r *timelineRow) view() TimelineEntry {
+	e := TimelineEntry{Time: at(r.At), Kind: r.Kind, Actor: r.Actor}
+	_ = json.Unmarshal([]byte(r.Text), &e.Text)
+	if r.Data != "" {
+		_ = json.Unmarshal([]byte(r.Data), &e.Data)
+	}
+	return e
+}
+
+type occurrenceRow struct {
+	bun.BaseModel `bun:"table:ticketing_occurrences,alias:o"`
+	ID            []byte `bun:"id,pk"`
+	TakenAt       int64  `bun:"taken_at"`
+}
+
+type linkRow struct {
+	bun.BaseModel `bun:"table:ticketing_links,alias:l"`
+	IncidentID    string `bun:"incident_id,pk"`
+	Kind          string `bun:"kind,pk"`
+	Value         string `bun:"value,pk"`
+}
+
+const (
+	linkItem  = "item"
+	linkActor = "actor"
+)
+
+func at(ms int64) Time { return Time{time.UnixMilli(ms).UTC()} }
+
+// when reads a time that may not have happened.
+func when(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}
+
+func millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+func maybe(ms int64) *Time {
+	if ms == 0 {
+		return nil
+	}
+	t := at(ms)
+	return &t
+}
+
+func orEmpty[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
+
+func splitList(s string) []string {
+	if s == "" {
+		return []string{}
+	}
+	return strings.Split(s, ",")
+}
+
+// union adds to a sorted list what it lacks.
+func union(list []string, more ...string) []string {
+	for _, m := range more {
+		if m == "" {
+			continue
+		}
+		if i, found := slices.BinarySearch(list, m); !found {
+			list = slices.Insert(list, i, m)
+		}
+	}
+	return list
+}

@@ -1,0 +1,240 @@
+// Package ticketing turns what detection raises into work: occurrences with
+// the same key merge into alerts, alerts of one intrusion gather under one
+// incident, an incident carries item, system, owner and a clock, and what
+// people do with both is kept in a timeline. SQL owns all of that state; what
+// goes out to others leaves through ticketing/outbox, written in the same
+// transaction as the change it tells of.
+//
+// Nothing here depends on the order or the cutting of what comes in: the same
+// occurrences, shuffled, split or replayed, give the same alerts and the same
+// single incident.
+package ticketing
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"icewatch/detections/policy"
+	"icewatch/soc/enrich"
+	"icewatch/soc/state"
+	"icewatch/ticketing/outbox"
+	"icewatch/ticketing/sla"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// SystemActor is the actor of what nobody in person did.
+const SystemActor = "system"
+
+// Policy decides whether alerts make an incident. *policy.Set implements it;
+// rules reload while the suite runs, so the centre hands over a wrapper that
+// asks the set in force. It is called inside a write transaction and must not
+// use the database.
+type Policy interface {
+	Incident(ctx context.Context, in policy.IncidentInput) (policy.Decision, error)
+}
+
+var _ Policy = (*policy.Set)(nil)
+
+// Items reads configuration items. It completes what an event carries only by
+// id: the victim behind a firewall's log line. ok is false where there is no
+// such item.
+type Items interface {
+	Item(ctx context.Context, id string) (item enrich.Item, ok bool, err error)
+}
+
+// Change is one thing done to an alert or incident, for an audit log.
+type Change struct {
+	Actor  string // username, "token:NAME" or SystemActor
+	Action string // alert.acknowledge, incident.close, incident.open, …
+	Object string // id of the alert or incident
+	Tenant string
+	Detail string // resolution, assignee; never a secret
+}
+
+// Config holds the options of the room under the key "ticketing" of the
+// configuration file.
+type Config struct {
+	// Window is how far apart in event time alerts on one item or by one
+	// actor may be to belong together. Default 24h.
+	Window time.Duration `yaml:"window"`
+	// KeepOccurrences is how long the ids of occurrences are remembered, so
+	// that a replay adds nothing. It must be longer than the bus keeps
+	// messages. Default 720h (30 days).
+	KeepOccurrences time.Duration `yaml:"keep_occurrences"`
+	// IgnoreActorLabels lists labels of configuration items whose address
+	// says nothing about who acts: approved scanners, relays. Default
+	// approved-scanner, relay, proxy, nat, jump-host, backup, monitoring.
+	IgnoreActorLabels []string `yaml:"ignore_actor_labels"`
+	// SLA overrides the targets of priorities, for example P1: {ack: 10m}.
+	SLA sla.Targets `yaml:"sla"`
+	// ExternalURL is where people reach the console; links in notifications
+	// begin with it. Default http://127.0.0.1:8080.
+	ExternalURL string `yaml:"external_url"`
+	// GroupInterval is the least time between two notifications of changes to
+	// one incident. Opening, closing and a breached clock are told at once.
+	// Default 5m.
+	GroupInterval time.Duration `yaml:"group_interval"`
+	// Webhooks are the receivers and how they are served.
+	Webhooks outbox.Config `yaml:"webhooks"`
+}
+
+// WithDefaults returns the configuration with defaults in the empty places.
+func (c Config) WithDefaults() Config {
+	set := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	set(&c.Window, 24*time.Hour)
+	set(&c.KeepOccurrences, 30*24*time.Hour)
+	set(&c.GroupInterval, 5*time.Minute)
+	if c.IgnoreActorLabels == nil {
+		c.IgnoreActorLabels = []string{"approved-scanner", "relay", "proxy", "nat", "jump-host", "backup", "monitoring"}
+	}
+	if c.ExternalURL == "" {
+		c.ExternalURL = "http://127.0.0.1:8080"
+	}
+	c.Webhooks = c.Webhooks.WithDefaults()
+	return c
+}
+
+// Validate names the first option that cannot work, with its key.
+func (c Config) Validate() error {
+	c = c.WithDefaults()
+	for name, d := range map[string]time.Duration{
+		"window": c.Window, "keep_occurrences": c.KeepOccurrences, "group_interval": c.GroupInterval,
+	} {
+		if d <= 0 {
+			return fmt.Errorf("ticketing.%s: %s: want a positive duration such as 24h", name, d)
+		}
+	}
+	if err := c.SLA.Validate(); err != nil {
+		return fmt.Errorf("ticketing.sla: %w", err)
+	}
+	if err := c.Webhooks.Validate(); err != nil {
+		return fmt.Errorf("ticketing.webhooks.%w", err)
+	}
+	return nil
+}
+
+// Deps is what the room needs of others.
+type Deps struct {
+	Policy Policy // required
+	Items  Items  // optional
+	Config Config
+	Log    *slog.Logger                        // default slog.Default()
+	Clock  func() time.Time                    // default time.Now
+	Zone   *time.Location                      // whose date incident numbers carry; default time.Local
+	Audit  func(ctx context.Context, c Change) // optional; called after the commit
+}
+
+// Service is the room. It is safe for concurrent use.
+type Service struct {
+	db     *state.DB
+	policy Policy
+	items  Items
+	cfg    Config
+	sla    sla.Targets
+	log    *slog.Logger
+	clock  func() time.Time
+	zone   *time.Location
+	audit  func(ctx context.Context, c Change)
+	out    *outbox.Box
+	ignore map[string]bool
+
+	wake chan struct{} // tells Run that a due time may have come nearer
+
+	mu    sync.Mutex // guards stats
+	stats Stats
+}
+
+// Stats counts since the start.
+type Stats struct {
+	Occurrences  uint64 // taken in
+	Duplicates   uint64 // seen before
+	AlertsOpened uint64
+	Incidents    uint64 // opened
+	PolicyErrors uint64 // decisions that failed and will be asked again
+}
+
+// Open brings the room's tables up to date and makes the service. Run must
+// run for clocks and deliveries to go on.
+func Open(ctx context.Context, db *state.DB, deps Deps) (*Service, error) {
+	if deps.Policy == nil {
+		return nil, errors.New("ticketing: open: Deps.Policy is nil: incidents need a policy")
+	}
+	if err := deps.Config.Validate(); err != nil {
+		return nil, err
+	}
+	s := &Service{
+		db: db, policy: deps.Policy, items: deps.Items, cfg: deps.Config.WithDefaults(),
+		log: deps.Log, clock: deps.Clock, zone: deps.Zone, audit: deps.Audit,
+		ignore: map[string]bool{}, wake: make(chan struct{}, 1),
+	}
+	s.sla = s.cfg.SLA.Merge()
+	if s.log == nil {
+		s.log = slog.Default()
+	}
+	if s.clock == nil {
+		s.clock = time.Now
+	}
+	if s.zone == nil {
+		s.zone = time.Local
+	}
+	for _, l := range s.cfg.IgnoreActorLabels {
+		s.ignore[l] = true
+	}
+	if err := db.Migrate(ctx, "ticketing", migrations); err != nil {
+		return nil, err
+	}
+	out, err := outbox.Open(ctx, db, outbox.Deps{
+		Config: s.cfg.Webhooks, Log: s.log, Clock: s.clock, Settled: s.delivered,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.out = out
+	return s, nil
+}
+
+// Outbox returns the outbox, which keeps receivers and deliveries.
+func (s *Service) Outbox() *outbox.Box { return s.out }
+
+// Stats returns the counters.
+func (s *Service) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stats
+}
+
+func (s *Service) count(f func(st *Stats)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f(&s.stats)
+}
+
+// now is the service's time, cut to the millisecond that SQL keeps.
+func (s *Service) now() time.Time { return s.clock().UTC().Truncate(time.Millisecond) }
+
+func (s *Service) nudge() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (s *Service) note(ctx context.Context, changes ...Change) {
+	if s.audit == nil {
+		return
+	}
+	for _, c := range changes {
+		s.audit(ctx, c)
+	}
+}

@@ -1,0 +1,196 @@
+package ticketing
+
+import (
+	"time"
+
+	"icewatch/detections"
+	"icewatch/ticketing/sla"
+)
+
+// Time is a moment as the API writes it: RFC 3339 in UTC with exactly three
+// digits of milliseconds, so that times sort as text.
+type Time struct{ time.Time }
+
+const timeLayout = "2006-01-02T15:04:05.000Z"
+
+// MarshalJSON writes the time with milliseconds.
+func (t Time) MarshalJSON() ([]byte, error) {
+	return t.UTC().AppendFormat(nil, `"`+timeLayout+`"`), nil
+}
+
+// MarshalText writes the time with milliseconds.
+func (t Time) MarshalText() ([]byte, error) { return t.UTC().AppendFormat(nil, timeLayout), nil }
+
+// Status is where an alert or incident stands in its workflow.
+type Status string
+
+// The statuses of alerts and incidents.
+const (
+	StatusOpen         Status = "open"
+	StatusAcknowledged Status = "acknowledged"
+	StatusClosed       Status = "closed"
+)
+
+// Resolutions lists what an alert or incident may be closed as.
+var Resolutions = []string{"true_positive", "false_positive", "benign", "duplicate"}
+
+// CI is the configuration item an alert or incident is about, as it was when
+// the latest event was enriched. ID is empty for a host the CMDB does not
+// know; Name is then the host's own.
+type CI struct {
+	ID          string   `json:"id"`
+	Name        string   `json:"name"`
+	Class       string   `json:"class,omitempty"`
+	Criticality int      `json:"criticality,omitempty" doc:"1 (least) to 5"`
+	Owner       string   `json:"owner,omitempty"`
+	Labels      []string `json:"labels,omitempty"`
+}
+
+// System is a business system.
+type System struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+}
+
+// OccurrenceRef is one firing merged into an alert.
+type OccurrenceRef struct {
+	ID       string   `json:"id"`
+	Time     Time     `json:"time" format:"date-time"`
+	Count    int      `json:"count" doc:"Events behind this firing"`
+	EventIDs []string `json:"event_ids" doc:"The last ten at most"`
+}
+
+// Alert is what merged occurrences of one rule on one group of values make.
+type Alert struct {
+	ID             string             `json:"id"`
+	Tenant         string             `json:"tenant"`
+	Rule           detections.RuleRef `json:"rule"`
+	Title          detections.Text    `json:"title" doc:"What happened, as a sentence"`
+	Severity       detections.Level   `json:"severity" enum:"critical,high,medium,low,informational"`
+	Priority       string             `json:"priority" enum:"P1,P2,P3,P4"`
+	Reasons        []detections.Text  `json:"reasons" doc:"Why that priority"`
+	Status         Status             `json:"status" enum:"open,acknowledged,closed"`
+	FirstSeen      Time               `json:"first_seen" format:"date-time" doc:"Event time of the first event"`
+	LastSeen       Time               `json:"last_seen" format:"date-time" doc:"Event time of the last event"`
+	Count          int                `json:"count" doc:"Events"`
+	Occurrences    int                `json:"occurrences" doc:"Firings merged into this alert"`
+	Group          []detections.Pair  `json:"group"`
+	SourceIP       string             `json:"source_ip,omitempty"`
+	User           string             `json:"user,omitempty"`
+	CI             *CI                `json:"ci,omitempty"`
+	System         *System            `json:"system,omitempty"`
+	Owner          string             `json:"owner,omitempty"`
+	Assignee       string             `json:"assignee,omitempty"`
+	IncidentID     string             `json:"incident_id,omitempty"`
+	Evidence       []detections.Match `json:"evidence"`
+	EventIDs       []string           `json:"event_ids" doc:"The last 100 at most, oldest first"`
+	Fields         map[string]string  `json:"fields" doc:"Flat fields of the last event"`
+	Tactics        []string           `json:"tactics"`
+	Techniques     []string           `json:"techniques"`
+	CreatedAt      Time               `json:"created_at" format:"date-time"`
+	AcknowledgedAt *Time              `json:"acknowledged_at,omitempty" format:"date-time"`
+	AcknowledgedBy string             `json:"acknowledged_by,omitempty"`
+	ClosedAt       *Time              `json:"closed_at,omitempty" format:"date-time"`
+	ClosedBy       string             `json:"closed_by,omitempty"`
+	Resolution     string             `json:"resolution,omitempty"`
+}
+
+// AlertDetail is an alert with its latest firings and all that was done.
+type AlertDetail struct {
+	Alert
+	OccurrencesTotal int             `json:"occurrences_total" doc:"Firings merged into this alert"`
+	Occurrences      []OccurrenceRef `json:"occurrences" doc:"The latest 20, newest first"`
+	Timeline         []TimelineEntry `json:"timeline"`
+}
+
+// TimelineEntry is one thing that happened to an alert or incident. Kind is
+// one of opened, alert, acknowledged, assigned, comment, closed, reopened,
+// notified, sla.
+type TimelineEntry struct {
+	Time  Time            `json:"time" format:"date-time"`
+	Kind  string          `json:"kind" enum:"opened,alert,acknowledged,assigned,comment,closed,reopened,notified,sla"`
+	Actor string          `json:"actor" doc:"Who did it; system where the suite did"`
+	Text  detections.Text `json:"text"`
+	Data  map[string]any  `json:"data,omitempty"`
+}
+
+// SLA is an incident's clock as the API shows it.
+type SLA struct {
+	AckDue     Time      `json:"ack_due" format:"date-time"`
+	ResolveDue Time      `json:"resolve_due" format:"date-time"`
+	AckedAt    *Time     `json:"acked_at,omitempty" format:"date-time"`
+	ResolvedAt *Time     `json:"resolved_at,omitempty" format:"date-time"`
+	State      sla.State `json:"state" enum:"ok,due_soon,breached,met"`
+}
+
+// Incident gathers the alerts of one intrusion or fault.
+type Incident struct {
+	ID             string            `json:"id"`
+	Tenant         string            `json:"tenant"`
+	Title          detections.Text   `json:"title" doc:"What happened, as a sentence"`
+	Severity       detections.Level  `json:"severity" enum:"critical,high,medium,low,informational"`
+	Priority       string            `json:"priority" enum:"P1,P2,P3,P4"`
+	Status         Status            `json:"status" enum:"open,acknowledged,closed"`
+	CI             *CI               `json:"ci,omitempty"`
+	System         *System           `json:"system,omitempty"`
+	Owner          string            `json:"owner,omitempty"`
+	Assignee       string            `json:"assignee,omitempty"`
+	Actors         []string          `json:"actors" doc:"Addresses the intrusion comes from"`
+	OpenedAt       Time              `json:"opened_at" format:"date-time"`
+	FirstSeen      Time              `json:"first_seen" format:"date-time"`
+	LastSeen       Time              `json:"last_seen" format:"date-time"`
+	AlertCount     int               `json:"alert_count"`
+	Tactics        []string          `json:"tactics"`
+	Techniques     []string          `json:"techniques"`
+	Reasons        []detections.Text `json:"reasons" doc:"Why it was opened"`
+	SLA            SLA               `json:"sla"`
+	AcknowledgedAt *Time             `json:"acknowledged_at,omitempty" format:"date-time"`
+	AcknowledgedBy string            `json:"acknowledged_by,omitempty"`
+	ClosedAt       *Time             `json:"closed_at,omitempty" format:"date-time"`
+	ClosedBy       string            `json:"closed_by,omitempty"`
+	Resolution     string            `json:"resolution,omitempty"`
+}
+
+// IncidentDetail is an incident with its alerts and all that was done.
+type IncidentDetail struct {
+	Incident
+	Alerts   []Alert         `json:"alerts" doc:"The 200 most severe at most; list /alerts?incident= for all"`
+	Timeline []TimelineEntry `json:"timeline"`
+}
+
+// Overview is what the first page shows of alerts and incidents.
+type Overview struct {
+	IncidentsOpen      int            // not closed
+	IncidentsMine      int            // not closed, assigned to the user
+	IncidentsBreaching int            // not closed, clock breached or due soon
+	AlertsOpen         int            // not closed
+	Unacknowledged     int            // of these, nobody has acknowledged
+	BySeverity         map[string]int // alerts not closed, every severity present
+	Incidents          []Incident     // not closed, nearest due time first, ten at most
+	LatestAlerts       []Alert        // not closed, last seen first, ten at most
+}
+
+// severityRank ranks levels: 0 informational to 4 critical.
+func severityRank(l detections.Level) int {
+	for i, known := range detections.Levels {
+		if l == known {
+			return i
+		}
+	}
+	return 0
+}
+
+func severityOf(rank int) detections.Level {
+	return detections.Levels[max(0, min(rank, len(detections.Levels)-1))]
+}
+
+// priorityRank reads "P1" to "P4" as 1 to 4. A missing or unknown priority
+// follows the level, so that a policy that failed does not hide an alert.
+func priorityRank(p string, l detections.Level) int {
+	if len(p) == 2 && p[0] == 'P' && p[1] >= '1' && p[1] <= '4' {
+		return int(p[1] - '0')
+	}
+	return max(1, min(4, 5-severityRank(l)))
+}
+
+func priorityOf(rank int) string { return "P" + string(rune('0'+max(1, min(rank, 4)))) }
