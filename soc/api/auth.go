@@ -181,7 +181,7 @@ func sameOrigin(c *fiber.Ctx) bool {
 // selectTenants applies the tenant that the header, or the user name of Basic
 // authentication, names. It returns why it may not be chosen, or "". Loki's
 // "a|b" chooses several for reading.
-func (s *Server) selectTenants(c *fiber.Ctx, st *state, basicUser string) string {
+func (s *Server) selectTenants(c *fiber.Ctx, st *reqState, basicUser string) string {
 	header := c.Get(headerTenant)
 	if header == "" {
 		// Shippers that cannot send headers name the tenant as their user. Any

@@ -10,8 +10,8 @@ import (
 	"icewatch/soc/identity"
 )
 
-// state travels with a request from the first middleware to the last.
-type state struct {
+// reqState travels with a request from the first middleware to the last.
+type reqState struct {
 	requestID string
 	address   string // the client's address, without port; "local" on the socket
 	principal *identity.Principal
@@ -29,8 +29,8 @@ type state struct {
 
 type stateKey struct{}
 
-func stateOf(ctx context.Context) *state {
-	st, _ := ctx.Value(stateKey{}).(*state)
+func stateOf(ctx context.Context) *reqState {
+	st, _ := ctx.Value(stateKey{}).(*reqState)
 	return st
 }
 

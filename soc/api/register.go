@@ -98,14 +98,18 @@ func fiberPath(p string) string {
 // handle adds a raw route outside of huma, with the same duty to declare.
 func (s *Server) handle(method, path, action, scope string, handler fiber.Handler) {
 	s.declare(method, path, scope)
-	s.app.Add(method, path, func(c *fiber.Ctx) error {
+	guarded := func(c *fiber.Ctx) error {
 		st := stateOf(c.UserContext())
 		st.action = action
 		if !allowed(st.principal, scope) {
 			return writeProblem(c, http.StatusForbidden, "this needs the scope "+scope)
 		}
 		return handler(c)
-	})
+	}
+	s.app.Add(method, path, guarded)
+	if method == http.MethodGet {
+		s.app.Add(http.MethodHead, path, guarded)
+	}
 }
 
 // declare notes the scope of a route. It panics on a scope that does not
@@ -133,7 +137,7 @@ func (s *Server) Check() error {
 		if _, ok := s.declared[key]; ok {
 			continue
 		}
-		// The router adds a HEAD beside each GET.
+		// A HEAD stands beside its GET.
 		if r.Method == http.MethodHead {
 			if _, ok := s.declared[http.MethodGet+" "+r.Path]; ok {
 				continue

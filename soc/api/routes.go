@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"reflect"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -28,6 +29,7 @@ func (s *Server) openAPI() huma.Config {
 	cfg := huma.DefaultConfig("icewatch", s.deps.Version)
 	cfg.Info.Description = "Security operations: events, alerts, incidents, assets. Errors are RFC 9457 problems."
 	cfg.Info.License = &huma.License{Name: "AGPL-3.0", Identifier: "AGPL-3.0-only"}
+	cfg.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
 	cfg.Servers = []*huma.Server{{URL: "/"}}
 	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"bearer":  {Type: "http", Scheme: "bearer", Description: "An API token or a session's token"},
@@ -40,6 +42,41 @@ func (s *Server) openAPI() huma.Config {
 	cfg.CreateHooks = nil
 	cfg.Transformers = append(cfg.Transformers, finishProblem)
 	return cfg
+}
+
+// schemaName names a type in the API's description. Rooms have types of the
+// same name (an Item, a Text), so the room's name stands before it.
+func schemaName(t reflect.Type, hint string) string {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t.Name() == "" || t.PkgPath() == "" {
+		return huma.DefaultSchemaNamer(t, hint)
+	}
+	full := t.PkgPath() + "." + t.Name()
+	var b strings.Builder
+	// A generic type's name lists its parameters with their full paths.
+	for part := range strings.FieldsFuncSeq(full, func(r rune) bool { return strings.ContainsRune("[], *", r) }) {
+		part = part[strings.LastIndexByte(part, '/')+1:]
+		room, name, found := strings.Cut(part, ".")
+		if !found {
+			room, name = "", room
+		}
+		if room != "api" {
+			b.WriteString(capital(room))
+		}
+		// A type inside a function carries a number: Item·3.
+		name, _, _ = strings.Cut(name, "·")
+		b.WriteString(capital(name))
+	}
+	return b.String()
+}
+
+func capital(s string) string {
+	if s == "" {
+		return ""
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
 }
 
 // healthRoutes registers what machines ask: health, metrics and the API's own
@@ -110,7 +147,7 @@ func (r ingestRouter) Add(method, path string, handlers ...fiber.Handler) fiber.
 
 // Get adds a route for GET and HEAD.
 func (r ingestRouter) Get(path string, handlers ...fiber.Handler) fiber.Router {
-	return r.Add(http.MethodHead, path, handlers...).Add(http.MethodGet, path, handlers...)
+	return r.Add(http.MethodGet, path, handlers...)
 }
 
 // Head adds a route for HEAD.

@@ -39,8 +39,8 @@ const (
 // errEnough stops a query whose answer is full.
 var errEnough = errors.New("enough rows")
 
-// searchInput is what all searches take.
-type searchInput struct {
+// SearchInput is what all searches take.
+type SearchInput struct {
 	TimeInput
 	Query  string `query:"query" maxLength:"16384" doc:"LogsQL; everything by default"`
 	Tenant string `query:"tenant" maxLength:"4096" doc:"Tenants, separated by commas; all within reach by default"`
@@ -48,7 +48,7 @@ type searchInput struct {
 
 // request makes a search of the input, within the caller's reach. none is true
 // where that is empty; the store must not be asked then.
-func (s *Server) searchRequest(ctx context.Context, in searchInput) (req search.Request, none bool, err error) {
+func (s *Server) searchRequest(ctx context.Context, in SearchInput) (req search.Request, none bool, err error) {
 	if s.deps.Search == nil {
 		return req, false, unavailable("search")
 	}
@@ -156,12 +156,12 @@ func (s *Server) searchRoutes() {
 			"application/json": {Schema: answer}, typeNDJSON: {Schema: &huma.Schema{Type: "string"}}}}}},
 		identity.ScopeRead,
 		func(ctx context.Context, in *struct {
-			searchInput
+			SearchInput
 			Limit  int    `query:"limit" minimum:"1" maximum:"1000000" default:"100"`
 			Offset int    `query:"offset" minimum:"0" maximum:"1000000"`
 			Accept string `header:"Accept"`
 		}) (*huma.StreamResponse, error) {
-			req, none, err := s.searchRequest(ctx, in.searchInput)
+			req, none, err := s.searchRequest(ctx, in.SearchInput)
 			if err != nil {
 				return nil, err
 			}
@@ -182,10 +182,10 @@ func (s *Server) searchRoutes() {
 	Register(s, huma.Operation{OperationID: "search-histogram", Method: http.MethodGet, Path: "/search/histogram", Tags: []string{"search"},
 		Summary: "Count events over time", Errors: []int{400, 429, 503, 504}}, identity.ScopeRead,
 		func(ctx context.Context, in *struct {
-			searchInput
+			SearchInput
 			Buckets int `query:"buckets" minimum:"1" maximum:"2000" default:"60"`
 		}) (*Body[search.Histogram], error) {
-			req, none, err := s.searchRequest(ctx, in.searchInput)
+			req, none, err := s.searchRequest(ctx, in.SearchInput)
 			if err != nil {
 				return nil, err
 			}
@@ -217,10 +217,10 @@ func (s *Server) searchRoutes() {
 	Register(s, huma.Operation{OperationID: "search-fields", Method: http.MethodGet, Path: "/search/fields", Tags: []string{"search"},
 		Summary: "The fields that occur in matching events", Errors: []int{400, 429, 503, 504}}, identity.ScopeRead,
 		func(ctx context.Context, in *struct {
-			searchInput
+			SearchInput
 			Limit int `query:"limit" minimum:"1" maximum:"5000" default:"200"`
 		}) (*Body[Page[nameHits]], error) {
-			hits, err := s.hits(ctx, in.searchInput, func(ctx context.Context, req search.Request) ([]search.ValueHits, error) {
+			hits, err := s.hits(ctx, in.SearchInput, func(ctx context.Context, req search.Request) ([]search.ValueHits, error) {
 				return s.deps.Search.Fields(ctx, req, in.Limit)
 			})
 			if err != nil {
@@ -236,11 +236,11 @@ func (s *Server) searchRoutes() {
 	Register(s, huma.Operation{OperationID: "search-values", Method: http.MethodGet, Path: "/search/values", Tags: []string{"search"},
 		Summary: "The most frequent values of a field in matching events", Errors: []int{400, 429, 503, 504}}, identity.ScopeRead,
 		func(ctx context.Context, in *struct {
-			searchInput
+			SearchInput
 			Field string `query:"field" required:"true" minLength:"1" maxLength:"512"`
 			Limit int    `query:"limit" minimum:"1" maximum:"10000" default:"10"`
 		}) (*Body[Page[search.ValueHits]], error) {
-			hits, err := s.hits(ctx, in.searchInput, func(ctx context.Context, req search.Request) ([]search.ValueHits, error) {
+			hits, err := s.hits(ctx, in.SearchInput, func(ctx context.Context, req search.Request) ([]search.ValueHits, error) {
 				return s.deps.Search.Values(ctx, req, in.Field, in.Limit)
 			})
 			if err != nil {
@@ -284,7 +284,7 @@ func (s *Server) searchRoutes() {
 }
 
 // hits runs a search that answers with names or values and their counts.
-func (s *Server) hits(ctx context.Context, in searchInput, ask func(context.Context, search.Request) ([]search.ValueHits, error)) ([]search.ValueHits, error) {
+func (s *Server) hits(ctx context.Context, in SearchInput, ask func(context.Context, search.Request) ([]search.ValueHits, error)) ([]search.ValueHits, error) {
 	req, none, err := s.searchRequest(ctx, in)
 	if err != nil || none {
 		return nil, err

@@ -146,7 +146,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // begin gives the request its id and state, sets the headers every answer
 // carries, and turns a panic into a 500 instead of a dead server.
 func (s *Server) begin(c *fiber.Ctx) (err error) {
-	st := &state{requestID: requestID(), address: remoteAddress(c), secure: c.Secure(),
+	st := &reqState{requestID: requestID(), address: remoteAddress(c), secure: c.Secure(),
 		userAgent: clip(c.Get(fiber.HeaderUserAgent), 300), conn: c.Context().Conn()}
 	c.SetUserContext(context.WithValue(context.Background(), stateKey{}, st))
 	h := &c.Response().Header
