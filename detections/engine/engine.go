@@ -4,10 +4,16 @@
 package engine
 
 import (
+	"context"
+	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"icewatch/detections"
+	"icewatch/detections/correlation"
+	"icewatch/detections/match"
+	"icewatch/detections/policy"
 	"icewatch/detections/ruleset"
 	"icewatch/soc/event"
 )
@@ -17,7 +23,7 @@ type Options struct {
 	Registry  *event.Registry // required
 	Log       *slog.Logger    // default: slog.Default()
 	MaxGroups int             // live correlation windows of all rules together; default 200,000
-	Lateness  time.Duration   // how far behind the newest event time an event still counts; default 5 min
+	Lateness  time.Duration   // how far behind its group's newest event time an event still counts; default 5 min
 }
 
 // Stats are counters since the start.
@@ -31,32 +37,314 @@ type Stats struct {
 	Groups      int               `json:"groups"`       // live correlation windows
 	Evicted     uint64            `json:"evicted"`      // windows dropped because of MaxGroups
 	Late        uint64            `json:"late"`         // events too late to correlate
+	Cut         uint64            `json:"cut"`          // events dropped from windows that held too many
 	PolicyFails uint64            `json:"policy_fails"` // priorities that fell back to the rule's level
 }
 
 // Engine is the detection of one pipeline. Process, Swap, Snapshot and
 // Restore exclude each other by an internal lock; Stats may be called at any
 // time.
-type Engine struct{}
+type Engine struct {
+	opts Options
+	reg  *event.Registry
+	log  *slog.Logger
+
+	mu      sync.Mutex
+	set     *ruleset.Set
+	matcher *match.Matcher
+	rules   []compiled // by index of the program
+	counts  []compiled // correlations, by index of the set
+	state   *correlation.State
+	hits    map[string]uint64
+	stats   Stats
+	off     map[string]string
+	repeat  event.FieldID
+}
+
+// compiled is a rule with what does not change from firing to firing.
+type compiled struct {
+	*ruleset.Rule
+	groupBy  []event.FieldID
+	names    []string
+	feeds    []feed
+	ref      detections.RuleRef
+	title    template
+	sentence template
+	advice   template
+	city     bool
+}
+
+type feed struct {
+	correlation int
+	groupBy     []event.FieldID
+	fields      []event.FieldID
+}
 
 // New makes an engine without rules: it emits nothing until Swap.
-func New(opts Options) *Engine { return &Engine{} }
+func New(opts Options) *Engine {
+	if opts.Log == nil {
+		opts.Log = slog.Default()
+	}
+	e := &Engine{opts: opts, reg: opts.Registry, log: opts.Log, hits: map[string]uint64{}, off: map[string]string{},
+		state: correlation.New(nil, opts.MaxGroups, opts.Lateness)}
+	e.repeat, _ = e.reg.Intern("icewatch.repeat")
+	return e
+}
 
 // Swap puts a rule set in force between two events. Correlation state of
 // rules whose definition did not change is kept.
-func (e *Engine) Swap(set *ruleset.Set) {}
+func (e *Engine) Swap(set *ruleset.Set) {
+	// What takes time is made before the lock, so that events go on.
+	var rules, counts []compiled
+	for _, r := range set.Detections() {
+		rules = append(rules, e.compile(r))
+	}
+	for _, r := range set.Correlations() {
+		counts = append(counts, e.compile(r))
+	}
+	state := correlation.New(set.StateRules(), e.opts.MaxGroups, e.opts.Lateness)
+	var matcher *match.Matcher
+	if p := set.Program(); p != nil {
+		matcher = p.NewMatcher()
+	}
+
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	state.Inherit(e.state)
+	e.set, e.rules, e.counts, e.state, e.matcher = set, rules, counts, state, matcher
+	clear(e.off)
+}
+
+func (e *Engine) compile(r *ruleset.Rule) compiled {
+	c := compiled{Rule: r, city: r.Custom.Scope == "city"}
+	groupBy := r.Custom.GroupBy
+	if r.Correlation != nil {
+		groupBy = r.Correlation.GroupBy
+	} else if len(groupBy) == 0 {
+		groupBy = defaultGroupBy
+	}
+	for _, name := range groupBy {
+		c.names = append(c.names, name)
+		c.groupBy = append(c.groupBy, e.field(name))
+	}
+	for _, f := range r.Feeds {
+		fd := feed{correlation: f.Correlation}
+		for _, name := range f.GroupBy {
+			fd.groupBy = append(fd.groupBy, e.field(name))
+		}
+		for _, name := range f.Fields {
+			fd.fields = append(fd.fields, e.field(name))
+		}
+		c.feeds = append(c.feeds, fd)
+	}
+	c.ref = detections.RuleRef{ID: r.ID, Level: r.Level, Kind: r.Info.Kind, Tactics: r.Info.Tactics,
+		Techniques: r.Info.Techniques, Tags: r.Tags}
+	sentence := r.Custom.Sentence
+	if sentence == (detections.Text{}) {
+		sentence = detections.Text{ZH: braceless(r.Info.Title.ZH) + "（{host.name}）", EN: braceless(r.Info.Title.EN) + " on {host.name}"}
+	}
+	c.title, c.sentence, c.advice = newTemplate(r.Info.Title), newTemplate(sentence), newTemplate(r.Custom.Advice)
+	return c
+}
+
+func (e *Engine) field(name string) event.FieldID {
+	id, _ := e.reg.Intern(name) // a full registry leaves the field without value
+	return id
+}
 
 // Process matches one enriched event. emit is called for each firing before
 // Process returns; the occurrence it gets is its own to keep.
-func (e *Engine) Process(ev *event.Event, emit func(detections.Occurrence)) {}
+func (e *Engine) Process(ev *event.Event, emit func(detections.Occurrence)) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.stats.Events++
+	if e.matcher == nil {
+		return
+	}
+	fire := func(f correlation.Firing) { e.fired(f, emit) }
+	e.state.Advance(arrival(ev), fire)
+	e.matcher.Match(ev, func(at int, evidence func() []detections.Match) {
+		e.guard(&e.rules[at], func() { e.matched(&e.rules[at], ev, evidence, emit, fire) })
+	})
+	if off := e.matcher.Disabled(); len(off) > 0 {
+		for at, why := range off {
+			e.disable(&e.rules[at], why)
+		}
+	}
+}
+
+// guard keeps a panic over one rule from taking the engine down.
+func (e *Engine) guard(c *compiled, f func()) {
+	defer func() {
+		if p := recover(); p != nil {
+			e.disable(c, fmt.Sprint(p))
+		}
+	}()
+	f()
+}
+
+func (e *Engine) disable(c *compiled, why string) {
+	if _, done := e.off[c.ID]; done {
+		return
+	}
+	e.off[c.ID] = why
+	e.stats.Panics++
+	e.log.Error("a rule panicked and is disabled until the rules change", "rule", c.ID, "path", c.Info.Path, "panic", why)
+}
+
+// arrival is when the event reached us; where that is not known, when it happened.
+func arrival(ev *event.Event) int64 {
+	if ev.Created != 0 {
+		return ev.Created
+	}
+	return ev.Time
+}
+
+func (e *Engine) matched(c *compiled, ev *event.Event, evidence func() []detections.Match, emit func(detections.Occurrence), fire func(correlation.Firing)) {
+	if _, off := e.off[c.ID]; off {
+		return
+	}
+	e.stats.Matches++
+	e.hits[c.ID]++
+	if !c.Silent {
+		emit(e.single(c, ev, evidence()))
+		e.stats.Occurrences++
+	}
+	for i := range c.feeds {
+		f := &c.feeds[i]
+		count := &e.counts[f.correlation]
+		if _, off := e.off[count.ID]; off {
+			continue
+		}
+		m := correlation.Match{Time: ev.Time, Arrived: arrival(ev), Event: ev.ID, Tenant: ev.Tenant, Weight: e.weight(ev),
+			Fields: func() map[string]string { return e.flat(ev) }}
+		if count.city {
+			m.Tenant = ""
+		}
+		if m.Group = values(ev, f.groupBy); len(m.Group) > 0 && !anyValue(m.Group) {
+			continue // nothing to group by: unrelated events would add up
+		}
+		if m.Values = values(ev, f.fields); len(m.Values) > 0 && !anyValue(m.Values) {
+			continue // an absent value is not one more value
+		}
+		e.guard(count, func() { e.state.Add(f.correlation, m, fire) })
+	}
+}
+
+// weight is how many events this one stands for: syslog daemons join repeats.
+func (e *Engine) weight(ev *event.Event) int {
+	n := 0
+	for _, c := range ev.Text(e.repeat) {
+		if c < '0' || c > '9' || n > 10_000 {
+			return 1
+		}
+		n = 10*n + int(c-'0')
+	}
+	return max(1, n)
+}
+
+// single makes the occurrence of a rule that matched one event.
+func (e *Engine) single(c *compiled, ev *event.Event, evidence []detections.Match) detections.Occurrence {
+	o := detections.Occurrence{Tenant: ev.Tenant, Time: ev.Timestamp(), From: ev.Timestamp(), Count: e.weight(ev),
+		Fields: e.flat(ev), Evidence: evidence, EventIDs: []string{ev.ID.String()}}
+	group := values(ev, c.groupBy)
+	skip := ""
+	for i, name := range c.names {
+		if group[i] == "" || name == skip {
+			continue
+		}
+		if name == ciField { // the item says more than the name it goes by
+			skip = hostField
+		}
+		o.Group = append(o.Group, detections.Pair{Field: name, Value: group[i]})
+	}
+	o.ID = hash("event", c.ID, o.EventIDs[0])
+	e.finish(c, &o, ev.Tenant, 1)
+	return o
+}
+
+// fired makes the occurrence of a window whose condition is met.
+func (e *Engine) fired(f correlation.Firing, emit func(detections.Occurrence)) {
+	c := &e.counts[f.Rule]
+	o := detections.Occurrence{ID: f.ID, Time: time.Unix(0, f.To).UTC(), From: time.Unix(0, f.From).UTC(), Count: f.Events,
+		Fields: f.Fields, EventIDs: f.IDs}
+	if o.Fields == nil {
+		o.Fields = map[string]string{}
+	}
+	o.Tenant = o.Fields["icewatch.tenant"]
+	for i, name := range c.names {
+		if i < len(f.Group) && f.Group[i] != "" {
+			o.Group = append(o.Group, detections.Pair{Field: name, Value: f.Group[i]})
+			o.Evidence = append(o.Evidence, detections.Match{Selection: "group-by", Field: name, Value: f.Group[i]})
+			if o.Fields[name] == "" { // an alias, or a window over events of several kinds
+				o.Fields[name] = f.Group[i]
+			}
+		}
+	}
+	e.hits[c.ID]++
+	e.finish(c, &o, f.Tenant, f.Count)
+	emit(o)
+	e.stats.Occurrences++
+}
+
+// finish gives an occurrence its key, texts and priority.
+func (e *Engine) finish(c *compiled, o *detections.Occurrence, tenant string, count int64) {
+	parts := []string{"alert", c.ID, tenant}
+	for _, p := range o.Group {
+		parts = append(parts, p.Field, p.Value)
+	}
+	o.Key = hash(parts...)
+	o.Rule = c.ref
+	o.Rule.Title = c.title.fill(o, count)
+	o.Rule.Sentence = c.sentence.fill(o, count)
+	o.Rule.Advice = c.advice.fill(o, count)
+
+	priority, reasons, err := e.set.Policy().Priority(context.Background(), policy.FromOccurrence(o))
+	if err != nil {
+		if e.stats.PolicyFails++; e.stats.PolicyFails == 1 || e.stats.PolicyFails%10_000 == 0 {
+			e.log.Warn("the priority policy failed; priorities follow the rules' levels", "rule", c.ID, "error", err, "times", e.stats.PolicyFails)
+		}
+	}
+	o.Priority, o.Reasons = priority, reasons
+}
 
 // Snapshot returns the correlation state, to be stored together with the
 // detection position.
-func (e *Engine) Snapshot() ([]byte, error) { return nil, nil }
+func (e *Engine) Snapshot() ([]byte, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.state.Snapshot(), nil
+}
 
 // Restore takes a snapshot back. Call it after Swap: windows of rules that are no
 // longer there, or have changed, are dropped.
-func (e *Engine) Restore(data []byte) error { return nil }
+func (e *Engine) Restore(data []byte) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	dropped, err := e.state.Restore(data)
+	if err != nil {
+		return fmt.Errorf("engine: restore %d bytes: %w", len(data), err)
+	}
+	if dropped > 0 {
+		e.log.Info("correlation windows of changed rules were dropped", "windows", dropped)
+	}
+	return nil
+}
 
 // Stats returns the counters.
-func (e *Engine) Stats() Stats { return Stats{} }
+func (e *Engine) Stats() Stats {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	st := e.stats
+	c := e.state.Stats()
+	st.Groups, st.Evicted, st.Late, st.Cut = c.Groups, c.Evicted, c.Late, c.Cut
+	st.Hits = make(map[string]uint64, len(e.hits))
+	for id, n := range e.hits {
+		st.Hits[id] = n
+	}
+	st.Disabled = make(map[string]string, len(e.off))
+	for id, why := range e.off {
+		st.Disabled[id] = why
+	}
+	return st
+}

@@ -6,17 +6,18 @@
 package policy
 
 import (
-	"context"
 	"time"
 
 	"icewatch/detections"
 )
 
-// File is one Rego module. Later files override earlier ones of the same
-// package where both are found in the list given to New.
+// File is one Rego module. All modules of a package come from one source: the
+// last in the list that has it, so that a user's folder replaces a built-in
+// policy as a whole.
 type File struct {
-	Path string `json:"path"`
-	Data []byte `json:"data"`
+	Source string `json:"source"` // the rule folder it comes from
+	Path   string `json:"path"`
+	Data   []byte `json:"data"`
 }
 
 // Problem names a policy that is not in force, and why.
@@ -55,8 +56,8 @@ type Rule struct {
 	Tags       []string         `json:"tags"`
 }
 
-// Alert is the input of the priority policy, and a part of the incident
-// policy's.
+// Alert is what a policy sees of an alert. The priority policy gets it without
+// ID, First, Last, Count and Fields, so that its answers can be cached.
 type Alert struct {
 	ID       string            `json:"id,omitempty"`
 	Tenant   string            `json:"tenant"`
@@ -87,26 +88,3 @@ type Decision struct {
 	Join    bool              `json:"join"`
 	Reasons []detections.Text `json:"reasons"`
 }
-
-// Set holds the prepared queries. It is immutable and safe for concurrent use.
-type Set struct{}
-
-// New prepares the policies in files. A broken file is named among the
-// problems and left out: what it would have overridden stays in force.
-func New(files []File) (*Set, []Problem) { return &Set{}, nil }
-
-// Priority answers P1 (most urgent) to P4 and the reasons. Where the policy
-// fails to answer, the error says why and the priority follows the rule's
-// level alone.
-func (s *Set) Priority(ctx context.Context, a Alert) (priority string, reasons []detections.Text, err error) {
-	return "P3", nil, nil
-}
-
-// Incident answers whether an alert makes an incident. On an error nothing
-// opens or joins.
-func (s *Set) Incident(ctx context.Context, in IncidentInput) (Decision, error) {
-	return Decision{}, nil
-}
-
-// FromOccurrence makes the alert a policy judges from an occurrence.
-func FromOccurrence(o *detections.Occurrence) Alert { return Alert{} }

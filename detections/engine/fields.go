@@ -1,0 +1,192 @@
+package engine
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"strconv"
+	"strings"
+	"time"
+
+	"icewatch/detections"
+	"icewatch/soc/event"
+)
+
+const (
+	ciField   = "icewatch.ci.id"
+	hostField = "host.name"
+)
+
+// defaultGroupBy makes one alert of what the same actor does on the same item,
+// where a rule says nothing else. The tenant is always part of the key.
+var defaultGroupBy = []string{ciField, hostField, "source.ip", "user.name"}
+
+// hash derives an identity of 128 bits from parts. Each part's length goes
+// in, so that no two lists of parts read the same.
+func hash(parts ...string) string {
+	h := sha256.New()
+	var b [8]byte
+	for _, p := range parts {
+		binary.BigEndian.PutUint64(b[:], uint64(len(p)))
+		h.Write(b[:])
+		h.Write([]byte(p))
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// values returns the first value of each field, "" where there is none.
+func values(ev *event.Event, ids []event.FieldID) []string {
+	if len(ids) == 0 {
+		return nil
+	}
+	out := make([]string, len(ids))
+	for i, id := range ids {
+		if id != 0 {
+			out[i] = ev.Text(id)
+		}
+	}
+	return out
+}
+
+func anyValue(list []string) bool {
+	for _, v := range list {
+		if v != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// maxFlatValue bounds a value in an occurrence; the lake has it whole.
+const maxFlatValue = 16 << 10
+
+// flat copies the event's fields out of its memory, which is reused. A field
+// with several values becomes a JSON array.
+func (e *Engine) flat(ev *event.Event) map[string]string {
+	m := make(map[string]string, len(ev.Fields)+4)
+	var several map[event.FieldID][]string
+	for _, f := range ev.Fields {
+		if f.Kind == event.Null {
+			continue
+		}
+		name := e.reg.Name(f.ID)
+		v := f.Value
+		if len(v) > maxFlatValue {
+			v = v[:maxFlatValue]
+		}
+		if had, twice := m[name]; twice {
+			if several == nil {
+				several = map[event.FieldID][]string{}
+			}
+			if several[f.ID] == nil {
+				several[f.ID] = []string{had}
+			}
+			several[f.ID] = append(several[f.ID], strings.Clone(v))
+			continue
+		}
+		m[name] = strings.Clone(v)
+	}
+	for id, list := range several {
+		if data, err := json.Marshal(list); err == nil {
+			m[e.reg.Name(id)] = string(data)
+		}
+	}
+	m["@timestamp"] = ev.Timestamp().Format(time.RFC3339Nano)
+	m["event.id"] = ev.ID.String()
+	m["icewatch.tenant"] = strings.Clone(ev.Tenant)
+	return m
+}
+
+// template is a text with {field} places in both languages, split once.
+type template struct{ zh, en []piece }
+
+type piece struct {
+	text  string
+	field string // a place where set
+}
+
+func newTemplate(t detections.Text) template {
+	if t.ZH == "" {
+		t.ZH = t.EN
+	}
+	if t.EN == "" {
+		t.EN = t.ZH
+	}
+	return template{zh: split(t.ZH), en: split(t.EN)}
+}
+
+// split finds the places: a brace pair around a field's name. Anything else
+// in braces stays text.
+func split(s string) []piece {
+	var out []piece
+	for {
+		open := strings.IndexByte(s, '{')
+		if open < 0 {
+			break
+		}
+		end := strings.IndexByte(s[open:], '}')
+		if end < 0 {
+			break
+		}
+		name := s[open+1 : open+end]
+		if name == "" || strings.ContainsAny(name, " {\t\n") {
+			out = append(out, piece{text: s[:open+1]})
+			s = s[open+1:]
+			continue
+		}
+		out = append(out, piece{text: s[:open]}, piece{field: name})
+		s = s[open+end+1:]
+	}
+	return append(out, piece{text: s})
+}
+
+// braceless keeps a title that happens to hold braces from being a template.
+func braceless(s string) string {
+	return strings.NewReplacer("{", "(", "}", ")").Replace(s)
+}
+
+// maxPlace bounds what one place puts into a sentence, in bytes.
+const maxPlace = 512
+
+func (t template) fill(o *detections.Occurrence, count int64) detections.Text {
+	return detections.Text{ZH: fill(t.zh, o, count, "（未知）"), EN: fill(t.en, o, count, "(unknown)")}
+}
+
+func fill(pieces []piece, o *detections.Occurrence, count int64, unknown string) string {
+	if len(pieces) == 1 {
+		return pieces[0].text
+	}
+	var b strings.Builder
+	for _, p := range pieces {
+		b.WriteString(p.text)
+		switch p.field {
+		case "":
+		case "count":
+			b.WriteString(strconv.FormatInt(count, 10))
+		case "events":
+			b.WriteString(strconv.Itoa(o.Count))
+		default:
+			v := o.Fields[p.field]
+			if v == "" && p.field == "icewatch.ci.name" {
+				v = o.Fields[hostField]
+			}
+			if v == "" {
+				v = unknown
+			}
+			b.WriteString(shorten(v))
+		}
+	}
+	return b.String()
+}
+
+func shorten(v string) string {
+	if len(v) <= maxPlace {
+		return v
+	}
+	n := maxPlace
+	for n > 0 && v[n]&0xC0 == 0x80 { // not inside a character
+		n--
+	}
+	return v[:n] + "…"
+}

@@ -1,0 +1,203 @@
+// Package ruleset carries the detection content from folders to the engine:
+// it reads rule folders into a bundle, sends the bundle over the bus in one
+// compressed piece, and compiles it into the immutable set that the engine
+// swaps in. A broken rule is named and left out; it never stops the others.
+package ruleset
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/gob"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/klauspost/compress/zstd"
+
+	"icewatch/detections/policy"
+)
+
+// Bounds of what is read.
+const (
+	maxFile   = 4 << 20
+	maxBundle = 512 << 20
+	maxFiles  = 200_000
+)
+
+// Source is one folder of rules. Name goes before the paths of its files in
+// problems and lists. Later sources override earlier ones by rule id.
+type Source struct {
+	Name string
+	FS   fs.FS
+}
+
+// File is one file of a bundle: a Sigma rule, a Rego policy or a logsource table.
+type File struct {
+	Source string `json:"source"`
+	Path   string `json:"path"` // source name, slash, path inside it
+	Data   []byte `json:"data"`
+}
+
+// Problem names a rule or file that is not in force, and why.
+type Problem struct {
+	Path   string `json:"path"`
+	Line   int    `json:"line,omitempty"`
+	RuleID string `json:"rule_id,omitempty"`
+	Title  string `json:"title,omitempty"`
+	Reason string `json:"reason"`
+}
+
+// String renders a problem as compilers do.
+func (p Problem) String() string {
+	at := p.Path
+	if p.Line > 0 {
+		at = fmt.Sprintf("%s:%d", at, p.Line)
+	}
+	return at + ": " + p.Reason
+}
+
+// Bundle is all content at one moment.
+type Bundle struct {
+	Version  string    `json:"version"` // hex SHA-256 over paths and contents
+	Files    []File    `json:"files"`
+	Problems []Problem `json:"problems,omitempty"` // files that could not be read
+}
+
+// Load reads all sources. It never fails as a whole: what cannot be read is
+// among the bundle's problems. Tests beside the rules (*.test.yml,
+// *_test.rego) and hidden files are left out.
+func Load(srcs []Source) *Bundle {
+	b := &Bundle{}
+	size := 0
+	for _, src := range srcs {
+		fail := func(name string, err error) {
+			b.Problems = append(b.Problems, Problem{Path: path.Join(src.Name, name), Reason: err.Error()})
+		}
+		if src.FS == nil {
+			fail("", fmt.Errorf("the source has no files"))
+			continue
+		}
+		err := fs.WalkDir(src.FS, ".", func(name string, d fs.DirEntry, err error) error {
+			if err != nil {
+				fail(name, err)
+				if d != nil && d.IsDir() && name != "." {
+					return fs.SkipDir
+				}
+				return nil
+			}
+			if base := path.Base(name); strings.HasPrefix(base, ".") && name != "." {
+				if d.IsDir() {
+					return fs.SkipDir
+				}
+				return nil
+			}
+			if d.IsDir() || !wanted(name) {
+				return nil
+			}
+			if d.Type()&fs.ModeSymlink != 0 {
+				if st, err := fs.Stat(src.FS, name); err != nil || !st.Mode().IsRegular() {
+					return nil // a folder behind a link could be a loop
+				}
+			} else if !d.Type().IsRegular() {
+				return nil
+			}
+			data, err := read(src.FS, name)
+			if err != nil {
+				fail(name, err)
+				return nil
+			}
+			if size += len(data); size > maxBundle || len(b.Files) >= maxFiles {
+				return fmt.Errorf("more than %d files or %d MiB: the rest is left out", maxFiles, maxBundle>>20)
+			}
+			b.Files = append(b.Files, File{Source: src.Name, Path: path.Join(src.Name, name), Data: data})
+			return nil
+		})
+		if err != nil {
+			fail("", err)
+		}
+	}
+	b.Version = version(b.Files)
+	return b
+}
+
+func wanted(name string) bool {
+	switch {
+	case strings.HasSuffix(name, ".test.yml"), strings.HasSuffix(name, ".test.yaml"), strings.HasSuffix(name, "_test.rego"):
+		return false
+	case strings.HasSuffix(name, ".yml"), strings.HasSuffix(name, ".yaml"), strings.HasSuffix(name, ".rego"):
+		return true
+	}
+	return false
+}
+
+func read(fsys fs.FS, name string) ([]byte, error) {
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > maxFile {
+		return nil, fmt.Errorf("larger than %d MiB", maxFile>>20)
+	}
+	return data, nil
+}
+
+func version(files []File) string {
+	h := sha256.New()
+	for _, f := range files {
+		fmt.Fprintf(h, "%d:%s%d:", len(f.Path), f.Path, len(f.Data))
+		h.Write(f.Data)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// Encode packs the bundle for the bus.
+func (b *Bundle) Encode() ([]byte, error) {
+	var out bytes.Buffer
+	z, err := zstd.NewWriter(&out, zstd.WithEncoderConcurrency(1))
+	if err != nil {
+		return nil, fmt.Errorf("ruleset: pack bundle: %w", err)
+	}
+	if err := gob.NewEncoder(z).Encode(b); err != nil {
+		return nil, fmt.Errorf("ruleset: pack bundle: %w", err)
+	}
+	if err := z.Close(); err != nil {
+		return nil, fmt.Errorf("ruleset: pack bundle: %w", err)
+	}
+	return out.Bytes(), nil
+}
+
+// Decode unpacks what Encode made.
+func Decode(data []byte) (*Bundle, error) {
+	z, err := zstd.NewReader(bytes.NewReader(data), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(1<<30))
+	if err != nil {
+		return nil, fmt.Errorf("ruleset: unpack bundle: %w", err)
+	}
+	defer z.Close()
+	b := &Bundle{}
+	if err := gob.NewDecoder(io.LimitReader(z, 2*maxBundle)).Decode(b); err != nil {
+		return nil, fmt.Errorf("ruleset: unpack bundle of %d bytes: %w", len(data), err)
+	}
+	if v := version(b.Files); v != b.Version {
+		return nil, fmt.Errorf("ruleset: bundle says version %.12s and is %.12s", b.Version, v)
+	}
+	return b, nil
+}
+
+// Policies returns the bundle's Rego files for policy.New.
+func (b *Bundle) Policies() []policy.File {
+	var out []policy.File
+	for _, f := range b.Files {
+		if strings.HasSuffix(f.Path, ".rego") {
+			out = append(out, policy.File{Source: f.Source, Path: f.Path, Data: f.Data})
+		}
+	}
+	return out
+}

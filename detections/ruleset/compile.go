@@ -1,0 +1,366 @@
+package ruleset
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"path"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+
+	"icewatch/detections"
+	"icewatch/detections/correlation"
+	"icewatch/detections/logsource"
+	"icewatch/detections/match"
+	"icewatch/detections/policy"
+	"icewatch/detections/sigma"
+	"icewatch/soc/event"
+)
+
+// RuleInfo describes one rule to people: the API's /rules list.
+type RuleInfo struct {
+	ID         string           `json:"id"`
+	Name       string           `json:"name,omitempty"`
+	Title      detections.Text  `json:"title"`
+	Level      detections.Level `json:"level"`
+	Kind       string           `json:"kind"`   // sigma or correlation
+	Status     string           `json:"status"` // active or rejected
+	Reason     string           `json:"reason,omitempty"`
+	Path       string           `json:"path"`
+	Line       int              `json:"line"`
+	Tactics    []string         `json:"tactics"`
+	Techniques []string         `json:"techniques"`
+	Tags       []string         `json:"tags"`
+	Source     string           `json:"-"` // YAML text of the rule's document
+}
+
+// The kinds and states of rules.
+const (
+	KindSigma       = "sigma"
+	KindCorrelation = "correlation"
+	Active          = "active"
+	Rejected        = "rejected"
+)
+
+// Feed is a correlation that counts a rule's matches.
+type Feed struct {
+	Correlation int      // index into Set.Correlations
+	GroupBy     []string // fields of this rule's events that make the group
+	Fields      []string // fields whose distinct values count
+}
+
+// Rule is one rule in force.
+type Rule struct {
+	*sigma.Rule
+	Info   RuleInfo
+	Silent bool   // matches are only counted by correlations
+	Feeds  []Feed // detections only
+}
+
+// Set is a compiled bundle: immutable, safe for concurrent use.
+type Set struct {
+	version      string
+	infos        []RuleInfo
+	detections   []*Rule
+	correlations []*Rule
+	program      *match.Program
+	policy       *policy.Set
+	warnings     []Problem
+}
+
+// Options change how a bundle is compiled.
+type Options struct {
+	// Unrouted makes every rule apply to every event, whatever its log source.
+	Unrouted bool
+	// Placeholders are the values of the modifier expand.
+	Placeholders map[string][]string
+}
+
+// Compile compiles every rule of the bundle against the registry's fields.
+func Compile(b *Bundle, reg *event.Registry) (*Set, []Problem) {
+	return CompileWith(b, reg, Options{})
+}
+
+// CompileWith is Compile with options.
+func CompileWith(b *Bundle, reg *event.Registry, opts Options) (*Set, []Problem) {
+	c := &compiler{set: &Set{version: b.Version}}
+	c.problems = append(c.problems, b.Problems...)
+	c.read(b, &sigma.Options{Placeholders: opts.Placeholders})
+	c.dedupe()
+
+	var table *logsource.Table
+	if !opts.Unrouted {
+		table = c.table(b)
+	}
+	c.detections(reg, table)
+	c.correlate()
+
+	policies, faults := policy.New(b.Policies())
+	for _, f := range faults {
+		c.problems = append(c.problems, Problem{Path: f.Path, Line: f.Line, Reason: f.Reason})
+	}
+	c.set.policy = policies
+	slices.SortStableFunc(c.set.infos, func(a, b RuleInfo) int {
+		return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Line, b.Line))
+	})
+	return c.set, c.problems
+}
+
+// Version is the bundle's version.
+func (s *Set) Version() string { return s.version }
+
+// Rules lists all rules, rejected ones included, sorted by path and line.
+func (s *Set) Rules() []RuleInfo { return s.infos }
+
+// Policy returns the prepared policies of the bundle; never nil.
+func (s *Set) Policy() *policy.Set { return s.policy }
+
+// Detections returns the single-event rules in force, in the program's order.
+func (s *Set) Detections() []*Rule { return s.detections }
+
+// Correlations returns the correlation rules in force.
+func (s *Set) Correlations() []*Rule { return s.correlations }
+
+// Program returns the compiled single-event rules.
+func (s *Set) Program() *match.Program { return s.program }
+
+// Warnings are what a linter complains of in rules that work.
+func (s *Set) Warnings() []Problem { return s.warnings }
+
+type compiler struct {
+	set      *Set
+	problems []Problem
+	found    []*Rule
+	sources  map[*Rule]string
+}
+
+type parsed struct {
+	rules []*sigma.Rule
+	errs  []*sigma.Error
+}
+
+// read parses the bundle's Sigma files, several at a time.
+func (c *compiler) read(b *Bundle, opts *sigma.Options) {
+	results := make([]parsed, len(b.Files))
+	var wg sync.WaitGroup
+	next := make(chan int)
+	for range max(1, runtime.GOMAXPROCS(0)) {
+		wg.Go(func() {
+			for i := range next {
+				results[i].rules, results[i].errs = sigma.Parse(b.Files[i].Data, opts)
+			}
+		})
+	}
+	for i, f := range b.Files {
+		if !strings.HasSuffix(f.Path, ".rego") && path.Base(f.Path) != logsource.FileName {
+			next <- i
+		}
+	}
+	close(next)
+	wg.Wait()
+
+	c.sources = map[*Rule]string{}
+	for i, f := range b.Files {
+		for _, e := range results[i].errs {
+			c.reject(Problem{Path: f.Path, Line: e.Line, RuleID: e.RuleID, Title: e.Title, Reason: e.Reason}, nil)
+		}
+		for _, r := range results[i].rules {
+			rule := &Rule{Rule: r, Info: info(r, f.Path)}
+			c.found = append(c.found, rule)
+			c.sources[rule] = f.Source
+			for _, w := range r.Warnings {
+				c.set.warnings = append(c.set.warnings, Problem{Path: f.Path, Line: w.Line, RuleID: r.ID, Title: r.Title, Reason: w.Reason})
+			}
+		}
+	}
+}
+
+func info(r *sigma.Rule, path string) RuleInfo {
+	tactics, techniques := r.Attack()
+	in := RuleInfo{ID: r.ID, Name: r.Name, Title: r.Custom.Title, Level: r.Level, Kind: KindSigma, Status: Active, Path: path, Line: r.Line,
+		Tactics: tactics, Techniques: techniques, Tags: r.Tags, Source: r.Source}
+	if in.Title.EN == "" {
+		in.Title.EN = r.Title
+	}
+	if in.Title.ZH == "" {
+		in.Title.ZH = in.Title.EN
+	}
+	if r.Correlation != nil {
+		in.Kind = KindCorrelation
+	}
+	return in
+}
+
+func (c *compiler) reject(p Problem, r *Rule) {
+	c.problems = append(c.problems, p)
+	in := RuleInfo{ID: p.RuleID, Title: detections.Text{ZH: p.Title, EN: p.Title}, Kind: KindSigma, Path: p.Path, Line: p.Line}
+	if r != nil {
+		in = r.Info
+	}
+	if in.ID == "" {
+		in.ID = p.Path
+	}
+	in.Status, in.Reason = Rejected, p.Reason
+	c.set.infos = append(c.set.infos, in)
+}
+
+func (c *compiler) rejectRule(r *Rule, line int, format string, args ...any) {
+	c.reject(Problem{Path: r.Info.Path, Line: line, RuleID: r.ID, Title: r.Title, Reason: fmt.Sprintf(format, args...)}, r)
+}
+
+// dedupe settles rules with the same id: a later source overrides an earlier
+// one on purpose, within one source it is a mistake.
+func (c *compiler) dedupe() {
+	last := map[string]*Rule{}
+	for _, r := range c.found {
+		if had, ok := last[r.ID]; !ok || c.sources[had] != c.sources[r] {
+			last[r.ID] = r
+		}
+	}
+	var kept []*Rule
+	for _, r := range c.found {
+		switch winner := last[r.ID]; {
+		case winner == r:
+			kept = append(kept, r)
+		case c.sources[winner] == c.sources[r]:
+			c.rejectRule(r, r.Line, "id %s is already used by %s:%d", r.ID, winner.Info.Path, winner.Line)
+		}
+	}
+	c.found = kept
+}
+
+func (c *compiler) table(b *Bundle) *logsource.Table {
+	var table *logsource.Table
+	for _, f := range b.Files {
+		if path.Base(f.Path) != logsource.FileName {
+			continue
+		}
+		t, err := logsource.Parse(f.Data)
+		switch {
+		case err != nil:
+			c.problems = append(c.problems, Problem{Path: f.Path, Reason: err.Error()})
+		case table == nil:
+			table = t
+		default:
+			table.Extend(t)
+		}
+	}
+	return table
+}
+
+func (c *compiler) detections(reg *event.Registry, table *logsource.Table) {
+	var candidates []*Rule
+	var rules []*sigma.Rule
+	for _, r := range c.found {
+		if r.Detection != nil {
+			candidates = append(candidates, r)
+			rules = append(rules, r.Rule)
+		}
+	}
+	program, errs := match.Compile(rules, reg, table)
+	failed := slices.ContainsFunc(errs, func(err error) bool { return err != nil })
+	for i, r := range candidates {
+		if errs[i] != nil {
+			c.rejectRule(r, r.Line, "%v", errs[i])
+			continue
+		}
+		c.set.detections = append(c.set.detections, r)
+		c.set.infos = append(c.set.infos, r.Info)
+	}
+	if failed { // the program's order has to be that of the rules in force
+		rules = rules[:0]
+		for _, r := range c.set.detections {
+			rules = append(rules, r.Rule)
+		}
+		program, _ = match.Compile(rules, reg, table)
+	}
+	c.set.program = program
+}
+
+// correlate links correlations to the rules they count.
+func (c *compiler) correlate() {
+	byName := map[string]*Rule{}
+	for _, r := range c.set.detections {
+		byName[r.ID] = r
+		if r.Name != "" {
+			byName[r.Name] = r
+		}
+	}
+	known := map[string]bool{}
+	for _, r := range c.found {
+		known[r.ID], known[r.Name] = true, true
+	}
+	loud := map[*Rule]bool{}
+next:
+	for _, r := range c.found {
+		if r.Correlation == nil {
+			continue
+		}
+		var bases []*Rule
+		for _, ref := range r.Correlation.Rules {
+			base, ok := byName[ref]
+			switch {
+			case !ok && known[ref]:
+				c.rejectRule(r, r.Correlation.Line, "the rule %q it refers to is rejected or is itself a correlation, which is not supported yet", ref)
+				continue next
+			case !ok:
+				c.rejectRule(r, r.Correlation.Line, "the rule %q it refers to does not exist", ref)
+				continue next
+			}
+			bases = append(bases, base)
+		}
+		at := len(c.set.correlations)
+		c.set.correlations = append(c.set.correlations, r)
+		c.set.infos = append(c.set.infos, r.Info)
+		for i, base := range bases {
+			ref := r.Correlation.Rules[i]
+			feed := Feed{Correlation: at, GroupBy: aliased(r.Correlation, r.Correlation.GroupBy, ref, base), Fields: aliased(r.Correlation, r.Correlation.Fields, ref, base)}
+			base.Feeds = append(base.Feeds, feed)
+			base.Silent = true
+			if r.Correlation.Generate {
+				loud[base] = true
+			}
+		}
+	}
+	for r := range loud {
+		r.Silent = false
+	}
+}
+
+// aliased replaces alias names by the fields they stand for in a rule's events.
+func aliased(c *sigma.Correlation, fields []string, ref string, base *Rule) []string {
+	out := slices.Clone(fields)
+	for i, f := range out {
+		for _, name := range []string{ref, base.Name, base.ID} {
+			if field := c.Aliases[f][name]; field != "" {
+				out[i] = field
+				break
+			}
+		}
+	}
+	return out
+}
+
+// StateRules returns the correlations in the form the state wants. A rule's
+// fingerprint covers the rules it counts: their windows mean something else
+// once those change.
+func (s *Set) StateRules() []correlation.Rule {
+	hashes := make([]string, len(s.correlations))
+	for i, r := range s.correlations {
+		hashes[i] = r.Fingerprint()
+	}
+	for _, d := range s.detections {
+		for _, f := range d.Feeds {
+			hashes[f.Correlation] += "\x00" + d.Fingerprint()
+		}
+	}
+	out := make([]correlation.Rule, len(s.correlations))
+	for i, r := range s.correlations {
+		sum := sha256.Sum256([]byte(hashes[i]))
+		out[i] = correlation.Rule{ID: r.ID, Fingerprint: hex.EncodeToString(sum[:16]), Sigma: r.Correlation}
+	}
+	return out
+}

@@ -1,0 +1,171 @@
+# Whether an alert makes an incident. Your own package icewatch.incident in a
+# rule folder replaces this one.
+#
+# input.alert: the alert that has just changed. input.related: the other alerts,
+# not closed, on the same configuration item or by the same actor within the
+# window that ticketing looks back.
+package icewatch.incident
+
+approved_labels := {"approved-scanner"}
+
+# How many tactics of ATT&CK, each by another rule, make an intrusion.
+enough := 3
+
+approved(alert) if {
+	some label in alert.actor.labels
+	label in approved_labels
+}
+
+same_item(alert) if {
+	alert.item.id == input.alert.item.id
+	alert.item.id != ""
+}
+
+same_item(alert) if {
+	not known_item(alert)
+	not known_item(input.alert)
+	alert.item.name == input.alert.item.name
+	alert.item.name != ""
+}
+
+known_item(alert) if alert.item.id != ""
+
+same_actor(alert) if {
+	alert.actor.ip == input.alert.actor.ip
+	alert.actor.ip != ""
+}
+
+# The alerts that count together: not those of an approved actor.
+counted contains input.alert if not approved(input.alert)
+
+counted contains alert if {
+	some alert in input.related
+	alert.status != "closed"
+	not approved(alert)
+}
+
+here contains input.alert if not approved(input.alert)
+
+here contains alert if {
+	some alert in counted
+	same_item(alert)
+}
+
+tactics contains tactic if {
+	some alert in counted
+	some tactic in alert.rule.tactics
+}
+
+tactics_here contains tactic if {
+	some alert in here
+	some tactic in alert.rule.tactics
+}
+
+rules contains alert.rule.id if some alert in counted
+
+rules_here contains alert.rule.id if some alert in here
+
+# One rule may carry many tactics: the same number of rules is asked for. And
+# a scan that touches many items must not open an incident on each because of
+# what its actor did elsewhere: two tactics have to show here.
+many_tactics if {
+	count(tactics) >= enough
+	count(rules) >= enough
+	count(tactics_here) >= 2
+	count(rules_here) >= 2
+}
+
+guessing(alert) if {
+	some t in alert.rule.techniques
+	startswith(t, "T1110")
+}
+
+signed_in(alert) if "icewatch.login-success" in alert.rule.tags
+
+guessers contains guess.actor.ip if {
+	some guess in here
+	guessing(guess)
+	some login in here
+	signed_in(login)
+	guess.actor.ip == login.actor.ip
+	guess.actor.ip != ""
+	time.parse_rfc3339_ns(login.last) >= time.parse_rfc3339_ns(guess.first)
+}
+
+guessed if count(guessers) > 0
+
+urgent if input.alert.priority == "P1"
+
+default open := false
+
+open if {
+	not approved(input.alert)
+	urgent
+}
+
+open if {
+	not approved(input.alert)
+	many_tactics
+}
+
+open if {
+	not approved(input.alert)
+	guessed
+}
+
+# Into an incident that is already open goes what is serious on its own or
+# comes from somebody who is part of it.
+default join := false
+
+join if {
+	not approved(input.alert)
+	open
+}
+
+join if {
+	not approved(input.alert)
+	not input.alert.rule.level in {"low", "informational"}
+}
+
+join if {
+	not approved(input.alert)
+	some alert in counted
+	alert != input.alert
+	same_actor(alert)
+}
+
+join if {
+	not approved(input.alert)
+	count(rules_here) > 1
+}
+
+reasons contains {
+	"zh": "告警的优先级为 P1。",
+	"en": "The alert's priority is P1.",
+} if {
+	open
+	urgent
+}
+
+reasons contains {
+	"zh": sprintf("同一资产或同一来源的告警涉及 %d 个攻击战术：%s。", [count(tactics), concat("、", sort(tactics))]),
+	"en": sprintf("Alerts on the same asset or by the same source show %d tactics: %s.", [count(tactics), concat(", ", sort(tactics))]),
+} if {
+	open
+	many_tactics
+}
+
+reasons contains {
+	"zh": sprintf("%s 猜测口令之后登录成功。", [concat("、", sort(guessers))]),
+	"en": sprintf("%s signed in after guessing passwords.", [concat(", ", sort(guessers))]),
+} if {
+	open
+	guessed
+}
+
+reasons contains {
+	"zh": "来源是经批准的扫描器，不构成事件。",
+	"en": "The source is an approved scanner: no incident.",
+} if approved(input.alert)
+
+decision := {"open": open, "join": join, "reasons": [r | some r in reasons]}
