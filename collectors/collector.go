@@ -46,15 +46,15 @@ const (
 
 // Health is the state of one source as the API's GET /sources shows it.
 type Health struct {
-	ID       string    `json:"id"`                  // unique name, as in icewatch.collector
-	Kind     string    `json:"kind"`                // the factory's type
-	Listen   string    `json:"listen"`              // address or path it reads
-	State    string    `json:"state"`               // one of the State constants
-	Error    string    `json:"error,omitempty"`     // the last error while State is StateError
-	Received uint64    `json:"received"`            // records taken in
-	Rejected uint64    `json:"rejected"`            // inputs refused with an answer or a closed connection
-	Dropped  uint64    `json:"dropped"`             // records lost: by the kernel's buffer or at Stop
-	Bytes    uint64    `json:"bytes"`               // bytes of the records taken in
+	ID       string    `json:"id"`                 // unique name, as in icewatch.collector
+	Kind     string    `json:"kind"`               // the factory's type
+	Listen   string    `json:"listen"`             // address or path it reads
+	State    string    `json:"state"`              // one of the State constants
+	Error    string    `json:"error,omitempty"`    // the last error while State is StateError
+	Received uint64    `json:"received"`           // records taken in
+	Rejected uint64    `json:"rejected"`           // inputs refused with an answer or a closed connection
+	Dropped  uint64    `json:"dropped"`            // records lost: by the kernel's buffer or at Stop
+	Bytes    uint64    `json:"bytes"`              // bytes of the records taken in
 	LastSeen time.Time `json:"last_seen,omitzero"` // when the last record came
 }
 

@@ -1,12 +1,27 @@
 // Package registry lists the sources by hand: what is not in the list is not
-// in the program.
+// in the program. It stands apart from package collectors, which the sources
+// import.
 package registry
 
 import (
 	"icewatch/collectors"
+	"icewatch/collectors/syslog"
 )
 
-// Factories returns every source the configuration file can name.
+// Factories returns every source that the configuration file can name.
 func Factories() []collectors.Factory {
-	return nil
+	return []collectors.Factory{
+		syslog.NewUDPFactory(),
+		syslog.NewTCPFactory(),
+	}
+}
+
+// Lookup returns the factory of a type.
+func Lookup(kind string) (collectors.Factory, bool) {
+	for _, f := range Factories() {
+		if f.Type == kind {
+			return f, true
+		}
+	}
+	return collectors.Factory{}, false
 }

@@ -1,0 +1,229 @@
+package syslog
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"sync"
+	"time"
+
+	"icewatch/collectors"
+	"icewatch/soc/intake"
+)
+
+// A batch goes to the sink when it has this many records or bytes.
+const (
+	batchRecords = 4096
+	batchBytes   = 256 << 10
+)
+
+// batcher gathers the messages of a listener and hands them to the sink: at
+// the latest an interval after the first, together. While the sink works, the
+// next batch grows; when that is full too, whoever adds waits.
+type batcher struct {
+	deps     collectors.Deps
+	counters *collectors.Counters
+	base     intake.Record
+	interval time.Duration
+
+	mu     sync.Mutex
+	room   sync.Cond // cur has been taken away, or the batcher closed
+	cur    *batch
+	closed bool // no more is taken
+
+	wake chan struct{} // cur got its first record, or got full
+	stop chan struct{}
+	done chan struct{}
+	// ctx is for the sink; it ends when the drain at the end has lasted too long.
+	ctx    context.Context
+	cancel context.CancelFunc
+	lost   int // records given up at the end
+}
+
+// batch is records whose texts lie one behind the other in one piece of memory.
+type batch struct {
+	recs  []intake.Record
+	ends  []int // where each record's text ends in text
+	text  []byte
+	first time.Time
+}
+
+func (b *batch) full() bool { return len(b.recs) >= batchRecords || len(b.text) >= batchBytes }
+
+func (b *batch) reset() {
+	clear(b.recs)
+	b.recs, b.ends, b.text = b.recs[:0], b.ends[:0], b.text[:0]
+	if cap(b.text) > 4*batchBytes {
+		b.text = nil // One giant message should not be paid for ever after.
+	}
+}
+
+// seal points the records at their texts, which no longer move.
+func (b *batch) seal() {
+	from := 0
+	for i, end := range b.ends {
+		b.recs[i].Data = b.text[from:end:end]
+		from = end
+	}
+}
+
+func newBatcher(deps collectors.Deps, counters *collectors.Counters, base intake.Record, interval time.Duration) *batcher {
+	b := &batcher{deps: deps, counters: counters, base: base, interval: interval, cur: new(batch),
+		wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
+	b.room.L = &b.mu
+	b.ctx, b.cancel = context.WithCancel(context.Background())
+	go b.run()
+	return b
+}
+
+// lock opens a run of add calls, unlock ends it.
+func (b *batcher) lock() { b.mu.Lock() }
+
+func (b *batcher) unlock() { b.mu.Unlock() }
+
+// add copies one message into the present batch, between lock and unlock. It
+// waits while there is no room. Where the batcher has been closed it counts
+// the message as dropped.
+func (b *batcher) add(peer netip.Addr, received int64, text []byte, marks []string) {
+	rec := b.base
+	rec.Peer, rec.Received, rec.Marks = peer, received, marks
+	size := len(text)
+	if size > intake.MaxData {
+		rec.Data = text
+		b.mu.Unlock() // The store is slow; others need not wait for it.
+		if err := collectors.Fit(b.deps.Aside, &rec); err != nil {
+			b.deps.Log.Warn("a long message could not be kept whole", "collector", rec.Collector, "peer", peer, "error", err)
+		}
+		text, rec.Data = rec.Data, nil
+		b.mu.Lock()
+	}
+	for b.cur.full() && !b.closed {
+		b.signal()
+		b.room.Wait()
+	}
+	if b.closed {
+		b.counters.Dropped(1)
+		b.lost++
+		return
+	}
+	c := b.cur
+	if len(c.recs) == 0 {
+		c.first = time.Now()
+		b.signal()
+	}
+	c.text = append(c.text, text...)
+	c.ends = append(c.ends, len(c.text))
+	c.recs = append(c.recs, rec)
+	b.counters.Received(1, size)
+	if c.full() {
+		b.signal()
+	}
+}
+
+func (b *batcher) signal() {
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (b *batcher) run() {
+	defer close(b.done)
+	spare := new(batch)
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	stopping := false
+	for {
+		b.mu.Lock()
+		empty, full, first := len(b.cur.recs) == 0, b.cur.full(), b.cur.first
+		b.mu.Unlock()
+		switch {
+		case empty && stopping:
+			return
+		case empty:
+			select {
+			case <-b.wake:
+			case <-b.stop:
+				stopping = true
+			}
+			continue
+		case !full && !stopping:
+			if left := b.interval - time.Since(first); left > 0 {
+				timer.Reset(left)
+				select {
+				case <-timer.C:
+				case <-b.wake:
+					continue // It may be full now.
+				case <-b.stop:
+					stopping = true
+				}
+			}
+		}
+		b.mu.Lock()
+		taken := b.cur
+		b.cur, spare = spare, taken
+		b.room.Broadcast()
+		b.mu.Unlock()
+		taken.seal()
+		b.hand(taken)
+		taken.reset()
+	}
+}
+
+// Waits between attempts to hand a batch over.
+const (
+	firstRetry = 10 * time.Millisecond
+	lastRetry  = 500 * time.Millisecond
+)
+
+// hand gives a batch to the sink, again and again until it takes it or the
+// drain at the end is over.
+func (b *batcher) hand(t *batch) {
+	wait := firstRetry
+	for {
+		err := b.deps.Sink.Append(b.ctx, t.recs)
+		if err == nil {
+			b.counters.Failed(nil)
+			return
+		}
+		b.counters.Failed(err)
+		if errors.Is(err, intake.ErrClosed) || b.ctx.Err() != nil {
+			b.giveUp(len(t.recs), err)
+			return
+		}
+		if !errors.Is(err, intake.ErrFull) {
+			b.deps.Log.Error("messages could not be stored and wait", "collector", b.base.Collector, "records", len(t.recs), "error", err)
+		}
+		select {
+		case <-time.After(wait):
+		case <-b.ctx.Done():
+		}
+		wait = min(2*wait, lastRetry)
+	}
+}
+
+// giveUp counts what is lost, and lets nobody wait any longer.
+func (b *batcher) giveUp(n int, err error) {
+	b.counters.Dropped(n)
+	b.mu.Lock()
+	b.closed = true
+	b.lost += n + len(b.cur.recs)
+	b.counters.Dropped(len(b.cur.recs))
+	b.cur.reset()
+	b.room.Broadcast()
+	b.mu.Unlock()
+	b.deps.Log.Error("messages were given up", "collector", b.base.Collector, "records", n, "error", err)
+}
+
+// close hands over what is left, within ctx. No add may be running or follow.
+// It returns how many records were given up.
+func (b *batcher) close(ctx context.Context) int {
+	defer context.AfterFunc(ctx, b.cancel)()
+	close(b.stop)
+	<-b.done
+	b.cancel()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed = true
+	return b.lost
+}
