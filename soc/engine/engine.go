@@ -52,6 +52,8 @@ type Options struct {
 	NamesMax      int            // field names a tenant may bring
 	SenderIDs     int            // senders' ids remembered against repeats
 	Keep          uint64         // batches kept on the bus after they are stored
+	LogLevel      string         // as in the configuration
+	LogFormat     string         // as in the configuration
 }
 
 // Engine is one running engine.

@@ -21,7 +21,6 @@ import (
 // collectors.
 const (
 	MarkTimeClamped   = "time_clamped"    // the time sent is in icewatch.time_original
-	MarkFieldCut      = "field_cut"       // a field's text was cut; event.original has it whole
 	MarkNamesOverflow = "fields_overflow" // fields beyond the tenant's limit of names are in icewatch.overflow
 	MarkReduced       = "fields_removed"  // the event was too large: only its raw text and marks are left
 	MarkUnknownTenant = "unknown_tenant"  // the tenant it was sent for does not exist
@@ -58,8 +57,9 @@ type Pipeline struct {
 	index  atomic.Pointer[enrich.Index]
 	dir    atomic.Pointer[Directory]
 
-	names map[string]map[event.FieldID]struct{}
-	hosts map[string]map[string]struct{}
+	addresses addressNames
+	names     map[string]map[event.FieldID]struct{}
+	hosts     map[string]map[string]struct{}
 
 	altered atomic.Uint64
 }
@@ -73,7 +73,7 @@ func New(opts Options) *Pipeline {
 		opts.HostsPerTenant = 20000
 	}
 	p := &Pipeline{opts: opts, parser: parse.New(opts.Registry, opts.Parse),
-		names: map[string]map[event.FieldID]struct{}{}, hosts: map[string]map[string]struct{}{}}
+		addresses: addressNames{}, names: map[string]map[event.FieldID]struct{}{}, hosts: map[string]map[string]struct{}{}}
 	p.dir.Store(&Directory{})
 	return p
 }
@@ -109,21 +109,21 @@ func (p *Pipeline) Fill(rec *intake.Record, id event.ID, ev *event.Event) {
 	ev.Reset()
 	p.parser.Parse(rec, ev)
 	ev.ID = id
-	if ev.Created == 0 {
-		ev.Created = rec.Received
+	peer := rec.Peer.Unmap().WithZone("")
+	relayed := p.isRelay(peer)
+	ev.Set(event.Zone, rec.Zone)
+	ev.Set(event.Collector, rec.Collector)
+	if peer.IsValid() {
+		name := p.addresses.name(peer)
+		ev.Set(event.Peer, name)
+		if !relayed && rec.Format == intake.Syslog {
+			// The sender is the device itself, whatever name it gives.
+			ev.Set(event.HostIP, name)
+		}
 	}
-	relayed := p.isRelay(rec.Peer)
-	if !relayed && rec.Format == intake.Syslog && rec.Peer.IsValid() {
-		// The sender is the device itself, whatever name it gives.
-		ev.Set(event.HostIP, rec.Peer.Unmap().WithZone("").String())
-	}
-	if rec.ID != "" {
-		ev.Set(event.SenderID, rec.ID)
-	}
-	p.own(rec, ev, relayed)
+	p.own(rec, ev, peer, relayed)
 	p.clampTime(ev)
 	p.admitNames(ev)
-	p.cutFields(ev)
 	if x := p.index.Load(); x != nil {
 		x.Apply(ev)
 	}
@@ -133,7 +133,6 @@ func (p *Pipeline) Fill(rec *intake.Record, id event.ID, ev *event.Event) {
 }
 
 func (p *Pipeline) isRelay(peer netip.Addr) bool {
-	peer = peer.Unmap().WithZone("")
 	for _, r := range p.opts.Relays {
 		if r.Contains(peer) {
 			return true
@@ -144,12 +143,12 @@ func (p *Pipeline) isRelay(peer netip.Addr) bool {
 
 // own decides whose the event is: by token or listener, else by the sender's
 // address or, behind a relay, by the device's name, else nobody's.
-func (p *Pipeline) own(rec *intake.Record, ev *event.Event, relayed bool) {
+func (p *Pipeline) own(rec *intake.Record, ev *event.Event, peer netip.Addr, relayed bool) {
 	dir := *p.dir.Load()
 	ev.Tenant = rec.Tenant
 	if ev.Tenant == "" {
 		if x := p.index.Load(); x != nil {
-			addr, host := rec.Peer.Unmap().WithZone(""), ""
+			addr, host := peer, ""
 			if relayed || !addr.IsValid() {
 				addr, host = netip.Addr{}, ev.Text(event.HostName)
 			}
@@ -168,9 +167,6 @@ func (p *Pipeline) own(rec *intake.Record, ev *event.Event, relayed bool) {
 
 // clampTime puts the time of reception in place of a time the lake would drop.
 func (p *Pipeline) clampTime(ev *event.Event) {
-	if ev.Time == 0 {
-		ev.Time = ev.Created
-	}
 	oldest := ev.Created - int64(p.opts.Retention-time.Hour)
 	newest := ev.Created + int64(p.opts.Future)
 	if ev.Time >= oldest && ev.Time <= newest {
@@ -247,32 +243,6 @@ func jsonValue(f event.Field) any {
 	return f.Value
 }
 
-// Bounds of one event's texts, in bytes. Together with the raw text they stay
-// below what a row of the lake may have.
-const (
-	maxField  = 64 << 10
-	maxFields = 900 << 10
-)
-
-// cutFields cuts long fields; event.original still has the whole text, or
-// icewatch.aside says where it is kept.
-func (p *Pipeline) cutFields(ev *event.Event) {
-	total := 0
-	for i := range ev.Fields {
-		f := &ev.Fields[i]
-		if len(f.Value) > maxField && f.ID != event.Overflow {
-			f.Value = cutText(f.Value, maxField)
-			ev.Mark(MarkFieldCut)
-			f = &ev.Fields[i]
-		}
-		total += len(f.Value) + 32
-	}
-	if total <= maxFields {
-		return
-	}
-	Reduce(ev)
-}
-
 // Reduce leaves an event only what says where it came from and why it is bare.
 func Reduce(ev *event.Event) {
 	kept := ev.Fields[:0]
@@ -284,13 +254,6 @@ func Reduce(ev *event.Event) {
 	}
 	ev.Fields = kept
 	ev.Mark(MarkReduced)
-}
-
-func cutText(s string, n int) string {
-	for n > 0 && s[n]&0xc0 == 0x80 {
-		n--
-	}
-	return s[:n]
 }
 
 // Stream returns the host name under which the event's stream is kept in the
@@ -314,4 +277,19 @@ func (p *Pipeline) Stream(ev *event.Event) string {
 	}
 	own[strings.Clone(host)] = struct{}{}
 	return host
+}
+
+// addressNames keeps the texts of addresses, which come again and again.
+type addressNames map[netip.Addr]string
+
+func (n addressNames) name(a netip.Addr) string {
+	s, ok := n[a]
+	if !ok {
+		if len(n) >= 10_000 {
+			clear(n)
+		}
+		s = a.String()
+		n[a] = s
+	}
+	return s
 }

@@ -1,0 +1,447 @@
+// Package centre is the suite's first process put together: it opens state,
+// bus, identity, CMDB, rules and ticketing, supervises the engine, and starts
+// the collectors and the API last. It stops in the reverse order, so that what
+// was taken in is durable before the bus closes.
+package centre
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/gofiber/fiber/v2"
+
+	"icewatch/cmdb"
+	"icewatch/collectors"
+	"icewatch/collectors/elasticbulk"
+	"icewatch/collectors/lokipush"
+	"icewatch/collectors/registry"
+	"icewatch/collectors/webbody"
+	"icewatch/detections"
+	"icewatch/detections/ruleset"
+	"icewatch/rules"
+	"icewatch/soc/api"
+	"icewatch/soc/aside"
+	"icewatch/soc/audit"
+	"icewatch/soc/bus"
+	"icewatch/soc/config"
+	"icewatch/soc/console"
+	"icewatch/soc/engine"
+	"icewatch/soc/enrich"
+	"icewatch/soc/identity"
+	"icewatch/soc/pipeline"
+	"icewatch/soc/state"
+	"icewatch/soc/supervisor"
+	"icewatch/soc/tenancy"
+	"icewatch/tenants"
+	"icewatch/ticketing"
+)
+
+// Options are what the command line gives beside the configuration.
+type Options struct {
+	Config        *config.Config
+	AdminPassword string   // of the first administrator; "" generates one
+	Version       string   // of the build
+	Engine        []string // command that runs the engine
+	Log           *slog.Logger
+	Out           io.Writer // where the newcomer is greeted
+}
+
+// Run runs the centre until ctx ends, then drains and stops.
+func Run(ctx context.Context, o Options) (err error) {
+	c := &centre{Options: o, log: o.Log, run: filepath.Join(o.Config.Data, "run"), metrics: metrics.NewSet()}
+	// Each step of the start leaves here how it is undone.
+	defer func() {
+		for i := len(c.undo) - 1; i >= 0; i-- {
+			err = errors.Join(err, c.undo[i]())
+		}
+		c.log.Info("stopped")
+	}()
+	for _, step := range []func(context.Context) error{c.folder, c.openState, c.openBus, c.openCMDB, c.openRules, c.openTicketing, c.startEngine, c.openAPI, c.startCollectors} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+	}
+	c.greet()
+	select {
+	case <-ctx.Done():
+		c.log.Info("stopping: what was taken in is made durable first")
+		return nil
+	case err := <-c.failed:
+		return err
+	}
+}
+
+type centre struct {
+	Options
+	log     *slog.Logger
+	run     string
+	metrics *metrics.Set
+	undo    []func() error
+	failed  chan error
+
+	db        *state.DB
+	identity  *identity.Service
+	audit     *audit.Log
+	tenants   *tenancy.Registry
+	cmdb      *cmdb.Service
+	aside     *aside.Store
+	bus       *bus.Server
+	client    *bus.Client
+	publisher *bus.Publisher
+	keeper    *keeper
+	tickets   *ticketing.Service
+	engine    *engine.Client
+	super     *supervisor.Supervisor
+	gauge     *gauge
+	server    *api.Server
+	first     identity.Bootstrap
+	listener  net.Listener
+	scheme    string
+	notice    string
+}
+
+func (c *centre) later(undo func() error) { c.undo = append(c.undo, undo) }
+
+// background runs f until the centre stops; stopping waits for it.
+func (c *centre) background(f func(ctx context.Context)) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f(ctx)
+	}()
+	c.later(func() error {
+		cancel()
+		<-done
+		return nil
+	})
+}
+
+// maxSocketPath is what a unix socket's address holds on Linux, less the end.
+const maxSocketPath = 107
+
+func (c *centre) folder(context.Context) error {
+	c.failed = make(chan error, 4)
+	if err := os.MkdirAll(c.run, 0o700); err != nil {
+		return fmt.Errorf("the data folder cannot be used: %w", err)
+	}
+	if n := len(filepath.Join(c.run, "icewatch.sock")); n > maxSocketPath {
+		return fmt.Errorf("the path of the data folder is %d characters too long for the sockets in it: %s", n-maxSocketPath, c.Config.Data)
+	}
+	lock, err := os.OpenFile(filepath.Join(c.Config.Data, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("the data folder cannot be used: %w", err)
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = lock.Close()
+		return fmt.Errorf("another icewatch runs on the data folder %s", c.Config.Data)
+	}
+	c.later(lock.Close)
+	return nil
+}
+
+func (c *centre) openState(ctx context.Context) (err error) {
+	if c.db, err = state.Open(ctx, filepath.Join(c.Config.Data, "state", "icewatch.db")); err != nil {
+		return err
+	}
+	c.later(c.db.Close)
+	if c.audit, err = audit.Open(ctx, c.db, c.log); err != nil {
+		return err
+	}
+	c.later(c.audit.Close)
+	if c.identity, err = identity.Open(ctx, c.db, c.log); err != nil {
+		return err
+	}
+	if c.first, err = c.identity.EnsureAdmin(ctx, c.AdminPassword); err != nil {
+		return err
+	}
+	c.background(c.identity.Run)
+	catalogues := []fs.FS{tenants.FS}
+	for _, dir := range c.Config.Tenants.Dirs {
+		catalogues = append(catalogues, os.DirFS(dir))
+	}
+	if c.tenants, err = tenancy.Open(ctx, c.db, catalogues...); err != nil {
+		return err
+	}
+	c.aside, err = aside.Open(filepath.Join(c.Config.Data, "aside"), int64(c.Config.Bus.MinFree))
+	return err
+}
+
+func (c *centre) openBus(ctx context.Context) (err error) {
+	c.bus, err = bus.Open(ctx, bus.Options{Dir: filepath.Join(c.Config.Data, "bus"), MaxSize: int64(c.Config.Bus.MaxSize),
+		MinFree: int64(c.Config.Bus.MinFree), Log: c.log})
+	if err != nil {
+		return err
+	}
+	c.later(func() error { c.bus.Close(); return nil })
+	if err := c.bus.ListenUnix(filepath.Join(c.run, "bus.sock")); err != nil {
+		return err
+	}
+	if c.client, err = c.bus.Client(); err != nil {
+		return err
+	}
+	c.later(func() error { c.client.Close(); return nil })
+	c.engine = engine.NewClient(filepath.Join(c.run, "engine.sock"), c.accounts)
+	return nil
+}
+
+// accounts turns tenants into the lake's account ids.
+func (c *centre) accounts(slugs []string) []uint32 {
+	if slugs == nil {
+		list := c.tenants.List()
+		ids := make([]uint32, len(list))
+		for i := range list {
+			ids[i] = list[i].AccountID
+		}
+		return ids
+	}
+	ids := make([]uint32, 0, len(slugs))
+	for _, slug := range slugs {
+		if t, ok := c.tenants.Get(slug); ok {
+			ids = append(ids, t.AccountID)
+		}
+	}
+	return ids
+}
+
+func (c *centre) openCMDB(ctx context.Context) (err error) {
+	if c.cmdb, err = cmdb.Open(ctx, c.db, c.tenants); err != nil {
+		return err
+	}
+	dir := pipeline.Directory{}
+	for _, t := range c.tenants.List() {
+		dir[t.Slug] = t.AccountID
+	}
+	data, err := json.Marshal(dir)
+	if err != nil {
+		return fmt.Errorf("centre: tenants: %w", err)
+	}
+	if err := c.client.PublishControl(ctx, engine.TopicTenants, data); err != nil {
+		return err
+	}
+	if err := c.publishAssets(ctx); err != nil {
+		return err
+	}
+	c.background(func(ctx context.Context) {
+		for {
+			select {
+			case <-c.cmdb.Changed():
+				if err := c.publishAssets(ctx); err != nil && ctx.Err() == nil {
+					c.log.Error("cmdb: the change is not in force for enrichment yet", "error", err)
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	return nil
+}
+
+func (c *centre) publishAssets(ctx context.Context) error {
+	snap, err := c.cmdb.Snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	data, err := snap.Encode()
+	if err != nil {
+		return err
+	}
+	return c.client.PublishControl(ctx, engine.TopicEnrichment, data)
+}
+
+func (c *centre) openRules(ctx context.Context) error {
+	var sources []ruleset.Source
+	if c.Config.Rules.BuiltIn {
+		sources = append(sources, ruleset.Source{Name: "builtin", FS: rules.FS})
+	}
+	for _, dir := range c.Config.Rules.Dirs {
+		sources = append(sources, ruleset.Source{Name: dir, FS: os.DirFS(dir)})
+	}
+	c.keeper = &keeper{sources: sources, client: c.client, log: c.log,
+		status: func(ctx context.Context) (engine.Status, error) { return c.gauge.status(ctx) }}
+	if err := c.keeper.load(ctx, true); err != nil {
+		return err
+	}
+	c.background(func(ctx context.Context) { c.keeper.watch(ctx, time.Duration(c.Config.Rules.Interval)) })
+	return nil
+}
+
+func (c *centre) openTicketing(ctx context.Context) (err error) {
+	cfg, err := ticketingConfig(c.Config)
+	if err != nil {
+		return err
+	}
+	c.tickets, err = ticketing.Open(ctx, c.db, ticketing.Deps{Policy: c.keeper, Items: items{c.cmdb}, Config: cfg, Log: c.log})
+	if err != nil {
+		return err
+	}
+	c.background(c.tickets.Run)
+	first, err := c.client.OccurrenceState(ctx)
+	if err != nil {
+		return err
+	}
+	c.background(func(ctx context.Context) { c.takeOccurrences(ctx, first.First) })
+	return nil
+}
+
+// takeOccurrences hands over what detection raised, and lets the bus forget it
+// once it is in SQL. Whatever is still there at a start is handed over again;
+// ticketing knows each occurrence by its id.
+func (c *centre) takeOccurrences(ctx context.Context, from uint64) {
+	trimmed := time.Now()
+	err := c.client.Occurrences(ctx, from, func(m bus.Message) error {
+		var occ []detections.Occurrence
+		if err := json.Unmarshal(m.Data, &occ); err != nil {
+			c.log.Error("ticketing: a message of occurrences is damaged and left out", "sequence", m.Sequence, "error", err)
+			return nil
+		}
+		for wait := 100 * time.Millisecond; ; wait = min(2*wait, 10*time.Second) {
+			err := c.tickets.Ingest(ctx, occ)
+			if err == nil {
+				break
+			}
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			c.log.Error("ticketing: occurrences wait", "count", len(occ), "error", err)
+			select {
+			case <-time.After(wait):
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		if time.Since(trimmed) > 10*time.Second {
+			trimmed = time.Now()
+			if err := c.client.TrimOccurrences(ctx, m.Sequence); err != nil && ctx.Err() == nil {
+				c.log.Warn("ticketing: trimming the bus", "error", err)
+			}
+		}
+		return nil
+	})
+	if err != nil && ctx.Err() == nil {
+		c.log.Error("ticketing: occurrences are not taken any more", "error", err)
+		c.failed <- err
+	}
+}
+
+func (c *centre) startEngine(context.Context) error {
+	cfg := c.Config
+	c.super = supervisor.New(supervisor.Child{Name: "engine", Command: c.Engine, PIDFile: filepath.Join(c.run, "engine.pid"), Log: c.log,
+		Options: engine.Options{Dir: filepath.Join(cfg.Data, "engine"), BusSocket: filepath.Join(c.run, "bus.sock"), QuerySocket: filepath.Join(c.run, "engine.sock"),
+			Retention: time.Duration(cfg.Lake.Retention), FlushInterval: time.Duration(cfg.Lake.FlushInterval), LakeMemory: int64(cfg.Lake.Memory),
+			MinFree: int64(cfg.Bus.MinFree), Relays: cfg.RelayPrefixes(), FieldsMax: cfg.Limits.Fields, NamesMax: cfg.Limits.Names,
+			SenderIDs: cfg.Limits.SenderIDs, Keep: uint64(cfg.Bus.Keep), LogLevel: cfg.Log.Level, LogFormat: cfg.Log.Format}})
+	c.background(c.super.Run)
+	var err error
+	if c.publisher, err = c.bus.Publisher(); err != nil {
+		return err
+	}
+	c.later(func() error { c.publisher.Close(); return nil })
+	c.gauge = &gauge{publisher: c.publisher, client: c.client, engine: c.engine, restarts: c.super.Restarts}
+	c.background(c.gauge.measure)
+	return nil
+}
+
+func (c *centre) openAPI(ctx context.Context) (err error) {
+	cfg := c.Config
+	deps := collectors.Deps{Sink: c.publisher, Aside: c.aside, Log: c.log, Metrics: c.metrics}
+	who := func(f *fiber.Ctx) string { return api.SelectedTenant(f.UserContext()) }
+	limits := webbody.Limits{MaxBody: int(cfg.HTTP.MaxBody), MaxDecoded: int(cfg.HTTP.MaxUnpacked)}
+	elastic := elasticbulk.New(deps.Sink, deps.Aside, who, elasticbulk.Options{Limits: limits, Zone: cfg.Syslog.Zone, Metrics: c.metrics, Log: c.log})
+	loki := lokipush.New(deps.Sink, deps.Aside, who, lokipush.Options{Limits: limits, Zone: cfg.Syslog.Zone, Metrics: c.metrics, Log: c.log})
+	for _, h := range []func() collectors.Health{elastic.Health, loki.Health} {
+		c.gauge.health = append(c.gauge.health, h)
+	}
+	c.server, err = api.New(api.Deps{
+		Identity: c.identity, Audit: c.audit, Tenants: c.tenants, CMDB: c.cmdb, Search: c.engine, Rules: c.keeper,
+		Intake: c.gauge, Ticketing: api.NewTicketing(c.tickets), Ingest: []api.Ingest{elastic, loki},
+		Console: console.FS, Ready: c.gauge.parts, WriteMetrics: func(w io.Writer) { c.gauge.write(w, c.metrics) },
+		Log: c.log, Version: c.Version, MaxBody: int64(cfg.HTTP.MaxBody), MaxUnpacked: int64(cfg.HTTP.MaxUnpacked),
+	})
+	if err != nil {
+		return err
+	}
+	if c.listener, c.scheme, c.notice, err = listen(cfg); err != nil {
+		return err
+	}
+	local := filepath.Join(c.run, "icewatch.sock")
+	_ = os.Remove(local)
+	peer, err := net.Listen("unix", local)
+	if err != nil {
+		return errors.Join(fmt.Errorf("centre: %w", err), c.listener.Close())
+	}
+	if err := os.Chmod(local, 0o600); err != nil {
+		return fmt.Errorf("centre: %w", err)
+	}
+	var serving sync.WaitGroup
+	for _, l := range []net.Listener{c.listener, peer} {
+		serving.Go(func() {
+			if err := c.server.Serve(l); err != nil {
+				c.failed <- err
+			}
+		})
+	}
+	c.later(func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		err := c.server.Shutdown(ctx)
+		serving.Wait()
+		return err
+	})
+	return nil
+}
+
+func (c *centre) startCollectors(ctx context.Context) error {
+	deps := collectors.Deps{Sink: c.publisher, Aside: c.aside, Log: c.log, Metrics: c.metrics}
+	sources, err := c.sources(deps)
+	if err != nil {
+		return err
+	}
+	for _, s := range sources {
+		if err := s.Start(ctx); err != nil {
+			return err
+		}
+		c.later(func() error {
+			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+			defer cancel()
+			return s.Stop(ctx)
+		})
+	}
+	return nil
+}
+
+// items reads the CMDB for ticketing.
+type items struct{ *cmdb.Service }
+
+// Item implements ticketing.Items.
+func (i items) Item(ctx context.Context, id string) (enrich.Item, bool, error) {
+	card, err := i.Card(ctx, cmdb.AllTenants(), id)
+	if errors.Is(err, cmdb.ErrNotFound) {
+		return enrich.Item{}, false, nil
+	}
+	if err != nil {
+		return enrich.Item{}, false, err
+	}
+	it := card.Item
+	out := enrich.Item{ID: it.ID, Class: it.Class, Name: it.Name, Tenant: it.Tenant, Zone: it.Zone, Addresses: it.Addresses,
+		Hostnames: it.Hostnames, Criticality: it.Criticality, Owner: it.Owner, Labels: it.Labels, SystemID: it.System}
+	if card.System != nil {
+		out.SystemName = card.System.Name
+	}
+	return out, true, nil
+}
