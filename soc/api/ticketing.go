@@ -1,0 +1,586 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"icewatch/soc/identity"
+	"icewatch/ticketing"
+	"icewatch/ticketing/outbox"
+)
+
+// NewTicketing makes the routes for alerts, incidents, receivers and
+// notifications, and ticketing's part of the overview.
+func NewTicketing(svc *ticketing.Service) Ticketing { return &tickets{svc: svc} }
+
+type tickets struct{ svc *ticketing.Service }
+
+// Overview implements Ticketing.
+func (t *tickets) Overview(ctx context.Context, tenants []string, username string) (TicketingOverview, error) {
+	in, err := t.svc.Overview(ctx, tenants, username)
+	if err != nil {
+		return TicketingOverview{}, err
+	}
+	var out TicketingOverview
+	out.Me.IncidentsOpen, out.Me.IncidentsMine, out.Me.IncidentsBreaching = in.IncidentsOpen, in.IncidentsMine, in.IncidentsBreaching
+	out.Alerts.Open, out.Alerts.Unacknowledged, out.Alerts.BySeverity = in.AlertsOpen, in.Unacknowledged, in.BySeverity
+	for _, i := range in.Incidents {
+		out.Incidents = append(out.Incidents, i)
+	}
+	for _, a := range in.LatestAlerts {
+		out.LatestAlerts = append(out.LatestAlerts, a)
+	}
+	return out, nil
+}
+
+// Routes implements Ticketing.
+func (t *tickets) Routes(s *Server) {
+	t.alertRoutes(s)
+	t.incidentRoutes(s)
+	t.receiverRoutes(s)
+}
+
+// ticketProblem says ticketing's errors as problems.
+func ticketProblem(err error) error {
+	var conflict *ticketing.Conflict
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &conflict):
+		p := &huma.ErrorModel{Status: http.StatusConflict, Title: http.StatusText(http.StatusConflict), Detail: conflict.Reason}
+		state := map[string]any{"id": conflict.Object, "status": conflict.Status}
+		if conflict.By != "" {
+			state["by"], state["at"] = conflict.By, conflict.At
+		}
+		p.Errors = []*huma.ErrorDetail{{Location: "status", Message: "the state does not allow it", Value: state}}
+		return p
+	case errors.Is(err, ticketing.ErrNotFound):
+		return Problem(http.StatusNotFound, "%s", plain(err, ticketing.ErrNotFound, "there is no such alert or incident, or it is not within your reach"))
+	case errors.Is(err, ticketing.ErrInvalid):
+		return Problem(http.StatusUnprocessableEntity, "%s", plain(err, ticketing.ErrInvalid, ""))
+	case errors.Is(err, outbox.ErrInvalid):
+		return Problem(http.StatusUnprocessableEntity, "%s", plain(err, outbox.ErrInvalid, ""))
+	case errors.Is(err, outbox.ErrNotFound):
+		return Problem(http.StatusNotFound, "%s", err.Error())
+	case errors.Is(err, outbox.ErrExists), errors.Is(err, outbox.ErrFromConfig):
+		return Problem(http.StatusConflict, "%s", err.Error())
+	default:
+		return err
+	}
+}
+
+// plain returns what an error says beyond its kind, or instead.
+func plain(err, kind error, instead string) string {
+	if instead != "" {
+		return instead
+	}
+	text := err.Error()
+	if i := strings.Index(text, kind.Error()+": "); i >= 0 {
+		return text[i+len(kind.Error())+2:]
+	}
+	return text
+}
+
+// acting returns who acts, and on whose things he may.
+func acting(ctx context.Context) (ticketing.Actor, error) {
+	tenants, err := VisibleTenants(ctx, "")
+	return ticketing.Actor{Name: Actor(ctx), Tenants: tenants}, err
+}
+
+// words reads a query parameter that lists values with commas.
+func words(s string) []string {
+	var out []string
+	for w := range strings.SplitSeq(s, ",") {
+		if w = strings.TrimSpace(w); w != "" {
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
+// assigneeIn reads an assignee given as a filter; "me" is the caller.
+func assigneeIn(ctx context.Context, name string) string {
+	if name == "me" {
+		return PrincipalFrom(ctx).Username
+	}
+	return name
+}
+
+// ticketFilter is the part of the input that alerts and incidents share.
+type ticketFilter struct {
+	Status   string `query:"status" maxLength:"200" doc:"open, acknowledged, closed; several with commas"`
+	Severity string `query:"severity" maxLength:"200" doc:"critical, high, medium, low, informational; several with commas"`
+	Priority string `query:"priority" maxLength:"200" doc:"P1 to P4; several with commas"`
+	Tenant   string `query:"tenant" maxLength:"4096" doc:"Tenants, separated by commas; all within reach by default"`
+	CI       string `query:"ci" maxLength:"200" doc:"Id of a configuration item"`
+	System   string `query:"system" maxLength:"200" doc:"Id of a business system"`
+	Assignee string `query:"assignee" maxLength:"200" doc:"A user's name, or me"`
+	Q        string `query:"q" maxLength:"1000" doc:"Words that must all occur"`
+	Since    string `query:"since" maxLength:"64" doc:"Last seen since: a duration before now like 24h or 7d, or a time"`
+}
+
+func (f ticketFilter) since(now time.Time) (time.Time, error) {
+	if f.Since == "" {
+		return time.Time{}, nil
+	}
+	t, err := ParseTime(f.Since, now)
+	if err != nil {
+		return t, Problem(http.StatusBadRequest, "since: %s", err)
+	}
+	return t, nil
+}
+
+type commentBody struct {
+	Comment string `json:"comment,omitempty" maxLength:"10000"`
+}
+
+type assignBody struct {
+	Assignee string `json:"assignee" doc:"A user's name; empty takes the assignment back" maxLength:"200"`
+}
+
+type textBody struct {
+	Text string `json:"text" minLength:"1" maxLength:"10000"`
+}
+
+type closeBody struct {
+	Resolution string `json:"resolution" enum:"true_positive,false_positive,benign,duplicate"`
+	Comment    string `json:"comment,omitempty" maxLength:"10000"`
+}
+
+type closeIncidentBody struct {
+	closeBody
+	CloseAlerts *bool `json:"close_alerts,omitempty" doc:"Close the incident's alerts with it, with the same resolution; true by default"`
+}
+
+type idInput struct {
+	ID string `path:"id" maxLength:"64"`
+}
+
+type listAlertsInput struct {
+	ticketFilter
+	PageInput
+	Incident string `query:"incident" maxLength:"64"`
+	Rule     string `query:"rule" maxLength:"200" doc:"Id of a rule"`
+	SourceIP string `query:"source_ip" maxLength:"64"`
+	Sort     string `query:"sort" maxLength:"64" doc:"last_seen, first_seen, created_at, severity, priority or count, with - before it for descending; -last_seen by default"`
+}
+
+type batchFailure struct {
+	ID     string `json:"id"`
+	Status int    `json:"status" doc:"As the single action would have answered"`
+	Detail string `json:"detail"`
+}
+
+type batchResult struct {
+	Items  []ticketing.Alert `json:"items" nullable:"false" doc:"The alerts that were changed"`
+	Failed []batchFailure    `json:"failed" nullable:"false"`
+}
+
+func (t *tickets) alertRoutes(s *Server) {
+	Register(s, huma.Operation{OperationID: "list-alerts", Method: http.MethodGet, Path: "/alerts", Tags: []string{"alerts"},
+		Summary: "Alerts"}, identity.ScopeRead,
+		func(ctx context.Context, in *listAlertsInput) (*Body[Page[ticketing.Alert]], error) {
+			tenants, err := VisibleTenants(ctx, in.Tenant)
+			if err != nil {
+				return nil, err
+			}
+			since, err := in.since(time.Now())
+			if err != nil {
+				return nil, err
+			}
+			items, total, next, err := t.svc.Alerts(ctx, ticketing.AlertQuery{
+				Tenants: tenants, Statuses: words(in.Status), Severities: words(in.Severity), Priorities: words(in.Priority),
+				Incident: in.Incident, CI: in.CI, System: in.System, Rule: in.Rule, Assignee: assigneeIn(ctx, in.Assignee),
+				SourceIP: in.SourceIP, Q: in.Q, Since: since,
+				Page: ticketing.Page{Sort: in.Sort, Limit: in.Limit, Cursor: in.Cursor}})
+			if err != nil {
+				return nil, ticketProblem(err)
+			}
+			return Reply(PageOf(items, total, next)), nil
+		})
+
+	Register(s, huma.Operation{OperationID: "get-alert", Method: http.MethodGet, Path: "/alerts/{id}", Tags: []string{"alerts"},
+		Summary: "One alert with its latest firings and its timeline", Errors: []int{404}}, identity.ScopeRead,
+		func(ctx context.Context, in *idInput) (*Body[ticketing.AlertDetail], error) {
+			by, err := acting(ctx)
+			if err != nil {
+				return nil, err
+			}
+			a, err := t.svc.Alert(ctx, by.Tenants, in.ID)
+			if err != nil {
+				return nil, ticketProblem(err)
+			}
+			return Reply(a), nil
+		})
+
+	// act runs one action on one alert.
+	act := func(ctx context.Context, id, detail string, do func(by ticketing.Actor) (ticketing.Alert, error)) (*Body[ticketing.Alert], error) {
+		AuditObject(ctx, "alert:"+clip(id, 64), "", detail)
+		by, err := acting(ctx)
+		if err != nil {
+			return nil, err
+		}
+		a, err := do(by)
+		if err != nil {
+			return nil, ticketProblem(err)
+		}
+		AuditObject(ctx, "alert:"+a.ID, a.Tenant, detail)
+		return Reply(a), nil
+	}
+	op := func(id, action, summary string) huma.Operation {
+		return huma.Operation{OperationID: id, Method: http.MethodPost, Path: "/alerts/{id}/" + action, Tags: []string{"alerts"},
+			Summary: summary, Errors: []int{404, 409, 422}}
+	}
+	Register(s, op("acknowledge-alert", "acknowledge", "Say that somebody looks after an open alert"), identity.ScopeRespond,
+		func(ctx context.Context, in *struct {
+			idInput
+			Body *commentBody
+		}) (*Body[ticketing.Alert], error) {
+			comment := ""
+			if in.Body != nil {
+				comment = in.Body.Comment
+			}
+			return act(ctx, in.ID, "", func(by ticketing.Actor) (ticketing.Alert, error) {
+				return t.svc.AcknowledgeAlert(ctx, by, in.ID, comment)
+			})
+		})
+	Register(s, op("assign-alert", "assign", "Give an alert to somebody"), identity.ScopeRespond,
+		func(ctx context.Context, in *struct {
+			idInput
+			Body assignBody
+		}) (*Body[ticketing.Alert], error) {
+			return act(ctx, in.ID, "assignee: "+clip(in.Body.Assignee, 200), func(by ticketing.Actor) (ticketing.Alert, error) {
+				return t.svc.AssignAlert(ctx, by, in.ID, in.Body.Assignee)
+			})
+		})
+	Register(s, op("comment-alert", "comments", "Add a comment"), identity.ScopeRespond,
+		func(ctx context.Context, in *struct {
+			idInput
+			Body textBody
+		}) (*Body[ticketing.Alert], error) {
+			return act(ctx, in.ID, "", func(by ticketing.Actor) (ticketing.Alert, error) {
+				return t.svc.CommentAlert(ctx, by, in.ID, in.Body.Text)
+			})
+		})
+	Register(s, op("close-alert", "close", "Close an alert"), identity.ScopeRespond,
+		func(ctx context.Context, in *struct {
+			idInput
+			Body closeBody
+		}) (*Body[ticketing.Alert], error) {
+			return act(ctx, in.ID, "resolution: "+in.Body.Resolution, func(by ticketing.Actor) (ticketing.Alert, error) {
+				return t.svc.CloseAlert(ctx, by, in.ID, ticketing.Close{Resolution: in.Body.Resolution, Comment: in.Body.Comment})
+			})
+		})
+	Register(s, op("reopen-alert", "reopen", "Undo closing or acknowledging"), identity.ScopeRespond,
+		func(ctx context.Context, in *idInput) (*Body[ticketing.Alert], error) {
+			return act(ctx, in.ID, "", func(by ticketing.Actor) (ticketing.Alert, error) {
+				return t.svc.ReopenAlert(ctx, by, in.ID)
+			})
+		})
+
+	Register(s, huma.Operation{OperationID: "batch-alerts", Method: http.MethodPost, Path: "/alerts/batch", Tags: []string{"alerts"},
+		Summary: "One action on several alerts; those that do not allow it are named and the rest is done", Errors: []int{422}}, identity.ScopeRespond,
+		func(ctx context.Context, in *struct {
+			Body struct {
+				IDs        []string `json:"ids" minItems:"1" maxItems:"500" nullable:"false"`
+				Action     string   `json:"action" enum:"acknowledge,assign,close,reopen"`
+				Assignee   string   `json:"assignee,omitempty" maxLength:"200" doc:"Of assign"`
+				Resolution string   `json:"resolution,omitempty" enum:"true_positive,false_positive,benign,duplicate" doc:"Of close"`
+				Comment    string   `json:"comment,omitempty" maxLength:"10000" doc:"Of acknowledge and close"`
+			}
+		}) (*Body[batchResult], error) {
+			AuditObject(ctx, "alerts", "", in.Body.Action+" "+strconv.Itoa(len(in.Body.IDs)))
+			by, err := acting(ctx)
+			if err != nil {
+				return nil, err
+			}
+			done, failed, err := t.svc.BatchAlerts(ctx, by, ticketing.Batch{
+				IDs: in.Body.IDs, Action: in.Body.Action, Assignee: in.Body.Assignee,
+				Close: ticketing.Close{Resolution: in.Body.Resolution, Comment: in.Body.Comment}})
+			if err != nil {
+				return nil, ticketProblem(err)
+			}
+			out := batchResult{Items: done, Failed: []batchFailure{}}
+			if out.Items == nil {
+				out.Items = []ticketing.Alert{}
+			}
+			names := make([]string, 0, len(done))
+			for _, a := range done {
+				names = append(names, a.ID)
+			}
+			for _, id := range in.Body.IDs {
+				cause, ok := failed[id]
+				if !ok {
+					continue
+				}
+				delete(failed, id)
+				f := batchFailure{ID: id, Status: http.StatusInternalServerError, Detail: "something went wrong on the server"}
+				var p *huma.ErrorModel
+				if errors.As(ticketProblem(cause), &p) {
+					f.Status, f.Detail = p.Status, p.Detail
+				}
+				out.Failed = append(out.Failed, f)
+			}
+			detail := in.Body.Action
+			if in.Body.Resolution != "" {
+				detail += " " + in.Body.Resolution
+			}
+			AuditObject(ctx, "alerts", "", clip(detail+": "+strings.Join(names, " "), 4096))
+			return Reply(out), nil
+		})
+}
+
+type listIncidentsInput struct {
+	ticketFilter
+	PageInput
+	Mine bool   `query:"mine" doc:"Only those assigned to the caller"`
+	Sort string `query:"sort" maxLength:"64" doc:"opened_at, last_seen, first_seen, severity, priority, due or alert_count, with - before it for descending; -opened_at by default"`
+}
+
+func (t *tickets) incidentRoutes(s *Server) {
+	Register(s, huma.Operation{OperationID: "list-incidents", Method: http.MethodGet, Path: "/incidents", Tags: []string{"incidents"},
+		Summary: "Incidents"}, identity.ScopeRead,
+		func(ctx context.Context, in *listIncidentsInput) (*Body[Page[ticketing.Incident]], error) {
+			tenants, err := VisibleTenants(ctx, in.Tenant)
+			if err != nil {
+				return nil, err
+			}
+			since, err := in.since(time.Now())
+			if err != nil {
+				return nil, err
+			}
+			assignee := assigneeIn(ctx, in.Assignee)
+			if in.Mine {
+				assignee = PrincipalFrom(ctx).Username
+			}
+			items, total, next, err := t.svc.Incidents(ctx, ticketing.IncidentQuery{
+				Tenants: tenants, Statuses: words(in.Status), Severities: words(in.Severity), Priorities: words(in.Priority),
+				CI: in.CI, System: in.System, Assignee: assignee, Q: in.Q, Since: since,
+				Page: ticketing.Page{Sort: in.Sort, Limit: in.Limit, Cursor: in.Cursor}})
+			if err != nil {
+				return nil, ticketProblem(err)
+			}
+			return Reply(PageOf(items, total, next)), nil
+		})
+
+	Register(s, huma.Operation{OperationID: "get-incident", Method: http.MethodGet, Path: "/incidents/{id}", Tags: []string{"incidents"},
+		Summary: "One incident with its alerts and its timeline", Errors: []int{404}}, identity.ScopeRead,
+		func(ctx context.Context, in *idInput) (*Body[ticketing.IncidentDetail], error) {
+			by, err := acting(ctx)
+			if err != nil {
+				return nil, err
+			}
+			i, err := t.svc.Incident(ctx, by.Tenants, in.ID)
+			if err != nil {
+				return nil, ticketProblem(err)
+			}
+			return Reply(i), nil
+		})
+
+	act := func(ctx context.Context, id, detail string, do func(by ticketing.Actor) (ticketing.Incident, error)) (*Body[ticketing.Incident], error) {
+		AuditObject(ctx, "incident:"+clip(id, 64), "", detail)
+		by, err := acting(ctx)
+		if err != nil {
+			return nil, err
+		}
+		i, err := do(by)
+		if err != nil {
+			return nil, ticketProblem(err)
+		}
+		AuditObject(ctx, "incident:"+i.ID, i.Tenant, detail)
+		return Reply(i), nil
+	}
+	op := func(id, action, summary string) huma.Operation {
+		return huma.Operation{OperationID: id, Method: http.MethodPost, Path: "/incidents/{id}/" + action, Tags: []string{"incidents"},
+			Summary: summary, Errors: []int{404, 409, 422}}
+	}
+	Register(s, op("acknowledge-incident", "acknowledge", "Say that somebody looks after an open incident"), identity.ScopeRespond,
+		func(ctx context.Context, in *struct {
+			idInput
+			Body *commentBody
+		}) (*Body[ticketing.Incident], error) {
+			comment := ""
+			if in.Body != nil {
+				comment = in.Body.Comment
+			}
+			return act(ctx, in.ID, "", func(by ticketing.Actor) (ticketing.Incident, error) {
+				return t.svc.AcknowledgeIncident(ctx, by, in.ID, comment)
+			})
+		})
+	Register(s, op("assign-incident", "assign", "Give an incident to somebody"), identity.ScopeRespond,
+		func(ctx context.Context, in *struct {
+			idInput
+			Body assignBody
+		}) (*Body[ticketing.Incident], error) {
+			return act(ctx, in.ID, "assignee: "+clip(in.Body.Assignee, 200), func(by ticketing.Actor) (ticketing.Incident, error) {
+				return t.svc.AssignIncident(ctx, by, in.ID, in.Body.Assignee)
+			})
+		})
+	Register(s, op("comment-incident", "comments", "Add a comment"), identity.ScopeRespond,
+		func(ctx context.Context, in *struct {
+			idInput
+			Body textBody
+		}) (*Body[ticketing.Incident], error) {
+			return act(ctx, in.ID, "", func(by ticketing.Actor) (ticketing.Incident, error) {
+				return t.svc.CommentIncident(ctx, by, in.ID, in.Body.Text)
+			})
+		})
+	Register(s, op("close-incident", "close", "Close an incident and, unless told otherwise, its alerts"), identity.ScopeRespond,
+		func(ctx context.Context, in *struct {
+			idInput
+			Body closeIncidentBody
+		}) (*Body[ticketing.Incident], error) {
+			keep := in.Body.CloseAlerts != nil && !*in.Body.CloseAlerts
+			return act(ctx, in.ID, "resolution: "+in.Body.Resolution, func(by ticketing.Actor) (ticketing.Incident, error) {
+				return t.svc.CloseIncident(ctx, by, in.ID, ticketing.Close{Resolution: in.Body.Resolution, Comment: in.Body.Comment, KeepAlerts: keep})
+			})
+		})
+	Register(s, op("reopen-incident", "reopen", "Undo closing, with the alerts that were closed with it, or acknowledging"), identity.ScopeRespond,
+		func(ctx context.Context, in *idInput) (*Body[ticketing.Incident], error) {
+			return act(ctx, in.ID, "", func(by ticketing.Actor) (ticketing.Incident, error) {
+				return t.svc.ReopenIncident(ctx, by, in.ID)
+			})
+		})
+}
+
+// Receiver is a webhook as the API shows it. Its secret is never shown.
+type Receiver struct {
+	Name         string          `json:"name"`
+	URL          string          `json:"url" doc:"Without password and without the values of its query"`
+	SendResolved bool            `json:"send_resolved"`
+	Signed       bool            `json:"signed" doc:"Whether notifications carry X-Icewatch-Signature"`
+	Tenants      []string        `json:"tenants" nullable:"false" doc:"Whose incidents it is told of; empty for all"`
+	Origin       string          `json:"origin" enum:"config,api"`
+	CreatedAt    *ticketing.Time `json:"created_at,omitempty" format:"date-time"`
+	CreatedBy    string          `json:"created_by,omitempty"`
+}
+
+func receiverOf(r outbox.ReceiverInfo) Receiver {
+	out := Receiver{Name: r.Name, URL: r.URL, SendResolved: r.SendResolved, Signed: r.Signed, Tenants: r.Tenants, Origin: "api", CreatedBy: r.CreatedBy}
+	if out.Tenants == nil {
+		out.Tenants = []string{}
+	}
+	if r.FromConfig {
+		out.Origin = "config"
+	} else {
+		out.CreatedAt = &ticketing.Time{Time: r.CreatedAt}
+	}
+	return out
+}
+
+// Notification is one attempt to deliver a notification.
+type Notification struct {
+	ID         int64           `json:"id"`
+	Delivery   string          `json:"delivery" doc:"The same over a notification's attempts; sent as X-Icewatch-Delivery"`
+	Receiver   string          `json:"receiver"`
+	IncidentID string          `json:"incident_id"`
+	Kind       string          `json:"kind" enum:"opened,changed,sla,resolved"`
+	URLHost    string          `json:"url_host"`
+	Attempt    int             `json:"attempt"`
+	Status     string          `json:"status" enum:"delivered,retrying,failed"`
+	HTTPStatus int             `json:"http_status,omitempty"`
+	Error      string          `json:"error,omitempty"`
+	At         ticketing.Time  `json:"at" format:"date-time"`
+	NextAt     *ticketing.Time `json:"next_at,omitempty" format:"date-time"`
+}
+
+func (t *tickets) receiverRoutes(s *Server) {
+	Register(s, huma.Operation{OperationID: "list-receivers", Method: http.MethodGet, Path: "/receivers", Tags: []string{"notifications"},
+		Summary: "Webhooks, those of the configuration file among them"}, identity.ScopeAdmin,
+		func(ctx context.Context, _ *Empty) (*Body[Page[Receiver]], error) {
+			if err := cityOnly(ctx); err != nil {
+				return nil, err
+			}
+			list, err := t.svc.Outbox().Receivers(ctx)
+			if err != nil {
+				return nil, err
+			}
+			items := make([]Receiver, 0, len(list))
+			for _, r := range list {
+				items = append(items, receiverOf(r))
+			}
+			return Reply(PageOf(items, len(items), "")), nil
+		})
+
+	Register(s, huma.Operation{OperationID: "create-receiver", Method: http.MethodPost, Path: "/receivers", Tags: []string{"notifications"},
+		Summary: "Tell a webhook of incidents from now on", DefaultStatus: http.StatusCreated, Errors: []int{409, 422}}, identity.ScopeAdmin,
+		func(ctx context.Context, in *struct {
+			Body struct {
+				Name         string   `json:"name" pattern:"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"`
+				URL          string   `json:"url" maxLength:"2048" doc:"http or https"`
+				SendResolved *bool    `json:"send_resolved,omitempty" doc:"Tell of closed incidents as well; true by default"`
+				Secret       string   `json:"secret,omitempty" maxLength:"1024" doc:"Signs each body: X-Icewatch-Signature is sha256= and the hexadecimal HMAC-SHA256"`
+				Tenants      []string `json:"tenants,omitempty" nullable:"false" doc:"Whose incidents it is told of; all by default"`
+			}
+		}) (*Body[Receiver], error) {
+			AuditObject(ctx, "receiver:"+clip(in.Body.Name, 64), "", "")
+			if err := cityOnly(ctx); err != nil {
+				return nil, err
+			}
+			if err := s.checkTenants(in.Body.Tenants); err != nil {
+				return nil, err
+			}
+			r, err := t.svc.Outbox().AddReceiver(ctx, Actor(ctx), outbox.Receiver{Name: in.Body.Name, URL: in.Body.URL,
+				SendResolved: in.Body.SendResolved, Secret: in.Body.Secret, Tenants: in.Body.Tenants})
+			if err != nil {
+				return nil, ticketProblem(err)
+			}
+			return Reply(receiverOf(r)), nil
+		})
+
+	Register(s, huma.Operation{OperationID: "delete-receiver", Method: http.MethodDelete, Path: "/receivers/{name}", Tags: []string{"notifications"},
+		Summary: "Stop telling a webhook; what still waits for it is given up", DefaultStatus: http.StatusNoContent, Errors: []int{404, 409}}, identity.ScopeAdmin,
+		func(ctx context.Context, in *struct {
+			Name string `path:"name" maxLength:"64"`
+		}) (*Empty, error) {
+			AuditObject(ctx, "receiver:"+clip(in.Name, 64), "", "")
+			if err := cityOnly(ctx); err != nil {
+				return nil, err
+			}
+			return nil, ticketProblem(t.svc.Outbox().RemoveReceiver(ctx, in.Name))
+		})
+
+	Register(s, huma.Operation{OperationID: "list-notifications", Method: http.MethodGet, Path: "/notifications", Tags: []string{"notifications"},
+		Summary: "The delivery log, newest first: one item an attempt"}, identity.ScopeRead,
+		func(ctx context.Context, in *struct {
+			PageInput
+			Incident string `query:"incident" maxLength:"64"`
+			Tenant   string `query:"tenant" maxLength:"4096"`
+		}) (*Body[Page[Notification]], error) {
+			tenants, err := VisibleTenants(ctx, in.Tenant)
+			if err != nil {
+				return nil, err
+			}
+			q := outbox.LogQuery{Tenants: tenants, Incident: in.Incident, Limit: in.Limit}
+			if in.Cursor != "" {
+				if q.Before, err = strconv.ParseInt(in.Cursor, 10, 64); err != nil || q.Before <= 0 {
+					return nil, Problem(http.StatusBadRequest, "the cursor is none that a list gave")
+				}
+			}
+			list, total, more, err := t.svc.Outbox().Log(ctx, q)
+			if err != nil {
+				return nil, err
+			}
+			items := make([]Notification, 0, len(list))
+			for _, a := range list {
+				n := Notification{ID: a.ID, Delivery: a.Delivery, Receiver: a.Receiver, IncidentID: a.IncidentID, Kind: a.Kind,
+					URLHost: a.URLHost, Attempt: a.Attempt, Status: a.Status, HTTPStatus: a.HTTPStatus, Error: a.Error,
+					At: ticketing.Time{Time: time.UnixMilli(a.At)}}
+				if a.NextAt > 0 {
+					n.NextAt = &ticketing.Time{Time: time.UnixMilli(a.NextAt)}
+				}
+				items = append(items, n)
+			}
+			next := ""
+			if more {
+				next = strconv.FormatInt(list[len(list)-1].ID, 10)
+			}
+			return Reply(PageOf(items, total, next)), nil
+		})
+}
