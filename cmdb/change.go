@@ -43,13 +43,14 @@ func (e *InvalidError) Is(target error) bool { return target == ErrInvalid }
 var errRejected = errors.New("cmdb: rejected")
 
 // change plans the drafts against the tables and, unless dry, writes them, all
-// in one transaction. Mistakes are in the report.
-func (s *Service) change(ctx context.Context, drafts []*draft, opts ImportOptions) (Report, []*draft, error) {
+// in one transaction. mistakes are those found while reading the drafts. Mistakes
+// are in the report, and where there is one nothing is written.
+func (s *Service) change(ctx context.Context, drafts []*draft, mistakes errorList, opts ImportOptions) (Report, error) {
 	var report Report
 	run := func(ctx context.Context, tx bun.Tx) error {
 		p := &planner{
 			db: tx, classes: s.classes, tenants: s.tenants, scope: opts.Scope, tenant: opts.Tenant,
-			now: s.now(), drafts: drafts,
+			now: s.now(), drafts: drafts, errs: mistakes,
 		}
 		if err := p.run(ctx); err != nil {
 			return err
@@ -88,12 +89,12 @@ func (s *Service) change(ctx context.Context, drafts []*draft, opts ImportOption
 		err = s.db.RunInTx(ctx, nil, run)
 	}
 	if err != nil && !errors.Is(err, errRejected) {
-		return Report{}, nil, err
+		return Report{}, err
 	}
 	if !opts.DryRun && report.Created+report.Updated > 0 {
 		s.notify()
 	}
-	return report, drafts, nil
+	return report, nil
 }
 
 // write stores new and changed items with addresses, labels and history.
@@ -238,7 +239,7 @@ func (s *Service) Upsert(ctx context.Context, scope Scope, actor string, it Item
 	for _, c := range []string{colName, colTenant, colZone, colAddresses, colHostnames, colCriticality, colOwner, colLabels, colSystem, colOrganisation} {
 		d.given[c] = true
 	}
-	report, _, err := s.change(ctx, []*draft{d}, ImportOptions{Scope: scope, Actor: actor})
+	report, err := s.change(ctx, []*draft{d}, errorList{}, ImportOptions{Scope: scope, Actor: actor})
 	if err != nil {
 		return Item{}, err
 	}

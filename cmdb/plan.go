@@ -87,7 +87,8 @@ type planner struct {
 	// stored holds what was read from the tables, by id and by name.
 	stored      map[string]*Item
 	storedNames map[nameKey]*Item
-	storedByRef map[string][]*Item // layer 0 and 1 items by name
+	storedByRef map[string][]*Item  // layer 0 and 1 items by name
+	raw         map[string][]*draft // layer 0 and 1 drafts by id and name as written
 }
 
 func (p *planner) fail(d *draft, column, format string, args ...any) {
@@ -100,7 +101,9 @@ func (p *planner) run(ctx context.Context) error {
 	p.byID, p.byName = map[string]*draft{}, map[string][]*draft{}
 	p.stored, p.storedNames, p.storedByRef = map[string]*Item{}, map[nameKey]*Item{}, map[string][]*Item{}
 	for _, d := range p.drafts {
-		p.checkValues(d)
+		if !d.bad {
+			p.checkValues(d)
+		}
 	}
 	if err := p.prefetch(ctx); err != nil {
 		return err
@@ -309,7 +312,7 @@ func (p *planner) identify(d *draft) {
 	switch {
 	case tenant == "" && d.old != nil && !d.given[colTenant]:
 		tenant = d.old.Tenant
-	case tenant == "" && d.old == nil:
+	case tenant == "":
 		tenant = p.tenant
 	}
 	name := w.Name
@@ -378,6 +381,23 @@ func (p *planner) targets(class, ref string) []target {
 	return slices.DeleteFunc(out, func(t target) bool { return t.tenant != "" && !p.scope.Covers(t.tenant) })
 }
 
+// broken tells whether a reference means a row that has mistakes of its own.
+// Then only those are worth telling.
+func (p *planner) broken(class, ref string) bool {
+	if p.raw == nil {
+		p.raw = map[string][]*draft{}
+		for _, d := range p.drafts {
+			if layer(d) < 2 {
+				p.raw[d.want.ID] = append(p.raw[d.want.ID], d)
+				p.raw[d.want.Name] = append(p.raw[d.want.Name], d)
+			}
+		}
+	}
+	return slices.ContainsFunc(p.raw[ref], func(d *draft) bool {
+		return d.bad && (d.want.Class == class || d.class == nil)
+	})
+}
+
 // tenantOfSystem derives the tenant of an item that names only its system.
 func (p *planner) tenantOfSystem(d *draft) (string, bool) {
 	found := p.targets(BusinessSystem, d.want.System)
@@ -394,7 +414,9 @@ func (p *planner) tenantOfSystem(d *draft) (string, bool) {
 	}
 	switch len(found) {
 	case 0:
-		p.fail(d, colSystem, "unknown business system %q", d.want.System)
+		if d.bad = true; !p.broken(BusinessSystem, d.want.System) {
+			p.fail(d, colSystem, "unknown business system %q", d.want.System)
+		}
 		return "", false
 	case 1:
 		return found[0].tenant, true
@@ -429,7 +451,9 @@ func (p *planner) resolve(d *draft, column, class, ref, own string) string {
 	}
 	switch {
 	case len(far) == 0:
-		p.fail(d, column, "unknown %s %q", what, ref)
+		if d.bad = true; !p.broken(class, ref) {
+			p.fail(d, column, "unknown %s %q", what, ref)
+		}
 		return ""
 	case len(far) > 1:
 		p.fail(d, column, "%d items are called %q: give the id", len(far), ref)

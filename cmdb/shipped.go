@@ -100,7 +100,7 @@ func (s *Service) syncTenants(ctx context.Context) error {
 	}
 	if len(drafts) > 0 {
 		opts := ImportOptions{Scope: AllTenants(), Actor: shippedActor}
-		report, _, err := s.change(ctx, drafts, opts)
+		report, err := s.change(ctx, drafts, errorList{}, opts)
 		if err != nil {
 			return fmt.Errorf("cmdb: bring in the tenants' business systems: %w", err)
 		}
@@ -109,13 +109,15 @@ func (s *Service) syncTenants(ctx context.Context) error {
 			// name. That must not keep the others out or stop the start.
 			for _, d := range drafts {
 				fresh := &draft{want: d.want, given: d.given, attrs: d.attrs}
-				report, _, err := s.change(ctx, []*draft{fresh}, opts)
+				report, err := s.change(ctx, []*draft{fresh}, errorList{}, opts)
 				if err != nil {
 					return fmt.Errorf("cmdb: bring in business system %q: %w", d.want.ID, err)
 				}
 				if len(report.Errors) > 0 {
 					slog.WarnContext(ctx, "a tenant's business system could not be brought in or up to date",
 						"item", d.want.ID, "error", report.Errors[0].Error())
+					// What was not taken over is tried again at the next start.
+					keep = slices.DeleteFunc(keep, func(r shippedRow) bool { return r.ItemID == d.want.ID })
 				}
 			}
 		}

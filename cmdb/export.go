@@ -1,0 +1,101 @@
+package cmdb
+
+import (
+	"context"
+	"encoding/csv"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+
+	"github.com/uptrace/bun"
+	"go.yaml.in/yaml/v3"
+)
+
+// yamlDocument is how many items one YAML document holds. A long export is
+// several documents, so that neither side needs all of it in memory.
+const yamlDocument = 500
+
+// Export writes the items in scope that a filter selects, as of one moment;
+// the filter's Limit and Cursor do not count. Import takes the file back
+// without a change.
+func (s *Service) Export(ctx context.Context, scope Scope, format Format, w io.Writer, f Filter) error {
+	return s.db.Read.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		switch format {
+		case CSV:
+			return s.exportCSV(ctx, tx, scope, w, &f)
+		case YAML:
+			return s.exportYAML(ctx, tx, scope, w, &f)
+		}
+		return fmt.Errorf("cmdb: unknown format %q: want yaml or csv", format)
+	})
+}
+
+func (s *Service) exportCSV(ctx context.Context, tx bun.Tx, scope Scope, w io.Writer, f *Filter) error {
+	// The header must name every attribute, so the items are read twice.
+	names := map[string]bool{}
+	err := each(ctx, tx, scope, f, func(it *Item) error {
+		for k := range it.Attributes {
+			names[k] = true
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	attributes := slices.Sorted(maps.Keys(names))
+	header := slices.Clone(csvColumns)
+	for _, a := range attributes {
+		header = append(header, attrPrefix+a)
+	}
+	out := csv.NewWriter(w)
+	out.Write(header) // the writer keeps its first error for Flush
+	err = each(ctx, tx, scope, f, func(it *Item) error { return out.Write(csvRecord(it, attributes)) })
+	if err != nil {
+		return fmt.Errorf("cmdb: export: %w", err)
+	}
+	out.Flush()
+	if err := out.Error(); err != nil {
+		return fmt.Errorf("cmdb: export: %w", err)
+	}
+	return nil
+}
+
+func (s *Service) exportYAML(ctx context.Context, tx bun.Tx, scope Scope, w io.Writer, f *Filter) error {
+	enc := yaml.NewEncoder(w)
+	enc.SetIndent(2)
+	var doc struct {
+		Items []yamlItem `yaml:"items"`
+	}
+	written := false
+	flush := func() error {
+		written = true
+		err := enc.Encode(doc)
+		doc.Items = doc.Items[:0]
+		return err
+	}
+	doc.Items = []yamlItem{}
+	err := each(ctx, tx, scope, f, func(it *Item) error {
+		c := s.classes.byName[it.Class]
+		if c == nil {
+			return fmt.Errorf("item %q is of class %q, which is not there any more", it.ID, it.Class)
+		}
+		// The item is reused by the page after it: the copy is what the
+		// document points to.
+		own := *it
+		if doc.Items = append(doc.Items, toYAML(c, &own)); len(doc.Items) == yamlDocument {
+			return flush()
+		}
+		return nil
+	})
+	if err == nil && (len(doc.Items) > 0 || !written) {
+		err = flush()
+	}
+	if err == nil {
+		err = enc.Close()
+	}
+	if err != nil {
+		return fmt.Errorf("cmdb: export: %w", err)
+	}
+	return nil
+}
