@@ -104,7 +104,7 @@ func (s *Server) authenticate(c *fiber.Ctx) error {
 			return s.deny(c, "the token or session is not valid, or no longer")
 		}
 		if err != nil {
-			c.Set(fiber.HeaderConnection, "close")
+			s.discardBody(c)
 			return s.fiberError(c, err)
 		}
 		st.principal = p
@@ -131,7 +131,6 @@ func (s *Server) authenticate(c *fiber.Ctx) error {
 func (s *Server) admit(c *fiber.Ctx, limit int64) error {
 	release, err := s.readBody(c, limit)
 	if err != nil {
-		c.Set(fiber.HeaderConnection, "close")
 		return s.fiberError(c, err)
 	}
 	defer release()

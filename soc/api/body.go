@@ -18,9 +18,10 @@ import (
 )
 
 const (
-	maxPublicBody = 64 << 10 // a sign-in needs no more
-	maxAPIBody    = 32 << 20 // an import; each operation has a smaller limit of its own
-	drainLimit    = 64 << 10 // what is read and thrown away to keep a connection
+	maxPublicBody = 64 << 10        // a sign-in needs no more
+	maxAPIBody    = 32 << 20        // an import; each operation has a smaller limit of its own
+	drainLimit    = 256 << 20       // what is read at most to be thrown away
+	drainTime     = 3 * time.Second // and for how long
 )
 
 // readBody reads the whole body into memory, within limit bytes before and
@@ -43,21 +44,23 @@ func (s *Server) readBody(c *fiber.Ctx, limit int64) (release func(), err error)
 	if length == 0 {
 		return func() {}, nil
 	}
-	if length > limit {
-		return nil, tooLarge(limit)
-	}
-
+	packed := &limitedReader{r: stream, left: limit}
 	share := &memoryShare{pool: s.bodies}
 	fail := func(err error) (func(), error) {
 		share.release()
+		if req.BodyStream() != nil {
+			s.drain(c, packed, int(length))
+		}
 		return nil, err
+	}
+	if length > limit {
+		return fail(tooLarge(limit))
 	}
 	encoding := strings.ToLower(strings.TrimSpace(c.Get(fiber.HeaderContentEncoding)))
 	intake := isIntake(c.Path())
 	if intake {
 		encoding = ""
 	}
-	packed := &limitedReader{r: stream, left: limit}
 	plain, closePlain, err := unpack(packed, encoding, limit)
 	if err != nil {
 		return fail(err)
@@ -74,12 +77,10 @@ func (s *Server) readBody(c *fiber.Ctx, limit int64) (release func(), err error)
 		}
 		return fail(bodyError(err))
 	}
-	if req.BodyStream() != nil {
+	if req.BodyStream() != nil && !packed.eof {
 		// The unpacker may stop before the end of the stream, and what is left
 		// would be read as the next request.
-		if n, err := io.Copy(io.Discard, io.LimitReader(packed, drainLimit)); err != nil || n == drainLimit {
-			c.Set(fiber.HeaderConnection, "close")
-		}
+		s.drain(c, packed, int(length))
 	}
 	if !intake {
 		req.Header.Del(fiber.HeaderContentEncoding)
@@ -93,19 +94,38 @@ func (s *Server) readBody(c *fiber.Ctx, limit int64) (release func(), err error)
 	return share.release, nil
 }
 
-// discardBody gets rid of the body of a request that is turned away: a small
-// one is read, for a large one the connection is closed after the answer.
+// discardBody gets rid of the body of a request that is turned away. It is
+// read and thrown away, for as long as that is cheap: a client that is still
+// sending when the connection closes would see a reset and not the answer.
+// Where it is not read to its end the connection closes after the answer, lest
+// the rest be taken for the next request.
 func (s *Server) discardBody(c *fiber.Ctx) {
 	stream := c.Request().BodyStream()
 	if stream == nil {
 		return
 	}
-	if n := c.Request().Header.ContentLength(); n >= 0 && n <= drainLimit {
-		if _, err := io.CopyN(io.Discard, stream, int64(n)); err == nil {
-			return
-		}
+	n := c.Request().Header.ContentLength()
+	if n == 0 {
+		return
 	}
+	s.drain(c, &limitedReader{r: stream, left: drainLimit}, n)
+}
+
+// drain reads the rest of a body. The reader must be the one and only that was
+// used on the stream, since it remembers its end.
+func (s *Server) drain(c *fiber.Ctx, r *limitedReader, length int) {
 	c.Set(fiber.HeaderConnection, "close")
+	r.left = drainLimit
+	if length > drainLimit {
+		return
+	}
+	conn := c.Context().Conn()
+	if err := conn.SetReadDeadline(time.Now().Add(drainTime)); err != nil {
+		return
+	}
+	if _, err := io.Copy(io.Discard, r); err == nil && length > 0 {
+		c.Response().Header.Del(fiber.HeaderConnection)
+	}
 }
 
 // unpack returns a reader of the body without its Content-Encoding.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"os"
@@ -300,4 +301,10 @@ func basic(user, password string) string {
 	req, _ := http.NewRequest("GET", "http://x", nil)
 	req.SetBasicAuth(user, password)
 	return req.Header.Get("Authorization")
+}
+
+// withPrincipal makes the context of a request by one who may see the tenants.
+func withPrincipal(ctx context.Context, tenants []string) context.Context {
+	return context.WithValue(ctx, stateKey{}, &reqState{principal: &identity.Principal{
+		Username: "x", Scopes: []string{identity.ScopeRead}, Tenants: tenants, Via: identity.ViaSession}})
 }
