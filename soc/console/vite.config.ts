@@ -1,6 +1,7 @@
 import react from '@vitejs/plugin-react';
 import { existsSync, writeFileSync } from 'node:fs';
-import { defineConfig, type Plugin } from 'vite';
+import type { Plugin } from 'vite';
+import { defineConfig } from 'vitest/config';
 
 /** Emptying dist takes the committed .gitkeep with it; this puts it back, so a build leaves the checkout clean. */
 function keepDist(): Plugin {
@@ -38,4 +39,4 @@ export default defineConfig({
     proxy: { '/api': process.env.ICEWATCH_URL ?? 'http://127.0.0.1:8080' },
   },
   test: { environment: 'node', include: ['src/**/*.test.ts'] },
-} as Parameters<typeof defineConfig>[0]);
+});

@@ -1,0 +1,114 @@
+import type { Problem } from './types';
+
+/** Every failure of a call: an answer that is no success, or no answer at all (status 0). */
+export class ApiError extends Error {
+  constructor(
+    readonly status: number,
+    readonly problem: Problem,
+    readonly method: string,
+    readonly path: string,
+    readonly requestId: string,
+  ) {
+    super(problem.detail || problem.title || (status === 0 ? 'no connection' : `HTTP ${status}`));
+  }
+  /** A reading call changes nothing; a failed writing call was refused whole, unless no answer came. */
+  get dataSafe(): boolean {
+    return this.method === 'GET' || this.status >= 400;
+  }
+}
+
+export const BASE = '/api/v1';
+
+export type Query = Record<string, string | number | boolean | undefined | null>;
+
+export function buildPath(path: string, query?: Query): string {
+  const q = new URLSearchParams();
+  for (const [k, v] of Object.entries(query ?? {})) {
+    if (v !== undefined && v !== null && v !== '') q.set(k, String(v));
+  }
+  const s = q.toString();
+  return BASE + path + (s ? `?${s}` : '');
+}
+
+let onUnauthorized: () => void = () => undefined;
+/** Names what happens when the session has ended; the shell leads to the sign-in page and back. */
+export function whenUnauthorized(f: () => void): void {
+  onUnauthorized = f;
+}
+
+/** Server clock minus this machine's, in milliseconds, from the Date header: an SLA clock must not trust the desk's. */
+let skew = 0;
+export function serverNow(): number {
+  return Date.now() + skew;
+}
+function learnClock(res: Response): void {
+  const date = Date.parse(res.headers.get('Date') ?? '');
+  if (!Number.isNaN(date)) {
+    const d = date + 500 - Date.now();
+    // The header has whole seconds; smaller differences are its rounding.
+    skew = Math.abs(d) > 2000 ? d : 0;
+  }
+}
+
+interface Options {
+  query?: Query;
+  body?: unknown;
+  /** Sent as it is, with this content type, in place of body. */
+  raw?: { data: BodyInit; type: string };
+  signal?: AbortSignal;
+}
+
+export async function request(method: string, path: string, o: Options = {}): Promise<Response> {
+  const headers: Record<string, string> = { Accept: 'application/json' };
+  // A cross-site form cannot set a header: the server takes this one as proof of our own page.
+  if (method !== 'GET') headers['X-Requested-With'] = 'icewatch';
+  let body: BodyInit | undefined;
+  if (o.raw) {
+    body = o.raw.data;
+    headers['Content-Type'] = o.raw.type;
+  } else if (o.body !== undefined) {
+    body = JSON.stringify(o.body);
+    headers['Content-Type'] = 'application/json';
+  }
+  let res: Response;
+  try {
+    res = await fetch(buildPath(path, o.query), { method, headers, body, signal: o.signal, credentials: 'same-origin' });
+  } catch (e) {
+    if (e instanceof DOMException && e.name === 'AbortError') throw e;
+    throw new ApiError(0, {}, method, path, '');
+  }
+  learnClock(res);
+  if (res.ok) return res;
+  let problem: Problem = {};
+  const text = await res.text().catch(() => '');
+  try {
+    problem = JSON.parse(text) as Problem;
+  } catch {
+    problem = { detail: text.slice(0, 300) };
+  }
+  const id = problem.request_id || res.headers.get('X-Request-Id') || '';
+  if (res.status === 401 && path !== '/auth/login') onUnauthorized();
+  throw new ApiError(res.status, problem, method, path, id);
+}
+
+async function json<T>(res: Response): Promise<T> {
+  if (res.status === 204) return undefined as T;
+  const text = await res.text();
+  return (text ? JSON.parse(text) : undefined) as T;
+}
+
+export async function get<T>(path: string, query?: Query, signal?: AbortSignal): Promise<T> {
+  return json<T>(await request('GET', path, { query, signal }));
+}
+export async function post<T>(path: string, body: unknown = {}): Promise<T> {
+  return json<T>(await request('POST', path, { body }));
+}
+export async function patch<T>(path: string, body: unknown): Promise<T> {
+  return json<T>(await request('PATCH', path, { body }));
+}
+export async function del(path: string): Promise<void> {
+  await request('DELETE', path);
+}
+export async function upload<T>(path: string, query: Query, data: BodyInit, type: string): Promise<T> {
+  return json<T>(await request('POST', path, { query, raw: { data, type } }));
+}

@@ -1,0 +1,308 @@
+/**
+ * The REST API's objects as the console reads them (/api/v1/openapi.json).
+ * Names and units are the server's. A list may arrive as null where it is
+ * empty, hence List.
+ */
+
+export type List<T> = T[] | null | undefined;
+/** A text in the suite's two languages. */
+export interface Text {
+  zh?: string;
+  en?: string;
+}
+export interface Page<T> {
+  items: List<T>;
+  total?: number;
+  /** Cursor of the next page; empty on the last. */
+  next?: string;
+}
+
+export type Severity = 'critical' | 'high' | 'medium' | 'low' | 'informational';
+export type Status = 'open' | 'acknowledged' | 'closed';
+export type Resolution = 'true_positive' | 'false_positive' | 'benign' | 'duplicate';
+export const SEVERITIES: Severity[] = ['critical', 'high', 'medium', 'low', 'informational'];
+export const STATUSES: Status[] = ['open', 'acknowledged', 'closed'];
+export const RESOLUTIONS: Resolution[] = ['true_positive', 'false_positive', 'benign', 'duplicate'];
+
+export interface User {
+  id: string;
+  username: string;
+  display_name: string;
+  roles: List<string>;
+  scopes: List<string>;
+  all_tenants: boolean;
+  tenants: List<string>;
+  locale?: string;
+  must_change_password?: boolean;
+  disabled?: boolean;
+  created_at?: string;
+  last_login_at?: string | null;
+}
+
+export interface Token {
+  id: string;
+  name: string;
+  tenant?: string;
+  scopes: List<string>;
+  created_at?: string;
+  created_by?: string;
+  expires_at?: string | null;
+  last_used_at?: string | null;
+  /** Present once, in the answer to its creation. */
+  token?: string;
+}
+
+export interface Tenant {
+  slug: string;
+  name: Text;
+  domain?: string;
+  protection_level?: number;
+  account_id?: number;
+  systems?: number | List<unknown>;
+}
+
+export interface RuleRef {
+  id: string;
+  title: Text;
+  sentence?: Text;
+  advice?: Text;
+  level: Severity;
+  kind: string;
+  tactics?: List<string>;
+  techniques?: List<string>;
+  tags?: List<string>;
+}
+
+export interface Pair {
+  field: string;
+  value: string;
+}
+export interface Evidence extends Pair {
+  selection: string;
+}
+
+export interface CIRef {
+  id: string;
+  name: string;
+  class?: string;
+  criticality?: number;
+  owner?: string;
+  labels?: List<string>;
+}
+export interface SystemRef {
+  id: string;
+  name: string;
+}
+
+export interface TimelineEntry {
+  time: string;
+  kind: string;
+  actor?: string;
+  text?: Text;
+  data?: Record<string, unknown> | null;
+}
+
+export interface Alert {
+  id: string;
+  tenant: string;
+  rule: RuleRef;
+  title: Text;
+  severity: Severity;
+  priority: string;
+  reasons?: List<Text>;
+  status: Status;
+  first_seen: string;
+  last_seen: string;
+  /** Events behind the alert. */
+  count: number;
+  occurrences?: number | List<Occurrence>;
+  group?: List<Pair>;
+  source_ip?: string;
+  user?: string;
+  ci?: CIRef | null;
+  system?: SystemRef | null;
+  owner?: string;
+  assignee?: string;
+  incident_id?: string;
+  evidence?: List<Evidence>;
+  event_ids?: List<string>;
+  fields?: Record<string, unknown> | null;
+  tactics?: List<string>;
+  techniques?: List<string>;
+  created_at: string;
+  acknowledged_at?: string | null;
+  acknowledged_by?: string;
+  closed_at?: string | null;
+  closed_by?: string;
+  resolution?: Resolution | '';
+  timeline?: List<TimelineEntry>;
+}
+export interface Occurrence {
+  id: string;
+  time: string;
+  count: number;
+  event_ids?: List<string>;
+}
+
+export interface SLA {
+  ack_due?: string | null;
+  resolve_due?: string | null;
+  acked_at?: string | null;
+  resolved_at?: string | null;
+  state: 'ok' | 'due_soon' | 'breached' | 'met';
+}
+
+export interface Incident {
+  id: string;
+  tenant: string;
+  title: Text;
+  severity: Severity;
+  priority: string;
+  status: Status;
+  ci?: CIRef | null;
+  system?: SystemRef | null;
+  owner?: string;
+  assignee?: string;
+  opened_at: string;
+  first_seen: string;
+  last_seen: string;
+  alert_count: number;
+  tactics?: List<string>;
+  techniques?: List<string>;
+  reasons?: List<Text>;
+  sla?: SLA | null;
+  resolution?: Resolution | '';
+  alerts?: List<Alert>;
+  timeline?: List<TimelineEntry>;
+}
+
+export interface Delivery {
+  id: string;
+  receiver: string;
+  incident_id: string;
+  url_host?: string;
+  attempt: number;
+  status: 'delivered' | 'retrying' | 'failed';
+  http_status?: number;
+  error?: string;
+  at: string;
+  next_at?: string | null;
+}
+
+export interface SourceHealth {
+  id: string;
+  kind: string;
+  listen?: string;
+  state: 'ok' | 'error' | 'off';
+  error?: string;
+  received: number;
+  rejected: number;
+  dropped: number;
+  bytes: number;
+  last_seen?: string | null;
+}
+
+export interface Overview {
+  me: { incidents_open: number; incidents_mine: number; incidents_breaching: number };
+  alerts: { open: number; unacknowledged: number; by_severity?: Partial<Record<Severity, number>> | null };
+  incidents: List<Incident>;
+  latest_alerts: List<Alert>;
+  intake: {
+    events_total: number;
+    events_per_second: number;
+    queue_messages: number;
+    lag_seconds: number;
+    dropped_total: number;
+  };
+  tenants_with_events_24h: number;
+  sources: List<SourceHealth>;
+}
+
+export interface RuleInfo {
+  id: string;
+  title: Text;
+  level: Severity;
+  kind: string;
+  status: 'active' | 'rejected';
+  reason?: string;
+  path: string;
+  line?: number;
+  tactics?: List<string>;
+  techniques?: List<string>;
+  tags?: List<string>;
+  hits?: number;
+  /** YAML text, on the detail alone. */
+  source?: string;
+}
+
+/** One flat event: dotted field names, values as stored. */
+export type LogEvent = Record<string, unknown>;
+export interface SearchAnswer {
+  items: List<LogEvent>;
+  truncated?: boolean;
+  took_ms?: number;
+}
+export interface Histogram {
+  step_ms: number;
+  buckets: List<{ time: string; count: number }>;
+  total: number;
+}
+
+export interface CMDBClass {
+  class: string;
+  name: Text;
+  attributes?: List<unknown>;
+}
+export interface CMDBItem {
+  id: string;
+  class: string;
+  name: string;
+  tenant?: string;
+  zone?: string;
+  addresses?: List<string>;
+  hostnames?: List<string>;
+  criticality?: number;
+  owner?: string;
+  labels?: List<string>;
+  system?: string;
+  organisation?: string;
+  attributes?: Record<string, unknown> | null;
+  updated_at?: string;
+  /** Related items, on the detail alone: by kind of relation. */
+  relations?: Record<string, unknown> | List<unknown>;
+}
+export interface ImportReport {
+  created: number;
+  updated: number;
+  unchanged: number;
+  dry_run: boolean;
+}
+export interface ImportError {
+  row?: number;
+  column?: string;
+  message: string;
+}
+
+/** RFC 9457. */
+export interface Problem {
+  type?: string;
+  title?: string;
+  status?: number;
+  detail?: string;
+  instance?: string;
+  request_id?: string;
+  errors?: List<ImportError & { location?: string; value?: unknown }>;
+}
+
+export function list<T>(l: List<T>): T[] {
+  return l ?? [];
+}
+
+export interface AuditEntry {
+  time: string;
+  actor: string;
+  action: string;
+  object?: string;
+  result: string;
+  address?: string;
+}

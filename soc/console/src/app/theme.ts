@@ -1,0 +1,47 @@
+import { theme, type ThemeConfig } from 'antd';
+
+export const FONT =
+  '"PingFang SC", "Microsoft YaHei", "Noto Sans SC", "Noto Sans CJK SC", -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif';
+
+/** Ant Design's tokens for both themes; styles.css holds the same values for our own parts. */
+export function themeConfig(dark: boolean): ThemeConfig {
+  return {
+    algorithm: dark ? theme.darkAlgorithm : theme.defaultAlgorithm,
+    token: {
+      fontFamily: FONT,
+      fontFamilyCode: '"SF Mono", "Cascadia Mono", Consolas, "Noto Sans Mono", "DejaVu Sans Mono", monospace',
+      fontSize: 13,
+      borderRadius: 6,
+      controlHeight: 30,
+      motionDurationMid: '0.12s',
+      motionDurationSlow: '0.16s',
+      wireframe: false,
+      ...(dark
+        ? {
+            colorPrimary: '#3c89e8',
+            colorInfo: '#3c89e8',
+            colorBgBase: '#0e1116',
+            colorBgContainer: '#161b22',
+            colorBgElevated: '#1c222b',
+            colorBgLayout: '#0e1116',
+            colorTextBase: '#e6e9ee',
+            colorBorder: '#343c48',
+            colorBorderSecondary: '#262d37',
+            colorLink: '#6cb0f7',
+          }
+        : {
+            colorPrimary: '#1677ff',
+            colorInfo: '#1677ff',
+            colorBgLayout: '#f4f6f9',
+            colorTextBase: '#1b2330',
+            colorBorder: '#d5dbe3',
+            colorBorderSecondary: '#e8ecf1',
+            colorLink: '#0f62d6',
+          }),
+    },
+    components: {
+      Button: { primaryShadow: 'none', defaultShadow: 'none', dangerShadow: 'none' },
+      Modal: { titleFontSize: 16 },
+    },
+  };
+}

@@ -1,0 +1,369 @@
+import { useQuery } from '@tanstack/react-query';
+import { Button, Input, Select, type InputRef } from 'antd';
+import { useCallback, useEffect, useMemo, useRef, useState } from 'react';
+import { Link, useNavigate } from 'react-router-dom';
+import { get } from '../api/client';
+import { useCan, useTenants } from '../api/queries';
+import { SEVERITIES, STATUSES, list, type Alert, type Page } from '../api/types';
+import { useFeedback } from '../app/feedback';
+import { useSettled, useUrl } from '../app/hooks';
+import { useKeys } from '../app/keys';
+import { useSettings } from '../app/settings';
+import { number } from '../logic/format';
+import { holdStill } from '../logic/live';
+import { parseRange, parseWords, rangeParams, rangeQuery } from '../logic/urlstate';
+import { CloseDialog, useAlertActions, type Patch } from '../parts/acting';
+import { TenantName, useTenantName } from '../parts/names';
+import { Head, Updated } from '../parts/page';
+import { Preview } from '../parts/preview';
+import { RangePicker } from '../parts/range';
+import { SeverityMark, StatusMark } from '../parts/severity';
+import { Empty, Failed, Skeleton, Stale } from '../parts/states';
+import { When } from '../parts/time';
+
+const SPANS = ['1h', '4h', '24h', '7d', '30d', '90d'];
+const SPAN = '7d';
+const LIMIT = 100;
+
+export default function Alerts() {
+  const { t, tx, locale } = useSettings();
+  const navigate = useNavigate();
+  const can = useCan();
+  const { done } = useFeedback();
+  const tenants = useTenants().data ?? [];
+  const tenantName = useTenantName();
+  const [url, setUrl] = useUrl();
+  const range = parseRange(url, SPAN);
+  const severity = parseWords(url, 'severity', SEVERITIES);
+  const status = parseWords(url, 'status', STATUSES);
+  const tenant = url.get('tenant') ?? '';
+  const incident = url.get('incident') ?? '';
+  const ci = url.get('ci') ?? '';
+  const q = url.get('q') ?? '';
+  const preview = url.get('preview') === '1';
+
+  const [text, setText] = useState(q);
+  const settled = useSettled(text.trim(), 250);
+  useEffect(() => setText(q), [q]);
+  useEffect(() => {
+    if (settled !== q && settled === text.trim()) setUrl({ q: settled });
+  }, [settled]); // eslint-disable-line react-hooks/exhaustive-deps
+
+  const filter = {
+    ...rangeQuery(range),
+    // What is closed is out of the way unless asked for.
+    status: status.length ? status.join(',') : 'open,acknowledged',
+    severity: severity.join(','),
+    tenant,
+    incident,
+    ci,
+    q,
+    limit: LIMIT,
+  };
+  const key = JSON.stringify(filter);
+  const query = useQuery({
+    queryKey: ['alerts', key],
+    queryFn: ({ signal }) => get<Page<Alert>>('/alerts', filter, signal),
+    refetchInterval: 5_000,
+  });
+
+  // The list as the reader sees it: it changes when the reader asks, not when the server speaks.
+  const [held, setHeld] = useState<{ key: string; rows: Alert[]; next: string; paged: boolean } | null>(null);
+  useEffect(() => {
+    if (query.data && held?.key !== key) setHeld({ key, rows: list(query.data.items), next: query.data.next ?? '', paged: false });
+  }, [query.data, key, held]);
+  const still = useMemo(() => {
+    if (!held || held.key !== key) return { rows: [] as Alert[], waiting: 0 };
+    return holdStill(held.rows, list(query.data?.items));
+  }, [held, key, query.data]);
+  const rows = still.rows;
+  const showNew = () => {
+    if (query.data) setHeld({ key, rows: list(query.data.items), next: query.data.next ?? '', paged: false });
+    setCursor(list(query.data?.items)[0]?.id ?? '');
+  };
+  const [loadingMore, setLoadingMore] = useState(false);
+  const more = async () => {
+    if (!held?.next) return;
+    setLoadingMore(true);
+    try {
+      const page = await get<Page<Alert>>('/alerts', { ...filter, cursor: held.next });
+      setHeld((h) => h && h.key === key ? { ...h, paged: true, next: page.next ?? '', rows: [...h.rows, ...list(page.items).filter((a) => !h.rows.some((r) => r.id === a.id))] } : h);
+    } finally {
+      setLoadingMore(false);
+    }
+  };
+  const patch = useCallback<Patch>((ids, change) => {
+    setHeld((h) => h && { ...h, rows: h.rows.map((r) => (ids.includes(r.id) ? { ...r, ...change } : r)) });
+  }, []);
+  const act = useAlertActions(patch);
+
+  // The cursor follows into the URL a moment later, so that back and a shared link find the place.
+  const [cursor, setCursor] = useState(url.get('sel') ?? '');
+  const settledCursor = useSettled(cursor, 300);
+  useEffect(() => {
+    if ((url.get('sel') ?? '') !== settledCursor) setUrl({ sel: settledCursor });
+  }, [settledCursor]); // eslint-disable-line react-hooks/exhaustive-deps
+  const at = rows.findIndex((r) => r.id === cursor);
+  const current = rows[at];
+  const table = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    table.current?.querySelector('.cursor')?.scrollIntoView({ block: 'nearest' });
+  }, [cursor, rows.length > 0]); // eslint-disable-line react-hooks/exhaustive-deps
+
+  const [selected, setSelected] = useState<Set<string>>(new Set());
+  useEffect(() => setSelected(new Set()), [key]);
+  const toggle = (id: string) =>
+    setSelected((s) => {
+      const n = new Set(s);
+      if (!n.delete(id)) n.add(id);
+      return n;
+    });
+  const ids = selected.size > 0 ? rows.filter((r) => selected.has(r.id)).map((r) => r.id) : current ? [current.id] : [];
+  const [closing, setClosing] = useState<string[] | null>(null);
+  const respond = can('respond');
+  const filterInput = useRef<InputRef>(null);
+  const move = (d: number) => {
+    const next = rows[Math.max(0, Math.min(rows.length - 1, at + d))];
+    if (next) setCursor(next.id);
+  };
+  const open = (a: Alert | undefined) => {
+    if (!a) return;
+    // Leave the place in the list's own history entry before going on.
+    setUrl({ sel: a.id });
+    setTimeout(() => navigate(`/alerts/${encodeURIComponent(a.id)}`), 0);
+  };
+  useKeys({
+    j: () => move(1),
+    k: () => move(-1),
+    ArrowDown: () => move(1),
+    ArrowUp: () => move(-1),
+    ' ': () => {
+      if (!current && rows[0]) setCursor(rows[0].id);
+      setUrl({ preview: preview ? undefined : '1' });
+    },
+    Enter: () => open(current),
+    Escape: () => (selected.size ? setSelected(new Set()) : setUrl({ preview: undefined })),
+    x: () => current && toggle(current.id),
+    a: () => {
+      if (!respond || ids.length === 0) return;
+      void act.acknowledge(ids).then(() => setSelected(new Set()));
+    },
+    i: () => {
+      if (!current) return;
+      if (current.incident_id) navigate(`/incidents/${encodeURIComponent(current.incident_id)}`);
+      else done(t('alerts.noIncident'));
+    },
+    f: () => {
+      if (!respond || ids.length === 0) return;
+      void act.close(ids, 'false_positive', '').then(() => setSelected(new Set()));
+    },
+    '/': () => filterInput.current?.focus(),
+  });
+
+  const columns = preview ? '14px 64px minmax(0,1fr) 46px 76px 70px' : '14px 64px minmax(0,1fr) 190px 150px 50px 76px 72px 78px';
+  const filtered = severity.length + status.length > 0 || tenant || incident || ci || q;
+  const clear = () => {
+    setText('');
+    setUrl({ severity: [], status: [], tenant: undefined, incident: undefined, ci: undefined, q: undefined });
+  };
+  const chip = (label: string, param: string) => (
+    <span className="chip" key={param}>
+      <span className="ellipsis">{label}</span>
+      <button className="plain" aria-label={t('do.remove', { x: label })} onClick={() => setUrl({ [param]: undefined })}>
+        ✕
+      </button>
+    </span>
+  );
+
+  return (
+    <div className="page fill">
+      <Head title={t('page.alerts')} sub={query.data ? t('alerts.count', { n: Math.max(query.data.total ?? 0, rows.length) }) : ''}>
+        <Updated at={query.dataUpdatedAt} />
+        <RangePicker value={range} choices={SPANS} onChange={(r) => setUrl(rangeParams(r, SPAN), true)} />
+        <Button aria-pressed={preview} type={preview ? 'primary' : 'default'} ghost={preview} onClick={() => setUrl({ preview: preview ? undefined : '1' })}>
+          {t('alerts.preview')}
+        </Button>
+      </Head>
+      <div className="filters" role="search">
+        <Input
+          ref={filterInput}
+          allowClear
+          style={{ width: 250 }}
+          placeholder={t('alerts.filter')}
+          aria-label={t('alerts.filter')}
+          value={text}
+          suffix={text ? undefined : <kbd>/</kbd>}
+          onChange={(e) => setText(e.target.value)}
+          onKeyDown={(e) => {
+            if (e.key === 'Escape') filterInput.current?.blur();
+          }}
+        />
+        <span className="row" role="group" aria-label={t('alerts.filterSev')} style={{ gap: 4 }}>
+          {SEVERITIES.map((s) => (
+            <button key={s} className="plain toggle" aria-pressed={severity.includes(s)} onClick={() => setUrl({ severity: severity.includes(s) ? severity.filter((x) => x !== s) : [...severity, s] })}>
+              <SeverityMark level={s} />
+            </button>
+          ))}
+        </span>
+        <span className="row" role="group" aria-label={t('alerts.filterStatus')} style={{ gap: 4 }}>
+          {STATUSES.map((s) => (
+            <button key={s} className="plain toggle" aria-pressed={status.includes(s)} onClick={() => setUrl({ status: status.includes(s) ? status.filter((x) => x !== s) : [...status, s] })}>
+              <StatusMark status={s} />
+            </button>
+          ))}
+        </span>
+        {!tenant && tenants.length > 1 && (
+          <Select
+            showSearch
+            style={{ width: 170 }}
+            placeholder={t('alerts.filterTenant')}
+            aria-label={t('alerts.filterTenant')}
+            value={null}
+            optionFilterProp="label"
+            popupMatchSelectWidth={300}
+            options={tenants.map((x) => ({ value: x.slug, label: tx(x.name) || x.slug }))}
+            onChange={(v: string | null) => setUrl({ tenant: v ?? undefined })}
+          />
+        )}
+        {tenant && chip(tenantName(tenant), 'tenant')}
+        {incident && chip(t('alerts.inIncident', { x: incident }), 'incident')}
+        {ci && chip(t('alerts.ofCI', { x: ci }), 'ci')}
+        {filtered && (
+          <Button type="link" size="small" onClick={clear}>
+            {t('do.clear')}
+          </Button>
+        )}
+      </div>
+      <Stale query={query} />
+      {still.waiting > 0 && (
+        <button className="plain newrows" onClick={showNew} data-testid="new-alerts">
+          ↑ {t('alerts.new', { n: still.waiting })}
+        </button>
+      )}
+      <div className="split">
+        <div className="panel grow" ref={table}>
+          {query.isPending ? (
+            <Skeleton lines={14} />
+          ) : query.error && !query.data ? (
+            <Failed error={query.error} what="alerts.what" retry={() => void query.refetch()} />
+          ) : rows.length === 0 ? (
+            <Empty title={t('alerts.empty')} why={t('alerts.emptyWhy')}>
+              {filtered ? (
+                <Button onClick={clear}>{t('do.clear')}</Button>
+              ) : (
+                <Button onClick={() => setUrl(rangeParams({ since: '90d' }, SPAN), true)}>{t('range.90d')}</Button>
+              )}
+            </Empty>
+          ) : (
+            <div className="list" role="table" aria-label={t('page.alerts')} aria-rowcount={rows.length}>
+              <div className="line head-line" role="row" style={{ gridTemplateColumns: columns }}>
+                <input
+                  type="checkbox"
+                  aria-label={t('alerts.selectAll')}
+                  checked={selected.size > 0 && selected.size === rows.length}
+                  onChange={(e) => setSelected(e.target.checked ? new Set(rows.map((r) => r.id)) : new Set())}
+                />
+                <span role="columnheader">{t('col.severity')}</span>
+                <span role="columnheader">{t('col.what')}</span>
+                {!preview && <span role="columnheader">{t('col.tenant')}</span>}
+                {!preview && <span role="columnheader">{t('col.asset')}</span>}
+                <span role="columnheader" className="num">
+                  {t('col.count')}
+                </span>
+                <span role="columnheader">{t('col.status')}</span>
+                <span role="columnheader" className="num">
+                  {t('col.lastSeen')}
+                </span>
+                {!preview && <span role="columnheader">{t('col.assignee')}</span>}
+              </div>
+              {rows.map((a) => (
+                <div
+                  key={a.id}
+                  role="row"
+                  data-id={a.id}
+                  aria-selected={a.id === cursor}
+                  className={`line${a.id === cursor ? ' cursor' : ''}${a.status !== 'open' ? ' done' : ''}`}
+                  style={{ gridTemplateColumns: columns }}
+                  onClick={() => setCursor(a.id)}
+                  onDoubleClick={() => open(a)}
+                >
+                  <input type="checkbox" aria-label={t('alerts.selectOne', { x: tx(a.title) })} checked={selected.has(a.id)} onChange={() => toggle(a.id)} onClick={(e) => e.stopPropagation()} />
+                  <SeverityMark level={a.severity} />
+                  <Link
+                    className="what ellipsis"
+                    to={`/alerts/${encodeURIComponent(a.id)}`}
+                    title={tx(a.title)}
+                    onClick={(e) => {
+                      if (e.ctrlKey || e.metaKey || e.shiftKey) return;
+                      if (preview) {
+                        // With the preview open a click looks, enter or a double click opens.
+                        e.preventDefault();
+                        setCursor(a.id);
+                      } else {
+                        e.preventDefault();
+                        open(a);
+                      }
+                    }}
+                  >
+                    {tx(a.title)}
+                  </Link>
+                  {!preview && (
+                    <span className="ellipsis dim">
+                      <TenantName slug={a.tenant} />
+                    </span>
+                  )}
+                  {!preview && (
+                    <span className="ellipsis dim" title={a.system?.name}>
+                      {a.ci?.name || a.source_ip || '–'}
+                    </span>
+                  )}
+                  <span className="num">{number(a.count, locale)}</span>
+                  <StatusMark status={a.status} />
+                  <span className="num dim">
+                    <When time={a.last_seen} age />
+                  </span>
+                  {!preview && <span className="ellipsis dim">{a.assignee || a.acknowledged_by || '–'}</span>}
+                </div>
+              ))}
+              {held?.next && (
+                <div style={{ padding: 12, textAlign: 'center' }}>
+                  <Button loading={loadingMore} onClick={() => void more()}>
+                    {t('do.more')}
+                  </Button>
+                </div>
+              )}
+              {selected.size > 0 && (
+                <div className="batch" role="toolbar" aria-label={t('alerts.selected', { n: selected.size })}>
+                  <b>{t('alerts.selected', { n: selected.size })}</b>
+                  {respond && (
+                    <>
+                      <Button type="primary" onClick={() => void act.acknowledge(ids).then(() => setSelected(new Set()))}>
+                        {t('alerts.ackN', { n: ids.length })}
+                      </Button>
+                      <Button onClick={() => setClosing(ids)}>{t('alerts.closeN', { n: ids.length })}</Button>
+                    </>
+                  )}
+                  <Button type="text" onClick={() => setSelected(new Set())}>
+                    {t('alerts.unselect')}
+                  </Button>
+                </div>
+              )}
+            </div>
+          )}
+        </div>
+        {preview && (
+          <aside className="panel preview" aria-label={t('alerts.preview')}>
+            {current ? <Preview id={current.id} known={current} patch={patch} /> : <Empty title={t('alerts.preview')} why={t('alerts.previewNone')} />}
+          </aside>
+        )}
+      </div>
+      {closing && (
+        <CloseDialog
+          title={t('alerts.closeN', { n: closing.length })}
+          cancel={() => setClosing(null)}
+          submit={(r, c) => act.close(closing, r, c).then(() => setSelected(new Set()))}
+        />
+      )}
+    </div>
+  );
+}

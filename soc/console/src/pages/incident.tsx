@@ -1,0 +1,212 @@
+import { useQuery } from '@tanstack/react-query';
+import { Button } from 'antd';
+import { useState } from 'react';
+import { Link, useNavigate, useParams } from 'react-router-dom';
+import { get, post } from '../api/client';
+import { useCan } from '../api/queries';
+import { list, type Delivery, type Incident, type Page, type Resolution } from '../api/types';
+import { useFeedback } from '../app/feedback';
+import { usePageTitle } from '../app/hooks';
+import { useKeys } from '../app/keys';
+import { useSettings } from '../app/settings';
+import { number } from '../logic/format';
+import { AssignButton, CloseDialog, CommentBox, useRefreshCases } from '../parts/acting';
+import { AssetFacts, Attack } from '../parts/alertparts';
+import { Panel } from '../parts/page';
+import { Priority, SeverityMark, StatusMark } from '../parts/severity';
+import { Empty, Failed, Skeleton, Stale } from '../parts/states';
+import { Timeline } from '../parts/timeline';
+import { Deadline, When, WhenFull } from '../parts/time';
+
+function Notices({ id }: { id: string }) {
+  const { t } = useSettings();
+  const query = useQuery({
+    queryKey: ['incident', id, 'notices'],
+    queryFn: ({ signal }) => get<Page<Delivery>>('/notifications', { incident: id }, signal),
+    refetchInterval: 10_000,
+  });
+  if (query.error && !query.data) return <Failed small error={query.error} what="incident.notices" retry={() => void query.refetch()} />;
+  const rows = list(query.data?.items);
+  if (rows.length === 0) return <span className="dim">{t('incident.noticesNone')}</span>;
+  return (
+    <>
+      {rows.map((d) => (
+        <div key={d.id} className="row wrap" style={{ padding: '3px 0' }}>
+          <i className={`dot ${d.status === 'delivered' ? 'ok' : d.status === 'retrying' ? 'open' : 'error'}`} />
+          <b>{d.receiver}</b>
+          <span className="dim">{t(`delivery.${d.status}`)}</span>
+          {d.attempt > 1 && <span className="dim">{t('incident.attempt', { n: d.attempt })}</span>}
+          <span className="dim" style={{ marginLeft: 'auto' }}>
+            <When time={d.at} />
+          </span>
+          {d.error && (
+            <div className="faint" style={{ width: '100%', overflowWrap: 'anywhere' }}>
+              {d.error}
+            </div>
+          )}
+        </div>
+      ))}
+    </>
+  );
+}
+
+export default function IncidentPage() {
+  const { t, tx, locale } = useSettings();
+  const { id = '' } = useParams();
+  const navigate = useNavigate();
+  const can = useCan();
+  const { done, failed } = useFeedback();
+  const refresh = useRefreshCases();
+  const [closing, setClosing] = useState(false);
+  const query = useQuery({
+    queryKey: ['incident', id],
+    queryFn: ({ signal }) => get<Incident>(`/incidents/${encodeURIComponent(id)}`, {}, signal),
+    refetchInterval: 5_000,
+  });
+  const i = query.data;
+  usePageTitle(i ? `${i.id} ${tx(i.title)}` : t('page.incidents'));
+  const respond = can('respond');
+  const act = async (action: string, body: object, text: string, undo?: () => void) => {
+    try {
+      await post(`/incidents/${encodeURIComponent(id)}/${action}`, body);
+      done(text, undo);
+    } catch (e) {
+      failed(e);
+    } finally {
+      refresh();
+    }
+  };
+  const reopen = () => act('reopen', {}, t('incidents.reopened', { x: id }));
+  const acknowledge = () => act('acknowledge', { comment: '' }, t('incidents.acked', { x: id }), () => void reopen());
+  const close = (resolution: Resolution, comment: string) =>
+    act('close', { resolution, comment }, t('incidents.closed', { x: id, r: t(`resolution.${resolution}`) }), () => void reopen());
+  useKeys({
+    a: () => respond && i?.status === 'open' && void acknowledge(),
+    Escape: () => navigate(-1),
+  });
+  if (!i) {
+    return <div className="page">{query.error ? <Failed error={query.error} what="incidents.what" retry={() => void query.refetch()} /> : <Skeleton lines={14} />}</div>;
+  }
+  const alerts = list(i.alerts);
+  const reasons = list(i.reasons).map(tx).filter(Boolean);
+  return (
+    <div className="page">
+      <div className="row" style={{ marginBottom: 8 }}>
+        <Link to="/incidents">← {t('page.incidents')}</Link>
+        <span className="mono dim">{i.id}</span>
+        {respond && (
+          <div className="actions" style={{ marginLeft: 'auto' }}>
+            {i.status === 'open' && (
+              <Button type="primary" onClick={() => void acknowledge()}>
+                {t('act.ack')}
+              </Button>
+            )}
+            <AssignButton assign={(u) => act('assign', { assignee: u }, t('incidents.assigned', { x: id, y: u }))} />
+            {i.status === 'closed' ? (
+              <Button onClick={() => void reopen()}>{t('act.reopen')}</Button>
+            ) : (
+              <Button onClick={() => setClosing(true)}>{t('act.close')}</Button>
+            )}
+          </div>
+        )}
+      </div>
+      <Stale query={query} />
+      <h1 className="sentence">{tx(i.title)}</h1>
+      <div className="meta">
+        <SeverityMark level={i.severity} />
+        <Priority value={i.priority} />
+        <StatusMark status={i.status} />
+        {i.status === 'closed' && i.resolution && <span className="tag">{t(`resolution.${i.resolution}`)}</span>}
+        <span>
+          {t('col.opened')} <WhenFull time={i.opened_at} />
+        </span>
+        <Attack tactics={i.tactics} techniques={i.techniques} />
+      </div>
+      <div className="stats">
+        <div className="panel stat">
+          <span className="n" style={{ fontSize: 20 }}>
+            <Deadline due={i.sla?.ack_due} done={i.sla?.acked_at ?? (i.status === 'closed' ? i.sla?.resolved_at : null)} state={i.sla?.state} />
+          </span>
+          <span className="l">{t('sla.ack')}</span>
+        </div>
+        <div className="panel stat">
+          <span className="n" style={{ fontSize: 20 }}>
+            <Deadline due={i.sla?.resolve_due} done={i.sla?.resolved_at} state={i.sla?.acked_at ? i.sla.state : 'ok'} />
+          </span>
+          <span className="l">{t('sla.resolve')}</span>
+        </div>
+        <div className="panel stat">
+          <span className="n ellipsis" style={{ fontSize: 20 }} title={i.system?.name}>
+            {i.system ? <Link to={`/cmdb/${encodeURIComponent(i.system.id)}`}>{i.system.name || i.system.id}</Link> : '–'}
+          </span>
+          <span className="l">{t('col.system')}</span>
+        </div>
+        <div className="panel stat">
+          <span className="n ellipsis" style={{ fontSize: 20 }}>
+            {i.assignee || '–'}
+          </span>
+          <span className="l">{t('col.assignee')}</span>
+        </div>
+      </div>
+      <div className="cols">
+        <div className="stack" style={{ gap: 14 }}>
+          <Panel title={t('incident.alerts')} end={<Link to={`/alerts?${new URLSearchParams({ incident: i.id, status: 'open,acknowledged,closed', since: '90d' })}`}>{t('shift.allAlerts')} {number(i.alert_count, locale)}</Link>} flush>
+            {alerts.length === 0 ? (
+              <Empty small title={t('incident.noAlerts')} />
+            ) : (
+              <div className="list" role="table" aria-label={t('incident.alerts')}>
+                {alerts.map((a) => (
+                  <div key={a.id} className="line" role="row" style={{ gridTemplateColumns: '64px minmax(0,1fr) 56px 76px 76px' }}>
+                    <SeverityMark level={a.severity} />
+                    <Link className="what ellipsis" to={`/alerts/${encodeURIComponent(a.id)}`} title={tx(a.title)}>
+                      {tx(a.title)}
+                    </Link>
+                    <span className="num dim">×{number(a.count, locale)}</span>
+                    <StatusMark status={a.status} />
+                    <span className="num dim">
+                      <When time={a.first_seen} />
+                    </span>
+                  </div>
+                ))}
+              </div>
+            )}
+          </Panel>
+          <Panel title={t('alert.timeline')}>
+            {respond && <CommentBox submit={(text) => act('comments', { text }, t('alerts.commented'))} />}
+            <Timeline entries={list(i.timeline)} />
+          </Panel>
+        </div>
+        <div className="stack" style={{ gap: 14 }}>
+          <Panel title={t('alert.asset')}>
+            <AssetFacts ci={i.ci} system={i.system} owner={i.owner} tenant={i.tenant} />
+          </Panel>
+          {reasons.length > 0 && (
+            <Panel title={t('incident.reasons')}>
+              <ul className="reasons">
+                {reasons.map((r, n) => (
+                  <li key={n}>{r}</li>
+                ))}
+              </ul>
+            </Panel>
+          )}
+          <Panel title={t('incident.facts')}>
+            <dl className="facts">
+              <dt>{t('col.firstSeen')}</dt>
+              <dd>
+                <WhenFull time={i.first_seen} />
+              </dd>
+              <dt>{t('col.lastSeen')}</dt>
+              <dd>
+                <WhenFull time={i.last_seen} />
+              </dd>
+            </dl>
+          </Panel>
+          <Panel title={t('incident.notices')}>
+            <Notices id={i.id} />
+          </Panel>
+        </div>
+      </div>
+      {closing && <CloseDialog title={t('act.closeIncident', { x: i.id })} cancel={() => setClosing(false)} submit={close} />}
+    </div>
+  );
+}

@@ -1,0 +1,246 @@
+import { Button } from 'antd';
+import { Link } from 'react-router-dom';
+import { useOverview } from '../api/queries';
+import { SEVERITIES, list, type Alert, type Incident, type Overview, type SourceHealth } from '../api/types';
+import { copyText, useFeedback } from '../app/feedback';
+import { useNow } from '../app/hooks';
+import { useSettings } from '../app/settings';
+import { clock, number, zone } from '../logic/format';
+import { TenantName } from '../parts/names';
+import { Head, Panel, Updated } from '../parts/page';
+import { Priority, SeverityMark, StatusMark } from '../parts/severity';
+import { Empty, Loaded, Stale } from '../parts/states';
+import { SLAClock, When } from '../parts/time';
+import { sourceState } from '../parts/source';
+
+function Verdict({ o }: { o: Overview }) {
+  const { t } = useSettings();
+  const n = o.me.incidents_open;
+  if (n > 0) {
+    return (
+      <p className="verdict">
+        {t('shift.now', { n })}
+        {o.me.incidents_breaching > 0 && (
+          <span style={{ color: 'var(--critical)' }}>
+            {t('shift.comma')}
+            {t('shift.breached', { n: o.me.incidents_breaching })}
+          </span>
+        )}
+      </p>
+    );
+  }
+  return (
+    <p className="verdict">
+      {t('shift.calm')}
+      <span className="dim" style={{ fontWeight: 400 }}>
+        {' · '}
+        {o.alerts.unacknowledged > 0 ? t('shift.calmAlerts', { n: o.alerts.unacknowledged }) : t('shift.calmAll')}
+      </span>
+    </p>
+  );
+}
+
+function Stat({ to, n, label, hot }: { to: string; n: number; label: string; hot?: boolean }) {
+  const { locale } = useSettings();
+  return (
+    <Link to={to} className={`panel stat${hot ? ' hot' : ''}`}>
+      <span className="n">{number(n, locale)}</span>
+      <span className="l">{label}</span>
+    </Link>
+  );
+}
+
+export function IncidentLine({ i, columns }: { i: Incident; columns: string }) {
+  const { tx } = useSettings();
+  return (
+    <div className="line" role="row" style={{ gridTemplateColumns: columns }}>
+      <SeverityMark level={i.severity} />
+      <Link className="what ellipsis" to={`/incidents/${encodeURIComponent(i.id)}`} title={tx(i.title)}>
+        {tx(i.title)}
+      </Link>
+      <span className="ellipsis dim" title={i.system?.name}>
+        {i.system?.name || i.ci?.name || <TenantName slug={i.tenant} />}
+      </span>
+      <Priority value={i.priority} />
+      <span className="ellipsis dim">{i.assignee || '–'}</span>
+      <span className="num">
+        <SLAClock sla={i.sla} />
+      </span>
+    </div>
+  );
+}
+
+function AlertLine({ a }: { a: Alert }) {
+  const { locale, tx } = useSettings();
+  return (
+    <div className="line" role="row" style={{ gridTemplateColumns: '64px minmax(0,1fr) 52px 78px 70px' }}>
+      <SeverityMark level={a.severity} />
+      <Link className="what ellipsis" to={`/alerts/${encodeURIComponent(a.id)}`} title={tx(a.title)}>
+        {tx(a.title)}
+      </Link>
+      <span className="num dim">×{number(a.count, locale)}</span>
+      <StatusMark status={a.status} />
+      <span className="num dim">
+        <When time={a.last_seen} age />
+      </span>
+    </div>
+  );
+}
+
+function Intake({ o }: { o: Overview }) {
+  const { t, locale } = useSettings();
+  const now = useNow(5);
+  const sources = list(o.sources);
+  const bad = sources.filter((s) => ['error', 'silent'].includes(sourceState(s, now).kind));
+  const rest = sources.filter((s) => !bad.includes(s));
+  const line = (s: SourceHealth) => {
+    const st = sourceState(s, now);
+    return (
+      <div className="src" key={s.id}>
+        <i className={`dot ${st.kind === 'ok' ? 'ok' : st.kind === 'off' || st.kind === 'waiting' ? 'off' : 'error'}`} />
+        <span className="ellipsis" title={s.listen}>
+          {s.id}
+        </span>
+        <span className="grow ellipsis num dim" title={s.error}>
+          {st.kind === 'error' ? s.error || t('source.error') : st.kind === 'silent' ? t('source.silent', { t: clock(st.ms) }) : st.kind === 'waiting' ? t('source.waiting') : st.kind === 'off' ? t('source.off') : number(s.received, locale)}
+        </span>
+      </div>
+    );
+  };
+  return (
+    <Panel title={t('shift.intake')} end={<Link to="/sources">{t('shift.allSources')}</Link>} flush>
+      <div className="gauges" style={{ padding: '2px 14px 12px' }}>
+        <div>
+          <div className="v">{number(o.intake.events_per_second, locale)}</div>
+          <div className="l">{t('shift.eps')}</div>
+        </div>
+        <div>
+          <div className="v">{number(o.intake.events_total, locale)}</div>
+          <div className="l">{t('shift.total')}</div>
+        </div>
+        <div>
+          <div className="v">{t('seconds', { n: o.intake.lag_seconds < 10 ? Math.round(o.intake.lag_seconds * 10) / 10 : Math.round(o.intake.lag_seconds) })}</div>
+          <div className="l">{t('shift.lag')}</div>
+        </div>
+        <div>
+          <div className="v">{number(o.intake.queue_messages, locale)}</div>
+          <div className="l">{t('shift.queue')}</div>
+        </div>
+        <div>
+          <div className="v" style={o.intake.dropped_total > 0 ? { color: 'var(--medium)' } : undefined}>
+            {number(o.intake.dropped_total, locale)}
+          </div>
+          <div className="l">{t('shift.dropped')}</div>
+        </div>
+        <div>
+          <div className="v">{number(o.tenants_with_events_24h, locale)}</div>
+          <div className="l">{t('shift.tenants')}</div>
+        </div>
+      </div>
+      {bad.length > 0 && (
+        <div className="src" style={{ background: 'var(--warn-bg)', fontWeight: 600 }}>
+          {t('shift.silent', { n: bad.length })}
+        </div>
+      )}
+      {bad.map(line)}
+      {rest.map(line)}
+    </Panel>
+  );
+}
+
+function NoEvents() {
+  const { t } = useSettings();
+  const { done, failed } = useFeedback();
+  const command = `logger -n ${window.location.hostname} -P 5514 -d 'hello icewatch'`;
+  return (
+    <div className="panel">
+      <Empty title={t('shift.noEvents')} why={t('shift.noEventsWhy')}>
+        <code className="cmd">{command}</code>
+        <Button onClick={() => void copyText(command).then(() => done(t('do.copied')), failed)}>{t('do.copy')}</Button>
+      </Empty>
+      <div className="state" style={{ paddingTop: 0 }}>
+        <div>{t('shift.noEventsOr')}</div>
+        <code className="cmd">icewatch simulate</code>
+      </div>
+    </div>
+  );
+}
+
+const INCIDENT_COLUMNS = '64px minmax(0,1fr) 150px 30px 84px 96px';
+
+export default function Shift() {
+  const { t, locale } = useSettings();
+  const query = useOverview();
+  return (
+    <div className="page">
+      <Head title={t('page.shift')}>
+        <Updated at={query.dataUpdatedAt} />
+        <span className="tag">{zone()}</span>
+      </Head>
+      <Stale query={query} />
+      <Loaded query={query} what="page.shift" lines={12}>
+        {(o) => {
+          const max = Math.max(1, ...SEVERITIES.map((s) => o.alerts.by_severity?.[s] ?? 0));
+          const incidents = list(o.incidents);
+          const alerts = list(o.latest_alerts);
+          return (
+            <>
+              <Verdict o={o} />
+              <div className="stats">
+                <Stat to="/incidents" n={o.me.incidents_open} label={t('shift.open')} />
+                <Stat to="/incidents?mine=true" n={o.me.incidents_mine} label={t('shift.mine')} />
+                <Stat to="/incidents?sla=breaching" n={o.me.incidents_breaching} label={t('shift.breaching')} hot={o.me.incidents_breaching > 0} />
+                <Stat to="/alerts?status=open" n={o.alerts.unacknowledged} label={t('shift.unacked')} />
+              </div>
+              <div className="cols">
+                <div className="stack" style={{ gap: 14 }}>
+                  {o.intake.events_total === 0 && alerts.length === 0 ? (
+                    <NoEvents />
+                  ) : (
+                    <>
+                      <Panel title={t('shift.incidents')} end={<Link to="/incidents">{t('shift.allIncidents')}</Link>} flush>
+                        <div className="list" role="table" aria-label={t('shift.incidents')}>
+                          {incidents.map((i) => (
+                            <IncidentLine key={i.id} i={i} columns={INCIDENT_COLUMNS} />
+                          ))}
+                        </div>
+                        {incidents.length === 0 && <Empty small title={t('shift.noIncidents')} why={t('shift.noIncidentsWhy')} />}
+                      </Panel>
+                      <Panel title={t('shift.alerts')} end={<Link to="/alerts">{t('shift.allAlerts')}</Link>} flush>
+                        <div className="list" role="table" aria-label={t('shift.alerts')}>
+                          {alerts.map((a) => (
+                            <AlertLine key={a.id} a={a} />
+                          ))}
+                        </div>
+                        {alerts.length === 0 && <Empty small title={t('shift.noAlerts')} why={t('shift.noAlertsWhy')} />}
+                      </Panel>
+                    </>
+                  )}
+                </div>
+                <div className="stack" style={{ gap: 14 }}>
+                  <Panel title={t('shift.bySeverity')} end={<span className="dim">{number(o.alerts.open, locale)}</span>}>
+                    <div className="bars">
+                      {SEVERITIES.map((s) => {
+                        const n = o.alerts.by_severity?.[s] ?? 0;
+                        return (
+                          <Link key={s} to={`/alerts?severity=${s}`} aria-label={`${t(`sev.${s}`)} ${n}`}>
+                            <SeverityMark level={s} />
+                            <span className="track">
+                              <i style={{ width: `${(n / max) * 100}%`, background: `var(--${s})` }} />
+                            </span>
+                            <span className="num">{number(n, locale)}</span>
+                          </Link>
+                        );
+                      })}
+                    </div>
+                  </Panel>
+                  <Intake o={o} />
+                </div>
+              </div>
+            </>
+          );
+        }}
+      </Loaded>
+    </div>
+  );
+}

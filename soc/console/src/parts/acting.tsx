@@ -1,0 +1,220 @@
+import { useQuery, useQueryClient } from '@tanstack/react-query';
+import { AutoComplete, Button, Input, Modal, Popover, Radio } from 'antd';
+import { useCallback, useState } from 'react';
+import { get, post } from '../api/client';
+import { useCan, useMe } from '../api/queries';
+import { RESOLUTIONS, list, type Page, type Resolution, type Status, type User } from '../api/types';
+import { useFeedback } from '../app/feedback';
+import { useT } from '../app/settings';
+
+const CASES = ['alerts', 'alert', 'incidents', 'incident', 'overview'];
+
+/** Everything that shows cases asks again after one has changed. */
+export function useRefreshCases(): () => void {
+  const client = useQueryClient();
+  return useCallback(() => {
+    for (const key of CASES) void client.invalidateQueries({ queryKey: [key] });
+  }, [client]);
+}
+
+/** What the list may show at once, before the server's next answer. */
+export type Patch = (ids: string[], change: { status?: Status; assignee?: string; acknowledged_by?: string }) => void;
+
+/** The actions on one or many alerts, each with its message, its undo and its failure. */
+export function useAlertActions(patch: Patch = () => undefined) {
+  const t = useT();
+  const { done, failed } = useFeedback();
+  const refresh = useRefreshCases();
+  const me = useMe().data;
+
+  /** One id uses the alert's own route, several the batch. */
+  const send = useCallback(
+    (ids: string[], action: string, body: object) =>
+      ids.length === 1 ? post(`/alerts/${encodeURIComponent(ids[0] as string)}/${action}`, body) : post('/alerts/batch', { ids, action, ...body }),
+    [],
+  );
+  const run = useCallback(
+    async (work: () => Promise<unknown>, then: () => void) => {
+      try {
+        await work();
+        then();
+      } catch (e) {
+        failed(e);
+      } finally {
+        refresh();
+      }
+    },
+    [failed, refresh],
+  );
+  const reopen = useCallback(
+    (ids: string[]) =>
+      run(
+        () => send(ids, 'reopen', {}),
+        () => {
+          patch(ids, { status: 'open' });
+          done(t('alerts.reopened', { n: ids.length }));
+        },
+      ),
+    [run, send, patch, done, t],
+  );
+  const acknowledge = useCallback(
+    (ids: string[]) =>
+      run(
+        () => send(ids, 'acknowledge', { comment: '' }),
+        () => {
+          patch(ids, { status: 'acknowledged', acknowledged_by: me?.username });
+          done(t('alerts.acked', { n: ids.length }), () => void reopen(ids));
+        },
+      ),
+    [run, send, patch, done, t, reopen, me],
+  );
+  const close = useCallback(
+    (ids: string[], resolution: Resolution, comment: string) =>
+      run(
+        () => send(ids, 'close', { resolution, comment }),
+        () => {
+          patch(ids, { status: 'closed' });
+          done(t('alerts.closed', { n: ids.length, r: t(`resolution.${resolution}`) }), () => void reopen(ids));
+        },
+      ),
+    [run, send, patch, done, t, reopen],
+  );
+  const assign = useCallback(
+    (ids: string[], assignee: string) =>
+      run(
+        () => send(ids, 'assign', { assignee }),
+        () => {
+          patch(ids, { assignee });
+          done(t('alerts.assigned', { x: assignee }));
+        },
+      ),
+    [run, send, patch, done, t],
+  );
+  const comment = useCallback(
+    (id: string, text: string) => run(() => post(`/alerts/${encodeURIComponent(id)}/comments`, { text }), () => done(t('alerts.commented'))),
+    [run, done, t],
+  );
+  return { acknowledge, close, reopen, assign, comment };
+}
+
+/** How a case ended, with room to say why. */
+export function CloseDialog({ title, submit, cancel }: { title: string; submit: (r: Resolution, comment: string) => Promise<void> | void; cancel: () => void }) {
+  const t = useT();
+  const [resolution, setResolution] = useState<Resolution>('true_positive');
+  const [comment, setComment] = useState('');
+  const [busy, setBusy] = useState(false);
+  return (
+    <Modal
+      open
+      title={title}
+      okText={title}
+      cancelText={t('do.cancel')}
+      confirmLoading={busy}
+      onCancel={cancel}
+      onOk={() => {
+        setBusy(true);
+        void Promise.resolve(submit(resolution, comment.trim())).then(cancel);
+      }}
+      width={440}
+    >
+      <div className="dim" style={{ margin: '8px 0 4px' }}>
+        {t('act.resolution')}
+      </div>
+      <Radio.Group value={resolution} onChange={(e) => setResolution(e.target.value as Resolution)}>
+        {RESOLUTIONS.map((r) => (
+          <Radio key={r} value={r}>
+            {t(`resolution.${r}`)}
+          </Radio>
+        ))}
+      </Radio.Group>
+      <label className="dim" htmlFor="close-comment" style={{ display: 'block', margin: '12px 0 4px' }}>
+        {t('act.reason')}
+      </label>
+      <Input.TextArea id="close-comment" rows={3} value={comment} onChange={(e) => setComment(e.target.value)} placeholder={t('act.commentHint')} />
+    </Modal>
+  );
+}
+
+/** To me in one click, or to somebody else by name. */
+export function AssignButton({ assign }: { assign: (username: string) => unknown }) {
+  const t = useT();
+  const me = useMe().data;
+  const can = useCan();
+  const [open, setOpen] = useState(false);
+  const [name, setName] = useState('');
+  const users = useQuery({
+    queryKey: ['users'],
+    queryFn: ({ signal }) => get<Page<User>>('/users', {}, signal),
+    enabled: open && can('admin'),
+    staleTime: 60_000,
+  });
+  const pick = (username: string) => {
+    if (!username.trim()) return;
+    setOpen(false);
+    setName('');
+    void assign(username.trim());
+  };
+  return (
+    <Popover
+      open={open}
+      onOpenChange={setOpen}
+      trigger="click"
+      placement="bottomRight"
+      content={
+        <div style={{ width: 220 }} className="stack">
+          <Button block onClick={() => me && pick(me.username)}>
+            {t('act.assignMe')}
+          </Button>
+          <div className="row">
+            <AutoComplete
+              style={{ flex: 1 }}
+              value={name}
+              onChange={setName}
+              placeholder={t('act.assignHint')}
+              aria-label={t('act.assignTo')}
+              options={list(users.data?.items).map((u) => ({ value: u.username, label: u.display_name ? `${u.display_name} (${u.username})` : u.username }))}
+              filterOption={(input, o) => String(o?.label ?? '').toLowerCase().includes(input.toLowerCase())}
+            />
+            <Button type="primary" disabled={!name.trim()} onClick={() => pick(name)}>
+              {t('act.assign')}
+            </Button>
+          </div>
+        </div>
+      }
+    >
+      <Button>{t('act.assign')}</Button>
+    </Popover>
+  );
+}
+
+export function CommentBox({ submit }: { submit: (text: string) => Promise<unknown> }) {
+  const t = useT();
+  const [text, setText] = useState('');
+  const [busy, setBusy] = useState(false);
+  const send = async () => {
+    if (!text.trim()) return;
+    setBusy(true);
+    await submit(text.trim());
+    setBusy(false);
+    setText('');
+  };
+  return (
+    <div className="stack" style={{ gap: 6, marginBottom: 14 }}>
+      <Input.TextArea
+        autoSize={{ minRows: 1, maxRows: 6 }}
+        value={text}
+        aria-label={t('act.comment')}
+        placeholder={t('act.commentHint')}
+        onChange={(e) => setText(e.target.value)}
+        onKeyDown={(e) => {
+          if (e.key === 'Enter' && (e.ctrlKey || e.metaKey)) void send();
+        }}
+      />
+      {text.trim() && (
+        <Button type="primary" size="small" loading={busy} onClick={() => void send()} style={{ alignSelf: 'flex-end' }}>
+          {t('act.commentAdd')}
+        </Button>
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,97 @@
+import { BarChart } from 'echarts/charts';
+import { BrushComponent, GridComponent, TooltipComponent } from 'echarts/components';
+import { init, use, type ECharts } from 'echarts/core';
+import { CanvasRenderer } from 'echarts/renderers';
+import { useEffect, useRef } from 'react';
+import { list, type Histogram as Data } from '../api/types';
+import { useSettings } from '../app/settings';
+import { FONT } from '../app/theme';
+import { absolute, clock, compact, number } from '../logic/format';
+
+use([BarChart, BrushComponent, GridComponent, TooltipComponent, CanvasRenderer]);
+
+/** Events over time, zero-based. Dragging chooses a span; a click chooses one bar. */
+export default function Histogram({ data, onSpan }: { data: Data; onSpan: (start: number, end: number) => void }) {
+  const { t, dark, locale } = useSettings();
+  const box = useRef<HTMLDivElement>(null);
+  const chart = useRef<ECharts | null>(null);
+  const span = useRef(onSpan);
+  span.current = onSpan;
+  const latest = useRef(data);
+  latest.current = data;
+
+  useEffect(() => {
+    if (!box.current) return undefined;
+    const c = init(box.current, undefined, { renderer: 'canvas' });
+    chart.current = c;
+    const size = new ResizeObserver(() => c.resize());
+    size.observe(box.current);
+    const choose = (from: number, to: number) => {
+      const b = list(latest.current.buckets);
+      const first = b[Math.max(0, from)];
+      const last = b[Math.min(b.length - 1, to)];
+      if (first && last) span.current(Date.parse(first.time), Date.parse(last.time) + latest.current.step_ms);
+    };
+    c.on('brushEnd', (e: unknown) => {
+      const r = (e as { areas?: { coordRange?: [number, number] }[] }).areas?.[0]?.coordRange;
+      if (r) choose(r[0], r[1]);
+      c.dispatchAction({ type: 'brush', areas: [] });
+    });
+    c.on('click', (e: { dataIndex?: number }) => {
+      if (e.dataIndex !== undefined) choose(e.dataIndex, e.dataIndex);
+    });
+    return () => {
+      size.disconnect();
+      c.dispose();
+      chart.current = null;
+    };
+  }, []);
+
+  useEffect(() => {
+    const c = chart.current;
+    if (!c || !box.current) return;
+    const css = getComputedStyle(document.documentElement);
+    const colour = (name: string) => css.getPropertyValue(name).trim();
+    const buckets = list(data.buckets);
+    const now = Date.now();
+    c.setOption(
+      {
+        animation: false,
+        textStyle: { fontFamily: FONT },
+        grid: { left: 46, right: 8, top: 8, bottom: 20 },
+        tooltip: {
+          trigger: 'axis',
+          axisPointer: { type: 'shadow' },
+          backgroundColor: colour('--raised'),
+          borderColor: colour('--border'),
+          textStyle: { color: colour('--text'), fontSize: 12 },
+          formatter: (p: { dataIndex: number }[]) => {
+            const b = buckets[p[0]?.dataIndex ?? -1];
+            return b ? `${absolute(b.time)}<br/><b>${number(b.count, locale)}</b>` : '';
+          },
+        },
+        xAxis: {
+          type: 'category',
+          data: buckets.map((b) => b.time),
+          axisTick: { show: false },
+          axisLine: { lineStyle: { color: colour('--border-strong') } },
+          axisLabel: { color: colour('--dim'), fontSize: 11, hideOverlap: true, formatter: (v: string) => compact(v, now) },
+        },
+        yAxis: {
+          type: 'value',
+          min: 0,
+          minInterval: 1,
+          splitNumber: 2,
+          splitLine: { lineStyle: { color: colour('--border') } },
+          axisLabel: { color: colour('--dim'), fontSize: 11, formatter: (v: number) => Intl.NumberFormat(locale, { notation: 'compact' }).format(v) },
+        },
+        brush: { xAxisIndex: 0, brushType: 'lineX', transformable: false, removeOnClick: true, throttleType: 'debounce', brushStyle: { color: dark ? 'rgba(108,176,247,0.2)' : 'rgba(22,119,255,0.14)', borderColor: colour('--accent') } },
+        series: [{ type: 'bar', data: buckets.map((b) => b.count), barCategoryGap: '12%', itemStyle: { color: colour('--accent'), opacity: 0.85 }, large: false }],
+      },
+      { notMerge: true },
+    );
+    c.dispatchAction({ type: 'takeGlobalCursor', key: 'brush', brushOption: { brushType: 'lineX', brushMode: 'single' } });
+  }, [data, dark, locale]);
+
+  return <div ref={box} className="histo" role="img" aria-label={t('search.histogram', { step: clock(data.step_ms) })} title={t('search.histogram', { step: clock(data.step_ms) })} />;
+}
