@@ -44,6 +44,7 @@ type correlation struct {
 	incidents map[string]*incident
 	members   map[string]map[string]*alertRow // by incident; only where read
 	attached  map[string][]*alertRow          // by incident, in this transaction
+	rejudged  map[string]bool                 // free alerts judged anew: whether they join
 	dirty     map[string]bool
 
 	changes        []Change
@@ -57,7 +58,7 @@ func (s *Service) correlate(ctx context.Context, tx bun.Tx, touched []*alert, no
 		s: s, tx: tx, now: now, touched: map[string]*alert{}, rows: map[string]*alertRow{},
 		byItem: map[string][]*alertRow{}, byActor: map[string][]*alertRow{}, asked: map[string]bool{},
 		facts: map[string]policy.Alert{}, incidents: map[string]*incident{}, members: map[string]map[string]*alertRow{},
-		attached: map[string][]*alertRow{}, dirty: map[string]bool{},
+		attached: map[string][]*alertRow{}, rejudged: map[string]bool{}, dirty: map[string]bool{},
 	}
 	var items, actors, holders []string
 	for _, a := range touched {
@@ -413,7 +414,14 @@ func (c *correlation) settle(ctx context.Context, i *incident) error {
 		}{{i.items, c.byItem}, {i.actors, c.byActor}} {
 			for _, v := range l.values {
 				for _, r := range l.rows[tenantKey(i.Tenant, v)] {
-					if r.Held || r.Status == StatusClosed || !r.Joins || !c.reaches(i, r) {
+					if r.Held || r.Status == StatusClosed || !c.reaches(i, r) {
+						continue
+					}
+					joins, err := c.joins(ctx, r)
+					if err != nil {
+						return err
+					}
+					if !joins {
 						continue
 					}
 					if err := c.attach(i, r); err != nil {
@@ -427,6 +435,34 @@ func (c *correlation) settle(ctx context.Context, i *incident) error {
 			return c.describe(ctx, i)
 		}
 	}
+}
+
+// joins tells whether the policy lets a free alert join an incident. What was
+// judged in an earlier transaction, before its relations were there, is judged
+// again with them.
+func (c *correlation) joins(ctx context.Context, r *alertRow) (bool, error) {
+	if r.Joins || c.touched[r.ID] != nil {
+		return r.Joins, nil
+	}
+	if known, ok := c.rejudged[r.ID]; ok {
+		return known, nil
+	}
+	if err := c.load(ctx, []string{r.Item}, []string{r.Actor}); err != nil {
+		return false, err
+	}
+	doc, err := c.docOf(ctx, r.ID)
+	if err != nil {
+		return false, err
+	}
+	in := &alert{alertRow: *r, doc: *doc}
+	d, err := c.s.policy.Incident(ctx, policy.IncidentInput{Alert: in.judged(), Related: c.related(r)})
+	if err != nil {
+		// The alert stays free; it is judged again when it fires.
+		c.failed++
+		c.s.log.Error("ticketing: the incident policy failed", "alert", r.ID, "rule", r.RuleID, "error", err)
+	}
+	c.rejudged[r.ID] = err == nil && (d.Join || d.Open)
+	return c.rejudged[r.ID], nil
 }
 
 // loadMembers puts all alerts of an incident at hand.

@@ -167,8 +167,8 @@ func (c *correlation) docOf(ctx context.Context, id string) (*alertDoc, error) {
 	if a := c.touched[id]; a != nil {
 		return &a.doc, nil
 	}
-	a := &alert{}
-	if err := c.tx.NewSelect().Model(&a.alertRow).Column("id", "doc").Where("id = ?", id).Scan(ctx); err != nil {
+	a := &alert{alertRow: alertRow{ID: id}}
+	if err := c.tx.NewSelect().Model(&a.alertRow).Column("doc").Where("id = ?", id).Scan(ctx); err != nil {
 		return nil, fmt.Errorf("read alert %s: %w", id, err)
 	}
 	return &a.doc, a.unpack()

@@ -104,7 +104,7 @@ func subjectOf(o *detections.Occurrence, other *enrich.Item, ignore map[string]b
 		crit, _ := strconv.Atoi(lookup(o, "icewatch.ci.criticality"))
 		s.owner = lookup(o, "icewatch.ci.owner")
 		s.ci = &CI{
-			ID: id, Name: lookup(o, "icewatch.ci.name"), Class: lookup(o, "icewatch.ci.class"),
+			ID: id, Name: firstOf(lookup(o, "icewatch.ci.name"), lookup(o, "host.name"), id), Class: lookup(o, "icewatch.ci.class"),
 			Criticality: crit, Owner: s.owner, Labels: splitValues(lookup(o, "icewatch.ci.labels")),
 		}
 		if sid, name := lookup(o, "icewatch.ci.system.id"), lookup(o, "icewatch.ci.system.name"); sid != "" || name != "" {
