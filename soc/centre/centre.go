@@ -26,7 +26,6 @@ import (
 	"icewatch/collectors"
 	"icewatch/collectors/elasticbulk"
 	"icewatch/collectors/lokipush"
-	"icewatch/collectors/registry"
 	"icewatch/collectors/webbody"
 	"icewatch/detections"
 	"icewatch/detections/ruleset"

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -142,6 +143,9 @@ func (l *Lake) Stats() Stats {
 	s.ReadOnly = ss.IsReadOnly
 	return s
 }
+
+// Handed is how many rows were handed over since Open.
+func (l *Lake) Handed() uint64 { return l.rows.Load() }
 
 // Writer gathers rows and hands them to the store. It is not safe for
 // concurrent use.
@@ -348,9 +352,14 @@ func (l *Lake) scan(ctx context.Context, accounts []uint32, query string, each f
 	})
 }
 
+// tenantIDs names the accounts to the library, which searches among them and
+// so needs them in order, each once.
 func tenantIDs(accounts []uint32) []logstorage.TenantID {
-	ids := make([]logstorage.TenantID, len(accounts))
-	for i, a := range accounts {
+	sorted := slices.Clone(accounts)
+	slices.Sort(sorted)
+	sorted = slices.Compact(sorted)
+	ids := make([]logstorage.TenantID, len(sorted))
+	for i, a := range sorted {
 		ids[i] = logstorage.TenantID{AccountID: a}
 	}
 	return ids

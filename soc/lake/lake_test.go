@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"icewatch/soc/event"
+	"icewatch/soc/search"
 )
 
 func openLake(t testing.TB, dir string) *Lake {
@@ -86,20 +87,23 @@ func TestTenantsAreApartOnEveryReadPath(t *testing.T) {
 	if got := rows(t, l, nil, "*", 10); len(got) != 0 {
 		t.Fatalf("no tenant in scope, yet %d rows", len(got))
 	}
+	if got := rows(t, l, []uint32{500, 11, 2, 10, 11}, "secret", 10); len(got) != 2 {
+		t.Fatalf("accounts in no order: %d rows, want 2", len(got))
+	}
 	all := Query{Accounts: []uint32{11}, LogsQL: "*", Start: time.Now().Add(-time.Hour), End: time.Now().Add(time.Hour)}
 	values, err := l.Values(t.Context(), all, "event.original", 10)
 	if err != nil || len(values) != 1 || values[0].Value != "secret of b" {
 		t.Fatalf("values: %v %v", values, err)
 	}
-	_, bars, err := l.Histogram(t.Context(), all, 10)
+	h, err := l.Histogram(t.Context(), all, 10)
 	var sum uint64
-	for _, b := range bars {
+	for _, b := range h.Buckets {
 		sum += b.Count
 	}
-	if err != nil || sum != 1 {
+	if err != nil || sum != 1 || h.Total != 1 {
 		t.Fatalf("histogram counts %d: %v", sum, err)
 	}
-	if _, err := l.Event(t.Context(), []uint32{11}, "e1-1-0"); !errors.Is(err, ErrNotFound) {
+	if _, err := l.Event(t.Context(), []uint32{11}, "e1-1-0"); !errors.Is(err, search.ErrNotFound) {
 		t.Fatalf("another tenant's event by id: %v", err)
 	}
 	row, err := l.Event(t.Context(), []uint32{10}, "e1-1-0")
@@ -108,7 +112,7 @@ func TestTenantsAreApartOnEveryReadPath(t *testing.T) {
 	}
 	for _, query := range []string{"* | stream_context before 5", "x:(", "* | STREAM_CONTEXT after 3"} {
 		err := l.Rows(t.Context(), Query{Accounts: []uint32{10}, LogsQL: query, Start: all.Start, End: all.End}, func([]byte) error { return nil })
-		var qe *QueryError
+		var qe *search.QueryError
 		if !errors.As(err, &qe) {
 			t.Errorf("%s: %v", query, err)
 		}

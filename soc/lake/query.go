@@ -14,6 +14,7 @@ import (
 	"github.com/VictoriaMetrics/VictoriaMetrics/lib/logstorage"
 
 	"icewatch/soc/event"
+	"icewatch/soc/search"
 )
 
 // Query is one question to the lake. Accounts are the tenants it may see; an
@@ -24,13 +25,8 @@ type Query struct {
 	Start    time.Time // inclusive
 	End      time.Time // inclusive
 	Limit    int       // rows at most; 0 means no bound
+	Offset   int       // rows to skip, where the query does not sort or count for itself
 }
-
-// QueryError says that the query itself is at fault.
-type QueryError struct{ Err error }
-
-func (e *QueryError) Error() string { return e.Err.Error() }
-func (e *QueryError) Unwrap() error { return e.Err }
 
 var errEnough = errors.New("enough rows")
 
@@ -42,15 +38,15 @@ func (q Query) parse() (*logstorage.Query, error) {
 	}
 	p, err := logstorage.ParseQuery(text)
 	if err != nil {
-		return nil, &QueryError{fmt.Errorf("the query is not valid LogsQL: %w", err)}
+		return nil, queryError(q.LogsQL, "it is not valid LogsQL: %s", err)
 	}
 	// The pipe reads streams by id, past the tenants and the time range given
 	// here; it stays shut until there is a context search of our own.
 	if usesStreamContext(p.String()) {
-		return nil, &QueryError{errors.New("the pipe stream_context is not available; search the time around the event instead")}
+		return nil, queryError(q.LogsQL, "the pipe stream_context is not available; search the time around the event instead")
 	}
 	if !q.End.After(q.Start) {
-		return nil, &QueryError{fmt.Errorf("the time range is empty: it starts %s and ends %s", q.Start.Format(time.RFC3339), q.End.Format(time.RFC3339))}
+		return nil, queryError(q.LogsQL, "the time range is empty: it starts %s and ends %s", q.Start.Format(time.RFC3339), q.End.Format(time.RFC3339))
 	}
 	return p, nil
 }
@@ -99,7 +95,14 @@ func (l *Lake) Rows(ctx context.Context, q Query, emit func(row []byte) error) e
 	}
 	// Newest first: look at the youngest stretch, then at ever longer ones
 	// before it, until there are enough rows.
-	left := q.Limit
+	left, skip := q.Limit+q.Offset, q.Offset
+	emitAfter := func(row []byte) error {
+		if skip > 0 {
+			skip--
+			return nil
+		}
+		return emit(row)
+	}
 	end := q.End
 	for span := 5 * time.Minute; left > 0 && !end.Before(q.Start); span *= 4 {
 		start := end.Add(-span)
@@ -112,7 +115,8 @@ func (l *Lake) Rows(ctx context.Context, q Query, emit func(row []byte) error) e
 		if err != nil {
 			return err
 		}
-		n, err := l.runRows(ctx, pp, part, start, end, emit)
+		part.Limit = left
+		n, err := l.runRows(ctx, pp, part, start, end, emitAfter)
 		if err != nil {
 			return err
 		}
@@ -151,16 +155,20 @@ func (l *Lake) runRows(ctx context.Context, p *logstorage.Query, q Query, start,
 		return count, fail
 	}
 	if err != nil {
-		return count, queryFailed(ctx, err)
+		return count, queryFailed(ctx, q.LogsQL, err)
 	}
 	return count, nil
 }
 
-func queryFailed(ctx context.Context, err error) error {
+func queryError(query, format string, args ...any) error {
+	return &search.QueryError{Query: query, Position: -1, Reason: fmt.Sprintf(format, args...)}
+}
+
+func queryFailed(ctx context.Context, query string, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
 	}
-	return &QueryError{fmt.Errorf("the query failed: %w", err)}
+	return queryError(query, "it failed: %s", err)
 }
 
 // appendRow renders one row as a flat JSON object under the suite's names.
@@ -205,26 +213,21 @@ func outsideName(name string) string {
 	return name
 }
 
-// Bucket is one bar of a histogram.
-type Bucket struct {
-	Time  time.Time
-	Count uint64
-}
-
 // Histogram counts the matching rows in n bars of equal length over the whole
 // range; bars without rows are there with 0. Pipes of the query are left out.
-func (l *Lake) Histogram(ctx context.Context, q Query, n int) (step time.Duration, bars []Bucket, err error) {
+func (l *Lake) Histogram(ctx context.Context, q Query, n int) (search.Histogram, error) {
 	p, err := q.parse()
 	if err != nil {
-		return 0, nil, err
+		return search.Histogram{}, err
 	}
-	step = niceStep(q.End.Sub(q.Start) / time.Duration(max(n, 1)))
+	step := niceStep(q.End.Sub(q.Start) / time.Duration(max(n, 1)))
 	start := q.Start.Truncate(step)
+	h := search.Histogram{StepMS: step.Milliseconds()}
 	for t := start; !t.After(q.End); t = t.Add(step) {
-		bars = append(bars, Bucket{Time: t})
+		h.Buckets = append(h.Buckets, search.Bucket{Time: t})
 	}
 	if len(q.Accounts) == 0 {
-		return step, bars, nil
+		return h, nil
 	}
 	p.DropAllPipes()
 	p.AddCountByTimePipe(int64(step), 0, nil)
@@ -240,15 +243,16 @@ func (l *Lake) Histogram(ctx context.Context, q Query, n int) (step time.Duratio
 		hits := db.Columns[len(db.Columns)-1].Values
 		for i, ts := range times {
 			c, err := strconv.ParseUint(hits[i], 10, 64)
-			if at := int(time.Unix(0, ts).Sub(start) / step); err == nil && at >= 0 && at < len(bars) {
-				bars[at].Count += c
+			if at := int(time.Unix(0, ts).Sub(start) / step); err == nil && at >= 0 && at < len(h.Buckets) {
+				h.Buckets[at].Count += c
+				h.Total += c
 			}
 		}
 	})
 	if err != nil {
-		return 0, nil, queryFailed(ctx, err)
+		return search.Histogram{}, queryFailed(ctx, q.LogsQL, err)
 	}
-	return step, bars, nil
+	return h, nil
 }
 
 // niceStep rounds a bar's length up to one that people read easily.
@@ -263,21 +267,15 @@ func niceStep(d time.Duration) time.Duration {
 	return (d + 24*time.Hour - 1).Truncate(24 * time.Hour)
 }
 
-// Hits is a value, or a field's name, with the number of rows that have it.
-type Hits struct {
-	Value string
-	Hits  uint64
-}
-
 // Fields lists the fields of the matching rows, most frequent first.
-func (l *Lake) Fields(ctx context.Context, q Query, limit int) ([]Hits, error) {
+func (l *Lake) Fields(ctx context.Context, q Query, limit int) ([]search.ValueHits, error) {
 	return l.hits(ctx, q, limit, func(p *logstorage.Query) ([]logstorage.ValueWithHits, error) {
 		return l.store.GetFieldNames(ctx, tenantIDs(q.Accounts), p)
 	}, outsideName)
 }
 
 // Values lists the values of one field in the matching rows, most frequent first.
-func (l *Lake) Values(ctx context.Context, q Query, field string, limit int) ([]Hits, error) {
+func (l *Lake) Values(ctx context.Context, q Query, field string, limit int) ([]search.ValueHits, error) {
 	switch field {
 	case "@timestamp":
 		field = "_time"
@@ -289,7 +287,7 @@ func (l *Lake) Values(ctx context.Context, q Query, field string, limit int) ([]
 	}, func(v string) string { return v })
 }
 
-func (l *Lake) hits(ctx context.Context, q Query, limit int, get func(*logstorage.Query) ([]logstorage.ValueWithHits, error), rename func(string) string) ([]Hits, error) {
+func (l *Lake) hits(ctx context.Context, q Query, limit int, get func(*logstorage.Query) ([]logstorage.ValueWithHits, error), rename func(string) string) ([]search.ValueHits, error) {
 	p, err := q.parse()
 	if err != nil || len(q.Accounts) == 0 {
 		return nil, err
@@ -297,12 +295,12 @@ func (l *Lake) hits(ctx context.Context, q Query, limit int, get func(*logstorag
 	p.AddTimeFilter(q.Start.UnixNano(), q.End.UnixNano())
 	found, err := get(p)
 	if err != nil {
-		return nil, queryFailed(ctx, err)
+		return nil, queryFailed(ctx, q.LogsQL, err)
 	}
-	list := make([]Hits, 0, len(found))
+	list := make([]search.ValueHits, 0, len(found))
 	for _, v := range found {
 		if v.Value != "" && v.Value != "_stream" && v.Value != "_stream_id" {
-			list = append(list, Hits{rename(strings.Clone(v.Value)), v.Hits})
+			list = append(list, search.ValueHits{Value: rename(strings.Clone(v.Value)), Hits: v.Hits})
 		}
 	}
 	sort.Slice(list, func(i, j int) bool {
@@ -317,20 +315,18 @@ func (l *Lake) hits(ctx context.Context, q Query, limit int, get func(*logstorag
 	return list, nil
 }
 
-// ErrNotFound says that no event has the id, or none the asker may see.
-var ErrNotFound = errors.New("lake: no such event")
-
-// Event returns the event with the given id as a flat JSON object.
+// Event returns the event with the given id as a flat JSON object, or
+// search.ErrNotFound where there is none that the accounts may see.
 func (l *Lake) Event(ctx context.Context, accounts []uint32, id string) ([]byte, error) {
 	at, ok := event.ParseID(id)
 	if !ok {
-		return nil, ErrNotFound
+		return nil, search.ErrNotFound
 	}
 	q := Query{Accounts: accounts, LogsQL: fmt.Sprintf("%q:=%d %q:=%q", fieldSequence, at.Sequence, fieldID, id),
 		Start: time.Unix(0, 0), End: time.Now().Add(2 * FutureLimit), Limit: 1}
 	p, err := q.parse()
 	if err != nil || len(accounts) == 0 {
-		return nil, errors.Join(ErrNotFound, err)
+		return nil, errors.Join(search.ErrNotFound, err)
 	}
 	var row []byte
 	_, err = l.runRows(ctx, p, q, q.Start, q.End, func(b []byte) error {
@@ -341,7 +337,7 @@ func (l *Lake) Event(ctx context.Context, accounts []uint32, id string) ([]byte,
 		return nil, err
 	}
 	if row == nil {
-		return nil, ErrNotFound
+		return nil, search.ErrNotFound
 	}
 	return row, nil
 }
