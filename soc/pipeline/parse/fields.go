@@ -21,12 +21,18 @@ func (p *Parser) free(name, value string, kind event.Kind) {
 	}
 	if p.content >= p.opts.MaxFields || name == "" || len(name) > maxName {
 		p.overflow.add(name, value, kind)
+		p.ev.Mark(MarkFieldsOverflow)
 		return
+	}
+	target, aliased := p.names.aliases[name]
+	if target == event.Message && kind == event.String && !p.ev.Has(event.Message) {
+		name = "message" // To keep the longest text of an event twice would be waste.
 	}
 	id, ok := p.reg.Lookup(name)
 	if !ok {
 		if id, ok = p.reg.Intern(strings.Clone(name)); !ok {
 			p.overflow.add(name, value, kind)
+			p.ev.Mark(MarkFieldsOverflow)
 			return
 		}
 	}
@@ -38,7 +44,7 @@ func (p *Parser) free(name, value string, kind event.Kind) {
 	}
 	p.content++
 	p.ev.Fields = append(p.ev.Fields, event.Field{ID: id, Kind: kind, Value: value})
-	if target, ok := p.names.aliases[name]; ok && kind != event.Null {
+	if aliased && kind != event.Null && id != event.Message {
 		p.deferred = append(p.deferred, event.Field{ID: target, Kind: kind, Value: value})
 	}
 }

@@ -11,6 +11,7 @@ type header struct {
 	version  string
 	time     int64
 	timed    bool
+	bsd      bool // the time is written as RFC 3164 has it, month first
 	host     string
 	app      string
 	pid      string
@@ -42,8 +43,9 @@ func scanHeader(s string, loc *time.Location, received int64) (h header) {
 }
 
 // bareHeader recognises a line of a log file that starts with a syslog header
-// without a priority (or with one, as raw captures have it). It wants time and
-// tag both, lest it take any dated line for syslog.
+// without a priority (or with one, as raw captures have it). A time with the
+// month in front is syslog's own; behind any other time it wants a host and a
+// tag, lest it take every dated line for syslog.
 func bareHeader(s string, loc *time.Location, received int64) (h header, ok bool) {
 	if s == "" {
 		return h, false
@@ -59,7 +61,7 @@ func bareHeader(s string, loc *time.Location, received int64) (h header, ok bool
 	}
 	h.pri = -1
 	h.rfc3164(s, loc, received)
-	return h, h.timed && h.app != ""
+	return h, h.timed && (h.app != "" || h.bsd && h.host != "")
 }
 
 // priority reads <0> to <191>.
@@ -150,6 +152,7 @@ func structuredDataLen(s string) int {
 func (h *header) rfc3164(s string, loc *time.Location, received int64) {
 	s = strings.TrimLeft(s, " ")
 	s = h.ciscoSequence(s)
+	h.bsd = month(strings.TrimLeft(s, "*.:")) != 0
 	if c, rest, ok := looseTime(s); ok {
 		if h.time, h.timed = c.moment(loc, received); h.timed {
 			s = rest
@@ -191,7 +194,7 @@ func (h *header) nameIsHost(name, rest string) bool {
 	if (name == "last" || name == "message") && (hasPrefix(rest, "message repeated") || hasPrefix(rest, "repeated")) {
 		return false
 	}
-	if h.timed && h.pri >= 0 {
+	if h.timed && (h.pri >= 0 || h.bsd) {
 		return true // The header as the RFC has it.
 	}
 	after := strings.TrimLeft(strings.TrimPrefix(rest, ": "), " ")

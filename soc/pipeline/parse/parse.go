@@ -131,7 +131,6 @@ func (p *Parser) Parse(rec *intake.Record, ev *event.Event) {
 	}
 	if p.overflow.used() {
 		p.put(event.Overflow, p.overflow.text())
-		ev.Mark(MarkFieldsOverflow)
 	}
 	p.fit()
 	p.ev, p.rec = nil, nil

@@ -87,13 +87,10 @@ func (p *Parser) sshd(text string) bool {
 		}
 	case 'S':
 		if rest, ok := strings.CutPrefix(text, "Server listening on "); ok {
-			host, port, _ := strings.Cut(rest, " port ")
+			_, port, _ := strings.Cut(rest, " port ")
 			p.ssh("ssh_server_started", "", "start")
 			p.ev.Set(event.EventCategory, "process")
 			port = strings.TrimSuffix(port, ".")
-			if isIP(host) {
-				p.put(event.HostIP, host)
-			}
 			if isPort(port) {
 				p.putNumber(event.DestPort, port)
 			}
@@ -141,23 +138,30 @@ func (p *Parser) sshVerdict(text, outcome string) {
 }
 
 // sshFrom splits "NAME from ADDR port N …" at the last " from " that an
-// address follows.
+// address with a port follows, else at the last one that ends the text so.
 func sshFrom(s string) (before, tail string, ok bool) {
+	without := -1
 	for end := len(s); ; {
 		i := strings.LastIndex(s[:end], " from ")
 		if i < 0 {
-			// An empty name leaves the text starting with the word.
-			if hasPrefix(s, "from ") {
-				return "", s[5:], true
-			}
-			return s, "", false
+			break
 		}
 		addr, rest := word(s[i+6:])
-		if isIP(addr) || addr == "UNKNOWN" || hasPrefix(rest, "port ") || rest == "" {
+		if hasPrefix(rest, "port ") {
 			return s[:i], s[i+6:], true
+		}
+		if without < 0 && (rest == "" || isIP(addr)) {
+			without = i
 		}
 		end = i
 	}
+	switch {
+	case without >= 0:
+		return s[:without], s[without+6:], true
+	case hasPrefix(s, "from "): // An empty name.
+		return "", s[5:], true
+	}
+	return s, "", false
 }
 
 // sshPeer reads "ADDR[ port N][ …]" and returns what follows.
@@ -223,12 +227,13 @@ func (p *Parser) sshConnection(text string) bool {
 	}
 	if rest, ok := strings.CutPrefix(text, "Disconnecting: "); ok {
 		p.ssh("ssh_disconnecting", "", "end")
-		p.put(event.EventReason, rest)
 		if user, ok := strings.CutPrefix(rest, "Too many authentication failures for "); ok {
 			user, tail, _ := sshFrom(user)
 			p.put(event.UserName, user)
 			p.sshPeer(tail)
+			rest = rest[:len("Too many authentication failures")]
 		}
+		p.put(event.EventReason, rest)
 		return true
 	}
 	return false
@@ -343,7 +348,7 @@ func (p *Parser) sshOther(text string) {
 	if _, tail, ok := strings.Cut(text, " by user "); ok && action == "ssh_subsystem" {
 		p.put(event.UserName, strings.TrimSuffix(tail, ","))
 	}
-	if _, tail, ok := strings.Cut(text, " for user "); ok && action == "ssh_session_started" {
+	if _, tail, ok := strings.Cut(text, " for "); ok && action == "ssh_session_started" {
 		name, _ := word(tail)
 		p.put(event.UserName, name)
 	} else if _, tail, ok := strings.Cut(text, "failure for "); ok && action == "pam_auth" {

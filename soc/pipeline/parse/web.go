@@ -46,6 +46,7 @@ func (p *Parser) access(text, server string) bool {
 	} else if after != "-" {
 		user = after
 	}
+	user = strings.Trim(user, `"`)
 	if user == "-" {
 		user = ""
 	}
@@ -168,6 +169,15 @@ func (p *Parser) request(line string) {
 	if head, tail := lastWord(rest); hasPrefix(tail, "HTTP/") {
 		p.put(event.HTTPVersion, tail[5:])
 		rest = head
+	}
+	if method == "CONNECT" {
+		p.put(event.URLOriginal, rest)
+		host, port, _ := strings.Cut(rest, ":")
+		p.put(event.URLDomain, host)
+		if isPort(port) && !p.ev.Has(event.DestPort) {
+			p.putNumber(event.DestPort, port)
+		}
+		return
 	}
 	p.target(rest)
 }

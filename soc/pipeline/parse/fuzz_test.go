@@ -1,0 +1,113 @@
+package parse
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"icewatch/soc/event"
+	"icewatch/soc/intake"
+)
+
+// FuzzParse feeds any bytes as any format and checks what must hold for every
+// event: valid text, bounded fields, no forged names, sound JSON.
+func FuzzParse(f *testing.F) {
+	files, _ := filepath.Glob("testdata/*.log")
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		for line := range bytes.Lines(text) {
+			f.Add(bytes.TrimSuffix(line, []byte("\n")), uint8(len(line)%3))
+		}
+	}
+	f.Add([]byte("<13>\x00\xff\xfe"), uint8(1))
+	f.Add([]byte(`{"a":`+strings.Repeat("[", 100)), uint8(2))
+	f.Fuzz(func(t *testing.T, data []byte, format uint8) {
+		reg := event.NewRegistry(1000)
+		p := New(reg, Options{Location: shanghai, MaxFields: 20, MaxDepth: 4})
+		rec := intake.Record{Format: intake.Format(format % 3), Received: received, Peer: netip.MustParseAddr("192.0.2.77"), Data: bytes.Clone(data)}
+		var ev event.Event
+		p.Parse(&rec, &ev)
+		if !bytes.Equal(rec.Data, data) {
+			t.Fatal("the record was changed")
+		}
+		if !utf8.ValidString(ev.Raw) || strings.IndexByte(ev.Raw, 0) >= 0 {
+			t.Fatalf("raw text %q", ev.Raw)
+		}
+		message := false
+		for _, fd := range ev.Fields {
+			name := reg.Name(fd.ID)
+			if name == "" || !utf8.ValidString(name) || !utf8.ValidString(fd.Value) || strings.IndexByte(fd.Value, 0) >= 0 {
+				t.Fatalf("field %q = %q", name, fd.Value)
+			}
+			switch fd.Kind {
+			case event.Number, event.Bool:
+				if !json.Valid([]byte(fd.Value)) && !isDigits(fd.Value) {
+					t.Fatalf("%s is no number: %q", name, fd.Value)
+				}
+			}
+			switch fd.ID {
+			case event.Overflow:
+				if !json.Valid([]byte(fd.Value)) {
+					t.Fatalf("overflow %q", fd.Value)
+				}
+			case event.Message:
+				message = true
+			case event.SourceIP, event.DestIP, event.HostIP:
+				if _, err := netip.ParseAddr(fd.Value); err != nil && fd.ID == event.SourceIP && ev.Text(event.EventModule) == "sshd" {
+					t.Fatalf("%s is no address: %q", name, fd.Value)
+				}
+			}
+		}
+		if !message && trimSpace(ev.Raw) != "" && len(ev.Fields) == 0 {
+			t.Fatalf("nothing is left of %q", data)
+		}
+		if ev.Created != received {
+			t.Fatalf("created %d", ev.Created)
+		}
+	})
+}
+
+// FuzzJSON compares with the standard library what is an object and what is
+// not.
+func FuzzJSON(f *testing.F) {
+	for _, s := range []string{`{}`, `{"a":[1,{"b":null}],"c":"\u00e9\ud83d\ude00"}`, `{"a":01}`, `{"a":1e5,"b":-0.5}`, `{"a":1}x`, `{"a" : [ ] }`, `{"a":tru}`, `{"a":"\x"}`, "{\"a\":\"\\ud800\"}"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if !utf8.ValidString(s) || strings.IndexByte(s, 0) >= 0 {
+			return
+		}
+		reg := event.NewRegistry(0)
+		p := New(reg, Options{MaxDepth: 1000, MaxFields: 100_000})
+		rec := intake.Record{Format: intake.JSON, Received: received, Data: []byte(s)}
+		var ev event.Event
+		p.Parse(&rec, &ev)
+		marked := false
+		for _, fd := range ev.Fields {
+			marked = marked || fd.ID == event.Marks && fd.Value == MarkBadJSON
+		}
+		var object map[string]any
+		err := json.Unmarshal([]byte(s), &object)
+		valid := err == nil && object != nil
+		if valid && marked {
+			t.Fatalf("%q was refused", s)
+		}
+		if !valid && !marked {
+			// Control characters within strings are let through on purpose.
+			for i := 0; i < len(s); i++ {
+				if s[i] < ' ' {
+					return
+				}
+			}
+			t.Fatalf("%q was taken: %v", s, err)
+		}
+	})
+}
