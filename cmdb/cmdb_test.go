@@ -321,14 +321,14 @@ func TestImportMistakes(t *testing.T) {
 	f("XLSX", "PK\x03\x04aaaa", e(0, "", "save it as CSV"))
 	f("neither UTF-8 nor GBK", "class,name\nhost,\xff\xff\n", e(0, "", "neither UTF-8 nor GB18030"))
 	f("control character", "class,name\nhost,a\x00b\n", e(2, "name", "control character"))
-	f("attribute type", "class,name,tenant,attr.protection_level,attr.cii\nbusiness_system,x,a,9,perhaps\n", e(2, "attr.protection_level", "want 1 to 5"), e(2, "attr.cii", "neither true nor false"))
+	f("attribute type", "class,name,tenant,attr.protection_level,attr.cii\nbusiness_system,x,a,9,perhaps\n", e(2, "attr.cii", "neither true nor false"), e(2, "attr.protection_level", "want 1 to 5"))
 	f("bad id", "id,class,name\n../x,host,x\n", e(2, "id", "../x"))
 	f("class cannot change", "id,class,name\nbs-a,host,x\n", e(2, "class", "cannot change"))
 	f("name taken by another id", "id,class,name,tenant\nnew,host,web-1,a\n", e(2, "name", `is taken by host "web-1"`))
 	f("all mistakes at once, and only the first cause", head+"business_system,bad,zz,,,,,\nhost,x,a,,nope,,bad,\nhost,y,a,,,,bad,\n",
 		e(2, "tenant", "unknown tenant"), e(3, "addresses", "not an IP"))
 
-	f("YAML syntax", "items:\n  - name: [\n", e(3, "", "no YAML"))
+	f("YAML syntax", "items:\n  - name: [\n", e(2, "", "no YAML"))
 	f("YAML unknown key", "- class: host\n  name: x\n  tenant: a\n  colour: red\n", e(4, "colour", "unknown key"))
 	f("YAML values", "- class: host\n  name: x\n  tenant: a\n  addresses:\n    - 10.0.0\n  criticality: 7\n", e(1, "addresses", "not an IP"), e(6, "criticality", "out of range"))
 	f("YAML wrong shapes", "- class: [host]\n  labels: {a: b}\n- 7\n", e(1, "class", "want one text"), e(2, "labels", "want a list"), e(3, "", "want an item"))

@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base32"
+	"encoding/binary"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -79,6 +81,7 @@ type planner struct {
 	scope   Scope
 	tenant  string // of new items that name none
 	now     time.Time
+	made    int // ids made so far
 	errs    errorList
 
 	drafts []*draft
@@ -101,9 +104,7 @@ func (p *planner) run(ctx context.Context) error {
 	p.byID, p.byName = map[string]*draft{}, map[string][]*draft{}
 	p.stored, p.storedNames, p.storedByRef = map[string]*Item{}, map[nameKey]*Item{}, map[string][]*Item{}
 	for _, d := range p.drafts {
-		if !d.bad {
-			p.checkValues(d)
-		}
+		p.checkValues(d)
 	}
 	if err := p.prefetch(ctx); err != nil {
 		return err
@@ -151,9 +152,11 @@ func (p *planner) checkValues(d *draft) {
 		p.fail(d, colID, "%q: want 1 to 128 of letters, digits, '.', '_', ':' and '-', the first a letter or digit", w.ID)
 	}
 	if d.class == nil {
-		if w.Class == "" {
+		switch {
+		case w.Class == "" && d.bad: // it was given, but could not be read
+		case w.Class == "":
 			p.fail(d, colClass, "the class is missing: want one of %s", p.classes.names())
-		} else {
+		default:
 			p.fail(d, colClass, "unknown class %q: want one of %s", w.Class, p.classes.names())
 		}
 		return
@@ -204,8 +207,8 @@ func (p *planner) checkValues(d *draft) {
 		w.Zone = z
 	}
 	p.checkApplies(d)
-	for name, value := range d.attrs {
-		column := attrPrefix + name
+	for _, name := range slices.Sorted(maps.Keys(d.attrs)) {
+		column, value := attrPrefix+name, d.attrs[name]
 		if !attributePattern.MatchString(name) {
 			p.fail(d, column, "%q is no attribute name: want 1 to 63 of letters, digits, '_', '.' and '-', the first a letter", name)
 			continue
@@ -330,7 +333,7 @@ func (p *planner) identify(d *draft) {
 		w.ID = d.old.ID
 	}
 	if w.ID == "" {
-		w.ID = newID(d.class.Prefix)
+		w.ID = p.newID(d.class.Prefix)
 	}
 	if other := p.byID[w.ID]; other != nil {
 		p.fail(d, colName, "this is the same item as in row %d", other.row)
@@ -360,12 +363,19 @@ type target struct{ id, class, tenant string }
 // targets lists what a reference may mean: the item of that id, else the items
 // of that name.
 func (p *planner) targets(class, ref string) []target {
+	var out []target
 	if d := p.byID[ref]; d != nil && d.want.Class == class {
-		return []target{{d.want.ID, class, d.want.Tenant}}
+		out = append(out, target{d.want.ID, class, d.want.Tenant})
+	} else if it := p.stored[ref]; it != nil && it.Class == class && d == nil {
+		out = append(out, target{it.ID, class, it.Tenant})
+	} else {
+		out = p.namesakes(class, ref)
 	}
-	if it := p.stored[ref]; it != nil && it.Class == class && p.byID[ref] == nil {
-		return []target{{it.ID, class, it.Tenant}}
-	}
+	return slices.DeleteFunc(out, func(t target) bool { return t.tenant != "" && !p.scope.Covers(t.tenant) })
+}
+
+// namesakes lists the items of that class and name, in the file and stored.
+func (p *planner) namesakes(class, ref string) []target {
 	var out []target
 	for _, d := range p.byName[ref] {
 		if d.want.Class == class {
@@ -378,7 +388,7 @@ func (p *planner) targets(class, ref string) []target {
 			out = append(out, target{it.ID, class, it.Tenant})
 		}
 	}
-	return slices.DeleteFunc(out, func(t target) bool { return t.tenant != "" && !p.scope.Covers(t.tenant) })
+	return out
 }
 
 // broken tells whether a reference means a row that has mistakes of its own.
@@ -550,9 +560,17 @@ func (p *planner) defaultCriticality(f *Item) int {
 	return 3
 }
 
-// newID makes an id nobody has: 80 random bits.
-func newID(prefix string) string {
-	var b [10]byte
-	rand.Read(b[:]) // never fails, see crypto/rand
-	return prefix + "-" + strings.ToLower(base32.StdEncoding.EncodeToString(b[:]))
+// idEncoding keeps the order of the bytes, so that ids sort by age.
+var idEncoding = base32.NewEncoding("0123456789abcdefghijklmnopqrstuv").WithPadding(base32.NoPadding)
+
+// newID makes an id nobody has: the time in milliseconds, a running number and
+// 48 random bits. Ids that grow keep a large import at the end of each index
+// of the tables, which makes it several times faster.
+func (p *planner) newID(prefix string) string {
+	p.made++
+	var b [15]byte
+	binary.BigEndian.PutUint64(b[:8], uint64(p.now.UnixMilli())<<16)
+	b[6], b[7], b[8] = byte(p.made>>16), byte(p.made>>8), byte(p.made)
+	rand.Read(b[9:]) // never fails, see crypto/rand
+	return prefix + "-" + idEncoding.EncodeToString(b[:])
 }

@@ -21,11 +21,14 @@ import (
 )
 
 const (
-	// readers is the size of the read pool. Each connection may keep
-	// cacheKiB of pages, so the two bound the memory of the room.
+	// readers is the size of the read pool. With the caches it bounds the
+	// memory of the room: 4 × 2 + 8 MiB when all are full.
 	readers = 4
-	// cacheKiB is the page cache of one connection in KiB.
-	cacheKiB = 2048
+	// readCacheKiB and writeCacheKiB are the page cache of one connection in
+	// KiB. The writer's is larger, so that an import of many rows does not
+	// spill half-filled pages.
+	readCacheKiB  = 2048
+	writeCacheKiB = 8192
 	// busyTimeout covers writers outside this process, such as the sqlite3
 	// shell; inside it the single write connection leaves nothing to wait for.
 	busyTimeout = 10 * time.Second
@@ -65,6 +68,7 @@ func Open(ctx context.Context, path string) (*DB, error) {
 	}
 
 	writeSQL, err := sql.Open("sqlite", dsn(abs, "rwc",
+		fmt.Sprintf("cache_size(-%d)", writeCacheKiB),
 		"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", fmt.Sprintf("journal_size_limit(%d)", journalLimit)))
 	if err != nil {
 		return nil, fmt.Errorf("state: open %s: %w", abs, err)
@@ -72,7 +76,7 @@ func Open(ctx context.Context, path string) (*DB, error) {
 	writeSQL.SetMaxOpenConns(1)
 	writeSQL.SetMaxIdleConns(1)
 
-	readSQL, err := sql.Open("sqlite", dsn(abs, "rw", "query_only(1)", "foreign_keys(1)"))
+	readSQL, err := sql.Open("sqlite", dsn(abs, "rw", fmt.Sprintf("cache_size(-%d)", readCacheKiB), "query_only(1)", "foreign_keys(1)"))
 	if err != nil {
 		writeSQL.Close()
 		return nil, fmt.Errorf("state: open %s for reading: %w", abs, err)
@@ -179,7 +183,6 @@ func prepareFile(path string) error {
 func dsn(path, mode string, pragmas ...string) string {
 	q := url.Values{"mode": {mode}, "_txlock": {"immediate"}}
 	q.Add("_pragma", fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()))
-	q.Add("_pragma", fmt.Sprintf("cache_size(-%d)", cacheKiB))
 	q.Add("_pragma", "mmap_size(0)")
 	for _, p := range pragmas {
 		q.Add("_pragma", p)
