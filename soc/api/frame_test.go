@@ -21,11 +21,13 @@ import (
 
 	"icewatch/cmdb"
 	"icewatch/collectors"
+	"icewatch/detections/policy"
 	"icewatch/soc/audit"
 	"icewatch/soc/identity"
 	"icewatch/soc/search"
 	"icewatch/soc/state"
 	"icewatch/soc/tenancy"
+	"icewatch/ticketing"
 )
 
 // adminPassword is good enough for the policy.
@@ -41,6 +43,7 @@ type suite struct {
 	search   *fakeSearch
 	ingest   *fakeIngest
 	cmdb     *fakeCMDB
+	tickets  *ticketing.Service
 }
 
 func newSuite(t *testing.T, change func(*Deps)) *suite {
@@ -63,8 +66,14 @@ func newSuite(t *testing.T, change func(*Deps)) *suite {
 		t.Fatal(err)
 	}
 	s := &suite{t: t, identity: ids, audit: trail, search: &fakeSearch{}, ingest: &fakeIngest{}, cmdb: &fakeCMDB{}}
+	tickets, err := ticketing.Open(ctx, db, ticketing.Deps{Policy: fakePolicy{}, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.tickets = tickets
 	deps := Deps{
-		Identity: ids, Audit: trail, Log: log, Version: "test",
+		Ticketing: NewTicketing(tickets),
+		Identity:  ids, Audit: trail, Log: log, Version: "test",
 		Tenants: fakeTenants{}, CMDB: s.cmdb, Search: s.search, Rules: fakeRules{}, Intake: fakeIntake{},
 		Ingest:       []Ingest{s.ingest},
 		Console:      fstest.MapFS{"index.html": {Data: []byte("<html>console</html>")}, "assets/app-1a2b.js": {Data: []byte(strings.Repeat("let x = 1;\n", 500))}},
@@ -157,6 +166,13 @@ func (s *suite) token(tenant string, scopes ...string) string {
 }
 
 func bearer(token string) []string { return []string{"Authorization", "Bearer " + token} }
+
+// fakePolicy opens an incident for whatever comes.
+type fakePolicy struct{}
+
+func (fakePolicy) Incident(context.Context, policy.IncidentInput) (policy.Decision, error) {
+	return policy.Decision{Open: true}, nil
+}
 
 // fakeTenants knows the tenants a and b beside the built-in ones.
 type fakeTenants struct{}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
 	"github.com/gofiber/fiber/v2"
 
 	"icewatch/soc/audit"
@@ -82,6 +83,13 @@ func TestCheckFindsUndeclaredRoutes(t *testing.T) {
 	ok := func(c *fiber.Ctx) error { return nil }
 	f("a public route outside the list", func() { s.srv.handle("GET", "/open", "x", scopePublic, ok) })
 	f("an unknown scope", func() { s.srv.handle("GET", "/open", "x", "reader", ok) })
+	type unread struct {
+		ID string `path:"id"`
+	}
+	f("an input that huma would not read", func() {
+		Register(s.srv, huma.Operation{OperationID: "x", Method: "GET", Path: "/x/{id}"}, ScopeAny,
+			func(context.Context, *struct{ unread }) (*Empty, error) { return nil, nil })
+	})
 	f("a listed route that is not public", func() { s.srv.handle("GET", "/healthz", "x", ScopeAny, ok) })
 }
 
@@ -100,7 +108,8 @@ func TestTenantTokenStaysInItsTenant(t *testing.T) {
 		}
 	}
 	for _, q := range []string{"/api/v1/search?tenant=b", "/api/v1/search?tenant=a,b", "/api/v1/search/values?field=x&tenant=b", "/api/v1/search/fields?tenant=b",
-		"/api/v1/search/histogram?tenant=b", "/api/v1/cmdb/items?tenant=b", "/api/v1/cmdb/export?tenant=b"} {
+		"/api/v1/search/histogram?tenant=b", "/api/v1/cmdb/items?tenant=b", "/api/v1/cmdb/export?tenant=b",
+		"/api/v1/alerts?tenant=b", "/api/v1/incidents?tenant=b", "/api/v1/notifications?tenant=b"} {
 		if got := s.call("GET", q, "", bearer(a)...); got.status != 403 {
 			t.Errorf("GET %s: got %d, want 403", q, got.status)
 		}

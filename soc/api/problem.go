@@ -40,6 +40,11 @@ func unavailable(part string) error {
 		http.Header{"Retry-After": {"5"}})
 }
 
+// Facts are what an error's detail tells a program: its Value. Values of any
+// other type are taken out before the answer, since huma puts there what the
+// client sent.
+type Facts map[string]any
+
 // RowsProblem is a problem with one entry for each wrong row of an import.
 type RowsProblem struct {
 	Type     string          `json:"type,omitempty"`
@@ -90,7 +95,7 @@ func (s *Server) toProblem(ctx context.Context, err error) error {
 		p := &huma.ErrorModel{Status: http.StatusBadRequest, Title: http.StatusText(http.StatusBadRequest), Detail: qe.Error()}
 		d := &huma.ErrorDetail{Location: "query.query", Message: qe.Reason}
 		if qe.Position >= 0 {
-			d.Value = map[string]int{"position": qe.Position}
+			d.Value = Facts{"position": qe.Position}
 		}
 		p.Errors = append(p.Errors, d)
 		return p
@@ -152,7 +157,7 @@ func finishProblem(ctx huma.Context, _ string, v any) (any, error) {
 	finish := func(m *huma.ErrorModel) {
 		m.Instance = instance(RequestID(ctx.Context()))
 		for _, d := range m.Errors {
-			if _, ours := d.Value.(map[string]int); !ours {
+			if _, ours := d.Value.(Facts); !ours {
 				d.Value = nil
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -71,6 +72,7 @@ func Register[I, O any](s *Server, op huma.Operation, scope string, handler func
 	if op.OperationID == "" || op.Method == "" || !strings.HasPrefix(op.Path, "/") {
 		panic(fmt.Sprintf("api: the operation %+v lacks its id, method or path", op))
 	}
+	mustBeRead(op.OperationID, reflect.TypeFor[I]())
 	op.Path = prefix + op.Path
 	s.declare(op.Method, fiberPath(op.Path), scope)
 	if scope != scopePublic {
@@ -88,6 +90,30 @@ func Register[I, O any](s *Server, op huma.Operation, scope string, handler func
 		}
 		return out, nil
 	})
+}
+
+// mustBeRead panics where an input embeds a struct that is not exported: huma
+// passes those over without a word, and a filter or an id in it would never
+// arrive.
+func mustBeRead(operation string, in reflect.Type) {
+	for in.Kind() == reflect.Pointer {
+		in = in.Elem()
+	}
+	if in.Kind() != reflect.Struct {
+		return
+	}
+	for i := range in.NumField() {
+		f := in.Field(i)
+		if f.Anonymous {
+			if !f.IsExported() {
+				panic(fmt.Sprintf("api: the input of %s embeds %s, which is not exported and would not be read", operation, f.Name))
+			}
+			mustBeRead(operation, f.Type)
+		}
+		if f.Name == "Body" {
+			mustBeRead(operation, f.Type)
+		}
+	}
 }
 
 // fiberPath writes an OpenAPI path as the router does.

@@ -54,7 +54,7 @@ func ticketProblem(err error) error {
 		return nil
 	case errors.As(err, &conflict):
 		p := &huma.ErrorModel{Status: http.StatusConflict, Title: http.StatusText(http.StatusConflict), Detail: conflict.Reason}
-		state := map[string]any{"id": conflict.Object, "status": conflict.Status}
+		state := Facts{"id": conflict.Object, "status": conflict.Status}
 		if conflict.By != "" {
 			state["by"], state["at"] = conflict.By, conflict.At
 		}
@@ -112,8 +112,8 @@ func assigneeIn(ctx context.Context, name string) string {
 	return name
 }
 
-// ticketFilter is the part of the input that alerts and incidents share.
-type ticketFilter struct {
+// TicketFilter is the part of the input that alerts and incidents share.
+type TicketFilter struct {
 	Status   string `query:"status" maxLength:"200" doc:"open, acknowledged, closed; several with commas"`
 	Severity string `query:"severity" maxLength:"200" doc:"critical, high, medium, low, informational; several with commas"`
 	Priority string `query:"priority" maxLength:"200" doc:"P1 to P4; several with commas"`
@@ -125,7 +125,7 @@ type ticketFilter struct {
 	Since    string `query:"since" maxLength:"64" doc:"Last seen since: a duration before now like 24h or 7d, or a time"`
 }
 
-func (f ticketFilter) since(now time.Time) (time.Time, error) {
+func (f TicketFilter) since(now time.Time) (time.Time, error) {
 	if f.Since == "" {
 		return time.Time{}, nil
 	}
@@ -148,22 +148,24 @@ type textBody struct {
 	Text string `json:"text" minLength:"1" maxLength:"10000"`
 }
 
-type closeBody struct {
+// CloseBody is how a thing is closed.
+type CloseBody struct {
 	Resolution string `json:"resolution" enum:"true_positive,false_positive,benign,duplicate"`
 	Comment    string `json:"comment,omitempty" maxLength:"10000"`
 }
 
 type closeIncidentBody struct {
-	closeBody
+	CloseBody
 	CloseAlerts *bool `json:"close_alerts,omitempty" doc:"Close the incident's alerts with it, with the same resolution; true by default"`
 }
 
-type idInput struct {
+// IDInput is the input of an operation on one thing.
+type IDInput struct {
 	ID string `path:"id" maxLength:"64"`
 }
 
 type listAlertsInput struct {
-	ticketFilter
+	TicketFilter
 	PageInput
 	Incident string `query:"incident" maxLength:"64"`
 	Rule     string `query:"rule" maxLength:"200" doc:"Id of a rule"`
@@ -207,7 +209,7 @@ func (t *tickets) alertRoutes(s *Server) {
 
 	Register(s, huma.Operation{OperationID: "get-alert", Method: http.MethodGet, Path: "/alerts/{id}", Tags: []string{"alerts"},
 		Summary: "One alert with its latest firings and its timeline", Errors: []int{404}}, identity.ScopeRead,
-		func(ctx context.Context, in *idInput) (*Body[ticketing.AlertDetail], error) {
+		func(ctx context.Context, in *IDInput) (*Body[ticketing.AlertDetail], error) {
 			by, err := acting(ctx)
 			if err != nil {
 				return nil, err
@@ -239,7 +241,7 @@ func (t *tickets) alertRoutes(s *Server) {
 	}
 	Register(s, op("acknowledge-alert", "acknowledge", "Say that somebody looks after an open alert"), identity.ScopeRespond,
 		func(ctx context.Context, in *struct {
-			idInput
+			IDInput
 			Body *commentBody
 		}) (*Body[ticketing.Alert], error) {
 			comment := ""
@@ -252,7 +254,7 @@ func (t *tickets) alertRoutes(s *Server) {
 		})
 	Register(s, op("assign-alert", "assign", "Give an alert to somebody"), identity.ScopeRespond,
 		func(ctx context.Context, in *struct {
-			idInput
+			IDInput
 			Body assignBody
 		}) (*Body[ticketing.Alert], error) {
 			return act(ctx, in.ID, "assignee: "+clip(in.Body.Assignee, 200), func(by ticketing.Actor) (ticketing.Alert, error) {
@@ -261,7 +263,7 @@ func (t *tickets) alertRoutes(s *Server) {
 		})
 	Register(s, op("comment-alert", "comments", "Add a comment"), identity.ScopeRespond,
 		func(ctx context.Context, in *struct {
-			idInput
+			IDInput
 			Body textBody
 		}) (*Body[ticketing.Alert], error) {
 			return act(ctx, in.ID, "", func(by ticketing.Actor) (ticketing.Alert, error) {
@@ -270,15 +272,15 @@ func (t *tickets) alertRoutes(s *Server) {
 		})
 	Register(s, op("close-alert", "close", "Close an alert"), identity.ScopeRespond,
 		func(ctx context.Context, in *struct {
-			idInput
-			Body closeBody
+			IDInput
+			Body CloseBody
 		}) (*Body[ticketing.Alert], error) {
 			return act(ctx, in.ID, "resolution: "+in.Body.Resolution, func(by ticketing.Actor) (ticketing.Alert, error) {
 				return t.svc.CloseAlert(ctx, by, in.ID, ticketing.Close{Resolution: in.Body.Resolution, Comment: in.Body.Comment})
 			})
 		})
 	Register(s, op("reopen-alert", "reopen", "Undo closing or acknowledging"), identity.ScopeRespond,
-		func(ctx context.Context, in *idInput) (*Body[ticketing.Alert], error) {
+		func(ctx context.Context, in *IDInput) (*Body[ticketing.Alert], error) {
 			return act(ctx, in.ID, "", func(by ticketing.Actor) (ticketing.Alert, error) {
 				return t.svc.ReopenAlert(ctx, by, in.ID)
 			})
@@ -337,7 +339,7 @@ func (t *tickets) alertRoutes(s *Server) {
 }
 
 type listIncidentsInput struct {
-	ticketFilter
+	TicketFilter
 	PageInput
 	Mine bool   `query:"mine" doc:"Only those assigned to the caller"`
 	Sort string `query:"sort" maxLength:"64" doc:"opened_at, last_seen, first_seen, severity, priority, due or alert_count, with - before it for descending; -opened_at by default"`
@@ -371,7 +373,7 @@ func (t *tickets) incidentRoutes(s *Server) {
 
 	Register(s, huma.Operation{OperationID: "get-incident", Method: http.MethodGet, Path: "/incidents/{id}", Tags: []string{"incidents"},
 		Summary: "One incident with its alerts and its timeline", Errors: []int{404}}, identity.ScopeRead,
-		func(ctx context.Context, in *idInput) (*Body[ticketing.IncidentDetail], error) {
+		func(ctx context.Context, in *IDInput) (*Body[ticketing.IncidentDetail], error) {
 			by, err := acting(ctx)
 			if err != nil {
 				return nil, err
@@ -402,7 +404,7 @@ func (t *tickets) incidentRoutes(s *Server) {
 	}
 	Register(s, op("acknowledge-incident", "acknowledge", "Say that somebody looks after an open incident"), identity.ScopeRespond,
 		func(ctx context.Context, in *struct {
-			idInput
+			IDInput
 			Body *commentBody
 		}) (*Body[ticketing.Incident], error) {
 			comment := ""
@@ -415,7 +417,7 @@ func (t *tickets) incidentRoutes(s *Server) {
 		})
 	Register(s, op("assign-incident", "assign", "Give an incident to somebody"), identity.ScopeRespond,
 		func(ctx context.Context, in *struct {
-			idInput
+			IDInput
 			Body assignBody
 		}) (*Body[ticketing.Incident], error) {
 			return act(ctx, in.ID, "assignee: "+clip(in.Body.Assignee, 200), func(by ticketing.Actor) (ticketing.Incident, error) {
@@ -424,7 +426,7 @@ func (t *tickets) incidentRoutes(s *Server) {
 		})
 	Register(s, op("comment-incident", "comments", "Add a comment"), identity.ScopeRespond,
 		func(ctx context.Context, in *struct {
-			idInput
+			IDInput
 			Body textBody
 		}) (*Body[ticketing.Incident], error) {
 			return act(ctx, in.ID, "", func(by ticketing.Actor) (ticketing.Incident, error) {
@@ -433,7 +435,7 @@ func (t *tickets) incidentRoutes(s *Server) {
 		})
 	Register(s, op("close-incident", "close", "Close an incident and, unless told otherwise, its alerts"), identity.ScopeRespond,
 		func(ctx context.Context, in *struct {
-			idInput
+			IDInput
 			Body closeIncidentBody
 		}) (*Body[ticketing.Incident], error) {
 			keep := in.Body.CloseAlerts != nil && !*in.Body.CloseAlerts
@@ -442,7 +444,7 @@ func (t *tickets) incidentRoutes(s *Server) {
 			})
 		})
 	Register(s, op("reopen-incident", "reopen", "Undo closing, with the alerts that were closed with it, or acknowledging"), identity.ScopeRespond,
-		func(ctx context.Context, in *idInput) (*Body[ticketing.Incident], error) {
+		func(ctx context.Context, in *IDInput) (*Body[ticketing.Incident], error) {
 			return act(ctx, in.ID, "", func(by ticketing.Actor) (ticketing.Incident, error) {
 				return t.svc.ReopenIncident(ctx, by, in.ID)
 			})
