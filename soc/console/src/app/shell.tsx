@@ -3,7 +3,7 @@ import { useQueryClient } from '@tanstack/react-query';
 import { Button, Dropdown, Modal } from 'antd';
 import { Suspense, lazy, useEffect, useMemo, useState } from 'react';
 import { Link, NavLink, Outlet, useLocation, useNavigate } from 'react-router-dom';
-import { patch, post, whenUnauthorized } from '../api/client';
+import { ApiError, patch, post, whenUnauthorized } from '../api/client';
 import { ME, useCan, useMe, useOverview } from '../api/queries';
 import { number, zone } from '../logic/format';
 import { Logo } from '../parts/logo';
@@ -94,7 +94,8 @@ export function Shell() {
   useKeys(keys, !!me.data);
 
   if (!me.data) {
-    if (!me.error) return null;
+    // Without a session the sign-in page is on its way.
+    if (!me.error || (me.error instanceof ApiError && me.error.status === 401)) return null;
     return (
       <div className="signin">
         <Failed error={me.error} what="page.shift" retry={() => void me.refetch()} />
@@ -114,10 +115,10 @@ export function Shell() {
     // Only a convenience on other desks: this desk has it already.
     void patch('/me', { locale: l }).catch(() => undefined);
   };
-  const badges: Record<string, { n: number; hot: boolean } | undefined> = overview
+  const badges: Record<string, { n: number; mark: string } | undefined> = overview
     ? {
-        '/alerts': { n: overview.alerts.unacknowledged, hot: (overview.alerts.by_severity?.critical ?? 0) > 0 },
-        '/incidents': { n: overview.me.incidents_open, hot: overview.me.incidents_breaching > 0 },
+        '/alerts': { n: overview.alerts.unacknowledged, mark: (overview.alerts.by_severity?.critical ?? 0) > 0 ? ' hot' : '' },
+        '/incidents': { n: overview.me.incidents_open, mark: overview.me.incidents_breaching > 0 ? ' late' : '' },
       }
     : {};
   return (
@@ -149,7 +150,7 @@ export function Shell() {
                       <NavLink key={i.to} to={i.to} end={i.to === '/'} className={({ isActive }) => `item${isActive ? ' on' : ''}`} title={narrow ? t(i.title) : undefined}>
                         {i.icon}
                         <span className="label">{t(i.title)}</span>
-                        {badge && badge.n > 0 && <span className={`badge${badge.hot ? ' hot' : ''}`}>{number(badge.n, locale)}</span>}
+                        {badge && badge.n > 0 && <span className={`badge${badge.mark}`}>{number(badge.n, locale)}</span>}
                       </NavLink>
                     );
                   })}

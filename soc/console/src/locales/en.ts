@@ -156,7 +156,6 @@ export const en: Record<Key, string> = {
 
   'shift.now': '{n} incidents need you',
   'shift.breached': '{n} of them overdue or nearly so',
-  'shift.comma': ', ',
   'shift.calm': 'No incident is waiting',
   'shift.calmAlerts': '{n} alerts are not acknowledged yet',
   'shift.calmAll': 'Every alert is acknowledged, intake is healthy',
@@ -246,9 +245,8 @@ export const en: Record<Key, string> = {
   'alert.raw': 'Raw event',
   'alert.rawOf': '{i} of {n} events in evidence',
   'alert.fields': 'All fields',
-  'alert.fieldsMatched': 'Matched fields',
   'alert.mark': 'Highlights are the values that met the rule',
-  'alert.rawGone': 'The raw event is past its retention; these are the fields the alert kept.',
+  'alert.rawGone': 'This raw event cannot be fetched (it may be past its retention); these are the fields the alert kept.',
   'alert.searchAll': 'Open these events in search',
   'alert.noAdvice': 'This rule gives no advice.',
   'alert.level': 'Rule level',

@@ -154,7 +154,6 @@ export const zh = {
 
   'shift.now': '{n} 个事件需要处理',
   'shift.breached': '其中 {n} 个已超时或即将超时',
-  'shift.comma': '，',
   'shift.calm': '没有等待处理的事件',
   'shift.calmAlerts': '还有 {n} 条告警未确认',
   'shift.calmAll': '没有未确认的告警，接入正常',
@@ -244,9 +243,8 @@ export const zh = {
   'alert.raw': '原始日志',
   'alert.rawOf': '第 {i} 条，共 {n} 条证据',
   'alert.fields': '全部字段',
-  'alert.fieldsMatched': '命中字段',
   'alert.mark': '高亮处是命中规则的值',
-  'alert.rawGone': '原始日志已过保存期；下面是告警保存的字段。',
+  'alert.rawGone': '取不到这条原始日志（可能已过保存期）；下面是告警保存的字段。',
   'alert.searchAll': '在检索中打开这些日志',
   'alert.noAdvice': '这条规则没有写处置建议。',
   'alert.level': '规则级别',

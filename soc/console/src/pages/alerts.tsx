@@ -160,7 +160,7 @@ export default function Alerts() {
     '/': () => filterInput.current?.focus(),
   });
 
-  const columns = preview ? '14px 64px minmax(0,1fr) 46px 76px 70px' : '14px 64px minmax(0,1fr) 190px 150px 50px 76px 72px 78px';
+  const columns = preview ? '14px var(--sev-w) minmax(0,1fr) 46px var(--status-w) 72px' : '14px var(--sev-w) minmax(0,1fr) 140px 92px 46px var(--status-w) 72px 64px';
   const filtered = severity.length + status.length > 0 || tenant || incident || ci || q;
   const clear = () => {
     setText('');

@@ -147,7 +147,7 @@ export default function CMDBItemPage() {
                   ) : (
                     <div className="list" role="table" aria-label={t('cmdb.itemAlerts')}>
                       {list(page.items).map((a) => (
-                        <div key={a.id} className="line" role="row" style={{ gridTemplateColumns: '64px minmax(0,1fr) 56px 80px 90px' }}>
+                        <div key={a.id} className="line" role="row" style={{ gridTemplateColumns: 'var(--sev-w) minmax(0,1fr) 56px var(--status-w) 84px' }}>
                           <SeverityMark level={a.severity} />
                           <Link className="what ellipsis" to={`/alerts/${encodeURIComponent(a.id)}`}>
                             {tx(a.title)}

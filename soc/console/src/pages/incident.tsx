@@ -156,7 +156,7 @@ export default function IncidentPage() {
             ) : (
               <div className="list" role="table" aria-label={t('incident.alerts')}>
                 {alerts.map((a) => (
-                  <div key={a.id} className="line" role="row" style={{ gridTemplateColumns: '64px minmax(0,1fr) 56px 76px 76px' }}>
+                  <div key={a.id} className="line" role="row" style={{ gridTemplateColumns: 'var(--sev-w) minmax(0,1fr) 56px var(--status-w) 84px' }}>
                     <SeverityMark level={a.severity} />
                     <Link className="what ellipsis" to={`/alerts/${encodeURIComponent(a.id)}`} title={tx(a.title)}>
                       {tx(a.title)}

@@ -16,7 +16,7 @@ import { Priority, SeverityMark, StatusMark } from '../parts/severity';
 import { Empty, Failed, Skeleton, Stale } from '../parts/states';
 import { SLAClock, When } from '../parts/time';
 
-const COLUMNS = '64px 34px minmax(0,1fr) 160px 160px 52px 76px 78px 96px 74px';
+const COLUMNS = 'var(--sev-w) 30px minmax(0,1fr) 152px 130px 48px var(--status-w) 64px 116px 72px';
 
 /** The deadline that runs now; none sorts last. */
 export function due(i: Incident): number {

@@ -20,12 +20,7 @@ function Verdict({ o }: { o: Overview }) {
     return (
       <p className="verdict">
         {t('shift.now', { n })}
-        {o.me.incidents_breaching > 0 && (
-          <span style={{ color: 'var(--critical)' }}>
-            {t('shift.comma')}
-            {t('shift.breached', { n: o.me.incidents_breaching })}
-          </span>
-        )}
+        {o.me.incidents_breaching > 0 && <span className="pill">{t('shift.breached', { n: o.me.incidents_breaching })}</span>}
       </p>
     );
   }
@@ -73,7 +68,7 @@ export function IncidentLine({ i, columns }: { i: Incident; columns: string }) {
 function AlertLine({ a }: { a: Alert }) {
   const { locale, tx } = useSettings();
   return (
-    <div className="line" role="row" style={{ gridTemplateColumns: '64px minmax(0,1fr) 52px 78px 70px' }}>
+    <div className="line" role="row" style={{ gridTemplateColumns: 'var(--sev-w) minmax(0,1fr) 52px var(--status-w) 70px' }}>
       <SeverityMark level={a.severity} />
       <Link className="what ellipsis" to={`/alerts/${encodeURIComponent(a.id)}`} title={tx(a.title)}>
         {tx(a.title)}
@@ -166,7 +161,7 @@ function NoEvents() {
   );
 }
 
-const INCIDENT_COLUMNS = '64px minmax(0,1fr) 150px 30px 84px 96px';
+const INCIDENT_COLUMNS = 'var(--sev-w) minmax(0,1fr) 130px 30px 60px 112px';
 
 export default function Shift() {
   const { t, locale } = useSettings();

@@ -74,7 +74,6 @@ export function EvidenceEvents({ alert }: { alert: Alert }) {
   const evidence = list(alert.evidence);
   const shown: LogEvent = { ...event };
   delete shown['event.original'];
-  const matched = Object.fromEntries(Object.entries(shown).filter(([k]) => evidence.some((e) => e.field === k)));
   return (
     <div>
       <div className="row wrap" style={{ marginBottom: 6 }}>
@@ -102,7 +101,7 @@ export function EvidenceEvents({ alert }: { alert: Alert }) {
       {raw && <RawEvent raw={raw} evidence={evidence} />}
       <div className="row" style={{ margin: '10px 0 4px' }}>
         <button className="plain" style={{ color: 'var(--accent-text)' }} aria-expanded={all} onClick={() => setAll(!all)}>
-          {all ? '▾' : '▸'} {t(all ? 'alert.fields' : 'alert.fieldsMatched')}
+          {all ? '▾' : '▸'} {t('alert.fields')} <span className="faint">{Object.keys(shown).length}</span>
         </button>
         {ids.length > 0 && (
           <Link style={{ marginLeft: 'auto' }} to={eventsLink(list(alert.event_ids), alert.first_seen, alert.last_seen)}>
@@ -110,7 +109,7 @@ export function EvidenceEvents({ alert }: { alert: Alert }) {
           </Link>
         )}
       </div>
-      <FieldTable event={all || Object.keys(matched).length === 0 ? shown : matched} evidence={evidence} />
+      {(all || !raw) && <FieldTable event={shown} evidence={evidence} />}
     </div>
   );
 }

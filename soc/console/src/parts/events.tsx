@@ -26,8 +26,11 @@ export function FieldTable({ event, evidence = [] }: { event: LogEvent; evidence
   const hits = evidenceFields(event, evidence);
   const names = Object.keys(event).sort((a, b) => Number(hits.has(b)) - Number(hits.has(a)) || a.localeCompare(b));
   return (
-    <table className="fields">
-      <caption className="visually-hidden">{t('alert.fields')}</caption>
+    <table className="fields" aria-label={t('alert.fields')}>
+      <colgroup>
+        <col />
+        <col />
+      </colgroup>
       <tbody>
         {names.map((name) => (
           <tr key={name} className={hits.has(name) ? 'hit' : ''}>

@@ -6,7 +6,7 @@ import { useEffect, useRef } from 'react';
 import { list, type Histogram as Data } from '../api/types';
 import { useSettings } from '../app/settings';
 import { FONT } from '../app/theme';
-import { absolute, clock, compact, number } from '../logic/format';
+import { absolute, clock, number } from '../logic/format';
 
 use([BarChart, BrushComponent, GridComponent, TooltipComponent, CanvasRenderer]);
 
@@ -53,7 +53,9 @@ export default function Histogram({ data, onSpan }: { data: Data; onSpan: (start
     const css = getComputedStyle(document.documentElement);
     const colour = (name: string) => css.getPropertyValue(name).trim();
     const buckets = list(data.buckets);
-    const now = Date.now();
+    // The least that tells two bars apart: the day where there are several, seconds where bars are shorter than a minute.
+    const days = data.step_ms * buckets.length > 36 * 3_600_000;
+    const label = (v: string) => (days ? absolute(v).slice(5, 16) : absolute(v).slice(11, data.step_ms < 60_000 ? 19 : 16));
     c.setOption(
       {
         animation: false,
@@ -75,7 +77,7 @@ export default function Histogram({ data, onSpan }: { data: Data; onSpan: (start
           data: buckets.map((b) => b.time),
           axisTick: { show: false },
           axisLine: { lineStyle: { color: colour('--border-strong') } },
-          axisLabel: { color: colour('--dim'), fontSize: 11, hideOverlap: true, formatter: (v: string) => compact(v, now) },
+          axisLabel: { color: colour('--dim'), fontSize: 11, hideOverlap: true, formatter: label },
         },
         yAxis: {
           type: 'value',
