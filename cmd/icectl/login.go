@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"icewatch/soc/client"
+	"icewatch/soc/version"
 )
 
 type loginCmd struct {
@@ -34,7 +35,7 @@ func (l *loginCmd) Run(a *app) error {
 	if address == "" {
 		address = client.DefaultURL
 	}
-	c, err := a.dial(client.Options{URL: address, UserAgent: "icectl/" + version})
+	c, err := a.dial(client.Options{URL: address, UserAgent: "icectl/" + version.Number})
 	if err != nil {
 		return err
 	}
@@ -109,7 +110,7 @@ func (logoutCmd) Run(a *app) error {
 		fmt.Fprintln(a.stderr, "There is no sign-in to end.")
 		return nil
 	}
-	c, err := client.New(client.Options{URL: address, Token: cred.Token, UserAgent: "icectl/" + version})
+	c, err := client.New(client.Options{URL: address, Token: cred.Token, UserAgent: "icectl/" + version.Number})
 	if err == nil {
 		err = c.JSON(a.ctx, http.MethodPost, "/api/v1/auth/logout", nil, nil, nil)
 	}

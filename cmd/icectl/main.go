@@ -16,6 +16,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"icewatch/soc/client"
+	"icewatch/soc/version"
 )
 
 // The exit codes. They are part of the command line's contract with scripts.
@@ -86,7 +87,6 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { panic(exited(code)) }),
-		kong.Vars{"version": version},
 	)
 	if err != nil {
 		fmt.Fprintf(stderr, "icectl: %v\n", err)
@@ -192,7 +192,7 @@ func (e *unreachableError) Unwrap() error { return e.error }
 // connect finds server and credential, and checks that the server answers, so
 // that every command tells "not reached" from "refused" in the same words.
 func (a *app) connect() (*client.Client, error) {
-	o, err := client.Resolve(client.Options{URL: a.cli.URL, Tenant: a.cli.Tenant, UserAgent: "icectl/" + version}, a.cli.Data, a.getenv, a.now())
+	o, err := client.Resolve(client.Options{URL: a.cli.URL, Tenant: a.cli.Tenant, UserAgent: "icectl/" + version.Number}, a.cli.Data, a.getenv, a.now())
 	if err != nil {
 		return nil, err
 	}
