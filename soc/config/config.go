@@ -59,7 +59,7 @@ type Syslog struct {
 	Zone           string   `yaml:"zone" doc:"Network zone the senders sit in; addresses may repeat between zones."`
 	MaxMessage     Size     `yaml:"max_message" doc:"Longest message read over TCP; what is longer is cut and marked."`
 	MaxConnections int      `yaml:"max_connections" doc:"TCP connections at a time."`
-	IdleTimeout    Duration `yaml:"idle_timeout" doc:"A TCP connection silent for so long is closed."`
+	IdleTimeout    Duration `yaml:"idle_timeout" doc:"A TCP connection silent for so long is closed. Keep it long: a plain syslog sender loses the message by which it notices."`
 }
 
 // File configures one set of followed log files.
@@ -130,7 +130,7 @@ func Default() *Config {
 		Log:  Log{Level: "info", Format: "text"},
 		HTTP: HTTP{Listen: "127.0.0.1:8080", MaxBody: 64 << 20, MaxUnpacked: 256 << 20},
 		Syslog: Syslog{UDP: ":5514", TCP: ":5514", Zone: "default", MaxMessage: 16 << 20,
-			MaxConnections: 4096, IdleTimeout: Duration(30 * time.Minute)},
+			MaxConnections: 4096, IdleTimeout: Duration(24 * time.Hour)},
 		Relays: []string{"127.0.0.0/8", "::1/128"},
 		Bus:    Bus{MaxSize: 8 << 30, MinFree: 512 << 20, Keep: 1000},
 		Lake:   Lake{Retention: Duration(180 * 24 * time.Hour), FlushInterval: Duration(time.Second)},

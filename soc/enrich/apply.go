@@ -118,6 +118,9 @@ func (x *Index) Apply(ev *event.Event) *Item {
 		ev.Fields = append(ev.Fields, event.Field{ID: event.CICriticality, Kind: event.Number, Value: criticalities[it.Criticality]})
 	}
 	add(ev, event.CIOwner, it.Owner)
+	if it.Tenant != ev.Tenant {
+		add(ev, event.CITenant, it.Tenant)
+	}
 	for _, l := range it.Labels {
 		add(ev, event.CILabels, l)
 	}

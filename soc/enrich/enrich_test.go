@@ -147,12 +147,13 @@ func TestApply(t *testing.T) {
 	f("approved scanner", "e-seal", "web", "source.internal=true source.ci.id=scan source.ci.name=scanner source.ci.labels=approved-scanner "+web,
 		"host.name", "seal-web-1", "source.ip", "10.0.0.9", "icewatch.source.internal", "spoofed")
 
+	webOfCity := strings.Replace(web, "ci.owner=李", "ci.owner=李 ci.tenant=e-seal", 1)
 	// What a firewall sees is about the server.
-	f("scan from outside", "city", "web", "source.internal=false destination.internal=true destination.ci.id=web destination.ci.name=seal-web-1 destination.ci.labels=public destination.ci.labels=linux "+web,
+	f("scan from outside", "city", "web", "source.internal=false destination.internal=true destination.ci.id=web destination.ci.name=seal-web-1 destination.ci.labels=public destination.ci.labels=linux "+webOfCity,
 		"host.name", "fw-1", "event.category", "network", "source.ip", "198.51.100.7", "destination.ip", "10.1.0.5")
-	f("connection out", "city", "web", "source.internal=true source.ci.id=web source.ci.name=seal-web-1 source.ci.labels=public source.ci.labels=linux destination.internal=false "+web,
+	f("connection out", "city", "web", "source.internal=true source.ci.id=web source.ci.name=seal-web-1 source.ci.labels=public source.ci.labels=linux destination.internal=false "+webOfCity,
 		"observer.name", "fw-1", "event.category", "network", "source.ip", "10.1.0.5", "destination.ip", "198.51.100.7")
-	f("inside to inside is about the destination", "city", "web", "source.internal=true source.ci.id=db source.ci.name=db-1 destination.internal=true destination.ci.id=web destination.ci.name=seal-web-1 destination.ci.labels=public destination.ci.labels=linux "+web,
+	f("inside to inside is about the destination", "city", "web", "source.internal=true source.ci.id=db source.ci.name=db-1 destination.internal=true destination.ci.id=web destination.ci.name=seal-web-1 destination.ci.labels=public destination.ci.labels=linux "+webOfCity,
 		"host.name", "fw-1", "event.category", "intrusion_detection", "source.ip", "10.1.0.6", "destination.ip", "10.1.0.5")
 	f("between strangers it is about the firewall", "city", "fw", "source.internal=false destination.internal=false "+fw,
 		"host.name", "fw-1", "event.category", "network", "source.ip", "198.51.100.7", "destination.ip", "192.0.2.7")

@@ -25,6 +25,7 @@ const (
 	CIClass        // icewatch.ci.class
 	CICriticality  // icewatch.ci.criticality: 1 (least) to 5
 	CIOwner        // icewatch.ci.owner
+	CITenant       // icewatch.ci.tenant: whose the item is, where the event is the city's
 	CILabels       // icewatch.ci.labels
 	CISystem       // icewatch.ci.system.id: business system
 	CISystemName   // icewatch.ci.system.name
@@ -134,7 +135,7 @@ var known = [lastKnown]string{
 	Aside: "icewatch.aside", TimeOriginal: "icewatch.time_original", SenderID: "icewatch.sender_id",
 	Zone: "icewatch.zone", Collector: "icewatch.collector", Peer: "icewatch.peer", Labels: "icewatch.labels",
 	CIID: "icewatch.ci.id", CIName: "icewatch.ci.name", CIClass: "icewatch.ci.class",
-	CICriticality: "icewatch.ci.criticality", CIOwner: "icewatch.ci.owner", CILabels: "icewatch.ci.labels",
+	CICriticality: "icewatch.ci.criticality", CIOwner: "icewatch.ci.owner", CITenant: "icewatch.ci.tenant", CILabels: "icewatch.ci.labels",
 	CISystem: "icewatch.ci.system.id", CISystemName: "icewatch.ci.system.name",
 	SourceCIID: "icewatch.source.ci.id", SourceCIName: "icewatch.source.ci.name",
 	SourceCILabels: "icewatch.source.ci.labels", SourceInternal: "icewatch.source.internal",

@@ -139,6 +139,16 @@ func TestNewestFirstOverALongRange(t *testing.T) {
 			}
 		}
 	}
+	whole := Query{Accounts: []uint32{10}, LogsQL: "row | fields _time", Start: time.Now().Add(-29 * 24 * time.Hour), End: time.Now().Add(time.Hour)}
+	if v, err := l.Values(t.Context(), whole, "message", 3); err != nil || len(v) != 3 || v[0].Hits != 1 {
+		t.Fatalf("three of many values: %v %v", v, err)
+	}
+	if v, err := l.Values(t.Context(), whole, "event.dataset", 3); err != nil || len(v) != 1 || v[0] != (search.ValueHits{Value: "test.log", Hits: 50}) {
+		t.Fatalf("one value: %v %v", v, err)
+	}
+	if v, err := l.Values(t.Context(), whole, "@timestamp", 3); err != nil || len(v) != 3 {
+		t.Fatalf("times: %v %v", v, err)
+	}
 	if got := rows(t, l, []uint32{10}, "* | stats count() n", 5); len(got) != 1 || got[0]["n"] != "50" {
 		t.Fatalf("stats: %v", got)
 	}

@@ -267,14 +267,30 @@ func niceStep(d time.Duration) time.Duration {
 	return (d + 24*time.Hour - 1).Truncate(24 * time.Hour)
 }
 
-// Fields lists the fields of the matching rows, most frequent first.
+// Fields lists the fields of the matching rows, most frequent first. Pipes of
+// the query are left out.
 func (l *Lake) Fields(ctx context.Context, q Query, limit int) ([]search.ValueHits, error) {
-	return l.hits(ctx, q, limit, func(p *logstorage.Query) ([]logstorage.ValueWithHits, error) {
-		return l.store.GetFieldNames(ctx, tenantIDs(q.Accounts), p)
-	}, outsideName)
+	p, err := q.parse()
+	if err != nil || len(q.Accounts) == 0 {
+		return nil, err
+	}
+	p.DropAllPipes()
+	p.AddTimeFilter(q.Start.UnixNano(), q.End.UnixNano())
+	found, err := l.store.GetFieldNames(ctx, tenantIDs(q.Accounts), p)
+	if err != nil {
+		return nil, queryFailed(ctx, q.LogsQL, err)
+	}
+	list := make([]search.ValueHits, 0, len(found))
+	for _, v := range found {
+		if v.Value != "" && v.Value != "_stream" && v.Value != "_stream_id" {
+			list = append(list, search.ValueHits{Value: outsideName(strings.Clone(v.Value)), Hits: v.Hits})
+		}
+	}
+	return mostFrequent(list, limit), nil
 }
 
-// Values lists the values of one field in the matching rows, most frequent first.
+// Values lists the values of one field in the matching rows, most frequent
+// first. Pipes of the query are left out.
 func (l *Lake) Values(ctx context.Context, q Query, field string, limit int) ([]search.ValueHits, error) {
 	switch field {
 	case "@timestamp":
@@ -282,27 +298,39 @@ func (l *Lake) Values(ctx context.Context, q Query, field string, limit int) ([]
 	case "event.original":
 		field = "_msg"
 	}
-	return l.hits(ctx, q, limit, func(p *logstorage.Query) ([]logstorage.ValueWithHits, error) {
-		return l.store.GetFieldValues(ctx, tenantIDs(q.Accounts), p, field, uint64(limit))
-	}, func(v string) string { return v })
-}
-
-func (l *Lake) hits(ctx context.Context, q Query, limit int, get func(*logstorage.Query) ([]logstorage.ValueWithHits, error), rename func(string) string) ([]search.ValueHits, error) {
 	p, err := q.parse()
 	if err != nil || len(q.Accounts) == 0 {
 		return nil, err
 	}
+	p.DropAllPipes()
+	// Counted by a pipe: the library's own list of values leaves out the
+	// counts where there are more values than asked for.
+	q.LogsQL = fmt.Sprintf("%s | stats by (%s) count() hits | sort by (hits desc) limit %d", p, strconv.Quote(field), max(limit, 1)+1)
+	if p, err = q.parse(); err != nil {
+		return nil, err
+	}
 	p.AddTimeFilter(q.Start.UnixNano(), q.End.UnixNano())
-	found, err := get(p)
+	var mu sync.Mutex
+	var list []search.ValueHits
+	err = l.store.RunQuery(ctx, tenantIDs(q.Accounts), p, func(_ uint, db *logstorage.DataBlock) {
+		mu.Lock()
+		defer mu.Unlock()
+		for i := range db.RowsCount() {
+			// The values come under the field's name, the counts last.
+			v := db.Columns[0].Values[i]
+			n, err := strconv.ParseUint(db.Columns[len(db.Columns)-1].Values[i], 10, 64)
+			if err == nil && v != "" {
+				list = append(list, search.ValueHits{Value: strings.Clone(v), Hits: n})
+			}
+		}
+	})
 	if err != nil {
 		return nil, queryFailed(ctx, q.LogsQL, err)
 	}
-	list := make([]search.ValueHits, 0, len(found))
-	for _, v := range found {
-		if v.Value != "" && v.Value != "_stream" && v.Value != "_stream_id" {
-			list = append(list, search.ValueHits{Value: rename(strings.Clone(v.Value)), Hits: v.Hits})
-		}
-	}
+	return mostFrequent(list, limit), nil
+}
+
+func mostFrequent(list []search.ValueHits, limit int) []search.ValueHits {
 	sort.Slice(list, func(i, j int) bool {
 		if list[i].Hits != list[j].Hits {
 			return list[i].Hits > list[j].Hits
@@ -312,7 +340,7 @@ func (l *Lake) hits(ctx context.Context, q Query, limit int, get func(*logstorag
 	if limit > 0 && len(list) > limit {
 		list = list[:limit]
 	}
-	return list, nil
+	return list
 }
 
 // Event returns the event with the given id as a flat JSON object, or
