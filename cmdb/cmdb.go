@@ -63,19 +63,32 @@ func (s Scope) Covers(tenant string) bool {
 type Item struct {
 	ID           string            `json:"id"`
 	Class        string            `json:"class"`
-	Name         string            `json:"name"`             // unique within class and tenant
-	Tenant       string            `json:"tenant,omitempty"` // slug; "" is shared by the whole city
-	Zone         string            `json:"zone,omitempty"`   // network zone; only where the class has addresses
-	Addresses    []string          `json:"addresses,omitempty"`
-	Hostnames    []string          `json:"hostnames,omitempty"` // lower case
-	Criticality  int               `json:"criticality"`         // 1 (least) to 5
-	Owner        string            `json:"owner,omitempty"`
-	Labels       []string          `json:"labels,omitempty"`
-	System       string            `json:"system,omitempty"`       // id of a business system
-	Organisation string            `json:"organisation,omitempty"` // id of an organisation; an organisation's parent
-	Attributes   map[string]string `json:"attributes,omitempty"`
+	Name         string            `json:"name"`        // unique within class and tenant
+	Tenant       string            `json:"tenant"`      // slug; "" is shared by the whole city
+	Zone         string            `json:"zone"`        // network zone; "" where the class has no addresses
+	Addresses    []string          `json:"addresses"`   // IP addresses, or CIDRs of a network, in canonical form
+	Hostnames    []string          `json:"hostnames"`   // lower case
+	Criticality  int               `json:"criticality"` // 1 (least) to 5
+	Owner        string            `json:"owner"`
+	Labels       []string          `json:"labels"`
+	System       string            `json:"system"`       // id of a business system
+	Organisation string            `json:"organisation"` // id of an organisation; an organisation's parent
+	Attributes   map[string]string `json:"attributes"`
 	CreatedAt    time.Time         `json:"created_at"`
 	UpdatedAt    time.Time         `json:"updated_at"`
+}
+
+// fill puts an empty list or map where there is none, so that whoever reads the
+// item as JSON finds [] and {} and never null.
+func (it *Item) fill() {
+	for _, l := range []*[]string{&it.Addresses, &it.Hostnames, &it.Labels} {
+		if *l == nil {
+			*l = []string{}
+		}
+	}
+	if it.Attributes == nil {
+		it.Attributes = map[string]string{}
+	}
 }
 
 // Filter narrows a list. Empty fields do not narrow; several values of one
@@ -84,7 +97,7 @@ type Filter struct {
 	Classes      []string
 	Tenants      []string // within the scope
 	Zone         string
-	Address      string // an IP address or CIDR exactly as an item has it
+	Address      string // an IP address or CIDR an item has, however written
 	Label        string
 	System       string // id
 	Organisation string // id

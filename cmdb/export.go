@@ -1,11 +1,14 @@
 package cmdb
 
 import (
+	"bufio"
 	"context"
 	"encoding/csv"
 	"fmt"
 	"io"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/uptrace/bun"
@@ -19,16 +22,43 @@ const yamlDocument = 500
 // Export writes the items in scope that a filter selects, as of one moment;
 // the filter's Limit and Cursor do not count. Import takes the file back
 // without a change.
+//
+// The file is made whole beside the database before the first byte of it is
+// written to w: a slow reader must not keep a connection, and an error must
+// not leave half a file that looks whole.
 func (s *Service) Export(ctx context.Context, scope Scope, format Format, w io.Writer, f Filter) error {
-	return s.db.Read.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+	spool, err := os.CreateTemp(filepath.Dir(s.db.Path()), "cmdb-export-*")
+	if err != nil {
+		return fmt.Errorf("cmdb: export: %w", err)
+	}
+	defer spool.Close()
+	// It has no name from here on, so that nothing is left after a crash.
+	if err := os.Remove(spool.Name()); err != nil {
+		return fmt.Errorf("cmdb: export: %w", err)
+	}
+	buffered := bufio.NewWriter(spool)
+	err = s.db.Read.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 		switch format {
 		case CSV:
-			return s.exportCSV(ctx, tx, scope, w, &f)
+			return s.exportCSV(ctx, tx, scope, buffered, &f)
 		case YAML:
-			return s.exportYAML(ctx, tx, scope, w, &f)
+			return s.exportYAML(ctx, tx, scope, buffered, &f)
 		}
 		return fmt.Errorf("cmdb: unknown format %q: want yaml or csv", format)
 	})
+	if err != nil {
+		return err
+	}
+	if err := buffered.Flush(); err != nil {
+		return fmt.Errorf("cmdb: export: %w", err)
+	}
+	if _, err := spool.Seek(0, io.SeekStart); err != nil {
+		return fmt.Errorf("cmdb: export: %w", err)
+	}
+	if _, err := io.Copy(w, spool); err != nil {
+		return fmt.Errorf("cmdb: export: send the file: %w", err)
+	}
+	return nil
 }
 
 func (s *Service) exportCSV(ctx context.Context, tx bun.Tx, scope Scope, w io.Writer, f *Filter) error {

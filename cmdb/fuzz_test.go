@@ -3,6 +3,8 @@ package cmdb
 import (
 	"bytes"
 	"context"
+	"errors"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -32,18 +34,33 @@ func fuzzImport(t *testing.T, s *Service, format Format, data []byte) {
 		}
 		return
 	}
+	checkRoundTrip(t, s, p.Total)
+	reset(t, s)
+}
+
+// checkRoundTrip exports all items in either format and imports them again:
+// nothing may change.
+func checkRoundTrip(t *testing.T, s *Service, total int) {
+	t.Helper()
+	ctx := context.Background()
+	opts := ImportOptions{Scope: AllTenants(), Actor: "fuzz"}
 	for _, f := range []Format{CSV, YAML} {
 		var out bytes.Buffer
 		if err := s.Export(ctx, AllTenants(), f, &out, Filter{}); err != nil {
 			t.Fatal(err)
 		}
 		again, err := s.Import(ctx, f, bytes.NewReader(out.Bytes()), opts)
-		if err != nil || len(again.Errors) > 0 || again.Created+again.Updated > 0 || again.Unchanged != p.Total {
-			t.Fatalf("%s: %+v, %v; want %d unchanged\n%s", f, again, err, p.Total, out.Bytes())
+		if err != nil || len(again.Errors) > 0 || again.Created+again.Updated > 0 || again.Unchanged != total {
+			t.Fatalf("%s: %+v, %v; want %d unchanged\n%s", f, again, err, total, out.Bytes())
 		}
 	}
-	// Start over with the shipped system alone.
-	err = s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+}
+
+// reset starts over with the shipped system alone.
+func reset(t *testing.T, s *Service) {
+	t.Helper()
+	ctx := context.Background()
+	err := s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 		for _, q := range []string{
 			"DELETE FROM cmdb_items WHERE id <> 'bs-a'", "DELETE FROM cmdb_history",
 			"UPDATE cmdb_items SET name = 'a', owner = '', labels = '[]', attributes = '{}', organisation_id = NULL",
@@ -79,4 +96,30 @@ func FuzzImportYAML(f *testing.F) {
 	f.Add([]byte("- {name: x, attributes: {a: |\n  b\n  c\n}}"))
 	f.Add([]byte("- name: \"\\u2028\\ufeff x\"\n  owner: \"\\U0001F600\"\n"))
 	f.Fuzz(func(t *testing.T, data []byte) { fuzzImport(t, s, YAML, data) })
+}
+
+// FuzzValues puts any text into each field of an item by way of Upsert.
+func FuzzValues(f *testing.F) {
+	s := openNew(f, "a")
+	f.Add("n", "o", "l", "h", "z", "v")
+	f.Add("=1", "'", "'=x", "a.b", " z ", "line\n - x: |\n\tb")
+	f.Add("null", "~", "true", "1e3", "0x10", "2026-01-01")
+	f.Add("- a", "? b", "# c", "ü", "\u2028", "\ufeff\u00a0\U0001F600")
+	f.Fuzz(func(t *testing.T, name, owner, label, hostname, zone, value string) {
+		it, err := s.Upsert(context.Background(), AllTenants(), "fuzz", Item{
+			Class: Host, Name: name, Owner: owner, Labels: []string{label, label + "x"}, Hostnames: []string{hostname},
+			Zone: zone, Addresses: []string{"10.0.0.1"}, Attributes: map[string]string{"a": value, "b": "x" + value + "y"},
+		})
+		if err != nil {
+			if !errors.Is(err, ErrInvalid) {
+				t.Fatal(err)
+			}
+			return
+		}
+		checkRoundTrip(t, s, 2)
+		if got := mustGet(t, s, it.ID); !reflect.DeepEqual(got, it) {
+			t.Fatalf("stored %+v, returned %+v", got, it)
+		}
+		reset(t, s)
+	})
 }

@@ -58,6 +58,12 @@ func (s *Service) Import(ctx context.Context, format Format, r io.Reader, opts I
 	if len(data) > maxFile {
 		return Report{}, fmt.Errorf("%w: more than %d bytes", ErrTooLarge, maxFile)
 	}
+	select {
+	case s.importing <- struct{}{}:
+		defer func() { <-s.importing }()
+	case <-ctx.Done():
+		return Report{}, fmt.Errorf("cmdb: wait for another import: %w", ctx.Err())
+	}
 	text, err := decodeText(data)
 	if err != nil {
 		return rejected(opts, RowError{Message: err.Error()}), nil

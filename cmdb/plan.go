@@ -540,9 +540,7 @@ func (p *planner) merge(d *draft) {
 		}
 		f.Attributes = merged
 	}
-	if len(f.Attributes) == 0 {
-		f.Attributes = nil
-	}
+	f.fill()
 	d.final = f
 }
 

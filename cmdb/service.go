@@ -24,6 +24,9 @@ type Service struct {
 	classes *classSet
 	changed chan struct{}
 	now     func() time.Time // whole milliseconds, as the tables keep them
+	// importing holds one token: imports of large files take turns, which
+	// bounds their memory.
+	importing chan struct{}
 }
 
 // Open migrates the tables and brings in, or up to date, the business system
@@ -38,8 +41,9 @@ func Open(ctx context.Context, db *state.DB, tenants *tenancy.Registry) (*Servic
 	}
 	s := &Service{
 		db: db, tenants: tenants, classes: classes,
-		changed: make(chan struct{}, 1),
-		now:     func() time.Time { return time.Now().UTC().Truncate(time.Millisecond) },
+		changed:   make(chan struct{}, 1),
+		importing: make(chan struct{}, 1),
+		now:       func() time.Time { return time.Now().UTC().Truncate(time.Millisecond) },
 	}
 	if err := s.syncTenants(ctx); err != nil {
 		return nil, err

@@ -96,6 +96,7 @@ func (r *itemRow) item() (Item, error) {
 			return Item{}, fmt.Errorf("cmdb: item %s: stored value %q: %w", r.ID, f.text, err)
 		}
 	}
+	it.fill()
 	return it, nil
 }
 
@@ -164,7 +165,7 @@ func (f *Filter) where(q *bun.SelectQuery) *bun.SelectQuery {
 		q = q.Where("i.zone = ?", f.Zone)
 	}
 	if f.Address != "" {
-		q = q.Where("i.id IN (SELECT item_id FROM cmdb_addresses WHERE address = ?)", f.Address)
+		q = q.Where("i.id IN (SELECT item_id FROM cmdb_addresses WHERE address = ?)", canonicalAddress(f.Address))
 	}
 	if f.Label != "" {
 		q = q.Where("i.id IN (SELECT item_id FROM cmdb_labels WHERE label = ?)", f.Label)

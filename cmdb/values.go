@@ -94,7 +94,7 @@ func checkHostname(s string) (string, error) {
 		return "", fmt.Errorf("%q is not a host name", s)
 	case !utf8.ValidString(t) || utf8.RuneCountInString(t) > maxHostname:
 		return "", fmt.Errorf("%q is longer than %d characters or no valid UTF-8", s, maxHostname)
-	case strings.HasPrefix(t, ".") || strings.HasPrefix(t, "-") ||
+	case strings.HasPrefix(t, ".") || strings.HasPrefix(t, "-") || strings.HasSuffix(t, ".") || strings.Contains(t, "..") ||
 		strings.ContainsFunc(t, func(r rune) bool {
 			return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r) && !strings.ContainsRune("-_.", r)
 		}):
@@ -157,14 +157,13 @@ func checkList(values []string, check func(string) (string, error)) ([]string, [
 	return slices.Clip(out), errs
 }
 
-// canonicalZone returns the zone's name; no zone is DefaultZone.
-func canonicalZone(s string) (string, error) {
-	z, err := checkText(s, maxZone)
-	if err != nil {
-		return "", err
+// canonicalAddress returns an address or CIDR as the tables have it, or s where
+// it is neither: then nothing matches it.
+func canonicalAddress(s string) string {
+	for _, kind := range []string{ipAddresses, cidrAddresses} {
+		if a, err := checkAddress(kind, s); err == nil {
+			return a
+		}
 	}
-	if z == "" {
-		return DefaultZone, nil
-	}
-	return z, nil
+	return s
 }
