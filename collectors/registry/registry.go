@@ -5,6 +5,7 @@ package registry
 
 import (
 	"icewatch/collectors"
+	"icewatch/collectors/filetail"
 	"icewatch/collectors/syslog"
 )
 
@@ -13,6 +14,7 @@ func Factories() []collectors.Factory {
 	return []collectors.Factory{
 		syslog.NewUDPFactory(),
 		syslog.NewTCPFactory(),
+		filetail.NewFactory(),
 	}
 }
 

@@ -9,7 +9,8 @@ import (
 )
 
 // attributes takes what came beside the data. Names with a dot are fields of
-// the suite's own collectors (log.file.path, icewatch.index). All others are
+// the suite's own collectors (log.file.path, log.offset, host.name,
+// icewatch.index). All others are
 // stream labels or structured metadata as a Loki client pushed them: together
 // they are icewatch.labels, each is a field labels.<name>, and the usual ones
 // also fill ECS fields that the text left empty.
@@ -18,7 +19,12 @@ func (p *Parser) attributes(attrs []intake.Attr) {
 	for i := range attrs {
 		a := &attrs[i]
 		if own(a.Name) {
-			if id, ok := p.reg.Intern(a.Name); ok && !p.ev.Has(id) {
+			id, ok := p.reg.Intern(a.Name)
+			switch {
+			case !ok || p.ev.Has(id):
+			case id == event.LogOffset:
+				p.number(id, a.Value)
+			default:
 				p.put(id, a.Value)
 			}
 			continue
@@ -53,7 +59,7 @@ func (p *Parser) attributes(attrs []intake.Attr) {
 
 // own tells whether an attribute was named by one of our collectors.
 func own(name string) bool {
-	return name == "log.file.path" || name == "log.offset" || name == "icewatch.index"
+	return name == "log.file.path" || name == "log.offset" || name == "host.name" || name == "icewatch.index"
 }
 
 // labelCache keeps the JSON text of the latest set of labels: the records of a

@@ -1,0 +1,88 @@
+// Package filetail follows log files. It survives rotation by renaming, by
+// copying and truncating, and by deleting and making anew, and it neither
+// loses nor doubles a line across restarts and kills.
+//
+// Each content of a file is a stream with a random name. The stream, the
+// file's identity (device, inode, hash of its first bytes) and the offset up
+// to which lines have been acknowledged by the sink are kept in a position
+// file. A record's ID is made of stream, offset and length, and the stream is
+// on disk before its first record is sent: what is read again after a kill
+// carries the same IDs, and the pipeline's deduplication drops it.
+package filetail
+
+import (
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"icewatch/collectors"
+)
+
+// Config is the configuration of a file collector.
+type Config struct {
+	ID      string   `yaml:"id"`      // unique name, stored as icewatch.collector
+	Paths   []string `yaml:"paths"`   // files or globs (*, ?, [a-z])
+	Exclude []string `yaml:"exclude"` // globs of full paths or base names to leave out
+	Tenant  string   `yaml:"tenant"`
+	Zone    string   `yaml:"zone"`
+	Host    string   `yaml:"host"` // host.name of lines that do not name one
+	// PositionFile remembers how far each file has been read.
+	PositionFile string `yaml:"position_file"`
+	// ReadFrom is "beginning" or "end": where to start in files that exist
+	// when the collector starts for the first time.
+	ReadFrom string `yaml:"read_from"`
+	// PollInterval is how often files and folders are looked at.
+	PollInterval time.Duration `yaml:"poll_interval"`
+	// MaxLine bounds a line in bytes; what is longer is cut, and marked.
+	MaxLine int `yaml:"max_line"`
+	// PartialTimeout takes a last line without a line end after that long; 0
+	// waits for the line end.
+	PartialTimeout time.Duration `yaml:"partial_timeout"`
+	// RotateWait is how long a file that was renamed or deleted is still
+	// followed after its last growth.
+	RotateWait time.Duration `yaml:"rotate_wait"`
+	// MaxFiles bounds the files followed at once.
+	MaxFiles int `yaml:"max_files"`
+}
+
+// NewFactory returns the factory of file collectors, "filetail".
+func NewFactory() collectors.Factory {
+	return collectors.Factory{
+		Type: "filetail",
+		DefaultConfig: func() any {
+			return &Config{ID: "filetail", ReadFrom: "beginning", PollInterval: 250 * time.Millisecond, MaxLine: 16 << 20,
+				RotateWait: time.Minute, MaxFiles: 1000}
+		},
+		New: func(cfg any, deps collectors.Deps) (collectors.Collector, error) {
+			c, ok := cfg.(*Config)
+			if !ok {
+				return nil, fmt.Errorf("filetail: configuration of a file collector expected, not %T", cfg)
+			}
+			return New(*c, deps)
+		},
+	}
+}
+
+func (c *Config) check() error {
+	switch {
+	case c.ID == "":
+		return fmt.Errorf("filetail: a collector of %q has no id", c.Paths)
+	case len(c.Paths) == 0:
+		return fmt.Errorf("filetail: %s: no paths", c.ID)
+	case c.PositionFile == "":
+		return fmt.Errorf("filetail: %s: no position_file", c.ID)
+	case c.ReadFrom != "beginning" && c.ReadFrom != "end":
+		return fmt.Errorf("filetail: %s: read_from must be beginning or end, not %q", c.ID, c.ReadFrom)
+	case c.PollInterval <= 0, c.RotateWait < 0, c.PartialTimeout < 0, c.MaxFiles <= 0, c.MaxLine < 1024, c.MaxLine > 256<<20:
+		return fmt.Errorf("filetail: %s: poll_interval (%v) and max_files (%d) must be above 0, max_line (%d) between 1 KiB and 256 MiB",
+			c.ID, c.PollInterval, c.MaxFiles, c.MaxLine)
+	}
+	for _, list := range [][]string{c.Paths, c.Exclude} {
+		for _, p := range list {
+			if _, err := filepath.Match(p, "x"); err != nil {
+				return fmt.Errorf("filetail: %s: glob %q: %w", c.ID, p, err)
+			}
+		}
+	}
+	return nil
+}
