@@ -7,5 +7,5 @@ import "embed"
 
 // FS holds the content at its path inside this folder.
 //
-//go:embed policy
+//go:embed policy sigma correlation logsources.yml stories.test.yml
 var FS embed.FS

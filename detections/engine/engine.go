@@ -68,7 +68,6 @@ type compiled struct {
 	names    []string
 	feeds    []feed
 	ref      detections.RuleRef
-	title    template
 	sentence template
 	advice   template
 	city     bool
@@ -137,13 +136,13 @@ func (e *Engine) compile(r *ruleset.Rule) compiled {
 		}
 		c.feeds = append(c.feeds, fd)
 	}
-	c.ref = detections.RuleRef{ID: r.ID, Level: r.Level, Kind: r.Info.Kind, Tactics: r.Info.Tactics,
+	c.ref = detections.RuleRef{ID: r.ID, Title: r.Info.Title, Level: r.Level, Kind: r.Info.Kind, Tactics: r.Info.Tactics,
 		Techniques: r.Info.Techniques, Tags: r.Tags}
 	sentence := r.Custom.Sentence
 	if sentence == (detections.Text{}) {
 		sentence = detections.Text{ZH: braceless(r.Info.Title.ZH) + "（{host.name}）", EN: braceless(r.Info.Title.EN) + " on {host.name}"}
 	}
-	c.title, c.sentence, c.advice = newTemplate(r.Info.Title), newTemplate(sentence), newTemplate(r.Custom.Advice)
+	c.sentence, c.advice = newTemplate(sentence), newTemplate(r.Custom.Advice)
 	return c
 }
 
@@ -295,7 +294,6 @@ func (e *Engine) finish(c *compiled, o *detections.Occurrence, tenant string, co
 	}
 	o.Key = hash(parts...)
 	o.Rule = c.ref
-	o.Rule.Title = c.title.fill(o, count)
 	o.Rule.Sentence = c.sentence.fill(o, count)
 	o.Rule.Advice = c.advice.fill(o, count)
 

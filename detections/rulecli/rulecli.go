@@ -3,23 +3,51 @@
 package rulecli
 
 import (
-	"io"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"icewatch/detections/logsource"
+	"icewatch/detections/ruleset"
+	"icewatch/rules"
 )
 
-// MatchOptions are the flags of `icectl rules match`.
-type MatchOptions struct {
-	Rules   []string // --rules DIR or FILE, repeatable
-	Events  string   // --events FILE.jsonl or .jsonl.gz; "-" is standard input
-	Routing bool     // --routing on|off, default off
+// builtin names the suite's own content in paths.
+const builtin = "builtin"
+
+// load reads rule folders and files. The suite's own log-source table and
+// policies come first, so that a folder can extend or replace them; its own
+// rules are only taken where no folder is given.
+func load(paths []string) (*ruleset.Bundle, error) {
+	own := ruleset.Load([]ruleset.Source{{Name: builtin, FS: rules.FS}})
+	if len(paths) == 0 {
+		return own, nil
+	}
+	b := &ruleset.Bundle{}
+	for _, f := range own.Files {
+		if strings.HasSuffix(f.Path, ".rego") || path.Base(f.Path) == logsource.FileName {
+			b.Files = append(b.Files, f)
+		}
+	}
+	for _, p := range paths {
+		st, err := os.Stat(p)
+		if err != nil {
+			return nil, fmt.Errorf("rules %s: %w", p, err)
+		}
+		name := filepath.ToSlash(filepath.Clean(p))
+		if st.IsDir() {
+			more := ruleset.Load([]ruleset.Source{{Name: name, FS: os.DirFS(p)}})
+			b.Files = append(b.Files, more.Files...)
+			b.Problems = append(b.Problems, more.Problems...)
+			continue
+		}
+		data, err := os.ReadFile(p)
+		if err != nil {
+			return nil, fmt.Errorf("rules %s: %w", p, err)
+		}
+		b.Files = append(b.Files, ruleset.File{Source: name, Path: name, Data: data})
+	}
+	return b, nil
 }
-
-// Lint checks the rules in dirs (the built-in ones where dirs is empty) and
-// writes one line a finding, path:line: reason. problems counts the findings.
-func Lint(w io.Writer, dirs []string) (problems int, err error) { return 0, nil }
-
-// Test runs the *.test.yml files beside the rules in dirs (the built-in ones
-// where dirs is empty) and writes one line a case that failed and a summary.
-func Test(w io.Writer, dirs []string) (failed int, err error) { return 0, nil }
-
-// Match writes one JSON line a match to out and the summary to errw.
-func Match(out, errw io.Writer, opts MatchOptions) error { return nil }

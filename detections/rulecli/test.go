@@ -1,0 +1,88 @@
+package rulecli
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"icewatch/detections/ruleset"
+	"icewatch/detections/ruletest"
+	"icewatch/rules"
+	"icewatch/soc/event"
+)
+
+// Test runs the *.test.yml files beside the rules in dirs (the built-in ones
+// where dirs is empty) and writes one line a case that failed, one a rule
+// without a positive or negative case, and a summary. failed counts the lines.
+func Test(w io.Writer, dirs []string) (failed int, err error) {
+	b, err := load(dirs)
+	if err != nil {
+		return 0, err
+	}
+	reg := event.NewRegistry(0)
+	set, problems := ruleset.Compile(b, reg)
+	for _, p := range problems {
+		fmt.Fprintf(w, "%s\n", p)
+	}
+	failed = len(problems)
+
+	runner := ruletest.New(set, reg)
+	files, cases := 0, 0
+	run := func(name string, data []byte) {
+		files++
+		n, failures := runner.File(name, data)
+		cases += n
+		failed += len(failures)
+		for _, f := range failures {
+			fmt.Fprintln(w, f)
+		}
+	}
+	if len(dirs) == 0 {
+		err = walk(rules.FS, builtin, run)
+	}
+	for _, dir := range dirs {
+		st, statErr := os.Stat(dir)
+		if statErr != nil {
+			return failed, fmt.Errorf("rules %s: %w", dir, statErr)
+		}
+		if st.IsDir() {
+			if err = walk(os.DirFS(dir), filepath.ToSlash(filepath.Clean(dir)), run); err != nil {
+				break
+			}
+		}
+	}
+	if err != nil {
+		return failed, fmt.Errorf("rules test: %w", err)
+	}
+	untested := runner.Untested()
+	slices.SortFunc(untested, func(a, b string) int { return cmp.Compare(a, b) })
+	for _, u := range untested {
+		fmt.Fprintln(w, u)
+	}
+	failed += len(untested)
+	fmt.Fprintf(w, "%d rules, %d test files, %d cases, %d failures\n", len(set.Rules()), files, cases, failed)
+	return failed, nil
+}
+
+func walk(fsys fs.FS, prefix string, run func(string, []byte)) error {
+	return fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() || !strings.HasSuffix(name, ".test.yml") && !strings.HasSuffix(name, ".test.yaml") {
+			return nil
+		}
+		data, err := fs.ReadFile(fsys, name)
+		if err != nil {
+			return err
+		}
+		run(path.Join(prefix, name), data)
+		return nil
+	})
+}

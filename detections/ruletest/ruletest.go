@@ -1,0 +1,348 @@
+// Package ruletest runs the tests that stand beside rules as *.test.yml: raw
+// log lines or flat events go through the real parsers and the real engine,
+// and the case says what has to fire.
+//
+//	rule: 5a1f…            # id or name; default for the cases
+//	set: {host.name: web-1}  # fields added to every event, as enrichment would
+//	cases:
+//	  - name: guessing from one address
+//	    match: true          # the rule fires; or occurrences: 2 for a number
+//	    steps:
+//	      - line: 'sshd[{n}]: Failed password for root from 203.0.113.9 port 4{n} ssh2'
+//	        repeat: 10       # {n} counts from 1
+//	        every: 2s        # between repetitions; default 1s
+//	      - after: 10s       # since the step before; default 1s
+//	        event: {event.action: ssh_login, source.ip: 203.0.113.9}
+//	        set: {icewatch.source.internal: "true"}
+//	    fires: [name, …]     # instead of match: exactly these rules fire
+//	    incident: true       # whether the alerts together open an incident
+package ruletest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"icewatch/detections"
+	"icewatch/detections/engine"
+	"icewatch/detections/policy"
+	"icewatch/detections/ruleset"
+	"icewatch/soc/event"
+	"icewatch/soc/intake"
+	"icewatch/soc/pipeline/parse"
+)
+
+// Start is the event time of a case's first step.
+var Start = time.Date(2026, 3, 2, 1, 0, 0, 0, time.UTC)
+
+type file struct {
+	Rule  string         `yaml:"rule"`
+	Set   map[string]any `yaml:"set"`
+	Cases []testCase     `yaml:"cases"`
+}
+
+type testCase struct {
+	Name        string         `yaml:"name"`
+	Rule        string         `yaml:"rule"`
+	Match       *bool          `yaml:"match"`
+	Occurrences *int           `yaml:"occurrences"`
+	Fires       *[]string      `yaml:"fires"`
+	Incident    *bool          `yaml:"incident"`
+	Set         map[string]any `yaml:"set"`
+	Steps       []step         `yaml:"steps"`
+	Lines       []string       `yaml:"lines"`
+}
+
+type step struct {
+	Line   string         `yaml:"line"`
+	Event  map[string]any `yaml:"event"`
+	Set    map[string]any `yaml:"set"`
+	Repeat int            `yaml:"repeat"`
+	Every  time.Duration  `yaml:"every"`
+	After  *time.Duration `yaml:"after"`
+}
+
+// Runner runs test files against one rule set.
+type Runner struct {
+	set      *ruleset.Set
+	reg      *event.Registry
+	ids      map[string]string // by id and name
+	positive map[string]bool
+	negative map[string]bool
+}
+
+// New makes a runner. reg is the registry the set was compiled with.
+func New(set *ruleset.Set, reg *event.Registry) *Runner {
+	r := &Runner{set: set, reg: reg, ids: map[string]string{}, positive: map[string]bool{}, negative: map[string]bool{}}
+	for _, list := range [][]*ruleset.Rule{set.Detections(), set.Correlations()} {
+		for _, rule := range list {
+			r.ids[rule.ID] = rule.ID
+			if rule.Name != "" {
+				r.ids[rule.Name] = rule.ID
+			}
+		}
+	}
+	return r
+}
+
+// File runs the cases of one file and returns a line for each that failed.
+func (r *Runner) File(name string, data []byte) (cases int, failures []string) {
+	var f file
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	dec.KnownFields(true)
+	if err := dec.Decode(&f); err != nil {
+		return 0, []string{fmt.Sprintf("%s: %v", name, err)}
+	}
+	for i := range f.Cases {
+		c := &f.Cases[i]
+		if c.Rule == "" {
+			c.Rule = f.Rule
+		}
+		if err := r.run(&f, c); err != nil {
+			failures = append(failures, fmt.Sprintf("%s: case %q: %v", name, c.Name, err))
+		}
+	}
+	return len(f.Cases), failures
+}
+
+// Untested names the rules that lack a positive or a negative case.
+func (r *Runner) Untested() []string {
+	var out []string
+	check := func(rule *ruleset.Rule) {
+		switch pos, neg := r.positive[rule.ID], r.negative[rule.ID]; {
+		case !pos && !neg:
+			out = append(out, fmt.Sprintf("%s: rule %q has no test", rule.Info.Path, rule.Title))
+		case !pos:
+			out = append(out, fmt.Sprintf("%s: rule %q has no positive test", rule.Info.Path, rule.Title))
+		case !neg:
+			out = append(out, fmt.Sprintf("%s: rule %q has no negative test", rule.Info.Path, rule.Title))
+		}
+	}
+	for _, rule := range r.set.Detections() {
+		if !rule.Silent {
+			check(rule)
+		}
+	}
+	for _, rule := range r.set.Correlations() {
+		check(rule)
+	}
+	return out
+}
+
+func (r *Runner) run(f *file, c *testCase) error {
+	if c.Match == nil && c.Occurrences == nil && c.Fires == nil && c.Incident == nil {
+		return fmt.Errorf("expects nothing: give match, occurrences, fires or incident")
+	}
+	for _, line := range c.Lines {
+		c.Steps = append(c.Steps, step{Line: line})
+	}
+	if len(c.Steps) == 0 {
+		return fmt.Errorf("has no steps")
+	}
+	fired, err := r.play(f, c)
+	if err != nil {
+		return err
+	}
+	count := map[string]int{}
+	for _, o := range fired {
+		count[o.Rule.ID]++
+	}
+	if c.Match != nil || c.Occurrences != nil {
+		id, ok := r.ids[c.Rule]
+		if !ok {
+			return fmt.Errorf("rule %q is not in force", c.Rule)
+		}
+		switch {
+		case c.Match != nil && *c.Match && count[id] == 0:
+			return fmt.Errorf("the rule does not fire; %s", r.names(count))
+		case c.Match != nil && !*c.Match && count[id] > 0:
+			return fmt.Errorf("the rule fires %d times", count[id])
+		case c.Occurrences != nil && *c.Occurrences != count[id]:
+			return fmt.Errorf("the rule fires %d times, not %d", count[id], *c.Occurrences)
+		}
+		if c.Match != nil && *c.Match || c.Occurrences != nil && *c.Occurrences > 0 {
+			r.positive[id] = true
+		} else {
+			r.negative[id] = true
+		}
+	}
+	if c.Fires != nil {
+		want := map[string]int{}
+		for _, name := range *c.Fires {
+			id, ok := r.ids[name]
+			if !ok {
+				return fmt.Errorf("rule %q is not in force", name)
+			}
+			want[id] = 1
+		}
+		if got, expected := r.names(count), r.names(want); got != expected {
+			return fmt.Errorf("%s; expected: %s", got, expected)
+		}
+	}
+	if c.Incident != nil {
+		open, why, err := r.incident(fired)
+		if err != nil {
+			return err
+		}
+		if open != *c.Incident {
+			return fmt.Errorf("an incident opens: %v %s; %s", open, why, r.names(count))
+		}
+	}
+	return nil
+}
+
+func (r *Runner) names(count map[string]int) string {
+	var out []string
+	for _, list := range [][]*ruleset.Rule{r.set.Detections(), r.set.Correlations()} {
+		for _, rule := range list {
+			if count[rule.ID] > 0 {
+				name := rule.Name
+				if name == "" {
+					name = rule.Title
+				}
+				out = append(out, name)
+			}
+		}
+	}
+	sort.Strings(out)
+	if len(out) == 0 {
+		return "nothing fires"
+	}
+	return "these fire: " + strings.Join(out, ", ")
+}
+
+// play sends the steps through parser and engine.
+func (r *Runner) play(f *file, c *testCase) ([]detections.Occurrence, error) {
+	eng := engine.New(engine.Options{Registry: r.reg, Log: slog.New(slog.DiscardHandler)})
+	eng.Swap(r.set)
+	parser := parse.New(r.reg, parse.Options{Location: time.UTC})
+	var out []detections.Occurrence
+	at := Start
+	sequence := uint64(0)
+	for i, s := range c.Steps {
+		if s.Every == 0 {
+			s.Every = time.Second
+		}
+		switch {
+		case s.After != nil:
+			at = at.Add(*s.After)
+		case i > 0:
+			at = at.Add(time.Second)
+		}
+		for n := range max(1, s.Repeat) {
+			if n > 0 {
+				at = at.Add(s.Every)
+			}
+			var ev event.Event
+			count := strconv.Itoa(n + 1)
+			switch {
+			case s.Line != "" && s.Event == nil:
+				line := strings.ReplaceAll(s.Line, "{n}", count)
+				rec := intake.Record{Format: intake.Line, Received: at.UnixNano(), Data: []byte(line)}
+				switch line[0] {
+				case '<':
+					rec.Format = intake.Syslog
+				case '{':
+					rec.Format = intake.JSON
+				}
+				parser.Parse(&rec, &ev)
+			case s.Event != nil && s.Line == "":
+				if err := r.fill(&ev, s.Event, count); err != nil {
+					return nil, fmt.Errorf("step %d: %w", i+1, err)
+				}
+			default:
+				return nil, fmt.Errorf("step %d needs either line or event", i+1)
+			}
+			for _, set := range []map[string]any{f.Set, c.Set, s.Set} {
+				if err := r.fill(&ev, set, count); err != nil {
+					return nil, fmt.Errorf("step %d: set: %w", i+1, err)
+				}
+			}
+			sequence++
+			ev.ID = event.ID{Epoch: "test", Sequence: sequence}
+			ev.Time, ev.Created, ev.Tenant = at.UnixNano(), at.UnixNano(), "test"
+			eng.Process(&ev, func(o detections.Occurrence) { out = append(out, o) })
+		}
+	}
+	for id, why := range eng.Stats().Disabled {
+		return nil, fmt.Errorf("rule %s panics: %s", id, why)
+	}
+	return out, nil
+}
+
+// fill puts the fields into the event; a list makes several values.
+func (r *Runner) fill(ev *event.Event, fields map[string]any, n string) error {
+	names := make([]string, 0, len(fields))
+	for name := range fields {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		id, ok := r.reg.Intern(name)
+		if !ok {
+			return fmt.Errorf("field %q: the registry of names is full", name)
+		}
+		list, several := fields[name].([]any)
+		if !several {
+			list = []any{fields[name]}
+		}
+		ev.Delete(id)
+		for _, v := range list {
+			fd := event.Field{ID: id}
+			switch v := v.(type) {
+			case nil:
+				fd.Kind = event.Null
+			case string:
+				fd.Value = strings.ReplaceAll(v, "{n}", n)
+			case bool:
+				fd.Kind, fd.Value = event.Bool, strconv.FormatBool(v)
+			case int, int64, uint64, float64:
+				fd.Kind, fd.Value = event.Number, fmt.Sprint(v)
+			default:
+				return fmt.Errorf("field %q: a value is a text, number, boolean or null", name)
+			}
+			ev.Fields = append(ev.Fields, fd)
+		}
+	}
+	return nil
+}
+
+// incident asks the incident policy after each firing, as ticketing does:
+// firings with the same key are one alert.
+func (r *Runner) incident(fired []detections.Occurrence) (open bool, why string, err error) {
+	alerts := map[string]policy.Alert{}
+	for i := range fired {
+		o := &fired[i]
+		a := policy.FromOccurrence(o)
+		a.ID, a.Status = o.Key, "open"
+		if had, ok := alerts[o.Key]; ok {
+			a.First, a.Count = had.First, had.Count+a.Count
+		}
+		alerts[o.Key] = a
+		in := policy.IncidentInput{Alert: a}
+		for key, other := range alerts {
+			if key != o.Key && (other.Item.ID == a.Item.ID && other.Item.Name == a.Item.Name || other.Actor.IP == a.Actor.IP && a.Actor.IP != "") {
+				in.Related = append(in.Related, other)
+			}
+		}
+		d, err := r.set.Policy().Incident(context.Background(), in)
+		if err != nil {
+			return false, "", err
+		}
+		if d.Open {
+			for _, reason := range d.Reasons {
+				why += reason.EN + " "
+			}
+			return true, why, nil
+		}
+	}
+	return false, "", nil
+}
