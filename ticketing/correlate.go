@@ -17,7 +17,8 @@ import (
 // What a correlation looks at, at most.
 const (
 	maxPerKey  = 200 // open alerts on one item, or by one actor: the gravest, then the latest
-	maxRelated = 100 // of these, what a policy is shown
+	maxRelated = 40  // of these, what a policy is shown
+	maxPerRule = 3   // of these, those of one rule on the item by others than the alert's actor
 	maxActors  = 20  // an incident's
 )
 
@@ -242,7 +243,10 @@ func (c *correlation) judgeAll(ctx context.Context, touched []*alert) map[string
 }
 
 // related returns the other open alerts on the alert's item or by its actor
-// within the window, gravest first.
+// within the window, gravest first. A server on the internet is guessed at by
+// hundreds of addresses at a time: of one rule only a few such alerts are
+// shown, since a policy asks what kinds there are and what this actor did, and
+// takes time for each.
 func (c *correlation) related(a *alertRow) []policy.Alert {
 	var rows []*alertRow
 	seen := map[string]bool{a.ID: true}
@@ -258,7 +262,16 @@ func (c *correlation) related(a *alertRow) []policy.Alert {
 		return cmp.Or(cmp.Compare(b.Severity, a.Severity), cmp.Compare(b.LastSeen, a.LastSeen), strings.Compare(a.ID, b.ID))
 	})
 	out := make([]policy.Alert, 0, min(len(rows), maxRelated))
-	for _, r := range rows[:min(len(rows), maxRelated)] {
+	perRule := map[string]int{}
+	for _, r := range rows {
+		if len(out) == maxRelated {
+			break
+		}
+		if a.Actor == "" || r.Actor != a.Actor {
+			if perRule[r.RuleID]++; perRule[r.RuleID] > maxPerRule {
+				continue
+			}
+		}
 		f, ok := c.facts[r.ID]
 		if !ok {
 			if t := c.touched[r.ID]; t != nil {

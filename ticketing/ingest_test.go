@@ -295,7 +295,7 @@ func BenchmarkIngest(b *testing.B) {
 	for _, bench := range []struct {
 		name  string
 		hosts int // different keys of a batch
-	}{{"merge", 5}, {"mixed", 100}, {"new", 500}} {
+	}{{"merge", 5}, {"mixed", 100}, {"new", 500}, {"oneitem", 100}} {
 		b.Run(bench.name, func(b *testing.B) {
 			s, _ := newService(b, realPolicy())
 			n := 0
@@ -307,7 +307,9 @@ func BenchmarkIngest(b *testing.B) {
 					if bench.name == "new" {
 						k = n + i
 					}
-					h.id = fmt.Sprint("ci-", k)
+					if bench.name != "oneitem" {
+						h.id = fmt.Sprint("ci-", k)
+					}
 					batch[i] = fire(ruleGuess, h, fmt.Sprintf("198.18.%d.%d", k/250%250, k%250), time.Duration(n+i)*time.Millisecond, nil)
 				}
 				n += len(batch)
