@@ -297,9 +297,21 @@ func (c *Client) Stream(ctx context.Context, path string, query url.Values, each
 	lines := bufio.NewScanner(resp.Body)
 	lines.Buffer(make([]byte, 64<<10), maxLine)
 	n := 0
+	var held []byte // a line that is an error if it is the last one
 	for lines.Scan() {
 		line := bytes.TrimSpace(lines.Bytes())
 		if len(line) == 0 {
+			continue
+		}
+		if held != nil {
+			n++
+			if err := each(held); err != nil {
+				return err
+			}
+			held = nil
+		}
+		if bytes.HasPrefix(line, []byte(`{"error":`)) {
+			held = bytes.Clone(line)
 			continue
 		}
 		n++
@@ -310,10 +322,14 @@ func (c *Client) Stream(ctx context.Context, path string, query url.Values, each
 	if err := lines.Err(); err != nil {
 		return fmt.Errorf("the answer broke off after %d lines: %w", n, err)
 	}
-	// The server has sent its status by the time a query fails half-way; it
-	// says so in a trailer.
-	if failed := resp.Trailer.Get("X-Icewatch-Error"); failed != "" {
-		return fmt.Errorf("the answer is incomplete after %d lines: %s", n, failed)
+	// The server has sent its status by the time a query fails midway; its last
+	// line then holds nothing but the error.
+	if held != nil {
+		var last map[string]any
+		if json.Unmarshal(held, &last) == nil && len(last) == 1 {
+			return fmt.Errorf("the answer is incomplete after %d events: %v", n, last["error"])
+		}
+		return each(held)
 	}
 	return nil
 }

@@ -72,17 +72,19 @@ func TestRequestCarriesCredentialAndTenant(t *testing.T) {
 
 func TestStream(t *testing.T) {
 	t.Parallel()
-	c := server(t, func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Trailer", "X-Icewatch-Error")
-		w.Write([]byte("{\"a\":1}\n\n{\"a\":2}\n"))
-		w.(http.Flusher).Flush()
-		w.Header().Set("X-Icewatch-Error", "query ran longer than 30 s")
-	})
-	n := 0
-	err := c.Stream(context.Background(), "/api/v1/search", nil, func([]byte) error { n++; return nil })
-	if n != 2 || err == nil || !strings.Contains(err.Error(), "incomplete after 2 lines: query ran longer") {
-		t.Fatalf("%d lines, %v", n, err)
+	f := func(body string, want int, wantErr string) {
+		t.Helper()
+		c := server(t, func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(body)) })
+		n := 0
+		err := c.Stream(context.Background(), "/api/v1/search", nil, func([]byte) error { n++; return nil })
+		if n != want || (wantErr == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), wantErr) {
+			t.Errorf("%q: %d lines, %v", body, n, err)
+		}
 	}
+	f("{\"a\":1}\n\n{\"a\":2}\n", 2, "")
+	f("{\"a\":1}\n{\"error\":\"query ran longer than 30 s\"}\n", 1, "incomplete after 1 events: query ran longer than 30 s")
+	f("{\"error\":\"a field of that name\"}\n{\"a\":2}\n", 2, "")
+	f("{\"error\":\"a field of that name\",\"a\":1}\n", 1, "")
 }
 
 func TestListFollowsPages(t *testing.T) {
