@@ -34,6 +34,7 @@ func (s *Service) Ingest(ctx context.Context, occs []detections.Occurrence) erro
 	for i := range occs {
 		o := occs[i] // a copy: the caller's stay as they are
 		complete(&o, now)
+		atHome(&o)
 		sum := sha256.Sum256([]byte(o.ID))
 		h := string(sum[:16])
 		if _, twice := hashes[h]; twice {

@@ -259,3 +259,30 @@ func TestTenantsStayApart(t *testing.T) {
 		}
 	}
 }
+
+// TestCityFirewall: what the city's firewall tells of an attack on a tenant's
+// item belongs to that tenant's incident; what a tenant's own events say of
+// another tenant's item moves nothing.
+func TestCityFirewall(t *testing.T) {
+	t.Parallel()
+	s, _ := newService(t, realPolicy())
+	occs := intrusion(sealWeb, "203.0.113.7", 0)
+	for i := range occs {
+		if occs[i].Rule.ID == "scan" || occs[i].Rule.ID == "outbound" {
+			occs[i].Tenant = "city"
+			occs[i].Fields["icewatch.ci.tenant"] = "e-seal"
+		}
+	}
+	forged := fire(ruleScan, taxWeb, "203.0.113.7", 0, map[string]string{"icewatch.ci.tenant": "e-seal"})
+	ingest(t, s, append(occs, forged)...)
+	list := allIncidents(t, s)
+	if len(list) != 1 || list[0].Tenant != "e-seal" || list[0].AlertCount != 5 {
+		t.Fatalf("incidents %+v", list)
+	}
+	if other, _, _, err := s.Alerts(t.Context(), AlertQuery{Tenants: []string{"tax"}}); err != nil || len(other) != 1 || other[0].IncidentID != "" {
+		t.Errorf("the other tenant's alerts: %+v, %v", other, err)
+	}
+	if city, _, _, err := s.Alerts(t.Context(), AlertQuery{Tenants: []string{"city"}}); err != nil || len(city) != 0 {
+		t.Errorf("the city's alerts: %+v, %v", city, err)
+	}
+}

@@ -8,6 +8,7 @@ import (
 
 	"icewatch/detections"
 	"icewatch/soc/enrich"
+	"icewatch/soc/tenancy"
 )
 
 // subject is what an occurrence is about and who is behind it.
@@ -19,6 +20,15 @@ type subject struct {
 	actor    string // stands for who did it; "" where unknown or meaningless
 	sourceIP string
 	user     string
+}
+
+// atHome gives an occurrence on the city's own events to the tenant whose item
+// it is about: a shared firewall tells of an attack, and the one who is
+// attacked has to know. Enrichment says whose the item is on such events only.
+func atHome(o *detections.Occurrence) {
+	if owner := o.Fields["icewatch.ci.tenant"]; owner != "" && (o.Tenant == tenancy.City || o.Tenant == tenancy.Unassigned) {
+		o.Tenant = owner
+	}
 }
 
 // lookup reads a field of an occurrence: of its last event, else of its group.
