@@ -167,6 +167,9 @@ export interface Incident {
   first_seen: string;
   last_seen: string;
   alert_count: number;
+  /** Addresses the intrusion comes from. */
+  actors?: List<string>;
+  acknowledged_by?: string;
   tactics?: List<string>;
   techniques?: List<string>;
   reasons?: List<Text>;
@@ -177,7 +180,7 @@ export interface Incident {
 }
 
 export interface Delivery {
-  id: string;
+  id: string | number;
   receiver: string;
   incident_id: string;
   url_host?: string;
@@ -305,4 +308,5 @@ export interface AuditEntry {
   object?: string;
   result: string;
   address?: string;
+  detail?: string;
 }

@@ -10,6 +10,8 @@ export type Vars = Record<string, string | number>;
 interface Settings {
   locale: Locale;
   setLocale: (l: Locale) => void;
+  /** Whether somebody chose a language on this desk. */
+  localeChosen: boolean;
   theme: Theme;
   setTheme: (t: Theme) => void;
   dark: boolean;
@@ -33,6 +35,7 @@ function remember(key: string, value?: string): string | null {
 
 export function SettingsProvider({ children }: { children: ReactNode }) {
   const [locale, setLocaleState] = useState<Locale>(() => (remember('icewatch.locale') === 'en-US' ? 'en-US' : 'zh-CN'));
+  const [localeChosen, setChosen] = useState(() => remember('icewatch.locale') !== null);
   const [theme, setThemeState] = useState<Theme>(() => {
     const t = remember('icewatch.theme');
     return t === 'light' || t === 'dark' ? t : 'auto';
@@ -56,6 +59,7 @@ export function SettingsProvider({ children }: { children: ReactNode }) {
   const setLocale = useCallback((l: Locale) => {
     remember('icewatch.locale', l);
     setLocaleState(l);
+    setChosen(true);
   }, []);
   const setTheme = useCallback((t: Theme) => {
     remember('icewatch.theme', t);
@@ -70,8 +74,8 @@ export function SettingsProvider({ children }: { children: ReactNode }) {
         return v === undefined ? whole : typeof v === 'number' ? v.toLocaleString(locale) : v;
       });
     const tx = (text: Text | undefined | null) => (locale === 'en-US' ? text?.en || text?.zh : text?.zh || text?.en) ?? '';
-    return { locale, setLocale, theme, setTheme, dark, t, tx };
-  }, [locale, theme, dark, setLocale, setTheme]);
+    return { locale, setLocale, localeChosen, theme, setTheme, dark, t, tx };
+  }, [locale, localeChosen, theme, dark, setLocale, setTheme]);
 
   return <Context.Provider value={value}>{children}</Context.Provider>;
 }

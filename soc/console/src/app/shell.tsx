@@ -64,7 +64,7 @@ function KeyHelp({ close }: { close: () => void }) {
 
 /** The frame of every page behind sign-in: rail, account, keys. */
 export function Shell() {
-  const { t, locale, setLocale, theme, setTheme } = useSettings();
+  const { t, locale, localeChosen, setLocale, theme, setTheme } = useSettings();
   const location = useLocation();
   const navigate = useNavigate();
   const client = useQueryClient();
@@ -93,6 +93,12 @@ export function Shell() {
   }, [navigate]);
   useKeys(keys, !!me.data);
 
+  // A desk that has no language of its own yet takes the user's.
+  const preferred = me.data?.locale;
+  useEffect(() => {
+    if (preferred && !localeChosen) setLocale(preferred.startsWith('en') ? 'en-US' : 'zh-CN');
+  }, [preferred, localeChosen, setLocale]);
+
   if (!me.data) {
     // Without a session the sign-in page is on its way.
     if (!me.error || (me.error instanceof ApiError && me.error.status === 401)) return null;
@@ -113,7 +119,7 @@ export function Shell() {
   const setLanguage = (l: 'zh-CN' | 'en-US') => {
     setLocale(l);
     // Only a convenience on other desks: this desk has it already.
-    void patch('/me', { locale: l }).catch(() => undefined);
+    void patch('/me', { locale: l === 'en-US' ? 'en' : l }).catch(() => undefined);
   };
   const badges: Record<string, { n: number; mark: string } | undefined> = overview
     ? {

@@ -33,12 +33,15 @@ export default function Alerts() {
   const tenants = useTenants().data ?? [];
   const tenantName = useTenantName();
   const [url, setUrl] = useUrl();
-  const range = parseRange(url, SPAN);
+  // Alerts are asked for by how long ago they were last seen: a span up to now.
+  const asked = parseRange(url, SPAN);
+  const range = 'since' in asked ? asked : { since: SPAN };
   const severity = parseWords(url, 'severity', SEVERITIES);
   const status = parseWords(url, 'status', STATUSES);
   const tenant = url.get('tenant') ?? '';
   const incident = url.get('incident') ?? '';
   const ci = url.get('ci') ?? '';
+  const rule = url.get('rule') ?? '';
   const q = url.get('q') ?? '';
   const preview = url.get('preview') === '1';
 
@@ -57,6 +60,7 @@ export default function Alerts() {
     tenant,
     incident,
     ci,
+    rule,
     q,
     limit: LIMIT,
   };
@@ -161,10 +165,10 @@ export default function Alerts() {
   });
 
   const columns = preview ? '14px var(--sev-w) minmax(0,1fr) 46px var(--status-w) 72px' : '14px var(--sev-w) minmax(0,1fr) 140px 92px 46px var(--status-w) 72px 64px';
-  const filtered = severity.length + status.length > 0 || tenant || incident || ci || q;
+  const filtered = severity.length + status.length > 0 || tenant || incident || ci || rule || q;
   const clear = () => {
     setText('');
-    setUrl({ severity: [], status: [], tenant: undefined, incident: undefined, ci: undefined, q: undefined });
+    setUrl({ severity: [], status: [], tenant: undefined, incident: undefined, ci: undefined, rule: undefined, q: undefined });
   };
   const chip = (label: string, param: string) => (
     <span className="chip" key={param}>
@@ -179,7 +183,7 @@ export default function Alerts() {
     <div className="page fill">
       <Head title={t('page.alerts')} sub={query.data ? t('alerts.count', { n: Math.max(query.data.total ?? 0, rows.length) }) : ''}>
         <Updated at={query.dataUpdatedAt} />
-        <RangePicker value={range} choices={SPANS} onChange={(r) => setUrl(rangeParams(r, SPAN), true)} />
+        <RangePicker value={range} custom={false} choices={SPANS} onChange={(r) => setUrl(rangeParams(r, SPAN), true)} />
         <Button aria-pressed={preview} type={preview ? 'primary' : 'default'} ghost={preview} onClick={() => setUrl({ preview: preview ? undefined : '1' })}>
           {t('alerts.preview')}
         </Button>
@@ -228,6 +232,7 @@ export default function Alerts() {
         {tenant && chip(tenantName(tenant), 'tenant')}
         {incident && chip(t('alerts.inIncident', { x: incident }), 'incident')}
         {ci && chip(t('alerts.ofCI', { x: ci }), 'ci')}
+        {rule && chip(t('alerts.ofRule', { x: tx(rows.find((r) => r.rule.id === rule)?.rule.title) || rule }), 'rule')}
         {filtered && (
           <Button type="link" size="small" onClick={clear}>
             {t('do.clear')}

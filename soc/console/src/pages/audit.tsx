@@ -43,7 +43,15 @@ export default function Audit() {
                     { key: 'time', title: t('col.time'), width: 250, render: (r) => <WhenFull time={r.time} /> },
                     { key: 'actor', title: t('audit.actor'), render: (r) => r.actor || '–' },
                     { key: 'action', title: t('audit.action'), render: (r) => <span className="mono">{r.action}</span> },
-                    { key: 'object', title: t('audit.object'), render: (r) => <span style={{ overflowWrap: 'anywhere' }}>{r.object || '–'}</span> },
+                    {
+                      key: 'object',
+                      title: t('audit.object'),
+                      render: (r) => (
+                        <span style={{ overflowWrap: 'anywhere' }}>
+                          {r.object || '–'} {r.detail && <span className="dim">{r.detail}</span>}
+                        </span>
+                      ),
+                    },
                     { key: 'result', title: t('audit.result'), render: (r) => r.result },
                     { key: 'address', title: t('audit.address'), render: (r) => <span className="mono">{r.address || '–'}</span> },
                   ]}

@@ -70,7 +70,7 @@ export default function CMDB() {
   const className = (c: string) => tx(classes.data?.find((x) => x.class === c)?.name) || c;
   const exportAs = async (format: 'yaml' | 'csv') => {
     try {
-      const res = await request('GET', '/cmdb/export', { query: { format, class: wanted || undefined } });
+      const res = await request('GET', '/cmdb/export', { query: { format, class: wanted, q, tenant } });
       download(`icewatch-cmdb${wanted ? `-${wanted}` : ''}.${format}`, format === 'csv' ? 'text/csv' : 'application/yaml', await res.blob());
     } catch (e) {
       failed(e);
@@ -98,7 +98,7 @@ export default function CMDB() {
           menu={{
             items: [
               { key: 'yaml', label: 'YAML', onClick: () => void exportAs('yaml') },
-              { key: 'csv', label: 'CSV', disabled: !wanted, onClick: () => void exportAs('csv') },
+              { key: 'csv', label: 'CSV', onClick: () => void exportAs('csv') },
             ],
           }}
         >

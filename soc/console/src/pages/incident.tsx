@@ -17,6 +17,7 @@ import { Priority, SeverityMark, StatusMark } from '../parts/severity';
 import { Empty, Failed, Skeleton, Stale } from '../parts/states';
 import { Timeline } from '../parts/timeline';
 import { Deadline, When, WhenFull } from '../parts/time';
+import { Token } from '../parts/token';
 
 function Notices({ id }: { id: string }) {
   const { t } = useSettings();
@@ -78,8 +79,8 @@ export default function IncidentPage() {
   };
   const reopen = () => act('reopen', {}, t('incidents.reopened', { x: id }));
   const acknowledge = () => act('acknowledge', { comment: '' }, t('incidents.acked', { x: id }), () => void reopen());
-  const close = (resolution: Resolution, comment: string) =>
-    act('close', { resolution, comment }, t('incidents.closed', { x: id, r: t(`resolution.${resolution}`) }), () => void reopen());
+  const close = (resolution: Resolution, comment: string, closeAlerts: boolean) =>
+    act('close', { resolution, comment, close_alerts: closeAlerts }, t('incidents.closed', { x: id, r: t(`resolution.${resolution}`) }), () => void reopen());
   useKeys({
     a: () => respond && i?.status === 'open' && void acknowledge(),
     Escape: () => navigate(-1),
@@ -143,7 +144,7 @@ export default function IncidentPage() {
         </div>
         <div className="panel stat">
           <span className="n ellipsis" style={{ fontSize: 20 }}>
-            {i.assignee || '–'}
+            {i.assignee || i.acknowledged_by || '–'}
           </span>
           <span className="l">{t('col.assignee')}</span>
         </div>
@@ -191,6 +192,18 @@ export default function IncidentPage() {
           )}
           <Panel title={t('incident.facts')}>
             <dl className="facts">
+              {list(i.actors).length > 0 && (
+                <>
+                  <dt>{t('alert.source')}</dt>
+                  <dd>
+                    {list(i.actors).map((a) => (
+                      <div key={a}>
+                        <Token field="source.ip" value={a} />
+                      </div>
+                    ))}
+                  </dd>
+                </>
+              )}
               <dt>{t('col.firstSeen')}</dt>
               <dd>
                 <WhenFull time={i.first_seen} />
@@ -206,7 +219,7 @@ export default function IncidentPage() {
           </Panel>
         </div>
       </div>
-      {closing && <CloseDialog title={t('act.closeIncident', { x: i.id })} cancel={() => setClosing(false)} submit={close} />}
+      {closing && <CloseDialog title={t('act.closeIncident', { x: i.id })} cancel={() => setClosing(false)} submit={close} withAlerts />}
     </div>
   );
 }

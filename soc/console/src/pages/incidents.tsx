@@ -43,7 +43,7 @@ export default function Incidents() {
     if (settled !== q && settled === text.trim()) setUrl({ q: settled });
   }, [settled]); // eslint-disable-line react-hooks/exhaustive-deps
 
-  const filter = { status: status.length ? status.join(',') : 'open,acknowledged', mine: mine || undefined, tenant, q, limit: 200 };
+  const filter = { status: status.length ? status.join(',') : 'open,acknowledged', mine: mine || undefined, tenant, q, sort: 'due', limit: 200 };
   const key = JSON.stringify(filter);
   const query = useQuery({
     queryKey: ['incidents', key],

@@ -40,7 +40,7 @@ export default function RulePage() {
         <span>
           {t('rules.hits')} {number(r.hits, locale)}
         </span>
-        <Link to={`/alerts?${new URLSearchParams({ q: tx(r.title), since: '30d', status: 'open,acknowledged,closed' })}`}>{t('rules.alerts')}</Link>
+        <Link to={`/alerts?${new URLSearchParams({ rule: r.id, since: '30d', status: 'open,acknowledged,closed' })}`}>{t('rules.alerts')}</Link>
       </div>
       {r.status === 'rejected' && (
         <div className="stale" role="alert">

@@ -11,6 +11,7 @@ import { useTenantName } from '../parts/names';
 import { Head } from '../parts/page';
 import { Empty, Loaded } from '../parts/states';
 import { DataTable } from '../parts/table';
+import { When } from '../parts/time';
 
 interface NewUser {
   username: string;
@@ -92,6 +93,7 @@ export default function Users() {
                       </span>
                     ),
                   },
+                  { key: 'last', title: t('users.last'), render: (u) => <When time={u.last_login_at} age /> },
                   {
                     key: 'do',
                     title: '',

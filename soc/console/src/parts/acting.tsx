@@ -1,9 +1,9 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query';
-import { AutoComplete, Button, Input, Modal, Popover, Radio } from 'antd';
+import { AutoComplete, Button, Checkbox, Input, Modal, Popover, Radio } from 'antd';
 import { useCallback, useState } from 'react';
 import { get, post } from '../api/client';
 import { useCan, useMe } from '../api/queries';
-import { RESOLUTIONS, list, type Page, type Resolution, type Status, type User } from '../api/types';
+import { RESOLUTIONS, list, type List, type Page, type Resolution, type Status, type User } from '../api/types';
 import { useFeedback } from '../app/feedback';
 import { useT } from '../app/settings';
 
@@ -27,17 +27,24 @@ export function useAlertActions(patch: Patch = () => undefined) {
   const refresh = useRefreshCases();
   const me = useMe().data;
 
-  /** One id uses the alert's own route, several the batch. */
+  /** One id uses the alert's own route, several the batch. Returns the ids that were changed; the batch names those it refused. */
   const send = useCallback(
-    (ids: string[], action: string, body: object) =>
-      ids.length === 1 ? post(`/alerts/${encodeURIComponent(ids[0] as string)}/${action}`, body) : post('/alerts/batch', { ids, action, ...body }),
-    [],
+    async (ids: string[], action: string, body: object): Promise<string[]> => {
+      if (ids.length === 1) {
+        await post(`/alerts/${encodeURIComponent(ids[0] as string)}/${action}`, body);
+        return ids;
+      }
+      const answer = await post<{ failed?: List<{ id: string; detail: string }> }>('/alerts/batch', { ids, action, ...body });
+      const refused = list(answer.failed);
+      if (refused.length > 0) failed(new Error(t('alerts.refused', { n: refused.length, x: refused[0]?.detail ?? '' })));
+      return ids.filter((id) => !refused.some((r) => r.id === id));
+    },
+    [failed, t],
   );
   const run = useCallback(
-    async (work: () => Promise<unknown>, then: () => void) => {
+    async <T,>(work: () => Promise<T>, then: (result: T) => void) => {
       try {
-        await work();
-        then();
+        then(await work());
       } catch (e) {
         failed(e);
       } finally {
@@ -50,9 +57,10 @@ export function useAlertActions(patch: Patch = () => undefined) {
     (ids: string[]) =>
       run(
         () => send(ids, 'reopen', {}),
-        () => {
-          patch(ids, { status: 'open' });
-          done(t('alerts.reopened', { n: ids.length }));
+        (changed) => {
+          if (changed.length === 0) return;
+          patch(changed, { status: 'open' });
+          done(t('alerts.reopened', { n: changed.length }));
         },
       ),
     [run, send, patch, done, t],
@@ -61,9 +69,10 @@ export function useAlertActions(patch: Patch = () => undefined) {
     (ids: string[]) =>
       run(
         () => send(ids, 'acknowledge', { comment: '' }),
-        () => {
-          patch(ids, { status: 'acknowledged', acknowledged_by: me?.username });
-          done(t('alerts.acked', { n: ids.length }), () => void reopen(ids));
+        (changed) => {
+          if (changed.length === 0) return;
+          patch(changed, { status: 'acknowledged', acknowledged_by: me?.username });
+          done(t('alerts.acked', { n: changed.length }), () => void reopen(changed));
         },
       ),
     [run, send, patch, done, t, reopen, me],
@@ -72,9 +81,10 @@ export function useAlertActions(patch: Patch = () => undefined) {
     (ids: string[], resolution: Resolution, comment: string) =>
       run(
         () => send(ids, 'close', { resolution, comment }),
-        () => {
-          patch(ids, { status: 'closed' });
-          done(t('alerts.closed', { n: ids.length, r: t(`resolution.${resolution}`) }), () => void reopen(ids));
+        (changed) => {
+          if (changed.length === 0) return;
+          patch(changed, { status: 'closed' });
+          done(t('alerts.closed', { n: changed.length, r: t(`resolution.${resolution}`) }), () => void reopen(changed));
         },
       ),
     [run, send, patch, done, t, reopen],
@@ -83,8 +93,9 @@ export function useAlertActions(patch: Patch = () => undefined) {
     (ids: string[], assignee: string) =>
       run(
         () => send(ids, 'assign', { assignee }),
-        () => {
-          patch(ids, { assignee });
+        (changed) => {
+          if (changed.length === 0) return;
+          patch(changed, { assignee });
           done(t('alerts.assigned', { x: assignee }));
         },
       ),
@@ -98,10 +109,22 @@ export function useAlertActions(patch: Patch = () => undefined) {
 }
 
 /** How a case ended, with room to say why. */
-export function CloseDialog({ title, submit, cancel }: { title: string; submit: (r: Resolution, comment: string) => Promise<void> | void; cancel: () => void }) {
+export function CloseDialog({
+  title,
+  submit,
+  cancel,
+  withAlerts = false,
+}: {
+  title: string;
+  submit: (r: Resolution, comment: string, alerts: boolean) => Promise<void> | void;
+  cancel: () => void;
+  /** Offers to close an incident's alerts with it. */
+  withAlerts?: boolean;
+}) {
   const t = useT();
   const [resolution, setResolution] = useState<Resolution>('true_positive');
   const [comment, setComment] = useState('');
+  const [alerts, setAlerts] = useState(true);
   const [busy, setBusy] = useState(false);
   return (
     <Modal
@@ -113,7 +136,7 @@ export function CloseDialog({ title, submit, cancel }: { title: string; submit: 
       onCancel={cancel}
       onOk={() => {
         setBusy(true);
-        void Promise.resolve(submit(resolution, comment.trim())).then(cancel);
+        void Promise.resolve(submit(resolution, comment.trim(), alerts)).then(cancel);
       }}
       width={440}
     >
@@ -131,6 +154,11 @@ export function CloseDialog({ title, submit, cancel }: { title: string; submit: 
         {t('act.reason')}
       </label>
       <Input.TextArea id="close-comment" rows={3} value={comment} onChange={(e) => setComment(e.target.value)} placeholder={t('act.commentHint')} />
+      {withAlerts && (
+        <Checkbox style={{ marginTop: 12 }} checked={alerts} onChange={(e) => setAlerts(e.target.checked)}>
+          {t('act.closeAlerts')}
+        </Checkbox>
+      )}
     </Modal>
   );
 }

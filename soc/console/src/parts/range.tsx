@@ -17,7 +17,7 @@ export function useRangeText(): (r: Range) => string {
 }
 
 /** The page's time range: usual spans, or from–to. */
-export function RangePicker({ value, onChange, choices }: { value: Range; onChange: (r: Range) => void; choices: string[] }) {
+export function RangePicker({ value, onChange, choices, custom = true }: { value: Range; onChange: (r: Range) => void; choices: string[]; custom?: boolean }) {
   const { t } = useSettings();
   const text = useRangeText();
   const [open, setOpen] = useState(false);
@@ -44,7 +44,7 @@ export function RangePicker({ value, onChange, choices }: { value: Range; onChan
               {'since' in value && value.since === c && <span style={{ marginLeft: 'auto' }}>✓</span>}
             </button>
           ))}
-          <div style={{ borderTop: '1px solid var(--border)', margin: '6px 0', padding: '8px 10px 4px' }}>
+          {custom && <div style={{ borderTop: '1px solid var(--border)', margin: '6px 0', padding: '8px 10px 4px' }}>
             <div className="dim" style={{ marginBottom: 4 }}>
               {t('range.custom')}
             </div>
@@ -63,7 +63,7 @@ export function RangePicker({ value, onChange, choices }: { value: Range; onChan
             >
               {t('range.apply')}
             </Button>
-          </div>
+          </div>}
         </div>
       )}
     >

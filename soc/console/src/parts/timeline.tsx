@@ -16,7 +16,7 @@ export function Timeline({ entries }: { entries: readonly TimelineEntry[] }) {
           <li key={`${e.time}-${i}`} className={`k-${e.kind}`} data-kind={e.kind}>
             <div className="t-head">
               <b>{key in zh ? t(key as Key) : e.kind}</b>
-              <span className="dim">{e.actor || t('timeline.system')}</span>
+              <span className="dim">{e.actor && e.actor !== 'system' ? e.actor : t('timeline.system')}</span>
               <When time={e.time} />
             </div>
             {tx(e.text) && <div className="t-text">{tx(e.text)}</div>}

@@ -1,0 +1,282 @@
+/**
+ * The analyst's way through the console, in real Chromium against a running
+ * suite that has at least one open incident (`icewatch simulate` makes one).
+ *
+ * Environment: BASE_URL (http://127.0.0.1:8080), ICEWATCH_USERNAME (admin),
+ * ICEWATCH_PASSWORD (needed), CHROMIUM (/usr/bin/chromium), SHOT_DIR (where
+ * screenshots go; none are taken without it), WAIT_MS (how long content may
+ * take to appear, 60000).
+ */
+import assert from 'node:assert/strict';
+import { existsSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { chromium } from 'playwright-core';
+
+const BASE = (process.env.BASE_URL ?? 'http://127.0.0.1:8080').replace(/\/$/, '');
+const USERNAME = process.env.ICEWATCH_USERNAME ?? 'admin';
+const PASSWORD = process.env.ICEWATCH_PASSWORD ?? process.env.ICEWATCH_ADMIN_PASSWORD ?? '';
+const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
+const SHOTS = process.env.SHOT_DIR ?? '';
+const WAIT = Number(process.env.WAIT_MS ?? 60_000);
+
+const missing = !PASSWORD ? 'ICEWATCH_PASSWORD is not set' : !existsSync(CHROMIUM) ? `${CHROMIUM} is not installed` : false;
+
+let browser;
+let context;
+let page;
+let incident = '';
+/** Faults of the pages themselves: each fails the run at its end. */
+const faults = [];
+
+before(async () => {
+  if (missing) return;
+  if (SHOTS) mkdirSync(SHOTS, { recursive: true });
+  browser = await chromium.launch({
+    executablePath: CHROMIUM,
+    args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+  });
+  ({ context, page } = await open({ theme: 'light', locale: 'zh-CN' }));
+});
+
+after(async () => {
+  await browser?.close();
+});
+
+/** A new desk: its own cookies and storage. */
+async function open({ theme, locale }) {
+  const ctx = await browser.newContext({
+    viewport: { width: 1440, height: 900 },
+    colorScheme: theme,
+    locale,
+    timezoneId: 'Asia/Shanghai',
+    reducedMotion: 'reduce',
+  });
+  ctx.setDefaultTimeout(WAIT);
+  await ctx.addInitScript((l) => {
+    if (!localStorage.getItem('icewatch.locale')) localStorage.setItem('icewatch.locale', l);
+  }, locale);
+  const p = await ctx.newPage();
+  p.on('pageerror', (e) => faults.push(`${p.url()}: ${e.stack ?? e}`));
+  p.on('console', (m) => {
+    if (m.type() === 'error' && /Content Security Policy|Minified React|Uncaught/.test(m.text())) faults.push(`${p.url()}: ${m.text()}`);
+  });
+  p.on('request', (r) => {
+    if (!r.url().startsWith(BASE) && !/^(blob|data|about|chrome-extension):/.test(r.url())) faults.push(`${p.url()} asked for ${r.url()}`);
+  });
+  return { context: ctx, page: p };
+}
+
+async function signIn(p, password) {
+  await p.goto(`${BASE}/login`);
+  await p.locator('#username').fill(USERNAME);
+  await p.locator('#password').fill(password);
+  await p.locator('button[type=submit]').click();
+}
+
+/** Waits for the page's content: its heading, and no skeleton left. */
+async function settled(p) {
+  await p.locator('main h1').first().waitFor();
+  await p.waitForFunction(() => !document.querySelector('[role=status] .skel-line'));
+  await p.evaluate(() => document.fonts.ready);
+}
+
+async function shot(p, name) {
+  if (!SHOTS) return;
+  await p.screenshot({ path: join(SHOTS, `${name}.png`), animations: 'disabled' });
+}
+
+const steps = (name, f) => test(name, { skip: missing }, f);
+
+steps('a wrong password is refused, and said so', async () => {
+  await page.goto(`${BASE}/`);
+  // Without a session every page leads to sign-in.
+  await page.waitForURL(/\/login/);
+  await page.locator('#username').waitFor();
+  await shot(page, 'login');
+  await signIn(page, `${PASSWORD}-wrong`);
+  const alert = page.getByRole('alert');
+  await alert.waitFor();
+  assert.match(await alert.innerText(), /用户名或密码不对/);
+  assert.match(page.url(), /\/login/);
+});
+
+steps('the right one leads to my shift', async () => {
+  await signIn(page, PASSWORD);
+  await page.getByRole('heading', { name: '我的班次' }).waitFor();
+  await settled(page);
+});
+
+steps('sign-in returns to the page that was asked for', async () => {
+  const desk = await open({ theme: 'light', locale: 'zh-CN' });
+  await desk.page.goto(`${BASE}/rules?status=active`);
+  await desk.page.waitForURL(/\/login\?.*to=/);
+  await desk.page.locator('#username').fill(USERNAME);
+  await desk.page.locator('#password').fill(PASSWORD);
+  await desk.page.keyboard.press('Enter');
+  await desk.page.waitForURL(/\/rules\?status=active/);
+  await desk.context.close();
+});
+
+steps('an incident is found, acknowledged, and its timeline tells', async () => {
+  // The keyboard leads: g, then i.
+  await page.keyboard.press('g');
+  await page.keyboard.press('i');
+  await page.waitForURL(/\/incidents/);
+  await page.locator('.toggle', { hasText: '待处理' }).click();
+  const row = page.locator('[role=row][data-id]').first();
+  await row.waitFor();
+  incident = await row.getAttribute('data-id');
+  const title = (await row.locator('a.what').innerText()).trim();
+  assert.ok(title.length > 0, 'the incident has no title');
+  await row.locator('a.what').click();
+  await page.waitForURL(new RegExp(`/incidents/${incident}`));
+  await page.getByRole('heading', { level: 1, name: title }).waitFor();
+  await settled(page);
+  assert.equal(await page.locator('[data-testid=timeline] [data-kind=acknowledged]').count(), 0);
+
+  await page.getByRole('button', { name: '确认', exact: true }).click();
+  const entry = page.locator('[data-testid=timeline] [data-kind=acknowledged]').first();
+  await entry.waitFor();
+  assert.match(await entry.innerText(), new RegExp(`确认[\\s\\S]*${USERNAME}`));
+  await page.locator('.meta .status', { hasText: '已确认' }).waitFor();
+
+  // It is the server that remembers.
+  await page.reload();
+  await page.locator('[data-testid=timeline] [data-kind=acknowledged]').first().waitFor();
+
+  const said = `核对完毕 ${Date.now()}`;
+  await page.getByRole('textbox', { name: '备注' }).fill(said);
+  await page.getByRole('button', { name: '添加备注' }).click();
+  await page.locator('[data-testid=timeline] [data-kind=comment]', { hasText: said }).waitFor();
+  await page.mouse.move(0, 0);
+});
+
+steps('its alert shows why: the raw event with the matching values marked', async () => {
+  await page.goto(`${BASE}/incidents/${incident}`);
+  await settled(page);
+  await page.getByRole('table', { name: '关联告警' }).locator('a.what').first().click();
+  await page.waitForURL(/\/alerts\//);
+  const raw = page.getByTestId('raw-event');
+  await raw.waitFor();
+  await settled(page);
+  const marks = await raw.locator('mark').allInnerTexts();
+  const evidence = await page.locator('table.evidence td:last-child').allInnerTexts();
+  assert.ok(evidence.length > 0, 'the alert names no evidence');
+  for (const m of marks) {
+    assert.ok(evidence.some((e) => e.trim().toLowerCase() === m.trim().toLowerCase()), `“${m}” is marked and is no evidence`);
+  }
+  assert.ok(await page.getByTestId('asset').isVisible());
+  await shot(page, 'alert');
+
+  // Every value is a token: its menu leads to the logs that hold it.
+  await page.locator('table.evidence .token').first().click();
+  await page.getByRole('menuitem', { name: '在日志里检索' }).click();
+  await page.waitForURL(/\/search\?query=/);
+  await page.getByTestId('hit').first().waitFor();
+});
+
+steps('search finds, counts, filters by click and expands', async () => {
+  await page.goto(`${BASE}/search?since=1h`);
+  await page.getByTestId('hit').first().waitFor();
+  await page.locator('.histo canvas').waitFor();
+  await page.locator('.fieldlist .f', { hasText: 'event.dataset' }).first().click();
+  const only = page.locator('.fieldlist .val button.do').first();
+  await only.waitFor();
+  await page.getByTestId('hit').first().locator('button').first().click();
+  await page.locator('.hit .fields').first().waitFor();
+  await settled(page);
+  await shot(page, 'search');
+  await only.click();
+  await page.waitForURL(/query=event\.dataset/);
+  await page.getByTestId('hit').first().waitFor();
+});
+
+steps('the list of alerts is worked by keyboard alone', async () => {
+  await page.goto(`${BASE}/alerts`);
+  await page.locator('[role=row][data-id]').first().waitFor();
+  await settled(page);
+  await page.keyboard.press('j');
+  await page.locator('.line.cursor').waitFor();
+  await page.keyboard.press('Space');
+  await page.locator('aside.preview h2').waitFor();
+  await page.waitForURL(/preview=1/);
+  await settled(page);
+  await shot(page, 'alerts');
+  const id = await page.locator('.line.cursor').getAttribute('data-id');
+  await page.keyboard.press('Enter');
+  await page.waitForURL(new RegExp(`/alerts/${id}`));
+  await page.locator('h1.sentence').waitFor();
+  await page.goBack();
+  // Nothing is lost on back: the place and the preview are still there.
+  await page.locator(`.line.cursor[data-id="${id}"]`).waitFor();
+  await page.locator('aside.preview').waitFor();
+});
+
+steps('every page shows its content, in both themes and languages', async () => {
+  const pages = {
+    shift: '/',
+    incidents: '/incidents',
+    incident: `/incidents/${incident}`,
+    cmdb: '/cmdb?class=host',
+    tenants: '/tenants',
+    sources: '/sources',
+    rules: '/rules',
+    users: '/admin/users',
+    tokens: '/admin/tokens',
+    audit: '/admin/audit',
+  };
+  for (const [name, path] of Object.entries(pages)) {
+    await page.goto(BASE + path);
+    await settled(page);
+    assert.equal(await page.locator('main .state[role=alert]').count(), 0, `${path} shows a failure: ${await page.locator('main').innerText()}`);
+    await shot(page, name);
+  }
+  await page.goto(`${BASE}/rules?status=active`);
+  await page.locator('table.data a').first().click();
+  await page.locator('pre.source').waitFor();
+  await shot(page, 'rule');
+
+  for (const [theme, locale, suffix] of [
+    ['dark', 'zh-CN', 'dark'],
+    ['light', 'en-US', 'en'],
+  ]) {
+    const desk = await open({ theme, locale });
+    await signIn(desk.page, PASSWORD);
+    await desk.page.locator('.rail').waitFor();
+    for (const [name, path] of Object.entries({ shift: '/', alerts: '/alerts?preview=1', incident: `/incidents/${incident}`, search: '/search?since=1h' })) {
+      await desk.page.goto(BASE + path);
+      await settled(desk.page);
+      if (name === 'search') {
+        await desk.page.getByTestId('hit').first().waitFor();
+        await desk.page.locator('.histo canvas').waitFor();
+      }
+      if (name === 'alerts') {
+        await desk.page.locator('[role=row][data-id]').first().click({ position: { x: 300, y: 10 } });
+        await desk.page.locator('aside.preview h2').waitFor();
+      }
+      assert.equal(await desk.page.evaluate(() => document.documentElement.dataset.theme), theme);
+      if (locale === 'en-US' && name !== 'search') assert.match(await desk.page.locator('.rail nav').innerText(), /My shift/);
+      await shot(desk.page, `${name}-${suffix}`);
+    }
+    await desk.context.close();
+  }
+});
+
+steps('the language is switched in place, and signing out ends the session', async () => {
+  await page.goto(`${BASE}/`);
+  await settled(page);
+  await page.getByRole('button', { name: '账户菜单' }).click();
+  await page.getByRole('menuitem', { name: '语言' }).hover();
+  await page.getByRole('menuitem', { name: 'English' }).click();
+  await page.getByRole('heading', { name: 'My shift' }).waitFor();
+  await page.getByRole('button', { name: 'Account menu' }).click();
+  await page.getByRole('menuitem', { name: 'Sign out' }).click();
+  await page.waitForURL(/\/login/);
+  await page.goto(`${BASE}/alerts`);
+  await page.waitForURL(/\/login/);
+});
+
+steps('no page failed, broke the content policy or asked another host', () => {
+  assert.deepEqual(faults, []);
+});
