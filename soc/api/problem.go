@@ -122,12 +122,12 @@ func (s *Server) toProblem(ctx context.Context, err error) error {
 		return Problem(http.StatusUnprocessableEntity, "%s", err.Error())
 	case errors.Is(err, cmdb.ErrConflict):
 		return Problem(http.StatusConflict, "%s", err.Error())
-	case errors.Is(err, search.ErrUnavailable):
-		return unavailable("search")
 	case errors.Is(err, context.DeadlineExceeded):
 		return Problem(http.StatusGatewayTimeout, "the request took longer than it may: narrow it down")
 	case errors.Is(err, context.Canceled):
 		return Problem(499, "the client went away")
+	case errors.Is(err, search.ErrUnavailable):
+		return unavailable("search")
 	}
 	s.log.Error("request failed", "request_id", RequestID(ctx), "error", err)
 	return Problem(http.StatusInternalServerError, "something went wrong on the server; quote the request id to its operator")

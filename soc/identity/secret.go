@@ -45,7 +45,8 @@ func secretKind(s string) (prefix string, ok bool) {
 			return "", false
 		}
 		b, err := base64.RawURLEncoding.Strict().DecodeString(rest)
-		if err != nil {
+		// The decoder passes over line breaks, so that less may come out.
+		if err != nil || len(b) != secretBytes+sumBytes {
 			return "", false
 		}
 		sum := crc32.ChecksumIEEE(b[:secretBytes])
