@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
@@ -64,9 +65,21 @@ type Syslog struct {
 
 // File configures one set of followed log files.
 type File struct {
-	Paths  []string `yaml:"paths" doc:"Files or glob patterns."`
-	Tenant string   `yaml:"tenant" doc:"Tenant of the lines. Empty: decided as for syslog from this machine."`
-	Zone   string   `yaml:"zone" doc:"Network zone of this machine."`
+	Name     string   `yaml:"name" doc:"Name of this set; what was read is remembered under it, so keep it. Without one: files-1, files-2…"`
+	Paths    []string `yaml:"paths" doc:"Files or glob patterns."`
+	Tenant   string   `yaml:"tenant" doc:"Tenant of the lines. Empty: decided as for syslog from this machine."`
+	Zone     string   `yaml:"zone" doc:"Network zone of this machine."`
+	ReadFrom string   `yaml:"read_from" doc:"beginning (the default) or end: where to start in files that are there at the first start."`
+}
+
+var fileSet = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+
+// SetName is the name of the i-th set.
+func (f File) SetName(i int) string {
+	if f.Name != "" {
+		return f.Name
+	}
+	return fmt.Sprintf("files-%d", i+1)
 }
 
 // Bus configures the durable queue.
@@ -215,7 +228,16 @@ func (c *Config) Validate() []Problem {
 	}
 	atLeast("syslog.max_connections", int64(c.Syslog.MaxConnections), 1, "")
 	atLeast("syslog.idle_timeout", int64(c.Syslog.IdleTimeout), int64(time.Second), " ns (1s)")
+	sets := map[string]bool{}
 	for i, f := range c.Files {
+		name := f.SetName(i)
+		if sets[name] || !fileSet.MatchString(name) {
+			bad(fmt.Sprintf("files[%d].name", i), "%q is given twice, or has other characters than letters, digits, dot, dash and underscore", name)
+		}
+		sets[name] = true
+		if f.ReadFrom != "" {
+			oneOf(fmt.Sprintf("files[%d].read_from", i), f.ReadFrom, "beginning", "end")
+		}
 		if len(f.Paths) == 0 {
 			bad(fmt.Sprintf("files[%d].paths", i), "no path is given; at least one file or pattern is expected")
 		}
