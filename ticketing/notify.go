@@ -14,6 +14,7 @@ import (
 
 	"icewatch/detections"
 	"icewatch/ticketing/outbox"
+	"icewatch/ticketing/sla"
 	"icewatch/ticketing/webhook"
 )
 
@@ -165,64 +166,51 @@ func (s *Service) must(ctx context.Context, what string, err error) {
 // untilDue is how long Run may sleep. It looks again every second at most
 // while something is near, so that a clock that jumps is noticed.
 func (s *Service) untilDue(ctx context.Context) time.Duration {
-	var due int64
-	err := s.db.NewSelect().Model((*incidentRow)(nil)).ColumnExpr(`coalesce(min(CASE WHEN tell_at > 0 AND tell_at < due THEN tell_at ELSE due END), 0)`).
-		Where("(status <> 'closed' AND due > ?) OR tell_at > 0", s.now().UnixMilli()).Scan(ctx, &due)
-	if err != nil || due == 0 {
-		return 10 * time.Second
+	const idle = 10 * time.Second
+	wait := idle
+	for _, q := range []*bun.SelectQuery{
+		s.db.NewSelect().Model((*incidentRow)(nil)).ColumnExpr("coalesce(min(due), 0)").Where("status <> 'closed' AND due > ?", s.now().UnixMilli()),
+		s.db.NewSelect().Model((*incidentRow)(nil)).ColumnExpr("coalesce(min(tell_at), 0)").Where("tell_at > 0"),
+	} {
+		var next int64
+		if err := q.Scan(ctx, &next); err != nil || next == 0 {
+			continue
+		}
+		wait = min(wait, time.Second, time.UnixMilli(next).Sub(s.clock())+time.Millisecond)
 	}
-	return max(20*time.Millisecond, min(time.Second, time.UnixMilli(due).Sub(s.clock())+time.Millisecond))
+	return max(20*time.Millisecond, wait)
 }
 
-// breaches writes down, once each, the clocks that were broken.
+// breaches writes down, once each, the clocks that ran out.
 func (s *Service) breaches(ctx context.Context, now time.Time) error {
 	ms := now.UnixMilli()
-	late := func(q *bun.SelectQuery) *bun.SelectQuery {
-		return q.Where(`(ack_breach = 0 AND ack_due < CASE WHEN acked_at > 0 THEN acked_at WHEN resolved_at > 0 THEN resolved_at ELSE ? END)
-			OR (resolve_breach = 0 AND resolve_due < CASE WHEN resolved_at > 0 THEN resolved_at ELSE ? END)`, ms, ms)
-	}
 	var ids []string
-	if err := late(s.db.NewSelect().Model((*incidentRow)(nil)).Column("id")).OrderExpr("due").Limit(idsPerStatement).Scan(ctx, &ids); err != nil {
+	err := s.db.NewSelect().Model((*incidentRow)(nil)).Column("id").Where("status <> 'closed' AND due < ?", ms).
+		Where("(ack_breach = 0 AND acked_at = 0 AND ack_due < ?) OR (resolve_breach = 0 AND resolve_due < ?)", ms, ms).
+		OrderExpr("due").Limit(idsPerStatement).Scan(ctx, &ids)
+	if err != nil {
 		return fmt.Errorf("look for late incidents: %w", err)
 	}
 	if len(ids) == 0 {
 		return nil
 	}
-	err := s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+	err = s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 		list, err := readIncidents(ctx, tx, ids)
 		if err != nil {
 			return err
 		}
 		for _, i := range list {
-			c := i.clock()
-			var entries []timelineRow
-			tell := false
-			if i.AckBreach == 0 && c.AckLate(now) {
-				i.AckBreach = ms
-				tell = tell || c.Acked.IsZero() && c.Resolved.IsZero()
-				entries = append(entries, entry(i.ID, now, "sla", SystemActor,
-					detections.Text{ZH: "响应超时：应于 " + s.local(c.AckDue) + " 前确认", EN: "Response is late: it was due by " + s.local(c.AckDue)},
-					map[string]any{"target": "ack", "due": at(i.AckDue), "state": "breached"}))
-			}
-			if i.ResolveBreach == 0 && c.ResolveLate(now) {
-				i.ResolveBreach = ms
-				tell = tell || c.Resolved.IsZero()
-				entries = append(entries, entry(i.ID, now, "sla", SystemActor,
-					detections.Text{ZH: "处置超时：应于 " + s.local(c.ResolveDue) + " 前关闭", EN: "Solution is late: it was due by " + s.local(c.ResolveDue)},
-					map[string]any{"target": "resolve", "due": at(i.ResolveDue), "state": "breached"}))
-			}
-			if len(entries) == 0 {
+			entries := s.late(i, now)
+			if len(entries) == 0 || i.Status == StatusClosed {
 				continue
 			}
 			if err := saveTimeline(ctx, tx, entries); err != nil {
 				return err
 			}
-			if tell && i.Status != StatusClosed {
-				if err := s.tell(ctx, tx, i, "sla", strconv.FormatInt(ms, 10), now); err != nil {
-					return err
-				}
-				i.ToldAt, i.TellAt = ms, 0
+			if err := s.tell(ctx, tx, i, "sla", strconv.FormatInt(ms, 10), now); err != nil {
+				return err
 			}
+			i.ToldAt, i.TellAt = ms, 0
 			if err := saveIncident(ctx, tx, i); err != nil {
 				return err
 			}
@@ -231,6 +219,27 @@ func (s *Service) breaches(ctx context.Context, now time.Time) error {
 	})
 	s.out.Wake()
 	return err
+}
+
+// late notes in an incident what is or was late and is not noted yet, and
+// returns what enters its timeline. Actions call it as well: what was done late
+// is late, even where nothing looked at the clock in between.
+func (s *Service) late(i *incident, now time.Time) []timelineRow {
+	c := i.clock()
+	var entries []timelineRow
+	if i.AckBreach == 0 && c.AckLate(now) {
+		i.AckBreach = now.UnixMilli()
+		entries = append(entries, entry(i.ID, now, "sla", SystemActor,
+			detections.Text{ZH: "响应超时：应于 " + s.local(c.AckDue) + " 前确认", EN: "Response is late: it was due by " + s.local(c.AckDue)},
+			map[string]any{"target": "ack", "due": at(i.AckDue), "state": sla.Breached}))
+	}
+	if i.ResolveBreach == 0 && c.ResolveLate(now) {
+		i.ResolveBreach = now.UnixMilli()
+		entries = append(entries, entry(i.ID, now, "sla", SystemActor,
+			detections.Text{ZH: "处置超时：应于 " + s.local(c.ResolveDue) + " 前关闭", EN: "Solution is late: it was due by " + s.local(c.ResolveDue)},
+			map[string]any{"target": "resolve", "due": at(i.ResolveDue), "state": sla.Breached}))
+	}
+	return entries
 }
 
 func (s *Service) local(t time.Time) string { return t.In(s.zone).Format("2006-01-02 15:04") }

@@ -31,6 +31,7 @@ func (s *Service) oneIncident(ctx context.Context, by Actor, id, action, detail 
 		if err != nil {
 			return err
 		}
+		entries = append(entries, s.late(out, now)...)
 		if err := saveIncident(ctx, tx, out); err != nil {
 			return err
 		}

@@ -329,3 +329,25 @@ func TestLists(t *testing.T) {
 		t.Errorf("overview of one tenant: %+v, %v", o, err)
 	}
 }
+
+// FuzzPage: whatever a client sends as sort or cursor is either read or
+// refused as invalid.
+func FuzzPage(f *testing.F) {
+	o := order{name: "-last_seen"}
+	f.Add("", o.next(1700000000000, "abc"))
+	f.Add("severity", "")
+	f.Add("-", "e30")
+	f.Add("--last_seen", "bnVsbA")
+	f.Fuzz(func(t *testing.T, sort, cursor string) {
+		got, err := Page{Sort: sort, Cursor: cursor}.read(alertSorts, "-last_seen")
+		if err != nil {
+			if !errors.Is(err, ErrInvalid) {
+				t.Fatalf("sort %q, cursor %q: %v", sort, cursor, err)
+			}
+			return
+		}
+		if alertSorts[got.column] == "" || got.limit != defaultLimit || got.after != nil && (got.after.ID == "" || got.after.Sort != got.name) {
+			t.Fatalf("sort %q, cursor %q: read as %+v", sort, cursor, got)
+		}
+	})
+}
