@@ -42,6 +42,11 @@ func TestLoginAndSession(t *testing.T) {
 	if ok.status != 200 {
 		t.Fatalf("%d %s", ok.status, ok.body)
 	}
+	for _, media := range []string{"application/x-www-form-urlencoded", "text/plain;charset=UTF-8", "application/json; charset=utf-8", "application/octet-stream"} {
+		if a := s.call("POST", "/api/v1/auth/login", `{"username":"admin","password":"`+adminPassword+`"}`, "Content-Type", media); a.status != 200 {
+			t.Errorf("a body called %s: %d %s", media, a.status, a.body)
+		}
+	}
 	cookie := ok.header.Get("Set-Cookie")
 	for _, attr := range []string{cookieName + "=iws_", "HttpOnly", "SameSite=Strict", "Path=/"} {
 		if !strings.Contains(cookie, attr) {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humafiber"
 	"github.com/gofiber/fiber/v2"
 
 	"icewatch/soc/identity"
@@ -197,6 +198,23 @@ func (s *Server) scopeMiddleware(action, scope string) func(huma.Context, func(h
 			}
 			return
 		}
+		takeAsJSON(hc)
 		next(hc)
+	}
+}
+
+// takeAsJSON lets an operation that understands nothing but JSON take its body
+// as JSON whatever the client calls it: curl and many scripts say that theirs
+// is a form. What a foreign page could send that way is kept out by the check
+// of its origin, not by the media type.
+func takeAsJSON(hc huma.Context) {
+	op := hc.Operation()
+	if op == nil || op.RequestBody == nil || op.RequestBody.Content["application/json"] == nil || len(op.RequestBody.Content) != 1 {
+		return
+	}
+	media, _, _ := strings.Cut(hc.Header("Content-Type"), ";")
+	switch strings.ToLower(strings.TrimSpace(media)) {
+	case "", "application/x-www-form-urlencoded", "text/plain", "text/json", "application/octet-stream":
+		humafiber.Unwrap(hc).Request().Header.SetContentType("application/json")
 	}
 }

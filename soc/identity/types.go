@@ -50,8 +50,8 @@ type User struct {
 	Locale             string     `json:"locale"` // "zh-CN", "en" or "" for the browser's
 	MustChangePassword bool       `json:"must_change_password"`
 	Disabled           bool       `json:"disabled"`
-	CreatedAt          time.Time  `json:"created_at"`
-	UpdatedAt          time.Time  `json:"updated_at"`
+	CreatedAt          time.Time  `json:"created_at,omitzero"`
+	UpdatedAt          time.Time  `json:"updated_at,omitzero"`
 	LastLoginAt        *time.Time `json:"last_login_at,omitempty"`
 }
 
