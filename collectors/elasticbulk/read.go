@@ -45,6 +45,7 @@ func (h *Handler) read(w *work, body []byte, index string, base intake.Record) *
 		if it.action == "delete" {
 			it.errType, it.reason = "illegal_argument_exception", "delete is not supported: stored events cannot be changed"
 			w.items = append(w.items, it)
+			h.counters.Rejected(1)
 			continue
 		}
 		doc, ok := lines.next()

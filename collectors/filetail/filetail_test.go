@@ -363,9 +363,10 @@ func TestFullSinkLosesNothing(t *testing.T) {
 	}
 	b.write("app.log", text.String())
 	b.start()
-	time.Sleep(50 * time.Millisecond)
-	if h := b.c.Health(); h.State != collectors.StateError {
-		t.Errorf("health while full: %+v", h)
+	for end := time.Now().Add(10 * time.Second); b.c.Health().State != collectors.StateError; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("health while full: %+v", b.c.Health())
+		}
 	}
 	b.stop() // It must not hang.
 	b.start()
