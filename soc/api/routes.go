@@ -62,7 +62,7 @@ func schemaName(t reflect.Type, hint string) string {
 		if !found {
 			room, name = "", room
 		}
-		if room != "api" {
+		if room != "api" && room != "v2" { // v2 is huma's last path element
 			b.WriteString(capital(room))
 		}
 		// A type inside a function carries a number: Item·3.
