@@ -77,7 +77,15 @@ func (s *Service) correlate(ctx context.Context, tx bun.Tx, touched []*alert, no
 		return nil, err
 	}
 	decisions := c.judgeAll(ctx, touched)
+	more, err := c.neighbours(ctx, touched)
+	if err != nil {
+		return nil, err
+	}
 	order := slices.Clone(touched)
+	for _, n := range more {
+		decisions[n.alert.ID] = n.decision
+		order = append(order, n.alert)
+	}
 	slices.SortFunc(order, func(a, b *alert) int {
 		return cmp.Or(-compareBool(decisions[a.ID].Open, decisions[b.ID].Open), cmp.Compare(b.Severity, a.Severity),
 			cmp.Compare(a.FirstSeen, b.FirstSeen), strings.Compare(a.ID, b.ID))
@@ -242,12 +250,89 @@ func (c *correlation) judgeAll(ctx context.Context, touched []*alert) map[string
 	return out
 }
 
+// neighbour is an alert that did not fire, and what is thought of it now.
+type neighbour struct {
+	alert    *alert
+	decision policy.Decision
+}
+
+// neighbours judges anew the free alerts that have got a new or graver relation
+// in this transaction, and returns those that open an incident now. The policy
+// looks at each alert from its own side: without this, whether a story makes an
+// incident would depend on which of its alerts came last.
+func (c *correlation) neighbours(ctx context.Context, touched []*alert) ([]neighbour, error) {
+	var ids, items, actors []string
+	seen := map[string]bool{}
+	for _, a := range touched {
+		if !a.fresh && !a.raised || a.Held || a.Status == StatusClosed {
+			continue
+		}
+		for _, r := range c.relations(&a.alertRow) {
+			if !r.Held && c.touched[r.ID] == nil && !seen[r.ID] {
+				seen[r.ID] = true
+				ids, items, actors = append(ids, r.ID), append(items, r.Item), append(actors, r.Actor)
+			}
+		}
+	}
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	if err := c.load(ctx, items, actors); err != nil {
+		return nil, err
+	}
+	found, err := readAlerts(ctx, c.tx, ids)
+	if err != nil {
+		return nil, err
+	}
+	decisions := c.judgeAll(ctx, found)
+	var out []neighbour
+	for _, a := range found {
+		if d := decisions[a.ID]; d.Open {
+			c.promote(a)
+			out = append(out, neighbour{a, d})
+		}
+	}
+	return out, nil
+}
+
+// promote makes an alert at hand one of those that are written back whole.
+func (c *correlation) promote(a *alert) {
+	old := c.rows[a.ID]
+	c.touched[a.ID], c.rows[a.ID] = a, &a.alertRow
+	for _, list := range [][]*alertRow{c.byItem[tenantKey(a.Tenant, a.Item)], c.byActor[tenantKey(a.Tenant, a.Actor)]} {
+		if n := slices.Index(list, old); n >= 0 {
+			list[n] = &a.alertRow
+		}
+	}
+}
+
 // related returns the other open alerts on the alert's item or by its actor
 // within the window, gravest first. A server on the internet is guessed at by
 // hundreds of addresses at a time: of one rule only a few such alerts are
 // shown, since a policy asks what kinds there are and what this actor did, and
 // takes time for each.
 func (c *correlation) related(a *alertRow) []policy.Alert {
+	rows := c.relations(a)
+	out := make([]policy.Alert, 0, len(rows))
+	for _, r := range rows {
+		f, ok := c.facts[r.ID]
+		if !ok {
+			if t := c.touched[r.ID]; t != nil {
+				f = t.judged()
+				f.Fields = nil
+			} else if err := json.Unmarshal([]byte(r.Facts), &f); err != nil {
+				c.s.log.Error("ticketing: an alert's facts cannot be read", "alert", r.ID, "error", err)
+				continue
+			}
+			c.facts[r.ID] = f
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+// relations chooses what related returns.
+func (c *correlation) relations(a *alertRow) []*alertRow {
 	var rows []*alertRow
 	seen := map[string]bool{a.ID: true}
 	for _, list := range [][]*alertRow{c.byItem[tenantKey(a.Tenant, a.Item)], c.byActor[tenantKey(a.Tenant, a.Actor)]} {
@@ -261,7 +346,7 @@ func (c *correlation) related(a *alertRow) []policy.Alert {
 	slices.SortFunc(rows, func(a, b *alertRow) int {
 		return cmp.Or(cmp.Compare(b.Severity, a.Severity), cmp.Compare(b.LastSeen, a.LastSeen), strings.Compare(a.ID, b.ID))
 	})
-	out := make([]policy.Alert, 0, min(len(rows), maxRelated))
+	out := make([]*alertRow, 0, min(len(rows), maxRelated))
 	perRule := map[string]int{}
 	for _, r := range rows {
 		if len(out) == maxRelated {
@@ -272,18 +357,7 @@ func (c *correlation) related(a *alertRow) []policy.Alert {
 				continue
 			}
 		}
-		f, ok := c.facts[r.ID]
-		if !ok {
-			if t := c.touched[r.ID]; t != nil {
-				f = t.judged()
-				f.Fields = nil
-			} else if err := json.Unmarshal([]byte(r.Facts), &f); err != nil {
-				c.s.log.Error("ticketing: an alert's facts cannot be read", "alert", r.ID, "error", err)
-				continue
-			}
-			c.facts[r.ID] = f
-		}
-		out = append(out, f)
+		out = append(out, r)
 	}
 	return out
 }

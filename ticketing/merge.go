@@ -82,8 +82,9 @@ func newAlert(key string, generation int, o *detections.Occurrence, now time.Tim
 // merge takes an occurrence into the alert. Every part of the outcome is the
 // same in whatever order the occurrences come.
 func (a *alert) merge(o *detections.Occurrence, s subject) {
-	a.touched = true
 	d := &a.doc
+	grave, item, actor := a.Severity, a.Item, a.Actor
+	defer func() { a.raised = a.raised || a.Severity > grave || a.Item != item || a.Actor != actor }()
 	a.FirstSeen = min(a.FirstSeen, o.From.UnixMilli())
 	a.LastSeen = max(a.LastSeen, o.Time.UnixMilli())
 	a.Count += o.Count

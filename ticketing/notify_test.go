@@ -133,6 +133,7 @@ func TestNotifications(t *testing.T) {
 	// A breach is told at once, and once.
 	c.forward(15 * time.Minute)
 	h.await(t, 3)
+	awaitTimeline(t, s, i.ID, "opened alert notified alert alert notified sla notified")
 	if _, err := s.CloseIncident(t.Context(), Actor{Name: "li.na"}, i.ID, Close{Resolution: "true_positive"}); err != nil {
 		t.Fatal(err)
 	}

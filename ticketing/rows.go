@@ -90,9 +90,9 @@ type alertDoc struct {
 // alert is a row with its doc unpacked.
 type alert struct {
 	alertRow
-	doc     alertDoc
-	fresh   bool // made in this transaction
-	touched bool // to be written back
+	doc    alertDoc
+	fresh  bool // made in this transaction
+	raised bool // graver, or about something else, than before this transaction
 }
 
 func (a *alert) pack() error {

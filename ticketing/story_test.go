@@ -286,3 +286,24 @@ func TestCityFirewall(t *testing.T) {
 		t.Errorf("the city's alerts: %+v, %v", city, err)
 	}
 }
+
+// TestLastPiece: alerts that make an incident only together make it whichever
+// comes last, also where the policy sees it from one alert's side only.
+func TestLastPiece(t *testing.T) {
+	t.Parallel()
+	pieces := []detections.Occurrence{
+		fire(ruleScan, sealApp, "203.0.113.7", 0, nil), // on another item: the guesser's relation alone
+		fire(ruleGuess, sealWeb, "203.0.113.7", time.Minute, nil),
+		fire(ruleSudo, sealWeb, "", 2*time.Minute, nil),
+	}
+	for _, order := range [][]int{{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}} {
+		s, _ := newService(t, realPolicy())
+		for _, n := range order {
+			ingest(t, s, pieces[n])
+		}
+		list := allIncidents(t, s)
+		if len(list) != 1 || list[0].AlertCount != 3 || list[0].CI.ID != sealWeb.id {
+			t.Errorf("order %v: incidents %+v", order, list)
+		}
+	}
+}
