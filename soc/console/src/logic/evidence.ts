@@ -89,11 +89,21 @@ export function fieldValues(v: unknown): string[] {
   return [String(v)];
 }
 
+/** The store keeps an array as its JSON text: that text, and what is in it. */
+function elements(v: string): string[] {
+  if (!v.startsWith('[')) return [v];
+  try {
+    return [v, ...fieldValues(JSON.parse(v))];
+  } catch {
+    return [v];
+  }
+}
+
 /** The evidence that holds for this event: fields it has with the value that matched. */
 export function evidenceFields(event: LogEvent, evidence: readonly Evidence[]): Map<string, string[]> {
   const hit = new Map<string, string[]>();
   for (const e of evidence) {
-    const values = fieldValues(event[e.field]).map((v) => v.toLowerCase());
+    const values = fieldValues(event[e.field]).flatMap(elements).map((v) => v.toLowerCase());
     if (!values.includes(e.value.toLowerCase())) continue;
     const selections = hit.get(e.field) ?? [];
     if (!selections.includes(e.selection)) selections.push(e.selection);

@@ -47,12 +47,12 @@ export function relative(time: string | number, now: number, locale: Locale): st
   return f.format(Math.trunc(ms / 86_400_000), 'day');
 }
 
-/** A clock's length: 1:05:09, 12:40, or 2 d 3 h beyond two days. */
-export function clock(ms: number): string {
+/** A clock's length: 1:05:09, 12:40, or days and hours beyond two days. */
+export function clock(ms: number, locale: Locale): string {
   const s = Math.floor(Math.abs(ms) / 1000);
   const p = (n: number) => String(n).padStart(2, '0');
   const h = Math.floor(s / 3600);
-  if (h >= 48) return `${Math.floor(h / 24)}d ${h % 24}h`;
+  if (h >= 48) return locale === 'zh-CN' ? `${Math.floor(h / 24)}天${h % 24}小时` : `${Math.floor(h / 24)}d ${h % 24}h`;
   return h > 0 ? `${h}:${p(Math.floor((s % 3600) / 60))}:${p(s % 60)}` : `${p(Math.floor(s / 60))}:${p(s % 60)}`;
 }
 

@@ -52,7 +52,7 @@ describe('evidence in the raw event', () => {
       { selection: 'sel', field: 'tags', value: 'b' },
       { selection: 'sel', field: 'gone', value: 'x' },
     ];
-    const hit = evidenceFields({ 'user.name': 'root', tags: ['a', 'b'] }, evidence);
+    const hit = evidenceFields({ 'user.name': 'root', tags: '["a","b"]', other: '[not json' }, evidence);
     expect([...hit]).toEqual([
       ['user.name', ['sel', 'other']],
       ['tags', ['sel']],
@@ -139,8 +139,10 @@ describe('format', () => {
     expect(compact(now - 86_400_000, now)).toBe('11-22 16:00');
     expect(relative(now - 180_000, now, 'zh-CN')).toBe('3分钟前');
     expect(relative(now - 180_000, now, 'en-US')).toBe('3 min. ago');
-    expect(clock(65_000)).toBe('01:05');
-    expect(clock(-3_909_000)).toBe('1:05:09');
+    expect(clock(65_000, 'zh-CN')).toBe('01:05');
+    expect(clock(-3_909_000, 'zh-CN')).toBe('1:05:09');
+    expect(clock(55 * 3_600_000, 'zh-CN')).toBe('2天7小时');
+    expect(clock(55 * 3_600_000, 'en-US')).toBe('2d 7h');
   });
   it('tells numbers', () => {
     expect(number(1234567, 'zh-CN')).toBe('1,234,567');

@@ -154,7 +154,7 @@ export default function AlertPage() {
           </Panel>
           <Panel title={t('alert.timeline')}>
             {respond && <CommentBox submit={(text) => act.comment(id, text)} />}
-            <Timeline entries={list(a.timeline)} />
+            <Timeline entries={list(a.timeline)} of="alert" />
           </Panel>
         </div>
       </div>

@@ -27,6 +27,18 @@ export function useClasses() {
   });
 }
 
+/** Names of business systems by id: a host names its system by id alone. */
+function useSystemNames(): Map<string, string> | undefined {
+  return useQuery({
+    queryKey: ['cmdb', 'systems'],
+    queryFn: async ({ signal }) => {
+      const page = await get<Page<CMDBItem>>('/cmdb/items', { class: 'business_system', limit: 1000 }, signal);
+      return new Map(list(page.items).map((i) => [i.id, i.name]));
+    },
+    staleTime: 60_000,
+  }).data;
+}
+
 const LIMIT = 100;
 
 export default function CMDB() {
@@ -63,6 +75,7 @@ export default function CMDB() {
       failed(e);
     }
   };
+  const systems = useSystemNames();
   const [importing, setImporting] = useState(false);
   const input = useRef<InputRef>(null);
   useKeys({ '/': () => input.current?.focus() });
@@ -82,13 +95,13 @@ export default function CMDB() {
       { key: 'addresses', title: t('cmdb.addresses'), not: ['organisation', 'business_system'], render: (i) => <span className="mono">{list(i.addresses).join(' ') || '–'}</span> },
       { key: 'zone', title: t('cmdb.zone'), not: ['organisation', 'business_system'], render: (i) => i.zone || '–' },
       { key: 'tenant', title: t('col.tenant'), not: ['organisation'], render: (i) => <TenantName slug={i.tenant} /> },
-      { key: 'system', title: t('col.system'), not: ['organisation', 'business_system', 'network'], render: (i) => (i.system ? <Link to={`/cmdb/${encodeURIComponent(i.system)}`}>{i.system}</Link> : '–') },
+      { key: 'system', title: t('col.system'), not: ['organisation', 'business_system', 'network'], render: (i) => (i.system ? <Link to={`/cmdb/${encodeURIComponent(i.system)}`}>{systems?.get(i.system) ?? i.system}</Link> : '–') },
       { key: 'criticality', title: t('cmdb.criticality'), not: ['organisation'], width: 130, render: (i) => <Criticality value={i.criticality} /> },
       { key: 'owner', title: t('col.owner'), render: (i) => i.owner || '–' },
       { key: 'updated', title: t('cmdb.updated'), num: true, render: (i) => <When time={i.updated_at} /> },
     ];
     return all.filter((c) => !c.not?.includes(wanted));
-  }, [t, wanted]);
+  }, [t, wanted, systems]);
   const tabs = [...list(classes.data).map((c) => c.class), 'all'];
 
   return (

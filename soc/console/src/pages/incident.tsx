@@ -121,7 +121,7 @@ export default function IncidentPage() {
         <span>
           {t('col.opened')} <WhenFull time={i.opened_at} />
         </span>
-        <Attack tactics={i.tactics} techniques={i.techniques} />
+        <Attack tactics={i.tactics} />
       </div>
       <div className="stats">
         <div className="panel stat">
@@ -192,6 +192,14 @@ export default function IncidentPage() {
           )}
           <Panel title={t('incident.facts')}>
             <dl className="facts">
+              {list(i.techniques).length > 0 && (
+                <>
+                  <dt>{t('alert.techniques')}</dt>
+                  <dd>
+                    <Attack techniques={i.techniques} />
+                  </dd>
+                </>
+              )}
               {list(i.actors).length > 0 && (
                 <>
                   <dt>{t('alert.source')}</dt>

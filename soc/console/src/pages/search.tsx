@@ -28,9 +28,13 @@ const LEADING = ['@timestamp', 'icewatch.tenant', 'host.name', 'event.dataset', 
 
 const text = (e: LogEvent, name: string) => fieldValues(e[name]).join(' ');
 
-/** What a row says in one line. */
+/** What a row says in one line: the raw event, less a syslog header, whose time and host stand beside it already. */
 function lineOf(e: LogEvent): string {
-  return (text(e, 'event.original') || text(e, 'message') || JSON.stringify(e)).replace(/\s+/g, ' ').trim();
+  const raw = text(e, 'event.original');
+  const message = text(e, 'message');
+  const program = text(e, 'process.name') || text(e, 'log.syslog.appname');
+  const line = /^<\d{1,3}>/.test(raw) && message ? `${program ? `${program}: ` : ''}${message}` : raw || message || JSON.stringify(e);
+  return line.replace(/\s+/g, ' ').trim();
 }
 
 /** The fields a row has, with where it came from; opens to all of them. */

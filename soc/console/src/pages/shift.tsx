@@ -97,7 +97,7 @@ function Intake({ o }: { o: Overview }) {
           {s.id}
         </span>
         <span className="grow ellipsis num dim" title={s.error}>
-          {st.kind === 'error' ? s.error || t('source.error') : st.kind === 'silent' ? t('source.silent', { t: clock(st.ms) }) : st.kind === 'waiting' ? t('source.waiting') : st.kind === 'off' ? t('source.off') : number(s.received, locale)}
+          {st.kind === 'error' ? s.error || t('source.error') : st.kind === 'silent' ? t('source.silent', { t: clock(st.ms, locale) }) : st.kind === 'waiting' ? t('source.waiting') : st.kind === 'off' ? t('source.off') : number(s.received, locale)}
         </span>
       </div>
     );

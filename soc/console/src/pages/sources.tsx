@@ -11,14 +11,14 @@ import { DataTable } from '../parts/table';
 import { When } from '../parts/time';
 
 function State({ s }: { s: SourceHealth }) {
-  const { t } = useSettings();
+  const { t, locale } = useSettings();
   const now = useNow(5);
   const st = sourceState(s, now);
   return (
     <span>
       <span className="status">
         <i className={`dot ${st.kind === 'ok' ? 'ok' : st.kind === 'off' || st.kind === 'waiting' ? 'off' : 'error'}`} />
-        {st.kind === 'silent' ? t('source.silent', { t: clock(st.ms) }) : t(`source.${st.kind}`)}
+        {st.kind === 'silent' ? t('source.silent', { t: clock(st.ms, locale) }) : t(`source.${st.kind}`)}
       </span>
       {s.error && <div style={{ color: 'var(--medium)', overflowWrap: 'anywhere' }}>{s.error}</div>}
     </span>

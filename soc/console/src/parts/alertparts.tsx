@@ -5,6 +5,7 @@ import { Link } from 'react-router-dom';
 import { get } from '../api/client';
 import { list, type Alert, type CIRef, type LogEvent, type SystemRef } from '../api/types';
 import { useSettings, useT } from '../app/settings';
+import { zh, type Key } from '../locales/zh';
 import { fieldIs } from '../logic/logsql';
 import { FieldTable, RawEvent } from './events';
 import { TenantName } from './names';
@@ -211,12 +212,28 @@ export function AssetFacts({ ci, system, owner, tenant }: { ci?: CIRef | null; s
   );
 }
 
+/** ATT&CK's tactics in the order of an intrusion. */
+const TACTICS = Object.keys(zh)
+  .filter((k) => k.startsWith('tactic.'))
+  .map((k) => k.slice('tactic.'.length));
+
+/** How far an intrusion has come, and by which techniques. */
 export function Attack({ tactics, techniques }: { tactics?: string[] | null; techniques?: string[] | null }) {
-  const all = [...list(tactics), ...list(techniques)];
-  if (all.length === 0) return null;
+  const t = useT();
+  const phases = [...list(tactics)].sort((a, b) => TACTICS.indexOf(a) - TACTICS.indexOf(b));
+  const codes = list(techniques);
+  if (phases.length + codes.length === 0) return null;
   return (
     <span className="row wrap" style={{ gap: 4, display: 'inline-flex' }}>
-      {all.map((x) => (
+      {phases.length > 0 && (
+        <span className="chain" aria-label={t('alert.phases')}>
+          {phases.map((x) => {
+            const key = `tactic.${x}`;
+            return <span key={x}>{key in zh ? t(key as Key) : x}</span>;
+          })}
+        </span>
+      )}
+      {codes.map((x) => (
         <span key={x} className="tag mono">
           {x}
         </span>

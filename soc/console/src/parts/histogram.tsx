@@ -95,5 +95,5 @@ export default function Histogram({ data, onSpan }: { data: Data; onSpan: (start
     c.dispatchAction({ type: 'takeGlobalCursor', key: 'brush', brushOption: { brushType: 'lineX', brushMode: 'single' } });
   }, [data, dark, locale]);
 
-  return <div ref={box} className="histo" role="img" aria-label={t('search.histogram', { step: clock(data.step_ms) })} title={t('search.histogram', { step: clock(data.step_ms) })} />;
+  return <div ref={box} className="histo" role="img" aria-label={t('search.histogram', { step: clock(data.step_ms, locale) })} title={t('search.histogram', { step: clock(data.step_ms, locale) })} />;
 }

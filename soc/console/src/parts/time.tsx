@@ -30,7 +30,7 @@ export function WhenFull({ time }: { time?: string | null }) {
 
 /** One deadline counting down, or how it ended. */
 export function Deadline({ due, done, state }: { due?: string | null; done?: string | null; state?: SLA['state'] }) {
-  const { t } = useSettings();
+  const { t, locale } = useSettings();
   const now = useNow();
   if (!due) return <span className="faint">{t('sla.none')}</span>;
   const at = Date.parse(due);
@@ -42,7 +42,7 @@ export function Deadline({ due, done, state }: { due?: string | null; done?: str
   const cls = left < 0 ? 'breached' : state === 'due_soon' || left < 300_000 ? 'due_soon' : '';
   return (
     <span className={`sla ${cls}`} title={absolute(due)}>
-      {t(left < 0 ? 'sla.over' : 'sla.left', { t: clock(left) })}
+      {t(left < 0 ? 'sla.over' : 'sla.left', { t: clock(left, locale) })}
     </span>
   );
 }
