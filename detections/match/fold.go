@@ -78,14 +78,18 @@ func (a *arena) reset() {
 	a.buf = a.buf[:0]
 }
 
-func (a *arena) lower(s string) string {
+// lower folds s and tells whether it is plain ASCII.
+func (a *arena) lower(s string) (folded string, ascii bool) {
 	if !needsFold(s) {
-		return s
+		return s, true
 	}
 	start := len(a.buf)
 	a.buf = appendLower(a.buf, s)
-	if len(a.buf) == start {
-		return ""
+	folded = unsafe.String(&a.buf[start], len(a.buf)-start) // not empty: s had something to fold
+	for i := 0; i < len(s); i++ {
+		if s[i] >= utf8.RuneSelf {
+			return folded, false
+		}
 	}
-	return unsafe.String(&a.buf[start], len(a.buf)-start)
+	return folded, true
 }

@@ -228,9 +228,9 @@ func TestPanicTakesOutOneRule(t *testing.T) {
 // rules and random events over a small alphabet, so that they often match.
 func TestDifferential(t *testing.T) {
 	t.Parallel()
-	pairs := 60_000
+	pairs := 20_000
 	if testing.Short() {
-		pairs = 10_000
+		pairs = 4_000
 	}
 	rng := rand.New(rand.NewPCG(1, 2))
 	reg := event.NewRegistry(0)
@@ -439,7 +439,7 @@ func corpusEvents(t testing.TB, every int) []flatEvent {
 // rules and events, a share of them: the naive evaluator is slow.
 func TestCorpusAgainstNaive(t *testing.T) {
 	t.Parallel()
-	every := 2000
+	every := 5000
 	if s := os.Getenv("ICEWATCH_NAIVE_EVERY"); s != "" {
 		fmt.Sscan(s, &every)
 	}

@@ -39,6 +39,7 @@ type head struct {
 type forms struct {
 	foldedEpoch, dashEpoch uint32
 	folded, dash           string
+	ascii                  bool
 }
 
 // NewMatcher makes a matcher for the program.
@@ -326,7 +327,8 @@ func (m *Matcher) shaped(i int32, f form) string {
 		return undash(v)
 	}
 	if fm.foldedEpoch != m.epoch {
-		fm.folded, fm.foldedEpoch = m.arena.lower(v), m.epoch
+		fm.folded, fm.ascii = m.arena.lower(v)
+		fm.foldedEpoch = m.epoch
 	}
 	if f == folded {
 		return fm.folded

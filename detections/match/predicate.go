@@ -62,6 +62,7 @@ type test struct {
 	relation sigma.Relation
 	time     sigma.TimePart
 	regex    *regexp.Regexp
+	literals []string // testRegex: one of them is in what matches, in lower case
 	cidr     sigma.Prefix
 	exists   bool
 	slot     int32 // testField: the other field
@@ -136,7 +137,7 @@ func compileValue(v *sigma.Value, slotOf func(string) (int32, error)) (test, err
 		if err != nil {
 			return test{}, fmt.Errorf("regular expression %q: %w", v.Regex, err)
 		}
-		return test{kind: testRegex, regex: re}, nil
+		return test{kind: testRegex, regex: re, literals: requiredLiterals(v.Regex)}, nil
 	case sigma.OpCIDR:
 		return test{kind: testCIDR, cidr: v.CIDR}, nil
 	case sigma.OpExists:
@@ -320,7 +321,7 @@ func (m *Matcher) meets(t *test, i int32) bool {
 	case testGlob:
 		return glob(t.pattern, m.shaped(i, t.form))
 	case testRegex:
-		return t.regex.MatchString(m.value(i))
+		return m.possible(t, i) && t.regex.MatchString(m.value(i))
 	case testCIDR:
 		return t.cidr.Holds(m.value(i))
 	case testNumber:
@@ -339,6 +340,25 @@ func (m *Matcher) meets(t *test, i int32) bool {
 			if m.kind(j) != event.Null && affixed(t.affix, mine, m.shaped(j, t.form)) {
 				return true
 			}
+		}
+	}
+	return false
+}
+
+// possible tells whether the value holds what the expression needs. Beyond
+// ASCII, characters fold to one another in ways that lower case does not
+// show (the long s, the Kelvin sign): there the expression itself decides.
+func (m *Matcher) possible(t *test, i int32) bool {
+	if len(t.literals) == 0 {
+		return true
+	}
+	text := m.shaped(i, folded)
+	if !m.forms[i].ascii {
+		return true
+	}
+	for _, l := range t.literals {
+		if strings.Contains(text, l) {
+			return true
 		}
 	}
 	return false

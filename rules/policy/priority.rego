@@ -10,7 +10,9 @@ approved_labels := {"approved-scanner"}
 
 default criticality := 3
 
-criticality := input.item.criticality if input.item.criticality > 0
+criticality := input.item.criticality if known
+
+known if input.item.criticality > 0
 
 matrix := {
 	"critical": ["P2", "P1", "P1", "P1", "P1"],
@@ -39,12 +41,12 @@ reasons contains {
 reasons contains {
 	"zh": sprintf("资产重要性为 %d（1 至 5）。", [criticality]),
 	"en": sprintf("The asset's criticality is %d of 5.", [criticality]),
-} if input.item.criticality > 0
+} if known
 
 reasons contains {
 	"zh": "资产重要性未知，按中等处理。",
 	"en": "The asset's criticality is not known and taken as medium.",
-} if not input.item.criticality > 0
+} if not known
 
 reasons contains {
 	"zh": "来源是经批准的扫描器。",

@@ -1,0 +1,175 @@
+package rulecli
+
+import (
+	"bytes"
+	"compress/gzip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"icewatch/soc/event"
+)
+
+func write(t testing.TB, dir, name, text string) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestBuiltinRules is the rule repository's own gate: no finding, and every
+// rule with positive and negative cases that pass.
+func TestBuiltinRules(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	if n, err := Lint(&out, nil); err != nil || n != 0 {
+		t.Errorf("lint: %d findings, %v\n%s", n, err, out.String())
+	}
+	out.Reset()
+	if n, err := Test(&out, nil); err != nil || n != 0 {
+		t.Errorf("test: %d failures, %v\n%s", n, err, out.String())
+	}
+}
+
+const proc = "title: Whoami <run>\nid: r1\nlogsource: {product: windows, category: process_creation}\ndetection:\n  s: {'Image|endswith': '\\whoami.exe'}\n  condition: s\n"
+
+func TestMatch(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, dir, "rules/a.yml", proc)
+	write(t, dir, "rules/sub/b.yaml", "title: Any\nid: r2\nlogsource: {product: windows}\ndetection:\n  s: {a.b: [1, 2]}\n  k: [needle]\n  condition: s or k\n")
+	write(t, dir, "rules/bad.yml", "title: Bad\nid: r3\nlogsource: {product: windows}\ndetection:\n  s: {'a|zap': 1}\n  condition: s\n")
+	write(t, dir, "rules/c.yml", "title: Base\nid: r4\nname: base\nlogsource: {product: windows}\ndetection:\n  s: {logon: failed}\n  condition: s\n---\n"+
+		"title: Three\nid: r5\ncorrelation:\n  type: event_count\n  rules: [base]\n  group-by: [host]\n  timespan: 1m\n  condition: {gte: 3}\n")
+	events := strings.Join([]string{
+		`{"Image":"C:\\Windows\\whoami.exe","Channel":"Microsoft-Windows-Sysmon/Operational","EventID":1}`,
+		``,
+		`not json`,
+		`{"Image":"C:\\Windows\\WHOAMI.exe","Channel":"Microsoft-Windows-Sysmon/Operational","EventID":11}`,
+		`{"a":{"b":[3,2]}}`,
+		`{"x":["y",{"z":"a Needle"}]}`,
+		`{"logon":"failed","host":"h","@timestamp":"2026-01-01T00:00:01Z"}`,
+		`{"logon":"failed","host":"h","@timestamp":"2026-01-01T00:00:02Z"}`,
+		`{"logon":"failed","host":"h","@timestamp":"2026-01-01T00:00:03Z"}`,
+		`{"Image":"c:\\whoami.exe"}`,
+	}, "\n")
+	plain := write(t, dir, "events.jsonl", events)
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	_, _ = z.Write([]byte(events))
+	_ = z.Close()
+	compressed := write(t, dir, "events.bin", packed.String())
+
+	line := func(n, rule, title string) string {
+		return `{"event":` + n + `,"rule":"` + rule + `","title":"` + title + `"}` + "\n"
+	}
+	first, other := line("0", "r1", "Whoami <run>"), line("3", "r1", "Whoami <run>")
+	rest := line("4", "r2", "Any") + line("5", "r2", "Any") + line("8", "r5", "Three") + line("9", "r1", "Whoami <run>")
+	f := func(events string, routing bool, want string) {
+		t.Helper()
+		var out, errs bytes.Buffer
+		if err := Match(&out, &errs, MatchOptions{Rules: []string{filepath.Join(dir, "rules")}, Events: events, Routing: routing}); err != nil {
+			t.Fatal(err)
+		}
+		if out.String() != want {
+			t.Errorf("routing %v: got\n%swant\n%s", routing, out.String(), want)
+		}
+		for _, said := range []string{"events: 8\n", "not JSON objects: 1\n", "rules loaded: 4\n", "rules rejected: 1\n", "bad.yml:5: unknown modifier \"zap\"", "seconds: "} {
+			if !strings.Contains(errs.String(), said) {
+				t.Errorf("the summary lacks %q:\n%s", said, errs.String())
+			}
+		}
+	}
+	f(plain, false, first+other+rest)
+	f(compressed, false, first+other+rest)
+	f(plain, true, first+rest)
+}
+
+func TestMatchErrors(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	rules := write(t, dir, "a.yml", proc)
+	f := func(opts MatchOptions, want string) {
+		t.Helper()
+		err := Match(&bytes.Buffer{}, &bytes.Buffer{}, opts)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: got %v, want %q", opts, err, want)
+		}
+	}
+	f(MatchOptions{Rules: []string{filepath.Join(dir, "none")}, Events: rules}, "none")
+	f(MatchOptions{Rules: []string{rules}, Events: filepath.Join(dir, "none.jsonl")}, "none.jsonl")
+}
+
+func TestLongLine(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	rules := write(t, dir, "a.yml", proc)
+	events := write(t, dir, "e.jsonl", `{"pad":"`+strings.Repeat("x", 3<<20)+`","Image":"\\whoami.exe"}`+"\n"+`{"Image":"\\whoami.exe"}`)
+	var out, errs bytes.Buffer
+	if err := Match(&out, &errs, MatchOptions{Rules: []string{rules}, Events: events}); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(out.String(), "\n"); n != 2 {
+		t.Errorf("%d matches\n%s", n, errs.String())
+	}
+}
+
+func TestLintFindsMistakes(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, dir, "a.yml", proc+"icewatch: {colour: red}\n")
+	write(t, dir, "b.yml", proc)
+	write(t, dir, "p.rego", "package icewatch.priority\ndecision := {\n")
+	var out bytes.Buffer
+	n, err := Lint(&out, []string{dir})
+	if err != nil || n < 3 {
+		t.Errorf("%d findings, %v", n, err)
+	}
+	for _, want := range []string{"a.yml:7: icewatch.colour is not known", "b.yml:1: id r1 is already used by", "p.rego:"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no finding %q in\n%s", want, out.String())
+		}
+	}
+}
+
+func TestFailingCasesAreNamed(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, dir, "a.yml", proc)
+	write(t, dir, "a.test.yml", `rule: r1
+cases:
+  - {name: should fire, match: true, steps: [{event: {Image: 'c:\ls.exe'}}]}
+  - {name: should not, match: false, steps: [{event: {Image: 'c:\whoami.exe'}}]}
+  - {name: whom, rule: r9, match: false, steps: [{event: {Image: x}}]}
+  - {name: nothing said, steps: [{event: {Image: x}}]}
+  - {name: fine, fires: [r1], steps: [{event: {Image: '\whoami.exe'}}]}
+`)
+	write(t, dir, "b.test.yml", "cases:\n  - {nome: x}\n")
+	var out bytes.Buffer
+	n, err := Test(&out, []string{dir})
+	if err != nil || n != 6 {
+		t.Errorf("%d failures, %v", n, err)
+	}
+	for _, want := range []string{`"should fire": the rule does not fire`, `"should not": the rule fires 1 times`, `rule "r9" is not in force`, "expects nothing", "nome", "has no test"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no line %q in\n%s", want, out.String())
+		}
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	f.Add([]byte(`{"a":{"b":[1,2.5e3,null,{}]},"c":"\ud800"}`))
+	f.Add([]byte(`[]`))
+	f.Fuzz(func(t *testing.T, line []byte) {
+		ev, err := newDecoder(event.NewRegistry(0)).event(line)
+		if err == nil && ev == nil {
+			t.Error("neither event nor error")
+		}
+	})
+}
