@@ -289,6 +289,9 @@ func (l *Lake) Fields(ctx context.Context, q Query, limit int) ([]search.ValueHi
 	return mostFrequent(list, limit), nil
 }
 
+// hitsColumn names the counts of Values, out of the way of fields' names.
+const hitsColumn = "icewatch_hits_of_value"
+
 // Values lists the values of one field in the matching rows, most frequent
 // first. Pipes of the query are left out.
 func (l *Lake) Values(ctx context.Context, q Query, field string, limit int) ([]search.ValueHits, error) {
@@ -305,7 +308,7 @@ func (l *Lake) Values(ctx context.Context, q Query, field string, limit int) ([]
 	p.DropAllPipes()
 	// Counted by a pipe: the library's own list of values leaves out the
 	// counts where there are more values than asked for.
-	q.LogsQL = fmt.Sprintf("%s | stats by (%s) count() hits | sort by (hits desc) limit %d", p, strconv.Quote(field), max(limit, 1)+1)
+	q.LogsQL = fmt.Sprintf("%s | stats by (%s) count() %s | sort by (%s desc) limit %d", p, strconv.Quote(field), hitsColumn, hitsColumn, max(limit, 1)+1)
 	if p, err = q.parse(); err != nil {
 		return nil, err
 	}
@@ -315,10 +318,18 @@ func (l *Lake) Values(ctx context.Context, q Query, field string, limit int) ([]
 	err = l.store.RunQuery(ctx, tenantIDs(q.Accounts), p, func(_ uint, db *logstorage.DataBlock) {
 		mu.Lock()
 		defer mu.Unlock()
-		for i := range db.RowsCount() {
-			// The values come under the field's name, the counts last.
-			v := db.Columns[0].Values[i]
-			n, err := strconv.ParseUint(db.Columns[len(db.Columns)-1].Values[i], 10, 64)
+		// Sorting puts the counts first or last as it pleases: they go by name.
+		var values, counts []string
+		for _, c := range db.Columns {
+			if c.Name == hitsColumn {
+				counts = c.Values
+			} else {
+				values = c.Values
+			}
+		}
+		for i := range min(len(values), len(counts)) {
+			v := values[i]
+			n, err := strconv.ParseUint(counts[i], 10, 64)
 			if err == nil && v != "" {
 				list = append(list, search.ValueHits{Value: strings.Clone(v), Hits: n})
 			}
