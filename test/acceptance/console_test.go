@@ -1,0 +1,36 @@
+package acceptance
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// TestConsole drives the console in real Chromium: sign in, find the incident,
+// acknowledge it, see the entry in its timeline.
+func TestConsole(t *testing.T) {
+	t.Parallel()
+	node, chromium := peer(t, "node"), peer(t, "chromium")
+	dir, err := filepath.Abs("../../soc/console")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "node_modules", "playwright-core")); err != nil {
+		missing(t, "playwright-core is not installed: run npm ci in soc/console")
+	}
+	s := newSuite(t, "")
+	if _, err := s.simulate("--seed", "42", "--duration", "15s", "--rate", "30"); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(node, "--test", "--test-reporter=spec", "e2e/console.test.mjs")
+	cmd.Dir = dir
+	cmd.Env = append(cleanEnv(), "BASE_URL="+s.url, "ICEWATCH_USERNAME=admin", "ICEWATCH_PASSWORD="+password, "CHROMIUM="+chromium, "HOME="+s.dir,
+		"SHOT_DIR="+os.Getenv("ICEWATCH_SHOT_DIR"))
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Errorf("the console's tests failed: %v\n%s", err, out)
+	} else {
+		t.Logf("%s", out)
+	}
+}
