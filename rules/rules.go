@@ -9,3 +9,9 @@ import "embed"
 //
 //go:embed policy sigma correlation logsources.yml stories.test.yml
 var FS embed.FS
+
+// Foundation is the part that holds without any rule of ours: the policies, by
+// which alerts get priorities and incidents open, and the table of log sources.
+//
+//go:embed policy/*.rego logsources.yml
+var Foundation embed.FS

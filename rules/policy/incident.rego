@@ -35,13 +35,31 @@ same_actor(alert) if {
 	alert.actor.ip != ""
 }
 
-# The alerts that count together: not those of an approved actor.
+# The alerts that count together: not those of an approved actor, and of the
+# minor ones, with which strangers knock at every door, only those of an actor
+# who is known to do more.
 counted contains input.alert if not approved(input.alert)
 
 counted contains alert if {
 	some alert in input.related
 	alert.status != "closed"
 	not approved(alert)
+	weighs(alert)
+}
+
+minor(alert) if alert.rule.level in {"low", "informational"}
+
+weighs(alert) if not minor(alert)
+
+weighs(alert) if alert.actor.ip in serious_actors
+
+serious_actors contains input.alert.actor.ip if input.alert.actor.ip != ""
+
+serious_actors contains alert.actor.ip if {
+	some alert in input.related
+	alert.status != "closed"
+	not minor(alert)
+	alert.actor.ip != ""
 }
 
 here contains input.alert if not approved(input.alert)

@@ -264,9 +264,9 @@ func (c *centre) publishAssets(ctx context.Context) error {
 }
 
 func (c *centre) openRules(ctx context.Context) error {
-	var sources []ruleset.Source
-	if c.Config.Rules.BuiltIn {
-		sources = append(sources, ruleset.Source{Name: "builtin", FS: rules.FS})
+	sources := []ruleset.Source{{Name: "builtin", FS: rules.FS}}
+	if !c.Config.Rules.BuiltIn {
+		sources[0].FS = rules.Foundation
 	}
 	for _, dir := range c.Config.Rules.Dirs {
 		sources = append(sources, ruleset.Source{Name: dir, FS: os.DirFS(dir)})
@@ -340,11 +340,12 @@ func (c *centre) takeOccurrences(ctx context.Context, from uint64) {
 
 func (c *centre) startEngine(context.Context) error {
 	cfg := c.Config
-	c.super = supervisor.New(supervisor.Child{Name: "engine", Command: c.Engine, PIDFile: filepath.Join(c.run, "engine.pid"), Log: c.log,
-		Options: engine.Options{Dir: filepath.Join(cfg.Data, "engine"), BusSocket: filepath.Join(c.run, "bus.sock"), QuerySocket: filepath.Join(c.run, "engine.sock"),
-			Retention: time.Duration(cfg.Lake.Retention), FlushInterval: time.Duration(cfg.Lake.FlushInterval), LakeMemory: int64(cfg.Lake.Memory),
-			MinFree: int64(cfg.Bus.MinFree), Relays: cfg.RelayPrefixes(), FieldsMax: cfg.Limits.Fields, NamesMax: cfg.Limits.Names,
-			SenderIDs: cfg.Limits.SenderIDs, Keep: uint64(cfg.Bus.Keep), LogLevel: cfg.Log.Level, LogFormat: cfg.Log.Format}})
+	options := engine.Options{Dir: filepath.Join(cfg.Data, "engine"), BusSocket: filepath.Join(c.run, "bus.sock"), QuerySocket: filepath.Join(c.run, "engine.sock"),
+		Retention: time.Duration(cfg.Lake.Retention), FlushInterval: time.Duration(cfg.Lake.FlushInterval), LakeMemory: int64(cfg.Lake.Memory),
+		MinFree: int64(cfg.Bus.MinFree), Relays: cfg.RelayPrefixes(), FieldsMax: cfg.Limits.Fields, NamesMax: cfg.Limits.Names,
+		SenderIDs: cfg.Limits.SenderIDs, Keep: uint64(cfg.Bus.Keep), LogLevel: cfg.Log.Level, LogFormat: cfg.Log.Format}
+	c.super = supervisor.New(supervisor.Child{Name: "engine", Command: c.Engine, Options: options, PIDFile: filepath.Join(c.run, "engine.pid"), Log: c.log,
+		Inside: func(ctx context.Context) error { return engine.Run(ctx, options, c.log.With("process", "engine")) }})
 	c.background(c.super.Run)
 	var err error
 	if c.publisher, err = c.bus.Publisher(); err != nil {

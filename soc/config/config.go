@@ -106,7 +106,7 @@ type Limits struct {
 // Rules configures detection content.
 type Rules struct {
 	Dirs     []string `yaml:"dirs" doc:"Folders of Sigma rules and Rego policies; later folders override earlier ones by rule id. Changes take effect within seconds."`
-	BuiltIn  bool     `yaml:"built_in" doc:"Whether the rules that come with the suite are in force."`
+	BuiltIn  bool     `yaml:"built_in" doc:"Whether the rules that come with the suite are in force. The policies and the table of log sources are in any case, unless a folder overrides them."`
 	Interval Duration `yaml:"interval" doc:"How often the folders are looked at."`
 }
 

@@ -27,7 +27,11 @@ type Child struct {
 	Command []string // program and arguments
 	Options any      // goes to the child as one line of JSON
 	PIDFile string   // where the child's process id is written; "" writes none
-	Log     *slog.Logger
+	// Inside does the child's work within this process. It is the resort where
+	// the system cannot execute the program a second time, as under an
+	// emulator that was started for this process alone. nil means there is none.
+	Inside func(ctx context.Context) error
+	Log    *slog.Logger
 }
 
 // Supervisor runs one child until its context ends.
@@ -88,6 +92,10 @@ func (s *Supervisor) once(ctx context.Context) error {
 		return fmt.Errorf("supervisor: %w", err)
 	}
 	if err := cmd.Start(); err != nil {
+		if errors.Is(err, syscall.ENOEXEC) && s.child.Inside != nil {
+			s.child.Log.Warn("supervisor: the system cannot start the program a second time; its work is done within this process", "name", s.child.Name)
+			return s.child.Inside(ctx)
+		}
 		return fmt.Errorf("supervisor: start %s: %w", s.child.Name, err)
 	}
 	s.pid.Store(int64(cmd.Process.Pid))

@@ -94,6 +94,25 @@ func TestAKilledChildIsStartedAgainAndEndsWithItsParent(t *testing.T) {
 	}
 }
 
+func TestWhatTheSystemCannotExecuteIsDoneInside(t *testing.T) {
+	t.Parallel()
+	foreign := filepath.Join(t.TempDir(), "foreign")
+	if err := os.WriteFile(foreign, []byte("\x7fELF of another machine"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ran := 0
+	New(Child{Name: "child", Command: []string{foreign}, Log: slog.New(slog.DiscardHandler), Inside: func(context.Context) error {
+		if ran++; ran == 2 {
+			cancel()
+		}
+		return nil
+	}}).Run(ctx)
+	if ran != 2 {
+		t.Fatalf("done %d times", ran)
+	}
+}
+
 func TestOptionsRefusesWhatIsNoJSON(t *testing.T) {
 	t.Parallel()
 	var o options
