@@ -1,11 +1,17 @@
 import { useQuery } from '@tanstack/react-query';
-import { get } from './client';
+import { ApiError, get } from './client';
 import { list, type Overview, type Page, type Tenant, type User } from './types';
 
 export const ME = ['me'] as const;
 
 export function useMe() {
-  return useQuery({ queryKey: ME, queryFn: ({ signal }) => get<User>('/me', {}, signal), staleTime: 60_000 });
+  return useQuery({
+    queryKey: ME,
+    queryFn: ({ signal }) => get<User>('/me', {}, signal),
+    staleTime: 60_000,
+    // Nothing shows without it: keep asking while the server is away.
+    refetchInterval: (q) => (q.state.error instanceof ApiError && q.state.error.status !== 401 ? 5_000 : false),
+  });
 }
 
 /** Whether the signed-in user may act with this scope. The server decides; this only spares a button that would fail. */

@@ -33,7 +33,7 @@ export function useKeys(map: KeyMap, enabled = true): void {
         }
         return;
       }
-      if (typing(e.target) || document.querySelector('.ant-modal-wrap:not([style*="display: none"])')) return;
+      if (typing(e.target) || document.querySelector('.overlay, .ant-modal-wrap:not([style*="display: none"])')) return;
       const focused = (e.target as HTMLElement | null)?.closest?.('button, a[href], [role="menuitem"], [role="option"]');
       if (focused && (e.key === 'Enter' || e.key === ' ')) return;
       const sequence = leader && Date.now() - at < LEADER_MS ? `${leader} ${e.key}` : '';

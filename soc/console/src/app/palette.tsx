@@ -1,5 +1,4 @@
-import { Modal } from 'antd';
-import { useEffect, useMemo, useState } from 'react';
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'react';
 import { useNavigate } from 'react-router-dom';
 import { useCan } from '../api/queries';
 import { phrase } from '../logic/logsql';
@@ -14,7 +13,7 @@ interface Choice {
 }
 
 /** ⌘K: a page by its name, or a thing wherever it may be. */
-export default function Palette({ close, here }: { close: () => void; here: string }) {
+export function Palette({ close, here }: { close: () => void; here: string }) {
   const t = useT();
   const can = useCan();
   const navigate = useNavigate();
@@ -42,41 +41,51 @@ export default function Palette({ close, here }: { close: () => void; here: stri
     return [...pages, ...find];
   }, [q, t, can]);
   useEffect(() => setAt(0), [q]);
+  const input = useRef<HTMLInputElement>(null);
+  useLayoutEffect(() => {
+    const before = document.activeElement as HTMLElement | null;
+    input.current?.focus();
+    return () => before?.focus();
+  }, []);
   const go = (c: Choice | undefined) => {
     if (!c) return;
     close();
     navigate(c.to);
   };
   return (
-    <Modal open footer={null} closable={false} onCancel={close} className="palette" width={560} style={{ top: 110 }} styles={{ body: { padding: 0 } }}>
-      <input
-        autoFocus
-        role="combobox"
-        aria-expanded="true"
-        aria-controls="palette-list"
-        aria-activedescendant={choices[at] ? `palette-${at}` : undefined}
-        aria-label={t('palette.open')}
-        placeholder={t('palette.hint')}
-        value={text}
-        onChange={(e) => setText(e.target.value)}
-        onKeyDown={(e) => {
-          if (e.nativeEvent.isComposing) return;
-          if (e.key === 'ArrowDown') setAt((i) => Math.min(i + 1, choices.length - 1));
-          else if (e.key === 'ArrowUp') setAt((i) => Math.max(i - 1, 0));
-          else if (e.key === 'Enter') go(choices[at]);
-          else return;
-          e.preventDefault();
-        }}
-      />
-      <ul id="palette-list" role="listbox" aria-label={t('palette.open')}>
-        {choices.map((c, i) => (
-          <li key={c.id} id={`palette-${i}`} role="option" aria-selected={i === at} onMouseMove={() => setAt(i)} onClick={() => go(c)}>
-            <span>{c.label}</span>
-            <span className="end faint ellipsis">{c.hint}</span>
-          </li>
-        ))}
-      </ul>
-      <div className="foot">{t('palette.keys')}</div>
-    </Modal>
+    <div className="overlay" onMouseDown={(e) => e.target === e.currentTarget && close()}>
+      <div className="palette" role="dialog" aria-modal="true" aria-label={t('palette.open')}>
+        <input
+          ref={input}
+          role="combobox"
+          aria-expanded="true"
+          aria-controls="palette-list"
+          aria-activedescendant={choices[at] ? `palette-${at}` : undefined}
+          aria-label={t('palette.open')}
+          placeholder={t('palette.hint')}
+          value={text}
+          onChange={(e) => setText(e.target.value)}
+          onKeyDown={(e) => {
+            if (e.nativeEvent.isComposing) return;
+            if (e.key === 'ArrowDown') setAt((i) => Math.min(i + 1, choices.length - 1));
+            else if (e.key === 'ArrowUp') setAt((i) => Math.max(i - 1, 0));
+            else if (e.key === 'Enter') go(choices[at]);
+            else if (e.key === 'Escape') close();
+            else if (e.key === 'Tab') input.current?.focus();
+            else return;
+            e.preventDefault();
+          }}
+        />
+        <ul id="palette-list" role="listbox" aria-label={t('palette.open')}>
+          {choices.map((c, i) => (
+            <li key={c.id} id={`palette-${i}`} role="option" aria-selected={i === at} onMouseMove={() => setAt(i)} onClick={() => go(c)}>
+              <span>{c.label}</span>
+              <span className="end faint ellipsis">{c.hint}</span>
+            </li>
+          ))}
+        </ul>
+        <div className="foot">{t('palette.keys')}</div>
+      </div>
+    </div>
   );
 }

@@ -10,10 +10,12 @@ import { Logo } from '../parts/logo';
 import { Boundary, Failed } from '../parts/states';
 import { TokenMenuProvider } from '../parts/token';
 import { useKeys, type KeyMap } from './keys';
+import { Palette } from './palette';
 import { NAV } from './nav';
 import { useSettings } from './settings';
 
-const Palette = lazy(() => import('./palette'));
+/** The key that goes with K and Z on this desk. */
+const MOD = /Mac|iP(hone|ad)/.test(navigator.platform) ? '⌘' : 'Ctrl ';
 const PasswordDialog = lazy(() => import('./password'));
 
 function KeyHelp({ close }: { close: () => void }) {
@@ -30,8 +32,8 @@ function KeyHelp({ close }: { close: () => void }) {
   ];
   const anywhere: [string[], string][] = [
     [['g', '…'], t('keys.go')],
-    [['ctrl', 'k'], t('keys.palette')],
-    [['ctrl', 'z'], t('keys.undo')],
+    [[MOD.trim(), 'k'], t('keys.palette')],
+    [[MOD.trim(), 'z'], t('keys.undo')],
     [['?'], t('keys.help')],
   ];
   const table = (list: [string[], string][]) => (
@@ -104,7 +106,7 @@ export function Shell() {
     if (!me.error || (me.error instanceof ApiError && me.error.status === 401)) return null;
     return (
       <div className="signin">
-        <Failed error={me.error} what="page.shift" retry={() => void me.refetch()} />
+        <Failed error={me.error} what="app.console" retry={() => void me.refetch()} />
       </div>
     );
   }
@@ -141,7 +143,7 @@ export function Shell() {
           <button className="plain find" onClick={() => setPalette(true)} aria-label={t('palette.open')}>
             <SearchOutlined />
             <span className="label">{t('palette.open')}</span>
-            <kbd>⌘K</kbd>
+            <kbd>{MOD}K</kbd>
           </button>
           <nav aria-label={t('nav.label')}>
             {NAV.map((g) => {
@@ -214,8 +216,8 @@ export function Shell() {
           </Boundary>
         </main>
       </div>
+      {palette && <Palette close={() => setPalette(false)} here={here} />}
       <Suspense fallback={null}>
-        {palette && <Palette close={() => setPalette(false)} here={here} />}
         {(password || user.must_change_password) && <PasswordDialog must={!!user.must_change_password} close={() => setPassword(false)} />}
       </Suspense>
       {help && <KeyHelp close={() => setHelp(false)} />}

@@ -4,6 +4,7 @@ import type { Key } from './zh';
 export const en: Record<Key, string> = {
   'app.name': 'icewatch',
   'app.tagline': 'Government cloud security operations',
+  'app.console': 'console',
 
   'nav.overview': 'Overview',
   'nav.detect': 'Detect',

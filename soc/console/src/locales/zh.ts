@@ -2,6 +2,7 @@
 export const zh = {
   'app.name': 'icewatch',
   'app.tagline': '政务云安全运营中心',
+  'app.console': '控制台',
 
   'nav.overview': '总览',
   'nav.detect': '监测',

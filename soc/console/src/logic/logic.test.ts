@@ -157,4 +157,10 @@ describe('a list that holds still', () => {
     const b = { id: 'b', n: 1 };
     expect(holdStill([a, b], [{ id: 'c', n: 1 }, { id: 'b', n: 2 }])).toEqual({ rows: [a, { id: 'b', n: 2 }], waiting: 1 });
   });
+  it('takes rows that a full page draws in at its end for no news', () => {
+    const r = (...ids: string[]) => ids.map((id) => ({ id }));
+    expect(holdStill(r('a', 'b', 'c'), r('n', 'a', 'c', 'd'), false).waiting).toBe(1);
+    expect(holdStill(r('a'), r('x', 'y'), false).waiting).toBe(2);
+    expect(holdStill(r('a'), r('a', 'z'), true).waiting).toBe(1);
+  });
 });

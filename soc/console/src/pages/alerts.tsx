@@ -78,7 +78,7 @@ export default function Alerts() {
   }, [query.data, key, held]);
   const still = useMemo(() => {
     if (!held || held.key !== key) return { rows: [] as Alert[], waiting: 0 };
-    return holdStill(held.rows, list(query.data?.items));
+    return holdStill(held.rows, list(query.data?.items), !query.data?.next);
   }, [held, key, query.data]);
   const rows = still.rows;
   const showNew = () => {
@@ -327,7 +327,7 @@ export default function Alerts() {
                   <span className="num dim">
                     <When time={a.last_seen} age />
                   </span>
-                  {!preview && <span className="ellipsis dim">{a.assignee || a.acknowledged_by || '–'}</span>}
+                  {!preview && <span className="ellipsis dim">{a.assignee || (a.status !== 'open' && a.acknowledged_by) || '–'}</span>}
                 </div>
               ))}
               {held?.next && (
