@@ -159,7 +159,7 @@ export const en: Record<Key, string> = {
   'shift.breached': '{n} of them overdue or nearly so',
   'shift.calm': 'No incident is waiting',
   'shift.calmAlerts': '{n} alerts are not acknowledged yet',
-  'shift.calmAll': 'Every alert is acknowledged, intake is healthy',
+  'shift.calmAll': 'every alert is acknowledged',
   'shift.open': 'Open incidents',
   'shift.mine': 'Assigned to me',
   'shift.breaching': 'Overdue or nearly',

@@ -157,7 +157,7 @@ export const zh = {
   'shift.breached': '其中 {n} 个已超时或即将超时',
   'shift.calm': '没有等待处理的事件',
   'shift.calmAlerts': '还有 {n} 条告警未确认',
-  'shift.calmAll': '没有未确认的告警，接入正常',
+  'shift.calmAll': '没有未确认的告警',
   'shift.open': '待处理事件',
   'shift.mine': '指派给我',
   'shift.breaching': '超时或将超时',

@@ -143,10 +143,11 @@ function Intake({ o }: { o: Overview }) {
   );
 }
 
-function NoEvents() {
+function NoEvents({ sources }: { sources: SourceHealth[] }) {
   const { t } = useSettings();
   const { done, failed } = useFeedback();
-  const command = `logger -n ${window.location.hostname} -P 5514 -d 'hello icewatch'`;
+  const port = /:(\d+)$/.exec(sources.find((s) => s.kind === 'syslog_udp' && s.state === 'ok')?.listen ?? '')?.[1] ?? '5514';
+  const command = `logger -n ${window.location.hostname} -P ${port} -d 'hello icewatch'`;
   return (
     <div className="panel">
       <Empty title={t('shift.noEvents')} why={t('shift.noEventsWhy')}>
@@ -190,7 +191,7 @@ export default function Shift() {
               <div className="cols">
                 <div className="stack" style={{ gap: 14 }}>
                   {o.intake.events_total === 0 && alerts.length === 0 ? (
-                    <NoEvents />
+                    <NoEvents sources={list(o.sources)} />
                   ) : (
                     <>
                       <Panel title={t('shift.incidents')} end={<Link to="/incidents">{t('shift.allIncidents')}</Link>} flush>
