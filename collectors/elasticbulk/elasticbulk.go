@@ -170,7 +170,10 @@ func (h *Handler) bulk(c *fiber.Ctx) error {
 	}
 	h.counters.Failed(nil)
 	w.out = answer(w.out[:0], w.items, time.Since(start))
-	return c.Send(w.out)
+	// SetBody copies. Ctx.Send would keep w.out, which the next request writes
+	// over before this answer has gone out.
+	c.Response().SetBody(w.out)
+	return nil
 }
 
 func (h *Handler) recycle(w *work) {

@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -287,6 +288,44 @@ func TestOfficialClient(t *testing.T) {
 	if err != nil || head.StatusCode != 200 || head.Header.Get("X-Elastic-Product") == "" {
 		t.Errorf("HEAD: %v %v", head, err)
 	}
+}
+
+// TestAnswersDoNotMix has many clients at once: each must get the verdicts on
+// its own documents.
+func TestAnswersDoNotMix(t *testing.T) {
+	t.Parallel()
+	s := newServer(Options{})
+	url := listen(t, s)
+	var wg sync.WaitGroup
+	for client := range 8 {
+		wg.Go(func() {
+			for round := range 50 {
+				var body bytes.Buffer
+				for i := range 20 {
+					fmt.Fprintf(&body, "{\"create\":{\"_index\":\"a\",\"_id\":\"%d-%d-%d\"}}\n{\"x\":1}\n", client, round, i)
+				}
+				res, err := http.Post(url+"/elastic/_bulk", "application/x-ndjson", &body)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				var r response
+				err = json.NewDecoder(res.Body).Decode(&r)
+				res.Body.Close()
+				if err != nil || len(r.Items) != 20 {
+					t.Errorf("%d items, %v", len(r.Items), err)
+					return
+				}
+				for i, it := range r.Items {
+					if want := fmt.Sprintf("%d-%d-%d", client, round, i); it["create"].ID != want {
+						t.Errorf("got the verdict on %s, want %s", it["create"].ID, want)
+						return
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // FuzzRead checks that a request is either refused or has a verdict on each
