@@ -96,6 +96,7 @@ func (s *Service) correlate(ctx context.Context, tx bun.Tx, touched []*alert, no
 			return nil, err
 		}
 		if inc != nil {
+			inc.weigh(decisions[a.ID])
 			if err := c.settle(ctx, inc); err != nil {
 				return nil, err
 			}

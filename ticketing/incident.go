@@ -35,7 +35,6 @@ func (c *correlation) open(ctx context.Context, a *alert, d policy.Decision) (*i
 			ID: fmt.Sprintf("INC-%s-%04d", day, n), Derived: hex.EncodeToString(sum[:16]), Tenant: a.Tenant, Status: StatusOpen,
 			Severity: a.Severity, Priority: a.Priority, FirstSeen: a.FirstSeen, LastSeen: a.LastSeen, OpenedAt: c.now.UnixMilli(),
 		},
-		doc:   incidentDoc{Reasons: d.Reasons},
 		fresh: true,
 	}
 	i.setClock(c.s.sla.Start(priorityOf(a.Priority), c.now))
@@ -45,6 +44,26 @@ func (c *correlation) open(ctx context.Context, a *alert, d policy.Decision) (*i
 	c.incidents[i.ID] = i
 	c.opened++
 	return i, c.attach(i, &a.alertRow)
+}
+
+// weigh takes in what the policy makes of an incident's alerts together. What
+// it said once stays: a later alert seen from another side does not undo it.
+func (i *incident) weigh(d policy.Decision) {
+	if !d.Open {
+		return
+	}
+	if d.Severity != "" {
+		i.doc.Severity = max(i.doc.Severity, severityRank(d.Severity))
+	}
+	if d.Priority != "" {
+		p := priorityRank(d.Priority, d.Severity)
+		if i.doc.Priority == 0 || p < i.doc.Priority {
+			i.doc.Priority = p
+		}
+	}
+	if len(d.Reasons) >= len(i.doc.Reasons) {
+		i.doc.Reasons = d.Reasons
+	}
 }
 
 // recompute works out from its alerts how grave an incident is, what it is
@@ -77,6 +96,10 @@ func (c *correlation) recompute(i *incident) {
 		if !m.Recon && slices.Contains(i.items, m.Item) {
 			score[m.Item] += 1 << (2 * m.Severity)
 		}
+	}
+	i.Severity = max(i.Severity, i.doc.Severity)
+	if i.doc.Priority > 0 {
+		i.Priority = min(i.Priority, i.doc.Priority)
 	}
 	best := ""
 	for _, item := range i.items {

@@ -171,6 +171,8 @@ type incidentRow struct {
 type incidentDoc struct {
 	Title      detections.Text   `json:"title"`
 	Reasons    []detections.Text `json:"reasons"`
+	Severity   int               `json:"severity"` // the least the policy gave it
+	Priority   int               `json:"priority"` // the least urgent the policy lets it be; 0 where it did not say
 	CI         *CI               `json:"ci,omitempty"`
 	System     *System           `json:"system,omitempty"`
 	Owner      string            `json:"owner,omitempty"`

@@ -99,6 +99,9 @@ func TestIntrusions(t *testing.T) {
 				if !slices.Equal(i.Actors, []string{st.source}) {
 					t.Errorf("%s: actors %v, want %s", i.ID, i.Actors, st.source)
 				}
+				if i.Severity != detections.Critical || i.Priority != "P1" {
+					t.Errorf("%s: who got in and went on is %s, %s; want critical, P1 (reasons %v)", i.ID, i.Severity, i.Priority, i.Reasons)
+				}
 				under := map[string]bool{}
 				for _, a := range allAlerts(t, s) {
 					own := a.SourceIP == st.source || a.SourceIP == "" && a.CI.ID == st.h.id || a.SourceIP == st.h.addr

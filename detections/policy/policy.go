@@ -82,9 +82,13 @@ type IncidentInput struct {
 
 // Decision is the incident policy's answer. Open: this alert with its
 // relations opens an incident where there is none yet. Join: where one is
-// open on the same configuration item, the alert belongs to it.
+// open on the same configuration item, the alert belongs to it. Severity and
+// Priority are the least that the incident has where Open holds: together
+// alerts may mean more than each of them. Empty, they follow the alerts.
 type Decision struct {
-	Open    bool              `json:"open"`
-	Join    bool              `json:"join"`
-	Reasons []detections.Text `json:"reasons"`
+	Open     bool              `json:"open"`
+	Join     bool              `json:"join"`
+	Severity detections.Level  `json:"severity"`
+	Priority string            `json:"priority"`
+	Reasons  []detections.Text `json:"reasons"`
 }

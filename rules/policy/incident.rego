@@ -157,6 +157,15 @@ join if {
 	count(rules_here) > 1
 }
 
+# The tactics of MITRE ATT&CK in Chinese.
+tactic_zh := {
+	"reconnaissance": "侦察", "resource-development": "资源开发", "initial-access": "初始访问",
+	"execution": "执行", "persistence": "持久化", "privilege-escalation": "权限提升",
+	"defense-evasion": "防御规避", "credential-access": "凭据访问", "discovery": "发现",
+	"lateral-movement": "横向移动", "collection": "收集", "command-and-control": "命令与控制",
+	"exfiltration": "渗出", "impact": "影响",
+}
+
 reasons contains {
 	"zh": "告警的优先级为 P1。",
 	"en": "The alert's priority is P1.",
@@ -166,7 +175,7 @@ reasons contains {
 }
 
 reasons contains {
-	"zh": sprintf("同一资产或同一来源的告警涉及 %d 个攻击战术：%s。", [count(tactics), concat("、", sort(tactics))]),
+	"zh": sprintf("同一资产或同一来源的告警涉及 %d 个攻击战术：%s。", [count(tactics), concat("、", [object.get(tactic_zh, t, t) | some t in sort(tactics)])]),
 	"en": sprintf("Alerts on the same asset or by the same source show %d tactics: %s.", [count(tactics), concat(", ", sort(tactics))]),
 } if {
 	open
@@ -186,4 +195,28 @@ reasons contains {
 	"en": "The source is an approved scanner: no incident.",
 } if approved(input.alert)
 
-decision := {"open": open, "join": join, "reasons": [r | some r in reasons]}
+# What the alerts mean together: an attack in several steps is high, and so is
+# who got in by guessing; who got in and went on is critical.
+default severity := ""
+
+severity := "critical" if {
+	guessed
+	many_tactics
+} else := "high" if {
+	guessed
+} else := "high" if {
+	many_tactics
+}
+
+default priority := ""
+
+priority := "P1" if {
+	severity == "critical"
+} else := "P1" if {
+	severity == "high"
+	input.alert.item.criticality >= 4
+} else := "P2" if {
+	severity == "high"
+}
+
+decision := {"open": open, "join": join, "severity": severity, "priority": priority, "reasons": [r | some r in reasons]}
