@@ -35,7 +35,7 @@ func (l *loginCmd) Run(a *app) error {
 	if address == "" {
 		address = client.DefaultURL
 	}
-	c, err := a.dial(client.Options{URL: address, UserAgent: "icectl/" + version.Number})
+	c, err := a.dial(client.Options{URL: address, CAFile: a.cli.CA, Insecure: a.cli.Insecure, UserAgent: "icectl/" + version.Number})
 	if err != nil {
 		return err
 	}
@@ -110,7 +110,7 @@ func (logoutCmd) Run(a *app) error {
 		fmt.Fprintln(a.stderr, "There is no sign-in to end.")
 		return nil
 	}
-	c, err := client.New(client.Options{URL: address, Token: cred.Token, UserAgent: "icectl/" + version.Number})
+	c, err := client.New(client.Options{URL: address, CAFile: a.cli.CA, Insecure: a.cli.Insecure, Token: cred.Token, UserAgent: "icectl/" + version.Number})
 	if err == nil {
 		err = c.JSON(a.ctx, http.MethodPost, "/api/v1/auth/logout", nil, nil, nil)
 	}

@@ -38,11 +38,13 @@ Exit codes: 0 done, 1 failed or findings made, 2 wrong command line, 3 not signe
 
 // cli is the whole command line.
 type cli struct {
-	URL    string `help:"Server to ask, e.g. https://icewatch.example:8443." env:"ICEWATCH_URL" placeholder:"URL"`
-	Data   string `help:"Data folder of a suite on this machine, for its local socket." env:"ICEWATCH_DATA" default:"./data" type:"path" placeholder:"DIR"`
-	Tenant string `help:"Ask for this tenant's data alone." short:"t" placeholder:"SLUG"`
-	Output string `help:"How to print: ${enum}. JSON is one object a line." short:"o" enum:"table,json" default:"table"`
-	Lang   string `help:"Language of titles: ${enum}. Default: the terminal's (LANG)." enum:"zh,en," default:""`
+	URL      string `help:"Server to ask, e.g. https://icewatch.example:8443." env:"ICEWATCH_URL" placeholder:"URL"`
+	Data     string `help:"Data folder of a suite on this machine, for its local socket." env:"ICEWATCH_DATA" default:"./data" type:"path" placeholder:"DIR"`
+	CA       string `name:"ca" help:"PEM file of certificates to trust beside the system's, e.g. a suite's self-signed one." env:"ICEWATCH_CA_FILE" type:"path" placeholder:"FILE"`
+	Insecure bool   `help:"Take any certificate: only on a network you trust."`
+	Tenant   string `help:"Ask for this tenant's data alone." short:"t" placeholder:"SLUG"`
+	Output   string `help:"How to print: ${enum}. JSON is one object a line." short:"o" enum:"table,json" default:"table"`
+	Lang     string `help:"Language of titles: zh or en. Default: the terminal's (LANG)." enum:"zh,en," default:"" placeholder:"LANG"`
 
 	Login     loginCmd     `cmd:"" help:"Sign in and keep the sign-in in ~/.config/icewatch/credentials."`
 	Logout    logoutCmd    `cmd:"" help:"End the sign-in and forget it."`
@@ -192,7 +194,7 @@ func (e *unreachableError) Unwrap() error { return e.error }
 // connect finds server and credential, and checks that the server answers, so
 // that every command tells "not reached" from "refused" in the same words.
 func (a *app) connect() (*client.Client, error) {
-	o, err := client.Resolve(client.Options{URL: a.cli.URL, Tenant: a.cli.Tenant, UserAgent: "icectl/" + version.Number}, a.cli.Data, a.getenv, a.now())
+	o, err := client.Resolve(client.Options{URL: a.cli.URL, CAFile: a.cli.CA, Insecure: a.cli.Insecure, Tenant: a.cli.Tenant, UserAgent: "icectl/" + version.Number}, a.cli.Data, a.getenv, a.now())
 	if err != nil {
 		return nil, err
 	}

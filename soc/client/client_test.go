@@ -2,7 +2,10 @@ package client
 
 import (
 	"context"
+	"encoding/pem"
 	"errors"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -125,6 +128,37 @@ func TestNewRefusesOddAddresses(t *testing.T) {
 	if err := c.Get(context.Background(), "/healthz", nil, nil); err == nil || !strings.Contains(err.Error(), "cannot reach the server at http://127.0.0.1:9: ") {
 		t.Fatalf("%v", err)
 	}
+}
+
+func TestCertificates(t *testing.T) {
+	t.Parallel()
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("{}")) }))
+	s.Config.ErrorLog = log.New(io.Discard, "", 0) // it tells of the handshakes that are refused here
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f := func(o Options, want string) {
+		t.Helper()
+		o.URL = s.URL
+		c, err := New(o)
+		if err == nil {
+			err = c.Get(context.Background(), "/", nil, nil)
+		}
+		if (want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: %v, want %q", o, err, want)
+		}
+	}
+	f(Options{}, "is not trusted")
+	f(Options{CAFile: file}, "")
+	f(Options{Insecure: true}, "")
+	f(Options{CAFile: file + "x"}, "no such file")
+	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f(Options{CAFile: file}, "no certificate in PEM form")
 }
 
 func TestResolve(t *testing.T) {

@@ -23,10 +23,12 @@ type Command struct {
 	Syslog    string        `name:"syslog" help:"Where syslog over TCP goes. Default: as the suite says." placeholder:"HOST:PORT"`
 	SyslogUDP string        `name:"syslog-udp" help:"Where syslog over UDP goes. Default: as the suite says." placeholder:"HOST:PORT"`
 	Data      string        `name:"data" help:"Data folder of a suite on this machine, for its local socket." env:"ICEWATCH_DATA" default:"./data" placeholder:"DIR"`
+	CA        string        `name:"ca" help:"PEM file of certificates to trust beside the system's, e.g. a suite's self-signed one." env:"ICEWATCH_CA_FILE" placeholder:"FILE"`
+	Insecure  bool          `name:"insecure" help:"Take any certificate: only on a network you trust."`
 	Seed      int64         `name:"seed" help:"Decides the attacked host and every variant; the same seed gives the same stories." default:"1"`
 	Rate      float64       `name:"rate" help:"Background events a second." default:"50"`
 	Duration  time.Duration `name:"duration" help:"How long to go on." default:"60s"`
-	Story     []string      `name:"story" help:"Stories to play: built-in names, files, or all." default:"intrusion" placeholder:"NAME|FILE,…"`
+	Story     []string      `name:"story" help:"Stories to play: built-in names, files, or all." default:"intrusion" placeholder:"NAME|FILE"`
 	NoNoise   bool          `name:"no-noise" help:"Send the stories alone, without background traffic."`
 	Zone      string        `name:"zone" help:"Network zone of the simulated inventory. Default: the suite's default zone." placeholder:"ZONE"`
 }
@@ -87,7 +89,7 @@ func (c *Command) options(ctx context.Context, getenv func(string) string) (Opti
 
 // signIn finds a credential that is accepted.
 func (c *Command) signIn(ctx context.Context, getenv func(string) string) (*client.Client, error) {
-	base := client.Options{URL: c.URL, UserAgent: "icewatch-simulate"}
+	base := client.Options{URL: c.URL, CAFile: c.CA, Insecure: c.Insecure, UserAgent: "icewatch-simulate"}
 	if base.URL == "" {
 		base.URL = getenv("ICEWATCH_URL")
 	}
