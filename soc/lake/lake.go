@@ -283,7 +283,7 @@ func (w *Writer) array(fields []event.Field, id event.FieldID) string {
 			if k := fields[i].Kind; k == event.Number || k == event.Bool {
 				b = append(b, fields[i].Value...)
 			} else {
-				b = appendJSONString(b, fields[i].Value)
+				b = event.AppendJSON(b, fields[i].Value)
 			}
 		}
 		return append(b, ']')

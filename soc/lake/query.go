@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"github.com/VictoriaMetrics/VictoriaMetrics/lib/logstorage"
 
@@ -180,9 +179,9 @@ func appendRow(b []byte, cols []logstorage.BlockColumn, i int) []byte {
 			b = append(b, ',')
 		}
 		first = false
-		b = appendJSONString(b, name)
+		b = event.AppendJSON(b, name)
 		b = append(b, ':')
-		b = appendJSONString(b, value)
+		b = event.AppendJSON(b, value)
 	}
 	for _, lead := range [...]string{"_time", fieldID} {
 		for _, c := range cols {
@@ -379,48 +378,4 @@ func (l *Lake) Event(ctx context.Context, accounts []uint32, id string) ([]byte,
 		return nil, search.ErrNotFound
 	}
 	return row, nil
-}
-
-const hexDigits = "0123456789abcdef"
-
-// appendJSONString quotes s as JSON; bytes that are not UTF-8 become U+FFFD.
-func appendJSONString(b []byte, s string) []byte {
-	b = append(b, '"')
-	start := 0
-	for i := 0; i < len(s); {
-		c := s[i]
-		if c < utf8.RuneSelf {
-			if c >= 0x20 && c != '"' && c != '\\' {
-				i++
-				continue
-			}
-			b = append(b, s[start:i]...)
-			switch c {
-			case '"', '\\':
-				b = append(b, '\\', c)
-			case '\n':
-				b = append(b, '\\', 'n')
-			case '\r':
-				b = append(b, '\\', 'r')
-			case '\t':
-				b = append(b, '\\', 't')
-			default:
-				b = append(b, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
-			}
-			i++
-			start = i
-			continue
-		}
-		r, size := utf8.DecodeRuneInString(s[i:])
-		if r == utf8.RuneError && size == 1 {
-			b = append(b, s[start:i]...)
-			b = append(b, "\ufffd"...)
-			i++
-			start = i
-			continue
-		}
-		i += size
-	}
-	b = append(b, s[start:]...)
-	return append(b, '"')
 }

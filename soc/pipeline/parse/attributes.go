@@ -83,9 +83,9 @@ func (c *labelCache) text(attrs []intake.Attr) string {
 		if len(b) > 1 {
 			b = append(b, ',')
 		}
-		b = appendJSON(b, a.Name)
+		b = event.AppendJSON(b, a.Name)
 		b = append(b, ':')
-		b = appendJSON(b, a.Value)
+		b = event.AppendJSON(b, a.Value)
 	}
 	c.json = string(append(b, '}'))
 	return c.json

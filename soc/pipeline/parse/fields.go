@@ -2,7 +2,6 @@ package parse
 
 import (
 	"strings"
-	"unicode/utf8"
 
 	"icewatch/soc/event"
 )
@@ -221,7 +220,7 @@ func (o *overflow) add(name, value string, kind event.Kind) {
 		o.buf = append(o.buf, ',')
 	}
 	o.last = strings.Clone(name)
-	o.buf = appendJSON(o.buf, name)
+	o.buf = event.AppendJSON(o.buf, name)
 	o.buf = append(o.buf, ':')
 	o.start = len(o.buf)
 	o.value(value, kind)
@@ -241,43 +240,11 @@ func (o *overflow) value(value string, kind event.Kind) {
 	case event.Null:
 		o.buf = append(o.buf, "null"...)
 	default:
-		o.buf = appendJSON(o.buf, value)
+		o.buf = event.AppendJSON(o.buf, value)
 	}
 }
 
 func (o *overflow) text() string {
 	o.close()
 	return string(append(o.buf, '}'))
-}
-
-// appendJSON appends s as a JSON string.
-func appendJSON(dst []byte, s string) []byte {
-	const hex = "0123456789abcdef"
-	dst = append(dst, '"')
-	from := 0
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		if c >= ' ' && c != '"' && c != '\\' && c < utf8.RuneSelf {
-			continue
-		}
-		if c >= utf8.RuneSelf {
-			continue
-		}
-		dst = append(dst, s[from:i]...)
-		from = i + 1
-		switch c {
-		case '"', '\\':
-			dst = append(dst, '\\', c)
-		case '\n':
-			dst = append(dst, '\\', 'n')
-		case '\r':
-			dst = append(dst, '\\', 'r')
-		case '\t':
-			dst = append(dst, '\\', 't')
-		default:
-			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
-		}
-	}
-	dst = append(dst, s[from:]...)
-	return append(dst, '"')
 }
