@@ -41,6 +41,8 @@ type Server struct {
 	stop     context.Context      // ends what streams when the server stops
 	stopNow  context.CancelFunc
 	serving  sync.WaitGroup
+
+	newcomers *newcomers
 }
 
 // maxSearches is how many searches of all clients run at once; more wait.
@@ -72,6 +74,8 @@ func New(deps Deps) (*Server, error) {
 		reserved: map[string]struct{}{"api": {}, "elastic": {}, "loki": {}, "prometheus": {}, "otlp": {}, "alertmanager": {}, "jaeger": {}},
 		bodies:   newMemoryPool(deps.BodyMemory),
 		searches: make(chan struct{}, maxSearches),
+
+		newcomers: &newcomers{},
 	}
 	s.stop, s.stopNow = context.WithCancel(context.Background())
 	var err error
@@ -110,6 +114,7 @@ func New(deps Deps) (*Server, error) {
 		StreamRequestBody:            true,
 		DisablePreParseMultipartForm: true,
 		CloseOnShutdown:              true,
+		ConnState:                    s.newcomers.state,
 		Logger:                       quietLogger{s.log},
 	}
 	return s, nil
@@ -136,6 +141,9 @@ func (s *Server) Serve(ln net.Listener) error {
 // context's time and cuts streams short.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.stopNow()
+	done := make(chan struct{})
+	defer close(done)
+	go s.newcomers.closeUntil(done)
 	if err := s.http.ShutdownWithContext(ctx); err != nil {
 		return fmt.Errorf("stop HTTP: %w", err)
 	}
@@ -146,6 +154,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // begin gives the request its id and state, sets the headers every answer
 // carries, and turns a panic into a 500 instead of a dead server.
 func (s *Server) begin(c *fiber.Ctx) (err error) {
+	if c.Context().ConnRequestNum() == 1 {
+		s.newcomers.spoke(c.Context().Conn())
+	}
 	st := &reqState{requestID: requestID(), address: remoteAddress(c), secure: c.Secure(),
 		userAgent: clip(c.Get(fiber.HeaderUserAgent), 300), conn: c.Context().Conn()}
 	c.SetUserContext(context.WithValue(context.Background(), stateKey{}, st))
