@@ -22,6 +22,7 @@ import (
 	"icewatch/detections"
 	"icewatch/soc/audit"
 	"icewatch/soc/identity"
+	"icewatch/soc/intake"
 	"icewatch/soc/search"
 	"icewatch/soc/tenancy"
 )
@@ -34,6 +35,7 @@ type Deps struct {
 	Tenants   Tenants
 	CMDB      CMDB
 	Search    search.Store
+	Aside     intake.AsideStore // whole texts too long for an event
 	Rules     Rules
 	Intake    Intake
 	Ticketing Ticketing

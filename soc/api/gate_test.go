@@ -134,8 +134,10 @@ func TestTenantTokenStaysInItsTenant(t *testing.T) {
 		}
 	}
 	b := s.token("b", identity.ScopeRead)
-	if got := s.call("GET", "/api/v1/events/e-1-0", "", bearer(b)...); got.status != 404 {
-		t.Errorf("another tenant's event: got %d, want 404", got.status)
+	for _, path := range []string{"/api/v1/events/e-1-0", "/api/v1/events/e-1-0/original"} {
+		if got := s.call("GET", path, "", bearer(b)...); got.status != 404 {
+			t.Errorf("another tenant's %s: got %d, want 404", path, got.status)
+		}
 	}
 	if got := s.call("GET", "/metrics", "", bearer(a)...); got.status != 403 {
 		t.Errorf("the whole suite's metrics with a tenant's token: got %d, want 403", got.status)

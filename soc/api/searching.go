@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"runtime/debug"
@@ -254,33 +255,81 @@ func (s *Server) searchRoutes() {
 		Responses: map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{
 			"application/json": {Schema: &huma.Schema{Type: "object", AdditionalProperties: true}}}}}},
 		identity.ScopeRead,
-		func(ctx context.Context, in *struct {
-			ID string `path:"id" maxLength:"256"`
-		}) (*huma.StreamResponse, error) {
-			if s.deps.Search == nil {
-				return nil, unavailable("search")
-			}
-			tenants, err := VisibleTenants(ctx, "")
-			if err != nil {
-				return nil, err
-			}
-			if tenants != nil && len(tenants) == 0 {
-				return nil, NotFound("event", in.ID)
-			}
-			ctx, leave, err := s.enterSearch(ctx, s.deps.SearchTimeout)
-			if err != nil {
-				return nil, err
-			}
-			defer leave()
-			row, err := s.deps.Search.Event(ctx, tenants, in.ID)
-			if errors.Is(err, search.ErrNotFound) {
-				return nil, NotFound("event", in.ID)
-			}
+		func(ctx context.Context, in *eventInput) (*huma.StreamResponse, error) {
+			row, err := s.event(ctx, in.ID)
 			if err != nil {
 				return nil, err
 			}
 			return bodyAnswer("application/json", row), nil
 		})
+
+	Register(s, huma.Operation{OperationID: "get-event-original", Method: http.MethodGet, Path: "/events/{id}/original", Tags: []string{"search"},
+		Summary: "The whole text of an event as it was sent", Errors: []int{404, 429, 503, 504},
+		Description: "A text too long for an event is cut in event.original and kept whole beside it, under the SHA-256 in icewatch.aside.",
+		Responses: map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{
+			"application/octet-stream": {Schema: &huma.Schema{Type: "string", Format: "binary"}}}}}},
+		identity.ScopeRead,
+		func(ctx context.Context, in *eventInput) (*huma.StreamResponse, error) {
+			row, err := s.event(ctx, in.ID)
+			if err != nil {
+				return nil, err
+			}
+			var ev struct {
+				Original string `json:"event.original"`
+				Aside    string `json:"icewatch.aside"`
+				Tenant   string `json:"icewatch.tenant"`
+			}
+			if err := json.Unmarshal(row, &ev); err != nil {
+				return nil, fmt.Errorf("event %s: %w", in.ID, err)
+			}
+			if ev.Aside == "" {
+				return bodyAnswer("application/octet-stream", []byte(ev.Original)), nil
+			}
+			if s.deps.Aside == nil {
+				return nil, unavailable("aside")
+			}
+			// Where the sender did not say whose it is, the text was put aside
+			// before anybody knew.
+			text, err := s.deps.Aside.Get(ev.Tenant, ev.Aside)
+			if errors.Is(err, fs.ErrNotExist) {
+				text, err = s.deps.Aside.Get("", ev.Aside)
+			}
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil, NotFound("whole text of event", in.ID)
+			}
+			if err != nil {
+				return nil, err
+			}
+			return bodyAnswer("application/octet-stream", text), nil
+		})
+}
+
+type eventInput struct {
+	ID string `path:"id" maxLength:"256"`
+}
+
+// event reads one event within the caller's reach.
+func (s *Server) event(ctx context.Context, id string) ([]byte, error) {
+	if s.deps.Search == nil {
+		return nil, unavailable("search")
+	}
+	tenants, err := VisibleTenants(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	if tenants != nil && len(tenants) == 0 {
+		return nil, NotFound("event", id)
+	}
+	ctx, leave, err := s.enterSearch(ctx, s.deps.SearchTimeout)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	row, err := s.deps.Search.Event(ctx, tenants, id)
+	if errors.Is(err, search.ErrNotFound) {
+		return nil, NotFound("event", id)
+	}
+	return row, err
 }
 
 // hits runs a search that answers with names or values and their counts.

@@ -368,7 +368,7 @@ func (c *centre) openAPI(ctx context.Context) (err error) {
 		c.gauge.health = append(c.gauge.health, h)
 	}
 	c.server, err = api.New(api.Deps{
-		Identity: c.identity, Audit: c.audit, Tenants: c.tenants, CMDB: c.cmdb, Search: c.engine, Rules: c.keeper,
+		Identity: c.identity, Audit: c.audit, Tenants: c.tenants, CMDB: c.cmdb, Search: c.engine, Aside: c.aside, Rules: c.keeper,
 		Intake: c.gauge, Ticketing: api.NewTicketing(c.tickets), Ingest: []api.Ingest{elastic, loki},
 		Console: console.FS, Ready: c.gauge.parts, WriteMetrics: func(w io.Writer) { c.gauge.write(w, c.metrics) },
 		Log: c.log, Version: c.Version, MaxBody: int64(cfg.HTTP.MaxBody), MaxUnpacked: int64(cfg.HTTP.MaxUnpacked),

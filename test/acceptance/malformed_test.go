@@ -3,8 +3,12 @@ package acceptance
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -54,6 +58,18 @@ func TestMalformedInputIsStoredMarkedOrRefused(t *testing.T) {
 			for field, want := range o.fields {
 				if got := text(row, field); got == "" || want != "*" && !strings.Contains(got, want) {
 					t.Errorf("%s %s: %s is %q, want %q", intake, o.name, field, got, want)
+				}
+			}
+			if text(row, "icewatch.aside") != "" {
+				// What was cut can be had whole.
+				resp, err := s.admin.Do(t.Context(), http.MethodGet, "/api/v1/events/"+text(row, "event.id")+"/original", nil, nil, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				whole, err := io.ReadAll(resp.Body)
+				resp.Body.Close()
+				if sum := sha256.Sum256(whole); err != nil || hex.EncodeToString(sum[:]) != text(row, "icewatch.aside") || !bytes.Contains(o.data, whole) {
+					t.Errorf("%s %s: %d bytes were kept aside, %d sent: %v", intake, o.name, len(whole), len(o.data), err)
 				}
 			}
 			if len(text(row, "event.original")) > 1<<20 {
