@@ -146,22 +146,22 @@ func (o order) next(value int64, id string) string {
 	return base64.RawURLEncoding.EncodeToString(data)
 }
 
-// filter adds the conditions that alerts and incidents share.
-func filter(q *bun.SelectQuery, tenants, statuses, severities, priorities []string, text string) (*bun.SelectQuery, error) {
-	if tenants != nil {
-		q = q.Where("tenant IN (?)", bun.In(orNone(tenants)))
+// filter adds the conditions of a query.
+func filter(q *bun.SelectQuery, query AlertQuery) (*bun.SelectQuery, error) {
+	if query.Tenants != nil {
+		q = q.Where("tenant IN (?)", bun.In(orNone(query.Tenants)))
 	}
-	if len(statuses) > 0 {
-		for _, s := range statuses {
+	if len(query.Statuses) > 0 {
+		for _, s := range query.Statuses {
 			if s != string(StatusOpen) && s != string(StatusAcknowledged) && s != string(StatusClosed) {
 				return nil, fmt.Errorf("%w: status %q: want open, acknowledged or closed", ErrInvalid, s)
 			}
 		}
-		q = q.Where("status IN (?)", bun.In(statuses))
+		q = q.Where("status IN (?)", bun.In(query.Statuses))
 	}
-	if len(severities) > 0 {
-		ranks := make([]int, 0, len(severities))
-		for _, s := range severities {
+	if len(query.Severities) > 0 {
+		ranks := make([]int, 0, len(query.Severities))
+		for _, s := range query.Severities {
 			if !slices.Contains(detections.Levels, detections.Level(s)) {
 				return nil, fmt.Errorf("%w: severity %q: want critical, high, medium, low or informational", ErrInvalid, s)
 			}
@@ -169,9 +169,9 @@ func filter(q *bun.SelectQuery, tenants, statuses, severities, priorities []stri
 		}
 		q = q.Where("severity IN (?)", bun.In(ranks))
 	}
-	if len(priorities) > 0 {
-		ranks := make([]int, 0, len(priorities))
-		for _, p := range priorities {
+	if len(query.Priorities) > 0 {
+		ranks := make([]int, 0, len(query.Priorities))
+		for _, p := range query.Priorities {
 			if len(p) != 2 || p[0] != 'P' || p[1] < '1' || p[1] > '4' {
 				return nil, fmt.Errorf("%w: priority %q: want P1, P2, P3 or P4", ErrInvalid, p)
 			}
@@ -179,12 +179,23 @@ func filter(q *bun.SelectQuery, tenants, statuses, severities, priorities []stri
 		}
 		q = q.Where("priority IN (?)", bun.In(ranks))
 	}
-	if len(text) > maxQuery {
-		return nil, fmt.Errorf("%w: q: %d bytes, at most %d", ErrInvalid, len(text), maxQuery)
+	if len(query.Q) > maxQuery {
+		return nil, fmt.Errorf("%w: q: %d bytes, at most %d", ErrInvalid, len(query.Q), maxQuery)
 	}
-	for _, word := range strings.Fields(strings.ToLower(text)) {
+	for _, word := range strings.Fields(strings.ToLower(query.Q)) {
 		word = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(word)
 		q = q.Where(`search LIKE ? ESCAPE '\'`, "%"+word+"%")
+	}
+	for _, is := range [][2]string{
+		{"incident_id", query.Incident}, {"ci_id", query.CI}, {"system_id", query.System}, {"rule_id", query.Rule},
+		{"assignee", query.Assignee}, {"source_ip", query.SourceIP},
+	} {
+		if is[1] != "" {
+			q = q.Where("? = ?", bun.Ident(is[0]), is[1])
+		}
+	}
+	if !query.Since.IsZero() {
+		q = q.Where("last_seen >= ?", query.Since.UnixMilli())
 	}
 	return q, nil
 }
@@ -198,63 +209,62 @@ func orNone(list []string) []string {
 	return list
 }
 
-func equal(q *bun.SelectQuery, column, value string) *bun.SelectQuery {
-	if value == "" {
-		return q
+// listed is a row of a list: its id, and its values in the columns that the
+// list sorts by, which are what a cursor keeps.
+type listed interface {
+	place() (id string, values map[string]int64)
+}
+
+func (r alertRow) place() (string, map[string]int64) {
+	return r.ID, map[string]int64{
+		"last_seen": r.LastSeen, "first_seen": r.FirstSeen, "created_at": r.CreatedAt,
+		"severity": int64(r.Severity), "priority": int64(r.Priority), "count": int64(r.Count),
 	}
-	return q.Where("? = ?", bun.Ident(column), value)
+}
+
+func (r incidentRow) place() (string, map[string]int64) {
+	return r.ID, map[string]int64{
+		"opened_at": r.OpenedAt, "last_seen": r.LastSeen, "first_seen": r.FirstSeen, "severity": int64(r.Severity),
+		"priority": int64(r.Priority), "due": r.Due, "alert_count": int64(r.AlertCount),
+	}
+}
+
+// list reads a page of rows, how many match in all, and the cursor of the next
+// page or "".
+func list[R listed](ctx context.Context, s *Service, what string, sorts map[string]string, byDefault string, query AlertQuery) (rows []R, total int, next string, err error) {
+	o, err := query.Page.read(sorts, byDefault)
+	if err != nil {
+		return nil, 0, "", err
+	}
+	q, err := filter(s.db.NewSelect().Model(&rows), query)
+	if err != nil {
+		return nil, 0, "", err
+	}
+	// Counting comes first: the total does not depend on the cursor.
+	n, err := q.Count(ctx)
+	if err != nil {
+		return nil, 0, "", fmt.Errorf("ticketing: count %s: %w", what, err)
+	}
+	if err := o.apply(q).Scan(ctx); err != nil {
+		return nil, 0, "", fmt.Errorf("ticketing: list %s: %w", what, err)
+	}
+	if len(rows) > o.limit {
+		rows = rows[:o.limit]
+		id, values := rows[o.limit-1].place()
+		next = o.next(values[o.column], id)
+	}
+	return rows, int(n), next, nil
 }
 
 // Alerts lists alerts: the page, how many match in all, and the cursor of the
 // next page or "".
 func (s *Service) Alerts(ctx context.Context, query AlertQuery) (items []Alert, total int, next string, err error) {
-	o, err := query.Page.read(alertSorts, "-last_seen")
+	rows, total, next, err := list[alertRow](ctx, s, "alerts", alertSorts, "-last_seen", query)
 	if err != nil {
 		return nil, 0, "", err
-	}
-	where := func(q *bun.SelectQuery) (*bun.SelectQuery, error) {
-		q, err := filter(q, query.Tenants, query.Statuses, query.Severities, query.Priorities, query.Q)
-		if err != nil {
-			return nil, err
-		}
-		for column, value := range map[string]string{
-			"incident_id": query.Incident, "ci_id": query.CI, "system_id": query.System, "rule_id": query.Rule,
-			"assignee": query.Assignee, "source_ip": query.SourceIP,
-		} {
-			q = equal(q, column, value)
-		}
-		if !query.Since.IsZero() {
-			q = q.Where("last_seen >= ?", query.Since.UnixMilli())
-		}
-		return q, nil
-	}
-	count, err := where(s.db.NewSelect().Model((*alertRow)(nil)))
-	if err != nil {
-		return nil, 0, "", err
-	}
-	n, err := count.Count(ctx)
-	if err != nil {
-		return nil, 0, "", fmt.Errorf("ticketing: count alerts: %w", err)
-	}
-	var rows []alertRow
-	q, err := where(s.db.NewSelect().Model(&rows))
-	if err != nil {
-		return nil, 0, "", err
-	}
-	if err := o.apply(q).Scan(ctx); err != nil {
-		return nil, 0, "", fmt.Errorf("ticketing: list alerts: %w", err)
-	}
-	if len(rows) > o.limit {
-		rows = rows[:o.limit]
-		l := &rows[o.limit-1]
-		value := map[string]int64{
-			"last_seen": l.LastSeen, "first_seen": l.FirstSeen, "created_at": l.CreatedAt,
-			"severity": int64(l.Severity), "priority": int64(l.Priority), "count": int64(l.Count),
-		}[o.column]
-		next = o.next(value, l.ID)
 	}
 	items, err = alertViews(rows)
-	return items, int(n), next, err
+	return items, total, next, err
 }
 
 func alertViews(rows []alertRow) ([]Alert, error) {
@@ -304,50 +314,17 @@ func (s *Service) timeline(ctx context.Context, object string) ([]TimelineEntry,
 	return out, nil
 }
 
-// Incidents lists incidents, as Alerts does alerts.
+// Incidents lists incidents, as Alerts does alerts. What they can be filtered
+// by is a part of what alerts can.
 func (s *Service) Incidents(ctx context.Context, query IncidentQuery) (items []Incident, total int, next string, err error) {
-	o, err := query.Page.read(incidentSorts, "-opened_at")
+	rows, total, next, err := list[incidentRow](ctx, s, "incidents", incidentSorts, "-opened_at", AlertQuery{
+		Tenants: query.Tenants, Statuses: query.Statuses, Severities: query.Severities, Priorities: query.Priorities,
+		CI: query.CI, System: query.System, Assignee: query.Assignee, Q: query.Q, Since: query.Since, Page: query.Page})
 	if err != nil {
 		return nil, 0, "", err
-	}
-	where := func(q *bun.SelectQuery) (*bun.SelectQuery, error) {
-		q, err := filter(q, query.Tenants, query.Statuses, query.Severities, query.Priorities, query.Q)
-		if err != nil {
-			return nil, err
-		}
-		q = equal(equal(equal(q, "ci_id", query.CI), "system_id", query.System), "assignee", query.Assignee)
-		if !query.Since.IsZero() {
-			q = q.Where("last_seen >= ?", query.Since.UnixMilli())
-		}
-		return q, nil
-	}
-	count, err := where(s.db.NewSelect().Model((*incidentRow)(nil)))
-	if err != nil {
-		return nil, 0, "", err
-	}
-	n, err := count.Count(ctx)
-	if err != nil {
-		return nil, 0, "", fmt.Errorf("ticketing: count incidents: %w", err)
-	}
-	var rows []incidentRow
-	q, err := where(s.db.NewSelect().Model(&rows))
-	if err != nil {
-		return nil, 0, "", err
-	}
-	if err := o.apply(q).Scan(ctx); err != nil {
-		return nil, 0, "", fmt.Errorf("ticketing: list incidents: %w", err)
-	}
-	if len(rows) > o.limit {
-		rows = rows[:o.limit]
-		l := &rows[o.limit-1]
-		value := map[string]int64{
-			"opened_at": l.OpenedAt, "last_seen": l.LastSeen, "first_seen": l.FirstSeen, "severity": int64(l.Severity),
-			"priority": int64(l.Priority), "due": l.Due, "alert_count": int64(l.AlertCount),
-		}[o.column]
-		next = o.next(value, l.ID)
 	}
 	items, err = incidentViews(rows, s.now())
-	return items, int(n), next, err
+	return items, total, next, err
 }
 
 func incidentViews(rows []incidentRow, now time.Time) ([]Incident, error) {

@@ -154,9 +154,19 @@ type CloseBody struct {
 	Comment    string `json:"comment,omitempty" maxLength:"10000"`
 }
 
+func (b CloseBody) how() ticketing.Close {
+	return ticketing.Close{Resolution: b.Resolution, Comment: b.Comment}
+}
+
 type closeIncidentBody struct {
 	CloseBody
 	CloseAlerts *bool `json:"close_alerts,omitempty" doc:"Close the incident's alerts with it, with the same resolution; true by default"`
+}
+
+func (b closeIncidentBody) how() ticketing.Close {
+	c := b.CloseBody.how()
+	c.KeepAlerts = b.CloseAlerts != nil && !*b.CloseAlerts
+	return c
 }
 
 // IDInput is the input of an operation on one thing.
@@ -221,70 +231,12 @@ func (t *tickets) alertRoutes(s *Server) {
 			return Reply(a), nil
 		})
 
-	// act runs one action on one alert.
-	act := func(ctx context.Context, id, detail string, do func(by ticketing.Actor) (ticketing.Alert, error)) (*Body[ticketing.Alert], error) {
-		AuditObject(ctx, "alert:"+clip(id, 64), "", detail)
-		by, err := acting(ctx)
-		if err != nil {
-			return nil, err
-		}
-		a, err := do(by)
-		if err != nil {
-			return nil, ticketProblem(err)
-		}
-		AuditObject(ctx, "alert:"+a.ID, a.Tenant, detail)
-		return Reply(a), nil
-	}
-	op := func(id, action, summary string) huma.Operation {
-		return huma.Operation{OperationID: id, Method: http.MethodPost, Path: "/alerts/{id}/" + action, Tags: []string{"alerts"},
-			Summary: summary, Errors: []int{404, 409, 422}}
-	}
-	Register(s, op("acknowledge-alert", "acknowledge", "Say that somebody looks after an open alert"), identity.ScopeRespond,
-		func(ctx context.Context, in *struct {
-			IDInput
-			Body *commentBody
-		}) (*Body[ticketing.Alert], error) {
-			comment := ""
-			if in.Body != nil {
-				comment = in.Body.Comment
-			}
-			return act(ctx, in.ID, "", func(by ticketing.Actor) (ticketing.Alert, error) {
-				return t.svc.AcknowledgeAlert(ctx, by, in.ID, comment)
-			})
-		})
-	Register(s, op("assign-alert", "assign", "Give an alert to somebody"), identity.ScopeRespond,
-		func(ctx context.Context, in *struct {
-			IDInput
-			Body assignBody
-		}) (*Body[ticketing.Alert], error) {
-			return act(ctx, in.ID, "assignee: "+clip(in.Body.Assignee, 200), func(by ticketing.Actor) (ticketing.Alert, error) {
-				return t.svc.AssignAlert(ctx, by, in.ID, in.Body.Assignee)
-			})
-		})
-	Register(s, op("comment-alert", "comments", "Add a comment"), identity.ScopeRespond,
-		func(ctx context.Context, in *struct {
-			IDInput
-			Body textBody
-		}) (*Body[ticketing.Alert], error) {
-			return act(ctx, in.ID, "", func(by ticketing.Actor) (ticketing.Alert, error) {
-				return t.svc.CommentAlert(ctx, by, in.ID, in.Body.Text)
-			})
-		})
-	Register(s, op("close-alert", "close", "Close an alert"), identity.ScopeRespond,
-		func(ctx context.Context, in *struct {
-			IDInput
-			Body CloseBody
-		}) (*Body[ticketing.Alert], error) {
-			return act(ctx, in.ID, "resolution: "+in.Body.Resolution, func(by ticketing.Actor) (ticketing.Alert, error) {
-				return t.svc.CloseAlert(ctx, by, in.ID, ticketing.Close{Resolution: in.Body.Resolution, Comment: in.Body.Comment})
-			})
-		})
-	Register(s, op("reopen-alert", "reopen", "Undo closing or acknowledging"), identity.ScopeRespond,
-		func(ctx context.Context, in *IDInput) (*Body[ticketing.Alert], error) {
-			return act(ctx, in.ID, "", func(by ticketing.Actor) (ticketing.Alert, error) {
-				return t.svc.ReopenAlert(ctx, by, in.ID)
-			})
-		})
+	actRoutes[CloseBody](s, acts[ticketing.Alert]{
+		noun: "alert", of: func(a ticketing.Alert) (string, string) { return a.ID, a.Tenant },
+		acknowledge: t.svc.AcknowledgeAlert, assign: t.svc.AssignAlert, comment: t.svc.CommentAlert,
+		close: t.svc.CloseAlert, closing: "Close an alert",
+		reopen: t.svc.ReopenAlert, reopening: "Undo closing or acknowledging",
+	})
 
 	Register(s, huma.Operation{OperationID: "batch-alerts", Method: http.MethodPost, Path: "/alerts/batch", Tags: []string{"alerts"},
 		Summary: "One action on several alerts; those that do not allow it are named and the rest is done", Errors: []int{422}}, identity.ScopeRespond,
@@ -385,69 +337,85 @@ func (t *tickets) incidentRoutes(s *Server) {
 			return Reply(i), nil
 		})
 
-	act := func(ctx context.Context, id, detail string, do func(by ticketing.Actor) (ticketing.Incident, error)) (*Body[ticketing.Incident], error) {
-		AuditObject(ctx, "incident:"+clip(id, 64), "", detail)
+	actRoutes[closeIncidentBody](s, acts[ticketing.Incident]{
+		noun: "incident", of: func(i ticketing.Incident) (string, string) { return i.ID, i.Tenant },
+		acknowledge: t.svc.AcknowledgeIncident, assign: t.svc.AssignIncident, comment: t.svc.CommentIncident,
+		close: t.svc.CloseIncident, closing: "Close an incident and, unless told otherwise, its alerts",
+		reopen: t.svc.ReopenIncident, reopening: "Undo closing, with the alerts that were closed with it, or acknowledging",
+	})
+}
+
+// acts is what can be done to an alert or to an incident: the calls, and the
+// summaries of those two that do not mean the same for both.
+type acts[T any] struct {
+	noun                         string
+	of                           func(T) (id, tenant string)
+	acknowledge, assign, comment func(ctx context.Context, by ticketing.Actor, id, text string) (T, error)
+	close                        func(ctx context.Context, by ticketing.Actor, id string, how ticketing.Close) (T, error)
+	reopen                       func(ctx context.Context, by ticketing.Actor, id string) (T, error)
+	closing, reopening           string
+}
+
+// actRoutes makes the routes of acts, so that analysts and scripts find alerts
+// and incidents to behave alike. C is the body that closes.
+func actRoutes[C interface{ how() ticketing.Close }, T any](s *Server, a acts[T]) {
+	act := func(ctx context.Context, id, detail string, do func(by ticketing.Actor) (T, error)) (*Body[T], error) {
+		// Known before it is tried, so that the audit log has failures too.
+		AuditObject(ctx, a.noun+":"+clip(id, 64), "", detail)
 		by, err := acting(ctx)
 		if err != nil {
 			return nil, err
 		}
-		i, err := do(by)
+		out, err := do(by)
 		if err != nil {
 			return nil, ticketProblem(err)
 		}
-		AuditObject(ctx, "incident:"+i.ID, i.Tenant, detail)
-		return Reply(i), nil
+		id, tenant := a.of(out)
+		AuditObject(ctx, a.noun+":"+id, tenant, detail)
+		return Reply(out), nil
 	}
-	op := func(id, action, summary string) huma.Operation {
-		return huma.Operation{OperationID: id, Method: http.MethodPost, Path: "/incidents/{id}/" + action, Tags: []string{"incidents"},
-			Summary: summary, Errors: []int{404, 409, 422}}
+	op := func(verb, action, summary string) huma.Operation {
+		return huma.Operation{OperationID: verb + "-" + a.noun, Method: http.MethodPost, Path: "/" + a.noun + "s/{id}/" + action,
+			Tags: []string{a.noun + "s"}, Summary: summary, Errors: []int{404, 409, 422}}
 	}
-	Register(s, op("acknowledge-incident", "acknowledge", "Say that somebody looks after an open incident"), identity.ScopeRespond,
+	Register(s, op("acknowledge", "acknowledge", "Say that somebody looks after an open "+a.noun), identity.ScopeRespond,
 		func(ctx context.Context, in *struct {
 			IDInput
 			Body *commentBody
-		}) (*Body[ticketing.Incident], error) {
+		}) (*Body[T], error) {
 			comment := ""
 			if in.Body != nil {
 				comment = in.Body.Comment
 			}
-			return act(ctx, in.ID, "", func(by ticketing.Actor) (ticketing.Incident, error) {
-				return t.svc.AcknowledgeIncident(ctx, by, in.ID, comment)
-			})
+			return act(ctx, in.ID, "", func(by ticketing.Actor) (T, error) { return a.acknowledge(ctx, by, in.ID, comment) })
 		})
-	Register(s, op("assign-incident", "assign", "Give an incident to somebody"), identity.ScopeRespond,
+	Register(s, op("assign", "assign", "Give an "+a.noun+" to somebody"), identity.ScopeRespond,
 		func(ctx context.Context, in *struct {
 			IDInput
 			Body assignBody
-		}) (*Body[ticketing.Incident], error) {
-			return act(ctx, in.ID, "assignee: "+clip(in.Body.Assignee, 200), func(by ticketing.Actor) (ticketing.Incident, error) {
-				return t.svc.AssignIncident(ctx, by, in.ID, in.Body.Assignee)
+		}) (*Body[T], error) {
+			return act(ctx, in.ID, "assignee: "+clip(in.Body.Assignee, 200), func(by ticketing.Actor) (T, error) {
+				return a.assign(ctx, by, in.ID, in.Body.Assignee)
 			})
 		})
-	Register(s, op("comment-incident", "comments", "Add a comment"), identity.ScopeRespond,
+	Register(s, op("comment", "comments", "Add a comment"), identity.ScopeRespond,
 		func(ctx context.Context, in *struct {
 			IDInput
 			Body textBody
-		}) (*Body[ticketing.Incident], error) {
-			return act(ctx, in.ID, "", func(by ticketing.Actor) (ticketing.Incident, error) {
-				return t.svc.CommentIncident(ctx, by, in.ID, in.Body.Text)
-			})
+		}) (*Body[T], error) {
+			return act(ctx, in.ID, "", func(by ticketing.Actor) (T, error) { return a.comment(ctx, by, in.ID, in.Body.Text) })
 		})
-	Register(s, op("close-incident", "close", "Close an incident and, unless told otherwise, its alerts"), identity.ScopeRespond,
+	Register(s, op("close", "close", a.closing), identity.ScopeRespond,
 		func(ctx context.Context, in *struct {
 			IDInput
-			Body closeIncidentBody
-		}) (*Body[ticketing.Incident], error) {
-			keep := in.Body.CloseAlerts != nil && !*in.Body.CloseAlerts
-			return act(ctx, in.ID, "resolution: "+in.Body.Resolution, func(by ticketing.Actor) (ticketing.Incident, error) {
-				return t.svc.CloseIncident(ctx, by, in.ID, ticketing.Close{Resolution: in.Body.Resolution, Comment: in.Body.Comment, KeepAlerts: keep})
-			})
+			Body C
+		}) (*Body[T], error) {
+			how := in.Body.how()
+			return act(ctx, in.ID, "resolution: "+how.Resolution, func(by ticketing.Actor) (T, error) { return a.close(ctx, by, in.ID, how) })
 		})
-	Register(s, op("reopen-incident", "reopen", "Undo closing, with the alerts that were closed with it, or acknowledging"), identity.ScopeRespond,
-		func(ctx context.Context, in *IDInput) (*Body[ticketing.Incident], error) {
-			return act(ctx, in.ID, "", func(by ticketing.Actor) (ticketing.Incident, error) {
-				return t.svc.ReopenIncident(ctx, by, in.ID)
-			})
+	Register(s, op("reopen", "reopen", a.reopening), identity.ScopeRespond,
+		func(ctx context.Context, in *IDInput) (*Body[T], error) {
+			return act(ctx, in.ID, "", func(by ticketing.Actor) (T, error) { return a.reopen(ctx, by, in.ID) })
 		})
 }
 
