@@ -142,6 +142,15 @@ func TestIndexFromThePath(t *testing.T) {
 	}
 }
 
+func TestADocumentWithoutAnIndexIsTaken(t *testing.T) {
+	t.Parallel()
+	s := newServer(Options{})
+	status, r := s.post(t, "/elastic/_bulk", []byte("{\"create\":{\"_id\":\"7\"}}\n{\"message\":\"x\"}\n"))
+	if status != 200 || r.Errors || len(r.Items) != 1 || r.Items[0]["create"].Index != "logs" || r.Items[0]["create"].ID != "7" {
+		t.Fatalf("status %d, %+v", status, r)
+	}
+}
+
 func TestMalformedRequestsStoreNothing(t *testing.T) {
 	t.Parallel()
 	s := newServer(Options{Limits: webbody.Limits{MaxBody: 4096, MaxDecoded: 8192}, MaxItems: 3})
@@ -159,7 +168,6 @@ func TestMalformedRequestsStoreNothing(t *testing.T) {
 	f(good+"{\"insert\":{}}\n{}\n", 400, "[insert]")
 	f(good+"{\"index\":{},\"create\":{}}\n{}\n", 400, "exactly one action")
 	f(good+"{\"index\":1}\n{}\n", 400, "START_OBJECT")
-	f(good+"{\"index\":{}}\n{}\n", 400, "index is missing")
 	f(good+"{\"index\":{\"_index\":\"a\"}}\n", 400, "document")
 	f(good+"{\"index\":{\"_index\":\"a\"}}\n\n"+good, 400, "document")
 	f("", 400, "required")

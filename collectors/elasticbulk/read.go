@@ -113,6 +113,9 @@ func (l *lineReader) next() ([]byte, bool) {
 	return bytes.TrimSuffix(line, []byte{'\r'}), true
 }
 
+// defaultIndex labels documents whose sender named no index.
+const defaultIndex = "logs"
+
 // action reads an action line such as {"create":{"_index":"logs","_id":"1"}}.
 func action(parser *fastjson.Parser, line []byte, number int, index string) (item, *webbody.Refusal) {
 	malformed := func(why string) (item, *webbody.Refusal) {
@@ -167,7 +170,9 @@ func action(parser *fastjson.Parser, line []byte, number int, index string) (ite
 		return malformed(why)
 	}
 	if it.index == "" {
-		return item{}, webbody.Refuse(http.StatusBadRequest, "Validation Failed: 1: index is missing in line [%d];", number)
+		// Elasticsearch refuses an action without an index. Here an index is a
+		// label and no place of storage, so nothing needs to be lost for it.
+		it.index = defaultIndex
 	}
 	return it, nil
 }
