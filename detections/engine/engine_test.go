@@ -83,6 +83,7 @@ func compileFiles(t testing.TB, reg *event.Registry, files map[string]string) *r
 func makeEvent(seq uint64, sec int, outcome, ip string) *event.Event {
 	at := time.Date(2026, 3, 2, 1, 0, sec, 0, time.UTC).UnixNano()
 	ev := &event.Event{ID: event.ID{Epoch: "e", Sequence: seq}, Time: at, Created: at, Tenant: "tax", Raw: "raw"}
+	ev.Add(event.EventModule, "t") // the product of the rules here
 	ev.Add(event.EventOutcome, outcome)
 	ev.Add(event.SourceIP, ip)
 	ev.Add(event.HostName, "web-1")
@@ -305,7 +306,7 @@ func BenchmarkProcess(b *testing.B) {
 	e.Swap(set)
 	ev := makeEvent(1, 0, "success", "10.1.2.3")
 	ev.Add(event.EventDataset, "nginx.access")
-	ev.Add(event.EventModule, "nginx")
+	ev.Set(event.EventModule, "nginx")
 	ev.Add(event.EventCategory, "web")
 	ev.Add(event.URLOriginal, "/index.html?id=12&name=committee")
 	ev.Add(event.URLPath, "/index.html")

@@ -28,6 +28,8 @@ type Condition struct {
 // never hides a match of an event that does not tell where it came from.
 type Clause struct {
 	Alternatives [][]Condition
+	// Trust holds even in a strict table for an event that says nothing.
+	Trust bool
 }
 
 type entry struct {
@@ -41,15 +43,23 @@ type Table struct {
 	// Unspecific lists values by field that tell nothing of the log source,
 	// such as the dataset of plain JSON.
 	Unspecific map[string][]string
+	// Strict asks that an event shows where it came from: a clause of which the
+	// event says nothing fails, unless it trusts. Without it such an event
+	// gets the benefit of the doubt, which suits a folder of events in hand and
+	// would flood a running suite. A log source that the table does not know
+	// is taken on trust either way.
+	Strict bool
 }
 
 type file struct {
 	Unspecific map[string]list `yaml:"unspecific"`
+	Named      list            `yaml:"named"`
 	Logsources []struct {
 		Product  string            `yaml:"product"`
 		Category string            `yaml:"category"`
 		Service  string            `yaml:"service"`
 		Any      []map[string]list `yaml:"any"`
+		Trust    bool              `yaml:"trust"`
 	} `yaml:"logsources"`
 }
 
@@ -86,7 +96,7 @@ func Parse(data []byte) (*Table, error) {
 		t.Unspecific[field] = values
 	}
 	for i, src := range f.Logsources {
-		e := entry{source: sigma.Logsource{Product: src.Product, Category: src.Category, Service: src.Service}}
+		e := entry{source: sigma.Logsource{Product: src.Product, Category: src.Category, Service: src.Service}, clause: Clause{Trust: src.Trust}}
 		if e.source == (sigma.Logsource{}) || len(src.Any) == 0 {
 			return nil, fmt.Errorf("logsource table: entry %d needs product, category or service, and any", i+1)
 		}
@@ -102,6 +112,9 @@ func Parse(data []byte) (*Table, error) {
 			e.clause.Alternatives = append(e.clause.Alternatives, conds)
 		}
 		t.entries = append(t.entries, e)
+	}
+	for _, product := range f.Named {
+		t.entries = append(t.entries, entry{source: sigma.Logsource{Product: product}, clause: byName(product)})
 	}
 	return t, nil
 }
@@ -127,6 +140,7 @@ next:
 		for i := range t.entries {
 			if t.entries[i].source == e.source {
 				t.entries[i].clause.Alternatives = append(slices.Clip(t.entries[i].clause.Alternatives), e.clause.Alternatives...)
+				t.entries[i].clause.Trust = t.entries[i].clause.Trust || e.clause.Trust
 				continue next
 			}
 		}
@@ -144,6 +158,16 @@ func (t *Table) Resolve(ls sigma.Logsource) []Clause {
 		}
 	}
 	return out
+}
+
+// byName is the clause of a product that shows by its own name.
+func byName(name string) Clause {
+	values := []string{name, name + ".*", "*." + name}
+	var c Clause
+	for _, field := range []string{"event.module", "event.dataset", "event.provider", "event.category", "service.type", "observer.product", "observer.vendor", "cloud.provider"} {
+		c.Alternatives = append(c.Alternatives, []Condition{{Field: field, Values: values}})
+	}
+	return c
 }
 
 func within(entry, rule string) bool { return entry == "" || entry == rule }

@@ -203,7 +203,7 @@ func (m *Matcher) pred(at int32) bool {
 }
 
 // routed evaluates a log source once per event. A field that the event does
-// not have, or that holds an unspecific value, says nothing against it.
+// not have, or that holds an unspecific value, says nothing for or against it.
 func (m *Matcher) routed(at int32) bool {
 	if s := m.routes[at]; s&^3 == m.epoch {
 		return s&1 == 1
@@ -239,7 +239,7 @@ func (m *Matcher) clause(c *clause) bool {
 			return true
 		}
 	}
-	return !spoke
+	return !spoke && c.trust
 }
 
 // specific finds a value of the condition's field that says something.

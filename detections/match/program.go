@@ -61,7 +61,12 @@ type node struct {
 // route is a log source as conditions: all clauses hold.
 type route struct{ clauses []clause }
 
-type clause struct{ alternatives [][]condition }
+// clause is one entry of the routing table. trust is whether it holds for an
+// event that says nothing of it.
+type clause struct {
+	alternatives [][]condition
+	trust        bool
+}
 
 type condition struct {
 	slot       int32
@@ -202,7 +207,7 @@ func (c *compiler) route(ls sigma.Logsource, table *logsource.Table) (int32, err
 	}
 	var rt route
 	for _, cl := range table.Resolve(ls) {
-		var out clause
+		out := clause{trust: cl.Trust || !table.Strict}
 		for _, alt := range cl.Alternatives {
 			var conds []condition
 			for _, cond := range alt {

@@ -39,7 +39,7 @@ func Match(out, errw io.Writer, opts MatchOptions) error {
 		return err
 	}
 	reg := event.NewRegistry(0)
-	set, problems := ruleset.CompileWith(bundle, reg, ruleset.Options{Unrouted: !opts.Routing})
+	set, problems := ruleset.CompileWith(bundle, reg, ruleset.Options{Unrouted: !opts.Routing, Lenient: true})
 	in, err := open(opts.Events)
 	if err != nil {
 		return err

@@ -144,11 +144,11 @@ func TestFailingCasesAreNamed(t *testing.T) {
 	write(t, dir, "a.yml", proc)
 	write(t, dir, "a.test.yml", `rule: r1
 cases:
-  - {name: should fire, match: true, steps: [{event: {Image: 'c:\ls.exe'}}]}
-  - {name: should not, match: false, steps: [{event: {Image: 'c:\whoami.exe'}}]}
-  - {name: whom, rule: r9, match: false, steps: [{event: {Image: x}}]}
-  - {name: nothing said, steps: [{event: {Image: x}}]}
-  - {name: fine, fires: [r1], steps: [{event: {Image: '\whoami.exe'}}]}
+  - {name: should fire, match: true, steps: [{event: {EventID: 1, Channel: Microsoft-Windows-Sysmon/Operational, Image: 'c:\ls.exe'}}]}
+  - {name: should not, match: false, steps: [{event: {EventID: 1, Channel: Microsoft-Windows-Sysmon/Operational, Image: 'c:\whoami.exe'}}]}
+  - {name: whom, rule: r9, match: false, steps: [{event: {EventID: 1, Channel: Microsoft-Windows-Sysmon/Operational, Image: x}}]}
+  - {name: nothing said, steps: [{event: {EventID: 1, Channel: Microsoft-Windows-Sysmon/Operational, Image: x}}]}
+  - {name: fine, fires: [r1], steps: [{event: {EventID: 1, Channel: Microsoft-Windows-Sysmon/Operational, Image: '\whoami.exe'}}]}
 `)
 	write(t, dir, "b.test.yml", "cases:\n  - {nome: x}\n")
 	var out bytes.Buffer

@@ -75,6 +75,9 @@ type Set struct {
 type Options struct {
 	// Unrouted makes every rule apply to every event, whatever its log source.
 	Unrouted bool
+	// Lenient lets a rule apply to an event that does not tell where it came
+	// from (see Strict of logsource.Table).
+	Lenient bool
 	// Placeholders are the values of the modifier expand.
 	Placeholders map[string][]string
 }
@@ -93,7 +96,9 @@ func CompileWith(b *Bundle, reg *event.Registry, opts Options) (*Set, []Problem)
 
 	var table *logsource.Table
 	if !opts.Unrouted {
-		table = c.table(b)
+		if table = c.table(b); table != nil {
+			table.Strict = !opts.Lenient
+		}
 	}
 	c.detections(reg, table)
 	c.correlate()

@@ -132,7 +132,9 @@ func TestRouting(t *testing.T) {
 	t.Parallel()
 	table := `
 unspecific: {event.module: [json]}
+named: [zeek]
 logsources:
+  - {product: linux, trust: true, any: [{event.module: sshd}]}
   - {product: windows, any: [{Channel: '*'}, {event.module: windows}]}
   - {product: windows, category: process_creation, any: [{Channel: Sysmon, EventID: 1}, {Channel: Security, EventID: 4688}]}
   - {category: webserver, any: [{event.module: [nginx, apache]}]}
@@ -140,13 +142,14 @@ logsources:
 	rule := func(id, source string) string { return strings.Replace(sigmaRule(id, "x"), "{product: p}", source, 1) }
 	b := Load([]Source{{Name: "r", FS: files(map[string]string{"logsources.yml": table,
 		"a.yml": rule("win", "{product: windows}"), "b.yml": rule("proc", "{product: windows, category: process_creation}"),
-		"c.yml": rule("web", "{category: webserver}"), "d.yml": rule("unknown", "{product: toaster, service: x}"), "e.yml": rule("partly", "{product: windows, service: unheard}")})}})
+		"c.yml": rule("web", "{category: webserver}"), "d.yml": rule("unknown", "{product: toaster, service: x}"), "e.yml": rule("partly", "{product: windows, service: unheard}"), "f.yml": rule("named", "{product: zeek, service: rdp}"), "g.yml": rule("linux", "{product: linux}")})}})
 	reg := event.NewRegistry(0)
-	set, problems := Compile(b, reg)
+	lenient, problems := CompileWith(b, reg, Options{Lenient: true})
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
-	f := func(fields map[string]string, want ...string) {
+	strict, _ := Compile(b, reg)
+	f := func(fields map[string]string, wantLenient, wantStrict string) {
 		t.Helper()
 		ev := &event.Event{}
 		fields["a"] = "x"
@@ -154,19 +157,23 @@ logsources:
 			id, _ := reg.Intern(name)
 			ev.Add(id, v)
 		}
-		var got []string
-		set.Program().NewMatcher().Match(ev, func(r int, _ func() []detections.Match) { got = append(got, set.Detections()[r].ID) })
-		if !reflect.DeepEqual(got, want) {
-			t.Errorf("%v: got %v, want %v", fields, got, want)
+		for set, want := range map[*Set]string{lenient: wantLenient, strict: wantStrict} {
+			var got []string
+			set.Program().NewMatcher().Match(ev, func(r int, _ func() []detections.Match) { got = append(got, set.Detections()[r].ID) })
+			if strings.Join(got, " ") != want {
+				t.Errorf("%v, strict %v: got %v, want %v", fields, set == strict, got, want)
+			}
 		}
 	}
-	f(map[string]string{"Channel": "sysmon", "EventID": "1"}, "win", "proc", "web", "unknown", "partly")
-	f(map[string]string{"Channel": "Sysmon", "EventID": "3"}, "win", "web", "unknown", "partly")
-	f(map[string]string{"EventID": "4688"}, "win", "proc", "web", "unknown", "partly")
-	f(map[string]string{"event.module": "nginx"}, "web", "unknown")
-	f(map[string]string{"event.module": "sshd"}, "unknown")
-	f(map[string]string{"event.module": "json"}, "win", "proc", "web", "unknown", "partly")
-	f(map[string]string{}, "win", "proc", "web", "unknown", "partly")
+	f(map[string]string{"Channel": "sysmon", "EventID": "1"}, "win proc web unknown partly named linux", "win proc unknown partly linux")
+	f(map[string]string{"Channel": "Sysmon", "EventID": "3"}, "win web unknown partly named linux", "win unknown partly linux")
+	f(map[string]string{"EventID": "4688"}, "win proc web unknown partly named linux", "unknown linux")
+	f(map[string]string{"event.module": "nginx"}, "web unknown", "web unknown")
+	f(map[string]string{"event.module": "sshd"}, "unknown linux", "unknown linux")
+	f(map[string]string{"event.module": "json"}, "win proc web unknown partly named linux", "unknown linux")
+	f(map[string]string{"event.module": "zeek"}, "unknown named", "unknown named")
+	f(map[string]string{"event.dataset": "zeek.rdp"}, "win proc web unknown partly named linux", "unknown named linux")
+	f(map[string]string{}, "win proc web unknown partly named linux", "unknown linux")
 }
 
 // TestPublicRulesLoadFast loads the public rule repository as it stands.
