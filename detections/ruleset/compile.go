@@ -114,9 +114,6 @@ func CompileWith(b *Bundle, reg *event.Registry, opts Options) (*Set, []Problem)
 	return c.set, c.problems
 }
 
-// Version is the bundle's version.
-func (s *Set) Version() string { return s.version }
-
 // Rules lists all rules, rejected ones included, sorted by path and line.
 func (s *Set) Rules() []RuleInfo { return s.infos }
 

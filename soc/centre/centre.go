@@ -20,7 +20,6 @@ import (
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
-	"github.com/gofiber/fiber/v2"
 
 	"icewatch/cmdb"
 	"icewatch/collectors"
@@ -360,10 +359,9 @@ func (c *centre) startEngine(context.Context) error {
 func (c *centre) openAPI(ctx context.Context) (err error) {
 	cfg := c.Config
 	deps := collectors.Deps{Sink: c.publisher, Aside: c.aside, Log: c.log, Metrics: c.metrics}
-	who := func(f *fiber.Ctx) string { return api.SelectedTenant(f.UserContext()) }
 	limits := webbody.Limits{MaxBody: int(cfg.HTTP.MaxBody), MaxDecoded: int(cfg.HTTP.MaxUnpacked)}
-	elastic := elasticbulk.New(deps.Sink, deps.Aside, who, elasticbulk.Options{Limits: limits, Zone: cfg.Syslog.Zone, Metrics: c.metrics, Log: c.log})
-	loki := lokipush.New(deps.Sink, deps.Aside, who, lokipush.Options{Limits: limits, Zone: cfg.Syslog.Zone, Metrics: c.metrics, Log: c.log})
+	elastic := elasticbulk.New(deps.Sink, deps.Aside, api.IngestTenant, elasticbulk.Options{Limits: limits, Zone: cfg.Syslog.Zone, Metrics: c.metrics, Log: c.log})
+	loki := lokipush.New(deps.Sink, deps.Aside, api.IngestTenant, lokipush.Options{Limits: limits, Zone: cfg.Syslog.Zone, Metrics: c.metrics, Log: c.log})
 	for _, h := range []func() collectors.Health{elastic.Health, loki.Health} {
 		c.gauge.health = append(c.gauge.health, h)
 	}

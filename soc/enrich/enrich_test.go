@@ -283,9 +283,9 @@ func bigTown(n int) Snapshot {
 func TestBuildIsFast(t *testing.T) {
 	s := bigTown(100_000)
 	start := time.Now()
-	x := mustIndex(t, s)
+	mustIndex(t, s)
 	if took := time.Since(start); took > time.Second {
-		t.Errorf("building an index of %d items took %v, want under 1s", x.Len(), took)
+		t.Errorf("building an index of %d items took %v, want under 1s", len(s.Items), took)
 	}
 }
 

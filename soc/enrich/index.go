@@ -176,11 +176,10 @@ func (z *zone) addNetwork(n Network) error {
 	return nil
 }
 
-// Version is that of the snapshot the index was built from.
-func (x *Index) Version() int64 { return x.version }
-
-// Len is the number of items.
-func (x *Index) Len() int { return len(x.items) }
+// Known tells whether a configuration item has the address in the zone.
+func (x *Index) Known(zoneName string, addr netip.Addr) bool {
+	return x.zoneOf(zoneName).byAddress(addr.WithZone("").Unmap()) != none
+}
 
 func (x *Index) zoneOf(name string) *zone {
 	if name == "" {

@@ -112,9 +112,6 @@ func (l *Lake) Close() { l.store.MustClose() }
 // Flush makes what was written visible to queries at once.
 func (l *Lake) Flush() { l.store.DebugFlush() }
 
-// Retention tells for how long events are kept.
-func (l *Lake) Retention() time.Duration { return l.opts.Retention }
-
 // FlushInterval is the interval the lake was opened with.
 func (l *Lake) FlushInterval() time.Duration { return l.opts.FlushInterval }
 

@@ -122,6 +122,12 @@ func (p *Pipeline) Fill(rec *intake.Record, id event.ID, ev *event.Event) {
 		}
 	}
 	p.own(rec, ev, peer, relayed)
+	if x := p.index.Load(); rec.Format == intake.Syslog && !relayed && ev.Tenant == Unassigned && (x == nil || !x.Known(rec.Zone, peer)) {
+		// Nobody knows who sends this. The name it gives stays in
+		// log.syslog.hostname; as the device's name it would let a stranger
+		// raise alerts about any host of the city.
+		ev.Set(event.HostName, ev.Text(event.Peer))
+	}
 	p.clampTime(ev)
 	p.admitNames(ev)
 	if x := p.index.Load(); x != nil {

@@ -66,6 +66,24 @@ func TestWhoseAnEventIs(t *testing.T) {
 	f("without a sender", "unassigned", "", "", "<38>1 2026-01-01T00:00:00Z - app - - - x")
 }
 
+func TestAStrangerNamesNoHost(t *testing.T) {
+	t.Parallel()
+	p := newPipeline(t)
+	f := func(peer, host, item string) {
+		t.Helper()
+		ev := fill(p, intake.Record{Zone: "gov", Format: intake.Syslog, Peer: netip.MustParseAddr(peer),
+			Data: []byte("<38>1 2026-01-01T00:00:00Z seal-web-1 sshd 1 - - Failed password for root from 203.0.113.9 port 4 ssh2")})
+		if ev.Text(event.HostName) != host || ev.Text(event.CIID) != item || ev.Text(event.SyslogHostname) != "seal-web-1" {
+			t.Errorf("from %s: host.name %q, item %q, name in the header %q; want %q, %q", peer, ev.Text(event.HostName), ev.Text(event.CIID), ev.Text(event.SyslogHostname), host, item)
+		}
+	}
+	f("203.0.113.200", "203.0.113.200", "") // a stranger
+	f("127.0.0.1", "seal-web-1", "h1")      // a relay
+	f("10.1.0.5", "seal-web-1", "h1")       // the device itself
+	f("10.2.0.5", "seal-web-1", "h2")       // another device under a false name
+	f("10.1.8.8", "seal-web-1", "h1")       // of the tenant's own network
+}
+
 func TestTimesOutOfRangeAreClampedAndKept(t *testing.T) {
 	t.Parallel()
 	p := newPipeline(t)

@@ -173,9 +173,6 @@ func (a *arena) keep(b []byte) string {
 	return view(b)
 }
 
-// copy keeps a copy of b.
-func (a *arena) copy(b []byte) string { return a.keep(append(a.grab(len(b)), b...)) }
-
 // peerNames remembers the text of senders' addresses.
 type peerNames struct{ seen map[netip.Addr]string }
 
