@@ -32,7 +32,6 @@ const none = int32(-1)
 // Index is the immutable form of a Snapshot: who stands behind an address or a
 // host name. It is safe for concurrent use, and looking up allocates nothing.
 type Index struct {
-	version int64
 	items   []Item
 	relay   []bool // by item: carries RelayLabel
 	zones   map[string]*zone
@@ -66,7 +65,6 @@ type nameEntry struct {
 // two items of one zone share, is an error that names it.
 func NewIndex(s Snapshot) (*Index, error) {
 	x := &Index{
-		version: s.Version,
 		items:   s.Items,
 		relay:   make([]bool, len(s.Items)),
 		zones:   map[string]*zone{},
