@@ -146,7 +146,7 @@ func (s *Server) accountRoutes() {
 		Tenant  string `query:"tenant"`
 	}
 	Register(s, huma.Operation{OperationID: "list-audit", Method: http.MethodGet, Path: "/audit", Tags: []string{"account"},
-		Summary: "Who did what, newest first"}, identity.ScopeAdmin,
+		Summary: "Who did what, newest first"}, identity.ScopeAudit,
 		func(ctx context.Context, in *auditInput) (*Body[Page[audit.Record]], error) {
 			if err := cityOnly(ctx); err != nil {
 				return nil, err
@@ -207,7 +207,7 @@ func (s *Server) checkTenants(slugs []string) error {
 
 func (s *Server) userRoutes() {
 	Register(s, huma.Operation{OperationID: "list-users", Method: http.MethodGet, Path: "/users", Tags: []string{"account"},
-		Summary: "All users"}, identity.ScopeAdmin,
+		Summary: "All users"}, identity.ScopeSystem,
 		func(ctx context.Context, _ *Empty) (*Body[Page[identity.User]], error) {
 			if err := cityOnly(ctx); err != nil {
 				return nil, err
@@ -220,7 +220,7 @@ func (s *Server) userRoutes() {
 		})
 
 	Register(s, huma.Operation{OperationID: "create-user", Method: http.MethodPost, Path: "/users", Tags: []string{"account"},
-		Summary: "Create a user", DefaultStatus: http.StatusCreated, Errors: []int{409, 422}}, identity.ScopeAdmin,
+		Summary: "Create a user", DefaultStatus: http.StatusCreated, Errors: []int{409, 422}}, identity.ScopeSystem,
 		func(ctx context.Context, in *struct {
 			Body struct {
 				Username    string   `json:"username" maxLength:"64"`
@@ -249,7 +249,7 @@ func (s *Server) userRoutes() {
 		})
 
 	Register(s, huma.Operation{OperationID: "update-user", Method: http.MethodPatch, Path: "/users/{id}", Tags: []string{"account"},
-		Summary: "Change a user: what is given changes, the rest stays", Errors: []int{404, 422}}, identity.ScopeAdmin,
+		Summary: "Change a user: what is given changes, the rest stays", Errors: []int{404, 422}}, identity.ScopeSystem,
 		func(ctx context.Context, in *struct {
 			ID   string `path:"id" maxLength:"64"`
 			Body struct {
@@ -309,7 +309,7 @@ type freshToken struct {
 
 func (s *Server) tokenRoutes() {
 	Register(s, huma.Operation{OperationID: "list-tokens", Method: http.MethodGet, Path: "/tokens", Tags: []string{"account"},
-		Summary: "All API tokens, without their secrets"}, identity.ScopeAdmin,
+		Summary: "All API tokens, without their secrets"}, identity.ScopeSecurity,
 		func(ctx context.Context, _ *Empty) (*Body[Page[identity.Token]], error) {
 			if err := cityOnly(ctx); err != nil {
 				return nil, err
@@ -322,7 +322,7 @@ func (s *Server) tokenRoutes() {
 		})
 
 	Register(s, huma.Operation{OperationID: "create-token", Method: http.MethodPost, Path: "/tokens", Tags: []string{"account"},
-		Summary: "Create an API token", DefaultStatus: http.StatusCreated, Errors: []int{422}}, identity.ScopeAdmin,
+		Summary: "Create an API token", DefaultStatus: http.StatusCreated, Errors: []int{422}}, identity.ScopeSecurity,
 		func(ctx context.Context, in *struct {
 			Body struct {
 				Name      string   `json:"name" maxLength:"100"`
@@ -363,7 +363,7 @@ func (s *Server) tokenRoutes() {
 		})
 
 	Register(s, huma.Operation{OperationID: "revoke-token", Method: http.MethodDelete, Path: "/tokens/{id}", Tags: []string{"account"},
-		Summary: "Revoke an API token, at once", DefaultStatus: http.StatusNoContent, Errors: []int{404}}, identity.ScopeAdmin,
+		Summary: "Revoke an API token, at once", DefaultStatus: http.StatusNoContent, Errors: []int{404}}, identity.ScopeSecurity,
 		func(ctx context.Context, in *struct {
 			ID string `path:"id" maxLength:"64"`
 		}) (*struct{}, error) {

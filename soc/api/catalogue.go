@@ -238,7 +238,7 @@ func (s *Server) ruleRoutes() {
 		})
 
 	Register(s, huma.Operation{OperationID: "reload-rules", Method: http.MethodPost, Path: "/rules/reload", Tags: []string{"catalogue"},
-		Summary: "Read the rules again"}, identity.ScopeAdmin,
+		Summary: "Read the rules again"}, identity.ScopeConfigure,
 		func(ctx context.Context, _ *Empty) (*Body[RuleReload], error) {
 			if err := cityOnly(ctx); err != nil {
 				return nil, err
@@ -358,7 +358,7 @@ func (s *Server) cmdbRoutes() {
 
 	Register(s, huma.Operation{OperationID: "import-cmdb", Method: http.MethodPost, Path: "/cmdb/import", Tags: []string{"cmdb"},
 		Summary: "Import a file of items, all or nothing", MaxBodyBytes: maxAPIBody, BodyReadTimeout: 2 * time.Minute, Errors: []int{400, 413, 422}},
-		identity.ScopeAdmin,
+		identity.ScopeConfigure,
 		func(ctx context.Context, in *struct {
 			Format  string `query:"format" doc:"yaml or csv" default:"yaml"`
 			Class   string `query:"class" maxLength:"64" doc:"Class of rows that name none"`

@@ -24,6 +24,7 @@ import (
 	"icewatch/soc/identity"
 	"icewatch/soc/intake"
 	"icewatch/soc/search"
+	"icewatch/soc/settings"
 	"icewatch/soc/tenancy"
 )
 
@@ -32,6 +33,7 @@ import (
 type Deps struct {
 	Identity  Identity
 	Audit     Audit
+	Settings  *settings.Store
 	Tenants   Tenants
 	CMDB      CMDB
 	Search    search.Store

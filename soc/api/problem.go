@@ -15,6 +15,7 @@ import (
 	"icewatch/cmdb"
 	"icewatch/soc/identity"
 	"icewatch/soc/search"
+	"icewatch/soc/settings"
 )
 
 // ErrNotFound is what a service behind the API answers for a thing that does
@@ -112,7 +113,9 @@ func (s *Server) toProblem(ctx context.Context, err error) error {
 		return Problem(http.StatusUnprocessableEntity, "%s", err.Error())
 	case errors.Is(err, identity.ErrExists):
 		return Problem(http.StatusConflict, "%s", err.Error())
-	case errors.Is(err, ErrNotFound), errors.Is(err, identity.ErrNotFound), errors.Is(err, cmdb.ErrNotFound), errors.Is(err, search.ErrNotFound):
+	case errors.Is(err, settings.ErrInvalid):
+		return Problem(http.StatusUnprocessableEntity, "%s", err.Error())
+	case errors.Is(err, settings.ErrNotFound), errors.Is(err, ErrNotFound), errors.Is(err, identity.ErrNotFound), errors.Is(err, cmdb.ErrNotFound), errors.Is(err, search.ErrNotFound):
 		return Problem(http.StatusNotFound, "there is no such thing, or it is not within your reach")
 	case errors.Is(err, cmdb.ErrCursor):
 		return Problem(http.StatusBadRequest, "the cursor is none that a list gave")

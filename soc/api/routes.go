@@ -15,6 +15,7 @@ import (
 func (s *Server) routes() {
 	s.healthRoutes()
 	s.accountRoutes()
+	s.settingRoutes()
 	s.catalogueRoutes()
 	s.searchRoutes()
 	s.cmdbRoutes()

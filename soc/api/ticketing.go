@@ -462,7 +462,7 @@ type Notification struct {
 
 func (t *tickets) receiverRoutes(s *Server) {
 	Register(s, huma.Operation{OperationID: "list-receivers", Method: http.MethodGet, Path: "/receivers", Tags: []string{"notifications"},
-		Summary: "Webhooks, those of the configuration file among them"}, identity.ScopeAdmin,
+		Summary: "Webhooks, those of the configuration file among them"}, identity.ScopeConfigure,
 		func(ctx context.Context, _ *Empty) (*Body[Page[Receiver]], error) {
 			if err := cityOnly(ctx); err != nil {
 				return nil, err
@@ -479,7 +479,7 @@ func (t *tickets) receiverRoutes(s *Server) {
 		})
 
 	Register(s, huma.Operation{OperationID: "create-receiver", Method: http.MethodPost, Path: "/receivers", Tags: []string{"notifications"},
-		Summary: "Tell a webhook of incidents from now on", DefaultStatus: http.StatusCreated, Errors: []int{409, 422}}, identity.ScopeAdmin,
+		Summary: "Tell a webhook of incidents from now on", DefaultStatus: http.StatusCreated, Errors: []int{409, 422}}, identity.ScopeConfigure,
 		func(ctx context.Context, in *struct {
 			Body struct {
 				Name         string   `json:"name" pattern:"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"`
@@ -505,7 +505,7 @@ func (t *tickets) receiverRoutes(s *Server) {
 		})
 
 	Register(s, huma.Operation{OperationID: "delete-receiver", Method: http.MethodDelete, Path: "/receivers/{name}", Tags: []string{"notifications"},
-		Summary: "Stop telling a webhook; what still waits for it is given up", DefaultStatus: http.StatusNoContent, Errors: []int{404, 409}}, identity.ScopeAdmin,
+		Summary: "Stop telling a webhook; what still waits for it is given up", DefaultStatus: http.StatusNoContent, Errors: []int{404, 409}}, identity.ScopeConfigure,
 		func(ctx context.Context, in *struct {
 			Name string `path:"name" maxLength:"64"`
 		}) (*Empty, error) {

@@ -39,6 +39,7 @@ import (
 	"icewatch/soc/enrich"
 	"icewatch/soc/identity"
 	"icewatch/soc/pipeline"
+	"icewatch/soc/settings"
 	"icewatch/soc/state"
 	"icewatch/soc/supervisor"
 	"icewatch/soc/tenancy"
@@ -95,6 +96,7 @@ type centre struct {
 	db        *state.DB
 	identity  *identity.Service
 	audit     *audit.Log
+	settings  *settings.Store
 	tenants   *tenancy.Registry
 	cmdb      *cmdb.Service
 	aside     *aside.Store
@@ -158,6 +160,9 @@ func (c *centre) openState(ctx context.Context) (err error) {
 		return err
 	}
 	c.later(c.db.Close)
+	if c.settings, err = settings.Open(ctx, c.db); err != nil {
+		return err
+	}
 	if c.audit, err = audit.Open(ctx, c.db, c.log); err != nil {
 		return err
 	}
@@ -366,7 +371,7 @@ func (c *centre) openAPI(ctx context.Context) (err error) {
 		c.gauge.health = append(c.gauge.health, h)
 	}
 	c.server, err = api.New(api.Deps{
-		Identity: c.identity, Audit: c.audit, Tenants: c.tenants, CMDB: c.cmdb, Search: c.engine, Aside: c.aside, Rules: c.keeper,
+		Identity: c.identity, Audit: c.audit, Settings: c.settings, Tenants: c.tenants, CMDB: c.cmdb, Search: c.engine, Aside: c.aside, Rules: c.keeper,
 		Intake: c.gauge, Ticketing: api.NewTicketing(c.tickets), Ingest: []api.Ingest{elastic, loki},
 		Console: console.FS, Ready: c.gauge.parts, WriteMetrics: func(w io.Writer) { c.gauge.write(w, c.metrics) },
 		Log: c.log, Version: c.Version, MaxBody: int64(cfg.HTTP.MaxBody), MaxUnpacked: int64(cfg.HTTP.MaxUnpacked),

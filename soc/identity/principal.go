@@ -6,16 +6,23 @@ package identity
 
 import "slices"
 
-// The scopes: what an operation of the API may demand.
+// The scopes: the kinds of operation there are. Every operation of the API
+// belongs to exactly one; a role or token that holds the scope may do all of
+// its operations. System, Security and Audit are the three powers that no
+// person holds two of where they are separated (GB/T 22239-2019, 8.1.5).
 const (
-	ScopeIngest  = "ingest"  // write events
-	ScopeRead    = "read"    // search, alerts, incidents, CMDB
-	ScopeRespond = "respond" // acknowledge, assign, comment, close
-	ScopeAdmin   = "admin"   // users, tokens, configuration; includes the others
+	ScopeIngest    = "ingest"    // write events
+	ScopeRead      = "read"      // search, alerts, incidents, CMDB
+	ScopeRespond   = "respond"   // acknowledge, assign, comment, close
+	ScopeConfigure = "configure" // rules, items of the CMDB, receivers of notices
+	ScopeSystem    = "system"    // accounts, units, tenants, settings of the suite
+	ScopeSecurity  = "security"  // roles, grants, data scopes, sign-in and its policies, tokens, sessions
+	ScopeAudit     = "audit"     // the audit log
+	ScopeAdmin     = "admin"     // includes all the others; no operation asks for it
 )
 
-// Scopes lists every scope there is.
-var Scopes = []string{ScopeIngest, ScopeRead, ScopeRespond, ScopeAdmin}
+// Scopes lists every scope that a token or role can hold.
+var Scopes = []string{ScopeIngest, ScopeRead, ScopeRespond, ScopeConfigure, ScopeSystem, ScopeSecurity, ScopeAudit, ScopeAdmin}
 
 // The roles a user can have.
 const (
