@@ -17,7 +17,9 @@ import (
 	"icewatch/detections"
 	"icewatch/detections/policy"
 	"icewatch/rules"
+	"icewatch/soc/seal"
 	"icewatch/soc/state"
+	"icewatch/ticketing/outbox"
 )
 
 // clock is a clock that tests set.
@@ -93,7 +95,7 @@ func openService(t testing.TB, db *state.DB, c *clock, deps Deps) *Service {
 	if deps.Log == nil {
 		deps.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
-	deps.Clock, deps.Zone = c.now, time.UTC
+	deps.Clock, deps.Zone, deps.Seal = c.now, time.UTC, seal.Ephemeral(outbox.Sealed()...)
 	s, err := Open(t.Context(), db, deps)
 	if err != nil {
 		t.Fatal(err)

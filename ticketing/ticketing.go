@@ -21,6 +21,7 @@ import (
 
 	"icewatch/detections/policy"
 	"icewatch/soc/enrich"
+	"icewatch/soc/seal"
 	"icewatch/soc/state"
 	"icewatch/ticketing/outbox"
 	"icewatch/ticketing/sla"
@@ -126,8 +127,9 @@ func (c Config) Validate() error {
 
 // Deps is what the room needs of others.
 type Deps struct {
-	Policy Policy // required
-	Items  Items  // optional
+	Policy Policy    // required
+	Items  Items     // optional
+	Seal   *seal.Box // of the receivers' secrets; required, and it must know outbox.Sealed
 	Config Config
 	Log    *slog.Logger                        // default slog.Default()
 	Clock  func() time.Time                    // default time.Now
@@ -195,7 +197,7 @@ func Open(ctx context.Context, db *state.DB, deps Deps) (*Service, error) {
 		return nil, err
 	}
 	out, err := outbox.Open(ctx, db, outbox.Deps{
-		Config: s.cfg.Webhooks, Log: s.log, Clock: s.clock, Settled: s.delivered,
+		Config: s.cfg.Webhooks, Seal: deps.Seal, Log: s.log, Clock: s.clock, Settled: s.delivered,
 	})
 	if err != nil {
 		return nil, err

@@ -26,6 +26,7 @@ type commands struct {
 	Serve    serve            `cmd:"" help:"Run the suite: intake, detection, incidents, console."`
 	Config   configure        `cmd:"" help:"Check or print the configuration."`
 	Simulate simulate.Command `cmd:"" help:"Send a small city's telemetry, attacks among it, to a running suite."`
+	Keys     keys             `cmd:"" help:"List, rotate and drop the master keys that seal the suite's secrets."`
 	Version  showVersion      `cmd:"" help:"Print the version."`
 	Engine   runEngine        `cmd:"" hidden:"" help:"Run the engine; the centre starts it."`
 }

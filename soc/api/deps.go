@@ -34,6 +34,7 @@ type Deps struct {
 	Identity  Identity
 	Audit     Audit
 	Settings  *settings.Store
+	Keys      Keys // the master keys of sealed secrets
 	Tenants   Tenants
 	CMDB      CMDB
 	Search    search.Store

@@ -24,10 +24,12 @@ import (
 	"icewatch/detections/policy"
 	"icewatch/soc/audit"
 	"icewatch/soc/identity"
+	"icewatch/soc/seal"
 	"icewatch/soc/search"
 	"icewatch/soc/state"
 	"icewatch/soc/tenancy"
 	"icewatch/ticketing"
+	"icewatch/ticketing/outbox"
 )
 
 // adminPassword is good enough for the policy.
@@ -66,7 +68,7 @@ func newSuite(t *testing.T, change func(*Deps)) *suite {
 		t.Fatal(err)
 	}
 	s := &suite{t: t, identity: ids, audit: trail, search: &fakeSearch{}, ingest: &fakeIngest{}, cmdb: &fakeCMDB{}}
-	tickets, err := ticketing.Open(ctx, db, ticketing.Deps{Policy: fakePolicy{}, Log: log})
+	tickets, err := ticketing.Open(ctx, db, ticketing.Deps{Policy: fakePolicy{}, Seal: seal.Ephemeral(outbox.Sealed()...), Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ func (s *Server) routes() {
 	s.healthRoutes()
 	s.accountRoutes()
 	s.settingRoutes()
+	s.keyRoutes()
 	s.catalogueRoutes()
 	s.searchRoutes()
 	s.cmdbRoutes()

@@ -39,6 +39,7 @@ import (
 	"icewatch/soc/enrich"
 	"icewatch/soc/identity"
 	"icewatch/soc/pipeline"
+	"icewatch/soc/seal"
 	"icewatch/soc/settings"
 	"icewatch/soc/state"
 	"icewatch/soc/supervisor"
@@ -96,6 +97,7 @@ type centre struct {
 	db        *state.DB
 	identity  *identity.Service
 	audit     *audit.Log
+	seal      *seal.Box
 	settings  *settings.Store
 	tenants   *tenancy.Registry
 	cmdb      *cmdb.Service
@@ -143,16 +145,28 @@ func (c *centre) folder(context.Context) error {
 	if n := len(filepath.Join(c.run, "icewatch.sock")); n > maxSocketPath {
 		return fmt.Errorf("the path of the data folder is %d characters too long for the sockets in it: %s", n-maxSocketPath, c.Config.Data)
 	}
-	lock, err := os.OpenFile(filepath.Join(c.Config.Data, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	lock, err := lockFolder(c.Config.Data)
 	if err != nil {
-		return fmt.Errorf("the data folder cannot be used: %w", err)
-	}
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		_ = lock.Close()
-		return fmt.Errorf("another icewatch runs on the data folder %s", c.Config.Data)
+		return err
 	}
 	c.later(lock.Close)
 	return nil
+}
+
+// ErrRunning says that a suite runs on the data folder.
+var ErrRunning = errors.New("another icewatch runs on the data folder")
+
+// lockFolder takes the data folder for this process until the lock is closed.
+func lockFolder(dir string) (io.Closer, error) {
+	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("the data folder cannot be used: %w", err)
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = lock.Close()
+		return nil, fmt.Errorf("%w %s", ErrRunning, dir)
+	}
+	return lock, nil
 }
 
 func (c *centre) openState(ctx context.Context) (err error) {
@@ -160,6 +174,9 @@ func (c *centre) openState(ctx context.Context) (err error) {
 		return err
 	}
 	c.later(c.db.Close)
+	if c.seal, err = seal.Open(ctx, c.db, c.Config.KeyFile(), sealed()...); err != nil {
+		return err
+	}
 	if c.settings, err = settings.Open(ctx, c.db); err != nil {
 		return err
 	}
@@ -289,7 +306,7 @@ func (c *centre) openTicketing(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	c.tickets, err = ticketing.Open(ctx, c.db, ticketing.Deps{Policy: c.keeper, Items: items{c.cmdb}, Config: cfg, Log: c.log})
+	c.tickets, err = ticketing.Open(ctx, c.db, ticketing.Deps{Policy: c.keeper, Items: items{c.cmdb}, Seal: c.seal, Config: cfg, Log: c.log})
 	if err != nil {
 		return err
 	}
@@ -371,7 +388,7 @@ func (c *centre) openAPI(ctx context.Context) (err error) {
 		c.gauge.health = append(c.gauge.health, h)
 	}
 	c.server, err = api.New(api.Deps{
-		Identity: c.identity, Audit: c.audit, Settings: c.settings, Tenants: c.tenants, CMDB: c.cmdb, Search: c.engine, Aside: c.aside, Rules: c.keeper,
+		Identity: c.identity, Audit: c.audit, Settings: c.settings, Keys: c.seal, Tenants: c.tenants, CMDB: c.cmdb, Search: c.engine, Aside: c.aside, Rules: c.keeper,
 		Intake: c.gauge, Ticketing: api.NewTicketing(c.tickets), Ingest: []api.Ingest{elastic, loki},
 		Console: console.FS, Ready: c.gauge.parts, WriteMetrics: func(w io.Writer) { c.gauge.write(w, c.metrics) },
 		Log: c.log, Version: c.Version, MaxBody: int64(cfg.HTTP.MaxBody), MaxUnpacked: int64(cfg.HTTP.MaxUnpacked),

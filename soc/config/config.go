@@ -20,19 +20,20 @@ import (
 // Config is everything an operator can decide. The doc tags are the texts of
 // the reference that `icewatch config print` writes.
 type Config struct {
-	Data    string   `yaml:"data" doc:"Folder of everything the suite keeps: bus, lake, state."`
-	Log     Log      `yaml:"log" doc:"The suite's own log, on standard error."`
-	HTTP    HTTP     `yaml:"http" doc:"Console, API and intake over HTTP."`
-	Syslog  Syslog   `yaml:"syslog" doc:"Intake of syslog (RFC 5424, RFC 3164)."`
-	Files   []File   `yaml:"files" doc:"Log files of this machine to follow."`
-	Relays  []string `yaml:"relays" doc:"Networks of syslog relays. Behind a relay the HOSTNAME in the message names the device; any other sender is the device itself, whatever name it gives."`
-	Bus     Bus      `yaml:"bus" doc:"The durable queue between intake and engine."`
-	Lake    Lake     `yaml:"lake" doc:"The store of events."`
-	Limits  Limits   `yaml:"limits" doc:"Bounds on what one event, tenant or sender may bring."`
-	Rules   Rules    `yaml:"rules" doc:"Detection content beside the built-in rules."`
-	Tenants Tenants  `yaml:"tenants" doc:"Tenants beside the built-in catalogue of government applications."`
-	Notify  Notify   `yaml:"notify" doc:"Who is told of incidents."`
-	SLA     []SLA    `yaml:"sla" doc:"How soon an incident must be acknowledged and resolved, by priority."`
+	Data     string   `yaml:"data" doc:"Folder of everything the suite keeps: bus, lake, state."`
+	Log      Log      `yaml:"log" doc:"The suite's own log, on standard error."`
+	HTTP     HTTP     `yaml:"http" doc:"Console, API and intake over HTTP."`
+	Syslog   Syslog   `yaml:"syslog" doc:"Intake of syslog (RFC 5424, RFC 3164)."`
+	Files    []File   `yaml:"files" doc:"Log files of this machine to follow."`
+	Relays   []string `yaml:"relays" doc:"Networks of syslog relays. Behind a relay the HOSTNAME in the message names the device; any other sender is the device itself, whatever name it gives."`
+	Bus      Bus      `yaml:"bus" doc:"The durable queue between intake and engine."`
+	Lake     Lake     `yaml:"lake" doc:"The store of events."`
+	Limits   Limits   `yaml:"limits" doc:"Bounds on what one event, tenant or sender may bring."`
+	Rules    Rules    `yaml:"rules" doc:"Detection content beside the built-in rules."`
+	Tenants  Tenants  `yaml:"tenants" doc:"Tenants beside the built-in catalogue of government applications."`
+	Notify   Notify   `yaml:"notify" doc:"Who is told of incidents."`
+	Security Security `yaml:"security" doc:"How the suite guards itself and its secrets."`
+	SLA      []SLA    `yaml:"sla" doc:"How soon an incident must be acknowledged and resolved, by priority."`
 }
 
 // Log configures the suite's own log.
@@ -127,6 +128,19 @@ type Webhook struct {
 	Secret       string `yaml:"secret" doc:"Key of the HMAC-SHA256 signature in X-Icewatch-Signature. Better given as secret_file."`
 	SecretFile   string `yaml:"secret_file" doc:"File that holds the secret."`
 	SendResolved *bool  `yaml:"send_resolved" doc:"Whether closing an incident is told too; true if absent."`
+}
+
+// Security configures how the suite guards itself.
+type Security struct {
+	MasterKeyFile string `yaml:"master_key_file" doc:"File of the master keys that seal the suite's secrets. Empty: keys/master in the data folder, made at the first start; elsewhere is better, since a backup of the data then holds no key."`
+}
+
+// KeyFile is where the master keys lie.
+func (c *Config) KeyFile() string {
+	if c.Security.MasterKeyFile != "" {
+		return c.Security.MasterKeyFile
+	}
+	return filepath.Join(c.Data, "keys", "master")
 }
 
 // SLA is the clock of one priority.

@@ -140,7 +140,7 @@ func (b *Box) attempt(ctx context.Context, m message) error {
 	var res webhook.Result
 	if to == nil {
 		res.Err = errors.New("the receiver was removed")
-	} else {
+	} else if *to, res.Err = b.plain(*to); res.Err == nil {
 		a.URLHost = webhook.Host(to.URL)
 		res = b.sender.Send(ctx, webhook.Target{URL: to.URL, Secret: to.Secret}, m.Delivery, []byte(m.Body))
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"icewatch/soc/seal"
 	"icewatch/soc/state"
 	"icewatch/ticketing/webhook"
 )
@@ -42,8 +43,11 @@ var (
 // Deps is what the outbox needs.
 type Deps struct {
 	Config Config
-	Log    *slog.Logger     // default slog.Default()
-	Clock  func() time.Time // default time.Now
+	// Seal keeps the receivers' URLs and secrets: many a receiver's token
+	// stands in its URL. It must know Sealed. Required.
+	Seal  *seal.Box
+	Log   *slog.Logger     // default slog.Default()
+	Clock func() time.Time // default time.Now
 	// Settled is called within the transaction that settles a notification,
 	// delivered or failed for good. Optional.
 	Settled func(ctx context.Context, tx bun.Tx, a Attempt) error
@@ -53,6 +57,7 @@ type Deps struct {
 type Box struct {
 	db      *state.DB
 	cfg     Config
+	seal    *seal.Box
 	fixed   map[string]receiver // from the configuration
 	log     *slog.Logger
 	clock   func() time.Time
@@ -67,7 +72,7 @@ type Box struct {
 type receiver struct {
 	bun.BaseModel `bun:"table:outbox_receivers,alias:r"`
 	Name          string `bun:"name,pk"`
-	URL           string `bun:"url"`
+	URL           string `bun:"url"` // sealed in SQL, as the secret is; see plain
 	SendResolved  bool   `bun:"send_resolved"`
 	Secret        string `bun:"secret"`
 	Tenants       string `bun:"tenants"`
@@ -122,14 +127,31 @@ type Message struct {
 	Render func(receiver string) ([]byte, error)
 }
 
+// The kinds of what is sealed here; the id behind them is the receiver's name.
+const (
+	kindSecret = "receiver"
+	kindURL    = "receiver-url"
+)
+
+// Sealed names what this room keeps sealed.
+func Sealed() []seal.Place {
+	return []seal.Place{
+		seal.Column(kindSecret, "outbox_receivers", "name", "secret"),
+		seal.Column(kindURL, "outbox_receivers", "name", "url"),
+	}
+}
+
 // Open brings the tables up to date and makes the outbox. A receiver whose
 // secret cannot be read is an error: it would send unsigned.
 func Open(ctx context.Context, db *state.DB, deps Deps) (*Box, error) {
 	if err := deps.Config.Validate(); err != nil {
 		return nil, fmt.Errorf("outbox: %w", err)
 	}
+	if deps.Seal == nil {
+		return nil, errors.New("outbox: open: Deps.Seal is nil: receivers have secrets")
+	}
 	b := &Box{
-		db: db, cfg: deps.Config.WithDefaults(), fixed: map[string]receiver{},
+		db: db, cfg: deps.Config.WithDefaults(), seal: deps.Seal, fixed: map[string]receiver{},
 		log: deps.Log, clock: deps.Clock, settled: deps.Settled,
 		wake: make(chan struct{}, 1), busy: map[string]bool{},
 	}
@@ -200,8 +222,8 @@ func (b *Box) Wake() {
 	}
 }
 
-// all returns every receiver, ordered by name. One of the configuration hides
-// one of SQL with the same name.
+// all returns every receiver, ordered by name; those of SQL are still sealed.
+// One of the configuration hides one of SQL with the same name.
 func (b *Box) all(ctx context.Context, db bun.IDB) ([]receiver, error) {
 	var rows []receiver
 	if err := db.NewSelect().Model(&rows).Scan(ctx); err != nil {
@@ -213,6 +235,31 @@ func (b *Box) all(ctx context.Context, db bun.IDB) ([]receiver, error) {
 	}
 	slices.SortFunc(rows, func(a, c receiver) int { return strings.Compare(a.Name, c.Name) })
 	return rows, nil
+}
+
+// plain opens what is sealed of a receiver.
+func (b *Box) plain(r receiver) (_ receiver, err error) {
+	if _, fixed := b.fixed[r.Name]; fixed {
+		return r, nil
+	}
+	if r.URL, err = b.seal.OpenString(r.URL, kindURL+":"+r.Name); err != nil {
+		return r, fmt.Errorf("outbox: the url of receiver %s: %w", r.Name, err)
+	}
+	if r.Secret, err = b.seal.OpenString(r.Secret, kindSecret+":"+r.Name); err != nil {
+		return r, fmt.Errorf("outbox: the secret of receiver %s: %w", r.Name, err)
+	}
+	return r, nil
+}
+
+// sealed is the opposite of plain.
+func (b *Box) sealed(r receiver) (_ receiver, err error) {
+	if r.URL, err = b.seal.SealString(r.URL, kindURL+":"+r.Name); err != nil {
+		return r, fmt.Errorf("outbox: the url of receiver %s: %w", r.Name, err)
+	}
+	if r.Secret, err = b.seal.SealString(r.Secret, kindSecret+":"+r.Name); err != nil {
+		return r, fmt.Errorf("outbox: the secret of receiver %s: %w", r.Name, err)
+	}
+	return r, nil
 }
 
 // ReceiverInfo is what may be shown of a receiver.
@@ -248,6 +295,9 @@ func (b *Box) Receivers(ctx context.Context) ([]ReceiverInfo, error) {
 	}
 	out := make([]ReceiverInfo, 0, len(all))
 	for _, r := range all {
+		if r, err = b.plain(r); err != nil {
+			return nil, err
+		}
 		out = append(out, b.info(r))
 	}
 	return out, nil
@@ -270,7 +320,11 @@ func (b *Box) AddReceiver(ctx context.Context, actor string, r Receiver) (Receiv
 		Name: r.Name, URL: r.URL, Secret: r.Secret, SendResolved: r.SendResolved == nil || *r.SendResolved,
 		Tenants: strings.Join(r.Tenants, ","), CreatedAt: b.clock().UnixMilli(), CreatedBy: actor,
 	}
-	res, err := b.db.NewInsert().Model(&row).On("CONFLICT (name) DO NOTHING").Returning("NULL").Exec(ctx)
+	kept, err := b.sealed(row)
+	if err != nil {
+		return ReceiverInfo{}, err
+	}
+	res, err := b.db.NewInsert().Model(&kept).On("CONFLICT (name) DO NOTHING").Returning("NULL").Exec(ctx)
 	if err != nil {
 		return ReceiverInfo{}, fmt.Errorf("outbox: add receiver %s: %w", r.Name, err)
 	}

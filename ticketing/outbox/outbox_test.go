@@ -18,6 +18,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"icewatch/soc/seal"
 	"icewatch/soc/state"
 	"icewatch/ticketing/webhook"
 )
@@ -68,11 +69,12 @@ func (k *sink) count() int {
 }
 
 type fixture struct {
-	t   testing.TB
-	db  *state.DB
-	cfg Config
-	mu  sync.Mutex
-	at  time.Time
+	t    testing.TB
+	seal *seal.Box
+	db   *state.DB
+	cfg  Config
+	mu   sync.Mutex
+	at   time.Time
 }
 
 func newFixture(t testing.TB, receivers ...Receiver) *fixture {
@@ -81,7 +83,7 @@ func newFixture(t testing.TB, receivers ...Receiver) *fixture {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	return &fixture{t: t, db: db, at: time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC),
+	return &fixture{t: t, seal: seal.Ephemeral(Sealed()...), db: db, at: time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC),
 		cfg: Config{Receivers: receivers, BackoffMin: time.Second, BackoffMax: 10 * time.Minute, Timeout: 300 * time.Millisecond}}
 }
 
@@ -99,7 +101,7 @@ func (f *fixture) forward(d time.Duration) {
 
 func (f *fixture) open() *Box {
 	f.t.Helper()
-	b, err := Open(f.t.Context(), f.db, Deps{Config: f.cfg, Clock: f.now, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	b, err := Open(f.t.Context(), f.db, Deps{Config: f.cfg, Seal: f.seal, Clock: f.now, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -422,4 +424,53 @@ func TestConfig(t *testing.T) {
 	f(Config{Receivers: []Receiver{{Name: "a", URL: "http://h", Secret: "x", SecretFile: "y"}}}, "receivers[0].secret")
 	f(Config{Timeout: -1}, "timeout")
 	f(Config{BackoffMin: time.Hour}, "backoff_max")
+}
+
+// TestSealedAtRest looks for a receiver's secret and token in the bytes of the
+// state, where an older release left them in the clear.
+func TestSealedAtRest(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.open()
+	_, err := f.db.ExecContext(t.Context(), `INSERT INTO outbox_receivers (name, url, send_resolved, secret, tenants, created_at, created_by)
+		VALUES ('old', 'https://old.example/?token=old-token', 1, 'old-secret', '', 1, 'wang')`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.seal, err = seal.Open(t.Context(), f.db, filepath.Join(t.TempDir(), "master"), Sealed()...); err != nil {
+		t.Fatal(err)
+	}
+	k := newSink(t, nil)
+	b := f.open()
+	if _, err := b.AddReceiver(t.Context(), "wang", Receiver{Name: "new", URL: k.URL + "/?token=new-token", Secret: "new-secret"}); err != nil {
+		t.Fatal(err)
+	}
+	var rows []receiver
+	if err := f.db.NewSelect().Model(&rows).OrderExpr("name").Scan(t.Context()); err != nil || len(rows) != 2 {
+		t.Fatalf("%+v, %v", rows, err)
+	}
+	for i, want := range []string{"new", "old"} {
+		if text := rows[i].URL + rows[i].Secret; strings.Contains(text, "token") || strings.Contains(text, want+"-secret") {
+			t.Errorf("the row of %s shows its secrets: %s", want, text)
+		}
+		if r, err := b.plain(rows[i]); err != nil || r.Secret != want+"-secret" || !strings.HasSuffix(r.URL, want+"-token") {
+			t.Errorf("the row of %s opens to %+v, %v", want, r, err)
+		}
+	}
+	// A row whose secret was swapped for another's is not sent to.
+	if _, err := f.db.ExecContext(t.Context(), "UPDATE outbox_receivers SET secret = (SELECT secret FROM outbox_receivers WHERE name = 'old') WHERE name = 'new'"); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.RemoveReceiver(t.Context(), "old"); err != nil {
+		t.Fatal(err)
+	}
+	f.put(b, "x")
+	f.run(b)
+	f.until("the attempt fails", func() bool {
+		list, _, _, err := b.Log(t.Context(), LogQuery{Limit: 1})
+		return err == nil && len(list) == 1 && list[0].Status == Failed && strings.Contains(list[0].Error, "altered")
+	})
+	if k.count() != 0 {
+		t.Error("a notification went out under a secret that is another's")
+	}
 }

@@ -1,0 +1,47 @@
+package centre
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"icewatch/soc/config"
+	"icewatch/soc/seal"
+	"icewatch/soc/state"
+	"icewatch/ticketing/outbox"
+)
+
+// sealed lists all places where the rooms keep sealed secrets. The box refuses
+// to seal for a kind that is not here.
+func sealed() []seal.Place {
+	return slices.Concat(
+		outbox.Sealed(),
+	)
+}
+
+// Keys opens the master keys of a data folder on which no suite runs, hands
+// them to f and closes them again. Where one runs it is ErrRunning.
+func Keys(ctx context.Context, cfg *config.Config, f func(*seal.Box) error) (err error) {
+	file := filepath.Join(cfg.Data, "state", "icewatch.db")
+	if _, err := os.Stat(file); err != nil {
+		return fmt.Errorf("there is no data to work on: %w", err)
+	}
+	lock, err := lockFolder(cfg.Data)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
+	db, err := state.Open(ctx, file)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	box, err := seal.Open(ctx, db, cfg.KeyFile(), sealed()...)
+	if err != nil {
+		return err
+	}
+	return f(box)
+}
