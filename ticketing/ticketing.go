@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"icewatch/detections/policy"
+	"icewatch/soc/egress"
 	"icewatch/soc/enrich"
 	"icewatch/soc/seal"
 	"icewatch/soc/state"
@@ -127,9 +128,10 @@ func (c Config) Validate() error {
 
 // Deps is what the room needs of others.
 type Deps struct {
-	Policy Policy    // required
-	Items  Items     // optional
-	Seal   *seal.Box // of the receivers' secrets; required, and it must know outbox.Sealed
+	Policy Policy        // required
+	Items  Items         // optional
+	Seal   *seal.Box     // of the receivers' secrets; required, and it must know outbox.Sealed
+	Egress *egress.Guard // of connections to receivers that users made; see outbox.Deps
 	Config Config
 	Log    *slog.Logger                        // default slog.Default()
 	Clock  func() time.Time                    // default time.Now
@@ -197,7 +199,7 @@ func Open(ctx context.Context, db *state.DB, deps Deps) (*Service, error) {
 		return nil, err
 	}
 	out, err := outbox.Open(ctx, db, outbox.Deps{
-		Config: s.cfg.Webhooks, Seal: deps.Seal, Log: s.log, Clock: s.clock, Settled: s.delivered,
+		Config: s.cfg.Webhooks, Seal: deps.Seal, Egress: deps.Egress, Log: s.log, Clock: s.clock, Settled: s.delivered,
 	})
 	if err != nil {
 		return nil, err

@@ -35,6 +35,7 @@ import (
 	"icewatch/soc/bus"
 	"icewatch/soc/config"
 	"icewatch/soc/console"
+	"icewatch/soc/egress"
 	"icewatch/soc/engine"
 	"icewatch/soc/enrich"
 	"icewatch/soc/identity"
@@ -98,6 +99,7 @@ type centre struct {
 	identity  *identity.Service
 	audit     *audit.Log
 	seal      *seal.Box
+	egress    *egress.Guard // of connections to URLs that users gave
 	settings  *settings.Store
 	tenants   *tenancy.Registry
 	cmdb      *cmdb.Service
@@ -175,6 +177,9 @@ func (c *centre) openState(ctx context.Context) (err error) {
 	}
 	c.later(c.db.Close)
 	if c.seal, err = seal.Open(ctx, c.db, c.Config.KeyFile(), sealed()...); err != nil {
+		return err
+	}
+	if c.egress, err = c.Config.Security.Egress.Guard(); err != nil {
 		return err
 	}
 	if c.settings, err = settings.Open(ctx, c.db); err != nil {
@@ -306,7 +311,7 @@ func (c *centre) openTicketing(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	c.tickets, err = ticketing.Open(ctx, c.db, ticketing.Deps{Policy: c.keeper, Items: items{c.cmdb}, Seal: c.seal, Config: cfg, Log: c.log})
+	c.tickets, err = ticketing.Open(ctx, c.db, ticketing.Deps{Policy: c.keeper, Items: items{c.cmdb}, Seal: c.seal, Egress: c.egress, Config: cfg, Log: c.log})
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"icewatch/soc/egress"
 )
 
 // Config is everything an operator can decide. The doc tags are the texts of
@@ -133,6 +135,18 @@ type Webhook struct {
 // Security configures how the suite guards itself.
 type Security struct {
 	MasterKeyFile string `yaml:"master_key_file" doc:"File of the master keys that seal the suite's secrets. Empty: keys/master in the data folder, made at the first start; elsewhere is better, since a backup of the data then holds no key."`
+	Egress        Egress `yaml:"egress" doc:"Where URLs that users give, such as webhooks, may lead. Loopback, link-local and metadata addresses and this machine's own are refused; receivers in this file are not bound by it."`
+}
+
+// Egress bounds the connections to URLs that users give.
+type Egress struct {
+	Allow   []string `yaml:"allow" doc:"Networks that may be reached whatever they are, such as 127.0.0.1/32 or, for one port, 10.0.0.5:9000."`
+	Private bool     `yaml:"private" doc:"Whether private networks may be reached."`
+}
+
+// Guard makes the guard of outgoing connections.
+func (e Egress) Guard() (*egress.Guard, error) {
+	return egress.New(egress.Options{Allow: e.Allow, RefusePrivate: !e.Private})
 }
 
 // KeyFile is where the master keys lie.
@@ -158,11 +172,12 @@ func Default() *Config {
 		HTTP: HTTP{Listen: "127.0.0.1:8080", MaxBody: 64 << 20, MaxUnpacked: 256 << 20},
 		Syslog: Syslog{UDP: ":5514", TCP: ":5514", Zone: "default", MaxMessage: 16 << 20,
 			MaxConnections: 4096, IdleTimeout: Duration(24 * time.Hour)},
-		Relays: []string{"127.0.0.0/8", "::1/128"},
-		Bus:    Bus{MaxSize: 8 << 30, MinFree: 512 << 20, Keep: 1000},
-		Lake:   Lake{Retention: Duration(180 * 24 * time.Hour), FlushInterval: Duration(time.Second)},
-		Limits: Limits{Fields: 500, Names: 1000, SenderIDs: 1_000_000},
-		Rules:  Rules{BuiltIn: true, Interval: Duration(2 * time.Second)},
+		Relays:   []string{"127.0.0.0/8", "::1/128"},
+		Bus:      Bus{MaxSize: 8 << 30, MinFree: 512 << 20, Keep: 1000},
+		Lake:     Lake{Retention: Duration(180 * 24 * time.Hour), FlushInterval: Duration(time.Second)},
+		Limits:   Limits{Fields: 500, Names: 1000, SenderIDs: 1_000_000},
+		Rules:    Rules{BuiltIn: true, Interval: Duration(2 * time.Second)},
+		Security: Security{Egress: Egress{Private: true}},
 		SLA: []SLA{
 			{"P1", Duration(15 * time.Minute), Duration(4 * time.Hour)},
 			{"P2", Duration(30 * time.Minute), Duration(8 * time.Hour)},
@@ -313,6 +328,11 @@ func (c *Config) Validate() []Problem {
 			bad(at+".secret", "secret and secret_file exclude each other; give one")
 		}
 		file(at+".secret_file", w.SecretFile)
+	}
+	for i, network := range c.Security.Egress.Allow {
+		if _, err := (Egress{Allow: []string{network}}).Guard(); err != nil {
+			bad(fmt.Sprintf("security.egress.allow[%d]", i), "%v", err)
+		}
 	}
 	seen := map[string]bool{}
 	for i, s := range c.SLA {

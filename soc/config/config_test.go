@@ -79,6 +79,7 @@ func TestReferenceIsTheDefaultAndDocumentsEveryOption(t *testing.T) {
 	}
 	want := Default()
 	want.Files, want.Rules.Dirs, want.Tenants.Dirs, want.Notify.Webhooks = []File{}, []string{}, []string{}, []Webhook{}
+	want.Security.Egress.Allow = []string{}
 	if !reflect.DeepEqual(c, want) {
 		t.Fatalf("the reference reads as\n%+v\nwant\n%+v", c, want)
 	}

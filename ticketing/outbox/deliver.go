@@ -47,7 +47,7 @@ func (b *Box) Run(ctx context.Context) {
 			}
 			workers.Go(func() {
 				defer b.Wake()
-				defer b.free(h.Receiver)
+				defer b.leave(h.Receiver)
 				b.serve(ctx, h.Receiver)
 			})
 		}
@@ -75,7 +75,7 @@ func (b *Box) take(receiver string) bool {
 	return true
 }
 
-func (b *Box) free(receiver string) {
+func (b *Box) leave(receiver string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.busy, receiver)
@@ -142,7 +142,11 @@ func (b *Box) attempt(ctx context.Context, m message) error {
 		res.Err = errors.New("the receiver was removed")
 	} else if *to, res.Err = b.plain(*to); res.Err == nil {
 		a.URLHost = webhook.Host(to.URL)
-		res = b.sender.Send(ctx, webhook.Target{URL: to.URL, Secret: to.Secret}, m.Delivery, []byte(m.Body))
+		sender := b.guarded
+		if _, fixed := b.fixed[to.Name]; fixed {
+			sender = b.free
+		}
+		res = sender.Send(ctx, webhook.Target{URL: to.URL, Secret: to.Secret}, m.Delivery, []byte(m.Body))
 	}
 	now := b.clock()
 	a.At, a.HTTPStatus = now.UnixMilli(), res.HTTPStatus

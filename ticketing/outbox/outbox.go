@@ -15,6 +15,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"icewatch/soc/egress"
 	"icewatch/soc/seal"
 	"icewatch/soc/state"
 	"icewatch/ticketing/webhook"
@@ -45,9 +46,13 @@ type Deps struct {
 	Config Config
 	// Seal keeps the receivers' URLs and secrets: many a receiver's token
 	// stands in its URL. It must know Sealed. Required.
-	Seal  *seal.Box
-	Log   *slog.Logger     // default slog.Default()
-	Clock func() time.Time // default time.Now
+	Seal *seal.Box
+	// Egress guards connections to receivers that users made; those of the
+	// configuration are the operator's own word and go anywhere. Default: a
+	// guard that allows nothing special.
+	Egress *egress.Guard
+	Log    *slog.Logger     // default slog.Default()
+	Clock  func() time.Time // default time.Now
 	// Settled is called within the transaction that settles a notification,
 	// delivered or failed for good. Optional.
 	Settled func(ctx context.Context, tx bun.Tx, a Attempt) error
@@ -62,7 +67,9 @@ type Box struct {
 	log     *slog.Logger
 	clock   func() time.Time
 	settled func(ctx context.Context, tx bun.Tx, a Attempt) error
-	sender  *webhook.Sender
+	egress  *egress.Guard
+	guarded *webhook.Sender // to receivers of SQL
+	free    *webhook.Sender // to those of the configuration
 	wake    chan struct{}
 
 	mu   sync.Mutex
@@ -151,7 +158,7 @@ func Open(ctx context.Context, db *state.DB, deps Deps) (*Box, error) {
 		return nil, errors.New("outbox: open: Deps.Seal is nil: receivers have secrets")
 	}
 	b := &Box{
-		db: db, cfg: deps.Config.WithDefaults(), seal: deps.Seal, fixed: map[string]receiver{},
+		db: db, cfg: deps.Config.WithDefaults(), seal: deps.Seal, egress: deps.Egress, fixed: map[string]receiver{},
 		log: deps.Log, clock: deps.Clock, settled: deps.Settled,
 		wake: make(chan struct{}, 1), busy: map[string]bool{},
 	}
@@ -171,7 +178,15 @@ func Open(ctx context.Context, db *state.DB, deps Deps) (*Box, error) {
 			SendResolved: r.SendResolved == nil || *r.SendResolved,
 		}
 	}
-	b.sender = webhook.NewSender(b.cfg.Timeout, b.clock)
+	if b.egress == nil {
+		guard, err := egress.New(egress.Options{})
+		if err != nil {
+			return nil, fmt.Errorf("outbox: %w", err)
+		}
+		b.egress = guard
+	}
+	b.guarded = webhook.NewSender(b.egress.Transport(b.cfg.Timeout), b.cfg.Timeout, b.clock)
+	b.free = webhook.NewSender(egress.Unguarded(b.cfg.Timeout), b.cfg.Timeout, b.clock)
 	if err := db.Migrate(ctx, "outbox", migrations); err != nil {
 		return nil, err
 	}
@@ -303,10 +318,14 @@ func (b *Box) Receivers(ctx context.Context) ([]ReceiverInfo, error) {
 	return out, nil
 }
 
-// AddReceiver makes a receiver in SQL. It gets what happens from now on.
+// AddReceiver makes a receiver in SQL. It gets what happens from now on. A URL
+// that the guard refuses is ErrInvalid.
 func (b *Box) AddReceiver(ctx context.Context, actor string, r Receiver) (ReceiverInfo, error) {
 	if err := r.check(); err != nil {
 		return ReceiverInfo{}, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	if err := b.egress.Check(ctx, r.URL); err != nil {
+		return ReceiverInfo{}, fmt.Errorf("%w: url: %w", ErrInvalid, err)
 	}
 	for _, t := range r.Tenants {
 		if t == "" || strings.Contains(t, ",") {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"icewatch/soc/egress"
 	"icewatch/soc/seal"
 	"icewatch/soc/state"
 	"icewatch/ticketing/webhook"
@@ -69,12 +70,13 @@ func (k *sink) count() int {
 }
 
 type fixture struct {
-	t    testing.TB
-	seal *seal.Box
-	db   *state.DB
-	cfg  Config
-	mu   sync.Mutex
-	at   time.Time
+	t      testing.TB
+	seal   *seal.Box
+	egress *egress.Guard
+	db     *state.DB
+	cfg    Config
+	mu     sync.Mutex
+	at     time.Time
 }
 
 func newFixture(t testing.TB, receivers ...Receiver) *fixture {
@@ -83,7 +85,11 @@ func newFixture(t testing.TB, receivers ...Receiver) *fixture {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	return &fixture{t: t, seal: seal.Ephemeral(Sealed()...), db: db, at: time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC),
+	guard, err := egress.New(egress.Options{Allow: []string{"127.0.0.0/8"}}) // where the sinks are
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &fixture{t: t, egress: guard, seal: seal.Ephemeral(Sealed()...), db: db, at: time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC),
 		cfg: Config{Receivers: receivers, BackoffMin: time.Second, BackoffMax: 10 * time.Minute, Timeout: 300 * time.Millisecond}}
 }
 
@@ -101,7 +107,7 @@ func (f *fixture) forward(d time.Duration) {
 
 func (f *fixture) open() *Box {
 	f.t.Helper()
-	b, err := Open(f.t.Context(), f.db, Deps{Config: f.cfg, Seal: f.seal, Clock: f.now, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	b, err := Open(f.t.Context(), f.db, Deps{Config: f.cfg, Seal: f.seal, Egress: f.egress, Clock: f.now, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -472,5 +478,34 @@ func TestSealedAtRest(t *testing.T) {
 	})
 	if k.count() != 0 {
 		t.Error("a notification went out under a secret that is another's")
+	}
+}
+
+// TestGuarded: a user's receiver on this machine is refused when it is made,
+// and one that got there by other ways when it is told; the operator's own is
+// told wherever it is.
+func TestGuarded(t *testing.T) {
+	t.Parallel()
+	k := newSink(t, nil)
+	f := newFixture(t, Receiver{Name: "operators", URL: k.URL})
+	b := f.open()
+	if _, err := b.AddReceiver(t.Context(), "wang", Receiver{Name: "users", URL: k.URL}); err != nil {
+		t.Fatal(err)
+	}
+	f.egress = nil
+	b = f.open()
+	if _, err := b.AddReceiver(t.Context(), "wang", Receiver{Name: "more", URL: k.URL}); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "loopback") {
+		t.Errorf("a receiver on loopback: %v", err)
+	}
+	f.put(b, "x")
+	f.run(b)
+	f.until("both are tried", func() bool { return len(f.log(b)) >= 2 })
+	for _, a := range f.log(b) {
+		if want := a.Receiver == "operators"; (a.Status == Delivered) != want || !want && (a.Status != Failed || !strings.Contains(a.Error, "loopback")) {
+			t.Errorf("%s: %s, %s", a.Receiver, a.Status, a.Error)
+		}
+	}
+	if k.count() != 1 {
+		t.Errorf("the sink was asked %d times, want once", k.count())
 	}
 }

@@ -9,11 +9,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strconv"
 	"time"
+
+	"icewatch/soc/egress"
 )
 
 // The headers a notification carries beside the body.
@@ -51,21 +52,12 @@ type Sender struct {
 	clock  func() time.Time
 }
 
-// NewSender makes a sender whose attempts end after timeout. clock (nil for
-// time.Now) turns dates in Retry-After into waiting times.
-func NewSender(timeout time.Duration, clock func() time.Time) *Sender {
+// NewSender makes a sender whose attempts go through transport, which decides
+// where they may go, and end after timeout. clock (nil for time.Now) turns
+// dates in Retry-After into waiting times.
+func NewSender(transport http.RoundTripper, timeout time.Duration, clock func() time.Time) *Sender {
 	if clock == nil {
 		clock = time.Now
-	}
-	transport := &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: timeout, KeepAlive: 30 * time.Second}).DialContext,
-		TLSHandshakeTimeout:    timeout,
-		ResponseHeaderTimeout:  timeout,
-		MaxIdleConnsPerHost:    1,
-		IdleConnTimeout:        time.Minute,
-		MaxResponseHeaderBytes: readLimit,
-		ForceAttemptHTTP2:      true,
 	}
 	return &Sender{agent: "icewatch", clock: clock, client: &http.Client{
 		Transport: transport,
@@ -129,7 +121,7 @@ func Sign(secret string, body []byte) string {
 
 // Send makes one attempt. A status of 200 to 299 is success; 408, 429 and 500
 // and above, and no answer at all, may be tried again; anything else, a
-// redirect included, is final.
+// redirect and a refused address included, is final.
 func (s *Sender) Send(ctx context.Context, t Target, delivery string, body []byte) Result {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, t.URL, bytes.NewReader(body))
 	if err != nil {
@@ -143,7 +135,7 @@ func (s *Sender) Send(ctx context.Context, t Target, delivery string, body []byt
 	}
 	resp, err := s.client.Do(req)
 	if err != nil {
-		return Result{Err: withoutURL(err), Retry: true}
+		return Result{Err: withoutURL(err), Retry: !errors.Is(err, egress.ErrRefused)}
 	}
 	defer resp.Body.Close()
 	// What the receiver says is not kept: it may quote secrets.

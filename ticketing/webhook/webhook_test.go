@@ -82,7 +82,7 @@ func TestSend(t *testing.T) {
 			_, _ = io.WriteString(w, strings.Repeat("geheim ", 100))
 		}))
 		defer srv.Close()
-		res := NewSender(2*time.Second, func() time.Time { return now }).Send(t.Context(), Target{URL: srv.URL + "/geheim?token=geheim"}, "d1", []byte("{}"))
+		res := NewSender(http.DefaultTransport, 2*time.Second, func() time.Time { return now }).Send(t.Context(), Target{URL: srv.URL + "/geheim?token=geheim"}, "d1", []byte("{}"))
 		if (res.Err == nil) != ok || res.Retry != retry || res.RetryAfter != after || res.HTTPStatus != status {
 			t.Errorf("%s: %+v", name, res)
 		}
@@ -111,7 +111,7 @@ func TestSendWithoutAnswer(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { <-release }))
 	defer srv.Close()
 	defer close(release)
-	s := NewSender(50*time.Millisecond, nil)
+	s := NewSender(http.DefaultTransport, 50*time.Millisecond, nil)
 	for _, u := range []string{srv.URL + "/?token=geheim", "http://127.0.0.1:1/geheim", "http://geheim.invalid/geheim"} {
 		res := s.Send(t.Context(), Target{URL: u}, "d", nil)
 		if res.Err == nil || !res.Retry || res.HTTPStatus != 0 {
@@ -135,7 +135,7 @@ func TestEndlessAnswer(t *testing.T) {
 	}))
 	defer srv.Close()
 	start := time.Now()
-	if res := NewSender(10*time.Second, nil).Send(t.Context(), Target{URL: srv.URL}, "d", nil); res.Err != nil || time.Since(start) > 5*time.Second {
+	if res := NewSender(http.DefaultTransport, 10*time.Second, nil).Send(t.Context(), Target{URL: srv.URL}, "d", nil); res.Err != nil || time.Since(start) > 5*time.Second {
 		t.Errorf("%+v after %s", res, time.Since(start))
 	}
 }
@@ -151,7 +151,7 @@ func TestRequest(t *testing.T) {
 	}))
 	defer srv.Close()
 	// The signature is the well-known example of HMAC-SHA256.
-	NewSender(time.Second, nil).Send(t.Context(), Target{URL: srv.URL, Secret: "key"}, "d7", []byte("The quick brown fox jumps over the lazy dog"))
+	NewSender(http.DefaultTransport, time.Second, nil).Send(t.Context(), Target{URL: srv.URL, Secret: "key"}, "d7", []byte("The quick brown fox jumps over the lazy dog"))
 }
 
 func TestURL(t *testing.T) {
