@@ -16,12 +16,6 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-// consolePolicy lets the console load from its own origin alone. Ant Design
-// writes its styles into the page while it runs, hence the inline styles;
-// scripts never are inline.
-const consolePolicy = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; " +
-	"object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-
 // notBuilt is what a browser sees where the binary holds no console.
 const notBuilt = `icewatch is running, but this binary was built without the web console.
 Build it with "make build" (it needs Node.js) and start again. The REST API answers under /api/v1.
@@ -66,33 +60,38 @@ func (s *Server) isConsole(c *fiber.Ctx) bool {
 }
 
 // serveConsole answers with a file, or with index.html for any page of the
-// application. A missing file under assets/ is a 404: a browser that holds an
+// application, each time with a nonce of its own and therefore kept nowhere.
+// A missing file under assets/ is a 404: a browser that holds an
 // old page must notice that the build changed.
 func (s *Server) serveConsole(c *fiber.Ctx) error {
 	s.discardBody(c)
-	c.Set(fiber.HeaderContentSecurityPolicy, consolePolicy)
 	if s.console.files == nil {
 		c.Set(fiber.HeaderContentType, "text/plain; charset=utf-8")
 		return c.Status(http.StatusServiceUnavailable).SendString(notBuilt)
 	}
 	name := strings.TrimPrefix(path.Clean("/"+c.Path()), "/")
 	f, err := s.console.load(name)
-	page := false
 	if errors.Is(err, fs.ErrNotExist) {
 		if strings.HasPrefix(name, "assets/") {
 			return writeProblem(c, http.StatusNotFound, "the console has no such file: reload the page")
 		}
-		f, err = s.console.load("index.html")
-		page = true
+		name = ""
+		f, err = s.console.load(name)
 	}
 	if err != nil {
 		return s.fiberError(c, err)
+	}
+	if name == "" || name == "index.html" {
+		nonce := newNonce()
+		c.Set(fiber.HeaderContentSecurityPolicy, consolePolicy(nonce))
+		c.Set(fiber.HeaderContentType, f.contentType)
+		return c.Send(bytes.ReplaceAll(f.body, []byte(noncePlace), []byte(nonce)))
 	}
 	c.Set(fiber.HeaderContentType, f.contentType)
 	c.Set(fiber.HeaderETag, f.etag)
 	c.Set(fiber.HeaderVary, fiber.HeaderAcceptEncoding)
 	c.Set(fiber.HeaderCacheControl, "no-cache")
-	if !page && strings.HasPrefix(name, "assets/") {
+	if strings.HasPrefix(name, "assets/") {
 		// Names under assets/ carry a hash of the content.
 		c.Set(fiber.HeaderCacheControl, "public, max-age=31536000, immutable")
 	}

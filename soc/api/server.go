@@ -160,17 +160,7 @@ func (s *Server) begin(c *fiber.Ctx) (err error) {
 	st := &reqState{requestID: requestID(), address: remoteAddress(c), secure: c.Secure(),
 		userAgent: clip(c.Get(fiber.HeaderUserAgent), 300), conn: c.Context().Conn()}
 	c.SetUserContext(context.WithValue(context.Background(), stateKey{}, st))
-	h := &c.Response().Header
-	h.Set(fiber.HeaderXRequestID, st.requestID)
-	h.Set(fiber.HeaderXContentTypeOptions, "nosniff")
-	h.Set(fiber.HeaderXFrameOptions, "DENY")
-	h.Set(fiber.HeaderReferrerPolicy, "no-referrer")
-	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	h.Set("Cross-Origin-Resource-Policy", "same-origin")
-	h.Set(fiber.HeaderPermissionsPolicy, "camera=(), microphone=(), geolocation=()")
-	// What is not the console has nothing to load and must not be framed.
-	h.Set(fiber.HeaderContentSecurityPolicy, "default-src 'none'; frame-ancestors 'none'")
-	h.Set(fiber.HeaderCacheControl, "no-store")
+	bareHeaders(c, st)
 	defer func() {
 		if r := recover(); r != nil {
 			s.log.Error("panic in a request handler", "request_id", st.requestID, "method", c.Method(),

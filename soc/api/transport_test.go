@@ -181,11 +181,11 @@ func TestHeadersAndConsole(t *testing.T) {
 		}
 		return a
 	}
-	f("/", 200, "text/html", "no-cache")
-	f("/alerts/al_1", 200, "text/html", "no-cache", "Cookie", cookieName+"=stale")
+	f("/", 200, "text/html", "no-store")
+	f("/alerts/al_1", 200, "text/html", "no-store", "Cookie", cookieName+"=stale")
 	f("/assets/app-1a2b.js", 200, "text/javascript", "immutable")
 	f("/assets/old-0000.js", 404, "application/problem+json", "")
-	f("/../../etc/passwd", 200, "text/html", "no-cache")
+	f("/../../etc/passwd", 200, "text/html", "no-store")
 	f("/healthz", 200, "application/json", "no-store")
 	f("/readyz", 200, "application/json", "")
 	f("/api/v1/me", 401, "application/problem+json", "no-store")

@@ -8,8 +8,9 @@
 //
 // The application loads from its own origin alone: no inline scripts, no
 // data: addresses, no fonts from elsewhere. Ant Design writes its styles into
-// the page at run time, so a content security policy has to allow inline
-// styles and nothing more.
+// the page at run time; they carry the nonce that soc/api puts into index.html
+// in place of __ICEWATCH_NONCE__, so the content security policy allows no
+// inline style either.
 package console
 
 import (

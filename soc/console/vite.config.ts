@@ -16,6 +16,8 @@ function keepDist(): Plugin {
 
 export default defineConfig({
   plugins: [react(), keepDist()],
+  // soc/api puts each page's nonce in this place.
+  html: { cspNonce: '__ICEWATCH_NONCE__' },
   build: {
     // The domestic browsers we serve are built on Chromium 90 and later.
     target: 'chrome90',

@@ -1,4 +1,5 @@
 import './app/polyfill';
+import './app/trusted';
 import { createRoot } from 'react-dom/client';
 import { App } from './app/app';
 import './styles.css';

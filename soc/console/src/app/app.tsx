@@ -10,6 +10,7 @@ import { FeedbackProvider } from './feedback';
 import { SettingsProvider, useSettings } from './settings';
 import { Shell } from './shell';
 import { themeConfig } from './theme';
+import { nonce } from './trusted';
 
 const client = new QueryClient({
   defaultOptions: {
@@ -64,7 +65,7 @@ function Themed() {
   const { dark, locale } = useSettings();
   const theme = useMemo(() => themeConfig(dark), [dark]);
   return (
-    <ConfigProvider theme={theme} locale={locale === 'en-US' ? enUS : zhCN} button={{ autoInsertSpace: false }} wave={{ disabled: true }}>
+    <ConfigProvider theme={theme} locale={locale === 'en-US' ? enUS : zhCN} button={{ autoInsertSpace: false }} csp={{ nonce }} wave={{ disabled: true }}>
       <FeedbackProvider>
         <RouterProvider router={router} />
       </FeedbackProvider>

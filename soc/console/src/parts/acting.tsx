@@ -229,7 +229,8 @@ export function CommentBox({ submit }: { submit: (text: string) => Promise<unkno
   return (
     <div className="stack" style={{ gap: 6, marginBottom: 14 }}>
       <Input.TextArea
-        autoSize={{ minRows: 1, maxRows: 6 }}
+        className="grows"
+        rows={1}
         value={text}
         aria-label={t('act.comment')}
         placeholder={t('act.commentHint')}
