@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"slices"
 	"strconv"
@@ -14,79 +13,8 @@ import (
 	"icewatch/soc/identity"
 )
 
-// defaultTokenLife is how long an API token lives where nothing is said.
-const defaultTokenLife = 365 * 24 * time.Hour
-
-// loginAnswer carries the session twice: in the body for programs, in a cookie
-// that no script can read for the console.
-type loginAnswer struct {
-	SetCookie http.Cookie `header:"Set-Cookie"`
-	Body      struct {
-		Token     string        `json:"token"`
-		ExpiresAt time.Time     `json:"expires_at"`
-		User      identity.User `json:"user"`
-	}
-}
-
-type logoutAnswer struct {
-	SetCookie http.Cookie `header:"Set-Cookie"`
-}
-
-func sessionCookie(ctx context.Context, value string, expires time.Time) http.Cookie {
-	c := http.Cookie{
-		Name: cookieName, Value: value, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode,
-		Secure: stateOf(ctx).secure, Expires: expires,
-	}
-	if value == "" {
-		c.MaxAge = -1
-	}
-	return c
-}
-
-// accountRoutes registers signing in and out, the caller's own account, users
-// and tokens.
+// accountRoutes registers the caller's own account, users and the audit log.
 func (s *Server) accountRoutes() {
-	Register(s, huma.Operation{OperationID: "login", Method: http.MethodPost, Path: "/auth/login", Tags: []string{"account"},
-		Summary: "Sign in with user name and password", Errors: []int{401, 429}}, scopePublic,
-		func(ctx context.Context, in *struct {
-			Body struct {
-				Username string `json:"username" maxLength:"256"`
-				Password string `json:"password" maxLength:"1024"`
-			}
-		}) (*loginAnswer, error) {
-			st := stateOf(ctx)
-			st.actor = clip(in.Body.Username, 64)
-			st.object = "session"
-			sess, err := s.deps.Identity.Login(ctx, identity.LoginRequest{
-				Username: in.Body.Username, Password: in.Body.Password, Address: st.address, UserAgent: st.userAgent})
-			var locked *identity.LockedError
-			switch {
-			case errors.Is(err, identity.ErrUnauthenticated):
-				st.detail = "wrong user name or password"
-				return nil, huma.ErrorWithHeaders(Problem(http.StatusUnauthorized, "wrong user name or password"),
-					http.Header{"WWW-Authenticate": {`Bearer realm="icewatch"`}})
-			case errors.As(err, &locked):
-				st.detail = "locked after too many failures"
-				return nil, err
-			case err != nil:
-				return nil, err
-			}
-			st.actor = sess.User.Username
-			out := &loginAnswer{SetCookie: sessionCookie(ctx, sess.Token, sess.ExpiresAt)}
-			out.Body.Token, out.Body.ExpiresAt, out.Body.User = sess.Token, sess.ExpiresAt, sess.User
-			return out, nil
-		})
-
-	Register(s, huma.Operation{OperationID: "logout", Method: http.MethodPost, Path: "/auth/logout", Tags: []string{"account"},
-		Summary: "End the session", DefaultStatus: http.StatusNoContent}, ScopeAny,
-		func(ctx context.Context, _ *Empty) (*logoutAnswer, error) {
-			if err := s.deps.Identity.Logout(ctx, PrincipalFrom(ctx)); err != nil {
-				return nil, err
-			}
-			stateOf(ctx).object = "session"
-			return &logoutAnswer{SetCookie: sessionCookie(ctx, "", time.Unix(1, 0))}, nil
-		})
-
 	Register(s, huma.Operation{OperationID: "me", Method: http.MethodGet, Path: "/me", Tags: []string{"account"},
 		Summary: "Who I am and what I may do"}, ScopeAny,
 		func(ctx context.Context, _ *Empty) (*Body[identity.User], error) {
@@ -115,25 +43,7 @@ func (s *Server) accountRoutes() {
 			return Reply(u), nil
 		})
 
-	Register(s, huma.Operation{OperationID: "change-password", Method: http.MethodPost, Path: "/me/password", Tags: []string{"account"},
-		Summary: "Change my own password", DefaultStatus: http.StatusNoContent, Errors: []int{422, 429}}, ScopeAny,
-		func(ctx context.Context, in *struct {
-			Body struct {
-				Current string `json:"current" maxLength:"1024"`
-				New     string `json:"new" maxLength:"1024"`
-			}
-		}) (*struct{}, error) {
-			stateOf(ctx).object = "own password"
-			err := s.deps.Identity.ChangePassword(ctx, PrincipalFrom(ctx), in.Body.Current, in.Body.New)
-			if errors.Is(err, identity.ErrUnauthenticated) {
-				// Not a 401: the session is good, and the console must not sign out.
-				return nil, Problem(http.StatusUnprocessableEntity, "the current password is wrong")
-			}
-			return nil, err
-		})
-
 	s.userRoutes()
-	s.tokenRoutes()
 
 	type auditInput struct {
 		TimeInput
@@ -299,78 +209,4 @@ func changed(what map[string]bool) string {
 		text += " " + n
 	}
 	return text
-}
-
-// freshToken is a token with its secret.
-type freshToken struct {
-	identity.Token
-	Secret string `json:"token" doc:"Shown this once"`
-}
-
-func (s *Server) tokenRoutes() {
-	Register(s, huma.Operation{OperationID: "list-tokens", Method: http.MethodGet, Path: "/tokens", Tags: []string{"account"},
-		Summary: "All API tokens, without their secrets"}, identity.ScopeSecurity,
-		func(ctx context.Context, _ *Empty) (*Body[Page[identity.Token]], error) {
-			if err := cityOnly(ctx); err != nil {
-				return nil, err
-			}
-			tokens, err := s.deps.Identity.Tokens(ctx)
-			if err != nil {
-				return nil, err
-			}
-			return Reply(PageOf(tokens, len(tokens), "")), nil
-		})
-
-	Register(s, huma.Operation{OperationID: "create-token", Method: http.MethodPost, Path: "/tokens", Tags: []string{"account"},
-		Summary: "Create an API token", DefaultStatus: http.StatusCreated, Errors: []int{422}}, identity.ScopeSecurity,
-		func(ctx context.Context, in *struct {
-			Body struct {
-				Name      string   `json:"name" maxLength:"100"`
-				Tenant    string   `json:"tenant,omitempty" maxLength:"128" doc:"The one tenant it acts for; empty for all"`
-				Scopes    []string `json:"scopes" doc:"ingest, read, respond, admin" nullable:"false"`
-				ExpiresIn string   `json:"expires_in,omitempty" doc:"Like 720h or 90d; never for no expiry; a year by default"`
-			}
-		}) (*Body[freshToken], error) {
-			st := stateOf(ctx)
-			st.object, st.tenant = "token:"+clip(in.Body.Name, 100), in.Body.Tenant
-			if err := cityOnly(ctx); err != nil {
-				return nil, err
-			}
-			if in.Body.Tenant != "" {
-				if err := s.checkTenants([]string{in.Body.Tenant}); err != nil {
-					return nil, err
-				}
-			}
-			life := defaultTokenLife
-			switch in.Body.ExpiresIn {
-			case "":
-			case "never", "0":
-				life = 0
-			default:
-				var err error
-				if life, err = ParseDuration(in.Body.ExpiresIn); err != nil || life <= 0 {
-					return nil, Problem(http.StatusUnprocessableEntity, "expires_in: %q is no duration like 720h or 90d, nor never", clip(in.Body.ExpiresIn, 64))
-				}
-			}
-			t, secret, err := s.deps.Identity.CreateToken(ctx, identity.NewToken{
-				Name: in.Body.Name, Tenant: in.Body.Tenant, Scopes: in.Body.Scopes, ExpiresIn: life, CreatedBy: Actor(ctx)})
-			if err != nil {
-				return nil, err
-			}
-			st.object = "token:" + t.ID
-			st.detail = "name " + strconv.Quote(t.Name)
-			return Reply(freshToken{t, secret}), nil
-		})
-
-	Register(s, huma.Operation{OperationID: "revoke-token", Method: http.MethodDelete, Path: "/tokens/{id}", Tags: []string{"account"},
-		Summary: "Revoke an API token, at once", DefaultStatus: http.StatusNoContent, Errors: []int{404}}, identity.ScopeSecurity,
-		func(ctx context.Context, in *struct {
-			ID string `path:"id" maxLength:"64"`
-		}) (*struct{}, error) {
-			stateOf(ctx).object = "token:" + in.ID
-			if err := cityOnly(ctx); err != nil {
-				return nil, err
-			}
-			return nil, s.deps.Identity.RevokeToken(ctx, in.ID)
-		})
 }

@@ -200,6 +200,12 @@ func TestAdminOfSomeTenantsCannotWiden(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := bearer(s.login("bureau", "moon-river-harbour"))
+	if a := s.call("GET", "/api/v1/users", "", h...); a.status != http.StatusForbidden || a.json(t)["code"] != codeMustChange {
+		t.Errorf("before the first password is changed: %d %s", a.status, a.body)
+	}
+	if a := s.call("POST", "/api/v1/me/password", `{"current":"moon-river-harbour","new":"harbour-moon-river"}`, h...); a.status != http.StatusNoContent {
+		t.Fatalf("changing the password: %d %s", a.status, a.body)
+	}
 	for _, r := range [][3]string{
 		{"GET", "/api/v1/users", ""}, {"GET", "/api/v1/tokens", ""}, {"GET", "/api/v1/audit", ""}, {"POST", "/api/v1/rules/reload", ""},
 		{"POST", "/api/v1/users", `{"username":"x","password":"moon-river-harbour","roles":["admin"],"tenants":["*"]}`},

@@ -99,7 +99,10 @@ func (s *Server) authenticate(c *fiber.Ctx) error {
 	case cred.secret == "":
 		return s.deny(c, "this needs a token or a session: sign in first")
 	default:
-		p, err := s.deps.Identity.Authenticate(ctx, cred.secret)
+		p, err := s.deps.Identity.Authenticate(ctx, cred.secret, st.address)
+		if errors.Is(err, identity.ErrElsewhere) {
+			return s.deny(c, "the token or session is not valid from this address")
+		}
 		if errors.Is(err, identity.ErrUnauthenticated) {
 			return s.deny(c, "the token or session is not valid, or no longer")
 		}
@@ -112,6 +115,10 @@ func (s *Server) authenticate(c *fiber.Ctx) error {
 
 	if cred.cookie && !safeMethod(c.Method()) && !sameOrigin(c) {
 		return s.refuse(c, "a change by session cookie needs the header X-Requested-With or an Origin of this server")
+	}
+	if code, why := obligation(st.principal, c.Method(), c.Path()); code != "" {
+		s.discardBody(c)
+		return s.fiberError(c, coded(http.StatusForbidden, code, why))
 	}
 	if why := s.selectTenants(c, st, cred.user); why != "" {
 		return s.refuse(c, why)

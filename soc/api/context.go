@@ -24,6 +24,7 @@ type reqState struct {
 	skipAudit bool     // the operation changes nothing
 	secure    bool     // the client came by HTTPS
 	userAgent string
+	device    string   // the secret of the device cookie
 	conn      net.Conn // to notice that the client has gone
 }
 

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/gofiber/fiber/v2"
@@ -87,8 +85,9 @@ func importDetail(r cmdb.Report) string {
 func (s *Server) toProblem(ctx context.Context, err error) error {
 	var se huma.StatusError
 	var qe *search.QueryError
-	var locked *identity.LockedError
-	var policy *identity.PolicyError
+	if problem, ok := signInProblem(err); ok {
+		return problem
+	}
 	switch {
 	case errors.As(err, &se):
 		return err
@@ -100,15 +99,6 @@ func (s *Server) toProblem(ctx context.Context, err error) error {
 		}
 		p.Errors = append(p.Errors, d)
 		return p
-	case errors.As(err, &locked):
-		after := strconv.Itoa(max(1, int((locked.After+time.Second-1)/time.Second)))
-		return huma.ErrorWithHeaders(Problem(http.StatusTooManyRequests, "too many failed attempts: try again in %s seconds", after),
-			http.Header{"Retry-After": {after}})
-	case errors.Is(err, identity.ErrBusy):
-		return huma.ErrorWithHeaders(Problem(http.StatusTooManyRequests, "too many sign-ins at once: try again shortly"),
-			http.Header{"Retry-After": {"2"}})
-	case errors.As(err, &policy):
-		return Problem(http.StatusUnprocessableEntity, "%s", policy.Error())
 	case errors.Is(err, identity.ErrInvalid):
 		return Problem(http.StatusUnprocessableEntity, "%s", err.Error())
 	case errors.Is(err, identity.ErrExists):
@@ -170,6 +160,8 @@ func finishProblem(ctx huma.Context, _ string, v any) (any, error) {
 		finish(p)
 	case *RowsProblem:
 		p.Instance = instance(RequestID(ctx.Context()))
+	case *SignInProblem:
+		finish(&p.ErrorModel)
 	}
 	return v, nil
 }
@@ -186,6 +178,10 @@ func (s *Server) fiberError(c *fiber.Ctx, err error) error {
 		for k, vs := range he.GetHeaders() {
 			c.Set(k, vs[0])
 		}
+	}
+	var own *SignInProblem
+	if errors.As(p, &own) {
+		return own.write(c)
 	}
 	var se huma.StatusError
 	if errors.As(p, &se) {

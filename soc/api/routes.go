@@ -14,7 +14,9 @@ import (
 // routes registers everything, in the order of the documentation.
 func (s *Server) routes() {
 	s.healthRoutes()
+	s.signInRoutes()
 	s.accountRoutes()
+	s.sessionRoutes()
 	s.settingRoutes()
 	s.keyRoutes()
 	s.catalogueRoutes()

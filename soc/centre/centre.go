@@ -189,7 +189,7 @@ func (c *centre) openState(ctx context.Context) (err error) {
 		return err
 	}
 	c.later(c.audit.Close)
-	if c.identity, err = identity.Open(ctx, c.db, c.log); err != nil {
+	if c.identity, err = identity.Open(ctx, c.db, c.log, identity.WithSettings(c.settings)); err != nil {
 		return err
 	}
 	if c.first, err = c.identity.EnsureAdmin(ctx, c.AdminPassword); err != nil {

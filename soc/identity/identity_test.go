@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"icewatch/soc/identity/password"
 	"icewatch/soc/state"
 )
 
@@ -41,7 +42,7 @@ func open(t *testing.T, path string, opts ...Option) *Service {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	s, err := Open(t.Context(), db, slog.New(slog.DiscardHandler), append([]Option{withParams(hashParams{memory: 64, passes: 1, threads: 1})}, opts...)...)
+	s, err := Open(t.Context(), db, slog.New(slog.DiscardHandler), append([]Option{withParams(password.Params{Memory: 64, Passes: 1, Threads: 1})}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +75,7 @@ func mustLogin(t *testing.T, s *Service, name, password string) string {
 
 func valid(t *testing.T, s *Service, secret string) bool {
 	t.Helper()
-	_, err := s.Authenticate(t.Context(), secret)
+	_, err := s.Authenticate(t.Context(), secret, "")
 	if err != nil && !errors.Is(err, ErrUnauthenticated) {
 		t.Fatal(err)
 	}
@@ -88,7 +89,7 @@ func TestEnsureAdmin(t *testing.T) {
 	if err != nil || !b.Created || b.Generated == "" || b.Username != "admin" {
 		t.Fatalf("%+v, %v", b, err)
 	}
-	if err := checkPassword(b.Generated, "admin"); err != nil {
+	if err := s.checkPassword(b.Generated, "admin"); err != nil {
 		t.Errorf("the generated password %q: %v", b.Generated, err)
 	}
 	mustLogin(t, s, "admin", b.Generated)
@@ -140,7 +141,7 @@ func TestSessionSurvivesARestart(t *testing.T) {
 	mustCreate(t, s, "li", []string{RoleViewer}, "a")
 	secret := mustLogin(t, s, "li", goodPassword)
 	again := open(t, path)
-	p, err := again.Authenticate(t.Context(), secret)
+	p, err := again.Authenticate(t.Context(), secret, "")
 	if err != nil || p.Username != "li" || !p.Allows(ScopeRead) || p.Allows(ScopeRespond) || !p.CanSee("a") || p.CanSee("b") {
 		t.Fatalf("%+v, %v", p, err)
 	}
@@ -159,11 +160,11 @@ func TestTokens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := s.Authenticate(t.Context(), secret)
+	p, err := s.Authenticate(t.Context(), secret, "")
 	if err != nil || p.Via != ViaToken || p.AllTenants || !p.CanSee("a") || p.CanSee("b") || !p.Allows(ScopeIngest) || p.Allows(ScopeRead) || p.Actor() != "token:shipper" {
 		t.Fatalf("%+v, %v", p, err)
 	}
-	list, err := s.Tokens(t.Context())
+	list, err := s.Tokens(t.Context(), "")
 	if err != nil || len(list) != 1 || list[0].LastUsedAt == nil || !list[0].LastUsedAt.Equal(c.now()) {
 		t.Fatalf("%+v, %v", list, err)
 	}
@@ -176,13 +177,13 @@ func TestTokens(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.move(20 * 365 * 24 * time.Hour)
-	if p, err := s.Authenticate(t.Context(), forever); err != nil || !p.AllTenants {
+	if p, err := s.Authenticate(t.Context(), forever, ""); err != nil || !p.AllTenants {
 		t.Errorf("%+v, %v", p, err)
 	}
-	if err := s.RevokeToken(t.Context(), tok.ID); err != nil {
+	if err := s.RevokeToken(t.Context(), "", tok.ID); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.RevokeToken(t.Context(), tok.ID); !errors.Is(err, ErrNotFound) {
+	if err := s.RevokeToken(t.Context(), "", tok.ID); !errors.Is(err, ErrNotFound) {
 		t.Errorf("revoking twice: %v", err)
 	}
 }
@@ -204,12 +205,12 @@ func TestRevocationBeatsReaders(t *testing.T) {
 					case <-stop:
 						return
 					default:
-						_, _ = s.Authenticate(context.Background(), secret)
+						_, _ = s.Authenticate(context.Background(), secret, "")
 					}
 				}
 			})
 		}
-		if err := s.RevokeToken(t.Context(), tok.ID); err != nil {
+		if err := s.RevokeToken(t.Context(), "", tok.ID); err != nil {
 			t.Fatal(err)
 		}
 		if valid(t, s, secret) {
@@ -228,7 +229,7 @@ func TestPasswordChangeEndsOtherSessions(t *testing.T) {
 	s, _ := fresh(t)
 	mustCreate(t, s, "li", []string{RoleAnalyst}, "a")
 	mine, other := mustLogin(t, s, "li", goodPassword), mustLogin(t, s, "li", goodPassword)
-	p, err := s.Authenticate(t.Context(), mine)
+	p, err := s.Authenticate(t.Context(), mine, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -246,7 +247,7 @@ func TestPasswordChangeEndsOtherSessions(t *testing.T) {
 	}
 	// Guessing the current password through a stolen session is backed off too.
 	var locked *LockedError
-	for range maxPair {
+	for range signIn.Tries {
 		_ = s.ChangePassword(t.Context(), p, "wrong", "harbour-moon-river")
 	}
 	if err := s.ChangePassword(t.Context(), p, "harbour-moon-river", "moon-harbour-river-2"); !errors.As(err, &locked) {
@@ -254,22 +255,31 @@ func TestPasswordChangeEndsOtherSessions(t *testing.T) {
 	}
 }
 
+// The policies the tests count by.
+var (
+	signIn    = DefaultSignIn()
+	firstLock = time.Duration(signIn.FirstLock) * time.Second
+)
+
 func TestBackOff(t *testing.T) {
 	t.Parallel()
 	s, c := fresh(t)
 	mustCreate(t, s, "li", []string{RoleViewer}, "a")
+	quiet := signIn
+	quiet.CaptchaAfter, quiet.CaptchaFlood = 0, 0
+	s.policies.signIn = fixed(quiet)
 	try := func(name, password, address string) error {
 		_, err := s.Login(t.Context(), LoginRequest{Username: name, Password: password, Address: address})
 		return err
 	}
 	var locked *LockedError
-	for range maxPair {
+	for range signIn.Tries {
 		if err := try("li", "wrong", "192.0.2.9"); !errors.Is(err, ErrUnauthenticated) {
 			t.Fatal(err)
 		}
 	}
 	if err := try("li", goodPassword, "192.0.2.9"); !errors.As(err, &locked) || locked.After != firstLock {
-		t.Fatalf("after %d failures: %v", maxPair, err)
+		t.Fatalf("after %d failures: %v", signIn.Tries, err)
 	}
 	if err := try("LI ", goodPassword, "192.0.2.9"); !errors.As(err, &locked) {
 		t.Fatalf("by another spelling: %v", err)
@@ -293,7 +303,7 @@ func TestBackOff(t *testing.T) {
 	}
 
 	// One who tries many names is stopped by address, an IPv6 one by /64.
-	for i := range maxAddress {
+	for i := range signIn.AddressTries {
 		if err := try(fmt.Sprintf("name%d", i), "wrong", fmt.Sprintf("2001:db8::%x", i)); !errors.Is(err, ErrUnauthenticated) {
 			t.Fatalf("attempt %d: %v", i, err)
 		}
@@ -305,18 +315,18 @@ func TestBackOff(t *testing.T) {
 		t.Fatalf("another network: %v", err)
 	}
 	// Many who try one name slow it down, and only for a short time.
-	for i := range maxAccount {
+	for i := range signIn.AccountTries {
 		_ = try("li", "wrong", fmt.Sprintf("198.51.100.%d", i))
 	}
-	if err := try("li", goodPassword, "203.0.113.5"); !errors.As(err, &locked) || locked.After > longestAccount {
+	if err := try("li", goodPassword, "203.0.113.5"); !errors.As(err, &locked) || locked.After > time.Duration(signIn.AccountLock)*time.Second {
 		t.Fatalf("a spread attack: %v", err)
 	}
-	c.move(longestAccount)
+	c.move(time.Duration(signIn.AccountLock) * time.Second)
 	if err := try("li", goodPassword, "203.0.113.5"); err != nil {
 		t.Fatalf("the right user after it: %v", err)
 	}
 	// Failures spread over a long time do not add up for an address.
-	for i := range 2 * maxAddress {
+	for i := range 2 * signIn.AddressTries {
 		c.move(time.Minute)
 		if err := try(fmt.Sprintf("slow%d", i), "wrong", "203.0.113.77"); !errors.Is(err, ErrUnauthenticated) {
 			t.Fatalf("slow attempt %d: %v", i, err)
@@ -327,9 +337,9 @@ func TestBackOff(t *testing.T) {
 func TestLockoutIsBounded(t *testing.T) {
 	t.Parallel()
 	c := &clock{t: time.Now()}
-	l := newLockout(c.now)
+	l := newLockout(fixed(signIn), c.now)
 	for i := range maxKeys {
-		l.fail(fmt.Sprint("user", i), fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255))
+		l.fail(l.limitsOf(who{account: fmt.Sprint("user", i), address: fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255)}))
 	}
 	if len(l.keys) > maxKeys {
 		t.Fatalf("%d keys", len(l.keys))
@@ -341,7 +351,7 @@ func TestLockoutIsBounded(t *testing.T) {
 func TestLoginStorm(t *testing.T) {
 	t.Parallel()
 	s, _ := fresh(t)
-	s.hasher = newHasher(hashParams{memory: 4096, passes: 8, threads: 1})
+	s.hasher = password.NewHasher(password.Params{Memory: 4096, Passes: 8, Threads: 1})
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	busy, wrong := 0, 0
@@ -375,63 +385,12 @@ func TestSessionsOfAUserAreBounded(t *testing.T) {
 		t.Fatal("the first session")
 	}
 	last := ""
-	for range maxSessions {
+	for range DefaultSessions().PerUser {
 		c.move(time.Second)
 		last = mustLogin(t, s, "li", goodPassword)
 	}
 	if valid(t, s, first) || !valid(t, s, last) {
 		t.Errorf("first %v, last %v", valid(t, s, first), valid(t, s, last))
-	}
-}
-
-func TestPasswordPolicy(t *testing.T) {
-	t.Parallel()
-	f := func(password, user string, ok bool) {
-		t.Helper()
-		err := checkPassword(password, user)
-		var p *PolicyError
-		if (err == nil) != ok || err != nil && !errors.As(err, &p) {
-			t.Errorf("%q for %q: %v, want ok %v", password, user, err, ok)
-		}
-	}
-	f("moon-river-harbour", "li", true)
-	f("电子印章平台运维口令安全", "li", true)
-	f("Tr0ub4dor&3xyz", "admin", true)
-	f("short", "li", false)
-	f("elevenchars", "li", false)
-	f("aaaaaaaaaaaaaaaa", "li", false)
-	f("abababababababab", "li", false)
-	f("abcdefghijklmnop", "li", false)
-	f("98765432109876543210", "li", false)
-	f("Password@123", "li", false)
-	f("wangfang2026", "wangfang", false)
-	f("has\x00a-nul-inside", "li", false)
-	f("bad\xffutf8-password", "li", false)
-	f(strings.Repeat("long password ", 100), "li", false)
-}
-
-func TestHashes(t *testing.T) {
-	t.Parallel()
-	h := newHasher(hashParams{memory: 64, passes: 1, threads: 1})
-	encoded, err := h.hash(t.Context(), "secret")
-	if err != nil || !strings.HasPrefix(encoded, "$argon2id$v=19$m=64,t=1,p=1$") {
-		t.Fatalf("%q, %v", encoded, err)
-	}
-	f := func(password, encoded string, want, fails bool) {
-		t.Helper()
-		got, err := h.verify(t.Context(), password, encoded, nil)
-		if got != want || (err != nil) != fails {
-			t.Errorf("%q against %q: %v, %v", password, encoded, got, err)
-		}
-	}
-	f("secret", encoded, true, false)
-	f("Secret", encoded, false, false)
-	f("", encoded, false, false)
-	f("secret", "", false, true)
-	f("secret", "$argon2id$v=19$m=99999999,t=1,p=1$c2FsdHNhbHQ$a2V5a2V5a2V5a2V5a2V5a2V5", false, true)
-	f("secret", "$argon2i$v=19$m=64,t=1,p=1$c2FsdHNhbHQ$a2V5", false, true)
-	if another, _ := h.hash(t.Context(), "secret"); another == encoded {
-		t.Error("two hashes of one password are equal: no salt")
 	}
 }
 
@@ -473,19 +432,6 @@ func FuzzSecretKind(f *testing.F) {
 	})
 }
 
-func FuzzParseHash(f *testing.F) {
-	h := newHasher(hashParams{memory: 64, passes: 1, threads: 1})
-	f.Add(h.dummy)
-	f.Add("$argon2id$v=19$m=0,t=0,p=0$$")
-	f.Add("$$$$$")
-	f.Fuzz(func(t *testing.T, s string) {
-		p, salt, key, err := parseHash(s)
-		if err == nil && (p.memory > 256<<10 || p.passes > 16 || len(salt) < 8 || len(key) < 16) {
-			t.Fatalf("%q: %+v", s, p)
-		}
-	})
-}
-
 func BenchmarkAuthenticate(b *testing.B) {
 	db, err := state.Open(b.Context(), filepath.Join(b.TempDir(), "state.db"))
 	if err != nil {
@@ -501,7 +447,7 @@ func BenchmarkAuthenticate(b *testing.B) {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		if _, err := s.Authenticate(b.Context(), secret); err != nil {
+		if _, err := s.Authenticate(b.Context(), secret, ""); err != nil {
 			b.Fatal(err)
 		}
 	}

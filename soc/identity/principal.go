@@ -54,6 +54,8 @@ type Principal struct {
 	Via         string // ViaSession, ViaToken or ViaLocal
 	TokenID     string // the API token's id, "" otherwise
 	SessionID   string // the session's id, "" otherwise
+	Channel     string // how the session's user signed in; "" otherwise
+	Pending     string // what must be done before anything else: PendingPassword, PendingFactor or ""
 }
 
 // Allows tells whether the principal may do what demands scope. The admin

@@ -15,6 +15,7 @@ import (
 const (
 	sessionPrefix = "iws_"
 	tokenPrefix   = "iwt_"
+	devicePrefix  = "iwd_"
 )
 
 // A secret is prefix + base64url(32 random bytes + CRC-32 of them). The
@@ -36,7 +37,7 @@ func newSecret(prefix string) string {
 // secretKind returns the prefix of a well-formed secret, and false for
 // anything that was never issued.
 func secretKind(s string) (prefix string, ok bool) {
-	for _, p := range []string{sessionPrefix, tokenPrefix} {
+	for _, p := range []string{sessionPrefix, tokenPrefix, devicePrefix} {
 		rest, found := strings.CutPrefix(s, p)
 		if !found {
 			continue

@@ -7,12 +7,16 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/uptrace/bun"
 
+	"icewatch/soc/identity/captcha"
+	"icewatch/soc/identity/password"
+	"icewatch/soc/settings"
 	"icewatch/soc/state"
 )
 
@@ -20,16 +24,10 @@ import (
 var migrations embed.FS
 
 const (
-	// idleLimit ends a session that is not used.
-	idleLimit = 8 * time.Hour
-	// sessionLimit ends any session.
-	sessionLimit = 24 * time.Hour
 	// flushEvery is how far behind "last used" in SQL may be.
 	flushEvery = 30 * time.Second
 	// maxCached bounds the credentials kept in memory.
 	maxCached = 50_000
-	// maxSessions is how many sessions a user may have; the oldest go first.
-	maxSessions = 50
 )
 
 // Service is the room's door. All methods are safe for concurrent use.
@@ -37,22 +35,31 @@ type Service struct {
 	db     *state.DB
 	log    *slog.Logger
 	now    func() time.Time
-	hasher *hasher
+	hasher *password.Hasher
 	locks  *lockout
 
-	mu    sync.RWMutex
-	cache map[string]*entry // by hash of the secret
-	gen   uint64            // counts revocations: what was read before one is not cached after it
+	policies policies
+	settings *settings.Store // where the policies are kept; nil keeps the defaults
+	leaked   []password.List // beside the one built in
+	captcha  *captcha.Store
+
+	mu        sync.RWMutex
+	directory Directory
+	cache     map[string]*entry // by hash of the secret
+	gen       uint64            // counts revocations: what was read before one is not cached after it
 }
 
 // entry is a credential that was found valid. The ingest path meets nothing
 // but this.
 type entry struct {
 	id        string // of the session or token
-	userID    string // "" for a token
+	userID    string // of a session, or of the owner of a token
 	session   bool
 	principal *Principal
-	expires   int64        // Unix ms; 0 is never
+	expires   int64          // Unix ms; 0 is never
+	idle      time.Duration  // a session ends when it is not used for so long
+	networks  []netip.Prefix // of a token: where it may be used; none is anywhere
+	place     atomic.Pointer[place]
 	used      atomic.Int64 // Unix ms
 	dirty     atomic.Bool  // used is newer than in SQL
 }
@@ -62,7 +69,7 @@ func (e *entry) valid(now int64) bool {
 	if e.expires != 0 && now >= e.expires {
 		return false
 	}
-	return !e.session || now-e.used.Load() < idleLimit.Milliseconds()
+	return !e.session || now-e.used.Load() < e.idle.Milliseconds()
 }
 
 // Option changes how Open sets the room up.
@@ -74,8 +81,20 @@ func WithClock(now func() time.Time) Option {
 }
 
 // withParams sets argon2id's parameters, for tests that sign in a lot.
-func withParams(p hashParams) Option {
-	return func(s *Service) { s.hasher = newHasher(p) }
+func withParams(p password.Params) Option {
+	return func(s *Service) { s.hasher = password.NewHasher(p) }
+}
+
+// WithSettings keeps the room's policies in the store, where administrators
+// change them: password-policy, sign-in, sessions and tokens. Without it the
+// defaults are in force.
+func WithSettings(store *settings.Store) Option {
+	return func(s *Service) { s.settings = store }
+}
+
+// WithLeaked adds lists of leaked passwords beside the one built in.
+func WithLeaked(lists ...password.List) Option {
+	return func(s *Service) { s.leaked = lists }
 }
 
 // Open prepares the tables and returns the service. Call Run beside it.
@@ -83,24 +102,36 @@ func Open(ctx context.Context, db *state.DB, log *slog.Logger, opts ...Option) (
 	if err := db.Migrate(ctx, "identity", migrations); err != nil {
 		return nil, err
 	}
-	s := &Service{db: db, log: log, now: time.Now, cache: map[string]*entry{}}
+	s := &Service{db: db, log: log, now: time.Now, cache: map[string]*entry{}, policies: defaultPolicies()}
 	for _, o := range opts {
 		o(s)
 	}
 	if s.hasher == nil {
-		s.hasher = newHasher(defaultParams)
+		s.hasher = password.NewHasher(password.DefaultParams)
 	}
-	s.locks = newLockout(s.now)
-	return s, nil
+	if s.settings != nil {
+		if err := s.declare(ctx, s.settings); err != nil {
+			return nil, err
+		}
+	}
+	s.captcha = captcha.New(s.now)
+	s.locks = newLockout(func() SignInPolicy { return s.policies.signIn() }, s.now)
+	return s, s.locks.load(ctx, db)
 }
 
-// Run keeps "last used" in SQL close to the truth and removes sessions that
-// are over, until the context ends; then it writes what is left.
+// Run keeps in SQL close to the truth when what was last used and which
+// sign-ins failed, and removes sessions that are over, until the context ends;
+// then it writes what is left.
 func (s *Service) Run(ctx context.Context) {
-	tick := time.NewTicker(flushEvery)
+	tick, second := time.NewTicker(flushEvery), time.NewTicker(time.Second)
 	defer tick.Stop()
+	defer second.Stop()
 	for {
 		select {
+		case <-second.C:
+			if err := s.locks.save(ctx, s.db); err != nil && ctx.Err() == nil {
+				s.log.Warn("could not note failed sign-ins", "error", err)
+			}
 		case <-tick.C:
 			if err := s.flush(ctx); err != nil && ctx.Err() == nil {
 				s.log.Warn("could not note when sessions and tokens were used", "error", err)
@@ -108,7 +139,7 @@ func (s *Service) Run(ctx context.Context) {
 		case <-ctx.Done():
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 			defer cancel()
-			if err := s.flush(last); err != nil {
+			if err := errors.Join(s.flush(last), s.locks.save(last, s.db)); err != nil {
 				s.log.Warn("could not note when sessions and tokens were used", "error", err)
 			}
 			return
@@ -118,9 +149,11 @@ func (s *Service) Run(ctx context.Context) {
 
 // Authenticate returns the principal behind a session's or API token's secret.
 // Any secret that is not good, for whatever reason, is ErrUnauthenticated.
-func (s *Service) Authenticate(ctx context.Context, secret string) (*Principal, error) {
+// address is where it comes from; a session or token that is bound to another
+// place is not good there. Without one the place is not looked at.
+func (s *Service) Authenticate(ctx context.Context, secret, address string) (*Principal, error) {
 	kind, ok := secretKind(secret)
-	if !ok {
+	if !ok || kind == devicePrefix {
 		return nil, ErrUnauthenticated
 	}
 	hash := hashSecret(secret)
@@ -143,16 +176,40 @@ func (s *Service) Authenticate(ctx context.Context, secret string) (*Principal, 
 		}
 		if e, ok = s.keep(hash, e, gen); !ok {
 			// Something was revoked while we read: perhaps this. Read again.
-			return s.Authenticate(ctx, secret)
+			return s.Authenticate(ctx, secret, address)
 		}
 	}
 	if !e.valid(now) {
 		s.forgetWhere(func(h string, _ *entry) bool { return h == hash })
 		return nil, ErrUnauthenticated
 	}
+	if address != "" && !s.inPlace(e, address) {
+		return nil, ErrElsewhere
+	}
 	e.used.Store(now)
 	e.dirty.Store(true)
 	return e.principal, nil
+}
+
+// ErrElsewhere is an ErrUnauthenticated: the session or token is good, but not
+// where it comes from.
+var ErrElsewhere = fmt.Errorf("%w at the address it comes from", ErrUnauthenticated)
+
+// inPlace tells whether a credential may be used from the address, and notes
+// the address.
+func (s *Service) inPlace(e *entry, address string) bool {
+	p := e.place.Load()
+	if e.session {
+		if !s.policies.sessions().allows(p.home, address) {
+			return false
+		}
+	} else if !e.allowed(address) {
+		return false
+	}
+	if p.last != address {
+		e.place.Store(&place{home: p.home, last: address})
+	}
+	return true
 }
 
 // keep puts an entry into the cache, unless something was revoked since the
@@ -210,16 +267,16 @@ func (s *Service) flush(ctx context.Context) error {
 	s.mu.Unlock()
 	err := s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 		for _, e := range dirty {
-			q := "UPDATE identity_tokens SET last_used_at = ? WHERE id = ?"
+			q := "UPDATE identity_tokens SET last_used_at = ?, last_address = ? WHERE id = ?"
 			if e.session {
-				q = "UPDATE identity_sessions SET last_seen_at = ? WHERE id = ?"
+				q = "UPDATE identity_sessions SET last_seen_at = ?, last_address = ? WHERE id = ?"
 			}
-			if _, err := tx.ExecContext(ctx, q, e.used.Load(), e.id); err != nil {
+			if _, err := tx.ExecContext(ctx, q, e.used.Load(), e.place.Load().last, e.id); err != nil {
 				return err
 			}
 		}
 		_, err := tx.ExecContext(ctx, "DELETE FROM identity_sessions WHERE expires_at <= ? OR last_seen_at <= ?",
-			now, now-idleLimit.Milliseconds())
+			now, now-s.policies.sessions().idle().Milliseconds())
 		return err
 	})
 	if err != nil {

@@ -155,9 +155,9 @@ func (s *Service) EnsureAdmin(ctx context.Context, password string) (Bootstrap, 
 	} else if len(password) > maxPassword {
 		return Bootstrap{}, fmt.Errorf("identity: the first administrator's password is longer than %d bytes", maxPassword)
 	} else {
-		b.Weak = checkPassword(password, b.Username) != nil
+		b.Weak = s.checkPassword(password, b.Username) != nil
 	}
-	hash, err := s.hasher.hash(ctx, password)
+	hash, err := s.hasher.Hash(ctx, password)
 	if err != nil {
 		return Bootstrap{}, err
 	}
@@ -167,7 +167,13 @@ func (s *Service) EnsureAdmin(ctx context.Context, password string) (Bootstrap, 
 		Roles: encodeList([]string{RoleAdmin}), AllTenants: true, Tenants: "[]",
 		MustChange: b.Weak || b.Generated != "", CreatedAt: now, UpdatedAt: now,
 	}
-	if _, err := s.db.NewInsert().Model(row).Exec(ctx); err != nil {
+	err = s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		if _, err := tx.NewInsert().Model(row).Exec(ctx); err != nil {
+			return err
+		}
+		return s.keepPassword(ctx, tx, row.ID, hash)
+	})
+	if err != nil {
 		return Bootstrap{}, fmt.Errorf("identity: create the first administrator: %w", err)
 	}
 	b.Created = true
@@ -220,13 +226,13 @@ func (s *Service) CreateUser(ctx context.Context, n NewUser) (User, error) {
 	if err := errors.Join(err, checkUsername(name), checkRoles(n.Roles), checkDisplayName(n.DisplayName), checkLocale(n.Locale)); err != nil {
 		return User{}, firstOf(err)
 	}
-	if err := checkPassword(n.Password, name); err != nil {
+	if err := s.checkPassword(n.Password, name, n.DisplayName); err != nil {
 		return User{}, err
 	}
 	if n.DisplayName == "" {
 		n.DisplayName = name
 	}
-	hash, err := s.hasher.hash(ctx, n.Password)
+	hash, err := s.hasher.Hash(ctx, n.Password)
 	if err != nil {
 		return User{}, err
 	}
@@ -243,8 +249,10 @@ func (s *Service) CreateUser(ctx context.Context, n NewUser) (User, error) {
 		if taken {
 			return ErrExists
 		}
-		_, err = tx.NewInsert().Model(row).Exec(ctx)
-		return err
+		if _, err = tx.NewInsert().Model(row).Exec(ctx); err != nil {
+			return err
+		}
+		return s.keepPassword(ctx, tx, row.ID, hash)
 	})
 	if errors.Is(err, ErrExists) {
 		return User{}, fmt.Errorf("user %q: %w", name, ErrExists)
@@ -274,10 +282,10 @@ func (s *Service) UpdateUser(ctx context.Context, id string, ch UserChange) (Use
 		if err != nil {
 			return User{}, err
 		}
-		if err := checkPassword(*ch.Password, row.Username); err != nil {
+		if err := s.checkPassword(*ch.Password, row.Username, row.DisplayName); err != nil {
 			return User{}, err
 		}
-		if hash, err = s.hasher.hash(ctx, *ch.Password); err != nil {
+		if hash, err = s.hasher.Hash(ctx, *ch.Password); err != nil {
 			return User{}, err
 		}
 	}
@@ -297,6 +305,11 @@ func (s *Service) UpdateUser(ctx context.Context, id string, ch UserChange) (Use
 		row.UpdatedAt = s.now().UnixMilli()
 		if _, err := tx.NewUpdate().Model(row).WherePK().Exec(ctx); err != nil {
 			return err
+		}
+		if hash != "" {
+			if err := s.keepPassword(ctx, tx, id, hash); err != nil {
+				return err
+			}
 		}
 		if hash != "" || row.Disabled {
 			if _, err := tx.ExecContext(ctx, "DELETE FROM identity_sessions WHERE user_id = ?", id); err != nil {
@@ -367,56 +380,4 @@ func keepsAdmin(ctx context.Context, tx bun.Tx) error {
 		}
 	}
 	return invalid("this is the last administrator over all tenants: make another one first")
-}
-
-// ChangePassword sets the caller's own password. It ends the user's other
-// sessions. Wrong guesses at the current one count like failed sign-ins.
-func (s *Service) ChangePassword(ctx context.Context, p *Principal, current, next string) error {
-	if p.Via != ViaSession {
-		return invalid("only a user who is signed in has a password")
-	}
-	row, err := s.userRow(ctx, "u.id = ?", p.UserID)
-	if err != nil {
-		return err
-	}
-	key := "change|" + row.Username
-	still := func() error { return s.locks.check(key, "") }
-	if err := still(); err != nil {
-		return err
-	}
-	if len(current) > maxPassword {
-		return ErrUnauthenticated
-	}
-	ok, err := s.hasher.verify(ctx, current, row.PasswordHash, still)
-	if err != nil {
-		return err
-	}
-	if !ok {
-		s.locks.fail(key, "")
-		return ErrUnauthenticated
-	}
-	s.locks.succeed(key, "")
-	if next == current {
-		return &PolicyError{"is the old one"}
-	}
-	if err := checkPassword(next, row.Username); err != nil {
-		return err
-	}
-	hash, err := s.hasher.hash(ctx, next)
-	if err != nil {
-		return err
-	}
-	err = s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-		if _, err := tx.ExecContext(ctx, "UPDATE identity_users SET password_hash = ?, must_change_password = ?, updated_at = ? WHERE id = ?",
-			hash, false, s.now().UnixMilli(), p.UserID); err != nil {
-			return err
-		}
-		_, err := tx.ExecContext(ctx, "DELETE FROM identity_sessions WHERE user_id = ? AND id <> ?", p.UserID, p.SessionID)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("identity: change the password of %q: %w", row.Username, err)
-	}
-	s.forgetWhere(func(_ string, e *entry) bool { return e.userID == p.UserID })
-	return nil
 }

@@ -70,7 +70,9 @@ func NewHasher(p Params) *Hasher {
 }
 
 // Count returns how many passwords were hashed, and how long that took in all.
-func (h *Hasher) Count() (uint64, time.Duration) { return h.count.Load(), time.Duration(h.spent.Load()) }
+func (h *Hasher) Count() (uint64, time.Duration) {
+	return h.count.Load(), time.Duration(h.spent.Load())
+}
 
 // Dummy is the hash of a password that nobody has, to be verified where there
 // is no user: finding none must take as long.
