@@ -18,6 +18,7 @@ package egress
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -148,16 +149,31 @@ func checkURL(u *url.URL) (port uint16, err error) {
 // our stead, where nothing judges it. timeout bounds each step of connecting
 // and the wait for the answer's head.
 func (g *Guard) Transport(timeout time.Duration) http.RoundTripper {
+	return g.transport(timeout)
+}
+
+func (g *Guard) transport(timeout time.Duration) bounded {
 	t := transport(timeout)
-	dialer := &net.Dialer{Timeout: timeout, KeepAlive: 30 * time.Second, Control: g.control}
-	t.DialContext = dialer.DialContext
+	t.DialContext = g.Dialer(timeout).DialContext
 	return bounded{t, g.max}
+}
+
+// Dialer returns a dialer whose every connection is judged, for protocols
+// beside HTTP.
+func (g *Guard) Dialer(timeout time.Duration) *net.Dialer {
+	return &net.Dialer{Timeout: timeout, KeepAlive: 30 * time.Second, Control: g.control}
 }
 
 // Client returns a client on such a transport. It follows at most five
 // redirects, none from https to http. timeout bounds a request with its answer.
-func (g *Guard) Client(timeout time.Duration) *http.Client {
-	return &http.Client{Transport: g.Transport(timeout), Timeout: timeout, CheckRedirect: func(req *http.Request, via []*http.Request) error {
+func (g *Guard) Client(timeout time.Duration) *http.Client { return g.ClientTrusting(timeout, nil) }
+
+// ClientTrusting is Client for servers whose certificates the given authorities
+// sign; nil are the system's.
+func (g *Guard) ClientTrusting(timeout time.Duration, roots *x509.CertPool) *http.Client {
+	t := g.transport(timeout)
+	t.TLSClientConfig.RootCAs = roots
+	return &http.Client{Transport: t, Timeout: timeout, CheckRedirect: func(req *http.Request, via []*http.Request) error {
 		if len(via) > maxRedirects {
 			return fmt.Errorf("%w: it redirects more than %d times", ErrRefused, maxRedirects)
 		}

@@ -40,6 +40,9 @@ const (
 	keyLife = 10 * 365 * 24 * time.Hour
 )
 
+// ErrReplayed is what Config.Used answers for an assertion that was used.
+var ErrReplayed = saml.ErrAssertionReplayed
+
 // Config says which provider, and who we are to it.
 type Config struct {
 	EntityID string // our name: the address of our metadata
