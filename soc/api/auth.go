@@ -81,8 +81,11 @@ func (s *Server) authenticate(c *fiber.Ctx) error {
 	st := stateOf(ctx)
 	if s.isPublic(c) {
 		// A foreign page must not sign its visitor in as somebody else.
-		if c.Get(fiber.HeaderOrigin) != "" && !safeMethod(c.Method()) && !sameOrigin(c) {
+		if (c.Get(fiber.HeaderOrigin) != "" || c.Get("Sec-Fetch-Site") != "") && !safeMethod(c.Method()) && !sameOrigin(c) {
 			return s.refuse(c, "the request comes from a page of another origin")
+		}
+		if answered, err := s.limit(c, st); answered {
+			return err
 		}
 		return s.admit(c, maxPublicBody)
 	}
@@ -111,6 +114,9 @@ func (s *Server) authenticate(c *fiber.Ctx) error {
 			return s.fiberError(c, err)
 		}
 		st.principal = p
+	}
+	if answered, err := s.limit(c, st); answered {
+		return err
 	}
 
 	if cred.cookie && !safeMethod(c.Method()) && !sameOrigin(c) {
@@ -174,9 +180,14 @@ func safeMethod(m string) bool {
 }
 
 // sameOrigin tells whether a browser's request provably comes from our own
-// pages. A foreign page can set neither header: X-Requested-With would need
-// our consent by CORS, which is never given.
+// pages. Browsers of today say so themselves (Sec-Fetch-Site); of older ones,
+// a foreign page can forge neither Origin nor set X-Requested-With, which would
+// need our consent by CORS that is never given.
 func sameOrigin(c *fiber.Ctx) bool {
+	switch c.Get("Sec-Fetch-Site") {
+	case "cross-site", "same-site":
+		return false
+	}
 	if origin := c.Get(fiber.HeaderOrigin); origin != "" {
 		u, err := url.Parse(origin)
 		return err == nil && u.Host != "" && strings.EqualFold(u.Host, string(c.Request().Host()))
@@ -227,6 +238,9 @@ func (s *Server) tenantExists(slug string) bool {
 
 // deny answers 401 to who is not known.
 func (s *Server) deny(c *fiber.Ctx, why string) error {
+	if answered, err := s.limit(c, stateOf(c.UserContext())); answered {
+		return err
+	}
 	c.Append(fiber.HeaderWWWAuthenticate, `Bearer realm="icewatch"`)
 	if isIntake(c.Path()) {
 		// Shippers wait for this challenge before they send a password; a

@@ -55,6 +55,9 @@ type Deps struct {
 	// ready. It is asked by /readyz, which needs no token, so it names states
 	// and no secrets.
 	Ready func(ctx context.Context) []PartHealth
+	// RateLimits and Watermark are the settings in force; nil means none.
+	RateLimits func() RateLimits
+	Watermark  func() Watermark
 	// WriteMetrics writes all processes' metrics in the Prometheus text format.
 	WriteMetrics func(w io.Writer)
 

@@ -254,6 +254,12 @@ func TestCSRF(t *testing.T) {
 	f(403, "Origin", "https://evil.example", "X-Requested-With", "XMLHttpRequest")
 	f(403, "Origin", "null")
 	f(200, "X-Requested-With", "XMLHttpRequest")
+	f(200, "X-Requested-With", "XMLHttpRequest", "Sec-Fetch-Site", "same-origin")
+	f(403, "X-Requested-With", "XMLHttpRequest", "Sec-Fetch-Site", "cross-site")
+	f(403, "X-Requested-With", "XMLHttpRequest", "Sec-Fetch-Site", "same-site")
+	f(403, "Origin", s.url, "Sec-Fetch-Site", "cross-site")
+	f(403, "Origin", "null")
+	f(403, "Sec-Fetch-Site", "none")
 	f(200, "Origin", "http://"+host)
 	if a := s.call("GET", "/api/v1/me", "", "Cookie", cookie); a.status != 200 {
 		t.Errorf("reading by cookie: %d", a.status)

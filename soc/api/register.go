@@ -24,10 +24,13 @@ const (
 // prefix stands before the path of every operation.
 const prefix = "/api/v1"
 
+// loginPath is where a user signs in.
+const loginPath = prefix + "/auth/login"
+
 // publicRoutes is the whole list of what answers without a credential. A route
 // is public by standing here, not by anything said where it is registered.
 var publicRoutes = []string{
-	"POST /api/v1/auth/login",
+	"POST " + loginPath,
 	"GET /api/v1/auth/policy",
 	"POST /api/v1/auth/captcha",
 	"GET /api/v1/auth/captcha/image",

@@ -19,6 +19,7 @@ func (s *Server) routes() {
 	s.sessionRoutes()
 	s.settingRoutes()
 	s.keyRoutes()
+	s.uiRoutes()
 	s.catalogueRoutes()
 	s.searchRoutes()
 	s.cmdbRoutes()

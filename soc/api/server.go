@@ -43,6 +43,8 @@ type Server struct {
 	serving  sync.WaitGroup
 
 	newcomers *newcomers
+
+	anonymous, signedIn limiter
 }
 
 // maxSearches is how many searches of all clients run at once; more wait.

@@ -101,6 +101,8 @@ type centre struct {
 	seal      *seal.Box
 	egress    *egress.Guard // of connections to URLs that users gave
 	settings  *settings.Store
+	limits    *settings.Setting[api.RateLimits]
+	watermark *settings.Setting[api.Watermark]
 	tenants   *tenancy.Registry
 	cmdb      *cmdb.Service
 	aside     *aside.Store
@@ -183,6 +185,12 @@ func (c *centre) openState(ctx context.Context) (err error) {
 		return err
 	}
 	if c.settings, err = settings.Open(ctx, c.db); err != nil {
+		return err
+	}
+	if c.limits, err = settings.Declare(ctx, c.settings, "rate-limits", identity.ScopeSecurity, api.DefaultRateLimits, api.RateLimits.Check); err != nil {
+		return err
+	}
+	if c.watermark, err = settings.Declare(ctx, c.settings, "watermark", identity.ScopeSecurity, api.DefaultWatermark, api.Watermark.Check); err != nil {
 		return err
 	}
 	if c.audit, err = audit.Open(ctx, c.db, c.log); err != nil {
@@ -393,7 +401,7 @@ func (c *centre) openAPI(ctx context.Context) (err error) {
 		c.gauge.health = append(c.gauge.health, h)
 	}
 	c.server, err = api.New(api.Deps{
-		Identity: c.identity, Audit: c.audit, Settings: c.settings, Keys: c.seal, Tenants: c.tenants, CMDB: c.cmdb, Search: c.engine, Aside: c.aside, Rules: c.keeper,
+		Identity: c.identity, Audit: c.audit, Settings: c.settings, Keys: c.seal, RateLimits: c.limits.Get, Watermark: c.watermark.Get, Tenants: c.tenants, CMDB: c.cmdb, Search: c.engine, Aside: c.aside, Rules: c.keeper,
 		Intake: c.gauge, Ticketing: api.NewTicketing(c.tickets), Ingest: []api.Ingest{elastic, loki},
 		Console: console.FS, Ready: c.gauge.parts, WriteMetrics: func(w io.Writer) { c.gauge.write(w, c.metrics) },
 		Log: c.log, Version: c.Version, MaxBody: int64(cfg.HTTP.MaxBody), MaxUnpacked: int64(cfg.HTTP.MaxUnpacked),
