@@ -15,7 +15,7 @@ const (
 )
 
 // noteKey is what makes two notes the same.
-type noteKey struct{ actor, action, object, result, address, detail string }
+type noteKey struct{ actor, action, object, result, address, session, detail string }
 
 // note is one that was written and how often it came again since.
 type note struct {
@@ -32,17 +32,22 @@ type notes struct {
 }
 
 // repeats tells whether the record repeats one that was written within the
-// window; it is then counted.
-func (n *notes) repeats(rec Record) bool {
+// window; it is then counted. Beyond the bound on kinds, those that may be
+// gathered whatever they are, which strangers cause, are; others are written
+// each.
+func (n *notes) repeats(rec Record, gather bool) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	key := noteKey{rec.Actor, rec.Action, rec.Object, rec.Result, rec.Address, rec.Detail}
+	key := noteKey{rec.Actor, rec.Action, rec.Object, rec.Result, rec.Address, rec.Session, rec.Detail}
 	if _, known := n.seen[key]; !known && len(n.seen) >= maxNotes {
+		if !gather {
+			return false
+		}
 		key = noteKey{result: rec.Result, address: rec.Address}
 		if _, known := n.seen[key]; !known && len(n.seen) >= 2*maxNotes {
 			key = noteKey{result: rec.Result} // from everywhere at once
 		}
-		rec = Record{Time: rec.Time, Action: "access", Object: "(various)", Result: rec.Result, Address: key.address, Detail: "a flood of different requests"}
+		rec = Record{Time: rec.Time, Kind: KindAccess, Action: "access", Object: "(various)", Result: rec.Result, Address: key.address, Detail: "a flood of different requests"}
 	}
 	now := n.now()
 	if x := n.seen[key]; x != nil {
@@ -68,6 +73,7 @@ func (n *notes) due(all bool) []Record {
 		delete(n.seen, key)
 		if x.again > 0 {
 			rec := x.record
+			rec.Count = int64(x.again)
 			rec.Detail = fmt.Sprintf("%s (came again %d times since %s)", rec.Detail, x.again, x.since.UTC().Format(time.RFC3339))
 			recs = append(recs, rec)
 		}
