@@ -4,16 +4,13 @@ import (
 	"context"
 	"net/http"
 	"slices"
-	"strconv"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"icewatch/soc/audit"
 	"icewatch/soc/identity"
 )
 
-// accountRoutes registers the caller's own account, users and the audit log.
+// accountRoutes registers the caller's own account and users.
 func (s *Server) accountRoutes() {
 	Register(s, huma.Operation{OperationID: "me", Method: http.MethodGet, Path: "/me", Tags: []string{"account"},
 		Summary: "Who I am and what I may do"}, ScopeAny,
@@ -44,48 +41,6 @@ func (s *Server) accountRoutes() {
 		})
 
 	s.userRoutes()
-
-	type auditInput struct {
-		TimeInput
-		PageInput
-		Actor   string `query:"actor"`
-		Action  string `query:"action"`
-		Object  string `query:"object" doc:"Part of the object"`
-		Result  string `query:"result" enum:"ok,failed,denied"`
-		Address string `query:"address"`
-		Tenant  string `query:"tenant"`
-	}
-	Register(s, huma.Operation{OperationID: "list-audit", Method: http.MethodGet, Path: "/audit", Tags: []string{"account"},
-		Summary: "Who did what, newest first"}, identity.ScopeAudit,
-		func(ctx context.Context, in *auditInput) (*Body[Page[audit.Record]], error) {
-			if err := cityOnly(ctx); err != nil {
-				return nil, err
-			}
-			q := audit.Query{Actor: in.Actor, Action: in.Action, Object: in.Object, Result: in.Result, Address: in.Address,
-				Tenant: in.Tenant, Limit: in.Limit}
-			if in.TimeInput != (TimeInput{}) {
-				var err error
-				if q.Start, q.End, err = in.timeRange(time.Now(), 100*365*24*time.Hour); err != nil {
-					return nil, err
-				}
-			}
-			if in.Cursor != "" {
-				n, err := strconv.ParseInt(in.Cursor, 10, 64)
-				if err != nil || n < 1 {
-					return nil, Problem(http.StatusBadRequest, "the cursor is none that a list gave")
-				}
-				q.Before = n
-			}
-			page, err := s.deps.Audit.List(ctx, q)
-			if err != nil {
-				return nil, err
-			}
-			next := ""
-			if page.Next > 0 {
-				next = strconv.FormatInt(page.Next, 10)
-			}
-			return Reply(PageOf(page.Items, page.Total, next)), nil
-		})
 }
 
 // me describes the caller, who need not be a user of ours.

@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -260,54 +259,11 @@ func (s *Server) refuse(c *fiber.Ctx, why string) error {
 func (s *Server) turnAway(c *fiber.Ctx, status int, why string) error {
 	s.discardBody(c)
 	st := stateOf(c.UserContext())
-	s.deps.Audit.Note(audit.Record{
-		Time: time.Now(), Actor: st.principal.Actor(), Action: "access", Object: c.Method() + " " + clip(c.Path(), 200),
-		Result: audit.Denied, Address: st.address, Tenant: st.tenant, RequestID: st.requestID, Detail: why,
-	})
+	rec := st.auditRecord()
+	rec.Kind, rec.Action, rec.Object = audit.KindAccess, "access", c.Method()+" "+clip(c.Path(), 200)
+	rec.Result, rec.Detail = audit.Denied, why
+	s.deps.Audit.Note(rec)
 	return writeProblem(c, status, why)
-}
-
-// record writes the audit log for a request that went through the router:
-// every change, sign-in and refusal. Events taken in are no changes.
-func (s *Server) record(c *fiber.Ctx) {
-	st := stateOf(c.UserContext())
-	status := c.Response().StatusCode()
-	rec := audit.Record{
-		Time: time.Now(), Actor: st.principal.Actor(), Action: st.action, Object: st.object, Result: audit.OK,
-		Address: st.address, Tenant: st.tenant, RequestID: st.requestID, Detail: st.detail,
-	}
-	if st.actor != "" {
-		rec.Actor = st.actor
-	}
-	if rec.Action == "" {
-		rec.Action = "access"
-	}
-	if rec.Object == "" {
-		rec.Object = clip(c.Path(), 200)
-	}
-	switch {
-	case status == http.StatusUnauthorized, status == http.StatusForbidden, status == http.StatusTooManyRequests && st.principal == nil:
-		rec.Result = audit.Denied
-		s.deps.Audit.Note(rec)
-		return
-	case safeMethod(c.Method()), isIntake(c.Path()), st.skipAudit:
-		return
-	case status >= 400:
-		rec.Result = audit.Failed
-		if rec.Detail == "" {
-			rec.Detail = http.StatusText(status)
-		}
-		s.deps.Audit.Note(rec)
-		return
-	}
-	// The change has happened; the client's going away must not keep it out of
-	// the log.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.UserContext()), 10*time.Second)
-	defer cancel()
-	if err := s.deps.Audit.Append(ctx, rec); err != nil {
-		s.log.Error("a change could not be written to the audit log", "error", err, "request_id", rec.RequestID,
-			"actor", rec.Actor, "action", rec.Action, "object", rec.Object, "address", rec.Address)
-	}
 }
 
 // clip cuts what a stranger sent to a length that a log can bear.

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"net"
 	"net/http"
 	"slices"
@@ -21,8 +22,13 @@ type reqState struct {
 	tenant    string   // whose it was
 	detail    string   // more for the audit log
 	actor     string   // who, where there is no principal yet: at login
-	skipAudit bool     // the operation changes nothing
-	secure    bool     // the client came by HTTPS
+	kind      string   // of the record; "" goes by the method
+	channel   string   // how the caller signed in; "" goes by the principal
+	session   string   // the session that began; "" goes by the principal
+	findings  []string // what was unusual about it
+	changes   json.RawMessage
+	skipAudit bool // the operation changes nothing
+	secure    bool // the client came by HTTPS
 	userAgent string
 	device    string   // the secret of the device cookie
 	conn      net.Conn // to notice that the client has gone

@@ -119,7 +119,14 @@ type Audit interface {
 	// Note records soon and merges repetitions: for what a stranger can cause
 	// at will, so that he cannot fill the disk with it.
 	Note(rec audit.Record)
+	// Read makes durable that sensitive data was read, and merges repetitions.
+	Read(ctx context.Context, rec audit.Record) error
 	List(ctx context.Context, q audit.Query) (audit.Page, error)
+	Actions(ctx context.Context) ([]string, error)
+	Track(ctx context.Context, q audit.Query, limit int) (audit.Track, error)
+	// Check verifies the log and records a break in it.
+	Check(ctx context.Context) (audit.Report, error)
+	Export(ctx context.Context, w io.Writer, from, to time.Time) (records int64, err error)
 }
 
 // Tenant is a monitored tenant as the API shows it.

@@ -63,7 +63,7 @@ func newSuite(t *testing.T, change func(*Deps)) *suite {
 	if _, err := ids.EnsureAdmin(ctx, adminPassword); err != nil {
 		t.Fatal(err)
 	}
-	trail, err := audit.Open(ctx, db, log)
+	trail, err := audit.Open(ctx, db, audit.Options{Dir: t.TempDir(), Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}

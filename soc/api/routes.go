@@ -17,6 +17,7 @@ func (s *Server) routes() {
 	s.signInRoutes()
 	s.accountRoutes()
 	s.sessionRoutes()
+	s.auditRoutes()
 	s.settingRoutes()
 	s.keyRoutes()
 	s.uiRoutes()

@@ -31,21 +31,22 @@ const (
 
 // Record is one line of the log.
 type Record struct {
-	Seq       int64           `json:"seq"`                                                                           // place in the chain, from 1 without gaps
-	Version   int64           `json:"version" doc:"Of the hash: says which fields it covers"`                        //
-	Time      time.Time       `json:"time"`                                                                          // when it was done, UTC, to the millisecond
-	Kind      string          `json:"kind,omitempty" doc:"sign-in, sign-out, change, read, access or system"`        //
-	Actor     string          `json:"actor"`                                                                         // who; "" for a stranger
-	Action    string          `json:"action"`                                                                        // what: the operation's id, e.g. "create-user"
-	Object    string          `json:"object"`                                                                        // to what
-	Result    string          `json:"result" doc:"ok, failed or denied"`                                             //
-	Address   string          `json:"address"`                                                                       // from where
-	Tenant    string          `json:"tenant,omitempty"`                                                              // whose the object is
-	Unit      string          `json:"unit,omitempty"`                                                                // the actor's organisation
-	RequestID string          `json:"request_id,omitempty"`                                                          // the request that did it
-	Session   string          `json:"session_id,omitempty"`                                                          // the session it was done in
-	Channel   string          `json:"channel,omitempty" doc:"How the actor proved who it is, e.g. password"`         //
-	Client    string          `json:"client,omitempty" doc:"The client's User-Agent"`                                //
+	Seq       int64           `json:"seq"`                                                                    // place in the chain, from 1 without gaps
+	Version   int64           `json:"version" doc:"Of the hash: says which fields it covers"`                 //
+	Time      time.Time       `json:"time"`                                                                   // when it was done, UTC, to the millisecond
+	Kind      string          `json:"kind,omitempty" doc:"sign-in, sign-out, change, read, access or system"` //
+	Actor     string          `json:"actor"`                                                                  // who; "" for a stranger
+	Action    string          `json:"action"`                                                                 // what: the operation's id, e.g. "create-user"
+	Object    string          `json:"object"`                                                                 // to what
+	Result    string          `json:"result" doc:"ok, failed or denied"`                                      //
+	Address   string          `json:"address"`                                                                // from where
+	Tenant    string          `json:"tenant,omitempty"`                                                       // whose the object is
+	Unit      string          `json:"unit,omitempty"`                                                         // the actor's organisation
+	RequestID string          `json:"request_id,omitempty"`                                                   // the request that did it
+	Session   string          `json:"session_id,omitempty"`                                                   // the session it was done in
+	Channel   string          `json:"channel,omitempty" doc:"How the actor proved who it is, e.g. password"`  //
+	Client    string          `json:"client,omitempty" doc:"The client's User-Agent"`                         //
+	Findings  []string        `json:"findings,omitempty" doc:"What was unusual about a sign-in, e.g. new_device"`
 	Detail    string          `json:"detail,omitempty"`                                                              // more, in words
 	Changes   json.RawMessage `json:"changes,omitempty" doc:"List of {field, before, after}; secrets are not in it"` //
 	Count     int64           `json:"count,omitempty" doc:"How often it came, where repetitions were merged"`        //

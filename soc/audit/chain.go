@@ -41,6 +41,7 @@ type row struct {
 	Session   string `bun:"session"`
 	Channel   string `bun:"channel"`
 	Client    string `bun:"client"`
+	Findings  string `bun:"findings"` // words
 	Detail    string `bun:"detail"`
 	Changes   string `bun:"changes"`
 	Times     int64  `bun:"times"`
@@ -57,7 +58,7 @@ func (r *row) record() Record {
 	return Record{
 		Seq: r.Seq, Version: r.Version, Time: time.UnixMilli(r.Time).UTC(), Kind: r.Kind, Actor: r.Actor, Action: r.Action,
 		Object: r.Object, Result: r.Result, Address: r.Address, Tenant: r.Tenant, Unit: r.Unit, RequestID: r.RequestID,
-		Session: r.Session, Channel: r.Channel, Client: r.Client, Detail: r.Detail, Changes: changes, Count: r.Times, Hash: r.Hash,
+		Session: r.Session, Channel: r.Channel, Client: r.Client, Findings: strings.Fields(r.Findings), Detail: r.Detail, Changes: changes, Count: r.Times, Hash: r.Hash,
 	}
 }
 
@@ -66,7 +67,7 @@ func rowOf(rec *Record) row {
 	return row{
 		Seq: rec.Seq, Version: rec.Version, Time: rec.Time.UnixMilli(), Kind: rec.Kind, Actor: rec.Actor, Action: rec.Action,
 		Object: rec.Object, Result: rec.Result, Address: rec.Address, Tenant: rec.Tenant, Unit: rec.Unit, RequestID: rec.RequestID,
-		Session: rec.Session, Channel: rec.Channel, Client: rec.Client, Detail: rec.Detail, Changes: string(rec.Changes), Times: rec.Count, Hash: rec.Hash,
+		Session: rec.Session, Channel: rec.Channel, Client: rec.Client, Findings: strings.Join(rec.Findings, " "), Detail: rec.Detail, Changes: string(rec.Changes), Times: rec.Count, Hash: rec.Hash,
 	}
 }
 
@@ -79,7 +80,7 @@ func newRow(rec Record) row {
 	r := rowOf(&rec)
 	r.Version = chainVersion
 	for _, s := range []*string{&r.Kind, &r.Actor, &r.Action, &r.Object, &r.Result, &r.Address, &r.Tenant, &r.Unit,
-		&r.RequestID, &r.Session, &r.Channel, &r.Client, &r.Detail} {
+		&r.RequestID, &r.Session, &r.Channel, &r.Client, &r.Findings, &r.Detail} {
 		if len(*s) > maxField {
 			*s = (*s)[:maxField] + "…"
 		}
@@ -118,7 +119,7 @@ func (r *row) chain(previous string) string {
 	}
 	if r.Version > 1 {
 		num(r.Version)
-		for _, s := range []string{r.Kind, r.Unit, r.Session, r.Channel, r.Client, r.Changes} {
+		for _, s := range []string{r.Kind, r.Unit, r.Session, r.Channel, r.Client, r.Findings, r.Changes} {
 			text(s)
 		}
 		num(r.Times)
@@ -136,7 +137,7 @@ func (r *row) follows(seq int64, hash string) string {
 		return fmt.Sprintf("it stands where record %d is due", seq+1)
 	case r.Version < 1 || r.Version > chainVersion:
 		return fmt.Sprintf("its version %d is none that this release knows", r.Version)
-	case r.Version == 1 && (r.Kind+r.Unit+r.Session+r.Channel+r.Client+r.Changes != "" || r.Times != 0):
+	case r.Version == 1 && (r.Kind+r.Unit+r.Session+r.Channel+r.Client+r.Findings+r.Changes != "" || r.Times != 0):
 		return "it holds what records of version 1 do not have"
 	case r.Hash != r.chain(hash):
 		return "its hash does not fit its content and its predecessor"

@@ -359,7 +359,7 @@ func (q Query) where(sel *bun.SelectQuery) *bun.SelectQuery {
 	}
 	for word := range strings.FieldsSeq(q.Text) {
 		sel = sel.Where(`a.actor || ' ' || a.action || ' ' || a.object || ' ' || a.result || ' ' || a.address || ' ' || a.tenant || ' ' ||
-			a.unit || ' ' || a.client || ' ' || a.detail || ' ' || a.changes || ' ' || a.request_id || ' ' || a.session LIKE ? ESCAPE '\'`, part(word))
+			a.unit || ' ' || a.client || ' ' || a.findings || ' ' || a.detail || ' ' || a.changes || ' ' || a.request_id || ' ' || a.session LIKE ? ESCAPE '\'`, part(word))
 	}
 	return sel
 }

@@ -3,11 +3,15 @@ package audit
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"icewatch/soc/seal"
+	"icewatch/soc/state"
 )
 
 var zero time.Time
@@ -93,7 +97,7 @@ func TestUpgrade(t *testing.T) {
 	t.Parallel()
 	path := sample(t)
 	db := burgle(t, path)
-	exec(t, db, "UPDATE audit_records SET version = 1, kind = '', unit = '', session = '', channel = '', client = '', changes = '', times = 0",
+	exec(t, db, "UPDATE audit_records SET version = 1, kind = '', unit = '', session = '', channel = '', client = '', findings = '', changes = '', times = 0",
 		"DELETE FROM audit_checkpoints", "DELETE FROM audit_head")
 	rehash(t, db, 1)
 	_ = db.Close()
@@ -132,20 +136,42 @@ func TestKeyFiles(t *testing.T) {
 	if err != nil || st.Mode().Perm() != 0o600 {
 		t.Fatal(st.Mode(), err)
 	}
-	b, err := openSigner(dir, xor{})
+	// With a master key the plain one is sealed, and again when that changes.
+	keyFile, path := filepath.Join(t.TempDir(), "master"), filepath.Join(t.TempDir(), "state.db")
+	db, err := state.Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	box, err := seal.Open(t.Context(), db, keyFile, Sealed(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, _ := os.ReadFile(filepath.Join(dir, fileKey))
+	if err := box.Rotate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := box.DropOld(t.Context()); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	after, _ := os.ReadFile(filepath.Join(dir, fileKey))
+	if bytes.Equal(before, after) || bytes.Contains(before, []byte("PRIVATE")) || bytes.Contains(after, []byte("PRIVATE")) {
+		t.Fatal("the key was not sealed, or not anew")
+	}
+	b, err := openSigner(dir, box)
 	if err != nil || a.id != b.id || b.fresh {
 		t.Fatal(a.id, b.id, err)
 	}
-	if text, _ := os.ReadFile(filepath.Join(dir, fileKey)); !strings.Contains(string(text), pemSealed) {
-		t.Fatal("the key was not sealed once there was a master key")
-	}
-	if _, err := openSigner(dir, nil); err == nil || !strings.Contains(err.Error(), "sealed") {
+	if _, err := openSigner(dir, nil); err == nil || !strings.Contains(err.Error(), "no master key") {
 		t.Fatal(err)
 	}
-	if b, err = openSigner(dir, xor{}); err != nil || a.id != b.id {
-		t.Fatal(a.id, b.id, err)
+	if _, err := openSigner(dir, seal.Ephemeral(Sealed(dir))); !errors.Is(err, seal.ErrKeyLost) {
+		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, fileKey), []byte("x"), 0o600); err != nil {
+	if b, err = openSigner(t.TempDir(), box); err != nil || !b.fresh {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, fileKey), []byte("-----BEGIN x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := openSigner(dir, nil); err == nil || !strings.Contains(err.Error(), "no PEM") {
@@ -164,19 +190,6 @@ func TestKeyFiles(t *testing.T) {
 		t.Fatal(why)
 	}
 }
-
-// xor stands for a master key.
-type xor struct{}
-
-func (xor) Seal(b []byte) ([]byte, error) {
-	out := bytes.Clone(b)
-	for i := range out {
-		out[i] ^= 0x5a
-	}
-	return out, nil
-}
-
-func (x xor) Open(b []byte) ([]byte, error) { return x.Seal(b) }
 
 func TestTornLine(t *testing.T) {
 	t.Parallel()

@@ -3,6 +3,7 @@ package audit
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/sha256"
@@ -16,7 +17,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
+
+	"github.com/uptrace/bun"
+
+	"icewatch/soc/seal"
 )
 
 // The kinds of Checkpoint.
@@ -99,15 +105,47 @@ func ringOf(keys []Key) (keyring, error) {
 	return ring, nil
 }
 
-// Sealer keeps a secret unreadable on the disk.
+// Sealer keeps a secret unreadable on the disk; soc/seal's Box is one.
 type Sealer interface {
-	Seal(plain []byte) ([]byte, error)
-	Open(sealed []byte) ([]byte, error)
+	SealString(plain, context string) (string, error)
+	OpenString(sealed, context string) (string, error)
+}
+
+// sealContext is what the signing key is sealed for.
+const (
+	sealKind    = "audit-key"
+	sealContext = sealKind + ":signing"
+)
+
+// Sealed is the place of the signing key in the folder dir, for the rotation
+// of the master keys.
+func Sealed(dir string) seal.Place { return place{filepath.Join(dir, fileKey)} }
+
+type place struct{ path string }
+
+// Kinds implements seal.Place.
+func (place) Kinds() []string { return []string{sealKind} }
+
+// Each implements seal.Place. A file has no part in the transaction: where that
+// fails the key is sealed by the newer master key already, which is kept.
+func (p place) Each(_ context.Context, _ bun.Tx, f func(value, context string) (string, error)) error {
+	text, err := os.ReadFile(p.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("audit: the signing key: %w", err)
+	}
+	fresh, err := f(string(text), sealContext)
+	if err != nil || fresh == string(text) {
+		return err
+	}
+	return replaceFile(p.path, []byte(fresh))
 }
 
 // The files in the log's folder.
 const (
-	fileKey         = "signing.key" // the private key: PKCS #8 in PEM, sealed where there is a Sealer
+	fileKey         = "signing.key" // the private key: PKCS #8 in PEM, or that sealed
 	fileKeys        = "keys"        // public keys, one JSON object a line, oldest first
 	fileCheckpoints = "checkpoints" // one JSON object a line
 )
@@ -123,15 +161,15 @@ type signer struct {
 }
 
 // openSigner reads the key in dir, or makes one.
-func openSigner(dir string, seal Sealer) (*signer, error) {
+func openSigner(dir string, box Sealer) (*signer, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("audit: the folder of the signing key: %w", err)
 	}
 	s := &signer{dir: dir}
 	var err error
-	if s.private, err = readKey(filepath.Join(dir, fileKey), seal); errors.Is(err, fs.ErrNotExist) {
+	if s.private, err = readKey(filepath.Join(dir, fileKey), box); errors.Is(err, fs.ErrNotExist) {
 		s.fresh = true
-		s.private, err = makeKey(filepath.Join(dir, fileKey), seal)
+		s.private, err = makeKey(filepath.Join(dir, fileKey), box)
 	}
 	if err != nil {
 		return nil, err
@@ -157,25 +195,25 @@ func openSigner(dir string, seal Sealer) (*signer, error) {
 	return s, nil
 }
 
-func readKey(path string, seal Sealer) (ed25519.PrivateKey, error) {
+func readKey(path string, box Sealer) (ed25519.PrivateKey, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("audit: the signing key: %w", err)
 	}
-	block, _ := pem.Decode(data)
+	text := string(data)
+	if !strings.HasPrefix(text, "-----BEGIN ") {
+		if box == nil {
+			return nil, fmt.Errorf("audit: the signing key: %s is not in PEM, and there is no master key to unseal it", path)
+		}
+		if text, err = box.OpenString(text, sealContext); err != nil {
+			return nil, fmt.Errorf("audit: the signing key: %s: %w: put the file back from a backup, or take it away to begin a new key", path, err)
+		}
+	}
+	block, _ := pem.Decode([]byte(text))
 	if block == nil {
-		return nil, fmt.Errorf("audit: the signing key: %s holds no PEM block: put back the file from a backup, or take it away to begin a new key", path)
+		return nil, fmt.Errorf("audit: the signing key: %s holds no PEM block: put the file back from a backup, or take it away to begin a new key", path)
 	}
-	der := block.Bytes
-	if block.Type == pemSealed {
-		if seal == nil {
-			return nil, fmt.Errorf("audit: the signing key: %s is sealed, and there is no master key to open it", path)
-		}
-		if der, err = seal.Open(der); err != nil {
-			return nil, fmt.Errorf("audit: the signing key: open %s: %w", path, err)
-		}
-	}
-	parsed, err := x509.ParsePKCS8PrivateKey(der)
+	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {
 		return nil, fmt.Errorf("audit: the signing key: %s: %w", path, err)
 	}
@@ -183,39 +221,25 @@ func readKey(path string, seal Sealer) (ed25519.PrivateKey, error) {
 	if !ok {
 		return nil, fmt.Errorf("audit: the signing key: %s holds a %T, want an Ed25519 key", path, parsed)
 	}
-	if block.Type == pemPlain && seal != nil {
-		// Kept plain by a start without a master key.
-		return key, writeKey(path, key, seal)
-	}
 	return key, nil
 }
 
-const (
-	pemPlain  = "PRIVATE KEY"
-	pemSealed = "SEALED PRIVATE KEY"
-)
-
-func makeKey(path string, seal Sealer) (ed25519.PrivateKey, error) {
+func makeKey(path string, box Sealer) (ed25519.PrivateKey, error) {
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("audit: make a signing key: %w", err)
 	}
-	return key, writeKey(path, key, seal)
-}
-
-func writeKey(path string, key ed25519.PrivateKey, seal Sealer) error {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
-		return fmt.Errorf("audit: the signing key: %w", err)
+		return nil, fmt.Errorf("audit: make a signing key: %w", err)
 	}
-	block := &pem.Block{Type: pemPlain, Bytes: der}
-	if seal != nil {
-		block.Type = pemSealed
-		if block.Bytes, err = seal.Seal(der); err != nil {
-			return fmt.Errorf("audit: seal the signing key: %w", err)
+	text := string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+	if box != nil {
+		if text, err = box.SealString(text, sealContext); err != nil {
+			return nil, fmt.Errorf("audit: seal the signing key: %w", err)
 		}
 	}
-	return replaceFile(path, pem.EncodeToMemory(block))
+	return key, replaceFile(path, []byte(text))
 }
 
 // sign fills in time, key and signature.

@@ -66,7 +66,7 @@ func sample(t *testing.T) (path string) {
 		l, db := open(t, path)
 		for range 10 {
 			rec := Record{Kind: KindChange, Actor: "li", Action: "update-user", Object: "user:wang", Result: OK, Address: "192.0.2.1", Tenant: "city", Unit: "u1",
-				RequestID: "r", Session: "s", Channel: "password", Client: "Mozilla", Detail: "d", Changes: json.RawMessage(`[{"field":"a","before":1,"after":"<2>"}]`), Count: 2}
+				RequestID: "r", Session: "s", Channel: "password", Client: "Mozilla", Findings: []string{"new_device", "new_network"}, Detail: "d", Changes: json.RawMessage(`[{"field":"a","before":1,"after":"<2>"}]`), Count: 2}
 			if err := l.Append(t.Context(), rec); err != nil {
 				t.Fatal(err)
 			}
@@ -112,7 +112,7 @@ func TestVerifyFindsTampering(t *testing.T) {
 	sql := func(statements ...string) func(*testing.T, *state.DB, string) {
 		return func(t *testing.T, db *state.DB, _ string) { exec(t, db, statements...) }
 	}
-	for _, column := range []string{"actor", "action", "object", "result", "address", "tenant", "unit", "request_id", "session", "channel", "client", "detail",
+	for _, column := range []string{"actor", "action", "object", "result", "address", "tenant", "unit", "request_id", "session", "channel", "client", "findings", "detail",
 		"changes", "kind", "hash"} {
 		f("a changed "+column, PlaceRecord, 7, sql("UPDATE audit_records SET "+column+" = substr("+column+", 1, length("+column+") - 1) || '~' WHERE seq = 7"))
 	}
@@ -132,7 +132,7 @@ func TestVerifyFindsTampering(t *testing.T) {
 		sql("UPDATE audit_records SET seq = 999 WHERE seq = 7", "UPDATE audit_records SET seq = 7 WHERE seq = 8", "UPDATE audit_records SET seq = 8 WHERE seq = 999"))
 	f("one put in between", PlaceRecord, 7,
 		sql("UPDATE audit_records SET seq = seq + 1000 WHERE seq >= 7", "UPDATE audit_records SET seq = seq - 999 WHERE seq >= 1007",
-			"INSERT INTO audit_records SELECT 7, time, actor, action, object, result, address, tenant, request_id, detail, hash, version, kind, unit, session, channel, client, changes, times FROM audit_records WHERE seq = 6"))
+			"INSERT INTO audit_records SELECT 7, time, actor, action, object, result, address, tenant, request_id, detail, hash, version, kind, unit, session, channel, client, findings, changes, times FROM audit_records WHERE seq = 6"))
 	f("the last removed", PlaceRecord, 20, sql("DELETE FROM audit_records WHERE seq = 20"))
 	f("the end cut off, with what signed it in the database", PlaceRecord, 15,
 		sql("DELETE FROM audit_records WHERE seq >= 15", "DELETE FROM audit_head", "DELETE FROM audit_checkpoints WHERE seq >= 15"))

@@ -32,6 +32,7 @@ import (
 	"icewatch/soc/api"
 	"icewatch/soc/aside"
 	"icewatch/soc/audit"
+	"icewatch/soc/audit/events"
 	"icewatch/soc/bus"
 	"icewatch/soc/config"
 	"icewatch/soc/console"
@@ -98,6 +99,7 @@ type centre struct {
 	db        *state.DB
 	identity  *identity.Service
 	audit     *audit.Log
+	events    *events.Feed // the audit log's, into the lake
 	seal      *seal.Box
 	egress    *egress.Guard // of connections to URLs that users gave
 	settings  *settings.Store
@@ -178,7 +180,7 @@ func (c *centre) openState(ctx context.Context) (err error) {
 		return err
 	}
 	c.later(c.db.Close)
-	if c.seal, err = seal.Open(ctx, c.db, c.Config.KeyFile(), sealed()...); err != nil {
+	if c.seal, err = seal.Open(ctx, c.db, c.Config.KeyFile(), sealed(c.Config.Data)...); err != nil {
 		return err
 	}
 	if c.egress, err = c.Config.Security.Egress.Guard(); err != nil {
@@ -193,10 +195,9 @@ func (c *centre) openState(ctx context.Context) (err error) {
 	if c.watermark, err = settings.Declare(ctx, c.settings, "watermark", identity.ScopeSecurity, api.DefaultWatermark, api.Watermark.Check); err != nil {
 		return err
 	}
-	if c.audit, err = audit.Open(ctx, c.db, c.log); err != nil {
+	if err = c.openAudit(ctx); err != nil {
 		return err
 	}
-	c.later(c.audit.Close)
 	if c.identity, err = identity.Open(ctx, c.db, c.log, identity.WithSettings(c.settings)); err != nil {
 		return err
 	}
@@ -386,6 +387,7 @@ func (c *centre) startEngine(context.Context) error {
 		return err
 	}
 	c.later(func() error { c.publisher.Close(); return nil })
+	c.background(func(ctx context.Context) { c.events.Run(ctx, c.publisher) })
 	c.gauge = &gauge{publisher: c.publisher, client: c.client, engine: c.engine, restarts: c.super.Restarts}
 	c.background(c.gauge.measure)
 	return nil

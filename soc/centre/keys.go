@@ -8,16 +8,19 @@ import (
 	"path/filepath"
 	"slices"
 
+	"icewatch/soc/audit"
 	"icewatch/soc/config"
 	"icewatch/soc/seal"
 	"icewatch/soc/state"
 	"icewatch/ticketing/outbox"
 )
 
-// sealed lists all places where the rooms keep sealed secrets. The box refuses
+// sealed lists all places where the rooms keep sealed secrets, in the data
+// folder given. The box refuses
 // to seal for a kind that is not here.
-func sealed() []seal.Place {
+func sealed(data string) []seal.Place {
 	return slices.Concat(
+		[]seal.Place{audit.Sealed(auditDir(data))},
 		outbox.Sealed(),
 	)
 }
@@ -39,7 +42,7 @@ func Keys(ctx context.Context, cfg *config.Config, f func(*seal.Box) error) (err
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	box, err := seal.Open(ctx, db, cfg.KeyFile(), sealed()...)
+	box, err := seal.Open(ctx, db, cfg.KeyFile(), sealed(cfg.Data)...)
 	if err != nil {
 		return err
 	}

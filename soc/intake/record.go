@@ -40,6 +40,10 @@ type Record struct {
 	Data      []byte
 }
 
+// Own is the Collector of records that the suite makes of its own doing. These
+// alone may carry the fields icewatch.audit.* and icewatch.repeat.
+const Own = "icewatch"
+
 // MaxData is the largest Data of one record in bytes. A collector cuts longer
 // text, marks it "truncated" and keeps the whole with an AsideStore.
 const MaxData = 900 << 10

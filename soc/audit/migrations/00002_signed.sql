@@ -7,6 +7,7 @@ ALTER TABLE audit_records ADD COLUMN unit    TEXT NOT NULL DEFAULT '';
 ALTER TABLE audit_records ADD COLUMN session TEXT NOT NULL DEFAULT '';
 ALTER TABLE audit_records ADD COLUMN channel TEXT NOT NULL DEFAULT '';
 ALTER TABLE audit_records ADD COLUMN client  TEXT NOT NULL DEFAULT '';
+ALTER TABLE audit_records ADD COLUMN findings TEXT NOT NULL DEFAULT '';
 ALTER TABLE audit_records ADD COLUMN changes TEXT NOT NULL DEFAULT '';
 ALTER TABLE audit_records ADD COLUMN times   BIGINT NOT NULL DEFAULT 0;
 CREATE INDEX audit_records_action ON audit_records (action, seq);

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"icewatch/soc/event"
+	"icewatch/soc/intake"
 )
 
 // maxName bounds the name of a field from content, in bytes.
@@ -13,7 +14,7 @@ const maxName = 256
 // parameter of structured data. Fields over the limits go to the overflow.
 // name may be scratch; value must last.
 func (p *Parser) free(name, value string, kind event.Kind) {
-	if reserved(name) {
+	if reserved(name) && !(p.rec.Collector == intake.Own && (hasPrefix(name, "icewatch.audit.") || name == "icewatch.repeat")) {
 		p.overflow.add(name, value, kind)
 		p.ev.Mark(MarkReserved)
 		return
