@@ -5,26 +5,32 @@ import (
 	"fmt"
 
 	"github.com/uptrace/bun"
+
+	"icewatch/soc/reach"
 )
 
 // relationLimit is how many members Relations names.
 const relationLimit = 200
 
-// Card returns an item in scope with what it belongs to. The business system
-// and the organisation are named even where only the item is in scope: they are
+// Card returns an item in reach with what it belongs to. The business system
+// and the organisation are named even where only the item is in reach: they are
 // part of what the item is.
-func (s *Service) Card(ctx context.Context, scope Scope, id string) (Card, error) {
-	it, err := s.Get(ctx, scope, id)
+func (s *Service) Card(ctx context.Context, r reach.Reach, id string) (Card, error) {
+	row, err := getRow(ctx, s.db, r, id)
 	if err != nil {
 		return Card{}, err
 	}
-	c := Card{Item: it, Owner: it.Owner}
+	it, err := row.item()
+	if err != nil {
+		return Card{}, err
+	}
+	c := Card{Item: it, Owner: it.Owner, Facts: row.Kept}
 	organisation := it.Organisation
 	switch {
 	case it.Class == BusinessSystem:
 		c.System = refOf(&it)
 	case it.System != "":
-		sys, err := get(ctx, s.db, AllTenants(), it.System)
+		sys, err := get(ctx, s.db, reach.All(), it.System)
 		if err != nil {
 			return Card{}, fmt.Errorf("cmdb: system of %q: %w", id, err)
 		}
@@ -38,7 +44,7 @@ func (s *Service) Card(ctx context.Context, scope Scope, id string) (Card, error
 	}
 	switch {
 	case organisation != "":
-		org, err := get(ctx, s.db, AllTenants(), organisation)
+		org, err := get(ctx, s.db, reach.All(), organisation)
 		if err != nil {
 			return Card{}, fmt.Errorf("cmdb: organisation of %q: %w", id, err)
 		}
@@ -53,21 +59,21 @@ func (s *Service) Card(ctx context.Context, scope Scope, id string) (Card, error
 }
 
 // Relations returns the items around one: what it belongs to, and those in
-// scope that belong to it.
-func (s *Service) Relations(ctx context.Context, scope Scope, id string) (Relations, error) {
-	card, err := s.Card(ctx, scope, id)
+// reach that belong to it.
+func (s *Service) Relations(ctx context.Context, r reach.Reach, id string) (Relations, error) {
+	card, err := s.Card(ctx, r, id)
 	if err != nil {
 		return Relations{}, err
 	}
-	r := Relations{Members: []Ref{}, Counts: map[string]int{}}
+	out := Relations{Members: []Ref{}, Counts: map[string]int{}}
 	if card.System != nil && card.System.ID != id {
-		r.System = card.System
+		out.System = card.System
 	}
 	if card.Organisation != nil && card.Organisation.ID != id {
-		r.Organisation = card.Organisation
+		out.Organisation = card.Organisation
 	}
 	members := func(q *bun.SelectQuery) *bun.SelectQuery {
-		return scope.within(q, "i.tenant").WhereGroup(" AND ", func(q *bun.SelectQuery) *bun.SelectQuery {
+		return r.Within(q, "i").WhereGroup(" AND ", func(q *bun.SelectQuery) *bun.SelectQuery {
 			return q.Where("i.system_id = ?", id).WhereOr("i.organisation_id = ?", id)
 		})
 	}
@@ -80,7 +86,7 @@ func (s *Service) Relations(ctx context.Context, scope Scope, id string) (Relati
 		return Relations{}, err
 	}
 	for i := range list {
-		r.Members = append(r.Members, *refOf(&list[i]))
+		out.Members = append(out.Members, *refOf(&list[i]))
 	}
 	var counts []struct {
 		Class string `bun:"class"`
@@ -91,9 +97,9 @@ func (s *Service) Relations(ctx context.Context, scope Scope, id string) (Relati
 		return Relations{}, fmt.Errorf("cmdb: count the members of %q: %w", id, err)
 	}
 	for _, c := range counts {
-		r.Counts[c.Class] = c.N
+		out.Counts[c.Class] = c.N
 	}
-	return r, nil
+	return out, nil
 }
 
 func refOf(it *Item) *Ref {

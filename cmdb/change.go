@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/uptrace/bun"
+
+	"icewatch/soc/reach"
 )
 
 // What a history entry says was done.
@@ -49,7 +51,7 @@ func (s *Service) change(ctx context.Context, drafts []*draft, mistakes errorLis
 	var report Report
 	run := func(ctx context.Context, tx bun.Tx) error {
 		p := &planner{
-			db: tx, classes: s.classes, tenants: s.tenants, scope: opts.Scope, tenant: opts.Tenant,
+			db: tx, classes: s.classes, tenants: s.tenants, within: opts.Within, tenant: opts.Tenant,
 			now: s.now(), drafts: drafts, errs: mistakes,
 		}
 		if err := p.run(ctx); err != nil {
@@ -79,7 +81,24 @@ func (s *Service) change(ctx context.Context, drafts []*draft, mistakes errorLis
 		if opts.DryRun || len(todo) == 0 {
 			return nil
 		}
-		return write(ctx, tx, todo, opts.Actor, p.now)
+		if err := write(ctx, tx, todo, opts.Actor, p.now); err != nil {
+			return err
+		}
+		ids := make([]string, len(todo))
+		for i, d := range todo {
+			ids[i] = d.final.ID
+		}
+		hidden, err := outside(ctx, tx, opts.Within, ids)
+		if err != nil || len(hidden) == 0 {
+			return err
+		}
+		for _, d := range todo {
+			if hidden[d.final.ID] {
+				p.fail(d, "", "the item would lie outside of your reach, by its tenant, organisation, region, industry or labels")
+			}
+		}
+		report = Report{Errors: p.errs.list, Rejected: p.errs.total}
+		return errRejected
 	}
 	var err error
 	if opts.DryRun {
@@ -100,12 +119,13 @@ func (s *Service) change(ctx context.Context, drafts []*draft, mistakes errorLis
 // write stores new and changed items with addresses, labels and history.
 func write(ctx context.Context, tx bun.Tx, drafts []*draft, actor string, now time.Time) error {
 	var created, updated []itemRow
-	var changedIDs, renamed []string
+	var changedIDs, renamed, ids []string
 	var addresses []addressRow
 	var labels []labelRow
 	var history []historyRow
 	for _, d := range drafts {
 		row := toRow(&d.final)
+		ids = append(ids, row.ID)
 		action := actionUpdated
 		if d.old == nil {
 			action = actionCreated
@@ -141,7 +161,7 @@ func write(ctx context.Context, tx bun.Tx, drafts []*draft, actor string, now ti
 		}
 	}
 	for i := range updated {
-		if _, err := tx.NewUpdate().Model(&updated[i]).WherePK().Exec(ctx); err != nil {
+		if _, err := tx.NewUpdate().Model(&updated[i]).ExcludeColumn("reach_unit", "reach_region", "reach_industry", "reach_labels").WherePK().Exec(ctx); err != nil {
 			return fmt.Errorf("cmdb: update item %q: %w", updated[i].ID, err)
 		}
 	}
@@ -154,10 +174,35 @@ func write(ctx context.Context, tx bun.Tx, drafts []*draft, actor string, now ti
 	if err := insertAll(ctx, tx, labels); err != nil {
 		return fmt.Errorf("cmdb: store labels: %w", err)
 	}
-	if err := insertAll(ctx, tx, history); err != nil {
+	if err := settle(ctx, tx, ids); err != nil {
+		return err
+	}
+	if err := keepHistory(ctx, tx, history); err != nil {
 		return fmt.Errorf("cmdb: store history: %w", err)
 	}
 	return bump(ctx, tx)
+}
+
+// keepHistory stores entries with the facts that their items have now.
+func keepHistory(ctx context.Context, tx bun.Tx, entries []historyRow) error {
+	for part := range slices.Chunk(entries, chunk) {
+		ids := make([]string, len(part))
+		for i := range part {
+			ids[i] = part[i].ItemID
+		}
+		var rows []itemRow
+		if err := tx.NewSelect().Model(&rows).Where("i.id IN (?)", bun.In(ids)).Scan(ctx); err != nil {
+			return err
+		}
+		facts := make(map[string]reach.Kept, len(rows))
+		for i := range rows {
+			facts[rows[i].ID] = rows[i].Kept
+		}
+		for i := range part {
+			part[i].Kept = facts[part[i].ItemID]
+		}
+	}
+	return insertAll(ctx, tx, entries)
 }
 
 func insertAll[T any](ctx context.Context, tx bun.Tx, rows []T) error {
@@ -234,12 +279,12 @@ func joinList(l []string) string { return strings.Join(l, ";") }
 // Upsert creates one item, or replaces the one with the same id (else the same
 // class, tenant and name) as a whole. A Criticality of 0 keeps the old one, or
 // takes the system's, or 3. A rejected item is an *InvalidError.
-func (s *Service) Upsert(ctx context.Context, scope Scope, actor string, it Item) (Item, error) {
+func (s *Service) Upsert(ctx context.Context, r reach.Reach, actor string, it Item) (Item, error) {
 	d := &draft{want: it, attrs: maps.Clone(it.Attributes), wholeAttrs: true, given: map[string]bool{}}
 	for _, c := range []string{colName, colTenant, colZone, colAddresses, colHostnames, colCriticality, colOwner, colLabels, colSystem, colOrganisation} {
 		d.given[c] = true
 	}
-	report, err := s.change(ctx, []*draft{d}, errorList{}, ImportOptions{Scope: scope, Actor: actor})
+	report, err := s.change(ctx, []*draft{d}, errorList{}, ImportOptions{Within: r, Actor: actor})
 	if err != nil {
 		return Item{}, err
 	}
@@ -249,25 +294,43 @@ func (s *Service) Upsert(ctx context.Context, scope Scope, actor string, it Item
 	return d.final, nil
 }
 
-// Delete removes one item in scope. One that others still belong to is
-// ErrConflict.
-func (s *Service) Delete(ctx context.Context, scope Scope, actor, id string) error {
+// Delete removes one item in reach. One that others still belong to, in reach
+// or not, is ErrConflict.
+func (s *Service) Delete(ctx context.Context, r reach.Reach, actor, id string) error {
 	err := s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-		it, err := get(ctx, tx, scope, id)
+		row, err := getRow(ctx, tx, r, id)
 		if err != nil {
 			return err
 		}
-		n, err := tx.NewSelect().Model((*itemRow)(nil)).Where("i.system_id = ? OR i.organisation_id = ?", id, id).Count(ctx)
+		it, err := row.item()
 		if err != nil {
-			return fmt.Errorf("cmdb: members of %q: %w", id, err)
+			return err
 		}
-		if n > 0 {
-			return fmt.Errorf("%w: %d items belong to %s %q: move or delete them first", ErrConflict, n, it.Class, it.Name)
+		members := func(of reach.Reach) (int, error) {
+			n, err := of.Within(tx.NewSelect().Model((*itemRow)(nil)).Where("i.system_id = ? OR i.organisation_id = ?", id, id), "i").Count(ctx)
+			if err != nil {
+				return 0, fmt.Errorf("cmdb: members of %q: %w", id, err)
+			}
+			return int(n), nil
+		}
+		all, err := members(reach.All())
+		if err != nil {
+			return err
+		}
+		seen, err := members(r)
+		switch {
+		case err != nil:
+			return err
+		case seen > 0:
+			return fmt.Errorf("%w: %d items belong to %s %q: move or delete them first", ErrConflict, seen, it.Class, it.Name)
+		case all > 0:
+			return fmt.Errorf("%w: items outside of your reach belong to %s %q", ErrConflict, it.Class, it.Name)
 		}
 		if _, err := tx.NewDelete().Model((*itemRow)(nil)).Where("id = ?", id).Exec(ctx); err != nil {
 			return fmt.Errorf("cmdb: delete item %q: %w", id, err)
 		}
 		h := historyOf(&it, nil, actor, actionDeleted, s.now())
+		h.Kept = row.Kept
 		if _, err := tx.NewInsert().Model(&h).Exec(ctx); err != nil {
 			return fmt.Errorf("cmdb: history of %q: %w", id, err)
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"icewatch/soc/reach"
 	"icewatch/soc/tenancy"
 )
 
@@ -69,17 +70,17 @@ func (p *planner) checkUnique(ctx context.Context) error {
 	addresses := make(map[addressKey]*draft, len(p.drafts))
 	var wanted []string
 	var unread []string // names that were not read beforehand
-	taken := func(d *draft, column, what string, holder *Item) {
-		if !p.scope.Covers(holder.Tenant) {
-			p.fail(d, column, "%s is taken by an item outside of your scope", what)
+	taken := func(d *draft, column, what string, holder *Item, facts reach.Facts) {
+		if !p.within.Match(facts) {
+			p.fail(d, column, "%s is taken by an item outside of your reach", what)
 			return
 		}
 		p.fail(d, column, "%s is taken by %s %q (%s)", what, holder.Class, holder.Name, holder.ID)
 	}
-	checkName := func(d *draft, holder *Item) {
+	checkName := func(d *draft, holder *Item, facts reach.Facts) {
 		// A holder in the file goes by its name there.
-		if holder != nil && !d.bad && holder.ID != d.final.ID && p.byID[holder.ID] == nil {
-			taken(d, colName, fmt.Sprintf("the name %q", holder.Name), holder)
+		if !d.bad && holder.ID != d.final.ID && p.byID[holder.ID] == nil {
+			taken(d, colName, fmt.Sprintf("the name %q", holder.Name), holder, facts)
 		}
 	}
 	for _, d := range p.drafts {
@@ -94,7 +95,9 @@ func (p *planner) checkUnique(ctx context.Context) error {
 		}
 		names[k] = d
 		if d.given[colName] {
-			checkName(d, p.storedNames[k])
+			if holder := p.storedNames[k]; holder != nil {
+				checkName(d, holder, p.facts[holder.ID])
+			}
 		} else if d.old != nil && d.old.Tenant != f.Tenant {
 			unread = append(unread, f.Name)
 		}
@@ -110,9 +113,9 @@ func (p *planner) checkUnique(ctx context.Context) error {
 			}
 		}
 	}
-	if err := selectBy(ctx, p.db, "name", unread, func(it Item) {
+	if err := selectBy(ctx, p.db, "name", unread, func(it Item, facts reach.Facts) {
 		if d := names[nameKey{it.Class, it.Tenant, it.Name}]; d != nil {
-			checkName(d, &it)
+			checkName(d, &it, facts)
 		}
 	}); err != nil {
 		return err
@@ -141,9 +144,9 @@ func (p *planner) checkUnique(ctx context.Context) error {
 	for id := range clashes {
 		holders = append(holders, id)
 	}
-	return selectBy(ctx, p.db, "id", holders, func(it Item) {
+	return selectBy(ctx, p.db, "id", holders, func(it Item, facts reach.Facts) {
 		for _, c := range clashes[it.ID] {
-			taken(c.d, colAddresses, fmt.Sprintf("address %s in zone %q", c.address.address, c.address.zone), &it)
+			taken(c.d, colAddresses, fmt.Sprintf("address %s in zone %q", c.address.address, c.address.zone), &it, facts)
 		}
 	})
 }

@@ -11,9 +11,9 @@ package cmdb
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
+	"icewatch/soc/reach"
 	"icewatch/soc/tenancy"
 )
 
@@ -30,8 +30,8 @@ const (
 const DefaultZone = "default"
 
 var (
-	// ErrNotFound says that there is no such item, or none in the caller's
-	// scope: the two are not told apart.
+	// ErrNotFound says that there is no such item, or none within the caller's
+	// reach: the two are not told apart.
 	ErrNotFound = errors.New("cmdb: item not found")
 	// ErrConflict says that an item is still referred to, or that a name or
 	// address is taken.
@@ -43,21 +43,6 @@ var (
 	// ErrTooLarge says that a file is beyond the limits of an import.
 	ErrTooLarge = errors.New("cmdb: file too large")
 )
-
-// Scope says whose items a caller may see and change. The zero value is
-// nobody's.
-type Scope struct {
-	All     bool     // every tenant, and what belongs to none
-	Tenants []string // slugs
-}
-
-// AllTenants is the scope of city-level analysts and of the suite itself.
-func AllTenants() Scope { return Scope{All: true} }
-
-// Covers tells whether items of the tenant are in scope.
-func (s Scope) Covers(tenant string) bool {
-	return s.All || tenant != "" && slices.Contains(s.Tenants, tenant)
-}
 
 // Item is one configuration item.
 type Item struct {
@@ -95,7 +80,7 @@ func (it *Item) fill() {
 // field are alternatives.
 type Filter struct {
 	Classes      []string
-	Tenants      []string // within the scope
+	Tenants      []string // within the reach
 	Zone         string
 	Address      string // an IP address or CIDR an item has, however written
 	Label        string
@@ -136,6 +121,7 @@ type Card struct {
 	Organisation *Ref       `json:"organisation,omitempty"` // the item's, else its system's
 	Tenant       *TenantRef `json:"tenant,omitempty"`
 	Owner        string     `json:"owner,omitempty"` // the item's, else its system's
+	Facts        reach.Kept `json:"-"`               // what data scopes see of the item
 }
 
 // Relations are the items around one: what it belongs to and what belongs to it.
@@ -177,11 +163,11 @@ const (
 
 // ImportOptions say how a file is taken in.
 type ImportOptions struct {
-	Scope  Scope  // every item of the file must be in it
-	Actor  string // for the history
-	Class  string // of rows that name none
-	Tenant string // of new items that name none
-	DryRun bool   // check and count, change nothing
+	Within reach.Reach // every item of the file must be in it, before and after
+	Actor  string      // for the history
+	Class  string      // of rows that name none
+	Tenant string      // of new items that name none
+	DryRun bool        // check and count, change nothing
 }
 
 // Report is the outcome of an import. Where Errors is not empty, nothing was

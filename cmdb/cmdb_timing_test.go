@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"icewatch/soc/reach"
 )
 
 // bigLedger is a CSV file of n hosts.
@@ -56,7 +58,7 @@ func BenchmarkListSearch(b *testing.B) {
 	s := openNew(b, "a")
 	mustImport(b, s, CSV, bigLedger(20_000))
 	for b.Loop() {
-		if p, err := s.Items(context.Background(), AllTenants(), Filter{Query: "h-1999"}); err != nil || p.Total != 11 {
+		if p, err := s.Items(context.Background(), reach.All(), Filter{Query: "h-1999"}); err != nil || p.Total != 11 {
 			b.Fatal(p.Total, err)
 		}
 	}

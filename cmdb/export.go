@@ -13,20 +13,22 @@ import (
 
 	"github.com/uptrace/bun"
 	"go.yaml.in/yaml/v3"
+
+	"icewatch/soc/reach"
 )
 
 // yamlDocument is how many items one YAML document holds. A long export is
 // several documents, so that neither side needs all of it in memory.
 const yamlDocument = 500
 
-// Export writes the items in scope that a filter selects, as of one moment;
+// Export writes the items in reach that a filter selects, as of one moment;
 // the filter's Limit and Cursor do not count. Import takes the file back
 // without a change.
 //
 // The file is made whole beside the database before the first byte of it is
 // written to w: a slow reader must not keep a connection, and an error must
 // not leave half a file that looks whole.
-func (s *Service) Export(ctx context.Context, scope Scope, format Format, w io.Writer, f Filter) error {
+func (s *Service) Export(ctx context.Context, r reach.Reach, format Format, w io.Writer, f Filter) error {
 	spool, err := os.CreateTemp(filepath.Dir(s.db.Path()), "cmdb-export-*")
 	if err != nil {
 		return fmt.Errorf("cmdb: export: %w", err)
@@ -40,9 +42,9 @@ func (s *Service) Export(ctx context.Context, scope Scope, format Format, w io.W
 	err = s.db.Read.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 		switch format {
 		case CSV:
-			return s.exportCSV(ctx, tx, scope, buffered, &f)
+			return s.exportCSV(ctx, tx, r, buffered, &f)
 		case YAML:
-			return s.exportYAML(ctx, tx, scope, buffered, &f)
+			return s.exportYAML(ctx, tx, r, buffered, &f)
 		}
 		return fmt.Errorf("cmdb: unknown format %q: want yaml or csv", format)
 	})
@@ -61,10 +63,10 @@ func (s *Service) Export(ctx context.Context, scope Scope, format Format, w io.W
 	return nil
 }
 
-func (s *Service) exportCSV(ctx context.Context, tx bun.Tx, scope Scope, w io.Writer, f *Filter) error {
+func (s *Service) exportCSV(ctx context.Context, tx bun.Tx, r reach.Reach, w io.Writer, f *Filter) error {
 	// The header must name every attribute, so the items are read twice.
 	names := map[string]bool{}
-	err := each(ctx, tx, scope, f, func(it *Item) error {
+	err := each(ctx, tx, r, f, func(it *Item, _ reach.Kept) error {
 		for k := range it.Attributes {
 			names[k] = true
 		}
@@ -80,7 +82,7 @@ func (s *Service) exportCSV(ctx context.Context, tx bun.Tx, scope Scope, w io.Wr
 	}
 	out := csv.NewWriter(w)
 	out.Write(header) // the writer keeps its first error for Flush
-	err = each(ctx, tx, scope, f, func(it *Item) error { return out.Write(csvRecord(it, attributes)) })
+	err = each(ctx, tx, r, f, func(it *Item, _ reach.Kept) error { return out.Write(csvRecord(it, attributes)) })
 	if err != nil {
 		return fmt.Errorf("cmdb: export: %w", err)
 	}
@@ -91,7 +93,7 @@ func (s *Service) exportCSV(ctx context.Context, tx bun.Tx, scope Scope, w io.Wr
 	return nil
 }
 
-func (s *Service) exportYAML(ctx context.Context, tx bun.Tx, scope Scope, w io.Writer, f *Filter) error {
+func (s *Service) exportYAML(ctx context.Context, tx bun.Tx, r reach.Reach, w io.Writer, f *Filter) error {
 	enc := yaml.NewEncoder(w)
 	enc.SetIndent(2)
 	var doc struct {
@@ -105,7 +107,7 @@ func (s *Service) exportYAML(ctx context.Context, tx bun.Tx, scope Scope, w io.W
 		return err
 	}
 	doc.Items = []yamlItem{}
-	err := each(ctx, tx, scope, f, func(it *Item) error {
+	err := each(ctx, tx, r, f, func(it *Item, _ reach.Kept) error {
 		c := s.classes.byName[it.Class]
 		if c == nil {
 			return fmt.Errorf("item %q is of class %q, which is not there any more", it.ID, it.Class)

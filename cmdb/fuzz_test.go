@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/uptrace/bun"
+
+	"icewatch/soc/reach"
 )
 
 // fuzzImport checks what must hold for any file: the import says either what is
@@ -16,7 +18,7 @@ import (
 // was taken can be exported in either format and imported again unchanged.
 func fuzzImport(t *testing.T, s *Service, format Format, data []byte) {
 	ctx := context.Background()
-	opts := ImportOptions{Scope: AllTenants(), Actor: "fuzz", Class: Host}
+	opts := ImportOptions{Within: reach.All(), Actor: "fuzz", Class: Host}
 	r, err := s.Import(ctx, format, bytes.NewReader(data), opts)
 	if err != nil {
 		if strings.Contains(err.Error(), "SQL") || strings.Contains(err.Error(), "constraint") {
@@ -24,7 +26,7 @@ func fuzzImport(t *testing.T, s *Service, format Format, data []byte) {
 		}
 		return
 	}
-	p, err := s.Items(ctx, AllTenants(), Filter{Limit: 1000})
+	p, err := s.Items(ctx, reach.All(), Filter{Limit: 1000})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,10 +45,10 @@ func fuzzImport(t *testing.T, s *Service, format Format, data []byte) {
 func checkRoundTrip(t *testing.T, s *Service, total int) {
 	t.Helper()
 	ctx := context.Background()
-	opts := ImportOptions{Scope: AllTenants(), Actor: "fuzz"}
+	opts := ImportOptions{Within: reach.All(), Actor: "fuzz"}
 	for _, f := range []Format{CSV, YAML} {
 		var out bytes.Buffer
-		if err := s.Export(ctx, AllTenants(), f, &out, Filter{}); err != nil {
+		if err := s.Export(ctx, reach.All(), f, &out, Filter{}); err != nil {
 			t.Fatal(err)
 		}
 		again, err := s.Import(ctx, f, bytes.NewReader(out.Bytes()), opts)
@@ -106,7 +108,7 @@ func FuzzValues(f *testing.F) {
 	f.Add("null", "~", "true", "1e3", "0x10", "2026-01-01")
 	f.Add("- a", "? b", "# c", "ü", "\u2028", "\ufeff\u00a0\U0001F600")
 	f.Fuzz(func(t *testing.T, name, owner, label, hostname, zone, value string) {
-		it, err := s.Upsert(context.Background(), AllTenants(), "fuzz", Item{
+		it, err := s.Upsert(context.Background(), reach.All(), "fuzz", Item{
 			Class: Host, Name: name, Owner: owner, Labels: []string{label, label + "x"}, Hostnames: []string{hostname},
 			Zone: zone, Addresses: []string{"10.0.0.1"}, Attributes: map[string]string{"a": value, "b": "x" + value + "y"},
 		})

@@ -34,11 +34,11 @@ func (s *Service) Import(ctx context.Context, format Format, r io.Reader, opts I
 	if opts.Class != "" && s.classes.byName[opts.Class] == nil {
 		return Report{}, fmt.Errorf("%w: unknown class %q: want one of %s", ErrInvalid, opts.Class, s.classes.names())
 	}
-	if opts.Tenant == "" && !opts.Scope.All && len(opts.Scope.Tenants) == 1 {
-		opts.Tenant = opts.Scope.Tenants[0]
+	if slugs, all := opts.Within.TenantSlugs(); opts.Tenant == "" && !all && len(slugs) == 1 {
+		opts.Tenant = slugs[0]
 	}
 	if opts.Tenant != "" {
-		if _, ok := s.tenants.Get(opts.Tenant); !ok || opts.Tenant == tenancy.Unassigned || !opts.Scope.Covers(opts.Tenant) {
+		if _, ok := s.tenants.Get(opts.Tenant); !ok || opts.Tenant == tenancy.Unassigned || !opts.Within.CoversTenant(opts.Tenant) {
 			return Report{}, fmt.Errorf("%w: unknown tenant %q", ErrInvalid, opts.Tenant)
 		}
 	}

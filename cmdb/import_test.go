@@ -8,6 +8,8 @@ import (
 
 	"golang.org/x/text/encoding/simplifiedchinese"
 	"golang.org/x/text/encoding/unicode"
+
+	"icewatch/soc/reach"
 )
 
 func TestImportMistakes(t *testing.T) {
@@ -35,7 +37,7 @@ func TestImportMistakes(t *testing.T) {
 				t.Errorf("%s: %+v, want %v", what, r, want)
 			}
 		}
-		if p, err := s.Items(t.Context(), AllTenants(), Filter{}); err != nil || p.Total != 10 {
+		if p, err := s.Items(t.Context(), reach.All(), Filter{}); err != nil || p.Total != 10 {
 			t.Fatalf("%s: %d items, %v: something was imported", what, p.Total, err)
 		}
 	}
@@ -89,8 +91,8 @@ func TestImportWholeFileErrors(t *testing.T) {
 	s := openNew(t, "a", "b")
 	f := func(format Format, text string, opts ImportOptions, want error, message string) {
 		t.Helper()
-		if opts.Scope.Tenants == nil {
-			opts.Scope = AllTenants()
+		if opts.Within.Nothing() {
+			opts.Within = reach.All()
 		}
 		_, err := s.Import(t.Context(), format, strings.NewReader(text), opts)
 		if err == nil || want != nil && !errors.Is(err, want) || !strings.Contains(err.Error(), message) {
@@ -100,7 +102,7 @@ func TestImportWholeFileErrors(t *testing.T) {
 	f("xlsx", "x", ImportOptions{}, nil, "unknown format")
 	f(CSV, "x", ImportOptions{Class: "server"}, ErrInvalid, "unknown class")
 	f(CSV, "x", ImportOptions{Tenant: "zz"}, ErrInvalid, "unknown tenant")
-	f(CSV, "x", ImportOptions{Tenant: "b", Scope: Scope{Tenants: []string{"a"}}}, ErrInvalid, "unknown tenant")
+	f(CSV, "x", ImportOptions{Tenant: "b", Within: reach.Tenants("a")}, ErrInvalid, "unknown tenant")
 	f(CSV, "name\n"+strings.Repeat("x\n", maxRows+1), ImportOptions{Class: Host}, ErrTooLarge, "rows")
 	f(CSV, strings.Repeat("x", maxFile+1), ImportOptions{}, ErrTooLarge, "bytes")
 	f(YAML, strings.Repeat("- x\n", maxRows+1), ImportOptions{Class: Host}, ErrTooLarge, "items")
@@ -118,7 +120,7 @@ func TestImportEncodings(t *testing.T) {
 		t.Helper()
 		s := openNew(t, "a")
 		mustImport(t, s, CSV, file)
-		p, err := s.Items(t.Context(), AllTenants(), Filter{Classes: []string{Host}, Query: "印章 核心"})
+		p, err := s.Items(t.Context(), reach.All(), Filter{Classes: []string{Host}, Query: "印章 核心"})
 		if err != nil || len(p.Items) != 1 {
 			t.Fatalf("%s: %+v, %v", what, p, err)
 		}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"icewatch/soc/reach"
 )
 
 // Nobody sees or changes what is not in scope, on any road.
@@ -14,7 +16,7 @@ func TestScope(t *testing.T) {
 	ctx := t.Context()
 	mustImport(t, s, CSV, ledger)
 	mustImport(t, s, YAML, "- {id: hb, class: host, name: hb, tenant: b, addresses: 10.5.5.5}\n- {id: org, class: organisation, name: Shared}\n- {id: sb, class: host, name: shared-box, organisation: org}")
-	b := Scope{Tenants: []string{"b"}}
+	b := reach.Tenants("b")
 
 	p, err := s.Items(ctx, b, Filter{})
 	if err != nil || p.Total != 2 || len(p.Items) != 2 {
@@ -34,7 +36,7 @@ func TestScope(t *testing.T) {
 			t.Errorf("%s: %v, want ErrNotFound", what, err)
 		}
 	}
-	for _, scope := range []Scope{b, {}, {Tenants: []string{""}}} {
+	for _, scope := range []reach.Reach{b, {}, reach.Tenants("x")} {
 		for _, id := range []string{"bs-a", "org", "nothing"} {
 			_, err = s.Get(ctx, scope, id)
 			notFound("get "+id, err)
@@ -48,13 +50,13 @@ func TestScope(t *testing.T) {
 			}
 		}
 	}
-	if p, err := s.Items(ctx, Scope{}, Filter{}); err != nil || p.Total != 0 {
+	if p, err := s.Items(ctx, reach.None(), Filter{}); err != nil || p.Total != 0 {
 		t.Errorf("nobody sees %+v, %v", p, err)
 	}
 
 	f := func(what, text, column string) {
 		t.Helper()
-		r := doImport(t, s, YAML, text, ImportOptions{Scope: b})
+		r := doImport(t, s, YAML, text, ImportOptions{Within: b})
 		if len(r.Errors) != 1 || r.Errors[0].Column != column || strings.Contains(r.Errors[0].Message, "web-1") || strings.Contains(r.Errors[0].Message, "of tenant") {
 			t.Errorf("%s: %+v", what, r)
 		}
@@ -72,11 +74,11 @@ func TestScope(t *testing.T) {
 	}
 	// What names no tenant is the tenant's that the caller is bound to, and a
 	// shared organisation may be named.
-	r := doImport(t, s, CSV, "class,name,tenant,organisation\nhost,mine,,Shared\n", ImportOptions{Scope: b})
+	r := doImport(t, s, CSV, "class,name,tenant,organisation\nhost,mine,,Shared\n", ImportOptions{Within: b})
 	if r.Created != 1 {
 		t.Errorf("%+v", r)
 	}
-	rel, err := s.Relations(ctx, AllTenants(), "org")
+	rel, err := s.Relations(ctx, reach.All(), "org")
 	if err != nil || len(rel.Members) != 2 || rel.Counts[Host] != 2 {
 		t.Errorf("%+v, %v", rel, err)
 	}
@@ -101,7 +103,7 @@ func TestListFiltersAndPages(t *testing.T) {
 		var got []string
 		filter.Limit = 17
 		for {
-			p, err := s.Items(ctx, AllTenants(), filter)
+			p, err := s.Items(ctx, reach.All(), filter)
 			if err != nil || p.Total != want || len(p.Items) > 17 {
 				t.Fatalf("%+v: %d of %d, %v; want %d", filter, len(p.Items), p.Total, err, want)
 			}
@@ -139,7 +141,7 @@ func TestListFiltersAndPages(t *testing.T) {
 	f(130, Filter{System: "bs-a"})
 	f(0, Filter{System: "bs-b"})
 	for _, bad := range []string{"x", "!!!", "W10"} {
-		if _, err := s.Items(ctx, AllTenants(), Filter{Cursor: bad}); !errors.Is(err, ErrCursor) {
+		if _, err := s.Items(ctx, reach.All(), Filter{Cursor: bad}); !errors.Is(err, ErrCursor) {
 			t.Errorf("cursor %q: %v", bad, err)
 		}
 	}

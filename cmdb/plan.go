@@ -13,6 +13,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"icewatch/soc/reach"
 	"icewatch/soc/tenancy"
 )
 
@@ -78,8 +79,8 @@ type planner struct {
 	db      bun.IDB
 	classes *classSet
 	tenants *tenancy.Registry
-	scope   Scope
-	tenant  string // of new items that name none
+	within  reach.Reach // what may be changed and referred to
+	tenant  string      // of new items that name none
 	now     time.Time
 	made    int // ids made so far
 	errs    errorList
@@ -90,8 +91,9 @@ type planner struct {
 	// stored holds what was read from the tables, by id and by name.
 	stored      map[string]*Item
 	storedNames map[nameKey]*Item
-	storedByRef map[string][]*Item  // layer 0 and 1 items by name
-	raw         map[string][]*draft // layer 0 and 1 drafts by id and name as written
+	facts       map[string]reach.Facts // of what was read, by id
+	storedByRef map[string][]*Item     // layer 0 and 1 items by name
+	raw         map[string][]*draft    // layer 0 and 1 drafts by id and name as written
 }
 
 func (p *planner) fail(d *draft, column, format string, args ...any) {
@@ -103,6 +105,7 @@ func (p *planner) fail(d *draft, column, format string, args ...any) {
 func (p *planner) run(ctx context.Context) error {
 	p.byID, p.byName = map[string]*draft{}, map[string][]*draft{}
 	p.stored, p.storedNames, p.storedByRef = map[string]*Item{}, map[nameKey]*Item{}, map[string][]*Item{}
+	p.facts = map[string]reach.Facts{}
 	for _, d := range p.drafts {
 		p.checkValues(d)
 	}
@@ -260,11 +263,11 @@ func (p *planner) prefetch(ctx context.Context) error {
 			}
 		}
 	}
-	keep := func(it Item) {
+	keep := func(it Item, facts reach.Facts) {
 		if p.stored[it.ID] != nil {
 			return
 		}
-		p.stored[it.ID] = &it
+		p.stored[it.ID], p.facts[it.ID] = &it, facts
 		p.storedNames[nameKey{it.Class, it.Tenant, it.Name}] = &it
 		if c := p.classes.byName[it.Class]; c != nil && c.Layer < 2 {
 			p.storedByRef[it.Name] = append(p.storedByRef[it.Name], &it)
@@ -293,7 +296,7 @@ func (p *planner) identify(d *draft) {
 	w := &d.want
 	if w.ID != "" {
 		if old := p.stored[w.ID]; old != nil {
-			if !p.scope.Covers(old.Tenant) {
+			if !p.visible(old.ID) {
 				p.fail(d, colID, "the id %q is not available", w.ID)
 				return
 			}
@@ -328,6 +331,10 @@ func (p *planner) identify(d *draft) {
 	}
 	if d.old == nil && w.ID == "" {
 		d.old = p.storedNames[nameKey{w.Class, tenant, name}]
+		if d.old != nil && p.coversTenant(tenant) && !p.visible(d.old.ID) {
+			p.fail(d, colName, "the name %q is taken by an item outside of your reach", name)
+			return
+		}
 	}
 	if d.old != nil {
 		w.ID = d.old.ID
@@ -339,8 +346,8 @@ func (p *planner) identify(d *draft) {
 		p.fail(d, colName, "this is the same item as in row %d", other.row)
 		return
 	}
-	if !p.scope.Covers(tenant) {
-		p.fail(d, colTenant, "%s", outsideScope(tenant))
+	if !p.coversTenant(tenant) {
+		p.fail(d, colTenant, "%s", outsideReach(tenant))
 		return
 	}
 	w.Tenant, w.Name = tenant, name
@@ -350,7 +357,14 @@ func (p *planner) identify(d *draft) {
 	}
 }
 
-func outsideScope(tenant string) string {
+// visible tells whether a stored item is in reach.
+func (p *planner) visible(id string) bool { return p.within.Match(p.facts[id]) }
+
+// coversTenant tells whether the reach holds something of the tenant; what
+// belongs to none is in that over everything only.
+func (p *planner) coversTenant(tenant string) bool { return p.within.CoversTenant(tenant) }
+
+func outsideReach(tenant string) string {
 	if tenant == "" {
 		return "an item without a tenant is outside of what you may change: name a tenant"
 	}
@@ -371,7 +385,15 @@ func (p *planner) targets(class, ref string) []target {
 	} else {
 		out = p.namesakes(class, ref)
 	}
-	return slices.DeleteFunc(out, func(t target) bool { return t.tenant != "" && !p.scope.Covers(t.tenant) })
+	return slices.DeleteFunc(out, func(t target) bool {
+		switch {
+		case t.tenant == "":
+			return false // everybody may refer to what the city shares
+		case p.stored[t.id] != nil:
+			return !p.visible(t.id)
+		}
+		return !p.coversTenant(t.tenant)
+	})
 }
 
 // namesakes lists the items of that class and name, in the file and stored.

@@ -10,6 +10,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"icewatch/soc/enrich"
+	"icewatch/soc/reach"
 	"icewatch/soc/state"
 	"icewatch/soc/tenancy"
 )
@@ -45,6 +46,9 @@ func Open(ctx context.Context, db *state.DB, tenants *tenancy.Registry) (*Servic
 		importing: make(chan struct{}, 1),
 		now:       func() time.Time { return time.Now().UTC().Truncate(time.Millisecond) },
 	}
+	if err := s.settleAll(ctx); err != nil {
+		return nil, err
+	}
 	if err := s.syncTenants(ctx); err != nil {
 		return nil, err
 	}
@@ -75,8 +79,8 @@ func (s *Service) Snapshot(ctx context.Context) (enrich.Snapshot, error) {
 			return fmt.Errorf("cmdb: read the version: %w", err)
 		}
 		systems := map[string]Item{}
-		all := AllTenants()
-		err := each(ctx, tx, all, &Filter{Classes: []string{BusinessSystem}}, func(it *Item) error {
+		all := reach.All()
+		err := each(ctx, tx, all, &Filter{Classes: []string{BusinessSystem}}, func(it *Item, _ reach.Kept) error {
 			systems[it.ID] = *it
 			return nil
 		})
@@ -89,7 +93,7 @@ func (s *Service) Snapshot(ctx context.Context) (enrich.Snapshot, error) {
 				classes = append(classes, c.Name)
 			}
 		}
-		return each(ctx, tx, all, &Filter{Classes: classes}, func(it *Item) error {
+		return each(ctx, tx, all, &Filter{Classes: classes}, func(it *Item, facts reach.Kept) error {
 			c := s.classes.byName[it.Class]
 			if c.Addresses == cidrAddresses {
 				for _, a := range it.Addresses {
@@ -101,6 +105,7 @@ func (s *Service) Snapshot(ctx context.Context) (enrich.Snapshot, error) {
 				ID: it.ID, Class: it.Class, Name: it.Name, Tenant: it.Tenant, Zone: it.Zone,
 				Addresses: it.Addresses, Hostnames: it.Hostnames, Criticality: it.Criticality,
 				Owner: it.Owner, Labels: it.Labels,
+				Unit: facts.Unit, Region: facts.Region, Industry: facts.Industry, ReachLabels: facts.Labels,
 			}
 			if sys, ok := systems[it.System]; ok {
 				x.SystemID, x.SystemName = sys.ID, sys.Name

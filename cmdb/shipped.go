@@ -13,6 +13,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"icewatch/soc/reach"
 	"icewatch/soc/tenancy"
 )
 
@@ -99,7 +100,7 @@ func (s *Service) syncTenants(ctx context.Context) error {
 		keep = append(keep, shippedRow{ItemID: want.ID, Item: string(text)})
 	}
 	if len(drafts) > 0 {
-		opts := ImportOptions{Scope: AllTenants(), Actor: shippedActor}
+		opts := ImportOptions{Within: reach.All(), Actor: shippedActor}
 		report, err := s.change(ctx, drafts, errorList{}, opts)
 		if err != nil {
 			return fmt.Errorf("cmdb: bring in the tenants' business systems: %w", err)
@@ -141,7 +142,7 @@ func (s *Service) shippedDraft(ctx context.Context, want, last Item, known bool)
 		}
 		return d, nil
 	}
-	now, err := s.Get(ctx, AllTenants(), want.ID)
+	now, err := s.Get(ctx, reach.All(), want.ID)
 	if errors.Is(err, ErrNotFound) {
 		return nil, nil
 	}

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/uptrace/bun"
+
+	"icewatch/soc/reach"
 )
 
 const (
@@ -40,6 +42,7 @@ type itemRow struct {
 	Search         string `bun:"search"`
 	CreatedAt      int64  `bun:"created_at"`
 	UpdatedAt      int64  `bun:"updated_at"`
+	reach.Kept
 }
 
 type addressRow struct {
@@ -66,6 +69,7 @@ type historyRow struct {
 	Actor         string `bun:"actor"`
 	Action        string `bun:"action"`
 	Changes       string `bun:"changes"`
+	reach.Kept
 }
 
 func toRow(it *Item) itemRow {
@@ -140,19 +144,6 @@ func searchText(it *Item) string {
 	return strings.ToLower(strings.Join(parts, "\n"))
 }
 
-// within adds the scope to a query. It is the one place where scope becomes
-// SQL, and every read of items goes through it.
-func (s Scope) within(q *bun.SelectQuery, column string) *bun.SelectQuery {
-	if s.All {
-		return q
-	}
-	slugs := slices.DeleteFunc(slices.Clone(s.Tenants), func(t string) bool { return t == "" })
-	if len(slugs) == 0 {
-		return q.Where("1 = 0")
-	}
-	return q.Where("? IN (?)", bun.Ident(column), bun.In(slugs))
-}
-
 // where adds a filter to a query of items.
 func (f *Filter) where(q *bun.SelectQuery) *bun.SelectQuery {
 	if len(f.Classes) > 0 {
@@ -205,28 +196,33 @@ func decodeCursor(s string) (cursor, error) {
 }
 
 // page reads up to limit items after a place.
-func page(ctx context.Context, db bun.IDB, scope Scope, f *Filter, after *cursor, limit int) ([]Item, error) {
+func page(ctx context.Context, db bun.IDB, r reach.Reach, f *Filter, after *cursor, limit int) ([]itemRow, error) {
 	var rows []itemRow
-	q := f.where(scope.within(db.NewSelect().Model(&rows), "i.tenant"))
+	q := f.where(r.Within(db.NewSelect().Model(&rows), "i"))
 	if after != nil {
 		q = q.Where("(i.class, i.name, i.id) > (?, ?, ?)", after.Class, after.Name, after.ID)
 	}
 	if err := q.Order("i.class", "i.name", "i.id").Limit(int64(limit)).Scan(ctx); err != nil {
 		return nil, fmt.Errorf("cmdb: list items: %w", err)
 	}
-	return items(rows)
+	return rows, nil
 }
 
-// each calls fn for every item of the filter, in order.
-func each(ctx context.Context, db bun.IDB, scope Scope, f *Filter, fn func(*Item) error) error {
+// each calls fn for every item of the filter, in order, with the facts that
+// data scopes see of it.
+func each(ctx context.Context, db bun.IDB, r reach.Reach, f *Filter, fn func(*Item, reach.Kept) error) error {
 	var after *cursor
 	for {
-		list, err := page(ctx, db, scope, f, after, maxLimit)
+		list, err := page(ctx, db, r, f, after, maxLimit)
 		if err != nil {
 			return err
 		}
 		for i := range list {
-			if err := fn(&list[i]); err != nil {
+			it, err := list[i].item()
+			if err != nil {
+				return err
+			}
+			if err := fn(&it, list[i].Kept); err != nil {
 				return err
 			}
 		}
@@ -238,8 +234,8 @@ func each(ctx context.Context, db bun.IDB, scope Scope, f *Filter, fn func(*Item
 	}
 }
 
-// Items lists items in scope.
-func (s *Service) Items(ctx context.Context, scope Scope, f Filter) (Page, error) {
+// Items lists items in reach.
+func (s *Service) Items(ctx context.Context, r reach.Reach, f Filter) (Page, error) {
 	limit := f.Limit
 	if limit <= 0 {
 		limit = defaultLimit
@@ -253,11 +249,15 @@ func (s *Service) Items(ctx context.Context, scope Scope, f Filter) (Page, error
 		}
 		after = &c
 	}
-	total, err := f.where(scope.within(s.db.NewSelect().Model((*itemRow)(nil)), "i.tenant")).Count(ctx)
+	total, err := f.where(r.Within(s.db.NewSelect().Model((*itemRow)(nil)), "i")).Count(ctx)
 	if err != nil {
 		return Page{}, fmt.Errorf("cmdb: count items: %w", err)
 	}
-	list, err := page(ctx, s.db, scope, &f, after, limit+1)
+	rows, err := page(ctx, s.db, r, &f, after, limit+1)
+	if err != nil {
+		return Page{}, err
+	}
+	list, err := items(rows)
 	if err != nil {
 		return Page{}, err
 	}
@@ -270,31 +270,40 @@ func (s *Service) Items(ctx context.Context, scope Scope, f Filter) (Page, error
 	return p, nil
 }
 
-// Get returns one item in scope, or ErrNotFound.
-func (s *Service) Get(ctx context.Context, scope Scope, id string) (Item, error) {
-	return get(ctx, s.db, scope, id)
+// Get returns one item in reach, or ErrNotFound.
+func (s *Service) Get(ctx context.Context, r reach.Reach, id string) (Item, error) {
+	return get(ctx, s.db, r, id)
 }
 
-func get(ctx context.Context, db bun.IDB, scope Scope, id string) (Item, error) {
+func get(ctx context.Context, db bun.IDB, r reach.Reach, id string) (Item, error) {
+	row, err := getRow(ctx, db, r, id)
+	if err != nil {
+		return Item{}, err
+	}
+	return row.item()
+}
+
+func getRow(ctx context.Context, db bun.IDB, r reach.Reach, id string) (*itemRow, error) {
 	var rows []itemRow
-	if err := scope.within(db.NewSelect().Model(&rows), "i.tenant").Where("i.id = ?", id).Scan(ctx); err != nil {
-		return Item{}, fmt.Errorf("cmdb: get item %q: %w", id, err)
+	if err := r.Within(db.NewSelect().Model(&rows), "i").Where("i.id = ?", id).Scan(ctx); err != nil {
+		return nil, fmt.Errorf("cmdb: get item %q: %w", id, err)
 	}
 	if len(rows) == 0 {
-		return Item{}, fmt.Errorf("%w: %q", ErrNotFound, id)
+		return nil, fmt.Errorf("%w: %q", ErrNotFound, id)
 	}
-	return rows[0].item()
+	return &rows[0], nil
 }
 
-// History lists the changes of an item in scope, newest first. before is the ID
+// History lists the changes of an item in reach, newest first. before is the ID
 // of the last entry of the page before, 0 for the first page. The history of a
-// deleted item is still there.
-func (s *Service) History(ctx context.Context, scope Scope, id string, before int64, limit int) ([]HistoryEntry, error) {
+// deleted item is still there. Each entry is seen by who could see the item
+// right after that change, or before where it was deleted.
+func (s *Service) History(ctx context.Context, r reach.Reach, id string, before int64, limit int) ([]HistoryEntry, error) {
 	if limit <= 0 {
 		limit = defaultLimit
 	}
 	var rows []historyRow
-	q := scope.within(s.db.NewSelect().Model(&rows), "h.tenant").Where("h.item_id = ?", id)
+	q := r.Within(s.db.NewSelect().Model(&rows), "h").Where("h.item_id = ?", id)
 	if before > 0 {
 		q = q.Where("h.id < ?", before)
 	}
@@ -302,21 +311,21 @@ func (s *Service) History(ctx context.Context, scope Scope, id string, before in
 		return nil, fmt.Errorf("cmdb: history of %q: %w", id, err)
 	}
 	out := make([]HistoryEntry, len(rows))
-	for i, r := range rows {
+	for i, row := range rows {
 		out[i] = HistoryEntry{
-			ID: r.ID, ItemID: r.ItemID, Class: r.Class, Name: r.Name, Tenant: r.Tenant,
-			Time: time.UnixMilli(r.Time).UTC(), Actor: r.Actor, Action: r.Action,
+			ID: row.ID, ItemID: row.ItemID, Class: row.Class, Name: row.Name, Tenant: row.Tenant,
+			Time: time.UnixMilli(row.Time).UTC(), Actor: row.Actor, Action: row.Action,
 		}
-		if err := json.Unmarshal([]byte(r.Changes), &out[i].Changes); err != nil {
-			return nil, fmt.Errorf("cmdb: history entry %d: %w", r.ID, err)
+		if err := json.Unmarshal([]byte(row.Changes), &out[i].Changes); err != nil {
+			return nil, fmt.Errorf("cmdb: history entry %d: %w", row.ID, err)
 		}
 	}
 	return out, nil
 }
 
-// selectBy reads all items whose column is one of values, whatever their scope:
+// selectBy reads all items whose column is one of values, in reach or not:
 // planning a change must see what is taken, and tells the caller no more.
-func selectBy(ctx context.Context, db bun.IDB, column string, values []string, fn func(Item)) error {
+func selectBy(ctx context.Context, db bun.IDB, column string, values []string, fn func(Item, reach.Facts)) error {
 	slices.Sort(values)
 	values = slices.Compact(values)
 	for part := range slices.Chunk(values, chunk) {
@@ -328,8 +337,8 @@ func selectBy(ctx context.Context, db bun.IDB, column string, values []string, f
 		if err != nil {
 			return err
 		}
-		for _, it := range list {
-			fn(it)
+		for i, it := range list {
+			fn(it, rows[i].FactsOf(it.Tenant))
 		}
 	}
 	return nil

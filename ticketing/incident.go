@@ -151,14 +151,16 @@ func (c *correlation) describe(ctx context.Context, i *incident) error {
 	slices.SortFunc(members, func(a, b *alertRow) int {
 		return cmp.Or(cmp.Compare(a.FirstSeen, b.FirstSeen), cmp.Compare(b.Severity, a.Severity), strings.Compare(a.ID, b.ID))
 	})
-	if i.doc.CI == nil {
-		var source *alertRow
-		for _, m := range members {
-			if (m.Item == i.doc.Item || i.doc.Item == "") && (source == nil || m.LastSeen >= source.LastSeen) {
-				source = m
-			}
+	// The latest alert on the item tells what it is, and who may see it.
+	var source *alertRow
+	for _, m := range members {
+		if (m.Item == i.doc.Item || i.doc.Item == "") && (source == nil || m.LastSeen >= source.LastSeen) {
+			source = m
 		}
-		if source != nil {
+	}
+	if source != nil {
+		i.Kept = source.Kept
+		if i.doc.CI == nil {
 			doc, err := c.docOf(ctx, source.ID)
 			if err != nil {
 				return err
@@ -345,9 +347,7 @@ func attachedEntries(i *incident, attached []*alertRow, now time.Time) []timelin
 		for _, r := range attached {
 			ids = append(ids, r.ID)
 		}
-		n := len(ids)
-		return []timelineRow{entry(i.ID, now, "alert", SystemActor,
-			detections.Text{ZH: fmt.Sprintf("并入 %d 条告警", n), EN: fmt.Sprintf("%d alerts taken in", n)}, map[string]any{"alert_ids": ids})}
+		return []timelineRow{entry(i.ID, now, "alert", SystemActor, takenIn(len(ids)), map[string]any{"alert_ids": ids})}
 	}
 	var out []timelineRow
 	for _, r := range attached {
@@ -358,6 +358,10 @@ func attachedEntries(i *incident, attached []*alertRow, now time.Time) []timelin
 			map[string]any{"alert_id": r.ID, "severity": severityOf(r.Severity)}))
 	}
 	return out
+}
+
+func takenIn(n int) detections.Text {
+	return detections.Text{ZH: fmt.Sprintf("并入 %d 条告警", n), EN: fmt.Sprintf("%d alerts taken in", n)}
 }
 
 // tellLater plans a notification of a change, no sooner than the interval
@@ -403,4 +407,5 @@ var incidentColumns = []string{
 	"severity", "priority", "status", "ci_id", "system_id", "assignee", "first_seen", "last_seen", "alert_count",
 	"ack_due", "resolve_due", "due", "acked_at", "resolved_at", "ack_breach", "resolve_breach", "acknowledged_at",
 	"acknowledged_by", "closed_at", "closed_by", "resolution", "told_at", "tell_at", "search", "doc",
+	"reach_unit", "reach_region", "reach_industry", "reach_labels",
 }

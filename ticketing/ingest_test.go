@@ -13,6 +13,7 @@ import (
 	"icewatch/detections"
 	"icewatch/detections/policy"
 	"icewatch/soc/enrich"
+	"icewatch/soc/reach"
 )
 
 func TestMerge(t *testing.T) {
@@ -42,7 +43,7 @@ func TestMerge(t *testing.T) {
 	if len(a.EventIDs) != 4 || a.CI.ID != sealWeb.id || a.System.Name != sealWeb.system || a.SourceIP != "203.0.113.7" {
 		t.Errorf("alert %+v", a)
 	}
-	d, err := s.Alert(t.Context(), nil, a.ID)
+	d, err := s.Alert(t.Context(), reach.All(), a.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +71,7 @@ func TestBounds(t *testing.T) {
 	if v := a.Fields["event.original"]; len(v) > maxFieldBytes+3 || !strings.HasSuffix(v, "长…") {
 		t.Errorf("a long field has %d bytes and ends in %q", len(v), v[len(v)-6:])
 	}
-	d, _ := s.Alert(t.Context(), nil, a.ID)
+	d, _ := s.Alert(t.Context(), reach.All(), a.ID)
 	if len(d.Occurrences) != maxRecent || d.OccurrencesTotal != 30 {
 		t.Errorf("%d occurrences of %d", len(d.Occurrences), d.OccurrencesTotal)
 	}
@@ -84,7 +85,7 @@ func TestAfterClosing(t *testing.T) {
 	old := fire(ruleGuess, sealWeb, "203.0.113.7", 0, nil)
 	ingest(t, s, old)
 	first := allAlerts(t, s)[0].ID
-	by := Actor{Name: "li.na"}
+	by := Actor{Name: "li.na", Reach: reach.All()}
 	if _, err := s.CloseAlert(t.Context(), by, first, Close{Resolution: "benign"}); err != nil {
 		t.Fatal(err)
 	}
@@ -135,12 +136,12 @@ func TestConcurrent(t *testing.T) {
 					t.Error(err)
 				}
 				if n == 0 {
-					list, _, _, err := s.Alerts(t.Context(), AlertQuery{})
+					list, _, _, err := s.Alerts(t.Context(), AlertQuery{Reach: reach.All()})
 					if err != nil {
 						t.Error(err)
 					}
 					for _, a := range list {
-						_, _ = s.CommentAlert(t.Context(), Actor{Name: "li.na"}, a.ID, "同时")
+						_, _ = s.CommentAlert(t.Context(), Actor{Name: "li.na", Reach: reach.All()}, a.ID, "同时")
 					}
 				}
 			}

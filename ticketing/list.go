@@ -14,6 +14,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"icewatch/detections"
+	"icewatch/soc/reach"
 )
 
 // Page asks for a part of a list.
@@ -26,7 +27,7 @@ type Page struct {
 // AlertQuery filters alerts. Empty fields do not filter; several values of a
 // field are alternatives.
 type AlertQuery struct {
-	Tenants    []string // nil for all, empty for none
+	Reach      reach.Reach // the zero value shows nothing
 	Statuses   []string
 	Severities []string
 	Priorities []string
@@ -43,7 +44,7 @@ type AlertQuery struct {
 
 // IncidentQuery filters incidents, as AlertQuery does alerts.
 type IncidentQuery struct {
-	Tenants    []string
+	Reach      reach.Reach
 	Statuses   []string
 	Severities []string
 	Priorities []string
@@ -146,11 +147,9 @@ func (o order) next(value int64, id string) string {
 	return base64.RawURLEncoding.EncodeToString(data)
 }
 
-// filter adds the conditions of a query.
-func filter(q *bun.SelectQuery, query AlertQuery) (*bun.SelectQuery, error) {
-	if query.Tenants != nil {
-		q = q.Where("tenant IN (?)", bun.In(orNone(query.Tenants)))
-	}
+// filter adds the conditions of a query to one of the table with the alias.
+func filter(q *bun.SelectQuery, alias string, query AlertQuery) (*bun.SelectQuery, error) {
+	q = query.Reach.Within(q, alias)
 	if len(query.Statuses) > 0 {
 		for _, s := range query.Statuses {
 			if s != string(StatusOpen) && s != string(StatusAcknowledged) && s != string(StatusClosed) {
@@ -200,15 +199,6 @@ func filter(q *bun.SelectQuery, query AlertQuery) (*bun.SelectQuery, error) {
 	return q, nil
 }
 
-// orNone keeps an empty list from becoming an empty IN, which no SQL takes:
-// no tenant has the empty name.
-func orNone(list []string) []string {
-	if len(list) == 0 {
-		return []string{""}
-	}
-	return list
-}
-
 // listed is a row of a list: its id, and its values in the columns that the
 // list sorts by, which are what a cursor keeps.
 type listed interface {
@@ -231,12 +221,12 @@ func (r incidentRow) place() (string, map[string]int64) {
 
 // list reads a page of rows, how many match in all, and the cursor of the next
 // page or "".
-func list[R listed](ctx context.Context, s *Service, what string, sorts map[string]string, byDefault string, query AlertQuery) (rows []R, total int, next string, err error) {
+func list[R listed](ctx context.Context, s *Service, what, alias string, sorts map[string]string, byDefault string, query AlertQuery) (rows []R, total int, next string, err error) {
 	o, err := query.Page.read(sorts, byDefault)
 	if err != nil {
 		return nil, 0, "", err
 	}
-	q, err := filter(s.db.NewSelect().Model(&rows), query)
+	q, err := filter(s.db.NewSelect().Model(&rows), alias, query)
 	if err != nil {
 		return nil, 0, "", err
 	}
@@ -259,7 +249,7 @@ func list[R listed](ctx context.Context, s *Service, what string, sorts map[stri
 // Alerts lists alerts: the page, how many match in all, and the cursor of the
 // next page or "".
 func (s *Service) Alerts(ctx context.Context, query AlertQuery) (items []Alert, total int, next string, err error) {
-	rows, total, next, err := list[alertRow](ctx, s, "alerts", alertSorts, "-last_seen", query)
+	rows, total, next, err := list[alertRow](ctx, s, "alerts", "a", alertSorts, "-last_seen", query)
 	if err != nil {
 		return nil, 0, "", err
 	}
@@ -279,14 +269,13 @@ func alertViews(rows []alertRow) ([]Alert, error) {
 	return items, nil
 }
 
-// Alert returns one alert with its latest firings and its timeline. tenants is
-// what the caller may see; nil for everything.
-func (s *Service) Alert(ctx context.Context, tenants []string, id string) (AlertDetail, error) {
+// Alert returns one alert in reach with its latest firings and its timeline.
+func (s *Service) Alert(ctx context.Context, r reach.Reach, id string) (AlertDetail, error) {
 	list, err := readAlerts(ctx, s.db, []string{id})
 	if err != nil {
 		return AlertDetail{}, fmt.Errorf("ticketing: %w", err)
 	}
-	if len(list) == 0 || !(Actor{Tenants: tenants}).sees(list[0].Tenant) {
+	if len(list) == 0 || !r.Match(list[0].FactsOf(list[0].Tenant)) {
 		return AlertDetail{}, fmt.Errorf("alert %q: %w", id, ErrNotFound)
 	}
 	a := list[0]
@@ -317,14 +306,44 @@ func (s *Service) timeline(ctx context.Context, object string) ([]TimelineEntry,
 // Incidents lists incidents, as Alerts does alerts. What they can be filtered
 // by is a part of what alerts can.
 func (s *Service) Incidents(ctx context.Context, query IncidentQuery) (items []Incident, total int, next string, err error) {
-	rows, total, next, err := list[incidentRow](ctx, s, "incidents", incidentSorts, "-opened_at", AlertQuery{
-		Tenants: query.Tenants, Statuses: query.Statuses, Severities: query.Severities, Priorities: query.Priorities,
+	rows, total, next, err := list[incidentRow](ctx, s, "incidents", "i", incidentSorts, "-opened_at", AlertQuery{
+		Reach: query.Reach, Statuses: query.Statuses, Severities: query.Severities, Priorities: query.Priorities,
 		CI: query.CI, System: query.System, Assignee: query.Assignee, Q: query.Q, Since: query.Since, Page: query.Page})
 	if err != nil {
 		return nil, 0, "", err
 	}
-	items, err = incidentViews(rows, s.now())
-	return items, total, next, err
+	if items, err = incidentViews(rows, s.now()); err != nil {
+		return nil, 0, "", err
+	}
+	return items, total, next, s.countAlerts(ctx, query.Reach, items)
+}
+
+// countAlerts makes the incidents count those of their alerts that are in
+// reach, where that may be fewer than all.
+func (s *Service) countAlerts(ctx context.Context, r reach.Reach, list []Incident) error {
+	at := map[string]*Incident{}
+	var ids []string
+	for n := range list {
+		if i := &list[n]; !r.CoversWhole(i.Tenant) {
+			at[i.ID], ids = i, append(ids, i.ID)
+			i.AlertCount = 0
+		}
+	}
+	for part := range slices.Chunk(ids, idsPerStatement) {
+		var counts []struct {
+			ID string `bun:"incident_id"`
+			N  int    `bun:"n"`
+		}
+		err := r.Within(s.db.NewSelect().Model((*alertRow)(nil)), "a").Column("incident_id").ColumnExpr("count(*) AS n").
+			Where("incident_id IN (?)", bun.In(part)).Group("incident_id").Scan(ctx, &counts)
+		if err != nil {
+			return fmt.Errorf("ticketing: count the alerts of %d incidents: %w", len(part), err)
+		}
+		for _, c := range counts {
+			at[c.ID].AlertCount = c.N
+		}
+	}
+	return nil
 }
 
 func incidentViews(rows []incidentRow, now time.Time) ([]Incident, error) {
@@ -342,12 +361,12 @@ func incidentViews(rows []incidentRow, now time.Time) ([]Incident, error) {
 // maxIncidentAlerts is how many alerts an incident's detail shows.
 const maxIncidentAlerts = 200
 
-// Incident returns one incident with its alerts and timeline. tenants is what
-// the caller may see; nil for everything.
-func (s *Service) Incident(ctx context.Context, tenants []string, id string) (IncidentDetail, error) {
+// Incident returns one incident in reach with its timeline and those of its
+// alerts that are in reach, too: an intrusion may touch items beyond it.
+func (s *Service) Incident(ctx context.Context, r reach.Reach, id string) (IncidentDetail, error) {
 	i := &incident{}
 	err := s.db.NewSelect().Model(&i.incidentRow).Where("id = ?", id).Scan(ctx)
-	if errors.Is(err, sql.ErrNoRows) || err == nil && !(Actor{Tenants: tenants}).sees(i.Tenant) {
+	if errors.Is(err, sql.ErrNoRows) || err == nil && !r.Match(i.FactsOf(i.Tenant)) {
 		return IncidentDetail{}, fmt.Errorf("incident %q: %w", id, ErrNotFound)
 	}
 	if err == nil {
@@ -356,40 +375,86 @@ func (s *Service) Incident(ctx context.Context, tenants []string, id string) (In
 	if err != nil {
 		return IncidentDetail{}, fmt.Errorf("ticketing: read incident %q: %w", id, err)
 	}
-	d := IncidentDetail{Incident: i.view(s.now())}
+	one := []Incident{i.view(s.now())}
+	if err := s.countAlerts(ctx, r, one); err != nil {
+		return IncidentDetail{}, err
+	}
+	d := IncidentDetail{Incident: one[0]}
 	var rows []alertRow
-	if err := s.db.NewSelect().Model(&rows).Where("incident_id = ?", id).OrderExpr("severity DESC, first_seen, id").
+	if err := r.Within(s.db.NewSelect().Model(&rows), "a").Where("incident_id = ?", id).OrderExpr("severity DESC, first_seen, id").
 		Limit(maxIncidentAlerts).Scan(ctx); err != nil {
 		return IncidentDetail{}, fmt.Errorf("ticketing: read the alerts of %s: %w", id, err)
 	}
 	if d.Alerts, err = alertViews(rows); err != nil {
 		return IncidentDetail{}, err
 	}
-	d.Timeline, err = s.timeline(ctx, id)
+	if d.Timeline, err = s.timeline(ctx, id); err == nil && !r.CoversWhole(i.Tenant) {
+		d.Timeline, err = s.visibleEntries(ctx, r, d.Timeline)
+	}
 	return d, err
+}
+
+// visibleEntries leaves out of an incident's timeline what tells of alerts that
+// are not in reach.
+func (s *Service) visibleEntries(ctx context.Context, r reach.Reach, timeline []TimelineEntry) ([]TimelineEntry, error) {
+	alertsOf := func(e *TimelineEntry) (ids []string) {
+		if id, ok := e.Data["alert_id"].(string); ok {
+			ids = append(ids, id)
+		}
+		list, _ := e.Data["alert_ids"].([]any)
+		for _, v := range list {
+			if id, ok := v.(string); ok {
+				ids = append(ids, id)
+			}
+		}
+		return ids
+	}
+	var all []string
+	for n := range timeline {
+		all = append(all, alertsOf(&timeline[n])...)
+	}
+	visible := map[string]bool{}
+	for part := range slices.Chunk(all, idsPerStatement) {
+		var ids []string
+		if err := r.Within(s.db.NewSelect().Model((*alertRow)(nil)), "a").Column("id").Where("id IN (?)", bun.In(part)).Scan(ctx, &ids); err != nil {
+			return nil, fmt.Errorf("ticketing: which of %d alerts are in reach: %w", len(part), err)
+		}
+		for _, id := range ids {
+			visible[id] = true
+		}
+	}
+	out := timeline[:0]
+	for _, e := range timeline {
+		ids := alertsOf(&e)
+		seen := slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return !visible[id] })
+		switch {
+		case len(ids) > 0 && len(seen) == 0:
+			continue
+		case len(seen) < len(ids):
+			e.Text, e.Data = takenIn(len(seen)), map[string]any{"alert_ids": seen}
+		}
+		out = append(out, e)
+	}
+	return out, nil
 }
 
 // overviewItems is how many incidents and alerts the overview shows.
 const overviewItems = 10
 
-// Overview counts within the tenants (nil for all) for a user.
-func (s *Service) Overview(ctx context.Context, tenants []string, username string) (Overview, error) {
+// Overview counts within a reach for a user.
+func (s *Service) Overview(ctx context.Context, r reach.Reach, username string) (Overview, error) {
 	now := s.now()
 	out := Overview{BySeverity: map[string]int{}}
 	for _, l := range detections.Levels {
 		out.BySeverity[string(l)] = 0
 	}
-	scoped := func(model any) *bun.SelectQuery {
-		q := s.db.NewSelect().Model(model).Where("status <> 'closed'")
-		if tenants != nil {
-			q = q.Where("tenant IN (?)", bun.In(orNone(tenants)))
-		}
-		return q
+	scoped := func(model any, alias string) *bun.SelectQuery {
+		return r.Within(s.db.NewSelect().Model(model).Where("status <> 'closed'"), alias)
 	}
 	fail := func(err error) (Overview, error) { return Overview{}, fmt.Errorf("ticketing: overview: %w", err) }
 
 	var open []incidentRow
-	if err := scoped(&open).Column("opened_at", "ack_due", "resolve_due", "acked_at", "resolved_at", "assignee").Scan(ctx); err != nil {
+	if err := scoped(&open, "i").Column("opened_at", "ack_due", "resolve_due", "acked_at", "resolved_at", "assignee").Scan(ctx); err != nil {
 		return fail(err)
 	}
 	out.IncidentsOpen = len(open)
@@ -406,7 +471,7 @@ func (s *Service) Overview(ctx context.Context, tenants []string, username strin
 		Status   Status `bun:"status"`
 		N        int    `bun:"n"`
 	}
-	if err := scoped((*alertRow)(nil)).Column("severity", "status").ColumnExpr("count(*) AS n").Group("severity", "status").Scan(ctx, &counts); err != nil {
+	if err := scoped((*alertRow)(nil), "a").Column("severity", "status").ColumnExpr("count(*) AS n").Group("severity", "status").Scan(ctx, &counts); err != nil {
 		return fail(err)
 	}
 	for _, c := range counts {
@@ -417,16 +482,19 @@ func (s *Service) Overview(ctx context.Context, tenants []string, username strin
 		}
 	}
 	var top []incidentRow
-	if err := scoped(&top).OrderExpr("due, id").Limit(overviewItems).Scan(ctx); err != nil {
+	if err := scoped(&top, "i").OrderExpr("due, id").Limit(overviewItems).Scan(ctx); err != nil {
 		return fail(err)
 	}
 	var latest []alertRow
-	if err := scoped(&latest).OrderExpr("last_seen DESC, id DESC").Limit(overviewItems).Scan(ctx); err != nil {
+	if err := scoped(&latest, "a").OrderExpr("last_seen DESC, id DESC").Limit(overviewItems).Scan(ctx); err != nil {
 		return fail(err)
 	}
 	var err error
 	if out.Incidents, err = incidentViews(top, now); err != nil {
 		return fail(err)
+	}
+	if err := s.countAlerts(ctx, r, out.Incidents); err != nil {
+		return Overview{}, err
 	}
 	if out.LatestAlerts, err = alertViews(latest); err != nil {
 		return fail(err)

@@ -27,7 +27,7 @@ func (s *Service) tell(ctx context.Context, tx bun.Tx, i *incident, kind, unique
 	var alerts []webhook.Alert // read once, and only where somebody listens
 	read := false
 	_, err := s.out.Enqueue(ctx, tx, outbox.Message{
-		IncidentID: i.ID, Tenant: i.Tenant, Kind: kind, Resolved: i.Status == StatusClosed, Unique: unique,
+		IncidentID: i.ID, Tenant: i.Tenant, Facts: i.Kept, Kind: kind, Resolved: i.Status == StatusClosed, Unique: unique,
 		Render: func(receiver string) ([]byte, error) {
 			if !read {
 				var rows []alertRow

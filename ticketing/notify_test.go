@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"icewatch/soc/reach"
 	"icewatch/ticketing/outbox"
 	"icewatch/ticketing/webhook"
 )
@@ -134,7 +135,7 @@ func TestNotifications(t *testing.T) {
 	c.forward(15 * time.Minute)
 	h.await(t, 3)
 	awaitTimeline(t, s, i.ID, "opened alert notified alert alert notified sla notified")
-	if _, err := s.CloseIncident(t.Context(), Actor{Name: "li.na"}, i.ID, Close{Resolution: "true_positive"}); err != nil {
+	if _, err := s.CloseIncident(t.Context(), Actor{Name: "li.na", Reach: reach.All()}, i.ID, Close{Resolution: "true_positive"}); err != nil {
 		t.Fatal(err)
 	}
 	got = h.await(t, 4)[3]
@@ -145,7 +146,7 @@ func TestNotifications(t *testing.T) {
 		t.Errorf("%d notifications, want 4", n)
 	}
 	awaitTimeline(t, s, i.ID, "opened alert notified alert alert notified sla notified closed notified")
-	log, total, _, err := s.Outbox().Log(t.Context(), outbox.LogQuery{Incident: i.ID, Limit: 10})
+	log, total, _, err := s.Outbox().Log(t.Context(), outbox.LogQuery{Reach: reach.All(), Incident: i.ID, Limit: 10})
 	if err != nil || total != 4 || log[0].Kind != "resolved" || log[0].Status != "delivered" || log[0].HTTPStatus != 200 || strings.Contains(log[0].URLHost, "geheim") {
 		t.Errorf("delivery log %+v, %v", log, err)
 	}
@@ -155,7 +156,7 @@ func awaitTimeline(t testing.TB, s *Service, id, want string) {
 	t.Helper()
 	var got string
 	for range 500 {
-		d, err := s.Incident(t.Context(), nil, id)
+		d, err := s.Incident(t.Context(), reach.All(), id)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -192,7 +193,7 @@ func TestNotificationsSurvive(t *testing.T) {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	if _, err := s.CloseIncident(t.Context(), Actor{Name: "li.na"}, "INC-20261123-0001", Close{Resolution: "benign"}); err != nil {
+	if _, err := s.CloseIncident(t.Context(), Actor{Name: "li.na", Reach: reach.All()}, "INC-20261123-0001", Close{Resolution: "benign"}); err != nil {
 		t.Fatal(err)
 	}
 	stop()
@@ -217,7 +218,7 @@ func TestBreachOnce(t *testing.T) {
 	ingest(t, s, fire(criticalRule("P1"), sealWeb, "203.0.113.7", 0, nil), fire(criticalRule("P1"), taxWeb, "203.0.113.7", 0, nil))
 	c.forward(20 * time.Minute)
 	// Acknowledged late, before anything looked at the clock.
-	if _, err := s.AcknowledgeIncident(t.Context(), Actor{Name: "li.na"}, "INC-20261123-0002", ""); err != nil {
+	if _, err := s.AcknowledgeIncident(t.Context(), Actor{Name: "li.na", Reach: reach.All()}, "INC-20261123-0002", ""); err != nil {
 		t.Fatal(err)
 	}
 	s = openService(t, db, c, Deps{})

@@ -10,6 +10,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"icewatch/detections"
+	"icewatch/soc/reach"
 	"icewatch/ticketing/sla"
 )
 
@@ -52,12 +53,14 @@ type alertRow struct {
 	Search         string `bun:"search"`
 	Facts          string `bun:"facts"`
 	Doc            string `bun:"doc"`
+	reach.Kept
 }
 
 // lightColumns are what correlation reads of an alert it does not change.
 var lightColumns = []string{
 	"id", "tenant", "rule_id", "rule_title", "severity", "priority", "status", "first_seen", "last_seen", "count",
 	"item", "actor", "recon", "incident_id", "held", "joins", "tactics", "techniques", "facts",
+	"reach_unit", "reach_region", "reach_industry", "reach_labels",
 }
 
 // mark orders occurrences by event time, and by id where times are equal, so
@@ -165,6 +168,7 @@ type incidentRow struct {
 	TellAt         int64  `bun:"tell_at"`
 	Search         string `bun:"search"`
 	Doc            string `bun:"doc"`
+	reach.Kept
 }
 
 // incidentDoc is the part of an incident that SQL only keeps.

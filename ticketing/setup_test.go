@@ -17,6 +17,7 @@ import (
 	"icewatch/detections"
 	"icewatch/detections/policy"
 	"icewatch/rules"
+	"icewatch/soc/reach"
 	"icewatch/soc/seal"
 	"icewatch/soc/state"
 	"icewatch/ticketing/outbox"
@@ -209,7 +210,7 @@ func ingest(t testing.TB, s *Service, occs ...detections.Occurrence) {
 
 func allAlerts(t testing.TB, s *Service) []Alert {
 	t.Helper()
-	items, total, _, err := s.Alerts(t.Context(), AlertQuery{Page: Page{Limit: 1000, Sort: "created_at"}})
+	items, total, _, err := s.Alerts(t.Context(), AlertQuery{Reach: reach.All(), Page: Page{Limit: 1000, Sort: "created_at"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,7 +222,7 @@ func allAlerts(t testing.TB, s *Service) []Alert {
 
 func allIncidents(t testing.TB, s *Service) []Incident {
 	t.Helper()
-	items, _, _, err := s.Incidents(t.Context(), IncidentQuery{Page: Page{Limit: 1000, Sort: "opened_at"}})
+	items, _, _, err := s.Incidents(t.Context(), IncidentQuery{Reach: reach.All(), Page: Page{Limit: 1000, Sort: "opened_at"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"icewatch/detections"
+	"icewatch/soc/reach"
 )
 
 // noise is what goes on beside an intrusion and is none: strangers who probe
@@ -248,7 +249,7 @@ func TestTenantsStayApart(t *testing.T) {
 		t.Fatalf("incidents %+v", incidents)
 	}
 	for _, i := range incidents {
-		d, err := s.Incident(t.Context(), []string{i.Tenant}, i.ID)
+		d, err := s.Incident(t.Context(), reach.Tenants(i.Tenant), i.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -282,10 +283,10 @@ func TestCityFirewall(t *testing.T) {
 	if len(list) != 1 || list[0].Tenant != "e-seal" || list[0].AlertCount != 5 {
 		t.Fatalf("incidents %+v", list)
 	}
-	if other, _, _, err := s.Alerts(t.Context(), AlertQuery{Tenants: []string{"tax"}}); err != nil || len(other) != 1 || other[0].IncidentID != "" {
+	if other, _, _, err := s.Alerts(t.Context(), AlertQuery{Reach: reach.Tenants("tax")}); err != nil || len(other) != 1 || other[0].IncidentID != "" {
 		t.Errorf("the other tenant's alerts: %+v, %v", other, err)
 	}
-	if city, _, _, err := s.Alerts(t.Context(), AlertQuery{Tenants: []string{"city"}}); err != nil || len(city) != 0 {
+	if city, _, _, err := s.Alerts(t.Context(), AlertQuery{Reach: reach.Tenants("city")}); err != nil || len(city) != 0 {
 		t.Errorf("the city's alerts: %+v, %v", city, err)
 	}
 }

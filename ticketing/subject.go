@@ -8,6 +8,7 @@ import (
 
 	"icewatch/detections"
 	"icewatch/soc/enrich"
+	"icewatch/soc/reach"
 	"icewatch/soc/tenancy"
 )
 
@@ -20,6 +21,7 @@ type subject struct {
 	actor    string // stands for who did it; "" where unknown or meaningless
 	sourceIP string
 	user     string
+	facts    reach.Kept // what data scopes see of the item
 }
 
 // atHome gives an occurrence on the city's own events to the tenant whose item
@@ -103,7 +105,7 @@ func subjectOf(o *detections.Occurrence, other *enrich.Item, ignore map[string]b
 	var s subject
 	switch id := lookup(o, "icewatch.ci.id"); {
 	case other != nil:
-		s.item = other.ID
+		s.item, s.facts = other.ID, reach.Kept{Unit: other.Unit, Region: other.Region, Industry: other.Industry, Labels: other.ReachLabels}
 		s.ci = &CI{ID: other.ID, Name: other.Name, Class: other.Class, Criticality: other.Criticality, Owner: other.Owner, Labels: other.Labels}
 		s.owner = other.Owner
 		if other.SystemID != "" || other.SystemName != "" {
@@ -111,6 +113,8 @@ func subjectOf(o *detections.Occurrence, other *enrich.Item, ignore map[string]b
 		}
 	case id != "":
 		s.item = id
+		s.facts = reach.Kept{Unit: lookup(o, reach.FieldUnit), Region: lookup(o, reach.FieldRegion),
+			Industry: lookup(o, reach.FieldIndustry), Labels: lookup(o, reach.FieldLabels)}
 		crit, _ := strconv.Atoi(lookup(o, "icewatch.ci.criticality"))
 		s.owner = lookup(o, "icewatch.ci.owner")
 		s.ci = &CI{

@@ -12,10 +12,11 @@ import (
 	"github.com/uptrace/bun"
 
 	"icewatch/detections"
+	"icewatch/soc/reach"
 )
 
 // ErrNotFound is answered for an alert or incident that does not exist or is
-// not in scope.
+// not in reach.
 var ErrNotFound = errors.New("ticketing: not found")
 
 // ErrInvalid is answered for a request that cannot be carried out as it is
@@ -37,12 +38,8 @@ func (c *Conflict) Error() string { return c.Reason }
 
 // Actor does something to an alert or incident.
 type Actor struct {
-	Name    string   // enters timeline and audit log
-	Tenants []string // what he may touch; nil for everything
-}
-
-func (a Actor) sees(tenant string) bool {
-	return a.Tenants == nil || slices.Contains(a.Tenants, tenant)
+	Name  string      // enters timeline and audit log
+	Reach reach.Reach // what he may touch; the zero value is nothing
 }
 
 // Limits of what people write, in characters.
@@ -233,7 +230,7 @@ func (s *Service) alertBatch(ctx context.Context, by Actor, ids []string, action
 		}
 		byID := map[string]*alert{}
 		for _, a := range found {
-			if by.sees(a.Tenant) {
+			if by.Reach.Match(a.FactsOf(a.Tenant)) {
 				byID[a.ID] = a
 			}
 		}

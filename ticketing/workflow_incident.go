@@ -3,6 +3,7 @@ package ticketing
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -23,7 +24,7 @@ func (s *Service) oneIncident(ctx context.Context, by Actor, id, action, detail 
 		if err != nil {
 			return err
 		}
-		if len(list) == 0 || !by.sees(list[0].Tenant) {
+		if len(list) == 0 || !by.Reach.Match(list[0].FactsOf(list[0].Tenant)) {
 			return fmt.Errorf("incident %q: %w", id, ErrNotFound)
 		}
 		out = list[0]
@@ -107,7 +108,8 @@ func (s *Service) CloseIncident(ctx context.Context, by Actor, id string, c Clos
 		i.ResolvedAt, i.TellAt, i.ToldAt = now.UnixMilli(), 0, now.UnixMilli()
 		zh, en := resolutionText(c.Resolution)
 		var ids []string
-		if err := tx.NewSelect().Model((*alertRow)(nil)).Column("id").Where("incident_id = ? AND status <> ?", i.ID, StatusClosed).
+		// Only those that the actor may touch end with it.
+		if err := by.Reach.Within(tx.NewSelect().Model((*alertRow)(nil)).Column("id").Where("incident_id = ? AND status <> ?", i.ID, StatusClosed), "a").
 			OrderExpr("id").Scan(ctx, &ids); err != nil {
 			return nil, fmt.Errorf("read the open alerts of %s: %w", i.ID, err)
 		}
@@ -117,18 +119,23 @@ func (s *Service) CloseIncident(ctx context.Context, by Actor, id string, c Clos
 		}
 		entries := []timelineRow{entry(i.ID, now, "closed", by.Name, withComment("已关闭："+zh, "Closed: "+en, c.Comment), data)}
 		// The alerts are no longer held: what goes on after this opens anew.
-		q := tx.NewUpdate().Model((*alertRow)(nil)).Where("incident_id = ? AND status <> ?", i.ID, StatusClosed).Set("held = ?", false)
+		if _, err := tx.NewUpdate().Model((*alertRow)(nil)).Where("incident_id = ? AND status <> ?", i.ID, StatusClosed).Set("held = ?", false).Exec(ctx); err != nil {
+			return nil, fmt.Errorf("let go of the alerts of %s: %w", i.ID, err)
+		}
 		if !c.KeepAlerts {
-			q = q.Set("status = ?", StatusClosed).Set("closed_at = ?", now.UnixMilli()).Set("closed_by = ?", by.Name).
-				Set("resolution = ?", c.Resolution).Set("judge = ?", false)
+			for part := range slices.Chunk(ids, idsPerStatement) {
+				_, err := tx.NewUpdate().Model((*alertRow)(nil)).Where("id IN (?)", bun.In(part)).
+					Set("status = ?", StatusClosed).Set("closed_at = ?", now.UnixMilli()).Set("closed_by = ?", by.Name).
+					Set("resolution = ?", c.Resolution).Set("judge = ?", false).Exec(ctx)
+				if err != nil {
+					return nil, fmt.Errorf("close the alerts of %s: %w", i.ID, err)
+				}
+			}
 			for _, a := range ids {
 				entries = append(entries, entry(a, now, "closed", by.Name,
 					detections.Text{ZH: "随事件 " + i.ID + " 关闭：" + zh, EN: "Closed with incident " + i.ID + ": " + en},
 					map[string]any{"resolution": c.Resolution, "incident_id": i.ID}))
 			}
-		}
-		if _, err := q.Exec(ctx); err != nil {
-			return nil, fmt.Errorf("let go of the alerts of %s: %w", i.ID, err)
 		}
 		return entries, s.tell(ctx, tx, i, "resolved", strconv.FormatInt(now.UnixMilli(), 10), now)
 	})
@@ -150,9 +157,9 @@ func (s *Service) ReopenIncident(ctx context.Context, by Actor, id string) (Inci
 			return entries, nil
 		}
 		var ids []string
-		if err := tx.NewSelect().Model((*alertRow)(nil)).Column("id").
+		if err := by.Reach.Within(tx.NewSelect().Model((*alertRow)(nil)).Column("id").
 			Where("incident_id = ? AND status = ? AND closed_at = ?", i.ID, StatusClosed, closedAt).
-			Where("NOT EXISTS (SELECT 1 FROM ticketing_alerts AS b WHERE b.key = a.key AND b.status <> 'closed')").
+			Where("NOT EXISTS (SELECT 1 FROM ticketing_alerts AS b WHERE b.key = a.key AND b.status <> 'closed')"), "a").
 			OrderExpr("id").Scan(ctx, &ids); err != nil {
 			return nil, fmt.Errorf("read the alerts closed with %s: %w", i.ID, err)
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"icewatch/detections"
+	"icewatch/soc/reach"
 	"icewatch/ticketing/sla"
 )
 
@@ -32,7 +33,7 @@ func TestAlertWorkflow(t *testing.T) {
 	s, c := newService(t, nil)
 	ingest(t, s, fire(ruleGuess, sealWeb, "203.0.113.7", 0, nil))
 	id := allAlerts(t, s)[0].ID
-	by := Actor{Name: "li.na", Tenants: []string{"e-seal"}}
+	by := Actor{Name: "li.na", Reach: reach.Tenants("e-seal")}
 	must := func(a Alert, err error) Alert {
 		t.Helper()
 		if err != nil {
@@ -69,13 +70,13 @@ func TestAlertWorkflow(t *testing.T) {
 	if a.Status != StatusOpen || a.ClosedAt != nil || a.AcknowledgedAt != nil || a.Resolution != "" {
 		t.Errorf("reopened: %+v", a)
 	}
-	d, err := s.Alert(t.Context(), nil, id)
+	d, err := s.Alert(t.Context(), reach.All(), id)
 	if err != nil || kinds(d.Timeline) != "opened acknowledged assigned comment closed reopened" {
 		t.Errorf("timeline %q, %v", kinds(d.Timeline), err)
 	}
 	for name, err := range map[string]error{
-		"foreign tenant": second(s.AcknowledgeAlert(t.Context(), Actor{Name: "x", Tenants: []string{"tax"}}, id, "")),
-		"no tenant":      second(s.AcknowledgeAlert(t.Context(), Actor{Name: "x", Tenants: []string{}}, id, "")),
+		"foreign tenant": second(s.AcknowledgeAlert(t.Context(), Actor{Name: "x", Reach: reach.Tenants("tax")}, id, "")),
+		"no tenant":      second(s.AcknowledgeAlert(t.Context(), Actor{Name: "x", Reach: reach.None()}, id, "")),
 		"unknown id":     second(s.AcknowledgeAlert(t.Context(), by, "nope", "")),
 	} {
 		if !errors.Is(err, ErrNotFound) {
@@ -103,7 +104,7 @@ func TestBatch(t *testing.T) {
 	for _, a := range allAlerts(t, s) {
 		ids = append(ids, a.ID)
 	}
-	by := Actor{Name: "li.na", Tenants: []string{"e-seal"}}
+	by := Actor{Name: "li.na", Reach: reach.Tenants("e-seal")}
 	b := Batch{IDs: append(slices.Clone(ids), ids[0], "nope"), Action: "close", Close: Close{Resolution: "benign"}}
 	done, failed, err := s.BatchAlerts(t.Context(), by, b)
 	if err != nil || len(done) != 2 || len(failed) != 2 || !errors.Is(failed["nope"], ErrNotFound) {
@@ -135,7 +136,7 @@ func TestIncidentWorkflow(t *testing.T) {
 	if !i.SLA.AckDue.Equal(c.now().Add(15*time.Minute)) || !i.SLA.ResolveDue.Equal(c.now().Add(4*time.Hour)) {
 		t.Errorf("clock %+v", i.SLA)
 	}
-	by := Actor{Name: "li.na"}
+	by := Actor{Name: "li.na", Reach: reach.All()}
 	c.forward(5 * time.Minute)
 	i, err := s.AcknowledgeIncident(t.Context(), by, i.ID, "")
 	if err != nil || i.Status != StatusAcknowledged || i.SLA.AckedAt == nil {
@@ -170,17 +171,17 @@ func TestIncidentWorkflow(t *testing.T) {
 		}
 	}
 	ingest(t, s, fire(ruleSudo, sealWeb, "", time.Hour, nil))
-	d, err := s.Incident(t.Context(), []string{"e-seal"}, i.ID)
+	d, err := s.Incident(t.Context(), reach.Tenants("e-seal"), i.ID)
 	if err != nil || len(d.Alerts) != 3 || d.AlertCount != 3 {
 		t.Fatalf("%d alerts, %v", len(d.Alerts), err)
 	}
 	if got := kinds(d.Timeline); got != "opened alert alert acknowledged assigned comment closed reopened alert" {
 		t.Errorf("timeline %q", got)
 	}
-	if _, err := s.Incident(t.Context(), []string{"tax"}, i.ID); !errors.Is(err, ErrNotFound) {
+	if _, err := s.Incident(t.Context(), reach.Tenants("tax"), i.ID); !errors.Is(err, ErrNotFound) {
 		t.Errorf("another tenant reads it: %v", err)
 	}
-	if _, err := s.CloseIncident(t.Context(), Actor{Tenants: []string{"tax"}}, i.ID, Close{Resolution: "benign"}); !errors.Is(err, ErrNotFound) {
+	if _, err := s.CloseIncident(t.Context(), Actor{Reach: reach.Tenants("tax")}, i.ID, Close{Resolution: "benign"}); !errors.Is(err, ErrNotFound) {
 		t.Errorf("another tenant closes it: %v", err)
 	}
 }
@@ -195,17 +196,17 @@ func TestGoesOnAfterClosing(t *testing.T) {
 		h := sealWeb
 		h.id = fmt.Sprint("ci-", keep)
 		ingest(t, s, fire(crit, h, "203.0.113.7", 0, nil))
-		open, _, _, _ := s.Incidents(t.Context(), IncidentQuery{CI: h.id})
+		open, _, _, _ := s.Incidents(t.Context(), IncidentQuery{Reach: reach.All(), CI: h.id})
 		if len(open) != 1 {
 			t.Fatalf("%d incidents", len(open))
 		}
-		if _, err := s.CloseIncident(t.Context(), Actor{Name: "li.na"}, open[0].ID, Close{Resolution: "benign", KeepAlerts: keep}); err != nil {
+		if _, err := s.CloseIncident(t.Context(), Actor{Name: "li.na", Reach: reach.All()}, open[0].ID, Close{Resolution: "benign", KeepAlerts: keep}); err != nil {
 			t.Fatal(err)
 		}
 		for n := range 2 {
 			ingest(t, s, fire(crit, h, "203.0.113.7", time.Duration(n+1)*time.Minute, nil))
 		}
-		list, _, _, _ := s.Incidents(t.Context(), IncidentQuery{CI: h.id})
+		list, _, _, _ := s.Incidents(t.Context(), IncidentQuery{Reach: reach.All(), CI: h.id})
 		if len(list) != 2 || list[0].Status != StatusOpen && list[1].Status != StatusOpen {
 			t.Errorf("keep %v: %d incidents after it went on, want 2", keep, len(list))
 		}
@@ -262,7 +263,7 @@ func TestLists(t *testing.T) {
 		seen := map[string]bool{}
 		cursor, pages := "", 0
 		for {
-			items, total, next, err := s.Alerts(t.Context(), AlertQuery{Page: Page{Sort: sort, Limit: 5, Cursor: cursor}})
+			items, total, next, err := s.Alerts(t.Context(), AlertQuery{Reach: reach.All(), Page: Page{Sort: sort, Limit: 5, Cursor: cursor}})
 			if err != nil || total != 23 {
 				t.Fatalf("sort %q: total %d, %v", sort, total, err)
 			}
@@ -288,18 +289,18 @@ func TestLists(t *testing.T) {
 			t.Errorf("%s: %d items, total %d, %v; want %d", name, len(items), total, err, want)
 		}
 	}
-	count("all", AlertQuery{}, 23)
-	count("one tenant", AlertQuery{Tenants: []string{"tax"}}, 11)
-	count("no tenant", AlertQuery{Tenants: []string{}}, 0)
-	count("severity", AlertQuery{Severities: []string{"high", "low"}}, 11)
-	count("status", AlertQuery{Statuses: []string{"acknowledged"}}, 0)
-	count("words", AlertQuery{Q: "税务 Tax-Web"}, 11)
-	count("LIKE's own signs are plain", AlertQuery{Q: "user_7%"}, 1)
-	count("no such word", AlertQuery{Q: "user-7"}, 0)
-	count("injection", AlertQuery{Q: "' OR 1=1 --"}, 0)
-	count("item", AlertQuery{CI: sealWeb.id}, 12)
-	count("rule", AlertQuery{Rule: "r03"}, 1)
-	count("since", AlertQuery{Since: start.Add(4 * time.Minute)}, 4)
+	count("all", AlertQuery{Reach: reach.All()}, 23)
+	count("one tenant", AlertQuery{Reach: reach.Tenants("tax")}, 11)
+	count("no tenant", AlertQuery{Reach: reach.None()}, 0)
+	count("severity", AlertQuery{Reach: reach.All(), Severities: []string{"high", "low"}}, 11)
+	count("status", AlertQuery{Reach: reach.All(), Statuses: []string{"acknowledged"}}, 0)
+	count("words", AlertQuery{Reach: reach.All(), Q: "税务 Tax-Web"}, 11)
+	count("LIKE's own signs are plain", AlertQuery{Reach: reach.All(), Q: "user_7%"}, 1)
+	count("no such word", AlertQuery{Reach: reach.All(), Q: "user-7"}, 0)
+	count("injection", AlertQuery{Reach: reach.All(), Q: "' OR 1=1 --"}, 0)
+	count("item", AlertQuery{Reach: reach.All(), CI: sealWeb.id}, 12)
+	count("rule", AlertQuery{Reach: reach.All(), Rule: "r03"}, 1)
+	count("since", AlertQuery{Reach: reach.All(), Since: start.Add(4 * time.Minute)}, 4)
 	for name, q := range map[string]AlertQuery{
 		"sort": {Page: Page{Sort: "doc"}}, "cursor": {Page: Page{Cursor: "%%"}}, "severity": {Severities: []string{"x"}},
 		"status": {Statuses: []string{"x"}}, "priority": {Priorities: []string{"P9"}}, "long": {Q: strings.Repeat("x", maxQuery+1)},
@@ -308,24 +309,24 @@ func TestLists(t *testing.T) {
 			t.Errorf("%s: %v, want invalid", name, err)
 		}
 	}
-	_, _, next, _ := s.Alerts(t.Context(), AlertQuery{Page: Page{Limit: 5}})
-	if _, _, _, err := s.Alerts(t.Context(), AlertQuery{Page: Page{Limit: 5, Sort: "severity", Cursor: next}}); !errors.Is(err, ErrInvalid) {
+	_, _, next, _ := s.Alerts(t.Context(), AlertQuery{Reach: reach.All(), Page: Page{Limit: 5}})
+	if _, _, _, err := s.Alerts(t.Context(), AlertQuery{Reach: reach.All(), Page: Page{Limit: 5, Sort: "severity", Cursor: next}}); !errors.Is(err, ErrInvalid) {
 		t.Errorf("a cursor of another sort: %v", err)
 	}
 
 	ingest(t, s, fire(criticalRule("P1"), taxWeb, "203.0.113.8", 0, nil), fire(criticalRule("P2"), sealDB, "203.0.113.9", 0, nil))
-	if _, err := s.AssignIncident(t.Context(), Actor{Name: "x"}, "INC-20261123-0001", "li.na"); err != nil {
+	if _, err := s.AssignIncident(t.Context(), Actor{Name: "x", Reach: reach.All()}, "INC-20261123-0001", "li.na"); err != nil {
 		t.Fatal(err)
 	}
 	c.forward(20 * time.Minute)
-	o, err := s.Overview(t.Context(), nil, "li.na")
+	o, err := s.Overview(t.Context(), reach.All(), "li.na")
 	if err != nil || o.IncidentsOpen != 2 || o.IncidentsMine != 1 || o.AlertsOpen != 25 || o.Unacknowledged != 25 || o.BySeverity["critical"] != 2 {
 		t.Errorf("overview %+v, %v", o, err)
 	}
 	if o.IncidentsBreaching != 1 && o.IncidentsBreaching != 2 || len(o.Incidents) != 2 || o.Incidents[0].Priority != "P1" || len(o.LatestAlerts) != 10 {
 		t.Errorf("overview: breaching %d, incidents %d", o.IncidentsBreaching, len(o.Incidents))
 	}
-	if o, err = s.Overview(t.Context(), []string{"e-seal"}, "li.na"); err != nil || o.IncidentsOpen != 1 || o.AlertsOpen != 13 {
+	if o, err = s.Overview(t.Context(), reach.Tenants("e-seal"), "li.na"); err != nil || o.IncidentsOpen != 1 || o.AlertsOpen != 13 {
 		t.Errorf("overview of one tenant: %+v, %v", o, err)
 	}
 }

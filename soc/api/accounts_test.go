@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"icewatch/soc/identity"
+	"icewatch/soc/reach"
 )
 
 func TestLoginAndSession(t *testing.T) {
@@ -128,8 +129,8 @@ func TestUsersAndTokens(t *testing.T) {
 	f("PATCH", "/api/v1/users/"+li["id"].(string), `{"roles":["admin"]}`, 403)
 	f("GET", "/api/v1/search", "", 200)
 	f("POST", "/elastic/_bulk", "x", 403)
-	if req := s.search.last(t); len(req.Tenants) != 1 || req.Tenants[0] != "a" {
-		t.Errorf("the user's reach: %q", req.Tenants)
+	if req := s.search.last(t); req.Reach.Key() != reach.Tenants("a").Key() {
+		t.Errorf("the user's reach: %v", req.Reach.LogsQL())
 	}
 
 	// A change of rights holds from the next request on; disabling ends all.
@@ -147,8 +148,8 @@ func TestUsersAndTokens(t *testing.T) {
 	}
 	patch(li["id"].(string), `{"tenants":["b"]}`, 200)
 	f("GET", "/api/v1/search", "", 200)
-	if req := s.search.last(t); len(req.Tenants) != 1 || req.Tenants[0] != "b" {
-		t.Errorf("the user's new reach: %q", req.Tenants)
+	if req := s.search.last(t); req.Reach.Key() != reach.Tenants("b").Key() {
+		t.Errorf("the user's new reach: %v", req.Reach.LogsQL())
 	}
 	patch(li["id"].(string), `{"disabled":true}`, 200)
 	f("GET", "/api/v1/me", "", 401)

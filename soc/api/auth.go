@@ -117,6 +117,7 @@ func (s *Server) authenticate(c *fiber.Ctx) error {
 	if answered, err := s.limit(c, st); answered {
 		return err
 	}
+	st.own = s.reachOf(st.principal)
 
 	if cred.cookie && !safeMethod(c.Method()) && !sameOrigin(c) {
 		return s.refuse(c, "a change by session cookie needs the header X-Requested-With or an Origin of this server")
@@ -128,7 +129,7 @@ func (s *Server) authenticate(c *fiber.Ctx) error {
 	if why := s.selectTenants(c, st, cred.user); why != "" {
 		return s.refuse(c, why)
 	}
-	if isIntake(c.Path()) && SelectedTenant(ctx) == "" && (len(st.selected) > 1 || !st.principal.AllTenants) {
+	if isIntake(c.Path()) && SelectedTenant(ctx) == "" && (len(st.selected) > 1 || !st.own.Everything()) {
 		// Left to the pipeline it might become a tenant's that is out of reach.
 		return s.refuse(c, "events are written to one tenant: choose it with the header "+headerTenant)
 	}
@@ -198,6 +199,7 @@ func sameOrigin(c *fiber.Ctx) bool {
 // authentication, names. It returns why it may not be chosen, or "". Loki's
 // "a|b" chooses several for reading.
 func (s *Server) selectTenants(c *fiber.Ctx, st *reqState, basicUser string) string {
+	st.reach = st.own
 	header := c.Get(headerTenant)
 	if header == "" {
 		// Shippers that cannot send headers name the tenant as their user. Any
@@ -213,13 +215,14 @@ func (s *Server) selectTenants(c *fiber.Ctx, st *reqState, basicUser string) str
 	for slug := range strings.SplitSeq(header, "|") {
 		slug = strings.TrimSpace(slug)
 		// A tenant that does not exist and one out of reach get the same answer.
-		if slug == "" || !st.principal.CanSee(slug) || !s.tenantExists(slug) {
+		if slug == "" || !st.own.CoversTenant(slug) || !s.tenantExists(slug) {
 			return "the tenant chosen is not within your reach"
 		}
 		if !slices.Contains(st.selected, slug) {
 			st.selected = append(st.selected, slug)
 		}
 	}
+	st.reach = st.own.Narrow(st.selected)
 	if len(st.selected) == 1 {
 		st.tenant = st.selected[0]
 	}

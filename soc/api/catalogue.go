@@ -5,7 +5,6 @@ import (
 	"context"
 	"net/http"
 	"reflect"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -16,6 +15,7 @@ import (
 	"icewatch/collectors"
 	"icewatch/detections"
 	"icewatch/soc/identity"
+	"icewatch/soc/reach"
 	"icewatch/soc/search"
 )
 
@@ -80,7 +80,11 @@ func (s *Server) catalogueRoutes() {
 			if s.deps.Tenants == nil {
 				return nil, unavailable("the catalogue of tenants")
 			}
-			systems, err := s.systems.get("", 30*time.Second, func() (map[string]int, error) { return s.countSystems(ctx) })
+			within, err := Reach(ctx, "")
+			if err != nil {
+				return nil, err
+			}
+			systems, err := s.systems.get(within.Key(), 30*time.Second, func() (map[string]int, error) { return s.countSystems(ctx, within) })
 			if err != nil {
 				return nil, err
 			}
@@ -103,21 +107,21 @@ func (s *Server) catalogueRoutes() {
 	Register(s, huma.Operation{OperationID: "overview", Method: http.MethodGet, Path: "/overview", Tags: []string{"catalogue"},
 		Summary: "What needs me now"}, identity.ScopeRead,
 		func(ctx context.Context, _ *Empty) (*Body[overview], error) {
-			tenants, err := VisibleTenants(ctx, "")
+			within, err := Reach(ctx, "")
 			if err != nil {
 				return nil, err
 			}
 			out := overview{Sources: s.sources(ctx)}
-			if s.deps.Ticketing != nil && (tenants == nil || len(tenants) > 0) {
-				if out.TicketingOverview, err = s.deps.Ticketing.Overview(ctx, tenants, PrincipalFrom(ctx).Username); err != nil {
+			if s.deps.Ticketing != nil && !within.Nothing() {
+				if out.TicketingOverview, err = s.deps.Ticketing.Overview(ctx, within, PrincipalFrom(ctx).Username); err != nil {
 					return nil, err
 				}
 			}
 			out.fill()
-			if s.deps.Intake != nil && PrincipalFrom(ctx).AllTenants {
+			if s.deps.Intake != nil && seesEverything(ctx) {
 				out.Intake = s.deps.Intake.Stats(ctx)
 			}
-			out.Active = s.activeTenants(ctx, tenants)
+			out.Active = s.activeTenants(ctx, within)
 			return Reply(out), nil
 		})
 
@@ -145,7 +149,7 @@ func (o *overview) fill() {
 // sources lists the ways in, for those whose reach is all tenants: the figures
 // are everybody's.
 func (s *Server) sources(ctx context.Context) []collectors.Health {
-	if p := PrincipalFrom(ctx); s.deps.Intake == nil || p == nil || !p.AllTenants {
+	if s.deps.Intake == nil || !seesEverything(ctx) {
 		return []collectors.Health{}
 	}
 	return s.deps.Intake.Sources(ctx)
@@ -153,21 +157,15 @@ func (s *Server) sources(ctx context.Context) []collectors.Health {
 
 // activeTenants counts the tenants that sent anything in the last day. It is
 // worth a minute's staleness, and the overview does not fail for its sake.
-func (s *Server) activeTenants(ctx context.Context, tenants []string) int {
-	if s.deps.Search == nil || tenants != nil && len(tenants) == 0 {
+func (s *Server) activeTenants(ctx context.Context, within reach.Reach) int {
+	if s.deps.Search == nil || within.Nothing() {
 		return 0
 	}
-	key := "*"
-	if tenants != nil {
-		sorted := slices.Clone(tenants)
-		slices.Sort(sorted)
-		key = strings.Join(sorted, ",")
-	}
-	n, err := s.active.get(key, time.Minute, func() (int, error) {
+	n, err := s.active.get(within.Key(), time.Minute, func() (int, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		now := time.Now()
-		hits, err := s.deps.Search.Values(ctx, search.Request{Tenants: tenants, Query: "*", Start: now.Add(-24 * time.Hour), End: now.Add(aheadOfClock)},
+		hits, err := s.deps.Search.Values(ctx, search.Request{Reach: within, Query: "*", Start: now.Add(-24 * time.Hour), End: now.Add(aheadOfClock)},
 			"icewatch.tenant", 10_000)
 		if err != nil {
 			// Not again for every console that polls while the engine is away.
@@ -182,15 +180,15 @@ func (s *Server) activeTenants(ctx context.Context, tenants []string) int {
 	return n
 }
 
-// countSystems counts the business systems of each tenant.
-func (s *Server) countSystems(ctx context.Context) (map[string]int, error) {
+// countSystems counts the business systems of each tenant within the reach.
+func (s *Server) countSystems(ctx context.Context, within reach.Reach) (map[string]int, error) {
 	counts := map[string]int{}
 	if s.deps.CMDB == nil {
 		return counts, nil
 	}
 	f := cmdb.Filter{Classes: []string{cmdb.BusinessSystem}, Limit: 1000}
 	for {
-		page, err := s.deps.CMDB.Items(ctx, cmdb.AllTenants(), f)
+		page, err := s.deps.CMDB.Items(ctx, within, f)
 		if err != nil {
 			return nil, err
 		}
@@ -268,14 +266,6 @@ type ciDetail struct {
 	Relations cmdb.Relations `json:"relations"`
 }
 
-// cmdbScope is the caller's reach in the CMDB's words.
-func cmdbScope(tenants []string) cmdb.Scope {
-	if tenants == nil {
-		return cmdb.AllTenants()
-	}
-	return cmdb.Scope{Tenants: tenants}
-}
-
 // cmdbFormat reads the file format.
 func cmdbFormat(s string) (cmdb.Format, error) {
 	switch s {
@@ -321,13 +311,13 @@ func (s *Server) cmdbRoutes() {
 			if s.deps.CMDB == nil {
 				return nil, unavailable("the CMDB")
 			}
-			tenants, err := VisibleTenants(ctx, in.Tenant)
+			within, err := Reach(ctx, in.Tenant)
 			if err != nil {
 				return nil, err
 			}
 			f := filter(in.Class, in.Q)
 			f.Limit, f.Cursor, f.System = in.Limit, in.Cursor, in.System
-			page, err := s.deps.CMDB.Items(ctx, cmdbScope(tenants), f)
+			page, err := s.deps.CMDB.Items(ctx, within, f)
 			if err != nil {
 				return nil, err
 			}
@@ -342,15 +332,15 @@ func (s *Server) cmdbRoutes() {
 			if s.deps.CMDB == nil {
 				return nil, unavailable("the CMDB")
 			}
-			tenants, err := VisibleTenants(ctx, "")
+			within, err := Reach(ctx, "")
 			if err != nil {
 				return nil, err
 			}
 			var d ciDetail
-			if d.Item, err = s.deps.CMDB.Get(ctx, cmdbScope(tenants), in.ID); err != nil {
+			if d.Item, err = s.deps.CMDB.Get(ctx, within, in.ID); err != nil {
 				return nil, err
 			}
-			if d.Relations, err = s.deps.CMDB.Relations(ctx, cmdbScope(tenants), in.ID); err != nil {
+			if d.Relations, err = s.deps.CMDB.Relations(ctx, within, in.ID); err != nil {
 				return nil, err
 			}
 			return Reply(d), nil
@@ -370,7 +360,7 @@ func (s *Server) cmdbRoutes() {
 			}
 			st := stateOf(ctx)
 			st.object, st.skipAudit = "cmdb", in.DryRun
-			tenants, err := VisibleTenants(ctx, "")
+			within, err := Reach(ctx, "")
 			if err != nil {
 				return nil, err
 			}
@@ -379,7 +369,7 @@ func (s *Server) cmdbRoutes() {
 				return nil, err
 			}
 			report, err := s.deps.CMDB.Import(ctx, format, bytes.NewReader(in.RawBody), cmdb.ImportOptions{
-				Scope: cmdbScope(tenants), Actor: Actor(ctx), Class: in.Class, Tenant: SelectedTenant(ctx), DryRun: in.DryRun})
+				Within: within, Actor: Actor(ctx), Class: in.Class, Tenant: SelectedTenant(ctx), DryRun: in.DryRun})
 			if err != nil {
 				return nil, err
 			}
@@ -403,7 +393,7 @@ func (s *Server) cmdbRoutes() {
 			if s.deps.CMDB == nil {
 				return nil, unavailable("the CMDB")
 			}
-			tenants, err := VisibleTenants(ctx, in.Tenant)
+			within, err := Reach(ctx, in.Tenant)
 			if err != nil {
 				return nil, err
 			}
@@ -412,7 +402,7 @@ func (s *Server) cmdbRoutes() {
 				return nil, err
 			}
 			var buf bytes.Buffer
-			if err := s.deps.CMDB.Export(ctx, cmdbScope(tenants), format, &buf, filter(in.Class, in.Q)); err != nil {
+			if err := s.deps.CMDB.Export(ctx, within, format, &buf, filter(in.Class, in.Q)); err != nil {
 				return nil, err
 			}
 			if format == cmdb.CSV {

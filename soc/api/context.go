@@ -5,10 +5,10 @@ import (
 	"encoding/json"
 	"net"
 	"net/http"
-	"slices"
 	"strings"
 
 	"icewatch/soc/identity"
+	"icewatch/soc/reach"
 )
 
 // reqState travels with a request from the first middleware to the last.
@@ -16,16 +16,18 @@ type reqState struct {
 	requestID string
 	address   string // the client's address, without port; "local" on the socket
 	principal *identity.Principal
-	selected  []string // tenants chosen by header; nil where none was
-	action    string   // the operation's id, for the audit log
-	object    string   // what it was done to; a handler may say it better
-	tenant    string   // whose it was
-	detail    string   // more for the audit log
-	actor     string   // who, where there is no principal yet: at login
-	kind      string   // of the record; "" goes by the method
-	channel   string   // how the caller signed in; "" goes by the principal
-	session   string   // the session that began; "" goes by the principal
-	findings  []string // what was unusual about it
+	selected  []string    // tenants chosen by header; nil where none was
+	own       reach.Reach // what the caller may see
+	reach     reach.Reach // of it, what lies in the tenants chosen
+	action    string      // the operation's id, for the audit log
+	object    string      // what it was done to; a handler may say it better
+	tenant    string      // whose it was
+	detail    string      // more for the audit log
+	actor     string      // who, where there is no principal yet: at login
+	kind      string      // of the record; "" goes by the method
+	channel   string      // how the caller signed in; "" goes by the principal
+	session   string      // the session that began; "" goes by the principal
+	findings  []string    // what was unusual about it
 	changes   json.RawMessage
 	skipAudit bool // the operation changes nothing
 	secure    bool // the client came by HTTPS
@@ -62,42 +64,64 @@ func RequestID(ctx context.Context) string {
 // log.
 func Actor(ctx context.Context) string { return PrincipalFrom(ctx).Actor() }
 
-// VisibleTenants returns the tenants a reading operation may touch: those the
-// caller may see, narrowed by the header X-Scope-OrgID and then by requested,
-// a comma-separated list of slugs as a query parameter gives it. nil means all
-// of them; an empty list means none, and the answer is then empty. Asking for
-// a tenant outside one's reach is a 403.
-func VisibleTenants(ctx context.Context, requested string) ([]string, error) {
+// Reach returns the rows an operation may touch, reading and acting alike:
+// those the caller may see, narrowed by the header X-Scope-OrgID and then by
+// requested, a comma-separated list of slugs as a query parameter gives it.
+// Asking for a tenant outside one's reach is a 403.
+func Reach(ctx context.Context, requested string) (reach.Reach, error) {
 	st := stateOf(ctx)
-	if st == nil || st.principal == nil {
-		return []string{}, nil
-	}
-	reach := st.selected
-	if reach == nil && !st.principal.AllTenants {
-		reach = append([]string{}, st.principal.Tenants...)
+	if st == nil {
+		return reach.None(), nil
 	}
 	if requested == "" {
-		return reach, nil
+		return st.reach, nil
 	}
-	want := []string{}
-	for slug := range strings.SplitSeq(requested, ",") {
-		slug = strings.TrimSpace(slug)
-		if slug == "" {
-			continue
+	want := words(requested)
+	for _, slug := range want {
+		if !st.reach.CoversTenant(slug) {
+			return reach.None(), Problem(http.StatusForbidden, "the tenant %q is not within your reach", clip(slug, 64))
 		}
-		if reach != nil && !slices.Contains(reach, slug) {
-			return nil, Problem(http.StatusForbidden, "the tenant %q is not within your reach", slug)
-		}
-		want = append(want, slug)
 	}
-	return want, nil
+	return st.reach.Narrow(want), nil
 }
 
-// CanSee tells whether the caller may see a thing of the tenant, within the
+// words reads a query parameter that lists values with commas.
+func words(s string) []string {
+	var out []string
+	for w := range strings.SplitSeq(s, ",") {
+		if w = strings.TrimSpace(w); w != "" {
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
+// CanSee tells whether the caller may see anything of the tenant, within the
 // choice the header made. Answer NotFound where it is false.
 func CanSee(ctx context.Context, tenant string) bool {
-	reach, err := VisibleTenants(ctx, "")
-	return err == nil && (reach == nil || slices.Contains(reach, tenant))
+	st := stateOf(ctx)
+	return st != nil && st.reach.CoversTenant(tenant)
+}
+
+// seesEverything tells whether the caller's reach is the whole suite, tenants
+// to come included, whichever of them the header chose.
+func seesEverything(ctx context.Context) bool {
+	st := stateOf(ctx)
+	return st != nil && st.own.Everything()
+}
+
+// reachOf is what a principal may see. What does not compile shows nothing.
+func (s *Server) reachOf(p *identity.Principal) reach.Reach {
+	var listed []string
+	if !p.AllTenants {
+		listed = append([]string{}, p.Tenants...)
+	}
+	r, err := s.deps.Reach.Reach(listed, p.Conditions...)
+	if err != nil {
+		s.log.Error("a data scope does not compile: its holder sees nothing", "user", p.Username, "error", err)
+		return reach.None()
+	}
+	return r
 }
 
 // SelectedTenant returns the one tenant that writing goes to: the token's own,
@@ -111,8 +135,8 @@ func SelectedTenant(ctx context.Context) string {
 	if len(st.selected) == 1 {
 		return st.selected[0]
 	}
-	if p := st.principal; !p.AllTenants && len(p.Tenants) == 1 {
-		return p.Tenants[0]
+	if slugs, all := st.reach.TenantSlugs(); !all && len(slugs) == 1 {
+		return slugs[0]
 	}
 	return ""
 }
@@ -126,10 +150,10 @@ func AuditObject(ctx context.Context, object, tenant, detail string) {
 	}
 }
 
-// cityOnly refuses callers whose reach is not all tenants: what they would
+// cityOnly refuses callers whose reach is not everything: what they would
 // change belongs to all.
 func cityOnly(ctx context.Context) error {
-	if p := PrincipalFrom(ctx); p == nil || !p.AllTenants {
+	if !seesEverything(ctx) {
 		return Problem(http.StatusForbidden, "this needs the reach over all tenants")
 	}
 	return nil

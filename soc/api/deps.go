@@ -23,6 +23,7 @@ import (
 	"icewatch/soc/audit"
 	"icewatch/soc/identity"
 	"icewatch/soc/intake"
+	"icewatch/soc/reach"
 	"icewatch/soc/search"
 	"icewatch/soc/settings"
 	"icewatch/soc/tenancy"
@@ -36,6 +37,7 @@ type Deps struct {
 	Settings  *settings.Store
 	Keys      Keys // the master keys of sealed secrets
 	Tenants   Tenants
+	Reach     *reach.Compiler // of data scopes; where it is nil, those with conditions show nothing
 	CMDB      CMDB
 	Search    search.Store
 	Aside     intake.AsideStore // whole texts too long for an event
@@ -184,11 +186,11 @@ type Rules interface {
 // CMDB is what the API asks of the room cmdb.
 type CMDB interface {
 	Classes() []cmdb.Class
-	Items(ctx context.Context, scope cmdb.Scope, f cmdb.Filter) (cmdb.Page, error)
-	Get(ctx context.Context, scope cmdb.Scope, id string) (cmdb.Item, error)
-	Relations(ctx context.Context, scope cmdb.Scope, id string) (cmdb.Relations, error)
+	Items(ctx context.Context, scope reach.Reach, f cmdb.Filter) (cmdb.Page, error)
+	Get(ctx context.Context, scope reach.Reach, id string) (cmdb.Item, error)
+	Relations(ctx context.Context, scope reach.Reach, id string) (cmdb.Relations, error)
 	Import(ctx context.Context, format cmdb.Format, r io.Reader, opts cmdb.ImportOptions) (cmdb.Report, error)
-	Export(ctx context.Context, scope cmdb.Scope, format cmdb.Format, w io.Writer, f cmdb.Filter) error
+	Export(ctx context.Context, scope reach.Reach, format cmdb.Format, w io.Writer, f cmdb.Filter) error
 }
 
 // IntakeStats sums up what came in and how far behind the pipeline is.
@@ -234,7 +236,6 @@ type TicketingOverview struct {
 type Ticketing interface {
 	// Routes registers the routes with Register.
 	Routes(s *Server)
-	// Overview counts within the given tenants (nil means all) for the user
-	// of the given name.
-	Overview(ctx context.Context, tenants []string, username string) (TicketingOverview, error)
+	// Overview counts within the reach for the user of the given name.
+	Overview(ctx context.Context, within reach.Reach, username string) (TicketingOverview, error)
 }

@@ -24,6 +24,7 @@ import (
 	"icewatch/detections/policy"
 	"icewatch/soc/audit"
 	"icewatch/soc/identity"
+	"icewatch/soc/reach"
 	"icewatch/soc/seal"
 	"icewatch/soc/search"
 	"icewatch/soc/state"
@@ -234,8 +235,8 @@ func (f *fakeSearch) Query(ctx context.Context, req search.Request, emit func([]
 	if err := f.note(req); err != nil {
 		return err
 	}
-	tenants := req.Tenants
-	if tenants == nil {
+	tenants, all := req.Reach.TenantSlugs()
+	if all {
 		tenants = []string{"a", "b"}
 	}
 	n := 0
@@ -267,8 +268,8 @@ func (f *fakeSearch) Values(_ context.Context, req search.Request, _ string, _ i
 	return []search.ValueHits{{Value: "a", Hits: 2}}, f.note(req)
 }
 
-func (f *fakeSearch) Event(_ context.Context, tenants []string, id string) ([]byte, error) {
-	if id != "e-1-0" || tenants != nil && tenants[0] != "a" {
+func (f *fakeSearch) Event(_ context.Context, within reach.Reach, id string) ([]byte, error) {
+	if id != "e-1-0" || !within.Match(reach.Facts{Tenant: "a"}) {
 		return nil, search.ErrNotFound
 	}
 	return []byte(`{"event.id":"e-1-0","icewatch.tenant":"a"}`), nil
@@ -314,27 +315,27 @@ func (fakeIntake) Stats(context.Context) IntakeStats { return IntakeStats{Events
 // fakeCMDB remembers the scope it was asked with.
 type fakeCMDB struct {
 	mu     sync.Mutex
-	scopes []cmdb.Scope
+	scopes []reach.Reach
 }
 
-func (f *fakeCMDB) see(s cmdb.Scope) {
+func (f *fakeCMDB) see(s reach.Reach) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.scopes = append(f.scopes, s)
 }
 func (f *fakeCMDB) Classes() []cmdb.Class { return []cmdb.Class{{Name: cmdb.Host}} }
-func (f *fakeCMDB) Items(_ context.Context, s cmdb.Scope, _ cmdb.Filter) (cmdb.Page, error) {
+func (f *fakeCMDB) Items(_ context.Context, s reach.Reach, _ cmdb.Filter) (cmdb.Page, error) {
 	f.see(s)
 	return cmdb.Page{Items: []cmdb.Item{{ID: "sys_1", Class: cmdb.BusinessSystem, Tenant: "a"}}, Total: 1}, nil
 }
-func (f *fakeCMDB) Get(_ context.Context, s cmdb.Scope, id string) (cmdb.Item, error) {
+func (f *fakeCMDB) Get(_ context.Context, s reach.Reach, id string) (cmdb.Item, error) {
 	f.see(s)
-	if id != "sys_1" || !s.Covers("a") {
+	if id != "sys_1" || !s.CoversTenant("a") {
 		return cmdb.Item{}, cmdb.ErrNotFound
 	}
 	return cmdb.Item{ID: id}, nil
 }
-func (f *fakeCMDB) Relations(context.Context, cmdb.Scope, string) (cmdb.Relations, error) {
+func (f *fakeCMDB) Relations(context.Context, reach.Reach, string) (cmdb.Relations, error) {
 	return cmdb.Relations{}, nil
 }
 func (f *fakeCMDB) Import(_ context.Context, _ cmdb.Format, r io.Reader, o cmdb.ImportOptions) (cmdb.Report, error) {
@@ -344,7 +345,7 @@ func (f *fakeCMDB) Import(_ context.Context, _ cmdb.Format, r io.Reader, o cmdb.
 	}
 	return cmdb.Report{Created: 2, DryRun: o.DryRun}, err
 }
-func (f *fakeCMDB) Export(_ context.Context, s cmdb.Scope, _ cmdb.Format, w io.Writer, _ cmdb.Filter) error {
+func (f *fakeCMDB) Export(_ context.Context, s reach.Reach, _ cmdb.Format, w io.Writer, _ cmdb.Filter) error {
 	f.see(s)
 	_, err := io.WriteString(w, "class,name\n")
 	return err

@@ -15,6 +15,7 @@ import (
 
 	"icewatch/soc/audit"
 	"icewatch/soc/identity"
+	"icewatch/soc/reach"
 )
 
 // A route without credential answers 401, whichever it is, whatever is sent
@@ -132,14 +133,14 @@ func TestTenantTokenStaysInItsTenant(t *testing.T) {
 		if got := s.call("GET", q, "", bearer(a)...); got.status != 200 {
 			t.Errorf("GET %s: %d %s", q, got.status, got.body)
 		}
-		if req := s.search.last(t); len(req.Tenants) != 1 || req.Tenants[0] != "a" {
-			t.Errorf("GET %s asked the store for the tenants %q", q, req.Tenants)
+		if req := s.search.last(t); req.Reach.Key() != reach.Tenants("a").Key() {
+			t.Errorf("GET %s asked the store for another reach than its tenant", q)
 		}
 	}
 	for _, q := range []string{"/api/v1/cmdb/items", "/api/v1/cmdb/items/sys_1", "/api/v1/cmdb/export"} {
 		s.call("GET", q, "", bearer(a)...)
-		if sc := s.cmdb.scopes[len(s.cmdb.scopes)-1]; sc.All || len(sc.Tenants) != 1 || sc.Tenants[0] != "a" {
-			t.Errorf("GET %s asked the CMDB with %+v", q, sc)
+		if sc := s.cmdb.scopes[len(s.cmdb.scopes)-1]; sc.Key() != reach.Tenants("a").Key() {
+			t.Errorf("GET %s asked the CMDB with another reach than its tenant", q)
 		}
 	}
 	b := s.token("b", identity.ScopeRead)
@@ -331,6 +332,7 @@ func basic(user, password string) string {
 
 // withPrincipal makes the context of a request by one who may see the tenants.
 func withPrincipal(ctx context.Context, tenants []string) context.Context {
-	return context.WithValue(ctx, stateKey{}, &reqState{principal: &identity.Principal{
+	within := reach.Tenants(tenants...)
+	return context.WithValue(ctx, stateKey{}, &reqState{own: within, reach: within, principal: &identity.Principal{
 		Username: "x", Scopes: []string{identity.ScopeRead}, Tenants: tenants, Via: identity.ViaSession}})
 }

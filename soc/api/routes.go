@@ -109,7 +109,7 @@ func (s *Server) healthRoutes() {
 	})
 	s.handle(http.MethodGet, "/metrics", "metrics", identity.ScopeRead, func(c *fiber.Ctx) error {
 		// The figures are the whole suite's, so one tenant's token is not enough.
-		if !PrincipalFrom(c.UserContext()).AllTenants {
+		if !seesEverything(c.UserContext()) {
 			return writeProblem(c, http.StatusForbidden, "the metrics are the whole suite's: this needs the reach over all tenants")
 		}
 		if s.deps.WriteMetrics == nil {

@@ -53,7 +53,7 @@ func (s *Server) searchRequest(ctx context.Context, in SearchInput) (req search.
 	if s.deps.Search == nil {
 		return req, false, unavailable("search")
 	}
-	if req.Tenants, err = VisibleTenants(ctx, in.Tenant); err != nil {
+	if req.Reach, err = Reach(ctx, in.Tenant); err != nil {
 		return req, false, err
 	}
 	now := time.Now()
@@ -66,7 +66,7 @@ func (s *Server) searchRequest(ctx context.Context, in SearchInput) (req search.
 	if req.Query = strings.TrimSpace(in.Query); req.Query == "" {
 		req.Query = "*"
 	}
-	return req, req.Tenants != nil && len(req.Tenants) == 0, nil
+	return req, req.Reach.Nothing(), nil
 }
 
 // enterSearch waits for one of the places and bounds the search in time; it
@@ -313,11 +313,11 @@ func (s *Server) event(ctx context.Context, id string) ([]byte, error) {
 	if s.deps.Search == nil {
 		return nil, unavailable("search")
 	}
-	tenants, err := VisibleTenants(ctx, "")
+	within, err := Reach(ctx, "")
 	if err != nil {
 		return nil, err
 	}
-	if tenants != nil && len(tenants) == 0 {
+	if within.Nothing() {
 		return nil, NotFound("event", id)
 	}
 	ctx, leave, err := s.enterSearch(ctx, s.deps.SearchTimeout)
@@ -325,7 +325,7 @@ func (s *Server) event(ctx context.Context, id string) ([]byte, error) {
 		return nil, err
 	}
 	defer leave()
-	row, err := s.deps.Search.Event(ctx, tenants, id)
+	row, err := s.deps.Search.Event(ctx, within, id)
 	if errors.Is(err, search.ErrNotFound) {
 		return nil, NotFound("event", id)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"icewatch/soc/identity"
+	"icewatch/soc/reach"
 )
 
 func notReady(context.Context) []PartHealth {
@@ -32,7 +33,7 @@ func TestSearch(t *testing.T) {
 		}
 	}
 	f("search", 200, `"items":[{`, `"truncated":false`, `"took_ms":`)
-	if req := s.search.last(t); req.Tenants != nil || req.Query != "*" || req.End.Sub(req.Start) != searchBack+aheadOfClock {
+	if req := s.search.last(t); !req.Reach.Everything() || req.Query != "*" || req.End.Sub(req.Start) != searchBack+aheadOfClock {
 		t.Errorf("the defaults: %+v", req)
 	}
 	f("search?limit=1", 200, `"truncated":true`)
@@ -45,8 +46,8 @@ func TestSearch(t *testing.T) {
 		t.Errorf("an internal cause is shown: %s", a.body)
 	}
 	f("search?tenant=a,b", 200)
-	if req := s.search.last(t); len(req.Tenants) != 2 {
-		t.Errorf("chosen tenants: %q", req.Tenants)
+	if req := s.search.last(t); req.Reach.Key() != reach.Tenants("a", "b").Key() {
+		t.Errorf("chosen tenants: %v", req.Reach.LogsQL())
 	}
 	f("search?start=yesterday", 400, "start: ")
 	f("search?start=2026-01-02T00:00:00Z&end=2026-01-01T00:00:00Z", 400, "not before the end")

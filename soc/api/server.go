@@ -17,6 +17,8 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humafiber"
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
+
+	"icewatch/soc/reach"
 )
 
 // localAddress stands for the client's address on the local socket.
@@ -63,6 +65,9 @@ func New(deps Deps) (*Server, error) {
 	}
 	// One request of the largest kind must always find room.
 	deps.BodyMemory = max(deps.BodyMemory, deps.MaxBody+deps.MaxUnpacked, 4*maxAPIBody)
+	if deps.Reach == nil {
+		deps.Reach = new(reach.Compiler)
+	}
 	if deps.SearchTimeout <= 0 {
 		deps.SearchTimeout = time.Minute
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"icewatch/soc/identity"
+	"icewatch/soc/reach"
 	"icewatch/ticketing"
 	"icewatch/ticketing/outbox"
 )
@@ -22,8 +23,8 @@ func NewTicketing(svc *ticketing.Service) Ticketing { return &tickets{svc: svc} 
 type tickets struct{ svc *ticketing.Service }
 
 // Overview implements Ticketing.
-func (t *tickets) Overview(ctx context.Context, tenants []string, username string) (TicketingOverview, error) {
-	in, err := t.svc.Overview(ctx, tenants, username)
+func (t *tickets) Overview(ctx context.Context, within reach.Reach, username string) (TicketingOverview, error) {
+	in, err := t.svc.Overview(ctx, within, username)
 	if err != nil {
 		return TicketingOverview{}, err
 	}
@@ -89,19 +90,8 @@ func plain(err, kind error, instead string) string {
 
 // acting returns who acts, and on whose things he may.
 func acting(ctx context.Context) (ticketing.Actor, error) {
-	tenants, err := VisibleTenants(ctx, "")
-	return ticketing.Actor{Name: Actor(ctx), Tenants: tenants}, err
-}
-
-// words reads a query parameter that lists values with commas.
-func words(s string) []string {
-	var out []string
-	for w := range strings.SplitSeq(s, ",") {
-		if w = strings.TrimSpace(w); w != "" {
-			out = append(out, w)
-		}
-	}
-	return out
+	within, err := Reach(ctx, "")
+	return ticketing.Actor{Name: Actor(ctx), Reach: within}, err
 }
 
 // assigneeIn reads an assignee given as a filter; "me" is the caller.
@@ -198,7 +188,7 @@ func (t *tickets) alertRoutes(s *Server) {
 	Register(s, huma.Operation{OperationID: "list-alerts", Method: http.MethodGet, Path: "/alerts", Tags: []string{"alerts"},
 		Summary: "Alerts"}, identity.ScopeRead,
 		func(ctx context.Context, in *listAlertsInput) (*Body[Page[ticketing.Alert]], error) {
-			tenants, err := VisibleTenants(ctx, in.Tenant)
+			within, err := Reach(ctx, in.Tenant)
 			if err != nil {
 				return nil, err
 			}
@@ -207,7 +197,7 @@ func (t *tickets) alertRoutes(s *Server) {
 				return nil, err
 			}
 			items, total, next, err := t.svc.Alerts(ctx, ticketing.AlertQuery{
-				Tenants: tenants, Statuses: words(in.Status), Severities: words(in.Severity), Priorities: words(in.Priority),
+				Reach: within, Statuses: words(in.Status), Severities: words(in.Severity), Priorities: words(in.Priority),
 				Incident: in.Incident, CI: in.CI, System: in.System, Rule: in.Rule, Assignee: assigneeIn(ctx, in.Assignee),
 				SourceIP: in.SourceIP, Q: in.Q, Since: since,
 				Page: ticketing.Page{Sort: in.Sort, Limit: in.Limit, Cursor: in.Cursor}})
@@ -224,7 +214,7 @@ func (t *tickets) alertRoutes(s *Server) {
 			if err != nil {
 				return nil, err
 			}
-			a, err := t.svc.Alert(ctx, by.Tenants, in.ID)
+			a, err := t.svc.Alert(ctx, by.Reach, in.ID)
 			if err != nil {
 				return nil, ticketProblem(err)
 			}
@@ -301,7 +291,7 @@ func (t *tickets) incidentRoutes(s *Server) {
 	Register(s, huma.Operation{OperationID: "list-incidents", Method: http.MethodGet, Path: "/incidents", Tags: []string{"incidents"},
 		Summary: "Incidents"}, identity.ScopeRead,
 		func(ctx context.Context, in *listIncidentsInput) (*Body[Page[ticketing.Incident]], error) {
-			tenants, err := VisibleTenants(ctx, in.Tenant)
+			within, err := Reach(ctx, in.Tenant)
 			if err != nil {
 				return nil, err
 			}
@@ -314,7 +304,7 @@ func (t *tickets) incidentRoutes(s *Server) {
 				assignee = PrincipalFrom(ctx).Username
 			}
 			items, total, next, err := t.svc.Incidents(ctx, ticketing.IncidentQuery{
-				Tenants: tenants, Statuses: words(in.Status), Severities: words(in.Severity), Priorities: words(in.Priority),
+				Reach: within, Statuses: words(in.Status), Severities: words(in.Severity), Priorities: words(in.Priority),
 				CI: in.CI, System: in.System, Assignee: assignee, Q: in.Q, Since: since,
 				Page: ticketing.Page{Sort: in.Sort, Limit: in.Limit, Cursor: in.Cursor}})
 			if err != nil {
@@ -330,7 +320,7 @@ func (t *tickets) incidentRoutes(s *Server) {
 			if err != nil {
 				return nil, err
 			}
-			i, err := t.svc.Incident(ctx, by.Tenants, in.ID)
+			i, err := t.svc.Incident(ctx, by.Reach, in.ID)
 			if err != nil {
 				return nil, ticketProblem(err)
 			}
@@ -523,11 +513,11 @@ func (t *tickets) receiverRoutes(s *Server) {
 			Incident string `query:"incident" maxLength:"64"`
 			Tenant   string `query:"tenant" maxLength:"4096"`
 		}) (*Body[Page[Notification]], error) {
-			tenants, err := VisibleTenants(ctx, in.Tenant)
+			within, err := Reach(ctx, in.Tenant)
 			if err != nil {
 				return nil, err
 			}
-			q := outbox.LogQuery{Tenants: tenants, Incident: in.Incident, Limit: in.Limit}
+			q := outbox.LogQuery{Reach: within, Incident: in.Incident, Limit: in.Limit}
 			if in.Cursor != "" {
 				if q.Before, err = strconv.ParseInt(in.Cursor, 10, 64); err != nil || q.Before <= 0 {
 					return nil, Problem(http.StatusBadRequest, "the cursor is none that a list gave")

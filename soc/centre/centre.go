@@ -41,6 +41,7 @@ import (
 	"icewatch/soc/enrich"
 	"icewatch/soc/identity"
 	"icewatch/soc/pipeline"
+	"icewatch/soc/reach"
 	"icewatch/soc/seal"
 	"icewatch/soc/settings"
 	"icewatch/soc/state"
@@ -465,7 +466,7 @@ type items struct{ *cmdb.Service }
 
 // Item implements ticketing.Items.
 func (i items) Item(ctx context.Context, id string) (enrich.Item, bool, error) {
-	card, err := i.Card(ctx, cmdb.AllTenants(), id)
+	card, err := i.Card(ctx, reach.All(), id)
 	if errors.Is(err, cmdb.ErrNotFound) {
 		return enrich.Item{}, false, nil
 	}
@@ -474,7 +475,8 @@ func (i items) Item(ctx context.Context, id string) (enrich.Item, bool, error) {
 	}
 	it := card.Item
 	out := enrich.Item{ID: it.ID, Class: it.Class, Name: it.Name, Tenant: it.Tenant, Zone: it.Zone, Addresses: it.Addresses,
-		Hostnames: it.Hostnames, Criticality: it.Criticality, Owner: it.Owner, Labels: it.Labels, SystemID: it.System}
+		Hostnames: it.Hostnames, Criticality: it.Criticality, Owner: it.Owner, Labels: it.Labels, SystemID: it.System,
+		Unit: card.Facts.Unit, Region: card.Facts.Region, Industry: card.Facts.Industry, ReachLabels: card.Facts.Labels}
 	if card.System != nil {
 		out.SystemName = card.System.Name
 	}

@@ -17,6 +17,7 @@ import (
 	"icewatch/soc/bus"
 	"icewatch/soc/enrich"
 	"icewatch/soc/intake"
+	"icewatch/soc/reach"
 	"icewatch/soc/search"
 )
 
@@ -128,12 +129,12 @@ func (s *suite) send(recs ...intake.Record) {
 }
 
 // rows waits until the query finds want rows, and gives them.
-func (s *suite) rows(tenants []string, query string, want int) []map[string]string {
+func (s *suite) rows(within reach.Reach, query string, want int) []map[string]string {
 	s.t.Helper()
 	deadline := time.Now().Add(20 * time.Second)
 	for {
 		var got []map[string]string
-		err := s.client.Query(s.t.Context(), search.Request{Tenants: tenants, Query: query, Start: time.Now().Add(-29 * 24 * time.Hour), End: time.Now().Add(time.Hour), Limit: 5000},
+		err := s.client.Query(s.t.Context(), search.Request{Reach: within, Query: query, Start: time.Now().Add(-29 * 24 * time.Hour), End: time.Now().Add(time.Hour), Limit: 5000},
 			func(b []byte) error {
 				m := map[string]string{}
 				if err := json.Unmarshal(b, &m); err != nil {
@@ -167,9 +168,9 @@ func TestEachEventIsStoredOnceAcrossRestarts(t *testing.T) {
 		s.send(intake.Record{Tenant: "a", Collector: "elastic", ID: "same", Data: []byte("with an id")})
 	}
 	s.send(intake.Record{Tenant: "b", Collector: "elastic", ID: "same", Data: []byte("with an id")})
-	s.rows(nil, `"event number"`, 300)
-	s.rows([]string{"a"}, `"with an id"`, 1)
-	s.rows([]string{"b"}, `"with an id"`, 1)
+	s.rows(reach.All(), `"event number"`, 300)
+	s.rows(reach.Tenants("a"), `"with an id"`, 1)
+	s.rows(reach.Tenants("b"), `"with an id"`, 1)
 
 	// A crash leaves an old checkpoint behind: everything is met again.
 	s.stop()
@@ -178,10 +179,10 @@ func TestEachEventIsStoredOnceAcrossRestarts(t *testing.T) {
 	}
 	s.start()
 	s.send(intake.Record{Tenant: "a", Collector: "elastic", ID: "same", Data: []byte("with an id")}, intake.Record{Tenant: "a", Data: []byte("the last one")})
-	s.rows(nil, `"the last one"`, 1)
-	s.rows([]string{"a"}, `"with an id"`, 1)
+	s.rows(reach.All(), `"the last one"`, 1)
+	s.rows(reach.Tenants("a"), `"with an id"`, 1)
 	seen := map[string]bool{}
-	for _, row := range s.rows(nil, `"event number"`, 300) {
+	for _, row := range s.rows(reach.All(), `"event number"`, 300) {
 		if seen[row["message"]] {
 			t.Fatalf("%s is stored twice", row["message"])
 		}
@@ -196,8 +197,8 @@ func TestEachEventIsStoredOnceAcrossRestarts(t *testing.T) {
 	s.stop()
 	s.start()
 	s.send(intake.Record{Tenant: "a", Collector: "elastic", ID: "same", Data: []byte("with an id")}, intake.Record{Tenant: "a", Data: []byte("the very last")})
-	s.rows(nil, `"the very last"`, 1)
-	s.rows([]string{"a"}, `"with an id"`, 1)
+	s.rows(reach.All(), `"the very last"`, 1)
+	s.rows(reach.Tenants("a"), `"with an id"`, 1)
 	if st, err := s.client.Status(t.Context()); err != nil || st.Replayed != 0 || st.Repeats != 1 {
 		t.Fatalf("%+v %v", st, err)
 	}
@@ -223,7 +224,7 @@ func TestWhatTheLakeWouldDropIsMarkedAndStored(t *testing.T) {
 	)
 	marks := func(query, want string) map[string]string {
 		t.Helper()
-		row := s.rows(nil, query, 1)[0]
+		row := s.rows(reach.All(), query, 1)[0]
 		if !strings.Contains(row["icewatch.marks"], want) {
 			t.Errorf("%s: marks %q, want %q", query, row["icewatch.marks"], want)
 		}
@@ -242,8 +243,8 @@ func TestWhatTheLakeWouldDropIsMarkedAndStored(t *testing.T) {
 	if row := marks(`"tenant that is not there"`, "unknown_tenant"); row["icewatch.tenant"] != "unassigned" {
 		t.Errorf("tenant %q", row["icewatch.tenant"])
 	}
-	s.rows(nil, "broken", 1)
-	s.rows(nil, "*", 7)
+	s.rows(reach.All(), "broken", 1)
+	s.rows(reach.All(), "*", 7)
 	st, err := s.client.Status(t.Context())
 	if err != nil || st.Events != 7 || st.Lake.Rows != 7 || st.Lake.Dropped != 0 {
 		t.Fatalf("%+v %v", st, err)
@@ -254,12 +255,12 @@ func TestQueriesAreAnsweredWithVerdicts(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	s.send(intake.Record{Tenant: "a", Data: []byte("hello")})
-	row := s.rows(nil, "hello", 1)[0]
-	now := search.Request{Tenants: []string{"a"}, Query: "hello", Start: time.Now().Add(-time.Hour), End: time.Now().Add(time.Hour), Limit: 10}
-	if b, err := s.client.Event(t.Context(), []string{"a"}, row["event.id"]); err != nil || !strings.Contains(string(b), "hello") {
+	row := s.rows(reach.All(), "hello", 1)[0]
+	now := search.Request{Reach: reach.Tenants("a"), Query: "hello", Start: time.Now().Add(-time.Hour), End: time.Now().Add(time.Hour), Limit: 10}
+	if b, err := s.client.Event(t.Context(), reach.Tenants("a"), row["event.id"]); err != nil || !strings.Contains(string(b), "hello") {
 		t.Errorf("%s %v", b, err)
 	}
-	if _, err := s.client.Event(t.Context(), []string{"b"}, row["event.id"]); !errors.Is(err, search.ErrNotFound) {
+	if _, err := s.client.Event(t.Context(), reach.Tenants("b"), row["event.id"]); !errors.Is(err, search.ErrNotFound) {
 		t.Errorf("another tenant's event: %v", err)
 	}
 	if h, err := s.client.Histogram(t.Context(), now, 10); err != nil || h.Total != 1 {

@@ -16,6 +16,7 @@ import (
 
 	"icewatch/detections/ruleset"
 	"icewatch/soc/lake"
+	"icewatch/soc/reach"
 	"icewatch/soc/search"
 )
 
@@ -25,6 +26,7 @@ import (
 
 type question struct {
 	Accounts []uint32  `json:"accounts"`
+	Filter   string    `json:"filter,omitempty"` // of the rows of these accounts, those that may be seen
 	Query    string    `json:"query"`
 	Start    time.Time `json:"start"`
 	End      time.Time `json:"end"`
@@ -122,7 +124,7 @@ func (e *Engine) serveQueries(path string) (stop func(), err error) {
 		})
 	}
 	lq := func(q question) lake.Query {
-		return lake.Query{Accounts: q.Accounts, LogsQL: q.Query, Start: q.Start, End: q.End, Limit: q.Limit, Offset: q.Offset}
+		return lake.Query{Accounts: q.Accounts, Filter: q.Filter, LogsQL: q.Query, Start: q.Start, End: q.End, Limit: q.Limit, Offset: q.Offset}
 	}
 	handle("rows", func(ctx context.Context, q question, w *bufio.Writer) error {
 		flushed := time.Now()
@@ -159,7 +161,7 @@ func (e *Engine) serveQueries(path string) (stop func(), err error) {
 		return one(w, list, err)
 	})
 	handle("event", func(ctx context.Context, q question, w *bufio.Writer) error {
-		row, err := e.lake.Event(ctx, q.Accounts, q.ID)
+		row, err := e.lake.Event(ctx, q.Accounts, q.Filter, q.ID)
 		if err != nil {
 			return err
 		}
@@ -290,7 +292,19 @@ func readLine(in *bufio.Reader) ([]byte, error) {
 }
 
 func (c *Client) question(r search.Request) question {
-	return question{Accounts: c.accounts(r.Tenants), Query: r.Query, Start: r.Start, End: r.End.Add(-1), Limit: r.Limit, Offset: r.Offset}
+	q := c.within(r.Reach)
+	q.Query, q.Start, q.End, q.Limit, q.Offset = r.Query, r.Start, r.End.Add(-1), r.Limit, r.Offset
+	return q
+}
+
+// within is a question about the rows of a reach: tenants become accounts of
+// the lake, and what they leave to decide a filter.
+func (c *Client) within(r reach.Reach) question {
+	slugs, all := r.TenantSlugs()
+	if all {
+		slugs = nil
+	}
+	return question{Accounts: c.accounts(slugs), Filter: r.LogsQL()}
 }
 
 // Query implements search.Store.
@@ -323,8 +337,10 @@ func (c *Client) Values(ctx context.Context, r search.Request, field string, lim
 }
 
 // Event implements search.Store.
-func (c *Client) Event(ctx context.Context, tenants []string, id string) (row []byte, err error) {
-	err = c.ask(ctx, "event", question{Accounts: c.accounts(tenants), ID: id}, func(b []byte) error {
+func (c *Client) Event(ctx context.Context, within reach.Reach, id string) (row []byte, err error) {
+	q := c.within(within)
+	q.ID = id
+	err = c.ask(ctx, "event", q, func(b []byte) error {
 		row = append([]byte(nil), b...)
 		return nil
 	})

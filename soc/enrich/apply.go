@@ -29,6 +29,9 @@ var criticalities = [...]string{"0", "1", "2", "3", "4", "5"}
 //   - where no item is found at all, the event is about the business system
 //     that stands for its tenant.
 //
+// icewatch.reach.* is what data scopes see of that item; without them the
+// event counts as its tenant's.
+//
 // Fields of these names that came with the event are taken away first: only the
 // CMDB says who is who. Beyond growing ev.Fields, Apply allocates nothing.
 func (x *Index) Apply(ev *event.Event) *Item {
@@ -126,6 +129,10 @@ func (x *Index) Apply(ev *event.Event) *Item {
 	}
 	add(ev, event.CISystem, it.SystemID)
 	add(ev, event.CISystemName, it.SystemName)
+	add(ev, event.ReachUnit, it.Unit)
+	add(ev, event.ReachRegion, it.Region)
+	add(ev, event.ReachIndustry, it.Industry)
+	add(ev, event.ReachLabels, it.ReachLabels)
 	return it
 }
 

@@ -34,6 +34,13 @@ type Item struct {
 	Labels      []string `json:"labels,omitempty"` // e.g. "approved-scanner", "backup"
 	SystemID    string   `json:"system_id,omitempty"`
 	SystemName  string   `json:"system_name,omitempty"`
+
+	// What data scopes see of the item and so of its events, "" where the
+	// tenant decides. ReachLabels is as reach.JoinLabels writes them.
+	Unit        string `json:"unit,omitempty"`
+	Region      string `json:"region,omitempty"`
+	Industry    string `json:"industry,omitempty"`
+	ReachLabels string `json:"reach_labels,omitempty"`
 }
 
 // Snapshot is the whole of what enrichment needs, at one version.

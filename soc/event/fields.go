@@ -29,6 +29,10 @@ const (
 	CILabels       // icewatch.ci.labels
 	CISystem       // icewatch.ci.system.id: business system
 	CISystemName   // icewatch.ci.system.name
+	ReachUnit      // icewatch.reach.unit: what data scopes see, see soc/reach
+	ReachRegion    // icewatch.reach.region
+	ReachIndustry  // icewatch.reach.industry
+	ReachLabels    // icewatch.reach.labels
 	SourceCIID     // icewatch.source.ci.id
 	SourceCIName   // icewatch.source.ci.name
 	SourceCILabels // icewatch.source.ci.labels
@@ -137,6 +141,8 @@ var known = [lastKnown]string{
 	CIID: "icewatch.ci.id", CIName: "icewatch.ci.name", CIClass: "icewatch.ci.class",
 	CICriticality: "icewatch.ci.criticality", CIOwner: "icewatch.ci.owner", CITenant: "icewatch.ci.tenant", CILabels: "icewatch.ci.labels",
 	CISystem: "icewatch.ci.system.id", CISystemName: "icewatch.ci.system.name",
+	ReachUnit: "icewatch.reach.unit", ReachRegion: "icewatch.reach.region",
+	ReachIndustry: "icewatch.reach.industry", ReachLabels: "icewatch.reach.labels",
 	SourceCIID: "icewatch.source.ci.id", SourceCIName: "icewatch.source.ci.name",
 	SourceCILabels: "icewatch.source.ci.labels", SourceInternal: "icewatch.source.internal",
 	DestCIID: "icewatch.destination.ci.id", DestCIName: "icewatch.destination.ci.name",

@@ -51,22 +51,18 @@ type Principal struct {
 	Scopes      []string
 	Tenants     []string // slugs; not looked at where AllTenants is set
 	AllTenants  bool
-	Via         string // ViaSession, ViaToken or ViaLocal
-	TokenID     string // the API token's id, "" otherwise
-	SessionID   string // the session's id, "" otherwise
-	Channel     string // how the session's user signed in; "" otherwise
-	Pending     string // what must be done before anything else: PendingPassword, PendingFactor or ""
+	Conditions  []string // data scopes (soc/reach) that all hold within the tenants; the API compiles them
+	Via         string   // ViaSession, ViaToken or ViaLocal
+	TokenID     string   // the API token's id, "" otherwise
+	SessionID   string   // the session's id, "" otherwise
+	Channel     string   // how the session's user signed in; "" otherwise
+	Pending     string   // what must be done before anything else: PendingPassword, PendingFactor or ""
 }
 
 // Allows tells whether the principal may do what demands scope. The admin
 // scope includes every other.
 func (p *Principal) Allows(scope string) bool {
 	return p != nil && (slices.Contains(p.Scopes, scope) || slices.Contains(p.Scopes, ScopeAdmin))
-}
-
-// CanSee tells whether data of the tenant is within the principal's reach.
-func (p *Principal) CanSee(tenant string) bool {
-	return p != nil && (p.AllTenants || slices.Contains(p.Tenants, tenant))
 }
 
 // Actor is the name under which the principal stands in the audit log and in

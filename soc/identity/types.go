@@ -44,6 +44,7 @@ type User struct {
 	Scopes             []string   `json:"scopes"` // what the roles grant
 	AllTenants         bool       `json:"all_tenants"`
 	Tenants            []string   `json:"tenants"`
+	Reach              string     `json:"reach"`  // data scope within the tenants: an expression of soc/reach, "" is no condition
 	Locale             string     `json:"locale"` // "zh-CN", "en" or "" for the browser's
 	MustChangePassword bool       `json:"must_change_password"`
 	Disabled           bool       `json:"disabled"`
@@ -59,6 +60,7 @@ type NewUser struct {
 	Password    string
 	Roles       []string
 	Tenants     []string // slugs, or "*" alone for all
+	Reach       string   // data scope, "" for no condition
 	Locale      string
 }
 
@@ -67,6 +69,7 @@ type UserChange struct {
 	DisplayName *string
 	Roles       *[]string
 	Tenants     *[]string // slugs, or "*" alone for all
+	Reach       *string   // data scope, "" for no condition
 	Locale      *string
 	Disabled    *bool
 	Password    *string // set by an administrator: ends the user's sessions, and must be changed

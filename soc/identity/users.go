@@ -11,6 +11,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/uptrace/bun"
+
+	"icewatch/soc/reach"
 )
 
 // userRow is a user as SQL holds it.
@@ -24,6 +26,7 @@ type userRow struct {
 	Roles        string `bun:"roles"`
 	AllTenants   bool   `bun:"all_tenants"`
 	Tenants      string `bun:"tenants"`
+	Reach        string `bun:"reach"`
 	Locale       string `bun:"locale"`
 	MustChange   bool   `bun:"must_change_password"`
 	Disabled     bool   `bun:"disabled"`
@@ -44,7 +47,7 @@ func (r *userRow) user() (User, error) {
 	}
 	u := User{
 		ID: r.ID, Username: r.Username, DisplayName: r.DisplayName, Roles: roles, Scopes: scopesOf(roles),
-		AllTenants: r.AllTenants, Tenants: tenants, Locale: r.Locale, MustChangePassword: r.MustChange,
+		AllTenants: r.AllTenants, Tenants: tenants, Reach: r.Reach, Locale: r.Locale, MustChangePassword: r.MustChange,
 		Disabled: r.Disabled, CreatedAt: fromMilli(r.CreatedAt), UpdatedAt: fromMilli(r.UpdatedAt),
 	}
 	if r.LastLoginAt != nil {
@@ -56,10 +59,14 @@ func (r *userRow) user() (User, error) {
 
 // principal is the user as the one who asks, in the given session.
 func (u *User) principal(sessionID string) *Principal {
-	return &Principal{
+	p := &Principal{
 		UserID: u.ID, Username: u.Username, DisplayName: u.DisplayName, Roles: u.Roles, Scopes: u.Scopes,
 		Tenants: u.Tenants, AllTenants: u.AllTenants, Via: ViaSession, SessionID: sessionID,
 	}
+	if u.Reach != "" {
+		p.Conditions = []string{u.Reach}
+	}
+	return p
 }
 
 var usernamePattern = regexp.MustCompile(`^[\p{L}\p{N}][\p{L}\p{N}._@-]*$`)
@@ -127,6 +134,18 @@ func checkLocale(locale string) error {
 		return invalid("the locale %q is none of zh-CN, en", locale)
 	}
 	return nil
+}
+
+// checkReach returns a data scope in its canonical form.
+func checkReach(expression string) (string, error) {
+	if strings.TrimSpace(expression) == "" {
+		return "", nil
+	}
+	e, err := reach.Parse(expression)
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	return e.String(), nil
 }
 
 // Bootstrap is what EnsureAdmin did.
@@ -223,7 +242,8 @@ func (s *Service) Users(ctx context.Context) ([]User, error) {
 func (s *Service) CreateUser(ctx context.Context, n NewUser) (User, error) {
 	name := foldUsername(n.Username)
 	all, tenants, err := splitTenants(n.Tenants)
-	if err := errors.Join(err, checkUsername(name), checkRoles(n.Roles), checkDisplayName(n.DisplayName), checkLocale(n.Locale)); err != nil {
+	scope, wrong := checkReach(n.Reach)
+	if err := errors.Join(err, wrong, checkUsername(name), checkRoles(n.Roles), checkDisplayName(n.DisplayName), checkLocale(n.Locale)); err != nil {
 		return User{}, firstOf(err)
 	}
 	if err := s.checkPassword(n.Password, name, n.DisplayName); err != nil {
@@ -239,7 +259,7 @@ func (s *Service) CreateUser(ctx context.Context, n NewUser) (User, error) {
 	now := s.now().UnixMilli()
 	row := &userRow{
 		ID: newID("usr_"), Username: name, DisplayName: n.DisplayName, PasswordHash: hash, Roles: encodeList(n.Roles),
-		AllTenants: all, Tenants: encodeList(tenants), Locale: n.Locale, MustChange: true, CreatedAt: now, UpdatedAt: now,
+		AllTenants: all, Tenants: encodeList(tenants), Reach: scope, Locale: n.Locale, MustChange: true, CreatedAt: now, UpdatedAt: now,
 	}
 	err = s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 		taken, err := tx.NewSelect().Model((*userRow)(nil)).Where("u.username = ?", name).Exists(ctx)
@@ -316,7 +336,7 @@ func (s *Service) UpdateUser(ctx context.Context, id string, ch UserChange) (Use
 				return err
 			}
 		}
-		if ch.Roles == nil && ch.Tenants == nil && ch.Disabled == nil {
+		if ch.Roles == nil && ch.Tenants == nil && ch.Reach == nil && ch.Disabled == nil {
 			return nil
 		}
 		return keepsAdmin(ctx, tx)
@@ -352,6 +372,13 @@ func (ch UserChange) apply(row *userRow) error {
 		}
 		row.AllTenants, row.Tenants = all, encodeList(list)
 	}
+	if ch.Reach != nil {
+		scope, err := checkReach(*ch.Reach)
+		if err != nil {
+			return err
+		}
+		row.Reach = scope
+	}
 	if ch.Locale != nil {
 		if err := checkLocale(*ch.Locale); err != nil {
 			return err
@@ -367,7 +394,7 @@ func (ch UserChange) apply(row *userRow) error {
 // keepsAdmin fails where nobody would be left who can administer.
 func keepsAdmin(ctx context.Context, tx bun.Tx) error {
 	var rows []userRow
-	if err := tx.NewSelect().Model(&rows).Column("roles").Where("NOT u.disabled AND u.all_tenants").Scan(ctx); err != nil {
+	if err := tx.NewSelect().Model(&rows).Column("roles").Where("NOT u.disabled AND u.all_tenants AND u.reach = ''").Scan(ctx); err != nil {
 		return err
 	}
 	for i := range rows {

@@ -103,10 +103,10 @@ func TestTenantsAreApartOnEveryReadPath(t *testing.T) {
 	if err != nil || sum != 1 || h.Total != 1 {
 		t.Fatalf("histogram counts %d: %v", sum, err)
 	}
-	if _, err := l.Event(t.Context(), []uint32{11}, "e1-1-0"); !errors.Is(err, search.ErrNotFound) {
+	if _, err := l.Event(t.Context(), []uint32{11}, "", "e1-1-0"); !errors.Is(err, search.ErrNotFound) {
 		t.Fatalf("another tenant's event by id: %v", err)
 	}
-	row, err := l.Event(t.Context(), []uint32{10}, "e1-1-0")
+	row, err := l.Event(t.Context(), []uint32{10}, "", "e1-1-0")
 	if err != nil || !strings.Contains(string(row), `"tags":"[\"a\",\"b\\\"c\"]"`) || !strings.Contains(string(row), `"event.original":"secret of a"`) {
 		t.Fatalf("own event by id: %s %v", row, err)
 	}

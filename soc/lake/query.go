@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/VictoriaMetrics/VictoriaMetrics/lib/logstorage"
 
@@ -17,9 +19,12 @@ import (
 )
 
 // Query is one question to the lake. Accounts are the tenants it may see; an
-// empty list sees nothing.
+// empty list sees nothing. Where of their rows only some may be seen, Filter
+// (LogsQL without pipes) picks them, for the query and for every query inside
+// of it; nothing that the query itself says gets around it.
 type Query struct {
 	Accounts []uint32
+	Filter   string
 	LogsQL   string
 	Start    time.Time // inclusive
 	End      time.Time // inclusive
@@ -29,7 +34,8 @@ type Query struct {
 
 var errEnough = errors.New("enough rows")
 
-// parse reads the query and confines it to its time range.
+// parse reads the query and refuses what would get around accounts and filter.
+// It leaves the filter to confine, which must be called before the query runs.
 func (q Query) parse() (*logstorage.Query, error) {
 	text := q.LogsQL
 	if strings.TrimSpace(text) == "" {
@@ -39,10 +45,15 @@ func (q Query) parse() (*logstorage.Query, error) {
 	if err != nil {
 		return nil, queryError(q.LogsQL, "it is not valid LogsQL: %s", err)
 	}
-	// The pipe reads streams by id, past the tenants and the time range given
-	// here; it stays shut until there is a context search of our own.
-	if usesStreamContext(p.String()) {
-		return nil, queryError(q.LogsQL, "the pipe stream_context is not available; search the time around the event instead")
+	for _, pipe := range pipes(p.String()) {
+		switch {
+		case pipe == "stream_context":
+			// It reads streams by id, past accounts, filter and time range; it
+			// stays shut until there is a context search of our own.
+			return nil, queryError(q.LogsQL, "the pipe stream_context is not available; search the time around the event instead")
+		case q.Filter != "" && slices.Contains(blockPipes, pipe):
+			return nil, queryError(q.LogsQL, "the pipe %s tells of whole blocks of storage and so of more than your data scope covers; ask for the list of fields, or count with stats", pipe)
+		}
 	}
 	if !q.End.After(q.Start) {
 		return nil, queryError(q.LogsQL, "the time range is empty: it starts %s and ends %s", q.Start.Format(time.RFC3339), q.End.Format(time.RFC3339))
@@ -50,9 +61,31 @@ func (q Query) parse() (*logstorage.Query, error) {
 	return p, nil
 }
 
-// usesStreamContext looks for the pipe outside quoted texts in a query as the
-// library prints it.
-func usesStreamContext(query string) bool {
+// blockPipes look at blocks as they are stored, with the rows that the filters
+// left out.
+var blockPipes = []string{"block_stats", "blocks_count", "field_names"}
+
+// confine adds time range and filter to the query and to every query inside of
+// it. It comes last: what is printed and parsed again afterwards would have the
+// filter as a part of its text only.
+func (q Query) confine(p *logstorage.Query, start, end time.Time) error {
+	p.AddTimeFilter(start.UnixNano(), end.UnixNano())
+	if q.Filter == "" {
+		return nil
+	}
+	f, err := logstorage.ParseFilter(q.Filter)
+	if err != nil {
+		// Ours, not the user's: never answer without it.
+		return fmt.Errorf("lake: the filter of a data scope: %w", err)
+	}
+	p.AddExtraFilters(f)
+	return nil
+}
+
+// pipes lists the names of the pipes in a query as the library prints it, also
+// of queries inside of it; what stands in quotes is none.
+func pipes(query string) []string {
+	var names []string
 	var quote byte
 	for i := 0; i < len(query); i++ {
 		c := query[i]
@@ -67,12 +100,14 @@ func usesStreamContext(query string) bool {
 			quote = c
 		case c == '|':
 			rest := strings.TrimLeft(query[i+1:], " \t\n")
-			if len(rest) >= len("stream_context") && strings.EqualFold(rest[:len("stream_context")], "stream_context") {
-				return true
+			end := strings.IndexFunc(rest, func(r rune) bool { return r != '_' && !unicode.IsLetter(r) })
+			if end < 0 {
+				end = len(rest)
 			}
+			names = append(names, strings.ToLower(rest[:end]))
 		}
 	}
-	return false
+	return names
 }
 
 // Rows hands over the matching rows as flat JSON objects, newest first unless
@@ -126,7 +161,9 @@ func (l *Lake) Rows(ctx context.Context, q Query, emit func(row []byte) error) e
 }
 
 func (l *Lake) runRows(ctx context.Context, p *logstorage.Query, q Query, start, end time.Time, emit func([]byte) error) (int, error) {
-	p.AddTimeFilter(start.UnixNano(), end.UnixNano())
+	if err := q.confine(p, start, end); err != nil {
+		return 0, err
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var (
@@ -230,7 +267,9 @@ func (l *Lake) Histogram(ctx context.Context, q Query, n int) (search.Histogram,
 	}
 	p.DropAllPipes()
 	p.AddCountByTimePipe(int64(step), 0, nil)
-	p.AddTimeFilter(q.Start.UnixNano(), q.End.UnixNano())
+	if err := q.confine(p, q.Start, q.End); err != nil {
+		return search.Histogram{}, err
+	}
 	var mu sync.Mutex
 	err = l.store.RunQuery(ctx, tenantIDs(q.Accounts), p, func(_ uint, db *logstorage.DataBlock) {
 		mu.Lock()
@@ -274,7 +313,10 @@ func (l *Lake) Fields(ctx context.Context, q Query, limit int) ([]search.ValueHi
 		return nil, err
 	}
 	p.DropAllPipes()
-	p.AddTimeFilter(q.Start.UnixNano(), q.End.UnixNano())
+	text := p.String()
+	if err := q.confine(p, q.Start, q.End); err != nil {
+		return nil, err
+	}
 	found, err := l.store.GetFieldNames(ctx, tenantIDs(q.Accounts), p)
 	if err != nil {
 		return nil, queryFailed(ctx, q.LogsQL, err)
@@ -282,10 +324,65 @@ func (l *Lake) Fields(ctx context.Context, q Query, limit int) ([]search.ValueHi
 	list := make([]search.ValueHits, 0, len(found))
 	for _, v := range found {
 		if v.Value != "" && v.Value != "_stream" && v.Value != "_stream_id" {
-			list = append(list, search.ValueHits{Value: outsideName(strings.Clone(v.Value)), Hits: v.Hits})
+			list = append(list, search.ValueHits{Value: strings.Clone(v.Value), Hits: v.Hits})
 		}
 	}
+	if q.Filter != "" {
+		// The library counts a field for every row of a block in which one has
+		// it: that would tell of rows that may not be seen.
+		q.LogsQL = text
+		if list, err = l.countFields(ctx, q, list); err != nil {
+			return nil, err
+		}
+	}
+	for i := range list {
+		list[i].Value = outsideName(list[i].Value)
+	}
 	return mostFrequent(list, limit), nil
+}
+
+// countFields counts in how many matching rows each field has a value, and
+// leaves out those that have none.
+func (l *Lake) countFields(ctx context.Context, q Query, fields []search.ValueHits) ([]search.ValueHits, error) {
+	const column = "icewatch_rows_with_"
+	counted := fields[:0]
+	for part := range slices.Chunk(slices.Clone(fields), 200) {
+		var b strings.Builder
+		b.WriteString(q.LogsQL + " | stats ")
+		for i, f := range part {
+			if i > 0 {
+				b.WriteString(", ")
+			}
+			fmt.Fprintf(&b, "count(%s) %s%d", strconv.Quote(f.Value), column, i)
+		}
+		stats := q
+		stats.LogsQL = b.String()
+		p, err := stats.parse()
+		if err != nil {
+			return nil, err
+		}
+		if err := q.confine(p, q.Start, q.End); err != nil {
+			return nil, err
+		}
+		var mu sync.Mutex
+		err = l.store.RunQuery(ctx, tenantIDs(q.Accounts), p, func(_ uint, db *logstorage.DataBlock) {
+			mu.Lock()
+			defer mu.Unlock()
+			for _, c := range db.Columns {
+				at, err := strconv.Atoi(strings.TrimPrefix(c.Name, column))
+				if err != nil || at >= len(part) || len(c.Values) != 1 {
+					continue
+				}
+				if n, err := strconv.ParseUint(c.Values[0], 10, 64); err == nil && n > 0 {
+					counted = append(counted, search.ValueHits{Value: part[at].Value, Hits: n})
+				}
+			}
+		})
+		if err != nil {
+			return nil, queryFailed(ctx, q.LogsQL, err)
+		}
+	}
+	return counted, nil
 }
 
 // hitsColumn names the counts of Values, out of the way of fields' names.
@@ -311,7 +408,9 @@ func (l *Lake) Values(ctx context.Context, q Query, field string, limit int) ([]
 	if p, err = q.parse(); err != nil {
 		return nil, err
 	}
-	p.AddTimeFilter(q.Start.UnixNano(), q.End.UnixNano())
+	if err := q.confine(p, q.Start, q.End); err != nil {
+		return nil, err
+	}
 	var mu sync.Mutex
 	var list []search.ValueHits
 	err = l.store.RunQuery(ctx, tenantIDs(q.Accounts), p, func(_ uint, db *logstorage.DataBlock) {
@@ -354,13 +453,14 @@ func mostFrequent(list []search.ValueHits, limit int) []search.ValueHits {
 }
 
 // Event returns the event with the given id as a flat JSON object, or
-// search.ErrNotFound where there is none that the accounts may see.
-func (l *Lake) Event(ctx context.Context, accounts []uint32, id string) ([]byte, error) {
+// search.ErrNotFound where there is none in the accounts that passes the filter
+// (as of Query).
+func (l *Lake) Event(ctx context.Context, accounts []uint32, filter, id string) ([]byte, error) {
 	at, ok := event.ParseID(id)
 	if !ok {
 		return nil, search.ErrNotFound
 	}
-	q := Query{Accounts: accounts, LogsQL: fmt.Sprintf("%q:=%d %q:=%q", fieldSequence, at.Sequence, fieldID, id),
+	q := Query{Accounts: accounts, Filter: filter, LogsQL: fmt.Sprintf("%q:=%d %q:=%q", fieldSequence, at.Sequence, fieldID, id),
 		Start: time.Unix(0, 0), End: time.Now().Add(2 * FutureLimit), Limit: 1}
 	p, err := q.parse()
 	if err != nil || len(accounts) == 0 {

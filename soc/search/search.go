@@ -7,17 +7,18 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"icewatch/soc/reach"
 )
 
-// Request selects events. Tenants is set by the server from what the caller
-// may see and never taken from a client as it is.
+// Request selects events.
 type Request struct {
-	Tenants []string  `json:"tenants"` // slugs; nil means every tenant, empty means none
-	Query   string    `json:"query"`   // LogsQL; "" or "*" for everything
-	Start   time.Time `json:"start"`   // inclusive
-	End     time.Time `json:"end"`     // exclusive
-	Limit   int       `json:"limit"`   // rows at most; 0 means the store's own limit
-	Offset  int       `json:"offset"`  // rows to skip, newest first
+	Reach  reach.Reach // what the caller may see; the zero value is nothing
+	Query  string      // LogsQL; "" or "*" for everything
+	Start  time.Time   // inclusive
+	End    time.Time   // exclusive
+	Limit  int         // rows at most; 0 means the store's own limit
+	Offset int         // rows to skip, newest first
 }
 
 // Bucket is one bar of a histogram.
@@ -71,10 +72,10 @@ type Store interface {
 	// Values lists the values of one field, most frequent first.
 	Values(ctx context.Context, req Request, field string, limit int) ([]ValueHits, error)
 	// Event returns one event by its event.id as a flat JSON object.
-	Event(ctx context.Context, tenants []string, id string) ([]byte, error)
+	Event(ctx context.Context, within reach.Reach, id string) ([]byte, error)
 }
 
-// ErrNotFound says that there is no such event in the tenants asked.
+// ErrNotFound says that there is no such event within the reach asked.
 var ErrNotFound = fmt.Errorf("search: no such event")
 
 // ErrUnavailable says that the engine cannot answer at the moment, for example

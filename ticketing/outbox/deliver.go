@@ -129,7 +129,7 @@ func (b *Box) attempt(ctx context.Context, m message) error {
 	}
 	a := Attempt{
 		Delivery: m.Delivery, Receiver: m.Receiver, IncidentID: m.IncidentID, Tenant: m.Tenant, Kind: m.Kind,
-		Attempt: m.Attempts + 1,
+		Attempt: m.Attempts + 1, Kept: m.Kept,
 	}
 	var to *receiver
 	for i := range all {

@@ -16,6 +16,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"icewatch/soc/egress"
+	"icewatch/soc/reach"
 	"icewatch/soc/seal"
 	"icewatch/soc/state"
 	"icewatch/ticketing/webhook"
@@ -101,6 +102,7 @@ type message struct {
 	CreatedAt     int64  `bun:"created_at"`
 	NextAt        int64  `bun:"next_at"`
 	SettledAt     int64  `bun:"settled_at"`
+	reach.Kept
 }
 
 // Attempt is one line of the delivery log.
@@ -119,14 +121,16 @@ type Attempt struct {
 	Error         string `bun:"error"`
 	At            int64  `bun:"at"`      // Unix milliseconds
 	NextAt        int64  `bun:"next_at"` // Unix milliseconds; 0 where none follows
+	reach.Kept           // of the incident, as of the notification
 }
 
 // Message is a notification for every receiver that wants it.
 type Message struct {
 	IncidentID string
 	Tenant     string
-	Kind       string // opened, changed, sla, resolved
-	Resolved   bool   // goes only to receivers that asked for it
+	Facts      reach.Kept // of the incident: who may see that it was told of
+	Kind       string     // opened, changed, sla, resolved
+	Resolved   bool       // goes only to receivers that asked for it
 	// Unique tells this notification from the incident's others, so that its
 	// delivery id can be derived.
 	Unique string
@@ -217,7 +221,7 @@ func (b *Box) Enqueue(ctx context.Context, tx bun.Tx, m Message) (int, error) {
 		sum := sha256.Sum256([]byte(strings.Join([]string{m.IncidentID, m.Kind, m.Unique, r.Name}, "\x00")))
 		rows = append(rows, message{
 			Delivery: hex.EncodeToString(sum[:16]), Receiver: r.Name, IncidentID: m.IncidentID, Tenant: m.Tenant,
-			Kind: m.Kind, Body: string(body), State: pending, CreatedAt: now, NextAt: now,
+			Kind: m.Kind, Body: string(body), State: pending, CreatedAt: now, NextAt: now, Kept: m.Facts,
 		})
 	}
 	if len(rows) == 0 {
@@ -372,9 +376,9 @@ func (b *Box) RemoveReceiver(ctx context.Context, name string) error {
 
 // LogQuery asks for a part of the delivery log.
 type LogQuery struct {
-	Tenants  []string // nil for all
-	Incident string   // "" for all
-	Before   int64    // only attempts with a smaller id; 0 for the newest
+	Reach    reach.Reach // the zero value shows nothing
+	Incident string      // "" for all
+	Before   int64       // only attempts with a smaller id; 0 for the newest
 	Limit    int
 }
 
@@ -382,9 +386,7 @@ type LogQuery struct {
 // tells whether older ones follow.
 func (b *Box) Log(ctx context.Context, q LogQuery) (attempts []Attempt, total int, more bool, err error) {
 	where := func(s *bun.SelectQuery) *bun.SelectQuery {
-		if q.Tenants != nil {
-			s = s.Where("tenant IN (?)", bun.In(orNone(q.Tenants)))
-		}
+		s = q.Reach.Within(s, "t")
 		if q.Incident != "" {
 			s = s.Where("incident_id = ?", q.Incident)
 		}
@@ -406,13 +408,4 @@ func (b *Box) Log(ctx context.Context, q LogQuery) (attempts []Attempt, total in
 		return attempts[:q.Limit], total, true, nil
 	}
 	return attempts, total, false, nil
-}
-
-// orNone keeps an empty list from becoming an empty IN, which no SQL takes:
-// no tenant has the empty name.
-func orNone(list []string) []string {
-	if len(list) == 0 {
-		return []string{""}
-	}
-	return list
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"icewatch/soc/egress"
+	"icewatch/soc/reach"
 	"icewatch/soc/seal"
 	"icewatch/soc/state"
 	"icewatch/ticketing/webhook"
@@ -154,7 +155,7 @@ func (f *fixture) until(what string, cond func() bool) {
 
 func (f *fixture) log(b *Box) []Attempt {
 	f.t.Helper()
-	list, _, _, err := b.Log(f.t.Context(), LogQuery{Limit: 100})
+	list, _, _, err := b.Log(f.t.Context(), LogQuery{Reach: reach.All(), Limit: 100})
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -379,17 +380,17 @@ func TestReceivers(t *testing.T) {
 			t.Errorf("%s: %s, want %s", a.Receiver, a.Status, want)
 		}
 	}
-	if list, total, more, err := b.Log(t.Context(), LogQuery{Tenants: []string{"e-seal"}, Limit: 10}); err != nil || total != 1 || len(list) != 1 || more {
+	if list, total, more, err := b.Log(t.Context(), LogQuery{Reach: reach.Tenants("e-seal"), Limit: 10}); err != nil || total != 1 || len(list) != 1 || more {
 		t.Errorf("log of one tenant: %d of %d, %v", len(list), total, err)
 	}
-	if _, total, _, err := b.Log(t.Context(), LogQuery{Tenants: []string{}, Limit: 10}); err != nil || total != 0 {
+	if _, total, _, err := b.Log(t.Context(), LogQuery{Reach: reach.None(), Limit: 10}); err != nil || total != 0 {
 		t.Errorf("log of no tenant: %d, %v", total, err)
 	}
-	list1, _, more, err := b.Log(t.Context(), LogQuery{Limit: 3})
+	list1, _, more, err := b.Log(t.Context(), LogQuery{Reach: reach.All(), Limit: 3})
 	if err != nil || len(list1) != 3 || !more {
 		t.Fatalf("first page %d, more %v, %v", len(list1), more, err)
 	}
-	if list2, _, more, err := b.Log(t.Context(), LogQuery{Limit: 3, Before: list1[2].ID}); err != nil || len(list2) != 1 || more {
+	if list2, _, more, err := b.Log(t.Context(), LogQuery{Reach: reach.All(), Limit: 3, Before: list1[2].ID}); err != nil || len(list2) != 1 || more {
 		t.Errorf("second page %d, more %v, %v", len(list2), more, err)
 	}
 }
@@ -473,7 +474,7 @@ func TestSealedAtRest(t *testing.T) {
 	f.put(b, "x")
 	f.run(b)
 	f.until("the attempt fails", func() bool {
-		list, _, _, err := b.Log(t.Context(), LogQuery{Limit: 1})
+		list, _, _, err := b.Log(t.Context(), LogQuery{Reach: reach.All(), Limit: 1})
 		return err == nil && len(list) == 1 && list[0].Status == Failed && strings.Contains(list[0].Error, "altered")
 	})
 	if k.count() != 0 {

@@ -1,0 +1,158 @@
+package cmdb
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/uptrace/bun"
+
+	"icewatch/soc/reach"
+)
+
+// The attributes, of any class, that data scopes look at.
+const (
+	attrUnit     = "unit" // id of an organisation of the suite's own tree
+	attrRegion   = "region"
+	attrIndustry = "industry"
+)
+
+// settle works out the facts of the items named, and of all that take theirs
+// from them: an item's own attributes count first, then those of its business
+// system, then those of its organisation; its labels and its system's add up.
+func settle(ctx context.Context, tx bun.Tx, ids []string) error {
+	for len(ids) > 0 {
+		var changed []string
+		for part := range slices.Chunk(ids, chunk) {
+			some, err := settlePart(ctx, tx, part)
+			if err != nil {
+				return fmt.Errorf("cmdb: work out what data scopes see: %w", err)
+			}
+			changed = append(changed, some...)
+		}
+		// What belongs to an item that changed may change with it. Nothing
+		// belongs to itself, so this ends.
+		ids = nil
+		for part := range slices.Chunk(changed, chunk) {
+			var members []string
+			err := tx.NewSelect().Model((*itemRow)(nil)).Column("id").Where("i.system_id IN (?) OR i.organisation_id IN (?)", bun.In(part), bun.In(part)).Scan(ctx, &members)
+			if err != nil {
+				return fmt.Errorf("cmdb: work out what data scopes see: %w", err)
+			}
+			ids = append(ids, members...)
+		}
+		slices.Sort(ids)
+		ids = slices.Compact(ids)
+	}
+	return nil
+}
+
+// settlePart does so for some items, whose superiors are as stored, and names
+// those that changed.
+func settlePart(ctx context.Context, tx bun.Tx, ids []string) ([]string, error) {
+	var rows []itemRow
+	if err := tx.NewSelect().Model(&rows).Where("i.id IN (?)", bun.In(ids)).Scan(ctx); err != nil {
+		return nil, err
+	}
+	above := map[string]reach.Kept{}
+	for i := range rows {
+		above[rows[i].SystemID], above[rows[i].OrganisationID] = reach.Kept{}, reach.Kept{}
+	}
+	delete(above, "")
+	for part := range slices.Chunk(slices.Sorted(maps.Keys(above)), chunk) {
+		var superiors []itemRow
+		if err := tx.NewSelect().Model(&superiors).Where("i.id IN (?)", bun.In(part)).Scan(ctx); err != nil {
+			return nil, err
+		}
+		for i := range superiors {
+			above[superiors[i].ID] = superiors[i].Kept
+		}
+	}
+	var changed []string
+	for i := range rows {
+		r := &rows[i]
+		facts, err := r.work(above[r.SystemID], above[r.OrganisationID])
+		if err != nil {
+			return nil, err
+		}
+		if facts == r.Kept {
+			continue
+		}
+		_, err = tx.NewUpdate().Model((*itemRow)(nil)).Where("id = ?", r.ID).
+			Set("reach_unit = ?, reach_region = ?, reach_industry = ?, reach_labels = ?", facts.Unit, facts.Region, facts.Industry, facts.Labels).Exec(ctx)
+		if err != nil {
+			return nil, err
+		}
+		changed = append(changed, r.ID)
+	}
+	return changed, nil
+}
+
+// work makes an item's facts of its own values and its superiors' facts.
+func (r *itemRow) work(system, organisation reach.Kept) (reach.Kept, error) {
+	var own map[string]string
+	var labels []string
+	if err := json.Unmarshal([]byte(r.Attributes), &own); err != nil {
+		return reach.Kept{}, fmt.Errorf("item %s: stored attributes: %w", r.ID, err)
+	}
+	if err := json.Unmarshal([]byte(r.Labels), &labels); err != nil {
+		return reach.Kept{}, fmt.Errorf("item %s: stored labels: %w", r.ID, err)
+	}
+	first := func(values ...string) string {
+		for _, v := range values {
+			if v != "" {
+				return v
+			}
+		}
+		return ""
+	}
+	return reach.Kept{
+		Unit:     first(own[attrUnit], system.Unit, organisation.Unit),
+		Region:   first(own[attrRegion], system.Region, organisation.Region),
+		Industry: first(own[attrIndustry], system.Industry, organisation.Industry),
+		Labels:   reach.JoinLabels(append(labels, reach.SplitLabels(system.Labels)...)),
+	}, nil
+}
+
+// settleAll works out the facts of the items that a migration left without.
+func (s *Service) settleAll(ctx context.Context) error {
+	var ids []string
+	if err := s.db.NewSelect().Table("cmdb_unsettled").Column("item_id").Scan(ctx, &ids); err != nil {
+		return fmt.Errorf("cmdb: read what to work out: %w", err)
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	return s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		if err := settle(ctx, tx, ids); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, "DELETE FROM cmdb_unsettled"); err != nil {
+			return fmt.Errorf("cmdb: note what was worked out: %w", err)
+		}
+		return bump(ctx, tx)
+	})
+}
+
+// outside names, of items just written, those that a reach does not hold: who
+// changes an item may not move it out of sight.
+func outside(ctx context.Context, tx bun.Tx, r reach.Reach, ids []string) (map[string]bool, error) {
+	out := map[string]bool{}
+	if r.Everything() {
+		return out, nil
+	}
+	for part := range slices.Chunk(ids, chunk) {
+		var seen []string
+		if err := r.Within(tx.NewSelect().Model((*itemRow)(nil)).Column("id").Where("i.id IN (?)", bun.In(part)), "i").Scan(ctx, &seen); err != nil {
+			return nil, fmt.Errorf("cmdb: check what may be changed: %w", err)
+		}
+		for _, id := range part {
+			if !slices.Contains(seen, id) {
+				out[id] = true
+			}
+		}
+	}
+	return out, nil
+}
