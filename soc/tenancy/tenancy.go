@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -60,6 +61,7 @@ type Tenant struct {
 	Retention       string    `json:"retention"`        // retention class of the lake
 	CreatedAt       time.Time `json:"created_at"`       // when this installation first saw it
 	BuiltIn         bool      `json:"built_in"`         // Unassigned and City
+	Facts
 
 	Subsystems      []Text   `json:"subsystems,omitempty"`
 	Interfaces      []string `json:"interfaces,omitempty"`
@@ -93,8 +95,10 @@ func ValidSlug(s string) error {
 // Registry is the set of tenants. It is safe for concurrent use; look-ups take
 // no lock.
 type Registry struct {
-	db   *state.DB
-	view atomic.Pointer[view]
+	db       *state.DB
+	view     atomic.Pointer[view]
+	changing sync.Mutex // held by who changes the view
+	changed  func()
 }
 
 type view struct {
@@ -121,6 +125,8 @@ func Open(ctx context.Context, db *state.DB, catalogues ...fs.FS) (*Registry, er
 // Reload reads the catalogues anew, as Open does. On an error the registry
 // stays as it was.
 func (r *Registry) Reload(ctx context.Context, catalogues ...fs.FS) error {
+	r.changing.Lock()
+	defer r.changing.Unlock()
 	tenants := []Tenant{
 		{Slug: City, AccountID: cityAccount, BuiltIn: true, Domain: "city", Retention: defaultRetention, Name: Text{ZH: "全市公共", EN: "City-wide"}},
 		{Slug: Unassigned, AccountID: unassignedAccount, BuiltIn: true, Domain: "city", Retention: defaultRetention, Name: Text{ZH: "未归属", EN: "Unassigned"}},
@@ -155,6 +161,9 @@ func (r *Registry) Reload(ctx context.Context, catalogues ...fs.FS) error {
 		v.byAccount[t.AccountID] = i
 	}
 	r.view.Store(v)
+	if r.changed != nil {
+		r.changed()
+	}
 	return nil
 }
 
@@ -164,6 +173,7 @@ type row struct {
 	Slug          string `bun:"slug"`
 	CreatedAt     int64  `bun:"created_at"`
 	RemovedAt     *int64 `bun:"removed_at"`
+	factRow
 }
 
 // assign fills in AccountID and CreatedAt, and writes what is new or gone.
@@ -186,7 +196,7 @@ func (r *Registry) assign(ctx context.Context, tenants []Tenant) error {
 			delete(known, t.Slug)
 			switch {
 			case !ok:
-				x = row{AccountID: int64(t.AccountID), Slug: t.Slug, CreatedAt: now}
+				x = row{AccountID: int64(t.AccountID), Slug: t.Slug, CreatedAt: now, factRow: factRow{Labels: "[]"}}
 				if !t.BuiltIn {
 					x.AccountID = next
 					next++
@@ -204,6 +214,10 @@ func (r *Registry) assign(ctx context.Context, tenants []Tenant) error {
 				}
 			}
 			t.AccountID, t.CreatedAt = uint32(x.AccountID), time.UnixMilli(x.CreatedAt).UTC()
+			var err error
+			if t.Facts, err = x.facts(); err != nil {
+				return fmt.Errorf("tenant %q: %w", t.Slug, err)
+			}
 		}
 		for _, x := range known {
 			if x.RemovedAt != nil {
