@@ -107,6 +107,7 @@ type centre struct {
 	limits    *settings.Setting[api.RateLimits]
 	watermark *settings.Setting[api.Watermark]
 	tenants   *tenancy.Registry
+	reach     reach.Compiler
 	cmdb      *cmdb.Service
 	aside     *aside.Store
 	bus       *bus.Server
@@ -213,6 +214,8 @@ func (c *centre) openState(ctx context.Context) (err error) {
 	if c.tenants, err = tenancy.Open(ctx, c.db, catalogues...); err != nil {
 		return err
 	}
+	c.refreshReach()
+	c.tenants.OnChange(c.refreshReach)
 	c.aside, err = aside.Open(filepath.Join(c.Config.Data, "aside"), int64(c.Config.Bus.MinFree))
 	return err
 }
@@ -404,7 +407,7 @@ func (c *centre) openAPI(ctx context.Context) (err error) {
 		c.gauge.health = append(c.gauge.health, h)
 	}
 	c.server, err = api.New(api.Deps{
-		Identity: c.identity, Audit: c.audit, Settings: c.settings, Keys: c.seal, RateLimits: c.limits.Get, Watermark: c.watermark.Get, Tenants: c.tenants, CMDB: c.cmdb, Search: c.engine, Aside: c.aside, Rules: c.keeper,
+		Identity: c.identity, Audit: c.audit, Settings: c.settings, Keys: c.seal, RateLimits: c.limits.Get, Watermark: c.watermark.Get, Tenants: c.tenants, Reach: &c.reach, CMDB: c.cmdb, Search: c.engine, Aside: c.aside, Rules: c.keeper,
 		Intake: c.gauge, Ticketing: api.NewTicketing(c.tickets), Ingest: []api.Ingest{elastic, loki},
 		Console: console.FS, Ready: c.gauge.parts, WriteMetrics: func(w io.Writer) { c.gauge.write(w, c.metrics) },
 		Log: c.log, Version: c.Version, MaxBody: int64(cfg.HTTP.MaxBody), MaxUnpacked: int64(cfg.HTTP.MaxUnpacked),

@@ -65,6 +65,12 @@ func (p *Principal) Allows(scope string) bool {
 	return p != nil && (slices.Contains(p.Scopes, scope) || slices.Contains(p.Scopes, ScopeAdmin))
 }
 
+// listed tells whether the tenant is among the principal's; what of it may be
+// seen is up to the data scopes.
+func (p *Principal) listed(tenant string) bool {
+	return p.AllTenants || slices.Contains(p.Tenants, tenant)
+}
+
 // Actor is the name under which the principal stands in the audit log and in
 // timelines: "admin", "token:shipper-1" or "local".
 func (p *Principal) Actor() string {

@@ -217,7 +217,7 @@ func (s *Service) CreateToken(ctx context.Context, n NewToken) (Token, string, e
 		if n.Owner.Via != ViaSession {
 			return Token{}, "", invalid("only a user who is signed in has tokens of his own")
 		}
-		if n.Tenant != "" && !n.Owner.CanSee(n.Tenant) {
+		if n.Tenant != "" && !n.Owner.listed(n.Tenant) {
 			return Token{}, "", invalid("the tenant %q is not within your reach", n.Tenant)
 		}
 		if err := s.confirmed(ctx, n.Owner); err != nil {
@@ -383,10 +383,11 @@ func (s *Service) bind(ctx context.Context, p *Principal, t Token) error {
 			p.Scopes = append(p.Scopes, sc)
 		}
 	}
+	p.Conditions = owner.Conditions
 	switch {
 	case t.Tenant == "":
 		p.AllTenants, p.Tenants = owner.AllTenants, owner.Tenants
-	case !owner.CanSee(t.Tenant):
+	case !owner.listed(t.Tenant):
 		p.Tenants = []string{}
 	}
 	return nil
