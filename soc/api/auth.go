@@ -80,7 +80,7 @@ func (s *Server) authenticate(c *fiber.Ctx) error {
 	st := stateOf(ctx)
 	if s.isPublic(c) {
 		// A foreign page must not sign its visitor in as somebody else.
-		if (c.Get(fiber.HeaderOrigin) != "" || c.Get("Sec-Fetch-Site") != "") && !safeMethod(c.Method()) && !sameOrigin(c) {
+		if (c.Get(fiber.HeaderOrigin) != "" || c.Get("Sec-Fetch-Site") != "") && !safeMethod(c.Method()) && !sameOrigin(c) && !takesForeignForms(c.Path()) {
 			return s.refuse(c, "the request comes from a page of another origin")
 		}
 		if answered, err := s.limit(c, st); answered {

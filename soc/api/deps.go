@@ -35,7 +35,8 @@ type Deps struct {
 	Identity  Identity
 	Audit     Audit
 	Settings  *settings.Store
-	Keys      Keys // the master keys of sealed secrets
+	Keys      Keys     // the master keys of sealed secrets
+	Provider  Provider // single sign-on for other applications; nil registers no route
 	Tenants   Tenants
 	Reach     *reach.Compiler // of data scopes; where it is nil, those with conditions show nothing
 	CMDB      CMDB

@@ -35,6 +35,18 @@ var publicRoutes = []string{
 	"POST /api/v1/auth/captcha",
 	"GET /api/v1/auth/captcha/image",
 	"GET /api/v1/auth/captcha/audio",
+	"GET /oidc/.well-known/openid-configuration",
+	"GET /oidc/authorize",
+	"GET /oidc/end_session",
+	"GET /oidc/keys",
+	"GET /oidc/userinfo",
+	"POST /oidc/authorize",
+	"POST /oidc/consent",
+	"POST /oidc/end_session",
+	"POST /oidc/introspect",
+	"POST /oidc/revoke",
+	"POST /oidc/token",
+	"POST /oidc/userinfo",
 	"GET /healthz",
 	"GET /readyz",
 }
@@ -135,7 +147,7 @@ func (s *Server) handle(method, path, action, scope string, handler fiber.Handle
 	guarded := func(c *fiber.Ctx) error {
 		st := stateOf(c.UserContext())
 		st.action = action
-		if !allowed(st.principal, scope) {
+		if !allowed(st.principal, action, scope) {
 			return writeProblem(c, http.StatusForbidden, "this needs the scope "+scope)
 		}
 		return handler(c)
@@ -182,15 +194,16 @@ func (s *Server) Check() error {
 	return nil
 }
 
-// allowed tells whether the principal may use a route of the scope.
-func allowed(p *identity.Principal, scope string) bool {
+// allowed tells whether the principal may do the operation, which is of the
+// scope.
+func allowed(p *identity.Principal, operation, scope string) bool {
 	switch scope {
 	case scopePublic:
 		return true
 	case ScopeAny:
 		return p != nil
 	default:
-		return p.Allows(scope)
+		return p.Allows(scope) || p != nil && slices.Contains(p.Operations, operation)
 	}
 }
 
@@ -199,7 +212,7 @@ func (s *Server) scopeMiddleware(action, scope string) func(huma.Context, func(h
 	return func(hc huma.Context, next func(huma.Context)) {
 		st := stateOf(hc.Context())
 		st.action = action
-		if !allowed(st.principal, scope) {
+		if !allowed(st.principal, action, scope) {
 			if err := huma.WriteErr(s.huma, hc, http.StatusForbidden, "this needs the scope "+scope); err != nil {
 				s.log.Warn("could not answer", "request_id", st.requestID, "error", err)
 			}

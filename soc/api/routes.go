@@ -19,6 +19,8 @@ func (s *Server) routes() {
 	s.sessionRoutes()
 	s.auditRoutes()
 	s.settingRoutes()
+	s.oidcRoutes()
+	s.applicationRoutes()
 	s.keyRoutes()
 	s.uiRoutes()
 	s.catalogueRoutes()

@@ -40,6 +40,7 @@ import (
 	"icewatch/soc/engine"
 	"icewatch/soc/enrich"
 	"icewatch/soc/identity"
+	"icewatch/soc/identity/provider"
 	"icewatch/soc/pipeline"
 	"icewatch/soc/reach"
 	"icewatch/soc/seal"
@@ -71,7 +72,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		}
 		c.log.Info("stopped")
 	}()
-	for _, step := range []func(context.Context) error{c.folder, c.openState, c.openBus, c.openCMDB, c.openRules, c.openTicketing, c.startEngine, c.openAPI, c.startCollectors} {
+	for _, step := range []func(context.Context) error{c.folder, c.openState, c.openProvider, c.openBus, c.openCMDB, c.openRules, c.openTicketing, c.startEngine, c.openAPI, c.startCollectors} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -99,6 +100,7 @@ type centre struct {
 
 	db        *state.DB
 	identity  *identity.Service
+	provider  *provider.Service
 	audit     *audit.Log
 	events    *events.Feed // the audit log's, into the lake
 	seal      *seal.Box
@@ -408,7 +410,7 @@ func (c *centre) openAPI(ctx context.Context) (err error) {
 	}
 	c.server, err = api.New(api.Deps{
 		Identity: c.identity, Audit: c.audit, Settings: c.settings, Keys: c.seal, RateLimits: c.limits.Get, Watermark: c.watermark.Get, Tenants: c.tenants, Reach: &c.reach, CMDB: c.cmdb, Search: c.engine, Aside: c.aside, Rules: c.keeper,
-		Intake: c.gauge, Ticketing: api.NewTicketing(c.tickets), Ingest: []api.Ingest{elastic, loki},
+		Provider: c.provider, Intake: c.gauge, Ticketing: api.NewTicketing(c.tickets), Ingest: []api.Ingest{elastic, loki},
 		Console: console.FS, Ready: c.gauge.parts, WriteMetrics: func(w io.Writer) { c.gauge.write(w, c.metrics) },
 		Log: c.log, Version: c.Version, MaxBody: int64(cfg.HTTP.MaxBody), MaxUnpacked: int64(cfg.HTTP.MaxUnpacked),
 	})

@@ -10,6 +10,7 @@ import (
 
 	"icewatch/soc/audit"
 	"icewatch/soc/config"
+	"icewatch/soc/identity/provider"
 	"icewatch/soc/seal"
 	"icewatch/soc/state"
 	"icewatch/ticketing/outbox"
@@ -22,6 +23,7 @@ func sealed(data string) []seal.Place {
 	return slices.Concat(
 		[]seal.Place{audit.Sealed(auditDir(data))},
 		outbox.Sealed(),
+		provider.Sealed(),
 	)
 }
 

@@ -49,6 +49,7 @@ type Principal struct {
 	DisplayName string
 	Roles       []string
 	Scopes      []string
+	Operations  []string // single operations of the API that may be done beside those of the scopes
 	Tenants     []string // slugs; not looked at where AllTenants is set
 	AllTenants  bool
 	Conditions  []string // data scopes (soc/reach) that all hold within the tenants; the API compiles them
@@ -79,6 +80,8 @@ func (p *Principal) Actor() string {
 		return ""
 	case p.Via == ViaToken:
 		return "token:" + p.Username
+	case p.Via == ViaApplication:
+		return "application:" + p.Username
 	default:
 		return p.Username
 	}

@@ -37,7 +37,7 @@ func newSecret(prefix string) string {
 // secretKind returns the prefix of a well-formed secret, and false for
 // anything that was never issued.
 func secretKind(s string) (prefix string, ok bool) {
-	for _, p := range []string{sessionPrefix, tokenPrefix, devicePrefix} {
+	for _, p := range []string{sessionPrefix, tokenPrefix, devicePrefix, applicationPrefix} {
 		rest, found := strings.CutPrefix(s, p)
 		if !found {
 			continue

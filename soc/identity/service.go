@@ -43,6 +43,8 @@ type Service struct {
 	leaked   []password.List // beside the one built in
 	captcha  *captcha.Store
 
+	applications Applications // nil: no token of an application is good
+
 	mu        sync.RWMutex
 	directory Directory
 	cache     map[string]*entry // by hash of the secret
@@ -52,16 +54,17 @@ type Service struct {
 // entry is a credential that was found valid. The ingest path meets nothing
 // but this.
 type entry struct {
-	id        string // of the session or token
-	userID    string // of a session, or of the owner of a token
-	session   bool
-	principal *Principal
-	expires   int64          // Unix ms; 0 is never
-	idle      time.Duration  // a session ends when it is not used for so long
-	networks  []netip.Prefix // of a token: where it may be used; none is anywhere
-	place     atomic.Pointer[place]
-	used      atomic.Int64 // Unix ms
-	dirty     atomic.Bool  // used is newer than in SQL
+	id          string // of the session or token
+	userID      string // of a session, or of the owner of a token
+	session     bool
+	application bool // an application's token: its last use is not kept
+	principal   *Principal
+	expires     int64          // Unix ms; 0 is never
+	idle        time.Duration  // a session ends when it is not used for so long
+	networks    []netip.Prefix // of a token: where it may be used; none is anywhere
+	place       atomic.Pointer[place]
+	used        atomic.Int64 // Unix ms
+	dirty       atomic.Bool  // used is newer than in SQL
 }
 
 // valid tells whether the entry still holds at the time in Unix ms.
@@ -163,9 +166,12 @@ func (s *Service) Authenticate(ctx context.Context, secret, address string) (*Pr
 	s.mu.RUnlock()
 	if e == nil {
 		var err error
-		if kind == sessionPrefix {
+		switch kind {
+		case sessionPrefix:
 			e, err = s.loadSession(ctx, hash)
-		} else {
+		case applicationPrefix:
+			e, err = s.loadApplication(ctx, hash)
+		default:
 			e, err = s.loadToken(ctx, hash)
 		}
 		if err != nil {
@@ -187,7 +193,7 @@ func (s *Service) Authenticate(ctx context.Context, secret, address string) (*Pr
 		return nil, ErrElsewhere
 	}
 	e.used.Store(now)
-	e.dirty.Store(true)
+	e.dirty.Store(!e.application)
 	return e.principal, nil
 }
 
