@@ -48,6 +48,7 @@ import (
 	"icewatch/soc/state"
 	"icewatch/soc/supervisor"
 	"icewatch/soc/tenancy"
+	"icewatch/soc/transport"
 	"icewatch/tenants"
 	"icewatch/ticketing"
 )
@@ -122,9 +123,7 @@ type centre struct {
 	gauge     *gauge
 	server    *api.Server
 	first     identity.Bootstrap
-	listener  net.Listener
-	scheme    string
-	notice    string
+	listener  *transport.Listener
 }
 
 func (c *centre) later(undo func() error) { c.undo = append(c.undo, undo) }
@@ -417,9 +416,12 @@ func (c *centre) openAPI(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if c.listener, c.scheme, c.notice, err = listen(cfg); err != nil {
+	c.listener, err = transport.Listen(transport.Options{Listen: cfg.HTTP.Listen, Plain: cfg.HTTP.TLSCert == "" && (cfg.Loopback() || cfg.HTTP.Insecure),
+		Provider: cfg.HTTP.TLSProvider, Cert: cfg.HTTP.TLSCert, Key: cfg.HTTP.TLSKey, Dir: filepath.Join(cfg.Data, "tls"), Log: c.log})
+	if err != nil {
 		return err
 	}
+	c.background(c.listener.Run)
 	local := filepath.Join(c.run, "icewatch.sock")
 	_ = os.Remove(local)
 	peer, err := net.Listen("unix", local)

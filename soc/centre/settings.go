@@ -34,9 +34,9 @@ func (c *centre) greet() {
 		host = "localhost"
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "\n  icewatch %s is ready\n  console   %s://%s/\n", c.Version, c.scheme, net.JoinHostPort(host, port))
-	if c.notice != "" {
-		fmt.Fprintf(&b, "            %s\n", c.notice)
+	fmt.Fprintf(&b, "\n  icewatch %s is ready\n  console   %s://%s/\n", c.Version, c.listener.Scheme, net.JoinHostPort(host, port))
+	if c.listener.Notice != "" {
+		fmt.Fprintf(&b, "            %s\n", c.listener.Notice)
 	}
 	switch {
 	case c.first.Generated != "":

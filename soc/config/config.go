@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"icewatch/soc/egress"
+	"icewatch/soc/transport"
 )
 
 // Config is everything an operator can decide. The doc tags are the texts of
@@ -49,6 +50,7 @@ type HTTP struct {
 	Listen      string `yaml:"listen" doc:"Address to listen on. On other than a loopback address the suite speaks HTTPS only."`
 	TLSCert     string `yaml:"tls_cert" doc:"PEM file of the certificate chain. Without one, and where HTTPS is needed, a self-signed certificate is made in the data folder."`
 	TLSKey      string `yaml:"tls_key" doc:"PEM file of the certificate's key."`
+	TLSProvider string `yaml:"tls_provider" doc:"Who speaks TLS: standard is TLS 1.2 and 1.3."`
 	Insecure    bool   `yaml:"insecure" doc:"Speak plain HTTP on any address: only behind a proxy that ends TLS on the same machine or network."`
 	ExternalURL string `yaml:"external_url" doc:"How people reach the console; used in notices."`
 	MaxBody     Size   `yaml:"max_body" doc:"Largest request body, as sent."`
@@ -169,7 +171,7 @@ func Default() *Config {
 	return &Config{
 		Data: "./data",
 		Log:  Log{Level: "info", Format: "text"},
-		HTTP: HTTP{Listen: "127.0.0.1:8080", MaxBody: 64 << 20, MaxUnpacked: 256 << 20},
+		HTTP: HTTP{Listen: "127.0.0.1:8080", TLSProvider: transport.Standard, MaxBody: 64 << 20, MaxUnpacked: 256 << 20},
 		Syslog: Syslog{UDP: ":5514", TCP: ":5514", Zone: "default", MaxMessage: 16 << 20,
 			MaxConnections: 4096, IdleTimeout: Duration(24 * time.Hour)},
 		Relays:   []string{"127.0.0.0/8", "::1/128"},
@@ -244,6 +246,7 @@ func (c *Config) Validate() []Problem {
 	if (c.HTTP.TLSCert == "") != (c.HTTP.TLSKey == "") {
 		bad("http.tls_cert", "tls_cert and tls_key belong together; give both or neither")
 	}
+	oneOf("http.tls_provider", c.HTTP.TLSProvider, transport.Providers()...)
 	if c.HTTP.ExternalURL != "" && !isHTTP(c.HTTP.ExternalURL) {
 		bad("http.external_url", "%q is not a URL; one such as https://soc.example.gov.cn is expected", c.HTTP.ExternalURL)
 	}
