@@ -2,6 +2,7 @@ package api
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"net"
@@ -49,6 +50,27 @@ func AuditChange(ctx context.Context, before, after any) {
 	}
 }
 
+// maxAsked bounds the body of a request that is recorded as what was asked, in
+// bytes.
+const maxAsked = 64 << 10
+
+// askedOf is what a changing request asked for, as changes without a before,
+// where its handler did not say better: so no operation is forgotten. What
+// people do to their own account is full of secrets and is left out.
+func askedOf(c *fiber.Ctx) json.RawMessage {
+	body := c.Body()
+	if len(body) == 0 || len(body) > maxAsked || body[0] != '{' ||
+		strings.HasPrefix(c.Path(), prefix+"/auth/") || strings.HasPrefix(c.Path(), prefix+"/me/") {
+		return nil
+	}
+	changes, err := audit.Diff(nil, json.RawMessage(body))
+	if err != nil || len(changes) == 0 {
+		return nil // not JSON after all
+	}
+	raw, _ := json.Marshal(changes)
+	return raw
+}
+
 // AuditFindings says for the audit log what was unusual about a sign-in, in
 // words without spaces such as "new_device".
 func AuditFindings(ctx context.Context, findings ...string) {
@@ -57,16 +79,32 @@ func AuditFindings(ctx context.Context, findings ...string) {
 	}
 }
 
-// Sensitive marks an operation that reads sensitive data: each use is recorded,
-// repetitions within a minute as one record that counts them.
-func Sensitive(op huma.Operation) huma.Operation {
-	op.Middlewares = append(op.Middlewares, func(hc huma.Context, next func(huma.Context)) {
-		if st := stateOf(hc.Context()); st.kind == "" {
-			st.kind = audit.KindRead
+// sensitiveReads lists the operations that change nothing and are recorded all
+// the same, for what they show: events as they were sent, who may do what, the
+// audit log itself. Every operation whose id begins with "export-" is one too.
+var sensitiveReads = []string{
+	"search", "get-event", "get-event-original",
+	"list-users", "list-tokens", "list-sessions",
+	"list-audit", "track-user",
+}
+
+// isSensitive tells whether the operation reads sensitive data.
+func isSensitive(operation string) bool {
+	return strings.HasPrefix(operation, "export-") || slices.Contains(sensitiveReads, operation)
+}
+
+// readOf says in words what a reading request asked for: its parameters, but
+// for those that only turn the page, so that paging is one read.
+func readOf(c *fiber.Ctx) string {
+	var words []string
+	for name, value := range c.Context().QueryArgs().All() {
+		switch string(name) {
+		case "limit", "offset", "cursor":
+		default:
+			words = append(words, clip(string(name), 64)+"="+strconv.Quote(clip(string(value), 600)))
 		}
-		next(hc)
-	})
-	return op
+	}
+	return strings.Join(words, " ")
 }
 
 // record writes the audit log for a request that went through the router:
@@ -83,8 +121,14 @@ func (s *Server) record(c *fiber.Ctx) {
 	if rec.Object == "" {
 		rec.Object = clip(c.Path(), 200)
 	}
+	read := safeMethod(c.Method()) && isSensitive(rec.Action)
 	switch {
 	case rec.Kind != "":
+	case read:
+		rec.Kind = audit.KindRead
+		if rec.Detail == "" {
+			rec.Detail = readOf(c)
+		}
 	case strings.HasPrefix(rec.Action, "login"):
 		rec.Kind = audit.KindSignIn
 	case rec.Action == "logout":
@@ -97,7 +141,7 @@ func (s *Server) record(c *fiber.Ctx) {
 		rec.Result, rec.Changes = audit.Denied, nil
 		s.deps.Audit.Note(rec)
 		return
-	case isIntake(c.Path()), st.skipAudit, st.kind == "" && safeMethod(c.Method()):
+	case isIntake(c.Path()), st.skipAudit, safeMethod(c.Method()) && (rec.Kind == audit.KindChange || rec.Kind == audit.KindAccess):
 		return
 	case status >= 400:
 		rec.Result, rec.Changes = audit.Failed, nil
@@ -106,6 +150,9 @@ func (s *Server) record(c *fiber.Ctx) {
 		}
 		s.deps.Audit.Note(rec)
 		return
+	}
+	if rec.Kind == audit.KindChange && rec.Changes == nil {
+		rec.Changes = askedOf(c)
 	}
 	// It has happened; the client's going away must not keep it out of the log.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.UserContext()), 10*time.Second)
@@ -132,7 +179,7 @@ func (st *reqState) auditRecord() audit.Record {
 			rec.Session = p.SessionID
 		}
 		if rec.Channel == "" {
-			rec.Channel = p.Via
+			rec.Channel = cmp.Or(p.Channel, p.Via)
 		}
 	}
 	if st.actor != "" {
@@ -174,8 +221,8 @@ func (in AuditInput) query(back time.Duration) (audit.Query, error) {
 // auditRoutes registers reading the audit log. Its settings have operations of
 // their own (settingRoutes).
 func (s *Server) auditRoutes() {
-	Register(s, Sensitive(huma.Operation{OperationID: "list-audit", Method: http.MethodGet, Path: "/audit", Tags: []string{"audit"},
-		Summary: "Who did what, newest first"}), identity.ScopeAudit,
+	Register(s, huma.Operation{OperationID: "list-audit", Method: http.MethodGet, Path: "/audit", Tags: []string{"audit"},
+		Summary: "Who did what, newest first"}, identity.ScopeAudit,
 		func(ctx context.Context, in *struct {
 			AuditInput
 			PageInput
@@ -196,7 +243,6 @@ func (s *Server) auditRoutes() {
 				}
 				q.Before = n
 			}
-			AuditObject(ctx, "audit", "", asked(in.Actor, in.AuditInput))
 			page, err := s.deps.Audit.List(ctx, q)
 			if err != nil {
 				return nil, err
@@ -218,8 +264,8 @@ func (s *Server) auditRoutes() {
 			return Reply(PageOf(list, len(list), "")), err
 		})
 
-	Register(s, Sensitive(huma.Operation{OperationID: "track-user", Method: http.MethodGet, Path: "/audit/track", Tags: []string{"audit"},
-		Summary: "What one user did, step by step, by session; the last day by default"}), identity.ScopeAudit,
+	Register(s, huma.Operation{OperationID: "track-user", Method: http.MethodGet, Path: "/audit/track", Tags: []string{"audit"},
+		Summary: "What one user did, step by step, by session; the last day by default"}, identity.ScopeAudit,
 		func(ctx context.Context, in *struct {
 			AuditInput
 			User  string `query:"user" required:"true" minLength:"1" maxLength:"128" doc:"User name, or token:NAME"`
@@ -233,7 +279,6 @@ func (s *Server) auditRoutes() {
 				return nil, err
 			}
 			q.Actor = in.User
-			AuditObject(ctx, "audit", "", asked(in.User, in.AuditInput))
 			track, err := s.deps.Audit.Track(ctx, q, in.Limit)
 			return Reply(track), err
 		})
@@ -248,9 +293,9 @@ func (s *Server) auditRoutes() {
 			return Reply(report), err
 		})
 
-	Register(s, Sensitive(huma.Operation{OperationID: "export-audit", Method: http.MethodGet, Path: "/audit/export", Tags: []string{"audit"},
+	Register(s, huma.Operation{OperationID: "export-audit", Method: http.MethodGet, Path: "/audit/export", Tags: []string{"audit"},
 		Summary: "A stretch of the audit log with its signatures, to be verified anywhere by icectl audit verify --file", Responses: map[string]*huma.Response{
-			"200": {Description: "OK", Content: map[string]*huma.MediaType{typeNDJSON: {Schema: &huma.Schema{Type: "string"}}}}}}), identity.ScopeAudit,
+			"200": {Description: "OK", Content: map[string]*huma.MediaType{typeNDJSON: {Schema: &huma.Schema{Type: "string"}}}}}}, identity.ScopeAudit,
 		func(ctx context.Context, in *struct{ TimeInput }) (*huma.StreamResponse, error) {
 			if err := cityOnly(ctx); err != nil {
 				return nil, err
@@ -259,7 +304,6 @@ func (s *Server) auditRoutes() {
 			if err != nil {
 				return nil, err
 			}
-			AuditObject(ctx, "audit", "", asked("", AuditInput{TimeInput: in.TimeInput}))
 			conn := stateOf(ctx).conn
 			return &huma.StreamResponse{Body: func(hc huma.Context) {
 				hc.SetStatus(http.StatusOK)
@@ -277,20 +321,6 @@ func (s *Server) auditRoutes() {
 				})
 			}}, nil
 		})
-}
-
-// asked writes what was looked for as a record's detail.
-func asked(actor string, in AuditInput) string {
-	var words []string
-	for _, f := range []struct{ name, value string }{{"actor", actor}, {"kind", in.Kind}, {"action", in.Action}, {"object", in.Object},
-		{"result", in.Result}, {"address", in.Address}, {"tenant", in.Tenant}, {"channel", in.Channel}, {"session", in.Session}, {"q", in.Q},
-		{"start", in.Start}, {"end", in.End}, {"since", in.Since}} {
-		if f.value != "" {
-			words = append(words, f.name+"="+strconv.Quote(f.value))
-		}
-	}
-	slices.Sort(words)
-	return strings.Join(words, " ")
 }
 
 // timed writes to a client that has a bounded time to take each piece.

@@ -309,7 +309,7 @@ func TestAuditTrail(t *testing.T) {
 		}
 	}
 	for _, r := range page.Items {
-		for _, text := range []string{r.Actor, r.Object, r.Detail} {
+		for _, text := range []string{r.Actor, r.Object, r.Detail, string(r.Changes)} {
 			if strings.Contains(text, "guess-one-two") || strings.Contains(text, secret) || strings.Contains(text, adminPassword) {
 				t.Errorf("a secret in the audit log: %+v", r)
 			}

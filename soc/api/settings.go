@@ -40,11 +40,16 @@ func (s *Server) settingRoutes() {
 				RawBody []byte `contentType:"application/json"`
 			}) (*Body[settings.View], error) {
 				AuditObject(ctx, "setting:"+name, "", "")
+				before, err := s.deps.Settings.Get(name)
+				if err != nil {
+					return nil, err
+				}
 				if err := s.deps.Settings.Set(ctx, name, in.RawBody, Actor(ctx)); err != nil {
 					return nil, err
 				}
-				v, err := s.deps.Settings.Get(name)
-				return Reply(v), err
+				after, err := s.deps.Settings.Get(name)
+				AuditChange(ctx, before.Value, after.Value)
+				return Reply(after), err
 			})
 		Register(s, huma.Operation{OperationID: "history-of-setting-" + name, Method: http.MethodGet, Path: "/settings/" + name + "/history", Tags: []string{"settings"},
 			Summary: "Who changed the setting " + name + ", newest first"}, v.Scope,

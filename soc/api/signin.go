@@ -130,8 +130,8 @@ func entrance(ctx context.Context) identity.Entrance {
 
 // signedIn answers a fresh session and says in the audit log whose it is.
 func signedIn(ctx context.Context, sess identity.Session) *loginAnswer {
-	st := stateOf(ctx)
-	st.actor = sess.User.Username
+	AuditSignIn(ctx, sess.User.Username, sess.Channel, sess.ID)
+	AuditFindings(ctx, sess.Findings...)
 	out := &loginAnswer{SetCookie: []http.Cookie{cookie(ctx, cookieName, sess.Token, sess.ExpiresAt)}}
 	if sess.Device != "" {
 		out.SetCookie = append(out.SetCookie, cookie(ctx, deviceCookie, sess.Device, sess.DeviceExpires))
@@ -269,8 +269,8 @@ func (s *Server) signInRoutes() {
 				Captcha   string `json:"captcha,omitempty" maxLength:"16" doc:"The digits of the CAPTCHA"`
 			}
 		}) (*loginAnswer, error) {
-			st, from := stateOf(ctx), entrance(ctx)
-			st.actor, st.object = clip(in.Body.Username, 64), "session"
+			from := entrance(ctx)
+			AuditSignIn(ctx, clip(in.Body.Username, 64), identity.ChannelPassword, "")
 			sess, err := s.deps.Identity.Login(ctx, identity.LoginRequest{
 				Username: in.Body.Username, Password: in.Body.Password, CaptchaID: in.Body.CaptchaID, Captcha: in.Body.Captcha,
 				Address: from.Address, UserAgent: from.UserAgent, Device: from.Device})

@@ -49,11 +49,14 @@ type row struct {
 }
 
 func (r *row) record() Record {
-	changes := json.RawMessage(r.Changes)
-	if r.Changes != "" && !json.Valid(changes) {
-		// Somebody wrote to the file. The record must be shown all the same;
-		// that its hash does not fit is for Verify to say.
-		changes, _ = json.Marshal(r.Changes)
+	var changes json.RawMessage
+	if r.Changes != "" {
+		changes = json.RawMessage(r.Changes)
+		if !json.Valid(changes) {
+			// Somebody wrote to the file. The record must be shown all the same;
+			// that its hash does not fit is for Verify to say.
+			changes, _ = json.Marshal(r.Changes)
+		}
 	}
 	return Record{
 		Seq: r.Seq, Version: r.Version, Time: time.UnixMilli(r.Time).UTC(), Kind: r.Kind, Actor: r.Actor, Action: r.Action,

@@ -203,6 +203,9 @@ func cleanURL(s string) string {
 var secretWords = []string{"password", "passwd", "passphrase", "secret", "credential", "private_key", "privatekey", "api_key", "apikey",
 	"authorization", "cookie", "otp", "seed", "recovery_code", "client_key", "signing_key", "token"}
 
+// secretNames are what a field with a secret may be called in full.
+var secretNames = []string{"current", "new", "code", "key", "pin", "challenge", "answer"}
+
 // harmless are names that hold such a word and no secret.
 var harmless = []string{"_id", "_at", "_days", "_seconds", "_minutes", "_hours", "_length", "_history", "_count", "_limit", "_max", "_min", "_set", "_file",
 	"_required", "_enabled", "_policy", "_expires", "_ttl", "_lifetime", "_url", "_endpoint"}
@@ -216,6 +219,9 @@ func secret(path string) bool {
 		if strings.HasSuffix(name, end) {
 			return false
 		}
+	}
+	if slices.Contains(secretNames, name) {
+		return true
 	}
 	for _, word := range secretWords {
 		if strings.Contains(name, word) {

@@ -48,6 +48,8 @@ type LoginRequest struct {
 // Session is a fresh session. Token and Device are known to the client only:
 // the room keeps their hashes.
 type Session struct {
+	ID              string // no secret
+	Channel         string // how the user signed in
 	Token           string
 	ExpiresAt       time.Time // absolute limit
 	User            User
@@ -255,7 +257,7 @@ func (s *Service) enter(ctx context.Context, row *userRow, from Entrance, device
 		UserAgent: clip(from.UserAgent, 300), Channel: from.Channel, Findings: "[]", CreatedAt: now.UnixMilli(), LastSeenAt: now.UnixMilli(),
 		ConfirmedAt: now.UnixMilli(), ExpiresAt: now.Add(s.policies.sessions().absolute()).UnixMilli(),
 	}
-	out := Session{Token: secret, ExpiresAt: fromMilli(sess.ExpiresAt), CodesLeft: -1}
+	out := Session{ID: sess.ID, Channel: from.Channel, Token: secret, ExpiresAt: fromMilli(sess.ExpiresAt), CodesLeft: -1}
 	var ended int64
 	err := s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) (err error) {
 		// Between the check and here somebody may have disabled the account.

@@ -68,7 +68,7 @@ func New(host string, log *slog.Logger) *Feed {
 
 // Watch takes a record; it is what audit.Options.Watch wants.
 func (f *Feed) Watch(rec audit.Record) {
-	if rec.Kind == audit.KindRead && rec.Result == audit.OK {
+	if rec.Kind == audit.KindRead && rec.Result != audit.Denied {
 		return
 	}
 	if rec.Time.IsZero() {
