@@ -52,7 +52,9 @@ func (s *Service) loadApplication(ctx context.Context, hash string) (*entry, err
 	if err != nil {
 		return nil, err
 	}
-	return &entry{id: p.TokenID, userID: p.UserID, application: true, principal: p, expires: expires.UnixMilli()}, nil
+	e := &entry{id: p.TokenID, userID: p.UserID, application: true, principal: p, expires: expires.UnixMilli()}
+	e.place.Store(&place{})
+	return e, nil
 }
 
 // SessionState is a session that holds, seen from inside.
