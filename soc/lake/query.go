@@ -47,12 +47,12 @@ func (q Query) parse() (*logstorage.Query, error) {
 	}
 	for _, pipe := range pipes(p.String()) {
 		switch {
-		case pipe == "stream_context":
+		case pipe.name == "stream_context":
 			// It reads streams by id, past accounts, filter and time range; it
 			// stays shut until there is a context search of our own.
 			return nil, queryError(q.LogsQL, "the pipe stream_context is not available; search the time around the event instead")
-		case q.Filter != "" && slices.Contains(blockPipes, pipe):
-			return nil, queryError(q.LogsQL, "the pipe %s tells of whole blocks of storage and so of more than your data scope covers; ask for the list of fields, or count with stats", pipe)
+		case q.Filter != "" && slices.Contains(blockPipes, pipe.name):
+			return nil, queryError(q.LogsQL, "the pipe %s tells of whole blocks of storage and so of more than your data scope covers; ask for the list of fields, or count with stats", pipe.name)
 		}
 	}
 	if !q.End.After(q.Start) {
@@ -82,11 +82,18 @@ func (q Query) confine(p *logstorage.Query, start, end time.Time) error {
 	return nil
 }
 
-// pipes lists the names of the pipes in a query as the library prints it, also
-// of queries inside of it; what stands in quotes is none.
-func pipes(query string) []string {
-	var names []string
+// pipe is one pipe of a query.
+type pipe struct {
+	name  string
+	inner bool // it belongs to a query inside of the query
+}
+
+// pipes lists the pipes in a query as the library prints it; what stands in
+// quotes is none.
+func pipes(query string) []pipe {
+	var list []pipe
 	var quote byte
+	depth := 0
 	for i := 0; i < len(query); i++ {
 		c := query[i]
 		switch {
@@ -98,16 +105,20 @@ func pipes(query string) []string {
 			}
 		case c == '"' || c == '\'' || c == '`':
 			quote = c
+		case c == '(':
+			depth++
+		case c == ')':
+			depth--
 		case c == '|':
 			rest := strings.TrimLeft(query[i+1:], " \t\n")
 			end := strings.IndexFunc(rest, func(r rune) bool { return r != '_' && !unicode.IsLetter(r) })
 			if end < 0 {
 				end = len(rest)
 			}
-			names = append(names, strings.ToLower(rest[:end]))
+			list = append(list, pipe{strings.ToLower(rest[:end]), depth > 0})
 		}
 	}
-	return names
+	return list
 }
 
 // Rows hands over the matching rows as flat JSON objects, newest first unless
@@ -128,7 +139,12 @@ func (l *Lake) Rows(ctx context.Context, q Query, emit func(row []byte) error) e
 		return err
 	}
 	// Newest first: look at the youngest stretch, then at ever longer ones
-	// before it, until there are enough rows.
+	// before it, until there are enough rows. A query inside of the query has
+	// to see the whole range each time; then there is one stretch.
+	span := 5 * time.Minute
+	if slices.ContainsFunc(pipes(p.String()), func(x pipe) bool { return x.inner }) {
+		span = q.End.Sub(q.Start)
+	}
 	left, skip := q.Limit+q.Offset, q.Offset
 	emitAfter := func(row []byte) error {
 		if skip > 0 {
@@ -138,7 +154,7 @@ func (l *Lake) Rows(ctx context.Context, q Query, emit func(row []byte) error) e
 		return emit(row)
 	}
 	end := q.End
-	for span := 5 * time.Minute; left > 0 && !end.Before(q.Start); span *= 4 {
+	for ; left > 0 && !end.Before(q.Start); span *= 4 {
 		start := end.Add(-span)
 		if start.Before(q.Start) {
 			start = q.Start

@@ -259,8 +259,8 @@ func (v *view) logsql() string {
 		if i > 0 {
 			b.WriteString(" or ")
 		}
-		b.WriteString("(" + strconv.Quote(FieldTenant) + ":")
-		writeIn(&b, g.slugs)
+		b.WriteByte('(')
+		writeIn(&b, strconv.Quote(FieldTenant), g.slugs)
 		if g.test != yes {
 			b.WriteString(" and " + g.test.logsql)
 		}

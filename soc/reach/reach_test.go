@@ -1,30 +1,31 @@
-package reach
+package reach_test
 
 import (
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
+	"icewatch/soc/reach"
+	"icewatch/soc/reach/reachtest"
 	"icewatch/soc/state"
 )
 
 // town is a small city: a bureau with two units below it, one of them with a
 // post of its own, and a hospital beside them.
-func town() *Directory {
-	return NewDirectory([]Tenant{
+func town() *reach.Directory {
+	return reach.NewDirectory([]reach.Tenant{
 		{Slug: "police", Unit: "u1", Region: "futian", Labels: []string{"core"}},
 		{Slug: "traffic", Unit: "u2"},
 		{Slug: "patrol", Unit: "u3", Region: "nanshan"},
 		{Slug: "hospital", Unit: "u9", Industry: "health", Labels: []string{"citizen", "24h"}},
 		{Slug: "city"},
-	}, []Unit{
+	}, []reach.Unit{
 		{ID: "u1", Code: "gaj", Names: []string{"公安局", "Public security"}, Region: "city", Industry: "security"},
 		{ID: "u2", Parent: "u1", Code: "jt", Names: []string{"交通支队"}, Region: "luohu"},
 		{ID: "u3", Parent: "u2", Names: []string{"巡逻岗"}},
@@ -35,14 +36,14 @@ func town() *Directory {
 func TestMeaning(t *testing.T) {
 	t.Parallel()
 	d := town()
-	rows := []Facts{
+	rows := []reach.Facts{
 		{Tenant: "police"}, {Tenant: "traffic"}, {Tenant: "patrol"}, {Tenant: "hospital"}, {Tenant: "city"},
 		{Tenant: "city", Unit: "u3", Region: "nanshan", Industry: "health", Labels: []string{"core", "北区"}},
 		{Tenant: "police", Unit: "gone", Region: "luohu"},
 	}
 	f := func(text string, want ...int) {
 		t.Helper()
-		e, err := Parse(text)
+		e, err := reach.Parse(text)
 		if err != nil {
 			t.Errorf("%s: %v", text, err)
 			return
@@ -97,7 +98,7 @@ func TestTenantsAreWholeInPartOrNot(t *testing.T) {
 	t.Parallel()
 	f := func(text, whole, part, logsql string) {
 		t.Helper()
-		e, err := Parse(text)
+		e, err := reach.Parse(text)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -130,19 +131,19 @@ func TestTenantsAreWholeInPartOrNot(t *testing.T) {
 
 func TestAlgebra(t *testing.T) {
 	t.Parallel()
-	var zero Reach
-	if !zero.Nothing() || zero.Match(Facts{}) || zero.CoversTenant("") || !None().Nothing() || !Tenants().Nothing() {
+	var zero reach.Reach
+	if !zero.Nothing() || zero.Match(reach.Facts{}) || zero.CoversTenant("") || !reach.None().Nothing() || !reach.Tenants().Nothing() {
 		t.Error("the zero value shows something")
 	}
 	if slugs, all := zero.TenantSlugs(); slugs == nil || len(slugs) != 0 || all {
 		t.Error("the zero value names tenants")
 	}
-	all := All()
-	if !all.Everything() || !all.Match(Facts{Tenant: "x"}) || !all.CoversWhole("x") || all.LogsQL() != "" {
+	all := reach.All()
+	if !all.Everything() || !all.Match(reach.Facts{Tenant: "x"}) || !all.CoversWhole("x") || all.LogsQL() != "" {
 		t.Error("All does not show everything")
 	}
-	a, ab := Tenants("a"), Tenants("a", "b")
-	f := func(r Reach, want ...string) {
+	a, ab := reach.Tenants("a"), reach.Tenants("a", "b")
+	f := func(r reach.Reach, want ...string) {
 		t.Helper()
 		if slugs, all := r.TenantSlugs(); all || !slices.Equal(slugs, want) {
 			t.Errorf("%v, want %v", slugs, want)
@@ -153,16 +154,16 @@ func TestAlgebra(t *testing.T) {
 	f(ab.And(all), "a", "b")
 	f(ab.Narrow([]string{"b", "c"}), "b")
 	f(all.Narrow([]string{"c"}), "c")
-	f(a.And(Tenants("b")), []string{}...)
+	f(a.And(reach.Tenants("b")), []string{}...)
 	f(a.And(zero), []string{}...)
 	keys := map[string]bool{}
-	for _, r := range []Reach{zero, all, a, ab} {
+	for _, r := range []reach.Reach{zero, all, a, ab} {
 		keys[r.Key()] = true
 	}
-	if len(keys) != 4 || ab.Key() != Tenants("b", "a", "a").Key() {
+	if len(keys) != 4 || ab.Key() != reach.Tenants("b", "a", "a").Key() {
 		t.Error("the keys do not tell the reaches apart", keys)
 	}
-	if JoinLabels([]string{"b", "a;c", "", "a", "b"}) != ";a;b;" || JoinLabels([]string{";"}) != "" || !slices.Equal(SplitLabels(";a;b;"), []string{"a", "b"}) || len(SplitLabels("")) != 0 {
+	if reach.JoinLabels([]string{"b", "a;c", "", "a", "b"}) != ";a;b;" || reach.JoinLabels([]string{";"}) != "" || !slices.Equal(reach.SplitLabels(";a;b;"), []string{"a", "b"}) || len(reach.SplitLabels("")) != 0 {
 		t.Error("labels are not joined and split alike")
 	}
 }
@@ -171,8 +172,8 @@ func TestSyntaxErrors(t *testing.T) {
 	t.Parallel()
 	f := func(text string, at int, want string) {
 		t.Helper()
-		_, err := Parse(text)
-		var se *SyntaxError
+		_, err := reach.Parse(text)
+		var se *reach.SyntaxError
 		if !errors.As(err, &se) {
 			t.Errorf("%q: %v", text, err)
 			return
@@ -204,14 +205,14 @@ func TestSyntaxErrors(t *testing.T) {
 	f("region = a\xff", 0, "UTF-8")
 	f(strings.Repeat("(", 51)+"region = a"+strings.Repeat(")", 51), 50, "deep")
 	f(strings.Repeat("not ", 60)+"region = a", 200, "deep")
-	f(strings.Repeat("x", MaxText+1), 0, "16384")
+	f(strings.Repeat("x", reach.MaxText+1), 0, "16384")
 }
 
 func TestCanonical(t *testing.T) {
 	t.Parallel()
 	f := func(text, want string) {
 		t.Helper()
-		e, err := Parse(text)
+		e, err := reach.Parse(text)
 		if err != nil {
 			t.Errorf("%s: %v", text, err)
 		} else if got := e.String(); got != want {
@@ -230,185 +231,11 @@ func TestCanonical(t *testing.T) {
 	f("organisation not under (a, b)", `organisation not under ("a", "b")`)
 }
 
-// term is an expression of the oracle's own, which knows nothing of Expr: it
-// writes itself down and decides rows by the words of the package comment.
-type term struct {
-	word   string // and, or, not, or a fact
-	kids   []*term
-	op     string
-	values []string
-}
-
-func (x *term) text() string {
-	switch x.word {
-	case "not":
-		return "not (" + x.kids[0].text() + ")"
-	case "and", "or":
-		return "(" + x.kids[0].text() + " " + x.word + " " + x.kids[1].text() + ")"
-	}
-	quote := func(v string) string {
-		return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(v) + `"`
-	}
-	switch x.op {
-	case "exists", "not exists":
-		return x.word + " " + x.op
-	case "=", "!=":
-		return x.word + " " + x.op + " " + quote(x.values[0])
-	}
-	list := make([]string, len(x.values))
-	for i, v := range x.values {
-		list[i] = quote(v)
-	}
-	return x.word + " " + x.op + " (" + strings.Join(list, ", ") + ")"
-}
-
-func (x *term) holds(d *oracleTown, row Facts) bool {
-	switch x.word {
-	case "not":
-		return !x.kids[0].holds(d, row)
-	case "and":
-		return x.kids[0].holds(d, row) && x.kids[1].holds(d, row)
-	case "or":
-		return x.kids[0].holds(d, row) || x.kids[1].holds(d, row)
-	}
-	if op, ok := strings.CutPrefix(x.op, "not "); ok {
-		return !(&term{word: x.word, op: op, values: x.values}).holds(d, row)
-	}
-	if x.op == "!=" {
-		return !(&term{word: x.word, op: "=", values: x.values}).holds(d, row)
-	}
-	home := d.tenants[row.Tenant]
-	own := func(a, b string) []string {
-		if a == "" {
-			a = b
-		}
-		if a == "" {
-			return nil
-		}
-		return []string{a}
-	}
-	var have []string
-	switch x.word {
-	case "tenant":
-		have = []string{row.Tenant}
-	case "organisation":
-		have = own(row.Unit, home.Unit)
-	case "region":
-		have = own(row.Region, home.Region)
-	case "industry":
-		have = own(row.Industry, home.Industry)
-	case "label":
-		have = append(slices.Clone(row.Labels), home.Labels...)
-	}
-	for _, h := range have {
-		for _, v := range x.values {
-			switch x.op {
-			case "=", "in":
-				if h == v {
-					return true
-				}
-			case "contains":
-				if strings.Contains(h, v) {
-					return true
-				}
-			case "under":
-				for at := h; at != ""; at = d.parents[at] {
-					if at == v {
-						return true
-					}
-				}
-			}
-		}
-	}
-	return x.op == "exists" && len(have) > 0
-}
-
-type oracleTown struct {
-	tenants map[string]Tenant
-	parents map[string]string
-}
-
-var awkward = []string{"a", "b", "ab", "A", "4403", "福田", "南 山", `q"uo'te`, `back\slash`, "%", ".*", "(x)", "a|b", "?", "*", "in", "'"}
-
-func randomTown(rnd *rand.Rand) (*Directory, *oracleTown, []Facts) {
-	o := &oracleTown{tenants: map[string]Tenant{}, parents: map[string]string{}}
-	maybe := func() string {
-		if rnd.IntN(2) == 0 {
-			return ""
-		}
-		return awkward[rnd.IntN(len(awkward))]
-	}
-	var units []Unit
-	for i := range 8 {
-		u := Unit{ID: "u" + strconv.Itoa(i)}
-		if i > 0 && rnd.IntN(4) > 0 {
-			u.Parent = "u" + strconv.Itoa(rnd.IntN(i))
-		}
-		o.parents[u.ID] = u.Parent
-		units = append(units, u)
-	}
-	unit := func() string {
-		if rnd.IntN(3) == 0 {
-			return ""
-		}
-		return "u" + strconv.Itoa(rnd.IntN(9)) // u8 is nowhere
-	}
-	labels := func() (out []string) {
-		for range rnd.IntN(3) {
-			out = append(out, awkward[rnd.IntN(len(awkward))])
-		}
-		return out
-	}
-	var tenants []Tenant
-	for i := range 5 {
-		x := Tenant{Slug: "t" + strconv.Itoa(i), Unit: unit(), Region: maybe(), Industry: maybe(), Labels: labels()}
-		tenants, o.tenants[x.Slug] = append(tenants, x), x
-	}
-	var rows []Facts
-	for range 60 {
-		rows = append(rows, Facts{Tenant: "t" + strconv.Itoa(rnd.IntN(5)), Unit: unit(), Region: maybe(), Industry: maybe(), Labels: labels()})
-	}
-	return NewDirectory(tenants, units), o, rows
-}
-
-func randomTerm(rnd *rand.Rand, depth int) *term {
-	if depth > 0 && rnd.IntN(3) > 0 {
-		x := &term{word: []string{"and", "or", "not"}[rnd.IntN(3)]}
-		x.kids = []*term{randomTerm(rnd, depth-1), randomTerm(rnd, depth-1)}
-		return x
-	}
-	x := &term{word: string(facts[rnd.IntN(len(facts))])}
-	ops := []string{"=", "!=", "in", "not in", "contains", "not contains", "exists", "not exists"}
-	if x.word == "organisation" {
-		ops = []string{"=", "!=", "in", "not in", "under", "not under", "exists", "not exists"}
-	}
-	x.op = ops[rnd.IntN(len(ops))]
-	for range 1 + rnd.IntN(3) {
-		v := awkward[rnd.IntN(len(awkward))]
-		switch x.word {
-		case "organisation":
-			v = "u" + strconv.Itoa(rnd.IntN(9))
-		case "tenant":
-			v = "t" + strconv.Itoa(rnd.IntN(6))
-		}
-		x.values = append(x.values, v)
-	}
-	if x.op == "=" || x.op == "!=" {
-		x.values = x.values[:1]
-	}
-	return x
-}
-
 // What Match and SQL let through equals what the oracle does, for any scopes,
 // and the canonical form means the same.
 func TestEqualsOracle(t *testing.T) {
 	t.Parallel()
-	seed, rounds := rand.Uint64(), 300
-	if s := os.Getenv("ICEWATCH_SEED"); s != "" {
-		seed, _ = strconv.ParseUint(s, 10, 64)
-	}
-	t.Logf("ICEWATCH_SEED=%d", seed)
-	rnd := rand.New(rand.NewPCG(seed, 0))
+	rnd := reachtest.Random(t)
 	db, err := state.Open(t.Context(), filepath.Join(t.TempDir(), "a.db"))
 	if err != nil {
 		t.Fatal(err)
@@ -418,53 +245,57 @@ func TestEqualsOracle(t *testing.T) {
 		t.Fatal(err)
 	}
 	var (
-		d    *Directory
-		o    *oracleTown
-		rows []Facts
+		town *reachtest.Town
+		d    *reach.Directory
+		rows []reach.Facts
 	)
-	for round := range rounds {
+	compile := func(x *reachtest.Term) (reach.Reach, reach.Reach) {
+		e, err := reach.Parse(x.Text())
+		if err != nil {
+			t.Fatalf("%s: %v", x.Text(), err)
+		}
+		again, err := reach.Parse(e.String())
+		if err != nil || again.String() != e.String() {
+			t.Fatalf("%s is written %s and then %s: %v", x.Text(), e, again, err)
+		}
+		return e.Compile(d), again.Compile(d)
+	}
+	for round := range 300 {
 		if round%20 == 0 {
-			d, o, rows = randomTown(rnd)
-			for i, r := range rows {
-				if _, err := db.ExecContext(t.Context(), "INSERT INTO facts VALUES (?, ?, ?, ?, ?, ?, ?)", round, i, r.Tenant, r.Unit, r.Region, r.Industry, JoinLabels(r.Labels)); err != nil {
+			town = reachtest.NewTown(rnd, "t0", "t1", "t2", "t3", "t4")
+			d, rows = town.Directory(), nil
+			for i := range 60 {
+				r := town.Row(rnd, town.Slug(rnd))
+				rows = append(rows, r)
+				if _, err := db.ExecContext(t.Context(), "INSERT INTO facts VALUES (?, ?, ?, ?, ?, ?, ?)", round, i, r.Tenant, r.Unit, r.Region, r.Industry, reach.JoinLabels(r.Labels)); err != nil {
 					t.Fatal(err)
 				}
 			}
 		}
-		x, y := randomTerm(rnd, 4), randomTerm(rnd, 1)
-		e, err := Parse(x.text())
-		if err != nil {
-			t.Fatalf("%s: %v", x.text(), err)
-		}
-		again, err := Parse(e.String())
-		if err != nil || again.String() != e.String() {
-			t.Fatalf("%s is written %s and then %s: %v", x.text(), e, again, err)
-		}
-		ye, err := Parse(y.text())
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, r := range []Reach{e.Compile(d), again.Compile(d)} {
-			r = r.And(ye.Compile(d))
+		x, y := town.NewTerm(rnd, 4), town.NewTerm(rnd, 1)
+		first, again := compile(x)
+		other, _ := compile(y)
+		for _, r := range []reach.Reach{first, again} {
+			r = r.And(other)
 			var want, got []int
 			for i, row := range rows {
-				visible := x.holds(o, row) && y.holds(o, row)
+				visible := x.Shows(town, row) && y.Shows(town, row)
 				if visible {
 					want = append(want, i)
 				}
-				if r.Match(row) != visible {
-					t.Fatalf("%s\nand %s\nrow %+v of %+v: visible %v, want %v", x.text(), y.text(), row, o.tenants[row.Tenant], !visible, visible)
+				if got := r.Match(row); got != visible {
+					t.Fatalf("%s\nand %s\nshow %+v: %v, want %v", x.Text(), y.Text(), row, got, visible)
 				}
 				if visible && !r.CoversTenant(row.Tenant) || !visible && r.CoversWhole(row.Tenant) {
-					t.Fatalf("%s: wrong about the tenant %s", x.text(), row.Tenant)
+					t.Fatalf("%s: wrong about the tenant %s", x.Text(), row.Tenant)
 				}
 			}
-			where, args := r.SQL(Columns{"tenant", "unit", "region", "industry", "labels"})
+			where, args := r.SQL(reach.Columns{Tenant: "tenant", Unit: "unit", Region: "region", Industry: "industry", Labels: "labels"})
 			if err := db.NewSelect().Table("facts").Column("row").Where("town = ?", round-round%20).Where(where, args...).Order("row").Scan(t.Context(), &got); err != nil {
 				t.Fatalf("%s: %v", where, err)
 			}
 			if !slices.Equal(got, want) {
-				t.Fatalf("%s\nand %s\nSQL %s %v\nrows %v, want %v", x.text(), y.text(), where, args, got, want)
+				t.Fatalf("%s\nand %s\nSQL %s %v\nrows %v, want %v", x.Text(), y.Text(), where, args, got, want)
 			}
 		}
 	}
@@ -473,21 +304,21 @@ func TestEqualsOracle(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	for range 30 {
-		f.Add(randomTerm(rnd, 3).text())
+		f.Add(reachtest.NewTown(rnd, "city", "police").NewTerm(rnd, 3).Text())
 	}
 	f.Add("label in（“甲”，乙、丙）")
 	f.Add(`region = "a\"` + "\x00")
 	d := town()
 	f.Fuzz(func(t *testing.T, text string) {
-		e, err := Parse(text)
+		e, err := reach.Parse(text)
 		if err != nil {
-			var se *SyntaxError
+			var se *reach.SyntaxError
 			if !errors.As(err, &se) || se.Position < 0 || se.Position > len(text) || se.Reason == "" {
 				t.Fatalf("%q: %#v", text, err)
 			}
 			return
 		}
-		again, err := Parse(e.String())
+		again, err := reach.Parse(e.String())
 		if err != nil || again.String() != e.String() {
 			t.Fatalf("%q is written %q and then %q: %v", text, e, again, err)
 		}
@@ -495,7 +326,7 @@ func FuzzParse(f *testing.F) {
 		if a.Key() != b.Key() {
 			t.Fatalf("%q does not mean what its canonical form %q does", text, e)
 		}
-		for _, row := range []Facts{{Tenant: "city", Unit: "u2"}, {Tenant: "police", Region: "x", Labels: []string{"a"}}} {
+		for _, row := range []reach.Facts{{Tenant: "city", Unit: "u2"}, {Tenant: "police", Region: "x", Labels: []string{"a"}}} {
 			if a.Match(row) && !a.CoversTenant(row.Tenant) {
 				t.Fatalf("%q shows a row of a tenant it does not cover", text)
 			}
@@ -505,7 +336,7 @@ func FuzzParse(f *testing.F) {
 
 func TestCompiler(t *testing.T) {
 	t.Parallel()
-	var c Compiler
+	var c reach.Compiler
 	if r, err := c.Reach(nil, `tenant exists`); err != nil || !r.Nothing() {
 		t.Errorf("without a directory: %v %v", r.Key(), err)
 	}
@@ -529,21 +360,21 @@ func TestCompiler(t *testing.T) {
 	if r, err := c.Reach(nil, "tenant exists", "tenant ="); err == nil || !r.Nothing() {
 		t.Error("a wrong expression shows something")
 	}
-	c.SetDirectory(NewDirectory([]Tenant{{Slug: "new"}}, nil))
+	c.SetDirectory(reach.NewDirectory([]reach.Tenant{{Slug: "new"}}, nil))
 	f("new", nil, `tenant not in ("city")`)
-	e, err := Parse(`organisation under ("gaj", "gajj") and tenant in ("police", "polis") and region = "any"`)
+	e, err := reach.Parse(`organisation under ("gaj", "gajj") and tenant in ("police", "polis") and region = "any"`)
 	if got := e.Unknown(town()); err != nil || !slices.Equal(got, []string{"gajj", "polis"}) {
 		t.Errorf("unknown names: %v", got)
 	}
 }
 
 func BenchmarkMatch(b *testing.B) {
-	e, err := Parse(`(organisation under "u1" or industry = "health") and region not in ("nanshan", "luohu") and label != "test"`)
+	e, err := reach.Parse(`(organisation under "u1" or industry = "health") and region not in ("nanshan", "luohu") and label != "test"`)
 	if err != nil {
 		b.Fatal(err)
 	}
 	r := e.Compile(town())
-	row := Facts{Tenant: "city", Unit: "u3", Region: "futian", Labels: []string{"core", "北区"}}
+	row := reach.Facts{Tenant: "city", Unit: "u3", Region: "futian", Labels: []string{"core", "北区"}}
 	b.ReportAllocs()
 	for b.Loop() {
 		if !r.Match(row) {
@@ -554,26 +385,26 @@ func BenchmarkMatch(b *testing.B) {
 
 // A city of 10,000 units and 50 tenants.
 func BenchmarkCompile(b *testing.B) {
-	var units []Unit
+	var units []reach.Unit
 	for i := range 10_000 {
-		units = append(units, Unit{ID: "unit-" + strconv.Itoa(i), Parent: "unit-" + strconv.Itoa(i/10)})
+		units = append(units, reach.Unit{ID: "unit-" + strconv.Itoa(i), Parent: "unit-" + strconv.Itoa(i/10)})
 	}
 	units[0].Parent = ""
-	var tenants []Tenant
+	var tenants []reach.Tenant
 	for i := range 50 {
-		tenants = append(tenants, Tenant{Slug: "t" + strconv.Itoa(i), Unit: "unit-" + strconv.Itoa(i*7)})
+		tenants = append(tenants, reach.Tenant{Slug: "t" + strconv.Itoa(i), Unit: "unit-" + strconv.Itoa(i*7)})
 	}
-	d := NewDirectory(tenants, units)
+	d := reach.NewDirectory(tenants, units)
 	b.Run("anew", func(b *testing.B) {
 		for b.Loop() {
-			e, _ := Parse(`organisation under "unit-3" and region not in ("nanshan", "luohu")`)
+			e, _ := reach.Parse(`organisation under "unit-3" and region not in ("nanshan", "luohu")`)
 			if e.Compile(d).LogsQL() == "" {
 				b.Fatal("nothing compiled")
 			}
 		}
 	})
 	b.Run("kept", func(b *testing.B) {
-		var c Compiler
+		var c reach.Compiler
 		c.SetDirectory(d)
 		for b.Loop() {
 			if r, err := c.Reach(nil, `organisation under "unit-3"`, `region not in ("nanshan", "luohu")`); err != nil || r.Nothing() {
@@ -586,7 +417,7 @@ func BenchmarkCompile(b *testing.B) {
 // A reach cannot be made from outside: what cannot be decoded shows nothing.
 func TestNotDecoded(t *testing.T) {
 	t.Parallel()
-	var r Reach
+	var r reach.Reach
 	if err := json.Unmarshal([]byte(`{"v":{"all":true}}`), &r); err != nil || !r.Nothing() {
 		t.Errorf("decoded: %v", err)
 	}

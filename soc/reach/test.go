@@ -69,8 +69,7 @@ func newTest(kind testKind, f fact, values []string, absent bool) *test {
 	case kind == holds:
 		b.WriteString(name + ":~" + strconv.Quote(alternatives(t.values)))
 	default:
-		b.WriteString(name + ":")
-		writeIn(&b, t.values)
+		writeIn(&b, name, t.values)
 	}
 	t.logsql = b.String()
 	if absent {
@@ -93,15 +92,24 @@ func alternatives(values []string) string {
 	return "(?:" + strings.Join(quoted, "|") + ")"
 }
 
-func writeIn(b *strings.Builder, values []string) {
-	b.WriteString("in(")
-	for i, v := range values {
-		if i > 0 {
-			b.WriteByte(',')
+// writeIn writes that a field is one of the values. Within in, "*" would mean
+// any value, quoted or not, so it goes by a filter of its own.
+func writeIn(b *strings.Builder, name string, values []string) {
+	quoted := make([]string, 0, len(values))
+	for _, v := range values {
+		if v != "*" {
+			quoted = append(quoted, strconv.Quote(v))
 		}
-		b.WriteString(strconv.Quote(v))
 	}
-	b.WriteByte(')')
+	list := name + ":in(" + strings.Join(quoted, ",") + ")"
+	switch {
+	case len(quoted) == len(values):
+		b.WriteString(list)
+	case len(quoted) == 0:
+		b.WriteString(name + `:="*"`)
+	default:
+		b.WriteString("(" + list + " or " + name + `:="*")`)
+	}
 }
 
 // not negates a test.
