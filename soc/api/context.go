@@ -30,6 +30,7 @@ type reqState struct {
 	findings  []string    // what was unusual about it
 	changes   json.RawMessage
 	skipAudit bool // the operation changes nothing
+	confined  bool // the permission holds in the caller's own unit and below only
 	secure    bool // the client came by HTTPS
 	userAgent string
 	device    string   // the secret of the device cookie
@@ -116,12 +117,21 @@ func (s *Server) reachOf(p *identity.Principal) reach.Reach {
 	if !p.AllTenants {
 		listed = append([]string{}, p.Tenants...)
 	}
-	r, err := s.deps.Reach.Reach(listed, p.Conditions...)
+	r, err := s.deps.Reach.Reach(listed, s.conditions(p)...)
 	if err != nil {
 		s.log.Error("a data scope does not compile: its holder sees nothing", "user", p.Username, "error", err)
 		return reach.None()
 	}
 	return r
+}
+
+// conditions are the data scopes that bind a principal: his own, and the
+// ceilings of his unit and of those above it.
+func (s *Server) conditions(p *identity.Principal) []string {
+	if p.Unit == "" || s.deps.Units == nil {
+		return p.Conditions
+	}
+	return append(s.deps.Units.Tree().Ceilings(p.Unit), p.Conditions...)
 }
 
 // SelectedTenant returns the one tenant that writing goes to: the token's own,

@@ -22,21 +22,26 @@ import (
 	"icewatch/detections"
 	"icewatch/soc/audit"
 	"icewatch/soc/identity"
+	"icewatch/soc/identity/policy"
 	"icewatch/soc/intake"
 	"icewatch/soc/reach"
 	"icewatch/soc/search"
 	"icewatch/soc/settings"
 	"icewatch/soc/tenancy"
+	"icewatch/soc/units"
 )
 
 // Deps is what the API needs of the other rooms. Identity, Audit and Log are
 // required; the routes of a part that is nil answer 503.
 type Deps struct {
-	Identity  Identity
+	Identity  *identity.Service
+	Units     *units.Store
 	Audit     Audit
 	Settings  *settings.Store
-	Keys      Keys     // the master keys of sealed secrets
-	Provider  Provider // single sign-on for other applications; nil registers no route
+	Keys      Keys        // the master keys of sealed secrets
+	Provider  Provider    // single sign-on for other applications; nil registers no route
+	Decisions *policy.Log // may be nil
+	Own       *Settings   // of DeclareSettings; without it there is no wizard and no branding
 	Tenants   Tenants
 	Reach     *reach.Compiler // of data scopes; where it is nil, those with conditions show nothing
 	CMDB      CMDB
@@ -77,43 +82,6 @@ type Deps struct {
 // Ingest is a handler of collectors that adds its routes to a router. Each of
 // them will demand the scope ingest.
 type Ingest interface{ Mount(router fiber.Router) }
-
-// Identity is what the API asks of soc/identity.
-type Identity interface {
-	SignIn
-	User(ctx context.Context, id string) (identity.User, error)
-	Users(ctx context.Context) ([]identity.User, error)
-	CreateUser(ctx context.Context, u identity.NewUser) (identity.User, error)
-	UpdateUser(ctx context.Context, id string, ch identity.UserChange) (identity.User, error)
-}
-
-// SignIn is the part of soc/identity that has to do with proving who one is.
-type SignIn interface {
-	Authenticate(ctx context.Context, secret, address string) (*identity.Principal, error)
-	Policies() identity.Policies
-	Login(ctx context.Context, req identity.LoginRequest) (identity.Session, error)
-	Logout(ctx context.Context, p *identity.Principal) error
-	Confirm(ctx context.Context, p *identity.Principal, password string) error
-	ChangePassword(ctx context.Context, p *identity.Principal, current, next string) error
-
-	Captcha() (id string, expires time.Time)
-	CaptchaImage(id string) ([]byte, error)
-	CaptchaAudio(id, language string) ([]byte, error)
-
-	Sessions(ctx context.Context, userID string, limit, offset int) ([]identity.OpenSession, int, error)
-	EndSession(ctx context.Context, userID, id string) error
-	EndSessions(ctx context.Context, userID, but string) (int, error)
-	Devices(ctx context.Context, userID, current string) ([]identity.Device, error)
-	ForgetDevice(ctx context.Context, userID, id string) (int, error)
-	Locks() []identity.Lock
-	RemoveLock(ctx context.Context, id string) (identity.Lock, error)
-	Unlock(ctx context.Context, userID string) (identity.User, error)
-
-	Tokens(ctx context.Context, owner string) ([]identity.Token, error)
-	CreateToken(ctx context.Context, t identity.NewToken) (identity.Token, string, error)
-	RotateToken(ctx context.Context, owner *identity.Principal, id string) (identity.Token, string, error)
-	RevokeToken(ctx context.Context, owner, id string) error
-}
 
 // Audit is what the API asks of soc/audit.
 type Audit interface {

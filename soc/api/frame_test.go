@@ -27,8 +27,10 @@ import (
 	"icewatch/soc/reach"
 	"icewatch/soc/seal"
 	"icewatch/soc/search"
+	"icewatch/soc/settings"
 	"icewatch/soc/state"
 	"icewatch/soc/tenancy"
+	"icewatch/soc/units"
 	"icewatch/ticketing"
 	"icewatch/ticketing/outbox"
 )
@@ -42,6 +44,7 @@ type suite struct {
 	srv      *Server
 	url      string
 	identity *identity.Service
+	units    *units.Store
 	audit    *audit.Log
 	search   *fakeSearch
 	ingest   *fakeIngest
@@ -57,7 +60,19 @@ func newSuite(t *testing.T, change func(*Deps)) *suite {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	ids, err := identity.Open(ctx, db, log)
+	set, err := settings.Open(ctx, db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids, err := identity.Open(ctx, db, set, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree, err := units.Open(ctx, db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := DeclareSettings(ctx, set)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +83,7 @@ func newSuite(t *testing.T, change func(*Deps)) *suite {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &suite{t: t, identity: ids, audit: trail, search: &fakeSearch{}, ingest: &fakeIngest{}, cmdb: &fakeCMDB{}}
+	s := &suite{t: t, identity: ids, units: tree, audit: trail, search: &fakeSearch{}, ingest: &fakeIngest{}, cmdb: &fakeCMDB{}}
 	tickets, err := ticketing.Open(ctx, db, ticketing.Deps{Policy: fakePolicy{}, Seal: seal.Ephemeral(outbox.Sealed()...), Log: log})
 	if err != nil {
 		t.Fatal(err)
@@ -76,7 +91,7 @@ func newSuite(t *testing.T, change func(*Deps)) *suite {
 	s.tickets = tickets
 	deps := Deps{
 		Ticketing: NewTicketing(tickets),
-		Identity:  ids, Audit: trail, Log: log, Version: "test",
+		Identity:  ids, Settings: set, Own: own, Units: tree, Audit: trail, Log: log, Version: "test",
 		Tenants: fakeTenants{}, CMDB: s.cmdb, Search: s.search, Rules: fakeRules{}, Intake: fakeIntake{},
 		Ingest:       []Ingest{s.ingest},
 		Console:      fstest.MapFS{"index.html": {Data: []byte("<html>console</html>")}, "assets/app-1a2b.js": {Data: []byte(strings.Repeat("let x = 1;\n", 500))}},

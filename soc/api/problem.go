@@ -12,8 +12,10 @@ import (
 
 	"icewatch/cmdb"
 	"icewatch/soc/identity"
+	"icewatch/soc/identity/access"
 	"icewatch/soc/search"
 	"icewatch/soc/settings"
+	"icewatch/soc/units"
 )
 
 // ErrNotFound is what a service behind the API answers for a thing that does
@@ -103,8 +105,12 @@ func (s *Server) toProblem(ctx context.Context, err error) error {
 		return Problem(http.StatusUnprocessableEntity, "%s", err.Error())
 	case errors.Is(err, identity.ErrExists):
 		return Problem(http.StatusConflict, "%s", err.Error())
-	case errors.Is(err, settings.ErrInvalid):
+	case errors.Is(err, settings.ErrInvalid), errors.Is(err, access.ErrInvalid), errors.Is(err, units.ErrInvalid):
 		return Problem(http.StatusUnprocessableEntity, "%s", err.Error())
+	case errors.Is(err, access.ErrConflict), errors.Is(err, access.ErrPowers), errors.Is(err, units.ErrConflict):
+		return Problem(http.StatusConflict, "%s", err.Error())
+	case errors.Is(err, access.ErrNotFound), errors.Is(err, units.ErrNotFound):
+		return Problem(http.StatusNotFound, "%s", err.Error())
 	case errors.Is(err, settings.ErrNotFound), errors.Is(err, ErrNotFound), errors.Is(err, identity.ErrNotFound), errors.Is(err, cmdb.ErrNotFound), errors.Is(err, search.ErrNotFound):
 		return Problem(http.StatusNotFound, "there is no such thing, or it is not within your reach")
 	case errors.Is(err, cmdb.ErrCursor):

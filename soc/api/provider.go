@@ -16,6 +16,7 @@ import (
 
 	"icewatch/soc/audit"
 	"icewatch/soc/identity"
+	"icewatch/soc/identity/policy"
 	"icewatch/soc/identity/provider"
 )
 
@@ -295,27 +296,14 @@ func (s *Server) providerRoutes() {
 		})
 }
 
-// operationScope is the scope that an operation of the API demands.
-func (s *Server) operationScope(id string) (string, bool) {
-	for path, item := range s.huma.OpenAPI().Paths {
-		for _, op := range []*huma.Operation{item.Get, item.Post, item.Put, item.Patch, item.Delete} {
-			if op != nil && op.OperationID == id {
-				return s.declared[op.Method+" "+fiberPath(path)], true
-			}
-		}
-	}
-	return "", false
-}
-
 // checkPermissions refuses to give an application more than the caller has.
 func (s *Server) checkPermissions(ctx context.Context, p provider.Permissions) error {
-	caller := PrincipalFrom(ctx)
 	for i, id := range p.Operations {
-		scope, ok := s.operationScope(id)
+		at := slices.IndexFunc(s.operations, func(o policy.Operation) bool { return o.ID == id })
 		switch {
-		case !ok || scope == scopePublic:
+		case at < 0 || s.operations[at].Scope == scopePublic:
 			return Problem(http.StatusUnprocessableEntity, "there is no operation %q that needs a permission", clip(id, 64))
-		case !allowed(caller, id, scope):
+		case !s.may(ctx, id):
 			return Problem(http.StatusForbidden, "you may not do %s yourself, so you cannot let an application do it", id)
 		case slices.Contains(p.Operations[:i], id):
 			return Problem(http.StatusUnprocessableEntity, "the operation %s is there twice", id)

@@ -13,13 +13,24 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"icewatch/soc/identity"
+	"icewatch/soc/identity/policy"
 )
 
 // The scopes beyond those of soc/identity that a route may declare.
 const (
-	scopePublic = "public" // no credential at all; only what publicRoutes lists
-	ScopeAny    = "any"    // every principal, whatever its scopes
+	scopePublic = policy.ScopePublic // no credential at all; only what publicRoutes lists
+	ScopeAny    = policy.ScopeAny    // every principal, whatever it holds
 )
+
+// confinable are the operations of administration that know the caller's part
+// of the tree of units and keep within it: only these can be delegated to the
+// administrator of a unit.
+var confinable = []string{
+	"list-users", "get-user", "create-user", "update-user", "delete-user", "batch-users", "import-users", "export-users", "set-user-access", "copy-user-access",
+	"create-unit", "update-unit", "delete-unit", "import-units", "export-units",
+	"list-roles", "get-role", "list-groups", "get-group", "create-group", "update-group", "delete-group", "list-members", "add-member", "remove-member",
+	"list-grants", "create-grant", "update-grant", "delete-grant",
+}
 
 // prefix stands before the path of every operation.
 const prefix = "/api/v1"
@@ -47,6 +58,8 @@ var publicRoutes = []string{
 	"POST /oidc/revoke",
 	"POST /oidc/token",
 	"POST /oidc/userinfo",
+	"GET /api/v1/branding",
+	"GET /api/v1/branding/logo",
 	"GET /healthz",
 	"GET /readyz",
 }
@@ -83,8 +96,9 @@ type PageInput struct {
 }
 
 // Register adds an operation. op.Path is relative to /api/v1; op.OperationID,
-// op.Method, op.Path and op.Summary are required. scope is what the caller
-// must hold: one of soc/identity's, or ScopeAny. Errors of handler become
+// op.Method, op.Path and op.Summary are required. The operation's id is its
+// permission; scope is the kind of operation it is: one of soc/identity's, or
+// ScopeAny. The policy decides on both who may do it. Errors of handler become
 // problems: those made with Problem or NotFound as they are, the known ones of
 // the services by what they mean, all others a 500 with the cause in the log.
 // Every operation that is not a GET enters the audit log with its outcome.
@@ -94,15 +108,19 @@ func Register[I, O any](s *Server, op huma.Operation, scope string, handler func
 	}
 	mustBeRead(op.OperationID, reflect.TypeFor[I]())
 	op.Path = prefix + op.Path
-	s.declare(op.Method, fiberPath(op.Path), scope)
+	tag := ""
+	if len(op.Tags) > 0 {
+		tag = op.Tags[0]
+	}
+	s.declare(policy.Operation{ID: op.OperationID, Scope: scope, Method: op.Method, Path: op.Path, Summary: op.Summary, Tag: tag})
 	if scope != scopePublic {
 		op.Security = []map[string][]string{{"bearer": {}}, {"basic": {}}, {"session": {}}}
 		op.Errors = append(op.Errors, http.StatusUnauthorized, http.StatusForbidden)
 	}
 	if op.Description == "" && scope != scopePublic && scope != ScopeAny {
-		op.Description = "Needs the scope " + scope + "."
+		op.Description = "Needs a role or token with the scope " + scope + ", or with this operation."
 	}
-	op.Middlewares = append(huma.Middlewares{s.scopeMiddleware(op.OperationID, scope)}, op.Middlewares...)
+	op.Middlewares = append(huma.Middlewares{s.permissionMiddleware(op.OperationID, scope)}, op.Middlewares...)
 	huma.Register(s.huma, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := handler(ctx, in)
 		if err != nil {
@@ -143,12 +161,12 @@ func fiberPath(p string) string {
 
 // handle adds a raw route outside of huma, with the same duty to declare.
 func (s *Server) handle(method, path, action, scope string, handler fiber.Handler) {
-	s.declare(method, path, scope)
+	s.declare(policy.Operation{ID: action, Scope: scope, Method: method, Path: path})
 	guarded := func(c *fiber.Ctx) error {
 		st := stateOf(c.UserContext())
 		st.action = action
-		if !allowed(st.principal, action, scope) {
-			return writeProblem(c, http.StatusForbidden, "this needs the scope "+scope)
+		if !s.permitted(c.UserContext(), action, scope) {
+			return writeProblem(c, http.StatusForbidden, missing(action, scope))
 		}
 		return handler(c)
 	}
@@ -158,24 +176,32 @@ func (s *Server) handle(method, path, action, scope string, handler fiber.Handle
 	}
 }
 
-// declare notes the scope of a route. It panics on a scope that does not
-// exist and on a public route outside the list: both are a slip of the pen
-// that must not survive the first start.
-func (s *Server) declare(method, path, scope string) {
-	key := method + " " + path
+// declare notes an operation and its route. It panics on a scope that does not
+// exist, on a public route outside the list, and on one id for two scopes: all
+// are a slip of the pen that must not survive the first start.
+func (s *Server) declare(op policy.Operation) {
+	path := fiberPath(op.Path)
+	key := op.Method + " " + path
 	public := slices.Contains(publicRoutes, key)
+	at := slices.IndexFunc(s.operations, func(o policy.Operation) bool { return o.ID == op.ID })
 	switch {
-	case public != (scope == scopePublic):
-		panic(fmt.Sprintf("api: the route %s declares the scope %q, but the list of public routes says otherwise", key, scope))
-	case !public && scope != ScopeAny && (scope == identity.ScopeAdmin || !slices.Contains(identity.Scopes, scope)):
-		panic(fmt.Sprintf("api: the route %s declares the unknown scope %q", key, scope))
+	case public != (op.Scope == scopePublic):
+		panic(fmt.Sprintf("api: the route %s declares the scope %q, but the list of public routes says otherwise", key, op.Scope))
+	case !public && op.Scope != ScopeAny && (op.Scope == identity.ScopeAdmin || !slices.Contains(identity.Scopes, op.Scope)):
+		panic(fmt.Sprintf("api: the route %s declares the unknown scope %q", key, op.Scope))
+	case at >= 0 && s.operations[at].Scope != op.Scope:
+		panic(fmt.Sprintf("api: the operation %s declares the scopes %q and %q", op.ID, s.operations[at].Scope, op.Scope))
 	}
-	s.declared[key] = scope
+	op.Confinable = slices.Contains(confinable, op.ID)
+	s.declared[key] = op
+	if at < 0 {
+		s.operations = append(s.operations, op)
+	}
 	first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
 	s.reserved[first] = struct{}{}
 }
 
-// Check holds the router's list of routes against the declared scopes and
+// Check holds the router's list of routes against the declared operations and
 // fails where one is reachable without having declared any.
 func (s *Server) Check() error {
 	for _, r := range s.app.GetRoutes(true) {
@@ -189,31 +215,18 @@ func (s *Server) Check() error {
 				continue
 			}
 		}
-		return fmt.Errorf("api: the route %s declares no scope", key)
+		return fmt.Errorf("api: the route %s declares no operation", key)
 	}
 	return nil
 }
 
-// allowed tells whether the principal may do the operation, which is of the
-// scope.
-func allowed(p *identity.Principal, operation, scope string) bool {
-	switch scope {
-	case scopePublic:
-		return true
-	case ScopeAny:
-		return p != nil
-	default:
-		return p.Allows(scope) || p != nil && slices.Contains(p.Operations, operation)
-	}
-}
-
-// scopeMiddleware refuses a principal that lacks the operation's scope.
-func (s *Server) scopeMiddleware(action, scope string) func(huma.Context, func(huma.Context)) {
+// permissionMiddleware refuses a principal that may not do the operation.
+func (s *Server) permissionMiddleware(action, scope string) func(huma.Context, func(huma.Context)) {
 	return func(hc huma.Context, next func(huma.Context)) {
 		st := stateOf(hc.Context())
 		st.action = action
-		if !allowed(st.principal, action, scope) {
-			if err := huma.WriteErr(s.huma, hc, http.StatusForbidden, "this needs the scope "+scope); err != nil {
+		if !s.permitted(hc.Context(), action, scope) {
+			if err := huma.WriteErr(s.huma, hc, http.StatusForbidden, missing(action, scope)); err != nil {
 				s.log.Warn("could not answer", "request_id", st.requestID, "error", err)
 			}
 			return

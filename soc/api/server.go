@@ -18,6 +18,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
 
+	"icewatch/soc/identity/policy"
 	"icewatch/soc/reach"
 )
 
@@ -28,21 +29,22 @@ const localAddress = "local"
 // connection on a unix socket acts as the local administrator, so that socket
 // must be within reach of the server's own account only.
 type Server struct {
-	deps     Deps
-	log      *slog.Logger
-	app      *fiber.App
-	huma     huma.API
-	http     *fasthttp.Server
-	declared map[string]string   // "METHOD path" to scope
-	reserved map[string]struct{} // first segments of all routes
-	bodies   *memoryPool
-	searches chan struct{} // one place for each search that may run at once
-	console  *console
-	systems  memo[map[string]int] // business systems by tenant
-	active   memo[int]            // tenants with events of the last day
-	stop     context.Context      // ends what streams when the server stops
-	stopNow  context.CancelFunc
-	serving  sync.WaitGroup
+	deps       Deps
+	log        *slog.Logger
+	app        *fiber.App
+	huma       huma.API
+	http       *fasthttp.Server
+	declared   map[string]policy.Operation // by "METHOD path" of the router
+	operations []policy.Operation          // each once, in the order of registration
+	reserved   map[string]struct{}         // first segments of all routes
+	bodies     *memoryPool
+	searches   chan struct{} // one place for each search that may run at once
+	console    *console
+	systems    memo[map[string]int] // business systems by tenant
+	active     memo[int]            // tenants with events of the last day
+	stop       context.Context      // ends what streams when the server stops
+	stopNow    context.CancelFunc
+	serving    sync.WaitGroup
 
 	newcomers *newcomers
 
@@ -76,7 +78,7 @@ func New(deps Deps) (*Server, error) {
 	}
 	s := &Server{
 		deps: deps, log: deps.Log,
-		declared: map[string]string{},
+		declared: map[string]policy.Operation{},
 		// What other rooms of the suite will answer under is never the console's.
 		reserved: map[string]struct{}{"api": {}, "elastic": {}, "loki": {}, "prometheus": {}, "otlp": {}, "alertmanager": {}, "jaeger": {}},
 		bodies:   newMemoryPool(deps.BodyMemory),
@@ -104,6 +106,9 @@ func New(deps Deps) (*Server, error) {
 	s.routes()
 	s.app.Use(s.notFound)
 	if err := s.Check(); err != nil {
+		return nil, err
+	}
+	if err := deps.Identity.Access().SetOperations(context.Background(), s.operations); err != nil {
 		return nil, err
 	}
 	// Fiber's own server would read bodies whole before any handler runs; this

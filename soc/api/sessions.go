@@ -352,6 +352,9 @@ func (s *Server) tokenRoutes() {
 			if err := cityOnly(ctx); err != nil {
 				return nil, err
 			}
+			if err := s.mayMint(ctx, in.Body.Scopes); err != nil {
+				return nil, err
+			}
 			return s.createToken(ctx, in.Body, nil)
 		})
 
@@ -360,6 +363,21 @@ func (s *Server) tokenRoutes() {
 		func(ctx context.Context, in *ByID) (*Body[freshToken], error) {
 			if err := cityOnly(ctx); err != nil {
 				return nil, err
+			}
+			tokens, err := s.deps.Identity.Tokens(ctx, "")
+			if err != nil {
+				return nil, err
+			}
+			for _, t := range tokens {
+				if t.ID != in.ID {
+					continue
+				}
+				if t.Owner != "" {
+					return nil, Problem(http.StatusForbidden, "the token is a user's own: he rotates it himself; you can revoke it")
+				}
+				if err := s.mayMint(ctx, t.Scopes); err != nil {
+					return nil, err
+				}
 			}
 			return s.rotateToken(ctx, nil, in.ID)
 		})

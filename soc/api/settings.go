@@ -20,13 +20,16 @@ func (s *Server) settingRoutes() {
 		func(ctx context.Context, _ *Empty) (*Body[Page[settings.View]], error) {
 			list := []settings.View{}
 			for _, v := range s.deps.Settings.List() {
-				if PrincipalFrom(ctx).Allows(v.Scope) {
+				if v.Scope != "" && s.may(ctx, "get-setting-"+v.Name) {
 					list = append(list, v)
 				}
 			}
 			return Reply(PageOf(list, len(list), "")), nil
 		})
 	for _, v := range s.deps.Settings.List() {
+		if v.Scope == "" {
+			continue // kept by an operation of its own
+		}
 		name := v.Name
 		Register(s, huma.Operation{OperationID: "get-setting-" + name, Method: http.MethodGet, Path: "/settings/" + name, Tags: []string{"settings"},
 			Summary: "The setting " + name}, v.Scope,

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
+	"gopkg.in/natefinch/lumberjack.v2"
 
 	"icewatch/cmdb"
 	"icewatch/collectors"
@@ -40,6 +41,7 @@ import (
 	"icewatch/soc/engine"
 	"icewatch/soc/enrich"
 	"icewatch/soc/identity"
+	"icewatch/soc/identity/policy"
 	"icewatch/soc/identity/provider"
 	"icewatch/soc/pipeline"
 	"icewatch/soc/reach"
@@ -49,6 +51,7 @@ import (
 	"icewatch/soc/supervisor"
 	"icewatch/soc/tenancy"
 	"icewatch/soc/transport"
+	"icewatch/soc/units"
 	"icewatch/tenants"
 	"icewatch/ticketing"
 )
@@ -106,6 +109,7 @@ type centre struct {
 	events    *events.Feed // the audit log's, into the lake
 	seal      *seal.Box
 	egress    *egress.Guard // of connections to URLs that users gave
+	units     *units.Store
 	settings  *settings.Store
 	limits    *settings.Setting[api.RateLimits]
 	watermark *settings.Setting[api.Watermark]
@@ -201,9 +205,19 @@ func (c *centre) openState(ctx context.Context) (err error) {
 	if err = c.openAudit(ctx); err != nil {
 		return err
 	}
-	if c.identity, err = identity.Open(ctx, c.db, c.log, identity.WithSettings(c.settings)); err != nil {
+	if c.identity, err = identity.Open(ctx, c.db, c.settings, c.log); err != nil {
 		return err
 	}
+	if c.units, err = units.Open(ctx, c.db); err != nil {
+		return err
+	}
+	c.units.KeepWhile(func(ctx context.Context, id string) (string, error) {
+		n, err := c.identity.CountUsers(ctx, id)
+		if n == 0 {
+			return "", err
+		}
+		return fmt.Sprintf("%d users belong to it", n), err
+	})
 	if c.first, err = c.identity.EnsureAdmin(ctx, c.AdminPassword); err != nil {
 		return err
 	}
@@ -217,6 +231,7 @@ func (c *centre) openState(ctx context.Context) (err error) {
 	}
 	c.refreshReach()
 	c.tenants.OnChange(c.refreshReach)
+	c.units.OnChange(func(*units.Tree) { c.refreshReach() })
 	c.aside, err = aside.Open(filepath.Join(c.Config.Data, "aside"), int64(c.Config.Bus.MinFree))
 	return err
 }
@@ -407,8 +422,17 @@ func (c *centre) openAPI(ctx context.Context) (err error) {
 	for _, h := range []func() collectors.Health{elastic.Health, loki.Health} {
 		c.gauge.health = append(c.gauge.health, h)
 	}
+	own, err := api.DeclareSettings(ctx, c.settings)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Join(cfg.Data, "log"), 0o700); err != nil {
+		return fmt.Errorf("the data folder cannot be used: %w", err)
+	}
+	decisions := policy.NewLog(&lumberjack.Logger{Filename: filepath.Join(cfg.Data, "log", "decisions.ndjson"), MaxSize: 50, MaxBackups: 5, Compress: true}, c.log)
+	c.later(decisions.Close)
 	c.server, err = api.New(api.Deps{
-		Identity: c.identity, Audit: c.audit, Settings: c.settings, Keys: c.seal, RateLimits: c.limits.Get, Watermark: c.watermark.Get, Tenants: c.tenants, Reach: &c.reach, CMDB: c.cmdb, Search: c.engine, Aside: c.aside, Rules: c.keeper,
+		Identity: c.identity, Audit: c.audit, Settings: c.settings, Keys: c.seal, RateLimits: c.limits.Get, Watermark: c.watermark.Get, Own: own, Units: c.units, Decisions: decisions, Tenants: c.tenants, Reach: &c.reach, CMDB: c.cmdb, Search: c.engine, Aside: c.aside, Rules: c.keeper,
 		Provider: c.provider, Intake: c.gauge, Ticketing: api.NewTicketing(c.tickets), Ingest: []api.Ingest{elastic, loki},
 		Console: console.FS, Ready: c.gauge.parts, WriteMetrics: func(w io.Writer) { c.gauge.write(w, c.metrics) },
 		Log: c.log, Version: c.Version, MaxBody: int64(cfg.HTTP.MaxBody), MaxUnpacked: int64(cfg.HTTP.MaxUnpacked),

@@ -1,13 +1,20 @@
 package centre
 
-import "icewatch/soc/reach"
+import (
+	"icewatch/soc/reach"
+)
 
-// refreshReach puts the tenants there are now in force for data scopes.
+// refreshReach puts the tenants and units there are now in force for data scopes.
 func (c *centre) refreshReach() {
 	list := c.tenants.List()
 	tenants := make([]reach.Tenant, len(list))
 	for i, t := range list {
 		tenants[i] = reach.Tenant{Slug: t.Slug, Unit: t.Unit, Region: t.Region, Industry: t.Industry, Labels: t.Labels}
 	}
-	c.reach.SetDirectory(reach.NewDirectory(tenants, nil))
+	tree := c.units.Tree().All()
+	units := make([]reach.Unit, len(tree))
+	for i, u := range tree {
+		units[i] = reach.Unit{ID: u.ID, Parent: u.Parent, Code: u.Code, Names: []string{u.Name.ZH, u.Name.EN}, Region: u.Region, Industry: u.Industry}
+	}
+	c.reach.SetDirectory(reach.NewDirectory(tenants, units))
 }

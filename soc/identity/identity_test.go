@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"icewatch/soc/identity/password"
+	"icewatch/soc/identity/policy"
+	"icewatch/soc/settings"
 	"icewatch/soc/state"
 )
 
@@ -43,11 +45,33 @@ func open(t *testing.T, path string, opts ...Option) *Service {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	s, err := Open(t.Context(), db, slog.New(slog.DiscardHandler), append([]Option{withParams(password.Params{Memory: 64, Passes: 1, Threads: 1})}, opts...)...)
+	set, err := settings.Open(t.Context(), db)
 	if err != nil {
 		t.Fatal(err)
 	}
+	s, err := Open(t.Context(), db, set, slog.New(slog.DiscardHandler), append([]Option{withParams(password.Params{Memory: 64, Passes: 1, Threads: 1})}, opts...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// One operation a scope, called like it.
+	var ops []policy.Operation
+	for _, sc := range Scopes {
+		ops = append(ops, policy.Operation{ID: sc, Scope: sc})
+	}
+	if err := s.Access().SetOperations(t.Context(), ops); err != nil {
+		t.Fatal(err)
+	}
 	return s
+}
+
+// allows asks the policy whether the principal may do what is of the scope.
+func allows(t *testing.T, s *Service, p *Principal, scope string) bool {
+	t.Helper()
+	d, err := s.Access().Engine().Decide(t.Context(), policy.Request{Subject: p.Subject, Operation: scope, Everywhere: p.AllTenants, Time: s.now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d.Allow
 }
 
 func fresh(t *testing.T) (*Service, *clock) {
@@ -143,7 +167,7 @@ func TestSessionSurvivesARestart(t *testing.T) {
 	secret := mustLogin(t, s, "li", goodPassword)
 	again := open(t, path)
 	p, err := again.Authenticate(t.Context(), secret, "")
-	if err != nil || p.Username != "li" || !p.Allows(ScopeRead) || p.Allows(ScopeRespond) || p.AllTenants || !slices.Equal(p.Tenants, []string{"a"}) {
+	if err != nil || p.Username != "li" || !allows(t, s, p, ScopeRead) || allows(t, s, p, ScopeRespond) || p.AllTenants || !slices.Equal(p.Tenants, []string{"a"}) {
 		t.Fatalf("%+v, %v", p, err)
 	}
 	for _, column := range []string{"token_hash", "id", "user_agent"} {
@@ -162,7 +186,7 @@ func TestTokens(t *testing.T) {
 		t.Fatal(err)
 	}
 	p, err := s.Authenticate(t.Context(), secret, "")
-	if err != nil || p.Via != ViaToken || p.AllTenants || !slices.Equal(p.Tenants, []string{"a"}) || !p.Allows(ScopeIngest) || p.Allows(ScopeRead) || p.Actor() != "token:shipper" {
+	if err != nil || p.Via != ViaToken || p.AllTenants || !slices.Equal(p.Tenants, []string{"a"}) || !allows(t, s, p, ScopeIngest) || allows(t, s, p, ScopeRead) || p.Actor() != "token:shipper" {
 		t.Fatalf("%+v, %v", p, err)
 	}
 	list, err := s.Tokens(t.Context(), "")
@@ -439,7 +463,11 @@ func BenchmarkAuthenticate(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer db.Close()
-	s, err := Open(b.Context(), db, slog.New(slog.DiscardHandler))
+	set, err := settings.Open(b.Context(), db)
+	if err != nil {
+		b.Fatal(err)
+	}
+	s, err := Open(b.Context(), db, set, slog.New(slog.DiscardHandler))
 	if err != nil {
 		b.Fatal(err)
 	}

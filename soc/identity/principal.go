@@ -4,35 +4,34 @@
 // on; it decides nothing about alerts, events or tenants itself.
 package identity
 
-import "slices"
+import (
+	"slices"
 
-// The scopes: the kinds of operation there are. Every operation of the API
-// belongs to exactly one; a role or token that holds the scope may do all of
-// its operations. System, Security and Audit are the three powers that no
-// person holds two of where they are separated (GB/T 22239-2019, 8.1.5).
+	"icewatch/soc/identity/access"
+	"icewatch/soc/identity/policy"
+)
+
+// The scopes of soc/identity/policy: the kinds of operation there are.
 const (
-	ScopeIngest    = "ingest"    // write events
-	ScopeRead      = "read"      // search, alerts, incidents, CMDB
-	ScopeRespond   = "respond"   // acknowledge, assign, comment, close
-	ScopeConfigure = "configure" // rules, items of the CMDB, receivers of notices
-	ScopeSystem    = "system"    // accounts, units, tenants, settings of the suite
-	ScopeSecurity  = "security"  // roles, grants, data scopes, sign-in and its policies, tokens, sessions
-	ScopeAudit     = "audit"     // the audit log
-	ScopeAdmin     = "admin"     // includes all the others; no operation asks for it
+	ScopeIngest    = policy.ScopeIngest
+	ScopeRead      = policy.ScopeRead
+	ScopeRespond   = policy.ScopeRespond
+	ScopeConfigure = policy.ScopeConfigure
+	ScopeSystem    = policy.ScopeSystem
+	ScopeSecurity  = policy.ScopeSecurity
+	ScopeAudit     = policy.ScopeAudit
+	ScopeAdmin     = policy.ScopeAdmin
 )
 
 // Scopes lists every scope that a token or role can hold.
-var Scopes = []string{ScopeIngest, ScopeRead, ScopeRespond, ScopeConfigure, ScopeSystem, ScopeSecurity, ScopeAudit, ScopeAdmin}
+var Scopes = policy.Scopes
 
-// The roles a user can have.
+// Some of the roles that soc/identity/access builds in.
 const (
-	RoleAdmin   = "admin"   // everything
+	RoleAdmin   = "admin"   // everything, while the three powers are not apart
 	RoleAnalyst = "analyst" // reads and responds
 	RoleViewer  = "viewer"  // reads
 )
-
-// Roles lists every role there is.
-var Roles = []string{RoleAdmin, RoleAnalyst, RoleViewer}
 
 // How a Principal proved who it is.
 const (
@@ -47,9 +46,8 @@ type Principal struct {
 	UserID      string
 	Username    string // user name, or the token's name for an API token
 	DisplayName string
-	Roles       []string
-	Scopes      []string
-	Operations  []string // single operations of the API that may be done beside those of the scopes
+	Roles       []string // held directly
+	Unit        string   // the user's; "" where there is none
 	Tenants     []string // slugs; not looked at where AllTenants is set
 	AllTenants  bool
 	Conditions  []string // data scopes (soc/reach) that all hold within the tenants; the API compiles them
@@ -58,12 +56,9 @@ type Principal struct {
 	SessionID   string   // the session's id, "" otherwise
 	Channel     string   // how the session's user signed in; "" otherwise
 	Pending     string   // what must be done before anything else: PendingPassword, PendingFactor or ""
-}
 
-// Allows tells whether the principal may do what demands scope. The admin
-// scope includes every other.
-func (p *Principal) Allows(scope string) bool {
-	return p != nil && (slices.Contains(p.Scopes, scope) || slices.Contains(p.Scopes, ScopeAdmin))
+	// Subject is the principal as the policy sees it.
+	Subject *policy.Prepared
 }
 
 // listed tells whether the tenant is among the principal's; what of it may be
@@ -88,33 +83,19 @@ func (p *Principal) Actor() string {
 }
 
 // Local is the principal of a connection on the local socket. Only the account
-// the server runs as can open that socket, so it may do everything.
-func Local() *Principal {
-	return &Principal{
-		UserID: "local", Username: "local", DisplayName: "local",
-		Roles: []string{RoleAdmin}, Scopes: slices.Clone(Scopes), AllTenants: true, Via: ViaLocal,
-	}
+// the server runs as can open that socket, so it may do everything, save what
+// the separation of the three powers takes from it.
+func Local() *Principal { return local }
+
+var local = &Principal{
+	UserID: "local", Username: "local", DisplayName: "local", Roles: []string{RoleAdmin}, AllTenants: true, Via: ViaLocal,
+	Subject: mustPrepare(policy.Subject{Roles: []string{access.LocalRole}}),
 }
 
-// scopesOf unites what the roles grant.
-func scopesOf(roles []string) []string {
-	var scopes []string
-	add := func(s ...string) {
-		for _, x := range s {
-			if !slices.Contains(scopes, x) {
-				scopes = append(scopes, x)
-			}
-		}
+func mustPrepare(s policy.Subject) *policy.Prepared {
+	p, err := s.Prepare()
+	if err != nil {
+		panic(err) // a constant that JSON can say
 	}
-	for _, r := range roles {
-		switch r {
-		case RoleAdmin:
-			add(Scopes...)
-		case RoleAnalyst:
-			add(ScopeRead, ScopeRespond)
-		case RoleViewer:
-			add(ScopeRead)
-		}
-	}
-	return scopes
+	return p
 }

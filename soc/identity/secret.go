@@ -72,9 +72,9 @@ func newID(prefix string) string {
 	return prefix + hex.EncodeToString(b)
 }
 
-// generatePassword makes a password of 100 random bits without letters that
+// GeneratePassword makes a password of 100 random bits without letters that
 // look alike, in groups that can be read aloud.
-func generatePassword() string {
+func GeneratePassword() string {
 	const letters = "abcdefghjkmnpqrstuvwxyz23456789"
 	var b strings.Builder
 	for i := range 20 {

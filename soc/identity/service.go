@@ -14,8 +14,10 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"icewatch/soc/identity/access"
 	"icewatch/soc/identity/captcha"
 	"icewatch/soc/identity/password"
+	"icewatch/soc/identity/policy"
 	"icewatch/soc/settings"
 	"icewatch/soc/state"
 )
@@ -37,9 +39,9 @@ type Service struct {
 	now    func() time.Time
 	hasher *password.Hasher
 	locks  *lockout
+	access *access.Store
 
 	policies policies
-	settings *settings.Store // where the policies are kept; nil keeps the defaults
 	leaked   []password.List // beside the one built in
 	captcha  *captcha.Store
 
@@ -88,20 +90,13 @@ func withParams(p password.Params) Option {
 	return func(s *Service) { s.hasher = password.NewHasher(p) }
 }
 
-// WithSettings keeps the room's policies in the store, where administrators
-// change them: password-policy, sign-in, sessions and tokens. Without it the
-// defaults are in force.
-func WithSettings(store *settings.Store) Option {
-	return func(s *Service) { s.settings = store }
-}
-
 // WithLeaked adds lists of leaked passwords beside the one built in.
 func WithLeaked(lists ...password.List) Option {
 	return func(s *Service) { s.leaked = lists }
 }
 
 // Open prepares the tables and returns the service. Call Run beside it.
-func Open(ctx context.Context, db *state.DB, log *slog.Logger, opts ...Option) (*Service, error) {
+func Open(ctx context.Context, db *state.DB, set *settings.Store, log *slog.Logger, opts ...Option) (*Service, error) {
 	if err := db.Migrate(ctx, "identity", migrations); err != nil {
 		return nil, err
 	}
@@ -112,14 +107,25 @@ func Open(ctx context.Context, db *state.DB, log *slog.Logger, opts ...Option) (
 	if s.hasher == nil {
 		s.hasher = password.NewHasher(password.DefaultParams)
 	}
-	if s.settings != nil {
-		if err := s.declare(ctx, s.settings); err != nil {
-			return nil, err
-		}
+	if err := s.declare(ctx, set); err != nil {
+		return nil, err
 	}
 	s.captcha = captcha.New(s.now)
 	s.locks = newLockout(func() SignInPolicy { return s.policies.signIn() }, s.now)
+	var err error
+	if s.access, err = access.Open(ctx, db, set, policy.New(), log); err != nil {
+		return nil, err
+	}
+	s.access.OnChange(s.ForgetUsers)
 	return s, s.locks.load(ctx, db)
+}
+
+// Access returns the room of roles, groups and grants.
+func (s *Service) Access() *access.Store { return s.access }
+
+// ForgetUsers has every user read anew, with what he holds, at his next request.
+func (s *Service) ForgetUsers() {
+	s.forgetWhere(func(_ string, e *entry) bool { return e.userID != "" })
 }
 
 // Run keeps in SQL close to the truth when what was last used and which

@@ -185,7 +185,7 @@ func (s *Service) loadSession(ctx context.Context, hash string) (*entry, error) 
 		return nil, fmt.Errorf("identity: read a session: %w", err)
 	}
 	row, err := s.userRow(ctx, "u.id = ?", sess.UserID)
-	if errors.Is(err, ErrNotFound) || err == nil && row.Disabled {
+	if errors.Is(err, ErrNotFound) || err == nil && !row.usable(s.now()) {
 		return nil, ErrUnauthenticated
 	}
 	if err != nil {
@@ -195,7 +195,13 @@ func (s *Service) loadSession(ctx context.Context, hash string) (*entry, error) 
 	if err != nil {
 		return nil, err
 	}
-	p := u.principal(sess.ID)
+	if row.ValidUntil != nil {
+		sess.ExpiresAt = min(sess.ExpiresAt, *row.ValidUntil)
+	}
+	p, err := s.principal(ctx, &u, sess.ID)
+	if err != nil {
+		return nil, err
+	}
 	if p.Pending, err = s.pending(ctx, row); err != nil {
 		return nil, err
 	}

@@ -201,7 +201,7 @@ func (s *Service) verify(ctx context.Context, name, pass string, g *guess) (*use
 			if row, err = s.userRow(ctx, "u.id = ?", id); err != nil {
 				return nil, "", err
 			}
-			if row.Disabled {
+			if !row.usable(s.now()) {
 				return nil, "", g.failed()
 			}
 			return row, ChannelLDAP, nil
@@ -222,7 +222,7 @@ func (s *Service) verify(ctx context.Context, name, pass string, g *guess) (*use
 	if err != nil {
 		return nil, "", err
 	}
-	if !ok || !local || row.Disabled {
+	if !ok || !local || !row.usable(s.now()) {
 		return nil, "", g.failed()
 	}
 	return row, ChannelPassword, nil
@@ -235,7 +235,7 @@ func (s *Service) Enter(ctx context.Context, userID string, from Entrance) (Sess
 	if err != nil {
 		return Session{}, err
 	}
-	if row.Disabled {
+	if !row.usable(s.now()) {
 		return Session{}, ErrUnauthenticated
 	}
 	if err := s.locks.check(row.Username, nil); err != nil {

@@ -12,6 +12,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/uptrace/bun"
+
+	"icewatch/soc/identity/policy"
 )
 
 const (
@@ -200,8 +202,12 @@ func (s *Service) CreateToken(ctx context.Context, n NewToken) (Token, string, e
 		if !slices.Contains(Scopes, sc) {
 			return Token{}, "", invalid("the scope %q is none of %s", sc, strings.Join(Scopes, ", "))
 		}
-		if n.Owner != nil && !n.Owner.Allows(sc) {
-			return Token{}, "", invalid("you do not hold the scope %q yourself", sc)
+		if n.Owner != nil {
+			if holds, err := s.holds(ctx, n.Owner, sc); err != nil {
+				return Token{}, "", err
+			} else if !holds {
+				return Token{}, "", invalid("you do not hold the scope %q yourself", sc)
+			}
 		}
 		if !slices.Contains(scopes, sc) {
 			scopes = append(scopes, sc)
@@ -250,6 +256,30 @@ func (s *Service) CreateToken(ctx context.Context, n NewToken) (Token, string, e
 	}
 	t, err := row.token()
 	return t, secret, err
+}
+
+// holds tells whether the principal may do anything of the scope; of admin,
+// which is all of them, anything of each.
+func (s *Service) holds(ctx context.Context, p *Principal, scope string) (bool, error) {
+	if scope == ScopeAdmin {
+		for _, sc := range policy.AllScopes {
+			if ok, err := s.holds(ctx, p, sc); !ok || err != nil {
+				return false, err
+			}
+		}
+		return true, nil
+	}
+	engine := s.access.Engine()
+	for _, o := range engine.Operations() {
+		if o.Scope != scope {
+			continue
+		}
+		d, err := engine.Decide(ctx, policy.Request{Subject: p.Subject, Operation: o.ID, Everywhere: p.AllTenants && len(p.Conditions) == 0, Time: s.now()})
+		if d.Allow || err != nil {
+			return d.Allow, err
+		}
+	}
+	return false, nil
 }
 
 // RotateToken gives a token a new secret, at once: the old one is void. The
@@ -329,18 +359,23 @@ func (s *Service) loadToken(ctx context.Context, hash string) (*entry, error) {
 		return nil, err
 	}
 	p := &Principal{
-		UserID: t.ID, Username: t.Name, DisplayName: t.Name, Scopes: t.Scopes,
+		UserID: t.ID, Username: t.Name, DisplayName: t.Name,
 		AllTenants: t.Tenant == "", Via: ViaToken, TokenID: t.ID,
 	}
 	if t.Tenant != "" {
 		p.Tenants = []string{t.Tenant}
 	}
 	e := &entry{id: t.ID, principal: p}
+	subject := policy.Subject{Service: true}
 	if t.Owner != "" {
-		if err := s.bind(ctx, p, t); err != nil {
+		if subject, err = s.bind(ctx, p, t); err != nil {
 			return nil, err
 		}
 		e.userID = t.Owner
+	}
+	subject.Limit = &policy.Limit{Scopes: t.Scopes, Operations: []string{}}
+	if p.Subject, err = subject.Prepare(); err != nil {
+		return nil, err
 	}
 	if _, e.networks, err = parseNetworks(t.Addresses); err != nil {
 		return nil, fmt.Errorf("identity: the token %q: %w", t.ID, err)
@@ -355,40 +390,34 @@ func (s *Service) loadToken(ctx context.Context, hash string) (*entry, error) {
 	return e, nil
 }
 
-// bind narrows a user's own token to what the user may do at the moment.
-func (s *Service) bind(ctx context.Context, p *Principal, t Token) error {
+// bind narrows a user's own token to what the user may do at the moment and
+// returns whom the policy decides on: the user, within the token's limit.
+func (s *Service) bind(ctx context.Context, p *Principal, t Token) (policy.Subject, error) {
 	row, err := s.userRow(ctx, "u.id = ?", t.Owner)
 	if errors.Is(err, ErrNotFound) {
-		return ErrUnauthenticated
+		return policy.Subject{}, ErrUnauthenticated
 	}
 	if err != nil {
-		return err
+		return policy.Subject{}, err
+	}
+	if !row.usable(s.now()) {
+		return policy.Subject{}, ErrUnauthenticated
 	}
 	u, err := row.user()
 	if err != nil {
-		return err
-	}
-	if u.Disabled {
-		return ErrUnauthenticated
+		return policy.Subject{}, err
 	}
 	if p.Pending, err = s.pending(ctx, row); err != nil {
-		return err
+		return policy.Subject{}, err
 	}
-	owner := u.principal("")
-	p.UserID, p.DisplayName = u.ID, u.DisplayName+" ("+t.Name+")"
-	p.Scopes = []string{}
-	for _, sc := range Scopes {
-		asked := slices.Contains(t.Scopes, sc) || slices.Contains(t.Scopes, ScopeAdmin)
-		if asked && owner.Allows(sc) {
-			p.Scopes = append(p.Scopes, sc)
-		}
-	}
-	p.Conditions = owner.Conditions
+	p.UserID, p.DisplayName, p.Roles, p.Unit = u.ID, u.DisplayName+" ("+t.Name+")", u.Roles, u.Unit
+	p.Conditions = u.conditions()
 	switch {
 	case t.Tenant == "":
-		p.AllTenants, p.Tenants = owner.AllTenants, owner.Tenants
-	case !owner.listed(t.Tenant):
+		p.AllTenants, p.Tenants = u.AllTenants, u.Tenants
+	case !u.AllTenants && !slices.Contains(u.Tenants, t.Tenant):
 		p.Tenants = []string{}
 	}
-	return nil
+	grants, err := s.access.Of(ctx, u.ID)
+	return policy.Subject{Roles: u.Roles, Grants: grants}, err
 }

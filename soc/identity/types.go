@@ -41,7 +41,11 @@ type User struct {
 	Username           string     `json:"username"`
 	DisplayName        string     `json:"display_name"`
 	Roles              []string   `json:"roles"`
-	Scopes             []string   `json:"scopes"` // what the roles grant
+	Email              string     `json:"email"`
+	Phone              string     `json:"phone"`
+	Unit               string     `json:"unit"` // id of soc/units; "" where there is none
+	Tags               []string   `json:"tags"`
+	Source             string     `json:"source"` // "" is local, else the identity provider
 	AllTenants         bool       `json:"all_tenants"`
 	Tenants            []string   `json:"tenants"`
 	Reach              string     `json:"reach"`  // data scope within the tenants: an expression of soc/reach, "" is no condition
@@ -51,6 +55,8 @@ type User struct {
 	CreatedAt          time.Time  `json:"created_at,omitzero"`
 	UpdatedAt          time.Time  `json:"updated_at,omitzero"`
 	LastLoginAt        *time.Time `json:"last_login_at,omitempty"`
+	ValidFrom          *time.Time `json:"valid_from,omitempty"` // the account's life; nil does not bind
+	ValidUntil         *time.Time `json:"valid_until,omitempty"`
 }
 
 // NewUser is what a user is made of.
@@ -62,6 +68,13 @@ type NewUser struct {
 	Tenants     []string // slugs, or "*" alone for all
 	Reach       string   // data scope, "" for no condition
 	Locale      string
+	Email       string
+	Phone       string
+	Unit        string
+	Tags        []string
+	Source      string
+	ValidFrom   *time.Time
+	ValidUntil  *time.Time
 }
 
 // UserChange changes what is not nil.
@@ -72,5 +85,11 @@ type UserChange struct {
 	Reach       *string   // data scope, "" for no condition
 	Locale      *string
 	Disabled    *bool
+	Email       *string
+	Phone       *string
+	Unit        *string
+	Tags        *[]string
+	ValidFrom   **time.Time // to nil: unbound
+	ValidUntil  **time.Time
 	Password    *string // set by an administrator: ends the user's sessions, and must be changed
 }

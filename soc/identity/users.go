@@ -5,13 +5,18 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"net/mail"
 	"regexp"
 	"slices"
 	"strings"
+	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/uptrace/bun"
 
+	"icewatch/soc/identity/access"
+	"icewatch/soc/identity/policy"
 	"icewatch/soc/reach"
 )
 
@@ -22,6 +27,11 @@ type userRow struct {
 	ID           string `bun:"id,pk"`
 	Username     string `bun:"username"`
 	DisplayName  string `bun:"display_name"`
+	Email        string `bun:"email"`
+	Phone        string `bun:"phone"`
+	Unit         string `bun:"unit"`
+	Tags         string `bun:"tags"`
+	Source       string `bun:"source"`
 	PasswordHash string `bun:"password_hash"`
 	Roles        string `bun:"roles"`
 	AllTenants   bool   `bun:"all_tenants"`
@@ -33,6 +43,14 @@ type userRow struct {
 	CreatedAt    int64  `bun:"created_at"`
 	UpdatedAt    int64  `bun:"updated_at"`
 	LastLoginAt  *int64 `bun:"last_login_at"`
+	ValidFrom    *int64 `bun:"valid_from"`
+	ValidUntil   *int64 `bun:"valid_until"`
+}
+
+// usable tells whether somebody may be signed in to the account at the time.
+func (r *userRow) usable(at time.Time) bool {
+	now := at.UnixMilli()
+	return !r.Disabled && (r.ValidFrom == nil || now >= *r.ValidFrom) && (r.ValidUntil == nil || now < *r.ValidUntil)
 }
 
 // user turns the row into what others see.
@@ -45,28 +63,66 @@ func (r *userRow) user() (User, error) {
 	if err != nil {
 		return User{}, err
 	}
+	tags, err := decodeList(r.Tags)
+	if err != nil {
+		return User{}, err
+	}
 	u := User{
-		ID: r.ID, Username: r.Username, DisplayName: r.DisplayName, Roles: roles, Scopes: scopesOf(roles),
+		ID: r.ID, Username: r.Username, DisplayName: r.DisplayName, Roles: roles, Email: r.Email, Phone: r.Phone, Unit: r.Unit, Tags: tags, Source: r.Source,
 		AllTenants: r.AllTenants, Tenants: tenants, Reach: r.Reach, Locale: r.Locale, MustChangePassword: r.MustChange,
 		Disabled: r.Disabled, CreatedAt: fromMilli(r.CreatedAt), UpdatedAt: fromMilli(r.UpdatedAt),
 	}
-	if r.LastLoginAt != nil {
-		t := fromMilli(*r.LastLoginAt)
-		u.LastLoginAt = &t
-	}
+	u.LastLoginAt, u.ValidFrom, u.ValidUntil = timeOf(r.LastLoginAt), timeOf(r.ValidFrom), timeOf(r.ValidUntil)
 	return u, nil
 }
 
+func timeOf(ms *int64) *time.Time {
+	if ms == nil {
+		return nil
+	}
+	t := fromMilli(*ms)
+	return &t
+}
+
+func milliOf(t *time.Time) *int64 {
+	if t == nil {
+		return nil
+	}
+	ms := t.UnixMilli()
+	return &ms
+}
+
+func (u *User) conditions() []string {
+	if u.Reach == "" {
+		return nil
+	}
+	return []string{u.Reach}
+}
+
 // principal is the user as the one who asks, in the given session.
-func (u *User) principal(sessionID string) *Principal {
-	p := &Principal{
-		UserID: u.ID, Username: u.Username, DisplayName: u.DisplayName, Roles: u.Roles, Scopes: u.Scopes,
-		Tenants: u.Tenants, AllTenants: u.AllTenants, Via: ViaSession, SessionID: sessionID,
+func (s *Service) principal(ctx context.Context, u *User, sessionID string) (*Principal, error) {
+	grants, err := s.access.Of(ctx, u.ID)
+	if err != nil {
+		return nil, err
 	}
-	if u.Reach != "" {
-		p.Conditions = []string{u.Reach}
+	subject, err := policy.Subject{Roles: u.Roles, Grants: grants}.Prepare()
+	if err != nil {
+		return nil, err
 	}
-	return p
+	return &Principal{
+		UserID: u.ID, Username: u.Username, DisplayName: u.DisplayName, Roles: u.Roles, Unit: u.Unit,
+		Tenants: u.Tenants, AllTenants: u.AllTenants, Conditions: u.conditions(), Via: ViaSession, SessionID: sessionID, Subject: subject,
+	}, nil
+}
+
+// PrincipalOf returns a user as he would be if he asked, for whoever wants to
+// know what he may do.
+func (s *Service) PrincipalOf(ctx context.Context, userID string) (*Principal, error) {
+	u, err := s.User(ctx, userID)
+	if err != nil {
+		return nil, err
+	}
+	return s.principal(ctx, &u, "")
 }
 
 var usernamePattern = regexp.MustCompile(`^[\p{L}\p{N}][\p{L}\p{N}._@-]*$`)
@@ -87,20 +143,42 @@ func checkUsername(name string) error {
 	return nil
 }
 
-func checkRoles(roles []string) error {
+// checkRoles holds the roles of a user against those there are and against the
+// separation of the three powers.
+func (s *Service) checkRoles(ctx context.Context, userID string, roles []string) error {
 	for i, r := range roles {
-		if !slices.Contains(Roles, r) {
-			return invalid("the role %q is none of %s", r, strings.Join(Roles, ", "))
-		}
 		if slices.Contains(roles[:i], r) {
 			return invalid("the role %q is given twice", r)
 		}
 	}
-	if len(roles) == 0 {
-		return invalid("a user needs at least one role of %s", strings.Join(Roles, ", "))
+	return s.access.CheckHolder(ctx, userID, roles)
+}
+
+// checkProfile bounds what a user record says of a person.
+func checkProfile(email, phone string, tags []string, from, until *time.Time) error {
+	if email != "" {
+		if a, err := mail.ParseAddress(email); err != nil || a.Address != email || len(email) > 254 {
+			return invalid("%.80q is no e-mail address", email)
+		}
+	}
+	if phone != "" && !phonePattern.MatchString(phone) {
+		return invalid("%.40q is no telephone number: digits, spaces, + - ( ) and an extension after x", phone)
+	}
+	if len(tags) > 50 {
+		return invalid("more than 50 tags")
+	}
+	for _, t := range tags {
+		if t == "" || len(t) > 100 || strings.ContainsFunc(t, unicode.IsControl) {
+			return invalid("the tag %.80q must be 1 to 100 bytes without control characters", t)
+		}
+	}
+	if from != nil && until != nil && !from.Before(*until) {
+		return invalid("the account's life must begin before it ends")
 	}
 	return nil
 }
+
+var phonePattern = regexp.MustCompile(`^[+0-9(][0-9 ()-]{1,30}(x[0-9]{1,8})?$`)
 
 // splitTenants tells the "*" for all tenants from a list of slugs.
 func splitTenants(tenants []string) (all bool, list []string, err error) {
@@ -169,7 +247,7 @@ func (s *Service) EnsureAdmin(ctx context.Context, password string) (Bootstrap, 
 		return b, nil
 	}
 	if password == "" {
-		b.Generated = generatePassword()
+		b.Generated = GeneratePassword()
 		password = b.Generated
 	} else if len(password) > maxPassword {
 		return Bootstrap{}, fmt.Errorf("identity: the first administrator's password is longer than %d bytes", maxPassword)
@@ -183,7 +261,7 @@ func (s *Service) EnsureAdmin(ctx context.Context, password string) (Bootstrap, 
 	now := s.now().UnixMilli()
 	row := &userRow{
 		ID: newID("usr_"), Username: b.Username, DisplayName: "Administrator", PasswordHash: hash,
-		Roles: encodeList([]string{RoleAdmin}), AllTenants: true, Tenants: "[]",
+		Roles: encodeList([]string{RoleAdmin}), AllTenants: true, Tenants: "[]", Tags: "[]",
 		MustChange: b.Weak || b.Generated != "", CreatedAt: now, UpdatedAt: now,
 	}
 	err = s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
@@ -220,31 +298,18 @@ func (s *Service) userRow(ctx context.Context, where string, arg any) (*userRow,
 	return row, nil
 }
 
-// Users lists all users by name.
-func (s *Service) Users(ctx context.Context) ([]User, error) {
-	var rows []userRow
-	if err := s.db.NewSelect().Model(&rows).Order("u.username").Scan(ctx); err != nil {
-		return nil, fmt.Errorf("identity: list the users: %w", err)
-	}
-	users := make([]User, 0, len(rows))
-	for i := range rows {
-		u, err := rows[i].user()
-		if err != nil {
-			return nil, err
-		}
-		users = append(users, u)
-	}
-	return users, nil
-}
-
 // CreateUser makes a user, who must change the password at the first sign-in:
 // somebody else knows it.
 func (s *Service) CreateUser(ctx context.Context, n NewUser) (User, error) {
 	name := foldUsername(n.Username)
 	all, tenants, err := splitTenants(n.Tenants)
 	scope, wrong := checkReach(n.Reach)
-	if err := errors.Join(err, wrong, checkUsername(name), checkRoles(n.Roles), checkDisplayName(n.DisplayName), checkLocale(n.Locale)); err != nil {
+	if err := errors.Join(err, wrong, checkUsername(name), checkDisplayName(n.DisplayName), checkLocale(n.Locale),
+		checkProfile(n.Email, n.Phone, n.Tags, n.ValidFrom, n.ValidUntil)); err != nil {
 		return User{}, firstOf(err)
+	}
+	if err := s.checkRoles(ctx, "", n.Roles); err != nil {
+		return User{}, err
 	}
 	if err := s.checkPassword(n.Password, name, n.DisplayName); err != nil {
 		return User{}, err
@@ -260,6 +325,7 @@ func (s *Service) CreateUser(ctx context.Context, n NewUser) (User, error) {
 	row := &userRow{
 		ID: newID("usr_"), Username: name, DisplayName: n.DisplayName, PasswordHash: hash, Roles: encodeList(n.Roles),
 		AllTenants: all, Tenants: encodeList(tenants), Reach: scope, Locale: n.Locale, MustChange: true, CreatedAt: now, UpdatedAt: now,
+		Email: n.Email, Phone: n.Phone, Unit: n.Unit, Tags: encodeList(n.Tags), Source: n.Source, ValidFrom: milliOf(n.ValidFrom), ValidUntil: milliOf(n.ValidUntil),
 	}
 	err = s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 		taken, err := tx.NewSelect().Model((*userRow)(nil)).Where("u.username = ?", name).Exists(ctx)
@@ -309,6 +375,11 @@ func (s *Service) UpdateUser(ctx context.Context, id string, ch UserChange) (Use
 			return User{}, err
 		}
 	}
+	if ch.Roles != nil {
+		if err := s.checkRoles(ctx, id, *ch.Roles); err != nil {
+			return User{}, err
+		}
+	}
 	row := new(userRow)
 	err := s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 		if err := tx.NewSelect().Model(row).Where("u.id = ?", id).Scan(ctx); errors.Is(err, sql.ErrNoRows) {
@@ -336,13 +407,13 @@ func (s *Service) UpdateUser(ctx context.Context, id string, ch UserChange) (Use
 				return err
 			}
 		}
-		if ch.Roles == nil && ch.Tenants == nil && ch.Reach == nil && ch.Disabled == nil {
+		if ch.Roles == nil && ch.Tenants == nil && ch.Reach == nil && ch.Disabled == nil && ch.ValidUntil == nil {
 			return nil
 		}
-		return keepsAdmin(ctx, tx)
+		return s.keepsAdmin(ctx, tx)
 	})
 	if err != nil {
-		if errors.Is(err, ErrNotFound) || errors.Is(err, ErrInvalid) {
+		if errors.Is(err, ErrNotFound) || errors.Is(err, ErrInvalid) || errors.Is(err, access.ErrInvalid) {
 			return User{}, err
 		}
 		return User{}, fmt.Errorf("identity: change the user %q: %w", id, err)
@@ -360,10 +431,28 @@ func (ch UserChange) apply(row *userRow) error {
 		row.DisplayName = *ch.DisplayName
 	}
 	if ch.Roles != nil {
-		if err := checkRoles(*ch.Roles); err != nil {
-			return err
-		}
 		row.Roles = encodeList(*ch.Roles)
+	}
+	for _, c := range []struct{ to, from *string }{{&row.Email, ch.Email}, {&row.Phone, ch.Phone}, {&row.Unit, ch.Unit}} {
+		if c.from != nil {
+			*c.to = strings.TrimSpace(*c.from)
+		}
+	}
+	if ch.Tags != nil {
+		row.Tags = encodeList(*ch.Tags)
+	}
+	if ch.ValidFrom != nil {
+		row.ValidFrom = milliOf(*ch.ValidFrom)
+	}
+	if ch.ValidUntil != nil {
+		row.ValidUntil = milliOf(*ch.ValidUntil)
+	}
+	tags, err := decodeList(row.Tags)
+	if err != nil {
+		return err
+	}
+	if err := checkProfile(row.Email, row.Phone, tags, timeOf(row.ValidFrom), timeOf(row.ValidUntil)); err != nil {
+		return err
 	}
 	if ch.Tenants != nil {
 		all, list, err := splitTenants(*ch.Tenants)
@@ -392,19 +481,19 @@ func (ch UserChange) apply(row *userRow) error {
 }
 
 // keepsAdmin fails where nobody would be left who can administer.
-func keepsAdmin(ctx context.Context, tx bun.Tx) error {
+func (s *Service) keepsAdmin(ctx context.Context, tx bun.Tx) error {
 	var rows []userRow
-	if err := tx.NewSelect().Model(&rows).Column("roles").Where("NOT u.disabled AND u.all_tenants AND u.reach = ''").Scan(ctx); err != nil {
+	roles := s.access.ReachingRoles()
+	err := tx.NewSelect().Model(&rows).Column("roles").Where("NOT u.disabled AND u.all_tenants AND u.reach = '' AND (u.valid_until IS NULL OR u.valid_until > ?)", s.now().UnixMilli()).
+		Where("EXISTS (SELECT 1 FROM json_each(u.roles) r WHERE r.value IN (?))", bun.List(roles)).Limit(1000).Scan(ctx)
+	if err != nil {
 		return err
 	}
+	left := make([][]string, len(rows))
 	for i := range rows {
-		roles, err := decodeList(rows[i].Roles)
-		if err != nil {
+		if left[i], err = decodeList(rows[i].Roles); err != nil {
 			return err
 		}
-		if slices.Contains(roles, RoleAdmin) {
-			return nil
-		}
 	}
-	return invalid("this is the last administrator over all tenants: make another one first")
+	return s.access.CheckRemains(ctx, left)
 }

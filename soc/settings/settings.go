@@ -84,7 +84,7 @@ type Setting[T any] struct {
 }
 
 // Declare adds a setting and loads its value. scope names who may change it
-// over the API. check, which may be nil, says what is wrong with a value. A
+// over the API; one without a scope is not offered there. check, which may be nil, says what is wrong with a value. A
 // stored document that no longer passes (an older release wrote it) is an
 // error: a security policy is not replaced by a default without a word.
 // onChange is called, with the store locked, after each change.

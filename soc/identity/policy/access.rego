@@ -6,7 +6,7 @@
 #   data.roles       every role: scopes, operations, powers, and whether it is delegated
 #   data.separation  whether the three powers (system, security, audit) are apart
 #   data.admin       what the scope admin stands for at the moment
-#   input            operation, subject, address, and the time as now (Unix ms), weekday (1 is Monday) and minute of the day
+#   input            operation, subject, whether its reach is everything (everywhere), address, and the time as now (Unix ms), weekday (1 is Monday) and minute of the day
 # entrypoint: true
 package icewatch.access
 
@@ -27,18 +27,11 @@ unit_roles := data.table[input.operation].unit
 
 default allow := false
 
-allow if {
-	scope == "any"
-	not must_change
-}
-
-# Who must change the password may do that, and nothing else.
-allow if input.operation in {"me", "change-password", "logout"}
+allow if scope == "any"
 
 allow if {
 	by_role
 	within_limit
-	not must_change
 	not conflict
 }
 
@@ -67,18 +60,28 @@ by_role if {
 }
 
 # A service's token has no roles: its limit is all it has.
-free if input.subject.service
+free if {
+	input.subject.service
+	suits_reach
+}
 
 free if {
 	some r in input.subject.roles
 	free_roles[r]
+	suits_reach
 }
 
 free if {
 	some g in input.subject.grants
 	free_roles[g.role]
 	in_force(g)
+	suits_reach
 }
+
+# What administers the whole suite is for those whose reach is all of it.
+suits_reach if not scope in powers
+
+suits_reach if input.everywhere
 
 table[id] := {"free": free_set, "unit": unit_set} if {
 	some id, op in data.operations
@@ -111,8 +114,6 @@ active contains g.role if {
 	some g in input.subject.grants
 	in_force(g)
 }
-
-must_change if input.subject.must_change
 
 # Nobody exercises two of the three powers, however he came by them.
 conflict if {
@@ -167,8 +168,6 @@ reasons contains {"code": "any"} if scope == "any"
 
 reasons contains {"code": "unknown_operation"} if not scope
 
-reasons contains {"code": "must_change_password"} if must_change
-
 reasons contains {"code": "role_allows", "role": r} if {
 	some r in active
 	free_roles[r]
@@ -192,6 +191,8 @@ reasons contains {"code": "token_allows"} if {
 }
 
 reasons contains {"code": "token_limit"} if not within_limit
+
+reasons contains {"code": "reach"} if not suits_reach
 
 reasons contains {"code": "powers_conflict", "powers": sort(held)} if conflict
 

@@ -70,11 +70,10 @@ type Limit struct {
 // Subject is who asks, as the policy sees it. Prepare it once and use it for
 // many decisions.
 type Subject struct {
-	Roles      []string `json:"roles"`
-	Grants     []Grant  `json:"grants"`
-	Service    bool     `json:"service,omitempty"`     // a token without a user behind it: its limit is all it has
-	Limit      *Limit   `json:"limit,omitempty"`       // of a token
-	MustChange bool     `json:"must_change,omitempty"` // the password must be changed first
+	Roles   []string `json:"roles"`
+	Grants  []Grant  `json:"grants"`
+	Service bool     `json:"service,omitempty"` // a token without a user behind it: its limit is all it has
+	Limit   *Limit   `json:"limit,omitempty"`   // of a token
 }
 
 // Prepared is a Subject in the policy's own terms.
@@ -104,10 +103,11 @@ type Data struct {
 
 // Request is one question.
 type Request struct {
-	Subject   *Prepared
-	Operation string
-	Address   string // of the client; "" where it has none
-	Time      time.Time
+	Subject    *Prepared
+	Operation  string
+	Everywhere bool   // the subject's reach is all tenants, without condition
+	Address    string // of the client; "" where it has none
+	Time       time.Time
 }
 
 // Decision is the answer. Confined says that it holds for what belongs to the
@@ -258,12 +258,13 @@ func (e *Engine) Operations() []Operation {
 }
 
 var (
-	termSubject   = ast.InternedTerm("subject")
-	termOperation = ast.InternedTerm("operation")
-	termAddress   = ast.InternedTerm("address")
-	termNow       = ast.InternedTerm("now")
-	termWeekday   = ast.InternedTerm("weekday")
-	termMinute    = ast.InternedTerm("minute")
+	termSubject    = ast.InternedTerm("subject")
+	termOperation  = ast.InternedTerm("operation")
+	termEverywhere = ast.InternedTerm("everywhere")
+	termAddress    = ast.InternedTerm("address")
+	termNow        = ast.InternedTerm("now")
+	termWeekday    = ast.InternedTerm("weekday")
+	termMinute     = ast.InternedTerm("minute")
 )
 
 func (r Request) input() ast.Value {
@@ -275,6 +276,7 @@ func (r Request) input() ast.Value {
 	return ast.NewObject(
 		[2]*ast.Term{termSubject, ast.NewTerm(r.Subject.value)},
 		[2]*ast.Term{termOperation, ast.StringTerm(r.Operation)},
+		[2]*ast.Term{termEverywhere, ast.InternedTerm(r.Everywhere)},
 		[2]*ast.Term{termAddress, ast.StringTerm(r.Address)},
 		[2]*ast.Term{termNow, ast.NumberTerm(json.Number(fmt.Sprint(r.Time.UnixMilli())))},
 		[2]*ast.Term{termWeekday, ast.InternedTerm(weekday)},
@@ -282,13 +284,10 @@ func (r Request) input() ast.Value {
 	)
 }
 
-// The three powers that are kept apart.
-var powers = []string{"system", "security", "audit"}
-
 // powersOf tells which of the three powers scopes and operations reach into.
 func powersOf(scopes, operations []string, ops map[string]Operation) []string {
 	out := []string{}
-	for _, p := range powers {
+	for _, p := range Powers {
 		if slices.Contains(scopes, p) || slices.ContainsFunc(operations, func(id string) bool { return ops[id].Scope == p }) {
 			out = append(out, p)
 		}
@@ -297,7 +296,7 @@ func powersOf(scopes, operations []string, ops map[string]Operation) []string {
 }
 
 func expand(scopes, admin []string) []string {
-	if !slices.Contains(scopes, "admin") {
+	if !slices.Contains(scopes, ScopeAdmin) {
 		return scopes
 	}
 	return append(slices.Clone(scopes), admin...)

@@ -41,15 +41,18 @@ func TestDecisions(t *testing.T) {
 	monday := time.Date(2026, 11, 23, 10, 30, 0, 0, time.Local)
 	user := func(roles ...string) Subject { return Subject{Roles: roles} }
 	granted := func(g Grant) Subject { return Subject{Grants: []Grant{g}} }
-	token := func(scopes ...string) Subject { return Subject{Service: true, Limit: &Limit{Scopes: scopes}} }
+	token := func(scopes ...string) Subject {
+		return Subject{Service: true, Limit: &Limit{Scopes: scopes}}
+	}
 	together, apart := testEngine(t, false), testEngine(t, true)
+	everywhere := true
 	f := func(name string, e *Engine, s Subject, op, address string, allow, confined bool, codes ...string) {
 		t.Helper()
 		p, err := s.Prepare()
 		if err != nil {
 			t.Fatal(err)
 		}
-		d, reasons, err := e.Explain(t.Context(), Request{Subject: p, Operation: op, Address: address, Time: monday})
+		d, reasons, err := e.Explain(t.Context(), Request{Subject: p, Operation: op, Everywhere: everywhere, Address: address, Time: monday})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -69,11 +72,15 @@ func TestDecisions(t *testing.T) {
 		f("nobody", together, user(), op, "", op == "me", false)
 		f("an unknown role", together, user("ghost"), op, "", op == "me", false)
 		f("delegated", together, user("unit-admin"), op, "", op == "me" || op == "search" || op == "create-user", op == "search" || op == "create-user")
-		f("must change", together, Subject{Roles: []string{"admin"}, MustChange: true}, op, "", op == "me", false, "must_change_password")
 		f("ingest token", together, token("ingest"), op, "", op == "me" || op == "bulk", false)
 		f("admin token, apart", apart, token("admin"), op, "", op == "me" || op == "create-user" || op == "set-tls", false)
 		f("a user's own token", together, Subject{Roles: []string{"viewer"}, Limit: &Limit{Scopes: []string{"read", "respond"}}}, op, "", op == "me" || op == "search", false)
 	}
+	everywhere = false
+	f("admin of some tenants", together, Subject{Roles: []string{"admin"}}, "create-role", "", false, false, "reach")
+	f("admin of some tenants", together, Subject{Roles: []string{"admin"}}, "search", "", true, false)
+	f("delegated, of some tenants", together, Subject{Roles: []string{"unit-admin"}}, "create-user", "", true, true)
+	everywhere = true
 	f("one operation", together, user("closer"), "close-alert", "", true, false, "role_allows")
 	f("no role", together, user("viewer"), "close-alert", "", false, false, "no_role")
 	f("not delegable", together, user("unit-admin"), "set-tls", "", false, false, "not_delegable")

@@ -10,7 +10,7 @@ import (
 
 // claimNames is what discovery says can be had.
 var claimNames = []string{"sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "at_hash", "azp", "sid",
-	"name", "preferred_username", "locale", "updated_at", "email", "groups", "roles", "unit", "tenants", "scopes"}
+	"name", "preferred_username", "locale", "updated_at", "email", "groups", "roles", "unit", "tenants"}
 
 // userInfo says of the user what the scopes allow. The lists are always there
 // where their scope is: a client must be able to tell "none" from "not asked".
@@ -41,7 +41,6 @@ func (s *Service) userInfo(ctx context.Context, a *alive, scopes []string) (*oid
 			tenants = []string{"*"}
 		}
 		info.AppendClaims("tenants", tenants)
-		info.AppendClaims("scopes", list(p.Scopes))
 	}
 	return info, nil
 }

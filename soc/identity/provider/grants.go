@@ -14,6 +14,7 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 
 	"icewatch/soc/identity"
+	"icewatch/soc/identity/policy"
 )
 
 // Prefixes of what is handed out, so that a scanner finds a leaked one.
@@ -343,8 +344,12 @@ func (s *Service) ApplicationToken(ctx context.Context, hash string) (*identity.
 	if !ok || !app.Open || !app.grants(oidc.GrantTypeClientCredentials) {
 		return nil, time.Time{}, identity.ErrUnauthenticated
 	}
-	p := &identity.Principal{UserID: app.ID, Username: app.ID, DisplayName: firstOf(app.Name.ZH, app.Name.EN), Roles: []string{}, Scopes: []string{},
-		Operations: app.Permissions.Operations, Via: identity.ViaApplication, TokenID: "apt_" + hash[:20]}
+	subject, err := policy.Subject{Service: true, Limit: &policy.Limit{Scopes: []string{}, Operations: app.Permissions.Operations}}.Prepare()
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	p := &identity.Principal{UserID: app.ID, Username: app.ID, DisplayName: firstOf(app.Name.ZH, app.Name.EN), Roles: []string{},
+		Subject: subject, Via: identity.ViaApplication, TokenID: "apt_" + hash[:20]}
 	p.AllTenants = slices.Contains(app.Permissions.Tenants, "*")
 	if !p.AllTenants {
 		p.Tenants = app.Permissions.Tenants

@@ -116,7 +116,7 @@ func newHouse(t *testing.T) *house {
 	h := &house{t: t, db: db, clock: &clock{t: time.Now()}}
 	h.people = &people{
 		sessions: map[string]identity.SessionState{annaSession: {
-			Principal: &identity.Principal{UserID: anna, Username: "anna", Roles: []string{"analyst"}, Scopes: []string{"read", "respond"}, Tenants: []string{"e-seal"}, Via: identity.ViaSession, SessionID: annaSession},
+			Principal: &identity.Principal{UserID: anna, Username: "anna", Roles: []string{"analyst"}, Tenants: []string{"e-seal"}, Via: identity.ViaSession, SessionID: annaSession},
 			CreatedAt: h.clock.now().Add(-time.Minute), ExpiresAt: h.clock.now().Add(24 * time.Hour)}},
 		users: map[string]identity.User{anna: {ID: anna, Username: "anna", DisplayName: "安娜", Roles: []string{"analyst"}, UpdatedAt: h.clock.now()}},
 	}
@@ -323,7 +323,7 @@ func TestSignIn(t *testing.T) {
 					t.Errorf("the claim %s is %v, want %v", k, claims[k], v)
 				}
 			}
-			for k, v := range map[string]string{"roles": `["analyst"]`, "tenants": `["e-seal"]`, "scopes": `["read","respond"]`, "groups": `[]`} {
+			for k, v := range map[string]string{"roles": `["analyst"]`, "tenants": `["e-seal"]`, "groups": `[]`} {
 				if got, _ := json.Marshal(claims[k]); string(got) != v {
 					t.Errorf("the claim %s is %s, want %s", k, got, v)
 				}
