@@ -8,8 +8,14 @@ export class ApiError extends Error {
     readonly method: string,
     readonly path: string,
     readonly requestId: string,
+    /** Seconds to wait, where the server said so. */
+    readonly retryAfter?: number,
   ) {
     super(problem.detail || problem.title || (status === 0 ? 'no connection' : `HTTP ${status}`));
+  }
+  /** The server's word for the case, where it has one. */
+  get code(): string {
+    return this.problem.code ?? '';
   }
   /** A reading call changes nothing; a failed writing call was refused whole, unless no answer came. */
   get dataSafe(): boolean {
@@ -34,6 +40,20 @@ let onUnauthorized: () => void = () => undefined;
 /** Names what happens when the session has ended; the shell leads to the sign-in page and back. */
 export function whenUnauthorized(f: () => void): void {
   onUnauthorized = f;
+}
+
+let seenAs = '';
+/** Whose view every reading call asks for; '' for one's own. The server never shows more than the caller's own. */
+export function seeAs(username: string): void {
+  seenAs = username;
+}
+/** What belongs to the caller whatever view is asked for. */
+const OWN = /^\/(me|auth|ui|branding|access|users|units|roles|reach|settings|setup)\b/;
+
+let confirmIdentity: () => Promise<boolean> = () => Promise.resolve(false);
+/** Names what happens when a change wants a fresh proof of who is there: true sends the call again. */
+export function whenConfirming(f: () => Promise<boolean>): void {
+  confirmIdentity = f;
 }
 
 /** Server clock minus this machine's, in milliseconds, from the Date header: an SLA clock must not trust the desk's. */
@@ -62,6 +82,7 @@ export async function request(method: string, path: string, o: Options = {}): Pr
   const headers: Record<string, string> = { Accept: 'application/json' };
   // A cross-site form cannot set a header: the server takes this one as proof of our own page.
   if (method !== 'GET') headers['X-Requested-With'] = 'icewatch';
+  if (method === 'GET' && seenAs && !OWN.test(path)) headers['X-Icewatch-See-As'] = seenAs;
   let body: BodyInit | undefined;
   if (o.raw) {
     body = o.raw.data;
@@ -87,8 +108,9 @@ export async function request(method: string, path: string, o: Options = {}): Pr
     problem = { detail: text.slice(0, 300) };
   }
   const id = problem.request_id || res.headers.get('X-Request-Id') || '';
-  if (res.status === 401 && path !== '/auth/login') onUnauthorized();
-  throw new ApiError(res.status, problem, method, path, id);
+  if (res.status === 401 && !path.startsWith('/auth/')) onUnauthorized();
+  if (res.status === 403 && problem.code === 'confirmation_required' && (await confirmIdentity())) return request(method, path, o);
+  throw new ApiError(res.status, problem, method, path, id, Number(res.headers.get('Retry-After')) || undefined);
 }
 
 async function json<T>(res: Response): Promise<T> {
@@ -106,8 +128,11 @@ export async function post<T>(path: string, body: unknown = {}): Promise<T> {
 export async function patch<T>(path: string, body: unknown): Promise<T> {
   return json<T>(await request('PATCH', path, { body }));
 }
-export async function del(path: string): Promise<void> {
-  await request('DELETE', path);
+export async function put<T>(path: string, body: unknown): Promise<T> {
+  return json<T>(await request('PUT', path, { body }));
+}
+export async function del<T = void>(path: string): Promise<T> {
+  return json<T>(await request('DELETE', path));
 }
 export async function upload<T>(path: string, query: Query, data: BodyInit, type: string): Promise<T> {
   return json<T>(await request('POST', path, { query, raw: { data, type } }));

@@ -1,28 +1,35 @@
 import { useQuery } from '@tanstack/react-query';
+import { useMemo } from 'react';
+import type { Me } from './access';
 import { ApiError, get } from './client';
-import { list, type Overview, type Page, type Tenant, type User } from './types';
+import { list, type Overview, type Page, type Tenant } from './types';
 
 export const ME = ['me'] as const;
 
 export function useMe() {
   return useQuery({
     queryKey: ME,
-    queryFn: ({ signal }) => get<User>('/me', {}, signal),
+    queryFn: ({ signal }) => get<Me>('/me', {}, signal),
     staleTime: 60_000,
     // Nothing shows without it: keep asking while the server is away.
     refetchInterval: (q) => (q.state.error instanceof ApiError && q.state.error.status !== 401 ? 5_000 : false),
   });
 }
 
-/** Whether the signed-in user may act with this scope. The server decides; this only spares a button that would fail. */
-export function useCan(): (scope: 'read' | 'respond' | 'admin') => boolean {
+/**
+ * Whether the signed-in user may do something: a scope, or an operation's id.
+ * The server decides; this only spares a button that would fail.
+ */
+export function useCan(): (what: string) => boolean {
   const me = useMe().data;
-  const scopes = list(me?.scopes);
-  return (scope) => scopes.includes(scope) || scopes.includes('admin') || list(me?.roles).includes('admin');
+  return useMemo(() => {
+    const held = new Set([...list(me?.scopes), ...list(me?.permissions)]);
+    return (what) => held.has(what) || held.has('admin');
+  }, [me]);
 }
 
-export function useOverview() {
-  return useQuery({ queryKey: ['overview'], queryFn: ({ signal }) => get<Overview>('/overview', {}, signal), refetchInterval: 5_000 });
+export function useOverview(enabled = true) {
+  return useQuery({ enabled, queryKey: ['overview'], queryFn: ({ signal }) => get<Overview>('/overview', {}, signal), refetchInterval: 5_000 });
 }
 
 export function useTenants() {

@@ -34,6 +34,7 @@ export interface User {
   tenants: List<string>;
   locale?: string;
   must_change_password?: boolean;
+  must_enrol_factor?: boolean;
   disabled?: boolean;
   created_at?: string;
   last_login_at?: string | null;
@@ -44,10 +45,14 @@ export interface Token {
   name: string;
   tenant?: string;
   scopes: List<string>;
+  /** Whose it is, where a user made it. */
+  owner?: string;
   created_at?: string;
   created_by?: string;
   expires_at?: string | null;
   last_used_at?: string | null;
+  last_address?: string;
+  addresses?: List<string>;
   /** Present once, in the answer to its creation. */
   token?: string;
 }
@@ -294,19 +299,16 @@ export interface Problem {
   detail?: string;
   instance?: string;
   request_id?: string;
+  /** Tells apart what the status alone does not, such as wrong_credentials. */
+  code?: string;
+  captcha_required?: boolean;
+  challenge?: string;
+  factors?: List<string>;
+  expires_at?: string;
+  retry_after?: number;
   errors?: List<ImportError & { location?: string; value?: unknown }>;
 }
 
 export function list<T>(l: List<T>): T[] {
   return l ?? [];
-}
-
-export interface AuditEntry {
-  time: string;
-  actor: string;
-  action: string;
-  object?: string;
-  result: string;
-  address?: string;
-  detail?: string;
 }

@@ -8,6 +8,7 @@ import { ApiError } from '../api/client';
 import { Skeleton } from '../parts/states';
 import { FeedbackProvider } from './feedback';
 import { SettingsProvider, useSettings } from './settings';
+import { SeeAsProvider } from './seeas';
 import { Shell } from './shell';
 import { themeConfig } from './theme';
 import { nonce } from './trusted';
@@ -53,9 +54,22 @@ const router = createBrowserRouter([
       { path: '/sources', element: page(() => import('../pages/sources')) },
       { path: '/rules', element: page(() => import('../pages/rules')) },
       { path: '/rules/:id', element: page(() => import('../pages/rule')) },
-      { path: '/admin/users', element: page(() => import('../pages/users')) },
-      { path: '/admin/tokens', element: page(() => import('../pages/tokens')) },
-      { path: '/admin/audit', element: page(() => import('../pages/audit')) },
+      { path: '/welcome', element: page(() => import('../pages/welcome')) },
+      { path: '/me', element: page(() => import('../pages/me')) },
+      { path: '/portal', element: page(() => import('../pages/portal')) },
+      { path: '/admin/users', element: page(() => import('../pages/admin/users')) },
+      { path: '/admin/users/:id', element: page(() => import('../pages/admin/user')) },
+      { path: '/admin/units', element: page(() => import('../pages/admin/units')) },
+      { path: '/admin/roles', element: page(() => import('../pages/admin/roles')) },
+      { path: '/admin/groups', element: page(() => import('../pages/admin/groups')) },
+      { path: '/admin/sessions', element: page(() => import('../pages/admin/sessions')) },
+      { path: '/admin/tokens', element: page(() => import('../pages/admin/tokens')) },
+      { path: '/admin/identity-providers', element: page(() => import('../pages/admin/providers')) },
+      { path: '/admin/identity-providers/:id', element: page(() => import('../pages/admin/provider')) },
+      { path: '/admin/applications', element: page(() => import('../pages/admin/applications')) },
+      { path: '/admin/applications/:id', element: page(() => import('../pages/admin/application')) },
+      { path: '/admin/settings', element: page(() => import('../pages/admin/settings')) },
+      { path: '/admin/audit', element: page(() => import('../pages/admin/audit')) },
       { path: '*', element: page(() => import('../pages/notfound')) },
     ],
   },
@@ -67,7 +81,9 @@ function Themed() {
   return (
     <ConfigProvider theme={theme} locale={locale === 'en-US' ? enUS : zhCN} button={{ autoInsertSpace: false }} csp={{ nonce }} wave={{ disabled: true }}>
       <FeedbackProvider>
-        <RouterProvider router={router} />
+        <SeeAsProvider>
+          <RouterProvider router={router} />
+        </SeeAsProvider>
       </FeedbackProvider>
     </ConfigProvider>
   );

@@ -1,14 +1,22 @@
 import {
   AlertOutlined,
+  ApartmentOutlined,
   ApiOutlined,
+  AppstoreAddOutlined,
+  AppstoreOutlined,
   AuditOutlined,
   ClusterOutlined,
   DashboardOutlined,
+  DesktopOutlined,
   FileSearchOutlined,
   FireOutlined,
   KeyOutlined,
+  IdcardOutlined,
   SafetyCertificateOutlined,
+  SettingOutlined,
+  SolutionOutlined,
   TeamOutlined,
+  UsergroupAddOutlined,
   DatabaseOutlined,
 } from '@ant-design/icons';
 import type { ReactNode } from 'react';
@@ -20,7 +28,8 @@ export interface NavItem {
   icon: ReactNode;
   /** The letter after g. */
   letter?: string;
-  admin?: boolean;
+  /** Shown to who holds one of these scopes or operations; to everybody where it is not given. */
+  needs?: string[];
 }
 export interface NavGroup {
   title: Key;
@@ -29,20 +38,33 @@ export interface NavGroup {
 
 /** The rail: pages that exist, in the order of work. */
 export const NAV: NavGroup[] = [
-  { title: 'nav.overview', items: [{ to: '/', title: 'page.shift', icon: <DashboardOutlined />, letter: 'h' }] },
-  { title: 'nav.detect', items: [{ to: '/alerts', title: 'page.alerts', icon: <AlertOutlined />, letter: 'a' }] },
-  { title: 'nav.respond', items: [{ to: '/incidents', title: 'page.incidents', icon: <FireOutlined />, letter: 'i' }] },
-  { title: 'nav.search', items: [{ to: '/search', title: 'page.search', icon: <FileSearchOutlined />, letter: 's' }] },
-  { title: 'nav.assets', items: [{ to: '/cmdb', title: 'page.cmdb', icon: <DatabaseOutlined />, letter: 'c' }] },
-  { title: 'nav.observe', items: [{ to: '/tenants', title: 'page.tenants', icon: <ClusterOutlined />, letter: 't' }] },
-  { title: 'nav.rules', items: [{ to: '/rules', title: 'page.rules', icon: <SafetyCertificateOutlined />, letter: 'r' }] },
-  { title: 'nav.intake', items: [{ to: '/sources', title: 'page.sources', icon: <ApiOutlined />, letter: 'n' }] },
+  { title: 'nav.overview', items: [{ to: '/', needs: ['read'], title: 'page.shift', icon: <DashboardOutlined />, letter: 'h' }] },
+  { title: 'nav.detect', items: [{ to: '/alerts', needs: ['read'], title: 'page.alerts', icon: <AlertOutlined />, letter: 'a' }] },
+  { title: 'nav.respond', items: [{ to: '/incidents', needs: ['read'], title: 'page.incidents', icon: <FireOutlined />, letter: 'i' }] },
+  { title: 'nav.search', items: [{ to: '/search', needs: ['read'], title: 'page.search', icon: <FileSearchOutlined />, letter: 's' }] },
+  { title: 'nav.assets', items: [{ to: '/cmdb', needs: ['read'], title: 'page.cmdb', icon: <DatabaseOutlined />, letter: 'c' }] },
+  { title: 'nav.observe', items: [{ to: '/tenants', needs: ['read'], title: 'page.tenants', icon: <ClusterOutlined />, letter: 't' }] },
+  { title: 'nav.rules', items: [{ to: '/rules', needs: ['read'], title: 'page.rules', icon: <SafetyCertificateOutlined />, letter: 'r' }] },
+  { title: 'nav.intake', items: [{ to: '/sources', needs: ['read'], title: 'page.sources', icon: <ApiOutlined />, letter: 'n' }] },
+  { title: 'nav.portal', items: [{ to: '/portal', title: 'page.portal', icon: <AppstoreOutlined />, letter: 'p' }] },
   {
     title: 'nav.admin',
     items: [
-      { to: '/admin/users', title: 'page.users', icon: <TeamOutlined />, admin: true },
-      { to: '/admin/tokens', title: 'page.tokens', icon: <KeyOutlined />, admin: true },
-      { to: '/admin/audit', title: 'page.audit', icon: <AuditOutlined />, admin: true },
+      { to: '/admin/users', title: 'page.users', icon: <TeamOutlined />, needs: ['list-users', 'system', 'security'], letter: 'u' },
+      { to: '/admin/units', title: 'page.units', icon: <ApartmentOutlined />, needs: ['create-unit', 'system', 'security'] },
+      { to: '/admin/roles', title: 'page.roles', icon: <SolutionOutlined />, needs: ['list-roles', 'security', 'system'], letter: 'o' },
+      { to: '/admin/groups', title: 'page.groups', icon: <UsergroupAddOutlined />, needs: ['list-groups', 'list-grants'] },
+      { to: '/admin/sessions', title: 'page.sessions', icon: <DesktopOutlined />, needs: ['list-sessions', 'security'] },
+      { to: '/admin/tokens', title: 'page.tokens', icon: <KeyOutlined />, needs: ['list-tokens', 'security'] },
+      { to: '/admin/identity-providers', title: 'page.providers', icon: <IdcardOutlined />, needs: ['list-identity-providers'] },
+      { to: '/admin/applications', title: 'page.applications', icon: <AppstoreAddOutlined />, needs: ['list-applications'] },
+      { to: '/admin/settings', title: 'page.settings', icon: <SettingOutlined />, needs: ['system', 'security', 'audit'] },
+      { to: '/admin/audit', title: 'page.audit', icon: <AuditOutlined />, needs: ['list-audit', 'audit'], letter: 'd' },
     ],
   },
 ];
+
+/** The items somebody may use, groups without any left out. */
+export function navFor(can: (what: string) => boolean): NavGroup[] {
+  return NAV.map((g) => ({ ...g, items: g.items.filter((i) => !i.needs || i.needs.some(can)) })).filter((g) => g.items.length > 0);
+}

@@ -2,7 +2,7 @@ import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'react';
 import { useNavigate } from 'react-router-dom';
 import { useCan } from '../api/queries';
 import { phrase } from '../logic/logsql';
-import { NAV } from './nav';
+import { navFor } from './nav';
 import { useT } from './settings';
 
 interface Choice {
@@ -26,11 +26,10 @@ export function Palette({ close, here }: { close: () => void; here: string }) {
 
   const q = text.trim();
   const choices = useMemo<Choice[]>(() => {
-    const pages = NAV.flatMap((g) => g.items)
-      .filter((i) => !i.admin || can('admin'))
+    const pages = [...navFor(can).flatMap((g) => g.items), { to: '/me', title: 'page.me' as const, letter: 'm' }]
       .map((i) => ({ id: i.to, label: t(i.title), hint: i.letter ? `g ${i.letter}` : '', to: i.to }))
       .filter((c) => !q || c.label.toLowerCase().includes(q.toLowerCase()) || c.to.includes(q.toLowerCase()));
-    if (!q) return pages;
+    if (!q || !can('read')) return pages;
     const find: Choice[] = [
       { id: 'logs', label: t('palette.logs'), hint: q, to: `/search?${new URLSearchParams({ query: /[:|"*]/.test(q) ? q : phrase(q), since: '24h' })}` },
       { id: 'alerts', label: t('palette.alerts'), hint: q, to: `/alerts?${new URLSearchParams({ q, since: '30d' })}` },

@@ -1,22 +1,30 @@
 import { MenuFoldOutlined, MenuUnfoldOutlined, SearchOutlined } from '@ant-design/icons';
 import { useQueryClient } from '@tanstack/react-query';
 import { Button, Dropdown, Modal } from 'antd';
-import { Suspense, lazy, useEffect, useMemo, useState } from 'react';
-import { Link, NavLink, Outlet, useLocation, useNavigate } from 'react-router-dom';
+import { Suspense, lazy, useCallback, useEffect, useMemo, useState } from 'react';
+import { Link, NavLink, Navigate, Outlet, useLocation, useNavigate } from 'react-router-dom';
+import type { Me } from '../api/access';
 import { ApiError, patch, post, whenUnauthorized } from '../api/client';
 import { ME, useCan, useMe, useOverview } from '../api/queries';
+import { useBranding } from '../api/ui';
+import { setupPutOff } from '../logic/setup';
 import { number, zone } from '../logic/format';
-import { Logo } from '../parts/logo';
+import { BrandLogo } from '../parts/logo';
+import { Avatar } from '../parts/person';
 import { Boundary, Failed } from '../parts/states';
 import { TokenMenuProvider } from '../parts/token';
+import { Confirm } from './confirm';
+import { Idle } from './idle';
 import { useKeys, type KeyMap } from './keys';
 import { Palette } from './palette';
-import { NAV } from './nav';
+import { navFor } from './nav';
+import { SeeAsBar } from './seeas';
 import { useSettings } from './settings';
+import { Watermark } from './watermark';
 
 /** The key that goes with K and Z on this desk. */
 const MOD = /Mac|iP(hone|ad)/.test(navigator.platform) ? '⌘' : 'Ctrl ';
-const PasswordDialog = lazy(() => import('./password'));
+const Must = lazy(() => import('../pages/must'));
 
 function KeyHelp({ close }: { close: () => void }) {
   const { t } = useSettings();
@@ -64,20 +72,14 @@ function KeyHelp({ close }: { close: () => void }) {
   );
 }
 
-/** The frame of every page behind sign-in: rail, account, keys. */
+/** Who may come in, and what must be done first; then the frame. */
 export function Shell() {
-  const { t, locale, localeChosen, setLocale, theme, setTheme } = useSettings();
-  const location = useLocation();
+  const { localeChosen, setLocale } = useSettings();
   const navigate = useNavigate();
+  const location = useLocation();
   const client = useQueryClient();
   const me = useMe();
-  const can = useCan();
-  const overview = useOverview().data;
-  const [palette, setPalette] = useState(false);
-  const [help, setHelp] = useState(false);
-  const [password, setPassword] = useState(false);
-  const [narrow, setNarrow] = useState(() => window.innerWidth < 1100);
-  const here = location.pathname + location.search;
+  const user = me.data;
 
   useEffect(() => {
     whenUnauthorized(() => {
@@ -88,20 +90,13 @@ export function Shell() {
     });
   }, [client, navigate]);
 
-  const keys = useMemo<KeyMap>(() => {
-    const map: KeyMap = { 'mod+k': () => setPalette(true), '?': () => setHelp(true) };
-    for (const item of NAV.flatMap((g) => g.items)) if (item.letter) map[`g ${item.letter}`] = () => navigate(item.to);
-    return map;
-  }, [navigate]);
-  useKeys(keys, !!me.data);
-
   // A desk that has no language of its own yet takes the user's.
-  const preferred = me.data?.locale;
+  const preferred = user?.locale;
   useEffect(() => {
     if (preferred && !localeChosen) setLocale(preferred.startsWith('en') ? 'en-US' : 'zh-CN');
   }, [preferred, localeChosen, setLocale]);
 
-  if (!me.data) {
+  if (!user) {
     // Without a session the sign-in page is on its way.
     if (!me.error || (me.error instanceof ApiError && me.error.status === 401)) return null;
     return (
@@ -110,14 +105,67 @@ export function Shell() {
       </div>
     );
   }
-  const user = me.data;
-  const name = user.display_name || user.username;
-  const admin = can('admin');
-  const signOut = async () => {
-    await post('/auth/logout').catch(() => undefined);
+  const welcome = location.pathname === '/welcome';
+  return (
+    <>
+      <Confirm />
+      <Suspense fallback={null}>
+        {user.setup_needed && !welcome && !setupPutOff() ? (
+          <Navigate to="/welcome" replace />
+        ) : !welcome && (user.must_change_password || user.must_enrol_factor) ? (
+          <Must user={user} />
+        ) : welcome ? (
+          <Outlet />
+        ) : (
+          <Frame user={user} />
+        )}
+      </Suspense>
+      {!user.must_change_password && !user.must_enrol_factor && <Watermark />}
+    </>
+  );
+}
+
+/** The frame of every page behind sign-in: rail, account, keys. */
+function Frame({ user }: { user: Me }) {
+  const { t, tx, locale, setLocale, theme, setTheme } = useSettings();
+  const location = useLocation();
+  const navigate = useNavigate();
+  const client = useQueryClient();
+  const can = useCan();
+  const overview = useOverview(can('read')).data;
+  const branding = useBranding().data;
+  const [palette, setPalette] = useState(false);
+  const [help, setHelp] = useState(false);
+  const [narrow, setNarrow] = useState(() => window.innerWidth < 1100);
+  const here = location.pathname + location.search;
+  const nav = useMemo(() => navFor(can), [can]);
+
+  const keys = useMemo<KeyMap>(() => {
+    const map: KeyMap = { 'mod+k': () => setPalette(true), '?': () => setHelp(true), 'g m': () => navigate('/me') };
+    for (const item of nav.flatMap((g) => g.items)) if (item.letter) map[`g ${item.letter}`] = () => navigate(item.to);
+    return map;
+  }, [navigate, nav]);
+  useKeys(keys);
+
+  const signOut = useCallback(async () => {
+    const answer = await post<{ redirect?: string } | undefined>('/auth/logout/external').catch((e: unknown) =>
+      // A server without federation ends the session the plain way.
+      e instanceof ApiError && e.status === 404 ? post<undefined>('/auth/logout').catch(() => undefined) : undefined,
+    );
     client.clear();
-    navigate('/login', { replace: true });
-  };
+    if (answer?.redirect) window.location.assign(answer.redirect);
+    else navigate('/login', { replace: true });
+  }, [client, navigate]);
+  const idleOut = useCallback(() => {
+    const to = window.location.pathname + window.location.search;
+    void post('/auth/logout')
+      .catch(() => undefined)
+      .then(() => {
+        client.clear();
+        navigate(`/login?${new URLSearchParams({ expired: '1', to })}`, { replace: true });
+      });
+  }, [client, navigate]);
+  const name = user.display_name || user.username;
   const setLanguage = (l: 'zh-CN' | 'en-US') => {
     setLocale(l);
     // Only a convenience on other desks: this desk has it already.
@@ -137,8 +185,8 @@ export function Shell() {
         </a>
         <aside className={`rail${narrow ? ' narrow' : ''}`}>
           <Link className="brand" to="/" aria-label="icewatch">
-            <Logo />
-            <span className="label">{t('app.name')}</span>
+            <BrandLogo url={branding?.logo_url} />
+            <span className="label ellipsis">{tx(branding?.name) || t('app.name')}</span>
           </Link>
           <button className="plain find" onClick={() => setPalette(true)} aria-label={t('palette.open')}>
             <SearchOutlined />
@@ -146,13 +194,11 @@ export function Shell() {
             <kbd>{MOD}K</kbd>
           </button>
           <nav aria-label={t('nav.label')}>
-            {NAV.map((g) => {
-              const items = g.items.filter((i) => !i.admin || admin);
-              if (items.length === 0) return null;
+            {nav.map((g) => {
               return (
                 <div key={g.title}>
                   {g.title === 'nav.admin' ? <div className="group">{t(g.title)}</div> : null}
-                  {items.map((i) => {
+                  {g.items.map((i) => {
                     const badge = badges[i.to];
                     return (
                       <NavLink key={i.to} to={i.to} end={i.to === '/'} className={({ isActive }) => `item${isActive ? ' on' : ''}`} title={narrow ? t(i.title) : undefined}>
@@ -187,7 +233,8 @@ export function Shell() {
                       { key: 'en', label: `English${locale === 'en-US' ? ' ✓' : ''}`, onClick: () => setLanguage('en-US') },
                     ],
                   },
-                  { key: 'password', label: t('account.password'), onClick: () => setPassword(true) },
+                  { key: 'me', label: t('page.me'), onClick: () => navigate('/me') },
+                  { key: 'password', label: t('account.password'), onClick: () => navigate('/me?tab=security') },
                   { key: 'keys', label: t('keys.title'), onClick: () => setHelp(true) },
                   { type: 'divider' },
                   { key: 'out', label: t('account.signout'), onClick: () => void signOut() },
@@ -195,9 +242,7 @@ export function Shell() {
               }}
             >
               <button className="plain me" aria-label={t('account.menu')}>
-                <span className="avatar" aria-hidden="true">
-                  {[...name][0]?.toUpperCase()}
-                </span>
+                <Avatar user={user} />
                 <span className="label ellipsis">{name}</span>
               </button>
             </Dropdown>
@@ -211,15 +256,12 @@ export function Shell() {
           </div>
         </aside>
         <main className="main" id="content" tabIndex={-1} style={{ outline: 'none' }}>
-          <Boundary at={location.pathname}>
-            <Outlet />
-          </Boundary>
+          <SeeAsBar />
+          <Boundary at={location.pathname}>{location.pathname === '/' && !can('read') ? <Navigate to={nav[0]?.items[0]?.to ?? '/me'} replace /> : <Outlet />}</Boundary>
         </main>
       </div>
       {palette && <Palette close={() => setPalette(false)} here={here} />}
-      <Suspense fallback={null}>
-        {(password || user.must_change_password) && <PasswordDialog must={!!user.must_change_password} close={() => setPassword(false)} />}
-      </Suspense>
+      <Idle signOut={idleOut} />
       {help && <KeyHelp close={() => setHelp(false)} />}
     </TokenMenuProvider>
   );

@@ -64,8 +64,17 @@ export function withParams(p: URLSearchParams, change: Record<string, string | r
   return q;
 }
 
-/** Where sign-in returns to: a path of ours and nothing else, as an open redirect would help a phisher. */
+/**
+ * Where sign-in returns to: a path of this origin and nothing else, as an open
+ * redirect would help a phisher. `return` comes from the server's own pages
+ * (the OIDC provider), `to` from ours.
+ */
 export function safeReturn(to: string | null): string {
-  if (!to || !to.startsWith('/') || to.startsWith('//') || to.includes('\\') || to.startsWith('/login')) return '/';
+  if (!to || !to.startsWith('/') || to.startsWith('//') || to.includes('\\') || /[\u0000-\u001f]/.test(to) || to.startsWith('/login')) return '/';
   return to;
+}
+
+/** Paths the server answers itself: the console leaves for them by a full navigation. */
+export function ofServer(path: string): boolean {
+  return /^\/(oidc|saml|api)\//.test(path);
 }

@@ -7,3 +7,8 @@ export function Logo({ size = 24 }: { size?: number }) {
     </svg>
   );
 }
+
+/** The platform's own logo where one is set. */
+export function BrandLogo({ url, size }: { url?: string; size?: number }) {
+  return url ? <img src={url} alt="" style={{ height: size ?? 24, maxWidth: (size ?? 24) * 4, objectFit: 'contain', flex: 'none' }} /> : <Logo size={size} />;
+}

@@ -1,5 +1,6 @@
 import { useTenants } from '../api/queries';
 import { useSettings } from '../app/settings';
+import { zh, type Key } from '../locales/zh';
 
 /** A tenant's name in the reader's language, or its slug while that is all we know. */
 export function useTenantName(): (slug: string | undefined) => string {
@@ -14,4 +15,10 @@ export function useTenantName(): (slug: string | undefined) => string {
 export function TenantName({ slug }: { slug?: string }) {
   const name = useTenantName();
   return slug ? <span title={slug}>{name(slug)}</span> : <span className="faint">–</span>;
+}
+
+/** A scope's name, or what it lets one do. A scope this console does not know shows as the server writes it. */
+export function scopeText(t: (key: Key) => string, scope: string, why = false): string {
+  const key = `scope.${scope}${why ? '.why' : ''}`;
+  return key in zh ? t(key as Key) : why ? '' : scope;
 }

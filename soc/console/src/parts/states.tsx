@@ -3,7 +3,9 @@ import { Component, type ReactNode } from 'react';
 import { ApiError } from '../api/client';
 import { useSettings, useT } from '../app/settings';
 import type { Key } from '../locales/zh';
+import { keeperOf, scopeWanted } from '../logic/access';
 import { absolute } from '../logic/format';
+import { scopeText } from './names';
 
 /** The shape of a list before it is there. */
 export function Skeleton({ lines = 8 }: { lines?: number }) {
@@ -37,9 +39,22 @@ export function Failed({ error, what, retry, small }: { error: unknown; what: Ke
   const e = error instanceof ApiError ? error : null;
   const name = t(what);
   if (e?.status === 403) {
-    const scope = /users|tokens|audit|reload|receivers/.test(e.path) ? 'admin' : 'read';
-    return <Empty small={small} title={t('state.forbidden', { what: name })} why={t('state.forbiddenWho', { scope: t(`scope.${scope}`) })} />;
+    const scope = scopeWanted(e.problem.detail ?? '');
+    const who = t(`ask.${keeperOf(scope)}`);
+    return (
+      <Empty
+        small={small}
+        title={t('state.forbidden', { what: name })}
+        why={
+          <>
+            {scope ? t('state.forbiddenScope', { scope: scopeText(t, scope), who }) : t('state.forbiddenAsk', { who })}
+            {e.problem.detail && <div className="faint">{t('state.forbiddenSaid', { x: e.problem.detail })}</div>}
+          </>
+        }
+      />
+    );
   }
+  if (e?.status === 404 && /nothing at this path/.test(e.problem.detail ?? '')) return <Empty small={small} title={t('state.unknownApi')} why={t('state.unknownApiWhy')} />;
   if (e?.status === 404) return <Empty small={small} title={t('state.notFound', { what: name })} why={t('state.notFoundWhy')} />;
   return (
     <div className={`state${small ? ' small' : ''}`} role="alert">

@@ -1,0 +1,32 @@
+import type { Pairs } from './pairs';
+
+/** Texts about API tokens. */
+export const tokens = {
+  'tokens.what': ['令牌', 'Tokens'],
+  'tokens.new': ['新建令牌', 'New token'],
+  'tokens.name': ['用途', 'Purpose'],
+  'tokens.owner': ['所属', 'Owner'],
+  'tokens.by': ['创建人', 'Created by'],
+  'tokens.tenant': ['租户', 'Tenant'],
+  'tokens.city': ['全市（不限租户）', 'All tenants'],
+  'tokens.scopes': ['权限', 'Permissions'],
+  'tokens.expires': ['有效期', 'Valid for'],
+  'tokens.expiresAt': ['到期', 'Expires'],
+  'tokens.expired': ['已到期', 'Expired'],
+  'tokens.lastUsed': ['最近使用', 'Last used'],
+  'tokens.addresses': ['限定来源', 'Allowed networks'],
+  'tokens.addressesWhy': ['CIDR，例如 10.1.0.0/16；留空不限', 'CIDR such as 10.1.0.0/16; empty is anywhere'],
+  'tokens.rotate': ['轮换', 'Rotate'],
+  'tokens.rotateWhy': ['生成新的密文，旧的立即失效。用“{x}”的程序要换上新的。', 'Makes a new secret; the old one ends at once. Whatever uses “{x}” needs the new one.'],
+  'tokens.revoke': ['吊销', 'Revoke'],
+  'tokens.revokeAsk': ['吊销令牌“{x}”？用它的程序会立即失去访问，且不能恢复。', 'Revoke the token “{x}”? Whatever uses it loses access at once, for good.'],
+  'tokens.revoked': ['已吊销令牌 {x}', 'Revoked the token {x}'],
+  'tokens.once': ['令牌只显示这一次，请立即保存', 'The token is shown this once: save it now'],
+  'tokens.done': ['我已保存', 'I have saved it'],
+  'tokens.empty': ['还没有令牌', 'No tokens yet'],
+  'tokens.emptyWhy': ['采集端、Grafana 和脚本用令牌访问接口。', 'Agents, Grafana and scripts use tokens to call the API.'],
+  'tokens.30d': ['30 天', '30 days'],
+  'tokens.90d': ['90 天', '90 days'],
+  'tokens.365d': ['1 年', '1 year'],
+  'tokens.never': ['永不过期', 'Never expires'],
+} satisfies Pairs;

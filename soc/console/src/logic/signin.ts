@@ -1,0 +1,40 @@
+/** How an attempt to sign in ended, from the server's refusal. */
+import { ApiError } from '../api/client';
+import { list } from '../api/types';
+
+export type Factor = 'totp' | 'webauthn' | 'recovery';
+export type Outcome =
+  | { kind: 'wrong'; captcha: boolean }
+  | { kind: 'captcha'; wrong: boolean }
+  | { kind: 'factor'; challenge: string; factors: Factor[] }
+  | { kind: 'code' }
+  | { kind: 'over' }
+  | { kind: 'locked'; seconds: number }
+  | { kind: 'busy' }
+  | { kind: 'other'; error: unknown };
+
+const FACTORS: readonly string[] = ['totp', 'webauthn', 'recovery'];
+
+export function outcomeOf(error: unknown): Outcome {
+  if (!(error instanceof ApiError)) return { kind: 'other', error };
+  const p = error.problem;
+  switch (error.code) {
+    case 'captcha_required':
+      return { kind: 'captcha', wrong: false };
+    case 'captcha_wrong':
+      return { kind: 'captcha', wrong: true };
+    case 'factor_required':
+      return { kind: 'factor', challenge: p.challenge ?? '', factors: list(p.factors).filter((f): f is Factor => FACTORS.includes(f)) };
+    case 'wrong_code':
+      return { kind: 'code' };
+    case 'challenge_over':
+      return { kind: 'over' };
+    case 'locked':
+      return { kind: 'locked', seconds: p.retry_after ?? 30 };
+    case 'busy':
+      return { kind: 'busy' };
+  }
+  if (error.status === 429) return { kind: 'locked', seconds: p.retry_after ?? error.retryAfter ?? 30 };
+  if (error.status === 401) return { kind: 'wrong', captcha: p.captcha_required === true };
+  return { kind: 'other', error };
+}
