@@ -17,6 +17,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"icewatch/soc/audit"
+	"icewatch/soc/audit/forward"
 	"icewatch/soc/identity"
 )
 
@@ -291,6 +292,19 @@ func (s *Server) auditRoutes() {
 			}
 			report, err := s.deps.Audit.Check(ctx)
 			return Reply(report), err
+		})
+
+	Register(s, huma.Operation{OperationID: "get-audit-forward", Method: http.MethodGet, Path: "/audit/forward", Tags: []string{"audit"},
+		Summary: "How far the receivers of audit records have come"}, identity.ScopeAudit,
+		func(ctx context.Context, _ *Empty) (*Body[Page[forward.Status]], error) {
+			if err := cityOnly(ctx); err != nil {
+				return nil, err
+			}
+			if s.deps.Forward == nil {
+				return nil, unavailable("the forwarding of audit records")
+			}
+			list, err := s.deps.Forward.Status(ctx)
+			return Reply(PageOf(list, len(list), "")), err
 		})
 
 	Register(s, huma.Operation{OperationID: "export-audit", Method: http.MethodGet, Path: "/audit/export", Tags: []string{"audit"},

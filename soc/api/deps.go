@@ -21,6 +21,7 @@ import (
 	"icewatch/collectors"
 	"icewatch/detections"
 	"icewatch/soc/audit"
+	"icewatch/soc/audit/forward"
 	"icewatch/soc/identity"
 	"icewatch/soc/identity/policy"
 	"icewatch/soc/intake"
@@ -37,6 +38,7 @@ type Deps struct {
 	Identity  *identity.Service
 	Units     *units.Store
 	Audit     Audit
+	Forward   Forward // of audit records to receivers outside
 	Settings  *settings.Store
 	Keys      Keys        // the master keys of sealed secrets
 	Provider  Provider    // single sign-on for other applications; nil registers no route
@@ -98,6 +100,11 @@ type Audit interface {
 	// Check verifies the log and records a break in it.
 	Check(ctx context.Context) (audit.Report, error)
 	Export(ctx context.Context, w io.Writer, from, to time.Time) (records int64, err error)
+}
+
+// Forward is what the API asks of soc/audit/forward.
+type Forward interface {
+	Status(ctx context.Context) ([]forward.Status, error)
 }
 
 // Tenant is a monitored tenant as the API shows it.

@@ -211,25 +211,26 @@ func TestVerifyFindsTamperingWhileOpen(t *testing.T) {
 	}
 }
 
-// Each byte of a record as SQLite keeps it in its file, flipped in turn.
-func TestVerifyFindsEveryFlippedByteOfTheFile(t *testing.T) {
+// Bytes of a record, and of the indexes by which records are found, flipped in
+// turn as SQLite keeps them in its file.
+func TestVerifyFindsFlippedBytesOfTheFile(t *testing.T) {
 	t.Parallel()
 	path := sample(t)
 	whole, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The texts of one record stand one after the other. The last match is of
-	// the lowest record of the last page.
-	at := bytes.LastIndex(whole, []byte("liupdate-useruser:wangok192.0.2.1cityrd"))
-	if at < 0 {
-		t.Fatal("there is no record in the file")
+	var places []int
+	for text, length := range map[string]int{"liupdate-useruser:wangok192.0.2.1cityrd": 100, "update-user": 11} {
+		at := bytes.LastIndex(whole, []byte(text))
+		if at < 0 {
+			t.Fatalf("%q is not in the file", text)
+		}
+		for i := at; i < at+length; i += 3 {
+			places = append(places, i)
+		}
 	}
-	length := strings.Index(string(whole[at:]), "<2>")
-	if length < 0 {
-		length = len("liupdate-useruser:wangok192.0.2.1cityrd") + 64
-	}
-	for i := at; i < at+length; i += 3 {
+	for _, i := range places {
 		data := bytes.Clone(whole)
 		data[i] ^= 0x04
 		copied := filepath.Join(t.TempDir(), "state.db")

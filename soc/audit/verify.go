@@ -22,11 +22,12 @@ const (
 	PlaceRecord     = "record"     // at a record of the chain
 	PlaceCheckpoint = "checkpoint" // in the signed checkpoints
 	PlaceEnd        = "end"        // at the end of the chain
+	PlaceIndex      = "index"      // in the database's indexes, by which records are found
 )
 
 // Break is a place at which the log is not what it was.
 type Break struct {
-	Place  string `json:"place" doc:"record, checkpoint or end"`
+	Place  string `json:"place" doc:"record, checkpoint, end or index"`
 	Seq    int64  `json:"seq" doc:"The record, or the number of the checkpoint"`
 	Reason string `json:"reason"`
 }
@@ -34,8 +35,11 @@ type Break struct {
 // Error names the place and the reason.
 func (b *Break) Error() string {
 	what := "record"
-	if b.Place == PlaceCheckpoint {
+	switch b.Place {
+	case PlaceCheckpoint:
 		what = "checkpoint"
+	case PlaceIndex:
+		return "the database's indexes: " + b.Reason
 	}
 	return fmt.Sprintf("%s %d: %s", what, b.Seq, b.Reason)
 }
@@ -64,7 +68,7 @@ func (r *Report) broken(place string, seq int64, format string, args ...any) {
 
 // Err returns the break of the first record, else any other; nil for a whole log.
 func (r *Report) Err() error {
-	for _, place := range []string{PlaceRecord, PlaceEnd, PlaceCheckpoint} {
+	for _, place := range []string{PlaceRecord, PlaceEnd, PlaceCheckpoint, PlaceIndex} {
 		for i := range r.Breaks {
 			if r.Breaks[i].Place == place {
 				return &r.Breaks[i]
@@ -264,6 +268,16 @@ func (l *Log) Verify(ctx context.Context) (Report, error) {
 		}
 	}
 	w.end(head)
+	// A record may be whole and yet be kept from every list, by an index.
+	var state string
+	switch err := tx.QueryRowContext(ctx, "PRAGMA integrity_check(audit_records)").Scan(&state); {
+	case ctx.Err() != nil:
+		return report, fmt.Errorf("audit: verify: %w", ctx.Err())
+	case err != nil:
+		report.broken(PlaceIndex, 0, "%v", err)
+	case state != "ok":
+		report.broken(PlaceIndex, 0, "%s", state)
+	}
 	report.OK = len(report.Breaks) == 0
 	return report, nil
 }

@@ -4,9 +4,11 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"time"
 
 	"icewatch/soc/audit"
 	"icewatch/soc/audit/events"
+	"icewatch/soc/audit/forward"
 	"icewatch/soc/identity"
 	"icewatch/soc/settings"
 )
@@ -15,7 +17,7 @@ import (
 func auditDir(data string) string { return filepath.Join(data, "audit") }
 
 // openAudit opens the audit log, which needs the state, the master key and the
-// settings, and begins to watch it.
+// settings, begins to watch it and to forward it.
 func (c *centre) openAudit(ctx context.Context) (err error) {
 	host, err := os.Hostname()
 	if err != nil {
@@ -32,5 +34,14 @@ func (c *centre) openAudit(ctx context.Context) (err error) {
 		return err
 	}
 	c.background(func(ctx context.Context) { c.audit.Run(ctx, policy.Get) })
+
+	c.forward = forward.New(c.db, c.audit, forward.Options{Dial: c.egress.Dialer(10 * time.Second).DialContext,
+		Secrets: filepath.Join(auditDir(c.Config.Data), "secrets"), Log: c.log})
+	targets, err := settings.Declare(ctx, c.settings, "audit-forward", identity.ScopeAudit, forward.Config{Targets: []forward.Target{}}, forward.Config.Check, c.forward.Set)
+	if err != nil {
+		return err
+	}
+	c.forward.Set(targets.Get())
+	c.background(c.forward.Run)
 	return nil
 }

@@ -34,6 +34,7 @@ import (
 	"icewatch/soc/aside"
 	"icewatch/soc/audit"
 	"icewatch/soc/audit/events"
+	"icewatch/soc/audit/forward"
 	"icewatch/soc/bus"
 	"icewatch/soc/config"
 	"icewatch/soc/console"
@@ -106,7 +107,8 @@ type centre struct {
 	identity  *identity.Service
 	provider  *provider.Service
 	audit     *audit.Log
-	events    *events.Feed // the audit log's, into the lake
+	events    *events.Feed       // the audit log's, into the lake
+	forward   *forward.Forwarder // the audit log's records, to others
 	seal      *seal.Box
 	egress    *egress.Guard // of connections to URLs that users gave
 	units     *units.Store
@@ -432,7 +434,7 @@ func (c *centre) openAPI(ctx context.Context) (err error) {
 	decisions := policy.NewLog(&lumberjack.Logger{Filename: filepath.Join(cfg.Data, "log", "decisions.ndjson"), MaxSize: 50, MaxBackups: 5, Compress: true}, c.log)
 	c.later(decisions.Close)
 	c.server, err = api.New(api.Deps{
-		Identity: c.identity, Audit: c.audit, Settings: c.settings, Keys: c.seal, RateLimits: c.limits.Get, Watermark: c.watermark.Get, Own: own, Units: c.units, Decisions: decisions, Tenants: c.tenants, Reach: &c.reach, CMDB: c.cmdb, Search: c.engine, Aside: c.aside, Rules: c.keeper,
+		Identity: c.identity, Audit: c.audit, Forward: c.forward, Settings: c.settings, Keys: c.seal, RateLimits: c.limits.Get, Watermark: c.watermark.Get, Own: own, Units: c.units, Decisions: decisions, Tenants: c.tenants, Reach: &c.reach, CMDB: c.cmdb, Search: c.engine, Aside: c.aside, Rules: c.keeper,
 		Provider: c.provider, Intake: c.gauge, Ticketing: api.NewTicketing(c.tickets), Ingest: []api.Ingest{elastic, loki},
 		Console: console.FS, Ready: c.gauge.parts, WriteMetrics: func(w io.Writer) { c.gauge.write(w, c.metrics) },
 		Log: c.log, Version: c.Version, MaxBody: int64(cfg.HTTP.MaxBody), MaxUnpacked: int64(cfg.HTTP.MaxUnpacked),
