@@ -86,8 +86,8 @@ func Open(ctx context.Context, path string) (*DB, error) {
 	readSQL.SetConnMaxIdleTime(time.Minute)
 
 	db := &DB{path: abs}
-	db.Read = bun.NewDB(readSQL, sqlitedialect.New())
-	db.DB = bun.NewDB(writeSQL, sqlitedialect.New(), bun.WithConnResolver(selectsTo{readSQL}))
+	db.Read = bun.NewDB(readSQL, dialect{sqlitedialect.New()})
+	db.DB = bun.NewDB(writeSQL, dialect{sqlitedialect.New()}, bun.WithConnResolver(selectsTo{readSQL}))
 
 	// The first query is what really opens the file and sets its mode, so a
 	// file that is no database or a full disk shows here and not later.
