@@ -126,6 +126,10 @@ func (s *Server) authenticate(c *fiber.Ctx) error {
 		s.discardBody(c)
 		return s.fiberError(c, coded(http.StatusForbidden, code, why))
 	}
+	if err := s.seeAs(c, st); err != nil {
+		s.discardBody(c)
+		return s.fiberError(c, err)
+	}
 	if why := s.selectTenants(c, st, cred.user); why != "" {
 		return s.refuse(c, why)
 	}

@@ -17,6 +17,7 @@ import (
 	"icewatch/soc/identity"
 	"icewatch/soc/reach"
 	"icewatch/soc/search"
+	"icewatch/soc/tenancy"
 )
 
 // typeOf is reflect.TypeFor by a shorter name at the place of use.
@@ -30,6 +31,24 @@ type tenant struct {
 	ProtectionLevel int             `json:"protection_level" doc:"Level of the multi-level protection scheme, 1 to 5; 0 where it is not set"`
 	AccountID       uint32          `json:"account_id"`
 	Systems         int             `json:"systems" doc:"Business systems in the CMDB"`
+	tenancy.Facts
+}
+
+func tenantOf(t tenancy.Tenant, systems map[string]int) tenant {
+	if t.Labels == nil {
+		t.Labels = []string{}
+	}
+	return tenant{t.Slug, detections.Text(t.Name), t.Domain, t.ProtectionLevel, t.AccountID, systems[t.Slug], t.Facts}
+}
+
+// systemsOf counts the business systems of each tenant within the caller's
+// reach, half a minute behind at most.
+func (s *Server) systemsOf(ctx context.Context) (map[string]int, error) {
+	within, err := Reach(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	return s.systems.get(within.Key(), 30*time.Second, func() (map[string]int, error) { return s.countSystems(ctx, within) })
 }
 
 // overview is what the console's first page shows.
@@ -80,18 +99,14 @@ func (s *Server) catalogueRoutes() {
 			if s.deps.Tenants == nil {
 				return nil, unavailable("the catalogue of tenants")
 			}
-			within, err := Reach(ctx, "")
-			if err != nil {
-				return nil, err
-			}
-			systems, err := s.systems.get(within.Key(), 30*time.Second, func() (map[string]int, error) { return s.countSystems(ctx, within) })
+			systems, err := s.systemsOf(ctx)
 			if err != nil {
 				return nil, err
 			}
 			var items []tenant
 			for _, t := range s.deps.Tenants.List() {
 				if CanSee(ctx, t.Slug) {
-					items = append(items, tenant{t.Slug, detections.Text(t.Name), t.Domain, t.ProtectionLevel, t.AccountID, systems[t.Slug]})
+					items = append(items, tenantOf(t, systems))
 				}
 			}
 			return Reply(PageOf(items, len(items), "")), nil

@@ -121,6 +121,7 @@ type Tenant struct {
 type Tenants interface {
 	Get(slug string) (tenancy.Tenant, bool)
 	List() []tenancy.Tenant
+	Describe(ctx context.Context, slug string, c tenancy.Change) (tenancy.Tenant, error)
 }
 
 // RuleInfo is one rule of the running set, or one that was rejected.

@@ -204,6 +204,10 @@ func (fakeTenants) Get(slug string) (tenancy.Tenant, bool) {
 	return tenancy.Tenant{}, false
 }
 
+func (fakeTenants) Describe(context.Context, string, tenancy.Change) (tenancy.Tenant, error) {
+	return tenancy.Tenant{}, tenancy.ErrNotFound
+}
+
 func (fakeTenants) List() []tenancy.Tenant {
 	return []tenancy.Tenant{{Slug: "a", AccountID: 11}, {Slug: "b", AccountID: 12}, {Slug: "unassigned", AccountID: 1}}
 }

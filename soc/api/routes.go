@@ -28,6 +28,7 @@ func (s *Server) routes() {
 	s.keyRoutes()
 	s.uiRoutes()
 	s.catalogueRoutes()
+	s.reachRoutes()
 	s.searchRoutes()
 	s.cmdbRoutes()
 	s.intakeRoutes()

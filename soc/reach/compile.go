@@ -133,6 +133,24 @@ func (e Expr) Unknown(d *Directory) []string {
 	return out
 }
 
+// Units lists the ids of the organisations that the expression's conditions
+// stand for, with those below where they say under.
+func (e Expr) Units(d *Directory) []string {
+	c := compiler{dir: d, units: map[*node][]string{}}
+	var ids []string
+	e.root.each(func(n *node) {
+		if n.fact == organisation && n.op != opExists {
+			for _, id := range c.unitsOf(n) {
+				if _, known := d.byID[id]; known {
+					ids = append(ids, id)
+				}
+			}
+		}
+	})
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
 // Compile makes a Reach of the expression for the tenants and organisations
 // there are. A tenant that comes later is not in it: compile again then.
 func (e Expr) Compile(d *Directory) Reach {

@@ -362,6 +362,9 @@ func TestCompiler(t *testing.T) {
 	}
 	c.SetDirectory(reach.NewDirectory([]reach.Tenant{{Slug: "new"}}, nil))
 	f("new", nil, `tenant not in ("city")`)
+	if e, err := reach.Parse(`organisation under gaj and not organisation = "u9" or organisation = nobody`); err != nil || !slices.Equal(e.Units(town()), []string{"u1", "u2", "u3", "u9"}) {
+		t.Errorf("units: %v %v", e.Units(town()), err)
+	}
 	e, err := reach.Parse(`organisation under ("gaj", "gajj") and tenant in ("police", "polis") and region = "any"`)
 	if got := e.Unknown(town()); err != nil || !slices.Equal(got, []string{"gajj", "polis"}) {
 		t.Errorf("unknown names: %v", got)
