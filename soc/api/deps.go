@@ -3,7 +3,7 @@
 // health and metrics, and the console's files.
 //
 // The frame denies by default. One middleware stands before the router and
-// lets nobody past without a credential, save to the three public routes and
+// lets nobody past without a credential, save to the few public routes and
 // to the console's files, which no route serves; and every route declares the
 // scope it demands, which Server.Check holds against the router's own list.
 package api
