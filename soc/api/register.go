@@ -60,6 +60,10 @@ var publicRoutes = []string{
 	"POST /oidc/userinfo",
 	"GET /api/v1/branding",
 	"GET /api/v1/branding/logo",
+	"POST /api/v1/auth/login/totp",
+	"POST /api/v1/auth/login/recovery",
+	"POST /api/v1/auth/login/webauthn/begin",
+	"POST /api/v1/auth/login/webauthn/finish",
 	"GET /healthz",
 	"GET /readyz",
 }

@@ -15,6 +15,7 @@ import (
 func (s *Server) routes() {
 	s.healthRoutes()
 	s.signInRoutes()
+	s.factorRoutes()
 	s.sessionRoutes()
 	s.auditRoutes()
 	s.meRoutes()

@@ -170,7 +170,7 @@ func (s *Server) begin(c *fiber.Ctx) (err error) {
 		s.newcomers.spoke(c.Context().Conn())
 	}
 	st := &reqState{requestID: requestID(), address: remoteAddress(c), secure: c.Secure(),
-		userAgent: clip(c.Get(fiber.HeaderUserAgent), 300), device: clip(c.Cookies(deviceCookie), 128), conn: c.Context().Conn()}
+		userAgent: clip(c.Get(fiber.HeaderUserAgent), 300), device: clip(c.Cookies(deviceCookie), 128), origin: origin(c), conn: c.Context().Conn()}
 	c.SetUserContext(context.WithValue(context.Background(), stateKey{}, st))
 	bareHeaders(c, st)
 	defer func() {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -15,6 +16,7 @@ import (
 
 	"icewatch/soc/identity"
 	"icewatch/soc/identity/captcha"
+	"icewatch/soc/identity/mfa"
 	"icewatch/soc/identity/password"
 )
 
@@ -32,6 +34,9 @@ const (
 	codeMustChange  = "password_change_required"
 	codeMustEnrol   = "factor_enrolment_required"
 	codeConfirm     = "confirmation_required"
+	codeFactor      = "factor_required"
+	codeWrong       = "wrong_code"
+	codeOver        = "challenge_over"
 )
 
 // SignInProblem is a problem (RFC 9457) of signing in or of one's own account,
@@ -41,7 +46,12 @@ type SignInProblem struct {
 	Code            string `json:"code" doc:"What is the matter, for programs"`
 	CaptchaRequired bool   `json:"captcha_required,omitempty" doc:"The next try must answer a CAPTCHA"`
 	RetryAfter      int    `json:"retry_after,omitempty" doc:"Seconds to wait"`
-	Rule            string `json:"rule,omitempty" doc:"Of the password policy: text, length, classes, name, breached, strength, history or age"`
+
+	Challenge string     `json:"challenge,omitempty" doc:"Names the sign-in in its second step"`
+	ExpiresAt *time.Time `json:"expires_at,omitempty" doc:"Until when the second step can be done"`
+	Factors   []string   `json:"factors,omitempty" doc:"Second factors that would do: totp, webauthn, recovery"`
+
+	Rule string `json:"rule,omitempty" doc:"Of the password policy: text, length, classes, name, breached, strength, history or age"`
 }
 
 // coded makes a SignInProblem.
@@ -85,6 +95,12 @@ func signInProblem(err error) (problem error, ok bool) {
 		return p, true
 	case errors.Is(err, identity.ErrConfirm):
 		return coded(http.StatusForbidden, codeConfirm, "confirm with the password first (POST /api/v1/me/confirm), or sign in afresh"), true
+	case errors.Is(err, identity.ErrWrongCode):
+		return coded(http.StatusUnprocessableEntity, codeWrong, "the code, or the security key's answer, is wrong"), true
+	case errors.Is(err, identity.ErrOver):
+		return coded(http.StatusUnprocessableEntity, codeOver, "this was not begun here, or is over: begin again"), true
+	case errors.Is(err, mfa.ErrName):
+		return Problem(http.StatusUnprocessableEntity, "%s", strings.TrimPrefix(err.Error(), "mfa: ")), true
 	case errors.Is(err, captcha.ErrGone):
 		return Problem(http.StatusNotFound, "there is no such CAPTCHA, or no longer"), true
 	}
@@ -150,6 +166,7 @@ func refusedSignIn(ctx context.Context, err error) error {
 	st := stateOf(ctx)
 	var denied *identity.DeniedError
 	var locked *identity.LockedError
+	var factor *identity.FactorError
 	var p *SignInProblem
 	switch {
 	case errors.As(err, &denied) && denied.CaptchaWrong:
@@ -163,6 +180,16 @@ func refusedSignIn(ctx context.Context, err error) error {
 	case errors.As(err, &locked):
 		st.detail = "locked after too many failures"
 		return err
+	case errors.As(err, &factor):
+		st.detail = "the password was right, a second factor is asked for"
+		p = coded(http.StatusUnauthorized, codeFactor, "a second factor is needed")
+		p.Challenge, p.ExpiresAt, p.Factors = factor.Challenge, &factor.ExpiresAt, factor.Factors
+	case errors.Is(err, identity.ErrWrongCode):
+		st.detail = "wrong second factor"
+		p = coded(http.StatusUnauthorized, codeWrong, "the code, or the security key's answer, is wrong or was used before")
+	case errors.Is(err, identity.ErrOver):
+		st.detail = "the sign-in was not begun here, or is over"
+		p = coded(http.StatusUnauthorized, codeOver, "this sign-in was not begun here, or is over: sign in again")
 	default:
 		return err
 	}
@@ -186,6 +213,8 @@ func obligation(p *identity.Principal, method, path string) (code, why string) {
 // second factor.
 var openToPending = []string{
 	"GET /api/v1/me", "POST /api/v1/me/password", "POST /api/v1/me/confirm", "POST /api/v1/auth/logout", "GET /api/v1/ui",
+	"GET /api/v1/me/factors", "POST /api/v1/me/factors/totp", "POST /api/v1/me/factors/totp/confirm",
+	"POST /api/v1/me/factors/webauthn/begin", "POST /api/v1/me/factors/webauthn/finish",
 }
 
 // captchaQuestion is an open question.

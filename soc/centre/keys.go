@@ -10,6 +10,7 @@ import (
 
 	"icewatch/soc/audit"
 	"icewatch/soc/config"
+	"icewatch/soc/identity"
 	"icewatch/soc/identity/provider"
 	"icewatch/soc/seal"
 	"icewatch/soc/state"
@@ -24,6 +25,7 @@ func sealed(data string) []seal.Place {
 		[]seal.Place{audit.Sealed(auditDir(data))},
 		outbox.Sealed(),
 		provider.Sealed(),
+		identity.Sealed(),
 	)
 }
 

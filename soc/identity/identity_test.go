@@ -40,6 +40,13 @@ func (c *clock) move(d time.Duration) {
 
 func open(t *testing.T, path string, opts ...Option) *Service {
 	t.Helper()
+	s, _ := openWith(t, path, opts...)
+	return s
+}
+
+// openWith opens the room and the settings beside it.
+func openWith(t *testing.T, path string, opts ...Option) (*Service, *settings.Store) {
+	t.Helper()
 	db, err := state.Open(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
@@ -61,7 +68,7 @@ func open(t *testing.T, path string, opts ...Option) *Service {
 	if err := s.Access().SetOperations(t.Context(), ops); err != nil {
 		t.Fatal(err)
 	}
-	return s
+	return s, set
 }
 
 // allows asks the policy whether the principal may do what is of the scope.

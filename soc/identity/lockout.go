@@ -28,6 +28,7 @@ const (
 	lockAccount = "account" // an account from everywhere: guessers who share the work
 	lockDevice  = "device"  // a known device: its own user's mistakes, or a thief's
 	lockOwn     = "own"     // the current password, asked of somebody who is signed in
+	lockFactor  = "factor"  // codes of a second factor, whose first was right
 	lockHeld    = "held"    // an account locked until an administrator unlocks it
 	lockFlood   = "flood"   // everything from everybody
 )
@@ -101,6 +102,13 @@ func (l *lockout) limitsOf(w who) []limit {
 func (l *lockout) own(account string) []limit {
 	p := l.policy()
 	return []limit{{lockOwn, lockOwn + "|" + account, p.Tries, time.Duration(p.LongestLock) * time.Second, 0, 0}}
+}
+
+// factor is the limit of wrong codes, whose password was right: with strangers
+// from everywhere together, since a code has only six digits.
+func (l *lockout) factor(w who) []limit {
+	p := l.policy()
+	return []limit{{lockFactor, lockFactor + "|" + w.device + "|" + w.account, p.Tries, time.Duration(p.LongestLock) * time.Second, 0, 0}}
 }
 
 // network is what an attacker cannot change at will: the address in IPv4, the
@@ -275,7 +283,7 @@ func later(a, b time.Time) time.Time {
 // Lock is what failed sign-ins count against, or an account that is locked.
 type Lock struct {
 	ID          string     `json:"id"`
-	Kind        string     `json:"kind" enum:"pair,address,account,device,own,held"`
+	Kind        string     `json:"kind" enum:"pair,address,account,device,own,factor,held"`
 	Account     string     `json:"account,omitempty"`
 	Network     string     `json:"network,omitempty"` // an address, or the /64 of IPv6
 	DeviceID    string     `json:"device_id,omitempty"`
@@ -294,7 +302,7 @@ func describe(key string) Lock {
 		if i := strings.LastIndexByte(rest, '|'); i >= 0 {
 			lock.Account, lock.Network = rest[:i], rest[i+1:]
 		}
-	case lockDevice:
+	case lockDevice, lockFactor:
 		lock.DeviceID, lock.Account, _ = strings.Cut(rest, "|")
 	case lockAddress:
 		lock.Network = rest

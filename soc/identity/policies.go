@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"icewatch/soc/identity/password"
@@ -194,15 +193,4 @@ type Policies struct {
 func (s *Service) Policies() Policies {
 	return Policies{s.policies.password(), password.MaxLength, s.policies.signIn().Passwordless,
 		time.Duration(s.policies.sessions().PageTimeout) * time.Minute}
-}
-
-// needsFactor tells whether the policy demands a second factor of the user.
-func (p SignInPolicy) needsFactor(roles []string) bool {
-	switch p.Factors {
-	case FactorsAll:
-		return true
-	case FactorsByRole:
-		return slices.ContainsFunc(roles, func(r string) bool { return slices.Contains(p.FactorRoles, strings.TrimSpace(r)) })
-	}
-	return false
 }

@@ -16,6 +16,7 @@ import (
 
 	"icewatch/soc/identity/access"
 	"icewatch/soc/identity/captcha"
+	"icewatch/soc/identity/mfa"
 	"icewatch/soc/identity/password"
 	"icewatch/soc/identity/policy"
 	"icewatch/soc/settings"
@@ -43,7 +44,9 @@ type Service struct {
 
 	policies policies
 	leaked   []password.List // beside the one built in
-	captcha  *captcha.Store
+	captcha  questions
+	open     *mfa.Ceremonies[ceremony]
+	sealer   Sealer // keeps TOTP secrets; nil refuses them
 
 	applications Applications // nil: no token of an application is good
 
@@ -51,6 +54,14 @@ type Service struct {
 	directory Directory
 	cache     map[string]*entry // by hash of the secret
 	gen       uint64            // counts revocations: what was read before one is not cached after it
+}
+
+// questions asks what a program hardly answers; package captcha's store is one.
+type questions interface {
+	Ask() (id string, expires time.Time)
+	Image(id string) ([]byte, error)
+	Audio(id, language string) ([]byte, error)
+	Answer(id, answer string) bool
 }
 
 // entry is a credential that was found valid. The ingest path meets nothing
@@ -90,6 +101,18 @@ func withParams(p password.Params) Option {
 	return func(s *Service) { s.hasher = password.NewHasher(p) }
 }
 
+// Sealer keeps secrets unreadable to who has the database alone; soc/seal's box
+// is one. context ties a value to its place.
+type Sealer interface {
+	SealString(plaintext, context string) (string, error)
+	OpenString(sealed, context string) (string, error)
+}
+
+// WithSeal lets users enrol TOTP, whose secrets must be sealed.
+func WithSeal(box Sealer) Option {
+	return func(s *Service) { s.sealer = box }
+}
+
 // WithLeaked adds lists of leaked passwords beside the one built in.
 func WithLeaked(lists ...password.List) Option {
 	return func(s *Service) { s.leaked = lists }
@@ -110,7 +133,7 @@ func Open(ctx context.Context, db *state.DB, set *settings.Store, log *slog.Logg
 	if err := s.declare(ctx, set); err != nil {
 		return nil, err
 	}
-	s.captcha = captcha.New(s.now)
+	s.captcha, s.open = captcha.New(s.now), mfa.NewCeremonies[ceremony](s.now)
 	s.locks = newLockout(func() SignInPolicy { return s.policies.signIn() }, s.now)
 	var err error
 	if s.access, err = access.Open(ctx, db, set, policy.New(), log); err != nil {

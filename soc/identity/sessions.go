@@ -202,7 +202,7 @@ func (s *Service) loadSession(ctx context.Context, hash string) (*entry, error) 
 	if err != nil {
 		return nil, err
 	}
-	if p.Pending, err = s.pending(ctx, row); err != nil {
+	if p.Pending, err = s.pending(ctx, row, sess.Channel); err != nil {
 		return nil, err
 	}
 	p.Channel = sess.Channel

@@ -125,6 +125,13 @@ func (s *Service) Login(ctx context.Context, req LoginRequest) (Session, error) 
 			s.log.Warn("a password keeps its old hash", "user", row.Username, "error", err)
 		}
 	}
+	factors, err := s.factors(ctx, row.ID)
+	if err != nil {
+		return Session{}, err
+	}
+	if len(factors) > 0 {
+		return Session{}, s.askFactor(row, from, guess.device, factors)
+	}
 	return s.enter(ctx, row, from, guess.device)
 }
 
@@ -145,12 +152,21 @@ func (s *Service) meet(ctx context.Context, name string, from Entrance) (*guess,
 	if g.device, err = s.knownDevice(ctx, from.Device); err != nil {
 		return nil, err
 	}
-	w := who{account: name, address: from.Address}
-	if g.device != nil && g.device.Username == name {
-		w.device, g.lane = g.device.ID, password.Known
+	w := g.device.who(name, from.Address)
+	if w.device != "" {
+		g.lane = password.Known
 	}
 	g.limits = s.locks.limitsOf(w)
 	return g, s.locks.check(name, g.limits)
+}
+
+// who is a sign-in under the name from a browser, which need not be known.
+func (d *deviceRow) who(name, address string) who {
+	w := who{account: name, address: address}
+	if d != nil && d.Username == name {
+		w.device = d.ID
+	}
+	return w
 }
 
 func (g *guess) still() error { return g.s.locks.check(g.name, g.limits) }
@@ -304,13 +320,17 @@ func (s *Service) enter(ctx context.Context, row *userRow, from Entrance, device
 	if !ends.IsZero() {
 		out.PasswordExpires = &ends
 		out.PasswordWarning = now.AddDate(0, 0, s.policies.password().WarnDays).After(ends)
-		out.User.MustChangePassword = out.User.MustChangePassword || !now.Before(ends)
 	}
-	return out, nil
+	pending, err := s.pending(ctx, row, sess.Channel)
+	out.User.MustChangePassword = out.User.MustChangePassword || pending == PendingPassword
+	out.User.MustEnrolFactor = pending == PendingFactor
+	return out, err
 }
 
-// pending tells what the user must do before anything else, "" where nothing.
-func (s *Service) pending(ctx context.Context, row *userRow) (string, error) {
+// pending tells what the user of a session must do before anything else, ""
+// where nothing. Second factors of those who came by an identity provider are
+// the provider's business.
+func (s *Service) pending(ctx context.Context, row *userRow, channel string) (string, error) {
 	if row.MustChange {
 		return PendingPassword, nil
 	}
@@ -321,7 +341,21 @@ func (s *Service) pending(ctx context.Context, row *userRow) (string, error) {
 	if !ends.IsZero() && !s.now().Before(ends) {
 		return PendingPassword, nil
 	}
-	return "", nil
+	if channel != ChannelPassword && channel != ChannelLDAP {
+		return "", nil
+	}
+	direct, err := decodeList(row.Roles)
+	if err != nil {
+		return "", err
+	}
+	if needs, err := s.needsFactor(ctx, row.ID, direct); err != nil || !needs {
+		return "", err
+	}
+	factors, err := s.factors(ctx, row.ID)
+	if err != nil || len(factors) > 0 {
+		return "", err
+	}
+	return PendingFactor, nil
 }
 
 // Captcha opens a question and returns its id and until when it can be

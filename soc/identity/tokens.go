@@ -407,9 +407,6 @@ func (s *Service) bind(ctx context.Context, p *Principal, t Token) (policy.Subje
 	if err != nil {
 		return policy.Subject{}, err
 	}
-	if p.Pending, err = s.pending(ctx, row); err != nil {
-		return policy.Subject{}, err
-	}
 	p.UserID, p.DisplayName, p.Roles, p.Unit = u.ID, u.DisplayName+" ("+t.Name+")", u.Roles, u.Unit
 	p.Conditions = u.conditions()
 	switch {

@@ -51,6 +51,7 @@ type User struct {
 	Reach              string     `json:"reach"`  // data scope within the tenants: an expression of soc/reach, "" is no condition
 	Locale             string     `json:"locale"` // "zh-CN", "en" or "" for the browser's
 	MustChangePassword bool       `json:"must_change_password"`
+	MustEnrolFactor    bool       `json:"must_enrol_factor,omitempty"`
 	Disabled           bool       `json:"disabled"`
 	CreatedAt          time.Time  `json:"created_at,omitzero"`
 	UpdatedAt          time.Time  `json:"updated_at,omitzero"`

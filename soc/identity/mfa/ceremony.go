@@ -28,6 +28,7 @@ type Ceremonies[T any] struct {
 type ceremony[T any] struct {
 	what    T
 	expires time.Time
+	taken   bool
 }
 
 // NewCeremonies makes an empty set.
@@ -47,7 +48,7 @@ func (c *Ceremonies[T]) Begin(what T) (id string, expires time.Time) {
 		delete(c.open, c.order[0])
 		c.order = c.order[1:]
 	}
-	c.open[id] = ceremony[T]{what, expires}
+	c.open[id] = ceremony[T]{what: what, expires: expires}
 	c.order = append(c.order, id)
 	return id, expires
 }
@@ -57,15 +58,26 @@ func (c *Ceremonies[T]) isOpen(id string) bool {
 	return ok && c.now().Before(x.expires)
 }
 
-// Take closes a ceremony and returns what it is about: of any number who ask at
+// Take returns what a ceremony is about and closes it: of any number who ask at
 // once, one goes on.
 func (c *Ceremonies[T]) Take(id string) (what T, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.isOpen(id) {
+	x := c.open[id]
+	if !c.isOpen(id) || x.taken {
 		return what, false
 	}
-	what = c.open[id].what
-	delete(c.open, id)
+	what = x.what
+	c.open[id] = ceremony[T]{expires: x.expires, taken: true}
 	return what, true
+}
+
+// Resume opens a ceremony that was taken again, for another try within the same
+// time.
+func (c *Ceremonies[T]) Resume(id string, what T) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if x, ok := c.open[id]; ok && x.taken {
+		c.open[id] = ceremony[T]{what: what, expires: x.expires}
+	}
 }
