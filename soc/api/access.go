@@ -1,9 +1,12 @@
 package api
 
 import (
+	"cmp"
 	"context"
+	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -123,8 +126,15 @@ func (b GrantBody) grant() access.Grant {
 func (s *Server) accessRoutes() {
 	Register(s, huma.Operation{OperationID: "list-operations", Method: http.MethodGet, Path: "/access/operations", Tags: []string{"access"},
 		Summary: "Every operation that a role can permit"}, ScopeAny,
-		func(context.Context, *Empty) (*Body[Page[policy.Operation]], error) {
+		func(_ context.Context, in *struct {
+			Routes bool `query:"routes" doc:"Every route instead, public ones among them: an operation may have several"`
+		}) (*Body[Page[policy.Operation]], error) {
 			list := slices.DeleteFunc(slices.Clone(s.operations), func(o policy.Operation) bool { return o.Scope == scopePublic })
+			if in.Routes {
+				list = slices.SortedFunc(maps.Values(s.declared), func(a, b policy.Operation) int {
+					return cmp.Or(strings.Compare(a.Path, b.Path), strings.Compare(a.Method, b.Method))
+				})
+			}
 			return Reply(PageOf(list, len(list), "")), nil
 		})
 

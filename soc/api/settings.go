@@ -38,7 +38,7 @@ func (s *Server) settingRoutes() {
 				return Reply(v), err
 			})
 		Register(s, huma.Operation{OperationID: "set-" + name, Method: http.MethodPut, Path: "/settings/" + name, Tags: []string{"settings"},
-			Summary: "Change the setting " + name + ": what the document leaves out takes its default", MaxBodyBytes: maxPublicBody, SkipValidateBody: true, Errors: []int{422}}, v.Scope,
+			Summary: "Change the setting " + name + ": what the document leaves out takes its default", MaxBodyBytes: 1 << 20, SkipValidateBody: true, Errors: []int{422}}, v.Scope,
 			func(ctx context.Context, in *struct {
 				RawBody []byte `contentType:"application/json"`
 			}) (*Body[settings.View], error) {

@@ -11,6 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"icewatch/soc/identity"
+	"icewatch/soc/reach"
 	"icewatch/soc/units"
 )
 
@@ -88,6 +89,8 @@ func (s *Server) unitRoutes() {
 			return Reply(PageOf(out, total, "")), nil
 		})
 
+	s.unitFileRoutes() // before those of one unit: the router takes the first that fits
+
 	type unitDetail struct {
 		units.Unit
 		Users int `json:"users" doc:"Of this unit itself"`
@@ -147,6 +150,27 @@ func (s *Server) unitRoutes() {
 			return Reply(u), err
 		})
 
+	Register(s, huma.Operation{OperationID: "set-unit-ceiling", Method: http.MethodPut, Path: "/units/{id}/ceiling", Tags: []string{"units"},
+		Summary: "Bound what anybody of a unit and below it can reach", Errors: []int{404, 422}}, identity.ScopeSecurity,
+		func(ctx context.Context, in *struct {
+			IDInput
+			Body struct {
+				Ceiling string `json:"ceiling" maxLength:"10000" doc:"Data scope; empty is no bound"`
+			}
+		}) (*Body[units.Unit], error) {
+			AuditObject(ctx, "unit:"+in.ID, "", "ceiling")
+			ceiling := strings.TrimSpace(in.Body.Ceiling)
+			if ceiling != "" {
+				e, err := reach.Parse(ceiling)
+				if err != nil {
+					return nil, Problem(http.StatusUnprocessableEntity, "ceiling: %s", err)
+				}
+				ceiling = e.String()
+			}
+			u, err := store.SetCeiling(ctx, in.ID, ceiling)
+			return Reply(u), err
+		})
+
 	Register(s, huma.Operation{OperationID: "delete-unit", Method: http.MethodDelete, Path: "/units/{id}", Tags: []string{"units"},
 		Summary: "Remove a unit that nothing belongs to", DefaultStatus: http.StatusNoContent, Errors: []int{404, 409}}, identity.ScopeSystem,
 		func(ctx context.Context, in *IDInput) (*struct{}, error) {
@@ -156,7 +180,10 @@ func (s *Server) unitRoutes() {
 			}
 			return nil, store.Delete(ctx, in.ID)
 		})
+}
 
+func (s *Server) unitFileRoutes() {
+	store := s.deps.Units
 	Register(s, huma.Operation{OperationID: "import-units", Method: http.MethodPost, Path: "/units/import", Tags: []string{"units"},
 		Summary: "Add and change units from CSV, all or nothing", MaxBodyBytes: maxAPIBody, BodyReadTimeout: 2 * time.Minute, Errors: []int{413, 422},
 		Description: "Columns: code, parent_code, name_zh, name_en, region, industry, kind, supports_code, labels (separated by ;). A unit is known by its code."},

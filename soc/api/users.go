@@ -224,6 +224,8 @@ func (s *Server) mayGiveAccess(ctx context.Context, unit string, b *AccessBody) 
 }
 
 func (s *Server) userRoutes() {
+	s.userFileRoutes() // before those of one user: the router takes the first that fits
+
 	Register(s, huma.Operation{OperationID: "list-users", Method: http.MethodGet, Path: "/users", Tags: []string{"users"},
 		Summary: "Users by name"}, identity.ScopeSystem,
 		func(ctx context.Context, in *struct {
@@ -395,7 +397,6 @@ func (s *Server) userRoutes() {
 			return Reply(out), err
 		})
 
-	s.userFileRoutes()
 }
 
 // UserFilter narrows a list of users.

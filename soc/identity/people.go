@@ -46,7 +46,7 @@ func (s *Service) Users(ctx context.Context, q UserQuery) (UserPage, error) {
 				like, like, like, like)
 		}
 		if q.Units != nil {
-			sel = sel.Where("u.unit IN (?)", bun.List(append([]string{"\x00"}, q.Units...)))
+			sel = sel.Where("u.unit IN (?)", bun.List(append([]string{"-"}, q.Units...)))
 		}
 		if q.Role != "" {
 			sel = sel.Where(`(EXISTS (SELECT 1 FROM json_each(u.roles) r WHERE r.value = ?) OR u.id IN (SELECT user_id FROM access_grants WHERE role = ? AND user_id IS NOT NULL)

@@ -64,7 +64,7 @@ func (s *Store) Groups(ctx context.Context, q GroupQuery) ([]Group, error) {
 		sel = sel.Where(`lower(g.name_zh || ' ' || g.name_en || ' ' || g.description) LIKE ? ESCAPE '\'`, like)
 	}
 	if q.Units != nil {
-		sel = sel.Where("g.unit IN (?)", bun.List(append([]string{"\x00"}, q.Units...)))
+		sel = sel.Where("g.unit IN (?)", bun.List(append([]string{"-"}, q.Units...)))
 	}
 	if q.User != "" {
 		sel = sel.Where("g.id IN (SELECT group_id FROM access_members WHERE user_id = ?)", q.User)
