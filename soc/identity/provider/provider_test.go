@@ -89,7 +89,7 @@ func (c *clock) move(d time.Duration) {
 // house is a provider behind a real HTTP server, with one user signed in.
 type house struct {
 	*Service
-	t      *testing.T
+	t      testing.TB
 	people *people
 	clock  *clock
 	made   int // signing keys
@@ -106,7 +106,7 @@ const (
 	callback    = "https://grafana.example/login/generic_oauth"
 )
 
-func newHouse(t *testing.T) *house {
+func newHouse(t testing.TB) *house {
 	t.Helper()
 	db, err := state.Open(t.Context(), filepath.Join(t.TempDir(), "state.db"))
 	if err != nil {
