@@ -75,10 +75,27 @@ func (s *Server) usable(ctx context.Context, id string) (provider.Application, e
 		return a, err
 	}
 	p := PrincipalFrom(ctx)
-	if a.Open && (p.Via == identity.ViaApplication && p.UserID == a.ID || p.Via != identity.ViaApplication && a.Admits(provider.PersonOf(p))) {
-		return a, nil
+	in := p.UserID == a.ID
+	if p.Via != identity.ViaApplication {
+		person, err := s.deps.Provider.Person(ctx, p)
+		if err != nil {
+			return a, err
+		}
+		in = a.Admits(person)
 	}
-	return a, NotFound("application", id)
+	if !a.Open || !in {
+		return a, NotFound("application", id)
+	}
+	return a, nil
+}
+
+// usableAll returns the open applications that the caller may use.
+func (s *Server) usableAll(ctx context.Context, f provider.Filter) ([]provider.Application, error) {
+	person, err := s.deps.Provider.Person(ctx, PrincipalFrom(ctx))
+	if err != nil {
+		return nil, err
+	}
+	return s.deps.Provider.Usable(person, f), nil
 }
 
 // applicationRoutes registers the portal and its applications.
@@ -101,16 +118,24 @@ func (s *Server) portalRoutes() {
 			Text     string `query:"q" maxLength:"200"`
 			Category string `query:"category" maxLength:"64"`
 		}) (*Body[Page[provider.Card]], error) {
-			cards := []provider.Card{}
-			for _, a := range s.deps.Provider.Usable(provider.PersonOf(PrincipalFrom(ctx)), provider.Filter{Text: in.Text, Category: in.Category}) {
-				cards = append(cards, a.Card)
+			list, err := s.usableAll(ctx, provider.Filter{Text: in.Text, Category: in.Category})
+			if err != nil {
+				return nil, err
+			}
+			cards := make([]provider.Card, len(list))
+			for i, a := range list {
+				cards[i] = a.Card
 			}
 			return Reply(PageOf(cards, len(cards), "")), nil
 		})
 	Register(s, huma.Operation{OperationID: "list-application-versions", Method: http.MethodGet, Path: "/applications/versions", Tags: tags,
 		Summary: "The versions of the applications that I may use"}, ScopeAny,
 		func(ctx context.Context, _ *Empty) (*Body[Page[provider.Version]], error) {
-			list := s.deps.Provider.Versions(ctx, s.deps.Provider.Usable(provider.PersonOf(PrincipalFrom(ctx)), provider.Filter{}))
+			apps, err := s.usableAll(ctx, provider.Filter{})
+			if err != nil {
+				return nil, err
+			}
+			list := s.deps.Provider.Versions(ctx, apps)
 			return Reply(PageOf(list, len(list), "")), nil
 		})
 	Register(s, huma.Operation{OperationID: "list-application-interfaces", Method: http.MethodGet, Path: "/applications/interfaces", Tags: tags,
@@ -140,23 +165,25 @@ func (s *Server) portalRoutes() {
 				return nil, err
 			}
 			p := PrincipalFrom(ctx)
-			roles := p.Roles
+			person, err := s.deps.Provider.Person(ctx, p)
+			if err != nil {
+				return nil, err
+			}
 			switch {
 			case p.Via == identity.ViaApplication && in.User != "":
-				u, err := s.deps.Identity.User(ctx, in.User)
+				u, err := s.deps.Identity.Standing(ctx, in.User)
 				if err != nil {
 					return nil, err
 				}
-				if u.Disabled || !a.Admits(provider.Person{ID: u.ID, Username: u.Username, Roles: u.Roles}) {
+				if person = provider.PersonOf(u); u.Disabled || !a.Admits(person) {
 					return nil, NotFound("user", in.User)
 				}
-				roles = u.Roles
 			case p.Via == identity.ViaApplication:
 				return nil, Problem(http.StatusUnprocessableEntity, "an application must say whose menus it asks for: user=ID, the claim sub")
 			case in.User != "" && in.User != p.UserID:
 				return nil, Problem(http.StatusForbidden, "only the application itself may ask for the menus of another user")
 			}
-			list := provider.MenusFor(a.Menus, roles)
+			list := provider.MenusFor(a.Menus, person.Roles)
 			return Reply(PageOf(list, len(list), "")), nil
 		})
 	Register(s, huma.Operation{OperationID: "get-application-configuration", Method: http.MethodGet, Path: "/applications/{id}/configuration", Tags: tags,

@@ -36,6 +36,7 @@ type Provider interface {
 
 	Get(id string) (provider.Application, error)
 	List(f provider.Filter) []provider.Application
+	Person(ctx context.Context, p *identity.Principal) (provider.Person, error)
 	Usable(p provider.Person, f provider.Filter) []provider.Application
 	Create(ctx context.Context, a provider.Application, by string) (provider.Application, error)
 	Update(ctx context.Context, id string, ch provider.Change) (provider.Application, error)

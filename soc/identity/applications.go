@@ -5,7 +5,10 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
+
+	"icewatch/soc/identity/access"
 )
 
 // ViaApplication marks an application that acts for itself, with an access
@@ -88,4 +91,41 @@ func (s *Service) Session(ctx context.Context, id string) (SessionState, error) 
 		return SessionState{}, ErrUnauthenticated
 	}
 	return SessionState{Principal: e.principal, CreatedAt: fromMilli(sess.CreatedAt), ExpiresAt: fromMilli(sess.ExpiresAt)}, nil
+}
+
+// Standing is what a user is at the moment, with what changes from hour to
+// hour.
+type Standing struct {
+	User
+	// InForce is the roles held directly or by a grant that is in force now.
+	// Grants bound to a place are left out: who asks for a standing is no
+	// request of the user's.
+	InForce []string
+	Groups  []string // ids
+}
+
+// Standing returns what a user is at the moment.
+func (s *Service) Standing(ctx context.Context, userID string) (Standing, error) {
+	u, err := s.User(ctx, userID)
+	if err != nil {
+		return Standing{}, err
+	}
+	st := Standing{User: u, InForce: slices.Clone(u.Roles), Groups: []string{}}
+	grants, err := s.access.Grants(ctx, access.GrantQuery{User: userID, Via: true})
+	if err != nil {
+		return Standing{}, err
+	}
+	for _, g := range grants {
+		if len(g.Networks) == 0 && g.InForce(s.now()) && !slices.Contains(st.InForce, g.Role) {
+			st.InForce = append(st.InForce, g.Role)
+		}
+	}
+	groups, err := s.access.Groups(ctx, access.GroupQuery{User: userID})
+	if err != nil {
+		return Standing{}, err
+	}
+	for _, g := range groups {
+		st.Groups = append(st.Groups, g.ID)
+	}
+	return st, nil
 }

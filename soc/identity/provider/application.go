@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"net/url"
@@ -37,7 +38,7 @@ const (
 const (
 	scopeGroups   = "groups"
 	scopeRoles    = "roles"
-	scopeIcewatch = "icewatch" // unit, tenants and kinds of operation
+	scopeIcewatch = "icewatch" // unit and tenants
 )
 
 // Scopes lists the OpenID scopes there are.
@@ -157,9 +158,22 @@ type Person struct {
 	Roles, Groups []string
 }
 
-// PersonOf takes from a principal what applications go by.
-func PersonOf(p *identity.Principal) Person {
-	return Person{ID: p.UserID, Username: p.Username, Roles: p.Roles}
+// PersonOf takes from a standing what applications go by.
+func PersonOf(st identity.Standing) Person {
+	return Person{ID: st.ID, Username: st.Username, Roles: st.InForce, Groups: st.Groups}
+}
+
+// Person is who the principal is to applications: a user with the roles and
+// groups of the moment, or whatever else asks with what it holds.
+func (s *Service) Person(ctx context.Context, p *identity.Principal) (Person, error) {
+	if p.Via != identity.ViaSession {
+		return Person{ID: p.UserID, Username: p.Username, Roles: p.Roles}, nil
+	}
+	st, err := s.Identity.Standing(ctx, p.UserID)
+	if err != nil {
+		return Person{}, err
+	}
+	return PersonOf(st), nil
 }
 
 func intersect(a, b []string) bool {

@@ -92,12 +92,17 @@ func (s *Service) session(ctx context.Context, id string) (*session, error) {
 	if st.Principal.Pending != "" {
 		return nil, nil
 	}
-	return &session{st, id}, nil
+	user, err := s.Identity.Standing(ctx, st.Principal.UserID)
+	if err != nil {
+		return nil, err
+	}
+	return &session{st, user, id}, nil
 }
 
 type session struct {
 	identity.SessionState
-	id string
+	user identity.Standing
+	id   string
 }
 
 // Authorize answers the authorization endpoint. sessionID is the browser's
@@ -225,7 +230,7 @@ func (s *Service) decide(ctx context.Context, a *authorization, q url.Values, se
 			return Answer{}, &protocolError{"login_required", "another user is signed in than the id_token_hint says"}
 		}
 	}
-	if !a.app.Admits(PersonOf(p)) {
+	if !a.app.Admits(PersonOf(sess.user)) {
 		return Answer{}, &protocolError{"access_denied", "the user may not use this application"}
 	}
 	if a.app.Client.Consent {
@@ -315,7 +320,7 @@ func (s *Service) Consent(ctx context.Context, form url.Values, sessionID, langu
 	case errors.As(err, &pe):
 	case err != nil:
 		return Answer{}, err
-	case !a.app.Admits(PersonOf(sess.Principal)):
+	case !a.app.Admits(PersonOf(sess.user)):
 		pe = &protocolError{"access_denied", "the user may not use this application"}
 	case said != "yes":
 		pe = &protocolError{"access_denied", "the user did not agree"}

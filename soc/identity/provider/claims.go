@@ -14,12 +14,8 @@ var claimNames = []string{"sub", "iss", "aud", "exp", "iat", "auth_time", "nonce
 
 // userInfo says of the user what the scopes allow. The lists are always there
 // where their scope is: a client must be able to tell "none" from "not asked".
-func (s *Service) userInfo(ctx context.Context, a *alive, scopes []string) (*oidc.UserInfo, error) {
-	u, err := s.Identity.User(ctx, a.UserID)
-	if err != nil {
-		return nil, err
-	}
-	p := a.session.Principal
+func userInfo(a *alive, scopes []string) *oidc.UserInfo {
+	u := a.user
 	info := &oidc.UserInfo{Subject: a.UserID}
 	has := func(scope string) bool { return slices.Contains(scopes, scope) }
 	if has(oidc.ScopeProfile) {
@@ -29,20 +25,24 @@ func (s *Service) userInfo(ctx context.Context, a *alive, scopes []string) (*oid
 			info.AppendClaims("locale", u.Locale)
 		}
 	}
+	if has(oidc.ScopeEmail) {
+		info.Email = u.Email // nobody has verified it, so nothing says so
+	}
 	if has(scopeGroups) {
-		info.AppendClaims("groups", list(PersonOf(p).Groups))
+		info.AppendClaims("groups", list(u.Groups))
 	}
 	if has(scopeRoles) {
-		info.AppendClaims("roles", list(p.Roles))
+		info.AppendClaims("roles", list(u.InForce))
 	}
 	if has(scopeIcewatch) {
-		tenants := list(p.Tenants)
-		if p.AllTenants {
+		tenants := list(u.Tenants)
+		if u.AllTenants {
 			tenants = []string{"*"}
 		}
 		info.AppendClaims("tenants", tenants)
+		info.AppendClaims("unit", u.Unit)
 	}
-	return info, nil
+	return info
 }
 
 func list(l []string) []string {
@@ -54,15 +54,12 @@ func list(l []string) []string {
 
 // idToken makes the ID token that goes with an access token.
 func (s *Service) idToken(ctx context.Context, a *alive, scopes []string, t issued) (string, error) {
-	info, err := s.userInfo(ctx, a, scopes)
-	if err != nil {
-		return "", err
-	}
 	now := s.Now()
 	claims := oidc.NewIDTokenClaims(s.Issuer, a.UserID, []string{a.Application}, t.expires, time.UnixMilli(a.AuthTime), a.Nonce, "", nil, a.Application, 0)
 	claims.IssuedAt = oidc.FromTime(now)
-	claims.SetUserInfo(info)
+	claims.SetUserInfo(userInfo(a, scopes))
 	claims.SessionID = a.SessionID
+	var err error
 	if claims.AccessTokenHash, err = oidc.ClaimHash(t.access, algorithm); err != nil {
 		return "", err
 	}

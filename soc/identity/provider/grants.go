@@ -69,6 +69,7 @@ type token struct {
 type alive struct {
 	grant
 	session identity.SessionState
+	user    identity.Standing
 	app     *registered
 }
 
@@ -149,25 +150,31 @@ func (s *Service) redeem(ctx context.Context, app *registered, code, redirectURI
 // application is open, and the user may still use it. One that does not is
 // ended, with all its tokens.
 func (s *Service) revive(ctx context.Context, g *grant) (*alive, error) {
-	why := ""
-	app, ok := s.application(g.Application)
-	st, err := s.Identity.Session(ctx, g.SessionID)
-	switch {
-	case err != nil && !errors.Is(err, identity.ErrUnauthenticated):
-		return nil, err
-	case err != nil:
-		why = "the session it came from is over"
-	case s.Now().UnixMilli() >= g.ExpiresAt:
-		why = "it is over"
-	case !ok || !app.Open:
-		why = "the application is closed"
-	case !app.Admits(PersonOf(st.Principal)):
-		why = "the user may not use the application any more"
-	}
-	if why != "" {
+	end := func(why string) (*alive, error) {
 		return nil, errors.Join(refusal(oidc.ErrInvalidGrant(), "the grant does not hold: %s", why), s.endGrant(ctx, g.ID))
 	}
-	return &alive{grant: *g, session: st, app: app}, nil
+	st, err := s.Identity.Session(ctx, g.SessionID)
+	if errors.Is(err, identity.ErrUnauthenticated) {
+		return end("the session it came from is over")
+	}
+	if err != nil {
+		return nil, err
+	}
+	if s.Now().UnixMilli() >= g.ExpiresAt {
+		return end("it is over")
+	}
+	app, ok := s.application(g.Application)
+	if !ok || !app.Open {
+		return end("the application is closed")
+	}
+	user, err := s.Identity.Standing(ctx, g.UserID)
+	if err != nil {
+		return nil, err
+	}
+	if !app.Admits(PersonOf(user)) {
+		return end("the user may not use the application any more")
+	}
+	return &alive{grant: *g, session: st, user: user, app: app}, nil
 }
 
 // endGrant ends a grant and, by the foreign key, its tokens.

@@ -101,7 +101,7 @@ var scopeTexts = map[string]Text{
 	"email":          {ZH: "您的电子邮箱", EN: "your e-mail address"},
 	"groups":         {ZH: "您所在的用户组", EN: "your groups"},
 	"roles":          {ZH: "您的角色", EN: "your roles"},
-	scopeIcewatch:    {ZH: "您的单位、可见租户和操作类别", EN: "your unit, the tenants you see and your kinds of operation"},
+	scopeIcewatch:    {ZH: "您的单位和可见的租户", EN: "your unit and the tenants you see"},
 	"offline_access": {ZH: "在您保持登录期间持续更新以上信息", EN: "to keep this up to date while you are signed in"},
 }
 

@@ -42,7 +42,7 @@ const Path = "/oidc"
 // Identity is what the room asks about the people who sign in.
 type Identity interface {
 	Session(ctx context.Context, id string) (identity.SessionState, error)
-	User(ctx context.Context, id string) (identity.User, error)
+	Standing(ctx context.Context, userID string) (identity.Standing, error)
 	Logout(ctx context.Context, p *identity.Principal) error
 	ForgetApplication(id string)
 }

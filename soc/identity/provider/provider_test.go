@@ -31,7 +31,7 @@ import (
 type people struct {
 	mu        sync.Mutex
 	sessions  map[string]identity.SessionState
-	users     map[string]identity.User
+	users     map[string]identity.Standing
 	forgotten []string
 }
 
@@ -45,7 +45,7 @@ func (p *people) Session(_ context.Context, id string) (identity.SessionState, e
 	return st, nil
 }
 
-func (p *people) User(_ context.Context, id string) (identity.User, error) {
+func (p *people) Standing(_ context.Context, id string) (identity.Standing, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	u, ok := p.users[id]
@@ -118,7 +118,8 @@ func newHouse(t testing.TB) *house {
 		sessions: map[string]identity.SessionState{annaSession: {
 			Principal: &identity.Principal{UserID: anna, Username: "anna", Roles: []string{"analyst"}, Tenants: []string{"e-seal"}, Via: identity.ViaSession, SessionID: annaSession},
 			CreatedAt: h.clock.now().Add(-time.Minute), ExpiresAt: h.clock.now().Add(24 * time.Hour)}},
-		users: map[string]identity.User{anna: {ID: anna, Username: "anna", DisplayName: "安娜", Roles: []string{"analyst"}, UpdatedAt: h.clock.now()}},
+		users: map[string]identity.Standing{anna: {User: identity.User{ID: anna, Username: "anna", DisplayName: "安娜", Email: "anna@city.test", Unit: "unt_seal",
+			Tenants: []string{"e-seal"}, UpdatedAt: h.clock.now()}, InForce: []string{"analyst"}, Groups: []string{"grp_duty"}}},
 	}
 	mux := http.NewServeMux()
 	h.server = httptest.NewServer(mux)
@@ -317,13 +318,13 @@ func TestSignIn(t *testing.T) {
 			if err := idToken.Claims(&claims); err != nil {
 				t.Fatal(err)
 			}
-			want := map[string]any{"sub": anna, "preferred_username": "anna", "name": "安娜", "nonce": "n0nce", "sid": annaSession, "azp": id}
+			want := map[string]any{"sub": anna, "preferred_username": "anna", "name": "安娜", "nonce": "n0nce", "sid": annaSession, "azp": id, "email": "anna@city.test", "unit": "unt_seal"}
 			for k, v := range want {
 				if claims[k] != v {
 					t.Errorf("the claim %s is %v, want %v", k, claims[k], v)
 				}
 			}
-			for k, v := range map[string]string{"roles": `["analyst"]`, "tenants": `["e-seal"]`, "groups": `[]`} {
+			for k, v := range map[string]string{"roles": `["analyst"]`, "tenants": `["e-seal"]`, "groups": `["grp_duty"]`} {
 				if got, _ := json.Marshal(claims[k]); string(got) != v {
 					t.Errorf("the claim %s is %s, want %s", k, got, v)
 				}
@@ -651,12 +652,14 @@ func TestWhoMayUseIt(t *testing.T) {
 		audience Audience
 		in       bool
 	}{
-		"everyone":     {Audience{Everyone: true}, true},
-		"nobody":       {Audience{}, false},
-		"her role":     {Audience{Roles: []string{"viewer", "analyst"}}, true},
-		"another role": {Audience{Roles: []string{"admin"}}, false},
-		"herself":      {Audience{Users: []string{anna}}, true},
-		"another user": {Audience{Users: []string{"usr_bob"}}, false},
+		"everyone":      {Audience{Everyone: true}, true},
+		"nobody":        {Audience{}, false},
+		"her role":      {Audience{Roles: []string{"viewer", "analyst"}}, true},
+		"another role":  {Audience{Roles: []string{"admin"}}, false},
+		"her group":     {Audience{Groups: []string{"grp_duty"}}, true},
+		"another group": {Audience{Groups: []string{"grp_else"}}, false},
+		"herself":       {Audience{Users: []string{anna}}, true},
+		"another user":  {Audience{Users: []string{"usr_bob"}}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := h.Update(t.Context(), id, Change{Audience: &tc.audience}); err != nil {
@@ -666,7 +669,7 @@ func TestWhoMayUseIt(t *testing.T) {
 			if got := q.Get("code") != ""; got != tc.in || !got && q.Get("error") != "access_denied" {
 				t.Errorf("the client gets %v", q)
 			}
-			if got := len(h.Usable(PersonOf(h.people.sessions[annaSession].Principal), Filter{})) == 1; got != tc.in {
+			if got := len(h.Usable(PersonOf(h.people.users[anna]), Filter{})) == 1; got != tc.in {
 				t.Errorf("the portal shows it: %t", got)
 			}
 		})

@@ -369,12 +369,8 @@ func (v *server) Introspect(ctx context.Context, r *op.Request[op.IntrospectionR
 	out.Audience, out.Subject = oidc.Audience{app.ID}, app.ID
 	if a != nil {
 		scopes := strings.Fields(t.Scopes)
-		info, err := v.s.userInfo(ctx, a, scopes)
-		if err != nil {
-			return nil, err
-		}
 		out.Scope, out.AuthTime = scopes, oidc.FromTime(time.UnixMilli(a.AuthTime))
-		out.SetUserInfo(info)
+		out.SetUserInfo(userInfo(a, scopes))
 	}
 	return op.NewResponse(out), nil
 }
@@ -388,11 +384,7 @@ func (v *server) UserInfo(ctx context.Context, r *op.Request[oidc.UserInfoReques
 	if t == nil || a == nil || t.Kind != kindAccess || !slices.Contains(strings.Fields(t.Scopes), oidc.ScopeOpenID) {
 		return nil, op.NewStatusError(refusal(oidc.ErrAccessDenied(), "the access token does not hold, or is no user's"), http.StatusUnauthorized)
 	}
-	info, err := v.s.userInfo(ctx, a, strings.Fields(t.Scopes))
-	if err != nil {
-		return nil, err
-	}
-	return op.NewResponse(info), nil
+	return op.NewResponse(userInfo(a, strings.Fields(t.Scopes))), nil
 }
 
 // Revocation ends a token.
