@@ -27,6 +27,7 @@ type commands struct {
 	Config   configure        `cmd:"" help:"Check or print the configuration."`
 	Simulate simulate.Command `cmd:"" help:"Send a small city's telemetry, attacks among it, to a running suite."`
 	Keys     keys             `cmd:"" help:"List, rotate and drop the master keys that seal the suite's secrets."`
+	Harden   harden           `cmd:"" help:"Check how well this installation is guarded."`
 	Version  showVersion      `cmd:"" help:"Print the version."`
 	Engine   runEngine        `cmd:"" hidden:"" help:"Run the engine; the centre starts it."`
 }
@@ -39,6 +40,10 @@ func main() {
 		kong.Description("Security operations and observability for a city's digital government."))
 	if err := k.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, "icewatch: "+err.Error())
+		var coded kong.ExitCoder
+		if errors.As(err, &coded) {
+			os.Exit(coded.ExitCode())
+		}
 		os.Exit(1)
 	}
 }
