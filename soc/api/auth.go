@@ -80,11 +80,14 @@ func (s *Server) authenticate(c *fiber.Ctx) error {
 	st := stateOf(ctx)
 	if s.isPublic(c) {
 		// A foreign page must not sign its visitor in as somebody else.
-		if (c.Get(fiber.HeaderOrigin) != "" || c.Get("Sec-Fetch-Site") != "") && !safeMethod(c.Method()) && !sameOrigin(c) && !takesForeignForms(c.Path()) {
+		if (c.Get(fiber.HeaderOrigin) != "" || c.Get("Sec-Fetch-Site") != "") && !safeMethod(c.Method()) && !sameOrigin(c) && !takesForeignForms(c.Path()) && !isAssertion(c) {
 			return s.refuse(c, "the request comes from a page of another origin")
 		}
 		if answered, err := s.limit(c, st); answered {
 			return err
+		}
+		if isAssertion(c) {
+			return s.admit(c, maxAssertion)
 		}
 		return s.admit(c, maxPublicBody)
 	}
@@ -171,7 +174,44 @@ func (s *Server) isPublic(c *fiber.Ctx) bool {
 	if method == http.MethodHead {
 		method = http.MethodGet
 	}
-	return slices.Contains(publicRoutes, method+" "+c.Path())
+	return slices.ContainsFunc(publicRoutes, func(route string) bool {
+		m, pattern, _ := cutKey(route)
+		return m == method && matchesPublic(pattern, c.Path())
+	})
+}
+
+// isAssertion tells whether the request brings the answer of a SAML provider:
+// the one post that rightly comes from another site's page. It signs nobody in;
+// only the browser that asked for it is, where it is sent next.
+func isAssertion(c *fiber.Ctx) bool {
+	return c.Method() == http.MethodPost && matchesPublic(prefix+"/auth/saml/:provider/acs", c.Path())
+}
+
+// matchesPublic tells whether a path is one of a public pattern: each :name
+// stands for one segment of letters, digits and - , which is less than the
+// router would take.
+func matchesPublic(pattern, path string) bool {
+	if !strings.Contains(pattern, ":") {
+		return pattern == path
+	}
+	want, got := strings.Split(pattern, "/"), strings.Split(path, "/")
+	if len(want) != len(got) {
+		return false
+	}
+	for i := range want {
+		if !strings.HasPrefix(want[i], ":") {
+			if want[i] != got[i] {
+				return false
+			}
+			continue
+		}
+		if got[i] == "" || len(got[i]) > 64 || strings.ContainsFunc(got[i], func(r rune) bool {
+			return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-'
+		}) {
+			return false
+		}
+	}
+	return true
 }
 
 // isIntake tells whether the path is one that takes events in.

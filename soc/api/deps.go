@@ -53,6 +53,8 @@ type Deps struct {
 	Intake    Intake
 	Ticketing Ticketing
 
+	Federation Federation // identity providers; nil: only local users sign in
+
 	// Ingest takes events in over HTTP, below /elastic and /loki. The frame has
 	// found out who sends and read the body, as sent, within its bounds; the
 	// handlers unpack it. IngestTenant tells them whose the events are.

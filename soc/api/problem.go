@@ -13,6 +13,8 @@ import (
 	"icewatch/cmdb"
 	"icewatch/soc/identity"
 	"icewatch/soc/identity/access"
+	"icewatch/soc/identity/federation"
+	"icewatch/soc/identity/federation/peer"
 	"icewatch/soc/search"
 	"icewatch/soc/settings"
 	"icewatch/soc/units"
@@ -121,6 +123,12 @@ func (s *Server) toProblem(ctx context.Context, err error) error {
 		return Problem(http.StatusUnprocessableEntity, "%s", err.Error())
 	case errors.Is(err, cmdb.ErrConflict):
 		return Problem(http.StatusConflict, "%s", err.Error())
+	case errors.Is(err, identity.ErrNoAccount), errors.Is(err, identity.ErrDisabled), errors.Is(err, federation.ErrUnmapped):
+		// Only who has proved who he is hears this.
+		return Problem(http.StatusForbidden, "%s", err.Error())
+	case errors.Is(err, peer.ErrUnavailable):
+		s.log.Warn("a directory cannot be asked", "request_id", RequestID(ctx), "error", err)
+		return unavailable("the directory that keeps the password")
 	case errors.Is(err, context.DeadlineExceeded):
 		return Problem(http.StatusGatewayTimeout, "the request took longer than it may: narrow it down")
 	case errors.Is(err, context.Canceled):

@@ -16,6 +16,7 @@ func (s *Server) routes() {
 	s.healthRoutes()
 	s.signInRoutes()
 	s.factorRoutes()
+	s.federationRoutes()
 	s.sessionRoutes()
 	s.auditRoutes()
 	s.meRoutes()

@@ -11,6 +11,7 @@ import (
 	"icewatch/soc/audit"
 	"icewatch/soc/config"
 	"icewatch/soc/identity"
+	"icewatch/soc/identity/federation"
 	"icewatch/soc/identity/provider"
 	"icewatch/soc/seal"
 	"icewatch/soc/state"
@@ -26,6 +27,7 @@ func sealed(data string) []seal.Place {
 		outbox.Sealed(),
 		provider.Sealed(),
 		identity.Sealed(),
+		federation.Sealed(),
 	)
 }
 

@@ -10,7 +10,7 @@ if [ ! -x "$home/bin/kc.sh" ]; then
   work="$(mktemp -d "$cache/fetch-XXXXXX")"
   trap 'rm -rf "$work"' EXIT
   mvn -q -B dependency:copy -Dartifact="org.keycloak:keycloak-quarkus-dist:$version:zip" -DoutputDirectory="$work" >&2
-  (cd "$work" && jar xf "keycloak-quarkus-dist-$version.zip")
+  unzip -q -d "$work" "$work/keycloak-quarkus-dist-$version.zip"
   chmod +x "$work/keycloak-$version/bin/"*.sh
   rm -rf "$home"
   mv "$work/keycloak-$version" "$home"
