@@ -139,7 +139,7 @@ func (s *Server) oidcCallback(c *fiber.Ctx) error {
 	if err != nil {
 		return s.externalFailed(c, federation.KindOIDC, id, err)
 	}
-	return s.externalSignedIn(c, federation.KindOIDC, id, in)
+	return s.externalSignedIn(c, id, in)
 }
 
 // samlConsumer takes the answer a browser posts from a SAML provider's page.
@@ -162,7 +162,7 @@ func (s *Server) samlFinish(c *fiber.Ctx) error {
 	if err != nil {
 		return s.externalFailed(c, federation.KindSAML, id, err)
 	}
-	return s.externalSignedIn(c, federation.KindSAML, id, in)
+	return s.externalSignedIn(c, id, in)
 }
 
 func (s *Server) samlMetadata(c *fiber.Ctx) error {
@@ -176,10 +176,10 @@ func (s *Server) samlMetadata(c *fiber.Ctx) error {
 
 // externalSignedIn gives the browser its session and sends it where it wanted
 // to go.
-func (s *Server) externalSignedIn(c *fiber.Ctx, kind, id string, in federation.SignedIn) error {
+func (s *Server) externalSignedIn(c *fiber.Ctx, id string, in federation.SignedIn) error {
 	ctx := c.UserContext()
 	st := stateOf(ctx)
-	AuditSignIn(ctx, in.Session.User.Username, kind, in.Session.ID)
+	AuditSignIn(ctx, in.Session.User.Username, in.Session.Channel, in.Session.ID)
 	AuditFindings(ctx, in.Session.Findings...)
 	st.detail = "by the identity provider " + id
 	setFlow(c, "")

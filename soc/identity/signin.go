@@ -32,8 +32,6 @@ type Entrance struct {
 	UserAgent string
 	Device    string // the secret of the device cookie; "" where there is none
 	Channel   string // one of the Channel constants
-
-	SecondFactor bool // the identity provider says that there was one
 }
 
 // LoginRequest is a sign-in with a password.

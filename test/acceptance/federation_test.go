@@ -258,12 +258,14 @@ func TestKeycloak(t *testing.T) {
 		if page := b.Get(s.url+start, home(s)); page.Status != http.StatusOK || !page.Form(t).Fields.Has("password") {
 			t.Error("Keycloak does not ask for the password again")
 		}
-		signIn(t, s, b, start, "li.wei", "pw-of-li.wei")
+		// Keycloak's administrator ends a user's session: it tells the suite.
+		kc.User("leaver", "analysts")
+		b = peers.NewBrowser(t)
+		signIn(t, s, b, start, "leaver", "pw-of-leaver")
 		if whoami(t, s, b) == nil {
 			t.Fatal("not signed in")
 		}
-		// Keycloak's administrator ends the user's sessions: it tells the suite.
-		kc.Admin(http.MethodPost, "/admin/realms/city/users/"+kc.UserID("li.wei")+"/logout", nil, nil)
+		kc.Admin(http.MethodPost, "/admin/realms/city/users/"+kc.UserID("leaver")+"/logout", nil, nil)
 		eventually(t, 10*time.Second, "the session is over", func() error {
 			if whoami(t, s, b) != nil {
 				return fmt.Errorf("still signed in; the audit log: %v", must(t, s.admin, http.MethodGet, "/api/v1/audit?action=logout-by-provider", nil)["items"])

@@ -88,6 +88,9 @@ func start(t testing.TB, cmd *exec.Cmd) (output *logFile, exited <-chan error) {
 			<-done
 		}
 		_ = log.Close()
+		if t.Failed() {
+			t.Logf("%s said:\n%s", filepath.Base(cmd.Path), (&logFile{log.Name()}).tail())
+		}
 	})
 	return &logFile{log.Name()}, done
 }

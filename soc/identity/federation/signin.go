@@ -206,7 +206,10 @@ func (s *Service) signIn(ctx context.Context, e *entry, who peer.Identity, b Bro
 	if err != nil {
 		return identity.Session{}, err
 	}
-	b.Channel, b.SecondFactor = e.Kind, e.secondFactor(who.Methods)
+	b.Channel = e.Kind
+	if e.secondFactor(who.Methods) {
+		b.Channel += "+mfa"
+	}
 	sess, err := s.Accounts.Enter(ctx, id, b.Entrance)
 	if err != nil {
 		return identity.Session{}, err
