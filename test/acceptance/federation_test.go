@@ -85,7 +85,9 @@ func whoami(t *testing.T, s *suite, b *peers.Browser) map[string]any {
 
 // home tells that a browser is back at the suite's own pages.
 func home(s *suite) func(*url.URL) bool {
-	return func(u *url.URL) bool { return strings.HasPrefix(u.String(), s.url) && !strings.HasPrefix(u.Path, "/api/") }
+	return func(u *url.URL) bool {
+		return strings.HasPrefix(u.String(), s.url) && !strings.HasPrefix(u.Path, "/api/")
+	}
 }
 
 // landed is where the browser goes on to: the path, or the word for why not.
