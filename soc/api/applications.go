@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -104,8 +105,8 @@ func (s *Server) applicationRoutes() {
 		return
 	}
 	s.portalRoutes()
+	s.applicationSecurityRoutes() // the router takes the first route that fits: /clients stands before /{id}
 	s.applicationManagementRoutes()
-	s.applicationSecurityRoutes()
 	s.providerRoutes()
 }
 
@@ -211,55 +212,73 @@ func (s *Server) portalRoutes() {
 	})
 }
 
+// ApplicationListInput selects applications.
+type ApplicationListInput struct {
+	PageInput
+	Text     string `query:"q" maxLength:"200" doc:"Part of the name, description, category, version or address"`
+	Category string `query:"category" maxLength:"64"`
+	Open     string `query:"open" enum:"true,false" doc:"Only open, or only closed ones"`
+}
+
+// listApplications lists them for whoever administers one side of them.
+func (s *Server) listApplications(ctx context.Context, in *ApplicationListInput) (*Body[Page[provider.Application]], error) {
+	if err := cityOnly(ctx); err != nil {
+		return nil, err
+	}
+	f := provider.Filter{Text: in.Text, Category: in.Category}
+	if in.Open != "" {
+		open := in.Open == "true"
+		f.Open = &open
+	}
+	list := s.deps.Provider.List(f)
+	total, next := len(list), ""
+	if in.Cursor != "" {
+		at := slices.IndexFunc(list, func(a provider.Application) bool { return a.ID == in.Cursor })
+		if at < 0 {
+			return nil, Problem(http.StatusBadRequest, "the cursor is none that this list gave, or its application is gone")
+		}
+		list = list[at:]
+	}
+	if len(list) > in.Limit {
+		next, list = list[in.Limit].ID, list[:in.Limit]
+	}
+	return Reply(PageOf(list, total, next)), nil
+}
+
+func (s *Server) getApplication(ctx context.Context, in *ApplicationInput) (*Body[provider.Application], error) {
+	if err := cityOnly(ctx); err != nil {
+		return nil, err
+	}
+	a, err := s.deps.Provider.Get(in.ID)
+	return Reply(a), err
+}
+
+// updateApplication changes an application and notes how it was and is.
+func (s *Server) updateApplication(ctx context.Context, id, detail string, ch provider.Change) (*Body[provider.Application], error) {
+	AuditObject(ctx, "application:"+id, "", detail)
+	if err := cityOnly(ctx); err != nil {
+		return nil, err
+	}
+	before, err := s.deps.Provider.Get(id)
+	if err != nil {
+		return nil, err
+	}
+	after, err := s.deps.Provider.Update(ctx, id, ch)
+	if err != nil {
+		return nil, err
+	}
+	AuditChange(ctx, before, after)
+	return Reply(after), nil
+}
+
 // applicationManagementRoutes registers what system administrators do.
 func (s *Server) applicationManagementRoutes() {
 	tags := []string{"applications"}
 	type answer = Body[provider.Application]
-	// change makes an operation that changes an application.
-	update := func(ctx context.Context, id, detail string, ch provider.Change) (*answer, error) {
-		AuditObject(ctx, "application:"+id, "", detail)
-		if err := cityOnly(ctx); err != nil {
-			return nil, err
-		}
-		a, err := s.deps.Provider.Update(ctx, id, ch)
-		return Reply(a), err
-	}
+	update := s.updateApplication
 
 	Register(s, huma.Operation{OperationID: "list-applications", Method: http.MethodGet, Path: "/applications/all", Tags: tags,
-		Summary: "All applications, for those who manage them"}, identity.ScopeSystem,
-		func(ctx context.Context, in *struct {
-			PageInput
-			Text     string `query:"q" maxLength:"200" doc:"Part of the name, description, category, version or address"`
-			Category string `query:"category" maxLength:"64"`
-			Open     string `query:"open" enum:"true,false" doc:"Only open, or only closed ones"`
-		}) (*Body[Page[provider.Application]], error) {
-			if err := cityOnly(ctx); err != nil {
-				return nil, err
-			}
-			f := provider.Filter{Text: in.Text, Category: in.Category}
-			if in.Open != "" {
-				open := in.Open == "true"
-				f.Open = &open
-			}
-			list := s.deps.Provider.List(f)
-			total, from := len(list), 0
-			if in.Cursor != "" {
-				for from = range list {
-					if list[from].ID == in.Cursor {
-						break
-					}
-				}
-				if list == nil || from >= total || list[from].ID != in.Cursor {
-					return nil, Problem(http.StatusBadRequest, "the cursor is none that this list gave, or its application is gone")
-				}
-			}
-			next := ""
-			list = list[from:]
-			if len(list) > in.Limit {
-				next, list = list[in.Limit].ID, list[:in.Limit]
-			}
-			return Reply(PageOf(list, total, next)), nil
-		})
+		Summary: "All applications, for those who manage them"}, identity.ScopeSystem, s.listApplications)
 	Register(s, huma.Operation{OperationID: "suggest-applications", Method: http.MethodGet, Path: "/applications/suggestions", Tags: tags,
 		Summary: "The monitored tenants that have no application yet"}, identity.ScopeSystem,
 		func(ctx context.Context, _ *Empty) (*Body[Page[suggestion]], error) {
@@ -281,14 +300,7 @@ func (s *Server) applicationManagementRoutes() {
 			return Reply(PageOf(list, len(list), "")), nil
 		})
 	Register(s, huma.Operation{OperationID: "get-application", Method: http.MethodGet, Path: "/applications/{id}", Tags: tags,
-		Summary: "One application", Errors: []int{404}}, identity.ScopeSystem,
-		func(ctx context.Context, in *ApplicationInput) (*answer, error) {
-			if err := cityOnly(ctx); err != nil {
-				return nil, err
-			}
-			a, err := s.deps.Provider.Get(in.ID)
-			return Reply(a), err
-		})
+		Summary: "One application", Errors: []int{404}}, identity.ScopeSystem, s.getApplication)
 	Register(s, huma.Operation{OperationID: "create-application", Method: http.MethodPost, Path: "/applications", Tags: tags,
 		Summary: "Add an application: closed, and nobody may use it, until somebody says otherwise", DefaultStatus: http.StatusCreated, Errors: []int{422}}, identity.ScopeSystem,
 		func(ctx context.Context, in *struct{ Body ApplicationFields }) (*answer, error) {
@@ -431,14 +443,11 @@ type freshSecret struct {
 func (s *Server) applicationSecurityRoutes() {
 	tags := []string{"applications"}
 	type answer = Body[provider.Application]
-	update := func(ctx context.Context, id, detail string, ch provider.Change) (*answer, error) {
-		AuditObject(ctx, "application:"+id, "", detail)
-		if err := cityOnly(ctx); err != nil {
-			return nil, err
-		}
-		a, err := s.deps.Provider.Update(ctx, id, ch)
-		return Reply(a), err
-	}
+	update := s.updateApplication
+	Register(s, huma.Operation{OperationID: "list-application-clients", Method: http.MethodGet, Path: "/applications/clients", Tags: tags,
+		Summary: "All applications, for those who say what they may"}, identity.ScopeSecurity, s.listApplications)
+	Register(s, huma.Operation{OperationID: "get-application-client", Method: http.MethodGet, Path: "/applications/{id}/client", Tags: tags,
+		Summary: "One application, for those who say what it may", Errors: []int{404}}, identity.ScopeSecurity, s.getApplication)
 	Register(s, huma.Operation{OperationID: "set-application-audience", Method: http.MethodPut, Path: "/applications/{id}/audience", Tags: tags,
 		Summary: "Say who may use an application", Errors: []int{404, 422}}, identity.ScopeSecurity,
 		func(ctx context.Context, in *struct {
@@ -458,7 +467,7 @@ func (s *Server) applicationSecurityRoutes() {
 			return update(ctx, in.ID, "client: "+in.Body.Type+", redirect URIs "+clip(strings.Join(in.Body.RedirectURIs, " "), 1000), provider.Change{Client: &in.Body})
 		})
 	Register(s, huma.Operation{OperationID: "set-application-permissions", Method: http.MethodPut, Path: "/applications/{id}/permissions", Tags: tags,
-		Summary: "Say what of the API an application may call itself: at most what the caller may", Errors: []int{404, 422}}, identity.ScopeSecurity,
+		Summary: "Say what of the API an application may call itself; of administration at most what the caller may", Errors: []int{404, 422}}, identity.ScopeSecurity,
 		func(ctx context.Context, in *struct {
 			ApplicationInput
 			Body provider.Permissions

@@ -297,14 +297,16 @@ func (s *Server) providerRoutes() {
 		})
 }
 
-// checkPermissions refuses to give an application more than the caller has.
+// checkPermissions refuses to give an application what the caller may not
+// give: of the three powers only what he exercises himself, as with tokens.
+// What belongs to none of them is the security administrator's to give.
 func (s *Server) checkPermissions(ctx context.Context, p provider.Permissions) error {
 	for i, id := range p.Operations {
 		at := slices.IndexFunc(s.operations, func(o policy.Operation) bool { return o.ID == id })
 		switch {
 		case at < 0 || s.operations[at].Scope == scopePublic:
 			return Problem(http.StatusUnprocessableEntity, "there is no operation %q that needs a permission", clip(id, 64))
-		case !s.may(ctx, id):
+		case slices.Contains(policy.Powers, s.operations[at].Scope) && !s.may(ctx, id):
 			return Problem(http.StatusForbidden, "you may not do %s yourself, so you cannot let an application do it", id)
 		case slices.Contains(p.Operations[:i], id):
 			return Problem(http.StatusUnprocessableEntity, "the operation %s is there twice", id)

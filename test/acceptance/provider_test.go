@@ -203,7 +203,7 @@ func (s *suite) application(name string, roles []string, oidcClient map[string]a
 		oidcClient["consent"] = false
 	}
 	do("PUT", "/"+app.ID+"/client", oidcClient, nil)
-	if oidcClient["auth_method"] == "client_secret" {
+	if oidcClient["auth_method"] == "client_secret_basic" {
 		var fresh struct {
 			ClientSecret string `json:"client_secret"`
 		}
@@ -215,7 +215,7 @@ func (s *suite) application(name string, roles []string, oidcClient map[string]a
 }
 
 func grafanaClient(redirect, after string) map[string]any {
-	return map[string]any{"type": "confidential", "auth_method": "client_secret", "redirect_uris": []string{redirect}, "post_logout_redirect_uris": []string{after},
+	return map[string]any{"type": "confidential", "auth_method": "client_secret_basic", "redirect_uris": []string{redirect}, "post_logout_redirect_uris": []string{after},
 		"grant_types": []string{"authorization_code", "refresh_token"}, "scopes": []string{"openid", "profile", "email", "groups", "roles", "offline_access"}}
 }
 
@@ -552,7 +552,7 @@ func TestApplicationCallsTheAPI(t *testing.T) {
 	t.Parallel()
 	s := newSuite(t, "security:\n  egress:\n    allow: [127.0.0.0/8]\n")
 	ctx := context.Background()
-	id, secret := s.application("模块", nil, map[string]any{"type": "confidential", "auth_method": "client_secret", "grant_types": []string{"client_credentials"}})
+	id, secret := s.application("模块", nil, map[string]any{"type": "confidential", "auth_method": "client_secret_basic", "grant_types": []string{"client_credentials"}})
 	grant := url.Values{"grant_type": {"client_credentials"}}
 	if status, doc := s.oidcToken(grant, id, secret); status != 400 || doc["error"] != "unauthorized_client" {
 		t.Errorf("without permissions it gets %d %v", status, doc)

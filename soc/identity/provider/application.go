@@ -28,10 +28,12 @@ const (
 )
 
 // How a confidential client proves who it is at the token endpoint.
+// The two ways to send a secret are both taken, whichever is registered.
 const (
-	AuthSecret = "client_secret"   // in the Authorization header or in the body
-	AuthKey    = "private_key_jwt" // by a JWT signed with its own key (RFC 7523)
-	AuthNone   = "none"            // of public clients, which PKCE protects
+	AuthBasic = "client_secret_basic" // a secret in the Authorization header
+	AuthPost  = "client_secret_post"  // a secret in the body
+	AuthKey   = "private_key_jwt"     // a JWT signed with its own key (RFC 7523)
+	AuthNone  = "none"                // of public clients, which PKCE protects
 )
 
 // The scopes a client can be allowed.
@@ -88,7 +90,7 @@ type Audience struct {
 // Client is how an application takes part in single sign-on.
 type Client struct {
 	Type                   string     `json:"type" enum:"none,confidential,public"`
-	AuthMethod             string     `json:"auth_method" enum:"client_secret,private_key_jwt,none"`
+	AuthMethod             string     `json:"auth_method" enum:"client_secret_basic,client_secret_post,private_key_jwt,none"`
 	RedirectURIs           []string   `json:"redirect_uris" nullable:"false" maxItems:"20"`
 	PostLogoutRedirectURIs []string   `json:"post_logout_redirect_uris" nullable:"false" maxItems:"20"`
 	GrantTypes             []string   `json:"grant_types" nullable:"false" maxItems:"10"`
@@ -267,6 +269,11 @@ func webURL(raw string) (*url.URL, error) {
 	return u, nil
 }
 
+// hasSecret tells whether the client proves itself by a secret.
+func (c *Client) hasSecret() bool {
+	return c.Type == ClientConfidential && (c.AuthMethod == AuthBasic || c.AuthMethod == AuthPost)
+}
+
 // check holds the client against OAuth 2.0 Security Best Current Practice
 // (RFC 9700).
 func (c *Client) check() error {
@@ -281,8 +288,8 @@ func (c *Client) check() error {
 			return invalid("a public client cannot keep a secret: its auth_method is none")
 		}
 	case ClientConfidential:
-		if c.AuthMethod != AuthSecret && c.AuthMethod != AuthKey {
-			return invalid("the auth_method of a confidential client is %s or %s", AuthSecret, AuthKey)
+		if !c.hasSecret() && c.AuthMethod != AuthKey {
+			return invalid("the auth_method of a confidential client is %s, %s or %s", AuthBasic, AuthPost, AuthKey)
 		}
 	default:
 		return invalid("the client type %q is none of none, confidential, public", c.Type)

@@ -227,7 +227,7 @@ func TestManageApplications(t *testing.T) {
 func TestOwnToken(t *testing.T) {
 	h := newHouse(t)
 	ctx := t.Context()
-	id, secret := h.application(Client{Type: ClientConfidential, AuthMethod: AuthSecret, GrantTypes: []string{"client_credentials"}})
+	id, secret := h.application(Client{Type: ClientConfidential, AuthMethod: AuthBasic, GrantTypes: []string{"client_credentials"}})
 	grant := url.Values{"grant_type": {"client_credentials"}}
 	status, doc := h.post(PathToken, grant, id, secret)
 	h.refused(status, doc, "unauthorized_client", "permissions")

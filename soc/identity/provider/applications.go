@@ -229,7 +229,7 @@ func (s *Service) Update(ctx context.Context, id string, ch Change) (Application
 			since := a.Client.SecretCreatedAt
 			a.Client = *ch.Client
 			a.Client.SecretCreatedAt = since
-			if a.Client.Type != ClientConfidential || a.Client.AuthMethod != AuthSecret {
+			if !a.Client.hasSecret() {
 				a.Client.SecretCreatedAt, a.secretHash = nil, ""
 			}
 		}
@@ -279,8 +279,8 @@ func (s *Service) Delete(ctx context.Context, ids []string) (deleted, missing []
 func (s *Service) NewSecret(ctx context.Context, id string) (string, error) {
 	secret := random(secretPrefix)
 	_, err := s.change(ctx, id, func(a *registered) error {
-		if a.Client.Type != ClientConfidential || a.Client.AuthMethod != AuthSecret {
-			return invalid("only a confidential client with the auth_method %s has a secret: set that first", AuthSecret)
+		if !a.Client.hasSecret() {
+			return invalid("only a confidential client with the auth_method %s or %s has a secret: set that first", AuthBasic, AuthPost)
 		}
 		now := s.Now().UTC().Truncate(time.Millisecond)
 		a.Client.SecretCreatedAt, a.secretHash = &now, identity.HashSecret(secret)

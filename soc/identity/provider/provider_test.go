@@ -184,7 +184,7 @@ func (h *house) application(c Client) (id, secret string) {
 	if _, err := h.Update(h.t.Context(), a.ID, Change{Open: &yes, Audience: &Audience{Everyone: true}, Client: &c}); err != nil {
 		h.t.Fatal(err)
 	}
-	if c.AuthMethod == AuthSecret {
+	if c.hasSecret() {
 		if secret, err = h.NewSecret(h.t.Context(), a.ID); err != nil {
 			h.t.Fatal(err)
 		}
@@ -194,7 +194,7 @@ func (h *house) application(c Client) (id, secret string) {
 
 // grafana is a client as Grafana is one.
 func grafana() Client {
-	return Client{Type: ClientConfidential, AuthMethod: AuthSecret, RedirectURIs: []string{callback}, PostLogoutRedirectURIs: []string{"https://grafana.example/login"},
+	return Client{Type: ClientConfidential, AuthMethod: AuthBasic, RedirectURIs: []string{callback}, PostLogoutRedirectURIs: []string{"https://grafana.example/login"},
 		GrantTypes: []string{"authorization_code", "refresh_token"}, Scopes: Scopes}
 }
 

@@ -188,8 +188,10 @@ func (c client) AuthMethod() oidc.AuthMethod {
 	switch c.Client.AuthMethod {
 	case AuthKey:
 		return oidc.AuthMethodPrivateKeyJWT
-	case AuthSecret:
+	case AuthBasic:
 		return oidc.AuthMethodBasic
+	case AuthPost:
+		return oidc.AuthMethodPost
 	}
 	return oidc.AuthMethodNone
 }
@@ -227,7 +229,7 @@ func (s *Service) authenticate(ctx context.Context, c *op.ClientCredentials) (*r
 	switch {
 	case app.Client.Type == ClientPublic && c.ClientSecret == "":
 		return app, nil
-	case app.Client.Type == ClientConfidential && app.Client.AuthMethod == AuthSecret && app.secretHash != "" &&
+	case app.Client.hasSecret() && app.secretHash != "" &&
 		subtle.ConstantTimeCompare([]byte(identity.HashSecret(c.ClientSecret)), []byte(app.secretHash)) == 1:
 		return app, nil
 	}

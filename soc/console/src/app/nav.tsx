@@ -57,7 +57,7 @@ export const NAV: NavGroup[] = [
       { to: '/admin/sessions', title: 'page.sessions', icon: <DesktopOutlined />, needs: ['list-sessions', 'security'] },
       { to: '/admin/tokens', title: 'page.tokens', icon: <KeyOutlined />, needs: ['list-tokens', 'security'] },
       { to: '/admin/identity-providers', title: 'page.providers', icon: <IdcardOutlined />, needs: ['list-identity-providers'] },
-      { to: '/admin/applications', title: 'page.applications', icon: <AppstoreAddOutlined />, needs: ['list-applications'] },
+      { to: '/admin/applications', title: 'page.applications', icon: <AppstoreAddOutlined />, needs: ['list-applications', 'list-application-clients'] },
       { to: '/admin/settings', title: 'page.settings', icon: <SettingOutlined />, needs: ['system', 'security', 'audit'] },
       { to: '/admin/audit', title: 'page.audit', icon: <AuditOutlined />, needs: ['list-audit', 'audit'], letter: 'd' },
     ],

@@ -25,7 +25,8 @@ const METHODS = ['client_secret_basic', 'client_secret_post', 'private_key_jwt',
 
 export default function ApplicationPage() {
   const id = useParams().id ?? '';
-  const query = useQuery({ queryKey: ['application', id], queryFn: ({ signal }) => get<Application>(`/applications/${encodeURIComponent(id)}`, {}, signal) });
+  const can = useCan();
+  const query = useQuery({ queryKey: ['application', id], queryFn: ({ signal }) => get<Application>(`/applications/${encodeURIComponent(id)}${can('get-application') ? '' : '/client'}`, {}, signal) });
   return (
     <div className="page">
       <Stale query={query} />

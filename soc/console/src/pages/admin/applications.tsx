@@ -24,10 +24,10 @@ export default function Applications() {
   const navigate = useNavigate();
   const [params] = useUrl();
   const { busy, act, tell } = useAct();
-  const [adding, setAdding] = useState<{ name?: Text } | null>(null);
+  const [adding, setAdding] = useState<{ name?: Text; tenant?: string } | null>(null);
   const q = (params.get('q') ?? '').toLowerCase();
-  const query = useQuery({ queryKey: ['applications'], queryFn: ({ signal }) => all<Application>('/applications/all', {}, signal) });
-  const hints = useQuery({ queryKey: ['applications', 'suggestions'], queryFn: ({ signal }) => all<{ slug: string; name: Text }>('/applications/suggestions', {}, signal), enabled: can('suggest-applications') });
+  const query = useQuery({ queryKey: ['applications'], queryFn: ({ signal }) => all<Application>(can('list-applications') ? '/applications/all' : '/applications/clients', {}, signal) });
+  const hints = useQuery({ queryKey: ['applications', 'suggestions'], queryFn: ({ signal }) => all<{ tenant: string; name: Text }>('/applications/suggestions', {}, signal), enabled: can('suggest-applications') });
   const setOpen = (a: Application, open: boolean): Promise<boolean> =>
     act(() => post(`/applications/${encodeURIComponent(a.id)}/${open ? 'open' : 'close'}`), {
       said: t(open ? 'apps.opened' : 'apps.closedSaid', { x: tx(a.name) }),
@@ -50,8 +50,8 @@ export default function Applications() {
           <span className="row wrap dim">
             {t('apps.suggest')}
             {suggestions.map((s) => (
-              <button key={s.slug} className="plain toggle" onClick={() => setAdding({ name: s.name })}>
-                + {tx(s.name) || s.slug}
+              <button key={s.tenant} className="plain toggle" onClick={() => setAdding({ name: s.name, tenant: s.tenant })}>
+                + {tx(s.name) || s.tenant}
               </button>
             ))}
           </span>
@@ -118,7 +118,7 @@ export default function Applications() {
           initial={{ zh: adding.name?.zh, en: adding.name?.en }}
           close={() => setAdding(null)}
           submit={async (v) => {
-            const a = await post<Application>('/applications', { name: { zh: v.zh, en: v.en ?? '' }, ...(v.url ? { url: v.url } : {}), ...(v.category ? { category: v.category } : {}) });
+            const a = await post<Application>('/applications', { name: { zh: v.zh, en: v.en ?? '' }, ...(v.url ? { url: v.url } : {}), ...(v.category ? { category: v.category } : {}), ...(adding.tenant ? { tenant: adding.tenant } : {}) });
             tell({ said: t('apps.created', { x: v.zh }), renew: ['applications', 'portal'] });
             navigate(`/admin/applications/${encodeURIComponent(a.id)}`);
           }}
