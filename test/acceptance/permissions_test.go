@@ -40,9 +40,9 @@ func TestPermissionMatrix(t *testing.T) {
 	checkRoutes(t, list.Items)
 
 	// A unit, and somebody for each part.
-	must(t, s, "POST", "/api/v1/units", `{"id":"bureau","name":{"zh":"数据局"}}`)
+	ordered(t, s, "POST", "/api/v1/units", `{"id":"bureau","name":{"zh":"数据局"}}`)
 	as := func(name, body string) map[string]string {
-		must(t, s, "POST", "/api/v1/users", fmt.Sprintf(`{"username":%q,"password":"first-Harbour-19",%s}`, name, body))
+		ordered(t, s, "POST", "/api/v1/users", fmt.Sprintf(`{"username":%q,"password":"first-Harbour-19",%s}`, name, body))
 		return map[string]string{"Authorization": "Bearer " + s.newcomer(name, "first-Harbour-19", "second-Harbour-20")}
 	}
 	viewer := as("kan", `"roles":["viewer"],"tenants":["*"]`)
@@ -100,7 +100,7 @@ func TestPermissionMatrix(t *testing.T) {
 		{name: "admin", headers: admin, may: []string{"ingest", "read", "respond", "configure", "system", "security", "audit"}},
 	})
 
-	must(t, s, "PUT", "/api/v1/settings/separation", `{"enabled":true}`)
+	ordered(t, s, "PUT", "/api/v1/settings/separation", `{"enabled":true}`)
 	try("apart", []caller{
 		{name: "system administrator", headers: system, may: []string{"system"}},
 		{name: "security administrator", headers: security, may: []string{"security"}},
@@ -217,8 +217,8 @@ func get(t *testing.T, s *suite, path string, into any) {
 	s.call(s.admin.Options().Token, "GET", path, "", 200, into)
 }
 
-// must makes a change as the administrator.
-func must(t *testing.T, s *suite, method, path, body string) {
+// ordered makes a change as the administrator.
+func ordered(t *testing.T, s *suite, method, path, body string) {
 	t.Helper()
 	req, err := http.NewRequest(method, s.url+path, strings.NewReader(body))
 	if err != nil {
