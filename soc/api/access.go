@@ -149,7 +149,9 @@ func (s *Server) accessRoutes() {
 			st := stateOf(ctx)
 			req := policy.Request{Subject: st.principal.Subject, Operation: in.Operation, Everywhere: st.own.Everything(), Address: st.address, Time: time.Now()}
 			if in.User != "" && in.User != st.principal.UserID {
-				if !s.may(ctx, "set-user-access") {
+				d := s.decide(ctx, "set-user-access")
+				st.confined = d.Confined
+				if !d.Allow {
 					return nil, Problem(http.StatusForbidden, "you may ask this for yourself only")
 				}
 				if _, err := s.userWithin(ctx, in.User); err != nil {
@@ -186,28 +188,44 @@ func (s *Server) accessRoutes() {
 	s.grantRoutes()
 }
 
+// roleView is a role with how many have it, for who may change roles.
+type roleView struct {
+	access.Role
+	Holders int `json:"holders" doc:"Users who have it directly, and grants of it; 0 for who may not change roles"`
+}
+
 func (s *Server) roleRoutes() {
 	store := s.deps.Identity.Access()
 	Register(s, huma.Operation{OperationID: "list-roles", Method: http.MethodGet, Path: "/roles", Tags: []string{"access"},
-		Summary: "The roles"}, identity.ScopeSecurity,
-		func(context.Context, *Empty) (*Body[Page[access.Role]], error) {
-			list := store.Roles()
+		Summary: "The roles"}, ScopeAny,
+		func(ctx context.Context, _ *Empty) (*Body[Page[roleView]], error) {
+			roles := store.Roles()
+			list := make([]roleView, len(roles))
+			holders := map[string]int{}
+			if s.may(ctx, "create-role") {
+				var err error
+				if holders, err = store.Holders(ctx); err != nil {
+					return nil, err
+				}
+			}
+			for i, r := range roles {
+				list[i] = roleView{r, holders[r.ID]}
+			}
 			return Reply(PageOf(list, len(list), "")), nil
 		})
 
-	type roleDetail struct {
-		access.Role
-		Holders int `json:"holders" doc:"Users who have it directly, and grants of it"`
-	}
 	Register(s, huma.Operation{OperationID: "get-role", Method: http.MethodGet, Path: "/roles/{id}", Tags: []string{"access"},
-		Summary: "One role, and how many hold it", Errors: []int{404}}, identity.ScopeSecurity,
-		func(ctx context.Context, in *IDInput) (*Body[roleDetail], error) {
+		Summary: "One role", Errors: []int{404}}, ScopeAny,
+		func(ctx context.Context, in *IDInput) (*Body[roleView], error) {
 			r, err := store.Role(in.ID)
 			if err != nil {
 				return nil, err
 			}
-			n, err := store.HoldersOf(ctx, in.ID)
-			return Reply(roleDetail{r, n}), err
+			out := roleView{Role: r}
+			if s.may(ctx, "create-role") {
+				out.Holders, err = store.HoldersOf(ctx, in.ID)
+			}
+			return Reply(out), err
 		})
 
 	Register(s, huma.Operation{OperationID: "create-role", Method: http.MethodPost, Path: "/roles", Tags: []string{"access"},

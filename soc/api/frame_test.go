@@ -89,7 +89,10 @@ func newSuite(t *testing.T, change func(*Deps)) *suite {
 		t.Fatal(err)
 	}
 	s.tickets = tickets
+	scopes := &reach.Compiler{}
+	scopes.SetDirectory(reach.NewDirectory([]reach.Tenant{{Slug: "a"}, {Slug: "b"}, {Slug: "unassigned"}}, nil))
 	deps := Deps{
+		Reach:     scopes,
 		Ticketing: NewTicketing(tickets),
 		Identity:  ids, Settings: set, Own: own, Units: tree, Audit: trail, Log: log, Version: "test",
 		Tenants: fakeTenants{}, CMDB: s.cmdb, Search: s.search, Rules: fakeRules{}, Intake: fakeIntake{},

@@ -28,7 +28,7 @@ const (
 var confinable = []string{
 	"list-users", "get-user", "create-user", "update-user", "delete-user", "batch-users", "import-users", "export-users", "set-user-access", "copy-user-access",
 	"create-unit", "update-unit", "delete-unit", "import-units", "export-units",
-	"list-roles", "get-role", "list-groups", "get-group", "create-group", "update-group", "delete-group", "list-members", "add-member", "remove-member",
+	"list-groups", "get-group", "create-group", "update-group", "delete-group", "list-members", "add-member", "remove-member",
 	"list-grants", "create-grant", "update-grant", "delete-grant",
 }
 

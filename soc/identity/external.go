@@ -377,7 +377,7 @@ func (s *Service) applyExternal(ctx context.Context, provider string, plans []*e
 		if !fewer {
 			return nil
 		}
-		err := s.keepsAdmin(ctx, tx)
+		err := s.keepsAdmin(ctx, tx, s.access.ReachingRoles())
 		if errors.Is(err, access.ErrInvalid) {
 			return invalid("%v", err)
 		}

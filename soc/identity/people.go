@@ -123,7 +123,7 @@ func (s *Service) DeleteUser(ctx context.Context, id string) (User, error) {
 		if _, err := tx.NewDelete().Model(row).WherePK().Exec(ctx); err != nil {
 			return err
 		}
-		return s.keepsAdmin(ctx, tx)
+		return s.keepsAdmin(ctx, tx, u.Roles)
 	})
 	if errors.Is(err, ErrNotFound) || errors.Is(err, access.ErrInvalid) {
 		return u, err
@@ -163,12 +163,19 @@ func (s *Service) Avatar(ctx context.Context, userID string) ([]byte, error) {
 
 // SetAvatar keeps a user's picture, which the caller has checked; nil removes it.
 func (s *Service) SetAvatar(ctx context.Context, userID string, png []byte) error {
-	var err error
-	if png == nil {
-		_, err = s.db.ExecContext(ctx, "DELETE FROM identity_avatars WHERE user_id = ?", userID)
-	} else {
-		_, err = s.db.ExecContext(ctx, "INSERT INTO identity_avatars (user_id, image) VALUES (?, ?) ON CONFLICT (user_id) DO UPDATE SET image = excluded.image", userID, png)
-	}
+	err := s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		var at any
+		query, args := "DELETE FROM identity_avatars WHERE user_id = ?", []any{userID}
+		if png != nil {
+			at = s.now().UnixMilli()
+			query, args = "INSERT INTO identity_avatars (user_id, image) VALUES (?, ?) ON CONFLICT (user_id) DO UPDATE SET image = excluded.image", []any{userID, png}
+		}
+		if _, err := tx.ExecContext(ctx, query, args...); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, "UPDATE identity_users SET avatar_at = ? WHERE id = ?", at, userID)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("identity: keep the picture of %q: %w", userID, err)
 	}

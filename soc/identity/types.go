@@ -45,7 +45,8 @@ type User struct {
 	Phone              string     `json:"phone"`
 	Unit               string     `json:"unit"` // id of soc/units; "" where there is none
 	Tags               []string   `json:"tags"`
-	Source             string     `json:"source"` // "" is local, else the identity provider
+	AvatarURL          string     `json:"avatar_url"` // of the API; "" where there is no picture
+	Source             string     `json:"source"`     // "" is local, else the identity provider
 	AllTenants         bool       `json:"all_tenants"`
 	Tenants            []string   `json:"tenants"`
 	Reach              string     `json:"reach"`  // data scope within the tenants: an expression of soc/reach, "" is no condition

@@ -45,6 +45,7 @@ type userRow struct {
 	LastLoginAt  *int64 `bun:"last_login_at"`
 	ValidFrom    *int64 `bun:"valid_from"`
 	ValidUntil   *int64 `bun:"valid_until"`
+	AvatarAt     *int64 `bun:"avatar_at"`
 }
 
 // usable tells whether somebody may be signed in to the account at the time.
@@ -71,6 +72,9 @@ func (r *userRow) user() (User, error) {
 		ID: r.ID, Username: r.Username, DisplayName: r.DisplayName, Roles: roles, Email: r.Email, Phone: r.Phone, Unit: r.Unit, Tags: tags, Source: r.Source,
 		AllTenants: r.AllTenants, Tenants: tenants, Reach: r.Reach, Locale: r.Locale, MustChangePassword: r.MustChange,
 		Disabled: r.Disabled, CreatedAt: fromMilli(r.CreatedAt), UpdatedAt: fromMilli(r.UpdatedAt),
+	}
+	if r.AvatarAt != nil {
+		u.AvatarURL = fmt.Sprintf("/api/v1/users/%s/avatar?v=%d", r.ID, *r.AvatarAt)
 	}
 	u.LastLoginAt, u.ValidFrom, u.ValidUntil = timeOf(r.LastLoginAt), timeOf(r.ValidFrom), timeOf(r.ValidUntil)
 	return u, nil
@@ -387,6 +391,10 @@ func (s *Service) UpdateUser(ctx context.Context, id string, ch UserChange) (Use
 		} else if err != nil {
 			return err
 		}
+		before, err := decodeList(row.Roles)
+		if err != nil {
+			return err
+		}
 		if err := ch.apply(row); err != nil {
 			return err
 		}
@@ -410,7 +418,7 @@ func (s *Service) UpdateUser(ctx context.Context, id string, ch UserChange) (Use
 		if ch.Roles == nil && ch.Tenants == nil && ch.Reach == nil && ch.Disabled == nil && ch.ValidUntil == nil {
 			return nil
 		}
-		return s.keepsAdmin(ctx, tx)
+		return s.keepsAdmin(ctx, tx, before)
 	})
 	if err != nil {
 		if errors.Is(err, ErrNotFound) || errors.Is(err, ErrInvalid) || errors.Is(err, access.ErrInvalid) {
@@ -480,10 +488,14 @@ func (ch UserChange) apply(row *userRow) error {
 	return nil
 }
 
-// keepsAdmin fails where nobody would be left who can administer.
-func (s *Service) keepsAdmin(ctx context.Context, tx bun.Tx) error {
+// keepsAdmin fails where nobody would be left who can administer, now that a
+// user who had the roles before has changed or gone.
+func (s *Service) keepsAdmin(ctx context.Context, tx bun.Tx, before []string) error {
 	var rows []userRow
 	roles := s.access.ReachingRoles()
+	if !slices.ContainsFunc(before, func(r string) bool { return slices.Contains(roles, r) }) {
+		return nil
+	}
 	err := tx.NewSelect().Model(&rows).Column("roles").Where("NOT u.disabled AND u.all_tenants AND u.reach = '' AND (u.valid_until IS NULL OR u.valid_until > ?)", s.now().UnixMilli()).
 		Where("EXISTS (SELECT 1 FROM json_each(u.roles) r WHERE r.value IN (?))", bun.List(roles)).Limit(1000).Scan(ctx)
 	if err != nil {

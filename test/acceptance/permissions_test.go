@@ -54,7 +54,7 @@ func TestPermissionMatrix(t *testing.T) {
 	tenant := map[string]string{"Authorization": "Bearer " + s.token("e-seal", "ingest", "read", "respond").Options().Token, "X-Scope-OrgID": "one-id-service"}
 	shipper := map[string]string{"Authorization": "Bearer " + s.token("e-seal", "ingest").Options().Token}
 	delegated := []string{"list-users", "get-user", "create-user", "update-user", "delete-user", "batch-users", "import-users", "export-users", "set-user-access",
-		"copy-user-access", "create-unit", "update-unit", "delete-unit", "import-units", "export-units", "list-roles", "get-role", "list-groups", "get-group",
+		"copy-user-access", "create-unit", "update-unit", "delete-unit", "import-units", "export-units", "list-groups", "get-group",
 		"create-group", "update-group", "delete-group", "list-members", "add-member", "remove-member", "list-grants", "create-grant", "update-grant", "delete-grant"}
 	admin := map[string]string{"Authorization": "Bearer " + s.admin.Options().Token}
 

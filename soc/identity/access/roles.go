@@ -52,7 +52,7 @@ var builtIn = []Role{
 		Description: Text{ZH: "审计日志的查询、校验与导出", EN: "Reads, verifies and exports the audit log"}},
 	{ID: "unit-admin", Name: Text{ZH: "单位管理员", EN: "Unit administrator"}, Delegated: true, Operations: []string{
 		"list-users", "get-user", "create-user", "update-user", "delete-user", "batch-users", "import-users", "export-users", "set-user-access", "copy-user-access",
-		"create-unit", "update-unit", "delete-unit", "import-units", "export-units", "list-roles", "get-role", "list-groups", "get-group", "list-members",
+		"create-unit", "update-unit", "delete-unit", "import-units", "export-units", "list-groups", "get-group", "list-members",
 		"create-group", "update-group", "delete-group", "add-member", "remove-member", "list-grants", "create-grant", "update-grant", "delete-grant"},
 		Description: Text{ZH: "管理本单位及下级单位的人员、岗位与授权", EN: "People, posts and grants of one's own unit and those below it"}},
 	{ID: "operator", Name: Text{ZH: "运营人员", EN: "Operator"}, Scopes: []string{policy.ScopeRead, policy.ScopeRespond, policy.ScopeConfigure},
@@ -272,6 +272,27 @@ func (s *Store) HoldersOf(ctx context.Context, id string) (int, error) {
 		return 0, fmt.Errorf("access: count who has the role %s: %w", id, err)
 	}
 	return n, nil
+}
+
+// Holders counts, for each role, the users who have it directly and the grants
+// of it.
+func (s *Store) Holders(ctx context.Context) (map[string]int, error) {
+	rows, err := s.db.Read.QueryContext(ctx, `SELECT role, count(*) FROM (SELECT r.value AS role FROM identity_users u, json_each(u.roles) r
+		UNION ALL SELECT role FROM access_grants) GROUP BY role`)
+	if err != nil {
+		return nil, fmt.Errorf("access: count who has which role: %w", err)
+	}
+	defer rows.Close()
+	out := map[string]int{}
+	for rows.Next() {
+		var role string
+		var n int
+		if err := rows.Scan(&role, &n); err != nil {
+			return nil, fmt.Errorf("access: count who has which role: %w", err)
+		}
+		out[role] = n
+	}
+	return out, rows.Err()
 }
 
 func checkName(n Text) error {
