@@ -1,0 +1,560 @@
+package acceptance
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"icewatch/soc/client"
+	"icewatch/soc/reach"
+	"icewatch/soc/reach/reachtest"
+)
+
+// row is an event as it was sent.
+type row struct {
+	n     int
+	id    string // of the suite
+	host  string
+	user  string
+	extra string // a field that only some events have
+	facts reach.Facts
+}
+
+// city is a suite with tenants, organisations, items and events at random, and
+// what the test knows of them.
+type city struct {
+	*suite
+	town  *reachtest.Town
+	items map[string]reach.Facts // by id, what counts for a scope
+	class map[string]string
+	rows  []row
+}
+
+// TestIsolation gives one user scope after scope and reads by every road there
+// is: what comes back is what an oracle makes of all there is, counts included.
+func TestIsolation(t *testing.T) {
+	t.Parallel()
+	rnd := random(t)
+	dir := t.TempDir()
+	rule := strings.ReplaceAll(strings.ReplaceAll(ownRule, "WORD", "quetzal"), "level: high", "level: critical")
+	if err := os.WriteFile(filepath.Join(dir, "own.yml"), []byte(rule), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c := &city{suite: newSuite(t, fmt.Sprintf("rules:\n  dirs: [%s]\n", dir)), items: map[string]reach.Facts{}, class: map[string]string{}}
+	c.build(rnd, 10, 1500)
+	id := c.person("scoped", "viewer")
+	sess, err := c.admin.Login(context.Background(), "scoped", "Own-Word-2026-scoped")
+	if err != nil {
+		t.Fatal(err)
+	}
+	viewer := c.admin.With(sess.Token, "")
+	alerts := c.alerts(c.admin)
+	if len(alerts) < 20 {
+		t.Fatalf("only %d alerts", len(alerts))
+	}
+	for range 15 {
+		x := c.town.NewTerm(rnd, 3)
+		c.must(http.MethodPut, "/api/v1/users/"+id+"/access", map[string]any{"reach": x.Text()}, nil)
+		c.compare(rnd, viewer, x, alerts)
+		if t.Failed() {
+			return
+		}
+	}
+}
+
+func (c *city) must(method, path string, in, out any) {
+	c.t.Helper()
+	if err := c.admin.JSON(context.Background(), method, path, nil, in, out); err != nil {
+		c.t.Fatalf("%s %s %v: %v", method, path, in, err)
+	}
+}
+
+// build makes the tenants, organisations, items and events.
+func (c *city) build(rnd *rand.Rand, tenants, events int) {
+	ctx, t := context.Background(), c.t
+	var list struct {
+		Items []struct{ Slug, Domain string }
+	}
+	if err := c.admin.Get(ctx, "/api/v1/tenants", url.Values{"limit": {"1000"}}, &list); err != nil {
+		t.Fatal(err)
+	}
+	var slugs []string
+	for _, x := range list.Items {
+		if x.Domain == "city" {
+			continue
+		}
+		c.items["bs-"+x.Slug], c.class["bs-"+x.Slug] = reach.Facts{Tenant: x.Slug}, "business_system"
+		if len(slugs) < tenants {
+			slugs = append(slugs, x.Slug)
+		}
+	}
+	c.town = reachtest.NewTown(rnd, slugs...)
+	for _, u := range c.town.Units {
+		c.must(http.MethodPost, "/api/v1/units", map[string]any{"id": u.ID, "parent": u.Parent, "name": map[string]string{"zh": "单位" + u.ID, "en": "Unit " + u.ID}}, nil)
+	}
+	for i := range c.town.Tenants {
+		x := &c.town.Tenants[i]
+		if x.Unit == "u8" { // there is no such organisation
+			x.Unit = ""
+		}
+		c.must(http.MethodPatch, "/api/v1/tenants/"+x.Slug, map[string]any{"unit": x.Unit, "region": x.Region, "industry": x.Industry, "labels": append([]string{}, x.Labels...)}, nil)
+	}
+	type item struct {
+		ID         string            `json:"id"`
+		Class      string            `json:"class"`
+		Name       string            `json:"name"`
+		Tenant     string            `json:"tenant"`
+		System     string            `json:"system,omitempty"`
+		Labels     []string          `json:"labels"`
+		Attributes map[string]string `json:"attributes"`
+	}
+	var items []item
+	hosts := map[string][]string{}
+	add := func(id, class, system string, f reach.Facts) {
+		attributes := map[string]string{}
+		for name, v := range map[string]string{"unit": f.Unit, "region": f.Region, "industry": f.Industry} {
+			if v != "" {
+				attributes[name] = v
+			}
+		}
+		items = append(items, item{id, class, id, f.Tenant, system, append([]string{}, f.Labels...), attributes})
+		if above, ok := c.items[system]; ok { // what the system says counts where the item says nothing
+			first := func(a, b string) string {
+				if a != "" {
+					return a
+				}
+				return b
+			}
+			f.Unit, f.Region, f.Industry = first(f.Unit, above.Unit), first(f.Region, above.Region), first(f.Industry, above.Industry)
+			f.Labels = append(slices.Clone(f.Labels), above.Labels...)
+		}
+		c.items[id], c.class[id] = f, class
+	}
+	for _, slug := range slugs {
+		system := "sys-" + slug
+		add(system, "business_system", "", c.town.Row(rnd, slug))
+		for i := range 6 {
+			id := fmt.Sprintf("host-%s-%d", slug, i)
+			f, of := c.town.Row(rnd, slug), ""
+			if i%2 == 0 {
+				of = system
+			}
+			add(id, "host", of, f)
+			hosts[slug] = append(hosts[slug], id)
+		}
+	}
+	file, err := json.Marshal(items) // JSON is YAML
+	if err != nil {
+		t.Fatal(err)
+	}
+	header := http.Header{"Content-Type": {"application/octet-stream"}}
+	if err := c.admin.Send(ctx, http.MethodPost, "/api/v1/cmdb/import", url.Values{"format": {"yaml"}}, header, bytes.NewReader(file), nil); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(3 * time.Second) // the engine takes in the items
+	for _, slug := range slugs {
+		var body bytes.Buffer
+		for range events / tenants {
+			r := row{n: len(c.rows), host: hosts[slug][rnd.IntN(6)], user: "user-" + strconv.Itoa(rnd.IntN(6))}
+			r.facts = c.items[r.host]
+			if rnd.IntN(8) == 0 { // a host that nobody knows
+				r.host, r.facts = "stranger", reach.Facts{Tenant: slug}
+			}
+			message := "row " + strconv.Itoa(r.n)
+			if rnd.IntN(10) == 0 {
+				message += " quetzal"
+			}
+			// A sender cannot say where it belongs.
+			doc := map[string]any{"message": message, "host.name": r.host, "user.name": r.user, "test.n": r.n, reach.FieldRegion: "a", reach.FieldLabels: ";a;b;"}
+			if rnd.IntN(4) == 0 {
+				r.extra = "test.extra" + strconv.Itoa(rnd.IntN(20))
+				doc[r.extra] = "x"
+			}
+			b, err := json.Marshal(doc)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body.WriteString("{\"create\":{}}\n")
+			body.Write(append(b, '\n'))
+			c.rows = append(c.rows, r)
+		}
+		if status, answer := post(t, c.token(slug, "ingest"), "/elastic/app/_bulk", map[string]string{"Content-Type": "application/x-ndjson"}, body.Bytes()); status != 200 {
+			t.Fatalf("bulk: %d %s", status, answer)
+		}
+	}
+	for _, e := range c.expect("test.n:*", len(c.rows), time.Minute) {
+		n, err := strconv.Atoi(text(e, "test.n"))
+		if err != nil || n >= len(c.rows) {
+			t.Fatalf("%v", e)
+		}
+		c.rows[n].id = text(e, "event.id")
+		if f := c.rows[n].facts; text(e, reach.FieldRegion) != f.Region || text(e, reach.FieldLabels) != reach.JoinLabels(f.Labels) {
+			t.Fatalf("the event of %s has region %q and labels %q, want %+v", c.rows[n].host, text(e, reach.FieldRegion), text(e, reach.FieldLabels), f)
+		}
+	}
+	before := -1
+	eventually(t, time.Minute, "no more alerts come", func() error {
+		n := len(c.alerts(c.admin))
+		if n == before && n > 0 {
+			return nil
+		}
+		before = n
+		time.Sleep(2 * time.Second)
+		return fmt.Errorf("%d alerts", n)
+	})
+}
+
+// alert is an alert or incident as the API shows it.
+type alert struct {
+	ID       string
+	Tenant   string
+	Severity string
+	Incident string `json:"incident_id"`
+	Count    int    `json:"alert_count"`
+	CI       *struct{ ID string }
+}
+
+func (c *city) alerts(as *client.Client) (list []alert) {
+	var page struct {
+		Items []alert
+		Total int
+	}
+	if err := as.Get(context.Background(), "/api/v1/alerts", url.Values{"limit": {"1000"}}, &page); err != nil {
+		c.t.Fatal(err)
+	}
+	if page.Total != len(page.Items) {
+		c.t.Fatalf("%d alerts of %d", len(page.Items), page.Total)
+	}
+	return page.Items
+}
+
+// factsOf are what counts for a scope of a thing that is about an item.
+func (c *city) factsOf(a alert) reach.Facts {
+	f := reach.Facts{}
+	if a.CI != nil {
+		f = c.items[a.CI.ID]
+	}
+	f.Tenant = a.Tenant
+	return f
+}
+
+func sorted[K string | int](m map[K]bool) []K { return slices.Sorted(maps.Keys(m)) }
+
+// compare reads as the viewer, who has the scope x.
+func (c *city) compare(rnd *rand.Rand, viewer *client.Client, x *reachtest.Term, alerts []alert) {
+	ctx, t := context.Background(), c.t
+	shows := func(f reach.Facts) bool { return x.Shows(c.town, f) }
+	wrong := func(what string, got, want any) {
+		t.Helper()
+		brief := func(v any) string { s := fmt.Sprint(v); return s[:min(len(s), 300)] }
+		t.Errorf("scope %s\n%s shows %s\nwant %s", x.Text(), what, brief(got), brief(want))
+	}
+	get := func(path string, query url.Values, out any) {
+		t.Helper()
+		if err := viewer.Get(ctx, path, query, out); err != nil {
+			t.Fatalf("scope %s: GET %s %v: %v", x.Text(), path, query, err)
+		}
+	}
+	status := func(path string) int {
+		t.Helper()
+		resp, err := viewer.Do(ctx, http.MethodGet, path, nil, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return resp.StatusCode
+	}
+	ask := func(query string) []map[string]any {
+		t.Helper()
+		rows, err := viewer.Search(ctx, always(query))
+		if err != nil {
+			t.Fatalf("scope %s: %s: %v", x.Text(), query, err)
+		}
+		return rows
+	}
+
+	// Events.
+	user := "user-" + strconv.Itoa(rnd.IntN(6))
+	limit := rnd.IntN(len(c.rows))
+	conditions := []struct {
+		query string
+		holds func(row) bool
+	}{
+		{"test.n:*", func(row) bool { return true }},
+		{`test.n:* user.name:="` + user + `"`, func(r row) bool { return r.user == user }},
+		{`test.n:* !user.name:="` + user + `"`, func(r row) bool { return r.user != user }},
+		{fmt.Sprintf("test.n:<%d", limit), func(r row) bool { return r.n < limit }},
+	}
+	first, second := conditions[rnd.IntN(4)], conditions[rnd.IntN(4)]
+	numbers, users, extras, tenants, others := map[int]bool{}, map[string]int{}, map[string]int{}, map[string]int{}, map[string]bool{}
+	for _, r := range c.rows {
+		if !shows(r.facts) {
+			continue
+		}
+		if second.holds(r) {
+			others[r.user] = true
+		}
+		if first.holds(r) {
+			numbers[r.n] = true
+			users[r.user]++
+			tenants[r.facts.Tenant]++
+			if r.extra != "" {
+				extras[r.extra]++
+			}
+		}
+	}
+	inOthers := map[int]bool{}
+	for _, r := range c.rows {
+		if numbers[r.n] && others[r.user] {
+			inOthers[r.n] = true
+		}
+	}
+	found := func(query string) map[int]bool {
+		out := map[int]bool{}
+		for _, e := range ask(query) {
+			n, err := strconv.Atoi(text(e, "test.n"))
+			if err != nil {
+				t.Fatalf("%s: %v", query, e)
+			}
+			out[n] = true
+		}
+		return out
+	}
+	for _, query := range []string{first.query, first.query + " | filter test.n:*", "(" + first.query + ") or (" + first.query + ")"} {
+		if got := found(query); !maps.Equal(got, numbers) {
+			wrong(query, sorted(got), sorted(numbers))
+		}
+	}
+	for _, query := range []string{"(" + first.query + ") user.name:in(" + second.query + " | fields user.name)",
+		first.query + " | filter user.name:in(" + second.query + " | uniq by (user.name) | fields user.name)"} {
+		if got := found(query); !maps.Equal(got, inOthers) {
+			wrong(query, sorted(got), sorted(inOthers))
+		}
+	}
+	counted := func(query string) map[string]int {
+		out := map[string]int{}
+		for _, e := range ask(query) {
+			n, _ := strconv.Atoi(text(e, "n"))
+			out[text(e, "user.name")] += n
+		}
+		return out
+	}
+	both := map[string]int{}
+	for _, r := range c.rows {
+		if shows(r.facts) {
+			both[r.user] += btoi(first.holds(r)) + btoi(second.holds(r))
+		}
+	}
+	maps.DeleteFunc(both, func(_ string, n int) bool { return n == 0 })
+	for query, want := range map[string]map[string]int{
+		first.query + " | stats by (user.name) count() n":                                                                 users,
+		first.query + " | top 100 by (user.name) hits as n":                                                               users,
+		first.query + " | stats by (user.name) count() n | union (" + second.query + " | stats by (user.name) count() n)": both,
+	} {
+		if got := counted(query); !maps.Equal(got, want) {
+			wrong(query, got, want)
+		}
+	}
+	var histogram struct {
+		Total   int
+		Buckets []struct{ Count int }
+	}
+	get("/api/v1/search/histogram", url.Values{"query": {first.query}, "start": {"1h"}}, &histogram)
+	sum := 0
+	for _, b := range histogram.Buckets {
+		sum += b.Count
+	}
+	if histogram.Total != len(numbers) || sum != len(numbers) {
+		wrong("a histogram of "+first.query, histogram.Total, len(numbers))
+	}
+	facet := func(path, field string, prefix string) map[string]int {
+		var page struct {
+			Items []struct {
+				Name, Value string
+				Hits        int
+			}
+		}
+		get(path, url.Values{"query": {first.query}, "start": {"1h"}, "field": {field}, "limit": {"5000"}}, &page)
+		out := map[string]int{}
+		for _, i := range page.Items {
+			if name := i.Name + i.Value; strings.HasPrefix(name, prefix) {
+				out[name] = i.Hits
+			}
+		}
+		return out
+	}
+	if got := facet("/api/v1/search/values", "icewatch.tenant", ""); !maps.Equal(got, tenants) {
+		wrong("values of icewatch.tenant", got, tenants)
+	}
+	if got := facet("/api/v1/search/values", "user.name", ""); !maps.Equal(got, users) {
+		wrong("values of user.name", got, users)
+	}
+	for name := range facet("/api/v1/search/fields", "", "test.extra") {
+		// Where tenants are covered wholly the lake counts by blocks and may name
+		// fields of rows that the query leaves out; never of rows out of reach.
+		if !slices.ContainsFunc(c.rows, func(r row) bool { return r.extra == name && shows(r.facts) }) {
+			wrong("fields", name, extras)
+		}
+	}
+	for range 5 {
+		r := c.rows[rnd.IntN(len(c.rows))]
+		want := http.StatusNotFound
+		if shows(r.facts) {
+			want = http.StatusOK
+		}
+		for _, path := range []string{"/api/v1/events/" + r.id, "/api/v1/events/" + r.id + "/original"} {
+			if got := status(path); got != want {
+				wrong(fmt.Sprintf("%s (%+v)", path, r.facts), got, want)
+			}
+		}
+	}
+
+	// Items.
+	hosts, systems := map[string]bool{}, map[string]int{}
+	for id, f := range c.items {
+		if shows(f) {
+			if c.class[id] == "host" {
+				hosts[id] = true
+			} else {
+				systems[f.Tenant]++
+			}
+		}
+	}
+	var items struct {
+		Items []struct{ ID string }
+		Total int
+	}
+	get("/api/v1/cmdb/items", url.Values{"class": {"host"}, "limit": {"1000"}}, &items)
+	listed := map[string]bool{}
+	for _, i := range items.Items {
+		listed[i.ID] = true
+	}
+	if !maps.Equal(listed, hosts) || items.Total != len(hosts) {
+		wrong("the list of hosts", sorted(listed), sorted(hosts))
+	}
+	resp, err := viewer.Do(ctx, http.MethodGet, "/api/v1/cmdb/export", url.Values{"format": {"csv"}, "class": {"host"}}, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	records, err := csv.NewReader(resp.Body).ReadAll()
+	if err := errors.Join(err, resp.Body.Close()); err != nil || len(records) != len(hosts)+1 {
+		wrong("the export", len(records)-1, len(hosts))
+	}
+	for id, f := range c.items {
+		if rnd.IntN(10) > 0 {
+			continue
+		}
+		var detail struct {
+			ID        string
+			Relations struct{ Counts map[string]int }
+		}
+		err := viewer.Get(ctx, "/api/v1/cmdb/items/"+id, nil, &detail)
+		if (err == nil) != shows(f) {
+			wrong("the item "+id, err, shows(f))
+		}
+		if err == nil && strings.HasPrefix(id, "sys-") {
+			members := 0
+			for h := range hosts {
+				if n, ok := strings.CutPrefix(h, "host-"+f.Tenant+"-"); ok && strings.Contains("024", n) {
+					members++
+				}
+			}
+			if detail.Relations.Counts["host"] != members {
+				wrong("the members of "+id, detail.Relations.Counts, members)
+			}
+		}
+	}
+	var page struct {
+		Items []struct {
+			Slug    string
+			Systems int
+		}
+	}
+	get("/api/v1/tenants", nil, &page)
+	for _, x := range page.Items {
+		if x.Systems != systems[x.Slug] {
+			wrong("the systems of "+x.Slug, x.Systems, systems[x.Slug])
+		}
+		delete(systems, x.Slug)
+	}
+	if len(systems) > 0 {
+		wrong("the list of tenants, which lacks some with", "", systems)
+	}
+
+	// Alerts and incidents.
+	visible, members, severities := map[string]bool{}, map[string]int{}, map[string]int{}
+	for _, a := range alerts {
+		if shows(c.factsOf(a)) {
+			visible[a.ID] = true
+			members[a.Incident]++
+			severities[a.Severity]++
+		}
+		if rnd.IntN(20) == 0 {
+			if got := status("/api/v1/alerts/" + a.ID); (got == 200) != visible[a.ID] {
+				wrong("the alert "+a.ID, got, visible[a.ID])
+			}
+		}
+	}
+	seen := map[string]bool{}
+	for _, a := range c.alerts(viewer) {
+		seen[a.ID] = true
+	}
+	if !maps.Equal(seen, visible) {
+		wrong("the list of alerts", sorted(seen), sorted(visible))
+	}
+	var all, own struct{ Items []alert }
+	if err := c.admin.Get(ctx, "/api/v1/incidents", url.Values{"limit": {"1000"}}, &all); err != nil {
+		t.Fatal(err)
+	}
+	get("/api/v1/incidents", url.Values{"limit": {"1000"}}, &own)
+	incidents, wantIncidents := map[string]bool{}, map[string]bool{}
+	for _, i := range own.Items {
+		incidents[i.ID] = true
+		if i.Count != members[i.ID] {
+			wrong("the count of alerts of "+i.ID, i.Count, members[i.ID])
+		}
+	}
+	for _, i := range all.Items {
+		if shows(c.factsOf(i)) {
+			wantIncidents[i.ID] = true
+		}
+	}
+	if !maps.Equal(incidents, wantIncidents) {
+		wrong("the list of incidents", sorted(incidents), sorted(wantIncidents))
+	}
+	var overview struct {
+		Alerts struct {
+			Open       int
+			BySeverity map[string]int `json:"by_severity"`
+		}
+		Me struct {
+			IncidentsOpen int `json:"incidents_open"`
+		}
+	}
+	get("/api/v1/overview", nil, &overview)
+	maps.DeleteFunc(overview.Alerts.BySeverity, func(_ string, n int) bool { return n == 0 })
+	if overview.Alerts.Open != len(visible) || overview.Me.IncidentsOpen != len(wantIncidents) || !maps.Equal(overview.Alerts.BySeverity, severities) {
+		wrong("the overview", overview, severities)
+	}
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
