@@ -162,6 +162,9 @@ func (s *Server) admit(c *fiber.Ctx, limit int64) error {
 			return answer
 		}
 	}
+	if st := stateOf(c.UserContext()); st.cookie != "" {
+		c.Response().Header.Add(fiber.HeaderSetCookie, st.cookie)
+	}
 	s.record(c)
 	return nil
 }

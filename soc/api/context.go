@@ -34,6 +34,7 @@ type reqState struct {
 	secure    bool // the client came by HTTPS
 	userAgent string
 	device    string   // the secret of the device cookie
+	cookie    string   // one to set beside the answer's own
 	origin    string   // of the page that asks, like https://soc.example.org
 	conn      net.Conn // to notice that the client has gone
 }

@@ -111,7 +111,7 @@ func signInProblem(err error) (problem error, ok bool) {
 // that no script can read for the console. The second cookie remembers the
 // browser.
 type loginAnswer struct {
-	SetCookie []http.Cookie `header:"Set-Cookie"`
+	SetCookie http.Cookie `header:"Set-Cookie"`
 	Body      struct {
 		Token           string        `json:"token"`
 		ExpiresAt       time.Time     `json:"expires_at"`
@@ -148,9 +148,12 @@ func entrance(ctx context.Context) identity.Entrance {
 func signedIn(ctx context.Context, sess identity.Session) *loginAnswer {
 	AuditSignIn(ctx, sess.User.Username, sess.Channel, sess.ID)
 	AuditFindings(ctx, sess.Findings...)
-	out := &loginAnswer{SetCookie: []http.Cookie{cookie(ctx, cookieName, sess.Token, sess.ExpiresAt)}}
+	out := &loginAnswer{SetCookie: cookie(ctx, cookieName, sess.Token, sess.ExpiresAt)}
 	if sess.Device != "" {
-		out.SetCookie = append(out.SetCookie, cookie(ctx, deviceCookie, sess.Device, sess.DeviceExpires))
+		// Fiber would join two headers of a name by a comma, which cookies do
+		// not survive; so the gate adds this one to the answer.
+		second := cookie(ctx, deviceCookie, sess.Device, sess.DeviceExpires)
+		stateOf(ctx).cookie = second.String()
 	}
 	b := &out.Body
 	b.Token, b.ExpiresAt, b.User, b.Findings = sess.Token, sess.ExpiresAt, sess.User, sess.Findings

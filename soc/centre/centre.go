@@ -209,7 +209,7 @@ func (c *centre) openState(ctx context.Context) (err error) {
 	if err = c.openAudit(ctx); err != nil {
 		return err
 	}
-	if c.identity, err = identity.Open(ctx, c.db, c.settings, c.log, identity.WithSeal(c.seal)); err != nil {
+	if err = c.openIdentity(ctx); err != nil {
 		return err
 	}
 	if c.units, err = units.Open(ctx, c.db); err != nil {

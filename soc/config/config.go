@@ -29,6 +29,7 @@ type Config struct {
 	Syslog   Syslog   `yaml:"syslog" doc:"Intake of syslog (RFC 5424, RFC 3164)."`
 	Files    []File   `yaml:"files" doc:"Log files of this machine to follow."`
 	Relays   []string `yaml:"relays" doc:"Networks of syslog relays. Behind a relay the HOSTNAME in the message names the device; any other sender is the device itself, whatever name it gives."`
+	Identity Identity `yaml:"identity" doc:"Who may sign in; most of it is decided at run time, in the settings."`
 	Bus      Bus      `yaml:"bus" doc:"The durable queue between intake and engine."`
 	Lake     Lake     `yaml:"lake" doc:"The store of events."`
 	Limits   Limits   `yaml:"limits" doc:"Bounds on what one event, tenant or sender may bring."`
@@ -55,6 +56,11 @@ type HTTP struct {
 	ExternalURL string `yaml:"external_url" doc:"How people reach the console; used in notices."`
 	MaxBody     Size   `yaml:"max_body" doc:"Largest request body, as sent."`
 	MaxUnpacked Size   `yaml:"max_unpacked" doc:"Largest request body once decompressed."`
+}
+
+// Identity configures what must be known of signing in before the state opens.
+type Identity struct {
+	BreachList string `yaml:"breach_list" doc:"File of leaked passwords that nobody may choose, beside the list built in: plain words, one a line, or SHA-1 hashes ordered by hash, as Have I Been Pwned gives them. It is looked up on this machine only."`
 }
 
 // Syslog configures the syslog listeners.

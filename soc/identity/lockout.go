@@ -443,3 +443,27 @@ func (s *Service) Unlock(ctx context.Context, userID string) (User, error) {
 	s.locks.unlock(u.Username)
 	return u, s.locks.save(ctx, s.db)
 }
+
+// Figures are the room's counters.
+type Figures struct {
+	Hashes   uint64        // passwords hashed, good or bad
+	HashTime time.Duration // that took in all
+	Locks    uint64        // that ever began
+	Locked   int           // at the moment
+}
+
+// Figures counts what signing in costs, and what it kept out.
+func (s *Service) Figures() Figures {
+	var f Figures
+	f.Hashes, f.HashTime = s.hasher.Count()
+	now := s.now()
+	s.locks.mu.Lock()
+	defer s.locks.mu.Unlock()
+	f.Locks = s.locks.locks
+	for _, x := range s.locks.keys {
+		if now.Before(x.locked) {
+			f.Locked++
+		}
+	}
+	return f
+}
