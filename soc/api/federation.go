@@ -183,9 +183,8 @@ func (s *Server) externalSignedIn(c *fiber.Ctx, id string, in federation.SignedI
 	AuditFindings(ctx, in.Session.Findings...)
 	st.detail = "by the identity provider " + id
 	setFlow(c, "")
-	for _, k := range signedIn(ctx, in.Session).SetCookie {
-		c.Response().Header.Add(fiber.HeaderSetCookie, k.String())
-	}
+	session := signedIn(ctx, in.Session).SetCookie // the gate adds that of the device
+	c.Response().Header.Add(fiber.HeaderSetCookie, session.String())
 	return c.Redirect(in.Return, http.StatusSeeOther)
 }
 
