@@ -206,7 +206,15 @@ func (a *recorded) Write(b []byte) (int, error) { return a.body.Write(b) }
 // ProviderEvents notes in the audit log what the provider did.
 func ProviderEvents(log Audit, fallback *slog.Logger) func(ctx context.Context, e provider.Event) {
 	return func(ctx context.Context, e provider.Event) {
-		rec := audit.Record{Time: time.Now(), Actor: e.User, Action: e.Action, Object: "application:" + e.Application, Result: audit.OK, Detail: e.Detail}
+		rec := audit.Record{Time: time.Now(), Kind: audit.KindAccess, Actor: e.User, Action: e.Action, Object: "application:" + e.Application,
+			Result: audit.OK, Session: e.Session, Detail: e.Detail}
+		switch {
+		case e.Denied: // no failed sign-in: who it is was proved
+		case e.Action == provider.EventSignOut:
+			rec.Kind = audit.KindSignOut
+		default:
+			rec.Kind = audit.KindSignIn
+		}
 		if e.User == "" && e.Application != "" {
 			rec.Actor = "application:" + e.Application
 		}
@@ -214,7 +222,7 @@ func ProviderEvents(log Audit, fallback *slog.Logger) func(ctx context.Context, 
 			rec.Object = "session"
 		}
 		if st := stateOf(ctx); st != nil {
-			rec.Address, rec.RequestID = st.address, st.requestID
+			rec.Address, rec.RequestID, rec.Client = st.address, st.requestID, st.userAgent
 		}
 		if e.Denied {
 			rec.Result = audit.Denied

@@ -14,7 +14,9 @@ import (
 // openProvider makes the suite an OpenID provider for other applications.
 func (c *centre) openProvider(ctx context.Context) (err error) {
 	d := provider.Deps{DB: c.db, Settings: c.settings, Identity: c.identity, Seal: c.seal, Fetch: c.egress, Log: c.log, Record: api.ProviderEvents(c.audit, c.log)}
-	d.Issuer, d.Warning = issuer(c.Config)
+	if d.Issuer, d.Warning = issuer(c.Config); d.Issuer == "" {
+		c.log.Warn("oidc: " + d.Warning)
+	}
 	if c.provider, err = provider.Open(ctx, d); err != nil {
 		return err
 	}

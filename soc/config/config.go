@@ -53,7 +53,7 @@ type HTTP struct {
 	TLSKey      string `yaml:"tls_key" doc:"PEM file of the certificate's key."`
 	TLSProvider string `yaml:"tls_provider" doc:"Who speaks TLS: standard is TLS 1.2 and 1.3."`
 	Insecure    bool   `yaml:"insecure" doc:"Speak plain HTTP on any address: only behind a proxy that ends TLS on the same machine or network."`
-	ExternalURL string `yaml:"external_url" doc:"How people reach the console; used in notices."`
+	ExternalURL string `yaml:"external_url" doc:"How people reach the console, such as https://soc.example.gov.cn; used in notices, and the name of the OpenID provider (docs/oidc-provider.md), so it should not change later."`
 	MaxBody     Size   `yaml:"max_body" doc:"Largest request body, as sent."`
 	MaxUnpacked Size   `yaml:"max_unpacked" doc:"Largest request body once decompressed."`
 }

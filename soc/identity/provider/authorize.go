@@ -123,7 +123,7 @@ func (s *Service) Authorize(ctx context.Context, q url.Values, sessionID, langua
 	var pe *protocolError
 	if errors.As(err, &pe) {
 		if pe.code == "access_denied" && sess != nil {
-			s.Record(ctx, Event{User: sess.Principal.Username, Application: a.app.ID, Action: "application-sign-in", Denied: true, Detail: pe.description})
+			s.Record(ctx, Event{User: sess.Principal.Username, Session: sess.id, Application: a.app.ID, Action: EventSignIn, Denied: true, Detail: pe.description})
 		}
 		return s.back(a, url.Values{"error": {pe.code}, "error_description": {pe.description}}), nil
 	}
@@ -255,7 +255,7 @@ func (s *Service) grant(ctx context.Context, a *authorization, sess *session) (A
 	if err != nil {
 		return Answer{}, err
 	}
-	s.Record(ctx, Event{User: sess.Principal.Username, Application: a.app.ID, Action: "application-sign-in", Detail: "scopes: " + strings.Join(a.scopes, " ")})
+	s.Record(ctx, Event{User: sess.Principal.Username, Session: sess.id, Application: a.app.ID, Action: EventSignIn, Detail: "scopes: " + strings.Join(a.scopes, " ")})
 	return s.back(a, url.Values{"code": {code}}), nil
 }
 
@@ -395,7 +395,7 @@ func (s *Service) EndSession(ctx context.Context, q url.Values, sessionID string
 	if sess != nil {
 		who = sess.Principal.Username
 	}
-	e := Event{User: who, Action: "application-sign-out"}
+	e := Event{User: who, Session: ends, Action: EventSignOut}
 	if known {
 		e.Application = app.ID
 	}

@@ -126,7 +126,7 @@ func (s *Service) redeem(ctx context.Context, app *registered, code, redirectURI
 	case err != nil:
 		return nil, fmt.Errorf("oidc: take a code in: %w", err)
 	case stolen != "":
-		s.Record(ctx, Event{Application: g.Application, Action: "application-code-reused", Denied: true, Detail: stolen + ": the tokens it brought are ended"})
+		s.Record(ctx, Event{Application: g.Application, Action: EventCodeReused, Denied: true, Detail: stolen + ": the tokens it brought are ended"})
 		return nil, refusal(oidc.ErrInvalidGrant(), "the code was used before or belongs to another client; what it brought is taken back")
 	}
 	// From here on the code is spent, whatever is wrong with the request.
@@ -264,7 +264,7 @@ func (s *Service) exchange(ctx context.Context, app *registered, refresh string)
 	case err != nil:
 		return nil, fmt.Errorf("oidc: take a refresh token in: %w", err)
 	case stolen:
-		s.Record(ctx, Event{Application: g.Application, Action: "application-token-reused", Denied: true, Detail: "a refresh token came a second time: the tokens of its sign-in are ended"})
+		s.Record(ctx, Event{Application: g.Application, Action: EventTokenReused, Denied: true, Detail: "a refresh token came a second time: the tokens of its sign-in are ended"})
 		return nil, refusal(oidc.ErrInvalidGrant(), "the refresh token was used before; what it brought is taken back")
 	}
 	return s.revive(ctx, g)

@@ -67,11 +67,21 @@ type Fetcher interface {
 // Event is something that belongs into the audit log.
 type Event struct {
 	User        string // user name; "" where an application acts for itself
+	Session     string // the user's, where there is one
 	Application string // id
-	Action      string // such as "application-sign-in"
+	Action      string // one of those below
 	Denied      bool
 	Detail      string
 }
+
+// What an Event can be about.
+const (
+	EventSignIn      = "application-sign-in"
+	EventSignOut     = "application-sign-out"
+	EventOwnToken    = "application-token"        // an application got a token for itself
+	EventCodeReused  = "application-code-reused"  // what the code brought was ended
+	EventTokenReused = "application-token-reused" // likewise of a refresh token
+)
 
 // Deps is what the room needs of others.
 type Deps struct {

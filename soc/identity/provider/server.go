@@ -344,7 +344,7 @@ func (v *server) ClientCredentialsExchange(ctx context.Context, r *op.ClientRequ
 	if err != nil {
 		return nil, err
 	}
-	v.s.Record(ctx, Event{Application: app.ID, Action: "application-token"})
+	v.s.Record(ctx, Event{Application: app.ID, Action: EventOwnToken})
 	return v.s.answer(t, "", nil), nil
 }
 
