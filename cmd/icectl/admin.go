@@ -211,14 +211,14 @@ type usersListCmd struct{}
 
 // Run lists users.
 func (usersListCmd) Run(a *app) error {
-	return a.list("/api/v1/users", nil, 0, []string{"ID", "USERNAME", "NAME", "ROLES", "TENANTS"}, func(raw json.RawMessage) ([]string, error) {
+	return a.list("/api/v1/users", nil, 0, []string{"ID", "USERNAME", "NAME", "ROLES", "TENANTS", "DATA SCOPE"}, func(raw json.RawMessage) ([]string, error) {
 		var u client.User
 		err := json.Unmarshal(raw, &u)
 		tenants := strings.Join(u.Tenants, " ")
 		if u.AllTenants {
 			tenants = "all"
 		}
-		return []string{u.ID, u.Username, or(u.DisplayName), or(strings.Join(u.Roles, " ")), or(tenants)}, err
+		return []string{u.ID, u.Username, or(u.DisplayName), or(strings.Join(u.Roles, " ")), or(tenants), or(u.Reach)}, err
 	})
 }
 
@@ -227,6 +227,7 @@ type usersCreateCmd struct {
 	Name          string   `help:"Name to show." placeholder:"NAME"`
 	Roles         []string `help:"Roles: admin, analyst, viewer." default:"analyst" placeholder:"ROLE,…"`
 	Tenants       []string `help:"Tenants whose data the user sees; * for all." default:"*" placeholder:"SLUG,…"`
+	Reach         string   `help:"Data scope within the tenants, for example 'region = \"north\" and label exists'." placeholder:"EXPRESSION"`
 	PasswordStdin bool     `help:"Read the password from the first line of standard input."`
 }
 
@@ -242,6 +243,9 @@ func (u *usersCreateCmd) Run(a *app) error {
 		return err
 	}
 	in := map[string]any{"username": u.Username, "display_name": u.Name, "password": password, "roles": u.Roles, "tenants": u.Tenants}
+	if u.Reach != "" {
+		in["reach"] = u.Reach
+	}
 	var raw []byte
 	if err := c.JSON(a.ctx, http.MethodPost, "/api/v1/users", nil, in, &raw); err != nil {
 		return err

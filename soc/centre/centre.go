@@ -234,6 +234,7 @@ func (c *centre) openState(ctx context.Context) (err error) {
 		return err
 	}
 	c.refreshReach()
+	c.units.KeepWhile(func(_ context.Context, id string) (string, error) { return c.tenantOf(id), nil })
 	c.tenants.OnChange(c.refreshReach)
 	c.units.OnChange(func(*units.Tree) { c.refreshReach() })
 	c.aside, err = aside.Open(filepath.Join(c.Config.Data, "aside"), int64(c.Config.Bus.MinFree))

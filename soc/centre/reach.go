@@ -1,6 +1,8 @@
 package centre
 
 import (
+	"fmt"
+
 	"icewatch/soc/reach"
 )
 
@@ -17,4 +19,14 @@ func (c *centre) refreshReach() {
 		units[i] = reach.Unit{ID: u.ID, Parent: u.Parent, Code: u.Code, Names: []string{u.Name.ZH, u.Name.EN}, Region: u.Region, Industry: u.Industry}
 	}
 	c.reach.SetDirectory(reach.NewDirectory(tenants, units))
+}
+
+// tenantOf says which tenant belongs to the unit, "" where none does.
+func (c *centre) tenantOf(unit string) string {
+	for _, t := range c.tenants.List() {
+		if t.Unit == unit {
+			return fmt.Sprintf("the tenant %s belongs to it", t.Slug)
+		}
+	}
+	return ""
 }

@@ -40,6 +40,7 @@ type User struct {
 	Scopes      []string `json:"scopes"`
 	AllTenants  bool     `json:"all_tenants"`
 	Tenants     []string `json:"tenants"`
+	Reach       string   `json:"reach"` // data scope; "" is no condition
 	MustChange  bool     `json:"must_change_password"`
 }
 

@@ -52,7 +52,7 @@ func (q Query) parse() (*logstorage.Query, error) {
 			// stays shut until there is a context search of our own.
 			return nil, queryError(q.LogsQL, "the pipe stream_context is not available; search the time around the event instead")
 		case q.Filter != "" && slices.Contains(blockPipes, pipe.name):
-			return nil, queryError(q.LogsQL, "the pipe %s tells of whole blocks of storage and so of more than your data scope covers; ask for the list of fields, or count with stats", pipe.name)
+			return nil, queryError(q.LogsQL, "the pipe %s tells of whole blocks of storage and so of more than your data scope covers; use the list of fields, stats or pack_json instead", pipe.name)
 		}
 	}
 	if !q.End.After(q.Start) {
@@ -62,8 +62,8 @@ func (q Query) parse() (*logstorage.Query, error) {
 }
 
 // blockPipes look at blocks as they are stored, with the rows that the filters
-// left out.
-var blockPipes = []string{"block_stats", "blocks_count", "field_names"}
+// left out; pack_logfmt writes the names of their fields.
+var blockPipes = []string{"block_stats", "blocks_count", "field_names", "pack_logfmt"}
 
 // confine adds time range and filter to the query and to every query inside of
 // it. It comes last: what is printed and parsed again afterwards would have the

@@ -327,7 +327,7 @@ func (s *isolation) check(rnd *rand.Rand, r reach.Reach, x *reachtest.Term) {
 			t.Errorf("scope %s: the event %+v by its id: %v, want visible %v", x.Text(), k, err, visible)
 		}
 	}
-	for _, pipe := range []string{"field_names", "block_stats", "blocks_count", "stream_context before 5", "BLOCK_STATS", "union (* | field_names)"} {
+	for _, pipe := range []string{"field_names", "block_stats", "blocks_count", "stream_context before 5", "BLOCK_STATS", "pack_logfmt as x", "union (* | field_names)"} {
 		err := s.lake.Rows(t.Context(), s.query(r, "* | "+pipe), func([]byte) error { return nil })
 		var qe *search.QueryError
 		if r.LogsQL() != "" && !errors.As(err, &qe) {
