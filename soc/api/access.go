@@ -260,7 +260,12 @@ func (s *Server) roleRoutes() {
 		}) (*Body[access.Role], error) {
 			AuditObject(ctx, "role:"+in.ID, "", "")
 			b := in.Body
+			before, err := store.Role(in.ID)
+			if err != nil {
+				return nil, err
+			}
 			r, err := store.UpdateRole(ctx, in.ID, access.RoleChange{Name: b.Name, Description: b.Description, Scopes: b.Scopes, Operations: b.Operations, Delegated: b.Delegated})
+			AuditChange(ctx, before, r)
 			return Reply(r), err
 		})
 
@@ -327,7 +332,8 @@ func (s *Server) groupRoutes() {
 			}
 		}) (*Body[access.Group], error) {
 			AuditObject(ctx, "group:"+in.ID, "", "")
-			if _, err := s.groupWithin(ctx, in.ID); err != nil {
+			before, err := s.groupWithin(ctx, in.ID)
+			if err != nil {
 				return nil, err
 			}
 			if in.Body.Unit != nil {
@@ -336,6 +342,7 @@ func (s *Server) groupRoutes() {
 				}
 			}
 			g, err := store.UpdateGroup(ctx, in.ID, access.GroupChange{Name: in.Body.Name, Description: in.Body.Description, Unit: in.Body.Unit})
+			AuditChange(ctx, before, g)
 			return Reply(g), err
 		})
 
@@ -343,9 +350,11 @@ func (s *Server) groupRoutes() {
 		Summary: "Remove a group with its grants: its members lose what it gave", DefaultStatus: http.StatusNoContent, Errors: []int{404}}, identity.ScopeSystem,
 		func(ctx context.Context, in *IDInput) (*struct{}, error) {
 			AuditObject(ctx, "group:"+in.ID, "", "")
-			if _, err := s.groupWithin(ctx, in.ID); err != nil {
+			before, err := s.groupWithin(ctx, in.ID)
+			if err != nil {
 				return nil, err
 			}
+			AuditChange(ctx, before, nil)
 			return nil, store.DeleteGroup(ctx, in.ID)
 		})
 
@@ -457,7 +466,9 @@ func (s *Server) grantRoutes() {
 			if err := s.mayTouchGrant(ctx, g); err != nil {
 				return nil, err
 			}
+			before := g
 			g, err = store.UpdateGrant(ctx, in.ID, in.Body.grant())
+			AuditChange(ctx, before, g)
 			return Reply(view(g)), err
 		})
 
@@ -472,6 +483,7 @@ func (s *Server) grantRoutes() {
 			if err := s.mayTouchGrant(ctx, g); err != nil {
 				return nil, err
 			}
+			AuditChange(ctx, g, nil)
 			return nil, store.DeleteGrant(ctx, in.ID)
 		})
 }

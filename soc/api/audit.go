@@ -34,6 +34,14 @@ func AuditSignIn(ctx context.Context, actor, channel, session string) {
 	}
 }
 
+// AuditFactorAsked says that a sign-in's first factor was right and the next is
+// asked for: neither a sign-in nor a failure, whatever the answer's status.
+func AuditFactorAsked(ctx context.Context) {
+	if st := stateOf(ctx); st != nil {
+		st.kind, st.detail, st.factorAsked = audit.KindAccess, "the first factor was right, the next is asked for", true
+	}
+}
+
 // AuditChange says for the audit log how the object was and is; nil where it
 // was not there or is not any more. Fields whose names speak of a secret are
 // recorded without their values.
@@ -85,7 +93,7 @@ func AuditFindings(ctx context.Context, findings ...string) {
 // audit log itself. Every operation whose id begins with "export-" is one too.
 var sensitiveReads = []string{
 	"search", "get-event", "get-event-original",
-	"list-users", "list-tokens", "list-sessions",
+	"list-users", "get-user", "list-tokens", "list-sessions", "list-grants", "explain-access",
 	"list-audit", "track-user",
 }
 
@@ -138,6 +146,9 @@ func (s *Server) record(c *fiber.Ctx) {
 		rec.Kind = audit.KindChange
 	}
 	switch {
+	case st.factorAsked:
+		s.deps.Audit.Note(rec)
+		return
 	case status == http.StatusUnauthorized, status == http.StatusForbidden, status == http.StatusTooManyRequests && st.principal == nil:
 		rec.Result, rec.Changes = audit.Denied, nil
 		s.deps.Audit.Note(rec)

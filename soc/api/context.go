@@ -13,30 +13,31 @@ import (
 
 // reqState travels with a request from the first middleware to the last.
 type reqState struct {
-	requestID string
-	address   string // the client's address, without port; "local" on the socket
-	principal *identity.Principal
-	selected  []string    // tenants chosen by header; nil where none was
-	own       reach.Reach // what the caller may see
-	reach     reach.Reach // of it, what lies in the tenants chosen
-	action    string      // the operation's id, for the audit log
-	object    string      // what it was done to; a handler may say it better
-	tenant    string      // whose it was
-	detail    string      // more for the audit log
-	actor     string      // who, where there is no principal yet: at login
-	kind      string      // of the record; "" goes by the method
-	channel   string      // how the caller signed in; "" goes by the principal
-	session   string      // the session that began; "" goes by the principal
-	findings  []string    // what was unusual about it
-	changes   json.RawMessage
-	skipAudit bool // the operation changes nothing
-	confined  bool // the permission holds in the caller's own unit and below only
-	secure    bool // the client came by HTTPS
-	userAgent string
-	device    string   // the secret of the device cookie
-	cookie    string   // one to set beside the answer's own
-	origin    string   // of the page that asks, like https://soc.example.org
-	conn      net.Conn // to notice that the client has gone
+	requestID   string
+	address     string // the client's address, without port; "local" on the socket
+	principal   *identity.Principal
+	selected    []string    // tenants chosen by header; nil where none was
+	own         reach.Reach // what the caller may see
+	reach       reach.Reach // of it, what lies in the tenants chosen
+	action      string      // the operation's id, for the audit log
+	object      string      // what it was done to; a handler may say it better
+	tenant      string      // whose it was
+	detail      string      // more for the audit log
+	actor       string      // who, where there is no principal yet: at login
+	kind        string      // of the record; "" goes by the method
+	channel     string      // how the caller signed in; "" goes by the principal
+	session     string      // the session that began; "" goes by the principal
+	findings    []string    // what was unusual about it
+	changes     json.RawMessage
+	factorAsked bool // the sign-in goes on with another factor
+	skipAudit   bool // the operation changes nothing
+	confined    bool // the permission holds in the caller's own unit and below only
+	secure      bool // the client came by HTTPS
+	userAgent   string
+	device      string   // the secret of the device cookie
+	cookie      string   // one to set beside the answer's own
+	origin      string   // of the page that asks, like https://soc.example.org
+	conn        net.Conn // to notice that the client has gone
 }
 
 type stateKey struct{}

@@ -137,7 +137,8 @@ func (s *Server) unitRoutes() {
 			Body UnitBody
 		}) (*Body[units.Unit], error) {
 			AuditObject(ctx, "unit:"+in.ID, "", "")
-			if _, err := s.unitInTree(ctx, in.ID); err != nil {
+			before, err := s.unitInTree(ctx, in.ID)
+			if err != nil {
 				return nil, err
 			}
 			if in.Body.Parent != nil {
@@ -146,6 +147,7 @@ func (s *Server) unitRoutes() {
 				}
 			}
 			u, err := store.Update(ctx, in.ID, in.Body.change())
+			AuditChange(ctx, before, u)
 			s.deps.Identity.ForgetUsers() // whose part of the tree is whose has changed
 			return Reply(u), err
 		})
@@ -175,9 +177,11 @@ func (s *Server) unitRoutes() {
 		Summary: "Remove a unit that nothing belongs to", DefaultStatus: http.StatusNoContent, Errors: []int{404, 409}}, identity.ScopeSystem,
 		func(ctx context.Context, in *IDInput) (*struct{}, error) {
 			AuditObject(ctx, "unit:"+in.ID, "", "")
-			if _, err := s.unitInTree(ctx, in.ID); err != nil {
+			before, err := s.unitInTree(ctx, in.ID)
+			if err != nil {
 				return nil, err
 			}
+			AuditChange(ctx, before, nil)
 			return nil, store.Delete(ctx, in.ID)
 		})
 }

@@ -318,10 +318,12 @@ func (s *Server) userRoutes() {
 			if b.ValidUntil != nil || b.Unbound {
 				ch.ValidUntil = &b.ValidUntil
 			}
+			before := u
 			u, err = s.deps.Identity.UpdateUser(ctx, in.ID, ch)
 			if err != nil {
 				return nil, err
 			}
+			AuditChange(ctx, before, u)
 			AuditObject(ctx, "user:"+u.Username, "", changed(map[string]bool{"display_name": b.DisplayName != nil, "email": b.Email != nil, "phone": b.Phone != nil,
 				"tags": b.Tags != nil, "unit": b.Unit != nil, "valid": ch.ValidFrom != nil || ch.ValidUntil != nil, "roles": b.Roles != nil,
 				"tenants": b.Tenants != nil, "reach": b.Reach != nil, "locale": b.Locale != nil, "disabled": b.Disabled != nil, "password": b.Password != nil}))
@@ -342,8 +344,10 @@ func (s *Server) userRoutes() {
 			if err := s.mayGiveAccess(ctx, u.Unit, &in.Body); err != nil {
 				return nil, err
 			}
+			before := u
 			u, err = s.deps.Identity.UpdateUser(ctx, in.ID, identity.UserChange{Roles: in.Body.Roles, Tenants: in.Body.Tenants, Reach: in.Body.Reach})
 			if err == nil {
+				AuditChange(ctx, before, u)
 				AuditObject(ctx, "user:"+u.Username, "", changed(map[string]bool{"roles": in.Body.Roles != nil, "tenants": in.Body.Tenants != nil, "reach": in.Body.Reach != nil}))
 			}
 			return Reply(u), err
@@ -376,6 +380,7 @@ func (s *Server) userRoutes() {
 			u, err = s.deps.Identity.DeleteUser(ctx, in.ID)
 			if err == nil {
 				AuditObject(ctx, "user:"+u.Username, "", "")
+				AuditChange(ctx, u, nil)
 			}
 			return nil, err
 		})

@@ -2,6 +2,7 @@ package acceptance
 
 import (
 	"bytes"
+	"context"
 	"database/sql"
 	"encoding/json"
 	"errors"
@@ -9,11 +10,17 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
 	_ "modernc.org/sqlite" // an attacker with the file in his hands
+
+	"icewatch/soc/audit"
+	"icewatch/soc/client"
+	"icewatch/test/peers"
 )
 
 // A flipped byte, a removed row and rows that changed places in the database of
@@ -134,4 +141,104 @@ func TestOwnSignInIsWatched(t *testing.T) {
 		}
 	}
 	t.Fatalf("no alert by our own rule; alerts: %q", titles)
+}
+
+// Every audit record reaches a real rsyslogd and a real Kafka, though rsyslogd
+// goes away and the suite is restarted in between; the positions survive.
+func TestAuditIsForwarded(t *testing.T) {
+	port := peers.FreePort(t)
+	file := filepath.Join(t.TempDir(), "received")
+	stop := peers.StartRsyslog(t, port, file)
+	kafka := peers.StartKafka(t)
+	s := newSuite(t, "security:\n  egress:\n    allow: [127.0.0.1/32]\n")
+	config := map[string]any{"targets": []any{
+		map[string]any{"name": "siem", "kind": "syslog", "transport": "tcp", "address": "127.0.0.1:" + port, "from": "start"},
+		map[string]any{"name": "lake", "kind": "kafka", "brokers": []string{kafka}, "topic": "icewatch-audit", "from": "start"},
+	}}
+	if err := s.admin.JSON(t.Context(), http.MethodPut, "/api/v1/settings/audit-forward", nil, config, nil); err != nil {
+		t.Fatal(err)
+	}
+	act := func(n int) {
+		t.Helper()
+		for range n {
+			if err := s.admin.JSON(t.Context(), http.MethodPost, "/api/v1/tokens", nil, map[string]any{"name": "forwarded", "scopes": []string{"read"}}, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	type status struct {
+		Name, State, Error  string
+		Position, Head, Lag int64
+	}
+	// settled waits until the named targets have everything, and returns the newest record.
+	settled := func(names ...string) (head int64) {
+		t.Helper()
+		var page client.Page[status]
+		for deadline := time.Now().Add(90 * time.Second); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
+			if err := s.admin.Get(t.Context(), "/api/v1/audit/forward", nil, &page); err != nil {
+				t.Fatal(err)
+			}
+			waiting := false
+			for _, st := range page.Items {
+				head = st.Head
+				waiting = waiting || slices.Contains(names, st.Name) && (st.State != "ok" || st.Lag > 0)
+			}
+			if !waiting {
+				return head
+			}
+		}
+		t.Fatalf("not forwarded: %+v", page.Items)
+		return 0
+	}
+	act(5)
+	settled("siem", "lake")
+	stop()
+	act(5)
+	settled("lake")
+	s.stop()
+	s.start()
+	act(5)
+	peers.StartRsyslog(t, port, file)
+	head := settled("siem", "lake")
+
+	seqs := map[int64]bool{}
+	take := func(text []byte) {
+		var rec audit.Record
+		if err := json.Unmarshal(text, &rec); err != nil {
+			t.Fatalf("%v: %s", err, text)
+		}
+		seqs[rec.Seq] = true
+	}
+	whole := func(name string) {
+		t.Helper()
+		for seq := int64(1); seq <= head; seq++ {
+			if !seqs[seq] {
+				t.Errorf("%s: record %d of %d is missing", name, seq, head)
+			}
+		}
+		clear(seqs)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range bytes.Lines(text) {
+		take(line[bytes.IndexByte(line, '{'):])
+	}
+	whole("rsyslogd")
+	consumer, err := kgo.NewClient(kgo.SeedBrokers(kafka), kgo.ConsumeTopics("icewatch-audit"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer consumer.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	for !seqs[head] {
+		fetches := consumer.PollFetches(ctx)
+		if err := fetches.Err(); err != nil {
+			t.Fatal(err)
+		}
+		fetches.EachRecord(func(k *kgo.Record) { take(k.Value) })
+	}
+	whole("Kafka")
 }

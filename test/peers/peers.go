@@ -1,7 +1,8 @@
 // Package peers starts other people's programs for tests: an OpenLDAP server,
 // a Keycloak as OpenID provider and SAML identity provider, an Apache httpd as
-// OpenID relying party. Each runs on free
-// ports of the loopback address in a folder of its own and ends with the test.
+// OpenID relying party, an rsyslogd and an Apache Kafka as receivers. Each runs
+// on free ports of the loopback address in a folder of its own and ends with
+// the test.
 package peers
 
 import (

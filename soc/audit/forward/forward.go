@@ -184,6 +184,7 @@ func (f *Forwarder) work(ctx context.Context, t Target) {
 	}
 	f.note(t.Name, func(p *progress) { p.seq = seq })
 	safe, safeAt := seq, time.Now() // up to where nothing is sent again
+	var last time.Time              // when the receiver last took something
 	for {
 		recs, err := f.log.After(ctx, seq, batch)
 		if err == nil && len(recs) == 0 {
@@ -196,13 +197,12 @@ func (f *Forwarder) work(ctx context.Context, t Target) {
 			s, err = f.open(ctx, t)
 		}
 		if err == nil {
-			err = s.send(ctx, recs)
-		}
-		if err != nil {
-			if seq != safe {
+			if err = s.send(ctx, recs); err != nil && ctx.Err() == nil && seq != safe && time.Since(last) < again {
 				seq = safe
 				_ = f.keep(ctx, t.Name, seq) // at worst a restart sends less again
 			}
+		}
+		if err != nil {
 			if !fail(err) {
 				return
 			}
@@ -215,7 +215,7 @@ func (f *Forwarder) work(ctx context.Context, t Target) {
 		if s.sure() {
 			safe = seq
 		}
-		wait = firstWait
+		wait, last = firstWait, time.Now()
 		f.note(t.Name, func(p *progress) {
 			if p.fault != "" {
 				f.o.Log.Info("audit records reach the receiver again", "target", t.Name, "receiver", t.where())

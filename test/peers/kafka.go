@@ -1,0 +1,62 @@
+package peers
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+)
+
+// StartKafka starts an Apache Kafka of one node (KRaft) and returns its
+// address. It is looked for where kafka.sh puts it, or in the folder of jars
+// that ICEWATCH_KAFKA names.
+func StartKafka(t testing.TB) (address string) {
+	t.Helper()
+	jars := os.Getenv("ICEWATCH_KAFKA")
+	if jars == "" {
+		cache, err := os.UserCacheDir()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if found, _ := filepath.Glob(filepath.Join(cache, "icewatch", "kafka-*")); len(found) > 0 {
+			jars = slices.Max(found)
+		}
+	}
+	if jars == "" {
+		missing(t, "Kafka is not installed: test/peers/kafka.sh fetches it")
+	}
+	java := program(t, "java")
+	dir := t.TempDir()
+	port, controller := FreePort(t), FreePort(t)
+	address = "127.0.0.1:" + port
+	config := filepath.Join(dir, "server.properties")
+	text := fmt.Sprintf(`process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:%[2]s
+listeners=PLAINTEXT://127.0.0.1:%[1]s,CONTROLLER://127.0.0.1:%[2]s
+advertised.listeners=PLAINTEXT://127.0.0.1:%[1]s
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+log.dirs=%[3]s
+offsets.topic.replication.factor=1
+num.partitions=1
+`, port, controller, filepath.Join(dir, "data"))
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(jars, "*")
+	run(t, "", java, "-cp", path, "kafka.tools.StorageTool", "format", "-t", "MkU3OEVBNTcwNTJENDM2Qk", "-c", config)
+	log, exited := start(t, exec.Command(java, "-Xmx256m", "-cp", path, "kafka.Kafka", config))
+	await(t, time.Minute, "Kafka", log, exited, func() error {
+		c, err := net.DialTimeout("tcp", address, time.Second)
+		if err != nil {
+			return err
+		}
+		return c.Close()
+	})
+	return address
+}
