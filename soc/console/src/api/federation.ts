@@ -69,6 +69,8 @@ export interface Application extends PortalCard {
     consent?: boolean;
     secret_created_at?: string | null;
   };
+  permissions?: { operations?: List<string>; tenants?: List<string> };
+  keys?: List<{ kid: string; algorithm: string; subject?: string; fingerprint?: string; not_after?: string; retires_at?: string }>;
 }
 export interface ApplicationConfiguration {
   issuer?: string;

@@ -18,6 +18,7 @@ import { LOGO_BYTES } from '../../parts/settingform';
 import { Loaded, Stale } from '../../parts/states';
 import { Secret } from '../../parts/tokens';
 import { AppIcon } from '../portal';
+import { ApiPermissions, Keys } from './appaccess';
 
 const RENEW = ['applications', 'application', 'portal'] as const;
 const GRANTS = ['authorization_code', 'refresh_token', 'client_credentials'];
@@ -144,6 +145,8 @@ function Detail({ app }: { app: Application }) {
             </Form>
           </Panel>
           <Client app={app} newSecret={() => setDialog('secret')} />
+          <Keys app={app} />
+          <ApiPermissions app={app} />
         </div>
         <div className="stack">
           <Audience app={app} />
@@ -218,6 +221,7 @@ function Client({ app, newSecret }: { app: Application; newSecret: () => void })
       title={t('apps.client')}
       end={
         c?.type === 'confidential' &&
+        c.auth_method !== 'private_key_jwt' &&
         can('new-application-secret') && (
           <Button size="small" onClick={newSecret}>
             {t('apps.secretNew')}
