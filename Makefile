@@ -15,7 +15,7 @@ PLATFORMS := amd64 arm64 loong64
 CONSOLE   := soc/console
 CONSOLE_SOURCES := $(shell find $(CONSOLE) -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -name '*.go' 2>/dev/null)
 
-.PHONY: help run build console release test test-go test-console test-release screenshots lint bench bench-intake fuzz clean
+.PHONY: help run build console release test test-go test-console test-release screenshots lint bench bench-auth bench-intake fuzz clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')" 2>/dev/null || grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ lint: $(CONSOLE)/node_modules/.package-lock.json ## gofmt, vet, types
 
 bench: ## the benchmarks beside the hot paths; figures are in docs/performance.md
 	go test -run '^$$' -bench . -benchmem ./soc/... ./detections/... ./collectors/... ./cmdb/... ./ticketing/...
+
+bench-auth: ## token, data scope and decision; sign-in with a million users (BENCH lines)
+	go run ./test/bench/auth
 
 bench-intake: build ## syslog intake beside a synced rsyslog, and end to end (BENCH lines)
 	test/bench/intake.sh
