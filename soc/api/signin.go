@@ -184,7 +184,7 @@ func refusedSignIn(ctx context.Context, err error) error {
 		st.detail = "locked after too many failures"
 		return err
 	case errors.As(err, &factor):
-		st.detail = "the password was right, a second factor is asked for"
+		AuditFactorAsked(ctx)
 		p = coded(http.StatusUnauthorized, codeFactor, "a second factor is needed")
 		p.Challenge, p.ExpiresAt, p.Factors = factor.Challenge, &factor.ExpiresAt, factor.Factors
 	case errors.Is(err, identity.ErrWrongCode):
