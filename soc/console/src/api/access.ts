@@ -16,7 +16,9 @@ export interface Account extends User {
   unit?: string;
   tags?: List<string>;
   avatar_url?: string;
-  groups?: List<string>;
+  /** On one user's own record. */
+  groups?: List<Group>;
+  grants?: List<Grant>;
   /** The data scope as an expression; empty is everything the tenants allow. */
   reach?: string;
   /** Where the account comes from: local, or an identity provider's id. */
@@ -65,6 +67,8 @@ export interface Role {
   delegated?: boolean;
   built_in?: boolean;
   users?: number;
+  /** Users who have it directly, and grants of it; on the detail alone. */
+  holders?: number;
 }
 
 export type GroupKind = 'group' | 'post' | 'project';
@@ -89,12 +93,12 @@ export interface Grant {
   weekdays?: List<number>;
   from?: string;
   to?: string;
-  time_zone?: string;
   networks?: List<string>;
   reason?: string;
   granted_by?: string;
   created_at?: string;
-  active?: boolean;
+  /** Now, for requests from the holder's places. */
+  in_force?: boolean;
 }
 
 export interface Explanation {
@@ -102,7 +106,7 @@ export interface Explanation {
   operation: string;
   scope?: string;
   confined?: boolean;
-  reasons: List<{ code: string; text?: Text; role?: string; grant?: string }>;
+  reasons: List<{ code: string; role?: string; grant?: string; roles?: List<string>; powers?: List<string> }>;
 }
 
 /** What a batch did, and what it could not. */

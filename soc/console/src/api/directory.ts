@@ -3,7 +3,9 @@ import { useQuery } from '@tanstack/react-query';
 import { useSettings } from '../app/settings';
 import type { Account, Group, Operation, Role, Unit } from './access';
 import { get } from './client';
+import { useCan } from './queries';
 import { list, type Page } from './types';
+import { zh, type Key } from '../locales/zh';
 
 /** How many items of a directory are read at once: the API's limit. */
 const ALL = 1000;
@@ -33,12 +35,13 @@ export function useOperations() {
   return useQuery({ queryKey: ['operations'], queryFn: ({ signal }) => all<Operation>('/access/operations', {}, signal), staleTime: 600_000 });
 }
 /** Accounts that match a few typed letters, for pickers. */
-export function useUserSearch(q: string, enabled = true) {
+export function useUserSearch(q: string) {
+  const can = useCan();
   return useQuery({
     queryKey: ['users', 'search', q],
     queryFn: async ({ signal }) => list((await get<Page<Account>>('/users', { q, limit: 20 }, signal)).items),
     staleTime: 30_000,
-    enabled,
+    enabled: can('list-users'),
   });
 }
 
@@ -49,12 +52,15 @@ export function useUnitName(): (id: string | undefined) => string {
   return (id) => (id ? tx(units?.find((u) => u.id === id)?.name) || id : '');
 }
 export function useRoleName(): (id: string) => string {
-  const { tx } = useSettings();
-  const roles = useRoles().data;
-  return (id) => tx(roles?.find((r) => r.id === id)?.name) || id;
+  const { t, tx } = useSettings();
+  const can = useCan();
+  // Who may not list roles still knows the built-in ones by name.
+  const roles = useRoles(can('list-roles')).data;
+  return (id) => tx(roles?.find((r) => r.id === id)?.name) || (`role.${id}` in zh ? t(`role.${id}` as Key) : id);
 }
 export function useGroupName(): (id: string) => string {
   const { tx } = useSettings();
-  const groups = useGroups().data;
+  const can = useCan();
+  const groups = useGroups(can('list-groups')).data;
   return (id) => tx(groups?.find((g) => g.id === id)?.name) || id;
 }

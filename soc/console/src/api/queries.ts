@@ -33,7 +33,10 @@ export function useOverview(enabled = true) {
 }
 
 export function useTenants() {
+  const can = useCan();
   return useQuery({
+    // A background question that is refused would only fill the audit log.
+    enabled: can('list-tenants'),
     queryKey: ['tenants'],
     queryFn: async ({ signal }) => list((await get<Page<Tenant>>('/tenants', { limit: 1000 }, signal)).items),
     staleTime: 300_000,

@@ -42,6 +42,7 @@ export function themeConfig(dark: boolean): ThemeConfig {
     components: {
       Button: { primaryShadow: 'none', defaultShadow: 'none', dangerShadow: 'none' },
       Modal: { titleFontSize: 16 },
+      Form: { itemMarginBottom: 14, verticalLabelPadding: '0 0 4px' },
     },
   };
 }

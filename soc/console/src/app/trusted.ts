@@ -7,6 +7,18 @@
  */
 export const nonce = document.querySelector<HTMLMetaElement>('meta[property=csp-nonce]')?.nonce ?? '';
 
+/**
+ * Some of its parts (the lock on scrolling behind a dialog) make their style
+ * elements without asking for the nonce. Who can call this runs as a script of
+ * the page already, so it opens nothing that was shut.
+ */
+const create = document.createElement.bind(document);
+document.createElement = ((name: string, options?: ElementCreationOptions) => {
+  const element = create(name, options);
+  if (element instanceof HTMLStyleElement) element.nonce = nonce;
+  return element;
+}) as typeof document.createElement;
+
 interface TrustedTypes {
   createPolicy(name: string, rules: { createHTML(text: string): string | null }): unknown;
 }

@@ -4,7 +4,7 @@ import { useState } from 'react';
 import { Link } from 'react-router-dom';
 import type { Device, Habits, Me, Session } from '../api/access';
 import { del, get, patch, request } from '../api/client';
-import { all, useGroupName, useOperations, useRoleName, useUnitName } from '../api/directory';
+import { all, useOperations, useRoleName, useUnitName } from '../api/directory';
 import { ME, useCan, useMe } from '../api/queries';
 import { list } from '../api/types';
 import { useAct } from '../app/act';
@@ -15,6 +15,7 @@ import { byTag } from '../logic/roles';
 import { Ask } from '../parts/dialog';
 import { FactorPanel } from '../parts/factors';
 import { scopeText, useTenantName } from '../parts/names';
+import { useOperationText, useTagText } from '../parts/operation';
 import { Head, Panel } from '../parts/page';
 import { Avatar } from '../parts/person';
 import { WordsInput } from '../parts/pickers';
@@ -237,11 +238,12 @@ function MyTokens({ me }: { me: Me }) {
 
 /** What I may do and see, in words; the operations one by one below. */
 function Access({ me }: { me: Me }) {
-  const { t } = useSettings();
+  const { t, tx } = useSettings();
   const can = useCan();
   const roleName = useRoleName();
-  const groupName = useGroupName();
   const tenantName = useTenantName();
+  const text = useOperationText();
+  const tagText = useTagText();
   const operations = useOperations();
   const mine = list(operations.data).filter((o) => o.scope !== 'any' && o.scope !== 'public' && can(o.id));
   return (
@@ -262,12 +264,12 @@ function Access({ me }: { me: Me }) {
               <>
                 {byTag(mine).map(([tag, ops]) => (
                   <div className="opgroup" key={tag}>
-                    <div className="h">{tag}</div>
+                    <div className="h">{tagText(tag)}</div>
                     {ops.map((o) => (
                       <div className="op" key={o.id}>
                         <span aria-hidden="true">✓</span>
                         <span className="ellipsis">
-                          {o.summary || o.id} <code className="faint">{o.id}</code>
+                          {text(o)} <code className="faint">{o.id}</code>
                         </span>
                         <span className="faint">{scopeText(t, o.scope)}</span>
                       </div>
@@ -288,8 +290,8 @@ function Access({ me }: { me: Me }) {
               </span>
             ))}
             {list(me.groups).map((g) => (
-              <span className="tag" key={g}>
-                {groupName(g)}
+              <span className="tag" key={g.id}>
+                {tx(g.name) || g.id}
               </span>
             ))}
             {list(me.roles).length === 0 && <span className="dim">{t('me.rolesNone')}</span>}

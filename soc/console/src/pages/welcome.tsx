@@ -146,8 +146,11 @@ function Powers({ me, plan, setPlan, back, next }: { me: Me; plan: Plan; setPlan
   return (
     <>
       <p style={{ marginBottom: 12 }}>{t('welcome.powers')}</p>
-      <Radio.Group value={plan.separation} onChange={(e) => setPlan({ ...plan, separation: e.target.value as boolean })} className="stack">
-        <Radio value={true}>{t('welcome.powersOn')}</Radio>
+      {/* One group by name; a Radio.Group would take the size from the text between. */}
+      <div role="radiogroup" aria-label={t('welcome.step.powers')} className="stack">
+        <Radio name="powers" checked={plan.separation} onChange={() => setPlan({ ...plan, separation: true })}>
+          {t('welcome.powersOn')}
+        </Radio>
         {plan.separation && (
           <div style={{ paddingLeft: 24 }}>
             <p className="dim">{t('welcome.you', { x: me.display_name || me.username })}</p>
@@ -156,8 +159,10 @@ function Powers({ me, plan, setPlan, back, next }: { me: Me; plan: Plan; setPlan
             {same && <div className="notice warn">{t('welcome.same')}</div>}
           </div>
         )}
-        <Radio value={false}>{t('word.off')}</Radio>
-      </Radio.Group>
+        <Radio name="powers" checked={!plan.separation} onChange={() => setPlan({ ...plan, separation: false })}>
+          {t('welcome.powersNo')}
+        </Radio>
+      </div>
       {!plan.separation && (
         <div className="notice warn" role="alert" style={{ marginTop: 10 }}>
           {t('welcome.powersOff')}

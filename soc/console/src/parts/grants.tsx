@@ -1,7 +1,7 @@
 import { Button, Checkbox, Form, Input, Radio } from 'antd';
 import { useState } from 'react';
 import type { Grant } from '../api/access';
-import { del, patch, post } from '../api/client';
+import { del, post, put } from '../api/client';
 import { useGroupName, useRoleName } from '../api/directory';
 import { useCan } from '../api/queries';
 import { list } from '../api/types';
@@ -57,8 +57,8 @@ export function GrantTable({ grants, who = true }: { grants: readonly Grant[]; w
             title: t('col.status'),
             render: (g) => (
               <span className="status">
-                <i className={`dot ${g.active === false ? 'off' : 'ok'}`} />
-                {t(g.active === false ? 'grants.inactive' : 'grants.active')}
+                <i className={`dot ${g.in_force === false ? 'off' : 'ok'}`} />
+                {t(g.in_force === false ? 'grants.inactive' : 'grants.active')}
               </span>
             ),
           },
@@ -140,11 +140,10 @@ export function GrantDialog({ user, group, grant, close }: { user?: string; grou
           to: v.to ?? '',
           networks: v.networks ?? [],
           reason: v.reason ?? '',
-          time_zone: v.from || v.to || list(v.weekdays).length ? (grant?.time_zone || Intl.DateTimeFormat().resolvedOptions().timeZone) : '',
         };
-        // A bound that is not set is left out of a new grant; null takes one away from an old.
-        const given = Object.fromEntries(Object.entries(bounds).filter(([, x]) => x !== null && x !== ''));
-        if (grant) await patch(`/grants/${encodeURIComponent(grant.id)}`, { ...bounds, not_before: bounds.not_before ?? undefined, not_after: bounds.not_after ?? undefined });
+        // Bounds that are not set are left out: the whole set replaces the one before.
+        const given = Object.fromEntries(Object.entries(bounds).filter(([, x]) => x !== null && x !== '' && !(Array.isArray(x) && x.length === 0)));
+        if (grant) await put(`/grants/${encodeURIComponent(grant.id)}`, given);
         else await post('/grants', { role: v.role, ...(user || (!group && v.receiver === 'user') ? { user: user ?? v.user } : { group: group ?? v.group }), ...given });
         tell({ said: grant ? t('grants.saved') : t('grants.created', { x: roleName(v.role) }), renew: RENEW });
       }}

@@ -3,9 +3,10 @@ import { useMemo, useState } from 'react';
 import type { Operation, Role } from '../api/access';
 import { list } from '../api/types';
 import { useT } from '../app/settings';
-import { zh, type Key } from '../locales/zh';
+import { operationsZh } from '../locales/operations';
 import { byTag, grantable, heldBy } from '../logic/roles';
 import { scopeText } from './names';
+import { useOperationText, useTagText } from './operation';
 
 export const ROLE_SCOPES = ['read', 'respond', 'configure', 'ingest', 'system', 'security', 'audit'] as const;
 
@@ -34,13 +35,15 @@ export function ScopeCards({ value, onChange, disabled }: { value: readonly stri
 /** The permission tree: every operation of the API, by part, with a search. */
 export function OperationTree({ operations, role, onChange, disabled }: { operations: readonly Operation[]; role: Pick<Role, 'scopes' | 'operations'>; onChange: (operations: string[]) => void; disabled: boolean }) {
   const t = useT();
+  const text = useOperationText();
+  const tagText = useTagText();
   const [q, setQ] = useState('');
   const [held, setHeld] = useState(false);
   const words = q.trim().toLowerCase();
   const groups = useMemo(
     () =>
       byTag(grantable(operations))
-        .map(([tag, ops]) => [tag, ops.filter((o) => (!words || `${o.id} ${o.summary ?? ''} ${o.path}`.toLowerCase().includes(words)) && (!held || heldBy(role, o)))] as const)
+        .map(([tag, ops]) => [tag, ops.filter((o) => (!words || `${o.id} ${o.summary ?? ''} ${o.path} ${operationsZh[o.id] ?? ''}`.toLowerCase().includes(words)) && (!held || heldBy(role, o)))] as const)
         .filter(([, ops]) => ops.length > 0),
     [operations, words, held, role],
   );
@@ -65,7 +68,7 @@ export function OperationTree({ operations, role, onChange, disabled }: { operat
               <input
                 type="checkbox"
                 className="opcheck"
-                aria-label={tag}
+                aria-label={tagText(tag)}
                 checked={n === ops.length}
                 ref={(el) => {
                   if (el) el.indeterminate = n > 0 && n < ops.length;
@@ -73,7 +76,7 @@ export function OperationTree({ operations, role, onChange, disabled }: { operat
                 disabled={disabled || free.length === 0}
                 onChange={() => set(free, !every)}
               />
-              {`tag.${tag}` in zh ? t(`tag.${tag}` as Key) : tag}
+              {tagText(tag)}
               <span className="faint" style={{ fontWeight: 400 }}>
                 {n} / {ops.length}
               </span>
@@ -84,7 +87,7 @@ export function OperationTree({ operations, role, onChange, disabled }: { operat
                 <label className="op" key={o.id} data-operation={o.id} title={`${o.method} ${o.path}`}>
                   <input type="checkbox" checked={by !== ''} disabled={disabled || by === 'scope'} onChange={(e) => set([o.id], e.target.checked)} />
                   <span className="ellipsis">
-                    {o.summary || o.id} <code className="faint">{o.id}</code>
+                    {text(o)} <code className="faint">{o.id}</code>
                   </span>
                   <span className="faint" style={{ fontSize: 12 }}>
                     {by === 'scope' ? t('roles.viaScope', { x: scopeText(t, o.scope) }) : scopeText(t, o.scope)}

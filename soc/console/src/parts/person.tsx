@@ -1,3 +1,4 @@
+import { useState } from 'react';
 import type { Account } from '../api/access';
 import { useNow } from '../app/hooks';
 import { useT } from '../app/settings';
@@ -6,9 +7,10 @@ import { userState, type UserState } from '../logic/access';
 /** A picture, or the first letter where there is none. */
 export function Avatar({ user }: { user: Pick<Account, 'username' | 'display_name' | 'avatar_url'> }) {
   const name = user.display_name || user.username;
+  const [broken, setBroken] = useState('');
   return (
     <span className="avatar" aria-hidden="true">
-      {user.avatar_url ? <img src={user.avatar_url} alt="" /> : [...name][0]?.toUpperCase()}
+      {user.avatar_url && user.avatar_url !== broken ? <img src={user.avatar_url} alt="" onError={() => setBroken(user.avatar_url ?? '')} /> : [...name][0]?.toUpperCase()}
     </span>
   );
 }

@@ -44,7 +44,7 @@ export function DataTable<T>({
     choice.set(ids);
   };
   return (
-    <table className="data" aria-label={label}>
+    <table className={choice ? 'data choosing' : 'data'} aria-label={label}>
       <thead>
         <tr>
           {choice && (

@@ -121,6 +121,7 @@ export const signin = {
   'welcome.passwordDone': ['密码已不是初始密码。', 'The first password is already replaced.'],
   'welcome.powers': ['三权分立：系统管理员管用户和平台，安全管理员管权限和策略，审计管理员看所有人做过什么。任何一个人都不能既给自己授权、又抹掉痕迹。', 'Separation of powers: the system administrator looks after users and the platform, the security administrator after permissions and policies, the audit administrator sees what everybody did. Nobody can both grant himself a permission and wipe the traces.'],
   'welcome.powersOn': ['开启三权分立（推荐，等级保护三级要求）', 'Separate the powers (recommended; demanded by MLPS level 3)'],
+  'welcome.powersNo': ['暂不开启', 'Leave it off'],
   'welcome.powersOff': ['不开启：管理员一个人拥有全部权限，他的操作只能事后在审计里看到，没有人事先制约。以后可在安全设置里开启。', 'Left off: one administrator holds every power; what he does is only seen afterwards in the audit log, nobody checks it before. It can be switched on later in the settings.'],
   'welcome.you': ['你（{x}）是系统管理员', 'You ({x}) are the system administrator'],
   'welcome.securityAdmin': ['安全管理员', 'Security administrator'],

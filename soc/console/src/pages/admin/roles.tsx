@@ -1,8 +1,9 @@
+import { useQuery } from '@tanstack/react-query';
 import { Button, Checkbox, Form, Input } from 'antd';
 import { useEffect, useMemo, useState } from 'react';
 import { Link } from 'react-router-dom';
 import type { Operation, Role } from '../../api/access';
-import { del, patch, post } from '../../api/client';
+import { del, get, patch, post } from '../../api/client';
 import { useOperations, useRoles } from '../../api/directory';
 import { useCan, useMe } from '../../api/queries';
 import { list } from '../../api/types';
@@ -13,6 +14,7 @@ import { changeOf, compare, grantable, heldBy } from '../../logic/roles';
 import { Ask, FormDialog } from '../../parts/dialog';
 import { scopeText } from '../../parts/names';
 import { Head, Panel } from '../../parts/page';
+import { useOperationText } from '../../parts/operation';
 import { OperationTree, ScopeCards } from '../../parts/permissions';
 import { RolePicker } from '../../parts/pickers';
 import { Empty, Loaded, Stale } from '../../parts/states';
@@ -91,6 +93,8 @@ function RoleDetail({ role, operations, copy, compareWith, gone }: { role: Role;
   const { t, tx } = useSettings();
   const can = useCan();
   const { busy, act, tell } = useAct();
+  const detail = useQuery({ queryKey: ['roles', role.id], queryFn: ({ signal }) => get<Role>(`/roles/${encodeURIComponent(role.id)}`, {}, signal), enabled: can('get-role') });
+  const holders = role.users ?? detail.data?.holders;
   const [draft, setDraft] = useState(role);
   const [comparing, setComparing] = useState(false);
   const [removing, setRemoving] = useState(false);
@@ -115,7 +119,7 @@ function RoleDetail({ role, operations, copy, compareWith, gone }: { role: Role;
         }
         end={
           <>
-            {role.users !== undefined && <Link to={`/admin/users?role=${encodeURIComponent(role.id)}`}>{t('roles.usersN', { n: role.users })}</Link>}
+            {holders !== undefined && <Link to={`/admin/users?role=${encodeURIComponent(role.id)}`}>{t('roles.usersN', { n: holders })}</Link>}
             <Button size="small" onClick={() => setComparing(true)}>
               {t('roles.compare')}
             </Button>
@@ -189,6 +193,7 @@ function RoleDetail({ role, operations, copy, compareWith, gone }: { role: Role;
 /** Two roles side by side: only where they differ, unless told otherwise. */
 function Compare({ a, b, operations, stop }: { a: Role; b: Role; operations: readonly Operation[]; stop: () => void }) {
   const { t, tx } = useSettings();
+  const text = useOperationText();
   const [all, setAll] = useState(false);
   const result = compare(operations, a, b);
   const rows = [...result.onlyA.map((o) => ({ o, a: true, b: false })), ...result.onlyB.map((o) => ({ o, a: false, b: true })), ...(all ? result.both.map((o) => ({ o, a: true, b: true })) : [])];
@@ -221,7 +226,7 @@ function Compare({ a, b, operations, stop }: { a: Role; b: Role; operations: rea
               title: t('roles.permissions'),
               render: ({ o }) => (
                 <span>
-                  {o.summary || o.id} <code className="faint">{o.id}</code>
+                  {text(o)} <code className="faint">{o.id}</code>
                 </span>
               ),
             },

@@ -1,9 +1,9 @@
-import { useQueryClient } from '@tanstack/react-query';
+import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Button, Form, Input, Select } from 'antd';
 import { useEffect, useState } from 'react';
 import { Link } from 'react-router-dom';
 import type { Unit } from '../../api/access';
-import { del, patch, post, put, request } from '../../api/client';
+import { del, get, patch, post, put, request } from '../../api/client';
 import { useUnitName, useUnits } from '../../api/directory';
 import { useCan } from '../../api/queries';
 import { list } from '../../api/types';
@@ -177,6 +177,8 @@ function UnitDetail({ unit, addBelow }: { unit: Unit; addBelow: () => void }) {
   const [dialog, setDialog] = useState<'move' | 'delete' | null>(null);
   const name = tx(unit.name) || unit.id;
   const path = `/units/${encodeURIComponent(unit.id)}`;
+  const detail = useQuery({ queryKey: ['units', unit.id], queryFn: ({ signal }) => get<Unit>(path, {}, signal) });
+  const users = unit.users ?? detail.data?.users;
   const may = can('update-unit');
   const mayCeiling = can('set-unit-ceiling');
   useEffect(() => {
@@ -206,7 +208,7 @@ function UnitDetail({ unit, addBelow }: { unit: Unit; addBelow: () => void }) {
         }
         end={
           <>
-            <Link to={`/admin/users?unit=${encodeURIComponent(unit.id)}`}>{t('units.users', { n: unit.users ?? 0 })}</Link>
+            {can('list-users') && <Link to={`/admin/users?unit=${encodeURIComponent(unit.id)}&below=0`}>{users === undefined ? t('units.usersLink') : t('units.users', { n: users })}</Link>}
             {can('create-unit') && (
               <Button size="small" onClick={addBelow}>
                 {t('units.newBelow')}

@@ -38,7 +38,7 @@ export default function Users() {
   const { failed } = useFeedback();
   const { busy, act, tell } = useAct();
   const units = useUnits();
-  const roles = useRoles();
+  const roles = useRoles(can('list-roles'));
   const unitName = useUnitName();
   const roleName = useRoleName();
   const [chosen, setChosen] = useState<Set<string>>(new Set());
@@ -119,7 +119,7 @@ export default function Users() {
         <div>
           <div className="filters">
             <SearchBox hint={t('users.search')} width={300} />
-            <Select
+            {can('list-roles') && <Select
               aria-label={t('users.filter.role')}
               allowClear
               showSearch
@@ -129,7 +129,7 @@ export default function Users() {
               onChange={(v?: string) => setUrl({ role: v })}
               options={(roles.data ?? []).map((r) => ({ value: r.id, label: tx(r.name) || r.id }))}
               style={{ width: 150 }}
-            />
+            />}
             <button className="plain toggle" aria-pressed={params.get('disabled') === '1'} onClick={() => toggle('disabled')}>
               {t('users.filter.disabled')}
             </button>

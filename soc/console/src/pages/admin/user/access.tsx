@@ -4,11 +4,11 @@ import { useEffect, useState } from 'react';
 import { Link } from 'react-router-dom';
 import type { Account, Grant } from '../../../api/access';
 import { put } from '../../../api/client';
-import { all, useGroupName } from '../../../api/directory';
+import { all } from '../../../api/directory';
 import { useCan, useMe } from '../../../api/queries';
 import { list } from '../../../api/types';
 import { useAct } from '../../../app/act';
-import { useT } from '../../../app/settings';
+import { useSettings } from '../../../app/settings';
 import { GrantDialog, GrantTable } from '../../../parts/grants';
 import { scopeText } from '../../../parts/names';
 import { Panel } from '../../../parts/page';
@@ -22,10 +22,9 @@ interface Values {
 
 /** What a user may do: roles given directly, by groups, and by grants bound in time and place. */
 export function UserAccess({ user }: { user: Account }) {
-  const t = useT();
+  const { t, tx } = useSettings();
   const can = useCan();
   const me = useMe().data;
-  const groupName = useGroupName();
   const { busy, act } = useAct();
   const [form] = Form.useForm<Values>();
   const [adding, setAdding] = useState(false);
@@ -34,7 +33,7 @@ export function UserAccess({ user }: { user: Account }) {
   useEffect(() => form.setFieldsValue({ roles: list(user.roles), tenants: user.all_tenants ? ['*'] : list(user.tenants) }), [form, user]);
   const grants = useQuery({
     queryKey: ['grants', 'user', user.id],
-    queryFn: ({ signal }) => all<Grant>('/grants', { user: user.id }, signal),
+    queryFn: ({ signal }) => all<Grant>('/grants', { user: user.id, via: 'true' }, signal),
     enabled: can('list-grants'),
   });
   return (
@@ -84,7 +83,7 @@ export function UserAccess({ user }: { user: Account }) {
         )}
       </div>
       <div className="stack">
-        <Panel title={t('user.scopes')}>
+        {list(user.scopes).length > 0 && <Panel title={t('user.scopes')}>
           <ul className="reasons">
             {list(user.scopes).map((s) => (
               <li key={s}>
@@ -92,15 +91,15 @@ export function UserAccess({ user }: { user: Account }) {
               </li>
             ))}
           </ul>
-        </Panel>
+        </Panel>}
         <Panel title={t('users.groups')}>
           {list(user.groups).length === 0 ? (
             <span className="dim">{t('user.noGroups')}</span>
           ) : (
             <span className="tags">
               {list(user.groups).map((g) => (
-                <Link className="tag" key={g} to={`/admin/groups?group=${encodeURIComponent(g)}`}>
-                  {groupName(g)}
+                <Link className="tag" key={g.id} to={`/admin/groups?group=${encodeURIComponent(g.id)}`}>
+                  {tx(g.name) || g.id}
                 </Link>
               ))}
             </span>

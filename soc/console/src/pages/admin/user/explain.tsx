@@ -3,18 +3,24 @@ import { Input, Select } from 'antd';
 import type { Account, Explanation } from '../../../api/access';
 import { get } from '../../../api/client';
 import { useOperations, useRoleName } from '../../../api/directory';
+import { useCan } from '../../../api/queries';
 import { list } from '../../../api/types';
 import { useUrl } from '../../../app/hooks';
 import { useSettings } from '../../../app/settings';
+import { zh, type Key } from '../../../locales/zh';
 import { localTime } from '../../../logic/access';
 import { scopeText } from '../../../parts/names';
+import { useOperationText } from '../../../parts/operation';
 import { Panel } from '../../../parts/page';
 import { Empty, Loaded } from '../../../parts/states';
 
 /** The decision about one operation, with its reasons, as the server would make it. The question is in the URL. */
 export function Explain({ user, own }: { user: Account; own: boolean }) {
-  const { t, tx } = useSettings();
+  const { t } = useSettings();
+  const words = (code: string) => (`explain.code.${code}` in zh ? t(`explain.code.${code}` as Key) : code);
   const [params, setUrl] = useUrl();
+  const can = useCan();
+  const text = useOperationText();
   const operations = useOperations();
   const roleName = useRoleName();
   const operation = params.get('operation') ?? '';
@@ -23,7 +29,7 @@ export function Explain({ user, own }: { user: Account; own: boolean }) {
   const query = useQuery({
     queryKey: ['explain', user.id, operation, address, at],
     queryFn: ({ signal }) => get<Explanation>('/access/explain', { user: own ? undefined : user.id, operation, address, at: localTime(at) ?? undefined }, signal),
-    enabled: !!operation,
+    enabled: !!operation && (own || can('set-user-access')),
   });
   return (
     <Panel>
@@ -42,10 +48,10 @@ export function Explain({ user, own }: { user: Account; own: boolean }) {
           style={{ width: 380 }}
           options={(operations.data ?? []).map((o) => ({
             value: o.id,
-            search: `${o.id} ${o.summary ?? ''}`,
+            search: `${o.id} ${o.summary ?? ''} ${text(o)}`,
             label: (
               <span>
-                {o.summary || o.id} <span className="faint mono">{o.id}</span>
+                {text(o)} <span className="faint mono">{o.id}</span>
               </span>
             ),
           }))}
@@ -72,7 +78,13 @@ export function Explain({ user, own }: { user: Account; own: boolean }) {
               <ul className="reasons">
                 {list(x.reasons).map((r, i) => (
                   <li key={i}>
-                    {tx(r.text) || r.code} {r.role && <span className="tag">{roleName(r.role)}</span>} <code className="faint">{r.code}</code>
+                    {words(r.code)} {r.role && <span className="tag">{roleName(r.role)}</span>}{' '}
+                    {list(r.powers).length > 0 && list(r.powers).map((s) => scopeText(t, s)).join(' + ')}
+                    {list(r.roles).length > 0 && (
+                      <span className="dim">
+                        {t('explain.wouldDo')} {list(r.roles).map(roleName).join(', ')}
+                      </span>
+                    )}
                   </li>
                 ))}
               </ul>

@@ -26,6 +26,13 @@ function values(u: Account): Values {
   return { display_name: u.display_name, email: u.email ?? '', phone: u.phone ?? '', unit: u.unit ?? '', tags: list(u.tags), valid_from: localInput(u.valid_from), valid_until: localInput(u.valid_until) };
 }
 
+/** Bounds cannot be taken away one by one: without both the account is unbound first. */
+function body({ valid_from, valid_until, ...v }: Values) {
+  const from = localTime(valid_from);
+  const until = localTime(valid_until);
+  return { ...v, unbound: true, ...(from ? { valid_from: from } : {}), ...(until ? { valid_until: until } : {}) };
+}
+
 export function UserProfile({ user }: { user: Account }) {
   const t = useT();
   const can = useCan();
@@ -35,7 +42,7 @@ export function UserProfile({ user }: { user: Account }) {
   const may = can('update-user');
   const external = !!user.source && user.source !== 'local';
   const save = (v: Values) =>
-    act(() => patch(`/users/${encodeURIComponent(user.id)}`, { ...v, valid_from: localTime(v.valid_from), valid_until: localTime(v.valid_until) }), { said: t('do.saved'), renew: ['users', 'user', 'units'] });
+    act(() => patch(`/users/${encodeURIComponent(user.id)}`, body(v)), { said: t('do.saved'), renew: ['users', 'user', 'units'] });
   return (
     <div className="cols">
       <Panel>
