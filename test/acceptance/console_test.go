@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -13,6 +14,27 @@ import (
 // acknowledge it, see the entry in its timeline.
 func TestConsole(t *testing.T) {
 	t.Parallel()
+	s, run := console(t)
+	if _, err := s.simulate("--seed", "42", "--duration", "15s", "--rate", "30"); err != nil {
+		t.Fatal(err)
+	}
+	run("console.test.mjs", s.url)
+}
+
+// TestConsoleAdministration drives the administrators' pages in real Chromium:
+// the first steps, users and data scopes, second factors with a virtual
+// security key, a forced sign-out, the audit log, the watermark.
+func TestConsoleAdministration(t *testing.T) {
+	t.Parallel()
+	s, run := console(t)
+	// A security key belongs to a name, never to an address.
+	run("admin.test.mjs", strings.Replace(s.url, "127.0.0.1", "localhost", 1))
+}
+
+// console starts a suite of its own and returns it with what runs one of the
+// console's tests against it, at the address given.
+func console(t *testing.T) (*suite, func(script, url string)) {
+	t.Helper()
 	node, chromium := peer(t, "node"), peer(t, "chromium")
 	dir, err := filepath.Abs("../../soc/console")
 	if err != nil {
@@ -22,21 +44,21 @@ func TestConsole(t *testing.T) {
 		missing(t, "playwright-core is not installed: run npm ci in soc/console")
 	}
 	s := newSuite(t, "")
-	if _, err := s.simulate("--seed", "42", "--duration", "15s", "--rate", "30"); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, node, "--test", "--test-reporter=spec", "e2e/console.test.mjs")
-	// The browser holds the output open: do not wait for it once node is gone.
-	cmd.WaitDelay = 5 * time.Second
-	cmd.Dir = dir
-	cmd.Env = append(cleanEnv(), "BASE_URL="+s.url, "ICEWATCH_USERNAME=admin", "ICEWATCH_PASSWORD="+password, "CHROMIUM="+chromium, "HOME="+s.dir,
-		"WAIT_MS=20000", "SHOT_DIR="+os.Getenv("ICEWATCH_SHOT_DIR"))
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Errorf("the console's tests failed: %v\n%s", err, out)
-	} else {
-		t.Logf("%s", out)
+	return s, func(script, url string) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+		defer cancel()
+		cmd := exec.CommandContext(ctx, node, "--test", "--test-reporter=spec", "e2e/"+script)
+		// The browser holds the output open: do not wait for it once node is gone.
+		cmd.WaitDelay = 5 * time.Second
+		cmd.Dir = dir
+		cmd.Env = append(cleanEnv(), "BASE_URL="+url, "ICEWATCH_USERNAME=admin", "ICEWATCH_PASSWORD="+password, "CHROMIUM="+chromium, "HOME="+s.dir,
+			"WAIT_MS=20000", "SHOT_DIR="+os.Getenv("ICEWATCH_SHOT_DIR"))
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Errorf("the console's tests failed: %v\n%s", err, out)
+		} else {
+			t.Logf("%s", out)
+		}
 	}
 }

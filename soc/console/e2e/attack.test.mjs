@@ -26,6 +26,8 @@ before(async () => {
   });
   const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, locale: 'zh-CN', timezoneId: 'Asia/Shanghai', reducedMotion: 'reduce' });
   context.setDefaultTimeout(WAIT);
+  // The first steps are put off: these pages are others.
+  await context.addInitScript(() => sessionStorage.setItem('icewatch.setup.later', '1'));
   page = await context.newPage();
   page.on('pageerror', (e) => faults.push(`${page.url()}: ${e}`));
   page.on('dialog', (d) => {

@@ -1,90 +1,25 @@
 /**
  * The analyst's way through the console, in real Chromium against a running
  * suite that has at least one open incident (`icewatch simulate` makes one).
- *
- * Environment: BASE_URL (http://127.0.0.1:8080), ICEWATCH_USERNAME (admin),
- * ICEWATCH_PASSWORD (needed), CHROMIUM (/usr/bin/chromium), SHOT_DIR (where
- * screenshots go; none are taken without it), WAIT_MS (how long content may
- * take to appear, 60000).
+ * desk.mjs tells the environment.
  */
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync } from 'node:fs';
-import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { chromium } from 'playwright-core';
-
-const BASE = (process.env.BASE_URL ?? 'http://127.0.0.1:8080').replace(/\/$/, '');
-const USERNAME = process.env.ICEWATCH_USERNAME ?? 'admin';
-const PASSWORD = process.env.ICEWATCH_PASSWORD ?? process.env.ICEWATCH_ADMIN_PASSWORD ?? '';
-const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
-const SHOTS = process.env.SHOT_DIR ?? '';
-const WAIT = Number(process.env.WAIT_MS ?? 60_000);
-
-const missing = !PASSWORD ? 'ICEWATCH_PASSWORD is not set' : !existsSync(CHROMIUM) ? `${CHROMIUM} is not installed` : false;
+import { BASE, PASSWORD, USERNAME, faults, launch, missing, open, settled, shot, signIn } from './desk.mjs';
 
 let browser;
-let context;
 let page;
 let incident = '';
-/** Faults of the pages themselves: each fails the run at its end. */
-const faults = [];
 
 before(async () => {
   if (missing) return;
-  if (SHOTS) mkdirSync(SHOTS, { recursive: true });
-  browser = await chromium.launch({
-    executablePath: CHROMIUM,
-    args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
-  });
-  ({ context, page } = await open({ theme: 'light', locale: 'zh-CN' }));
+  browser = await launch();
+  ({ page } = await open(browser));
 });
 
 after(async () => {
   await browser?.close();
 });
-
-/** A new desk: its own cookies and storage. */
-async function open({ theme, locale }) {
-  const ctx = await browser.newContext({
-    viewport: { width: 1440, height: 900 },
-    colorScheme: theme,
-    locale,
-    timezoneId: 'Asia/Shanghai',
-    reducedMotion: 'reduce',
-  });
-  ctx.setDefaultTimeout(WAIT);
-  await ctx.addInitScript((l) => {
-    if (!localStorage.getItem('icewatch.locale')) localStorage.setItem('icewatch.locale', l);
-  }, locale);
-  const p = await ctx.newPage();
-  p.on('pageerror', (e) => faults.push(`${p.url()}: ${e.stack ?? e}`));
-  p.on('console', (m) => {
-    if (m.type() === 'error' && /Content Security Policy|Minified React|Uncaught/.test(m.text())) faults.push(`${p.url()}: ${m.text()}`);
-  });
-  p.on('request', (r) => {
-    if (!r.url().startsWith(BASE) && !/^(blob|data|about|chrome-extension):/.test(r.url())) faults.push(`${p.url()} asked for ${r.url()}`);
-  });
-  return { context: ctx, page: p };
-}
-
-async function signIn(p, password) {
-  await p.goto(`${BASE}/login`);
-  await p.locator('#username').fill(USERNAME);
-  await p.locator('#password').fill(password);
-  await p.locator('button[type=submit]').click();
-}
-
-/** Waits for the page's content: its heading, and no skeleton left. */
-async function settled(p) {
-  await p.locator('main h1').first().waitFor();
-  await p.waitForFunction(() => !document.querySelector('[role=status] .skel-line'));
-  await p.evaluate(() => document.fonts.ready);
-}
-
-async function shot(p, name) {
-  if (!SHOTS) return;
-  await p.screenshot({ path: join(SHOTS, `${name}.png`), animations: 'disabled' });
-}
 
 const steps = (name, f) => test(name, { skip: missing }, f);
 
@@ -108,7 +43,7 @@ steps('the right one leads to my shift', async () => {
 });
 
 steps('sign-in returns to the page that was asked for', async () => {
-  const desk = await open({ theme: 'light', locale: 'zh-CN' });
+  const desk = await open(browser, { theme: 'light', locale: 'zh-CN' });
   await desk.page.goto(`${BASE}/rules?status=active`);
   await desk.page.waitForURL(/\/login\?.*to=/);
   await desk.page.locator('#username').fill(USERNAME);
@@ -241,7 +176,7 @@ steps('every page shows its content, in both themes and languages', async () => 
     ['dark', 'zh-CN', 'dark'],
     ['light', 'en-US', 'en'],
   ]) {
-    const desk = await open({ theme, locale });
+    const desk = await open(browser, { theme, locale });
     await signIn(desk.page, PASSWORD);
     await desk.page.locator('.rail').waitFor();
     for (const [name, path] of Object.entries({ shift: '/', alerts: '/alerts?preview=1', incident: `/incidents/${incident}`, search: '/search?since=1h' })) {

@@ -50,16 +50,16 @@ export const NAV: NavGroup[] = [
   {
     title: 'nav.admin',
     items: [
-      { to: '/admin/users', title: 'page.users', icon: <TeamOutlined />, needs: ['list-users', 'system', 'security'], letter: 'u' },
-      { to: '/admin/units', title: 'page.units', icon: <ApartmentOutlined />, needs: ['create-unit', 'system', 'security'] },
-      { to: '/admin/roles', title: 'page.roles', icon: <SolutionOutlined />, needs: ['list-roles', 'security', 'system'], letter: 'o' },
+      { to: '/admin/users', title: 'page.users', icon: <TeamOutlined />, needs: ['list-users'], letter: 'u' },
+      { to: '/admin/units', title: 'page.units', icon: <ApartmentOutlined />, needs: ['create-unit', 'set-unit-ceiling'] },
+      { to: '/admin/roles', title: 'page.roles', icon: <SolutionOutlined />, needs: ['list-roles'], letter: 'o' },
       { to: '/admin/groups', title: 'page.groups', icon: <UsergroupAddOutlined />, needs: ['list-groups', 'list-grants'] },
-      { to: '/admin/sessions', title: 'page.sessions', icon: <DesktopOutlined />, needs: ['list-sessions', 'security'] },
-      { to: '/admin/tokens', title: 'page.tokens', icon: <KeyOutlined />, needs: ['list-tokens', 'security'] },
+      { to: '/admin/sessions', title: 'page.sessions', icon: <DesktopOutlined />, needs: ['list-sessions'] },
+      { to: '/admin/tokens', title: 'page.tokens', icon: <KeyOutlined />, needs: ['list-tokens'] },
       { to: '/admin/identity-providers', title: 'page.providers', icon: <IdcardOutlined />, needs: ['list-identity-providers'] },
       { to: '/admin/applications', title: 'page.applications', icon: <AppstoreAddOutlined />, needs: ['list-applications', 'list-application-clients'] },
       { to: '/admin/settings', title: 'page.settings', icon: <SettingOutlined />, needs: ['system', 'security', 'audit'] },
-      { to: '/admin/audit', title: 'page.audit', icon: <AuditOutlined />, needs: ['list-audit', 'audit'], letter: 'd' },
+      { to: '/admin/audit', title: 'page.audit', icon: <AuditOutlined />, needs: ['list-audit'], letter: 'd' },
     ],
   },
 ];

@@ -1,5 +1,5 @@
 import { Form, Input, Modal, type FormInstance } from 'antd';
-import { useState, type ReactNode } from 'react';
+import { useId, useState, type ReactNode } from 'react';
 import { ApiError } from '../api/client';
 import { list } from '../api/types';
 import { useT } from '../app/settings';
@@ -55,6 +55,8 @@ export function FormDialog<T extends object>({
   children: ReactNode | ((form: FormInstance<T>) => ReactNode);
 }) {
   const t = useT();
+  // A page behind may hold fields of the same names: labels must find ours.
+  const id = useId();
   const [form] = Form.useForm<T>();
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<unknown>(null);
@@ -74,7 +76,7 @@ export function FormDialog<T extends object>({
   };
   return (
     <Modal open title={title} okText={ok} cancelText={t('do.cancel')} confirmLoading={busy} onCancel={cancel} onOk={() => void send()} width={width} maskClosable={false} destroyOnHidden>
-      <Form<T> form={form} layout="vertical" requiredMark={false} initialValues={initial} onFinish={() => void send()} style={{ paddingTop: 6 }}>
+      <Form<T> name={id} form={form} layout="vertical" requiredMark={false} initialValues={initial} onFinish={() => void send()} style={{ paddingTop: 6 }}>
         <Refused error={error} />
         {typeof children === 'function' ? children(form) : children}
         {/* Enter submits from any field. */}

@@ -227,7 +227,7 @@ function UnitDetail({ unit, addBelow }: { unit: Unit; addBelow: () => void }) {
           </>
         }
       >
-        <Form form={form} layout="vertical" requiredMark={false} disabled={!may} style={{ maxWidth: 640 }} onFinish={(v) => void act(() => patch(path, body(v)), { said: t('units.saved', { x: v.zh }), renew: RENEW })}>
+        <Form name="unit" form={form} layout="vertical" requiredMark={false} disabled={!may} style={{ maxWidth: 640 }} onFinish={(v) => void act(() => patch(path, body(v)), { said: t('units.saved', { x: v.zh }), renew: RENEW })}>
           <Fields not={unit.id} />
           {may && (
             <Button type="primary" htmlType="submit" loading={busy}>
@@ -238,6 +238,7 @@ function UnitDetail({ unit, addBelow }: { unit: Unit; addBelow: () => void }) {
       </Panel>
       <Panel title={t('units.ceiling')}>
         <Form
+          name="ceiling"
           form={ceiling}
           disabled={!mayCeiling}
           style={{ maxWidth: 820 }}

@@ -1,0 +1,79 @@
+/**
+ * What the console's tests in real Chromium share: a desk to sit at, and what
+ * to do when content is slow.
+ *
+ * Environment: BASE_URL (http://127.0.0.1:8080), ICEWATCH_USERNAME (admin),
+ * ICEWATCH_PASSWORD (needed), CHROMIUM (/usr/bin/chromium), SHOT_DIR (where
+ * screenshots go; none are taken without it), WAIT_MS (how long content may
+ * take to appear, 60000).
+ */
+import { existsSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { chromium } from 'playwright-core';
+
+export const BASE = (process.env.BASE_URL ?? 'http://127.0.0.1:8080').replace(/\/$/, '');
+export const USERNAME = process.env.ICEWATCH_USERNAME ?? 'admin';
+export const PASSWORD = process.env.ICEWATCH_PASSWORD ?? process.env.ICEWATCH_ADMIN_PASSWORD ?? '';
+const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
+const SHOTS = process.env.SHOT_DIR ?? '';
+const WAIT = Number(process.env.WAIT_MS ?? 60_000);
+
+export const missing = !PASSWORD ? 'ICEWATCH_PASSWORD is not set' : !existsSync(CHROMIUM) ? `${CHROMIUM} is not installed` : false;
+
+/** Faults of the pages themselves: each fails the run at its end. */
+export const faults = [];
+
+export async function launch() {
+  if (SHOTS) mkdirSync(SHOTS, { recursive: true });
+  return chromium.launch({
+    executablePath: CHROMIUM,
+    args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+  });
+}
+
+/** A new desk: its own cookies and storage. `later` puts the first steps off, for tests of other pages. */
+export async function open(browser, { theme = 'light', locale = 'zh-CN', later = true } = {}) {
+  const ctx = await browser.newContext({
+    viewport: { width: 1440, height: 900 },
+    colorScheme: theme,
+    locale,
+    timezoneId: 'Asia/Shanghai',
+    reducedMotion: 'reduce',
+  });
+  ctx.setDefaultTimeout(WAIT);
+  await ctx.addInitScript(
+    ([l, off]) => {
+      if (!localStorage.getItem('icewatch.locale')) localStorage.setItem('icewatch.locale', l);
+      if (off) sessionStorage.setItem('icewatch.setup.later', '1');
+    },
+    [locale, later],
+  );
+  const p = await ctx.newPage();
+  p.on('pageerror', (e) => faults.push(`${p.url()}: ${e.stack ?? e}`));
+  p.on('console', (m) => {
+    if (m.type() === 'error' && /Content Security Policy|Minified React|Uncaught/.test(m.text())) faults.push(`${p.url()}: ${m.text()}`);
+  });
+  p.on('request', (r) => {
+    if (!r.url().startsWith(BASE) && !/^(blob|data|about|chrome-extension):/.test(r.url())) faults.push(`${p.url()} asked for ${r.url()}`);
+  });
+  return { context: ctx, page: p };
+}
+
+export async function signIn(p, password, username = USERNAME) {
+  await p.goto(`${BASE}/login`);
+  await p.locator('#username').fill(username);
+  await p.locator('#password').fill(password);
+  await p.locator('button[type=submit]').click();
+}
+
+/** Waits for the page's content: its heading, and no skeleton left. */
+export async function settled(p) {
+  await p.locator('main h1').first().waitFor();
+  await p.waitForFunction(() => !document.querySelector('[role=status] .skel-line'));
+  await p.evaluate(() => document.fonts.ready);
+}
+
+export async function shot(p, name) {
+  if (!SHOTS) return;
+  await p.screenshot({ path: join(SHOTS, `${name}.png`), animations: 'disabled' });
+}
