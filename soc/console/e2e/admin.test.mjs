@@ -190,6 +190,7 @@ steps('a user enrols an authenticator and signs in with its code', async () => {
   const enrolledAt = Date.now();
   await p.getByRole('dialog').locator('input').fill(totp(secret));
   await p.getByRole('dialog').getByRole('button', { name: '验证' }).click();
+  await p.getByTestId('recovery-codes').locator('code').first().waitFor();
   assert.equal(await p.getByTestId('recovery-codes').locator('code').count(), 10);
   passwords.recovery = await p.getByTestId('recovery-codes').locator('code').first().innerText();
   await p.getByRole('button', { name: '我已保存' }).click();
