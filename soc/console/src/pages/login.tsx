@@ -2,6 +2,7 @@ import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Button, Input } from 'antd';
 import { useCallback, useEffect, useRef, useState, type FormEvent, type KeyboardEvent } from 'react';
 import { useNavigate, useSearchParams } from 'react-router-dom';
+import type { Me } from '../api/access';
 import { ApiError, get, post, serverNow } from '../api/client';
 import { ME } from '../api/queries';
 import { list, type List, type Page, type Text, type User } from '../api/types';
@@ -19,7 +20,6 @@ import { BrandLogo } from '../parts/logo';
 import { SecondFactor } from '../parts/secondfactor';
 
 interface SignedIn {
-  user?: User;
   password_expires_at?: string;
   password_warning?: boolean;
   abnormal?: List<string>;
@@ -79,10 +79,9 @@ export default function Login() {
     setError(text);
     setRequestId(id);
   };
-  const welcome = (answer: SignedIn) => {
-    if (answer.user && Array.isArray(list(answer.user.roles))) client.setQueryData(ME, answer.user);
-    // The answer to signing in does not tell permissions; /me does.
-    void client.invalidateQueries({ queryKey: ME });
+  const welcome = async (answer: SignedIn) => {
+    // The answer to signing in does not tell permissions, and the first page is chosen by them.
+    client.setQueryData(ME, await get<Me>('/me'));
     if (answer.password_warning && answer.password_expires_at) done(t('signin.expires', { x: absolute(answer.password_expires_at).slice(0, 10) }));
     if (list(answer.abnormal).length > 0) done(t('signin.abnormal', { x: list(answer.abnormal).map((f) => (`finding.${f}` in zh ? t(`finding.${f}` as Key) : f)).join('、') }));
     if (answer.recovery_codes_left !== undefined && answer.recovery_codes_left < 4) done(t('signin.codesLeft', { n: answer.recovery_codes_left }));
@@ -131,7 +130,7 @@ export default function Login() {
     setBusy(true);
     say('');
     try {
-      welcome(await work());
+      await welcome(await work());
     } catch (e) {
       refused(e);
     } finally {
