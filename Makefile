@@ -15,7 +15,7 @@ PLATFORMS := amd64 arm64 loong64
 CONSOLE   := soc/console
 CONSOLE_SOURCES := $(shell find $(CONSOLE) -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -name '*.go' 2>/dev/null)
 
-.PHONY: help run build console release test test-go test-console test-release screenshots lint bench bench-auth bench-intake fuzz clean
+.PHONY: help run build console release vuln sbom test test-go test-console test-release screenshots lint bench bench-auth bench-intake fuzz clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')" 2>/dev/null || grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST)
@@ -61,6 +61,15 @@ test-release: release ## run the release binaries of other platforms under qemu-
 
 screenshots: build ## take the pictures of docs/images anew, in real Chromium on the running suite
 	ICEWATCH_BIN=$(CURDIR)/bin ICEWATCH_SHOT_DIR=$(CURDIR)/docs/images go test -count=1 -run TestConsole ./test/acceptance
+
+vuln: ## fail where the programs call code with a known vulnerability (golang.org/x/vuln)
+	go run ./test/supply/vuln
+
+sbom: ## the bill of materials, CycloneDX JSON, of the programs and of the console, into dist/
+	@mkdir -p dist
+	go run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0 mod -json -licenses -std -type application -output dist/icewatch.cdx.json .
+	cd $(CONSOLE) && npm sbom --sbom-format cyclonedx --sbom-type application --omit dev --package-lock-only > $(CURDIR)/dist/console.cdx.json
+	@for f in icewatch console; do n=$$(grep -c '"purl"' dist/$$f.cdx.json); [ "$$n" -gt 5 ] || { echo "dist/$$f.cdx.json lists $$n parts"; exit 1; }; echo "==> dist/$$f.cdx.json: $$n parts"; done
 
 lint: $(CONSOLE)/node_modules/.package-lock.json ## gofmt, vet, types
 	@out="$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go'))"; if [ -n "$$out" ]; then echo "gofmt these files:"; echo "$$out"; exit 1; fi
