@@ -44,6 +44,10 @@ type verdict struct {
 	Error    string             `json:"error,omitempty"`
 }
 
+// maxQuestion bounds a question in bytes: the filter of a data scope may name
+// every organisation of a large city, several times.
+const maxQuestion = 64 << 20
+
 // maxQueries is how many searches run at a time; the others wait.
 const maxQueries = 4
 
@@ -111,7 +115,7 @@ func (e *Engine) serveQueries(path string) (stop func(), err error) {
 				return
 			}
 			var q question
-			if err := json.NewDecoder(io.LimitReader(r.Body, 4<<20)).Decode(&q); err != nil {
+			if err := json.NewDecoder(io.LimitReader(r.Body, maxQuestion)).Decode(&q); err != nil {
 				http.Error(w, err.Error(), http.StatusBadRequest)
 				return
 			}

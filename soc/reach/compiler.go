@@ -37,10 +37,11 @@ func (c *Compiler) Directory() *Directory {
 // of the expressions agree. An empty expression is no condition. On an error,
 // a *SyntaxError wrapped, the reach is None.
 func (c *Compiler) Reach(tenants []string, expressions ...string) (Reach, error) {
-	key := strings.Join(expressions, "\x00") + "\x01*"
+	key := "all"
 	if tenants != nil {
-		key = strings.Join(expressions, "\x00") + "\x01" + strings.Join(tenants, "\x00")
+		key = "of:" + strings.Join(tenants, "\x00")
 	}
+	key += "\x01" + strings.Join(expressions, "\x00")
 	c.mu.RLock()
 	r, ok := c.compiled[key]
 	dir := c.dir

@@ -132,10 +132,21 @@ func combine(kind testKind, tests ...*test) *test {
 		neutral, final, word = no, yes, " or "
 	}
 	var parts []*test
+	var seen map[string]bool // of many parts
 	add := func(t *test) {
-		if !slices.ContainsFunc(parts, func(have *test) bool { return have.logsql == t.logsql }) {
-			parts = append(parts, t)
+		if len(parts) == 16 && seen == nil {
+			seen = make(map[string]bool, len(tests))
+			for _, p := range parts {
+				seen[p.logsql] = true
+			}
 		}
+		if seen == nil && slices.ContainsFunc(parts, func(have *test) bool { return have.logsql == t.logsql }) || seen[t.logsql] {
+			return
+		}
+		if seen != nil {
+			seen[t.logsql] = true
+		}
+		parts = append(parts, t)
 	}
 	for _, t := range tests {
 		switch t.kind {

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"icewatch/soc/reach"
 	"icewatch/soc/reach/reachtest"
@@ -415,6 +416,66 @@ func BenchmarkCompile(b *testing.B) {
 			}
 		}
 	})
+}
+
+// The longest expression there may be must not keep a processor busy.
+func TestLongExpression(t *testing.T) {
+	t.Parallel()
+	var b strings.Builder
+	for i := 0; b.Len() < reach.MaxText-64; i++ {
+		if i > 0 {
+			b.WriteString(" or ")
+		}
+		b.WriteString("region=r" + strconv.Itoa(i) + " and label=x")
+	}
+	e, err := reach.Parse(b.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tenants []reach.Tenant
+	for i := range 50 {
+		tenants = append(tenants, reach.Tenant{Slug: "t" + strconv.Itoa(i)})
+	}
+	began := time.Now()
+	r := e.Compile(reach.NewDirectory(tenants, nil))
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("compiled in %s", took)
+	}
+	if !r.Match(reach.Facts{Tenant: "t7", Region: "r3", Labels: []string{"x"}}) || r.Match(reach.Facts{Tenant: "t7", Region: "r3"}) {
+		t.Error("it means something else")
+	}
+}
+
+// A scope over the whole of a large city's tree becomes long filters; the
+// relational state must still take them, two at once.
+func TestManyUnits(t *testing.T) {
+	t.Parallel()
+	var list []reach.Unit
+	for i := range 10_000 {
+		list = append(list, reach.Unit{ID: "unit-with-a-long-id-" + strconv.Itoa(i), Parent: "unit-with-a-long-id-" + strconv.Itoa(i/10)})
+	}
+	list[0].Parent = ""
+	var c reach.Compiler
+	c.SetDirectory(reach.NewDirectory([]reach.Tenant{{Slug: "a", Unit: list[7].ID}, {Slug: "b"}}, list))
+	r, err := c.Reach(nil, `organisation under "unit-with-a-long-id-0"`, `organisation not under "unit-with-a-long-id-99"`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := state.Open(t.Context(), filepath.Join(t.TempDir(), "a.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for _, stmt := range []string{"CREATE TABLE f (tenant TEXT, reach_unit TEXT, reach_region TEXT, reach_industry TEXT, reach_labels TEXT)",
+		"INSERT INTO f VALUES ('a', '', '', '', ''), ('a', 'unit-with-a-long-id-995', '', '', ''), ('b', '', '', '', ''), ('b', 'unit-with-a-long-id-12', '', '', '')"} {
+		if _, err := db.ExecContext(t.Context(), stmt); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n, err := r.Within(db.NewSelect().Table("f"), "f").Count(t.Context())
+	if err != nil || n != 2 {
+		t.Errorf("%d rows, %.300v; want the two of the tree but for the branch", n, err)
+	}
 }
 
 // A reach cannot be made from outside: what cannot be decoded shows nothing.
