@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -205,6 +206,13 @@ func (s *Server) externalFailed(c *fiber.Ctx, kind, id string, err error) error 
 	}
 	setFlow(c, "")
 	q := url.Values{"sso": {reason}, "provider": {id}, "request": {st.requestID}}
+	var factor *identity.FactorError
+	if errors.As(err, &factor) {
+		// The sign-in page goes on with the user's own second factor. What is in
+		// the address opens nothing without it, nor in another browser.
+		q.Set("challenge", factor.Challenge)
+		q.Set("factors", strings.Join(factor.Factors, ","))
+	}
 	return c.Redirect("/login?"+q.Encode(), http.StatusSeeOther)
 }
 

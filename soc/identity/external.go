@@ -402,3 +402,14 @@ func taken(err error, name string) error {
 	}
 	return err
 }
+
+// EndExternal ends the sessions of somebody at a provider that were opened with
+// a second factor of ours on top ("oidc+totp"), and returns how many: these the
+// provider does not know by a name of its own.
+func (s *Service) EndExternal(ctx context.Context, provider, subject string) (int, error) {
+	known, err := s.linked(ctx, provider, []string{subject})
+	if err != nil || known[subject] == nil {
+		return 0, err
+	}
+	return s.endSessions(ctx, known[subject].ID, "channel LIKE ?", ChannelOIDC+"+%")
+}

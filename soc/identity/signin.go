@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -261,7 +262,23 @@ func (s *Service) Enter(ctx context.Context, userID string, from Entrance) (Sess
 	if err != nil {
 		return Session{}, err
 	}
+	// A provider that saw a second factor is believed; where it did not, and the
+	// user has one here, it is asked for.
+	if !hasSecond(from.Channel) {
+		factors, err := s.factors(ctx, row.ID)
+		if err != nil {
+			return Session{}, err
+		}
+		if len(factors) > 0 {
+			return Session{}, s.askFactor(row, from, device, factors)
+		}
+	}
 	return s.enter(ctx, row, from, device)
+}
+
+// hasSecond tells whether a channel holds more than one proof.
+func hasSecond(channel string) bool {
+	return channel == ChannelWebAuthn || strings.Contains(channel, "+")
 }
 
 // enter opens the session of a user who has proved who he is.
@@ -341,7 +358,7 @@ func (s *Service) pending(ctx context.Context, row *userRow, channel string) (st
 	if !ends.IsZero() && !s.now().Before(ends) {
 		return PendingPassword, nil
 	}
-	if channel != ChannelPassword && channel != ChannelLDAP {
+	if hasSecond(channel) {
 		return "", nil
 	}
 	direct, err := decodeList(row.Roles)

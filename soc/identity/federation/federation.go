@@ -59,6 +59,7 @@ type Accounts interface {
 	EnsureExternal(ctx context.Context, u identity.ExternalUser, create bool) (userID string, err error)
 	Enter(ctx context.Context, userID string, from identity.Entrance) (identity.Session, error)
 	EndSession(ctx context.Context, userID, id string) error
+	EndExternal(ctx context.Context, provider, subject string) (int, error)
 	ExternalAccounts(ctx context.Context, provider string) ([]identity.ExternalAccount, error)
 	SyncExternal(ctx context.Context, users []identity.ExternalUser, dryRun bool) ([]identity.ExternalResult, error)
 	DisableExternal(ctx context.Context, provider string, subjects []string) error

@@ -385,23 +385,24 @@ func (s *Service) BackChannel(ctx context.Context, id, token string) (int, error
 	if err := q.Scan(ctx); err != nil {
 		return 0, fmt.Errorf("federation: find the sessions of a subject: %w", err)
 	}
-	ids := make([]string, len(rows))
-	for i := range rows {
-		ids[i] = rows[i].SessionID
-	}
 	ended := 0
-	for _, id := range ids {
+	for _, r := range rows {
 		// He may have signed out here already.
-		if err := s.Accounts.EndSession(ctx, "", id); err == nil {
+		if err := s.Accounts.EndSession(ctx, "", r.SessionID); err == nil {
 			ended++
 		} else if !errors.Is(err, identity.ErrNotFound) {
 			return ended, err
 		}
-		if _, err := s.takeSession(ctx, id); err != nil {
+		if _, err := s.takeSession(ctx, r.SessionID); err != nil {
 			return ended, err
 		}
+		over.Subject = r.Subject
 	}
-	return ended, nil
+	if over.Subject == "" {
+		return ended, nil
+	}
+	n, err := s.Accounts.EndExternal(ctx, id, over.Subject)
+	return ended + n, err
 }
 
 // Reason is a short word for why a sign-in failed: the console words it for the
@@ -420,6 +421,8 @@ func Reason(err error) string {
 		return "unknown"
 	case errors.Is(err, identity.ErrDisabled):
 		return "disabled"
+	case errors.As(err, new(*identity.FactorError)):
+		return "mfa"
 	case errors.Is(err, identity.ErrExists), errors.Is(err, identity.ErrInvalid):
 		return "conflict"
 	}
