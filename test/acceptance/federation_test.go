@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pquerna/otp/totp"
+
 	"icewatch/soc/client"
 	"icewatch/test/peers"
 )
@@ -277,6 +279,53 @@ func TestKeycloak(t *testing.T) {
 		if status, _ := call(t, s.admin.With("", ""), http.MethodPost, "/api/v1/auth/oidc/corp/backchannel", nil); status != http.StatusBadRequest {
 			t.Errorf("no logout token: %d", status)
 		}
+	})
+
+	t.Run("a second factor of ours, or the provider's word for one", func(t *testing.T) {
+		kc.User("careful", "analysts")
+		b := peers.NewBrowser(t)
+		signIn(t, s, b, start, "careful", "pw-of-careful")
+		me := s.admin.With(b.Cookie(s.url, "icewatch_session"), "")
+		secret := must(t, me, http.MethodPost, "/api/v1/me/factors/totp", nil)["secret"].(string)
+		code := func(at time.Time) string {
+			c, err := totp.GenerateCode(secret, at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return c
+		}
+		must(t, me, http.MethodPost, "/api/v1/me/factors/totp/confirm", map[string]string{"code": code(time.Now())})
+
+		b = peers.NewBrowser(t)
+		page := signIn(t, s, b, start, "careful", "pw-of-careful")
+		if _, reason := landed(t, page); reason != "mfa" || whoami(t, s, b) != nil {
+			t.Fatalf("%s", reason)
+		}
+		at, err := url.Parse(page.Header.Get("Location"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The code that confirmed cannot be used again, so the next one is.
+		body, err := json.Marshal(map[string]string{"challenge": at.Query().Get("challenge"), "code": code(time.Now().Add(30 * time.Second))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.Post(s.url+"/api/v1/auth/login/totp", "application/json", bytes.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		answer, err := io.ReadAll(resp.Body)
+		if err != nil || resp.StatusCode != http.StatusOK {
+			t.Fatalf("%s %s %v", resp.Status, answer, err)
+		}
+
+		must(t, s.admin, http.MethodPatch, "/api/v1/identity-providers/corp", map[string]any{"oidc": map[string]any{"second_factor": []string{"1"}}}) // Keycloak's acr
+		b = peers.NewBrowser(t)
+		if _, reason := landed(t, signIn(t, s, b, start, "careful", "pw-of-careful")); reason != "" || whoami(t, s, b) == nil {
+			t.Errorf("the provider's word is not taken: %s", reason)
+		}
+		must(t, s.admin, http.MethodPatch, "/api/v1/identity-providers/corp", map[string]any{"oidc": map[string]any{"second_factor": []string{"mfa"}}})
 	})
 
 	t.Run("SAML", func(t *testing.T) { keycloakSAML(t, s, kc, mapping) })
