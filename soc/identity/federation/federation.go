@@ -18,6 +18,7 @@ import (
 	"sync"
 	"time"
 
+	"icewatch/soc/audit"
 	"icewatch/soc/identity"
 	"icewatch/soc/identity/federation/ldap"
 	"icewatch/soc/identity/federation/oidc"
@@ -79,6 +80,11 @@ type Egress interface {
 	Check(ctx context.Context, rawURL string) error
 }
 
+// Audit keeps what a sync changed.
+type Audit interface {
+	Append(ctx context.Context, rec audit.Record) error
+}
+
 // Deps is what the room needs of others.
 type Deps struct {
 	DB          *state.DB
@@ -86,6 +92,7 @@ type Deps struct {
 	Accounts    Accounts
 	Units       Units
 	Egress      Egress
+	Audit       Audit
 	ExternalURL string // how browsers reach the suite; "" where it is not configured
 	Log         *slog.Logger
 	Now         func() time.Time // nil: time.Now

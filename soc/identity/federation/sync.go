@@ -11,6 +11,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"icewatch/soc/audit"
 	"icewatch/soc/identity"
 	"icewatch/soc/identity/federation/ldap"
 	"icewatch/soc/identity/federation/peer"
@@ -41,7 +42,7 @@ type Run struct {
 	Provider  string     `json:"provider"`
 	StartedAt time.Time  `json:"started_at"`
 	EndedAt   *time.Time `json:"ended_at,omitempty"`
-	By        string     `json:"by" doc:"Who asked for it, or schedule"`
+	By        string     `json:"by" doc:"Who asked for it; system where it was due"`
 	Full      bool       `json:"full" doc:"All entries, not only those changed since the last run"`
 	DryRun    bool       `json:"dry_run" doc:"Nothing was changed; changes says what would have been"`
 	State     string     `json:"state" enum:"running,ok,refused,failed,interrupted"`
@@ -49,7 +50,7 @@ type Run struct {
 	Progress  Progress   `json:"progress"`
 	Report    Report     `json:"report"`
 	Problems  []Problem  `json:"problems" nullable:"false" doc:"Entries that were left out, the first 100"`
-	Changes   []Change   `json:"changes,omitempty" doc:"Of a dry run, the first 500"`
+	Changes   []Change   `json:"changes" nullable:"false" doc:"What was done, or would have been in a dry run, the first 500"`
 }
 
 // Progress is how far a run is.
@@ -79,7 +80,7 @@ type Problem struct {
 	Problem string `json:"problem"`
 }
 
-// Change is what a dry run would have done.
+// Change is what a run did to one account or unit, or would have done.
 type Change struct {
 	Object string `json:"object"`
 	Change string `json:"change" enum:"create,change,disable,enable"`
@@ -94,7 +95,7 @@ func (r *Run) problem(object string, why error) {
 }
 
 func (r *Run) change(object, what, detail string) {
-	if r.DryRun && len(r.Changes) < maxChanges {
+	if len(r.Changes) < maxChanges {
 		r.Changes = append(r.Changes, Change{clip(object, 300), what, clip(detail, 500)})
 	}
 }
@@ -194,7 +195,7 @@ func (s *Service) StartSync(ctx context.Context, provider, by string, full, dryR
 		return Run{}, err
 	}
 	r := Run{ID: "syn_" + strings.ToLower(rand.Text()[:16]), Provider: provider, StartedAt: s.now().UTC().Truncate(time.Millisecond),
-		By: by, Full: full, DryRun: dryRun, State: StateRunning, Problems: []Problem{}}
+		By: by, Full: full, DryRun: dryRun, State: StateRunning, Problems: []Problem{}, Changes: []Change{}}
 	var since time.Time
 	if !full {
 		if since, err = s.lastRead(ctx, provider); err != nil {
@@ -262,9 +263,29 @@ func (s *Service) finish(r *Run, err error) {
 	if err := s.save(ctx, r); err != nil {
 		s.Log.Error("federation: how a sync ended could not be kept", "provider", r.Provider, "error", err)
 	}
+	s.record(ctx, r)
 	if _, err := s.DB.ExecContext(ctx, `DELETE FROM federation_syncs WHERE provider = ? AND id NOT IN
 		(SELECT id FROM federation_syncs WHERE provider = ? ORDER BY started_at DESC LIMIT ?)`, r.Provider, r.Provider, keepRuns); err != nil {
 		s.Log.Warn("federation: old syncs could not be forgotten", "provider", r.Provider, "error", err)
+	}
+}
+
+// record writes into the audit log what a run did; the run itself lists the
+// accounts.
+func (s *Service) record(ctx context.Context, r *Run) {
+	if r.DryRun {
+		return
+	}
+	n := r.Report
+	rec := audit.Record{Time: s.now(), Kind: audit.KindChange, Actor: r.By, Action: "sync-accounts", Object: "identity-provider:" + r.Provider, Result: audit.OK,
+		Detail: fmt.Sprintf("run %s, %s: accounts created %d, changed %d, disabled %d, enabled %d, left out %d; units created %d, changed %d", r.ID, r.State,
+			n.UsersCreated, n.UsersChanged, n.UsersDisabled, n.UsersEnabled, n.UsersSkipped, n.UnitsCreated, n.UnitsChanged)}
+	if r.State != StateOK {
+		rec.Result = audit.Failed
+		rec.Detail += "; " + r.Detail
+	}
+	if err := s.Audit.Append(ctx, rec); err != nil {
+		s.Log.Error("federation: a sync could not be written to the audit log", "provider", r.Provider, "run", r.ID, "error", err)
 	}
 }
 
@@ -294,7 +315,7 @@ func (s *Service) startDue(ctx context.Context) {
 	for _, e := range list {
 		due, full, err := s.due(ctx, e)
 		if err == nil && due {
-			_, err = s.StartSync(ctx, e.ID, "schedule", full, false)
+			_, err = s.StartSync(ctx, e.ID, "system", full, false)
 		}
 		if err != nil && ctx.Err() == nil && !errors.Is(err, ErrRunning) {
 			s.Log.Error("federation: a sync that is due could not begin", "provider", e.ID, "error", err)
