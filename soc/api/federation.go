@@ -122,7 +122,7 @@ func (s *Server) startExternal(kind string) fiber.Handler {
 		id := c.Params("provider")
 		to, flow, err := s.deps.Federation.Start(c.UserContext(), kind, id, c.Query("return"))
 		if err != nil {
-			return s.externalFailed(c, kind, id, err)
+			return s.externalFailed(c, kind, id, "", err)
 		}
 		setFlow(c, flow)
 		return c.Redirect(to, http.StatusSeeOther)
@@ -138,7 +138,7 @@ func (s *Server) oidcCallback(c *fiber.Ctx) error {
 	}
 	in, err := s.deps.Federation.FinishOIDC(c.UserContext(), id, q, browser(c))
 	if err != nil {
-		return s.externalFailed(c, federation.KindOIDC, id, err)
+		return s.externalFailed(c, federation.KindOIDC, id, in.Return, err)
 	}
 	return s.externalSignedIn(c, id, in)
 }
@@ -150,7 +150,7 @@ func (s *Server) samlConsumer(c *fiber.Ctx) error {
 	id := c.Params("provider")
 	ticket, err := s.deps.Federation.ConsumeSAML(id, c.FormValue("SAMLResponse"))
 	if err != nil {
-		return s.externalFailed(c, federation.KindSAML, id, err)
+		return s.externalFailed(c, federation.KindSAML, id, "", err)
 	}
 	stateOf(c.UserContext()).skipAudit = true // samlFinish tells
 	return c.Redirect(prefix+"/auth/saml/"+url.PathEscape(id)+"/finish?ticket="+url.QueryEscape(ticket), http.StatusSeeOther)
@@ -161,7 +161,7 @@ func (s *Server) samlFinish(c *fiber.Ctx) error {
 	id := c.Params("provider")
 	in, err := s.deps.Federation.FinishSAML(c.UserContext(), id, c.Query("ticket"), browser(c))
 	if err != nil {
-		return s.externalFailed(c, federation.KindSAML, id, err)
+		return s.externalFailed(c, federation.KindSAML, id, in.Return, err)
 	}
 	return s.externalSignedIn(c, id, in)
 }
@@ -191,7 +191,7 @@ func (s *Server) externalSignedIn(c *fiber.Ctx, id string, in federation.SignedI
 
 // externalFailed sends the browser back to the sign-in page with a word for
 // what is wrong; the audit log says exactly.
-func (s *Server) externalFailed(c *fiber.Ctx, kind, id string, err error) error {
+func (s *Server) externalFailed(c *fiber.Ctx, kind, id, returnTo string, err error) error {
 	if errors.Is(err, federation.ErrNotFound) {
 		return federationProblem(err)
 	}
@@ -212,6 +212,7 @@ func (s *Server) externalFailed(c *fiber.Ctx, kind, id string, err error) error 
 		// the address opens nothing without it, nor in another browser.
 		q.Set("challenge", factor.Challenge)
 		q.Set("factors", strings.Join(factor.Factors, ","))
+		q.Set("return", returnTo)
 	}
 	return c.Redirect("/login?"+q.Encode(), http.StatusSeeOther)
 }

@@ -307,7 +307,7 @@ func (s *Service) planExternal(ctx context.Context, u ExternalUser, have *extern
 		if have == nil {
 			id = ""
 		}
-		if err := s.checkRoles(ctx, id, roles); errors.Is(err, access.ErrInvalid) {
+		if err := s.checkRoles(ctx, id, roles); errors.Is(err, access.ErrInvalid) || errors.Is(err, access.ErrPowers) {
 			return nil, invalid("%v", err)
 		} else if err != nil {
 			return nil, err

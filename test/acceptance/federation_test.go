@@ -286,7 +286,8 @@ func TestKeycloak(t *testing.T) {
 		b := peers.NewBrowser(t)
 		signIn(t, s, b, start, "careful", "pw-of-careful")
 		me := s.admin.With(b.Cookie(s.url, "icewatch_session"), "")
-		secret := must(t, me, http.MethodPost, "/api/v1/me/factors/totp", nil)["secret"].(string)
+		begun := must(t, me, http.MethodPost, "/api/v1/me/factors/totp", nil)
+		secret := begun["secret"].(string)
 		code := func(at time.Time) string {
 			c, err := totp.GenerateCode(secret, at)
 			if err != nil {
@@ -294,7 +295,7 @@ func TestKeycloak(t *testing.T) {
 			}
 			return c
 		}
-		must(t, me, http.MethodPost, "/api/v1/me/factors/totp/confirm", map[string]string{"code": code(time.Now())})
+		must(t, me, http.MethodPost, "/api/v1/me/factors/totp/confirm", map[string]any{"id": begun["id"], "code": code(time.Now())})
 
 		b = peers.NewBrowser(t)
 		page := signIn(t, s, b, start, "careful", "pw-of-careful")

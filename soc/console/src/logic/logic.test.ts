@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Evidence } from '../api/types';
+import { factorAsked } from './signin';
 import { evidenceFields, markEvidence } from './evidence';
 import { toCSV, toNDJSON } from './export';
 import { absolute, bytes, clock, compact, number, relative } from './format';
@@ -162,5 +163,15 @@ describe('a list that holds still', () => {
     expect(holdStill(r('a', 'b', 'c'), r('n', 'a', 'c', 'd'), false).waiting).toBe(1);
     expect(holdStill(r('a'), r('x', 'y'), false).waiting).toBe(2);
     expect(holdStill(r('a'), r('a', 'z'), true).waiting).toBe(1);
+  });
+});
+
+describe('the second factor after a single sign-on', () => {
+  const of = (q: string) => factorAsked(new URLSearchParams(q));
+  it('is asked for where the server says so', () => {
+    expect(of('sso=mfa&challenge=iwc_1&factors=totp,webauthn,sms')).toEqual({ challenge: 'iwc_1', factors: ['totp', 'webauthn'] });
+  });
+  it('is not asked for otherwise', () => {
+    for (const q of ['', 'sso=mfa', 'challenge=iwc_1', 'sso=invalid&challenge=iwc_1']) expect(of(q)).toBeNull();
   });
 });

@@ -15,6 +15,14 @@ export type Outcome =
 
 const FACTORS: readonly string[] = ['totp', 'webauthn', 'recovery'];
 
+const factorsOf = (names: string[]) => names.filter((f): f is Factor => FACTORS.includes(f));
+
+/** The second factor that a single sign-on asks for on coming back; null where it asks for none. */
+export function factorAsked(params: URLSearchParams): { challenge: string; factors: Factor[] } | null {
+  const challenge = params.get('sso') === 'mfa' ? params.get('challenge') : null;
+  return challenge ? { challenge, factors: factorsOf((params.get('factors') ?? '').split(',')) } : null;
+}
+
 export function outcomeOf(error: unknown): Outcome {
   if (!(error instanceof ApiError)) return { kind: 'other', error };
   const p = error.problem;
@@ -24,7 +32,7 @@ export function outcomeOf(error: unknown): Outcome {
     case 'captcha_wrong':
       return { kind: 'captcha', wrong: true };
     case 'factor_required':
-      return { kind: 'factor', challenge: p.challenge ?? '', factors: list(p.factors).filter((f): f is Factor => FACTORS.includes(f)) };
+      return { kind: 'factor', challenge: p.challenge ?? '', factors: factorsOf(list(p.factors)) };
     case 'wrong_code':
       return { kind: 'code' };
     case 'challenge_over':
