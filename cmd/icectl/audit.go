@@ -141,7 +141,7 @@ func (l *auditListCmd) Run(a *app) error {
 	return a.list("/api/v1/audit", q, l.Limit, []string{"SEQ", "TIME", "ACTOR", "ADDRESS", "ACTION", "OBJECT", "RESULT", "DETAIL"}, func(raw json.RawMessage) ([]string, error) {
 		var r audit.Record
 		err := json.Unmarshal(raw, &r)
-		return []string{strconv.FormatInt(r.Seq, 10), when(r.Time), or(r.Actor), or(r.Address), r.Action, or(r.Object), r.Result, or(r.Detail)}, err
+		return []string{strconv.FormatInt(r.Seq, 10), when(r.Time), or(r.Actor), or(r.Address), r.Action, or(r.Object), r.Result, or(strings.TrimSpace(r.Detail + changesOf(r.Changes)))}, err
 	})
 }
 
@@ -177,7 +177,7 @@ func (t *auditTrackCmd) Run(a *app) error {
 			plain(strings.Join(append([]string{v.Address}, v.Others...), " ")), or(v.Channel), v.Changes, v.Reads, v.Denied, v.Failed)
 		steps := table{head: []string{"  +SECONDS", "STEP", "ACTION", "OBJECT", "DETAIL"}}
 		for _, s := range v.Steps {
-			steps.add("  +"+strconv.FormatFloat(s.Gap, 'f', 1, 64), s.Kind, s.Record.Action, or(s.Record.Object), or(s.Record.Detail+changesOf(s.Record.Changes)))
+			steps.add("  +"+strconv.FormatFloat(s.Gap, 'f', 1, 64), s.Kind, s.Record.Action, or(s.Record.Object), or(strings.TrimSpace(s.Record.Detail+changesOf(s.Record.Changes))))
 		}
 		if err := steps.write(a.stdout); err != nil {
 			return err

@@ -158,7 +158,7 @@ func (s *Server) record(c *fiber.Ctx) {
 	case status >= 400:
 		rec.Result, rec.Changes = audit.Failed, nil
 		if rec.Detail == "" {
-			rec.Detail = http.StatusText(status)
+			rec.Detail = whyFailed(c, status)
 		}
 		s.deps.Audit.Note(rec)
 		return
@@ -179,6 +179,17 @@ func (s *Server) record(c *fiber.Ctx) {
 	}
 }
 
+// whyFailed is what the client was told.
+func whyFailed(c *fiber.Ctx, status int) string {
+	var problem struct {
+		Detail string `json:"detail"`
+	}
+	if json.Unmarshal(c.Response().Body(), &problem) != nil || problem.Detail == "" {
+		return http.StatusText(status)
+	}
+	return clip(problem.Detail, 500)
+}
+
 // auditRecord is what is known of a request for the audit log.
 func (st *reqState) auditRecord() audit.Record {
 	rec := audit.Record{
@@ -187,6 +198,7 @@ func (st *reqState) auditRecord() audit.Record {
 		Findings: st.findings, Detail: st.detail, Changes: st.changes,
 	}
 	if p := st.principal; p != nil {
+		rec.Unit = p.Unit
 		if rec.Session == "" {
 			rec.Session = p.SessionID
 		}

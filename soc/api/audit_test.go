@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"icewatch/soc/audit"
 )
@@ -41,6 +42,19 @@ func TestAuditOfChanges(t *testing.T) {
 	}
 	if text := string(r.Changes); strings.Contains(text, secret) || !strings.Contains(text, `"field":"username","after":"li"`) || !strings.Contains(text, `"(secret)"`) {
 		t.Errorf("changes: %s", text)
+	}
+	a = s.call("POST", "/api/v1/users", `{"username":"li","password":"`+secret+`","roles":["viewer"]}`, bearer(admin)...)
+	if a.status != http.StatusConflict {
+		t.Fatal(a.status, a.body)
+	}
+	for range 100 { // what failed is written soon, not at once
+		if r = s.newest("create-user"); r.Result == audit.Failed {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	if r.Result != audit.Failed || r.Detail == "" || r.Detail == "Conflict" || r.Changes != nil {
+		t.Errorf("a failed create-user: %+v", r)
 	}
 	a = s.call("POST", "/api/v1/me/password", `{"current":"`+adminPassword+`","new":"`+secret+`"}`, bearer(admin)...)
 	if r = s.newest("change-password"); a.status != http.StatusNoContent || r.Changes != nil {
