@@ -12,6 +12,8 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -517,6 +519,41 @@ func (s *suite) cards(name, password string) []string {
 		out = append(out, c.ID)
 	}
 	return out
+}
+
+// TestProviderInABrowser signs in with real Chromium at an application of
+// another site, from where the session's cookie is not sent along.
+func TestProviderInABrowser(t *testing.T) {
+	t.Parallel()
+	node, chromium := peer(t, "node"), peer(t, "chromium")
+	dir, err := filepath.Abs("../../soc/console")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, needed := range []string{"node_modules/playwright-core", "dist/index.html"} {
+		if _, err := os.Stat(filepath.Join(dir, needed)); err != nil {
+			missing(t, needed+" is not there: run make console")
+		}
+	}
+	s := newSuite(t, "")
+	d := newDashboard(t, s)
+	// To a browser localhost is another site than 127.0.0.1, where the suite is.
+	numbers, name := url.QueryEscape(d.url), strings.Replace(d.url, "127.0.0.1", "localhost", 1)
+	d.cfg["signout_redirect_url"] = strings.Replace(d.cfg["signout_redirect_url"], numbers, url.QueryEscape(name), 1)
+	d.url = name
+	c := grafanaClient(d.url+"/login/generic_oauth", d.url+"/login")
+	c["consent"] = true
+	d.use(s.application("看板", nil, c))
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, node, "--test", "--test-reporter=spec", "e2e/provider.test.mjs")
+	cmd.WaitDelay = 5 * time.Second // the browser holds the output open
+	cmd.Dir = dir
+	cmd.Env = append(cleanEnv(), "START="+d.url+"/login/generic_oauth", "LOGOUT="+d.url+"/logout", "WANT=user=admin role=Admin",
+		"ICEWATCH_USERNAME=admin", "ICEWATCH_PASSWORD="+password, "CHROMIUM="+chromium, "HOME="+s.dir, "WAIT_MS=20000")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
 }
 
 // TestProviderSignsApacheIn holds the provider against mod_auth_openidc, a
