@@ -46,7 +46,8 @@ type Service struct {
 	leaked   []password.List // beside the one built in
 	captcha  questions
 	open     *mfa.Ceremonies[ceremony]
-	sealer   Sealer // keeps TOTP secrets; nil refuses them
+	sealer   Sealer                                // keeps TOTP secrets; nil refuses them
+	abnormal func(ctx context.Context, a Abnormal) // is told of abnormal accesses; may be nil
 
 	applications Applications // nil: no token of an application is good
 
@@ -76,6 +77,8 @@ type entry struct {
 	idle        time.Duration  // a session ends when it is not used for so long
 	networks    []netip.Prefix // of a token: where it may be used; none is anywhere
 	place       atomic.Pointer[place]
+	roamed      atomic.Bool  // of a session: it was seen in two networks at once
+	client      string       // of a session: the User-Agent it was opened with
 	used        atomic.Int64 // Unix ms
 	dirty       atomic.Bool  // used is newer than in SQL
 }
@@ -218,7 +221,7 @@ func (s *Service) Authenticate(ctx context.Context, secret, address string) (*Pr
 		s.forgetWhere(func(h string, _ *entry) bool { return h == hash })
 		return nil, ErrUnauthenticated
 	}
-	if address != "" && !s.inPlace(e, address) {
+	if address != "" && !s.inPlace(ctx, e, address, now) {
 		return nil, ErrElsewhere
 	}
 	e.used.Store(now)
@@ -232,10 +235,13 @@ var ErrElsewhere = fmt.Errorf("%w at the address it comes from", ErrUnauthentica
 
 // inPlace tells whether a credential may be used from the address, and notes
 // the address.
-func (s *Service) inPlace(e *entry, address string) bool {
+func (s *Service) inPlace(ctx context.Context, e *entry, address string, now int64) bool {
 	p := e.place.Load()
 	if e.session {
 		if !s.policies.sessions().allows(p.home, address) {
+			return false
+		}
+		if p.last != address && !s.moved(ctx, e, p.last, address, time.Duration(now-e.used.Load())*time.Millisecond) {
 			return false
 		}
 	} else if !e.allowed(address) {

@@ -206,7 +206,7 @@ func (s *Service) loadSession(ctx context.Context, hash string) (*entry, error) 
 		return nil, err
 	}
 	p.Channel = sess.Channel
-	e := &entry{id: sess.ID, userID: u.ID, session: true, principal: p, expires: sess.ExpiresAt, idle: s.policies.sessions().idle()}
+	e := &entry{id: sess.ID, userID: u.ID, session: true, principal: p, client: sess.UserAgent, expires: sess.ExpiresAt, idle: s.policies.sessions().idle()}
 	e.used.Store(sess.LastSeenAt)
 	e.place.Store(&place{home: sess.Address, last: sess.LastAddress})
 	return e, nil

@@ -59,6 +59,7 @@ type Session struct {
 	PasswordExpires *time.Time // when the password must be changed
 	PasswordWarning bool       // that this is soon
 	Findings        []string   // what is unusual about this access
+	Alarming        []string   // those of them that are to raise an alert
 	CodesLeft       int        // recovery codes; -1 where none was used now
 }
 
@@ -290,9 +291,15 @@ func (s *Service) enter(ctx context.Context, row *userRow, from Entrance, device
 		UserAgent: clip(from.UserAgent, 300), Channel: from.Channel, Findings: "[]", CreatedAt: now.UnixMilli(), LastSeenAt: now.UnixMilli(),
 		ConfirmedAt: now.UnixMilli(), ExpiresAt: now.Add(s.policies.sessions().absolute()).UnixMilli(),
 	}
-	out := Session{ID: sess.ID, Channel: from.Channel, Token: secret, ExpiresAt: fromMilli(sess.ExpiresAt), CodesLeft: -1}
+	known := device != nil && device.UserID == row.ID
+	findings, alarming, err := s.judge(ctx, row, from, known)
+	if err != nil {
+		return Session{}, err
+	}
+	sess.Findings = encodeList(findings)
+	out := Session{ID: sess.ID, Channel: from.Channel, Token: secret, ExpiresAt: fromMilli(sess.ExpiresAt), Findings: findings, Alarming: alarming, CodesLeft: -1}
 	var ended int64
-	err := s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) (err error) {
+	err = s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) (err error) {
 		// Between the check and here somebody may have disabled the account.
 		res, err := tx.ExecContext(ctx, "UPDATE identity_users SET last_login_at = ? WHERE id = ? AND NOT disabled AND password_hash = ?",
 			now.UnixMilli(), row.ID, row.PasswordHash)
@@ -308,6 +315,9 @@ func (s *Service) enter(ctx context.Context, row *userRow, from Entrance, device
 			return err
 		}
 		if _, err := tx.NewInsert().Model(sess).Exec(ctx); err != nil {
+			return err
+		}
+		if err := errors.Join(s.learn(ctx, tx, row.ID, from), s.noteAccess(ctx, tx, row.ID, accessSignIn, from.Address, from.UserAgent, from.Channel, findings)); err != nil {
 			return err
 		}
 		res, err = tx.ExecContext(ctx, `DELETE FROM identity_sessions WHERE user_id = ? AND id NOT IN

@@ -23,8 +23,9 @@ var (
 // LockedError says that there were too many failures from an address or on an
 // account, and that nothing is checked until the time is over.
 type LockedError struct {
-	After time.Duration
-	Held  bool // not until an administrator unlocks the account
+	After    time.Duration
+	Held     bool     // not until an administrator unlocks the account
+	Findings []string // the unusual access for which it was just locked
 }
 
 // Error says how long to wait.
