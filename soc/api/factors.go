@@ -81,10 +81,10 @@ func (s *Server) factorRoutes() {
 
 func (s *Server) secondStepRoutes() {
 	tags := []string{"sign-in"}
-	step := func(id, path, summary string, login func(ctx context.Context, challenge, code string, from identity.Entrance) (identity.Session, error)) {
+	step := func(id, path, channel, summary string, login func(ctx context.Context, challenge, code string, from identity.Entrance) (identity.Session, error)) {
 		Register(s, huma.Operation{OperationID: id, Method: http.MethodPost, Path: path, Tags: tags, Summary: summary, Errors: []int{401, 429}}, scopePublic,
 			func(ctx context.Context, in *struct{ Body ChallengeBody }) (*loginAnswer, error) {
-				stateOf(ctx).object = "session"
+				AuditSignIn(ctx, "", channel, "")
 				sess, err := login(ctx, in.Body.Challenge, in.Body.Code, entrance(ctx))
 				if err != nil {
 					return nil, refusedSignIn(ctx, err)
@@ -92,8 +92,8 @@ func (s *Server) secondStepRoutes() {
 				return signedIn(ctx, sess), nil
 			})
 	}
-	step("login-totp", "/auth/login/totp", "Sign in, second step: a time-based code", s.deps.Identity.LoginTOTP)
-	step("login-recovery", "/auth/login/recovery", "Sign in, second step: a recovery code, which is used up", s.deps.Identity.LoginRecovery)
+	step("login-totp", "/auth/login/totp", identity.FactorTOTP, "Sign in, second step: a time-based code", s.deps.Identity.LoginTOTP)
+	step("login-recovery", "/auth/login/recovery", identity.FactorRecovery, "Sign in, second step: a recovery code, which is used up", s.deps.Identity.LoginRecovery)
 
 	Register(s, huma.Operation{OperationID: "login-webauthn-begin", Method: http.MethodPost, Path: "/auth/login/webauthn/begin", Tags: tags,
 		Summary: "Sign in with a security key: the second step, or, without a challenge, the whole", Errors: []int{401, 422, 429}}, scopePublic,
@@ -119,7 +119,7 @@ func (s *Server) secondStepRoutes() {
 				Credential json.RawMessage `json:"credential" doc:"PublicKeyCredential.toJSON()"`
 			}
 		}) (*loginAnswer, error) {
-			stateOf(ctx).object = "session"
+			AuditSignIn(ctx, "", identity.FactorWebAuthn, "")
 			sess, err := s.deps.Identity.FinishWebAuthn(ctx, in.Body.Challenge, in.Body.Credential, entrance(ctx))
 			if err != nil {
 				return nil, refusedSignIn(ctx, err)

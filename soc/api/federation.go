@@ -181,7 +181,7 @@ func (s *Server) externalSignedIn(c *fiber.Ctx, id string, in federation.SignedI
 	ctx := c.UserContext()
 	st := stateOf(ctx)
 	AuditSignIn(ctx, in.Session.User.Username, in.Session.Channel, in.Session.ID)
-	AuditFindings(ctx, in.Session.Findings...)
+	AuditFindings(ctx, in.Session.Alarming...)
 	st.detail = "by the identity provider " + id
 	setFlow(c, "")
 	session := signedIn(ctx, in.Session).SetCookie // the gate adds that of the device

@@ -64,7 +64,7 @@ func newSuite(t *testing.T, change func(*Deps)) *suite {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ids, err := identity.Open(ctx, db, set, log)
+	ids, err := identity.Open(ctx, db, set, log, identity.WithSeal(seal.Ephemeral(identity.Sealed()...)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -108,6 +108,7 @@ func New(deps Deps) (*Server, error) {
 	if err := s.Check(); err != nil {
 		return nil, err
 	}
+	deps.Identity.OnAbnormal(s.noteAbnormal)
 	if err := deps.Identity.Access().SetOperations(context.Background(), s.operations); err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"icewatch/soc/audit"
 	"icewatch/soc/identity"
 )
 
@@ -51,6 +52,17 @@ func (s *Server) sessionRoutes() {
 
 func (s *Server) ownSessionRoutes() {
 	tags := []string{"own account"}
+	Register(s, huma.Operation{OperationID: "my-accesses", Method: http.MethodGet, Path: "/me/accesses", Tags: tags,
+		Summary: "How, when and from where I sign in: habits and the last accesses"}, ScopeAny,
+		func(ctx context.Context, _ *Empty) (*Body[identity.Accesses], error) {
+			p, err := own(ctx)
+			if err != nil {
+				return nil, err
+			}
+			a, err := s.deps.Identity.Accesses(ctx, p.UserID)
+			return Reply(a), err
+		})
+
 	Register(s, huma.Operation{OperationID: "my-sessions", Method: http.MethodGet, Path: "/me/sessions", Tags: tags,
 		Summary: "Where I am signed in, the last used first"}, ScopeAny,
 		func(ctx context.Context, _ *Empty) (*Body[Page[identity.OpenSession]], error) {
@@ -114,6 +126,17 @@ func (s *Server) ownSessionRoutes() {
 
 func (s *Server) allSessionRoutes() {
 	tags := []string{"sessions"}
+	Register(s, huma.Operation{OperationID: "list-user-accesses", Method: http.MethodGet, Path: "/users/{id}/accesses", Tags: tags,
+		Summary: "How, when and from where a user signs in: habits and the last accesses", Errors: []int{404}}, identity.ScopeSecurity,
+		func(ctx context.Context, in *ByID) (*Body[identity.Accesses], error) {
+			u, err := s.named(ctx, in.ID)
+			if err != nil {
+				return nil, err
+			}
+			a, err := s.deps.Identity.Accesses(ctx, u.ID)
+			return Reply(a), err
+		})
+
 	Register(s, huma.Operation{OperationID: "list-sessions", Method: http.MethodGet, Path: "/sessions", Tags: tags,
 		Summary: "Who is signed in, the last used first"}, identity.ScopeSecurity,
 		func(ctx context.Context, in *struct {
@@ -218,6 +241,22 @@ func (s *Server) allSessionRoutes() {
 			stateOf(ctx).object = "lock:" + clip(lock.Kind+" "+lock.Account+" "+lock.Network, 128)
 			return nil, err
 		})
+}
+
+// noteAbnormal writes what a session did that its user does not usually do to
+// the audit log, from where it goes to detection.
+func (s *Server) noteAbnormal(_ context.Context, a identity.Abnormal) {
+	result := audit.OK
+	if a.Action == identity.ActFactor || a.Action == identity.ActLock {
+		result = audit.Denied
+	}
+	rec := audit.Record{Time: time.Now(), Kind: audit.KindSignIn, Actor: a.Principal.Username, Action: "abnormal-access", Object: "session:" + a.Principal.SessionID,
+		Result: result, Address: a.Address, Session: a.Principal.SessionID, Channel: a.Principal.Channel, Unit: a.Principal.Unit,
+		Detail: "the session turned up in another network within a minute; done about it: " + a.Action}
+	if a.Action != identity.ActRecord {
+		rec.Findings = a.Findings
+	}
+	s.deps.Audit.Note(rec)
 }
 
 // named finds the user a route is about and names him in the audit log.

@@ -37,6 +37,7 @@ const (
 	codeFactor      = "factor_required"
 	codeWrong       = "wrong_code"
 	codeOver        = "challenge_over"
+	codeAbnormal    = "unusual_access"
 )
 
 // SignInProblem is a problem (RFC 9457) of signing in or of one's own account,
@@ -147,7 +148,10 @@ func entrance(ctx context.Context) identity.Entrance {
 // signedIn answers a fresh session and says in the audit log whose it is.
 func signedIn(ctx context.Context, sess identity.Session) *loginAnswer {
 	AuditSignIn(ctx, sess.User.Username, sess.Channel, sess.ID)
-	AuditFindings(ctx, sess.Findings...)
+	AuditFindings(ctx, sess.Alarming...)
+	if len(sess.Findings) > 0 {
+		stateOf(ctx).detail = "unusual: " + strings.Join(sess.Findings, ", ")
+	}
 	out := &loginAnswer{SetCookie: cookie(ctx, cookieName, sess.Token, sess.ExpiresAt)}
 	if sess.Device != "" {
 		// Fiber would join two headers of a name by a comma, which cookies do
@@ -170,6 +174,7 @@ func refusedSignIn(ctx context.Context, err error) error {
 	var denied *identity.DeniedError
 	var locked *identity.LockedError
 	var factor *identity.FactorError
+	var abnormal *identity.AbnormalError
 	var p *SignInProblem
 	switch {
 	case errors.As(err, &denied) && denied.CaptchaWrong:
@@ -180,14 +185,27 @@ func refusedSignIn(ctx context.Context, err error) error {
 		st.detail = "wrong user name or password"
 		p = coded(http.StatusUnauthorized, codeCredentials, "wrong user name or password")
 		p.CaptchaRequired = denied != nil && denied.CaptchaRequired
+	case errors.As(err, &locked) && len(locked.Findings) > 0:
+		AuditFindings(ctx, locked.Findings...)
+		st.detail = "the proof was good, but the access unusual: the account is locked"
+		return err
 	case errors.As(err, &locked):
 		st.detail = "locked after too many failures"
 		return err
+	case errors.As(err, &abnormal):
+		AuditFindings(ctx, abnormal.Findings...)
+		st.detail = "the proof was good, but the access unusual and without a second factor"
+		return coded(http.StatusForbidden, codeAbnormal, "this access is unusual for the account ("+strings.Join(abnormal.Findings, ", ")+
+			"): sign in from where you usually do and enrol a second factor, or ask an administrator")
 	case errors.As(err, &factor):
 		AuditFactorAsked(ctx)
 		p = coded(http.StatusUnauthorized, codeFactor, "a second factor is needed")
 		p.Challenge, p.ExpiresAt, p.Factors = factor.Challenge, &factor.ExpiresAt, factor.Factors
 	case errors.Is(err, identity.ErrWrongCode):
+		var code *identity.CodeError
+		if errors.As(err, &code) {
+			st.actor = code.Username
+		}
 		st.detail = "wrong second factor"
 		p = coded(http.StatusUnauthorized, codeWrong, "the code, or the security key's answer, is wrong or was used before")
 	case errors.Is(err, identity.ErrOver):

@@ -43,6 +43,15 @@ var (
 	ErrOver = errors.New("identity: this was not begun here, or is over: begin again")
 )
 
+// CodeError is an ErrWrongCode of a user whose first factor was right.
+type CodeError struct{ Username string }
+
+// Error does not name the user.
+func (e *CodeError) Error() string { return ErrWrongCode.Error() }
+
+// Is tells errors.Is that this is an ErrWrongCode.
+func (e *CodeError) Is(target error) bool { return target == ErrWrongCode }
+
 // Sealed lists where the room keeps sealed secrets.
 func Sealed() []seal.Place {
 	return []seal.Place{seal.Column(kindTOTP, "identity_totp", "user_id", "secret")}
@@ -261,7 +270,7 @@ func (s *Service) wrong(challenge string, c ceremony, row *userRow, limits []lim
 	if c.tries++; c.tries < maxTries {
 		s.open.Resume(challenge, c)
 	}
-	return ErrWrongCode
+	return &CodeError{row.Username}
 }
 
 // passed opens the session of a sign-in whose second factor was good.
