@@ -89,7 +89,8 @@ func TestEveryRouteNeedsACredential(t *testing.T) {
 		"POST /api/v1/auth/login": true, "GET /api/v1/auth/policy": true, "POST /api/v1/auth/captcha": true,
 		"GET /api/v1/auth/captcha/image": true, "GET /api/v1/auth/captcha/audio": true,
 		"POST /api/v1/auth/login/totp": true, "POST /api/v1/auth/login/recovery": true,
-		"POST /api/v1/auth/login/webauthn/begin": true, "POST /api/v1/auth/login/webauthn/finish": true}
+		"POST /api/v1/auth/login/webauthn/begin": true, "POST /api/v1/auth/login/webauthn/finish": true,
+		"GET /api/v1/auth/providers": true, "GET /api/v1/branding": true, "GET /api/v1/branding/logo": true}
 	for route := range routes {
 		method, path, _ := strings.Cut(route, " ")
 		for _, credential := range []string{"", "not-a-token"} {

@@ -61,7 +61,7 @@ func TestPermissionMatrix(t *testing.T) {
 	try := func(stage string, callers []caller) {
 		for _, c := range callers {
 			for _, r := range list.Items {
-				if c.headers != nil && (strings.HasSuffix(r.ID, "logout") || r.ID == "end-my-sessions" || r.ID == "complete-setup") {
+				if c.headers != nil && (strings.Contains(r.ID, "logout") || r.ID == "end-my-sessions" || r.ID == "complete-setup") {
 					continue // would end what the next route is tried with
 				}
 				status, body := s.try(ctx, r, c.headers)
