@@ -103,14 +103,14 @@ func randomCondition(rnd *rand.Rand) condition {
 		{`!user.name:="` + user + `"`, func(k known) bool { return k.user != user }},
 		{fmt.Sprintf("test.n:>%d", n), func(k known) bool { return k.n > n }},
 		{`icewatch.tenant:="` + tenant + `"`, func(k known) bool { return k.facts.Tenant == tenant }},
-		{`"` + FieldOf("region") + `":*`, func(k known) bool { return k.facts.Region != "" }},
+		{`"` + fieldOf("region") + `":*`, func(k known) bool { return k.facts.Region != "" }},
 		{`secret or ` + `*`, func(known) bool { return true }},
 	}
 	return all[rnd.IntN(len(all))]
 }
 
-// FieldOf is the field with a row's own region and the like.
-func FieldOf(fact string) string { return "icewatch.reach." + fact }
+// fieldOf is the field with a row's own region and the like.
+func fieldOf(fact string) string { return "icewatch.reach." + fact }
 
 // answer runs a query and returns its rows.
 func (s *isolation) answer(r reach.Reach, query string) []map[string]string {
