@@ -273,7 +273,7 @@ func (s *Service) samlConfig(e *entry) (saml.Config, error) {
 		metadata = e.metadata
 	}
 	return saml.Config{EntityID: e.address("metadata"), ACS: e.address("acs"), Metadata: []byte(metadata), Key: key, Cert: cert,
-		Sign: !e.SAML.UnsignedAsk, Used: used{s, e.ID}}, nil
+		Sign: *e.SAML.SignRequests, Used: used{s, e.ID}}, nil
 }
 
 // samlProvider returns the provider as SAML sees it.

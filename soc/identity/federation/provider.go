@@ -62,7 +62,7 @@ type SAML struct {
 	MetadataURL  string   `json:"metadata_url" required:"false" maxLength:"1000" doc:"Read when the provider is saved, and again each day"`
 	MetadataXML  string   `json:"metadata_xml" required:"false" maxLength:"1048576"`
 	CA           string   `json:"ca" required:"false" maxLength:"100000" doc:"PEM of the authorities to trust at metadata_url; empty trusts the system's"`
-	UnsignedAsk  bool     `json:"unsigned_requests" required:"false" doc:"Do not sign the requests"`
+	SignRequests *bool    `json:"sign_requests,omitempty" doc:"True if absent"`
 	SecondFactor []string `json:"second_factor" required:"false" nullable:"false" maxItems:"50" doc:"AuthnContextClassRefs that stand for a second factor"`
 
 	EntityID     string `json:"entity_id,omitempty" readOnly:"true" doc:"Ours: the address of our metadata"`
@@ -258,6 +258,10 @@ func (s *SAML) complete() error {
 		if u, err := url.Parse(s.MetadataURL); err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
 			return invalid("saml.metadata_url", "%q is not an http or https address", s.MetadataURL)
 		}
+	}
+	if s.SignRequests == nil {
+		yes := true
+		s.SignRequests = &yes
 	}
 	if s.SecondFactor == nil {
 		s.SecondFactor = []string{"https://refeds.org/profile/mfa", "http://schemas.microsoft.com/claims/multipleauthn"}

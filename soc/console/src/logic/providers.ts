@@ -32,10 +32,11 @@ export const FIELDS: Record<ProviderKind, readonly ProviderField[]> = {
     { key: 'plaintext', kind: 'switch' },
     { key: 'server_name', kind: 'text' },
     { key: 'ca', kind: 'long' },
-    { key: 'user_filter', kind: 'text', placeholder: '(&(objectClass=inetOrgPerson)(uid={username}))' },
-    { key: 'sync_filter', kind: 'text', placeholder: '(objectClass=inetOrgPerson)' },
+    { key: 'user_filter', kind: 'text', placeholder: '(objectClass=inetOrgPerson)' },
+    { key: 'login_attributes', kind: 'words', placeholder: 'uid' },
     { key: 'group_base_dn', kind: 'text' },
-    { key: 'group_filter', kind: 'text', placeholder: '(&(objectClass=groupOfNames)(member={dn}))' },
+    { key: 'group_filter', kind: 'text', placeholder: '(objectClass=groupOfNames)' },
+    { key: 'member_attribute', kind: 'text', placeholder: 'member' },
     { key: 'nested_groups', kind: 'switch' },
     { key: 'subject_attribute', kind: 'text', placeholder: 'entryUUID' },
   ],
@@ -44,7 +45,7 @@ export const FIELDS: Record<ProviderKind, readonly ProviderField[]> = {
 /** What the other side has to be told; the server makes these. */
 export const TO_REGISTER: Record<ProviderKind, readonly string[]> = {
   oidc: ['redirect_uri', 'back_channel_logout_uri', 'post_logout_redirect_uri'],
-  saml: ['entity_id', 'acs_url', 'metadata_path'],
+  saml: ['entity_id', 'acs_url'],
   ldap: [],
 };
 
