@@ -72,6 +72,14 @@ export interface Application extends PortalCard {
   permissions?: { operations?: List<string>; tenants?: List<string> };
   keys?: List<{ kid: string; algorithm: string; subject?: string; fingerprint?: string; not_after?: string; retires_at?: string }>;
 }
+export interface AppMenu {
+  key: string;
+  title: Text;
+  path: string;
+  kind: 'menu' | 'button';
+  roles: List<string>;
+  children: List<AppMenu>;
+}
 export interface ApplicationConfiguration {
   issuer?: string;
   discovery?: string;

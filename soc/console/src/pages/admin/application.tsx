@@ -19,6 +19,7 @@ import { Loaded, Stale } from '../../parts/states';
 import { Secret } from '../../parts/tokens';
 import { AppIcon } from '../portal';
 import { ApiPermissions, Keys } from './appaccess';
+import { Menus } from './appmenus';
 
 const RENEW = ['applications', 'application', 'portal'] as const;
 const GRANTS = ['authorization_code', 'refresh_token', 'client_credentials'];
@@ -147,6 +148,7 @@ function Detail({ app }: { app: Application }) {
           <Client app={app} newSecret={() => setDialog('secret')} />
           <Keys app={app} />
           <ApiPermissions app={app} />
+          <Menus app={app} />
         </div>
         <div className="stack">
           <Audience app={app} />
