@@ -98,13 +98,17 @@ func (s *Server) secondStepRoutes() {
 	Register(s, huma.Operation{OperationID: "login-webauthn-begin", Method: http.MethodPost, Path: "/auth/login/webauthn/begin", Tags: tags,
 		Summary: "Sign in with a security key: the second step, or, without a challenge, the whole", Errors: []int{401, 422, 429}}, scopePublic,
 		func(ctx context.Context, in *struct {
-			Body struct {
+			Body *struct {
 				Challenge string `json:"challenge,omitempty" maxLength:"64"`
 			}
 		}) (*Body[keyOptions], error) {
 			st := stateOf(ctx)
 			st.skipAudit = true
-			challenge, options, err := s.deps.Identity.BeginWebAuthn(ctx, in.Body.Challenge, st.origin, entrance(ctx))
+			begun := ""
+			if in.Body != nil {
+				begun = in.Body.Challenge
+			}
+			challenge, options, err := s.deps.Identity.BeginWebAuthn(ctx, begun, st.origin, entrance(ctx))
 			if err != nil {
 				return nil, refusedSignIn(ctx, err)
 			}

@@ -27,6 +27,7 @@ const deviceCookie = "icewatch_device"
 const (
 	codeCredentials = "wrong_credentials"
 	codeCaptcha     = "captcha_required"
+	codeCaptchaBad  = "captcha_wrong"
 	codeLocked      = "locked"
 	codeHeld        = "account_locked"
 	codeBusy        = "busy"
@@ -178,6 +179,10 @@ func refusedSignIn(ctx context.Context, err error) error {
 	var p *SignInProblem
 	switch {
 	case errors.As(err, &denied) && denied.CaptchaWrong:
+		st.detail = "the CAPTCHA was answered wrongly"
+		p = coded(http.StatusUnauthorized, codeCaptchaBad, "the answer to the CAPTCHA is wrong, or it is over: ask for another one")
+		p.CaptchaRequired = true
+	case errors.As(err, &denied) && denied.CaptchaMissing:
 		st.detail = "the CAPTCHA was not answered"
 		p = coded(http.StatusUnauthorized, codeCaptcha, "answer the CAPTCHA (POST /api/v1/auth/captcha) and send captcha_id and captcha with the sign-in")
 		p.CaptchaRequired = true

@@ -182,7 +182,7 @@ func TestCaptchaOverHTTP(t *testing.T) {
 		t.Errorf("read aloud: %d", wav.status)
 	}
 	body := `{"username":"admin","password":"` + adminPassword + `","captcha_id":"` + q["id"].(string) + `","captcha":"12345"}`
-	if a := s.call("POST", "/api/v1/auth/login", body); a.status != 401 || a.json(t)["code"] != codeCaptcha {
+	if a := s.call("POST", "/api/v1/auth/login", body); a.status != 401 || a.json(t)["code"] != codeCaptchaBad {
 		t.Errorf("a wrong answer: %d %s", a.status, a.body)
 	}
 	if a := s.call("GET", q["image_url"].(string), ""); a.status != 404 {

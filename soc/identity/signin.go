@@ -66,12 +66,13 @@ type Session struct {
 // DeniedError is an ErrUnauthenticated that tells what the next try needs.
 type DeniedError struct {
 	CaptchaRequired bool // the next try must answer a CAPTCHA
-	CaptchaWrong    bool // this one's answer was wrong or missing, and the password was not looked at
+	CaptchaMissing  bool // this one had to and did not, and the password was not looked at
+	CaptchaWrong    bool // this one's answer was wrong, and the password was not looked at
 }
 
 // Error never says which part was wrong.
 func (e *DeniedError) Error() string {
-	if e.CaptchaWrong {
+	if e.CaptchaMissing || e.CaptchaWrong {
 		return "identity: a CAPTCHA must be answered"
 	}
 	return ErrUnauthenticated.Error()
@@ -186,7 +187,7 @@ func (g *guess) question(id, answer string) error {
 		}
 	}
 	g.s.note(g.name, g.s.locks.fail(own))
-	return &DeniedError{CaptchaRequired: true, CaptchaWrong: true}
+	return &DeniedError{CaptchaRequired: true, CaptchaMissing: answer == "", CaptchaWrong: answer != ""}
 }
 
 // failed counts a failed try.

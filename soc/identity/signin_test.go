@@ -131,12 +131,12 @@ func TestCaptcha(t *testing.T) {
 	settle(t, s, "li", []string{RoleViewer}, "a")
 	var denied *DeniedError
 	for i := range signIn.CaptchaAfter {
-		if _, err := try(t, s, LoginRequest{Password: "wrong", Address: "192.0.2.1"}); !errors.As(err, &denied) || denied.CaptchaWrong || denied.CaptchaRequired != (i == signIn.CaptchaAfter-1) {
+		if _, err := try(t, s, LoginRequest{Password: "wrong", Address: "192.0.2.1"}); !errors.As(err, &denied) || denied.CaptchaMissing || denied.CaptchaRequired != (i == signIn.CaptchaAfter-1) {
 			t.Fatalf("failure %d: %+v", i, denied)
 		}
 	}
 	before, _ := s.hasher.Count()
-	if _, err := try(t, s, LoginRequest{Address: "192.0.2.1"}); !errors.As(err, &denied) || !denied.CaptchaWrong {
+	if _, err := try(t, s, LoginRequest{Address: "192.0.2.1"}); !errors.As(err, &denied) || !denied.CaptchaMissing {
 		t.Fatalf("the right password without an answer: %v", err)
 	}
 	if _, err := try(t, s, LoginRequest{Address: "192.0.2.1", Captcha: "guessed"}); !errors.As(err, &denied) || !denied.CaptchaWrong {
@@ -158,7 +158,7 @@ func TestCaptcha(t *testing.T) {
 	for i := range 2 * signIn.CaptchaFlood {
 		_, _ = try(t, s, LoginRequest{Username: fmt.Sprint("u", i), Password: "wrong", Address: fmt.Sprintf("10.0.%d.%d", i/200, i%200)})
 	}
-	if _, err := try(t, s, LoginRequest{Address: "203.0.113.9"}); !errors.As(err, &denied) || !denied.CaptchaWrong {
+	if _, err := try(t, s, LoginRequest{Address: "203.0.113.9"}); !errors.As(err, &denied) || !denied.CaptchaMissing {
 		t.Errorf("in a flood: %v", err)
 	}
 	if after, _ := s.hasher.Count(); after-before > uint64(signIn.CaptchaFlood)+10 {
