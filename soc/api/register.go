@@ -76,6 +76,15 @@ var publicRoutes = []string{
 	"GET /readyz",
 }
 
+// lookedAt are the operations by which one of the three powers looks at what
+// another one keeps: who may give roles must find the people, and who keeps the
+// people sees what they were given. Looking exercises no power.
+var lookedAt = map[string]string{
+	"list-users": identity.ScopeSecurity, "get-user": identity.ScopeSecurity,
+	"list-groups": identity.ScopeSecurity, "get-group": identity.ScopeSecurity, "list-members": identity.ScopeSecurity,
+	"list-grants": identity.ScopeSystem,
+}
+
 // Page is a list as every listing operation answers it.
 type Page[T any] struct {
 	Items []T    `json:"items" nullable:"false"`
@@ -205,6 +214,9 @@ func (s *Server) declare(op policy.Operation) {
 		panic(fmt.Sprintf("api: the operation %s declares the scopes %q and %q", op.ID, s.operations[at].Scope, op.Scope))
 	}
 	op.Confinable = slices.Contains(confinable, op.ID)
+	if also, ok := lookedAt[op.ID]; ok {
+		op.Also = []string{also}
+	}
 	s.declared[key] = op
 	if at < 0 {
 		s.operations = append(s.operations, op)

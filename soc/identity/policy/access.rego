@@ -85,7 +85,7 @@ suits_reach if input.everywhere
 
 table[id] := {"free": free_set, "unit": unit_set} if {
 	some id, op in data.operations
-	able_roles := {r | some r, role in data.roles; permits(role, id, op.scope)}
+	able_roles := {r | some r, role in data.roles; some s in {op.scope} | {x | some x in op.also}; permits(role, id, s)}
 	free_set := {r: true | some r in able_roles; not data.roles[r].delegated}
 	unit_set := {r: true | some r in able_roles; data.roles[r].delegated; can_confine(op)}
 }
@@ -106,6 +106,12 @@ permits(role, id, _) if id in role.operations
 within_limit if not input.subject.limit
 
 within_limit if permits(input.subject.limit, input.operation, scope)
+
+# What one power keeps, another may have to look at.
+within_limit if {
+	some s in data.operations[input.operation].also
+	permits(input.subject.limit, input.operation, s)
+}
 
 # The roles in force, direct and granted.
 active contains r if some r in input.subject.roles

@@ -30,13 +30,14 @@ var ErrUnknownOperation = errors.New("policy: there is no such operation")
 
 // Operation is one thing the API can do.
 type Operation struct {
-	ID         string `json:"id"`
-	Scope      string `json:"scope"` // a scope of soc/identity, "any", or "public"
-	Method     string `json:"method"`
-	Path       string `json:"path"`
-	Summary    string `json:"summary,omitempty"`
-	Tag        string `json:"tag,omitempty"`
-	Confinable bool   `json:"confinable,omitempty"` // a delegated administrator may do it in his part of the tree
+	ID         string   `json:"id"`
+	Scope      string   `json:"scope"`          // a scope of soc/identity, "any", or "public"
+	Also       []string `json:"also,omitempty"` // other scopes whose holders may do it too: what one power keeps, another may have to look at
+	Method     string   `json:"method"`
+	Path       string   `json:"path"`
+	Summary    string   `json:"summary,omitempty"`
+	Tag        string   `json:"tag,omitempty"`
+	Confinable bool     `json:"confinable,omitempty"` // a delegated administrator may do it in his part of the tree
 }
 
 // Role is what a role lets its holder do.
@@ -150,7 +151,7 @@ func (e *Engine) SetData(ctx context.Context, d Data) error {
 	list := map[string]any{}
 	for _, o := range d.Operations {
 		ops[o.ID] = o
-		list[o.ID] = map[string]any{"scope": o.Scope, "confinable": o.Confinable}
+		list[o.ID] = map[string]any{"scope": o.Scope, "also": toAny(o.Also), "confinable": o.Confinable}
 	}
 	data["operations"] = list
 	roles := map[string]any{}

@@ -15,7 +15,7 @@ func testEngine(t testing.TB, separation bool) *Engine {
 		Operations: []Operation{
 			{ID: "me", Scope: "any"}, {ID: "list-units", Scope: "any"}, {ID: "search", Scope: "read"}, {ID: "close-alert", Scope: "respond"},
 			{ID: "create-user", Scope: "system", Confinable: true}, {ID: "set-tls", Scope: "system"},
-			{ID: "create-role", Scope: "security"}, {ID: "list-audit", Scope: "audit"}, {ID: "bulk", Scope: "ingest"},
+			{ID: "create-role", Scope: "security"}, {ID: "list-audit", Scope: "audit"}, {ID: "bulk", Scope: "ingest"}, {ID: "list-users", Scope: "system", Also: []string{"security"}},
 		},
 		Roles: map[string]Role{
 			"admin": {Scopes: []string{"admin"}}, "system-admin": {Scopes: []string{"system"}}, "security-admin": {Scopes: []string{"security"}},
@@ -85,6 +85,9 @@ func TestDecisions(t *testing.T) {
 	f("no role", together, user("viewer"), "close-alert", "", false, false, "no_role")
 	f("not delegable", together, user("unit-admin"), "set-tls", "", false, false, "not_delegable")
 	f("a limit", together, Subject{Roles: []string{"admin"}, Limit: &Limit{Scopes: []string{"read"}}}, "close-alert", "", false, false, "token_limit")
+	f("what another power keeps", apart, user("security-admin"), "list-users", "", true, false)
+	f("what another power keeps", apart, user("audit-admin"), "list-users", "", false, false)
+	f("what another power keeps, by token", apart, token("security"), "list-users", "", true, false)
 	// Two powers cancel each other, however they were come by.
 	f("two powers", apart, user("system-admin", "security-admin"), "create-role", "", false, false, "powers_conflict")
 	f("two powers, together", together, user("system-admin", "security-admin"), "create-role", "", true, false)
