@@ -178,8 +178,7 @@ func (s *Service) judge(ctx context.Context, row *userRow, from Entrance, known 
 	act, alarming := s.policies.sessions().OnAbnormal.strictest(findings)
 	switch {
 	case act == ActLock:
-		s.locks.hold(row.Username)
-		if _, err := s.EndSessions(ctx, row.ID, ""); err != nil {
+		if err := s.shut(ctx, row.ID, row.Username); err != nil {
 			return nil, nil, err
 		}
 		err = &LockedError{Held: true, Findings: findings}
@@ -195,6 +194,15 @@ func (s *Service) judge(ctx context.Context, row *userRow, from Entrance, known 
 		return s.noteAccess(ctx, tx, row.ID, accessRefused, from.Address, from.UserAgent, from.Channel, findings)
 	})
 	return nil, nil, errors.Join(err, noted)
+}
+
+// shut locks an account until an administrator unlocks it, and ends at once
+// what is open of it: sessions, and the use of the user's tokens.
+func (s *Service) shut(ctx context.Context, userID, username string) error {
+	s.locks.hold(username)
+	_, err := s.EndSessions(ctx, userID, "")
+	s.forgetWhere(func(_ string, e *entry) bool { return e.userID == userID })
+	return errors.Join(err, s.locks.save(ctx, s.db))
 }
 
 // noteAccess keeps one access of a user.
@@ -241,9 +249,7 @@ func (s *Service) moved(ctx context.Context, e *entry, from, to string, since ti
 	ended := false
 	switch act {
 	case ActLock:
-		s.locks.hold(e.principal.Username)
-		_, stop := s.EndSessions(ctx, e.userID, "")
-		err, ended = errors.Join(err, stop), true
+		err, ended = errors.Join(err, s.shut(ctx, e.userID, e.principal.Username)), true
 	case ActFactor: // by signing in again, with it
 		err, ended = errors.Join(err, s.EndSession(ctx, e.userID, e.id)), true
 	}

@@ -61,6 +61,16 @@ func TestUnusualSignIns(t *testing.T) {
 	}
 }
 
+// mustSession signs li in from where he usually does.
+func mustSession(t *testing.T, s *Service) Session {
+	t.Helper()
+	sess, err := try(t, s, LoginRequest{Address: "192.0.2.10"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sess
+}
+
 func TestAbnormalPolicy(t *testing.T) {
 	t.Parallel()
 	s, c := fresh(t)
@@ -80,6 +90,10 @@ func TestAbnormalPolicy(t *testing.T) {
 	if _, err := s.Enter(t.Context(), u.ID, Entrance{Address: "203.0.113.9", UserAgent: firefox, Channel: ChannelOIDC}); err != nil {
 		t.Errorf("factor, at an identity provider: %v", err)
 	}
+	_, token, err := s.CreateToken(t.Context(), NewToken{Name: "mine", Scopes: []string{ScopeRead}, Owner: principal(t, s, mustSession(t, s))})
+	if err != nil || !valid(t, s, token) {
+		t.Fatal(err)
+	}
 	p.OnAbnormal.NewNetwork = ActLock
 	s.policies.sessions = fixed(p)
 	var locked *LockedError
@@ -89,6 +103,9 @@ func TestAbnormalPolicy(t *testing.T) {
 	if valid(t, s, usual.Token) {
 		t.Error("the user is locked, and his session open")
 	}
+	if valid(t, s, token) {
+		t.Error("the user is locked, and his token good")
+	}
 	if _, err := try(t, s, LoginRequest{Address: "192.0.2.10", Device: usual.Device}); !errors.As(err, &locked) {
 		t.Errorf("the user himself, locked: %v", err)
 	}
@@ -97,6 +114,9 @@ func TestAbnormalPolicy(t *testing.T) {
 	}
 	if _, err := try(t, s, LoginRequest{Address: "192.0.2.10"}); err != nil {
 		t.Errorf("unlocked: %v", err)
+	}
+	if !valid(t, s, token) {
+		t.Error("the user is unlocked, and his token is not good")
 	}
 	a, err := s.Accesses(t.Context(), u.ID)
 	if err != nil || !slices.ContainsFunc(a.Recent, func(a Access) bool { return a.Event == accessRefused }) {

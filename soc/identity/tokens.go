@@ -400,7 +400,7 @@ func (s *Service) bind(ctx context.Context, p *Principal, t Token) (policy.Subje
 	if err != nil {
 		return policy.Subject{}, err
 	}
-	if !row.usable(s.now()) {
+	if !row.usable(s.now()) || s.locks.check(row.Username, nil) != nil { // disabled, or locked until an administrator unlocks him
 		return policy.Subject{}, ErrUnauthenticated
 	}
 	u, err := row.user()
