@@ -19,8 +19,7 @@ import (
 )
 
 // sealed lists all places where the rooms keep sealed secrets, in the data
-// folder given. The box refuses
-// to seal for a kind that is not here.
+// folder given. The box refuses to seal for a kind that is not here.
 func sealed(data string) []seal.Place {
 	return slices.Concat(
 		[]seal.Place{audit.Sealed(auditDir(data))},
