@@ -217,23 +217,26 @@ func (s *Service) StartSync(ctx context.Context, provider, by string, full, dryR
 	s.jobs.Add(1)
 	s.mu.Unlock()
 	if err := s.save(ctx, &r); err != nil {
-		s.done(provider, cancel)
+		s.release(provider, cancel)
+		s.jobs.Done()
 		return Run{}, err
 	}
 	go func() {
-		defer s.done(provider, cancel)
+		defer s.jobs.Done()
 		run := r
-		s.finish(&run, s.sync(working, e, d, &run, since))
+		err := s.sync(working, e, d, &run, since)
+		// Whoever sees that the run has ended can start the next.
+		s.release(provider, cancel)
+		s.finish(&run, err)
 	}()
 	return r, nil
 }
 
-func (s *Service) done(provider string, cancel context.CancelFunc) {
+func (s *Service) release(provider string, cancel context.CancelFunc) {
 	cancel()
 	s.mu.Lock()
 	delete(s.running, provider)
 	s.mu.Unlock()
-	s.jobs.Done()
 }
 
 // finish writes how a run ended.
