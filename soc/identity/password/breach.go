@@ -33,6 +33,9 @@ const (
 	maxLine = 4096
 )
 
+// ofSite names an operator's list to users, whose business its path is not.
+const ofSite = "this site's"
+
 // OpenList opens an operator's list. It is either plain words, one a line, or
 // SHA-1 hashes in the form of "Have I Been Pwned" (40 hex digits, then
 // optionally a colon and a count), ordered by hash. Hashes are looked up in
@@ -64,12 +67,9 @@ func OpenList(path string) (List, error) {
 
 // words is a list in memory: the first eight bytes of each word's SHA-1,
 // ordered. Two of a million words share them once in 10^7 such lists.
-type words struct {
-	name   string
-	hashes []uint64
-}
+type words struct{ hashes []uint64 }
 
-func (w *words) Name() string { return w.name }
+func (w *words) Name() string { return ofSite }
 
 func (w *words) Has(password string) (bool, error) {
 	_, found := slices.BinarySearch(w.hashes, short(fold(password)))
@@ -88,7 +88,7 @@ func readWords(path string, f *os.File) (List, error) {
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return nil, fmt.Errorf("the list of leaked passwords %s: %w", path, err)
 	}
-	list := &words{name: path}
+	list := &words{}
 	scan := bufio.NewScanner(f)
 	scan.Buffer(make([]byte, 0, maxLine), maxLine)
 	for scan.Scan() {
@@ -116,7 +116,7 @@ type hashFile struct {
 	name string
 }
 
-func (h *hashFile) Name() string { return h.name }
+func (h *hashFile) Name() string { return ofSite }
 
 // Has looks the password up by bisection over the file's bytes: each step
 // reads the first whole line behind the middle.
