@@ -64,6 +64,8 @@ async function choose(p, label, text, option = text) {
   await box.click();
   await box.fill(text);
   await p.locator('.ant-select-dropdown:not(.ant-select-dropdown-hidden)').locator('.ant-select-item-option, .ant-select-tree-node-content-wrapper').filter({ hasText: option }).first().click();
+  // A choice of many stays open.
+  await p.keyboard.press('Escape');
 }
 
 steps('the first steps name three administrators and set the basics', async () => {
@@ -146,7 +148,6 @@ steps('the security administrator gives a role and a data scope, checked while i
   await p.getByRole('link', { name: '角色与授权' }).click();
   await choose(p, '角色', 'analyst', '分析员');
   await choose(p, '租户范围', '全部租户');
-  await p.keyboard.press('Escape');
   await p.getByRole('button', { name: '保存' }).click();
   await p.getByText('已保存', { exact: true }).waitFor();
 
@@ -175,8 +176,8 @@ steps('the security administrator gives a role and a data scope, checked while i
   await form.getByLabel('标识').fill('report-reader');
   await form.getByRole('button', { name: '新建角色' }).click();
   await p.waitForURL(/role=report-reader/);
-  await p.getByTestId('role').getByPlaceholder(/查找权限/).fill('list-alerts');
-  await p.locator('[data-operation=list-alerts] input').check();
+  await p.getByTestId('role').getByPlaceholder(/查找权限/).fill('close-alert');
+  await p.locator('[data-operation=close-alert] input').check();
   await p.getByRole('toolbar').getByRole('button', { name: '保存' }).click();
   await p.getByText('已保存角色 报表员').waitFor();
 });

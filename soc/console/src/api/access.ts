@@ -55,6 +55,8 @@ export interface Operation {
   summary?: string;
   tag?: string;
   confinable?: boolean;
+  /** A second scope that permits it. */
+  also?: string;
 }
 
 export interface Role {

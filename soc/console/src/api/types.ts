@@ -302,6 +302,8 @@ export interface Problem {
   /** Tells apart what the status alone does not, such as wrong_credentials. */
   code?: string;
   captcha_required?: boolean;
+  /** The rule of the password policy that was not met. */
+  rule?: string;
   challenge?: string;
   factors?: List<string>;
   expires_at?: string;

@@ -52,7 +52,7 @@ export const NAV: NavGroup[] = [
     items: [
       { to: '/admin/users', title: 'page.users', icon: <TeamOutlined />, needs: ['list-users'], letter: 'u' },
       { to: '/admin/units', title: 'page.units', icon: <ApartmentOutlined />, needs: ['create-unit', 'set-unit-ceiling'] },
-      { to: '/admin/roles', title: 'page.roles', icon: <SolutionOutlined />, needs: ['list-roles'], letter: 'o' },
+      { to: '/admin/roles', title: 'page.roles', icon: <SolutionOutlined />, needs: ['create-role', 'get-user'], letter: 'o' },
       { to: '/admin/groups', title: 'page.groups', icon: <UsergroupAddOutlined />, needs: ['list-groups', 'list-grants'] },
       { to: '/admin/sessions', title: 'page.sessions', icon: <DesktopOutlined />, needs: ['list-sessions'] },
       { to: '/admin/tokens', title: 'page.tokens', icon: <KeyOutlined />, needs: ['list-tokens'] },

@@ -69,7 +69,8 @@ export function SettingsProvider({ children }: { children: ReactNode }) {
   const value = useMemo<Settings>(() => {
     const catalogue: Record<Key, string> = locale === 'en-US' ? en : zh;
     const t = (key: Key, vars?: Vars) =>
-      catalogue[key].replace(/\{(\w+)\}/g, (whole, name: string) => {
+      // A key made from a server's word may be new to this console: the word then stands for itself.
+      (catalogue[key] ?? key.slice(key.lastIndexOf('.') + 1)).replace(/\{(\w+)\}/g, (whole, name: string) => {
         const v = vars?.[name];
         return v === undefined ? whole : typeof v === 'number' ? v.toLocaleString(locale) : v;
       });

@@ -8,10 +8,15 @@ export function grantable(operations: readonly Operation[]): Operation[] {
 }
 
 /** Why a role allows an operation: its whole kind, the operation alone, or not at all. */
-export function heldBy(role: Pick<Role, 'scopes' | 'operations'>, o: Pick<Operation, 'id' | 'scope'>): 'scope' | 'operation' | '' {
+export function heldBy(role: Pick<Role, 'scopes' | 'operations'>, o: Pick<Operation, 'id' | 'scope' | 'also'>): 'scope' | 'operation' | '' {
   const scopes = list(role.scopes);
-  if (scopes.includes(o.scope) || scopes.includes('admin')) return 'scope';
+  if (scopes.includes(o.scope) || (o.also && scopes.includes(o.also)) || scopes.includes('admin')) return 'scope';
   return list(role.operations).includes(o.id) ? 'operation' : '';
+}
+
+/** What the role admin stands for while the three powers are apart: the system administrator. */
+export function effective(role: Role, separated: boolean): Role {
+  return separated && list(role.scopes).includes('admin') ? { ...role, scopes: ['system'] } : role;
 }
 
 /** Operations by the part of the API they belong to, in the order they came. */

@@ -22,7 +22,8 @@ import { SecondFactor } from '../parts/secondfactor';
 interface SignedIn {
   password_expires_at?: string;
   password_warning?: boolean;
-  abnormal?: List<string>;
+  /** What is unusual about this access. */
+  findings?: List<string>;
   recovery_codes_left?: number;
 }
 interface Provider {
@@ -83,7 +84,7 @@ export default function Login() {
     // The answer to signing in does not tell permissions, and the first page is chosen by them.
     client.setQueryData(ME, await get<Me>('/me'));
     if (answer.password_warning && answer.password_expires_at) done(t('signin.expires', { x: absolute(answer.password_expires_at).slice(0, 10) }));
-    if (list(answer.abnormal).length > 0) done(t('signin.abnormal', { x: list(answer.abnormal).map((f) => (`finding.${f}` in zh ? t(`finding.${f}` as Key) : f)).join('、') }));
+    if (list(answer.findings).length > 0) done(t('signin.abnormal', { x: list(answer.findings).map((f) => (`finding.${f}` in zh ? t(`finding.${f}` as Key) : f)).join('、') }));
     if (answer.recovery_codes_left !== undefined && answer.recovery_codes_left < 4) done(t('signin.codesLeft', { n: answer.recovery_codes_left }));
     leave();
   };

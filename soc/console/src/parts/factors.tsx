@@ -15,13 +15,20 @@ import { When } from './time';
 
 const RENEW = ['factors', 'me'] as const;
 
+/** An authenticator that is offered, until its first code confirms it. */
+interface TOTPOffer {
+  id: string;
+  secret: string;
+  uri: string;
+}
+
 /** One's own second factors: an authenticator, security keys, recovery codes. */
 export function FactorPanel({ changed }: { changed: () => void }) {
   const { t } = useSettings();
   const { tell } = useAct();
   const { failed } = useFeedback();
   const [codes, setCodes] = useState<string[]>([]);
-  const [totp, setTOTP] = useState<{ secret: string; uri: string } | null>(null);
+  const [totp, setTOTP] = useState<TOTPOffer | null>(null);
   const [dialog, setDialog] = useState<'key' | 'recovery' | 'no-totp' | null>(null);
   const [removing, setRemoving] = useState<{ id: string; name: string } | null>(null);
   const [busy, setBusy] = useState(false);
@@ -40,7 +47,7 @@ export function FactorPanel({ changed }: { changed: () => void }) {
   const begin = async () => {
     setBusy(true);
     try {
-      setTOTP(await post<{ secret: string; uri: string }>('/me/factors/totp'));
+      setTOTP(await post<TOTPOffer>('/me/factors/totp'));
     } catch (e) {
       failed(e);
     } finally {
@@ -145,7 +152,7 @@ export function FactorPanel({ changed }: { changed: () => void }) {
   );
 }
 
-function EnrolTOTP({ offer, close, done }: { offer: { secret: string; uri: string }; close: () => void; done: (codes: List<string>) => void }) {
+function EnrolTOTP({ offer, close, done }: { offer: TOTPOffer; close: () => void; done: (codes: List<string>) => void }) {
   const t = useT();
   return (
     <FormDialog<{ code: string }>
@@ -155,9 +162,9 @@ function EnrolTOTP({ offer, close, done }: { offer: { secret: string; uri: strin
       close={close}
       submit={async (v) => {
         try {
-          done((await post<{ recovery_codes: List<string> }>('/me/factors/totp/confirm', { code: v.code.trim() })).recovery_codes);
+          done((await post<{ recovery_codes: List<string> }>('/me/factors/totp/confirm', { id: offer.id, code: v.code.trim() })).recovery_codes);
         } catch (e) {
-          throw e instanceof ApiError && e.status === 422 ? new Error(t('me.totpBad')) : e;
+          throw e instanceof ApiError && e.status === 422 && list(e.problem.errors).length === 0 ? new Error(t('me.totpBad')) : e;
         }
       }}
     >

@@ -14,6 +14,7 @@ export const roles = {
   'roles.what': ['角色', 'Roles'],
   'roles.one': ['角色', 'Role'],
   'roles.new': ['新建角色', 'New role'],
+  'roles.startWith': ['先给哪些权限（之后可逐项调整）', 'Permissions to begin with (each can be changed later)'],
   'roles.copy': ['复制为新角色', 'Copy to a new role'],
   'roles.builtIn': ['内置', 'Built in'],
   'roles.builtInWhy': ['内置角色不能修改；复制后再改。', 'Built-in roles cannot be changed; copy one and change the copy.'],
@@ -70,6 +71,7 @@ export const roles = {
   'tag.units': ['单位', 'Organisations'],
   'tag.users': ['用户', 'Users'],
   'tag.reach': ['数据范围', 'Data scopes'],
+  'tag.identity providers': ['身份源', 'Identity providers'],
   'tag.federation': ['身份源', 'Identity providers'],
   'tag.other': ['其他', 'Other'],
 } satisfies Pairs;

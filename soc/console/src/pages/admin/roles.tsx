@@ -1,5 +1,5 @@
 import { useQuery } from '@tanstack/react-query';
-import { Button, Checkbox, Form, Input } from 'antd';
+import { Button, Checkbox, Form, Input, Select } from 'antd';
 import { useEffect, useMemo, useState } from 'react';
 import { Link } from 'react-router-dom';
 import type { Operation, Role } from '../../api/access';
@@ -10,12 +10,12 @@ import { list } from '../../api/types';
 import { useAct } from '../../app/act';
 import { useUrl } from '../../app/hooks';
 import { useSettings } from '../../app/settings';
-import { changeOf, compare, grantable, heldBy } from '../../logic/roles';
+import { changeOf, compare, effective, grantable, heldBy } from '../../logic/roles';
 import { Ask, FormDialog } from '../../parts/dialog';
 import { scopeText } from '../../parts/names';
 import { Head, Panel } from '../../parts/page';
 import { useOperationText } from '../../parts/operation';
-import { OperationTree, ScopeCards } from '../../parts/permissions';
+import { OperationTree, ROLE_SCOPES, ScopeCards } from '../../parts/permissions';
 import { RolePicker } from '../../parts/pickers';
 import { Empty, Loaded, Stale } from '../../parts/states';
 import { DataTable } from '../../parts/table';
@@ -31,7 +31,8 @@ export default function Roles() {
   const roles = useRoles();
   const operations = useOperations();
   const [adding, setAdding] = useState<Role | true | null>(null);
-  const rows = useMemo(() => [...list(roles.data)].sort((a, b) => Number(!!b.built_in) - Number(!!a.built_in)), [roles.data]);
+  const separated = !!me?.separation;
+  const rows = useMemo(() => list(roles.data).map((r) => effective(r, separated)).sort((a, b) => Number(!!b.built_in) - Number(!!a.built_in)), [roles.data, separated]);
   const chosen = rows.find((r) => r.id === params.get('role')) ?? rows[0];
   const other = rows.find((r) => r.id === params.get('with'));
   const ops = useMemo(() => grantable(list(operations.data)), [operations.data]);
@@ -246,6 +247,7 @@ interface Values {
   en?: string;
   description?: string;
   delegated?: boolean;
+  scopes?: string[];
 }
 
 function RoleNew({ from, close, created }: { from?: Role; close: () => void; created: (id: string) => void }) {
@@ -256,14 +258,14 @@ function RoleNew({ from, close, created }: { from?: Role; close: () => void; cre
       title={t(from ? 'roles.copy' : 'roles.new')}
       ok={t('roles.new')}
       width={520}
-      initial={from ? { id: `${from.id}-2`, zh: from.name.zh ? `${from.name.zh} 2` : '', en: from.name.en ? `${from.name.en} 2` : '', delegated: from.delegated } : {}}
+      initial={from ? { id: `${from.id}-2`, zh: from.name.zh ? `${from.name.zh} 2` : '', en: from.name.en ? `${from.name.en} 2` : '', delegated: from.delegated } : { scopes: ['read'] }}
       close={close}
       submit={async (v) => {
         await post('/roles', {
           id: v.id,
           name: { zh: v.zh, en: v.en ?? '' },
           description: { zh: v.description ?? '', en: '' },
-          scopes: list(from?.scopes),
+          scopes: from ? list(from.scopes) : (v.scopes ?? []),
           operations: list(from?.operations),
           delegated: !!v.delegated,
         });
@@ -282,6 +284,11 @@ function RoleNew({ from, close, created }: { from?: Role; close: () => void; cre
       <Form.Item name="id" label={t('roles.id')} extra={t('roles.idWhy')} rules={[{ required: true, pattern: /^[a-z][a-z0-9-]*$/, message: t('roles.idBad') }]}>
         <Input autoComplete="off" spellCheck={false} className="mono" />
       </Form.Item>
+      {!from && (
+        <Form.Item name="scopes" label={t('roles.startWith')} rules={[{ required: true, message: t('word.required', { x: t('roles.permissions') }) }]}>
+          <Select mode="multiple" options={ROLE_SCOPES.map((s) => ({ value: s, label: `${scopeText(t, s)} · ${scopeText(t, s, true)}` }))} />
+        </Form.Item>
+      )}
       <Form.Item name="description" label={t('roles.description')}>
         <Input.TextArea rows={2} className="grows" />
       </Form.Item>
