@@ -224,13 +224,8 @@ export interface Factors {
 }
 /** Where and when somebody usually signs in, and what differed lately. */
 export interface Habits {
-  habits?: {
-    networks?: List<{ network: string; count: number; last_at?: string }>;
-    clients?: List<{ client: string; count: number; last_at?: string }>;
-    hours?: List<number>;
-    channels?: List<{ channel: string; count: number }>;
-  };
-  recent?: List<{ at: string; event: 'sign-in' | 'abnormal' | 'denied'; address?: string; client?: string; channel?: string; findings?: List<string> }>;
+  habits?: List<{ kind: 'network' | 'client' | 'hour' | 'channel'; value: string; count: number; last_at?: string }>;
+  recent?: List<{ at: string; event: string; address?: string; client?: string; channel?: string; findings?: List<string> }>;
 }
 export interface Lock {
   id: string;

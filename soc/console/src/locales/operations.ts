@@ -90,7 +90,7 @@ export const operationsZh: Record<string, string> = {
   'reset-user-factors': '清除用户的第二因素',
   'user-access': '看用户的登录习惯',
   'get-user-factors': '看用户的第二因素',
-  'get-user-access': '看用户的登录习惯',
+  'list-user-accesses': '看用户的登录习惯',
   'get-audit-forward': '看审计转发状态',
   'list-application-clients': '看应用的单点登录',
   'get-application-client': '看一个应用的单点登录',

@@ -174,7 +174,7 @@ function Devices() {
   const [asking, setAsking] = useState(false);
   const sessions = useQuery({ queryKey: ['sessions', 'me'], queryFn: ({ signal }) => all<Session>('/me/sessions', {}, signal), refetchInterval: 30_000 });
   const devices = useQuery({ queryKey: ['devices', 'me'], queryFn: ({ signal }) => all<Device>('/me/devices', {}, signal) });
-  const habits = useQuery({ queryKey: ['habits', 'me'], queryFn: ({ signal }) => get<Habits>('/me/access', {}, signal) });
+  const habits = useQuery({ queryKey: ['habits', 'me'], queryFn: ({ signal }) => get<Habits>('/me/accesses', {}, signal) });
   return (
     <div className="stack">
       <Panel

@@ -130,7 +130,9 @@ export function DeviceTable({ devices, forget }: { devices: readonly Device[]; f
 export function HabitView({ habits }: { habits: Habits }) {
   const { t } = useSettings();
   const channel = useChannelName();
-  const hours = list(habits.habits?.hours);
+  const of = (kind: string) => list(habits.habits).filter((h) => h.kind === kind);
+  // In the server's time zone, as its rules count them.
+  const hours = Array.from({ length: 24 }, (_, h) => of('hour').find((x) => Number(x.value) === h)?.count ?? 0);
   const most = Math.max(1, ...hours);
   const recent = list(habits.recent);
   if (recent.length === 0 && hours.every((n) => n === 0)) return <Empty small title={t('habits.none')} />;
@@ -139,21 +141,21 @@ export function HabitView({ habits }: { habits: Habits }) {
       <dl className="facts" style={{ padding: '4px 14px 10px' }}>
         <dt>{t('habits.networks')}</dt>
         <dd>
-          {list(habits.habits?.networks).map((n) => (
-            <span className="tag mono" key={n.network} style={{ marginRight: 6 }}>
-              {n.network} ×{n.count}
+          {of('network').map((n) => (
+            <span className="tag mono" key={n.value} style={{ marginRight: 6 }}>
+              {n.value} ×{n.count}
             </span>
           ))}
         </dd>
         <dt>{t('habits.clients')}</dt>
         <dd>
-          {list(habits.habits?.clients).map((n) => (
-            <span className="tag" key={n.client} style={{ marginRight: 6 }}>
-              {n.client} ×{n.count}
+          {of('client').map((n) => (
+            <span className="tag" key={n.value} style={{ marginRight: 6 }}>
+              {n.value} ×{n.count}
             </span>
           ))}
         </dd>
-        {hours.length === 24 && (
+        {hours.some((n) => n > 0) && (
           <>
             <dt>{t('habits.hours')}</dt>
             <dd>
@@ -177,7 +179,7 @@ export function HabitView({ habits }: { habits: Habits }) {
             title: t('habits.recent'),
             render: (r) => (
               <span className="row wrap" style={{ gap: 6 }}>
-                {t(`event.${r.event}`)} <Findings items={list(r.findings)} />
+                {t(`event.${r.event}` as Key)} <Findings items={list(r.findings)} />
               </span>
             ),
           },

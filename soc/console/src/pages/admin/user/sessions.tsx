@@ -17,7 +17,7 @@ export function UserSessions({ user }: { user: Account }) {
   const sessions = useQuery({ queryKey: ['sessions', user.id], queryFn: ({ signal }) => all<Session>('/sessions', { user: user.id }, signal), refetchInterval: 15_000 });
   const factors = useQuery({ queryKey: ['factors', user.id], queryFn: ({ signal }) => get<Factors>(`${path}/factors`, {}, signal) });
   const devices = useQuery({ queryKey: ['devices', user.id], queryFn: ({ signal }) => all<Device>(`${path}/devices`, {}, signal) });
-  const habits = useQuery({ queryKey: ['habits', user.id], queryFn: ({ signal }) => get<Habits>(`${path}/access`, {}, signal) });
+  const habits = useQuery({ queryKey: ['habits', user.id], queryFn: ({ signal }) => get<Habits>(`${path}/accesses`, {}, signal) });
   return (
     <div className="stack">
       <Panel title={t('sessions.open')} flush>
