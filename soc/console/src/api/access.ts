@@ -55,8 +55,8 @@ export interface Operation {
   summary?: string;
   tag?: string;
   confinable?: boolean;
-  /** A second scope that permits it. */
-  also?: string;
+  /** Further scopes that permit it: reading that two of the powers need. */
+  also?: List<string>;
 }
 
 export interface Role {

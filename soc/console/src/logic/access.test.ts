@@ -54,7 +54,7 @@ describe('users and grants', () => {
 });
 
 describe('roles', () => {
-  const op = (id: string, scope: string, also?: string): Operation => ({ id, scope, also, method: 'GET', path: `/${id}` });
+  const op = (id: string, scope: string, ...also: string[]): Operation => ({ id, scope, also, method: 'GET', path: `/${id}` });
   const ops = [op('me', 'any'), op('list-alerts', 'read'), op('close-alert', 'respond'), op('list-users', 'system', 'security')];
   const role = (scopes: string[], operations: string[] = []): Role => ({ id: 'r', name: {}, scopes, operations });
   it('leaves out what everybody may', () => expect(grantable(ops).map((o) => o.id)).toEqual(['list-alerts', 'close-alert', 'list-users']));

@@ -10,7 +10,7 @@ export function grantable(operations: readonly Operation[]): Operation[] {
 /** Why a role allows an operation: its whole kind, the operation alone, or not at all. */
 export function heldBy(role: Pick<Role, 'scopes' | 'operations'>, o: Pick<Operation, 'id' | 'scope' | 'also'>): 'scope' | 'operation' | '' {
   const scopes = list(role.scopes);
-  if (scopes.includes(o.scope) || (o.also && scopes.includes(o.also)) || scopes.includes('admin')) return 'scope';
+  if (scopes.includes(o.scope) || list(o.also).some((s) => scopes.includes(s)) || scopes.includes('admin')) return 'scope';
   return list(role.operations).includes(o.id) ? 'operation' : '';
 }
 
