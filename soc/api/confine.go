@@ -100,7 +100,7 @@ func (s *Server) userManaged(ctx context.Context, id string) (identity.User, err
 // holdsPower tells whether the caller may do anything of one of the three powers.
 func (s *Server) holdsPower(ctx context.Context, power string) bool {
 	return slices.ContainsFunc(s.operations, func(o policy.Operation) bool {
-		if o.Scope != power {
+		if o.Scope != power || len(o.Also) > 0 { // to look at what a power keeps is not to hold it
 			return false
 		}
 		d := s.decide(ctx, o.ID)

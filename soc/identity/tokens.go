@@ -271,7 +271,7 @@ func (s *Service) holds(ctx context.Context, p *Principal, scope string) (bool, 
 	}
 	engine := s.access.Engine()
 	for _, o := range engine.Operations() {
-		if o.Scope != scope {
+		if o.Scope != scope || len(o.Also) > 0 { // to look at what another scope keeps is not to hold it
 			continue
 		}
 		d, err := engine.Decide(ctx, policy.Request{Subject: p.Subject, Operation: o.ID, Everywhere: p.AllTenants && len(p.Conditions) == 0, Time: s.now()})
