@@ -1,5 +1,6 @@
 /**
- * What each operation of the API does, in Chinese. The API describes itself in
+ * What each operation of the API does, in Chinese; the audit log's actions are
+ * these too. The API describes itself in
  * English; an operation that is not here yet shows by that description.
  */
 export const operationsZh: Record<string, string> = {
@@ -95,6 +96,28 @@ export const operationsZh: Record<string, string> = {
   'list-application-clients': '看应用的单点登录',
   'get-application-client': '看一个应用的单点登录',
   'describe-tenant': '修改租户的单位、地区、行业',
+  login: '登录',
+  'login-totp': '登录（动态口令）',
+  'login-recovery': '登录（恢复码）',
+  'login-webauthn': '登录（安全密钥）',
+  'login-key': '登录（安全密钥）',
+  'sign-in-external': '登录（单点登录）',
+  logout: '退出登录',
+  'logout-external': '退出登录',
+  access: '访问',
+  confirm: '确认本人',
+  'change-password': '修改自己的密码',
+  'update-me': '修改自己的资料',
+  'enrol-totp': '绑定验证器',
+  'confirm-totp': '确认验证器',
+  'remove-totp': '解除验证器',
+  'enrol-key': '添加安全密钥',
+  'confirm-key': '确认安全密钥',
+  'remove-key': '移除安全密钥',
+  'create-my-token': '新建自己的令牌',
+  'revoke-my-token': '吊销自己的令牌',
+  'end-my-session': '结束自己的会话',
+  'end-my-other-sessions': '退出其他会话',
   'list-locks': '看锁定的账号和地址',
   'remove-lock': '解除锁定',
   'list-tokens': '看全部令牌',

@@ -7,6 +7,7 @@ import { useSettings } from '../app/settings';
 import { Diff } from './diff';
 import { useUnitName } from '../api/directory';
 import { TenantName } from './names';
+import { useOperationText } from './operation';
 import { useChannelName } from './sessions';
 import { WhenFull } from './time';
 
@@ -24,6 +25,7 @@ export function ResultMark({ result }: { result: AuditRecord['result'] }) {
 /** One record whole: who, what, from where, and what changed. */
 export function AuditDetail({ record: r, close }: { record: AuditRecord | null; close: () => void }) {
   const { t } = useSettings();
+  const text = useOperationText();
   const channel = useChannelName();
   const unitName = useUnitName();
   if (!r) return null;
@@ -51,7 +53,9 @@ export function AuditDetail({ record: r, close }: { record: AuditRecord | null; 
   return (
     <aside className="panel drawer" aria-label={t('do.details')}>
       <header>
-        <h2 className="mono">{r.action}</h2>
+        <h2>
+          {text({ id: r.action })} <code className="faint">{r.action}</code>
+        </h2>
         <span className="end">
           <Button type="text" size="small" onClick={close} aria-label={t('do.close')}>
             ✕

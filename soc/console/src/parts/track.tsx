@@ -7,6 +7,7 @@ import { useSettings } from '../app/settings';
 import { absolute, clock } from '../logic/format';
 import { parseRange, rangeParams, rangeQuery } from '../logic/urlstate';
 import { Diff } from './diff';
+import { useOperationText } from './operation';
 import { RangePicker } from './range';
 import { useChannelName } from './sessions';
 import { Empty, Loaded } from './states';
@@ -55,6 +56,7 @@ const MARK: Record<StepKind, string> = { 'sign-in': 'k-opened', 'sign-out': 'k-c
 function TrackOf({ session: s }: { session: TrackSession }) {
   const { t, locale } = useSettings();
   const channel = useChannelName();
+  const text = useOperationText();
   return (
     <section className="panel" data-testid="track-session">
       <header>
@@ -71,7 +73,7 @@ function TrackOf({ session: s }: { session: TrackSession }) {
               {(gap ?? 0) >= GAP_S && <div className="faint" style={{ fontSize: 12, marginBottom: 4 }}>{t('audit.gap', { t: clock((gap ?? 0) * 1000, locale) })}</div>}
               <div className="t-head">
                 <b>{t(`audit.kind.${kind}`)}</b>
-                <span className="mono">{r.action}</span>
+                <span title={r.action}>{text({ id: r.action })}</span>
                 <span style={{ overflowWrap: 'anywhere' }}>{r.object}</span>
                 {!!r.count && r.count > 1 && <span className="tag">{t('audit.times', { n: r.count })}</span>}
                 <time dateTime={r.time}>{absolute(r.time).slice(11)}</time>

@@ -59,6 +59,7 @@ export const audit = {
   'audit.kind.sign-out': ['退出', 'Signed out'],
   'audit.kind.change': ['改动', 'Change'],
   'audit.kind.read': ['查看', 'Read'],
+  'audit.kind.access': ['访问', 'Access'],
   'audit.kind.denied': ['被拒', 'Denied'],
   'audit.kind.failed': ['失败', 'Failed'],
   'audit.noSession': ['不在会话中', 'Without a session'],

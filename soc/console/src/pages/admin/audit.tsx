@@ -4,6 +4,7 @@ import { useState } from 'react';
 import type { AuditRecord } from '../../api/audit';
 import { get, request } from '../../api/client';
 import { all } from '../../api/directory';
+import { useCan } from '../../api/queries';
 import { list, type Page } from '../../api/types';
 import { useAct } from '../../app/act';
 import { useUrl } from '../../app/hooks';
@@ -13,6 +14,7 @@ import { parseRange, rangeParams, rangeQuery } from '../../logic/urlstate';
 import { AuditDetail, ResultMark } from '../../parts/auditdetail';
 import { Forward, Verify } from '../../parts/auditcheck';
 import { Head, Panel } from '../../parts/page';
+import { useOperationText } from '../../parts/operation';
 import { RangePicker } from '../../parts/range';
 import { SearchBox } from '../../parts/search';
 import { Empty, Loaded, Stale } from '../../parts/states';
@@ -65,14 +67,17 @@ export default function Audit() {
 
 function Tracks() {
   const { t } = useSettings();
+  const can = useCan();
   const [params, setUrl] = useUrl();
   const user = params.get('user') ?? '';
   return (
     <>
       <div className="filters">
-        <div style={{ width: 300 }}>
-          <UserPicker by="username" value={user} onChange={(v) => setUrl({ user: v })} placeholder={t('audit.trackOf')} />
-        </div>
+        {can('list-users') && (
+          <div style={{ width: 300 }}>
+            <UserPicker by="username" value={user} onChange={(v) => setUrl({ user: v })} placeholder={t('audit.trackOf')} />
+          </div>
+        )}
         {/* An auditor may not list users: the name can be typed. */}
         <Input.Search aria-label={t('users.username')} placeholder={t('users.username')} defaultValue={user} onSearch={(v) => setUrl({ user: v.trim() })} style={{ width: 200 }} />
       </div>
@@ -89,6 +94,7 @@ function Tracks() {
 
 function Log() {
   const { t } = useSettings();
+  const text = useOperationText();
   const [params, setUrl] = useUrl();
   const [open, setOpen] = useState<AuditRecord | null>(null);
   const range = parseRange(params, FALLBACK);
@@ -124,7 +130,7 @@ function Log() {
           showSearch
           value={params.get('action') ?? undefined}
           onChange={(v?: string) => setUrl({ action: v })}
-          options={list(actions.data).map((a) => ({ value: a, label: a }))}
+          options={list(actions.data).map((a) => ({ value: a, label: text({ id: a }) === a ? a : `${text({ id: a })} ${a}` }))}
           style={{ width: 190 }}
         />
         {RESULTS.map((x) => (
@@ -177,8 +183,8 @@ function Log() {
                           key: 'action',
                           title: t('audit.action'),
                           render: (x) => (
-                            <button className="plain mono" onClick={() => setOpen(x)} aria-label={`${x.action} ${x.object ?? ''} · ${t('do.details')}`}>
-                              {x.action} {!!x.count && x.count > 1 && <span className="tag">{t('audit.times', { n: x.count })}</span>}
+                            <button className="plain" title={x.action} onClick={() => setOpen(x)} aria-label={`${x.action} ${x.object ?? ''} · ${t('do.details')}`}>
+                              {text({ id: x.action })} {!!x.count && x.count > 1 && <span className="tag">{t('audit.times', { n: x.count })}</span>}
                             </button>
                           ),
                         },
