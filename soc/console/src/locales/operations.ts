@@ -100,6 +100,7 @@ export const operationsZh: Record<string, string> = {
   'login-totp': '登录（动态口令）',
   'login-recovery': '登录（恢复码）',
   'login-webauthn': '登录（安全密钥）',
+  'login-webauthn-finish': '登录（安全密钥）',
   'login-key': '登录（安全密钥）',
   'sign-in-external': '登录（单点登录）',
   logout: '退出登录',
