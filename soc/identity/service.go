@@ -2,6 +2,7 @@ package identity
 
 import (
 	"context"
+	"database/sql"
 	"embed"
 	"encoding/json"
 	"errors"
@@ -41,6 +42,8 @@ type Service struct {
 	hasher *password.Hasher
 	locks  *lockout
 	access *access.Store
+
+	tokenByHash *sql.Stmt
 
 	policies policies
 	leaked   []password.List // beside the one built in
@@ -143,6 +146,9 @@ func Open(ctx context.Context, db *state.DB, set *settings.Store, log *slog.Logg
 		return nil, err
 	}
 	s.access.OnChange(s.ForgetUsers)
+	if s.tokenByHash, err = db.Read.DB.PrepareContext(ctx, tokenByHash); err != nil {
+		return nil, fmt.Errorf("identity: prepare the look-up of tokens: %w", err)
+	}
 	return s, s.locks.load(ctx, db)
 }
 

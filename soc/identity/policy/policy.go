@@ -279,7 +279,7 @@ func (r Request) input() ast.Value {
 		[2]*ast.Term{termOperation, ast.StringTerm(r.Operation)},
 		[2]*ast.Term{termEverywhere, ast.InternedTerm(r.Everywhere)},
 		[2]*ast.Term{termAddress, ast.StringTerm(r.Address)},
-		[2]*ast.Term{termNow, ast.NumberTerm(json.Number(fmt.Sprint(r.Time.UnixMilli())))},
+		[2]*ast.Term{termNow, ast.IntNumberTerm(int(r.Time.UnixMilli()))},
 		[2]*ast.Term{termWeekday, ast.InternedTerm(weekday)},
 		[2]*ast.Term{termMinute, ast.InternedTerm(60*local.Hour() + local.Minute())},
 	)
