@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 
 	"icewatch/soc/client"
@@ -15,6 +16,7 @@ import (
 
 type loginCmd struct {
 	Username      string `help:"Who signs in." short:"u" default:"admin" env:"ICEWATCH_USERNAME"`
+	Code          string `help:"Code of the second factor, where one is asked for. Else it is asked for at the terminal." placeholder:"CODE"`
 	PasswordStdin bool   `help:"Read the password from the first line of standard input. Else it is ICEWATCH_PASSWORD, else it is asked for."`
 }
 
@@ -44,6 +46,16 @@ func (l *loginCmd) Run(a *app) error {
 		return err
 	}
 	s, err := c.Login(a.ctx, l.Username, password)
+	var p *client.Problem
+	switch {
+	case !errors.As(err, &p):
+	case p.Code == "factor_required":
+		if s, err = l.factor(a, c, p); err != nil {
+			return err
+		}
+	case p.Code == "captcha_required":
+		return deniedError(c.Where() + " asks for a CAPTCHA after failed sign-ins: sign in with the browser, or wait and try again")
+	}
 	if err != nil {
 		if client.Status(err) == http.StatusUnauthorized {
 			return deniedError(fmt.Sprintf("%s did not sign in %s: wrong user name or password", c.Where(), l.Username))
@@ -86,6 +98,41 @@ func (l *loginCmd) password(a *app, where string) (string, error) {
 		return "", usageError("the password on standard input is empty")
 	}
 	return line, nil
+}
+
+// factor asks for the code of the user's second factor and goes on with it. A
+// security key answers browsers only.
+func (l *loginCmd) factor(a *app, c *client.Client, p *client.Problem) (client.Session, error) {
+	kind, what := "", ""
+	switch {
+	case slices.Contains(p.Factors, "totp"):
+		kind, what = "totp", "Code of the authenticator, or a recovery code"
+	case slices.Contains(p.Factors, "recovery"):
+		kind, what = "recovery", "Recovery code"
+	default:
+		return client.Session{}, deniedError(c.Where() + " asks for a security key, which this tool cannot: make an API token in the browser and set ICEWATCH_TOKEN")
+	}
+	code := l.Code
+	if code == "" {
+		f, ok := a.stdin.(*os.File)
+		if !ok || !isTerminal(f) {
+			return client.Session{}, usageError(c.Where() + " asks for a second factor: give --code")
+		}
+		fmt.Fprintf(a.stderr, "%s: ", what)
+		line, err := bufio.NewReader(io.LimitReader(f, 256)).ReadString('\n')
+		if err != nil && !errors.Is(err, io.EOF) {
+			return client.Session{}, fmt.Errorf("code from the terminal: %w", err)
+		}
+		code = line
+	}
+	if code = strings.TrimSpace(code); kind == "totp" && strings.Contains(code, "-") {
+		kind = "recovery"
+	}
+	s, err := c.LoginFactor(a.ctx, kind, p.Challenge, code)
+	if client.Status(err) == http.StatusUnauthorized {
+		return s, deniedError(c.Where() + " did not take the code: sign in again with the next one")
+	}
+	return s, err
 }
 
 type logoutCmd struct{}

@@ -152,6 +152,12 @@ type Problem struct {
 	Status int            `json:"status"`
 	Detail string         `json:"detail,omitempty"`
 	Errors []ProblemError `json:"errors,omitempty"`
+
+	// Code names what to do next where a program can tell; Challenge and
+	// Factors come with "factor_required".
+	Code      string   `json:"code,omitempty"`
+	Challenge string   `json:"challenge,omitempty"`
+	Factors   []string `json:"factors,omitempty"`
 }
 
 // ProblemError is one of several faults of a request. Row and Column place it

@@ -189,6 +189,15 @@ func (c *Client) Login(ctx context.Context, username, password string) (Session,
 	return s, err
 }
 
+// LoginFactor answers the challenge of a sign-in that asks for a second
+// factor, "totp" or "recovery", with its code.
+func (c *Client) LoginFactor(ctx context.Context, factor, challenge, code string) (Session, error) {
+	var s Session
+	in := map[string]string{"challenge": challenge, "code": code}
+	err := c.With("", "").JSON(ctx, http.MethodPost, "/api/v1/auth/login/"+factor, nil, in, &s)
+	return s, err
+}
+
 // Me tells whom the server takes the caller for.
 func (c *Client) Me(ctx context.Context) (User, error) {
 	var u User

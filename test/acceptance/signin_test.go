@@ -9,10 +9,15 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os/exec"
+	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/pquerna/otp/totp"
 )
 
 // browser is a client with cookies and an address of its own.
@@ -180,4 +185,49 @@ func TestTenThousandSignIns(t *testing.T) {
 		}
 		return fmt.Errorf("%d alerts, none of them that", len(alerts))
 	})
+}
+
+// The command line goes on with a second factor: a code of the authenticator
+// or a recovery code.
+func TestTheCommandLineAsksForASecondFactor(t *testing.T) {
+	t.Parallel()
+	s := newSuite(t, "")
+	ordered(t, s, "POST", "/api/v1/users", `{"username":"li","password":"first-Harbour-19","roles":["analyst"],"tenants":["*"]}`)
+	session := s.newcomer("li", "first-Harbour-19", "second-Harbour-20")
+	var begun struct{ ID, Secret string }
+	s.call(session, "POST", "/api/v1/me/factors/totp", `{}`, 200, &begun)
+	code, err := totp.GenerateCode(begun.Secret, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var done struct {
+		Codes []string `json:"recovery_codes"`
+	}
+	s.call(session, "POST", "/api/v1/me/factors/totp/confirm", fmt.Sprintf(`{"id":%q,"code":%q}`, begun.ID, code), 200, &done)
+	if len(done.Codes) == 0 {
+		t.Fatal("no recovery codes")
+	}
+	login := func(args ...string) (string, error) {
+		cmd := exec.Command(filepath.Join(bin, "icectl"), append([]string{"--url", s.url, "login", "-u", "li", "--password-stdin"}, args...)...)
+		cmd.Env = append(cleanEnv(), "HOME="+s.dir, "LANG=C.UTF-8")
+		cmd.Stdin = strings.NewReader("second-Harbour-20\n")
+		out, err := cmd.CombinedOutput()
+		return string(out), err
+	}
+	for _, c := range []struct {
+		what, says string
+		args       []string
+		ok         bool
+	}{
+		{"no code", "--code", nil, false},
+		{"a wrong code", "did not take the code", []string{"--code", "000000"}, false},
+		{"a used code", "did not take the code", []string{"--code", code}, false},
+		{"a recovery code", "Signed in", []string{"--code", done.Codes[0]}, true},
+		{"a used recovery code", "did not take the code", []string{"--code", done.Codes[0]}, false},
+	} {
+		out, err := login(c.args...)
+		if (err == nil) != c.ok || !strings.Contains(out, c.says) {
+			t.Errorf("%s: %v: %s", c.what, err, out)
+		}
+	}
 }
