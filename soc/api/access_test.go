@@ -8,6 +8,7 @@ import (
 	"image"
 	"image/color"
 	"image/png"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -68,6 +69,15 @@ func TestDelegatedAdministration(t *testing.T) {
 	s.want(dan, "PUT", "/api/v1/users/"+li+"/access", `{"roles":["viewer"]}`, 200)
 	s.want(dan, "POST", "/api/v1/units", `{"id":"desk","parent":"office","name":{"zh":"窗口"}}`, 201)
 	s.want(dan, "POST", "/api/v1/grants", `{"role":"analyst","user":"`+li+`","weekdays":[1,2,3],"from":"20:00","to":"08:00","reason":"夜班"}`, 201)
+	region, supports := "道里区", "other"
+	if _, err := s.units.Update(t.Context(), "office", units.Change{Region: &region, Supports: &supports}); err != nil {
+		t.Fatal(err)
+	}
+	for query, n := range map[string]float64{"region=" + url.QueryEscape(region): 3, "region=x": 0, "supports=other": 3, "unit=bureau&supports=other": 0} {
+		if got := s.want(dan, "GET", "/api/v1/users?"+query, "", 200).json(t)["total"]; got != n {
+			t.Errorf("%s: %v users, want %v", query, got, n)
+		}
+	}
 	users := s.want(dan, "GET", "/api/v1/users", "", 200)
 	for name, there := range map[string]bool{"li": true, "deputy": true, "dan": true, "foreign": false, `"admin"`: false} {
 		if strings.Contains(string(users.body), `"username":"`+strings.Trim(name, `"`)+`"`) != there {

@@ -409,6 +409,8 @@ type UserFilter struct {
 	Q        string `query:"q" maxLength:"200" doc:"Part of the name, e-mail or telephone"`
 	Under    string `query:"under" maxLength:"64" doc:"Id of a unit: users of it and below"`
 	Unit     string `query:"unit" maxLength:"64" doc:"Id of a unit: users of just it"`
+	Region   string `query:"region" maxLength:"200" doc:"Users of units in the region, given or inherited"`
+	Supports string `query:"supports" maxLength:"64" doc:"Id of a unit: users of the units it supports"`
 	Role     string `query:"role" maxLength:"64" doc:"Held directly or by grant"`
 	Group    string `query:"group" maxLength:"64"`
 	Tag      string `query:"tag" maxLength:"100"`
@@ -426,6 +428,16 @@ func (s *Server) userQuery(ctx context.Context, f UserFilter) (identity.UserQuer
 			return q, NotFound("unit", f.Unit)
 		}
 		q.Units = []string{f.Unit}
+	}
+	if f.Region != "" || f.Supports != "" {
+		tree := s.deps.Units.Tree()
+		ids := []string{}
+		for _, u := range tree.All() {
+			if (f.Region == "" || tree.Region(u.ID) == f.Region) && (f.Supports == "" || u.Supports == f.Supports) && (q.Units == nil || slices.Contains(q.Units, u.ID)) {
+				ids = append(ids, u.ID)
+			}
+		}
+		q.Units = ids
 	}
 	if f.Disabled != "" {
 		disabled := f.Disabled == "true"
