@@ -237,3 +237,13 @@ export interface Lock {
   locked_until?: string | null;
   last_at?: string;
 }
+
+/** A master key by its id; the key itself never leaves the server. */
+export interface MasterKey {
+  id: string;
+  created: string;
+  /** New secrets are sealed with this one. */
+  current: boolean;
+  /** How many values are sealed with it, by kind. */
+  sealed?: Record<string, number> | null;
+}

@@ -64,6 +64,11 @@ export interface Tenant {
   protection_level?: number;
   account_id?: number;
   systems?: number | List<unknown>;
+  /** Id of the organisation it belongs to. */
+  unit?: string;
+  region?: string;
+  industry?: string;
+  labels?: List<string>;
 }
 
 export interface RuleRef {

@@ -64,6 +64,7 @@ const router = createBrowserRouter([
       { path: '/admin/groups', element: page(() => import('../pages/admin/groups')) },
       { path: '/admin/sessions', element: page(() => import('../pages/admin/sessions')) },
       { path: '/admin/tokens', element: page(() => import('../pages/admin/tokens')) },
+      { path: '/admin/keys', element: page(() => import('../pages/admin/keys')) },
       { path: '/admin/identity-providers', element: page(() => import('../pages/admin/providers')) },
       { path: '/admin/identity-providers/:id', element: page(() => import('../pages/admin/provider')) },
       { path: '/admin/applications', element: page(() => import('../pages/admin/applications')) },

@@ -3,6 +3,7 @@ import { audit } from './audit';
 import { federation } from './federation';
 import { frame } from './frame';
 import { groups } from './groups';
+import { keys } from './keys';
 import { sessions } from './sessions';
 import { settings } from './settings';
 import { signin } from './signin';
@@ -11,4 +12,4 @@ import { roles } from './roles';
 import { units } from './units';
 
 /** The texts of the rooms that keep both languages side by side. */
-export const rooms = { ...federation, ...frame, ...accounts, ...units, ...roles, ...groups, ...audit, ...sessions, ...settings, ...signin, ...tokens };
+export const rooms = { ...federation, ...frame, ...accounts, ...units, ...roles, ...groups, ...keys, ...audit, ...sessions, ...settings, ...signin, ...tokens };
