@@ -4,6 +4,7 @@ import { Link } from 'react-router-dom';
 import type { AuditRecord } from '../api/audit';
 import { list } from '../api/types';
 import { useSettings } from '../app/settings';
+import { useAuditText } from './audittext';
 import { Diff } from './diff';
 import { useUnitName } from '../api/directory';
 import { TenantName } from './names';
@@ -26,6 +27,7 @@ export function ResultMark({ result }: { result: AuditRecord['result'] }) {
 export function AuditDetail({ record: r, close }: { record: AuditRecord | null; close: () => void }) {
   const { t } = useSettings();
   const text = useOperationText();
+  const words = useAuditText();
   const channel = useChannelName();
   const unitName = useUnitName();
   if (!r) return null;
@@ -37,9 +39,9 @@ export function AuditDetail({ record: r, close }: { record: AuditRecord | null; 
         {r.actor || '–'} {r.actor && <Link to={`/admin/audit?tab=track&user=${encodeURIComponent(r.actor)}`}>{t('audit.trackLink')}</Link>}
       </span>,
     ],
-    [t('audit.object'), r.object],
+    [t('audit.object'), r.object && <span key="o" title={r.object}>{words.object(r.object)}</span>],
     [t('audit.result'), <ResultMark key="r" result={r.result} />],
-    [t('audit.detail'), r.detail],
+    [t('audit.detail'), r.detail && <span key="d" title={r.detail}>{words.detail(r.detail)}</span>],
     [t('audit.address'), r.address && <code key="i">{r.address}</code>],
     [t('audit.channel'), r.channel && channel(r.channel)],
     [t('audit.client'), r.client],

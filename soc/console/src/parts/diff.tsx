@@ -1,10 +1,12 @@
 import type { Change } from '../api/audit';
 import { useT } from '../app/settings';
+import { useAuditText } from './audittext';
 import { shown, wordsGone } from '../logic/diff';
 
 /** What changed, field by field: lists by the items that came and went, all else whole. */
 export function Diff({ changes }: { changes: readonly Change[] }) {
   const t = useT();
+  const { field } = useAuditText();
   return (
     <table className="diff" data-testid="diff">
       <thead>
@@ -17,7 +19,9 @@ export function Diff({ changes }: { changes: readonly Change[] }) {
       <tbody>
         {changes.map((c) => (
           <tr key={c.field}>
-            <td className="mono">{c.field}</td>
+            <td className={field(c.field) === c.field ? 'mono' : ''} title={c.field}>
+              {field(c.field)}
+            </td>
             <td>
               <Side value={c.before} other={c.after} as="del" />
             </td>

@@ -1,21 +1,13 @@
 import type { Operation } from '../api/access';
 import { useSettings } from '../app/settings';
-import { operationsZh, settingOperationsZh } from '../locales/operations';
+import { operationName } from '../locales/operations';
 import { zh, type Key } from '../locales/zh';
 
-/** What an operation does, in the reader's language where it is known. */
+/** What an operation does, in the reader's language where it is known; in English as the API says it, where it does. */
 export function useOperationText(): (o: Pick<Operation, 'id' | 'summary'>) => string {
   const { t, locale } = useSettings();
-  return (o) => {
-    if (locale === 'en-US') return o.summary || o.id;
-    const known = operationsZh[o.id];
-    if (known) return known;
-    for (const [prefix, text] of settingOperationsZh) {
-      const key = `setting.${o.id.slice(prefix.length)}`;
-      if (o.id.startsWith(prefix) && key in zh) return text.replace('{x}', t(key as Key));
-    }
-    return o.summary || o.id;
-  };
+  const name = (id: string) => operationName(id, locale, (setting) => (`setting.${setting}` in zh ? t(`setting.${setting}` as Key) : undefined));
+  return (o) => (locale === 'en-US' && o.summary) || name(o.id) || o.summary || o.id;
 }
 
 /** The part of the API an operation belongs to. */

@@ -3,7 +3,7 @@ import { useMemo, useState } from 'react';
 import type { Operation, Role } from '../api/access';
 import { list } from '../api/types';
 import { useT } from '../app/settings';
-import { operationsZh } from '../locales/operations';
+import { operations as names } from '../locales/operations';
 import { byTag, grantable, heldBy } from '../logic/roles';
 import { scopeText } from './names';
 import { useOperationText, useTagText } from './operation';
@@ -43,7 +43,7 @@ export function OperationTree({ operations, role, onChange, disabled }: { operat
   const groups = useMemo(
     () =>
       byTag(grantable(operations))
-        .map(([tag, ops]) => [tag, ops.filter((o) => (!words || `${o.id} ${o.summary ?? ''} ${o.path} ${operationsZh[o.id] ?? ''}`.toLowerCase().includes(words)) && (!held || heldBy(role, o)))] as const)
+        .map(([tag, ops]) => [tag, ops.filter((o) => (!words || `${o.id} ${o.summary ?? ''} ${o.path} ${names[o.id]?.join(' ') ?? ''}`.toLowerCase().includes(words)) && (!held || heldBy(role, o)))] as const)
         .filter(([, ops]) => ops.length > 0),
     [operations, words, held, role],
   );

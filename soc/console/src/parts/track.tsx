@@ -6,6 +6,7 @@ import { useUrl } from '../app/hooks';
 import { useSettings } from '../app/settings';
 import { absolute, clock } from '../logic/format';
 import { parseRange, rangeParams, rangeQuery } from '../logic/urlstate';
+import { useAuditText } from './audittext';
 import { Diff } from './diff';
 import { useOperationText } from './operation';
 import { RangePicker } from './range';
@@ -57,6 +58,7 @@ function TrackOf({ session: s }: { session: TrackSession }) {
   const { t, locale } = useSettings();
   const channel = useChannelName();
   const text = useOperationText();
+  const words = useAuditText();
   return (
     <section className="panel" data-testid="track-session">
       <header>
@@ -74,11 +76,11 @@ function TrackOf({ session: s }: { session: TrackSession }) {
               <div className="t-head">
                 <b>{t(`audit.kind.${kind}`)}</b>
                 <span title={r.action}>{text({ id: r.action })}</span>
-                <span style={{ overflowWrap: 'anywhere' }}>{r.object}</span>
+                <span style={{ overflowWrap: 'anywhere' }} title={r.object}>{words.object(r.object)}</span>
                 {!!r.count && r.count > 1 && <span className="tag">{t('audit.times', { n: r.count })}</span>}
                 <time dateTime={r.time}>{absolute(r.time).slice(11)}</time>
               </div>
-              {r.detail && <div className="t-text">{r.detail}</div>}
+              {r.detail && <div className="t-text" title={r.detail}>{words.detail(r.detail)}</div>}
               {list(r.changes).length > 0 && <Diff changes={list(r.changes)} />}
             </li>
           ))}

@@ -11,6 +11,7 @@ import { useUrl } from '../../app/hooks';
 import { useSettings } from '../../app/settings';
 import { download } from '../../logic/export';
 import { parseRange, rangeParams, rangeQuery } from '../../logic/urlstate';
+import { useAuditText } from '../../parts/audittext';
 import { AuditDetail, ResultMark } from '../../parts/auditdetail';
 import { Forward, Verify } from '../../parts/auditcheck';
 import { Head, Panel } from '../../parts/page';
@@ -95,6 +96,7 @@ function Tracks() {
 function Log() {
   const { t } = useSettings();
   const text = useOperationText();
+  const words = useAuditText();
   const [params, setUrl] = useUrl();
   const [open, setOpen] = useState<AuditRecord | null>(null);
   const range = parseRange(params, FALLBACK);
@@ -192,8 +194,9 @@ function Log() {
                           key: 'object',
                           title: t('audit.object'),
                           render: (x) => (
-                            <span style={{ overflowWrap: 'anywhere' }}>
-                              {x.object || '–'} {list(x.changes).length > 0 ? <span className="faint">{list(x.changes).map((c) => c.field).join(', ')}</span> : <span className="dim">{x.detail}</span>}
+                            <span style={{ overflowWrap: 'anywhere' }} title={[x.object, x.detail].filter(Boolean).join(' · ')}>
+                              {words.object(x.object) || '–'}{' '}
+                              {list(x.changes).length > 0 ? <span className="faint">{list(x.changes).map((c) => words.field(c.field)).join(', ')}</span> : <span className="dim">{words.detail(x.detail)}</span>}
                             </span>
                           ),
                         },
