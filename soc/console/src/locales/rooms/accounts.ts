@@ -40,6 +40,7 @@ export const accounts = {
   'users.filter.disabled': ['已停用', 'Disabled'],
   'users.filter.locked': ['已锁定', 'Locked'],
   'users.filter.role': ['角色', 'Role'],
+  'users.filter.region': ['地区', 'Region'],
   'users.disable': ['停用', 'Disable'],
   'users.enable': ['启用', 'Enable'],
   'users.disabledN': ['已停用 {x}', 'Disabled {x}'],

@@ -46,10 +46,13 @@ export default function Users() {
   const [passwords, setPasswords] = useState<ImportAnswer['passwords']>(null);
 
   const unit = params.get('unit') ?? '';
+  // A unit without a region has its parent's, so that the ones given name all there are.
+  const regions = [...new Set(list(units.data).flatMap((u) => (u.region ? [u.region] : [])))].sort((a, b) => a.localeCompare(b, locale));
   const alone = params.get('below') === '0';
   const filter = {
     q: params.get('q') ?? undefined,
     [alone ? 'unit' : 'under']: unit || undefined,
+    region: params.get('region') ?? undefined,
     role: params.get('role') ?? undefined,
     tag: params.get('tag') ?? undefined,
     group: params.get('group') ?? undefined,
@@ -130,6 +133,18 @@ export default function Users() {
               options={(roles.data ?? []).map((r) => ({ value: r.id, label: tx(r.name) || r.id }))}
               style={{ width: 150 }}
             />}
+            {(regions.length > 0 || params.get('region')) && (
+              <Select
+                aria-label={t('users.filter.region')}
+                allowClear
+                showSearch
+                placeholder={t('users.filter.region')}
+                value={params.get('region') ?? undefined}
+                onChange={(v?: string) => setUrl({ region: v })}
+                options={regions.map((r) => ({ value: r, label: r }))}
+                style={{ width: 130 }}
+              />
+            )}
             <button className="plain toggle" aria-pressed={params.get('disabled') === '1'} onClick={() => toggle('disabled')}>
               {t('users.filter.disabled')}
             </button>
