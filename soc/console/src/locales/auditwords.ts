@@ -80,6 +80,8 @@ export const auditPhrases: Readonly<Record<string, string>> = {
 /** Fields of what is changed. */
 export const auditFields: Readonly<Record<string, string>> = {
   name: '名称',
+  'name.zh': '中文名称',
+  'name.en': '英文名称',
   display_name: '姓名',
   username: '用户名',
   email: '邮箱',

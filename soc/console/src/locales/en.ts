@@ -418,7 +418,7 @@ export const en: Record<Key, string> = {
   'cmdb.importAgain': 'Choose another file',
 
   'tenants.what': 'tenants',
-  'tenants.filter': 'Filter by name, slug',
+  'tenants.filter': 'Filter by name, slug, organisation, region, label',
   'tenants.empty': 'No tenants',
   'tenants.emptyWhy': 'Tenants are defined by the server’s tenants folder.',
   'tenants.domain': 'Domain',

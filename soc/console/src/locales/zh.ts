@@ -417,7 +417,7 @@ export const zh = {
   'cmdb.importAgain': '换一个文件',
 
   'tenants.what': '租户',
-  'tenants.filter': '按名称、标识筛选',
+  'tenants.filter': '按名称、标识、单位、地区、标签筛选',
   'tenants.empty': '没有租户',
   'tenants.emptyWhy': '租户由服务端的 tenants 目录定义。',
   'tenants.domain': '领域',

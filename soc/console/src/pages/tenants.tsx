@@ -38,7 +38,7 @@ export default function Tenants() {
     <div className="page">
       <Head title={t('page.tenants')} sub={query.data ? number(query.data.length, locale) : ''} />
       <div className="filters" role="search">
-        <Input allowClear style={{ width: 280 }} placeholder={t('tenants.filter')} aria-label={t('tenants.filter')} value={q} onChange={(e) => setUrl({ q: e.target.value })} />
+        <Input allowClear style={{ width: 320 }} placeholder={t('tenants.filter')} aria-label={t('tenants.filter')} value={q} onChange={(e) => setUrl({ q: e.target.value })} />
       </div>
       <Stale query={query} />
       <div className="withdetail">
@@ -59,8 +59,8 @@ export default function Tenants() {
                     { key: 'slug', title: t('tenants.slug'), render: (x) => <span className="mono dim">{x.slug}</span> },
                     { key: 'domain', title: t('tenants.domain'), render: (x) => x.domain || '–' },
                     { key: 'unit', title: t('tenants.unit'), render: (x) => unitName(x.unit) || <span className="faint">–</span> },
-                    { key: 'region', title: t('tenants.region'), render: (x) => x.region || <span className="faint">–</span> },
-                    { key: 'industry', title: t('tenants.industry'), render: (x) => x.industry || <span className="faint">–</span> },
+                    { key: 'region', title: t('tenants.region'), render: (x) => (x.region ? <span className="nowrap">{x.region}</span> : <span className="faint">–</span>) },
+                    { key: 'industry', title: t('tenants.industry'), render: (x) => (x.industry ? <span className="nowrap">{x.industry}</span> : <span className="faint">–</span>) },
                     {
                       key: 'labels',
                       title: t('tenants.labels'),

@@ -2,7 +2,7 @@ import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Button } from 'antd';
 import { useState } from 'react';
 import type { MasterKey } from '../../api/access';
-import { get, post } from '../../api/client';
+import { get, request } from '../../api/client';
 import { useCan } from '../../api/queries';
 import { list, type Page } from '../../api/types';
 import { useAct } from '../../app/act';
@@ -79,7 +79,7 @@ export default function Keys() {
         </Loaded>
       </Panel>
       {keys.length > 1 && (
-        <p className="hint">
+        <p className="hint" style={{ margin: '8px 0 0' }}>
           {t('keys.dropOld')}
           <code>icewatch keys drop-old</code>
         </p>
@@ -89,16 +89,17 @@ export default function Keys() {
           title={t('keys.rotate')}
           why={
             <>
-              <p style={{ marginTop: 0 }}>{t('keys.rotateWhy', { n: all })}</p>
-              <p style={{ marginBottom: 0 }}>{t('keys.rotateOld')}</p>
+              <p style={{ margin: '0 0 8px' }}>{t('keys.rotateWhy', { n: all })}</p>
+              <p style={{ margin: 0 }}>{t('keys.rotateOld')}</p>
             </>
           }
           ok={t('keys.rotate')}
           danger={false}
           close={() => setAsking(false)}
           submit={async () => {
-            // The answer is the list as it is now.
-            client.setQueryData(KEYS, await post<Page<MasterKey>>('/keys/rotate'));
+            // Without a body, which the audit log would take for what was asked; the answer is the list as it is now.
+            const res = await request('POST', '/keys/rotate');
+            client.setQueryData(KEYS, (await res.json()) as Page<MasterKey>);
             tell({ said: t('keys.rotated') });
           }}
         />
