@@ -129,3 +129,6 @@ export const auditPatterns: readonly (readonly [pattern: RegExp, words: string])
   [/^separation of the three powers: false$/, '三权分立：不开启'],
   [/^the session turned up in another network within a minute; done about it: (\S+)$/, '会话在一分钟内出现在另一个网段；处理：{w}'],
 ];
+
+/** What the server puts behind the detail of a record that stands for several: the pattern, and its words. */
+export const auditAgain: readonly [pattern: RegExp, words: string] = [/^(.*?) ?\(came again (\d+) times since [-\d:TZ]+\)$/, '（此后又有 {n} 次）'];

@@ -27,6 +27,8 @@ describe('the audit log in Chinese', () => {
     ['access copied from $& li', '权限复制自 $& li'],
     ['the session turned up in another network within a minute; done about it: lock', '会话在一分钟内出现在另一个网段；处理：拒绝并锁定'],
     ['separation of the three powers: true', '三权分立：开启'],
+    ['wrong second factor (came again 3 times since 2026-11-25T23:09:38Z)', '第二因素错误（此后又有 3 次）'],
+    [' (came again 1 times since 2026-11-25T23:09:38Z)', '（此后又有 1 次）'],
     ['something new', 'something new'],
   ])('says the detail %j', (detail, zh) => expect(detailZh(detail, named)).toBe(zh));
 

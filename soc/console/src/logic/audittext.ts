@@ -1,4 +1,4 @@
-import { auditFields, auditKinds, auditPatterns, auditPhrases } from '../locales/auditwords';
+import { auditAgain, auditFields, auditKinds, auditPatterns, auditPhrases } from '../locales/auditwords';
 
 /** What a name of the server's is called here, such as a setting's or a finding's; undefined where it is unknown. */
 export type Named = (group: 'setting' | 'finding' | 'act', name: string) => string | undefined;
@@ -23,6 +23,8 @@ export function objectZh(object: string, named: Named): string {
 export function detailZh(detail: string, named: Named): string {
   const phrase = word(auditPhrases, detail);
   if (phrase) return phrase;
+  const again = auditAgain[0].exec(detail);
+  if (again) return `${detailZh(again[1] ?? '', named)}${auditAgain[1].replace('{n}', again[2] ?? '')}`;
   for (const [pattern, words] of auditPatterns) {
     const m = pattern.exec(detail);
     if (!m) continue;
