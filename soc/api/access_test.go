@@ -222,6 +222,11 @@ func TestSetupSeparatesThePowers(t *testing.T) {
 		t.Errorf("why not: %v", why)
 	}
 	s.want(s.settle("li"), "GET", "/api/v1/access/explain?operation=list-audit&user="+anID, "", 403)
+	// What was asked is in the audit log, the passwords that came with it are not.
+	log := string(s.want(shen, "GET", "/api/v1/audit?limit=1000", "", 200).body)
+	if !strings.Contains(log, "complete-setup") || strings.Contains(log, firstPassword) || strings.Contains(log, nextPassword) || strings.Contains(log, "taken-Over") {
+		t.Errorf("the audit log: %s", log)
+	}
 }
 
 // Files of users and units: checked whole, taken whole, given back as taken.

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -68,7 +69,7 @@ const maxAsked = 64 << 10
 // people do to their own account is full of secrets and is left out.
 func askedOf(c *fiber.Ctx) json.RawMessage {
 	body := c.Body()
-	if len(body) == 0 || len(body) > maxAsked || body[0] != '{' ||
+	if len(body) == 0 || len(body) > maxAsked || body[0] != '{' || len(bytes.Trim(body, "{} \t\r\n")) == 0 ||
 		strings.HasPrefix(c.Path(), prefix+"/auth/") || strings.HasPrefix(c.Path(), prefix+"/me/") {
 		return nil
 	}
