@@ -5,10 +5,16 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
+	"math/big"
 	"net"
 	"net/http"
 	"net/url"
@@ -541,6 +547,25 @@ func TestBombs(t *testing.T) {
 	send("snappy that lies", "/loki/api/v1/push", "application/x-protobuf", "", snappy, 400, 413)
 	send("snappy bomb", "/loki/api/v1/push", "application/x-protobuf", "", s2.EncodeSnappy(nil, bytes.Repeat(zeros, 300)), 400, 413)
 	send("XML as an event", "/elastic/_bulk", "application/x-ndjson", "", []byte(fmt.Sprintf("{\"index\":{}}\n{\"message\":%s}\n", strconv.Quote(xml))), 200)
+	provider := func(metadata string) []byte {
+		body, err := json.Marshal(map[string]any{"id": "bomb", "kind": "saml", "name": map[string]string{"en": "Bomb"}, "enabled": true,
+			"base_url": s.url, "saml": map[string]any{"metadata_xml": metadata}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return body
+	}
+	const providers, acs, form = "/api/v1/identity-providers", "/api/v1/auth/saml/bomb/acs", "application/x-www-form-urlencoded"
+	send("XML entities as metadata", providers, "application/json", "", provider(xml), 400, 422)
+	send("XML depth as metadata", providers, "application/json", "", provider(strings.Repeat("<a>", 100_000)), 400, 413, 422)
+	send("metadata", providers, "application/json", "", provider(idpMetadata(t)), 201)
+	// A refused answer sends the browser back to the sign-in page.
+	answer := func(text string) []byte {
+		return []byte(url.Values{"SAMLResponse": {base64.StdEncoding.EncodeToString([]byte(text))}, "RelayState": {"x"}}.Encode())
+	}
+	send("XML entities as an assertion", acs, form, "", answer(xml), 200, 400, 401, 403)
+	send("XML depth as an assertion", acs, form, "", answer(strings.Repeat("<a>", 20_000)), 200, 400, 401, 403)
+	send("XML attributes as an assertion", acs, form, "", answer("<a "+strings.Repeat(`x="1" `, 10_000)+"/>"), 200, 400, 401, 403)
 	if !s.running() || s.pid() != centre || s.enginePID() != engine {
 		t.Error("a process of the suite ended")
 	}
@@ -552,6 +577,24 @@ func TestBombs(t *testing.T) {
 	if _, err := os.Stat("/tmp/icewatch-pwned"); err == nil {
 		t.Error("an import ran a command")
 	}
+}
+
+// idpMetadata describes an identity provider that does not exist, with a
+// certificate of its own.
+func idpMetadata(t *testing.T) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, cert, cert, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return `<EntityDescriptor xmlns="urn:oasis:names:tc:SAML:2.0:metadata" entityID="https://idp.example.gov.cn"><IDPSSODescriptor protocolSupportEnumeration="urn:oasis:names:tc:SAML:2.0:protocol">` +
+		`<KeyDescriptor use="signing"><KeyInfo xmlns="http://www.w3.org/2000/09/xmldsig#"><X509Data><X509Certificate>` + base64.StdEncoding.EncodeToString(der) +
+		`</X509Certificate></X509Data></KeyInfo></KeyDescriptor><SingleSignOnService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect" Location="https://idp.example.gov.cn/sso"/></IDPSSODescriptor></EntityDescriptor>`
 }
 
 // memory is the most a process has held so far, in bytes.
