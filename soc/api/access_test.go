@@ -85,6 +85,15 @@ func TestDelegatedAdministration(t *testing.T) {
 		}
 	}
 
+	// Of the tree he knows his own part and the way up.
+	if got := s.want(dan, "GET", "/api/v1/units", "", 200).json(t)["total"]; got != 4.0 {
+		t.Errorf("he knows %v units, want city, bureau, office, desk", got)
+	}
+	if got := s.want(admin, "GET", "/api/v1/units", "", 200).json(t)["total"]; got != 5.0 {
+		t.Errorf("the administrator knows %v units, want 5", got)
+	}
+	s.want(dan, "GET", "/api/v1/units/other", "", 404)
+
 	// Elsewhere and above.
 	for _, r := range [][3]string{
 		{"GET", "/api/v1/users/" + foreign, ""}, {"PATCH", "/api/v1/users/" + foreign, `{"disabled":true}`}, {"DELETE", "/api/v1/users/" + foreign, ""},

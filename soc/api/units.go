@@ -38,6 +38,33 @@ func (s *Server) parentInTree(ctx context.Context, parent string) error {
 	return nil
 }
 
+// unitsKnown are the units the caller may know of; nil is all of them, for who
+// keeps the people or reaches everything. Others know their own unit with those
+// above and below it, and the ones that the tenants within their reach belong
+// to: how the rest of the city is organised is no business of theirs.
+func (s *Server) unitsKnown(ctx context.Context) map[string]bool {
+	if d := s.decide(ctx, "list-users"); seesEverything(ctx) || d.Allow && !d.Confined {
+		return nil
+	}
+	tree, known := s.deps.Units.Tree(), map[string]bool{}
+	add := func(ids []string) {
+		for _, id := range ids {
+			known[id] = true
+		}
+	}
+	own := PrincipalFrom(ctx).Unit
+	add(tree.Path(own))
+	add(tree.IDs(own))
+	if s.deps.Tenants != nil {
+		for _, t := range s.deps.Tenants.List() {
+			if CanSee(ctx, t.Slug) {
+				add(tree.Path(t.Unit))
+			}
+		}
+	}
+	return known
+}
+
 // UnitBody is a unit as it is written.
 type UnitBody struct {
 	Parent   *string     `json:"parent,omitempty" maxLength:"64" doc:"Id of the unit above; empty at the top. Changing it moves the unit with all below it"`
@@ -74,8 +101,11 @@ func (s *Server) unitRoutes() {
 			}
 			q := strings.ToLower(in.Q)
 			out, total := []units.Unit{}, 0
-			seesBounds := s.may(ctx, "set-unit-ceiling")
+			seesBounds, known := s.may(ctx, "set-unit-ceiling"), s.unitsKnown(ctx)
 			for _, u := range list {
+				if known != nil && !known[u.ID] {
+					continue
+				}
 				if q != "" && !strings.Contains(strings.ToLower(u.Name.ZH+" "+u.Name.EN+" "+u.Code), q) {
 					continue
 				}
@@ -99,7 +129,7 @@ func (s *Server) unitRoutes() {
 		Summary: "One unit", Errors: []int{404}}, ScopeAny,
 		func(ctx context.Context, in *IDInput) (*Body[unitDetail], error) {
 			u, ok := store.Tree().Get(in.ID)
-			if !ok {
+			if known := s.unitsKnown(ctx); !ok || known != nil && !known[in.ID] {
 				return nil, NotFound("unit", in.ID)
 			}
 			if !s.may(ctx, "set-unit-ceiling") {
