@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"icewatch/soc/spreadsheet"
 )
 
 // csvColumns is the order of columns in an export.
@@ -92,7 +94,7 @@ func parseCSV(text []byte, class string) ([]*draft, errorList, error) {
 		for i, column := range columns {
 			cell := ""
 			if i < len(record) {
-				cell = unguard(record[i])
+				cell = spreadsheet.Unguard(record[i])
 			}
 			switch {
 			case column == "":
@@ -166,30 +168,6 @@ func delimiter(text []byte) rune {
 	return ','
 }
 
-// guard keeps a spreadsheet from running a cell as a formula: text that starts
-// like one gets an apostrophe in front (OWASP, CSV injection). unguard takes it
-// off again.
-func guard(cell string) string {
-	if looksLikeFormula(cell) {
-		return "'" + cell
-	}
-	return cell
-}
-
-func unguard(cell string) string {
-	if strings.HasPrefix(cell, "'") && looksLikeFormula(cell) {
-		return cell[1:]
-	}
-	return cell
-}
-
-// looksLikeFormula also counts text that only apostrophes keep from being one,
-// so that guard and unguard are each other's inverse.
-func looksLikeFormula(cell string) bool {
-	s := strings.TrimLeft(cell, "'")
-	return s != "" && strings.IndexByte("=+-@\t\r", s[0]) >= 0
-}
-
 // csvRecord is the row of an item.
 func csvRecord(it *Item, attributes []string) []string {
 	cells := []string{
@@ -199,8 +177,5 @@ func csvRecord(it *Item, attributes []string) []string {
 	for _, a := range attributes {
 		cells = append(cells, it.Attributes[a])
 	}
-	for i := range cells {
-		cells[i] = guard(cells[i])
-	}
-	return cells
+	return spreadsheet.Row(cells)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"icewatch/soc/identity"
+	"icewatch/soc/spreadsheet"
 	"icewatch/soc/units"
 )
 
@@ -221,8 +222,7 @@ func readUsers(r io.Reader) ([]userLine, error) {
 		line, _ := c.FieldPos(0)
 		l := userLine{line: line, fields: map[string]string{}}
 		for i, v := range rec {
-			// A spreadsheet would run what begins like this; the export marks it.
-			l.fields[header[i]] = strings.TrimPrefix(strings.TrimSpace(v), "'")
+			l.fields[header[i]] = strings.TrimSpace(spreadsheet.Unguard(v))
 		}
 		out = append(out, l)
 	}
@@ -241,10 +241,7 @@ func (s *Server) exportUsers(ctx context.Context, q identity.UserQuery, w io.Wri
 		for _, u := range page.Items {
 			unit, _ := s.deps.Units.Tree().Get(u.Unit)
 			rec := []string{u.Username, u.DisplayName, u.Email, u.Phone, unit.Code, strings.Join(u.Roles, ";"), strings.Join(u.Tags, ";"), u.Locale}
-			for i := range rec {
-				rec[i] = harmless(rec[i])
-			}
-			_ = c.Write(rec)
+			_ = c.Write(spreadsheet.Row(rec))
 		}
 		if page.Next == "" {
 			c.Flush()
@@ -252,16 +249,4 @@ func (s *Server) exportUsers(ctx context.Context, q identity.UserQuery, w io.Wri
 		}
 		q.Cursor = page.Next
 	}
-}
-
-// harmless keeps a spreadsheet from taking a text for a formula (OWASP, CSV
-// injection). A telephone number may begin with + and digits.
-func harmless(s string) string {
-	if s == "" || !strings.ContainsRune("=+-@\t\r", rune(s[0])) {
-		return s
-	}
-	if s[0] == '+' && strings.Trim(s[1:], "0123456789 ()-x") == "" {
-		return s
-	}
-	return "'" + s
 }

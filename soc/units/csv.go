@@ -9,6 +9,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"icewatch/soc/spreadsheet"
 )
 
 // The columns of the file that units are imported from and exported to. A unit
@@ -189,7 +191,7 @@ func (r record) get(at map[string]int, column string) string {
 	if !ok || i >= len(r.fields) {
 		return ""
 	}
-	return strings.TrimSpace(r.fields[i])
+	return strings.TrimSpace(spreadsheet.Unguard(r.fields[i]))
 }
 
 func readCSV(r io.Reader) ([]record, map[string]int, error) {
@@ -242,7 +244,7 @@ func (t *Tree) Export(w io.Writer, under string) (left int, err error) {
 			left++
 			continue
 		}
-		_ = c.Write([]string{u.Code, code(u.Parent), u.Name.ZH, u.Name.EN, u.Region, u.Industry, u.Kind, code(u.Supports), strings.Join(u.Labels, ";")})
+		_ = c.Write(spreadsheet.Row([]string{u.Code, code(u.Parent), u.Name.ZH, u.Name.EN, u.Region, u.Industry, u.Kind, code(u.Supports), strings.Join(u.Labels, ";")}))
 	}
 	c.Flush()
 	return left, c.Error()
