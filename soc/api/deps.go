@@ -4,8 +4,9 @@
 //
 // The frame denies by default. One middleware stands before the router and
 // lets nobody past without a credential, save to the few public routes and
-// to the console's files, which no route serves; and every route declares the
-// scope it demands, which Server.Check holds against the router's own list.
+// to the console's files, which no route serves. Every route declares an
+// operation and its scope, which Server.Check holds against the router's own
+// list; soc/identity/policy decides who may do it, and soc/reach on which rows.
 package api
 
 import (

@@ -179,6 +179,17 @@ type batchFailure struct {
 	Detail string `json:"detail"`
 }
 
+// failureOf says why one thing of a batch was not done, as the single action
+// would have said it.
+func failureOf(id string, problem error) batchFailure {
+	f := batchFailure{ID: id, Status: http.StatusInternalServerError, Detail: "something went wrong on the server"}
+	var p *huma.ErrorModel
+	if errors.As(problem, &p) {
+		f.Status, f.Detail = p.Status, p.Detail
+	}
+	return f
+}
+
 type batchResult struct {
 	Items  []ticketing.Alert `json:"items" nullable:"false" doc:"The alerts that were changed"`
 	Failed []batchFailure    `json:"failed" nullable:"false"`
@@ -264,12 +275,7 @@ func (t *tickets) alertRoutes(s *Server) {
 					continue
 				}
 				delete(failed, id)
-				f := batchFailure{ID: id, Status: http.StatusInternalServerError, Detail: "something went wrong on the server"}
-				var p *huma.ErrorModel
-				if errors.As(ticketProblem(cause), &p) {
-					f.Status, f.Detail = p.Status, p.Detail
-				}
-				out.Failed = append(out.Failed, f)
+				out.Failed = append(out.Failed, failureOf(id, ticketProblem(cause)))
 			}
 			detail := in.Body.Action
 			if in.Body.Resolution != "" {

@@ -3,7 +3,6 @@ package api
 import (
 	"bytes"
 	"context"
-	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -539,12 +538,7 @@ func (s *Server) batchUsers(ctx context.Context, ids []string, action, unit stri
 			out.Done = append(out.Done, id)
 			continue
 		}
-		f := batchFailure{ID: id, Status: http.StatusInternalServerError, Detail: "something went wrong on the server"}
-		var p *huma.ErrorModel
-		if errors.As(s.toProblem(ctx, err), &p) {
-			f.Status, f.Detail = p.Status, p.Detail
-		}
-		out.Failed = append(out.Failed, f)
+		out.Failed = append(out.Failed, failureOf(id, s.toProblem(ctx, err)))
 	}
 	return out, nil
 }

@@ -1,7 +1,9 @@
-// Package identity knows who is asking: local users and their passwords,
-// sessions, API tokens, and the back-off that meets somebody who guesses. It
-// turns a credential into a Principal, which every decision further in is made
-// on; it decides nothing about alerts, events or tenants itself.
+// Package identity knows who is asking: users with their passwords and second
+// factors, those that identity providers vouch for, sessions, devices and API
+// tokens, and the back-off that meets somebody who guesses. It turns a
+// credential into a Principal, which every decision further in is made on.
+// What may be done is decided in the room policy below it, on the roles and
+// grants of the room access; which rows, in soc/reach.
 package identity
 
 import (
