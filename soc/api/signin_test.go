@@ -13,6 +13,7 @@ import (
 	"github.com/pquerna/otp/totp"
 
 	"icewatch/soc/audit"
+	"icewatch/soc/identity/mfa/mfatest"
 )
 
 // member returns one member of a JSON answer as it was sent.
@@ -111,7 +112,7 @@ func TestBrowser(t *testing.T) {
 	me := ask("GET", "/me", "", 200)
 	party := virtualwebauthn.RelyingParty{ID: "localhost", Name: "icewatch", Origin: site}
 	device := virtualwebauthn.NewAuthenticatorWithOptions(virtualwebauthn.AuthenticatorOptions{UserHandle: []byte(me["id"].(string))})
-	key := virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2)
+	key := mfatest.SecurityKey(t)
 	begun := s.with(http.DefaultClient, site, "POST", "/api/v1/me/factors/webauthn/begin", nil, "User-Agent", agent, "Origin", site, "Cookie", cookieName+"="+jar[cookieName])
 	registration := begun.json(t)["id"].(string)
 	made, err := virtualwebauthn.ParseAttestationOptions(begun.member(t, "options"))

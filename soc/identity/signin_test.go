@@ -14,6 +14,7 @@ import (
 
 	"icewatch/soc/identity/captcha"
 	"icewatch/soc/identity/mfa"
+	"icewatch/soc/identity/mfa/mfatest"
 	"icewatch/soc/identity/password"
 	"icewatch/soc/seal"
 	"icewatch/soc/settings"
@@ -544,7 +545,7 @@ func TestSecurityKeys(t *testing.T) {
 	}
 	me := principal(t, s, sess)
 	device := virtualwebauthn.NewAuthenticatorWithOptions(virtualwebauthn.AuthenticatorOptions{UserHandle: []byte(me.UserID)})
-	key := virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2)
+	key := mfatest.SecurityKey(t)
 	register := func(party virtualwebauthn.RelyingParty) ([]string, error) {
 		t.Helper()
 		e, err := s.BeginKey(t.Context(), me, site)
