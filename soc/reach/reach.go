@@ -83,7 +83,10 @@ func SplitLabels(s string) []string {
 
 // Reach is the set of rows that may be seen. The zero value holds none. It is
 // safe for concurrent use and is never changed.
-type Reach struct{ v *view }
+type Reach struct {
+	v    *view
+	logs string // LogsQL that rows of the lake must meet as well; see WithLogs
+}
 
 type view struct {
 	all    bool // every row of every tenant, also of those to come
@@ -96,7 +99,7 @@ type view struct {
 var everything = &view{all: true}
 
 // All is the reach over everything, tenants to come included.
-func All() Reach { return Reach{everything} }
+func All() Reach { return Reach{v: everything} }
 
 // None is the reach over nothing.
 func None() Reach { return Reach{} }
@@ -117,7 +120,7 @@ func newReach(tests map[string]*test) Reach {
 	v := &view{tests: tests, slugs: slices.Sorted(maps.Keys(tests))}
 	v.filter = sync.OnceValue(v.logsql)
 	v.key = sync.OnceValue(v.digest)
-	return Reach{v}
+	return Reach{v: v}
 }
 
 // Everything tells whether this is All: the whole suite, not only all of the
@@ -168,13 +171,14 @@ func (r Reach) Match(f Facts) bool {
 
 // And is what both hold.
 func (r Reach) And(other Reach) Reach {
+	logs := bothLogs(r.logs, other.logs)
 	switch {
 	case r.v == nil || other.v == nil:
 		return Reach{}
 	case r.v.all:
-		return other
+		return Reach{v: other.v, logs: logs}
 	case other.v.all || r.v == other.v:
-		return r
+		return Reach{v: r.v, logs: logs}
 	}
 	few, many := r.v.tests, other.v.tests
 	if len(few) > len(many) {
@@ -188,7 +192,11 @@ func (r Reach) And(other Reach) Reach {
 			}
 		}
 	}
-	return newReach(tests)
+	both := newReach(tests)
+	if both.v != nil {
+		both.logs = logs
+	}
+	return both
 }
 
 // Narrow is what of the reach lies in the tenants named.
@@ -197,13 +205,20 @@ func (r Reach) Narrow(slugs []string) Reach { return r.And(Tenants(slugs...)) }
 // Key tells reaches apart: equal keys mean equal rows. It is short and made to
 // be a key of caches.
 func (r Reach) Key() string {
+	key := ""
 	switch {
 	case r.v == nil:
 		return "none"
 	case r.v.all:
-		return "all"
+		key = "all"
+	default:
+		key = r.v.key()
 	}
-	return r.v.key()
+	if r.logs != "" {
+		sum := sha256.Sum256([]byte(r.logs))
+		key += "+" + hex.EncodeToString(sum[:16])
+	}
+	return key
 }
 
 func (v *view) digest() string {
@@ -242,10 +257,13 @@ func (v *view) groups() []group {
 // LogsQL is the filter that picks the visible rows out of those of TenantSlugs,
 // "" where all of them are. Values are quoted.
 func (r Reach) LogsQL() string {
-	if r.v == nil || r.v.all {
+	if r.v == nil {
 		return ""
 	}
-	return r.v.filter()
+	if r.v.all {
+		return r.logs
+	}
+	return bothLogs(r.v.filter(), r.logs)
 }
 
 func (v *view) logsql() string {
