@@ -338,6 +338,8 @@ func resolutionText(r string) (zh, en string) {
 		return "误报", "false positive"
 	case "benign":
 		return "正常行为", "benign"
+	case Recovered:
+		return "已恢复", "recovered"
 	default:
 		return "重复", "duplicate"
 	}

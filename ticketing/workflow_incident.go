@@ -100,7 +100,11 @@ func (s *Service) CloseIncident(ctx context.Context, by Actor, id string, c Clos
 	if err := c.check(); err != nil {
 		return Incident{}, err
 	}
-	return s.oneIncident(ctx, by, id, "close", c.Resolution, func(ctx context.Context, tx bun.Tx, i *incident, now time.Time) ([]timelineRow, error) {
+	return s.oneIncident(ctx, by, id, "close", c.Resolution, s.closeIncident(by, c))
+}
+
+func (s *Service) closeIncident(by Actor, c Close) incidentStep {
+	return func(ctx context.Context, tx bun.Tx, i *incident, now time.Time) ([]timelineRow, error) {
 		if i.Status == StatusClosed {
 			return nil, incidentConflict(i, "closed")
 		}
@@ -138,7 +142,7 @@ func (s *Service) CloseIncident(ctx context.Context, by Actor, id string, c Clos
 			}
 		}
 		return entries, s.tell(ctx, tx, i, "resolved", strconv.FormatInt(now.UnixMilli(), 10), now)
-	})
+	}
 }
 
 // ReopenIncident undoes closing or acknowledging. The clock goes on as if the

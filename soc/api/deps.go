@@ -53,6 +53,7 @@ type Deps struct {
 	Rules     Rules
 	Intake    Intake
 	Ticketing Ticketing
+	Watch     Watch // over the suite itself
 
 	Federation Federation // identity providers; nil: only local users sign in
 

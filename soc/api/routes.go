@@ -34,6 +34,7 @@ func (s *Server) routes() {
 	s.searchRoutes()
 	s.cmdbRoutes()
 	s.intakeRoutes()
+	s.watchRoutes()
 	if s.deps.Ticketing != nil {
 		s.deps.Ticketing.Routes(s)
 	}

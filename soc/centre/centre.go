@@ -54,6 +54,7 @@ import (
 	"icewatch/soc/tenancy"
 	"icewatch/soc/transport"
 	"icewatch/soc/units"
+	"icewatch/soc/watch"
 	"icewatch/tenants"
 	"icewatch/ticketing"
 )
@@ -78,7 +79,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		}
 		c.log.Info("stopped")
 	}()
-	for _, step := range []func(context.Context) error{c.folder, c.openState, c.openFederation, c.openProvider, c.openBus, c.openCMDB, c.openRules, c.openTicketing, c.startEngine, c.openAPI, c.startCollectors} {
+	for _, step := range []func(context.Context) error{c.folder, c.openState, c.openFederation, c.openProvider, c.openBus, c.openCMDB, c.openRules, c.openTicketing, c.openWatch, c.startEngine, c.openAPI, c.startCollectors} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -126,6 +127,7 @@ type centre struct {
 	publisher *bus.Publisher
 	keeper    *keeper
 	tickets   *ticketing.Service
+	watch     *watch.Watch
 	engine    *engine.Client
 	super     *supervisor.Supervisor
 	gauge     *gauge
@@ -438,7 +440,7 @@ func (c *centre) openAPI(ctx context.Context) (err error) {
 	c.later(decisions.Close)
 	c.server, err = api.New(api.Deps{
 		Identity: c.identity, Audit: c.audit, Forward: c.forward, Settings: c.settings, Keys: c.seal, RateLimits: c.limits.Get, Watermark: c.watermark.Get, Own: own, Units: c.units, Decisions: decisions, Tenants: c.tenants, Reach: &c.reach, CMDB: c.cmdb, Search: c.engine, Aside: c.aside, Rules: c.keeper,
-		Federation: c.sso, Provider: c.provider, Intake: c.gauge, Ticketing: api.NewTicketing(c.tickets), Ingest: []api.Ingest{elastic, loki},
+		Federation: c.sso, Provider: c.provider, Intake: c.gauge, Watch: c.watch, Ticketing: api.NewTicketing(c.tickets), Ingest: []api.Ingest{elastic, loki},
 		Console: console.FS, Ready: c.gauge.parts, WriteMetrics: func(w io.Writer) { c.gauge.write(w, c.metrics) },
 		Log: c.log, Version: c.Version, MaxBody: int64(cfg.HTTP.MaxBody), MaxUnpacked: int64(cfg.HTTP.MaxUnpacked),
 	})

@@ -61,6 +61,7 @@ export const en: Record<Key, string> = {
   'status.acknowledged': 'Acknowledged',
   'status.closed': 'Closed',
   'resolution.true_positive': 'True positive',
+  'resolution.recovered': 'Recovered',
   'resolution.false_positive': 'False positive',
   'resolution.benign': 'Benign',
   'resolution.duplicate': 'Duplicate',

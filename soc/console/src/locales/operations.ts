@@ -11,6 +11,7 @@ export const operations: Pairs = {
   overview: ['看班次总览', 'See the overview'],
   'list-tenants': ['看租户列表', 'List tenants'],
   'update-tenant': ['修改租户的单位、地区、行业', 'Change whose a tenant is'],
+  'list-conditions': ['看系统自身的问题', 'See what is wrong with the suite itself'],
   'list-sources': ['看数据接入状态', 'List sources'],
   'list-rules': ['看检测规则列表', 'List rules'],
   'get-rule': ['看一条检测规则', 'See a rule'],

@@ -60,6 +60,7 @@ export const zh = {
   'status.acknowledged': '已确认',
   'status.closed': '已关闭',
   'resolution.true_positive': '真实攻击',
+  'resolution.recovered': '已恢复',
   'resolution.false_positive': '误报',
   'resolution.benign': '正常行为',
   'resolution.duplicate': '重复',
