@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"icewatch/soc/egress"
+	"icewatch/soc/retention"
 	"icewatch/soc/transport"
 )
 
@@ -102,9 +103,29 @@ type Bus struct {
 
 // Lake configures the store of events.
 type Lake struct {
-	Retention     Duration `yaml:"retention" doc:"How long events are kept. Security and audit logs: 180 days by law (Cybersecurity Law of the PRC, article 21)."`
-	FlushInterval Duration `yaml:"flush_interval" doc:"How long new events may be held in memory before they are written; what is not written yet is replayed from the bus after a crash."`
-	Memory        Size     `yaml:"memory" doc:"Memory for caches and searches; 0 is a quarter of the machine's."`
+	Retention      Duration `yaml:"retention" doc:"How long the class standard keeps events: of the tenants that name no other class, and the city's own. At least 180d, the legal minimum of security and audit logs (Cybersecurity Law of the PRC, article 21)."`
+	Classes        []Class  `yaml:"classes" doc:"Further retention classes; a tenant belongs to one. Each has a store of its own in the lake. A list given here replaces the one below."`
+	FlowsClass     string   `yaml:"flows_class" doc:"Class of the flow records (NetFlow, IPFIX, sFlow) of all tenants. Empty: that of their tenant."`
+	SecuritySets   []string `yaml:"security_datasets" doc:"Patterns of event.dataset of security and audit logs. These never go into a class shorter than 180d: where their tenant's is, they go to the shortest that is not."`
+	SecurityOwners []string `yaml:"security_tenants" doc:"Tenants whose events all are security or audit logs. city and unassigned are in any case."`
+	FlushInterval  Duration `yaml:"flush_interval" doc:"How long new events may be held in memory before they are written; what is not written yet is replayed from the bus after a crash."`
+	Memory         Size     `yaml:"memory" doc:"Memory for caches and searches; 0 is a quarter of the machine's."`
+}
+
+// Class is one retention class.
+type Class struct {
+	Name string   `yaml:"name" doc:"Name, as a tenant's retention names it. A name must not be given to another length later: what it holds stays where it is."`
+	Keep Duration `yaml:"keep" doc:"How long its events are kept: whole days."`
+}
+
+// Keeping is the policy of retention. The configuration must be valid.
+func (l *Lake) Keeping() *retention.Policy {
+	p := &retention.Policy{Classes: []retention.Class{{Name: retention.Standard, Keep: time.Duration(l.Retention)}},
+		Flows: l.FlowsClass, Security: l.SecuritySets, Tenants: l.SecurityOwners}
+	for _, c := range l.Classes {
+		p.Classes = append(p.Classes, retention.Class{Name: c.Name, Keep: time.Duration(c.Keep)})
+	}
+	return p
 }
 
 // Limits bounds what comes in.
@@ -180,9 +201,11 @@ func Default() *Config {
 		HTTP: HTTP{Listen: "127.0.0.1:8080", TLSProvider: transport.Standard, MaxBody: 64 << 20, MaxUnpacked: 256 << 20},
 		Syslog: Syslog{UDP: ":5514", TCP: ":5514", Zone: "default", MaxMessage: 16 << 20,
 			MaxConnections: 4096, IdleTimeout: Duration(24 * time.Hour)},
-		Relays:   []string{"127.0.0.0/8", "::1/128"},
-		Bus:      Bus{MaxSize: 8 << 30, MinFree: 512 << 20, Keep: 1000},
-		Lake:     Lake{Retention: Duration(180 * 24 * time.Hour), FlushInterval: Duration(time.Second)},
+		Relays: []string{"127.0.0.0/8", "::1/128"},
+		Bus:    Bus{MaxSize: 8 << 30, MinFree: 512 << 20, Keep: 1000},
+		Lake: Lake{Retention: Duration(retention.LegalMinimum), FlushInterval: Duration(time.Second),
+			Classes:      []Class{{"short", Duration(30 * retention.Day)}, {"long", Duration(365 * retention.Day)}, {"archive", Duration(1095 * retention.Day)}},
+			SecuritySets: []string{"icewatch.*", "*.auth", "*.audit", "*.security", "*.alert", "sudo.*", "pam.*", "iptables.*"}},
 		Limits:   Limits{Fields: 500, Names: 1000, SenderIDs: 1_000_000},
 		Rules:    Rules{BuiltIn: true, Interval: Duration(2 * time.Second)},
 		Security: Security{Egress: Egress{Private: true}},
@@ -295,9 +318,8 @@ func (c *Config) Validate() []Problem {
 	atLeast("bus.max_size", int64(c.Bus.MaxSize), 16<<20, " bytes (16MiB)")
 	atLeast("bus.min_free", int64(c.Bus.MinFree), 0, "")
 	atLeast("bus.keep", int64(c.Bus.Keep), 1, "")
-	atLeast("lake.retention", int64(c.Lake.Retention), int64(24*time.Hour), " ns (1d)")
-	if time.Duration(c.Lake.Retention) > 100*365*24*time.Hour {
-		bad("lake.retention", "%s is too long; a hundred years is the most", time.Duration(c.Lake.Retention))
+	for _, f := range c.Lake.Keeping().Check() {
+		bad(f.Option, "%s", f.Reason)
 	}
 	atLeast("lake.flush_interval", int64(c.Lake.FlushInterval), int64(time.Second), " ns (1s)")
 	atLeast("lake.memory", int64(c.Lake.Memory), 0, "")

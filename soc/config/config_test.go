@@ -79,7 +79,7 @@ func TestReferenceIsTheDefaultAndDocumentsEveryOption(t *testing.T) {
 	}
 	want := Default()
 	want.Files, want.Rules.Dirs, want.Tenants.Dirs, want.Notify.Webhooks = []File{}, []string{}, []string{}, []Webhook{}
-	want.Security.Egress.Allow = []string{}
+	want.Security.Egress.Allow, want.Lake.SecurityOwners = []string{}, []string{}
 	if !reflect.DeepEqual(c, want) {
 		t.Fatalf("the reference reads as\n%+v\nwant\n%+v", c, want)
 	}
@@ -107,6 +107,23 @@ func TestReferenceIsTheDefaultAndDocumentsEveryOption(t *testing.T) {
 		}
 	}
 	walk(reflect.TypeOf(Config{}))
+}
+
+func TestLegalMinimumOfRetention(t *testing.T) {
+	t.Parallel()
+	_, err := Load(write(t, "lake:\n  retention: 90d\n  flows_class: weekly\n  classes:\n    - {name: short, keep: 12h}\n"), nil, nil)
+	for _, want := range []string{":2: lake.retention: 90 days are too few", "article 21", ":3: lake.flows_class", ":5: lake.classes[0].keep: 12h0m0s is not a number of whole days"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q in it", err, want)
+		}
+	}
+	c, err := Load(write(t, "lake:\n  retention: 200d\n  classes:\n    - {name: weekly, keep: 1w}\n  flows_class: weekly\n"), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := c.Lake.Keeping(); len(p.Classes) != 2 || p.For("tax", "weekly", "sshd.auth") != "standard" || p.For("tax", "standard", "flow.netflow") != "weekly" {
+		t.Errorf("the policy is %+v", p)
+	}
 }
 
 func TestUnits(t *testing.T) {
