@@ -45,7 +45,6 @@ import (
 	"icewatch/soc/identity/federation"
 	"icewatch/soc/identity/policy"
 	"icewatch/soc/identity/provider"
-	"icewatch/soc/pipeline"
 	"icewatch/soc/reach"
 	"icewatch/soc/seal"
 	"icewatch/soc/settings"
@@ -237,7 +236,7 @@ func (c *centre) openState(ctx context.Context) (err error) {
 	}
 	c.refreshReach()
 	c.units.KeepWhile(func(_ context.Context, id string) (string, error) { return c.tenantOf(id), nil })
-	c.tenants.OnChange(c.refreshReach)
+	c.tenants.OnChange(c.tenantsChanged)
 	c.units.OnChange(func(*units.Tree) { c.refreshReach() })
 	c.aside, err = aside.Open(filepath.Join(c.Config.Data, "aside"), int64(c.Config.Bus.MinFree))
 	return err
@@ -284,15 +283,7 @@ func (c *centre) openCMDB(ctx context.Context) (err error) {
 	if c.cmdb, err = cmdb.Open(ctx, c.db, c.tenants); err != nil {
 		return err
 	}
-	dir := pipeline.Directory{}
-	for _, t := range c.tenants.List() {
-		dir[t.Slug] = t.AccountID
-	}
-	data, err := json.Marshal(dir)
-	if err != nil {
-		return fmt.Errorf("centre: tenants: %w", err)
-	}
-	if err := c.client.PublishControl(ctx, engine.TopicTenants, data); err != nil {
+	if err := c.publishTenants(ctx); err != nil {
 		return err
 	}
 	if err := c.publishAssets(ctx); err != nil {

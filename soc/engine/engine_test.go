@@ -64,7 +64,7 @@ func start(t *testing.T) *suite {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for topic, data := range map[string][]byte{TopicTenants: []byte(`{"unassigned":1,"a":100,"b":101}`), TopicEnrichment: snapshot, TopicRules: rules} {
+	for topic, data := range map[string][]byte{TopicTenants: []byte(`{"unassigned":{"account":1},"a":{"account":100},"b":{"account":101}}`), TopicEnrichment: snapshot, TopicRules: rules} {
 		if err := s.control.PublishControl(t.Context(), topic, data); err != nil {
 			t.Fatal(err)
 		}

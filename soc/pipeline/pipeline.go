@@ -29,8 +29,18 @@ const (
 // Unassigned owns the events of nobody known; only city-level analysts see it.
 const Unassigned = "unassigned"
 
-// Directory maps the tenants' slugs to their account ids in the lake.
-type Directory map[string]uint32
+// Directory says by slug where the events of the tenants go in the lake.
+type Directory map[string]Place
+
+// Place is where a tenant's events go.
+type Place struct {
+	Account uint32 `json:"account"` // its id in the lake
+	Class   string `json:"class"`   // its retention class
+}
+
+// directories are the directory in force and the one before. A tenant that is
+// removed while one of its events is on the way still has its place.
+type directories struct{ now, before Directory }
 
 // Options tune a Pipeline.
 type Options struct {
@@ -55,7 +65,7 @@ type Pipeline struct {
 	opts   Options
 	parser *parse.Parser
 	index  atomic.Pointer[enrich.Index]
-	dir    atomic.Pointer[Directory]
+	dir    atomic.Pointer[directories]
 
 	addresses addressNames
 	names     map[string]map[event.FieldID]struct{}
@@ -74,7 +84,7 @@ func New(opts Options) *Pipeline {
 	}
 	p := &Pipeline{opts: opts, parser: parse.New(opts.Registry, opts.Parse),
 		addresses: addressNames{}, names: map[string]map[event.FieldID]struct{}{}, hosts: map[string]map[string]struct{}{}}
-	p.dir.Store(&Directory{})
+	p.dir.Store(&directories{})
 	return p
 }
 
@@ -82,20 +92,32 @@ func New(opts Options) *Pipeline {
 func (p *Pipeline) SetIndex(x *enrich.Index) { p.index.Store(x) }
 
 // SetDirectory puts a new directory of tenants in force.
-func (p *Pipeline) SetDirectory(d Directory) { p.dir.Store(&d) }
+func (p *Pipeline) SetDirectory(d Directory) {
+	p.dir.Store(&directories{now: d, before: p.dir.Load().now})
+}
+
+// Place returns where the events of a tenant go.
+func (p *Pipeline) Place(tenant string) (Place, bool) {
+	d := p.dir.Load()
+	at, ok := d.now[tenant]
+	if !ok {
+		at, ok = d.before[tenant]
+	}
+	return at, ok
+}
 
 // Account returns the account id of a tenant.
 func (p *Pipeline) Account(tenant string) (uint32, bool) {
-	id, ok := (*p.dir.Load())[tenant]
-	return id, ok
+	at, ok := p.Place(tenant)
+	return at.Account, ok
 }
 
 // Accounts returns the account ids of all tenants.
 func (p *Pipeline) Accounts() []uint32 {
-	dir := *p.dir.Load()
+	dir := p.dir.Load().now
 	ids := make([]uint32, 0, len(dir))
-	for _, id := range dir {
-		ids = append(ids, id)
+	for _, at := range dir {
+		ids = append(ids, at.Account)
 	}
 	return ids
 }
@@ -150,7 +172,7 @@ func (p *Pipeline) isRelay(peer netip.Addr) bool {
 // own decides whose the event is: by token or listener, else by the sender's
 // address or, behind a relay, by the device's name, else nobody's.
 func (p *Pipeline) own(rec *intake.Record, ev *event.Event, peer netip.Addr, relayed bool) {
-	dir := *p.dir.Load()
+	dir := p.dir.Load().now
 	ev.Tenant = rec.Tenant
 	if ev.Tenant == "" {
 		if x := p.index.Load(); x != nil {

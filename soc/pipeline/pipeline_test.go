@@ -27,7 +27,7 @@ func newPipeline(t testing.TB) *Pipeline {
 	p := New(Options{Registry: event.NewRegistry(0), Retention: 30 * 24 * time.Hour, Future: time.Hour,
 		Relays: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, NamesPerTenant: 20, HostsPerTenant: 3})
 	p.SetIndex(x)
-	p.SetDirectory(Directory{"unassigned": 1, "seal": 100, "hall": 101})
+	p.SetDirectory(Directory{"unassigned": {Account: 1}, "seal": {Account: 100}, "hall": {Account: 101}})
 	return p
 }
 

@@ -80,7 +80,7 @@ func TestEventsPassThePipeline(t *testing.T) {
 	}
 	reg := event.NewRegistry(0)
 	p := pipeline.New(pipeline.Options{Registry: reg, Retention: 24 * time.Hour, Future: time.Hour})
-	p.SetDirectory(pipeline.Directory{"city": 2})
+	p.SetDirectory(pipeline.Directory{"city": {Account: 2}})
 	want := []map[string]string{
 		{"event.action": "sign-in", "event.category": "authentication", "event.outcome": "failure", "event.dataset": "icewatch.audit", "event.kind": "event",
 			"source.ip": "203.0.113.9", "user.name": "li\n\"x\"", "user_agent.original": "curl/8", "icewatch.audit.reason": "wrong code",
