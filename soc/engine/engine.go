@@ -67,6 +67,7 @@ type Engine struct {
 	seen   *pipeline.Seen
 	detect *rules.Engine
 	reg    *event.Registry
+	meter  *meter
 	ready  atomic.Bool
 
 	epoch    string
@@ -112,9 +113,10 @@ type checkpoint struct {
 // detectState goes to the disk as one file: what detection remembers and the
 // batch after which it remembered that.
 type detectState struct {
-	Epoch string `json:"epoch"`
-	After uint64 `json:"after"`
-	State []byte `json:"state"`
+	Epoch string          `json:"epoch"`
+	After uint64          `json:"after"`
+	State []byte          `json:"state"`
+	Usage json.RawMessage `json:"usage,omitempty"` // what was counted so far
 }
 
 // Run runs the engine until ctx ends. It returns an error where it cannot go
@@ -137,7 +139,7 @@ func Run(ctx context.Context, opts Options, log *slog.Logger) error {
 	e := &Engine{opts: opts, log: log, client: client, lake: lk, writer: lk.NewWriter(reg), reg: reg, started: time.Now(),
 		pipe: pipeline.New(pipeline.Options{Registry: reg, Retention: opts.Retention, Future: lake.FutureLimit, Relays: opts.Relays,
 			NamesPerTenant: opts.NamesMax, Parse: parseOptions(opts)}),
-		seen: pipeline.NewSeen(opts.SenderIDs), detect: rules.New(rules.Options{Registry: reg, Log: log}), byKey: map[string]int{}}
+		seen: pipeline.NewSeen(opts.SenderIDs), detect: rules.New(rules.Options{Registry: reg, Log: log}), byKey: map[string]int{}, meter: newMeter()}
 	e.tenants.Store(&map[string]*atomic.Uint64{})
 	empty := ""
 	e.version.Store(&empty)
@@ -280,6 +282,9 @@ func (e *Engine) recover(ctx context.Context) error {
 		}
 		e.detected = ds.After
 	}
+	if err := e.meter.restore(ds.Usage); err != nil {
+		e.log.Error("engine: the count of what the tenants used is not readable; a new one begins", "error", err)
+	}
 	accounts := e.pipe.Accounts()
 	e.stored, err = e.lake.Stored(ctx, e.epoch, e.ckpt.Stored, accounts)
 	if err != nil {
@@ -399,7 +404,7 @@ func (e *Engine) saveDetection() error {
 	if err != nil {
 		return fmt.Errorf("engine: snapshot of detection: %w", err)
 	}
-	return writeJSON(e.path("detection.json"), detectState{Epoch: e.epoch, After: e.detected, State: state})
+	return writeJSON(e.path("detection.json"), detectState{Epoch: e.epoch, After: e.detected, State: state, Usage: e.meter.snapshot()})
 }
 
 // trim lets go of the batches that are stored and detected, but for the
@@ -443,6 +448,7 @@ func (e *Engine) work(ctx context.Context, m bus.Message) error {
 		e.count(ev.Tenant)
 		if detect {
 			e.detect.Process(&ev, e.raise)
+			e.meter.count(ev.Tenant, &recs[i])
 		}
 		if store {
 			if _, ok := held[id.Index]; ok {

@@ -75,6 +75,7 @@ type Status struct {
 	Disabled    map[string]string `json:"disabled"`    // rules that failed while running
 	Tenants     map[string]uint64 `json:"tenants"`     // events by tenant since the start
 	Uptime      float64           `json:"uptime"`      // seconds
+	Usage       Usage             `json:"usage"`       // what the tenants brought, by day
 }
 
 func (e *Engine) status() Status {
@@ -82,7 +83,7 @@ func (e *Engine) status() Status {
 	s := Status{Ready: e.ready.Load(), Epoch: e.epoch, LastBatch: e.last.Load(), LastTime: time.Unix(0, e.lastTime.Load()).UTC(),
 		Events: e.events.Load(), Repeats: e.repeats.Load(), Replayed: e.replayed.Load(), Altered: e.pipe.Altered(), Reduced: e.reduced.Load(),
 		Unstored: e.unstored.Load(), BadBatches: e.badBatch.Load(), Occurrences: e.raised.Load(), Lake: e.lake.Stats(), Rules: *e.version.Load(),
-		Problems: *e.problems.Load(), Hits: d.Hits, Disabled: d.Disabled, Tenants: map[string]uint64{}, Uptime: time.Since(e.started).Seconds()}
+		Problems: *e.problems.Load(), Hits: d.Hits, Disabled: d.Disabled, Tenants: map[string]uint64{}, Uptime: time.Since(e.started).Seconds(), Usage: e.meter.read()}
 	for slug, n := range *e.tenants.Load() {
 		s.Tenants[slug] = n.Load()
 	}
