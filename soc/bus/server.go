@@ -44,7 +44,12 @@ type Options struct {
 	// MinFree is how many bytes must stay free on the disk; below it intake
 	// stops cleanly. 0 means no check.
 	MinFree int64
-	Log     *slog.Logger
+	// Damaged is the folder for what is found damaged; "" is one below Dir.
+	Damaged string
+	// Floor tells up to which number messages of an epoch are known to have
+	// been given out; nil knows of none.
+	Floor func(epoch string) uint64
+	Log   *slog.Logger
 }
 
 // Server is the embedded bus of the centre.
@@ -67,8 +72,15 @@ func Open(ctx context.Context, opts Options) (*Server, error) {
 	if opts.MaxSize <= 0 {
 		opts.MaxSize = 8 << 30
 	}
+	if opts.Damaged == "" {
+		opts.Damaged = filepath.Join(opts.Dir, "damaged")
+	}
 	if err := os.MkdirAll(opts.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("bus: %w", err)
+	}
+	check := &checker{dir: opts.Dir, damaged: opts.Damaged, floor: opts.Floor, log: opts.Log}
+	if err := check.check(); err != nil {
+		return nil, err
 	}
 	ns, err := server.NewServer(&server.Options{
 		ServerName: "icewatch", DontListen: true, JetStream: true, StoreDir: opts.Dir,
@@ -89,6 +101,11 @@ func Open(ctx context.Context, opts Options) (*Server, error) {
 	if err := s.makeStreams(ctx); err != nil {
 		s.Close()
 		return nil, err
+	}
+	for _, name := range []string{rawStream, occurrenceStream, controlStream} {
+		if err := check.keepMeta(name); err != nil {
+			opts.Log.Warn("bus: there is no copy of a stream's description; without one it cannot be mended", "stream", name, "error", err)
+		}
 	}
 	return s, nil
 }

@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"sort"
 	"sync"
@@ -54,6 +53,11 @@ type Options struct {
 	Keep          uint64         // batches kept on the bus after they are stored
 	LogLevel      string         // as in the configuration
 	LogFormat     string         // as in the configuration
+	Damaged       string         // folder for what is set aside; "" is one below Dir
+	ScrubPeriod   time.Duration  // in which every file of the lake is read and compared once; 0 never does
+	ScrubRate     int64          // bytes a second that are read for it
+	Died          string         // last words of the engine before this one
+	DiedInRow     int            // how many engines did not stay up before this one
 }
 
 // Engine is one running engine.
@@ -68,6 +72,7 @@ type Engine struct {
 	detect *rules.Engine
 	reg    *event.Registry
 	meter  *meter
+	health *healed
 	ready  atomic.Bool
 
 	epoch    string
@@ -92,6 +97,7 @@ type Engine struct {
 	unstored atomic.Uint64                             // events the lake refused even so
 	badBatch atomic.Uint64                             // batches that could not be decoded
 	raised   atomic.Uint64                             // occurrences published
+	restored atomic.Uint64                             // events stored again that a damaged part had held
 	tenants  atomic.Pointer[map[string]*atomic.Uint64] // events by tenant since the start
 }
 
@@ -108,6 +114,9 @@ type checkpoint struct {
 	Epoch    string `json:"epoch"`
 	Stored   uint64 `json:"stored"`    // batches up to this one are on the lake's disk
 	IDsFloor uint64 `json:"ids_floor"` // sender ids are remembered from this batch on
+	// Was is Stored before it was put back for what a damaged part had held; 0
+	// where it was not.
+	Was uint64 `json:"was,omitempty"`
 }
 
 // detectState goes to the disk as one file: what detection remembers and the
@@ -122,8 +131,9 @@ type detectState struct {
 // Run runs the engine until ctx ends. It returns an error where it cannot go
 // on; whoever supervises it starts it again.
 func Run(ctx context.Context, opts Options, log *slog.Logger) error {
-	if err := os.MkdirAll(opts.Dir, 0o700); err != nil {
-		return fmt.Errorf("engine: %w", err)
+	health, err := heal(ctx, opts, log)
+	if err != nil || ctx.Err() != nil {
+		return err
 	}
 	client, err := bus.Connect(opts.BusSocket, log)
 	if err != nil {
@@ -136,7 +146,7 @@ func Run(ctx context.Context, opts Options, log *slog.Logger) error {
 		return fmt.Errorf("engine: %w", err)
 	}
 	reg := event.NewRegistry(50_000)
-	e := &Engine{opts: opts, log: log, client: client, lake: lk, writer: lk.NewWriter(reg), reg: reg, started: time.Now(),
+	e := &Engine{opts: opts, log: log, client: client, lake: lk, writer: lk.NewWriter(reg), reg: reg, health: health, started: time.Now(),
 		pipe: pipeline.New(pipeline.Options{Registry: reg, Retention: opts.Retention, Future: lake.FutureLimit, Relays: opts.Relays,
 			NamesPerTenant: opts.NamesMax, Parse: parseOptions(opts)}),
 		seen: pipeline.NewSeen(opts.SenderIDs), detect: rules.New(rules.Options{Registry: reg, Log: log}), byKey: map[string]int{}, meter: newMeter()}
@@ -145,11 +155,11 @@ func Run(ctx context.Context, opts Options, log *slog.Logger) error {
 	e.version.Store(&empty)
 	e.problems.Store(&[]ruleset.Problem{})
 
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
 	var wg sync.WaitGroup
 	defer func() {
-		cancel()
+		end(nil)
 		wg.Wait()
 		e.writer.Flush()
 		lk.Close() // everything is on the disk now
@@ -172,9 +182,14 @@ func Run(ctx context.Context, opts Options, log *slog.Logger) error {
 		return err
 	}
 	defer stopQueries()
+	wg.Go(func() { health.room.watch(ctx) })
+	wg.Go(func() { e.scrubbing(ctx, end) })
 	e.ready.Store(true)
 	log.Info("engine: ready", "from_batch", e.last.Load()+1, "rules", *e.version.Load())
 	err = e.consume(ctx)
+	if errors.Is(context.Cause(ctx), errDamaged) {
+		return errDamaged
+	}
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -259,19 +274,18 @@ func (e *Engine) recover(ctx context.Context) error {
 		return err
 	}
 	e.epoch = st.Epoch
-	if err := readJSON(e.path("checkpoint.json"), &e.ckpt); err != nil {
-		e.log.Error("engine: the checkpoint is damaged; everything on the bus is replayed against the lake", "error", err)
+	if e.trusted("checkpoint.json", &e.ckpt, "引擎检查点文件损坏，已隔离；总线上的全部批次将与日志库比对后补存，不会丢失或重复", "the checkpoint is damaged and set aside; everything on the bus is compared with the lake, so that nothing is lost or doubled") != nil {
 		e.ckpt = checkpoint{}
 	}
 	if e.ckpt.Epoch != e.epoch {
 		e.ckpt = checkpoint{Epoch: e.epoch}
 	}
+	e.ckpt.rewound(st)
 	if e.ckpt.Stored > st.Last {
 		return fmt.Errorf("engine: the bus ends at batch %d, but %d were stored: its folder was put back to an earlier state; remove it to begin a new one", st.Last, e.ckpt.Stored)
 	}
 	var ds detectState
-	if err := readJSON(e.path("detection.json"), &ds); err != nil {
-		e.log.Error("engine: the state of detection is damaged; correlation begins anew", "error", err)
+	if e.trusted("detection.json", &ds, "检测状态文件损坏，已隔离；关联检测从头开始，正在累计的计数与序列会重新计起", "the state of detection is damaged and set aside; correlation begins anew, and counts and sequences under way start over") != nil {
 		ds = detectState{Epoch: e.epoch, After: e.ckpt.Stored}
 	}
 	if ds.Epoch == e.epoch {
@@ -316,7 +330,7 @@ func (e *Engine) recover(ctx context.Context) error {
 	e.log.Info("engine: recovered", "epoch", e.epoch, "stored", e.ckpt.Stored, "detected", e.detected,
 		"batches_ahead", len(e.stored), "sender_ids", len(ids), "bus_first", st.First, "bus_last", st.Last)
 	if first := e.last.Load() + 1; st.Messages > 0 && st.First > first && st.First > e.ckpt.Stored+1 {
-		e.log.Error("engine: batches are missing on the bus", "from", first, "to", st.First-1)
+		e.missed(first, st.First, time.Time{}, time.Time{})
 	}
 	return nil
 }
@@ -392,6 +406,9 @@ func (e *Engine) advance() error {
 
 func (e *Engine) saveCheckpoint() error {
 	e.ckpt.Epoch = e.epoch
+	if e.ckpt.Stored >= e.ckpt.Was {
+		e.ckpt.Was = 0 // all that a damaged part had held is stored again, or cannot be
+	}
 	e.ckpt.IDsFloor = min(e.seen.Floor(e.ckpt.Stored+1), e.ckpt.Stored+1)
 	return writeJSON(e.path("checkpoint.json"), e.ckpt)
 }
@@ -426,10 +443,17 @@ func (e *Engine) trim(ctx context.Context) {
 func (e *Engine) work(ctx context.Context, m bus.Message) error {
 	recs, err := intake.DecodeBatch(nil, m.Data)
 	if err != nil {
-		// Not readable now, not readable ever: name it and set it aside.
-		e.badBatch.Add(1)
-		name := e.path(fmt.Sprintf("damaged-batch-%d", m.Sequence))
-		e.log.Error("engine: a batch is damaged and set aside", "batch", m.Sequence, "file", name, "error", err, "written", os.WriteFile(name, m.Data, 0o600))
+		e.setBatchAside(m, err)
+	}
+	if err := e.health.room.wait(ctx); err != nil {
+		return err
+	}
+	if last := e.last.Load(); last > 0 && m.Sequence > last+1 {
+		var since time.Time
+		if at := e.lastTime.Load(); at > 0 {
+			since = time.Unix(0, at)
+		}
+		e.missed(last+1, m.Sequence, since, m.Time)
 	}
 	var ev event.Event
 	store, detect := m.Sequence > e.ckpt.Stored, m.Sequence > e.detected
@@ -455,6 +479,8 @@ func (e *Engine) work(ctx context.Context, m bus.Message) error {
 				e.replayed.Add(1)
 			} else if err := e.store(&ev); err != nil {
 				return err
+			} else if m.Sequence <= e.ckpt.Was {
+				e.restored.Add(1)
 			}
 		}
 	}

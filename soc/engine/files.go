@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,8 +10,14 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/cespare/xxhash/v2"
+
 	"icewatch/soc/pipeline/parse"
 )
+
+// A small state is one JSON value and, in a line of its own, the checksum of
+// what stands before it: a flipped bit in a number is still JSON.
+const sumMark = "\n#xxh64 "
 
 // writeJSON replaces a file so that a crash leaves the old or the new one.
 func writeJSON(path string, v any) error {
@@ -18,6 +25,7 @@ func writeJSON(path string, v any) error {
 	if err != nil {
 		return fmt.Errorf("engine: %s: %w", path, err)
 	}
+	b = fmt.Appendf(b, "%s%016x\n", sumMark, xxhash.Sum64(b))
 	tmp := path + ".new"
 	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -41,7 +49,9 @@ func writeJSON(path string, v any) error {
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
-// readJSON reads a file into v. A file that is not there leaves v as it is.
+// readJSON reads a file into v. A file that is not there leaves v as it is; an
+// error of another kind says that the file cannot be trusted. A file without a
+// checksum was written by an earlier version.
 func readJSON(path string, v any) error {
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -49,6 +59,12 @@ func readJSON(path string, v any) error {
 	}
 	if err != nil {
 		return fmt.Errorf("engine: %w", err)
+	}
+	if body, sum, ok := bytes.Cut(b, []byte(sumMark)); ok {
+		if want := fmt.Sprintf("%016x\n", xxhash.Sum64(body)); string(sum) != want {
+			return fmt.Errorf("engine: %s: the content does not agree with its checksum", path)
+		}
+		b = body
 	}
 	if err := json.Unmarshal(b, v); err != nil {
 		return fmt.Errorf("engine: %s: %w", path, err)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"icewatch/detections/ruleset"
+	"icewatch/soc/condition"
 	"icewatch/soc/lake"
 	"icewatch/soc/reach"
 	"icewatch/soc/search"
@@ -76,6 +77,10 @@ type Status struct {
 	Tenants     map[string]uint64 `json:"tenants"`     // events by tenant since the start
 	Uptime      float64           `json:"uptime"`      // seconds
 	Usage       Usage             `json:"usage"`       // what the tenants brought, by day
+	Restored    uint64            `json:"restored"`    // put back from the bus after a part of the lake was set aside
+	Waiting     bool              `json:"waiting"`     // for its disk; it has not begun
+
+	Conditions []condition.Condition `json:"conditions"` // what is wrong with the engine
 }
 
 func (e *Engine) status() Status {
@@ -83,7 +88,8 @@ func (e *Engine) status() Status {
 	s := Status{Ready: e.ready.Load(), Epoch: e.epoch, LastBatch: e.last.Load(), LastTime: time.Unix(0, e.lastTime.Load()).UTC(),
 		Events: e.events.Load(), Repeats: e.repeats.Load(), Replayed: e.replayed.Load(), Altered: e.pipe.Altered(), Reduced: e.reduced.Load(),
 		Unstored: e.unstored.Load(), BadBatches: e.badBatch.Load(), Occurrences: e.raised.Load(), Lake: e.lake.Stats(), Rules: *e.version.Load(),
-		Problems: *e.problems.Load(), Hits: d.Hits, Disabled: d.Disabled, Tenants: map[string]uint64{}, Uptime: time.Since(e.started).Seconds(), Usage: e.meter.read()}
+		Problems: *e.problems.Load(), Hits: d.Hits, Disabled: d.Disabled, Tenants: map[string]uint64{}, Uptime: time.Since(e.started).Seconds(),
+		Restored: e.restored.Load(), Conditions: e.health.board.List(), Usage: e.meter.read()}
 	for slug, n := range *e.tenants.Load() {
 		s.Tenants[slug] = n.Load()
 	}

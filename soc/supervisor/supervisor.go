@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -39,6 +40,9 @@ type Supervisor struct {
 	child    Child
 	restarts atomic.Uint64
 	pid      atomic.Int64
+
+	mu   sync.Mutex
+	last Death
 }
 
 // New makes a supervisor of a child that does not run yet.
@@ -59,11 +63,13 @@ func (s *Supervisor) Run(ctx context.Context) {
 	wait := first
 	for {
 		begun := time.Now()
-		err := s.once(ctx)
+		last := &words{out: os.Stderr}
+		err := s.once(ctx, last)
 		if ctx.Err() != nil {
 			return
 		}
-		if time.Since(begun) > 30*time.Second {
+		s.died(begun, err, last.String())
+		if time.Since(begun) > quickDeath {
 			wait = first
 		}
 		s.restarts.Add(1)
@@ -77,13 +83,13 @@ func (s *Supervisor) Run(ctx context.Context) {
 	}
 }
 
-func (s *Supervisor) once(ctx context.Context) error {
+func (s *Supervisor) once(ctx context.Context, stderr io.Writer) error {
 	options, err := json.Marshal(s.child.Options)
 	if err != nil {
 		return fmt.Errorf("supervisor: options of %s: %w", s.child.Name, err)
 	}
 	cmd := exec.Command(s.child.Command[0], s.child.Command[1:]...)
-	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+	cmd.Stdout, cmd.Stderr = stderr, stderr
 	// A terminal's interrupt reaches the parent alone, which ends the child in
 	// its own order.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
