@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -37,6 +38,7 @@ type Publisher struct {
 
 	records, bytes, batches, refused atomic.Uint64
 	diskFull                         atomic.Bool
+	failing                          atomic.Pointer[string] // why the last message was refused; nil once one is taken
 }
 
 type request struct {
@@ -78,12 +80,18 @@ func (s *Server) Publisher() (*Publisher, error) {
 type Stats struct {
 	Records, Bytes, Batches uint64 // made durable
 	Refused                 uint64 // calls refused because bus or disk is full
-	DiskFull                bool
+	DiskFull                bool   // less is free than is to be left free
+	// Failing says why the last message was refused; "" where it was taken.
+	Failing string
 }
 
 // Stats returns the counters.
 func (p *Publisher) Stats() Stats {
-	return Stats{Records: p.records.Load(), Bytes: p.bytes.Load(), Batches: p.batches.Load(), Refused: p.refused.Load(), DiskFull: p.diskFull.Load()}
+	s := Stats{Records: p.records.Load(), Bytes: p.bytes.Load(), Batches: p.batches.Load(), Refused: p.refused.Load(), DiskFull: p.diskFull.Load()}
+	if why := p.failing.Load(); why != nil {
+		s.Failing = *why
+	}
+	return s
 }
 
 func (p *Publisher) watchDisk() {
@@ -192,7 +200,10 @@ func (p *Publisher) publish(batch []request, count, size int) {
 	answer := func(err error) {
 		if err != nil {
 			p.refused.Add(uint64(len(batch)))
+			why := err.Error()
+			p.failing.Store(&why)
 		} else {
+			p.failing.Store(nil)
 			p.records.Add(uint64(count))
 			p.bytes.Add(uint64(size))
 			p.batches.Add(1)
@@ -213,13 +224,7 @@ func (p *Publisher) publish(batch []request, count, size int) {
 		case <-future.Ok():
 			answer(nil)
 		case err := <-future.Err():
-			var api *jetstream.APIError
-			if errors.As(err, &api) && (api.ErrorCode == 10077 || api.ErrorCode == 10047 || api.ErrorCode == 10023) {
-				err = fmt.Errorf("%w (%s)", intake.ErrFull, api.Description)
-			} else {
-				err = fmt.Errorf("bus: publish %d records: %w", count, err)
-			}
-			answer(err)
+			answer(p.verdict(err, count))
 		}
 	}()
 }
@@ -236,4 +241,28 @@ func (p *Publisher) Close() {
 	p.closing.Unlock()
 	p.wg.Wait()
 	p.client.Close()
+}
+
+// verdict turns JetStream's refusal into what a sender may be told. What
+// cannot be stored now, for whatever reason of the disk's, can be sent again:
+// the error is ErrFull, and the path of the file goes to the log alone.
+func (p *Publisher) verdict(err error, count int) error {
+	var api *jetstream.APIError
+	if !errors.As(err, &api) {
+		return fmt.Errorf("bus: publish %d records: %w", count, err)
+	}
+	switch why := api.Description; {
+	case strings.Contains(why, syscall.ENOSPC.Error()), strings.Contains(why, syscall.EDQUOT.Error()):
+		p.client.log.Error("bus: the disk is full", "error", why)
+		return fmt.Errorf("%w: the disk of the bus is full", intake.ErrFull)
+	case strings.Contains(why, syscall.EROFS.Error()):
+		p.client.log.Error("bus: the disk cannot be written", "error", why)
+		return fmt.Errorf("%w: the disk of the bus is read-only", intake.ErrFull)
+	case strings.Contains(why, syscall.EIO.Error()):
+		p.client.log.Error("bus: the disk fails", "error", why)
+		return fmt.Errorf("%w: the disk of the bus fails", intake.ErrFull)
+	case api.ErrorCode == 10077 || api.ErrorCode == 10047 || api.ErrorCode == 10023:
+		return fmt.Errorf("%w (%s)", intake.ErrFull, why)
+	}
+	return fmt.Errorf("bus: publish %d records: %w", count, err)
 }

@@ -36,6 +36,7 @@ import (
 	"icewatch/soc/audit/events"
 	"icewatch/soc/audit/forward"
 	"icewatch/soc/bus"
+	"icewatch/soc/condition"
 	"icewatch/soc/config"
 	"icewatch/soc/console"
 	"icewatch/soc/egress"
@@ -130,6 +131,7 @@ type centre struct {
 	engine    *engine.Client
 	super     *supervisor.Supervisor
 	gauge     *gauge
+	wrong     condition.Board // what the centre itself finds wrong
 	server    *api.Server
 	first     identity.Bootstrap
 	listener  *transport.Listener
@@ -244,7 +246,7 @@ func (c *centre) openState(ctx context.Context) (err error) {
 
 func (c *centre) openBus(ctx context.Context) (err error) {
 	c.bus, err = bus.Open(ctx, bus.Options{Dir: filepath.Join(c.Config.Data, "bus"), MaxSize: int64(c.Config.Bus.MaxSize),
-		MinFree: int64(c.Config.Bus.MinFree), Log: c.log})
+		MinFree: int64(c.Config.Bus.MinFree), Damaged: c.damaged(), Floor: func(epoch string) uint64 { return engine.Given(filepath.Join(c.Config.Data, "engine"), epoch) }, Log: c.log})
 	if err != nil {
 		return err
 	}
@@ -396,8 +398,9 @@ func (c *centre) startEngine(context.Context) error {
 	options := engine.Options{Dir: filepath.Join(cfg.Data, "engine"), BusSocket: filepath.Join(c.run, "bus.sock"), QuerySocket: filepath.Join(c.run, "engine.sock"),
 		Retention: time.Duration(cfg.Lake.Retention), FlushInterval: time.Duration(cfg.Lake.FlushInterval), LakeMemory: int64(cfg.Lake.Memory),
 		MinFree: int64(cfg.Bus.MinFree), Relays: cfg.RelayPrefixes(), FieldsMax: cfg.Limits.Fields, NamesMax: cfg.Limits.Names,
-		SenderIDs: cfg.Limits.SenderIDs, Keep: uint64(cfg.Bus.Keep), LogLevel: cfg.Log.Level, LogFormat: cfg.Log.Format}
-	c.super = supervisor.New(supervisor.Child{Name: "engine", Command: c.Engine, Options: options, PIDFile: filepath.Join(c.run, "engine.pid"), Log: c.log,
+		SenderIDs: cfg.Limits.SenderIDs, Keep: uint64(cfg.Bus.Keep), LogLevel: cfg.Log.Level, LogFormat: cfg.Log.Format,
+		Damaged: c.damaged(), ScrubPeriod: time.Duration(cfg.Lake.ScrubPeriod), ScrubRate: int64(cfg.Lake.ScrubRate)}
+	c.super = supervisor.New(supervisor.Child{Name: "engine", Command: c.Engine, Options: mortal{options, func() supervisor.Death { return c.super.Last() }}, PIDFile: filepath.Join(c.run, "engine.pid"), Log: c.log,
 		Inside: func(ctx context.Context) error { return engine.Run(ctx, options, c.log.With("process", "engine")) }})
 	c.background(c.super.Run)
 	var err error
@@ -406,8 +409,9 @@ func (c *centre) startEngine(context.Context) error {
 	}
 	c.later(func() error { c.publisher.Close(); return nil })
 	c.background(func(ctx context.Context) { c.events.Run(ctx, c.publisher) })
-	c.gauge = &gauge{publisher: c.publisher, client: c.client, engine: c.engine, restarts: c.super.Restarts}
+	c.gauge = &gauge{publisher: c.publisher, client: c.client, engine: c.engine, restarts: c.super.Restarts, conditions: c.conditions}
 	c.background(c.gauge.measure)
+	c.background(c.watchDisks)
 	return nil
 }
 

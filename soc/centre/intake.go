@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"icewatch/collectors"
 	"icewatch/soc/api"
 	"icewatch/soc/bus"
+	"icewatch/soc/condition"
 	"icewatch/soc/engine"
 )
 
@@ -24,6 +26,8 @@ type gauge struct {
 	client    *bus.Client
 	engine    *engine.Client
 	restarts  func() uint64
+	// conditions is what is wrong with the suite at the moment.
+	conditions func(ctx context.Context) []condition.Condition
 
 	mu   sync.Mutex
 	at   time.Time
@@ -108,14 +112,25 @@ func (g *gauge) parts(ctx context.Context) []api.PartHealth {
 	e := api.PartHealth{Name: "engine", Ready: err == nil && st.Ready, State: "ready"}
 	if err != nil {
 		e.State = "not answering"
+	} else if st.Waiting {
+		e.State = "waiting: its disk is full or cannot be written"
 	} else if !st.Ready {
 		e.State = "recovering"
+	} else if i := slices.IndexFunc(st.Conditions, blocks); i >= 0 {
+		e.Ready, e.State = false, "waiting: "+st.Conditions[i].Kind
 	}
 	b := api.PartHealth{Name: "intake", Ready: true, State: "ready"}
-	if g.publisher.Stats().DiskFull {
+	if st := g.publisher.Stats(); st.DiskFull {
 		b.Ready, b.State = false, "stopped: the disk is full"
+	} else if st.Failing != "" {
+		b.Ready, b.State = false, "stopped: "+st.Failing
 	}
 	return []api.PartHealth{e, b}
+}
+
+// blocks tells whether the engine waits while a condition stands.
+func blocks(c condition.Condition) bool {
+	return c.Kind == condition.DiskFull || c.Kind == condition.ReadOnly
 }
 
 // write prints the metrics of both processes.
@@ -130,6 +145,9 @@ func (g *gauge) write(w io.Writer, set *metrics.Set) {
 	one("icewatch_bus_refused_total", p.Refused)
 	one("icewatch_bus_disk_full", boolean(p.DiskFull))
 	one("icewatch_engine_restarts_total", g.restarts())
+	for _, c := range g.conditions(context.Background()) {
+		fmt.Fprintf(w, "icewatch_condition{kind=%q,key=%q,severity=%q} 1\n", c.Kind, c.Key, c.Severity)
+	}
 	st, err := g.status(context.Background())
 	one("icewatch_engine_up", boolean(err == nil && st.Ready))
 	if err != nil {
@@ -145,6 +163,7 @@ func (g *gauge) write(w io.Writer, set *metrics.Set) {
 	one("icewatch_engine_repeated_events_total", st.Repeats)
 	one("icewatch_engine_replayed_events_total", st.Replayed)
 	one("icewatch_engine_altered_events_total", st.Altered)
+	one("icewatch_engine_restored_events_total", st.Restored)
 	one("icewatch_engine_reduced_events_total", st.Reduced)
 	one("icewatch_engine_unstored_events_total", st.Unstored)
 	one("icewatch_engine_damaged_batches_total", st.BadBatches)

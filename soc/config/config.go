@@ -110,6 +110,8 @@ type Lake struct {
 	SecurityOwners []string `yaml:"security_tenants" doc:"Tenants whose events all are security or audit logs. city and unassigned are in any case."`
 	FlushInterval  Duration `yaml:"flush_interval" doc:"How long new events may be held in memory before they are written; what is not written yet is replayed from the bus after a crash."`
 	Memory         Size     `yaml:"memory" doc:"Memory for caches and searches; 0 is a quarter of the machine's."`
+	ScrubPeriod    Duration `yaml:"scrub_period" doc:"In which every file of the lake is read once and compared with its checksum, so that rot is found; 0 compares only at starts and only small files."`
+	ScrubRate      Size     `yaml:"scrub_rate" doc:"Bytes a second that are read for it."`
 }
 
 // Class is one retention class.
@@ -203,7 +205,7 @@ func Default() *Config {
 			MaxConnections: 4096, IdleTimeout: Duration(24 * time.Hour)},
 		Relays: []string{"127.0.0.0/8", "::1/128"},
 		Bus:    Bus{MaxSize: 8 << 30, MinFree: 512 << 20, Keep: 1000},
-		Lake: Lake{Retention: Duration(retention.LegalMinimum), FlushInterval: Duration(time.Second),
+		Lake: Lake{Retention: Duration(retention.LegalMinimum), FlushInterval: Duration(time.Second), ScrubPeriod: Duration(7 * 24 * time.Hour), ScrubRate: 16 << 20,
 			Classes:      []Class{{"short", Duration(30 * retention.Day)}, {"long", Duration(365 * retention.Day)}, {"archive", Duration(1095 * retention.Day)}},
 			SecuritySets: []string{"icewatch.*", "*.auth", "*.audit", "*.security", "*.alert", "sudo.*", "pam.*", "iptables.*"}},
 		Limits:   Limits{Fields: 500, Names: 1000, SenderIDs: 1_000_000},
@@ -323,6 +325,8 @@ func (c *Config) Validate() []Problem {
 	}
 	atLeast("lake.flush_interval", int64(c.Lake.FlushInterval), int64(time.Second), " ns (1s)")
 	atLeast("lake.memory", int64(c.Lake.Memory), 0, "")
+	atLeast("lake.scrub_period", int64(c.Lake.ScrubPeriod), 0, "")
+	atLeast("lake.scrub_rate", int64(c.Lake.ScrubRate), 64<<10, " bytes (64KiB)")
 	atLeast("limits.fields", int64(c.Limits.Fields), 10, "")
 	atLeast("limits.names", int64(c.Limits.Names), 10, "")
 	if c.Limits.Names > 1500 {

@@ -163,6 +163,16 @@ func rewind(dir string) error {
 	return writeJSON(path, c)
 }
 
+// Given tells up to which batch an engine with its files in dir has stored
+// batches of an epoch: numbers up to there were given out.
+func Given(dir, epoch string) uint64 {
+	var c checkpoint
+	if readJSON(filepath.Join(dir, "checkpoint.json"), &c) != nil || c.Epoch != epoch {
+		return 0
+	}
+	return max(c.Stored, c.Was)
+}
+
 // rewound fits a checkpoint that was put back to what is on the bus.
 func (c *checkpoint) rewound(st bus.State) {
 	if c.Was == 0 {
