@@ -6,12 +6,13 @@
 // handed to the sink within the flush interval, and where the sink is full the
 // connection is not read any further, so that its sender waits. UDP senders
 // cannot wait: while the sink is full datagrams stay in the kernel's buffer,
-// and what does not fit there is counted from the kernel's own figure.
+// and what does not fit there is counted from the kernel's own figure (package datagram).
 package syslog
 
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"time"
 
 	"icewatch/collectors"
@@ -104,7 +105,7 @@ func NewTCPFactory() collectors.Factory {
 	}
 }
 
-// newRecord is what every record of a listener has in common.
-func (c *Common) newRecord() intake.Record {
-	return intake.Record{Tenant: c.Tenant, Zone: c.Zone, Collector: c.ID, Format: intake.Syslog}
+// newRecord is what the records that come together have in common.
+func (c *Common) newRecord(peer netip.Addr, received time.Time) intake.Record {
+	return intake.Record{Tenant: c.Tenant, Zone: c.Zone, Collector: c.ID, Format: intake.Syslog, Peer: peer, Received: received.UnixNano()}
 }

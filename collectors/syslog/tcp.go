@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"icewatch/collectors"
+	"icewatch/collectors/batch"
 )
 
 const (
@@ -32,7 +33,7 @@ type TCP struct {
 	cfg      TCPConfig
 	deps     collectors.Deps
 	counters *collectors.Counters
-	batch    *batcher
+	batch    *batch.Batcher
 	listener net.Listener
 	large    chan struct{}
 
@@ -70,7 +71,7 @@ func (t *TCP) Start(ctx context.Context) error {
 		return fmt.Errorf("syslog: %s: listen on %s over TCP: %w", t.cfg.ID, t.cfg.Listen, err)
 	}
 	t.listener = l
-	t.batch = newBatcher(t.deps, t.counters, t.cfg.newRecord(), t.cfg.FlushInterval)
+	t.batch = batch.New(t.deps, t.counters, t.cfg.ID, t.cfg.FlushInterval)
 	t.counters.Running(true)
 	t.started.Store(true)
 	t.wg.Add(1)
@@ -238,12 +239,13 @@ func (t *TCP) take(f *framer, peer netip.Addr, e ending) {
 	if !ok {
 		return
 	}
-	now := time.Now().UnixNano()
-	t.batch.lock()
+	rec := t.cfg.newRecord(peer, time.Now())
+	t.batch.Lock()
 	for ; ok; msg, marks, ok = f.next(e) {
-		t.batch.add(peer, now, msg, marks)
+		rec.Marks = marks
+		t.batch.Add(rec, msg)
 	}
-	t.batch.unlock()
+	t.batch.Unlock()
 }
 
 // Stop reads what the senders have already sent, bounded by the drain time,
@@ -268,9 +270,9 @@ func (t *TCP) Stop(ctx context.Context) error {
 	t.mu.Unlock()
 	// A connection may wait for room in the batcher: where the sink does not
 	// take anything, ctx is what ends that.
-	defer context.AfterFunc(ctx, t.batch.cancel)()
+	defer context.AfterFunc(ctx, t.batch.Cancel)()
 	t.wg.Wait()
-	lost := t.batch.close(ctx)
+	lost := t.batch.Close(ctx)
 	t.counters.Running(false)
 	if lost > 0 {
 		return fmt.Errorf("syslog: %s: %d messages could not be stored before the end: %w", t.cfg.ID, lost, context.Cause(ctx))

@@ -131,6 +131,33 @@ const (
 	FileName
 	GroupName
 	ErrorMessage
+
+	// Flows: see docs/flows.md.
+	EventStart
+	EventEnd
+	ClientPort
+	ServerIP
+	ServerPort
+	DestPackets
+	SourceAS
+	DestAS
+	NetworkIANANumber
+	NetworkCommunityID
+	NetworkVLAN
+	NetworkApplication
+	ObserverIngressID
+	ObserverEgressID
+	FlowSampling         // icewatch.flow.sampling: packets that one counted packet stands for
+	FlowBytes            // icewatch.flow.bytes: network.bytes times sampling
+	FlowPackets          // icewatch.flow.packets: network.packets times sampling
+	FlowSourceBytes      // icewatch.flow.source.bytes: source.bytes times sampling
+	FlowDestBytes        // icewatch.flow.destination.bytes: destination.bytes times sampling
+	FlowTCPFlags         // icewatch.flow.tcp_flags: bits of all packets together, RFC 9293, 3.1
+	FlowICMPType         // icewatch.flow.icmp.type
+	FlowICMPCode         // icewatch.flow.icmp.code
+	FlowTOS              // icewatch.flow.tos
+	FlowExporterDomain   // icewatch.flow.domain: source id, observation domain or sub-agent
+	FlowExporterSequence // icewatch.flow.sequence: of the message it came in
 	lastKnown
 )
 
@@ -179,6 +206,14 @@ var known = [lastKnown]string{
 	URLOriginal: "url.original", URLPath: "url.path", URLQuery: "url.query", URLDomain: "url.domain",
 	URLScheme: "url.scheme", UserAgentOriginal: "user_agent.original", FilePath: "file.path",
 	FileName: "file.name", GroupName: "group.name", ErrorMessage: "error.message",
+	EventStart: "event.start", EventEnd: "event.end", ClientPort: "client.port", ServerIP: "server.ip", ServerPort: "server.port",
+	DestPackets: "destination.packets", SourceAS: "source.as.number", DestAS: "destination.as.number",
+	NetworkIANANumber: "network.iana_number", NetworkCommunityID: "network.community_id", NetworkVLAN: "network.vlan.id",
+	NetworkApplication: "network.application", ObserverIngressID: "observer.ingress.interface.id", ObserverEgressID: "observer.egress.interface.id",
+	FlowSampling: "icewatch.flow.sampling", FlowBytes: "icewatch.flow.bytes", FlowPackets: "icewatch.flow.packets",
+	FlowSourceBytes: "icewatch.flow.source.bytes", FlowDestBytes: "icewatch.flow.destination.bytes", FlowTCPFlags: "icewatch.flow.tcp_flags",
+	FlowICMPType: "icewatch.flow.icmp.type", FlowICMPCode: "icewatch.flow.icmp.code", FlowTOS: "icewatch.flow.tos",
+	FlowExporterDomain: "icewatch.flow.domain", FlowExporterSequence: "icewatch.flow.sequence",
 }
 
 // Registry interns field names. It is safe for concurrent use; a look-up of a

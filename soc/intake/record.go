@@ -18,6 +18,7 @@ const (
 	Line   Format = iota // one text line with no known header
 	Syslog               // one syslog message, RFC 5424 or RFC 3164
 	JSON                 // one JSON object
+	Flow                 // one flow as collectors/flow writes it
 )
 
 // Attr is a name-value pair that came beside the data: a stream label, an

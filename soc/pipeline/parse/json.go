@@ -41,8 +41,10 @@ func (p *Parser) json(text string) bool {
 		p.deferred = p.deferred[:0]
 		return false
 	}
+	first := p.base
 	p.base = 0
 	p.saved = p.saved[:0]
+	p.sensorFlow(first)
 	p.settle()
 	if p.jsonTime != "" && !(p.soft && p.timed) {
 		if t, ok := anyTime(p.jsonTime, p.opts.Location, p.rec.Received); ok {

@@ -123,6 +123,12 @@ func (p *Parser) Parse(rec *intake.Record, ev *event.Event) {
 		}
 	case intake.Syslog:
 		p.syslog(raw)
+	case intake.Flow:
+		if !p.flow(raw) {
+			ev.Mark(MarkBadJSON)
+			p.putMessage(raw)
+			p.dataset("generic.log", "generic")
+		}
 	default:
 		p.line(raw)
 	}

@@ -197,6 +197,8 @@ type names struct {
 	sshMethod, sshSignature                                      event.FieldID
 	ianaNumber, icmpType, icmpCode, ttl, length, packetID, flags event.FieldID
 	sudoError, tty, remoteUser                                   event.FieldID
+	connState, origHost, eventType, flowBytesToServer            event.FieldID
+	sensor                                                       map[event.FieldID]sensorPart
 	aliases                                                      map[string]event.FieldID
 }
 
@@ -220,6 +222,14 @@ func (n *names) init(reg *event.Registry) {
 	n.length = id("iptables.length")
 	n.packetID = id("iptables.id")
 	n.flags = id("iptables.tcp.flags")
+	n.connState = id("conn_state")
+	n.origHost = id("id.orig_h")
+	n.eventType = id("event_type")
+	n.flowBytesToServer = id("flow.bytes_toserver")
+	n.sensor = make(map[event.FieldID]sensorPart, len(sensorNames))
+	for name, part := range sensorNames {
+		n.sensor[id(name)] = part
+	}
 	n.aliases = aliases()
 }
 

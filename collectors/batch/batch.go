@@ -1,9 +1,11 @@
-package syslog
+// Package batch gathers the small records of a listener and hands them to the
+// sink many at a time, so that one fsync serves them all. It is for sources
+// whose senders expect no acknowledgement: syslog, flows.
+package batch
 
 import (
 	"context"
 	"errors"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -17,13 +19,13 @@ const (
 	batchBytes   = 256 << 10
 )
 
-// batcher gathers the messages of a listener and hands them to the sink: at
+// Batcher gathers the records of a listener and hands them to the sink: at
 // the latest an interval after the first, together. While the sink works, the
 // next batch grows; when that is full too, whoever adds waits.
-type batcher struct {
+type Batcher struct {
 	deps     collectors.Deps
 	counters *collectors.Counters
-	base     intake.Record
+	source   string // for the log
 	interval time.Duration
 
 	mu     sync.Mutex
@@ -67,8 +69,10 @@ func (b *batch) seal() {
 	}
 }
 
-func newBatcher(deps collectors.Deps, counters *collectors.Counters, base intake.Record, interval time.Duration) *batcher {
-	b := &batcher{deps: deps, counters: counters, base: base, interval: interval, cur: new(batch),
+// New starts a batcher of the collector named source. A record waits at most
+// interval for others.
+func New(deps collectors.Deps, counters *collectors.Counters, source string, interval time.Duration) *Batcher {
+	b := &Batcher{deps: deps, counters: counters, source: source, interval: interval, cur: new(batch),
 		wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
 	b.room.L = &b.mu
 	b.ctx, b.cancel = context.WithCancel(context.Background())
@@ -76,23 +80,22 @@ func newBatcher(deps collectors.Deps, counters *collectors.Counters, base intake
 	return b
 }
 
-// lock opens a run of add calls, unlock ends it.
-func (b *batcher) lock() { b.mu.Lock() }
+// Lock opens a run of Add calls.
+func (b *Batcher) Lock() { b.mu.Lock() }
 
-func (b *batcher) unlock() { b.mu.Unlock() }
+// Unlock ends it.
+func (b *Batcher) Unlock() { b.mu.Unlock() }
 
-// add copies one message into the present batch, between lock and unlock. It
-// waits while there is no room. Where the batcher has been closed it counts
-// the message as dropped.
-func (b *batcher) add(peer netip.Addr, received int64, text []byte, marks []string) {
-	rec := b.base
-	rec.Peer, rec.Received, rec.Marks = peer, received, marks
+// Add copies one record, whose data is text, into the present batch, between
+// Lock and Unlock. It waits while there is no room. Where the batcher has been
+// closed it counts the record as dropped.
+func (b *Batcher) Add(rec intake.Record, text []byte) {
 	size := len(text)
 	if size > intake.MaxData {
 		rec.Data = text
 		b.mu.Unlock() // The store is slow; others need not wait for it.
 		if err := collectors.Fit(b.deps.Aside, &rec); err != nil {
-			b.deps.Log.Warn("a long message could not be kept whole", "collector", rec.Collector, "peer", peer, "error", err)
+			b.deps.Log.Warn("a long message could not be kept whole", "collector", rec.Collector, "peer", rec.Peer, "error", err)
 		}
 		text, rec.Data = rec.Data, nil
 		b.mu.Lock()
@@ -120,14 +123,14 @@ func (b *batcher) add(peer netip.Addr, received int64, text []byte, marks []stri
 	}
 }
 
-func (b *batcher) signal() {
+func (b *Batcher) signal() {
 	select {
 	case b.wake <- struct{}{}:
 	default:
 	}
 }
 
-func (b *batcher) run() {
+func (b *Batcher) run() {
 	defer close(b.done)
 	spare := new(batch)
 	timer := time.NewTimer(time.Hour)
@@ -178,7 +181,7 @@ const (
 
 // hand gives a batch to the sink, again and again until it takes it or the
 // drain at the end is over.
-func (b *batcher) hand(t *batch) {
+func (b *Batcher) hand(t *batch) {
 	wait := firstRetry
 	for {
 		err := b.deps.Sink.Append(b.ctx, t.recs)
@@ -192,7 +195,7 @@ func (b *batcher) hand(t *batch) {
 			return
 		}
 		if !errors.Is(err, intake.ErrFull) {
-			b.deps.Log.Error("messages could not be stored and wait", "collector", b.base.Collector, "records", len(t.recs), "error", err)
+			b.deps.Log.Error("messages could not be stored and wait", "collector", b.source, "records", len(t.recs), "error", err)
 		}
 		select {
 		case <-time.After(wait):
@@ -203,7 +206,7 @@ func (b *batcher) hand(t *batch) {
 }
 
 // giveUp counts what is lost, and lets nobody wait any longer.
-func (b *batcher) giveUp(n int, err error) {
+func (b *Batcher) giveUp(n int, err error) {
 	b.counters.Dropped(n)
 	b.mu.Lock()
 	b.closed = true
@@ -212,12 +215,15 @@ func (b *batcher) giveUp(n int, err error) {
 	b.cur.reset()
 	b.room.Broadcast()
 	b.mu.Unlock()
-	b.deps.Log.Error("messages were given up", "collector", b.base.Collector, "records", n, "error", err)
+	b.deps.Log.Error("messages were given up", "collector", b.source, "records", n, "error", err)
 }
 
-// close hands over what is left, within ctx. No add may be running or follow.
+// Cancel ends the attempts to hand records over; what is left is given up.
+func (b *Batcher) Cancel() { b.cancel() }
+
+// Close hands over what is left, within ctx. No Add may be running or follow.
 // It returns how many records were given up.
-func (b *batcher) close(ctx context.Context) int {
+func (b *Batcher) Close(ctx context.Context) int {
 	defer context.AfterFunc(ctx, b.cancel)()
 	close(b.stop)
 	<-b.done

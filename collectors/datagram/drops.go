@@ -1,4 +1,4 @@
-package syslog
+package datagram
 
 import (
 	"bytes"
