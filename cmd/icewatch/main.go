@@ -56,6 +56,8 @@ type options struct {
 	HTTP      string            `name:"http" help:"Address of console and API." placeholder:"ADDR"`
 	SyslogUDP string            `name:"syslog-udp" help:"Address of syslog datagrams, or off." placeholder:"ADDR"`
 	SyslogTCP string            `name:"syslog-tcp" help:"Address of syslog streams, or off." placeholder:"ADDR"`
+	NetFlow   string            `name:"netflow" help:"Address of NetFlow and IPFIX datagrams, or off." placeholder:"ADDR"`
+	SFlow     string            `name:"sflow" help:"Address of sFlow datagrams, or off." placeholder:"ADDR"`
 	LogLevel  string            `name:"log-level" help:"debug, info, warn or error." placeholder:"LEVEL"`
 	Set       map[string]string `help:"Any option of the configuration by its path, such as lake.retention=365d." placeholder:"OPTION=VALUE" mapsep:"none"`
 }
@@ -65,7 +67,8 @@ func (o options) load() (*config.Config, error) {
 	for path, v := range o.Set {
 		over[path] = v
 	}
-	for path, v := range map[string]string{"data": o.Data, "http.listen": o.HTTP, "syslog.udp": o.SyslogUDP, "syslog.tcp": o.SyslogTCP, "log.level": o.LogLevel} {
+	for path, v := range map[string]string{"data": o.Data, "http.listen": o.HTTP, "syslog.udp": o.SyslogUDP, "syslog.tcp": o.SyslogTCP,
+		"flows.netflow": o.NetFlow, "flows.sflow": o.SFlow, "log.level": o.LogLevel} {
 		if v != "" {
 			over[path] = v
 		}

@@ -166,6 +166,7 @@ func (c *Collector) Start(ctx context.Context) (err error) {
 		}
 	}
 	if c.socket, err = datagram.Listen(ctx, c.cfg.Listen, c.cfg.ReceiveBuffer, c.deps.Log, c.cfg.ID); err != nil {
+		c.counters.Failed(err)
 		return fmt.Errorf("flow: %s: %w", c.cfg.ID, err)
 	}
 	c.batch = batch.New(c.deps, c.counters, c.cfg.ID, c.cfg.FlushInterval)
@@ -214,6 +215,10 @@ func (c *Collector) Health() collectors.Health {
 
 // Exporters tells who has sent flows since the start, the busiest first.
 func (c *Collector) Exporters() []ExporterStats { return c.decoder.exporters() }
+
+// AtDefault tells whether the listener's address is the one its protocol has
+// by default.
+func (c *Collector) AtDefault() bool { return c.cfg.Listen == DefaultListen(c.cfg.Protocol) }
 
 // Zone is the network zone of the listener's exporters.
 func (c *Collector) Zone() string { return c.cfg.Zone }

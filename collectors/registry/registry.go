@@ -6,6 +6,7 @@ package registry
 import (
 	"icewatch/collectors"
 	"icewatch/collectors/filetail"
+	"icewatch/collectors/flow"
 	"icewatch/collectors/syslog"
 )
 
@@ -15,6 +16,7 @@ func Factories() []collectors.Factory {
 		syslog.NewUDPFactory(),
 		syslog.NewTCPFactory(),
 		filetail.NewFactory(),
+		flow.NewFactory(),
 	}
 }
 

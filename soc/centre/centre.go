@@ -483,6 +483,9 @@ func (c *centre) startCollectors(ctx context.Context) error {
 	}
 	for _, s := range sources {
 		if err := s.Start(ctx); err != nil {
+			if c.mayBeTaken(s, err) {
+				continue
+			}
 			return err
 		}
 		c.later(func() error {

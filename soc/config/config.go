@@ -28,6 +28,7 @@ type Config struct {
 	Log      Log      `yaml:"log" doc:"The suite's own log, on standard error."`
 	HTTP     HTTP     `yaml:"http" doc:"Console, API and intake over HTTP."`
 	Syslog   Syslog   `yaml:"syslog" doc:"Intake of syslog (RFC 5424, RFC 3164)."`
+	Flows    Flows    `yaml:"flows" doc:"Intake of network flows."`
 	Files    []File   `yaml:"files" doc:"Log files of this machine to follow."`
 	Relays   []string `yaml:"relays" doc:"Networks of syslog relays. Behind a relay the HOSTNAME in the message names the device; any other sender is the device itself, whatever name it gives."`
 	Identity Identity `yaml:"identity" doc:"Who may sign in; most of it is decided at run time, in the settings."`
@@ -73,6 +74,14 @@ type Syslog struct {
 	MaxMessage     Size     `yaml:"max_message" doc:"Longest message read over TCP; what is longer is cut and marked."`
 	MaxConnections int      `yaml:"max_connections" doc:"TCP connections at a time."`
 	IdleTimeout    Duration `yaml:"idle_timeout" doc:"A TCP connection silent for so long is closed. Keep it long: a plain syslog sender loses the message by which it notices."`
+}
+
+// Flows configures the flow listeners.
+type Flows struct {
+	NetFlow string `yaml:"netflow" doc:"Address for NetFlow v5, v9 and IPFIX datagrams; off switches it off."`
+	SFlow   string `yaml:"sflow" doc:"Address for sFlow v5 datagrams; off switches it off."`
+	Tenant  string `yaml:"tenant" doc:"Tenant of all flows that come in here. Empty: decided by the exporter's network or item in the CMDB; of an exporter that serves everybody, by the ends of the flow."`
+	Zone    string `yaml:"zone" doc:"Network zone of the exporters and of the addresses they see; addresses may repeat between zones."`
 }
 
 // File configures one set of followed log files.
@@ -203,6 +212,7 @@ func Default() *Config {
 		HTTP: HTTP{Listen: "127.0.0.1:8080", TLSProvider: transport.Standard, MaxBody: 64 << 20, MaxUnpacked: 256 << 20},
 		Syslog: Syslog{UDP: ":5514", TCP: ":5514", Zone: "default", MaxMessage: 16 << 20,
 			MaxConnections: 4096, IdleTimeout: Duration(24 * time.Hour)},
+		Flows:  Flows{NetFlow: ":2055", SFlow: ":6343", Zone: "default"},
 		Relays: []string{"127.0.0.0/8", "::1/128"},
 		Bus:    Bus{MaxSize: 8 << 30, MinFree: 512 << 20, Keep: 1000},
 		Lake: Lake{Retention: Duration(retention.LegalMinimum), FlushInterval: Duration(time.Second), ScrubPeriod: Duration(7 * 24 * time.Hour), ScrubRate: 16 << 20,
@@ -291,6 +301,8 @@ func (c *Config) Validate() []Problem {
 	}
 	atLeast("syslog.max_connections", int64(c.Syslog.MaxConnections), 1, "")
 	atLeast("syslog.idle_timeout", int64(c.Syslog.IdleTimeout), int64(time.Second), " ns (1s)")
+	address("flows.netflow", c.Flows.NetFlow, true)
+	address("flows.sflow", c.Flows.SFlow, true)
 	sets := map[string]bool{}
 	for i, f := range c.Files {
 		name := f.SetName(i)

@@ -154,6 +154,7 @@ func (p *Pipeline) Fill(rec *intake.Record, id event.ID, ev *event.Event) {
 	p.admitNames(ev)
 	if x := p.index.Load(); x != nil {
 		x.Apply(ev)
+		direct(rec, ev)
 	}
 	if ev.Has(event.Marks) {
 		p.altered.Add(1)
@@ -174,13 +175,20 @@ func (p *Pipeline) isRelay(peer netip.Addr) bool {
 func (p *Pipeline) own(rec *intake.Record, ev *event.Event, peer netip.Addr, relayed bool) {
 	dir := p.dir.Load().now
 	ev.Tenant = rec.Tenant
+	sender, host := peer, ""
+	switch {
+	case rec.Format == intake.Flow:
+		sender = p.exporter(ev, peer, relayed)
+	case relayed || !peer.IsValid():
+		sender, host = netip.Addr{}, ev.Text(event.HostName)
+	}
 	if ev.Tenant == "" {
 		if x := p.index.Load(); x != nil {
-			addr, host := peer, ""
-			if relayed || !addr.IsValid() {
-				addr, host = netip.Addr{}, ev.Text(event.HostName)
+			slug, ok := x.Tenant(rec.Zone, sender, host)
+			if !ok && rec.Format == intake.Flow {
+				slug, ok = flowTenant(x, rec.Zone, sender, ev)
 			}
-			if slug, ok := x.Tenant(rec.Zone, addr, host); ok {
+			if ok {
 				ev.Tenant = slug
 			}
 		}

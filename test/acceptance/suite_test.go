@@ -155,6 +155,9 @@ func prepare(t *testing.T, extra string) *suite {
 	s := &suite{t: t, dir: dir, data: filepath.Join(dir, "data"), config: filepath.Join(dir, "icewatch.yaml"), binary: []string{filepath.Join(bin, "icewatch")}}
 	httpPort, port := freePort(t), freePort(t)
 	s.url, s.syslog = "http://127.0.0.1:"+httpPort, "127.0.0.1:"+port
+	if !strings.Contains(extra, "flows:") {
+		extra = "flows: {netflow: off, sflow: off}\n" + extra // suites run side by side
+	}
 	text := fmt.Sprintf("data: %s\nhttp:\n  listen: 127.0.0.1:%s\nsyslog:\n  udp: %s\n  tcp: %s\n%s", s.data, httpPort, s.syslog, s.syslog, extra)
 	if err := os.WriteFile(s.config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)

@@ -111,3 +111,36 @@ func FuzzJSON(f *testing.F) {
 		}
 	})
 }
+
+func FuzzFlow(f *testing.F) {
+	f.Add(`{"type":"netflow9","exporter":"10.90.0.1","domain":7,"template":256,"sequence":1,"sampling":512,"start":1759999940000,"end":1759999999000,"flow":{"sourceIPv4Address":"198.18.4.9","destinationIPv4Address":"10.100.1.11","sourceTransportPort":50000,"destinationTransportPort":443,"protocolIdentifier":6,"octetDeltaCount":1500,"packetDeltaCount":3,"applicationName":"a\"\u0001"}}`)
+	f.Add(`{"ts":1591367999.3,"uid":"C","id.orig_h":"192.168.4.76","id.orig_p":36844,"id.resp_h":"192.168.4.1","id.resp_p":53,"proto":"udp","duration":0.06,"conn_state":"SF","orig_ip_bytes":118}`)
+	p, _ := newParser()
+	f.Fuzz(func(t *testing.T, text string) {
+		for _, format := range []intake.Format{intake.Flow, intake.JSON} {
+			var ev event.Event
+			p.Parse(&intake.Record{Format: format, Received: received, Data: []byte(text)}, &ev)
+			if ev.Raw == "" && text != "" || ev.Text(event.EventDataset) == "" {
+				t.Fatalf("format %d: raw %q, dataset %q", format, ev.Raw, ev.Text(event.EventDataset))
+			}
+			for _, id := range []event.FieldID{event.FlowBytes, event.SourceBytes, event.FlowPackets} {
+				if v := ev.Text(id); format == intake.Flow && v != "" && !isDigits(v) {
+					t.Fatalf("a count is %q", v)
+				}
+			}
+		}
+	})
+}
+
+func BenchmarkFlow(b *testing.B) {
+	p, _ := newParser()
+	data := []byte(`{"type":"netflow9","exporter":"10.90.0.1","domain":7,"template":256,"sequence":1,"exported":1760000000000,"start":1759999940000,"end":1759999999000,"flow":{"sourceIPv4Address":"198.18.4.9","destinationIPv4Address":"10.100.1.11","sourceTransportPort":50000,"destinationTransportPort":443,"protocolIdentifier":6,"octetDeltaCount":1500,"packetDeltaCount":3,"flowStartSysUpTime":4940000,"flowEndSysUpTime":4999000}}`)
+	rec := intake.Record{Format: intake.Flow, Received: received, Data: data}
+	var ev event.Event
+	b.ReportAllocs()
+	for b.Loop() {
+		ev.Reset()
+		p.Parse(&rec, &ev)
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "flows/s")
+}

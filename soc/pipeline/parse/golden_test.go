@@ -74,6 +74,9 @@ func TestGolden(t *testing.T) {
 			if strings.HasSuffix(file, "headers.log") {
 				format = intake.Syslog
 			}
+			if strings.HasSuffix(file, "flow.log") {
+				format = intake.Flow
+			}
 			var got bytes.Buffer
 			var ev event.Event
 			for line := range bytes.Lines(text) {
