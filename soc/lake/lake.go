@@ -1,6 +1,6 @@
-// Package lake stores events and answers queries about them. The embedded
-// driver is VictoriaLogs' storage library, with one account id a tenant, so
-// that tenants are apart in the storage itself.
+// Package lake stores events and answers queries about them. Rows lie in
+// VictoriaLogs' storage, one store a retention class, with one account id a
+// tenant, so that tenants are apart in the storage itself.
 //
 // The library drops what it cannot hold (rows beyond 2 MiB or 2,000 fields,
 // times outside retention) with no more than a log line. The lake refuses such
@@ -10,28 +10,19 @@ package lake
 
 import (
 	"context"
-	"flag"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
-	"unsafe"
 
 	"github.com/VictoriaMetrics/VictoriaMetrics/lib/logstorage"
 
 	"icewatch/soc/event"
-)
-
-// Field names that only the stored form has.
-const (
-	fieldTenant   = "icewatch.tenant"
-	fieldSequence = "icewatch.seq"
-	fieldID       = "event.id"
-	fieldCreated  = "event.created"
 )
 
 // Limits of a stored row. The library's own are a little higher.
@@ -46,11 +37,23 @@ const (
 	FutureLimit = time.Hour
 )
 
-// Options configure the embedded lake.
+// Standard is the retention class of those that name none.
+const Standard = "standard"
+
+// Class is a retention class: how long the rows of its tenants are kept.
+type Class struct {
+	Name      string
+	Retention time.Duration // a day at least
+	// Backend holds the rows; nil is a folder of this machine named like the
+	// class. Several classes may share one.
+	Backend Backend
+}
+
+// Options configure the lake.
 type Options struct {
 	Dir string
-	// Retention is how long events are kept; a day at least.
-	Retention time.Duration
+	// Classes are the retention classes; Standard must be one of them.
+	Classes []Class
 	// FlushInterval is how long the library may hold rows in memory before
 	// they reach the disk; at least a second, which is the default.
 	FlushInterval time.Duration
@@ -61,230 +64,173 @@ type Options struct {
 	MinFree int64
 }
 
-// Lake is the embedded store of events. Its methods are safe for concurrent use.
+// Lake is the store of events. Its methods are safe for concurrent use.
 type Lake struct {
-	opts  Options
-	store *logstorage.Storage
-	rows  atomic.Uint64 // rows handed to the library since Open
+	stores  []*store
+	classes map[string]class
+	rows    atomic.Uint64
+	names   names
 }
 
-var parseFlags sync.Once
+// class is where a class's rows go.
+type class struct {
+	retention time.Duration
+	store     *store
+}
+
+// store is a backend and how much it was handed.
+type store struct {
+	Backend
+	name  string
+	taken atomic.Uint64
+}
+
+// className is what a class may be called: it names a folder.
+var className = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
 
 // Open opens the stores below opts.Dir and makes them where they are missing.
-func Open(opts Options) (*Lake, error) {
+func Open(opts Options) (_ *Lake, err error) {
 	if opts.FlushInterval < time.Second {
 		opts.FlushInterval = time.Second
 	}
-	if opts.Retention < 24*time.Hour {
-		return nil, fmt.Errorf("lake: events would be kept for %s; a day is the least", opts.Retention)
-	}
-	// The library dies on a folder it cannot write; say so as an error first.
+	l := &Lake{classes: map[string]class{}}
+	l.names.load(filepath.Join(opts.Dir, namesFile))
+	defer func() {
+		if err != nil {
+			l.closeStores()
+		}
+	}()
 	if err := os.MkdirAll(opts.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("lake: %w", err)
 	}
-	probe := filepath.Join(opts.Dir, ".writable")
-	if err := os.WriteFile(probe, nil, 0o600); err != nil {
-		return nil, fmt.Errorf("lake: %w", err)
+	if err := adoptSingleStore(opts.Dir); err != nil {
+		return nil, err
 	}
-	_ = os.Remove(probe)
-	parseFlags.Do(func() {
-		// The library reads its settings from flags of its own, which must
-		// count as parsed; the suite's own command line is not flag's.
-		if !flag.Parsed() {
-			_ = flag.CommandLine.Parse(nil)
+	for _, c := range opts.Classes {
+		if !className.MatchString(c.Name) {
+			return nil, fmt.Errorf("lake: the retention class %q: want lower-case letters, digits and '-', at most 32", c.Name)
 		}
-		_ = flag.Set("loggerLevel", "WARN")
-		if opts.Memory > 0 {
-			_ = flag.Set("memory.allowedBytes", strconv.FormatInt(opts.Memory, 10))
-		} else {
-			_ = flag.Set("memory.allowedPercent", "25")
+		if _, ok := l.classes[c.Name]; ok {
+			return nil, fmt.Errorf("lake: the retention class %q is given twice", c.Name)
 		}
-	})
-	return &Lake{opts: opts, store: logstorage.MustOpenStorage(filepath.Join(opts.Dir, "logs"), &logstorage.StorageConfig{
-		Retention: opts.Retention, FlushInterval: opts.FlushInterval,
-		FutureRetention: 2 * 24 * time.Hour, MinFreeDiskSpaceBytes: opts.MinFree,
-	})}, nil
+		if c.Retention < 24*time.Hour {
+			return nil, fmt.Errorf("lake: events of the class %s would be kept for %s; a day is the least", c.Name, c.Retention)
+		}
+		s := l.storeOf(c.Backend)
+		if s == nil {
+			if c.Backend == nil {
+				if c.Backend, err = openEmbedded(filepath.Join(opts.Dir, c.Name), c, opts); err != nil {
+					return nil, err
+				}
+			}
+			s = &store{Backend: c.Backend, name: c.Name}
+			l.stores = append(l.stores, s)
+		}
+		l.classes[c.Name] = class{c.Retention, s}
+	}
+	if _, ok := l.classes[Standard]; !ok {
+		return nil, fmt.Errorf("lake: the retention class %q is missing: tenants that name none belong to it", Standard)
+	}
+	return l, nil
 }
 
-// Close flushes everything to the disk and closes the store.
-func (l *Lake) Close() { l.store.MustClose() }
+// storeOf finds the store that has the backend already.
+func (l *Lake) storeOf(b Backend) *store {
+	if b == nil {
+		return nil
+	}
+	for _, s := range l.stores {
+		if s.Backend == b {
+			return s
+		}
+	}
+	return nil
+}
+
+// adoptSingleStore makes the one store that earlier versions had that of the
+// class Standard.
+func adoptSingleStore(dir string) error {
+	old, now := filepath.Join(dir, "logs"), filepath.Join(dir, Standard)
+	if _, err := os.Stat(filepath.Join(old, "partitions")); err != nil {
+		return nil
+	}
+	if _, err := os.Stat(now); !errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err := os.Rename(old, now); err != nil {
+		return fmt.Errorf("lake: the store of an earlier version: %w", err)
+	}
+	return nil
+}
+
+// Close flushes everything to the disk and closes the stores.
+func (l *Lake) Close() {
+	l.names.save()
+	l.closeStores()
+}
+
+func (l *Lake) closeStores() {
+	var wg sync.WaitGroup
+	for _, s := range l.stores {
+		wg.Go(s.Close)
+	}
+	wg.Wait()
+}
 
 // Flush makes what was written visible to queries at once.
-func (l *Lake) Flush() { l.store.DebugFlush() }
-
-// FlushInterval is the interval the lake was opened with.
-func (l *Lake) FlushInterval() time.Duration { return l.opts.FlushInterval }
+func (l *Lake) Flush() {
+	for _, s := range l.stores {
+		s.Flush()
+	}
+}
 
 // Stats are the lake's figures.
 type Stats struct {
-	Rows       uint64 // handed over since Open
-	Unflushed  uint64 // of these, still in memory only
-	Stored     uint64 // rows on the disk
-	DiskBytes  uint64
-	Dropped    uint64 // rows the library dropped; must stay 0
-	Partitions uint64
-	ReadOnly   bool // too little disk is left: nothing is taken any more
+	Rows uint64 `json:"rows"` // handed over since Open
+	BackendStats
+	Stores map[string]BackendStats `json:"stores"` // by retention class
 }
 
 // Stats returns the lake's figures.
 func (l *Lake) Stats() Stats {
-	// The rows are read first, so that what is in flight counts as unflushed.
-	s := Stats{Rows: l.rows.Load()}
-	var ss logstorage.StorageStats
-	l.store.UpdateStats(&ss)
-	s.Unflushed = ss.InmemoryRowsCount
-	s.Stored = ss.SmallPartRowsCount + ss.BigPartRowsCount
-	s.DiskBytes = ss.CompressedSmallPartSize + ss.CompressedBigPartSize
-	s.Dropped = ss.RowsDroppedTooBigTimestamp + ss.RowsDroppedTooSmallTimestamp
-	s.Partitions = ss.PartitionsCount
-	s.ReadOnly = ss.IsReadOnly
+	s := Stats{Rows: l.rows.Load(), Stores: make(map[string]BackendStats, len(l.stores))}
+	for _, st := range l.stores {
+		b := st.Stats()
+		s.Stores[st.name] = b
+		s.add(b)
+	}
 	return s
 }
 
-// Handed is how many rows were handed over since Open.
-func (l *Lake) Handed() uint64 { return l.rows.Load() }
-
-// Writer gathers rows and hands them to the store. It is not safe for
-// concurrent use.
-type Writer struct {
-	lake   *Lake
-	reg    *event.Registry
-	rows   *logstorage.LogRows
-	fields []logstorage.Field
-	stream [2]logstorage.Field
-	buf    []byte
-	seen   map[event.FieldID]int
+// Mark is a moment in what was handed to the lake.
+type Mark struct {
+	at    time.Time
+	taken []uint64 // by store
 }
 
-// NewWriter makes a writer for events whose fields reg names.
-func (l *Lake) NewWriter(reg *event.Registry) *Writer {
-	return &Writer{lake: l, reg: reg, rows: logstorage.GetLogRows(nil, nil, nil, nil, ""), seen: map[event.FieldID]int{}}
+// Mark remembers what was handed over until now.
+func (l *Lake) Mark() Mark {
+	m := Mark{time.Now(), make([]uint64, len(l.stores))}
+	for i, s := range l.stores {
+		m.taken[i] = s.taken.Load()
+	}
+	return m
 }
 
-// Add takes in one event of the tenant with the given account id. An error
-// means that the lake cannot hold the event as it is; nothing of it was kept.
-// host names the stream beside event.dataset; it must be of few kinds.
-func (w *Writer) Add(ev *event.Event, account uint32, host string) error {
-	if keep := w.lake.opts.Retention; ev.Time < time.Now().Add(-keep).UnixNano() {
-		return fmt.Errorf("lake: the time %s lies before the retention of %s", ev.Timestamp().Format(time.RFC3339), keep)
-	}
-	if ev.Time > time.Now().Add(FutureLimit+time.Minute).UnixNano() {
-		return fmt.Errorf("lake: the time %s lies in the future", ev.Timestamp().Format(time.RFC3339))
-	}
-	if err := w.convert(ev); err != nil {
-		return err
-	}
-	w.stream[0] = logstorage.Field{Name: "event.dataset", Value: ev.Text(event.EventDataset)}
-	w.stream[1] = logstorage.Field{Name: "host.name", Value: host}
-	stream := w.stream[:]
-	if host == "" {
-		stream = w.stream[:1]
-	}
-	w.rows.MustAdd(logstorage.TenantID{AccountID: account}, ev.Time, w.fields, stream)
-	if w.rows.NeedFlush() {
-		w.Flush()
-	}
-	return nil
-}
-
-// Flush hands everything taken in to the store.
-func (w *Writer) Flush() {
-	n := w.rows.RowsCount()
-	if n == 0 {
-		return
-	}
-	w.lake.store.MustAddRows(w.rows)
-	w.rows.ResetKeepSettings()
-	w.lake.rows.Add(uint64(n))
-}
-
-// convert lays the event out as the library's fields. An array becomes a JSON
-// array in one field.
-func (w *Writer) convert(ev *event.Event) error {
-	w.fields, w.buf = w.fields[:0], w.buf[:0]
-	clear(w.seen)
-	size := 0
-	add := func(name, value string) {
-		w.fields = append(w.fields, logstorage.Field{Name: name, Value: value})
-		size += len(name) + len(value) + 8
-	}
-	add("_msg", ev.Raw)
-	add(fieldTenant, ev.Tenant)
-	add(fieldSequence, w.text(func(b []byte) []byte { return strconv.AppendUint(b, ev.ID.Sequence, 10) }))
-	add(fieldID, w.text(func(b []byte) []byte {
-		b = append(append(b, ev.ID.Epoch...), '-')
-		b = append(strconv.AppendUint(b, ev.ID.Sequence, 10), '-')
-		return strconv.AppendUint(b, uint64(ev.ID.Index), 10)
-	}))
-	add(fieldCreated, w.text(func(b []byte) []byte {
-		return time.Unix(0, ev.Created).UTC().AppendFormat(b, "2006-01-02T15:04:05.000Z")
-	}))
-	for i := range ev.Fields {
-		f := &ev.Fields[i]
-		if f.Kind == event.Null || f.Value == "" {
+// Durable tells whether everything handed over before the mark is on the disk.
+// An error means that a part of it was lost on its way there: it has to be read
+// from the bus again.
+func (l *Lake) Durable(m Mark) (bool, error) {
+	for i, s := range l.stores {
+		if m.taken[i] == 0 {
 			continue
 		}
-		if _, ok := w.seen[f.ID]; ok {
-			continue
-		}
-		name := w.reg.Name(f.ID)
-		if name == "" || len(name) > MaxName {
-			return fmt.Errorf("lake: the field name %.40q… has %d bytes; 1 to %d are allowed", name, len(name), MaxName)
-		}
-		w.seen[f.ID] = i
-		value := f.Value
-		if many := laterValue(ev.Fields[i+1:], f.ID); many {
-			value = w.array(ev.Fields[i:], f.ID)
-		}
-		add(name, value)
-	}
-	if len(w.fields) > MaxFields {
-		return fmt.Errorf("lake: the event has %d fields; %d is the most", len(w.fields), MaxFields)
-	}
-	if size > MaxRowSize {
-		return fmt.Errorf("lake: the event has %d bytes; %d is the most", size, MaxRowSize)
-	}
-	return nil
-}
-
-// text renders into the writer's buffer. The string stays valid until the
-// next row: a buffer that grows leaves the old one to the strings made of it.
-func (w *Writer) text(render func([]byte) []byte) string {
-	start := len(w.buf)
-	w.buf = render(w.buf)
-	b := w.buf[start:]
-	return unsafe.String(unsafe.SliceData(b), len(b))
-}
-
-func laterValue(fields []event.Field, id event.FieldID) bool {
-	for i := range fields {
-		if fields[i].ID == id && fields[i].Kind != event.Null {
-			return true
+		if ok, err := s.Durable(m.taken[i], m.at); !ok || err != nil {
+			return false, err
 		}
 	}
-	return false
-}
-
-func (w *Writer) array(fields []event.Field, id event.FieldID) string {
-	return w.text(func(b []byte) []byte {
-		b = append(b, '[')
-		first := true
-		for i := range fields {
-			if fields[i].ID != id || fields[i].Kind == event.Null {
-				continue
-			}
-			if !first {
-				b = append(b, ',')
-			}
-			first = false
-			if k := fields[i].Kind; k == event.Number || k == event.Bool {
-				b = append(b, fields[i].Value...)
-			} else {
-				b = event.AppendJSON(b, fields[i].Value)
-			}
-		}
-		return append(b, ']')
-	})
+	// The names of fields are remembered no later than the rows that have them.
+	return l.names.save(), nil
 }
 
 // Stored tells, for the raw batches after sequence seq of one epoch, which of
@@ -336,7 +282,7 @@ func (l *Lake) scan(ctx context.Context, accounts []uint32, query string, each f
 	if err != nil {
 		return err
 	}
-	return l.store.RunQuery(ctx, tenantIDs(accounts), q, func(_ uint, db *logstorage.DataBlock) {
+	return l.run(ctx, accounts, q, func(_ uint, db *logstorage.DataBlock) {
 		mu.Lock()
 		defer mu.Unlock()
 		for i := range db.RowsCount() {
@@ -347,6 +293,90 @@ func (l *Lake) scan(ctx context.Context, accounts []uint32, query string, each f
 			each(row)
 		}
 	})
+}
+
+// holding lists the stores that have any rows.
+func (l *Lake) holding() []*store {
+	if len(l.stores) == 1 {
+		return l.stores
+	}
+	var list []*store
+	for _, s := range l.stores {
+		if st := s.Stats(); st.Stored+st.Unflushed > 0 {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// run answers a query from all stores together.
+func (l *Lake) run(ctx context.Context, accounts []uint32, q *logstorage.Query, write logstorage.WriteDataBlockFunc) error {
+	stores := l.holding()
+	switch len(stores) {
+	case 0:
+		stores = l.stores[:1] // a query may answer without any rows, as count() does
+		fallthrough
+	case 1:
+		return stores[0].RunQuery(ctx, tenantIDs(accounts), q, write)
+	}
+	return runTogether(ctx, stores, tenantIDs(accounts), q, write)
+}
+
+// runTogether has each store answer its part of a query and puts the parts
+// together, as the nodes of a cluster would.
+func runTogether(ctx context.Context, stores []*store, tenants []logstorage.TenantID, q *logstorage.Query, write logstorage.WriteDataBlockFunc) error {
+	whole := func(ctx context.Context, tenants []logstorage.TenantID, q *logstorage.Query, write logstorage.WriteDataBlockFunc) error {
+		return runTogether(ctx, stores, tenants, q, write)
+	}
+	runner, err := logstorage.NewNetQueryRunner(ctx, tenants, q, whole, write)
+	if err != nil {
+		return err
+	}
+	return runner.Run(ctx, q.GetConcurrency(), func(stop <-chan struct{}, part *logstorage.Query, write logstorage.WriteDataBlockFunc) error {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		go func() {
+			select {
+			case <-stop:
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
+		// Each worker writes under a number of its own: the library keeps the
+		// state of each apart by it.
+		workers := uint(q.GetConcurrency())
+		errs := make([]error, len(stores))
+		var wg sync.WaitGroup
+		for i, s := range stores {
+			wg.Go(func() {
+				first := uint(i) * workers
+				errs[i] = s.RunQuery(ctx, tenants, part.Clone(part.GetTimestamp()), func(worker uint, db *logstorage.DataBlock) { write(first+worker, db) })
+				if errs[i] != nil {
+					cancel()
+				}
+			})
+		}
+		wg.Wait()
+		for _, err := range errs {
+			if err != nil && !errors.Is(err, context.Canceled) {
+				return err
+			}
+		}
+		return errors.Join(errs...)
+	})
+}
+
+// fieldNames lists the names of fields in matching rows of all stores.
+func (l *Lake) fieldNames(ctx context.Context, accounts []uint32, q *logstorage.Query) ([]logstorage.ValueWithHits, error) {
+	var parts [][]logstorage.ValueWithHits
+	for _, s := range l.holding() {
+		part, err := s.GetFieldNames(ctx, tenantIDs(accounts), q)
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, part)
+	}
+	return logstorage.MergeValuesWithHits(parts, 0, false), nil
 }
 
 // tenantIDs names the accounts to the library, which searches among them and

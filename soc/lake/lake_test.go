@@ -14,7 +14,7 @@ import (
 
 func openLake(t testing.TB, dir string) *Lake {
 	t.Helper()
-	l, err := Open(Options{Dir: dir, Retention: 30 * 24 * time.Hour, Memory: 256 << 20})
+	l, err := Open(Options{Dir: dir, Classes: []Class{{Name: Standard, Retention: 30 * 24 * time.Hour}}, Memory: 256 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +44,7 @@ func fill(t testing.TB, l *Lake, puts ...put) {
 		if p.sender != "" {
 			ev.Set(event.SenderID, p.sender)
 		}
-		if err := w.Add(&ev, p.account, "host-1"); err != nil {
+		if err := w.Add(&ev, Space{Account: p.account}, "host-1"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -91,7 +91,7 @@ func TestTenantsAreApartOnEveryReadPath(t *testing.T) {
 		t.Fatalf("accounts in no order: %d rows, want 2", len(got))
 	}
 	all := Query{Accounts: []uint32{11}, LogsQL: "*", Start: time.Now().Add(-time.Hour), End: time.Now().Add(time.Hour)}
-	values, err := l.Values(t.Context(), all, "event.original", 10)
+	values, err := l.Values(t.Context(), all, "message", 10)
 	if err != nil || len(values) != 1 || values[0].Value != "secret of b" {
 		t.Fatalf("values: %v %v", values, err)
 	}
@@ -206,7 +206,7 @@ func TestNothingIsDroppedSilently(t *testing.T) {
 		t.Helper()
 		ev := event.Event{ID: event.ID{Epoch: "e", Sequence: 1}, Time: time.Now().UnixNano(), Tenant: "a", Raw: name}
 		change(&ev)
-		err := w.Add(&ev, 10, "")
+		err := w.Add(&ev, Space{Account: 10}, "")
 		if (want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), want) {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -246,7 +246,7 @@ func BenchmarkAdd(b *testing.B) {
 		n++
 		ev.ID = event.ID{Epoch: "e", Sequence: n}
 		ev.Time = time.Now().UnixNano()
-		if err := w.Add(&ev, 10, "h"); err != nil {
+		if err := w.Add(&ev, Space{Account: 10}, "h"); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -34,9 +34,10 @@ type Query struct {
 
 var errEnough = errors.New("enough rows")
 
-// parse reads the query and refuses what would get around accounts and filter.
+// parse reads the query, has words without a field looked for everywhere, and
+// refuses what would get around accounts and filter.
 // It leaves the filter to confine, which must be called before the query runs.
-func (q Query) parse() (*logstorage.Query, error) {
+func (l *Lake) parse(q Query) (*logstorage.Query, error) {
 	text := q.LogsQL
 	if strings.TrimSpace(text) == "" {
 		text = "*"
@@ -54,6 +55,9 @@ func (q Query) parse() (*logstorage.Query, error) {
 		case q.Filter != "" && slices.Contains(blockPipes, pipe.name):
 			return nil, queryError(q.LogsQL, "the pipe %s tells of whole blocks of storage and so of more than your data scope covers; use the list of fields, stats or pack_json instead", pipe.name)
 		}
+	}
+	if p, err = logstorage.ParseQuery(anywhere(p.String(), l.names.all())); err != nil {
+		return nil, fmt.Errorf("lake: the query %q, with words looked for everywhere: %w", q.LogsQL, err)
 	}
 	if !q.End.After(q.Start) {
 		return nil, queryError(q.LogsQL, "the time range is empty: it starts %s and ends %s", q.Start.Format(time.RFC3339), q.End.Format(time.RFC3339))
@@ -124,7 +128,7 @@ func pipes(query string) []pipe {
 // Rows hands over the matching rows as flat JSON objects, newest first unless
 // the query sorts or counts for itself. row is valid during the call only.
 func (l *Lake) Rows(ctx context.Context, q Query, emit func(row []byte) error) error {
-	p, err := q.parse()
+	p, err := l.parse(q)
 	if err != nil {
 		return err
 	}
@@ -161,7 +165,7 @@ func (l *Lake) Rows(ctx context.Context, q Query, emit func(row []byte) error) e
 		}
 		part := q
 		part.LogsQL = p.String() + " | sort by (_time desc) limit " + strconv.Itoa(left)
-		pp, err := part.parse()
+		pp, err := l.parse(part)
 		if err != nil {
 			return err
 		}
@@ -188,14 +192,16 @@ func (l *Lake) runRows(ctx context.Context, p *logstorage.Query, q Query, start,
 		buf   []byte
 		fail  error
 	)
-	err := l.store.RunQuery(ctx, tenantIDs(q.Accounts), p, func(_ uint, db *logstorage.DataBlock) {
+	out := renderer{whole: keepsRows(pipes(p.String()))}
+	err := l.run(ctx, q.Accounts, p, func(_ uint, db *logstorage.DataBlock) {
 		mu.Lock()
 		defer mu.Unlock()
+		out.block(db.Columns)
 		for i := range db.RowsCount() {
 			if fail != nil || (q.Limit > 0 && count >= q.Limit) {
 				return
 			}
-			buf = appendRow(buf[:0], db.Columns, i)
+			buf = out.appendRow(buf[:0], i)
 			if fail = emit(buf); fail != nil {
 				cancel(fail)
 				return
@@ -223,52 +229,10 @@ func queryFailed(ctx context.Context, query string, err error) error {
 	return queryError(query, "it failed: %s", err)
 }
 
-// appendRow renders one row as a flat JSON object under the suite's names.
-func appendRow(b []byte, cols []logstorage.BlockColumn, i int) []byte {
-	b = append(b, '{')
-	first := true
-	add := func(name, value string) {
-		if !first {
-			b = append(b, ',')
-		}
-		first = false
-		b = event.AppendJSON(b, name)
-		b = append(b, ':')
-		b = event.AppendJSON(b, value)
-	}
-	for _, lead := range [...]string{"_time", fieldID} {
-		for _, c := range cols {
-			if c.Name == lead && c.Values[i] != "" {
-				add(outsideName(c.Name), c.Values[i])
-			}
-		}
-	}
-	for _, c := range cols {
-		switch c.Name {
-		case "_time", fieldID, "_stream", "_stream_id":
-			continue
-		}
-		if v := c.Values[i]; v != "" {
-			add(outsideName(c.Name), v)
-		}
-	}
-	return append(b, '}')
-}
-
-func outsideName(name string) string {
-	switch name {
-	case "_time":
-		return "@timestamp"
-	case "_msg":
-		return "event.original"
-	}
-	return name
-}
-
 // Histogram counts the matching rows in n bars of equal length over the whole
 // range; bars without rows are there with 0. Pipes of the query are left out.
 func (l *Lake) Histogram(ctx context.Context, q Query, n int) (search.Histogram, error) {
-	p, err := q.parse()
+	p, err := l.parse(q)
 	if err != nil {
 		return search.Histogram{}, err
 	}
@@ -287,7 +251,7 @@ func (l *Lake) Histogram(ctx context.Context, q Query, n int) (search.Histogram,
 		return search.Histogram{}, err
 	}
 	var mu sync.Mutex
-	err = l.store.RunQuery(ctx, tenantIDs(q.Accounts), p, func(_ uint, db *logstorage.DataBlock) {
+	err = l.run(ctx, q.Accounts, p, func(_ uint, db *logstorage.DataBlock) {
 		mu.Lock()
 		defer mu.Unlock()
 		times, ok := db.GetTimestamps(nil)
@@ -324,7 +288,7 @@ func niceStep(d time.Duration) time.Duration {
 // Fields lists the fields of the matching rows, most frequent first. Pipes of
 // the query are left out.
 func (l *Lake) Fields(ctx context.Context, q Query, limit int) ([]search.ValueHits, error) {
-	p, err := q.parse()
+	p, err := l.parse(q)
 	if err != nil || len(q.Accounts) == 0 {
 		return nil, err
 	}
@@ -333,13 +297,13 @@ func (l *Lake) Fields(ctx context.Context, q Query, limit int) ([]search.ValueHi
 	if err := q.confine(p, q.Start, q.End); err != nil {
 		return nil, err
 	}
-	found, err := l.store.GetFieldNames(ctx, tenantIDs(q.Accounts), p)
+	found, err := l.fieldNames(ctx, q.Accounts, p)
 	if err != nil {
 		return nil, queryFailed(ctx, q.LogsQL, err)
 	}
 	list := make([]search.ValueHits, 0, len(found))
 	for _, v := range found {
-		if v.Value != "" && v.Value != "_stream" && v.Value != "_stream_id" {
+		if v.Value != "" && v.Value != "_stream" && v.Value != "_stream_id" && v.Value != fieldRaw {
 			list = append(list, search.ValueHits{Value: strings.Clone(v.Value), Hits: v.Hits})
 		}
 	}
@@ -373,7 +337,7 @@ func (l *Lake) countFields(ctx context.Context, q Query, fields []search.ValueHi
 		}
 		stats := q
 		stats.LogsQL = b.String()
-		p, err := stats.parse()
+		p, err := l.parse(stats)
 		if err != nil {
 			return nil, err
 		}
@@ -381,7 +345,7 @@ func (l *Lake) countFields(ctx context.Context, q Query, fields []search.ValueHi
 			return nil, err
 		}
 		var mu sync.Mutex
-		err = l.store.RunQuery(ctx, tenantIDs(q.Accounts), p, func(_ uint, db *logstorage.DataBlock) {
+		err = l.run(ctx, q.Accounts, p, func(_ uint, db *logstorage.DataBlock) {
 			mu.Lock()
 			defer mu.Unlock()
 			for _, c := range db.Columns {
@@ -410,10 +374,10 @@ func (l *Lake) Values(ctx context.Context, q Query, field string, limit int) ([]
 	switch field {
 	case "@timestamp":
 		field = "_time"
-	case "event.original":
-		field = "_msg"
+	case fieldOriginal, "_msg":
+		return nil, queryError(q.LogsQL, "the values of %s are not kept as such; ask for those of message", field)
 	}
-	p, err := q.parse()
+	p, err := l.parse(q)
 	if err != nil || len(q.Accounts) == 0 {
 		return nil, err
 	}
@@ -421,7 +385,7 @@ func (l *Lake) Values(ctx context.Context, q Query, field string, limit int) ([]
 	// Counted by a pipe: the library's own list of values leaves out the
 	// counts where there are more values than asked for.
 	q.LogsQL = fmt.Sprintf("%s | stats by (%s) count() %s | sort by (%s desc) limit %d", p, strconv.Quote(field), hitsColumn, hitsColumn, max(limit, 1)+1)
-	if p, err = q.parse(); err != nil {
+	if p, err = l.parse(q); err != nil {
 		return nil, err
 	}
 	if err := q.confine(p, q.Start, q.End); err != nil {
@@ -429,7 +393,7 @@ func (l *Lake) Values(ctx context.Context, q Query, field string, limit int) ([]
 	}
 	var mu sync.Mutex
 	var list []search.ValueHits
-	err = l.store.RunQuery(ctx, tenantIDs(q.Accounts), p, func(_ uint, db *logstorage.DataBlock) {
+	err = l.run(ctx, q.Accounts, p, func(_ uint, db *logstorage.DataBlock) {
 		mu.Lock()
 		defer mu.Unlock()
 		// Sorting puts the counts first or last as it pleases: they go by name.
@@ -478,7 +442,7 @@ func (l *Lake) Event(ctx context.Context, accounts []uint32, filter, id string) 
 	}
 	q := Query{Accounts: accounts, Filter: filter, LogsQL: fmt.Sprintf("%q:=%d %q:=%q", fieldSequence, at.Sequence, fieldID, id),
 		Start: time.Unix(0, 0), End: time.Now().Add(2 * FutureLimit), Limit: 1}
-	p, err := q.parse()
+	p, err := l.parse(q)
 	if err != nil || len(accounts) == 0 {
 		return nil, errors.Join(search.ErrNotFound, err)
 	}

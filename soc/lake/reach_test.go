@@ -70,7 +70,7 @@ func newIsolation(t testing.TB, rnd *rand.Rand, rows int) *isolation {
 			k.extra = "extra." + strconv.Itoa(rnd.IntN(30))
 			ev.Set(mustIntern(t, reg, k.extra), "x")
 		}
-		if err := w.Add(&ev, s.accounts[slug], "host-"+strconv.Itoa(rnd.IntN(2))); err != nil {
+		if err := w.Add(&ev, Space{Account: s.accounts[slug]}, "host-"+strconv.Itoa(rnd.IntN(2))); err != nil {
 			t.Fatal(err)
 		}
 		s.rows = append(s.rows, k)

@@ -1,0 +1,198 @@
+package lake
+
+import (
+	"strconv"
+	"strings"
+)
+
+// LogsQL looks for a word without a field in the field _msg. Rows here have no
+// such field: a word without a field is looked for in every field, as people
+// expect who look for an address or a name and do not know where it stands.
+// What else stands without a field (comparisons, sequences, sets) is meant for
+// the message.
+
+// anywhere says so explicitly in a query, which must be as the library prints
+// it: with each field's name in front of each condition.
+func anywhere(query string, names []string) string {
+	parts := split(query, '|')
+	var b strings.Builder
+	for i, part := range parts {
+		if i == 0 {
+			b.WriteString(conditionsAnywhere(part, names))
+			continue
+		}
+		b.WriteByte('|')
+		b.WriteString(pipeAnywhere(part, names))
+	}
+	return b.String()
+}
+
+// conditionsAnywhere does it for the conditions before the first pipe.
+func conditionsAnywhere(s string, names []string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); {
+		switch c := s[i]; c {
+		case ' ', '(', ')', '!', ',':
+			b.WriteByte(c)
+			i++
+			continue
+		}
+		end := conditionLen(s[i:]) + i
+		b.WriteString(conditionAnywhere(s[i:end], names))
+		i = end
+	}
+	return b.String()
+}
+
+// conditionLen is the length of the condition, or the operator, that s starts with.
+func conditionLen(s string) int {
+	depth := 0
+	for i := 0; i < len(s); i++ {
+		switch s[i] {
+		case '"', '\'', '`':
+			i += quoted(s[i:]) - 1
+		case '(', '[', '{':
+			depth++
+		case ')', ']', '}':
+			if depth == 0 {
+				return max(i, 1)
+			}
+			depth--
+		case ' ':
+			if depth == 0 {
+				return i
+			}
+		}
+	}
+	return len(s)
+}
+
+// quoted is the length of the quoted text that s starts with.
+func quoted(s string) int {
+	for i := 1; i < len(s); i++ {
+		switch {
+		case s[i] == '\\' && s[0] != '`':
+			i++
+		case s[i] == s[0]:
+			return i + 1
+		}
+	}
+	return len(s)
+}
+
+func conditionAnywhere(s string, names []string) string {
+	switch s {
+	case "*", "or", "and", "not":
+		return s
+	}
+	word := 0
+	if s[0] == '"' {
+		word = quoted(s)
+	} else {
+		for word < len(s) && !strings.ContainsRune(`:("=~<>*{`, rune(s[word])) {
+			word++
+		}
+	}
+	rest := s[word:]
+	switch {
+	case strings.HasPrefix(s, "{"):
+		return s // of a stream
+	case strings.HasPrefix(rest, ":"):
+		return s[:word+1] + setAnywhere(rest[1:], names)
+	case s[:word] == "options":
+		return s
+	case word > 0 && (rest == "" || rest == "*"), s[:word] == "i" && strings.HasPrefix(rest, "("), strings.HasPrefix(s, "~"):
+		var b strings.Builder
+		b.WriteByte('(')
+		for i, name := range names {
+			if i > 0 {
+				b.WriteString(" or ")
+			}
+			b.WriteString(strconv.Quote(name))
+			b.WriteByte(':')
+			b.WriteString(s)
+		}
+		b.WriteByte(')')
+		return b.String()
+	}
+	return fieldMessage + ":" + setAnywhere(s, names)
+}
+
+// setAnywhere does it for the query within a condition such as in(...).
+func setAnywhere(s string, names []string) string {
+	open := strings.IndexByte(s, '(')
+	if open < 0 || !strings.HasSuffix(s, ")") || strings.ContainsAny(s[:open], "\"'`") {
+		return s
+	}
+	inner := s[open+1 : len(s)-1]
+	if len(split(inner, '|')) < 2 {
+		return s
+	}
+	return s[:open+1] + anywhere(inner, names) + ")"
+}
+
+// pipeAnywhere does it for the conditions and queries within a pipe.
+func pipeAnywhere(s string, names []string) string {
+	trimmed := strings.TrimLeft(s, " ")
+	name, rest, _ := strings.Cut(trimmed, " ")
+	switch name {
+	case "filter", "where":
+		return " " + name + " " + conditionsAnywhere(rest, names)
+	case "union", "join":
+		// The query stands in the last parentheses.
+		open := -1
+		for i := 0; i < len(s); i++ {
+			switch s[i] {
+			case '"', '\'', '`':
+				i += quoted(s[i:]) - 1
+			case '(':
+				open = i
+				i += conditionLen(s[i:]) - 1
+			}
+		}
+		if open < 0 {
+			return s
+		}
+		end := open + conditionLen(s[open:])
+		return s[:open+1] + anywhere(s[open+1:end-1], names) + ")" + s[end:]
+	}
+	// Conditions of a pipe or of a function: if (...).
+	var b strings.Builder
+	for i := 0; i < len(s); {
+		switch {
+		case s[i] == '"' || s[i] == '\'' || s[i] == '`':
+			n := quoted(s[i:])
+			b.WriteString(s[i : i+n])
+			i += n
+		case strings.HasPrefix(s[i:], " if ("):
+			open := i + len(" if ")
+			end := open + conditionLen(s[open:])
+			b.WriteString(s[i:open+1] + conditionsAnywhere(s[open+1:end-1], names) + ")")
+			i = end
+		default:
+			b.WriteByte(s[i])
+			i++
+		}
+	}
+	return b.String()
+}
+
+// split cuts s at each sep outside of quotes and parentheses.
+func split(s string, sep byte) []string {
+	var parts []string
+	start, depth := 0, 0
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '"' || c == '\'' || c == '`':
+			i += quoted(s[i:]) - 1
+		case c == '(' || c == '[' || c == '{':
+			depth++
+		case c == ')' || c == ']' || c == '}':
+			depth--
+		case c == sep && depth == 0:
+			parts = append(parts, s[start:i])
+			start = i + 1
+		}
+	}
+	return append(parts, s[start:])
+}

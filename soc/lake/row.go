@@ -1,0 +1,318 @@
+package lake
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unsafe"
+
+	"github.com/VictoriaMetrics/VictoriaMetrics/lib/logstorage"
+
+	"icewatch/soc/event"
+)
+
+// Field names that only the stored form has, or that it shares with the form
+// outside.
+const (
+	fieldTenant   = "icewatch.tenant"
+	fieldSequence = "icewatch.seq"
+	fieldID       = "event.id"
+	fieldCreated  = "event.created"
+	fieldMessage  = "message"
+	// fieldRaw holds the raw text with references to the row's other fields;
+	// see reference.go. Where the message is the raw text there is none.
+	fieldRaw = "icewatch.raw"
+	// fieldOriginal holds the raw text where neither serves.
+	fieldOriginal = "event.original"
+)
+
+// Writer gathers rows and hands them to the stores. It is not safe for
+// concurrent use.
+type Writer struct {
+	lake    *Lake
+	reg     *event.Registry
+	pending []pending // by store of the lake
+	fields  []logstorage.Field
+	refs    []reference
+	stream  [2]logstorage.Field
+	buf     []byte
+	plan    plan
+}
+
+// pending are the rows not yet handed to a store.
+type pending struct {
+	store *store
+	rows  *logstorage.LogRows
+}
+
+// plan says how the fields of an event become those of a row. Events of one
+// kind come one after another and have the same fields in the same order, so
+// the plan of the last one is kept.
+type plan struct {
+	ids   []event.FieldID // of the event, as they come
+	order []int           // place in ids of each of the row's fields, by name; -1 and below: see own
+	many  []bool          // whether more values of the same field follow, by place in ids
+	names []string        // of the row's fields
+}
+
+// own are the row's fields that are no field of the event: place -1-i.
+var own = [...]string{fieldTenant, fieldSequence, fieldID, fieldCreated}
+
+// NewWriter makes a writer for events whose fields reg names.
+func (l *Lake) NewWriter(reg *event.Registry) *Writer {
+	w := &Writer{lake: l, reg: reg}
+	for _, s := range l.stores {
+		w.pending = append(w.pending, pending{s, logstorage.GetLogRows(nil, nil, nil, nil, "")})
+	}
+	return w
+}
+
+// Space is where a tenant's rows go.
+type Space struct {
+	Account uint32 `json:"account"`         // its id in the stores
+	Class   string `json:"class,omitempty"` // its retention class; "" is Standard
+}
+
+// RefusedError says that the lake cannot hold an event as it is.
+type RefusedError struct{ Reason string }
+
+// Error gives the reason.
+func (e *RefusedError) Error() string { return "lake: " + e.Reason }
+
+func refused(format string, args ...any) error { return &RefusedError{fmt.Sprintf(format, args...)} }
+
+// Add takes in one event of a tenant. A *RefusedError means that the lake
+// cannot hold the event as it is; any other error that it cannot be written
+// now. Nothing of it was kept then. host names the stream beside event.dataset;
+// it must be of few kinds.
+func (w *Writer) Add(ev *event.Event, to Space, host string) error {
+	c := w.lake.class(to.Class)
+	now := time.Now()
+	if ev.Time < now.Add(-c.retention).UnixNano() {
+		return refused("the time %s lies before the retention of %s", ev.Timestamp().Format(time.RFC3339), c.retention)
+	}
+	if ev.Time > now.Add(FutureLimit+time.Minute).UnixNano() {
+		return refused("the time %s lies in the future", ev.Timestamp().Format(time.RFC3339))
+	}
+	if err := w.convert(ev); err != nil {
+		return err
+	}
+	w.stream[0] = logstorage.Field{Name: "event.dataset", Value: ev.Text(event.EventDataset)}
+	w.stream[1] = logstorage.Field{Name: "host.name", Value: host}
+	stream := w.stream[:]
+	if host == "" {
+		stream = w.stream[:1]
+	}
+	for i := range w.pending {
+		if p := &w.pending[i]; p.store == c.store {
+			p.rows.MustAdd(logstorage.TenantID{AccountID: to.Account}, ev.Time, w.fields, stream)
+			if p.rows.NeedFlush() {
+				return w.hand(p)
+			}
+		}
+	}
+	return nil
+}
+
+// class finds a retention class. One that is not configured any more is
+// Standard.
+func (l *Lake) class(name string) class {
+	if c, ok := l.classes[name]; ok {
+		return c
+	}
+	return l.classes[Standard]
+}
+
+// Flush hands everything taken in to the stores. After an error what could not
+// be handed over is still there.
+func (w *Writer) Flush() error {
+	for i := range w.pending {
+		if err := w.hand(&w.pending[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *Writer) hand(p *pending) error {
+	n := p.rows.RowsCount()
+	if n == 0 {
+		return nil
+	}
+	if err := p.store.Add(p.rows); err != nil {
+		return fmt.Errorf("lake: the class %s: %w", p.store.name, err)
+	}
+	p.rows.ResetKeepSettings()
+	p.store.taken.Add(uint64(n))
+	w.lake.rows.Add(uint64(n))
+	return nil
+}
+
+// convert lays the event out as the library's fields, in the order of their
+// names. An array becomes a JSON array in one field.
+func (w *Writer) convert(ev *event.Event) error {
+	if err := w.arrange(ev); err != nil {
+		return err
+	}
+	w.fields, w.refs, w.buf = w.fields[:0], w.refs[:0], w.buf[:0]
+	// Where the message is all of the raw text, JSON would be kept twice: it
+	// is laid out in fields already.
+	message := !(ev.Raw != "" && ev.Raw[0] == '{' && ev.Text(event.Message) == ev.Raw)
+	whole, size := false, 0
+	for at, place := range w.plan.order {
+		var value string
+		if place < 0 {
+			value = w.own(ev, -1-place)
+		} else {
+			f := &ev.Fields[place]
+			if w.plan.many[place] {
+				value = w.values(ev.Fields[place:], f.ID)
+			} else if f.Kind != event.Null {
+				value = f.Value
+			}
+			if value == "" || f.ID == event.Message && !message {
+				continue
+			}
+			if f.ID == event.Message && value == ev.Raw {
+				whole = true
+			} else if off, ok := within(ev.Raw, value); ok {
+				w.refs = append(w.refs, reference{off, len(value), len(w.fields)})
+			}
+		}
+		name := w.plan.names[at]
+		w.fields = append(w.fields, logstorage.Field{Name: name, Value: value})
+		size += len(name) + len(value) + 8
+	}
+	if !whole && ev.Raw != "" {
+		name, value := fieldOriginal, ev.Raw
+		if text, ok := w.refer(ev); ok {
+			name, value = fieldRaw, text
+		} else if !message {
+			// Nothing refers to the message then; it is the raw text.
+			name = fieldMessage
+		}
+		w.fields = append(w.fields, logstorage.Field{Name: name, Value: value})
+		size += len(name) + len(value) + 8
+	}
+	if len(w.fields) > MaxFields {
+		return refused("the event has %d fields; %d is the most", len(w.fields), MaxFields)
+	}
+	if size > MaxRowSize {
+		return refused("the event has %d bytes; %d is the most", size, MaxRowSize)
+	}
+	return nil
+}
+
+// arrange makes the plan for the event's fields.
+func (w *Writer) arrange(ev *event.Event) error {
+	p := &w.plan
+	if len(p.ids) == len(ev.Fields) && len(p.ids) > 0 {
+		same := true
+		for i := range ev.Fields {
+			if ev.Fields[i].ID != p.ids[i] {
+				same = false
+				break
+			}
+		}
+		if same {
+			return nil
+		}
+	}
+	p.ids, p.order, p.many, p.names = p.ids[:0], p.order[:0], p.many[:0], p.names[:0]
+	first := make(map[event.FieldID]int, len(ev.Fields))
+	for i := range ev.Fields {
+		id := ev.Fields[i].ID
+		p.ids, p.many = append(p.ids, id), append(p.many, false)
+		if at, ok := first[id]; ok {
+			p.many[at] = true
+			continue
+		}
+		name := w.reg.Name(id)
+		if name == "" || len(name) > MaxName {
+			p.ids = p.ids[:0]
+			return refused("the field name %.40q… has %d bytes; 1 to %d are allowed", name, len(name), MaxName)
+		}
+		first[id] = i
+		p.order = append(p.order, i)
+	}
+	for i := range own {
+		p.order = append(p.order, -1-i)
+	}
+	nameOf := func(place int) string {
+		if place < 0 {
+			return own[-1-place]
+		}
+		return w.reg.Name(p.ids[place])
+	}
+	slices.SortFunc(p.order, func(a, b int) int { return strings.Compare(nameOf(a), nameOf(b)) })
+	for _, place := range p.order {
+		p.names = append(p.names, nameOf(place))
+	}
+	w.lake.names.add(p.names)
+	return nil
+}
+
+// own renders one of the row's own fields.
+func (w *Writer) own(ev *event.Event, which int) string {
+	switch own[which] {
+	case fieldTenant:
+		return ev.Tenant
+	case fieldSequence:
+		return w.text(func(b []byte) []byte { return strconv.AppendUint(b, ev.ID.Sequence, 10) })
+	case fieldID:
+		return w.text(func(b []byte) []byte {
+			b = append(append(b, ev.ID.Epoch...), '-')
+			b = append(strconv.AppendUint(b, ev.ID.Sequence, 10), '-')
+			return strconv.AppendUint(b, uint64(ev.ID.Index), 10)
+		})
+	default:
+		return w.text(func(b []byte) []byte {
+			return time.Unix(0, ev.Created).UTC().AppendFormat(b, "2006-01-02T15:04:05.000Z")
+		})
+	}
+}
+
+// text renders into the writer's buffer. The string stays valid until the
+// next row: a buffer that grows leaves the old one to the strings made of it.
+func (w *Writer) text(render func([]byte) []byte) string {
+	start := len(w.buf)
+	w.buf = render(w.buf)
+	b := w.buf[start:]
+	return unsafe.String(unsafe.SliceData(b), len(b))
+}
+
+// values renders several values of one field: an array, unless all but one are
+// null.
+func (w *Writer) values(fields []event.Field, id event.FieldID) string {
+	one, n := "", 0
+	for i := range fields {
+		if fields[i].ID == id && fields[i].Kind != event.Null {
+			one = fields[i].Value
+			n++
+		}
+	}
+	if n < 2 {
+		return one
+	}
+	return w.text(func(b []byte) []byte {
+		b = append(b, '[')
+		first := true
+		for i := range fields {
+			if fields[i].ID != id || fields[i].Kind == event.Null {
+				continue
+			}
+			if !first {
+				b = append(b, ',')
+			}
+			first = false
+			if k := fields[i].Kind; k == event.Number || k == event.Bool {
+				b = append(b, fields[i].Value...)
+			} else {
+				b = event.AppendJSON(b, fields[i].Value)
+			}
+		}
+		return append(b, ']')
+	})
+}
