@@ -396,7 +396,7 @@ func (c *centre) takeOccurrences(ctx context.Context, from uint64) {
 func (c *centre) startEngine(context.Context) error {
 	cfg := c.Config
 	options := engine.Options{Dir: filepath.Join(cfg.Data, "engine"), BusSocket: filepath.Join(c.run, "bus.sock"), QuerySocket: filepath.Join(c.run, "engine.sock"),
-		Retention: time.Duration(cfg.Lake.Retention), FlushInterval: time.Duration(cfg.Lake.FlushInterval), LakeMemory: int64(cfg.Lake.Memory),
+		Keeping: *cfg.Lake.Keeping(), FlushInterval: time.Duration(cfg.Lake.FlushInterval), LakeMemory: int64(cfg.Lake.Memory),
 		MinFree: int64(cfg.Bus.MinFree), Relays: cfg.RelayPrefixes(), FieldsMax: cfg.Limits.Fields, NamesMax: cfg.Limits.Names,
 		SenderIDs: cfg.Limits.SenderIDs, Keep: uint64(cfg.Bus.Keep), LogLevel: cfg.Log.Level, LogFormat: cfg.Log.Format,
 		Damaged: c.damaged(), ScrubPeriod: time.Duration(cfg.Lake.ScrubPeriod), ScrubRate: int64(cfg.Lake.ScrubRate)}

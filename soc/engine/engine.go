@@ -24,9 +24,9 @@ import (
 	"icewatch/soc/bus"
 	"icewatch/soc/enrich"
 	"icewatch/soc/event"
-	"icewatch/soc/intake"
 	"icewatch/soc/lake"
 	"icewatch/soc/pipeline"
+	"icewatch/soc/retention"
 )
 
 // The control topics of the bus by which the centre steers the engine.
@@ -39,25 +39,25 @@ const (
 // Options say where the engine works and within what bounds. They travel from
 // the centre as JSON.
 type Options struct {
-	Dir           string         // the engine's own folder
-	BusSocket     string         // where the centre's bus listens
-	QuerySocket   string         // where the engine answers searches
-	Retention     time.Duration  // of the lake
-	FlushInterval time.Duration  // of the lake
-	LakeMemory    int64          // bytes for caches and queries; 0 is a quarter of the machine
-	MinFree       int64          // bytes to leave free on the disk
-	Relays        []netip.Prefix // whose syslog HOSTNAME names the device
-	FieldsMax     int            // fields an event may bring
-	NamesMax      int            // field names a tenant may bring
-	SenderIDs     int            // senders' ids remembered against repeats
-	Keep          uint64         // batches kept on the bus after they are stored
-	LogLevel      string         // as in the configuration
-	LogFormat     string         // as in the configuration
-	Damaged       string         // folder for what is set aside; "" is one below Dir
-	ScrubPeriod   time.Duration  // in which every file of the lake is read and compared once; 0 never does
-	ScrubRate     int64          // bytes a second that are read for it
-	Died          string         // last words of the engine before this one
-	DiedInRow     int            // how many engines did not stay up before this one
+	Dir           string           // the engine's own folder
+	BusSocket     string           // where the centre's bus listens
+	QuerySocket   string           // where the engine answers searches
+	Keeping       retention.Policy // what is kept how long
+	FlushInterval time.Duration    // of the lake
+	LakeMemory    int64            // bytes for caches and queries; 0 is a quarter of the machine
+	MinFree       int64            // bytes to leave free on the disk
+	Relays        []netip.Prefix   // whose syslog HOSTNAME names the device
+	FieldsMax     int              // fields an event may bring
+	NamesMax      int              // field names a tenant may bring
+	SenderIDs     int              // senders' ids remembered against repeats
+	Keep          uint64           // batches kept on the bus after they are stored
+	LogLevel      string           // as in the configuration
+	LogFormat     string           // as in the configuration
+	Damaged       string           // folder for what is set aside; "" is one below Dir
+	ScrubPeriod   time.Duration    // in which every file of the lake is read and compared once; 0 never does
+	ScrubRate     int64            // bytes a second that are read for it
+	Died          string           // last words of the engine before this one
+	DiedInRow     int              // how many engines did not stay up before this one
 }
 
 // Engine is one running engine.
@@ -84,11 +84,15 @@ type Engine struct {
 	through  uint64                                    // last batch that stored knows of
 	marks    []mark                                    // batches handed to the lake, not yet known to be on the disk
 	ckpt     checkpoint                                // what is known to be on the disk
-	detected uint64                                    // last batch whose occurrences are durable
+	from     uint64                                    // first batch to read
+	floor    uint64                                    // sender ids are remembered from this batch on, after the last one stored
+	detected atomic.Uint64                             // last batch whose occurrences are durable
 	halfway  bool                                      // detection has seen a part of the batch at hand
 	pending  []detections.Occurrence                   // raised by the batch at hand
 	byKey    map[string]int                            // place in pending by occurrence key and rule
-	last     atomic.Uint64                             // last batch worked
+	parsed   uint64                                    // last batch parsed
+	parsedAt time.Time                                 // when the bus took it
+	last     atomic.Uint64                             // last batch handed to the lake
 	lastTime atomic.Int64                              // when the bus took it
 	events   atomic.Uint64                             // events made
 	repeats  atomic.Uint64                             // events dropped as repeats of a sender id
@@ -101,12 +105,10 @@ type Engine struct {
 	tenants  atomic.Pointer[map[string]*atomic.Uint64] // events by tenant since the start
 }
 
-// mark remembers that all rows before total had been handed to the lake when
-// batch seq was done.
+// mark remembers what had been handed to the lake when batch seq was done.
 type mark struct {
-	seq   uint64
-	at    time.Time
-	total uint64
+	seq, floor uint64
+	lake       lake.Mark
 }
 
 // checkpoint is the engine's memory of its place on the bus.
@@ -140,14 +142,14 @@ func Run(ctx context.Context, opts Options, log *slog.Logger) error {
 		return fmt.Errorf("engine: %w", err)
 	}
 	defer client.Close()
-	lk, err := lake.Open(lake.Options{Dir: filepath.Join(opts.Dir, "lake"), Retention: opts.Retention,
+	lk, err := lake.Open(lake.Options{Dir: filepath.Join(opts.Dir, "lake"), Classes: classes(opts.Keeping),
 		FlushInterval: opts.FlushInterval, Memory: opts.LakeMemory, MinFree: opts.MinFree})
 	if err != nil {
 		return fmt.Errorf("engine: %w", err)
 	}
 	reg := event.NewRegistry(50_000)
 	e := &Engine{opts: opts, log: log, client: client, lake: lk, writer: lk.NewWriter(reg), reg: reg, health: health, started: time.Now(),
-		pipe: pipeline.New(pipeline.Options{Registry: reg, Retention: opts.Retention, Future: lake.FutureLimit, Relays: opts.Relays,
+		pipe: pipeline.New(pipeline.Options{Registry: reg, Keeping: &opts.Keeping, Future: lake.FutureLimit, Relays: opts.Relays,
 			NamesPerTenant: opts.NamesMax, Parse: parseOptions(opts)}),
 		seen: pipeline.NewSeen(opts.SenderIDs), detect: rules.New(rules.Options{Registry: reg, Log: log}), byKey: map[string]int{}, meter: newMeter()}
 	e.tenants.Store(&map[string]*atomic.Uint64{})
@@ -161,10 +163,9 @@ func Run(ctx context.Context, opts Options, log *slog.Logger) error {
 	defer func() {
 		end(nil)
 		wg.Wait()
-		e.writer.Flush()
 		lk.Close() // everything is on the disk now
 		if e.ready.Load() {
-			e.ckpt.Stored = max(e.ckpt.Stored, e.last.Load())
+			e.ckpt.Stored, e.ckpt.IDsFloor = max(e.ckpt.Stored, e.last.Load()), e.floor
 			if err := errors.Join(e.saveCheckpoint(), e.saveDetection()); err != nil {
 				log.Error("engine: the checkpoint is not saved; the next start replays more", "error", err)
 			}
@@ -185,7 +186,7 @@ func Run(ctx context.Context, opts Options, log *slog.Logger) error {
 	wg.Go(func() { health.room.watch(ctx) })
 	wg.Go(func() { e.scrubbing(ctx, end) })
 	e.ready.Store(true)
-	log.Info("engine: ready", "from_batch", e.last.Load()+1, "rules", *e.version.Load())
+	log.Info("engine: ready", "from_batch", e.from, "rules", *e.version.Load())
 	err = e.consume(ctx)
 	if errors.Is(context.Cause(ctx), errDamaged) {
 		return errDamaged
@@ -194,6 +195,15 @@ func Run(ctx context.Context, opts Options, log *slog.Logger) error {
 		return nil
 	}
 	return err
+}
+
+// classes are the stores of the lake.
+func classes(p retention.Policy) []lake.Class {
+	list := make([]lake.Class, len(p.Classes))
+	for i, c := range p.Classes {
+		list[i] = lake.Class{Name: c.Name, Retention: c.Keep}
+	}
+	return list
 }
 
 // control follows the centre's topics, and returns once each has been heard.
@@ -294,7 +304,7 @@ func (e *Engine) recover(ctx context.Context) error {
 				e.log.Error("engine: the state of detection is not usable; correlation begins anew", "error", err)
 			}
 		}
-		e.detected = ds.After
+		e.detected.Store(ds.After)
 	}
 	if err := e.meter.restore(ds.Usage); err != nil {
 		e.log.Error("engine: the count of what the tenants used is not readable; a new one begins", "error", err)
@@ -326,82 +336,42 @@ func (e *Engine) recover(ctx context.Context) error {
 	for _, s := range ids {
 		e.seen.Repeated(s.tenant, s.id, s.at)
 	}
-	e.last.Store(min(e.ckpt.Stored, e.detected))
-	e.log.Info("engine: recovered", "epoch", e.epoch, "stored", e.ckpt.Stored, "detected", e.detected,
+	e.from = min(e.ckpt.Stored, e.detected.Load()) + 1
+	e.last.Store(e.ckpt.Stored)
+	e.floor = e.ckpt.IDsFloor
+	e.log.Info("engine: recovered", "epoch", e.epoch, "stored", e.ckpt.Stored, "detected", e.detected.Load(),
 		"batches_ahead", len(e.stored), "sender_ids", len(ids), "bus_first", st.First, "bus_last", st.Last)
-	if first := e.last.Load() + 1; st.Messages > 0 && st.First > first && st.First > e.ckpt.Stored+1 {
+	if first := e.from; st.Messages > 0 && st.First > first && st.First > e.ckpt.Stored+1 {
 		e.missed(first, st.First, time.Time{}, time.Time{})
 	}
 	return nil
 }
 
-// consume works the batches in order and keeps the checkpoints.
-func (e *Engine) consume(ctx context.Context) error {
-	batches := make(chan bus.Message, 8)
-	failed := make(chan error, 1)
-	go func() {
-		failed <- e.client.Raw(ctx, e.last.Load()+1, func(m bus.Message) error {
-			select {
-			case batches <- m:
-				return nil
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		})
-	}()
-	second := time.NewTicker(time.Second)
-	defer second.Stop()
-	ticks := 0
-	for {
-		select {
-		case m := <-batches:
-			if err := e.work(ctx, m); err != nil {
-				return err
-			}
-		case <-second.C:
-			ticks++
-			if err := e.advance(); err != nil {
-				e.log.Error("engine: the checkpoint is not saved", "error", err)
-			}
-			if ticks%5 == 0 {
-				if err := e.saveDetection(); err != nil {
-					e.log.Error("engine: the state of detection is not saved", "error", err)
-				}
-			}
-			if ticks%10 == 0 {
-				e.trim(ctx)
-			}
-		case err := <-failed:
-			return err
-		case <-ctx.Done():
-			return nil
-		}
-	}
-}
-
 func (e *Engine) path(name string) string { return filepath.Join(e.opts.Dir, name) }
 
 // advance moves the storage checkpoint to the newest batch all of whose rows
-// are on the disk. The library offers no such call: a batch counts as flushed
-// when it is older than ten flush intervals and than the rows that the library
-// says are still in memory.
+// are on the disk. An error says that rows were lost on their way there: then
+// the engine starts again, from the checkpoint.
 func (e *Engine) advance() error {
-	st := e.lake.Stats()
-	safeRows := uint64(0)
-	if st.Rows > st.Unflushed {
-		safeRows = st.Rows - st.Unflushed
-	}
-	before := time.Now().Add(-10 * e.lake.FlushInterval())
 	moved := false
-	for len(e.marks) > 0 && e.marks[0].at.Before(before) && e.marks[0].total <= safeRows {
-		e.ckpt.Stored = e.marks[0].seq
+	for len(e.marks) > 0 {
+		ok, err := e.lake.Durable(e.marks[0].lake)
+		if err != nil {
+			return fmt.Errorf("engine: events since batch %d have to be stored again: %w", e.ckpt.Stored+1, err)
+		}
+		if !ok {
+			break
+		}
+		e.ckpt.Stored, e.ckpt.IDsFloor = e.marks[0].seq, e.marks[0].floor
 		e.marks = e.marks[1:]
 		moved = true
 	}
-	if !moved {
-		return nil
+	if moved {
+		if err := e.saveCheckpoint(); err != nil {
+			e.log.Error("engine: the checkpoint is not saved", "error", err)
+		}
 	}
-	return e.saveCheckpoint()
+	return nil
 }
 
 func (e *Engine) saveCheckpoint() error {
@@ -409,7 +379,6 @@ func (e *Engine) saveCheckpoint() error {
 	if e.ckpt.Stored >= e.ckpt.Was {
 		e.ckpt.Was = 0 // all that a damaged part had held is stored again, or cannot be
 	}
-	e.ckpt.IDsFloor = min(e.seen.Floor(e.ckpt.Stored+1), e.ckpt.Stored+1)
 	return writeJSON(e.path("checkpoint.json"), e.ckpt)
 }
 
@@ -421,13 +390,13 @@ func (e *Engine) saveDetection() error {
 	if err != nil {
 		return fmt.Errorf("engine: snapshot of detection: %w", err)
 	}
-	return writeJSON(e.path("detection.json"), detectState{Epoch: e.epoch, After: e.detected, State: state, Usage: e.meter.snapshot()})
+	return writeJSON(e.path("detection.json"), detectState{Epoch: e.epoch, After: e.detected.Load(), State: state, Usage: e.meter.snapshot()})
 }
 
 // trim lets go of the batches that are stored and detected, but for the
 // newest: the bus must never be empty, or its numbering could start over.
 func (e *Engine) trim(ctx context.Context) {
-	done := min(e.ckpt.Stored, e.detected)
+	done := min(e.ckpt.Stored, e.detected.Load())
 	if done <= e.opts.Keep+1 {
 		return
 	}
@@ -436,93 +405,6 @@ func (e *Engine) trim(ctx context.Context) {
 	if err := e.client.TrimRaw(ctx, done-e.opts.Keep); err != nil && ctx.Err() == nil {
 		e.log.Warn("engine: trimming the bus", "error", err)
 	}
-}
-
-// work makes events of one batch, stores those that are not stored yet, and
-// publishes what detection raises.
-func (e *Engine) work(ctx context.Context, m bus.Message) error {
-	recs, err := intake.DecodeBatch(nil, m.Data)
-	if err != nil {
-		e.setBatchAside(m, err)
-	}
-	if err := e.health.room.wait(ctx); err != nil {
-		return err
-	}
-	if last := e.last.Load(); last > 0 && m.Sequence > last+1 {
-		var since time.Time
-		if at := e.lastTime.Load(); at > 0 {
-			since = time.Unix(0, at)
-		}
-		e.missed(last+1, m.Sequence, since, m.Time)
-	}
-	var ev event.Event
-	store, detect := m.Sequence > e.ckpt.Stored, m.Sequence > e.detected
-	held := e.stored[m.Sequence]
-	e.pending = e.pending[:0]
-	clear(e.byKey)
-	e.halfway = detect
-	for i := range recs {
-		id := event.ID{Epoch: e.epoch, Sequence: m.Sequence, Index: uint32(i)}
-		e.pipe.Fill(&recs[i], id, &ev)
-		e.events.Add(1)
-		if recs[i].ID != "" && e.seen.Repeated(ev.Tenant, recs[i].ID, id) {
-			e.repeats.Add(1)
-			continue
-		}
-		e.count(ev.Tenant)
-		if detect {
-			e.detect.Process(&ev, e.raise)
-			e.meter.count(ev.Tenant, &recs[i])
-		}
-		if store {
-			if _, ok := held[id.Index]; ok {
-				e.replayed.Add(1)
-			} else if err := e.store(&ev); err != nil {
-				return err
-			} else if m.Sequence <= e.ckpt.Was {
-				e.restored.Add(1)
-			}
-		}
-	}
-	e.writer.Flush()
-	if m.Sequence <= e.through {
-		delete(e.stored, m.Sequence)
-	} else {
-		e.stored = nil
-	}
-	if store {
-		e.marks = append(e.marks, mark{m.Sequence, time.Now(), e.lake.Handed()})
-	}
-	if detect {
-		if err := e.publish(ctx); err != nil {
-			return err
-		}
-		e.detected, e.halfway = m.Sequence, false
-	}
-	e.last.Store(m.Sequence)
-	e.lastTime.Store(m.Time.UnixNano())
-	return nil
-}
-
-func (e *Engine) store(ev *event.Event) error {
-	account, ok := e.pipe.Account(ev.Tenant)
-	if !ok {
-		return fmt.Errorf("engine: the tenant %q has no account", ev.Tenant)
-	}
-	stream := e.pipe.Stream(ev)
-	err := e.writer.Add(ev, account, stream)
-	if err == nil {
-		return nil
-	}
-	e.log.Warn("engine: an event is reduced to its raw text", "event", ev.ID.String(), "error", err)
-	e.reduced.Add(1)
-	pipeline.Reduce(ev)
-	if err := e.writer.Add(ev, account, stream); err != nil {
-		// Older than retention by now, after a long time on the bus.
-		e.unstored.Add(1)
-		e.log.Error("engine: an event cannot be stored", "event", ev.ID.String(), "tenant", ev.Tenant, "error", err)
-	}
-	return nil
 }
 
 func (e *Engine) count(tenant string) {

@@ -18,6 +18,7 @@ import (
 	"icewatch/soc/enrich"
 	"icewatch/soc/intake"
 	"icewatch/soc/reach"
+	"icewatch/soc/retention"
 	"icewatch/soc/search"
 )
 
@@ -90,7 +91,7 @@ func (s *suite) start() {
 	done := make(chan error, 1)
 	go func() {
 		done <- Run(ctx, Options{Dir: filepath.Join(s.dir, "engine"), BusSocket: filepath.Join(s.dir, "bus.sock"), QuerySocket: filepath.Join(s.dir, "engine.sock"),
-			Retention: 30 * 24 * time.Hour, LakeMemory: 128 << 20, Relays: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, SenderIDs: 1000, Keep: 5,
+			Keeping: retention.Policy{Classes: []retention.Class{{Name: retention.Standard, Keep: 30 * 24 * time.Hour}}}, LakeMemory: 128 << 20, Relays: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, SenderIDs: 1000, Keep: 5,
 			FieldsMax: 500, NamesMax: 50}, slog.New(slog.DiscardHandler))
 	}()
 	stopped := false

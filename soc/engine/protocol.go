@@ -85,7 +85,7 @@ type Status struct {
 
 func (e *Engine) status() Status {
 	d := e.detect.Stats()
-	s := Status{Ready: e.ready.Load(), Epoch: e.epoch, LastBatch: e.last.Load(), LastTime: time.Unix(0, e.lastTime.Load()).UTC(),
+	s := Status{Ready: e.ready.Load(), Epoch: e.epoch, LastBatch: min(e.last.Load(), e.detected.Load()), LastTime: time.Unix(0, e.lastTime.Load()).UTC(),
 		Events: e.events.Load(), Repeats: e.repeats.Load(), Replayed: e.replayed.Load(), Altered: e.pipe.Altered(), Reduced: e.reduced.Load(),
 		Unstored: e.unstored.Load(), BadBatches: e.badBatch.Load(), Occurrences: e.raised.Load(), Lake: e.lake.Stats(), Rules: *e.version.Load(),
 		Problems: *e.problems.Load(), Hits: d.Hits, Disabled: d.Disabled, Tenants: map[string]uint64{}, Uptime: time.Since(e.started).Seconds(),

@@ -83,10 +83,9 @@ func (e *RefusedError) Error() string { return "lake: " + e.Reason }
 
 func refused(format string, args ...any) error { return &RefusedError{fmt.Sprintf(format, args...)} }
 
-// Add takes in one event of a tenant. A *RefusedError means that the lake
-// cannot hold the event as it is; any other error that it cannot be written
-// now. Nothing of it was kept then. host names the stream beside event.dataset;
-// it must be of few kinds.
+// Add takes in one event of a tenant, which Flush hands over. A *RefusedError
+// means that the lake cannot hold the event as it is; nothing of it was kept
+// then. host names the stream beside event.dataset; it must be of few kinds.
 func (w *Writer) Add(ev *event.Event, to Space, host string) error {
 	c := w.lake.class(to.Class)
 	now := time.Now()
@@ -109,7 +108,7 @@ func (w *Writer) Add(ev *event.Event, to Space, host string) error {
 		if p := &w.pending[i]; p.store == c.store {
 			p.rows.MustAdd(logstorage.TenantID{AccountID: to.Account}, ev.Time, w.fields, stream)
 			if p.rows.NeedFlush() {
-				return w.hand(p)
+				_ = w.hand(p) // what cannot be handed over now waits for Flush
 			}
 		}
 	}

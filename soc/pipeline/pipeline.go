@@ -15,6 +15,7 @@ import (
 	"icewatch/soc/event"
 	"icewatch/soc/intake"
 	"icewatch/soc/pipeline/parse"
+	"icewatch/soc/retention"
 )
 
 // Marks that the pipeline puts on events, beside those of parse and of the
@@ -45,8 +46,9 @@ type directories struct{ now, before Directory }
 // Options tune a Pipeline.
 type Options struct {
 	Registry *event.Registry
-	// Retention is how far back an event's time may lie.
-	Retention time.Duration
+	// Keeping says which retention class an event goes to, and so how far back
+	// its time may lie.
+	Keeping *retention.Policy
 	// Future is how far ahead of its reception an event's time may lie.
 	Future time.Duration
 	// Relays are the senders whose syslog HOSTNAME names the device; that of
@@ -66,6 +68,7 @@ type Pipeline struct {
 	parser *parse.Parser
 	index  atomic.Pointer[enrich.Index]
 	dir    atomic.Pointer[directories]
+	route  func(tenant, class, dataset string) string
 
 	addresses addressNames
 	names     map[string]map[event.FieldID]struct{}
@@ -82,7 +85,7 @@ func New(opts Options) *Pipeline {
 	if opts.HostsPerTenant <= 0 {
 		opts.HostsPerTenant = 20000
 	}
-	p := &Pipeline{opts: opts, parser: parse.New(opts.Registry, opts.Parse),
+	p := &Pipeline{opts: opts, route: opts.Keeping.Router(), parser: parse.New(opts.Registry, opts.Parse),
 		addresses: addressNames{}, names: map[string]map[event.FieldID]struct{}{}, hosts: map[string]map[string]struct{}{}}
 	p.dir.Store(&directories{})
 	return p
@@ -125,9 +128,9 @@ func (p *Pipeline) Accounts() []uint32 {
 // Altered counts the events that carry a mark.
 func (p *Pipeline) Altered() uint64 { return p.altered.Load() }
 
-// Fill makes ev of rec. ev points into rec's data and is valid for as long as
-// that is.
-func (p *Pipeline) Fill(rec *intake.Record, id event.ID, ev *event.Event) {
+// Fill makes ev of rec and tells where it goes. ev points into rec's data and
+// is valid for as long as that is.
+func (p *Pipeline) Fill(rec *intake.Record, id event.ID, ev *event.Event) Place {
 	ev.Reset()
 	p.parser.Parse(rec, ev)
 	ev.ID = id
@@ -150,7 +153,9 @@ func (p *Pipeline) Fill(rec *intake.Record, id event.ID, ev *event.Event) {
 		// raise alerts about any host of the city.
 		ev.Set(event.HostName, ev.Text(event.Peer))
 	}
-	p.clampTime(ev)
+	to, _ := p.Place(ev.Tenant)
+	to.Class = p.route(ev.Tenant, to.Class, ev.Text(event.EventDataset))
+	p.clampTime(ev, to.Class)
 	p.admitNames(ev)
 	if x := p.index.Load(); x != nil {
 		x.Apply(ev)
@@ -159,6 +164,7 @@ func (p *Pipeline) Fill(rec *intake.Record, id event.ID, ev *event.Event) {
 	if ev.Has(event.Marks) {
 		p.altered.Add(1)
 	}
+	return to
 }
 
 func (p *Pipeline) isRelay(peer netip.Addr) bool {
@@ -202,8 +208,9 @@ func (p *Pipeline) own(rec *intake.Record, ev *event.Event, peer netip.Addr, rel
 }
 
 // clampTime puts the time of reception in place of a time the lake would drop.
-func (p *Pipeline) clampTime(ev *event.Event) {
-	oldest := ev.Created - int64(p.opts.Retention-time.Hour)
+func (p *Pipeline) clampTime(ev *event.Event, class string) {
+	c, _ := p.opts.Keeping.Class(class)
+	oldest := ev.Created - int64(c.Keep-time.Hour)
 	newest := ev.Created + int64(p.opts.Future)
 	if ev.Time >= oldest && ev.Time <= newest {
 		return

@@ -11,6 +11,7 @@ import (
 	"icewatch/soc/enrich"
 	"icewatch/soc/event"
 	"icewatch/soc/intake"
+	"icewatch/soc/retention"
 )
 
 func newPipeline(t testing.TB) *Pipeline {
@@ -24,7 +25,7 @@ func newPipeline(t testing.TB) *Pipeline {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := New(Options{Registry: event.NewRegistry(0), Retention: 30 * 24 * time.Hour, Future: time.Hour,
+	p := New(Options{Registry: event.NewRegistry(0), Keeping: &retention.Policy{Classes: []retention.Class{{Name: retention.Standard, Keep: 30 * 24 * time.Hour}}}, Future: time.Hour,
 		Relays: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, NamesPerTenant: 20, HostsPerTenant: 3})
 	p.SetIndex(x)
 	p.SetDirectory(Directory{"unassigned": {Account: 1}, "seal": {Account: 100}, "hall": {Account: 101}})

@@ -15,6 +15,7 @@ import (
 	"icewatch/soc/event"
 	"icewatch/soc/intake"
 	"icewatch/soc/pipeline"
+	"icewatch/soc/retention"
 )
 
 // sink is an intake that refuses the first calls.
@@ -79,7 +80,7 @@ func TestEventsPassThePipeline(t *testing.T) {
 		t.Fatalf("%d events, want 2: reads are not copied", len(recs))
 	}
 	reg := event.NewRegistry(0)
-	p := pipeline.New(pipeline.Options{Registry: reg, Retention: 24 * time.Hour, Future: time.Hour})
+	p := pipeline.New(pipeline.Options{Registry: reg, Keeping: &retention.Policy{Classes: []retention.Class{{Name: retention.Standard, Keep: 24 * time.Hour}}}, Future: time.Hour})
 	p.SetDirectory(pipeline.Directory{"city": {Account: 2}})
 	want := []map[string]string{
 		{"event.action": "sign-in", "event.category": "authentication", "event.outcome": "failure", "event.dataset": "icewatch.audit", "event.kind": "event",
