@@ -158,6 +158,7 @@ func (h *Handler) refuse(c *fiber.Ctx, err error) error {
 
 func (h *Handler) store(c *fiber.Ctx, b *batch) error {
 	size := 0
+	identify(b.records)
 	for i := range b.records {
 		r := &b.records[i]
 		size += len(r.Data)

@@ -107,8 +107,16 @@ func parseRecord(data []byte, hash func(...[]byte) []byte) (record, bool) {
 	}
 	raw := data[:length]
 	body := raw[recordHead+subject : length-recordSum]
+	// The lengths are not in the checksum: what they part must make sense.
+	if !streamSubject(raw[recordHead : recordHead+subject]) {
+		return record{}, false
+	}
 	if headers {
+		n := binary.LittleEndian.Uint32(body)
 		body = body[4:]
+		if uint64(n) > uint64(len(body)) || !bytes.HasPrefix(body[:n], []byte("NATS/1.0")) || !bytes.HasSuffix(body[:n], []byte("\r\n\r\n")) {
+			return record{}, false
+		}
 	}
 	if !bytes.Equal(hash(raw[4:20], raw[recordHead:recordHead+subject], body), raw[length-recordSum:]) {
 		return record{}, false
@@ -116,6 +124,12 @@ func parseRecord(data []byte, hash func(...[]byte) []byte) (record, bool) {
 	seq := binary.LittleEndian.Uint64(raw[4:])
 	return record{seq: seq &^ (erasedBit | tombstoneBit), time: int64(binary.LittleEndian.Uint64(raw[12:])),
 		erased: seq&erasedBit != 0, tombstone: seq&tombstoneBit != 0, raw: raw}, true
+}
+
+// streamSubject tells whether a message of the bus can have the subject. A
+// tombstone has none.
+func streamSubject(s []byte) bool {
+	return len(s) == 0 || string(s) == rawSubject || string(s) == occurrenceSubj || bytes.HasPrefix(s, []byte(controlPrefix))
 }
 
 // resync finds the next whole record behind a damaged one at from: first where

@@ -12,6 +12,16 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
+const (
+	// publishTimeout is how long a message waits for its fsync before it is
+	// sent again.
+	publishTimeout = 20 * time.Second
+	// sameMessage is how long the bus remembers the ids of messages. One that
+	// is sent again waits behind the first in the stream's own queue, so that
+	// it need not be long; at a start as much of the stream is read again.
+	sameMessage = 30 * time.Second
+)
+
 // Client is one process's connection to the bus. It reconnects for ever.
 type Client struct {
 	nc  *nats.Conn
@@ -35,7 +45,7 @@ func connect(log *slog.Logger, opt nats.Option) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bus: connect: %w", err)
 	}
-	js, err := jetstream.New(nc, jetstream.WithPublishAsyncMaxPending(64), jetstream.WithPublishAsyncTimeout(60*time.Second))
+	js, err := jetstream.New(nc, jetstream.WithPublishAsyncMaxPending(64), jetstream.WithPublishAsyncTimeout(publishTimeout))
 	if err != nil {
 		nc.Close()
 		return nil, fmt.Errorf("bus: %w", err)

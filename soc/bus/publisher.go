@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strings"
@@ -213,20 +214,38 @@ func (p *Publisher) publish(batch []request, count, size int) {
 		}
 		<-p.slots
 	}
-	payload := intake.AppendBatch(nil, recs)
-	future, err := p.client.js.PublishMsgAsync(&nats.Msg{Subject: rawSubject, Data: payload}, jetstream.WithRetryAttempts(2))
-	if err != nil {
-		answer(fmt.Errorf("bus: publish %d records: %w", count, err))
-		return
-	}
-	go func() {
-		select {
-		case <-future.Ok():
-			answer(nil)
-		case err := <-future.Err():
-			answer(p.verdict(err, count))
+	msg := &nats.Msg{Subject: rawSubject, Data: intake.AppendBatch(nil, recs)}
+	id := rand.Text()
+	// Sent from here, so that batches keep their order; awaited elsewhere.
+	future, err := p.send(msg, id)
+	go func() { answer(p.await(future, err, msg, id, count)) }()
+}
+
+// unsure is how long a message is sent again before its senders are told that
+// nobody knows what became of it.
+const unsure = 5 * time.Minute
+
+func (p *Publisher) send(msg *nats.Msg, id string) (jetstream.PubAckFuture, error) {
+	return p.client.js.PublishMsgAsync(&nats.Msg{Subject: msg.Subject, Data: msg.Data}, jetstream.WithMsgID(id), jetstream.WithRetryAttempts(2))
+}
+
+// await tells what became of a message. Where no answer comes, as from a disk
+// that hangs, the same message is sent again: under its id it is stored once.
+func (p *Publisher) await(future jetstream.PubAckFuture, err error, msg *nats.Msg, id string, count int) error {
+	for begun := time.Now(); ; {
+		if err == nil {
+			select {
+			case <-future.Ok():
+				return nil
+			case err = <-future.Err():
+			}
 		}
-	}()
+		if !errors.Is(err, jetstream.ErrAsyncPublishTimeout) || time.Since(begun) > unsure {
+			return p.verdict(err, count)
+		}
+		p.client.log.Warn("bus: a message is not answered and is sent again", "records", count, "waited", time.Since(begun).Round(time.Second))
+		future, err = p.send(msg, id)
+	}
 }
 
 // Close makes durable what was handed over, then refuses more.

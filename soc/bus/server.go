@@ -119,7 +119,7 @@ func (s *Server) makeStreams(ctx context.Context) error {
 	epoch := strconv.FormatInt(time.Now().UnixMilli(), 36)
 	for _, cfg := range []jetstream.StreamConfig{
 		{Name: rawStream, Subjects: []string{rawSubject}, Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew,
-			Storage: jetstream.FileStorage, MaxBytes: s.opts.MaxSize, Metadata: map[string]string{epochKey: epoch}, Duplicates: time.Second},
+			Storage: jetstream.FileStorage, MaxBytes: s.opts.MaxSize, Metadata: map[string]string{epochKey: epoch}, Duplicates: sameMessage},
 		{Name: occurrenceStream, Subjects: []string{occurrenceSubj}, Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew,
 			Storage: jetstream.FileStorage, MaxBytes: 1 << 30, Duplicates: time.Second},
 		{Name: controlStream, Subjects: []string{controlPrefix + ">"}, Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld,

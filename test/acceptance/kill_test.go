@@ -27,19 +27,22 @@ import (
 )
 
 const (
-	killLines = 100_000          // numbered messages that rsyslog forwards
-	killFeed  = 40 * time.Second // over which they come into being
+	killRounds = 20
+	killLines  = 60_000           // numbered messages that rsyslog forwards
+	killFeed   = 56 * time.Second // over which they come into being
 )
 
-// TestNothingDurableIsLostOrDoubled lets a real rsyslogd forward 100,000
-// numbered messages from its disk queue while a bulk sender writes numbered
-// documents and logs what was acknowledged. Meanwhile the engine, and the
-// whole suite, are killed three times each at random moments.
+// TestNothingDurableIsLostOrDoubled lets three senders write numbered messages
+// at once: a real rsyslogd forwards from its disk queue, a bulk sender posts
+// documents with ids of its own, and a Loki agent pushes lines. The HTTP
+// senders log what was acknowledged, send again what was not, and now and then
+// what was. Meanwhile the engine, or the whole suite, is killed twenty times at
+// random moments.
 //
 // Plain TCP has no acknowledgement, so that what is in flight at a kill of the
 // suite is lost: it is counted and stated. What the bus had made durable must
-// be in the lake, once for each id of the bus; what _bulk acknowledged must be
-// in the lake exactly once.
+// be in the lake, once for each id of the bus; what _bulk or Loki push
+// acknowledged must be in the lake exactly once.
 //
 // It runs alone: how much is in flight at a kill depends on how busy the
 // machine is.
@@ -49,7 +52,8 @@ func TestNothingDurableIsLostOrDoubled(t *testing.T) {
 	// All batches are kept on the bus, so that they can be compared at the end.
 	s := newSuite(t, "bus:\n  keep: 100000000\n")
 	sender := startRsyslog(t, rsyslogd, s)
-	bulk := startBulk(t, s)
+	writer := s.token("e-seal", "ingest")
+	http := []*numbered{startNumbered(t, "bulk stream", bulkTo(writer)), startNumbered(t, "loki stream", pushTo(writer))}
 
 	began := time.Now()
 	fed := make(chan error, 1)
@@ -58,25 +62,35 @@ func TestNothingDurableIsLostOrDoubled(t *testing.T) {
 	if err := <-fed; err != nil {
 		t.Fatal(err)
 	}
-	acked := bulk.finish(t)
+	for _, n := range http {
+		n.finish(t)
+	}
 	sender.end(s)
 	s.settled()
 
 	lake := s.inventory()
 	s.stop()
+	if notes, err := os.ReadDir(filepath.Join(s.data, "damaged")); err == nil && len(notes) > 0 {
+		t.Errorf("kills left what was taken for damage: %v", notes)
+	}
 	durable := readBus(t, filepath.Join(s.data, "bus"))
 	sender.compare(t, durable, lake)
-	compareBulk(t, acked, lake)
+	for _, n := range http {
+		n.compare(t, lake)
+	}
 	t.Logf("took %s", time.Since(began).Round(time.Second))
 }
 
-// killAtRandom kills engine and suite, three times each in random order.
+// killAtRandom kills engine and suite, ten times each in random order.
 func (s *suite) killAtRandom(rnd *rand.Rand, began time.Time) {
 	t := s.t
 	t.Helper()
-	kinds := []string{"engine", "engine", "engine", "suite", "suite", "suite"}
+	kinds := make([]string, killRounds)
+	for i := range kinds {
+		kinds[i] = []string{"engine", "suite"}[i%2]
+	}
 	rnd.Shuffle(len(kinds), func(i, j int) { kinds[i], kinds[j] = kinds[j], kinds[i] })
-	// The stream's time is cut into six, with a random moment in each.
+	// The stream's time is cut into slices, with a random moment in each.
 	slice := (killFeed - 4*time.Second) / time.Duration(len(kinds))
 	for i, kind := range kinds {
 		at := 2*time.Second + time.Duration(i)*slice + time.Duration(rnd.Int64N(int64(slice*3/4)))
@@ -96,7 +110,7 @@ func (s *suite) killAtRandom(rnd *rand.Rand, began time.Time) {
 			}
 		case "suite":
 			s.kill()
-			time.Sleep(time.Duration(rnd.Int64N(int64(time.Second))))
+			time.Sleep(time.Duration(rnd.Int64N(int64(500 * time.Millisecond))))
 			s.launch()
 		}
 		t.Logf("killed the %s at %.3f s", kind, time.Since(began).Seconds())
@@ -370,104 +384,151 @@ func lost(onBus map[int]int) (count, longest int) {
 	return count, longest
 }
 
-// bulkSender writes numbered documents and retries what was not acknowledged.
-type bulkSender struct {
-	stop  atomic.Bool
-	done  chan struct{}
-	acked []int
-	tries int
+// numbered is a sender that logs which of its numbers were acknowledged.
+type numbered struct {
+	stream string // words that its messages carry beside the number
+	stop   atomic.Bool
+	done   chan struct{}
+	acked  []int
+	tries  int
+	again  int // numbers that were sent once more although they were acknowledged
 }
 
-func startBulk(t *testing.T, s *suite) *bulkSender {
+// send posts messages, a number and a text each, and returns the numbers that
+// were not acknowledged.
+type send func(ctx context.Context, messages map[int]string, numbers []int) (refused []int)
+
+func startNumbered(t *testing.T, stream string, post send) *numbered {
 	t.Helper()
-	b := &bulkSender{done: make(chan struct{})}
-	c := s.token("e-seal", "ingest")
+	n := &numbered{stream: stream, done: make(chan struct{})}
 	go func() {
-		defer close(b.done)
-		for n := 0; !b.stop.Load(); n += 40 {
-			numbers := make([]int, 40)
+		defer close(n.done)
+		const batch = 40
+		for first := 0; !n.stop.Load(); first += batch {
+			messages, numbers := map[int]string{}, make([]int, batch)
 			for i := range numbers {
-				numbers[i] = n + i
+				numbers[i] = first + i
+				// The text and its time stay the same when it is sent again.
+				messages[first+i] = fmt.Sprintf("%s number=%d of the %s", time.Now().UTC().Format(time.RFC3339Nano), first+i, stream)
 			}
+			whole := numbers
 			// A batch is sent until all of it is acknowledged.
 			for wait := time.Duration(0); len(numbers) > 0; wait = 100 * time.Millisecond {
 				time.Sleep(wait)
-				b.tries++
-				numbers = b.send(c, numbers)
+				n.tries++
+				refused := n.post(post, messages, numbers)
+				for _, k := range numbers {
+					if !slices.Contains(refused, k) {
+						n.acked = append(n.acked, k)
+					}
+				}
+				numbers = refused
+			}
+			if first/batch%10 == 3 {
+				// A sender that did not hear the answer sends all of it again.
+				n.again += len(whole)
+				n.post(post, messages, whole)
 			}
 			time.Sleep(25 * time.Millisecond)
 		}
 	}()
-	return b
+	return n
 }
 
-// send posts documents and returns those that were not acknowledged.
-func (b *bulkSender) send(c *client.Client, numbers []int) []int {
-	var body bytes.Buffer
-	for _, n := range numbers {
-		fmt.Fprintf(&body, "{\"create\":{\"_id\":\"kill-%d\"}}\n{\"message\":\"number=%d of the bulk stream\",\"@timestamp\":%q}\n", n, n, time.Now().UTC().Format(time.RFC3339Nano))
-	}
+func (n *numbered) post(post send, messages map[int]string, numbers []int) []int {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	var answer struct {
-		Items []struct {
-			Create struct {
-				Status int `json:"status"`
-			} `json:"create"`
-		} `json:"items"`
-	}
-	err := c.Send(ctx, http.MethodPost, "/elastic/kill/_bulk", nil, http.Header{"Content-Type": {"application/x-ndjson"}}, &body, &answer)
-	if err != nil || len(answer.Items) != len(numbers) {
-		return numbers
-	}
-	var rest []int
-	for i, item := range answer.Items {
-		if item.Create.Status == 201 || item.Create.Status == 200 {
-			b.acked = append(b.acked, numbers[i])
-		} else {
-			rest = append(rest, numbers[i])
+	return post(ctx, messages, numbers)
+}
+
+// bulkTo posts documents with ids to _bulk, where each is acknowledged apart.
+func bulkTo(c *client.Client) send {
+	return func(ctx context.Context, messages map[int]string, numbers []int) (refused []int) {
+		var body bytes.Buffer
+		for _, n := range numbers {
+			at, text, _ := strings.Cut(messages[n], " ")
+			fmt.Fprintf(&body, "{\"create\":{\"_id\":\"kill-%d\"}}\n{\"message\":%q,\"@timestamp\":%q}\n", n, text, at)
 		}
+		var answer struct {
+			Items []struct {
+				Create struct {
+					Status int `json:"status"`
+				} `json:"create"`
+			} `json:"items"`
+		}
+		err := c.Send(ctx, http.MethodPost, "/elastic/kill/_bulk", nil, http.Header{"Content-Type": {"application/x-ndjson"}}, &body, &answer)
+		if err != nil || len(answer.Items) != len(numbers) {
+			return numbers
+		}
+		for i, item := range answer.Items {
+			if item.Create.Status != 201 && item.Create.Status != 200 {
+				refused = append(refused, numbers[i])
+			}
+		}
+		return refused
 	}
-	return rest
 }
 
-// finish stops the sender and returns the numbers that were acknowledged.
-func (b *bulkSender) finish(t *testing.T) []int {
+// pushTo pushes lines as a Loki agent does, which are acknowledged together.
+func pushTo(c *client.Client) send {
+	return func(ctx context.Context, messages map[int]string, numbers []int) []int {
+		var values []string
+		for _, n := range numbers {
+			at, text, _ := strings.Cut(messages[n], " ")
+			when, err := time.Parse(time.RFC3339Nano, at)
+			if err != nil {
+				return numbers
+			}
+			values = append(values, fmt.Sprintf("[%q,%q]", strconv.FormatInt(when.UnixNano(), 10), text))
+		}
+		body := fmt.Sprintf(`{"streams":[{"stream":{"app":"kill"},"values":[%s]}]}`, strings.Join(values, ","))
+		resp, err := c.Do(ctx, http.MethodPost, "/loki/api/v1/push", nil, http.Header{"Content-Type": {"application/json"}}, strings.NewReader(body))
+		if err != nil {
+			return numbers
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode != http.StatusNoContent {
+			return numbers
+		}
+		return nil
+	}
+}
+
+// finish stops the sender once its last batch is acknowledged.
+func (n *numbered) finish(t *testing.T) {
 	t.Helper()
-	b.stop.Store(true)
+	n.stop.Store(true)
 	select {
-	case <-b.done:
+	case <-n.done:
 	case <-time.After(60 * time.Second):
-		t.Fatal("the bulk sender's last batch was not acknowledged within 60 s")
+		t.Fatalf("the last batch of the %s was not acknowledged within 60 s", n.stream)
 	}
-	t.Logf("_bulk: %d documents acknowledged in %d requests", len(b.acked), b.tries)
-	return b.acked
 }
 
-func compareBulk(t *testing.T, acked []int, lake []stored) {
+func (n *numbered) compare(t *testing.T, lake []stored) {
 	t.Helper()
 	times := map[int]int{}
 	for _, row := range lake {
-		if n, ok := number(row.message, "bulk stream"); ok {
-			times[n]++
+		if k, ok := number(row.message, n.stream); ok {
+			times[k]++
 		}
 	}
 	missing, doubled := 0, 0
-	for _, n := range acked {
+	for _, k := range n.acked {
 		switch {
-		case times[n] == 0:
+		case times[k] == 0:
 			if missing++; missing <= 5 {
-				t.Errorf("document %d was acknowledged and is not in the lake", n)
+				t.Errorf("%s: number %d was acknowledged and is not in the lake", n.stream, k)
 			}
-		case times[n] > 1:
+		case times[k] > 1:
 			if doubled++; doubled <= 5 {
-				t.Errorf("document %d was acknowledged and is in the lake %d times", n, times[n])
+				t.Errorf("%s: number %d was acknowledged and is in the lake %d times", n.stream, k, times[k])
 			}
 		}
 	}
-	slices.Sort(acked)
-	if len(acked) < 5000 || len(slices.Compact(acked)) != len(acked) {
-		t.Errorf("only %d documents were acknowledged, or one was twice", len(acked))
+	slices.Sort(n.acked)
+	if len(n.acked) < 5000 || len(slices.Compact(n.acked)) != len(n.acked) {
+		t.Errorf("%s: only %d numbers were acknowledged, or one was twice", n.stream, len(n.acked))
 	}
-	t.Logf("_bulk: %d acknowledged, %d missing, %d doubled", len(acked), missing, doubled)
+	t.Logf("%s: %d acknowledged in %d requests, %d of them sent again afterwards; %d missing, %d doubled", n.stream, len(n.acked), n.tries, n.again, missing, doubled)
 }
