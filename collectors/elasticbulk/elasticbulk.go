@@ -16,6 +16,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 
@@ -160,6 +161,11 @@ func (h *Handler) bulk(c *fiber.Ctx) error {
 	}
 	if err := h.store(c.Context(), w.records); err != nil {
 		h.counters.Rejected(len(w.records))
+		var over *intake.OverQuota
+		if errors.As(err, &over) {
+			c.Set(fiber.HeaderRetryAfter, strconv.Itoa(over.RetryAfter(time.Now())))
+			return failure(c, http.StatusTooManyRequests, "es_rejected_execution_exception", "rejected execution of bulk request: "+err.Error())
+		}
 		if errors.Is(err, intake.ErrFull) {
 			c.Set(fiber.HeaderRetryAfter, "1")
 			return failure(c, http.StatusTooManyRequests, "es_rejected_execution_exception", "rejected execution of bulk request: "+err.Error())

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 
@@ -169,6 +170,11 @@ func (h *Handler) store(c *fiber.Ctx, b *batch) error {
 	if len(b.records) > 0 {
 		if err := h.sink.Append(context.Context(c.Context()), b.records); err != nil {
 			h.counters.Rejected(len(b.records))
+			var over *intake.OverQuota
+			if errors.As(err, &over) {
+				c.Set(fiber.HeaderRetryAfter, strconv.Itoa(over.RetryAfter(time.Now())))
+				return c.Status(http.StatusTooManyRequests).SendString("ingestion rate limit exceeded: " + err.Error() + "\n")
+			}
 			if errors.Is(err, intake.ErrFull) {
 				c.Set(fiber.HeaderRetryAfter, "1")
 				return c.Status(http.StatusTooManyRequests).SendString("ingestion rate limit exceeded: " + err.Error() + "\n")
