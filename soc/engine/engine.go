@@ -137,12 +137,13 @@ func Run(ctx context.Context, opts Options, log *slog.Logger) error {
 	if err != nil || ctx.Err() != nil {
 		return err
 	}
+	dropOrdered(opts.Dir, log)
 	client, err := bus.Connect(opts.BusSocket, log)
 	if err != nil {
 		return fmt.Errorf("engine: %w", err)
 	}
 	defer client.Close()
-	lk, err := lake.Open(lake.Options{Dir: filepath.Join(opts.Dir, "lake"), Classes: classes(opts.Keeping),
+	lk, err := lake.Open(lake.Options{Dir: filepath.Join(opts.Dir, "lake"), Classes: classes(opts.Keeping, filepath.Join(opts.Dir, "lake"), log),
 		FlushInterval: opts.FlushInterval, Memory: opts.LakeMemory, MinFree: opts.MinFree})
 	if err != nil {
 		return fmt.Errorf("engine: %w", err)
@@ -195,15 +196,6 @@ func Run(ctx context.Context, opts Options, log *slog.Logger) error {
 		return nil
 	}
 	return err
-}
-
-// classes are the stores of the lake.
-func classes(p retention.Policy) []lake.Class {
-	list := make([]lake.Class, len(p.Classes))
-	for i, c := range p.Classes {
-		list[i] = lake.Class{Name: c.Name, Retention: c.Keep}
-	}
-	return list
 }
 
 // control follows the centre's topics, and returns once each has been heard.

@@ -41,8 +41,10 @@ type Supervisor struct {
 	restarts atomic.Uint64
 	pid      atomic.Int64
 
-	mu   sync.Mutex
-	last Death
+	mu    sync.Mutex
+	last  Death
+	end   context.CancelFunc // of the child that runs; nil where none does
+	asked bool               // Restart has ended it
 }
 
 // New makes a supervisor of a child that does not run yet.
@@ -68,6 +70,11 @@ func (s *Supervisor) Run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		if s.wasAsked() {
+			s.child.Log.Info("supervisor: the process is started anew, as asked", "name", s.child.Name)
+			wait = first
+			continue
+		}
 		s.died(begun, err, last.String())
 		if time.Since(begun) > quickDeath {
 			wait = first
@@ -84,6 +91,8 @@ func (s *Supervisor) Run(ctx context.Context) {
 }
 
 func (s *Supervisor) once(ctx context.Context, stderr io.Writer) error {
+	ctx, end := s.life(ctx)
+	defer end()
 	options, err := json.Marshal(s.child.Options)
 	if err != nil {
 		return fmt.Errorf("supervisor: options of %s: %w", s.child.Name, err)

@@ -43,16 +43,7 @@ CREATE TABLE usage_sources (
     last_seen  INTEGER NOT NULL
 );
 
--- The disk over time, for what is left of it.
-CREATE TABLE usage_disk (
-    at    INTEGER NOT NULL, -- Unix seconds, whole hours
-    part  TEXT    NOT NULL, -- what holds the bytes: lake/<class>, bus, state, ...
-    bytes INTEGER NOT NULL,
-    PRIMARY KEY (at, part)
-) WITHOUT ROWID;
-
 -- +goose Down
-DROP TABLE usage_disk;
 DROP TABLE usage_sources;
 DROP TABLE usage_quotas;
 DROP TABLE usage_intake;
