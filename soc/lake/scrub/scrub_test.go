@@ -38,7 +38,7 @@ func newWorld(t *testing.T) *world {
 
 func (w *world) with(f func(*lake.Lake)) {
 	w.t.Helper()
-	l, err := lake.Open(lake.Options{Dir: filepath.Join(w.dir, "lake"), Retention: 30 * 24 * time.Hour, Memory: 64 << 20})
+	l, err := lake.Open(lake.Options{Dir: filepath.Join(w.dir, "lake"), Classes: []lake.Class{{Name: lake.Standard, Retention: 30 * 24 * time.Hour}}, Memory: 64 << 20})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -58,7 +58,7 @@ func (w *world) fill(l *lake.Lake) {
 				Created: time.Now().UnixNano(), Tenant: "a", Raw: fmt.Sprintf("event %d of day %d %x", i, day, i*i*7919)}
 			ev.Set(event.EventDataset, "test.log")
 			ev.Set(event.Message, ev.Raw)
-			if err := writer.Add(&ev, 100, "host"); err != nil {
+			if err := writer.Add(&ev, lake.Space{Account: 100}, "host"); err != nil {
 				w.t.Fatal(err)
 			}
 		}
@@ -145,7 +145,7 @@ func TestDamageIsFoundAndSetAside(t *testing.T) {
 		harm    func(*testing.T, string)
 		mended  bool // nothing is missing afterwards
 	}{
-		{name: "values flipped", pattern: "*/datadb/*/message_values.bin", harm: flip},
+		{name: "values flipped", pattern: "*/datadb/*/values.bin0", harm: flip},
 		{name: "values cut", pattern: "*/datadb/*/values.bin0", harm: cut},
 		{name: "bloom flipped", pattern: "*/datadb/*/bloom.bin0", harm: flip},
 		{name: "bloom missing", pattern: "*/datadb/*/message_bloom.bin", harm: remove},
@@ -215,7 +215,7 @@ func TestRotIsFoundWhileTheLakeRuns(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.sum()
-	path := w.file("*/datadb/*/message_values.bin")
+	path := w.file("*/datadb/*/values.bin0")
 	flip(t, path)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
@@ -227,7 +227,7 @@ func TestRotIsFoundWhileTheLakeRuns(t *testing.T) {
 		}
 		cancel()
 	})
-	if len(found) != 1 || found[0].File != "message_values.bin" || found[0].Rows == 0 {
+	if len(found) != 1 || found[0].File != "values.bin0" || found[0].Rows == 0 {
 		t.Fatalf("found %v", found)
 	}
 	if got := w.store.Suspects(); len(got) != 1 || filepath.Join(w.store.Dir, got[0]) != filepath.Dir(path) {
