@@ -86,7 +86,7 @@ func (s *Store) Run(ctx context.Context) {
 		for len(s.notes) > 0 && len(batch) < 200 {
 			batch = append(batch, <-s.notes)
 		}
-		s.write(ctx, batch)
+		s.write(context.WithoutCancel(ctx), batch) // a start is not given up half way
 	}
 }
 
