@@ -14,6 +14,7 @@ import (
 	"icewatch/soc/identity"
 	"icewatch/soc/identity/access"
 	"icewatch/soc/identity/policy"
+	"icewatch/soc/reach"
 )
 
 // decide asks the policy whether the caller may do the operation now, from
@@ -30,6 +31,16 @@ func (s *Server) decide(ctx context.Context, operation string) policy.Decision {
 		return policy.Decision{}
 	}
 	return d
+}
+
+// mayAs tells whether a principal with this reach may do an operation now,
+// without a request of his: roles bound to a place are out of force.
+func (s *Server) mayAs(ctx context.Context, p *identity.Principal, r reach.Reach, operation string) bool {
+	d, err := s.deps.Identity.Access().Engine().Decide(ctx, policy.Request{Subject: p.Subject, Operation: operation, Everywhere: r.Everything(), Time: time.Now()})
+	if err != nil {
+		s.log.Error("a decision failed, and refuses", "operation", operation, "user", p.Username, "error", err)
+	}
+	return err == nil && d.Allow
 }
 
 // permitted decides on the operation of the request itself and notes whether

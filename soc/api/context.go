@@ -125,6 +125,9 @@ func (s *Server) reachOf(p *identity.Principal) reach.Reach {
 		s.log.Error("a data scope does not compile: its holder sees nothing", "user", p.Username, "error", err)
 		return reach.None()
 	}
+	if s.deps.Saved != nil {
+		r = r.WithLogs(s.deps.Saved.Confinement(s.askerOf(p)))
+	}
 	return r
 }
 

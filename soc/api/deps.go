@@ -23,10 +23,12 @@ import (
 	"icewatch/detections"
 	"icewatch/soc/audit"
 	"icewatch/soc/audit/forward"
+	"icewatch/soc/export"
 	"icewatch/soc/identity"
 	"icewatch/soc/identity/policy"
 	"icewatch/soc/intake"
 	"icewatch/soc/reach"
+	"icewatch/soc/saved"
 	"icewatch/soc/search"
 	"icewatch/soc/settings"
 	"icewatch/soc/tenancy"
@@ -49,6 +51,8 @@ type Deps struct {
 	Reach     *reach.Compiler // of data scopes; where it is nil, those with conditions show nothing
 	CMDB      CMDB
 	Search    search.Store
+	Saved     *saved.Store      // searches under a name, log groups and histories; nil registers no route
+	Exports   *export.Service   // nil registers no route
 	Aside     intake.AsideStore // whole texts too long for an event
 	Rules     Rules
 	Intake    Intake

@@ -92,6 +92,9 @@ func (s *Server) toProblem(ctx context.Context, err error) error {
 	if problem, ok := signInProblem(err); ok {
 		return problem
 	}
+	if problem := savedProblem(err); problem != nil {
+		return problem
+	}
 	switch {
 	case errors.As(err, &se):
 		return err

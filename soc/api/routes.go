@@ -32,6 +32,7 @@ func (s *Server) routes() {
 	s.catalogueRoutes()
 	s.reachRoutes()
 	s.searchRoutes()
+	s.savedRoutes()
 	s.cmdbRoutes()
 	s.intakeRoutes()
 	s.watchRoutes()

@@ -45,6 +45,7 @@ type SearchInput struct {
 	TimeInput
 	Query  string `query:"query" maxLength:"16384" doc:"LogsQL; everything by default"`
 	Tenant string `query:"tenant" maxLength:"4096" doc:"Tenants, separated by commas; all within reach by default"`
+	Group  string `query:"group" maxLength:"64" doc:"Id of a log group to search in"`
 }
 
 // request makes a search of the input, within the caller's reach. none is true
@@ -58,6 +59,9 @@ func (s *Server) searchRequest(ctx context.Context, in SearchInput) (req search.
 	}
 	now := time.Now()
 	if req.Start, req.End, err = in.timeRange(now, searchBack); err != nil {
+		return req, false, err
+	}
+	if req.Reach, req.Start, err = s.inGroup(PrincipalFrom(ctx), req.Reach, in.Group, req.Start, now); err != nil {
 		return req, false, err
 	}
 	if in.End == "" {
@@ -158,26 +162,41 @@ func (s *Server) searchRoutes() {
 		identity.ScopeRead,
 		func(ctx context.Context, in *struct {
 			SearchInput
-			Limit  int    `query:"limit" minimum:"1" maximum:"1000000" default:"100"`
-			Offset int    `query:"offset" minimum:"0" maximum:"1000000"`
-			Accept string `header:"Accept"`
+			Limit   int    `query:"limit" minimum:"1" maximum:"1000000" default:"100"`
+			Offset  int    `query:"offset" minimum:"0" maximum:"1000000"`
+			History bool   `query:"history" default:"true" doc:"Whether the search enters the caller's history"`
+			Accept  string `header:"Accept"`
 		}) (*huma.StreamResponse, error) {
 			req, none, err := s.searchRequest(ctx, in.SearchInput)
 			if err != nil {
 				return nil, err
 			}
 			req.Limit, req.Offset = in.Limit, in.Offset
+			began := time.Now()
+			note := func(rows int) {
+				if in.History && in.Offset == 0 {
+					s.noteSearch(ctx, in.SearchInput, req, rows, time.Since(began))
+				}
+			}
 			if strings.Contains(in.Accept, typeNDJSON) {
 				if none {
 					return bodyAnswer(typeNDJSON, nil), nil
 				}
 				req.Limit = min(req.Limit, maxStreamRows)
-				return s.streamSearch(ctx, req)
+				answer, err := s.streamSearch(ctx, req)
+				if err == nil {
+					note(0)
+				}
+				return answer, err
 			}
 			if req.Limit > maxRows {
 				return nil, Problem(http.StatusBadRequest, "limit: at most %d in one answer; ask with Accept: %s for more", maxRows, typeNDJSON)
 			}
-			return s.listSearch(ctx, req, none)
+			answer, rows, err := s.listSearch(ctx, req, none)
+			if err == nil {
+				note(rows)
+			}
+			return answer, err
 		})
 
 	Register(s, huma.Operation{OperationID: "search-histogram", Method: http.MethodGet, Path: "/search/histogram", Tags: []string{"search"},
@@ -355,16 +374,17 @@ func bodyAnswer(contentType string, body []byte) *huma.StreamResponse {
 	}}
 }
 
-// listSearch answers a search in one JSON document.
-func (s *Server) listSearch(ctx context.Context, req search.Request, none bool) (*huma.StreamResponse, error) {
+// listSearch answers a search in one JSON document, and says how many rows it
+// holds.
+func (s *Server) listSearch(ctx context.Context, req search.Request, none bool) (answer *huma.StreamResponse, rows int, err error) {
 	began := time.Now()
 	var buf bytes.Buffer
 	buf.WriteString(`{"items":[`)
-	rows, limit, truncated := 0, req.Limit, false
+	limit, truncated := req.Limit, false
 	if !none {
 		ctx, leave, err := s.enterSearch(ctx, s.deps.SearchTimeout)
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		defer leave()
 		req.Limit++ // one more than wanted tells whether there are more
@@ -381,12 +401,12 @@ func (s *Server) listSearch(ctx context.Context, req search.Request, none bool) 
 			return nil
 		})
 		if err != nil && !errors.Is(err, errEnough) {
-			return nil, err
+			return nil, 0, err
 		}
 	}
 	buf.WriteString(`],"truncated":` + strconv.FormatBool(truncated))
 	buf.WriteString(`,"took_ms":` + strconv.FormatInt(time.Since(began).Milliseconds(), 10) + "}\n")
-	return bodyAnswer("application/json", buf.Bytes()), nil
+	return bodyAnswer("application/json", buf.Bytes()), rows, nil
 }
 
 // streamSearch answers with one row a line as they come. The status is sent

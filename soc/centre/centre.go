@@ -42,11 +42,13 @@ import (
 	"icewatch/soc/egress"
 	"icewatch/soc/engine"
 	"icewatch/soc/enrich"
+	"icewatch/soc/export"
 	"icewatch/soc/identity"
 	"icewatch/soc/identity/federation"
 	"icewatch/soc/identity/policy"
 	"icewatch/soc/identity/provider"
 	"icewatch/soc/reach"
+	"icewatch/soc/saved"
 	"icewatch/soc/seal"
 	"icewatch/soc/settings"
 	"icewatch/soc/state"
@@ -79,7 +81,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		}
 		c.log.Info("stopped")
 	}()
-	for _, step := range []func(context.Context) error{c.folder, c.openState, c.openFederation, c.openProvider, c.openBus, c.openCMDB, c.openRules, c.openTicketing, c.openWatch, c.startEngine, c.openAPI, c.startCollectors} {
+	for _, step := range []func(context.Context) error{c.folder, c.openState, c.openFederation, c.openProvider, c.openBus, c.openCMDB, c.openRules, c.openTicketing, c.openWatch, c.startEngine, c.openSaved, c.openAPI, c.runSaved, c.startCollectors} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -129,6 +131,8 @@ type centre struct {
 	tickets   *ticketing.Service
 	watch     *watch.Watch
 	engine    *engine.Client
+	saved     *saved.Store
+	exports   *export.Service
 	super     *supervisor.Supervisor
 	gauge     *gauge
 	wrong     condition.Board // what the centre itself finds wrong
@@ -434,7 +438,7 @@ func (c *centre) openAPI(ctx context.Context) (err error) {
 	decisions := policy.NewLog(&lumberjack.Logger{Filename: filepath.Join(cfg.Data, "log", "decisions.ndjson"), MaxSize: 50, MaxBackups: 5, Compress: true}, c.log)
 	c.later(decisions.Close)
 	c.server, err = api.New(api.Deps{
-		Identity: c.identity, Audit: c.audit, Forward: c.forward, Settings: c.settings, Keys: c.seal, RateLimits: c.limits.Get, Watermark: c.watermark.Get, Own: own, Units: c.units, Decisions: decisions, Tenants: c.tenants, Reach: &c.reach, CMDB: c.cmdb, Search: c.engine, Aside: c.aside, Rules: c.keeper,
+		Identity: c.identity, Audit: c.audit, Forward: c.forward, Settings: c.settings, Keys: c.seal, RateLimits: c.limits.Get, Watermark: c.watermark.Get, Own: own, Units: c.units, Decisions: decisions, Tenants: c.tenants, Reach: &c.reach, CMDB: c.cmdb, Search: c.engine, Saved: c.saved, Exports: c.exports, Aside: c.aside, Rules: c.keeper,
 		Federation: c.sso, Provider: c.provider, Intake: c.gauge, Watch: c.watch, Ticketing: api.NewTicketing(c.tickets), Ingest: []api.Ingest{elastic, loki},
 		Console: console.FS, Ready: c.gauge.parts, WriteMetrics: func(w io.Writer) { c.gauge.write(w, c.metrics) },
 		Log: c.log, Version: c.Version, MaxBody: int64(cfg.HTTP.MaxBody), MaxUnpacked: int64(cfg.HTTP.MaxUnpacked),

@@ -40,6 +40,9 @@ type reason struct{ text string }
 
 func (r reason) Error() string { return r.text }
 
+// Refusal is an error of As whose text the owner may read.
+func Refusal(text string) error { return reason{text} }
+
 // work runs one job to its end.
 func (s *Service) work(ctx context.Context, r *row, as As) {
 	job, cancel := context.WithCancelCause(ctx)

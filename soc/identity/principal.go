@@ -49,6 +49,7 @@ type Principal struct {
 	Username    string // user name, or the token's name for an API token
 	DisplayName string
 	Roles       []string // held directly
+	Granted     []string // by a grant, whether it is in force this moment or not
 	Unit        string   // the user's; "" where there is none
 	Tenants     []string // slugs; not looked at where AllTenants is set
 	AllTenants  bool

@@ -421,5 +421,6 @@ func (s *Service) bind(ctx context.Context, p *Principal, t Token) (policy.Subje
 		p.Tenants = []string{}
 	}
 	grants, err := s.access.Of(ctx, u.ID)
+	p.Granted = rolesOf(grants)
 	return policy.Subject{Roles: u.Roles, Grants: grants}, err
 }

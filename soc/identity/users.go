@@ -114,9 +114,18 @@ func (s *Service) principal(ctx context.Context, u *User, sessionID string) (*Pr
 		return nil, err
 	}
 	return &Principal{
-		UserID: u.ID, Username: u.Username, DisplayName: u.DisplayName, Roles: u.Roles, Unit: u.Unit,
+		UserID: u.ID, Username: u.Username, DisplayName: u.DisplayName, Roles: u.Roles, Granted: rolesOf(grants), Unit: u.Unit,
 		Tenants: u.Tenants, AllTenants: u.AllTenants, Conditions: u.conditions(), Via: ViaSession, SessionID: sessionID, Subject: subject,
 	}, nil
+}
+
+// rolesOf lists the roles of grants.
+func rolesOf(grants []policy.Grant) []string {
+	list := make([]string, len(grants))
+	for i, g := range grants {
+		list[i] = g.Role
+	}
+	return list
 }
 
 // PrincipalOf returns a user as he would be if he asked, for whoever wants to
