@@ -75,6 +75,7 @@ type Engine struct {
 	health *healed
 	ready  atomic.Bool
 
+	hold     hold // of what a backup needs on the bus
 	epoch    string
 	started  time.Time
 	swapped  sync.Mutex                                // one rule set compiles at a time
@@ -392,11 +393,13 @@ func (e *Engine) trim(ctx context.Context) {
 	if done <= e.opts.Keep+1 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	if err := e.client.TrimRaw(ctx, done-e.opts.Keep); err != nil && ctx.Err() == nil {
-		e.log.Warn("engine: trimming the bus", "error", err)
-	}
+	e.hold.unlessHeld(func() {
+		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
+		if err := e.client.TrimRaw(ctx, done-e.opts.Keep); err != nil && ctx.Err() == nil {
+			e.log.Warn("engine: trimming the bus", "error", err)
+		}
+	})
 }
 
 func (e *Engine) count(tenant string) {
