@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -27,6 +28,8 @@ type commands struct {
 	Config   configure        `cmd:"" help:"Check or print the configuration."`
 	Simulate simulate.Command `cmd:"" help:"Send a small city's telemetry, attacks among it, to a running suite."`
 	Keys     keys             `cmd:"" help:"List, rotate and drop the master keys that seal the suite's secrets."`
+	Backup   backups          `cmd:"" help:"Take, list, check and remove backups of everything the suite keeps."`
+	Restore  restoreBackup    `cmd:"" help:"Put a backup into an empty data folder."`
 	Harden   harden           `cmd:"" help:"Check how well this installation is guarded."`
 	Version  showVersion      `cmd:"" help:"Print the version."`
 	Engine   runEngine        `cmd:"" hidden:"" help:"Run the engine; the centre starts it."`
@@ -73,14 +76,28 @@ func (o options) load() (*config.Config, error) {
 			over[path] = v
 		}
 	}
-	file := o.Config
-	if file == "" {
-		// The file beside the working directory is the one a newcomer edits.
-		if _, err := os.Stat("icewatch.yaml"); err == nil {
-			file = "icewatch.yaml"
-		}
+	return config.Load(o.named(), os.Environ(), over)
+}
+
+// named is the configuration file as it was named; "" where there is none.
+func (o options) named() string {
+	if o.Config != "" {
+		return o.Config
 	}
-	return config.Load(file, os.Environ(), over)
+	// The file in the working directory is the one a newcomer edits.
+	if _, err := os.Stat("icewatch.yaml"); err != nil {
+		return ""
+	}
+	return "icewatch.yaml"
+}
+
+// file is the whole path of the configuration file; "" where there is none.
+func (o options) file() (string, error) {
+	file := o.named()
+	if file == "" {
+		return "", nil
+	}
+	return filepath.Abs(file)
 }
 
 type serve struct{ options }
@@ -101,7 +118,11 @@ func (s *serve) Run(ctx context.Context) error {
 		return err
 	}
 	log := logger(cfg.Log.Level, cfg.Log.Format, "centre")
-	return centre.Run(ctx, centre.Options{Config: cfg, AdminPassword: password, Version: version.String(),
+	file, err := s.file()
+	if err != nil {
+		return err
+	}
+	return centre.Run(ctx, centre.Options{Config: cfg, ConfigFile: file, AdminPassword: password, Version: version.String(),
 		Engine: []string{self, "engine"}, Log: log, Out: os.Stdout})
 }
 

@@ -56,6 +56,7 @@ type Deps struct {
 	Aside     intake.AsideStore // whole texts too long for an event
 	Rules     Rules
 	Intake    Intake
+	Backups   Backups
 	Ticketing Ticketing
 	Watch     Watch // over the suite itself
 

@@ -34,6 +34,7 @@ func (s *Server) routes() {
 	s.searchRoutes()
 	s.savedRoutes()
 	s.cmdbRoutes()
+	s.backupRoutes()
 	s.intakeRoutes()
 	s.watchRoutes()
 	if s.deps.Ticketing != nil {

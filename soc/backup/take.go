@@ -379,28 +379,44 @@ func (t *taker) moment(ctx context.Context) error {
 // engineFiles takes the engine's place on the bus and what detection
 // remembers.
 func (t *taker) engineFiles() (Place, error) {
+	files, at, err := readPlace(t.src.Data)
+	for p, data := range files {
+		t.tree.addBytes(engineDir, p, data)
+	}
+	return at, err
+}
+
+// PlaceOf tells where the engine of a data folder stands by its files: Epoch,
+// Stored and Detected.
+func PlaceOf(data string) (Place, error) {
+	_, at, err := readPlace(data)
+	return at, err
+}
+
+func readPlace(data string) (files map[string][]byte, at Place, err error) {
 	var ckpt struct {
 		Epoch  string
 		Stored uint64
 	}
 	var detected struct {
-		Epoch string
 		After uint64
 	}
+	files = map[string][]byte{}
 	for p, v := range map[string]any{checkpoint: &ckpt, detection: &detected} {
-		data, err := os.ReadFile(t.tree.at(p))
+		file := filepath.Join(data, filepath.FromSlash(p))
+		text, err := os.ReadFile(file)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // nothing was stored yet
 		}
 		if err != nil {
-			return Place{}, fmt.Errorf("backup: %w", err)
+			return nil, at, fmt.Errorf("backup: %w", err)
 		}
-		if err := json.Unmarshal(data, v); err != nil {
-			return Place{}, fmt.Errorf("backup: %s: %w", t.tree.at(p), err)
+		if err := json.Unmarshal(text, v); err != nil {
+			return nil, at, fmt.Errorf("backup: %s: %w", file, err)
 		}
-		t.tree.addBytes(engineDir, p, data)
+		files[p] = text
 	}
-	return Place{Epoch: ckpt.Epoch, Stored: ckpt.Stored, Detected: detected.After}, nil
+	return files, Place{Epoch: ckpt.Epoch, Stored: ckpt.Stored, Detected: detected.After}, nil
 }
 
 // state copies the database.

@@ -406,7 +406,7 @@ func (t *tree) keep(p string, list parts, linked map[string][]entry) error {
 	}
 	class, _, _ := strings.Cut(strings.TrimPrefix(p, lakeDir+"/"), "/")
 	if class == "logs" {
-		class = "default"
+		class = "standard"
 	}
 	sum := Class{Class: class}
 	for _, name := range list.names {

@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -35,6 +36,7 @@ import (
 	"icewatch/soc/audit"
 	"icewatch/soc/audit/events"
 	"icewatch/soc/audit/forward"
+	"icewatch/soc/backup"
 	"icewatch/soc/bus"
 	"icewatch/soc/condition"
 	"icewatch/soc/config"
@@ -64,6 +66,7 @@ import (
 // Options are what the command line gives beside the configuration.
 type Options struct {
 	Config        *config.Config
+	ConfigFile    string   // the configuration was read from; "" where there is none
 	AdminPassword string   // of the first administrator; "" generates one
 	Version       string   // of the build
 	Engine        []string // command that runs the engine
@@ -81,7 +84,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		}
 		c.log.Info("stopped")
 	}()
-	for _, step := range []func(context.Context) error{c.folder, c.openState, c.openFederation, c.openProvider, c.openBus, c.openCMDB, c.openRules, c.openTicketing, c.openWatch, c.startEngine, c.openSaved, c.openAPI, c.runSaved, c.startCollectors} {
+	for _, step := range []func(context.Context) error{c.folder, c.openState, c.openFederation, c.openProvider, c.openBus, c.openCMDB, c.openRules, c.openTicketing, c.openWatch, c.startEngine, c.openBackups, c.openSaved, c.openAPI, c.runSaved, c.startCollectors} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -136,6 +139,8 @@ type centre struct {
 	super     *supervisor.Supervisor
 	gauge     *gauge
 	wrong     condition.Board // what the centre itself finds wrong
+	backups   *backup.Service
+	holds     atomic.Int32 // backups that need what is on the bus
 	server    *api.Server
 	first     identity.Bootstrap
 	listener  *transport.Listener
@@ -168,6 +173,9 @@ func (c *centre) folder(context.Context) error {
 	}
 	if n := len(filepath.Join(c.run, "icewatch.sock")); n > maxSocketPath {
 		return fmt.Errorf("the path of the data folder is %d characters too long for the sockets in it: %s", n-maxSocketPath, c.Config.Data)
+	}
+	if backup.Interrupted(c.Config.Data) {
+		return fmt.Errorf("a restore into the data folder %s did not end: run icewatch restore again", c.Config.Data)
 	}
 	lock, err := lockFolder(c.Config.Data)
 	if err != nil {
@@ -383,7 +391,7 @@ func (c *centre) takeOccurrences(ctx context.Context, from uint64) {
 				return ctx.Err()
 			}
 		}
-		if time.Since(trimmed) > 10*time.Second {
+		if time.Since(trimmed) > 10*time.Second && c.holds.Load() == 0 {
 			trimmed = time.Now()
 			if err := c.client.TrimOccurrences(ctx, m.Sequence); err != nil && ctx.Err() == nil {
 				c.log.Warn("ticketing: trimming the bus", "error", err)
@@ -439,7 +447,7 @@ func (c *centre) openAPI(ctx context.Context) (err error) {
 	c.later(decisions.Close)
 	c.server, err = api.New(api.Deps{
 		Identity: c.identity, Audit: c.audit, Forward: c.forward, Settings: c.settings, Keys: c.seal, RateLimits: c.limits.Get, Watermark: c.watermark.Get, Own: own, Units: c.units, Decisions: decisions, Tenants: c.tenants, Reach: &c.reach, CMDB: c.cmdb, Search: c.engine, Saved: c.saved, Exports: c.exports, Aside: c.aside, Rules: c.keeper,
-		Federation: c.sso, Provider: c.provider, Intake: c.gauge, Watch: c.watch, Ticketing: api.NewTicketing(c.tickets), Ingest: []api.Ingest{elastic, loki},
+		Federation: c.sso, Provider: c.provider, Intake: c.gauge, Watch: c.watch, Backups: c.backups, Ticketing: api.NewTicketing(c.tickets), Ingest: []api.Ingest{elastic, loki},
 		Console: console.FS, Ready: c.gauge.parts, WriteMetrics: func(w io.Writer) { c.gauge.write(w, c.metrics) },
 		Log: c.log, Version: c.Version, MaxBody: int64(cfg.HTTP.MaxBody), MaxUnpacked: int64(cfg.HTTP.MaxUnpacked),
 	})

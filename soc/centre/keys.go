@@ -33,16 +33,15 @@ func sealed(data string) []seal.Place {
 // Keys opens the master keys of a data folder on which no suite runs, hands
 // them to f and closes them again. Where one runs it is ErrRunning.
 func Keys(ctx context.Context, cfg *config.Config, f func(*seal.Box) error) (err error) {
-	file := filepath.Join(cfg.Data, "state", "icewatch.db")
-	if _, err := os.Stat(file); err != nil {
-		return fmt.Errorf("there is no data to work on: %w", err)
+	if err := hasState(cfg); err != nil {
+		return err
 	}
 	lock, err := lockFolder(cfg.Data)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
-	db, err := state.Open(ctx, file)
+	db, err := state.Open(ctx, filepath.Join(cfg.Data, "state", "icewatch.db"))
 	if err != nil {
 		return err
 	}
@@ -52,4 +51,12 @@ func Keys(ctx context.Context, cfg *config.Config, f func(*seal.Box) error) (err
 		return err
 	}
 	return f(box)
+}
+
+// hasState refuses a data folder that no suite has used.
+func hasState(cfg *config.Config) error {
+	if _, err := os.Stat(filepath.Join(cfg.Data, "state", "icewatch.db")); err != nil {
+		return fmt.Errorf("there is no data to work on: %w", err)
+	}
+	return nil
 }

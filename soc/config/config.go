@@ -34,6 +34,7 @@ type Config struct {
 	Identity Identity `yaml:"identity" doc:"Who may sign in; most of it is decided at run time, in the settings."`
 	Bus      Bus      `yaml:"bus" doc:"The durable queue between intake and engine."`
 	Lake     Lake     `yaml:"lake" doc:"The store of events."`
+	Backup   Backup   `yaml:"backup" doc:"Backups of everything the suite keeps; how often is decided at run time, in the settings."`
 	Limits   Limits   `yaml:"limits" doc:"Bounds on what one event, tenant or sender may bring."`
 	Rules    Rules    `yaml:"rules" doc:"Detection content beside the built-in rules."`
 	Tenants  Tenants  `yaml:"tenants" doc:"Tenants beside the built-in catalogue of government applications."`
@@ -137,6 +138,24 @@ func (l *Lake) Keeping() *retention.Policy {
 		p.Classes = append(p.Classes, retention.Class{Name: c.Name, Keep: time.Duration(c.Keep)})
 	}
 	return p
+}
+
+// Backup says where backups go.
+type Backup struct {
+	Dir string `yaml:"dir" doc:"Folder of the backups, on another disk or a mounted share; no other can be used over the API. Empty: backups are taken on the command line only."`
+}
+
+// within tells whether a path is a folder or lies below it.
+func within(dir, p string) bool {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return false
+	}
+	if p, err = filepath.Abs(p); err != nil {
+		return false
+	}
+	rel, err := filepath.Rel(dir, p)
+	return err == nil && (rel == "." || filepath.IsLocal(rel))
 }
 
 // Limits bounds what comes in.
@@ -392,6 +411,9 @@ func (c *Config) Validate() []Problem {
 		if s.Acknowledge <= 0 || s.Resolve < s.Acknowledge {
 			bad(at, "acknowledge must be more than 0 and resolve not less than it")
 		}
+	}
+	if dir := c.Backup.Dir; dir != "" && within(c.Data, dir) {
+		bad("backup.dir", "%q lies in the data folder, with which it would be lost; a folder on another disk is expected", dir)
 	}
 	return out
 }

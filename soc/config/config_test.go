@@ -48,6 +48,7 @@ func TestFaultsNameFileLineAndWhatWouldBeRight(t *testing.T) {
 	f("http:\n  zzzzzzzz: x\n", ":2: http.zzzzzzzz: there is no such option; external_url, insecure, listen")
 	f("syslog:\n  udp: nonsense\n", `:2: syslog.udp: "nonsense" is not an address; host:port is expected`)
 	f("syslog:\n  udp: \":70000\"\n", `:2: syslog.udp: the port "70000"`)
+	f("data: /srv/x\nbackup:\n  dir: /srv/x/b\n", `:3: backup.dir: "/srv/x/b" lies in the data folder`)
 	f("a: [1\n", ":")
 	f("lake:\n  retention: soon\n", `:2: lake.retention: "soon" is not a length of time; one such as 90s`)
 	f("lake:\n  retention: 1h\n", ":2: lake.retention:")
