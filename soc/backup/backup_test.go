@@ -26,7 +26,7 @@ func data(t *testing.T) Source {
 	t.Helper()
 	dir := t.TempDir()
 	for p, text := range map[string]string{
-		"engine/checkpoint.json":                      `{"epoch":"e1","stored":7}`,
+		"engine/checkpoint.json":                      "{\"epoch\":\"e1\",\"stored\":7}\n#sum\n",
 		"engine/detection.json":                       `{"epoch":"e1","after":6}`,
 		"engine/damaged-batch-3":                      "damaged",
 		"bus/jetstream/$G/streams/RAW/meta.inf":       "{}",

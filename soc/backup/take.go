@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -411,7 +412,8 @@ func readPlace(data string) (files map[string][]byte, at Place, err error) {
 		if err != nil {
 			return nil, at, fmt.Errorf("backup: %w", err)
 		}
-		if err := json.Unmarshal(text, v); err != nil {
+		// A checksum may follow the document.
+		if err := json.NewDecoder(bytes.NewReader(text)).Decode(v); err != nil {
 			return nil, at, fmt.Errorf("backup: %s: %w", file, err)
 		}
 		files[p] = text
@@ -512,14 +514,14 @@ func (t *taker) rest(ctx context.Context) error {
 // copy copies what was gathered.
 func (t *taker) copy(ctx context.Context) error {
 	units := t.tree.all()
-	files, bytes := 0, int64(0)
+	files, size := 0, int64(0)
 	for _, u := range units {
 		files += len(u.entries)
 		for _, e := range u.entries {
-			bytes += e.size
+			size += e.size
 		}
 	}
-	t.prog.total(files, bytes)
+	t.prog.total(files, size)
 	t.prog.phase(PhaseCopying)
 	for _, u := range units {
 		if err := ctx.Err(); err != nil {
