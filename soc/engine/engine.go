@@ -93,6 +93,7 @@ type Engine struct {
 	byKey    map[string]int                            // place in pending by occurrence key and rule
 	parsed   uint64                                    // last batch parsed
 	parsedAt time.Time                                 // when the bus took it
+	added    position                                  // last batch taken in for the lake
 	last     atomic.Uint64                             // last batch handed to the lake
 	lastTime atomic.Int64                              // when the bus took it
 	events   atomic.Uint64                             // events made
@@ -106,10 +107,17 @@ type Engine struct {
 	tenants  atomic.Pointer[map[string]*atomic.Uint64] // events by tenant since the start
 }
 
-// mark remembers what had been handed to the lake when batch seq was done.
+// position is a place on the bus.
+type position struct {
+	seq   uint64    // of the batch
+	floor uint64    // sender ids are remembered from this batch on
+	at    time.Time // when the bus took the batch
+}
+
+// mark remembers what had been handed to the lake at a position.
 type mark struct {
-	seq, floor uint64
-	lake       lake.Mark
+	position
+	lake lake.Mark
 }
 
 // checkpoint is the engine's memory of its place on the bus.
@@ -165,6 +173,13 @@ func Run(ctx context.Context, opts Options, log *slog.Logger) error {
 	defer func() {
 		end(nil)
 		wg.Wait()
+		if e.ready.Load() {
+			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+			if err := e.handOver(ctx); err != nil {
+				log.Warn("engine: the last events are read from the bus again at the next start", "error", err)
+			}
+			cancel()
+		}
 		lk.Close() // everything is on the disk now
 		if e.ready.Load() {
 			e.ckpt.Stored, e.ckpt.IDsFloor = max(e.ckpt.Stored, e.last.Load()), e.floor
@@ -332,6 +347,7 @@ func (e *Engine) recover(ctx context.Context) error {
 	e.from = min(e.ckpt.Stored, e.detected.Load()) + 1
 	e.last.Store(e.ckpt.Stored)
 	e.floor = e.ckpt.IDsFloor
+	e.added = position{seq: e.ckpt.Stored, floor: e.floor}
 	e.log.Info("engine: recovered", "epoch", e.epoch, "stored", e.ckpt.Stored, "detected", e.detected.Load(),
 		"batches_ahead", len(e.stored), "sender_ids", len(ids), "bus_first", st.First, "bus_last", st.Last)
 	if first := e.from; st.Messages > 0 && st.First > first && st.First > e.ckpt.Stored+1 {

@@ -176,9 +176,18 @@ func (e *Engine) detectIn(ctx context.Context, b *batch) error {
 	return nil
 }
 
+// Rows are handed to the lake many at a time: each handing-over becomes a part
+// of its own there, sorted by stream, and small parts cost more to merge than to
+// write.
+const (
+	handSize  = 24 << 20 // bytes of rows
+	handAfter = 200 * time.Millisecond
+)
+
 // storage hands the events of each batch to the lake, and keeps the checkpoint.
 func (e *Engine) storage(ctx context.Context, batches <-chan *batch, done func(*batch)) error {
-	second := time.NewTicker(time.Second)
+	hand, second := time.NewTicker(handAfter), time.NewTicker(time.Second)
+	defer hand.Stop()
 	defer second.Stop()
 	for ticks := 1; ; {
 		select {
@@ -188,10 +197,17 @@ func (e *Engine) storage(ctx context.Context, batches <-chan *batch, done func(*
 					return err
 				}
 			}
-			e.last.Store(b.seq)
-			e.lastTime.Store(b.at.UnixNano())
-			e.floor = b.floor
+			e.added = position{b.seq, b.floor, b.at}
 			done(b)
+			if e.writer.Size() >= handSize {
+				if err := e.handOver(ctx); err != nil {
+					return err
+				}
+			}
+		case <-hand.C:
+			if err := e.handOver(ctx); err != nil {
+				return err
+			}
 		case <-second.C:
 			if err := e.advance(); err != nil {
 				return err
@@ -205,6 +221,7 @@ func (e *Engine) storage(ctx context.Context, batches <-chan *batch, done func(*
 	}
 }
 
+// storeIn takes in the events of a batch for the lake.
 func (e *Engine) storeIn(ctx context.Context, b *batch) error {
 	if err := e.health.room.wait(ctx); err != nil {
 		return err
@@ -226,24 +243,38 @@ func (e *Engine) storeIn(ctx context.Context, b *batch) error {
 			e.restored.Add(1)
 		}
 	}
+	if b.seq <= e.through {
+		delete(e.stored, b.seq)
+	} else {
+		e.stored = nil
+	}
+	return nil
+}
+
+// handOver gives the lake what was taken in for it. While it cannot take it,
+// everything waits.
+func (e *Engine) handOver(ctx context.Context) error {
+	if e.added.seq == e.last.Load() {
+		return nil
+	}
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		err := e.writer.Flush()
 		if err == nil {
 			break
 		}
-		e.log.Warn("engine: events wait for the lake", "batch", b.seq, "error", err)
+		e.log.Warn("engine: events wait for the lake", "batch", e.added.seq, "error", err)
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
-	if b.seq <= e.through {
-		delete(e.stored, b.seq)
-	} else {
-		e.stored = nil
+	if e.added.seq > e.ckpt.Stored {
+		e.marks = append(e.marks, mark{e.added, e.lake.Mark()})
 	}
-	e.marks = append(e.marks, mark{b.seq, b.floor, e.lake.Mark()})
+	e.last.Store(e.added.seq)
+	e.lastTime.Store(e.added.at.UnixNano())
+	e.floor = e.added.floor
 	return nil
 }
 

@@ -34,6 +34,7 @@ type Writer struct {
 	lake    *Lake
 	reg     *event.Registry
 	pending []pending // by store of the lake
+	size    int
 	fields  []logstorage.Field
 	refs    []reference
 	stream  [2]logstorage.Field
@@ -107,9 +108,6 @@ func (w *Writer) Add(ev *event.Event, to Space, host string) error {
 	for i := range w.pending {
 		if p := &w.pending[i]; p.store == c.store {
 			p.rows.MustAdd(logstorage.TenantID{AccountID: to.Account}, ev.Time, w.fields, stream)
-			if p.rows.NeedFlush() {
-				_ = w.hand(p) // what cannot be handed over now waits for Flush
-			}
 		}
 	}
 	return nil
@@ -124,6 +122,9 @@ func (l *Lake) class(name string) class {
 	return l.classes[Standard]
 }
 
+// Size is how many bytes the rows have that were not handed over yet, about.
+func (w *Writer) Size() int { return w.size }
+
 // Flush hands everything taken in to the stores. After an error what could not
 // be handed over is still there.
 func (w *Writer) Flush() error {
@@ -132,6 +133,7 @@ func (w *Writer) Flush() error {
 			return err
 		}
 	}
+	w.size = 0
 	return nil
 }
 
@@ -201,6 +203,7 @@ func (w *Writer) convert(ev *event.Event) error {
 	if size > MaxRowSize {
 		return refused("the event has %d bytes; %d is the most", size, MaxRowSize)
 	}
+	w.size += size
 	return nil
 }
 

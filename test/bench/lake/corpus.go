@@ -1,0 +1,129 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// corpus makes the events that all three stores take in: web access of a
+// city's government applications, 20 ECS fields and a time each. Event i is
+// always the same.
+type corpus struct {
+	from int64 // time of the first event, in Unix nanoseconds
+	step int64 // between events
+}
+
+// The dimensions of the corpus.
+const (
+	hosts    = 200
+	services = 46
+	people   = 5000
+	pages    = 2000
+	clients  = 40_000
+	rare     = 1_000_000 // one event in so many has a needle for a path
+)
+
+// field names, in the order of the values.
+var fieldNames = [...]string{"event.dataset", "event.category", "event.action", "event.outcome", "host.name", "service.name", "source.ip", "source.port",
+	"destination.ip", "destination.port", "network.transport", "network.bytes", "user.name", "process.name", "http.request.method",
+	"http.response.status_code", "url.path", "user_agent.original", "event.duration", "log.level"}
+
+const fieldCount = len(fieldNames)
+
+// numeric are the places of the values that JSON shows without quotes.
+var numeric = [fieldCount]bool{7: true, 9: true, 11: true, 15: true, 18: true}
+
+var (
+	actions  = [...]string{"access", "access", "access", "access", "login", "download", "upload", "query"}
+	ports    = [...]string{"443", "443", "443", "80", "8080", "8443"}
+	methods  = [...]string{"GET", "GET", "GET", "GET", "POST", "POST", "PUT", "DELETE"}
+	statuses = [...]string{"200", "200", "200", "200", "200", "200", "302", "304", "403", "404", "500", "502"}
+	programs = [...]string{"nginx", "nginx", "tomcat", "haproxy"}
+	agents   = func() (list []string) {
+		for i := range 60 {
+			list = append(list, fmt.Sprintf("Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/%d.0.%d.0 Safari/537.36", 90+i, i*37))
+		}
+		return list
+	}()
+)
+
+// event is one event; its values are rendered into buf.
+type event struct {
+	time   int64
+	host   int
+	values [fieldCount]string
+	buf    []byte
+}
+
+// draw is a source of numbers that depends on the event alone (splitmix64).
+type draw uint64
+
+func (d *draw) next(n uint64) uint64 {
+	*d += 0x9e3779b97f4a7c15
+	z := uint64(*d)
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	return (z ^ z>>31) % n
+}
+
+// skewed draws small numbers more often, as people and addresses are.
+func (d *draw) skewed(n uint64) uint64 {
+	x := d.next(1 << 20)
+	return x * x >> 20 * n >> 20
+}
+
+func (c corpus) event(i uint64, e *event) {
+	d := draw(i * 0x2545f4914f6cdd1d)
+	e.buf = e.buf[:0]
+	e.time = c.from + int64(i)*c.step
+	e.host = int(d.next(hosts))
+	service, who, client, page := d.next(services), d.skewed(people), d.skewed(clients), d.skewed(pages)
+	status := statuses[d.next(uint64(len(statuses)))]
+	text := func(prefix string, n uint64, suffix string) string {
+		start := len(e.buf)
+		e.buf = append(e.buf, prefix...)
+		e.buf = strconv.AppendUint(e.buf, n, 10)
+		e.buf = append(e.buf, suffix...)
+		return string(e.buf[start:])
+	}
+	outcome, level := "success", "info"
+	if status >= "400" {
+		outcome, level = "failure", "warn"
+	}
+	path := text("/service/", page%37, "/page/") + strconv.FormatUint(page, 10)
+	if i%rare == rare/2 {
+		path = "/export/" + needle(i)
+	}
+	e.values = [fieldCount]string{"gov.access", "web", actions[d.next(uint64(len(actions)))], outcome, text("web-", uint64(e.host), ""), text("app-", service, ""),
+		text("10.", client%180, ".") + strconv.FormatUint(client/180%250, 10) + "." + strconv.FormatUint(client%251, 10),
+		text("", 1024+d.next(64000), ""), text("172.16.8.", uint64(e.host), ""), ports[d.next(uint64(len(ports)))], "tcp",
+		text("", 200+d.skewed(200_000), ""), text("user", who, ""), programs[d.next(uint64(len(programs)))], methods[d.next(uint64(len(methods)))], status, path,
+		agents[d.next(uint64(len(agents)))], text("", 1+d.skewed(5_000_000), ""), level}
+}
+
+// needle is what only event i has.
+func needle(i uint64) string {
+	d := draw(i)
+	return fmt.Sprintf("%012x", d.next(1<<48))
+}
+
+// appendJSON renders the event as shippers send it.
+func (e *event) appendJSON(b []byte) []byte {
+	b = append(b, `{"@timestamp":"`...)
+	b = time.Unix(0, e.time).UTC().AppendFormat(b, "2006-01-02T15:04:05.000Z")
+	b = append(b, '"')
+	for i, v := range e.values {
+		b = append(b, ',', '"')
+		b = append(b, fieldNames[i]...)
+		b = append(b, '"', ':')
+		if numeric[i] {
+			b = append(b, v...)
+			continue
+		}
+		b = append(b, '"')
+		b = append(b, v...)
+		b = append(b, '"')
+	}
+	return append(b, '}')
+}
