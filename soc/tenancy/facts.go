@@ -9,8 +9,6 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
-
-	"github.com/uptrace/bun"
 )
 
 // Bounds of what is said of a tenant.
@@ -128,22 +126,12 @@ func (r *Registry) Describe(ctx context.Context, slug string, c Change) (Tenant,
 		return Tenant{}, fmt.Errorf("tenancy: describe %q: %w", slug, err)
 	}
 	x := row{AccountID: int64(before.AccountID), factRow: factRow{facts.Unit, facts.Region, facts.Industry, string(labels)}}
-	err = r.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-		_, err := tx.NewUpdate().Model(&x).Column("unit", "region", "industry", "labels").WherePK().Exec(ctx)
-		return err
-	})
-	if err != nil {
+	if err := r.write(ctx, &x, "unit", "region", "industry", "labels"); err != nil {
 		return Tenant{}, fmt.Errorf("tenancy: describe %q: %w", slug, err)
 	}
-	old := r.view.Load()
-	v := &view{list: slices.Clone(old.list), bySlug: old.bySlug, byAccount: old.byAccount}
-	after := &v.list[v.bySlug[slug]]
-	after.Facts = facts
-	r.view.Store(v)
-	if r.changed != nil {
-		r.changed()
-	}
-	return *after, nil
+	r.amend(slug, func(t *Tenant) { t.Facts = facts })
+	after, _ := r.Get(slug)
+	return after, nil
 }
 
 // OnChange has f called after each change of a tenant, before the change is

@@ -67,6 +67,8 @@ type Tenant struct {
 	Interfaces      []string `json:"interfaces,omitempty"`
 	KeyTransactions []string `json:"key_transactions,omitempty"`
 	SensitiveData   []string `json:"sensitive_data,omitempty"`
+
+	removal *Removal // nil where nobody removed it
 }
 
 // Criticality is what a business system of this tenant starts with, 1 to 5,
@@ -102,6 +104,7 @@ type Registry struct {
 }
 
 type view struct {
+	all       []Tenant // by slug, those removed too
 	list      []Tenant // by slug
 	bySlug    map[string]int
 	byAccount map[uint32]int
@@ -155,15 +158,7 @@ func (r *Registry) Reload(ctx context.Context, catalogues ...fs.FS) error {
 	if err := r.assign(ctx, tenants); err != nil {
 		return fmt.Errorf("tenancy: keep account ids in %s: %w", r.db.Path(), err)
 	}
-	v := &view{list: tenants, bySlug: make(map[string]int, len(tenants)), byAccount: make(map[uint32]int, len(tenants))}
-	for i, t := range tenants {
-		v.bySlug[t.Slug] = i
-		v.byAccount[t.AccountID] = i
-	}
-	r.view.Store(v)
-	if r.changed != nil {
-		r.changed()
-	}
+	r.show(tenants)
 	return nil
 }
 
@@ -174,6 +169,7 @@ type row struct {
 	CreatedAt     int64  `bun:"created_at"`
 	RemovedAt     *int64 `bun:"removed_at"`
 	factRow
+	removalRow
 }
 
 // assign fills in AccountID and CreatedAt, and writes what is new or gone.
@@ -213,7 +209,10 @@ func (r *Registry) assign(ctx context.Context, tenants []Tenant) error {
 					return fmt.Errorf("bring back tenant %q: %w", t.Slug, err)
 				}
 			}
-			t.AccountID, t.CreatedAt = uint32(x.AccountID), time.UnixMilli(x.CreatedAt).UTC()
+			t.AccountID, t.CreatedAt, t.removal = uint32(x.AccountID), time.UnixMilli(x.CreatedAt).UTC(), x.removal()
+			if x.Class != "" {
+				t.Retention = x.Class
+			}
 			var err error
 			if t.Facts, err = x.facts(); err != nil {
 				return fmt.Errorf("tenant %q: %w", t.Slug, err)
