@@ -136,6 +136,9 @@ func (s *Server) authenticate(c *fiber.Ctx) error {
 	if why := s.selectTenants(c, st, cred.user); why != "" {
 		return s.refuse(c, why)
 	}
+	if isIntake(c.Path()) && st.own.Nothing() {
+		return s.refuse(c, "nothing can be written: the tenant was removed, or there is none within your reach")
+	}
 	if isIntake(c.Path()) && SelectedTenant(ctx) == "" && (len(st.selected) > 1 || !st.own.Everything()) {
 		// Left to the pipeline it might become a tenant's that is out of reach.
 		return s.refuse(c, "events are written to one tenant: choose it with the header "+headerTenant)

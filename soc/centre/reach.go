@@ -18,7 +18,11 @@ func (c *centre) refreshReach() {
 	for i, u := range tree {
 		units[i] = reach.Unit{ID: u.ID, Parent: u.Parent, Code: u.Code, Names: []string{u.Name.ZH, u.Name.EN}, Region: u.Region, Industry: u.Industry}
 	}
-	c.reach.SetDirectory(reach.NewDirectory(tenants, units))
+	var removed []string
+	for _, t := range c.tenants.Removed() {
+		removed = append(removed, t.Slug)
+	}
+	c.reach.SetDirectory(reach.NewDirectory(tenants, units).WithRemoved(removed...))
 }
 
 // tenantOf says which tenant belongs to the unit, "" where none does.

@@ -32,6 +32,14 @@ type Directory struct {
 	byID    map[string]int
 	byCode  map[string]int
 	below   map[string][]string // ids of the units right below
+	removed []string            // tenants that nobody sees any more
+}
+
+// WithRemoved adds the tenants that were removed: nothing that is compiled with
+// the directory covers them, not even what covers everything. It returns d.
+func (d *Directory) WithRemoved(slugs ...string) *Directory {
+	d.removed = slugs
+	return d
 }
 
 // NewDirectory puts the tenants and units in order. A tenant without a region

@@ -63,6 +63,9 @@ func (c *Compiler) Reach(tenants []string, expressions ...string) (Reach, error)
 		}
 		r = r.And(e.Compile(dir))
 	}
+	if dir != nil {
+		r = r.Without(dir.removed...)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.dir == dir { // else it was compiled for what is no longer so

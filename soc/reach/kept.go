@@ -22,7 +22,7 @@ func (k Kept) FactsOf(tenant string) Facts {
 // Within keeps of a query's rows those in reach. alias is that of a table with
 // a column tenant and those of Kept. A row of no tenant is in All only.
 func (r Reach) Within(q *bun.SelectQuery, alias string) *bun.SelectQuery {
-	if r.Everything() {
+	if r.Everything() && len(r.v.but) == 0 {
 		return q
 	}
 	where, args := r.SQL(Columns{Tenant: alias + ".tenant", Unit: alias + ".reach_unit", Region: alias + ".reach_region",

@@ -89,7 +89,8 @@ type Reach struct {
 }
 
 type view struct {
-	all    bool // every row of every tenant, also of those to come
+	all    bool     // every row of every tenant, also of those to come
+	but    []string // of all, the tenants that were removed, in order
 	tests  map[string]*test
 	slugs  []string // in order
 	filter func() string
@@ -133,7 +134,7 @@ func (r Reach) Nothing() bool { return r.v == nil }
 // CoversTenant tells whether some row of the tenant may be visible.
 func (r Reach) CoversTenant(slug string) bool {
 	if r.v == nil || r.v.all {
-		return r.v != nil
+		return r.v != nil && !slices.Contains(r.v.but, slug)
 	}
 	_, ok := r.v.tests[slug]
 	return ok
@@ -143,7 +144,7 @@ func (r Reach) CoversTenant(slug string) bool {
 // facts.
 func (r Reach) CoversWhole(slug string) bool {
 	if r.v == nil || r.v.all {
-		return r.v != nil
+		return r.v != nil && !slices.Contains(r.v.but, slug)
 	}
 	return r.v.tests[slug] == yes
 }
@@ -163,7 +164,7 @@ func (r Reach) TenantSlugs() (slugs []string, all bool) {
 // Match tells whether a row with these facts is visible.
 func (r Reach) Match(f Facts) bool {
 	if r.v == nil || r.v.all {
-		return r.v != nil
+		return r.v != nil && !slices.Contains(r.v.but, f.Tenant)
 	}
 	t, ok := r.v.tests[f.Tenant]
 	return ok && t.match(&f)
@@ -176,8 +177,14 @@ func (r Reach) And(other Reach) Reach {
 	case r.v == nil || other.v == nil:
 		return Reach{}
 	case r.v.all:
-		return Reach{v: other.v, logs: logs}
-	case other.v.all || r.v == other.v:
+		both := other.Without(r.v.but...)
+		if both.v != nil {
+			both.logs = logs
+		}
+		return both
+	case other.v.all:
+		return other.And(r)
+	case r.v == other.v:
 		return Reach{v: r.v, logs: logs}
 	}
 	few, many := r.v.tests, other.v.tests
@@ -199,6 +206,30 @@ func (r Reach) And(other Reach) Reach {
 	return both
 }
 
+// Without is the reach less all rows of the tenants named: those that were
+// removed. What was the reach over everything still is, for Everything.
+func (r Reach) Without(slugs ...string) Reach {
+	if r.v == nil || len(slugs) == 0 {
+		return r
+	}
+	if r.v.all {
+		but := slices.Compact(slices.Sorted(slices.Values(slices.Concat(r.v.but, slugs))))
+		return Reach{v: &view{all: true, but: but}, logs: r.logs}
+	}
+	tests := maps.Clone(r.v.tests)
+	for _, s := range slugs {
+		delete(tests, s)
+	}
+	if len(tests) == len(r.v.tests) {
+		return r
+	}
+	left := newReach(tests)
+	if left.v != nil {
+		left.logs = r.logs
+	}
+	return left
+}
+
 // Narrow is what of the reach lies in the tenants named.
 func (r Reach) Narrow(slugs []string) Reach { return r.And(Tenants(slugs...)) }
 
@@ -210,7 +241,7 @@ func (r Reach) Key() string {
 	case r.v == nil:
 		return "none"
 	case r.v.all:
-		key = "all"
+		key = strings.Join(append([]string{"all"}, r.v.but...), " but ")
 	default:
 		key = r.v.key()
 	}
@@ -298,10 +329,16 @@ func (r Reach) SQL(c Columns) (where string, args []any) {
 	switch {
 	case r.v == nil:
 		return "1 = 0", nil
-	case r.v.all:
+	case r.v.all && len(r.v.but) == 0:
 		return "1 = 1", nil
 	}
 	var b strings.Builder
+	if r.v.all {
+		b.WriteString("(" + c.Tenant + " NOT IN (")
+		placeholders(&b, &args, r.v.but)
+		b.WriteString("))")
+		return b.String(), args
+	}
 	b.WriteByte('(')
 	for i, g := range r.v.groups() {
 		if i > 0 {

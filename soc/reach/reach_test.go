@@ -372,6 +372,48 @@ func TestCompiler(t *testing.T) {
 	}
 }
 
+// TestRemoved: what is removed is in nobody's reach, by whatever way it is asked.
+func TestRemoved(t *testing.T) {
+	t.Parallel()
+	var c reach.Compiler
+	c.SetDirectory(reach.NewDirectory([]reach.Tenant{{Slug: "a"}, {Slug: "b"}}, nil).WithRemoved("gone", "lost"))
+	columns := reach.Columns{Tenant: "t"}
+	f := func(r reach.Reach, err error, everything bool, where string) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, slug := range []string{"gone", "lost"} {
+			if r.CoversTenant(slug) || r.CoversWhole(slug) || r.Match(reach.Facts{Tenant: slug}) || !r.Narrow([]string{slug}).Nothing() || !reach.Tenants(slug).And(r).Nothing() {
+				t.Errorf("%s: %s is in it", r.Key(), slug)
+			}
+		}
+		if r.Everything() != everything || everything && !(r.CoversTenant("a") && r.CoversWhole("to come") && r.Match(reach.Facts{Tenant: "b"}) && r.Narrow([]string{"a"}).CoversWhole("a")) {
+			t.Errorf("%s: everything %v, want %v, with all that is left", r.Key(), r.Everything(), everything)
+		}
+		if got, args := r.SQL(columns); got != where || strings.Count(got, "?") != len(args) {
+			t.Errorf("%s: %s %v, want %s", r.Key(), got, args, where)
+		}
+	}
+	r, err := c.Reach(nil)
+	f(r, err, true, "(t NOT IN (?, ?))")
+	f(r.And(reach.All()), nil, true, "(t NOT IN (?, ?))")
+	f(reach.All().And(r), nil, true, "(t NOT IN (?, ?))")
+	f(r.WithLogs("x"), nil, true, "(t NOT IN (?, ?))")
+	if logs := r.WithLogs("x").LogsQL(); logs != "x" {
+		t.Errorf("the filter of logs is %q", logs)
+	}
+	if r.Key() == reach.All().Key() || r.Key() == reach.All().Without("gone").Key() {
+		t.Errorf("the key %q is also another reach's", r.Key())
+	}
+	r, err = c.Reach([]string{"gone", "a"})
+	f(r, err, false, "((t IN (?)))")
+	r, err = c.Reach([]string{"gone"})
+	f(r, err, false, "1 = 0")
+	r, err = c.Reach(nil, "tenant exists")
+	f(r, err, false, "((t IN (?, ?)))")
+}
+
 func BenchmarkMatch(b *testing.B) {
 	e, err := reach.Parse(`(organisation under "u1" or industry = "health") and region not in ("nanshan", "luohu") and label != "test"`)
 	if err != nil {
