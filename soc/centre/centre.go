@@ -84,7 +84,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		}
 		c.log.Info("stopped")
 	}()
-	for _, step := range []func(context.Context) error{c.folder, c.openState, c.openFederation, c.openProvider, c.openBus, c.openCMDB, c.openRules, c.openTicketing, c.openWatch, c.startEngine, c.openBackups, c.openSaved, c.openAPI, c.runSaved, c.startCollectors} {
+	for _, step := range []func(context.Context) error{c.folder, c.openState, c.openFederation, c.openProvider, c.openBus, c.openCMDB, c.openRules, c.openTicketing, c.openWatch, c.startEngine, c.openGate, c.openBackups, c.openSaved, c.openAPI, c.runSaved, c.startCollectors} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -133,6 +133,7 @@ type centre struct {
 	keeper    *keeper
 	tickets   *ticketing.Service
 	watch     *watch.Watch
+	watched   // what the watch over the suite needs
 	engine    *engine.Client
 	saved     *saved.Store
 	exports   *export.Service
@@ -167,7 +168,7 @@ func (c *centre) background(f func(ctx context.Context)) {
 const maxSocketPath = 107
 
 func (c *centre) folder(context.Context) error {
-	c.failed = make(chan error, 4)
+	c.failed, c.relays = make(chan error, 4), c.Config.RelayPrefixes()
 	if err := os.MkdirAll(c.run, 0o700); err != nil {
 		return fmt.Errorf("the data folder cannot be used: %w", err)
 	}
@@ -323,6 +324,7 @@ func (c *centre) publishAssets(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	c.setAssets(snap)
 	data, err := snap.Encode()
 	if err != nil {
 		return err
@@ -408,12 +410,15 @@ func (c *centre) takeOccurrences(ctx context.Context, from uint64) {
 func (c *centre) startEngine(context.Context) error {
 	cfg := c.Config
 	options := engine.Options{Dir: filepath.Join(cfg.Data, "engine"), BusSocket: filepath.Join(c.run, "bus.sock"), QuerySocket: filepath.Join(c.run, "engine.sock"),
-		Keeping: *cfg.Lake.Keeping(), FlushInterval: time.Duration(cfg.Lake.FlushInterval), LakeMemory: int64(cfg.Lake.Memory),
+		FlushInterval: time.Duration(cfg.Lake.FlushInterval), LakeMemory: int64(cfg.Lake.Memory),
 		MinFree: int64(cfg.Bus.MinFree), Relays: cfg.RelayPrefixes(), FieldsMax: cfg.Limits.Fields, NamesMax: cfg.Limits.Names,
 		SenderIDs: cfg.Limits.SenderIDs, Keep: uint64(cfg.Bus.Keep), LogLevel: cfg.Log.Level, LogFormat: cfg.Log.Format,
 		Damaged: c.damaged(), ScrubPeriod: time.Duration(cfg.Lake.ScrubPeriod), ScrubRate: int64(cfg.Lake.ScrubRate)}
-	c.super = supervisor.New(supervisor.Child{Name: "engine", Command: c.Engine, Options: mortal{options, func() supervisor.Death { return c.super.Last() }}, PIDFile: filepath.Join(c.run, "engine.pid"), Log: c.log,
-		Inside: func(ctx context.Context) error { return engine.Run(ctx, options, c.log.With("process", "engine")) }})
+	c.super = supervisor.New(supervisor.Child{Name: "engine", Command: c.Engine, Options: mortal{options, func() supervisor.Death { return c.super.Last() }, c.keeping}, PIDFile: filepath.Join(c.run, "engine.pid"), Log: c.log,
+		Inside: func(ctx context.Context) error {
+			options.Keeping = *c.keeping()
+			return engine.Run(ctx, options, c.log.With("process", "engine"))
+		}})
 	c.background(c.super.Run)
 	var err error
 	if c.publisher, err = c.bus.Publisher(); err != nil {
@@ -429,7 +434,7 @@ func (c *centre) startEngine(context.Context) error {
 
 func (c *centre) openAPI(ctx context.Context) (err error) {
 	cfg := c.Config
-	deps := collectors.Deps{Sink: c.publisher, Aside: c.aside, Log: c.log, Metrics: c.metrics}
+	deps := collectors.Deps{Sink: c.gate.Answering(), Aside: c.aside, Log: c.log, Metrics: c.metrics}
 	limits := webbody.Limits{MaxBody: int(cfg.HTTP.MaxBody), MaxDecoded: int(cfg.HTTP.MaxUnpacked)}
 	elastic := elasticbulk.New(deps.Sink, deps.Aside, api.IngestTenant, elasticbulk.Options{Limits: limits, Zone: cfg.Syslog.Zone, Metrics: c.metrics, Log: c.log})
 	loki := lokipush.New(deps.Sink, deps.Aside, api.IngestTenant, lokipush.Options{Limits: limits, Zone: cfg.Syslog.Zone, Metrics: c.metrics, Log: c.log})
@@ -488,7 +493,7 @@ func (c *centre) openAPI(ctx context.Context) (err error) {
 }
 
 func (c *centre) startCollectors(ctx context.Context) error {
-	deps := collectors.Deps{Sink: c.publisher, Aside: c.aside, Log: c.log, Metrics: c.metrics}
+	deps := collectors.Deps{Sink: c.gate.Losing(), Aside: c.aside, Log: c.log, Metrics: c.metrics}
 	sources, err := c.sources(deps)
 	if err != nil {
 		return err

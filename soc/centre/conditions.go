@@ -13,6 +13,7 @@ import (
 	"icewatch/soc/condition"
 	"icewatch/soc/damage"
 	"icewatch/soc/engine"
+	"icewatch/soc/retention"
 	"icewatch/soc/supervisor"
 )
 
@@ -23,13 +24,15 @@ func (c *centre) damaged() string { return filepath.Join(c.Config.Data, "damaged
 // died, which is asked for at each start.
 type mortal struct {
 	engine.Options
-	last func() supervisor.Death
+	last    func() supervisor.Death
+	keeping func() *retention.Policy
 }
 
 // MarshalJSON implements json.Marshaler.
 func (m mortal) MarshalJSON() ([]byte, error) {
 	o, d := m.Options, m.last()
 	o.Died, o.DiedInRow = d.Words, d.InRow
+	o.Keeping = *m.keeping()
 	return json.Marshal(o)
 }
 

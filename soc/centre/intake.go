@@ -33,6 +33,7 @@ type gauge struct {
 	at   time.Time
 	last engine.Status
 	raw  bus.State
+	lost map[string]uint64 // by the engine's word, by reason
 	err  error
 
 	rate atomic.Uint64 // events a second over the last ten, times 1000

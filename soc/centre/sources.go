@@ -48,6 +48,7 @@ func (c *centre) sources(deps collectors.Deps) ([]collectors.Collector, error) {
 	if err := os.MkdirAll(positions, 0o700); err != nil {
 		return nil, fmt.Errorf("positions of followed files: %w", err)
 	}
+	deps.Sink = c.gate.Keeping() // a file waits for its reader
 	for i, set := range c.Config.Files {
 		err := add(c, &out, deps, "filetail", func(cfg *filetail.Config) {
 			cfg.ID, cfg.Paths, cfg.Tenant, cfg.Zone, cfg.Host = set.SetName(i), set.Paths, set.Tenant, set.Zone, host

@@ -179,6 +179,15 @@ func (x *Index) Known(zoneName string, addr netip.Addr) bool {
 	return x.zoneOf(zoneName).byAddress(addr.WithZone("").Unmap()) != none
 }
 
+// At returns the configuration item with the address in the zone.
+func (x *Index) At(zoneName string, addr netip.Addr) (Item, bool) {
+	i := x.zoneOf(zoneName).byAddress(addr.WithZone("").Unmap())
+	if i == none {
+		return Item{}, false
+	}
+	return x.items[i], true
+}
+
 func (x *Index) zoneOf(name string) *zone {
 	if name == "" {
 		name = DefaultZone

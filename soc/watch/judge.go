@@ -13,6 +13,7 @@ import (
 // Limits are when the suite alarms about the way of its events. They are a
 // setting.
 type Limits struct {
+	SilentSeconds   int `json:"engine_silent_seconds" doc:"Alarm when the engine has not answered for so long; 0 is never"`
 	LagSeconds      int `json:"lag_seconds" doc:"Alarm when the engine is so far behind intake; 0 is never"`
 	BacklogPercent  int `json:"backlog_percent" doc:"Alarm when the bus is filled so far, of bus.max_size; 0 is never"`
 	RestartsPerHour int `json:"restarts_per_hour" doc:"Alarm when the engine was started again so often within an hour; 0 is never"`
@@ -22,14 +23,14 @@ type Limits struct {
 }
 
 // DefaultLimits alarm about what needs somebody.
-var DefaultLimits = Limits{LagSeconds: 60, BacklogPercent: 50, RestartsPerHour: 3, SilenceMinutes: 60, ClockSeconds: 5, SlowSearchMS: 5000}
+var DefaultLimits = Limits{SilentSeconds: 120, LagSeconds: 60, BacklogPercent: 50, RestartsPerHour: 3, SilenceMinutes: 60, ClockSeconds: 5, SlowSearchMS: 5000}
 
 // Check says what is wrong with the limits.
 func (l Limits) Check() error {
 	for _, x := range []struct {
 		name        string
 		value, most int
-	}{{"lag_seconds", l.LagSeconds, 86400}, {"backlog_percent", l.BacklogPercent, 100}, {"restarts_per_hour", l.RestartsPerHour, 1000},
+	}{{"engine_silent_seconds", l.SilentSeconds, 86400}, {"lag_seconds", l.LagSeconds, 86400}, {"backlog_percent", l.BacklogPercent, 100}, {"restarts_per_hour", l.RestartsPerHour, 1000},
 		{"silence_minutes", l.SilenceMinutes, 43200}, {"clock_seconds", l.ClockSeconds, 86400}, {"slow_search_ms", l.SlowSearchMS, 3_600_000}} {
 		if x.value < 0 || x.value > x.most {
 			return fmt.Errorf("%s: %d: 0 to %d is expected", x.name, x.value, x.most)
@@ -42,6 +43,7 @@ func (l Limits) Check() error {
 type Observation struct {
 	At       time.Time
 	Jump     time.Duration     // by which the clock went differently from the time that passed since the observation before
+	Silent   bool              // the engine does not answer
 	Lag      time.Duration     // of the engine behind intake
 	Held     uint64            // bytes on the bus that are not worked yet
 	Capacity uint64            // bytes that the bus may hold
@@ -84,7 +86,11 @@ func (j *Judge) Alarms(o Observation, l Limits) []Alarm {
 		j.drops, j.since = map[string]*drop{}, map[string]time.Time{}
 	}
 	out := j.engine(o, l)
-	if j.lasts("lag", l.LagSeconds > 0 && o.Lag > time.Duration(l.LagSeconds)*time.Second, o.At) {
+	if j.lasts("silent engine", l.SilentSeconds > 0 && o.Silent, o.At, time.Duration(l.SilentSeconds)*time.Second) {
+		out = append(out, Alarm{Kind: "engine-down", Key: "engine-down/silent", Detail: detections.Text{
+			ZH: fmt.Sprintf("引擎超过 %d 秒没有应答", l.SilentSeconds), EN: fmt.Sprintf("The engine has not answered for more than %d s", l.SilentSeconds)}})
+	}
+	if j.lasts("lag", l.LagSeconds > 0 && o.Lag > time.Duration(l.LagSeconds)*time.Second, o.At, steady) {
 		s := strconv.Itoa(int(o.Lag.Seconds()))
 		out = append(out, Alarm{Kind: "bus-lag", Fields: map[string]string{"lag_seconds": s}, Detail: detections.Text{
 			ZH: fmt.Sprintf("引擎处理落后接收 %s 秒（阈值 %d 秒）", s, l.LagSeconds), EN: fmt.Sprintf("The engine is %s s behind intake (limit %d s)", s, l.LagSeconds)}})
@@ -101,7 +107,7 @@ func (j *Judge) Alarms(o Observation, l Limits) []Alarm {
 	}
 	out = append(out, j.lost(o)...)
 	for _, id := range slices.Sorted(maps.Keys(o.Failing)) {
-		if j.lasts("way in "+id, true, o.At) {
+		if j.lasts("way in "+id, true, o.At, steady) {
 			out = append(out, Alarm{Kind: "source-error", Key: "source-error/" + id, Fields: map[string]string{"collector": id}, Detail: detections.Text{
 				ZH: "采集入口 " + id + " 出错：" + o.Failing[id], EN: "The way in " + id + " does not work: " + o.Failing[id]}})
 		}
@@ -187,8 +193,8 @@ func (j *Judge) lost(o Observation) (out []Alarm) {
 	return out
 }
 
-// lasts tells whether something has been so for long enough.
-func (j *Judge) lasts(name string, is bool, now time.Time) bool {
+// lasts tells whether something has been so for a time.
+func (j *Judge) lasts(name string, is bool, now time.Time, least time.Duration) bool {
 	if !is {
 		delete(j.since, name)
 		return false
@@ -196,5 +202,5 @@ func (j *Judge) lasts(name string, is bool, now time.Time) bool {
 	if _, ok := j.since[name]; !ok {
 		j.since[name] = now
 	}
-	return now.Sub(j.since[name]) >= steady
+	return now.Sub(j.since[name]) >= least
 }

@@ -71,6 +71,10 @@ func TestJudge(t *testing.T) {
 	f(time.Second, Observation{Restarts: 10}, "clock-jump")
 	f(recent, Observation{Restarts: 10})
 
+	f(time.Second, Observation{Restarts: 10, Silent: true})
+	f(119*time.Second, Observation{Restarts: 10, Silent: true})
+	f(time.Second, Observation{Restarts: 10, Silent: true}, "engine-down/silent")
+	f(time.Second, Observation{Restarts: 10})
 	l = Limits{}
 	f(time.Hour, Observation{Restarts: 99, Lag: time.Hour, Held: 1000, Jump: time.Hour})
 	f(time.Hour, Observation{Restarts: 99, Lag: time.Hour, Held: 1000, Jump: time.Hour})
