@@ -16,6 +16,7 @@ import (
 
 	"icewatch/soc/event"
 	"icewatch/soc/search"
+	"icewatch/soc/search/clause"
 )
 
 // Query is one question to the lake. Accounts are the tenants it may see; an
@@ -42,9 +43,10 @@ func (l *Lake) parse(q Query) (*logstorage.Query, error) {
 	if strings.TrimSpace(text) == "" {
 		text = "*"
 	}
-	p, err := logstorage.ParseQuery(text)
+	p, err := logstorage.ParseQuery(clause.Widen(text))
 	if err != nil {
-		return nil, queryError(q.LogsQL, "it is not valid LogsQL: %s", err)
+		fault := clause.Fault(text, err)
+		return nil, &search.QueryError{Query: q.LogsQL, Position: fault.Position, Reason: "it is not valid LogsQL: " + fault.Message}
 	}
 	for _, pipe := range pipes(p.String()) {
 		switch {

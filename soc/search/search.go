@@ -5,6 +5,7 @@ package search
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -41,6 +42,73 @@ type ValueHits struct {
 	Hits  uint64 `json:"hits"`
 }
 
+// What the rows around an event have in common with it.
+const (
+	ByHost   = "host"   // the same host.name
+	ByStream = "stream" // the same event.dataset and host.name
+	ByTenant = "tenant" // the same tenant only
+	ByNone   = "none"   // nothing
+)
+
+// Around asks for what happened before and after an event.
+type Around struct {
+	ID            string        // the event's event.id
+	By            string        // ByHost, ByStream, ByTenant or ByNone
+	Width         time.Duration // how far to look to either side
+	Before, After int           // rows at most
+}
+
+// Surroundings are the rows around an event in the order of their time, those
+// of one time in the order in which they were taken in.
+type Surroundings struct {
+	Anchor     json.RawMessage   `json:"anchor"`
+	Before     []json.RawMessage `json:"before"` // the last is the one right before the anchor
+	After      []json.RawMessage `json:"after"`
+	MoreBefore bool              `json:"more_before"` // within the width
+	MoreAfter  bool              `json:"more_after"`
+	By         string            `json:"by"`    // what the rows have in common: By of Around, or less where the event lacks it
+	Value      string            `json:"value"` // which host, stream or tenant
+	Start      time.Time         `json:"start"`
+	End        time.Time         `json:"end"`
+}
+
+// Facet is the most frequent values of one field.
+type Facet struct {
+	Field  string      `json:"field"`
+	Rows   uint64      `json:"rows"` // matching events that have the field
+	Values []ValueHits `json:"values"`
+	Others uint64      `json:"others"` // events with other values
+	Masked bool        `json:"masked"` // the values are not shown as they are
+}
+
+// Facets are the most frequent values of several fields.
+type Facets struct {
+	Total  uint64  `json:"total"` // matching events
+	Facets []Facet `json:"facets"`
+}
+
+// FieldStats sums up one field over the matching events. The figures beyond
+// Numeric hold the values that are numbers; percentiles are estimated from a
+// sample where there are very many.
+type FieldStats struct {
+	Field         string      `json:"field"`
+	Total         uint64      `json:"total"` // matching events
+	Rows          uint64      `json:"rows"`  // of these, with the field
+	Missing       uint64      `json:"missing"`
+	Distinct      uint64      `json:"distinct"`
+	DistinctExact bool        `json:"distinct_exact"` // false: there are at least so many
+	Numeric       bool        `json:"numeric"`        // every value is a number
+	Min           string      `json:"min"`            // in the order of numbers, or of texts
+	Max           string      `json:"max"`
+	Sum           *float64    `json:"sum"`
+	Average       *float64    `json:"avg"`
+	P50           *float64    `json:"p50"`
+	P95           *float64    `json:"p95"`
+	P99           *float64    `json:"p99"`
+	Values        []ValueHits `json:"values"` // the most frequent
+	Masked        bool        `json:"masked"` // the values are not shown as they are
+}
+
 // QueryError says that the query itself is wrong, so that asking again will
 // not help: bad syntax, an unknown pipe, a limit exceeded by construction.
 type QueryError struct {
@@ -71,8 +139,34 @@ type Store interface {
 	Fields(ctx context.Context, req Request, limit int) ([]ValueHits, error)
 	// Values lists the values of one field, most frequent first.
 	Values(ctx context.Context, req Request, field string, limit int) ([]ValueHits, error)
+	// Context returns the rows around an event.
+	Context(ctx context.Context, within reach.Reach, around Around) (Surroundings, error)
+	// Facets lists the values of several fields, at most limit of each. A field
+	// that no matching event has is left out.
+	Facets(ctx context.Context, req Request, fields []string, limit int) (Facets, error)
+	// FieldStats sums up one field, with at most limit of its values.
+	FieldStats(ctx context.Context, req Request, field string, limit int) (FieldStats, error)
+	// Tail calls emit for what happens in a live tail until ctx ends or emit
+	// fails. What Tailing says of after and bounds holds.
+	Tail(ctx context.Context, t Tailing, emit func(Tailed) error) error
 	// Event returns one event by its event.id as a flat JSON object.
 	Event(ctx context.Context, within reach.Reach, id string) ([]byte, error)
+}
+
+// Tailing asks for events as they are stored.
+type Tailing struct {
+	Reach reach.Reach // what the caller may see
+	Query string      // LogsQL without pipes that sort or count
+	After string      // event.id of the last event had; "" begins now
+}
+
+// Tailed is one thing that happens in a live tail: an event, events left out,
+// or a gap.
+type Tailed struct {
+	ID      string          `json:"id,omitempty"` // of Row: its event.id
+	Row     json.RawMessage `json:"row,omitempty"`
+	Dropped uint64          `json:"dropped,omitempty"` // events left out since there were too many at a time
+	Gap     bool            `json:"gap,omitempty"`     // what was stored since After is no longer remembered
 }
 
 // ErrNotFound says that there is no such event within the reach asked.

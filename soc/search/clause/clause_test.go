@@ -57,7 +57,7 @@ func TestRoundTrip(t *testing.T) {
 		`a.b:lt_field("c")`:                                  leaf("a.b", "less_field", "c"),
 		`a.b:le_field("c")`:                                  leaf("a.b", "less_equal_field", "c"),
 		`a.b:len_range("5", "inf")`:                          leaf("a.b", "length", "5", "inf"),
-		`_time:day_range[08:00, 18:00) offset 8h`:            leaf("@timestamp", "day_range", "08:00", "18:00", "8h"),
+		`_time:day_range[08:00, 18:00) offset -8h`:           leaf("@timestamp", "day_range", "08:00", "18:00", "8h"),
 		`_time:week_range[Mon, Fri]`:                         leaf("@timestamp", "week_range", "Mon", "Fri"),
 		`({app="x"}) and a.b:="1" and (c.d:="2" or !e.f:*)`:  {Join: All, Clauses: []Clause{{Text: `{app="x"}`}, leaf("a.b", "equals", "1"), {Join: Any, Clauses: []Clause{leaf("c.d", "equals", "2"), {Join: Not, Clauses: []Clause{leaf("e.f", "exists")}}}}}},
 		`!(a.b:="1" and c.d:="2") or !(e.f:="3" or g.h:"4")`: {Join: Any, Clauses: []Clause{{Join: Not, Clauses: []Clause{{Join: All, Clauses: []Clause{leaf("a.b", "equals", "1"), leaf("c.d", "equals", "2")}}}}, {Join: Not, Clauses: []Clause{{Join: Any, Clauses: []Clause{leaf("e.f", "equals", "3"), leaf("g.h", "contains", "4")}}}}}},

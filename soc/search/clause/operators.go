@@ -137,10 +137,19 @@ func dayTime(name, closing string) func(string, []string) (string, error) {
 		}
 		s := field + name + "[" + v[0] + ", " + v[1] + closing
 		if len(v) == 3 {
-			s += " offset " + v[2]
+			// LogsQL subtracts its offset.
+			s += " offset " + opposite(v[2])
 		}
 		return s, nil
 	}
+}
+
+// opposite is the duration with the other sign.
+func opposite(d string) string {
+	if rest, ok := strings.CutPrefix(d, "-"); ok {
+		return rest
+	}
+	return "-" + d
 }
 
 var operators = []Operator{
@@ -207,17 +216,17 @@ var operators = []Operator{
 	{ID: "missing", Name: Text{"不存在", "is missing"}, On: "any", Form: `field:""`, Example: `user.name:""`, NeedsField: true, render: form(`""`),
 		Explain: Text{"事件没有该字段", "The event does not have the field"}},
 	{ID: "equals_field", Name: Text{"等于另一字段", "equals the field"}, On: "any", Form: `field:eq_field(other)`, Example: `user.name:eq_field("user.target.name")`, Least: 1, Most: 1, NeedsField: true, render: form("eq_field(%s)"),
-		Explain: Text{"两个字段的值相同", "Both fields have the same value"}},
+		Explain: Text{"两个字段的值相同，都没有也算相同", "Both fields have the same value, or both are missing"}},
 	{ID: "less_field", Name: Text{"小于另一字段", "less than the field"}, On: "number", Form: `field:lt_field(other)`, Example: `source.bytes:lt_field("destination.bytes")`, Least: 1, Most: 1, NeedsField: true, render: form("lt_field(%s)"),
 		Explain: Text{"小于另一个字段的值", "Less than the other field's value"}},
 	{ID: "less_equal_field", Name: Text{"不大于另一字段", "at most the field"}, On: "number", Form: `field:le_field(other)`, Example: `source.bytes:le_field("destination.bytes")`, Least: 1, Most: 1, NeedsField: true, render: form("le_field(%s)"),
-		Explain: Text{"小于或等于另一个字段的值", "Less or the same as the other field's value"}},
+		Explain: Text{"小于或等于另一个字段的值，都没有也算", "Less or the same as the other field's value, or both are missing"}},
 	{ID: "length", Name: Text{"长度", "length"}, On: "text", Form: `field:len_range(a, b)`, Example: `dns.question.name:len_range(60, inf)`, Least: 2, Most: 2, render: form("len_range(%s, %s)"),
 		Explain: Text{"字符数在两者之间，含两端；上限可写 inf", "Characters from … to …, both included; the upper one may be inf"}},
-	{ID: "day_range", Name: Text{"每天时段", "time of day"}, On: "time", Form: `_time:day_range[08:00, 18:00) offset 8h`, Example: `!_time:day_range[08:00, 18:00) offset 8h`, Least: 2, Most: 3, NeedsField: true, render: dayTime("day_range", ")"),
-		Explain: Text{"时刻在两者之间，不含后者；第三个值是时区与 UTC 的差，如 8h", "Clock between these, the second not included; the third value is the clock's offset from UTC, like 8h"}},
-	{ID: "week_range", Name: Text{"每周时段", "day of the week"}, On: "time", Form: `_time:week_range[Mon, Fri] offset 8h`, Example: `_time:week_range[Sat, Sat] offset 8h`, Least: 2, Most: 3, NeedsField: true, render: dayTime("week_range", "]"),
-		Explain: Text{"星期在两者之间，含两端（周日为第一天）；第三个值是时区与 UTC 的差", "Day between these, both included (the week begins on Sunday); the third value is the clock's offset from UTC"}},
+	{ID: "day_range", Name: Text{"每天时段", "time of day"}, On: "time", Form: `_time:day_range[08:00, 18:00) offset -8h`, Example: `!_time:day_range[08:00, 18:00) offset -8h`, Least: 2, Most: 3, NeedsField: true, render: dayTime("day_range", ")"),
+		Explain: Text{"时刻在两者之间，不含后者；第三个值是时区比 UTC 早多少，北京为 8h", "Clock between these, the second not included; the third value is how far the clock is ahead of UTC, 8h for Beijing"}},
+	{ID: "week_range", Name: Text{"每周时段", "day of the week"}, On: "time", Form: `_time:week_range[Mon, Fri] offset -8h`, Example: `_time:week_range[Sat, Sat] offset -8h`, Least: 2, Most: 3, NeedsField: true, render: dayTime("week_range", "]"),
+		Explain: Text{"星期在两者之间，含两端（周日为第一天）；第三个值是时区比 UTC 早多少，北京为 8h", "Day between these, both included (the week begins on Sunday); the third value is how far the clock is ahead of UTC, 8h for Beijing"}},
 }
 
 var byID = func() map[string]*Operator {

@@ -426,7 +426,7 @@ func (r *reader) clock(leaf func(string, ...string) (Clause, bool)) (Clause, boo
 		if !ok {
 			return Clause{}, false
 		}
-		values = append(values, offset)
+		values = append(values, opposite(offset))
 	}
 	return leaf(name, values...)
 }
