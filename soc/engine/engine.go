@@ -70,6 +70,7 @@ type Engine struct {
 	pipe   *pipeline.Pipeline
 	seen   *pipeline.Seen
 	detect *rules.Engine
+	tails  *tails
 	reg    *event.Registry
 	meter  *meter
 	health *healed
@@ -161,7 +162,7 @@ func Run(ctx context.Context, opts Options, log *slog.Logger) error {
 	e := &Engine{opts: opts, log: log, client: client, lake: lk, writer: lk.NewWriter(reg), reg: reg, health: health, started: time.Now(),
 		pipe: pipeline.New(pipeline.Options{Registry: reg, Keeping: &opts.Keeping, Future: lake.FutureLimit, Relays: opts.Relays,
 			NamesPerTenant: opts.NamesMax, Parse: parseOptions(opts)}),
-		seen: pipeline.NewSeen(opts.SenderIDs), detect: rules.New(rules.Options{Registry: reg, Log: log}), byKey: map[string]int{}, meter: newMeter()}
+		seen: pipeline.NewSeen(opts.SenderIDs), detect: rules.New(rules.Options{Registry: reg, Log: log}), byKey: map[string]int{}, meter: newMeter(), tails: newTails()}
 	e.tenants.Store(&map[string]*atomic.Uint64{})
 	empty := ""
 	e.version.Store(&empty)

@@ -36,6 +36,9 @@ type question struct {
 	Buckets  int       `json:"buckets,omitempty"`
 	Field    string    `json:"field,omitempty"`
 	ID       string    `json:"id,omitempty"`
+
+	Fields []string       `json:"fields,omitempty"`
+	Around *search.Around `json:"around,omitempty"`
 }
 
 type verdict struct {
@@ -179,11 +182,14 @@ func (e *Engine) serveQueries(path string) (stop func(), err error) {
 		_, err = w.Write(append(row, '\n'))
 		return err
 	})
+	e.searchHandlers(handle, lq)
+	e.tailHandlers(mux)
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
 		_ = json.NewEncoder(w).Encode(e.status())
 	})
 	e.holdHandlers(mux)
 	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	srv.RegisterOnShutdown(e.tails.close)
 	go func() { _ = srv.Serve(l) }()
 	return func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)

@@ -227,11 +227,13 @@ func (e *Engine) storeIn(ctx context.Context, b *batch) error {
 		return err
 	}
 	held := e.stored[b.seq]
+	var shown tailRanges
 	for i := range b.items {
 		it := &b.items[i]
 		if it.repeat {
 			continue
 		}
+		shown.add(it.ev.Time)
 		if _, ok := held[it.ev.ID.Index]; ok {
 			e.replayed.Add(1)
 			continue
@@ -248,6 +250,7 @@ func (e *Engine) storeIn(ctx context.Context, b *batch) error {
 	} else {
 		e.stored = nil
 	}
+	e.tails.taken(b.seq, shown)
 	return nil
 }
 
@@ -272,6 +275,7 @@ func (e *Engine) handOver(ctx context.Context) error {
 	if e.added.seq > e.ckpt.Stored {
 		e.marks = append(e.marks, mark{e.added, e.lake.Mark()})
 	}
+	e.tails.handed()
 	e.last.Store(e.added.seq)
 	e.lastTime.Store(e.added.at.UnixNano())
 	e.floor = e.added.floor

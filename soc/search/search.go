@@ -147,7 +147,7 @@ type Store interface {
 	// FieldStats sums up one field, with at most limit of its values.
 	FieldStats(ctx context.Context, req Request, field string, limit int) (FieldStats, error)
 	// Tail calls emit for what happens in a live tail until ctx ends or emit
-	// fails. What Tailing says of after and bounds holds.
+	// fails. Where there are as many tails as there may be it is ErrTooMany.
 	Tail(ctx context.Context, t Tailing, emit func(Tailed) error) error
 	// Event returns one event by its event.id as a flat JSON object.
 	Event(ctx context.Context, within reach.Reach, id string) ([]byte, error)
@@ -161,7 +161,8 @@ type Tailing struct {
 }
 
 // Tailed is one thing that happens in a live tail: an event, events left out,
-// or a gap.
+// a gap, or nothing, which is a sign of life. The first one may be any of these
+// and says that the query is good.
 type Tailed struct {
 	ID      string          `json:"id,omitempty"` // of Row: its event.id
 	Row     json.RawMessage `json:"row,omitempty"`
@@ -171,6 +172,9 @@ type Tailed struct {
 
 // ErrNotFound says that there is no such event within the reach asked.
 var ErrNotFound = fmt.Errorf("search: no such event")
+
+// ErrTooMany says that there are as many live tails as there may be.
+var ErrTooMany = fmt.Errorf("search: too many live tails are open")
 
 // ErrUnavailable says that the engine cannot answer at the moment, for example
 // because it is restarting; asking again shortly is worth while.
