@@ -116,6 +116,15 @@ func (s *Server) authenticate(c *fiber.Ctx) error {
 			return s.fiberError(c, err)
 		}
 		st.principal = p
+		st.again = func(ctx context.Context) (*identity.Principal, error) {
+			if p.SessionID != "" {
+				// Looking is no use of the session: what stays open on a screen
+				// must not keep it from ending.
+				held, err := s.deps.Identity.Session(ctx, p.SessionID)
+				return held.Principal, err
+			}
+			return s.deps.Identity.Authenticate(ctx, cred.secret, st.address)
+		}
 	}
 	if answered, err := s.limit(c, st); answered {
 		return err

@@ -38,6 +38,10 @@ type reqState struct {
 	cookie      string   // one to set beside the answer's own
 	origin      string   // of the page that asks, like https://soc.example.org
 	conn        net.Conn // to notice that the client has gone
+
+	// again looks whether the caller's session or token still holds; nil for
+	// the local socket, whose callers need none.
+	again func(ctx context.Context) (*identity.Principal, error)
 }
 
 type stateKey struct{}

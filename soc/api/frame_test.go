@@ -290,6 +290,35 @@ func (f *fakeSearch) Values(_ context.Context, req search.Request, _ string, _ i
 	return []search.ValueHits{{Value: "a", Hits: 2}}, f.note(req)
 }
 
+func (f *fakeSearch) Context(_ context.Context, within reach.Reach, a search.Around) (search.Surroundings, error) {
+	if a.ID != "e-1-0" || !within.Match(reach.Facts{Tenant: "a"}) {
+		return search.Surroundings{}, search.ErrNotFound
+	}
+	return search.Surroundings{Anchor: []byte(`{"event.id":"e-1-0"}`), By: a.By}, nil
+}
+
+func (f *fakeSearch) Facets(_ context.Context, req search.Request, fields []string, _ int) (search.Facets, error) {
+	return search.Facets{Total: 2, Facets: []search.Facet{{Field: fields[0], Rows: 2, Values: []search.ValueHits{{Value: "a", Hits: 2}}}}}, f.note(req)
+}
+
+func (f *fakeSearch) FieldStats(_ context.Context, req search.Request, field string, _ int) (search.FieldStats, error) {
+	return search.FieldStats{Field: field, Total: 2}, f.note(req)
+}
+
+func (f *fakeSearch) Tail(ctx context.Context, t search.Tailing, emit func(search.Tailed) error) error {
+	if err := f.note(search.Request{Reach: t.Reach, Query: t.Query}); err != nil {
+		return err
+	}
+	if err := emit(search.Tailed{}); err != nil {
+		return err
+	}
+	if err := emit(search.Tailed{ID: "e-1-1", Row: []byte(`{"event.id":"e-1-1"}`)}); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
 func (f *fakeSearch) Event(_ context.Context, within reach.Reach, id string) ([]byte, error) {
 	if id != "e-1-0" || !within.Match(reach.Facts{Tenant: "a"}) {
 		return nil, search.ErrNotFound

@@ -47,6 +47,8 @@ type Server struct {
 	serving    sync.WaitGroup
 
 	newcomers *newcomers
+	tails     tailing    // live tails of each caller
+	fields    fieldsKept // of suggestions
 
 	anonymous, signedIn limiter
 }

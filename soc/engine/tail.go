@@ -238,7 +238,7 @@ func (e *Engine) tailHandlers(mux *http.ServeMux) {
 // for emit is a sign of life.
 func (e *Engine) tail(ctx context.Context, q question, emit func(*search.Tailed) error) error {
 	lq := lake.Query{Accounts: q.Accounts, Filter: q.Filter, LogsQL: q.Query, Limit: maxTailRows}
-	if err := lq.CheckTail(); err != nil {
+	if err := e.lake.CheckTail(lq); err != nil {
 		return err
 	}
 	if !e.tails.enter() {

@@ -100,7 +100,7 @@ func (w *watcher) wait(t *testing.T, n int) []string {
 
 func TestTail(t *testing.T) {
 	t.Parallel()
-	lk, err := lake.Open(lake.Options{Dir: filepath.Join(t.TempDir(), "lake"), Retention: 90 * 24 * time.Hour, Memory: 256 << 20})
+	lk, err := lake.Open(lake.Options{Dir: filepath.Join(t.TempDir(), "lake"), Classes: []lake.Class{{Name: lake.Standard, Retention: 90 * 24 * time.Hour}}, Memory: 256 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,12 +115,14 @@ func TestTail(t *testing.T) {
 				Created: time.Now().UnixNano(), Tenant: fmt.Sprint("t", account), Raw: events[i+1].(string)}
 			ev.Set(event.EventDataset, "test.log")
 			ev.Set(event.Message, ev.Raw)
-			if err := wr.Add(&ev, account, "host"); err != nil {
+			if err := wr.Add(&ev, lake.Space{Account: account}, "host"); err != nil {
 				t.Error(err)
 			}
 			r.add(ev.Time)
 		}
-		wr.Flush()
+		if err := wr.Flush(); err != nil {
+			t.Error(err)
+		}
 		e.tails.taken(seq, r)
 		e.tails.handed()
 	}

@@ -59,6 +59,13 @@ func conditionLen(s string) int {
 			}
 			depth--
 		case ' ':
+			// _time:5m offset 1h is one condition.
+			if shifted, ok := strings.CutPrefix(s[i:], " offset "); ok && depth == 0 && strings.HasPrefix(s, "_time:") {
+				if end := strings.IndexAny(shifted, " )|"); end >= 0 {
+					return len(s) - len(shifted) + end
+				}
+				return len(s)
+			}
 			if depth == 0 {
 				return i
 			}

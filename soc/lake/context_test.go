@@ -40,7 +40,7 @@ func TestContext(t *testing.T) {
 			s.id = ev.ID.String()
 			ev.Set(event.EventDataset, s.dataset)
 			ev.Set(host, s.host)
-			if err := w.Add(&ev, map[string]uint32{"a": 10, "b": 11}[s.tenant], s.host); err != nil {
+			if err := w.Add(&ev, Space{Account: map[string]uint32{"a": 10, "b": 11}[s.tenant]}, s.host); err != nil {
 				t.Fatal(err)
 			}
 			all = append(all, s)

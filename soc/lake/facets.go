@@ -28,7 +28,7 @@ func insideName(field string) string {
 // summed runs pipes over the rows that the query's filter picks, and returns
 // the outcome's rows. Pipes of the query are left out.
 func (l *Lake) summed(ctx context.Context, q Query, pipes string) ([]map[string]string, error) {
-	p, err := q.parse()
+	p, err := l.parse(q)
 	if err != nil || len(q.Accounts) == 0 {
 		return nil, err
 	}
@@ -42,7 +42,7 @@ func (l *Lake) summed(ctx context.Context, q Query, pipes string) ([]map[string]
 	}
 	var mu sync.Mutex
 	var rows []map[string]string
-	err = l.store.RunQuery(ctx, tenantIDs(q.Accounts), p, func(_ uint, db *logstorage.DataBlock) {
+	err = l.run(ctx, q.Accounts, p, func(_ uint, db *logstorage.DataBlock) {
 		mu.Lock()
 		defer mu.Unlock()
 		for i := range db.RowsCount() {

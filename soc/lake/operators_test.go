@@ -34,7 +34,7 @@ func shelf(t testing.TB, at time.Time, rows ...map[string]string) *Lake {
 				ev.Set(mustIntern(t, reg, name), v)
 			}
 		}
-		if err := w.Add(&ev, 7, "host-1"); err != nil {
+		if err := w.Add(&ev, Space{Account: 7}, "host-1"); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -28,14 +28,14 @@ var wholeEvents = []string{"fields", "keep", "delete", "del", "rm", "drop", "ren
 
 // CheckTail tells whether a query can be followed live. Its Start and End are
 // not looked at.
-func (q Query) CheckTail() error {
-	_, err := q.parseTail()
+func (l *Lake) CheckTail(q Query) error {
+	_, err := l.parseTail(q)
 	return err
 }
 
-func (q Query) parseTail() (*logstorage.Query, error) {
+func (l *Lake) parseTail(q Query) (*logstorage.Query, error) {
 	q.Start, q.End = time.Unix(0, 0), time.Unix(1, 0)
-	p, err := q.parse()
+	p, err := l.parse(q)
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +58,7 @@ func (q Query) parseTail() (*logstorage.Query, error) {
 // q.Limit, and how many more there are. Only events whose time lies in one of
 // the spans are looked for; Start and End of the query are not looked at.
 func (l *Lake) Arrivals(ctx context.Context, q Query, from, to uint64, spans []Span) (list []Arrived, more uint64, err error) {
-	p, err := q.parseTail()
+	p, err := l.parseTail(q)
 	if err != nil || len(q.Accounts) == 0 {
 		return nil, 0, err
 	}
