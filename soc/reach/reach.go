@@ -41,6 +41,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"icewatch/soc/veil"
 )
 
 // The fields under which the lake stores a row's facts. Only enrichment sets
@@ -85,7 +87,8 @@ func SplitLabels(s string) []string {
 // safe for concurrent use and is never changed.
 type Reach struct {
 	v    *view
-	logs string // LogsQL that rows of the lake must meet as well; see WithLogs
+	logs string     // LogsQL that rows of the lake must meet as well; see WithLogs
+	veil *veil.Veil // what of the rows is hidden; see WithVeil
 }
 
 type view struct {
@@ -172,20 +175,20 @@ func (r Reach) Match(f Facts) bool {
 
 // And is what both hold.
 func (r Reach) And(other Reach) Reach {
-	logs := bothLogs(r.logs, other.logs)
+	logs, hidden := bothLogs(r.logs, other.logs), r.veil.With(other.veil)
 	switch {
 	case r.v == nil || other.v == nil:
 		return Reach{}
 	case r.v.all:
 		both := other.Without(r.v.but...)
 		if both.v != nil {
-			both.logs = logs
+			both.logs, both.veil = logs, hidden
 		}
 		return both
 	case other.v.all:
 		return other.And(r)
 	case r.v == other.v:
-		return Reach{v: r.v, logs: logs}
+		return Reach{v: r.v, logs: logs, veil: hidden}
 	}
 	few, many := r.v.tests, other.v.tests
 	if len(few) > len(many) {
@@ -201,7 +204,7 @@ func (r Reach) And(other Reach) Reach {
 	}
 	both := newReach(tests)
 	if both.v != nil {
-		both.logs = logs
+		both.logs, both.veil = logs, hidden
 	}
 	return both
 }
@@ -248,6 +251,9 @@ func (r Reach) Key() string {
 	if r.logs != "" {
 		sum := sha256.Sum256([]byte(r.logs))
 		key += "+" + hex.EncodeToString(sum[:16])
+	}
+	if k := r.veil.Key(); k != "" {
+		key += "-" + k
 	}
 	return key
 }
