@@ -17,6 +17,7 @@ import (
 	"icewatch/soc/identity/federation/peer"
 	"icewatch/soc/search"
 	"icewatch/soc/settings"
+	"icewatch/soc/state"
 	"icewatch/soc/units"
 )
 
@@ -140,6 +141,9 @@ func (s *Server) toProblem(ctx context.Context, err error) error {
 		return unavailable("search")
 	}
 	s.log.Error("request failed", "request_id", RequestID(ctx), "error", err)
+	if fault := state.Fault(err); fault != "" {
+		return Problem(http.StatusInsufficientStorage, "%s", fault)
+	}
 	return Problem(http.StatusInternalServerError, "something went wrong on the server; quote the request id to its operator")
 }
 

@@ -51,7 +51,7 @@ func (s *Store) Put(tenant string, text []byte) (string, error) {
 	}
 	var st syscall.Statfs_t
 	if err := syscall.Statfs(s.dir, &st); err == nil && int64(st.Bavail)*int64(st.Bsize) < s.minFree+int64(len(text)) {
-		return "", fmt.Errorf("%w: the disk of %s is full", intake.ErrFull, s.dir)
+		return "", fmt.Errorf("%w: the disk of the texts kept aside is full", intake.ErrFull)
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return "", fmt.Errorf("aside: %w", err)

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"icewatch/soc/intake"
 )
 
@@ -225,4 +227,37 @@ func BenchmarkAppend(b *testing.B) {
 		}
 	})
 	b.ReportMetric(float64(b.N)*float64(len(recs))/b.Elapsed().Seconds(), "records/s")
+}
+
+// TestAControlStreamOnTheDiskMovesToMemory opens a bus that an earlier version
+// left.
+func TestAControlStreamOnTheDiskMovesToMemory(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir, 1<<30)
+	c, err := s.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.js.DeleteStream(t.Context(), controlStream); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: controlStream, Subjects: []string{controlPrefix + ">"}, Storage: jetstream.FileStorage, MaxMsgsPerSubject: 1}); err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	s.Close()
+	s = open(t, dir, 1<<30)
+	defer s.Close()
+	if c, err = s.Client(); err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	st, err := c.js.Stream(t.Context(), controlStream)
+	if err != nil || st.CachedInfo().Config.Storage != jetstream.MemoryStorage {
+		t.Fatalf("%v", err)
+	}
+	if err := c.PublishControl(t.Context(), "rules", []byte("x")); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -44,9 +44,9 @@ func (c *checker) stream(name string) string {
 	return filepath.Join(c.dir, "jetstream", "$G", "streams", name)
 }
 
-// check looks over all streams, mends what is damaged and writes a note.
+// check looks over the streams on the disk, mends what is damaged and writes a note.
 func (c *checker) check() error {
-	for _, name := range []string{rawStream, occurrenceStream, controlStream} {
+	for _, name := range []string{rawStream, occurrenceStream} {
 		if _, err := os.Stat(c.stream(name)); errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -232,10 +232,8 @@ func (c *checker) checkBlocks(name string) error {
 		next = files[i].index + 1
 	}
 	holes, last := gaps(blocks)
-	if name != controlStream {
-		if err := c.tellGaps(name, holes); err != nil {
-			return err
-		}
+	if err := c.tellGaps(name, holes); err != nil {
+		return err
 	}
 	known := last
 	if name == rawStream && c.floor != nil {
@@ -248,7 +246,7 @@ func (c *checker) checkBlocks(name string) error {
 			return err
 		}
 	}
-	if tail && name != controlStream || known > last {
+	if tail || known > last {
 		// What was lost at the end may have been given numbers: leap past them.
 		seq := (known/Jump+2)*Jump - 1
 		raw, err := tombstoneBlock(name, next, seq, time.Now().UnixNano())

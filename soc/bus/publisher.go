@@ -113,7 +113,7 @@ func (p *Publisher) Append(ctx context.Context, recs []intake.Record) error {
 	}
 	if p.diskFull.Load() {
 		p.refused.Add(1)
-		return fmt.Errorf("%w: less than %d MB are free on the disk of %s", intake.ErrFull, p.minFree>>20, p.dir)
+		return fmt.Errorf("%w: less than %d MiB are free on the disk of the bus", intake.ErrFull, p.minFree>>20)
 	}
 	// A call of many records is cut into parts that fit a message; all of
 	// them must be durable before the caller may acknowledge any.

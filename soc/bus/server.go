@@ -33,6 +33,9 @@ const (
 	controlPrefix    = "control."
 	epochKey         = "icewatch_epoch"
 
+	// controlMemory bounds what the control stream holds, in bytes.
+	controlMemory = 256 << 20
+
 	// maxPayload is the largest message; a raw batch stays well below it.
 	maxPayload = 8 << 20
 )
@@ -78,6 +81,14 @@ func Open(ctx context.Context, opts Options) (*Server, error) {
 	if err := os.MkdirAll(opts.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("bus: %w", err)
 	}
+	// JetStream would wait in vain for a folder it cannot write.
+	probe := filepath.Join(opts.Dir, ".writable")
+	if err := os.WriteFile(probe, nil, 0o600); err != nil {
+		return nil, fmt.Errorf("bus: its folder %s cannot be written, look at the disk and how it is mounted: %w", opts.Dir, err)
+	}
+	if err := os.Remove(probe); err != nil {
+		return nil, fmt.Errorf("bus: %w", err)
+	}
 	check := &checker{dir: opts.Dir, damaged: opts.Damaged, floor: opts.Floor, log: opts.Log}
 	if err := check.check(); err != nil {
 		return nil, err
@@ -85,7 +96,7 @@ func Open(ctx context.Context, opts Options) (*Server, error) {
 	ns, err := server.NewServer(&server.Options{
 		ServerName: "icewatch", DontListen: true, JetStream: true, StoreDir: opts.Dir,
 		SyncAlways: true, MaxPayload: maxPayload, MaxPending: 256 << 20, NoSigs: true, NoLog: true,
-		JetStreamMaxMemory: 64 << 20, JetStreamMaxStore: opts.MaxSize + 4<<30,
+		JetStreamMaxMemory: controlMemory + 64<<20, JetStreamMaxStore: opts.MaxSize + 4<<30,
 		DisableJetStreamBanner: true,
 	})
 	if err != nil {
@@ -102,7 +113,7 @@ func Open(ctx context.Context, opts Options) (*Server, error) {
 		s.Close()
 		return nil, err
 	}
-	for _, name := range []string{rawStream, occurrenceStream, controlStream} {
+	for _, name := range []string{rawStream, occurrenceStream} {
 		if err := check.keepMeta(name); err != nil {
 			opts.Log.Warn("bus: there is no copy of a stream's description; without one it cannot be mended", "stream", name, "error", err)
 		}
@@ -122,10 +133,18 @@ func (s *Server) makeStreams(ctx context.Context) error {
 			Storage: jetstream.FileStorage, MaxBytes: s.opts.MaxSize, Metadata: map[string]string{epochKey: epoch}, Duplicates: sameMessage},
 		{Name: occurrenceStream, Subjects: []string{occurrenceSubj}, Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew,
 			Storage: jetstream.FileStorage, MaxBytes: 1 << 30, Duplicates: time.Second},
+		// What steers the engine is published anew at each start, so that it
+		// needs no disk: the suite starts on a full one, too.
 		{Name: controlStream, Subjects: []string{controlPrefix + ">"}, Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld,
-			Storage: jetstream.FileStorage, MaxBytes: 256 << 20, MaxMsgsPerSubject: 1, Duplicates: time.Second},
+			Storage: jetstream.MemoryStorage, MaxBytes: controlMemory, MaxMsgsPerSubject: 1, Duplicates: time.Second},
 	} {
 		old, err := c.js.Stream(ctx, cfg.Name)
+		if err == nil && old.CachedInfo().Config.Storage != cfg.Storage {
+			// Earlier versions kept the control stream on the disk.
+			if err = c.js.DeleteStream(ctx, cfg.Name); err == nil {
+				err = jetstream.ErrStreamNotFound
+			}
+		}
 		switch {
 		case errors.Is(err, jetstream.ErrStreamNotFound):
 			_, err = c.js.CreateStream(ctx, cfg)

@@ -94,7 +94,7 @@ func Open(ctx context.Context, path string) (*DB, error) {
 	var mode string
 	if err := writeSQL.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&mode); err != nil {
 		db.Close()
-		return nil, fmt.Errorf("state: open %s: %w", abs, err)
+		return nil, explain(abs, err)
 	}
 	if mode != "wal" {
 		db.Close()
@@ -103,7 +103,11 @@ func Open(ctx context.Context, path string) (*DB, error) {
 	var n int
 	if err := readSQL.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_master").Scan(&n); err != nil {
 		db.Close()
-		return nil, fmt.Errorf("state: read %s: %w", abs, err)
+		return nil, explain(abs, err)
+	}
+	if err := check(ctx, readSQL, abs); err != nil {
+		db.Close()
+		return nil, err
 	}
 	return db, nil
 }
