@@ -24,6 +24,7 @@ import (
 	"icewatch/soc/bus"
 	"icewatch/soc/enrich"
 	"icewatch/soc/event"
+	"icewatch/soc/flows/ledger"
 	"icewatch/soc/lake"
 	"icewatch/soc/pipeline"
 	"icewatch/soc/retention"
@@ -73,6 +74,7 @@ type Engine struct {
 	tails  *tails
 	reg    *event.Registry
 	meter  *meter
+	edges  *ledger.Ledger // of flows
 	health *healed
 	ready  atomic.Bool
 
@@ -182,6 +184,11 @@ func Run(ctx context.Context, opts Options, log *slog.Logger) error {
 			cancel()
 		}
 		lk.Close() // everything is on the disk now
+		if e.edges != nil {
+			if err := e.edges.Close(); err != nil {
+				log.Error("engine: the last flows are not in the ledger yet; the next start reads them again", "error", err)
+			}
+		}
 		if e.ready.Load() {
 			e.ckpt.Stored, e.ckpt.IDsFloor = max(e.ckpt.Stored, e.last.Load()), e.floor
 			if err := errors.Join(e.saveCheckpoint(), e.saveDetection()); err != nil {
@@ -346,6 +353,9 @@ func (e *Engine) recover(ctx context.Context) error {
 		e.seen.Repeated(s.tenant, s.id, s.at)
 	}
 	e.from = min(e.ckpt.Stored, e.detected.Load()) + 1
+	if err := e.openEdges(ctx, st); err != nil {
+		return err
+	}
 	e.last.Store(e.ckpt.Stored)
 	e.floor = e.ckpt.IDsFloor
 	e.added = position{seq: e.ckpt.Stored, floor: e.floor}
@@ -406,7 +416,7 @@ func (e *Engine) saveDetection() error {
 // trim lets go of the batches that are stored and detected, but for the
 // newest: the bus must never be empty, or its numbering could start over.
 func (e *Engine) trim(ctx context.Context) {
-	done := min(e.ckpt.Stored, e.detected.Load())
+	done := min(e.ckpt.Stored, e.detected.Load(), e.edges.Position())
 	if done <= e.opts.Keep+1 {
 		return
 	}

@@ -188,6 +188,7 @@ func (e *Engine) serveQueries(path string) (stop func(), err error) {
 		_ = json.NewEncoder(w).Encode(e.status())
 	})
 	e.holdHandlers(mux)
+	e.flowHandlers(mux)
 	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	srv.RegisterOnShutdown(e.tails.close)
 	go func() { _ = srv.Serve(l) }()
@@ -242,7 +243,7 @@ func NewClient(socket string, accounts func(tenants []string) []uint32) *Client 
 }
 
 // ask posts a question and hands over each line but the verdict.
-func (c *Client) ask(ctx context.Context, what string, q question, line func([]byte) error) error {
+func (c *Client) ask(ctx context.Context, what string, q any, line func([]byte) error) error {
 	body, err := json.Marshal(q)
 	if err != nil {
 		return fmt.Errorf("engine: %w", err)

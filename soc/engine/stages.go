@@ -15,9 +15,10 @@ import (
 	"icewatch/soc/pipeline"
 )
 
-// A batch is parsed once, and then detection and storage work on it side by
-// side, each at its own pace and with a place on the bus of its own. A restart
-// begins at the older of the two, and each passes over what it has done.
+// A batch is parsed once, and then detection, storage and the ledger of flows
+// work on it side by side, each at its own pace and with a place on the bus of
+// its own. A restart begins at the oldest of them, and each passes over what it
+// has done.
 
 // inFlight is how many batches are worked on at a time, at most.
 const inFlight = 6
@@ -50,7 +51,7 @@ func (e *Engine) consume(ctx context.Context) error {
 		free <- &batch{}
 	}
 	// Each may hold all batches, so that a stage waits for a batch alone.
-	toDetect, toStore := make(chan *batch, inFlight), make(chan *batch, inFlight)
+	toDetect, toStore, toEdges := make(chan *batch, inFlight), make(chan *batch, inFlight), make(chan *batch, inFlight)
 	done := func(b *batch) {
 		if b.users.Add(-1) == 0 {
 			free <- b
@@ -81,13 +82,15 @@ func (e *Engine) consume(ctx context.Context) error {
 				case <-ctx.Done():
 					return nil
 				}
-				b.users.Store(2)
+				b.users.Store(3)
 				toDetect <- b
 				toStore <- b
+				toEdges <- b
 			}
 		},
 		func() error { return e.detection(ctx, toDetect, done) },
 		func() error { return e.storage(ctx, toStore, done) },
+		func() error { return e.edgesStage(ctx, toEdges, done) },
 	}
 	ended := make(chan error, len(stages))
 	for _, stage := range stages {

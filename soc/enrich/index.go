@@ -188,6 +188,14 @@ func (x *Index) At(zoneName string, addr netip.Addr) (Item, bool) {
 	return x.items[i], true
 }
 
+// Internal tells whether an address is the city's: an item's, or in one of the
+// zone's networks or of the ranges that are never routed on the Internet.
+func (x *Index) Internal(zoneName string, addr netip.Addr) bool {
+	z := x.zoneOf(zoneName)
+	addr = addr.WithZone("").Unmap()
+	return z.byAddress(addr) != none || isInternal(z, addr)
+}
+
 func (x *Index) zoneOf(name string) *zone {
 	if name == "" {
 		name = DefaultZone

@@ -238,7 +238,7 @@ func (l *Lake) Histogram(ctx context.Context, q Query, n int) (search.Histogram,
 	if err != nil {
 		return search.Histogram{}, err
 	}
-	step := niceStep(q.End.Sub(q.Start) / time.Duration(max(n, 1)))
+	step := search.Step(q.End.Sub(q.Start), n)
 	start := q.Start.Truncate(step)
 	h := search.Histogram{StepMS: step.Milliseconds()}
 	for t := start; !t.After(q.End); t = t.Add(step) {
@@ -273,18 +273,6 @@ func (l *Lake) Histogram(ctx context.Context, q Query, n int) (search.Histogram,
 		return search.Histogram{}, queryFailed(ctx, q.LogsQL, err)
 	}
 	return h, nil
-}
-
-// niceStep rounds a bar's length up to one that people read easily.
-func niceStep(d time.Duration) time.Duration {
-	for _, s := range []time.Duration{100 * time.Millisecond, 500 * time.Millisecond, time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second, 15 * time.Second,
-		30 * time.Second, time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute, 15 * time.Minute, 30 * time.Minute, time.Hour, 2 * time.Hour,
-		3 * time.Hour, 6 * time.Hour, 12 * time.Hour} {
-		if d <= s {
-			return s
-		}
-	}
-	return (d + 24*time.Hour - 1).Truncate(24 * time.Hour)
 }
 
 // Fields lists the fields of the matching rows, most frequent first. Pipes of

@@ -94,6 +94,9 @@ func New(opts Options) *Pipeline {
 // SetIndex puts a new enrichment index in force.
 func (p *Pipeline) SetIndex(x *enrich.Index) { p.index.Store(x) }
 
+// Index returns the enrichment index in force, nil before there is one.
+func (p *Pipeline) Index() *enrich.Index { return p.index.Load() }
+
 // SetDirectory puts a new directory of tenants in force.
 func (p *Pipeline) SetDirectory(d Directory) {
 	p.dir.Store(&directories{now: d, before: p.dir.Load().now})

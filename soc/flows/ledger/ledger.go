@@ -53,7 +53,7 @@ type Options struct {
 // maxPending is how many edges may wait in memory for the disk.
 const maxPending = 20_000
 
-// Ledger is the opened ledger. Observe and Done are for one goroutine; the
+// Ledger is the opened ledger. Observe, Done and Save are for one goroutine; the
 // other methods may be called by any.
 type Ledger struct {
 	opts Options
@@ -113,6 +113,10 @@ func Open(ctx context.Context, path, epoch string, opts Options) (*Ledger, error
 func (l *Ledger) load(ctx context.Context) error {
 	if err := l.db.Migrate(ctx, "flows", migrations); err != nil {
 		return fmt.Errorf("ledger: %w", err)
+	}
+	var sound string
+	if err := l.db.Read.NewRaw("PRAGMA quick_check(1)").Scan(ctx, &sound); err != nil || sound != "ok" {
+		return errors.Join(fmt.Errorf("ledger: the file is damaged: %s", sound), err)
 	}
 	var at struct {
 		Epoch    string
@@ -294,11 +298,13 @@ func plus(a, b int64) int64 {
 	return 1<<63 - 1
 }
 
-// Done says that every event of the batch was observed, and writes to the disk
-// when it is time. Where that fails it is tried again with the next batches;
-// an error says that no more can wait.
-func (l *Ledger) Done(ctx context.Context, batch uint64) error {
-	l.through = batch
+// Done says that every event of the batch was observed.
+func (l *Ledger) Done(batch uint64) { l.through = batch }
+
+// Save writes to the disk when it is time, and must be called now and then.
+// Where that fails it is tried again the next time; an error says that no more
+// can wait.
+func (l *Ledger) Save(ctx context.Context) error {
 	if len(l.pending) < maxPending && time.Since(l.flushed) < l.opts.FlushInterval {
 		return nil
 	}

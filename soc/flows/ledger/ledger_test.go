@@ -87,9 +87,7 @@ func TestEdges(t *testing.T) {
 		{tenant: "hall", zone: "gov", client: "10.1.0.5", server: "10.1.0.6", port: 5432, bytes: 60, at: noon.Add(24 * time.Hour)},
 	} {
 		l.Observe(f.event())
-		if err := l.Done(context.Background(), uint64(i+1)); err != nil {
-			t.Fatal(err)
-		}
+		done(t, l, uint64(i+1))
 	}
 	l.Observe(&event.Event{Tenant: "seal", Fields: []event.Field{{ID: event.EventDataset, Value: "sshd.auth"}}})
 	if err := l.flush(context.Background()); err != nil {
@@ -174,15 +172,21 @@ func TestReplay(t *testing.T) {
 	}
 }
 
+func done(t testing.TB, l *Ledger, batch uint64) {
+	t.Helper()
+	l.Done(batch)
+	if err := l.Save(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func feed(t *testing.T, l *Ledger, batches [][]flow, to int) {
 	t.Helper()
 	for i := int(l.Position()); i < to; i++ {
 		for _, f := range batches[i] {
 			l.Observe(f.event())
 		}
-		if err := l.Done(context.Background(), uint64(i+1)); err != nil {
-			t.Fatal(err)
-		}
+		done(t, l, uint64(i+1))
 	}
 }
 
@@ -191,9 +195,7 @@ func TestAnotherBus(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "edges.db")
 	l := open(t, path, Options{})
 	l.Observe(flow{tenant: "seal", zone: "", client: "198.18.0.9", server: "10.1.0.5", port: 443, bytes: 100, at: noon}.event())
-	if err := l.Done(context.Background(), 7); err != nil {
-		t.Fatal(err)
-	}
+	done(t, l, 7)
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -289,9 +291,7 @@ func BenchmarkObserve(b *testing.B) {
 	for b.Loop() {
 		l.Observe(list[n%len(list)])
 		if n++; n%500 == 0 {
-			if err := l.Done(context.Background(), uint64(n)); err != nil {
-				b.Fatal(err)
-			}
+			done(b, l, uint64(n))
 		}
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "flows/s")
