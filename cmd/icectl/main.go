@@ -50,6 +50,7 @@ type cli struct {
 	Logout    logoutCmd    `cmd:"" help:"End the sign-in and forget it."`
 	Whoami    whoamiCmd    `cmd:"" help:"Show whom the server takes you for."`
 	Query     queryCmd     `cmd:"" help:"Search events with LogsQL and print one JSON object a line, newest first."`
+	Flows     flowsCmd     `cmd:"" help:"Show who talks to whom: top talkers, conversations, communication maps."`
 	Alerts    alertsCmd    `cmd:"" help:"List and handle alerts."`
 	Incidents incidentsCmd `cmd:"" help:"List and handle incidents."`
 	CMDB      cmdbCmd      `cmd:"" name:"cmdb" help:"Import and export configuration items."`

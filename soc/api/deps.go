@@ -51,8 +51,9 @@ type Deps struct {
 	Reach     *reach.Compiler // of data scopes; where it is nil, those with conditions show nothing
 	CMDB      CMDB
 	Search    search.Store
-	Saved     *saved.Store      // searches under a name, log groups and histories; nil registers no route
-	Exports   *export.Service   // nil registers no route
+	Saved     *saved.Store    // searches under a name, log groups and histories; nil registers no route
+	Exports   *export.Service // nil registers no route
+	Flows     Flows
 	Aside     intake.AsideStore // whole texts too long for an event
 	Rules     Rules
 	Intake    Intake

@@ -36,6 +36,7 @@ func (s *Server) routes() {
 	s.analysisRoutes()
 	s.clauseRoutes()
 	s.tailRoutes()
+	s.flowRoutes()
 	s.cmdbRoutes()
 	s.backupRoutes()
 	s.intakeRoutes()

@@ -139,6 +139,7 @@ type centre struct {
 	exports   *export.Service
 	super     *supervisor.Supervisor
 	gauge     *gauge
+	flows     *flowAnalysis
 	wrong     condition.Board // what the centre itself finds wrong
 	backups   *backup.Service
 	holds     atomic.Int32 // backups that need what is on the bus
@@ -453,6 +454,7 @@ func (c *centre) openAPI(ctx context.Context) (err error) {
 	c.server, err = api.New(api.Deps{
 		Identity: c.identity, Audit: c.audit, Forward: c.forward, Settings: c.settings, Keys: c.seal, RateLimits: c.limits.Get, Watermark: c.watermark.Get, Own: own, Units: c.units, Decisions: decisions, Tenants: c.tenants, Reach: &c.reach, CMDB: c.cmdb, Search: c.engine, Saved: c.saved, Exports: c.exports, Aside: c.aside, Rules: c.keeper,
 		Federation: c.sso, Provider: c.provider, Intake: c.gauge, Watch: c.watch, Backups: c.backups, Ticketing: api.NewTicketing(c.tickets), Ingest: []api.Ingest{elastic, loki},
+		Flows:   c.openFlows(c.engine),
 		Console: console.FS, Ready: c.gauge.parts, WriteMetrics: func(w io.Writer) { c.gauge.write(w, c.metrics) },
 		Log: c.log, Version: c.Version, MaxBody: int64(cfg.HTTP.MaxBody), MaxUnpacked: int64(cfg.HTTP.MaxUnpacked),
 	})

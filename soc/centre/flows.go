@@ -5,16 +5,49 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 
 	"icewatch/collectors"
 	"icewatch/collectors/flow"
+	"icewatch/soc/api"
+	"icewatch/soc/flows"
+	"icewatch/soc/search"
 )
+
+// flowAnalysis is soc/flows and the listeners as the API asks them.
+type flowAnalysis struct {
+	*flows.Service
+	listeners atomic.Pointer[[]*flow.Collector]
+}
+
+var _ api.Flows = (*flowAnalysis)(nil)
+
+// openFlows makes the analysis of flows, which searches by way of store.
+func (c *centre) openFlows(store search.Store) *flowAnalysis {
+	c.flows = &flowAnalysis{Service: flows.New(store, c.engine)}
+	return c.flows
+}
+
+// Exporters implements api.Flows.
+func (a *flowAnalysis) Exporters() (list []api.FlowExporter) {
+	listeners := a.listeners.Load()
+	if listeners == nil {
+		return nil
+	}
+	for _, l := range *listeners {
+		for _, e := range l.Exporters() {
+			list = append(list, api.FlowExporter{Collector: l.Health().ID, Zone: l.Zone(), ExporterStats: e})
+		}
+	}
+	return list
+}
 
 // flowSources makes the flow listeners that the configuration names.
 func (c *centre) flowSources(out *[]collectors.Collector, deps collectors.Deps) error {
 	f := c.Config.Flows
 	folder := filepath.Join(c.Config.Data, "flows")
+	var listeners []*flow.Collector
 	for _, l := range []struct{ protocol, listen string }{{flow.NetFlow, f.NetFlow}, {flow.SFlow, f.SFlow}} {
 		if l.listen == "" || l.listen == "off" {
 			continue
@@ -31,7 +64,9 @@ func (c *centre) flowSources(out *[]collectors.Collector, deps collectors.Deps) 
 		if err != nil {
 			return err
 		}
+		listeners = append(listeners, (*out)[len(*out)-1].(*flow.Collector))
 	}
+	c.flows.listeners.Store(&listeners)
 	return nil
 }
 
