@@ -72,7 +72,7 @@ type Item struct {
 	Tenant      string   `json:"tenant"`
 	Criticality int      `json:"criticality"`
 	Labels      []string `json:"labels" nullable:"false"`
-	System      *System  `json:"system" nullable:"true"`
+	System      *System  `json:"system"`
 }
 
 // System is the business system of an Item.
@@ -86,7 +86,7 @@ type Peer struct {
 	Zone     string `json:"zone"`
 	Address  string `json:"address"`
 	Internal bool   `json:"internal" doc:"The address is the city's"`
-	CI       *Item  `json:"ci" nullable:"true" doc:"The configuration item at the address; null where there is none within reach"`
+	CI       *Item  `json:"ci" doc:"The configuration item at the address; null where there is none within reach"`
 }
 
 // Sums are what flows add up to.
