@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
+	"sync"
 
 	"github.com/klauspost/compress/s2"
 )
@@ -19,26 +21,43 @@ const MaxBatch = 32 << 20
 
 // AppendBatch appends the encoding of recs to dst.
 func AppendBatch(dst []byte, recs []Record) []byte {
-	e := encoder{index: map[string]uint64{}}
+	e := encoders.Get().(*encoder)
+	defer e.release()
 	e.body = binary.AppendUvarint(e.body, uint64(len(recs)))
 	for i := range recs {
 		e.record(&recs[i])
 	}
-	plain := binary.AppendUvarint(nil, uint64(len(e.table)))
+	e.plain = binary.AppendUvarint(e.plain, uint64(len(e.table)))
 	for _, s := range e.table {
-		plain = appendText(plain, s)
+		e.plain = appendText(e.plain, s)
 	}
-	plain = append(plain, e.body...)
+	e.plain = append(e.plain, e.body...)
+	head := len(dst) + 1
+	dst = slices.Grow(dst, 1+s2.MaxEncodedLen(len(e.plain)))
 	dst = append(dst, codecVersion)
-	head := len(dst)
-	dst = append(dst, make([]byte, s2.MaxEncodedLen(len(plain)))...)
-	return dst[:head+len(s2.Encode(dst[head:], plain))]
+	return dst[:head+len(s2.Encode(dst[head:cap(dst)], e.plain))]
 }
 
+// encoder gathers one batch. Its memory is used again.
 type encoder struct {
-	index map[string]uint64
-	table []string
-	body  []byte
+	index       map[string]uint64
+	table       []string
+	body, plain []byte
+}
+
+var encoders = sync.Pool{New: func() any { return &encoder{index: map[string]uint64{}} }}
+
+// keptEncoder is how many bytes an encoder may keep for the next batch.
+const keptEncoder = 4 << 20
+
+func (e *encoder) release() {
+	if cap(e.plain) > keptEncoder {
+		return
+	}
+	clear(e.index)
+	clear(e.table)
+	e.table, e.body, e.plain = e.table[:0], e.body[:0], e.plain[:0]
+	encoders.Put(e)
 }
 
 func (e *encoder) shared(s string) {

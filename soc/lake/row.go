@@ -194,7 +194,9 @@ func (w *Writer) convert(ev *event.Event) error {
 			// Nothing refers to the message then; it is the raw text.
 			name = fieldMessage
 		}
-		w.fields = append(w.fields, logstorage.Field{Name: name, Value: value})
+		// In its place by name: the library sorts what is sorted in no time.
+		at, _ := slices.BinarySearchFunc(w.fields, name, func(f logstorage.Field, name string) int { return strings.Compare(f.Name, name) })
+		w.fields = slices.Insert(w.fields, at, logstorage.Field{Name: name, Value: value})
 		size += len(name) + len(value) + 8
 	}
 	if len(w.fields) > MaxFields {

@@ -27,7 +27,7 @@ const (
 // field names, in the order of the values.
 var fieldNames = [...]string{"event.dataset", "event.category", "event.action", "event.outcome", "host.name", "service.name", "source.ip", "source.port",
 	"destination.ip", "destination.port", "network.transport", "network.bytes", "user.name", "process.name", "http.request.method",
-	"http.response.status_code", "url.path", "user_agent.original", "event.duration", "log.level"}
+	"http.response.status_code", "url.path", "user_agent.name", "event.severity", "log.level"}
 
 const fieldCount = len(fieldNames)
 
@@ -40,12 +40,7 @@ var (
 	methods  = [...]string{"GET", "GET", "GET", "GET", "POST", "POST", "PUT", "DELETE"}
 	statuses = [...]string{"200", "200", "200", "200", "200", "200", "302", "304", "403", "404", "500", "502"}
 	programs = [...]string{"nginx", "nginx", "tomcat", "haproxy"}
-	agents   = func() (list []string) {
-		for i := range 60 {
-			list = append(list, fmt.Sprintf("Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/%d.0.%d.0 Safari/537.36", 90+i, i*37))
-		}
-		return list
-	}()
+	agents   = [...]string{"Chrome", "Chrome", "Chrome", "Edge", "Edge", "Firefox", "360", "Safari", "WeChat", "curl"}
 )
 
 // event is one event; its values are rendered into buf.
@@ -67,10 +62,12 @@ func (d *draw) next(n uint64) uint64 {
 	return (z ^ z>>31) % n
 }
 
-// skewed draws small numbers more often, as people and addresses are.
+// skewed draws small numbers more often, as people, pages and addresses come:
+// the first hundredth of them makes about a third of all.
 func (d *draw) skewed(n uint64) uint64 {
-	x := d.next(1 << 20)
-	return x * x >> 20 * n >> 20
+	x := d.next(1 << 16)
+	x = x * x >> 16
+	return x * x >> 16 * n >> 16
 }
 
 func (c corpus) event(i uint64, e *event) {
@@ -87,9 +84,9 @@ func (c corpus) event(i uint64, e *event) {
 		e.buf = append(e.buf, suffix...)
 		return string(e.buf[start:])
 	}
-	outcome, level := "success", "info"
+	outcome, level, severity := "success", "info", "1"
 	if status >= "400" {
-		outcome, level = "failure", "warn"
+		outcome, level, severity = "failure", "warn", "3"
 	}
 	path := text("/service/", page%37, "/page/") + strconv.FormatUint(page, 10)
 	if i%rare == rare/2 {
@@ -98,8 +95,8 @@ func (c corpus) event(i uint64, e *event) {
 	e.values = [fieldCount]string{"gov.access", "web", actions[d.next(uint64(len(actions)))], outcome, text("web-", uint64(e.host), ""), text("app-", service, ""),
 		text("10.", client%180, ".") + strconv.FormatUint(client/180%250, 10) + "." + strconv.FormatUint(client%251, 10),
 		text("", 1024+d.next(64000), ""), text("172.16.8.", uint64(e.host), ""), ports[d.next(uint64(len(ports)))], "tcp",
-		text("", 200+d.skewed(200_000), ""), text("user", who, ""), programs[d.next(uint64(len(programs)))], methods[d.next(uint64(len(methods)))], status, path,
-		agents[d.next(uint64(len(agents)))], text("", 1+d.skewed(5_000_000), ""), level}
+		text("", 200+d.skewed(60_000), ""), text("user", who, ""), programs[d.next(uint64(len(programs)))], methods[d.next(uint64(len(methods)))], status, path,
+		agents[d.next(uint64(len(agents)))], severity, level}
 }
 
 // needle is what only event i has.

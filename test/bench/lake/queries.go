@@ -27,8 +27,8 @@ var queries = [...]query{
 		logql: `count(sum by (user) (count_over_time(` + all + ` | json user="[\"user.name\"]" [{range}])))`},
 	{name: "mean bytes by method", logsql: `* | stats by (http.request.method) avg(network.bytes) n`,
 		logql: `avg_over_time(` + all + ` | json bytes="[\"network.bytes\"]", method="[\"http.request.method\"]" | unwrap bytes [{range}]) by (method)`},
-	{name: "95th percentile of duration", logsql: `* | stats quantile(0.95, event.duration) n`,
-		logql: `quantile_over_time(0.95, ` + all + ` | json duration="[\"event.duration\"]" | unwrap duration [{range}]) by ()`},
+	{name: "95th percentile of bytes", logsql: `* | stats quantile(0.95, network.bytes) n`,
+		logql: `quantile_over_time(0.95, ` + all + ` | json bytes="[\"network.bytes\"]" | unwrap bytes [{range}]) by ()`},
 	{name: "logins of one user, 100 lines", logsql: `event.action:=login user.name:=user777 | sort by (_time desc) limit 100`,
 		logql: all + ` |= "\"event.action\":\"login\"" |= "\"user.name\":\"user777\""`, log: true},
 }
