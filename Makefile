@@ -15,7 +15,7 @@ PLATFORMS := amd64 arm64 loong64
 CONSOLE   := soc/console
 CONSOLE_SOURCES := $(shell find $(CONSOLE) -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -name '*.go' 2>/dev/null)
 
-.PHONY: help run build console release vuln sbom test test-go test-console test-release screenshots lint bench bench-auth bench-intake fuzz clean
+.PHONY: help run build console release vuln sbom test test-go test-console test-release screenshots lint bench bench-auth bench-intake bench-lake fuzz clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')" 2>/dev/null || grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST)
@@ -84,6 +84,10 @@ bench-auth: ## token, data scope and decision; sign-in with a million users (BEN
 
 bench-intake: build ## syslog intake beside a synced rsyslog, and end to end (BENCH lines)
 	test/bench/intake.sh
+
+bench-lake: build ## the lake beside the bare library and a real Loki, then 100 million events (BENCH lines; LAKE_FLAGS="-total 10000000" is shorter)
+	go build -o bin/bench-lake ./test/bench/lake
+	bin/bench-lake -icewatch bin/icewatch -loki "$$(test/peers/loki.sh)/loki" $(LAKE_FLAGS)
 
 fuzz: ## each fuzz target for FUZZTIME (default 10s)
 	@for p in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \

@@ -234,7 +234,7 @@ func Default() *Config {
 		Flows:  Flows{NetFlow: ":2055", SFlow: ":6343", Zone: "default"},
 		Relays: []string{"127.0.0.0/8", "::1/128"},
 		Bus:    Bus{MaxSize: 8 << 30, MinFree: 512 << 20, Keep: 1000},
-		Lake: Lake{Retention: Duration(retention.LegalMinimum), FlushInterval: Duration(time.Second), ScrubPeriod: Duration(7 * 24 * time.Hour), ScrubRate: 16 << 20,
+		Lake: Lake{Retention: Duration(retention.LegalMinimum), FlushInterval: Duration(5 * time.Second), ScrubPeriod: Duration(7 * 24 * time.Hour), ScrubRate: 16 << 20,
 			Classes:      []Class{{"short", Duration(30 * retention.Day)}, {"long", Duration(365 * retention.Day)}, {"archive", Duration(1095 * retention.Day)}},
 			SecuritySets: []string{"icewatch.*", "*.auth", "*.audit", "*.security", "*.alert", "sudo.*", "pam.*", "iptables.*"}},
 		Limits:   Limits{Fields: 500, Names: 1000, SenderIDs: 1_000_000},

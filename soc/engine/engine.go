@@ -84,7 +84,7 @@ type Engine struct {
 	swapped  sync.Mutex                                // one rule set compiles at a time
 	problems atomic.Pointer[[]ruleset.Problem]         //
 	version  atomic.Pointer[string]                    // of the rules in force
-	stored   map[uint64]map[uint32]struct{}            // what the lake held beyond the checkpoint at the start
+	stored   map[uint64]lake.Indexes                   // what the lake held beyond the checkpoint at the start
 	through  uint64                                    // last batch that stored knows of
 	marks    []mark                                    // batches handed to the lake, not yet known to be on the disk
 	ckpt     checkpoint                                // what is known to be on the disk

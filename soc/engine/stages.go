@@ -237,7 +237,7 @@ func (e *Engine) storeIn(ctx context.Context, b *batch) error {
 			continue
 		}
 		shown.add(it.ev.Time)
-		if _, ok := held[it.ev.ID.Index]; ok {
+		if held.Has(it.ev.ID.Index) {
 			e.replayed.Add(1)
 			continue
 		}

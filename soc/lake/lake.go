@@ -233,22 +233,35 @@ func (l *Lake) Durable(m Mark) (bool, error) {
 	return l.names.save(), nil
 }
 
+// Indexes is a set of places in a batch, one bit each: a restart under load
+// finds millions of them.
+type Indexes []uint64
+
+// Has tells whether the place is in the set.
+func (x Indexes) Has(i uint32) bool {
+	return int(i/64) < len(x) && x[i/64]&(1<<(i%64)) != 0
+}
+
+// With returns the set with the place in it.
+func (x Indexes) With(i uint32) Indexes {
+	for int(i/64) >= len(x) {
+		x = append(x, 0)
+	}
+	x[i/64] |= 1 << (i % 64)
+	return x
+}
+
 // Stored tells, for the raw batches after sequence seq of one epoch, which of
-// their events the lake holds: index numbers by sequence.
-func (l *Lake) Stored(ctx context.Context, epoch string, seq uint64, accounts []uint32) (map[uint64]map[uint32]struct{}, error) {
-	found := map[uint64]map[uint32]struct{}{}
+// their events the lake holds, by sequence.
+func (l *Lake) Stored(ctx context.Context, epoch string, seq uint64, accounts []uint32) (map[uint64]Indexes, error) {
+	found := map[uint64]Indexes{}
 	query := fmt.Sprintf("%q:>%d | fields %q", fieldSequence, seq, fieldID)
 	err := l.scan(ctx, accounts, query, func(row map[string]string) {
 		id, ok := event.ParseID(row[fieldID])
 		if !ok || id.Epoch != epoch {
 			return
 		}
-		set := found[id.Sequence]
-		if set == nil {
-			set = map[uint32]struct{}{}
-			found[id.Sequence] = set
-		}
-		set[id.Index] = struct{}{}
+		found[id.Sequence] = found[id.Sequence].With(id.Index)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("lake: which events after batch %d are stored: %w", seq, err)

@@ -161,6 +161,9 @@ func prepare(t *testing.T, extra string) *suite {
 	if !strings.Contains(extra, "flows:") {
 		extra = "flows: {netflow: off, sflow: off}\n" + extra // suites run side by side
 	}
+	if !strings.Contains(extra, "lake:") {
+		extra = "lake: {flush_interval: 1s}\n" + extra // tests wait for checkpoints
+	}
 	text := fmt.Sprintf("data: %s\nhttp:\n  listen: 127.0.0.1:%s\nsyslog:\n  udp: %s\n  tcp: %s\n%s", s.data, httpPort, s.syslog, s.syslog, extra)
 	if err := os.WriteFile(s.config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)

@@ -19,7 +19,7 @@ func bare(c corpus, dir string, n uint64) error {
 	if err := flag.Set("loggerLevel", "ERROR"); err != nil {
 		return err
 	}
-	store := logstorage.MustOpenStorage(filepath.Join(dir, "bare"), &logstorage.StorageConfig{Retention: 30 * 24 * time.Hour, FlushInterval: time.Second, FutureRetention: 48 * time.Hour})
+	store := logstorage.MustOpenStorage(filepath.Join(dir, "bare"), &logstorage.StorageConfig{Retention: 30 * 24 * time.Hour, FlushInterval: 5 * time.Second, FutureRetention: 48 * time.Hour})
 	began := time.Now()
 	rows := logstorage.GetLogRows(nil, nil, nil, nil, "")
 	var e event

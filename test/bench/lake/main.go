@@ -158,7 +158,7 @@ func (b *bench) print() {
 		}
 		return "?"
 	}
-	out, _ := exec.Command(b.binary, "--version").CombinedOutput()
+	out, _ := exec.Command(b.binary, "version").CombinedOutput()
 	loki, _ := exec.Command(b.loki, "--version").CombinedOutput()
 	fmt.Printf("icewatch %s, VictoriaMetrics %s, %.60s, %s, %d cores\n", strings.TrimSpace(string(out)), version("github.com/VictoriaMetrics/VictoriaMetrics"),
 		strings.SplitN(string(loki), "\n", 2)[0], runtime.Version(), runtime.NumCPU())
