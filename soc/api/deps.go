@@ -54,6 +54,7 @@ type Deps struct {
 	Saved     *saved.Store    // searches under a name, log groups and histories; nil registers no route
 	Exports   *export.Service // nil registers no route
 	Flows     Flows
+	Metrics   Metrics           // the metric lake
 	Aside     intake.AsideStore // whole texts too long for an event
 	Rules     Rules
 	Intake    Intake

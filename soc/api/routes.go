@@ -32,6 +32,7 @@ func (s *Server) routes() {
 	s.catalogueRoutes()
 	s.reachRoutes()
 	s.searchRoutes()
+	s.metricRoutes()
 	s.savedRoutes()
 	s.analysisRoutes()
 	s.clauseRoutes()

@@ -175,6 +175,11 @@ func (g *gauge) write(w io.Writer, set *metrics.Set) {
 	one("icewatch_lake_bytes", st.Lake.DiskBytes)
 	one("icewatch_lake_dropped_rows_total", st.Lake.Dropped)
 	one("icewatch_lake_read_only", boolean(st.Lake.ReadOnly))
+	one("icewatch_metrics_samples", st.Metrics.Samples)
+	one("icewatch_metrics_active_series", st.Metrics.Active)
+	one("icewatch_metrics_bytes", st.Metrics.DiskBytes)
+	one("icewatch_metrics_dropped_samples_total", st.Metrics.Dropped)
+	one("icewatch_metrics_read_only", boolean(st.Metrics.ReadOnly))
 	for slug, n := range st.Tenants {
 		fmt.Fprintf(w, "icewatch_tenant_events_total{tenant=%q} %d\n", slug, n)
 	}

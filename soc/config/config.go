@@ -35,6 +35,7 @@ type Config struct {
 	Bus      Bus      `yaml:"bus" doc:"The durable queue between intake and engine."`
 	Lake     Lake     `yaml:"lake" doc:"The store of events."`
 	Backup   Backup   `yaml:"backup" doc:"Backups of everything the suite keeps; how often is decided at run time, in the settings."`
+	Metrics  Metrics  `yaml:"metrics" doc:"The store of metrics: the suite's own, and those sent to it."`
 	Limits   Limits   `yaml:"limits" doc:"Bounds on what one event, tenant or sender may bring."`
 	Rules    Rules    `yaml:"rules" doc:"Detection content beside the built-in rules."`
 	Tenants  Tenants  `yaml:"tenants" doc:"Tenants beside the built-in catalogue of government applications."`
@@ -122,6 +123,8 @@ type Lake struct {
 	Memory         Size     `yaml:"memory" doc:"Memory for caches and searches; 0 is a quarter of the machine's."`
 	ScrubPeriod    Duration `yaml:"scrub_period" doc:"In which every file of the lake is read once and compared with its checksum, so that rot is found; 0 compares only at starts and only small files."`
 	ScrubRate      Size     `yaml:"scrub_rate" doc:"Bytes a second that are read for it."`
+
+	Remote LakeRemote `yaml:"remote" doc:"Servers that hold the events in place of this machine (docs/drivers.md)."`
 }
 
 // Class is one retention class.
@@ -237,6 +240,7 @@ func Default() *Config {
 		Lake: Lake{Retention: Duration(retention.LegalMinimum), FlushInterval: Duration(5 * time.Second), ScrubPeriod: Duration(7 * 24 * time.Hour), ScrubRate: 16 << 20,
 			Classes:      []Class{{"short", Duration(30 * retention.Day)}, {"long", Duration(365 * retention.Day)}, {"archive", Duration(1095 * retention.Day)}},
 			SecuritySets: []string{"icewatch.*", "*.auth", "*.audit", "*.security", "*.alert", "sudo.*", "pam.*", "iptables.*"}},
+		Metrics:  Metrics{Retention: Duration(180 * 24 * time.Hour), Interval: Duration(15 * time.Second)},
 		Limits:   Limits{Fields: 500, Names: 1000, SenderIDs: 1_000_000},
 		Rules:    Rules{BuiltIn: true, Interval: Duration(2 * time.Second)},
 		Security: Security{Egress: Egress{Private: true}},
@@ -358,6 +362,9 @@ func (c *Config) Validate() []Problem {
 	atLeast("lake.memory", int64(c.Lake.Memory), 0, "")
 	atLeast("lake.scrub_period", int64(c.Lake.ScrubPeriod), 0, "")
 	atLeast("lake.scrub_rate", int64(c.Lake.ScrubRate), 64<<10, " bytes (64KiB)")
+	c.checkRemote(bad, file)
+	atLeast("metrics.retention", int64(c.Metrics.Retention), int64(24*time.Hour), " ns (1d)")
+	atLeast("metrics.interval", int64(c.Metrics.Interval), int64(time.Second), " ns (1s)")
 	atLeast("limits.fields", int64(c.Limits.Fields), 10, "")
 	atLeast("limits.names", int64(c.Limits.Names), 10, "")
 	if c.Limits.Names > 1500 {

@@ -47,6 +47,7 @@ type Options struct {
 	FlushInterval time.Duration    // of the lake
 	LakeMemory    int64            // bytes for caches and queries; 0 is a quarter of the machine
 	MinFree       int64            // bytes to leave free on the disk
+	Metrics       MetricOptions    // of the metric lake
 	Relays        []netip.Prefix   // whose syslog HOSTNAME names the device
 	FieldsMax     int              // fields an event may bring
 	NamesMax      int              // field names a tenant may bring
@@ -76,6 +77,7 @@ type Engine struct {
 	meter  *meter
 	edges  *ledger.Ledger // of flows
 	health *healed
+	metric *metricLake
 	ready  atomic.Bool
 
 	hold     hold // of what a backup needs on the bus
@@ -161,7 +163,7 @@ func Run(ctx context.Context, opts Options, log *slog.Logger) error {
 		return fmt.Errorf("engine: %w", err)
 	}
 	reg := event.NewRegistry(50_000)
-	e := &Engine{opts: opts, log: log, client: client, lake: lk, writer: lk.NewWriter(reg), reg: reg, health: health, started: time.Now(),
+	e := &Engine{opts: opts, log: log, client: client, lake: lk, writer: lk.NewWriter(reg), reg: reg, health: health, started: time.Now(), metric: newMetricLake(opts, health.board, log),
 		pipe: pipeline.New(pipeline.Options{Registry: reg, Keeping: &opts.Keeping, Future: lake.FutureLimit, Relays: opts.Relays,
 			NamesPerTenant: opts.NamesMax, Parse: parseOptions(opts)}),
 		seen: pipeline.NewSeen(opts.SenderIDs), detect: rules.New(rules.Options{Registry: reg, Log: log}), byKey: map[string]int{}, meter: newMeter(), tails: newTails()}
@@ -197,6 +199,7 @@ func Run(ctx context.Context, opts Options, log *slog.Logger) error {
 		}
 	}()
 
+	wg.Go(func() { e.metric.run(ctx) })
 	if err := e.control(ctx, &wg); err != nil {
 		return err
 	}
