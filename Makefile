@@ -15,7 +15,7 @@ PLATFORMS := amd64 arm64 loong64
 CONSOLE   := soc/console
 CONSOLE_SOURCES := $(shell find $(CONSOLE) -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -name '*.go' 2>/dev/null)
 
-.PHONY: help run build console release vuln sbom test test-go test-console test-release screenshots lint bench bench-auth bench-intake bench-lake fuzz clean
+.PHONY: help run build console release vuln sbom test test-go test-console test-release test-upgrade screenshots lint bench bench-auth bench-intake bench-lake fuzz clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')" 2>/dev/null || grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ test-go: build
 
 test-release: release ## run the release binaries of other platforms under qemu-user
 	ICEWATCH_BIN=$(CURDIR)/bin ICEWATCH_RELEASE_DIR=$(CURDIR)/dist go test -timeout 20m -count=1 -run TestRelease ./test/acceptance
+
+test-upgrade: build ## have the last tagged release, or the commit UPGRADE_FROM, write data, and start this build on it
+	test/upgrade/run
 
 screenshots: build ## take the pictures of docs/images anew, in real Chromium on the running suite
 	ICEWATCH_BIN=$(CURDIR)/bin ICEWATCH_SHOT_DIR=$(CURDIR)/docs/images go test -count=1 -run TestConsole ./test/acceptance

@@ -92,7 +92,9 @@ func (t *takeBackup) running(ctx context.Context, cfg *config.Config, repo *back
 		return backup.Summary{}, err
 	}
 	var job backup.Job
-	if err := suite.call(ctx, http.MethodPost, "/backups", body, &job); err != nil {
+	// Once it is asked for it must be known what became of it, or nobody would
+	// break it off.
+	if err := suite.call(context.WithoutCancel(ctx), http.MethodPost, "/backups", body, &job); err != nil {
 		return backup.Summary{}, err
 	}
 	line := progressLine{}

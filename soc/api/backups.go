@@ -55,13 +55,16 @@ func (s *Server) backupRoutes() {
 		})
 	Register(s, op("start-backup", http.MethodPost, "/backups", "Take a backup in the background", http.StatusAccepted, 409, 422), identity.ScopeSystem,
 		func(ctx context.Context, in *struct {
-			Body BackupBody `required:"false"`
+			Body *BackupBody
 		}) (*Body[backup.Job], error) {
 			if err := cityOnly(ctx); err != nil {
 				return nil, err
 			}
-			AuditObject(ctx, "backup", "", in.Body.Dir)
-			req := backup.Request{Dir: in.Body.Dir, WithKeys: in.Body.WithKeys, Rate: int64(in.Body.RateMiB) << 20, Trigger: backup.TriggerAPI, By: Actor(ctx)}
+			req := backup.Request{Trigger: backup.TriggerAPI, By: Actor(ctx)}
+			if b := in.Body; b != nil {
+				req.Dir, req.WithKeys, req.Rate = b.Dir, b.WithKeys, int64(b.RateMiB)<<20
+			}
+			AuditObject(ctx, "backup", "", req.Dir)
 			if stateOf(ctx).address == localAddress {
 				req.Trigger = backup.TriggerCommand
 			} else if req.Dir != "" || req.WithKeys {
