@@ -11,24 +11,32 @@ import (
 // What else stands without a field (comparisons, sequences, sets) is meant for
 // the message.
 
-// anywhere says so explicitly in a query, which must be as the library prints
-// it: with each field's name in front of each condition.
-func anywhere(query string, names []string) string {
+//
+// Conditions on event.id are put into the form in which ids are stored.
+
+// explicit says so in a query, which must be as the library prints it: with
+// each field's name in front of each condition.
+type explicit struct {
+	names []string
+	fault string // what of the query cannot be said
+}
+
+func (x *explicit) query(query string) string {
 	parts := split(query, '|')
 	var b strings.Builder
 	for i, part := range parts {
 		if i == 0 {
-			b.WriteString(conditionsAnywhere(part, names))
+			b.WriteString(x.conditions(part))
 			continue
 		}
 		b.WriteByte('|')
-		b.WriteString(pipeAnywhere(part, names))
+		b.WriteString(x.pipe(part))
 	}
 	return b.String()
 }
 
-// conditionsAnywhere does it for the conditions before the first pipe.
-func conditionsAnywhere(s string, names []string) string {
+// conditions are those before the first pipe.
+func (x *explicit) conditions(s string) string {
 	var b strings.Builder
 	for i := 0; i < len(s); {
 		switch c := s[i]; c {
@@ -38,7 +46,7 @@ func conditionsAnywhere(s string, names []string) string {
 			continue
 		}
 		end := conditionLen(s[i:]) + i
-		b.WriteString(conditionAnywhere(s[i:end], names))
+		b.WriteString(x.condition(s[i:end]))
 		i = end
 	}
 	return b.String()
@@ -74,6 +82,20 @@ func conditionLen(s string) int {
 	return len(s)
 }
 
+// unquoted is what a word or a quoted text says.
+func unquoted(s string) string {
+	if s == "" || !strings.ContainsRune("\"'`", rune(s[0])) {
+		return s
+	}
+	text, err := strconv.Unquote(s)
+	if err != nil {
+		return s
+	}
+	return text
+}
+
+func quote(s string) string { return strconv.Quote(s) }
+
 // quoted is the length of the quoted text that s starts with.
 func quoted(s string) int {
 	for i := 1; i < len(s); i++ {
@@ -87,7 +109,7 @@ func quoted(s string) int {
 	return len(s)
 }
 
-func conditionAnywhere(s string, names []string) string {
+func (x *explicit) condition(s string) string {
 	switch s {
 	case "*", "or", "and", "not":
 		return s
@@ -105,28 +127,39 @@ func conditionAnywhere(s string, names []string) string {
 	case strings.HasPrefix(s, "{"):
 		return s // of a stream
 	case strings.HasPrefix(rest, ":"):
-		return s[:word+1] + setAnywhere(rest[1:], names)
+		if field := unquoted(s[:word]); field == fieldID {
+			c, ok := idCondition(rest[1:])
+			if !ok {
+				x.fault = fieldID + " can be compared for being equal only, with = or in(...)"
+			}
+			return c
+		}
+		return s[:word+1] + x.set(rest[1:])
 	case s[:word] == "options":
 		return s
 	case word > 0 && (rest == "" || rest == "*"), s[:word] == "i" && strings.HasPrefix(rest, "("), strings.HasPrefix(s, "~"):
 		var b strings.Builder
 		b.WriteByte('(')
-		for i, name := range names {
+		for i, name := range x.names {
 			if i > 0 {
 				b.WriteString(" or ")
 			}
-			b.WriteString(strconv.Quote(name))
+			b.WriteString(quote(name))
 			b.WriteByte(':')
 			b.WriteString(s)
+		}
+		if text := unquoted(s); isID(text) {
+			c, _ := idCondition("=" + quote(text))
+			b.WriteString(" or " + c)
 		}
 		b.WriteByte(')')
 		return b.String()
 	}
-	return fieldMessage + ":" + setAnywhere(s, names)
+	return fieldMessage + ":" + x.set(s)
 }
 
-// setAnywhere does it for the query within a condition such as in(...).
-func setAnywhere(s string, names []string) string {
+// set is a condition that may hold a query, such as in(...).
+func (x *explicit) set(s string) string {
 	open := strings.IndexByte(s, '(')
 	if open < 0 || !strings.HasSuffix(s, ")") || strings.ContainsAny(s[:open], "\"'`") {
 		return s
@@ -135,16 +168,16 @@ func setAnywhere(s string, names []string) string {
 	if len(split(inner, '|')) < 2 {
 		return s
 	}
-	return s[:open+1] + anywhere(inner, names) + ")"
+	return s[:open+1] + x.query(inner) + ")"
 }
 
-// pipeAnywhere does it for the conditions and queries within a pipe.
-func pipeAnywhere(s string, names []string) string {
+// pipe may hold conditions and queries.
+func (x *explicit) pipe(s string) string {
 	trimmed := strings.TrimLeft(s, " ")
 	name, rest, _ := strings.Cut(trimmed, " ")
 	switch name {
 	case "filter", "where":
-		return " " + name + " " + conditionsAnywhere(rest, names)
+		return " " + name + " " + x.conditions(rest)
 	case "union", "join":
 		// The query stands in the last parentheses.
 		open := -1
@@ -161,7 +194,7 @@ func pipeAnywhere(s string, names []string) string {
 			return s
 		}
 		end := open + conditionLen(s[open:])
-		return s[:open+1] + anywhere(s[open+1:end-1], names) + ")" + s[end:]
+		return s[:open+1] + x.query(s[open+1:end-1]) + ")" + s[end:]
 	}
 	// Conditions of a pipe or of a function: if (...).
 	var b strings.Builder
@@ -174,7 +207,7 @@ func pipeAnywhere(s string, names []string) string {
 		case strings.HasPrefix(s[i:], " if ("):
 			open := i + len(" if ")
 			end := open + conditionLen(s[open:])
-			b.WriteString(s[i:open+1] + conditionsAnywhere(s[open+1:end-1], names) + ")")
+			b.WriteString(s[i:open+1] + x.conditions(s[open+1:end-1]) + ")")
 			i = end
 		default:
 			b.WriteByte(s[i])

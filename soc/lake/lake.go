@@ -323,7 +323,11 @@ func (l *Lake) holding() []*store {
 }
 
 // run answers a query from all stores together.
-func (l *Lake) run(ctx context.Context, accounts []uint32, q *logstorage.Query, write logstorage.WriteDataBlockFunc) error {
+func (l *Lake) run(ctx context.Context, accounts []uint32, q *logstorage.Query, emit logstorage.WriteDataBlockFunc) error {
+	write := func(worker uint, db *logstorage.DataBlock) {
+		showIDs(db)
+		emit(worker, db)
+	}
 	stores := l.holding()
 	switch len(stores) {
 	case 0:

@@ -44,7 +44,7 @@ func (n *names) load(path string) {
 
 // searchable tells whether people look for words in the field.
 func searchable(name string) bool {
-	return !strings.HasPrefix(name, "icewatch.") || name == "icewatch.overflow" || name == "icewatch.sender_id"
+	return !strings.HasPrefix(name, "icewatch.") && name != fieldID && name != fieldCreated || name == "icewatch.overflow" || name == "icewatch.sender_id"
 }
 
 func (n *names) add(found []string) {

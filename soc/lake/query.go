@@ -58,7 +58,12 @@ func (l *Lake) parse(q Query) (*logstorage.Query, error) {
 			return nil, queryError(q.LogsQL, "the pipe %s tells of whole blocks of storage and so of more than your data scope covers; use the list of fields, stats or pack_json instead", pipe.name)
 		}
 	}
-	if p, err = logstorage.ParseQuery(anywhere(p.String(), l.names.all())); err != nil {
+	x := explicit{names: l.names.all()}
+	said := x.query(p.String())
+	if x.fault != "" {
+		return nil, queryError(q.LogsQL, "%s", x.fault)
+	}
+	if p, err = logstorage.ParseQuery(said); err != nil {
 		return nil, fmt.Errorf("lake: the query %q, with words looked for everywhere: %w", q.LogsQL, err)
 	}
 	if !q.End.After(q.Start) {

@@ -170,15 +170,16 @@ func TestWordsAreLookedForEverywhere(t *testing.T) {
 			t.Errorf("%q: %v", query, err)
 			continue
 		}
-		got := anywhere(q.String(), names)
+		x := explicit{names: names}
+		got := x.query(q.String())
 		if got != want {
 			t.Errorf("%q became %q, want %q", query, got, want)
 		}
 		again, err := logstorage.ParseQuery(got)
 		if err != nil {
 			t.Errorf("%q: %q: %v", query, got, err)
-		} else if twice := anywhere(again.String(), names); anywhere(twice, names) != twice {
-			t.Errorf("%q is changed anew: %q", query, twice)
+		} else if twice := x.query(again.String()); x.query(twice) != twice || x.fault != "" {
+			t.Errorf("%q is changed anew: %q %s", query, twice, x.fault)
 		}
 	}
 }

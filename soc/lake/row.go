@@ -266,11 +266,7 @@ func (w *Writer) own(ev *event.Event, which int) string {
 	case fieldSequence:
 		return w.text(func(b []byte) []byte { return strconv.AppendUint(b, ev.ID.Sequence, 10) })
 	case fieldID:
-		return w.text(func(b []byte) []byte {
-			b = append(append(b, ev.ID.Epoch...), '-')
-			b = append(strconv.AppendUint(b, ev.ID.Sequence, 10), '-')
-			return strconv.AppendUint(b, uint64(ev.ID.Index), 10)
-		})
+		return w.text(func(b []byte) []byte { return appendID(b, ev.ID) })
 	default:
 		return w.text(func(b []byte) []byte {
 			return time.Unix(0, ev.Created).UTC().AppendFormat(b, "2006-01-02T15:04:05.000Z")
