@@ -22,6 +22,7 @@ type Command struct {
 	URL       string        `name:"url" help:"The suite's address. Default: ICEWATCH_URL, else http://127.0.0.1:8080." placeholder:"URL"`
 	Syslog    string        `name:"syslog" help:"Where syslog over TCP goes. Default: as the suite says." placeholder:"HOST:PORT"`
 	SyslogUDP string        `name:"syslog-udp" help:"Where syslog over UDP goes. Default: as the suite says." placeholder:"HOST:PORT"`
+	NetFlow   string        `name:"netflow" help:"Where flows go, as NetFlow v9; off sends none. Default: as the suite says." placeholder:"HOST:PORT"`
 	Data      string        `name:"data" help:"Data folder of a suite on this machine, for its local socket." env:"ICEWATCH_DATA" default:"./data" placeholder:"DIR"`
 	CA        string        `name:"ca" help:"PEM file of certificates to trust beside the system's, e.g. a suite's self-signed one." env:"ICEWATCH_CA_FILE" placeholder:"FILE"`
 	Insecure  bool          `name:"insecure" help:"Take any certificate: only on a network you trust."`
@@ -37,7 +38,7 @@ type Command struct {
 func (Command) Help() string {
 	return `Loads a small city's inventory into the CMDB and sends its telemetry over the suite's real sockets: web access,
 sign-ins, administration and firewalls by syslog (TCP and UDP, RFC 5424 and 3164), application logs by _bulk and Loki
-push, with attack stories mixed in. Progress goes to standard error; at the end a JSON summary goes to standard output.
+push, the connections behind them as NetFlow v9 of the border firewall, with attack stories mixed in. Progress goes to standard error; at the end a JSON summary goes to standard output.
 
 Built-in stories: ` + strings.Join(StoryNames(), ", ") + `.
 
@@ -78,11 +79,14 @@ func (c *Command) options(ctx context.Context, getenv func(string) string) (Opti
 		return o, err
 	}
 	o.API = api
-	o.SyslogTCP, o.SyslogUDP = c.Syslog, c.SyslogUDP
-	if o.SyslogTCP == "" || o.SyslogUDP == "" {
-		if err := findSyslog(ctx, api, &o); err != nil {
+	o.SyslogTCP, o.SyslogUDP, o.NetFlow = c.Syslog, c.SyslogUDP, c.NetFlow
+	if o.SyslogTCP == "" || o.SyslogUDP == "" || o.NetFlow == "" {
+		if err := findListeners(ctx, api, &o); err != nil && (o.SyslogTCP == "" || o.SyslogUDP == "") {
 			return o, err
 		}
+	}
+	if o.NetFlow == "off" {
+		o.NetFlow = ""
 	}
 	return o, nil
 }
@@ -122,8 +126,8 @@ func (c *Command) signIn(ctx context.Context, getenv func(string) string) (*clie
 	return api, nil
 }
 
-// findSyslog asks the suite where it listens. What the user gave stands.
-func findSyslog(ctx context.Context, api *client.Client, o *Options) error {
+// findListeners asks the suite where it listens. What the user gave stands.
+func findListeners(ctx context.Context, api *client.Client, o *Options) error {
 	sources, err := api.Sources(ctx)
 	if err != nil {
 		return fmt.Errorf("where the suite listens for syslog is not known (give --syslog and --syslog-udp): %w", err)
@@ -133,7 +137,7 @@ func findSyslog(ctx context.Context, api *client.Client, o *Options) error {
 		return err
 	}
 	for _, s := range sources {
-		if s.State == "off" || s.Listen == "" {
+		if s.State != "ok" && s.ID == "netflow" || s.State == "off" || s.Listen == "" {
 			continue
 		}
 		switch {
@@ -141,6 +145,8 @@ func findSyslog(ctx context.Context, api *client.Client, o *Options) error {
 			o.SyslogTCP = reachable(s.Listen, base.Hostname())
 		case s.ID == "syslog-udp" && o.SyslogUDP == "":
 			o.SyslogUDP = reachable(s.Listen, base.Hostname())
+		case s.ID == "netflow" && o.NetFlow == "":
+			o.NetFlow = reachable(s.Listen, base.Hostname())
 		}
 	}
 	if o.SyslogTCP == "" && o.SyslogUDP == "" {

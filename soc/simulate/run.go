@@ -11,7 +11,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
+	"net/netip"
 	"net/url"
 	"sync"
 	"time"
@@ -24,6 +26,7 @@ type Options struct {
 	API       *client.Client // signed in; writes the inventory and the HTTP intakes' events
 	SyslogTCP string         // host:port
 	SyslogUDP string         // host:port
+	NetFlow   string         // host:port; "" sends no flows
 	Zone      string         // network zone of the inventory; "" is the suite's default zone
 	Seed      int64
 	Rate      float64 // background events a second
@@ -102,6 +105,8 @@ type simulation struct {
 	run      string
 	tcp      *tcpSender
 	udp      *udpSender
+	flows    *flowSender
+	rnd      *rand.Rand // of the flows; pace alone uses it
 	elastic  *batcher
 	loki     *batcher
 	n        int64
@@ -122,7 +127,7 @@ func newSimulation(o Options) (*simulation, error) {
 	if o.Progress == nil {
 		o.Progress = io.Discard
 	}
-	s := &simulation{o: o, city: NewCity(o.Seed, o.Zone)}
+	s := &simulation{o: o, city: NewCity(o.Seed, o.Zone), rnd: rand.New(rand.NewPCG(uint64(o.Seed), 0xf1))}
 	// Stories begin one after the other over the first half, and each fits into
 	// what is left.
 	lead, tail := o.Duration/20, o.Duration/10
@@ -171,6 +176,14 @@ func (s *simulation) prepare(ctx context.Context) error {
 		}
 		s.udp = &udpSender{conn: conn}
 	}
+	if s.o.NetFlow != "" {
+		conn, err := net.Dial("udp", s.o.NetFlow)
+		if err != nil {
+			return fmt.Errorf("NetFlow to %s: %w", s.o.NetFlow, err)
+		}
+		firewall, _ := s.city.pick(RoleFirewall, s.rnd)
+		s.flows = &flowSender{conn: conn, exporter: netip.MustParseAddr(firewall.Address), domain: uint32(s.o.Seed), started: time.Now().Add(-time.Hour)}
+	}
 	s.elastic = newBatcher(ChannelElastic, ingest, 200*time.Millisecond, 500, s.o.Log, postBulk)
 	s.loki = newBatcher(ChannelLoki, ingest, 500*time.Millisecond, 500, s.o.Log, postLoki)
 	return nil
@@ -200,6 +213,9 @@ func (s *simulation) cleanUp() {
 	if s.udp != nil {
 		s.udp.conn.Close()
 	}
+	if s.flows != nil {
+		s.flows.conn.Close()
+	}
 	if s.token.ID != "" {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
@@ -224,6 +240,9 @@ func (s *simulation) play(parent context.Context) error {
 	var senders, watchers sync.WaitGroup
 	senders.Go(func() { s.elastic.run(ctx, drain) })
 	senders.Go(func() { s.loki.run(ctx, drain) })
+	if s.flows != nil {
+		senders.Go(func() { s.flows.run(ctx) })
+	}
 	watchers.Go(func() { s.progress(ctx) })
 	if s.o.Watch {
 		watchers.Go(func() { s.watch(ctx) })
@@ -315,6 +334,9 @@ func (s *simulation) send(ctx context.Context, o output) {
 		s.loki.add(o.entry)
 		return
 	}
+	if s.flows != nil {
+		s.flows.add(s.city.connections(o.host, o.app, o.text, s.rnd))
+	}
 	msg := syslogHeader(o.modern, o.facility, o.severity, o.host.Name, o.app, o.pid, o.text, time.Now())
 	if s.udp != nil && (o.channel == ChannelUDP || s.o.SyslogTCP == "") {
 		s.udp.send(msg)
@@ -342,8 +364,12 @@ func (s *simulation) line() string {
 	if s.udp != nil {
 		udp = s.udp.sent.Load()
 	}
-	return fmt.Sprintf("%4.0f s  sent: syslog TCP %d, UDP %d, _bulk %d (%d acknowledged), Loki %d (%d acknowledged)", time.Since(s.started).Seconds(),
+	line := fmt.Sprintf("%4.0f s  sent: syslog TCP %d, UDP %d, _bulk %d (%d acknowledged), Loki %d (%d acknowledged)", time.Since(s.started).Seconds(),
 		s.tcp.sent.Load(), udp, s.elastic.sent.Load(), s.elastic.acked.Load(), s.loki.sent.Load(), s.loki.acked.Load())
+	if s.flows != nil {
+		line += fmt.Sprintf(", NetFlow %d", s.flows.sent.Load())
+	}
+	return line
 }
 
 // watch tells when an incident opens on a host that a story is about.
@@ -396,6 +422,9 @@ func (s *simulation) summary() Summary {
 		Stories: []StorySummary{}, Incidents: []IncidentSeen{}}
 	if s.udp != nil {
 		out.Channels[ChannelUDP] = s.udp.counts(false)
+	}
+	if s.flows != nil {
+		out.Channels[ChannelNetFlow] = s.flows.counts(false)
 	}
 	for _, p := range s.plans {
 		one := StorySummary{Name: p.Story.Name, Kind: p.Story.Kind, Steps: p.Steps, Messages: len(p.Messages), Actors: map[string]string{},
