@@ -20,6 +20,7 @@ import (
 	"icewatch/soc/reach"
 	"icewatch/soc/retention"
 	"icewatch/soc/search"
+	"icewatch/soc/veil"
 )
 
 // city is a real lake and a real ledger, fed by the real pipeline, with the
@@ -95,7 +96,7 @@ func (c *city) Edges(ctx context.Context, q ledger.Query) ([]ledger.Edge, bool, 
 // Places implements Ledger.
 func (c *city) Places(_ context.Context, places []ledger.Place) (items []*enrich.Item, internal []bool, err error) {
 	for _, p := range places {
-		addr := netip.MustParseAddr(p.Address)
+		addr, _ := netip.ParseAddr(p.Address) // one that is hidden is none
 		items, internal = append(items, nil), append(internal, c.index.Internal(p.Zone, addr))
 		if it, ok := c.index.At(p.Zone, addr); ok {
 			items[len(items)-1] = &it
@@ -311,6 +312,33 @@ func TestMap(t *testing.T) {
 	n := one(filtered, 2, 10)
 	if len(n.Edges) != 1 || n.Edges[0].BytesToServer != 50000 || n.Edges[0].Flows != 1 || n.Edges[0].Days != 1 {
 		t.Errorf("%+v", n)
+	}
+}
+
+// TestVeil sees that the ledger shows no address that is hidden in rows.
+func TestVeil(t *testing.T) {
+	t.Parallel()
+	c := day(t)
+	rule := func(r veil.Rule) *veil.Veil {
+		t.Helper()
+		r.ID, r.Method = "r", veil.Full
+		r, err := r.Compile()
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := veil.New([]veil.Rule{r}, []byte("secret of the test"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	r := c.within(reach.All().WithVeil(rule(veil.Rule{Pattern: `198\.18\.[0-9.]+`})))
+	m, err := c.Map(context.Background(), r, []ledger.Place{{Zone: "gov", Address: "10.2.0.5"}}, 1, 10)
+	if err != nil || len(m.Edges) != 2 || strings.Contains(fmt.Sprint(m), "198.18.") {
+		t.Errorf("%+v, %v", m, err)
+	}
+	if !needsRows(c.within(reach.All().WithVeil(rule(veil.Rule{Fields: []string{"source.ip"}})))) {
+		t.Error("where source.ip is hidden whole the ledger must not be asked")
 	}
 }
 

@@ -125,11 +125,21 @@ func (s *Service) edges(ctx context.Context, r Range, places []ledger.Place, lim
 		return nil, false, err
 	}
 	edges, more, err := s.ledger.Edges(ctx, q)
+	if v := r.Reach.Veil(); v != nil {
+		for i := range edges {
+			edges[i].Client, edges[i].Server = v.Value("client.ip", edges[i].Client), v.Value("server.ip", edges[i].Server)
+		}
+	}
 	return edges, more, err
 }
 
-// needsRows tells whether only the flows themselves can answer.
-func needsRows(r Range) bool { return r.Reach.LogsFilter() != "" || strings.TrimSpace(r.Filter) != "" }
+// needsRows tells whether only the flows themselves can answer: where a filter
+// picks rows, and where addresses are hidden, which the lake does for its rows
+// and for what is asked of them.
+func needsRows(r Range) bool {
+	return r.Reach.LogsFilter() != "" || strings.TrimSpace(r.Filter) != "" ||
+		slices.ContainsFunc([]string{"client.ip", "server.ip", "source.ip", "destination.ip"}, r.Reach.Veil().Hides)
+}
 
 // edgesOfRows makes edges of the flows of the range: first and last seen are
 // those of the range.
