@@ -3,6 +3,7 @@ package flow
 import (
 	"context"
 	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -307,6 +308,40 @@ func TestSFlow(t *testing.T) {
 	if st := d.exporters()[0]; st.Exporter != "198.51.100.7" || st.Gaps != 1 || st.Lost != 1 || st.Skipped != 2 || st.Sampling != 256 {
 		t.Errorf("%+v", st)
 	}
+}
+
+// TestSFlowOfRealAgents decodes datagrams that real agents sent: those with
+// which goflow2 tests its own decoder (BSD-3-Clause).
+func TestSFlowOfRealAgents(t *testing.T) {
+	t.Parallel()
+	f := func(file string, samples int, want map[string]string) {
+		t.Helper()
+		text, err := os.ReadFile(filepath.Join("testdata", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := hex.DecodeString(strings.ReplaceAll(string(text), "\n", ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := newDecoder(nil)
+		list := collect(t, d, d.sflow, data)
+		if len(list) != samples {
+			t.Fatalf("%s: %d records, want %d", file, len(list), samples)
+		}
+		for name, v := range want {
+			if got := flowOf(list[0], name); got != v {
+				t.Errorf("%s: %s is %q, want %q", file, name, got, v)
+			}
+		}
+		if st := d.exporters()[0]; st.Malformed != 0 {
+			t.Errorf("%s: %+v", file, st)
+		}
+	}
+	f("sflow-icmp.hex", 1, map[string]string{"sourceIPv4Address": "172.16.32.254", "destinationIPv4Address": "172.16.32.241", "protocolIdentifier": "1", "icmpTypeCodeIPv4": "2048",
+		"vlanId": "32", "octetDeltaCount": "82", "egressInterface": "1043"})
+	f("sflow-expanded.hex", 5, map[string]string{"sourceIPv4Address": "185.59.220.147", "destinationIPv4Address": "88.238.78.19", "sourceTransportPort": "443",
+		"destinationTransportPort": "53206", "tcpControlBits": "16", "octetDeltaCount": "1514", "vlanId": "30", "egressInterface": "1000018"})
 }
 
 // TestHostile feeds what would make a trusting decoder run for ever, or take
