@@ -204,6 +204,12 @@ func TestFlows(t *testing.T) {
 			}
 		}
 	}
+	for _, r := range s.find("event.category:network") {
+		at, err := time.Parse(time.RFC3339, text(r, "@timestamp"))
+		if err != nil || time.Since(at) > 15*time.Minute || time.Until(at) > time.Minute || text(r, "icewatch.marks") != "" {
+			t.Errorf("a recording of a minute ago is of %s: %v", text(r, "@timestamp"), r)
+		}
+	}
 	datasets := s.find(`event.category:network | stats by (event.dataset) count() n`)
 	if len(datasets) != 2 {
 		t.Errorf("datasets: %v", datasets)
@@ -216,7 +222,7 @@ func TestFlows(t *testing.T) {
 	for _, e := range top(s.admin, url.Values{"by": {"source"}, "limit": {"100"}}).Items {
 		ours[strings.TrimPrefix(e.Key, "gov|")] = e.Bytes
 	}
-	out, err := exec.Command(nfdump, "-R", caught, "-q", "-N", "-6", "-o", "csv", "-A", "srcip", "-O", "bytes").Output()
+	out, err := exec.Command(nfdump, "-R", caught, "-N", "-6", "-o", "csv", "-A", "srcip", "-O", "bytes").Output()
 	if err != nil {
 		t.Fatalf("nfdump: %v: %s", err, capLog.String())
 	}
