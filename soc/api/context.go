@@ -72,6 +72,14 @@ func RequestID(ctx context.Context) string {
 // log.
 func Actor(ctx context.Context) string { return PrincipalFrom(ctx).Actor() }
 
+// Caller names who is asking, for records; "" where nobody asks.
+func Caller(ctx context.Context) string {
+	if p := PrincipalFrom(ctx); p != nil {
+		return p.Actor()
+	}
+	return ""
+}
+
 // Reach returns the rows an operation may touch, reading and acting alike:
 // those the caller may see, narrowed by the header X-Scope-OrgID and then by
 // requested, a comma-separated list of slugs as a query parameter gives it.

@@ -61,6 +61,7 @@ type Deps struct {
 	Backups   Backups
 	Ticketing Ticketing
 	Watch     Watch // over the suite itself
+	Holdings  *Holdings
 
 	Federation Federation // identity providers; nil: only local users sign in
 
@@ -133,6 +134,10 @@ type Tenants interface {
 	Get(slug string) (tenancy.Tenant, bool)
 	List() []tenancy.Tenant
 	Describe(ctx context.Context, slug string, c tenancy.Change) (tenancy.Tenant, error)
+	SetClass(ctx context.Context, slug, class string) (tenancy.Tenant, error)
+	Remove(ctx context.Context, slug, by, reason string) (tenancy.Removal, error)
+	Restore(ctx context.Context, slug string, within time.Duration) (tenancy.Tenant, error)
+	Removed() []tenancy.Removed
 }
 
 // RuleInfo is one rule of the running set, or one that was rejected.

@@ -211,6 +211,20 @@ func (fakeTenants) Describe(context.Context, string, tenancy.Change) (tenancy.Te
 	return tenancy.Tenant{}, tenancy.ErrNotFound
 }
 
+func (fakeTenants) SetClass(context.Context, string, string) (tenancy.Tenant, error) {
+	return tenancy.Tenant{}, tenancy.ErrNotFound
+}
+
+func (fakeTenants) Remove(context.Context, string, string, string) (tenancy.Removal, error) {
+	return tenancy.Removal{}, tenancy.ErrNotFound
+}
+
+func (fakeTenants) Restore(context.Context, string, time.Duration) (tenancy.Tenant, error) {
+	return tenancy.Tenant{}, tenancy.ErrNotFound
+}
+
+func (fakeTenants) Removed() []tenancy.Removed { return nil }
+
 func (fakeTenants) List() []tenancy.Tenant {
 	return []tenancy.Tenant{{Slug: "a", AccountID: 11}, {Slug: "b", AccountID: 12}, {Slug: "unassigned", AccountID: 1}}
 }

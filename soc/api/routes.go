@@ -42,6 +42,9 @@ func (s *Server) routes() {
 	s.backupRoutes()
 	s.intakeRoutes()
 	s.watchRoutes()
+	s.storageRoutes()
+	s.usageRoutes()
+	s.removalRoutes()
 	if s.deps.Ticketing != nil {
 		s.deps.Ticketing.Routes(s)
 	}

@@ -36,7 +36,8 @@ type gauge struct {
 	lost map[string]uint64 // by the engine's word, by reason
 	err  error
 
-	rate atomic.Uint64 // events a second over the last ten, times 1000
+	rate  atomic.Uint64 // events a second over the last ten, times 1000
+	bytes atomic.Uint64 // bytes a second, likewise
 }
 
 var _ api.Intake = (*gauge)(nil)
@@ -61,17 +62,15 @@ func (g *gauge) status(ctx context.Context) (engine.Status, error) {
 // measure follows the rate of intake until ctx ends.
 func (g *gauge) measure(ctx context.Context) {
 	const span = 10
-	var ring [span]uint64
-	for i := range ring {
-		ring[i] = g.publisher.Stats().Records
-	}
+	var ring [span]bus.Stats
 	t := time.NewTicker(time.Second)
 	defer t.Stop()
 	for n := 0; ; n++ {
 		select {
 		case <-t.C:
-			now := g.publisher.Stats().Records
-			g.rate.Store((now - ring[n%span]) * 1000 / span)
+			now, before := g.publisher.Stats(), ring[n%span]
+			g.rate.Store((now.Records - before.Records) * 1000 / span)
+			g.bytes.Store((now.Bytes - before.Bytes) * 1000 / span)
 			ring[n%span] = now
 		case <-ctx.Done():
 			return

@@ -16,6 +16,7 @@ import (
 	"icewatch/soc/enrich"
 	"icewatch/soc/identity"
 	"icewatch/soc/retention"
+	"icewatch/soc/search/slow"
 	"icewatch/soc/settings"
 	"icewatch/soc/storage"
 	"icewatch/soc/tenancy"
@@ -42,6 +43,8 @@ type watched struct {
 	storage *storage.Keeper
 	assets  atomic.Pointer[enrich.Index] // of the CMDB, as the intake knows it
 	relays  []netip.Prefix
+	slow    *slow.Log // searches that took long
+	past    history   // of the intake
 
 	watchLimits *settings.Setting[watch.Limits]
 	quota       *settings.Setting[usage.Quota] // of tenants without one of their own
@@ -79,6 +82,11 @@ func (c *centre) openWatch(ctx context.Context) (err error) {
 		return err
 	}
 	c.background(c.watch.Run)
+	c.slow, err = slow.Open(ctx, c.db, func() time.Duration { return time.Duration(c.watchLimits.Get().SlowSearchMS) * time.Millisecond }, c.log)
+	if err != nil {
+		return err
+	}
+	c.background(c.slow.Run)
 	if c.ledger, err = usage.Open(ctx, c.db, c.quota.Get); err != nil {
 		return err
 	}
@@ -164,6 +172,9 @@ func (c *centre) keepCount(ctx context.Context) {
 		}
 		if n%10 == 9 {
 			c.senders.Tick(time.Now())
+		}
+		if n%60 == 0 {
+			c.past.add(c.way(ctx))
 		}
 		if n%60 == 59 {
 			if err := c.senders.Save(ctx); err != nil && ctx.Err() == nil {
