@@ -131,6 +131,7 @@ type suite struct {
 	admin  *client.Client
 	binary []string // program and arguments before "serve"
 
+	env      []string // more of its environment
 	forgiven []string // words its log may hold, since the test brought them about
 
 	mu  sync.Mutex
@@ -206,6 +207,7 @@ func (s *suite) launch() {
 	args := append(append([]string{}, s.binary[1:]...), "serve", "--config", s.config)
 	cmd := exec.Command(s.binary[0], args...)
 	cmd.Env = append(cleanEnv(), "ICEWATCH_ADMIN_PASSWORD="+password)
+	cmd.Env = append(cmd.Env, s.env...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = s.dir, s.log, s.log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
