@@ -75,11 +75,14 @@ interface Options {
   body?: unknown;
   /** Sent as it is, with this content type, in place of body. */
   raw?: { data: BodyInit; type: string };
+  /** What to answer with; JSON where it is not named. */
+  accept?: string;
+  headers?: Record<string, string>;
   signal?: AbortSignal;
 }
 
 export async function request(method: string, path: string, o: Options = {}): Promise<Response> {
-  const headers: Record<string, string> = { Accept: 'application/json' };
+  const headers: Record<string, string> = { Accept: o.accept ?? 'application/json', ...o.headers };
   // A cross-site form cannot set a header: the server takes this one as proof of our own page.
   if (method !== 'GET') headers['X-Requested-With'] = 'icewatch';
   if (method === 'GET' && seenAs && !OWN.test(path)) headers['X-Icewatch-See-As'] = seenAs;

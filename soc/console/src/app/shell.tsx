@@ -36,6 +36,7 @@ function KeyHelp({ close }: { close: () => void }) {
     [['i'], t('keys.incident')],
     [['f'], t('keys.false')],
     [['x'], t('keys.select')],
+    [['c'], t('keys.context')],
     [['/'], t('keys.filter')],
   ];
   const anywhere: [string[], string][] = [

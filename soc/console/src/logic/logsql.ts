@@ -137,3 +137,15 @@ export function filterOut(query: string, field: string, value: string): string {
   const t = fieldIs(field, value);
   return addTerm(query, `!${t}`, t);
 }
+
+/** Narrows a query to events that hold a text anywhere in their message. */
+export function phraseIn(query: string, text: string): string {
+  const t = phrase(text);
+  return addTerm(query, t, `!${t}`);
+}
+
+/** Takes events that hold a text out of a query. */
+export function phraseOut(query: string, text: string): string {
+  const t = phrase(text);
+  return addTerm(query, `!${t}`, t);
+}

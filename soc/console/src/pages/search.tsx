@@ -1,309 +1,392 @@
-import { keepPreviousData, useQuery } from '@tanstack/react-query';
-import { Button, Dropdown, Input, Switch } from 'antd';
+import { QuestionCircleOutlined } from '@ant-design/icons';
+import { keepPreviousData, useQuery, useQueryClient } from '@tanstack/react-query';
+import { Button, Dropdown, Segmented, Select } from 'antd';
 import { Suspense, lazy, useCallback, useEffect, useMemo, useRef, useState } from 'react';
 import { ApiError, get, serverNow } from '../api/client';
+import { useTenants } from '../api/queries';
+import { parseQuery, renderQuery, savePreferences, useLogGroups, useMyMasks, useSearchPreferences, type Asked, type Clause } from '../api/search';
 import { list, type Histogram as HistogramData, type LogEvent, type Page, type SearchAnswer } from '../api/types';
+import { useAct } from '../app/act';
+import { copyText, useFeedback } from '../app/feedback';
 import { useUrl } from '../app/hooks';
-import { useKeys } from '../app/keys';
 import { useSettings } from '../app/settings';
-import { download, toCSV, toNDJSON } from '../logic/export';
-import { fieldValues } from '../logic/evidence';
-import { absolute, number } from '../logic/format';
-import { filterIn, filterOut } from '../logic/logsql';
-import { parseRange, rangeBounds, rangeParams } from '../logic/urlstate';
-import { FieldTable } from '../parts/events';
-import { useTenantName } from '../parts/names';
+import { textOf, wanted } from '../logic/event';
+import { filterIn, filterOut, phraseIn, phraseOut } from '../logic/logsql';
+import { computes } from '../logic/plot';
+import { draftOf } from '../logic/saved';
+import { parseRange, rangeBounds, rangeParams, withParams, type Range } from '../logic/urlstate';
 import { Head } from '../parts/page';
 import { RangePicker } from '../parts/range';
+import { ClickMode } from '../parts/search/clickmode';
+import { ContextDrawer } from '../parts/search/context';
+import { DeskContext, type Desk } from '../parts/search/desk';
+import { ExportDialog } from '../parts/search/exporting';
+import { Fields, type FieldHits } from '../parts/search/fields';
+import { GroupPicker } from '../parts/search/groups';
+import { OperatorHelp } from '../parts/search/operators';
+import { PlotView } from '../parts/search/plot';
+import { QueryBar } from '../parts/search/querybar';
+import { Results } from '../parts/search/results';
+import { SaveDialog } from '../parts/search/save';
+import { SavedDrawer } from '../parts/search/saved';
+import { SelectionMenu } from '../parts/search/selection';
+import { Tail } from '../parts/search/tail';
 import { Empty, Failed, Skeleton, Stale } from '../parts/states';
 import { FilterContext } from '../parts/token';
 
 const Chart = lazy(() => import('../parts/histogram'));
-const SPANS = ['15m', '1h', '4h', '24h', '7d', '30d'];
+const SPANS = ['5m', '15m', '1h', '4h', '24h', '7d', '30d'];
 const SPAN = '15m';
 const PAGE = 200;
 const MOST = 2000;
-const LIVE_MS = 3000;
-const LEADING = ['@timestamp', 'icewatch.tenant', 'host.name', 'event.dataset', 'message', 'event.original'];
+const COLUMNS = ['host.name', 'event.dataset', 'source.ip', 'message'];
+const VIEWS = ['raw', 'table', 'chart'] as const;
+type View = (typeof VIEWS)[number];
+const LINES = [1, 3, 10];
 
-const text = (e: LogEvent, name: string) => fieldValues(e[name]).join(' ');
+type Opened = '' | 'saved' | 'history' | 'save' | 'export' | 'operators';
 
-/** What a row says in one line: the raw event, less a syslog header, whose time and host stand beside it already. */
-function lineOf(e: LogEvent): string {
-  const raw = text(e, 'event.original');
-  const message = text(e, 'message');
-  const program = text(e, 'process.name') || text(e, 'log.syslog.appname');
-  const line = /^<\d{1,3}>/.test(raw) && message ? `${program ? `${program}: ` : ''}${message}` : raw || message || JSON.stringify(e);
-  return line.replace(/\s+/g, ' ').trim();
+/** What was asked, pinned to the moment of asking, so that rows, histogram and fields speak of the same span. */
+function useAsked(query: string, range: Range, tenant: string, group: string): [asked: Asked, bounds: [number, number], again: () => void] {
+  const key = JSON.stringify(range);
+  const [at, setAt] = useState(() => serverNow());
+  useEffect(() => setAt(serverNow()), [query, key, tenant, group]);
+  const [from, to] = useMemo(() => rangeBounds(range, at), [key, at]); // eslint-disable-line react-hooks/exhaustive-deps
+  // Events are stamped by their senders, whose clocks run a little ahead.
+  const end = 'since' in range ? to + 60_000 : to;
+  const asked = useMemo<Asked>(() => ({ query: query.trim() || '*', start: new Date(from).toISOString(), end: new Date(end).toISOString(), tenant, group }), [query, from, end, tenant, group]);
+  return [asked, [from, to], () => setAt(serverNow())];
 }
 
-/** The fields a row has, with where it came from; opens to all of them. */
-function Row({ event }: { event: LogEvent }) {
-  const { t } = useSettings();
-  const tenantName = useTenantName();
-  const [open, setOpen] = useState(false);
-  const tenant = text(event, 'icewatch.tenant');
-  return (
-    <div className={`hit${open ? ' openrow' : ''}`} data-testid="hit">
-      <button className="plain" aria-expanded={open} aria-label={`${t(open ? 'search.collapse' : 'search.expand')}: ${lineOf(event).slice(0, 120)}`} onClick={() => setOpen(!open)}>
-        <span className="twist">▶</span>
-        <span className="dim nowrap">{absolute(text(event, '@timestamp'), true).slice(5)}</span>
-        <span className="ellipsis dim" title={`${tenantName(tenant)} ${text(event, 'host.name')}`}>
-          {text(event, 'host.name') || tenantName(tenant)}
-        </span>
-        <span className="msg">{lineOf(event).slice(0, 1000)}</span>
-      </button>
-      {open && (
-        <div className="all">
-          <FieldTable event={event} />
-        </div>
-      )}
-    </div>
-  );
-}
-
-function TopValues({ field, query, start, end, tenant, filter }: { field: string; query: string; start: string; end: string; tenant: string; filter: (f: string, v: string, out: boolean) => void }) {
-  const { t, locale } = useSettings();
-  const values = useQuery({
-    queryKey: ['values', field, query, start, end, tenant],
-    queryFn: ({ signal }) => get<Page<{ value: string; hits: number }>>('/search/values', { field, query, start, end, tenant, limit: 10 }, signal),
-    placeholderData: keepPreviousData,
-  });
-  if (values.error && !values.data) return <Failed small error={values.error} what="search.fieldsTitle" retry={() => void values.refetch()} />;
-  if (!values.data) return <Skeleton lines={3} />;
-  const rows = list(values.data.items);
-  const max = Math.max(1, ...rows.map((r) => r.hits));
-  if (rows.length === 0) return <div className="v faint">{t('search.noValues')}</div>;
-  return (
-    <div className="v">
-      {rows.map((r) => (
-        <div className="val" key={r.value}>
-          <span className="fill" style={{ width: `${(r.hits / max) * 100}%` }} />
-          <span className="ellipsis grow" title={r.value}>
-            {r.value || '""'}
-          </span>
-          <span className="faint">{number(r.hits, locale)}</span>
-          <button className="plain do" title={t('search.in', { x: r.value })} aria-label={t('search.in', { x: r.value })} onClick={() => filter(field, r.value, false)}>
-            +
-          </button>
-          <button className="plain do" title={t('search.out', { x: r.value })} aria-label={t('search.out', { x: r.value })} onClick={() => filter(field, r.value, true)}>
-            −
-          </button>
-        </div>
-      ))}
-    </div>
-  );
+/** The fields one follows and the columns of one's table: kept by the server, so that they are there at every desk. */
+function usePreferences() {
+  const client = useQueryClient();
+  const { act } = useAct();
+  const data = useSearchPreferences().data;
+  const followed = useMemo(() => list(data?.followed_fields), [data]);
+  const columns = useMemo(() => list(data?.columns), [data]);
+  const save = (change: { followed_fields?: string[]; columns?: string[] }) => {
+    const next = { followed_fields: followed, columns, ...change };
+    client.setQueryData(['search-preferences'], next);
+    void act(() => savePreferences(next));
+  };
+  return { followed, columns, save };
 }
 
 export default function Search() {
-  const { t, locale } = useSettings();
-  const tenantName = useTenantName();
+  const { t } = useSettings();
+  const { done, failed } = useFeedback();
   const [url, setUrl] = useUrl();
   const query = url.get('query') ?? '';
   const tenant = url.get('tenant') ?? '';
+  const group = url.get('group') ?? '';
   const live = url.get('live') === '1';
+  const click = url.get('mode') === 'click';
   const range = parseRange(url, SPAN);
-  const rangeKey = JSON.stringify(range);
+  const view: View = VIEWS.find((v) => v === url.get('view')) ?? (computes(query) ? 'chart' : 'raw');
   const [limit, setLimit] = useState(PAGE);
   const [draft, setDraft] = useState(query);
-  useEffect(() => setDraft(query), [query]);
-
-  // A relative range is pinned to the moment of asking, so that rows, histogram and fields speak of the same span.
-  const [asked, setAsked] = useState(() => serverNow());
-  const relative = 'since' in range;
+  const [lines, setLines] = useState(() => Number(localStorage.getItem('icewatch.search.lines')) || 1);
+  const [opened, setOpened] = useState<Opened>('');
+  const [around, setAround] = useState('');
   useEffect(() => {
-    setAsked(serverNow());
+    setDraft(query);
     setLimit(PAGE);
-  }, [query, rangeKey, tenant]);
-  useEffect(() => {
-    if (!live || !relative) return undefined;
-    const id = setInterval(() => {
-      if (!document.hidden) setAsked(serverNow());
-    }, LIVE_MS);
-    return () => clearInterval(id);
-  }, [live, relative]);
-  const [from, to] = useMemo(() => rangeBounds(range, asked), [rangeKey, asked]); // eslint-disable-line react-hooks/exhaustive-deps
-  const start = new Date(from).toISOString();
-  // Events are stamped by their senders, whose clocks run a little ahead.
-  const end = new Date(relative ? to + 60_000 : to).toISOString();
-  const base = { query: query.trim() || '*', start, end, tenant };
-  const key = [base.query, start, end, tenant];
+  }, [query]);
+  const [asked, bounds, again] = useAsked(query, range, tenant, group);
+  const preferences = usePreferences();
+  const masks = list(useMyMasks().data?.rules);
+  const groups = useLogGroups().data;
 
   const rows = useQuery({
-    queryKey: ['search', ...key, limit],
-    queryFn: ({ signal }) => get<SearchAnswer>('/search', { ...base, limit }, signal),
+    queryKey: ['search', asked, limit],
+    enabled: !live && view !== 'chart',
+    queryFn: ({ signal }) => get<SearchAnswer>('/search', { ...asked, limit, history: limit === PAGE ? undefined : false }, signal),
     placeholderData: keepPreviousData,
     gcTime: 60_000,
   });
   const histogram = useQuery({
-    queryKey: ['histogram', ...key],
-    queryFn: ({ signal }) => get<HistogramData>('/search/histogram', { ...base, buckets: 60 }, signal),
+    queryKey: ['histogram', asked],
+    enabled: !live,
+    queryFn: ({ signal }) => get<HistogramData>('/search/histogram', { ...asked, buckets: 60 }, signal),
     placeholderData: keepPreviousData,
     gcTime: 60_000,
   });
   const fields = useQuery({
-    queryKey: ['fields', ...key],
-    queryFn: ({ signal }) => get<Page<{ name: string; hits: number }>>('/search/fields', { ...base, limit: 200 }, signal),
+    queryKey: ['fields', asked],
+    queryFn: async ({ signal }) => list((await get<Page<FieldHits>>('/search/fields', { ...asked, limit: 500 }, signal)).items),
     placeholderData: keepPreviousData,
     gcTime: 60_000,
   });
+  const names = useMemo(() => list(fields.data).map((f) => f.name), [fields.data]);
 
-  const run = () => {
-    if (draft === query) {
-      setAsked(serverNow());
-      void rows.refetch();
-    } else setUrl({ query: draft }, true);
+  // Zooming leaves a way back, beside the browser's own.
+  const trail = useRef<Range[]>([]);
+  const zoom = (r: Range) => {
+    trail.current.push(range);
+    setUrl({ ...rangeParams(r, SPAN), live: undefined }, true);
   };
-  const filter = useCallback(
-    (field: string, value: string, out: boolean) => setUrl({ query: out ? filterOut(query, field, value) : filterIn(query, field, value) }, true),
-    [query, setUrl],
-  );
-  const input = useRef<HTMLTextAreaElement>(null);
-  useEffect(() => {
-    const el = input.current;
-    if (!el) return;
-    el.style.height = 'auto';
-    el.style.height = `${Math.min(160, el.scrollHeight + 2)}px`;
-  }, [draft]);
-  useKeys({ '/': () => input.current?.focus() });
+  const back = () => {
+    const r = trail.current.pop();
+    if (r) setUrl(rangeParams(r, SPAN), true);
+  };
+  const widen = () => {
+    const [from, to] = bounds;
+    zoom({ start: new Date(from - (to - from)).toISOString(), end: new Date(Math.min(to + (to - from), Math.max(to, serverNow()))).toISOString() });
+  };
 
-  const [openField, setOpenField] = useState('');
-  const [fieldText, setFieldText] = useState('');
-  const names = list(fields.data?.items)
-    .filter((f) => f.name.toLowerCase().includes(fieldText.trim().toLowerCase()))
-    .sort((a, b) => b.hits - a.hits || a.name.localeCompare(b.name));
+  const ask = useCallback((q: string) => setUrl({ query: q }, true), [setUrl]);
+  const run = () => {
+    if (draft !== query) return ask(draft);
+    again();
+    void rows.refetch();
+  };
+  const filter = useCallback((field: string, value: string, out: boolean) => ask(out ? filterOut(query, field, value) : filterIn(query, field, value)), [query, ask]);
+  const columns = url.get('cols')?.split(',').filter(Boolean) ?? (preferences.columns.length > 0 ? preferences.columns : COLUMNS);
+  const columnKey = columns.join(',');
+  const words = useMemo(() => wanted(query), [query]);
+  const desk: Desk = {
+    filter,
+    phrase: (text, out) => ask(out ? phraseOut(query, text) : phraseIn(query, text)),
+    columns: useMemo(() => columnKey.split(',').filter(Boolean), [columnKey]),
+    toggleColumn: (f) => {
+      const next = columns.includes(f) ? columns.filter((c) => c !== f) : [...columns, f];
+      setUrl({ cols: next, view: view === 'chart' ? 'table' : url.get('view') ?? 'table' });
+      preferences.save({ columns: next });
+    },
+    followed: preferences.followed,
+    follow: (f) => preferences.save({ followed_fields: preferences.followed.includes(f) ? preferences.followed.filter((x) => x !== f) : [...preferences.followed, f] }),
+    context: (e: LogEvent) => setAround(textOf(e, 'event.id')),
+    plot: (f) => setUrl({ view: 'chart', by: f, live: undefined }, true),
+    words,
+  };
+
+  const problem = rows.error ?? (view === 'chart' ? histogram.error : null);
+  const bad = problem instanceof ApiError && (problem.status === 400 || problem.status === 422);
+  const fault = bad && draft === query ? { message: (problem as ApiError).message, position: (problem as ApiError).problem.position } : null;
   const items = list(rows.data?.items);
   const total = histogram.data?.total;
-  const bad = rows.error instanceof ApiError && (rows.error.status === 400 || rows.error.status === 422);
-  const name = `icewatch-${absolute(asked).replace(/[: ]/g, '-')}`;
-
+  const body = useRef<HTMLDivElement>(null);
+  const share = (fixed: boolean) => {
+    const p = fixed ? withParams(url, { since: undefined, start: asked.start, end: asked.end, live: undefined }) : url;
+    void copyText(`${window.location.origin}/search?${p}`).then(() => done(t('do.copied')), failed);
+  };
+  const openSaved = (params: Record<string, string | undefined>) => {
+    setOpened('');
+    setUrl(params, true);
+  };
   return (
     <FilterContext.Provider value={filter}>
-      <div className="page fill">
-        <Head title={t('page.search')}>
-          {tenant && (
-            <span className="chip">
-              {tenantName(tenant)}
-              <button className="plain" aria-label={t('do.remove', { x: tenantName(tenant) })} onClick={() => setUrl({ tenant: undefined })}>
-                ✕
-              </button>
-            </span>
-          )}
-          <label className="row dim" style={{ gap: 6 }}>
-            <Switch size="small" checked={live && relative} disabled={!relative} onChange={(on) => setUrl({ live: on ? '1' : undefined })} aria-label={t('search.live')} />
-            {t('search.live')}
-          </label>
-          <RangePicker value={range} choices={SPANS} onChange={(r) => setUrl(rangeParams(r, SPAN), true)} />
-          <Dropdown
-            disabled={items.length === 0}
-            menu={{
-              items: [
-                { key: 'n', type: 'group', label: t('search.exportRows', { n: items.length }) },
-                { key: 'ndjson', label: 'NDJSON', onClick: () => download(`${name}.ndjson`, 'application/x-ndjson', toNDJSON(items)) },
-                { key: 'csv', label: 'CSV', onClick: () => download(`${name}.csv`, 'text/csv;charset=utf-8', toCSV(items, LEADING)) },
-              ],
-            }}
-          >
-            <Button>{t('search.export')} ▾</Button>
-          </Dropdown>
-        </Head>
-        <form
-          className="searchbar"
-          role="search"
-          onSubmit={(e) => {
-            e.preventDefault();
-            run();
-          }}
-        >
-          <textarea
-            ref={input}
-            rows={1}
-            spellCheck={false}
-            aria-label="LogsQL"
-            placeholder={t('search.placeholder')}
-            title={t('search.help')}
-            value={draft}
-            onChange={(e) => setDraft(e.target.value)}
-            onKeyDown={(e) => {
-              if (e.key === 'Enter' && !e.shiftKey && !e.nativeEvent.isComposing) {
-                e.preventDefault();
-                run();
-              }
-              if (e.key === 'Escape') e.currentTarget.blur();
-            }}
-          />
-          <Button type="primary" htmlType="submit" style={{ height: 34 }} loading={rows.isFetching && !live}>
-            {t('search.run')}
-          </Button>
-        </form>
-        {bad ? (
-          <div className="stale" role="alert">
-            <b>{t('search.bad')}</b>
-            <span style={{ overflowWrap: 'anywhere' }}>{(rows.error as Error).message}</span>
-          </div>
-        ) : (
-          <Stale query={rows} />
-        )}
-        <div className="panel" style={{ padding: '6px 6px 2px', marginBottom: 10, flex: 'none' }}>
-          <div className="row" style={{ padding: '0 8px 2px' }}>
-            <b data-testid="total">{total === undefined ? ' ' : t('search.total', { n: total })}</b>
-            {total !== undefined && items.length < total && <span className="dim">{t('search.shown', { n: items.length })}</span>}
-            <span className="faint" style={{ marginLeft: 'auto', fontSize: 12 }}>
-              {rows.data?.took_ms !== undefined && t('search.took', { n: Math.round(rows.data.took_ms) })}
-            </span>
-          </div>
-          {histogram.data ? (
-            <Suspense fallback={<div className="histo" />}>
-              <Chart data={histogram.data} onSpan={(a, b) => setUrl({ start: new Date(a).toISOString(), end: new Date(b).toISOString(), since: undefined, live: undefined }, true)} />
-            </Suspense>
-          ) : (
-            <div className="histo">{histogram.error && !bad ? <Failed small error={histogram.error} what="search.what" retry={() => void histogram.refetch()} /> : null}</div>
-          )}
-        </div>
-        <div className="searchbody">
-          <aside className="panel fieldlist" aria-label={t('search.fieldsTitle')}>
-            <Input size="small" allowClear placeholder={t('search.fieldFilter')} aria-label={t('search.fieldFilter')} value={fieldText} onChange={(e) => setFieldText(e.target.value)} style={{ marginBottom: 6 }} />
-            {!fields.data && !fields.error && <Skeleton lines={8} />}
-            {fields.data && names.length === 0 && <div className="faint" style={{ padding: 6 }}>{t('search.noFields')}</div>}
-            {names.map((f) => (
-              <div key={f.name}>
-                <button className="plain f" aria-expanded={openField === f.name} onClick={() => setOpenField(openField === f.name ? '' : f.name)}>
-                  <span className="ellipsis" title={f.name}>
-                    {f.name}
-                  </span>
-                  <span className="c">{Intl.NumberFormat(locale, { notation: 'compact' }).format(f.hits)}</span>
-                </button>
-                {openField === f.name && <TopValues field={f.name} query={base.query} start={start} end={end} tenant={tenant} filter={filter} />}
-              </div>
-            ))}
-          </aside>
-          <div className="panel results" aria-busy={rows.isFetching} aria-label={t('search.what')}>
-            {rows.isPending ? (
-              <Skeleton lines={16} />
-            ) : rows.error && !rows.data ? (
-              bad ? <Empty title={t('search.bad')} why={t('search.help')} /> : <Failed error={rows.error} what="search.what" retry={() => void rows.refetch()} />
-            ) : items.length === 0 ? (
-              <Empty title={t('search.empty')} why={t('search.emptyWhy')}>
-                <Button onClick={() => setUrl(rangeParams({ since: '24h' }, SPAN), true)}>{t('search.widen')}</Button>
-              </Empty>
-            ) : (
-              <>
-                {items.map((e, i) => (
-                  <Row key={text(e, 'event.id') || `${text(e, '@timestamp')}-${i}`} event={e} />
-                ))}
-                {items.length >= limit && limit < MOST && (
-                  <div style={{ padding: 12, textAlign: 'center' }}>
-                    <Button loading={rows.isFetching} onClick={() => setLimit(Math.min(MOST, limit * 2))}>
-                      {t('search.more', { n: Math.min(MOST, limit * 2) })}
-                    </Button>
-                  </div>
-                )}
-                {rows.data?.truncated && limit >= MOST && <div className="dim" style={{ padding: 12, textAlign: 'center' }}>{t('search.truncated')}</div>}
-              </>
+      <DeskContext.Provider value={desk}>
+        <div className="page fill">
+          <Head title={t('page.search')} sub={masks.length > 0 && <MaskHint names={masks.map((m) => m.name)} />}>
+            {list(groups).some((g) => g.kind === 'group') && <GroupPicker value={group} onChange={(g) => setUrl({ group: g }, true)} />}
+            <TenantFilter value={tenant} onChange={(v) => setUrl({ tenant: v }, true)} />
+            <Button aria-pressed={live} type={live ? 'primary' : 'default'} onClick={() => setUrl({ live: live ? undefined : '1', view: view === 'chart' ? undefined : url.get('view') ?? undefined })}>
+              {t('tail.button')}
+            </Button>
+            {!live && trail.current.length > 0 && (
+              <Button onClick={back} title={t('search.zoomBack')} aria-label={t('search.zoomBack')}>
+                ↩
+              </Button>
             )}
+            {!live && (
+              <Button onClick={widen} title={t('search.zoomOut')} aria-label={t('search.zoomOut')}>
+                ⟷
+              </Button>
+            )}
+            {!live && <RangePicker value={range} choices={SPANS} onChange={(r) => setUrl(rangeParams(r, SPAN), true)} />}
+            <Button onClick={() => setOpened('saved')}>{t('saved.button')}</Button>
+            <Dropdown
+              trigger={['click']}
+              menu={{
+                items: [
+                  { key: 'save', label: t('save.title'), onClick: () => setOpened('save') },
+                  { key: 'export', label: t('export.title'), onClick: () => setOpened('export') },
+                  { key: 'history', label: t('saved.history'), onClick: () => setOpened('history') },
+                  { type: 'divider' },
+                  { key: 'share', label: t('search.share'), onClick: () => share(false) },
+                  { key: 'fixed', label: t('search.shareFixed'), onClick: () => share(true) },
+                ],
+              }}
+            >
+              <Button aria-label={t('search.menu')}>{t('search.menu')} ▾</Button>
+            </Dropdown>
+          </Head>
+          <div className="searchrow">
+            <Segmented
+              aria-label={t('click.mode')}
+              value={click ? 'click' : 'text'}
+              onChange={(m) => setUrl({ mode: m === 'click' ? 'click' : undefined, query: draft })}
+              options={[
+                { value: 'text', label: t('click.textMode') },
+                { value: 'click', label: t('click.clickMode') },
+              ]}
+            />
+            <div className="grow">{click ? <Clicks query={query} fields={names} asked={asked} ask={ask} /> : <QueryBar draft={draft} setDraft={setDraft} run={run} busy={rows.isFetching} asked={asked} fault={fault} />}</div>
+            <Button type="text" style={{ height: 34 }} icon={<QuestionCircleOutlined />} aria-label={t('operators.title')} title={t('operators.title')} onClick={() => setOpened('operators')} />
           </div>
+          {click && fault && (
+            <div className="stale" role="alert">
+              <b>{t('search.bad')}</b> {fault.message}
+            </div>
+          )}
+          {!bad && <Stale query={rows} />}
+          {!live && (
+            <div className="panel" style={{ padding: '6px 6px 2px', marginBottom: 10, flex: 'none' }}>
+              <div className="row" style={{ padding: '0 8px 2px' }}>
+                <b data-testid="total">{total === undefined ? ' ' : t('search.total', { n: total })}</b>
+                {total !== undefined && view !== 'chart' && items.length < total && <span className="dim">{t('search.shown', { n: items.length })}</span>}
+                <span className="faint" style={{ marginLeft: 'auto', fontSize: 12 }}>
+                  {rows.data?.took_ms !== undefined && t('search.took', { n: Math.round(rows.data.took_ms) })}
+                </span>
+              </div>
+              {histogram.data ? (
+                <Suspense fallback={<div className="histo" />}>
+                  <Chart data={histogram.data} onSpan={(a, b) => zoom({ start: new Date(a).toISOString(), end: new Date(b).toISOString() })} />
+                </Suspense>
+              ) : (
+                <div className="histo">{histogram.error && !bad ? <Failed small error={histogram.error} what="search.what" retry={() => void histogram.refetch()} /> : null}</div>
+              )}
+            </div>
+          )}
+          <div className="searchbody" ref={body}>
+            <Fields asked={asked} fields={fields.data} error={fields.error} />
+            <div className="resultcol">
+              <div className="viewbar">
+                <Segmented<View> aria-label={t('view.label')} size="small" value={view} onChange={(v) => setUrl({ view: v === 'raw' ? undefined : v, live: v === 'chart' ? undefined : live ? '1' : undefined })} options={VIEWS.map((v) => ({ value: v, label: t(`view.${v}`) }))} />
+                {view === 'raw' && (
+                  <Segmented<number>
+                    aria-label={t('view.lines')}
+                    size="small"
+                    value={lines}
+                    onChange={(n) => {
+                      setLines(n);
+                      localStorage.setItem('icewatch.search.lines', String(n));
+                    }}
+                    options={LINES.map((n) => ({ value: n, label: t('view.linesN', { n }) }))}
+                  />
+                )}
+                {view === 'table' && (
+                  <Select
+                    aria-label={t('view.columns')}
+                    size="small"
+                    mode="tags"
+                    value={columns}
+                    maxTagCount="responsive"
+                    onChange={(next: string[]) => {
+                      setUrl({ cols: next });
+                      preferences.save({ columns: next });
+                    }}
+                    options={names.map((n) => ({ value: n, label: n }))}
+                    style={{ minWidth: 240, maxWidth: 620, flex: 1 }}
+                  />
+                )}
+                <span className="faint hintend">{t('search.selectHint')}</span>
+              </div>
+              {live ? (
+                <Tail query={asked.query} tenant={tenant} group={group} lines={lines} table={view === 'table'} stop={() => setUrl({ live: undefined })} />
+              ) : view === 'chart' ? (
+                <PlotView asked={asked} fields={names} />
+              ) : (
+                <div className="panel results">
+                  {rows.isPending ? (
+                    <Skeleton lines={16} />
+                  ) : rows.error && !rows.data ? (
+                    bad ? <Empty title={t('search.bad')} why={t('search.help')} /> : <Failed error={rows.error} what="search.what" retry={() => void rows.refetch()} />
+                  ) : items.length === 0 ? (
+                    <Empty title={t('search.empty')} why={t('search.emptyWhy')}>
+                      <Button onClick={() => setUrl(rangeParams({ since: '24h' }, SPAN), true)}>{t('search.widen')}</Button>
+                    </Empty>
+                  ) : (
+                    <>
+                      <Results events={items} table={view === 'table'} lines={lines} busy={rows.isFetching} />
+                      {items.length >= limit && limit < MOST && (
+                        <div style={{ padding: 12, textAlign: 'center' }}>
+                          <Button loading={rows.isFetching} onClick={() => setLimit(Math.min(MOST, limit * 2))}>
+                            {t('search.more', { n: Math.min(MOST, limit * 2) })}
+                          </Button>
+                        </div>
+                      )}
+                      {rows.data?.truncated && limit >= MOST && (
+                        <div className="dim" style={{ padding: 12, textAlign: 'center' }}>
+                          {t('search.truncated')}{' '}
+                          <button className="plain link" onClick={() => setOpened('export')}>
+                            {t('export.title')}
+                          </button>
+                        </div>
+                      )}
+                    </>
+                  )}
+                </div>
+              )}
+            </div>
+          </div>
+          <SelectionMenu within={body} />
+          {around && <ContextDrawer id={around} close={() => setAround('')} />}
+          {opened === 'operators' && <OperatorHelp close={() => setOpened('')} insert={(x) => { setDraft(draft.trim() ? `${draft} ${x}` : x); setUrl({ mode: undefined }); setOpened(''); }} />}
+          {(opened === 'saved' || opened === 'history') && <SavedDrawer show={opened} setShow={setOpened} close={() => setOpened('')} open={openSaved} />}
+          {opened === 'save' && <SaveDialog draft={draftOf(url, SPAN)} close={() => setOpened('')} />}
+          {opened === 'export' && <ExportDialog asked={asked} fields={names} columns={view === 'table' ? columns : []} close={() => setOpened('')} />}
         </div>
-      </div>
+      </DeskContext.Provider>
     </FilterContext.Provider>
   );
+}
+
+/** Says that values are masked for the reader: what is missing must not look like what is not there. */
+function MaskHint({ names }: { names: readonly { zh?: string; en?: string }[] }) {
+  const { t, tx } = useSettings();
+  return (
+    <span className="tag" data-testid="mask-hint" title={t('search.maskedWhy')}>
+      {t('search.maskedFor', { x: names.map(tx).join('、') })}
+    </span>
+  );
+}
+
+function TenantFilter({ value, onChange }: { value: string; onChange: (v: string) => void }) {
+  const { t, tx } = useSettings();
+  const tenants = useTenants().data ?? [];
+  if (tenants.length < 2) return null;
+  return (
+    <Select
+      mode="multiple"
+      allowClear
+      aria-label={t('alerts.filterTenant')}
+      placeholder={t('search.allTenants')}
+      value={value ? value.split(',') : []}
+      onChange={(v: string[]) => onChange(v.join(','))}
+      optionFilterProp="label"
+      options={tenants.map((x) => ({ value: x.slug, label: tx(x.name) || x.slug }))}
+      maxTagCount={1}
+      maxTagTextLength={8}
+      popupMatchSelectWidth={280}
+      style={{ width: 170 }}
+    />
+  );
+}
+
+/** Click mode around the text in the URL, which stays the truth: it is read into conditions and written back at each change. */
+function Clicks({ query, fields, asked, ask }: { query: string; fields: readonly string[]; asked: Asked; ask: (q: string) => void }) {
+  const { t } = useSettings();
+  const { failed } = useFeedback();
+  const parsed = useQuery({ queryKey: ['parse', query], queryFn: () => parseQuery(query), staleTime: Infinity, placeholderData: keepPreviousData });
+  if (parsed.error && !parsed.data) return <Failed small error={parsed.error} what="click.mode" retry={() => void parsed.refetch()} />;
+  if (!parsed.data) return <div className="clicks" />;
+  if (parsed.data.error)
+    return (
+      <div className="stale" role="alert">
+        <b>{t('click.unreadable')}</b> {parsed.data.error.message}
+      </div>
+    );
+  const change = async (clause: Clause | null, pipes: string) => {
+    try {
+      const r = await renderQuery(clause, pipes);
+      if (r.error) failed(new Error(r.error.message));
+      else ask(r.query);
+    } catch (e) {
+      failed(e);
+    }
+  };
+  return <ClickMode clause={parsed.data.clause} pipes={parsed.data.pipes} fields={fields} asked={asked} onChange={(c, p) => void change(c, p)} />;
 }

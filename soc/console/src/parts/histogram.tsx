@@ -1,31 +1,22 @@
-import { BarChart } from 'echarts/charts';
-import { BrushComponent, GridComponent, TooltipComponent } from 'echarts/components';
-import { init, use, type ECharts } from 'echarts/core';
-import { CanvasRenderer } from 'echarts/renderers';
-import { useEffect, useRef } from 'react';
+import type { ECharts } from 'echarts/core';
+import { useCallback, useRef } from 'react';
 import { list, type Histogram as Data } from '../api/types';
 import { useSettings } from '../app/settings';
-import { FONT } from '../app/theme';
 import { absolute, clock, number } from '../logic/format';
+import { Chart, tooltip, type Colours } from './chart';
 
-use([BarChart, BrushComponent, GridComponent, TooltipComponent, CanvasRenderer]);
+/** A chart drawn anew forgets that dragging chooses. */
+const dragging = (c: ECharts) => c.dispatchAction({ type: 'takeGlobalCursor', key: 'brush', brushOption: { brushType: 'lineX', brushMode: 'single' } });
 
 /** Events over time, zero-based. Dragging chooses a span; a click chooses one bar. */
 export default function Histogram({ data, onSpan }: { data: Data; onSpan: (start: number, end: number) => void }) {
-  const { t, dark, locale } = useSettings();
-  const box = useRef<HTMLDivElement>(null);
-  const chart = useRef<ECharts | null>(null);
+  const { t, locale, dark } = useSettings();
   const span = useRef(onSpan);
   span.current = onSpan;
   const latest = useRef(data);
   latest.current = data;
 
-  useEffect(() => {
-    if (!box.current) return undefined;
-    const c = init(box.current, undefined, { renderer: 'canvas' });
-    chart.current = c;
-    const size = new ResizeObserver(() => c.resize());
-    size.observe(box.current);
+  const listen = (c: ECharts) => {
     const choose = (from: number, to: number) => {
       const b = list(latest.current.buckets);
       const first = b[Math.max(0, from)];
@@ -40,34 +31,20 @@ export default function Histogram({ data, onSpan }: { data: Data; onSpan: (start
     c.on('click', (e: { dataIndex?: number }) => {
       if (e.dataIndex !== undefined) choose(e.dataIndex, e.dataIndex);
     });
-    return () => {
-      size.disconnect();
-      c.dispose();
-      chart.current = null;
-    };
-  }, []);
+  };
 
-  useEffect(() => {
-    const c = chart.current;
-    if (!c || !box.current) return;
-    const css = getComputedStyle(document.documentElement);
-    const colour = (name: string) => css.getPropertyValue(name).trim();
-    const buckets = list(data.buckets);
-    // The least that tells two bars apart: the day where there are several, seconds where bars are shorter than a minute.
-    const days = data.step_ms * buckets.length > 36 * 3_600_000;
-    const label = (v: string) => (days ? absolute(v).slice(5, 16) : absolute(v).slice(11, data.step_ms < 60_000 ? 19 : 16));
-    c.setOption(
-      {
-        animation: false,
-        textStyle: { fontFamily: FONT },
+  const option = useCallback(
+    (c: Colours) => {
+      const buckets = list(data.buckets);
+      // The least that tells two bars apart: the day where there are several, seconds where bars are shorter than a minute.
+      const days = data.step_ms * buckets.length > 36 * 3_600_000;
+      const label = (v: string) => (days ? absolute(v).slice(5, 16) : absolute(v).slice(11, data.step_ms < 60_000 ? 19 : 16));
+      return {
         grid: { left: 46, right: 8, top: 8, bottom: 20 },
         tooltip: {
+          ...tooltip(c),
           trigger: 'axis',
-          renderMode: 'richText', // the policy allows neither markup in strings nor styles in markup
           axisPointer: { type: 'shadow' },
-          backgroundColor: colour('--raised'),
-          borderColor: colour('--border'),
-          textStyle: { color: colour('--text'), fontSize: 12 },
           formatter: (p: { dataIndex: number }[]) => {
             const b = buckets[p[0]?.dataIndex ?? -1];
             return b ? `${absolute(b.time)}\n${number(b.count, locale)}` : '';
@@ -77,24 +54,22 @@ export default function Histogram({ data, onSpan }: { data: Data; onSpan: (start
           type: 'category',
           data: buckets.map((b) => b.time),
           axisTick: { show: false },
-          axisLine: { lineStyle: { color: colour('--border-strong') } },
-          axisLabel: { color: colour('--dim'), fontSize: 11, hideOverlap: true, formatter: label },
+          axisLine: { lineStyle: { color: c.line } },
+          axisLabel: { color: c.dim, fontSize: 11, hideOverlap: true, formatter: label },
         },
         yAxis: {
           type: 'value',
           min: 0,
           minInterval: 1,
           splitNumber: 2,
-          splitLine: { lineStyle: { color: colour('--border') } },
-          axisLabel: { color: colour('--dim'), fontSize: 11, formatter: (v: number) => Intl.NumberFormat(locale, { notation: 'compact' }).format(v) },
+          splitLine: { lineStyle: { color: c.border } },
+          axisLabel: { color: c.dim, fontSize: 11, formatter: (v: number) => Intl.NumberFormat(locale, { notation: 'compact' }).format(v) },
         },
-        brush: { xAxisIndex: 0, brushType: 'lineX', transformable: false, removeOnClick: true, throttleType: 'debounce', brushStyle: { color: dark ? 'rgba(108,176,247,0.2)' : 'rgba(22,119,255,0.14)', borderColor: colour('--accent') } },
-        series: [{ type: 'bar', data: buckets.map((b) => b.count), barCategoryGap: '12%', itemStyle: { color: colour('--accent'), opacity: 0.85 }, large: false }],
-      },
-      { notMerge: true },
-    );
-    c.dispatchAction({ type: 'takeGlobalCursor', key: 'brush', brushOption: { brushType: 'lineX', brushMode: 'single' } });
-  }, [data, dark, locale]);
-
-  return <div ref={box} className="histo" role="img" aria-label={t('search.histogram', { step: clock(data.step_ms, locale) })} title={t('search.histogram', { step: clock(data.step_ms, locale) })} />;
+        brush: { xAxisIndex: 0, brushType: 'lineX', transformable: false, removeOnClick: true, throttleType: 'debounce', brushStyle: { color: dark ? 'rgba(108,176,247,0.2)' : 'rgba(22,119,255,0.14)', borderColor: c.accent } },
+        series: [{ type: 'bar', data: buckets.map((b) => b.count), barCategoryGap: '12%', itemStyle: { color: c.accent, opacity: 0.85 } }],
+      };
+    },
+    [data, locale, dark],
+  );
+  return <Chart className="histo" label={t('search.histogram', { step: clock(data.step_ms, locale) })} option={option} ready={listen} drawn={dragging} />;
 }

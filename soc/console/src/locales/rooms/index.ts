@@ -4,6 +4,7 @@ import { federation } from './federation';
 import { frame } from './frame';
 import { groups } from './groups';
 import { keys } from './keys';
+import { search } from './search';
 import { sessions } from './sessions';
 import { settings } from './settings';
 import { signin } from './signin';
@@ -12,4 +13,4 @@ import { roles } from './roles';
 import { units } from './units';
 
 /** The texts of the rooms that keep both languages side by side. */
-export const rooms = { ...federation, ...frame, ...accounts, ...units, ...roles, ...groups, ...keys, ...audit, ...sessions, ...settings, ...signin, ...tokens };
+export const rooms = { ...federation, ...frame, ...accounts, ...units, ...roles, ...groups, ...keys, ...audit, ...search, ...sessions, ...settings, ...signin, ...tokens };

@@ -1,0 +1,90 @@
+import { useCallback, useRef } from 'react';
+import { useSettings } from '../app/settings';
+import { absolute, number } from '../logic/format';
+import type { Lines as LineData, Point } from '../logic/plot';
+import { Chart, tooltip, type Colours } from './chart';
+
+/** How a value reads; whole and with separators where nothing else is said. */
+export type Say = (n: number) => string;
+
+function useSay(say?: Say): Say {
+  const { locale } = useSettings();
+  return useCallback((n: number) => (say ? say(n) : number(n, locale)), [say, locale]);
+}
+
+/** Values side by side, the largest on top, each with its name and number beside it. */
+export function Bars({ points, label, say, onChoose }: { points: readonly Point[]; label: string; say?: Say; onChoose?: (name: string) => void }) {
+  const text = useSay(say);
+  const choose = useRef(onChoose);
+  choose.current = onChoose;
+  const option = useCallback(
+    (c: Colours) => ({
+      grid: { left: 8, right: 70, top: 4, bottom: 4, containLabel: true },
+      tooltip: { ...tooltip(c), trigger: 'item', formatter: (p: { name: string; value: number }) => `${p.name}\n${text(p.value)}` },
+      xAxis: { type: 'value', min: 0, show: false },
+      yAxis: { type: 'category', inverse: true, data: points.map((p) => p.name || '""'), axisTick: { show: false }, axisLine: { show: false }, axisLabel: { color: c.text, fontSize: 12, width: 260, overflow: 'truncate' } },
+      series: [{ type: 'bar', data: points.map((p) => p.value), barMaxWidth: 18, itemStyle: { color: c.accent, borderRadius: 2 }, label: { show: true, position: 'right', color: c.dim, formatter: (p: { value: number }) => text(p.value) } }],
+    }),
+    [points, text],
+  );
+  return <Chart label={label} option={option} height={Math.max(120, 26 * points.length + 16)} ready={(c) => c.on('click', (e) => choose.current?.(e.name))} />;
+}
+
+/** Shares of a whole. Seven slices at most: more cannot be told apart, so the rest is one. */
+export function Pie({ points, label, say, onChoose }: { points: readonly Point[]; label: string; say?: Say; onChoose?: (name: string) => void }) {
+  const { t } = useSettings();
+  const text = useSay(say);
+  const choose = useRef(onChoose);
+  choose.current = onChoose;
+  const rest = t('plot.rest');
+  const option = useCallback(
+    (c: Colours) => {
+      const shown = points.slice(0, 7).map((p) => ({ name: p.name || '""', value: p.value }));
+      const others = points.slice(7).reduce((n, p) => n + p.value, 0);
+      if (others > 0) shown.push({ name: rest, value: others });
+      return {
+        color: c.series,
+        tooltip: { ...tooltip(c), trigger: 'item', formatter: (p: { name: string; value: number; percent: number }) => `${p.name}\n${text(p.value)} (${p.percent}%)` },
+        series: [{ type: 'pie', radius: ['42%', '72%'], data: shown, itemStyle: { borderColor: c.surface, borderWidth: 2 }, label: { color: c.text, formatter: (p: { name: string; percent: number }) => `${p.name.length > 32 ? `${p.name.slice(0, 31)}…` : p.name}  ${Math.round(p.percent)}%` } }],
+      };
+    },
+    [points, text, rest],
+  );
+  return <Chart label={label} option={option} height={320} ready={(c) => c.on('click', (e) => e.name !== rest && choose.current?.(e.name))} />;
+}
+
+/** Values over time on one axis that begins at zero. `area` fills and stacks them: parts of one whole. */
+export function Lines({ data, label, say, height = 220, area = false }: { data: LineData; label: string; say?: Say; height?: number; area?: boolean }) {
+  const text = useSay(say);
+  const option = useCallback(
+    (c: Colours) => {
+      const span = (data.times[data.times.length - 1] ?? 0) - (data.times[0] ?? 0);
+      const many = data.lines.length > 1;
+      return {
+        color: c.series,
+        grid: { left: 58, right: 16, top: many ? 34 : 12, bottom: 22 },
+        legend: many ? { top: 0, left: 0, type: 'plain', textStyle: { color: c.text, fontSize: 12 }, itemWidth: 14, itemHeight: 8, icon: 'roundRect', formatter: (n: string) => (n.length > 40 ? `${n.slice(0, 39)}…` : n) } : undefined,
+        tooltip: {
+          ...tooltip(c),
+          trigger: 'axis',
+          order: 'valueDesc',
+          formatter: (p: { seriesName: string; value: [number, number | null] }[]) => [absolute(p[0]?.value[0] ?? 0), ...p.filter((x) => x.value[1] !== null).map((x) => `${many ? `${x.seriesName}  ` : ''}${text(x.value[1] as number)}`)].join('\n'),
+        },
+        xAxis: { type: 'time', axisLine: { lineStyle: { color: c.line } }, axisTick: { show: false }, splitLine: { show: false }, axisLabel: { color: c.dim, fontSize: 11, hideOverlap: true, formatter: (v: number) => (span > 36 * 3_600_000 ? absolute(v).slice(5, 16) : absolute(v).slice(11, 16)) } },
+        yAxis: { type: 'value', min: 0, splitNumber: 3, splitLine: { lineStyle: { color: c.border } }, axisLabel: { color: c.dim, fontSize: 11, formatter: (v: number) => text(v) } },
+        series: data.lines.map((l) => ({
+          name: l.name,
+          type: 'line',
+          showSymbol: data.times.length < 2,
+          connectNulls: false,
+          lineStyle: { width: area ? 1 : 1.8 },
+          stack: area ? 'all' : undefined,
+          areaStyle: area || !many ? { opacity: area ? 0.55 : 0.12 } : undefined,
+          data: data.times.map((x, i) => [x, l.values[i] ?? null]),
+        })),
+      };
+    },
+    [data, text, area],
+  );
+  return <Chart label={label} option={option} height={height} />;
+}

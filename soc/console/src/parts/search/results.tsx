@@ -1,0 +1,135 @@
+import { memo, useEffect, useRef, useState } from 'react';
+import type { LogEvent } from '../../api/types';
+import { useKeys } from '../../app/keys';
+import { useSettings } from '../../app/settings';
+import { keyOf, lineOf, markWords, textOf } from '../../logic/event';
+import { absolute } from '../../logic/format';
+import { useTenantName } from '../names';
+import { useDesk } from './desk';
+import { EventDetail } from './event';
+
+/** A text with the words looked for marked; white space shows as it is where the line is open. */
+export function Line({ text, words, lines }: { text: string; words: readonly string[]; lines: number }) {
+  const shown = lines === 1 ? text.replace(/\s+/g, ' ').slice(0, 1000) : text;
+  return (
+    <span className="msg" style={lines > 1 ? { display: '-webkit-box', WebkitLineClamp: lines, WebkitBoxOrient: 'vertical', whiteSpace: 'pre-wrap', overflowWrap: 'anywhere' } : undefined}>
+      {markWords(shown, words).map((s, i) => (s.marked ? <mark key={i}>{s.text}</mark> : s.text))}
+    </span>
+  );
+}
+
+/** Where an event was seen: its host, or else whose it is. */
+export function useWhere(): (e: LogEvent) => string {
+  const tenantName = useTenantName();
+  return (e) => textOf(e, 'host.name') || tenantName(textOf(e, 'icewatch.tenant'));
+}
+
+interface RowProps {
+  event: LogEvent;
+  lines: number;
+  open: boolean;
+  cursor: boolean;
+  columns?: readonly string[];
+  words: readonly string[];
+  where: string;
+  toggle: () => void;
+}
+
+const sameRow = (a: RowProps, b: RowProps) =>
+  a.event === b.event && a.lines === b.lines && a.open === b.open && a.cursor === b.cursor && a.where === b.where && a.words === b.words && a.columns === b.columns;
+
+/** One event: time, host and line, or the chosen columns; opens to all of its fields. */
+const Row = memo(function Row({ event, lines, open, cursor, columns, words, where, toggle }: RowProps) {
+  const { t } = useSettings();
+  const time = textOf(event, '@timestamp');
+  const press = (e: React.MouseEvent) => {
+    // Marking words is not opening; neither is a button in the row.
+    if ((e.target as HTMLElement).closest('button, a') || window.getSelection()?.toString()) return;
+    toggle();
+  };
+  return (
+    <div className={`hit${open ? ' openrow' : ''}${cursor ? ' cursor' : ''}`} data-testid="hit" role="row">
+      <div className={columns ? 'line table' : 'line'} role="gridcell" onClick={press} style={columns ? { gridTemplateColumns: `14px 156px repeat(${columns.length}, minmax(0, 1fr))` } : undefined}>
+        <button className="plain twist" aria-expanded={open} aria-label={`${t(open ? 'search.collapse' : 'search.expand')}: ${lineOf(event).slice(0, 120)}`} onClick={toggle}>
+          ▶
+        </button>
+        <time className="dim nowrap" dateTime={time} title={absolute(time, true)}>
+          {time && absolute(time, true).slice(5)}
+        </time>
+        {columns ? (
+          columns.map((c) => (
+            <span key={c} className="ellipsis" title={textOf(event, c)}>
+              {textOf(event, c) || <span className="faint">–</span>}
+            </span>
+          ))
+        ) : (
+          <>
+            <span className="ellipsis dim" title={where}>
+              {where}
+            </span>
+            <Line text={lineOf(event)} words={words} lines={lines} />
+          </>
+        )}
+      </div>
+      {open && <EventDetail event={event} />}
+    </div>
+  );
+}, sameRow);
+
+const NONE: readonly string[] = [];
+
+/** The events found, worked by mouse or by j, k, space and enter. */
+export function Results({ events, table, lines, busy }: { events: readonly LogEvent[]; table: boolean; lines: number; busy: boolean }) {
+  const { t } = useSettings();
+  const desk = useDesk();
+  const where = useWhere();
+  const [open, setOpen] = useState<ReadonlySet<string>>(new Set());
+  const [at, setAt] = useState(-1);
+  const box = useRef<HTMLDivElement>(null);
+  const columns = table ? (desk?.columns ?? NONE) : undefined;
+  const words = desk?.words ?? NONE;
+  const toggle = (key: string) =>
+    setOpen((o) => {
+      const n = new Set(o);
+      if (!n.delete(key)) n.add(key);
+      return n;
+    });
+  const move = (to: number) => setAt(Math.max(0, Math.min(events.length - 1, to)));
+  const current = events[at];
+  useKeys({
+    j: () => move(at + 1),
+    k: () => move(at - 1),
+    Enter: () => current && toggle(keyOf(current, at)),
+    ' ': () => current && toggle(keyOf(current, at)),
+    c: () => current && desk?.context(current),
+  });
+  useEffect(() => {
+    box.current?.querySelector('.hit.cursor')?.scrollIntoView({ block: 'nearest' });
+  }, [at]);
+  return (
+    <div ref={box} role="grid" aria-label={t('search.what')} aria-busy={busy} aria-rowcount={events.length}>
+      {columns && (
+        <div className="hit headrow" role="row">
+          <div className="line table" style={{ gridTemplateColumns: `14px 156px repeat(${columns.length}, minmax(0, 1fr))` }}>
+            <span />
+            <span role="columnheader">{t('col.time')}</span>
+            {columns.map((c) => (
+              <span key={c} role="columnheader" className="row" style={{ gap: 4, minWidth: 0 }}>
+                <span className="ellipsis" title={c}>
+                  {c}
+                </span>
+                <button className="plain do" aria-label={t('do.remove', { x: c })} onClick={() => desk?.toggleColumn(c)}>
+                  ✕
+                </button>
+              </span>
+            ))}
+          </div>
+        </div>
+      )}
+      {events.map((e, i) => {
+        const key = keyOf(e, i);
+        return <Row key={key} event={e} lines={lines} open={open.has(key)} cursor={i === at} columns={columns} words={words} where={where(e)} toggle={() => toggle(key)} />;
+      })}
+    </div>
+  );
+}
