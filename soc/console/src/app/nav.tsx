@@ -5,15 +5,22 @@ import {
   AppstoreAddOutlined,
   AppstoreOutlined,
   AuditOutlined,
+  CloudUploadOutlined,
   ClusterOutlined,
   DashboardOutlined,
+  DeploymentUnitOutlined,
   DesktopOutlined,
+  DownloadOutlined,
+  EyeInvisibleOutlined,
   FileSearchOutlined,
   FireOutlined,
+  FolderOpenOutlined,
+  HddOutlined,
   KeyOutlined,
   LockOutlined,
   IdcardOutlined,
   SafetyCertificateOutlined,
+  ScheduleOutlined,
   SettingOutlined,
   SolutionOutlined,
   TeamOutlined,
@@ -31,6 +38,8 @@ export interface NavItem {
   letter?: string;
   /** Shown to who holds one of these scopes or operations; to everybody where it is not given. */
   needs?: string[];
+  /** Pages that belong to this one: in the rail they show while one of them is open. */
+  below?: NavItem[];
 }
 export interface NavGroup {
   title: Key;
@@ -42,7 +51,24 @@ export const NAV: NavGroup[] = [
   { title: 'nav.overview', items: [{ to: '/', needs: ['read'], title: 'page.shift', icon: <DashboardOutlined />, letter: 'h' }] },
   { title: 'nav.detect', items: [{ to: '/alerts', needs: ['read'], title: 'page.alerts', icon: <AlertOutlined />, letter: 'a' }] },
   { title: 'nav.respond', items: [{ to: '/incidents', needs: ['read'], title: 'page.incidents', icon: <FireOutlined />, letter: 'i' }] },
-  { title: 'nav.search', items: [{ to: '/search', needs: ['read'], title: 'page.search', icon: <FileSearchOutlined />, letter: 's' }] },
+  {
+    title: 'nav.search',
+    items: [
+      {
+        to: '/search',
+        needs: ['read'],
+        title: 'page.search',
+        icon: <FileSearchOutlined />,
+        letter: 's',
+        below: [
+          { to: '/search/monitors', needs: ['read'], title: 'page.monitors', icon: <ScheduleOutlined />, letter: 'e' },
+          { to: '/search/groups', needs: ['read'], title: 'page.groups.logs', icon: <FolderOpenOutlined /> },
+          { to: '/search/exports', needs: ['read'], title: 'page.exports', icon: <DownloadOutlined />, letter: 'x' },
+        ],
+      },
+      { to: '/flows', needs: ['read'], title: 'page.flows', icon: <DeploymentUnitOutlined />, letter: 'f' },
+    ],
+  },
   { title: 'nav.assets', items: [{ to: '/cmdb', needs: ['read'], title: 'page.cmdb', icon: <DatabaseOutlined />, letter: 'c' }] },
   { title: 'nav.observe', items: [{ to: '/tenants', needs: ['read'], title: 'page.tenants', icon: <ClusterOutlined />, letter: 't' }] },
   { title: 'nav.rules', items: [{ to: '/rules', needs: ['read'], title: 'page.rules', icon: <SafetyCertificateOutlined />, letter: 'r' }] },
@@ -60,6 +86,9 @@ export const NAV: NavGroup[] = [
       { to: '/admin/keys', title: 'page.keys', icon: <LockOutlined />, needs: ['list-keys'] },
       { to: '/admin/identity-providers', title: 'page.providers', icon: <IdcardOutlined />, needs: ['list-identity-providers'] },
       { to: '/admin/applications', title: 'page.applications', icon: <AppstoreAddOutlined />, needs: ['list-applications', 'list-application-clients'] },
+      { to: '/admin/storage', title: 'page.storage', icon: <HddOutlined />, needs: ['get-storage'], letter: 'b' },
+      { to: '/admin/backups', title: 'page.backups', icon: <CloudUploadOutlined />, needs: ['list-backups'] },
+      { to: '/admin/masking', title: 'page.masking', icon: <EyeInvisibleOutlined />, needs: ['list-masking-rules'] },
       { to: '/admin/settings', title: 'page.settings', icon: <SettingOutlined />, needs: ['system', 'security', 'audit'] },
       { to: '/admin/audit', title: 'page.audit', icon: <AuditOutlined />, needs: ['list-audit'], letter: 'd' },
     ],
@@ -68,5 +97,11 @@ export const NAV: NavGroup[] = [
 
 /** The items somebody may use, groups without any left out. */
 export function navFor(can: (what: string) => boolean): NavGroup[] {
-  return NAV.map((g) => ({ ...g, items: g.items.filter((i) => !i.needs || i.needs.some(can)) })).filter((g) => g.items.length > 0);
+  const allowed = (items: NavItem[]): NavItem[] => items.filter((i) => !i.needs || i.needs.some(can)).map((i) => (i.below ? { ...i, below: allowed(i.below) } : i));
+  return NAV.map((g) => ({ ...g, items: allowed(g.items) })).filter((g) => g.items.length > 0);
+}
+
+/** Every page there is to go to, those below others too. */
+export function everyItem(groups: readonly NavGroup[]): NavItem[] {
+  return groups.flatMap((g) => g.items.flatMap((i) => [i, ...(i.below ?? [])]));
 }

@@ -2,7 +2,7 @@ import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'react';
 import { useNavigate } from 'react-router-dom';
 import { useCan } from '../api/queries';
 import { phrase } from '../logic/logsql';
-import { navFor } from './nav';
+import { everyItem, navFor } from './nav';
 import { useT } from './settings';
 
 interface Choice {
@@ -26,7 +26,7 @@ export function Palette({ close, here }: { close: () => void; here: string }) {
 
   const q = text.trim();
   const choices = useMemo<Choice[]>(() => {
-    const pages = [...navFor(can).flatMap((g) => g.items), { to: '/me', title: 'page.me' as const, letter: 'm' }]
+    const pages = [...everyItem(navFor(can)), { to: '/me', title: 'page.me' as const, letter: 'm' }]
       .map((i) => ({ id: i.to, label: t(i.title), hint: i.letter ? `g ${i.letter}` : '', to: i.to }))
       .filter((c) => !q || c.label.toLowerCase().includes(q.toLowerCase()) || c.to.includes(q.toLowerCase()));
     if (!q || !can('read')) return pages;

@@ -1,7 +1,7 @@
 import { MenuFoldOutlined, MenuUnfoldOutlined, SearchOutlined } from '@ant-design/icons';
 import { useQueryClient } from '@tanstack/react-query';
 import { Button, Dropdown, Modal } from 'antd';
-import { Suspense, lazy, useCallback, useEffect, useMemo, useState } from 'react';
+import { Fragment, Suspense, lazy, useCallback, useEffect, useMemo, useState } from 'react';
 import { Link, NavLink, Navigate, Outlet, useLocation, useNavigate } from 'react-router-dom';
 import type { Me } from '../api/access';
 import { ApiError, patch, post, whenUnauthorized } from '../api/client';
@@ -17,7 +17,7 @@ import { Confirm } from './confirm';
 import { Idle } from './idle';
 import { useKeys, type KeyMap } from './keys';
 import { Palette } from './palette';
-import { navFor } from './nav';
+import { everyItem, navFor, type NavItem } from './nav';
 import { SeeAsBar } from './seeas';
 import { useSettings } from './settings';
 import { Watermark } from './watermark';
@@ -143,7 +143,7 @@ function Frame({ user }: { user: Me }) {
 
   const keys = useMemo<KeyMap>(() => {
     const map: KeyMap = { 'mod+k': () => setPalette(true), '?': () => setHelp(true), 'g m': () => navigate('/me') };
-    for (const item of nav.flatMap((g) => g.items)) if (item.letter) map[`g ${item.letter}`] = () => navigate(item.to);
+    for (const item of everyItem(nav)) if (item.letter) map[`g ${item.letter}`] = () => navigate(item.to);
     return map;
   }, [navigate, nav]);
   useKeys(keys);
@@ -199,16 +199,12 @@ function Frame({ user }: { user: Me }) {
               return (
                 <div key={g.title}>
                   {g.title === 'nav.admin' ? <div className="group">{t(g.title)}</div> : null}
-                  {g.items.map((i) => {
-                    const badge = badges[i.to];
-                    return (
-                      <NavLink key={i.to} to={i.to} end={i.to === '/'} className={({ isActive }) => `item${isActive ? ' on' : ''}`} title={narrow ? t(i.title) : undefined}>
-                        {i.icon}
-                        <span className="label">{t(i.title)}</span>
-                        {badge && badge.n > 0 && <span className={`badge${badge.mark}`}>{number(badge.n, locale)}</span>}
-                      </NavLink>
-                    );
-                  })}
+                  {g.items.map((i) => (
+                    <Fragment key={i.to}>
+                      <RailItem item={i} narrow={narrow} badge={badges[i.to]} />
+                      {i.below && location.pathname.startsWith(i.to) && i.below.map((b) => <RailItem key={b.to} item={b} narrow={narrow} below />)}
+                    </Fragment>
+                  ))}
                 </div>
               );
             })}
@@ -265,5 +261,16 @@ function Frame({ user }: { user: Me }) {
       <Idle signOut={idleOut} />
       {help && <KeyHelp close={() => setHelp(false)} />}
     </TokenMenuProvider>
+  );
+}
+
+function RailItem({ item: i, narrow, badge, below = false }: { item: NavItem; narrow: boolean; badge?: { n: number; mark: string }; below?: boolean }) {
+  const { t, locale } = useSettings();
+  return (
+    <NavLink to={i.to} end={i.to === '/' || i.below !== undefined} className={({ isActive }) => `item${isActive ? ' on' : ''}${below ? ' below' : ''}`} title={narrow ? t(i.title) : undefined}>
+      {i.icon}
+      <span className="label">{t(i.title)}</span>
+      {badge && badge.n > 0 && <span className={`badge${badge.mark}`}>{number(badge.n, locale)}</span>}
+    </NavLink>
   );
 }

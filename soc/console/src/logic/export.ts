@@ -1,10 +1,6 @@
 import type { LogEvent } from '../api/types';
 import { fieldValues } from './evidence';
 
-export function toNDJSON(rows: readonly LogEvent[]): string {
-  return rows.map((r) => `${JSON.stringify(r)}\n`).join('');
-}
-
 /** One cell. A leading = + - @ would run as a formula in a spreadsheet, and logs hold what attackers wrote. */
 function cell(value: string): string {
   const safe = /^[=+\-@\t\r]/.test(value) && !/^([+-]?\d+(\.\d+)?|@timestamp)$/.test(value) ? `'${value}` : value;

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { Evidence } from '../api/types';
 import { factorAsked } from './signin';
 import { evidenceFields, markEvidence } from './evidence';
-import { toCSV, toNDJSON } from './export';
+import { toCSV } from './export';
 import { absolute, bytes, clock, compact, number, relative } from './format';
 import { holdStill } from './live';
 import { fieldIs, filterIn, filterOut, hasTopLevelOr, quote, splitPipes } from './logsql';
@@ -127,7 +127,6 @@ describe('export', () => {
     expect(csv).toBe('\ufeff@timestamp,a,b,n\r\nt,,"\'=HYPERLINK(""x"")",-5\r\n,"x,""y""\nz",,p; q\r\n');
   });
   it('writes one object a line', () => {
-    expect(toNDJSON([{ a: 1 }, { b: 'x\n' }])).toBe('{"a":1}\n{"b":"x\\n"}\n');
   });
 });
 

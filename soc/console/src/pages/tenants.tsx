@@ -15,6 +15,8 @@ import { Head } from '../parts/page';
 import { WordsInput } from '../parts/pickers';
 import { Empty, Loaded, Stale } from '../parts/states';
 import { DataTable, type Column } from '../parts/table';
+import { RemoveTenant, RemovedTenants } from '../parts/tenantremoval';
+import { TenantUsagePanel } from '../parts/tenantusage';
 import { UnitPicker } from '../parts/unittree';
 
 export function systemsOf(x: Tenant): number {
@@ -29,9 +31,12 @@ export default function Tenants() {
   const can = useCan();
   const unitName = useUnitName();
   const [editing, setEditing] = useState('');
+  const [removing, setRemoving] = useState<Tenant | null>(null);
   const edited = editing ? query.data?.find((x) => x.slug === editing) : undefined;
+  const used = edited ? undefined : query.data?.find((x) => x.slug === url.get('usage'));
+  const removed = url.get('removed') === '1';
   // Beside the open drawer there is room for what it changes, not for the rest.
-  const columns = (all: Column<Tenant>[]) => (edited ? all.filter((c) => !['slug', 'domain', 'level', 'systems', 'links'].includes(c.key)) : all);
+  const columns = (all: Column<Tenant>[]) => (edited || used ? all.filter((c) => !['slug', 'domain', 'level', 'systems', 'links'].includes(c.key)) : all);
   const words = (x: Tenant) => [x.slug, x.name.zh, x.name.en, x.domain, unitName(x.unit), x.region, x.industry, ...list(x.labels)].join(' ').toLowerCase();
   const wanted = q.trim().toLowerCase();
   return (
@@ -39,7 +44,17 @@ export default function Tenants() {
       <Head title={t('page.tenants')} sub={query.data ? number(query.data.length, locale) : ''} />
       <div className="filters" role="search">
         <Input allowClear style={{ width: 320 }} placeholder={t('tenants.filter')} aria-label={t('tenants.filter')} value={q} onChange={(e) => setUrl({ q: e.target.value })} />
+        {can('configure') && (
+          <button className="plain toggle" aria-pressed={removed} onClick={() => setUrl({ removed: removed ? undefined : '1' })}>
+            {t('removal.list')}
+          </button>
+        )}
       </div>
+      {removed && (
+        <div style={{ marginBottom: 14 }}>
+          <RemovedTenants />
+        </div>
+      )}
       <Stale query={query} />
       <div className="withdetail">
         <div className="panel" style={{ overflowX: 'auto' }}>
@@ -52,7 +67,7 @@ export default function Tenants() {
                   label={t('page.tenants')}
                   rows={rows}
                   rowKey={(x) => x.slug}
-                  marked={edited?.slug}
+                  marked={edited?.slug ?? used?.slug}
                   onRow={can('describe-tenant') ? (x) => setEditing(x.slug) : undefined}
                   columns={columns([
                     { key: 'name', title: t('col.name'), render: (x) => <b style={{ fontWeight: 550 }}>{tx(x.name) || x.slug}</b> },
@@ -92,6 +107,14 @@ export default function Tenants() {
                           <Link to={`/alerts?tenant=${encodeURIComponent(x.slug)}`}>{t('page.alerts')}</Link>
                           <Link to={`/incidents?tenant=${encodeURIComponent(x.slug)}`}>{t('page.incidents')}</Link>
                           <Link to={`/search?${new URLSearchParams({ query: fieldIs('icewatch.tenant', x.slug), since: '24h' })}`}>{t('page.search')}</Link>
+                          <button className="plain link" aria-label={t('usage.of', { x: tx(x.name) || x.slug })} onClick={() => setUrl({ usage: x.slug })}>
+                            {t('usage.link')}
+                          </button>
+                          {can('remove-tenant') && (
+                            <button className="plain link" aria-label={t('removal.title', { x: tx(x.name) || x.slug })} onClick={() => setRemoving(x)}>
+                              {t('removal.link')}
+                            </button>
+                          )}
                           {can('describe-tenant') && (
                             <button className="plain link" aria-label={t('tenants.edit', { x: tx(x.name) || x.slug })} onClick={() => setEditing(x.slug)}>
                               {t('do.edit')}
@@ -107,7 +130,9 @@ export default function Tenants() {
           </Loaded>
         </div>
         {edited && can('describe-tenant') && <Describe key={edited.slug} tenant={edited} close={() => setEditing('')} />}
+        {used && <TenantUsagePanel key={used.slug} tenant={used} close={() => setUrl({ usage: undefined })} />}
       </div>
+      {removing && <RemoveTenant tenant={removing} close={() => setRemoving(null)} />}
     </div>
   );
 }

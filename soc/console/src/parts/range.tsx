@@ -36,7 +36,7 @@ export function RangePicker({ value, onChange, choices, custom = true }: { value
       }}
       trigger={['click']}
       placement="bottomRight"
-      dropdownRender={() => (
+      popupRender={() => (
         <div className="menu" style={{ position: 'static' }}>
           {choices.map((c) => (
             <button key={c} className="plain" onClick={() => pick({ since: c })} aria-pressed={'since' in value && value.since === c}>

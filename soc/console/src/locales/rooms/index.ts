@@ -1,16 +1,20 @@
 import { accounts } from './accounts';
 import { audit } from './audit';
 import { federation } from './federation';
+import { flows } from './flows';
 import { frame } from './frame';
 import { groups } from './groups';
 import { keys } from './keys';
+import { masking } from './masking';
+import { monitors } from './monitors';
 import { search } from './search';
 import { sessions } from './sessions';
 import { settings } from './settings';
 import { signin } from './signin';
+import { storage } from './storage';
 import { tokens } from './tokens';
 import { roles } from './roles';
 import { units } from './units';
 
 /** The texts of the rooms that keep both languages side by side. */
-export const rooms = { ...federation, ...frame, ...accounts, ...units, ...roles, ...groups, ...keys, ...audit, ...search, ...sessions, ...settings, ...signin, ...tokens };
+export const rooms = { ...federation, ...frame, ...accounts, ...units, ...roles, ...groups, ...keys, ...audit, ...search, ...flows, ...monitors, ...masking, ...storage, ...sessions, ...settings, ...signin, ...tokens };
