@@ -54,11 +54,12 @@ export function Pie({ points, label, say, onChoose }: { points: readonly Point[]
 }
 
 /** Values over time on one axis that begins at zero. `area` fills and stacks them: parts of one whole. */
-export function Lines({ data, label, say, height = 220, area = false }: { data: LineData; label: string; say?: Say; height?: number; area?: boolean }) {
+export function Lines({ data, label, say, height = 220, area = false, bounds }: { data: LineData; label: string; say?: Say; height?: number; area?: boolean; /** The span asked for, where the axis shall show all of it. */ bounds?: readonly [number, number] }) {
   const text = useSay(say);
+  const [from, to] = bounds ?? [];
   const option = useCallback(
     (c: Colours) => {
-      const span = (data.times[data.times.length - 1] ?? 0) - (data.times[0] ?? 0);
+      const span = (to ?? 0) - (from ?? 0) || (data.times[data.times.length - 1] ?? 0) - (data.times[0] ?? 0);
       const many = data.lines.length > 1;
       return {
         color: c.series,
@@ -70,7 +71,7 @@ export function Lines({ data, label, say, height = 220, area = false }: { data: 
           order: 'valueDesc',
           formatter: (p: { seriesName: string; value: [number, number | null] }[]) => [absolute(p[0]?.value[0] ?? 0), ...p.filter((x) => x.value[1] !== null).map((x) => `${many ? `${x.seriesName}  ` : ''}${text(x.value[1] as number)}`)].join('\n'),
         },
-        xAxis: { type: 'time', axisLine: { lineStyle: { color: c.line } }, axisTick: { show: false }, splitLine: { show: false }, axisLabel: { color: c.dim, fontSize: 11, hideOverlap: true, formatter: (v: number) => (span > 36 * 3_600_000 ? absolute(v).slice(5, 16) : absolute(v).slice(11, 16)) } },
+        xAxis: { type: 'time', min: from, max: to, axisLine: { lineStyle: { color: c.line } }, axisTick: { show: false }, splitLine: { show: false }, axisLabel: { color: c.dim, fontSize: 11, hideOverlap: true, formatter: (v: number) => (span > 36 * 3_600_000 ? absolute(v).slice(5, 16) : absolute(v).slice(11, 16)) } },
         yAxis: { type: 'value', min: 0, splitNumber: 3, splitLine: { lineStyle: { color: c.border } }, axisLabel: { color: c.dim, fontSize: 11, formatter: (v: number) => text(v) } },
         series: data.lines.map((l) => ({
           name: l.name,
@@ -84,7 +85,7 @@ export function Lines({ data, label, say, height = 220, area = false }: { data: 
         })),
       };
     },
-    [data, text, area],
+    [data, text, area, from, to],
   );
   return <Chart label={label} option={option} height={height} />;
 }

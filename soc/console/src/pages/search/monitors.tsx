@@ -59,7 +59,7 @@ export default function Monitors() {
     );
     if (ok) setIds(new Set());
   };
-  const columns = (all: Column<Monitor>[]) => (open ? all.filter((c) => !['next', 'owner'].includes(c.key)) : all);
+  const columns = (all: Column<Monitor>[]) => (open ? all.filter((c) => !['when', 'then', 'next', 'owner'].includes(c.key)) : all);
   return (
     <div className="page">
       <Head title={t('page.monitors')} sub={query.data ? t('monitor.count', { n: rows.length }) : ''}>

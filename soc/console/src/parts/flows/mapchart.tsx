@@ -52,8 +52,7 @@ export default function MapChart({ map, onNode, onLink }: { map: FlowMap; onNode
             links: all.map((l) => ({
               source: l.source,
               target: l.target,
-              lineStyle: { color: l.fresh ? c.series[3] : c.line, type: l.fresh ? 'solid' : 'solid', width: 1 + 4 * Math.sqrt(l.bytes / most), curveness: 0.12, opacity: l.fresh ? 1 : 0.85 },
-              label: l.fresh ? { show: true, formatter: t('flows.new'), color: c.series[3], fontSize: 11 } : undefined,
+              lineStyle: { color: l.fresh ? c.series[3] : c.line, width: 1 + 4 * Math.sqrt(l.bytes / most), curveness: 0.12, opacity: l.fresh ? 1 : 0.85 },
             })),
             emphasis: { focus: 'adjacency' },
           },

@@ -1,3 +1,4 @@
+import { DeploymentUnitOutlined } from '@ant-design/icons';
 import { Link } from 'react-router-dom';
 import type { Peer } from '../../api/flows';
 import { useT } from '../../app/settings';
@@ -21,7 +22,7 @@ export function PeerMark({ peer, map = true }: { peer: Peer; map?: boolean }) {
       )}
       {map && (
         <Link className="faint" title={t('flows.toMap', { x: peer.address })} aria-label={t('flows.toMap', { x: peer.address })} to={`/flows?${new URLSearchParams({ tab: 'map', asset: `${peer.zone}|${peer.address}` })}`}>
-          ⌖
+          <DeploymentUnitOutlined />
         </Link>
       )}
     </span>

@@ -70,14 +70,14 @@ export function PlotView({ asked, fields }: { asked: Asked; fields: readonly str
         ) : rows.data.length === 0 ? (
           <Empty title={t('search.empty')} why={t('search.emptyWhy')} />
         ) : (
-          <Drawing plot={own && plot.shape === 'line' && !rows.data.some((r) => r['@timestamp']) ? { ...plot, shape: 'bar' } : plot} rows={rows.data} />
+          <Drawing plot={own && plot.shape === 'line' && !rows.data.some((r) => r['@timestamp']) ? { ...plot, shape: 'bar' } : plot} rows={rows.data} bounds={[Date.parse(asked.start), Date.parse(asked.end)]} />
         )}
       </div>
     </div>
   );
 }
 
-function Drawing({ plot, rows }: { plot: Plot; rows: readonly LogEvent[] }) {
+function Drawing({ plot, rows, bounds }: { plot: Plot; rows: readonly LogEvent[]; bounds: readonly [number, number] }) {
   const { t, locale } = useSettings();
   const desk = useDesk();
   const choose = (name: string) => plot.by && desk?.filter(plot.by, name, false);
@@ -122,7 +122,7 @@ function Drawing({ plot, rows }: { plot: Plot; rows: readonly LogEvent[] }) {
   return (
     <Suspense fallback={<Skeleton lines={8} />}>
       {plot.shape === 'line' ? (
-        <Lines data={lines(rows, plot, t('plot.rest'))} label={label} height={320} />
+        <Lines data={lines(rows, plot, t('plot.rest'))} label={label} height={320} bounds={bounds} />
       ) : plot.shape === 'pie' ? (
         <Pie points={points(rows)} label={label} onChoose={choose} />
       ) : (

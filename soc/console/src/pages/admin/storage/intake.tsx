@@ -33,7 +33,7 @@ export function IntakeTab() {
             <>
               <div className="stats" style={{ margin: 0 }}>
                 <Figure n={number(x.events_per_second, locale)} l={t('intake.eps')} sub={`${bytes(x.bytes_per_second, locale)}/s`} />
-                <Figure n={clock(x.lag_seconds * 1000, locale)} l={t('intake.lag')} sub={t('intake.lagWhy')} hot={x.lag_seconds > 60} />
+                <Figure n={x.lag_seconds < 60 ? t('seconds', { n: Math.round(x.lag_seconds * 10) / 10 }) : clock(x.lag_seconds * 1000, locale)} l={t('intake.lag')} sub={t('intake.lagWhy')} hot={x.lag_seconds > 60} />
                 <Figure n={number(x.queue_batches, locale)} l={t('intake.queue')} sub={bytes(x.queue_bytes, locale)} />
                 <Figure n={number(lost, locale)} l={t('intake.drops')} sub={t(x.engine.ready ? 'intake.engineUp' : 'intake.engineDown')} hot={lost > 0 || !x.engine.ready} />
               </div>
