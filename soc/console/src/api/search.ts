@@ -144,7 +144,7 @@ export interface SavedSearch {
 }
 export type SavedDraft = Omit<SavedSearch, 'id' | 'mine' | 'editable' | 'revision' | 'owner' | 'updated_at'>;
 export interface PastSearch {
-  id: string;
+  id: number;
   query: string;
   tenant?: string;
   group?: string;
@@ -192,7 +192,6 @@ export function useLogGroups() {
 export interface GroupTrend {
   step_ms: number;
   start: string;
-  end: string;
   groups: List<{ id: string; name: string; total: number; buckets: number[] }>;
 }
 
@@ -218,7 +217,7 @@ export interface Export {
   progress?: number | null;
   bytes: number;
   error?: string;
-  note?: List<string>;
+  notes?: List<string>;
   kept: boolean;
   created_at: string;
   finished_at?: string | null;
@@ -229,9 +228,14 @@ export interface Export {
 export interface ExportLimits {
   max_rows: number;
   max_bytes: number;
-  open: number;
+  /** What one user's files may be together. */
+  owner_bytes: number;
+  owner_files: number;
+  /** Days a file is there unless it is kept. */
   days: number;
-  mine: { bytes: number; count: number; max_bytes: number; max_count: number };
+  /** What mine are. */
+  files: number;
+  bytes: number;
 }
 export const exporting = (x: Export) => x.state === 'queued' || x.state === 'running';
 

@@ -18,7 +18,7 @@ it('reads a span as Go writes it', () => {
 });
 
 it('a past search with a span looks at now, not at then', () => {
-  const past = { id: '1', query: 'x', since: '1h', start: 's', end: 'e', count: 1, last_at: '' };
+  const past = { id: 1, query: 'x', since: '1h', start: 's', end: 'e', count: 1, last_at: '' };
   expect(pastParams(past)).toMatchObject({ query: 'x', since: '1h', start: undefined, end: undefined });
   expect(pastParams({ ...past, since: '' })).toMatchObject({ start: 's', end: 'e' });
 });

@@ -1,5 +1,5 @@
 import { keepPreviousData, useQuery } from '@tanstack/react-query';
-import { Button, Dropdown, Input, Tooltip } from 'antd';
+import { Button, Dropdown, Form, Input, Tooltip } from 'antd';
 import { useState } from 'react';
 import { Link } from 'react-router-dom';
 import { del, get, patch, post } from '../../api/client';
@@ -9,7 +9,6 @@ import { useAct } from '../../app/act';
 import { useUrl } from '../../app/hooks';
 import { useSettings } from '../../app/settings';
 import { bytes, number } from '../../logic/format';
-import { parseWords } from '../../logic/urlstate';
 import { Ask, FormDialog } from '../../parts/dialog';
 import { Head } from '../../parts/page';
 import { SearchBox } from '../../parts/search';
@@ -17,7 +16,6 @@ import { ExportState, fileOf } from '../../parts/search/exporting';
 import { Empty, Loaded, Stale } from '../../parts/states';
 import { DataTable } from '../../parts/table';
 import { When } from '../../parts/time';
-import { Form } from 'antd';
 
 const STATES = ['queued', 'running', 'done', 'failed', 'cancelled', 'expired'] as const;
 
@@ -28,12 +26,12 @@ export default function Exports() {
   const [url, setUrl] = useUrl();
   const q = url.get('q') ?? '';
   const kept = url.get('kept') === '1';
-  const states = parseWords(url, 'state', STATES);
+  const state = STATES.find((s) => s === url.get('state'));
   const [removing, setRemoving] = useState<Export | null>(null);
   const [naming, setNaming] = useState<Export | null>(null);
   const query = useQuery({
-    queryKey: ['exports', q, kept, states],
-    queryFn: async ({ signal }) => list((await get<Page<Export>>('/exports', { q, kept: kept || undefined, state: states.join(','), limit: 200 }, signal)).items),
+    queryKey: ['exports', q, kept, state],
+    queryFn: async ({ signal }) => list((await get<Page<Export>>('/exports', { q, kept: kept || undefined, state, limit: 200 }, signal)).items),
     placeholderData: keepPreviousData,
     refetchInterval: (x) => ((x.state.data ?? []).some(exporting) ? 1000 : 15_000),
   });
@@ -42,11 +40,11 @@ export default function Exports() {
   const RENEW = ['exports', 'export-limits'];
   return (
     <div className="page">
-      <Head title={t('page.exports')} sub={limits && t('exports.room', { n: limits.mine.count, m: limits.mine.max_count, b: bytes(limits.mine.bytes, locale), c: bytes(limits.mine.max_bytes, locale) })} />
+      <Head title={t('page.exports')} sub={limits && t('exports.room', { n: limits.files, m: limits.owner_files, b: bytes(limits.bytes, locale), c: bytes(limits.owner_bytes, locale) })} />
       <div className="filters" role="search">
         <SearchBox hint={t('exports.find')} />
         {STATES.map((s) => (
-          <button key={s} className="plain toggle" aria-pressed={states.includes(s)} onClick={() => setUrl({ state: states.includes(s) ? states.filter((x) => x !== s) : [...states, s] })}>
+          <button key={s} className="plain toggle" aria-pressed={state === s} onClick={() => setUrl({ state: state === s ? undefined : s })}>
             {t(`exportstate.${s}`)}
           </button>
         ))}

@@ -5,13 +5,12 @@ import { Link } from 'react-router-dom';
 import { del, get, post } from '../../api/client';
 import { useCan } from '../../api/queries';
 import type { Monitor, MonitorRun } from '../../api/search';
-import { list, type List, type Page } from '../../api/types';
+import { list, type List, type Page, type Severity } from '../../api/types';
 import { useAct } from '../../app/act';
 import { useUrl } from '../../app/hooks';
 import { useSettings } from '../../app/settings';
 import { number } from '../../logic/format';
 import { scheduleId } from '../../logic/schedule';
-import { parseWords } from '../../logic/urlstate';
 import { Ask } from '../../parts/dialog';
 import { Head } from '../../parts/page';
 import { SearchBox } from '../../parts/search';
@@ -20,7 +19,6 @@ import { SeverityMark } from '../../parts/severity';
 import { Empty, Loaded, Stale } from '../../parts/states';
 import { DataTable, type Column } from '../../parts/table';
 import { When } from '../../parts/time';
-import type { Severity } from '../../api/types';
 
 const STATES = ['active', 'disabled', 'paused'] as const;
 const path = (m: Pick<Monitor, 'id'>) => `/search-monitors/${encodeURIComponent(m.id)}`;
@@ -32,7 +30,7 @@ export default function Monitors() {
   const { act } = useAct();
   const [url, setUrl] = useUrl();
   const q = url.get('q') ?? '';
-  const states = parseWords(url, 'state', STATES);
+  const state = STATES.find((s) => s === url.get('state'));
   const mine = url.get('mine') === '1';
   const chosen = url.get('rule') ?? '';
   const [ids, setIds] = useState<Set<string>>(new Set());
@@ -40,8 +38,8 @@ export default function Monitors() {
   const [removing, setRemoving] = useState<Monitor[]>([]);
   const making = url.get('new') === '1';
   const query = useQuery({
-    queryKey: ['monitors', q, states, mine],
-    queryFn: async ({ signal }) => list((await get<Page<Monitor>>('/search-monitors', { q, state: states.join(','), mine: mine || undefined, limit: 500 }, signal)).items),
+    queryKey: ['monitors', q, state, mine],
+    queryFn: async ({ signal }) => list((await get<Page<Monitor>>('/search-monitors', { q, state, mine: mine || undefined, limit: 500 }, signal)).items),
     placeholderData: keepPreviousData,
     refetchInterval: 5_000,
   });
@@ -72,7 +70,7 @@ export default function Monitors() {
       <div className="filters" role="search">
         <SearchBox hint={t('monitor.find')} />
         {STATES.map((s) => (
-          <button key={s} className="plain toggle" aria-pressed={states.includes(s)} onClick={() => setUrl({ state: states.includes(s) ? states.filter((x) => x !== s) : [...states, s] })}>
+          <button key={s} className="plain toggle" aria-pressed={state === s} onClick={() => setUrl({ state: state === s ? undefined : s })}>
             {t(`monitorstate.${s}`)}
           </button>
         ))}

@@ -49,13 +49,12 @@ type Opened = '' | 'saved' | 'history' | 'save' | 'export' | 'operators';
 /** What was asked, pinned to the moment of asking, so that rows, histogram and fields speak of the same span. */
 function useAsked(query: string, range: Range, tenant: string, group: string): [asked: Asked, bounds: [number, number], again: () => void] {
   const key = JSON.stringify(range);
-  const [at, setAt] = useState(() => serverNow());
-  useEffect(() => setAt(serverNow()), [query, key, tenant, group]);
-  const [from, to] = useMemo(() => rangeBounds(range, at), [key, at]); // eslint-disable-line react-hooks/exhaustive-deps
+  const [round, setRound] = useState(0);
+  const [from, to] = useMemo(() => rangeBounds(range, serverNow()), [query, key, tenant, group, round]); // eslint-disable-line react-hooks/exhaustive-deps
   // Events are stamped by their senders, whose clocks run a little ahead.
   const end = 'since' in range ? to + 60_000 : to;
   const asked = useMemo<Asked>(() => ({ query: query.trim() || '*', start: new Date(from).toISOString(), end: new Date(end).toISOString(), tenant, group }), [query, from, end, tenant, group]);
-  return [asked, [from, to], () => setAt(serverNow())];
+  return [asked, [from, to], () => setRound((n) => n + 1)];
 }
 
 /** The fields one follows and the columns of one's table: kept by the server, so that they are there at every desk. */
@@ -101,7 +100,11 @@ export default function Search() {
   const rows = useQuery({
     queryKey: ['search', asked, limit],
     enabled: !live && view !== 'chart',
-    queryFn: ({ signal }) => get<SearchAnswer>('/search', { ...asked, limit, history: limit === PAGE ? undefined : false }, signal),
+    queryFn: ({ signal }) => {
+      // Asked by its span, the first page enters the history as one that looks at now. More of it comes from the pinned times.
+      const first = limit === PAGE && 'since' in range ? { query: asked.query, since: range.since, tenant, group } : asked;
+      return get<SearchAnswer>('/search', { ...first, limit, history: limit === PAGE && query.trim() !== '' ? undefined : false }, signal);
+    },
     placeholderData: keepPreviousData,
     gcTime: 60_000,
   });
@@ -139,7 +142,6 @@ export default function Search() {
   const run = () => {
     if (draft !== query) return ask(draft);
     again();
-    void rows.refetch();
   };
   const filter = useCallback((field: string, value: string, out: boolean) => ask(out ? filterOut(query, field, value) : filterIn(query, field, value)), [query, ask]);
   const columns = url.get('cols')?.split(',').filter(Boolean) ?? (preferences.columns.length > 0 ? preferences.columns : COLUMNS);

@@ -93,7 +93,7 @@ export function ExportState({ job }: { job: Export }) {
         {job.estimated ? <span className="faint"> / ≈ {number(job.estimated, locale)}</span> : null}
       </div>
       {job.error && <div style={{ color: 'var(--medium)' }}>{job.error}</div>}
-      {(job.note ?? []).map((n) => (
+      {(job.notes ?? []).map((n) => (
         <div className="hint" key={n}>
           {n}
         </div>

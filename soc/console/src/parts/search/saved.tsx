@@ -14,7 +14,7 @@ import { Empty, Loaded } from '../states';
 import { When } from '../time';
 
 type Shown = 'saved' | 'history';
-const id = (s: { id: string }) => encodeURIComponent(s.id);
+const id = (s: { id: string | number }) => encodeURIComponent(s.id);
 
 /** Searches to take up again: those that were saved, by folder and log group, and one's own past ones. */
 export function SavedDrawer({ show, setShow, close, open }: { show: Shown; setShow: (s: Shown) => void; close: () => void; open: (params: Record<string, string | undefined>) => void }) {
