@@ -20,10 +20,10 @@ export interface Group {
   clauses: Clause[];
 }
 export interface Leaf {
-  /** '' is anywhere in the event. */
-  field: string;
+  /** None is anywhere in the event. */
+  field?: string;
   operator: string;
-  values: string[];
+  values?: List<string>;
 }
 /** LogsQL that the tree cannot express: kept as it is. */
 export interface Raw {
@@ -44,11 +44,13 @@ export interface Operator {
   id: string;
   name: Text;
   explain: Text;
-  values: 'one' | 'none' | 'many' | 'two' | 'field';
-  on: 'text' | 'number' | 'ip' | 'time' | 'any' | 'group';
+  on: 'text' | 'number' | 'ip' | 'time' | 'any' | 'group' | 'field';
   form: string;
   example: string;
-  negatable: boolean;
+  /** How many values it takes; most is -1 where there is no bound. */
+  least: number;
+  most: number;
+  needs_field: boolean;
 }
 
 export function useOperators() {
@@ -76,11 +78,12 @@ export interface FieldStats {
   numeric: boolean;
   min?: string;
   max?: string;
-  avg?: number;
-  p50?: number;
-  p95?: number;
-  p99?: number;
-  sum?: number;
+  /** Of numbers alone: null for addresses, which are ordered as numbers are. */
+  avg?: number | null;
+  p50?: number | null;
+  p95?: number | null;
+  p99?: number | null;
+  sum?: number | null;
   values: List<{ value: string; hits: number }>;
   masked: boolean;
 }

@@ -309,8 +309,6 @@ export interface Problem {
   captcha_required?: boolean;
   /** The rule of the password policy that was not met. */
   rule?: string;
-  /** Of a query that is wrong: where, in characters; -1 where that is not known. */
-  position?: number;
   challenge?: string;
   factors?: List<string>;
   expires_at?: string;

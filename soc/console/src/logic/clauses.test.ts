@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Clause } from '../api/search';
-import { asGroup, negate, negated, replaceAt, tidy, valueCount } from './clauses';
+import { asGroup, negate, negated, replaceAt, tidy } from './clauses';
 
 const leaf = (field: string): Clause => ({ field, operator: 'equals', values: ['x'] });
 const all = (...clauses: Clause[]): Clause => ({ join: 'all', clauses });
@@ -33,8 +33,5 @@ describe('the tree of click mode', () => {
     expect(negate(negate(leaf('a')))).toEqual(leaf('a'));
     expect(negated(not(leaf('a')))).toEqual([true, leaf('a')]);
     expect(negated(leaf('a'))).toEqual([false, leaf('a')]);
-  });
-  it('knows how many values there are to be', () => {
-    expect([valueCount('none'), valueCount('two'), valueCount('field'), valueCount('many')[0]]).toEqual([[0, 0], [2, 2], [1, 1], 1]);
   });
 });

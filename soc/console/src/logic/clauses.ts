@@ -40,17 +40,3 @@ export function negate(c: Clause): Clause {
 export function negated(c: Clause): [not: boolean, inner: Clause] {
   return isGroup(c) && c.join === 'not' && c.clauses[0] ? [true, c.clauses[0]] : [false, c];
 }
-
-/** How many values an operator takes: the least and the most. */
-export function valueCount(values: 'one' | 'none' | 'many' | 'two' | 'field'): [number, number] {
-  switch (values) {
-    case 'none':
-      return [0, 0];
-    case 'two':
-      return [2, 2];
-    case 'many':
-      return [1, Infinity];
-    default:
-      return [1, 1];
-  }
-}

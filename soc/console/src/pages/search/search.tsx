@@ -165,7 +165,7 @@ export default function Search() {
 
   const problem = rows.error ?? (view === 'chart' ? histogram.error : null);
   const bad = problem instanceof ApiError && (problem.status === 400 || problem.status === 422);
-  const fault = bad && draft === query ? { message: (problem as ApiError).message, position: (problem as ApiError).problem.position } : null;
+  const fault = bad && draft === query ? faultOf(problem as ApiError) : null;
   const items = list(rows.data?.items);
   const total = histogram.data?.total;
   const body = useRef<HTMLDivElement>(null);
@@ -253,7 +253,7 @@ export default function Search() {
             </div>
           )}
           <div className="searchbody" ref={body}>
-            <Fields asked={asked} fields={fields.data} error={fields.error} />
+            <Fields asked={asked} fields={fields.data} error={bad ? null : fields.error} />
             <div className="resultcol">
               <div className="viewbar">
                 <Segmented<View> aria-label={t('view.label')} size="small" value={view} onChange={(v) => setUrl({ view: v === 'raw' ? undefined : v, live: v === 'chart' ? undefined : live ? '1' : undefined })} options={VIEWS.map((v) => ({ value: v, label: t(`view.${v}`) }))} />
@@ -288,6 +288,10 @@ export default function Search() {
               </div>
               {live ? (
                 <Tail query={asked.query} tenant={tenant} group={group} lines={lines} table={view === 'table'} stop={() => setUrl({ live: undefined })} />
+              ) : view === 'chart' && bad ? (
+                <div className="panel results">
+                  <Empty title={t('search.bad')} why={t('search.help')} />
+                </div>
               ) : view === 'chart' ? (
                 <PlotView asked={asked} fields={names} />
               ) : (
@@ -334,6 +338,12 @@ export default function Search() {
       </DeskContext.Provider>
     </FilterContext.Provider>
   );
+}
+
+/** What is wrong with a query, and at which byte of it. */
+function faultOf(e: ApiError): { message: string; byte?: number } {
+  const first = list(e.problem.errors)[0];
+  return { message: first?.message ?? e.message, byte: (first?.value as { position?: number } | undefined)?.position };
 }
 
 /** Says that values are masked for the reader: what is missing must not look like what is not there. */

@@ -5,7 +5,7 @@ import { get } from '../../api/client';
 import { useOperators, type Asked, type Clause, type Group, type Leaf, type Operator } from '../../api/search';
 import { list, type Page } from '../../api/types';
 import { useSettings } from '../../app/settings';
-import { asGroup, isGroup, isRaw, negate, negated, replaceAt, tidy, valueCount } from '../../logic/clauses';
+import { asGroup, isGroup, isRaw, negate, negated, replaceAt, tidy } from '../../logic/clauses';
 
 interface Props {
   clause: Clause | null;
@@ -68,7 +68,7 @@ function GroupBox({ group, path, change, fields, asked, not = false }: { group: 
         destroyOnHidden
         content={
           <LeafEditor
-            leaf={{ field: fields[0] ?? '', operator: 'equals', values: [] }}
+            leaf={{ field: '', operator: 'contains', values: [] }}
             not={false}
             fields={fields}
             asked={asked}
@@ -115,7 +115,7 @@ function Chip({ clause, change, fields, asked }: { clause: Clause; change: (by: 
   const operator = useOperatorText();
   const [not, inner] = negated(clause);
   if (isGroup(inner)) return null;
-  const text = isRaw(inner) ? inner.text : `${inner.field || t('click.anywhere')} ${operator(inner.operator)} ${inner.values.join(', ')}`.trim();
+  const text = isRaw(inner) ? inner.text : `${inner.field || t('click.anywhere')} ${operator(inner.operator)} ${list(inner.values).join(', ')}`.trim();
   const close = (c: Clause) => {
     setOpen(false);
     change(c);
@@ -136,7 +136,7 @@ function Chip({ clause, change, fields, asked }: { clause: Clause; change: (by: 
             inner.text
           ) : (
             <>
-              <span className="mono">{inner.field || t('click.anywhere')}</span> <i>{operator(inner.operator)}</i> <b className="mono">{inner.values.join(', ')}</b>
+              <span className="mono">{inner.field || t('click.anywhere')}</span> <i>{operator(inner.operator)}</i> <b className="mono">{list(inner.values).join(', ')}</b>
             </>
           )}
         </button>
@@ -169,31 +169,33 @@ function RawEditor({ text, not, done }: { text: string; not: boolean; done: (c: 
   );
 }
 
-/** Which operators make sense where: those for anything, those for groups nowhere, and all others by choice of the analyst. */
-const offered = (o: Operator) => o.on !== 'group' && o.id !== 'not';
+/** Those that join groups are no relation between a field and values. */
+const offered = (o: Operator) => o.on !== 'group';
 
 function LeafEditor({ leaf, not, fields, asked, done }: { leaf: Leaf; not: boolean; fields: readonly string[]; asked: Asked; done: (c: Clause) => void }) {
   const { t, tx } = useSettings();
   const ops = useOperators().data ?? [];
-  const [field, setField] = useState(leaf.field);
+  const [field, setField] = useState(leaf.field ?? '');
   const [operator, setOperator] = useState(leaf.operator);
-  const [values, setValues] = useState<string[]>(leaf.values);
+  const [values, setValues] = useState<string[]>(list(leaf.values));
   const [negative, setNegative] = useState(not);
   const op = ops.find((o) => o.id === operator);
-  const takes = op?.values ?? 'one';
-  const [least, most] = valueCount(takes);
+  const least = op?.least ?? 1;
+  const most = op && op.most < 0 ? Infinity : (op?.most ?? 1);
+  // Some compare with another field of the same event.
+  const ofField = /_field$/.test(operator);
   const given = values.map((v) => v.trim()).filter((v) => v !== '').slice(0, most);
   const top = useQuery({
     queryKey: ['values', field, asked],
-    enabled: field !== '' && least > 0 && takes !== 'field',
+    enabled: field !== '' && least > 0 && !ofField,
     queryFn: ({ signal }) => get<Page<{ value: string; hits: number }>>('/search/values', { ...asked, query: '*', field, limit: 20 }, signal),
     placeholderData: keepPreviousData,
     staleTime: 30_000,
     retry: false,
   });
-  const known = takes === 'field' ? fields : list(top.data?.items).map((v) => v.value);
+  const known = ofField ? fields : list(top.data?.items).map((v) => v.value);
   const options = known.filter(Boolean).map((v) => ({ value: v, label: v }));
-  const ready = given.length >= least;
+  const ready = given.length >= least && (field !== '' || !op?.needs_field);
   const set = (i: number, v: string) => setValues((l) => Object.assign([...l], { [i]: v }));
   const one = (i: number, label: string) => (
     <AutoComplete
@@ -241,9 +243,9 @@ function LeafEditor({ leaf, not, fields, asked, done }: { leaf: Leaf; not: boole
       </div>
       {least > 0 && (
         <div className="row">
-          {takes === 'many' ? (
+          {most > 2 ? (
             <Select aria-label={t('click.values')} mode="tags" value={values} onChange={setValues} options={options} placeholder={op?.example} tokenSeparators={['\n']} style={{ width: '100%' }} />
-          ) : takes === 'two' ? (
+          ) : most === 2 ? (
             <>
               {one(0, t('range.from'))}
               <span className="faint">–</span>
@@ -259,11 +261,7 @@ function LeafEditor({ leaf, not, fields, asked, done }: { leaf: Leaf; not: boole
         <Button type="primary" size="small" htmlType="submit" disabled={!ready}>
           {t('click.apply')}
         </Button>
-        {(op?.negatable ?? true) && (
-          <Checkbox checked={negative} onChange={(e) => setNegative(e.target.checked)}>
-            {t('click.negate')}
-          </Checkbox>
-        )}
+        <Checkbox checked={negative} onChange={(e) => setNegative(e.target.checked)}>{t('click.negate')}</Checkbox>
       </div>
     </form>
   );

@@ -30,7 +30,9 @@ export function ContextDrawer({ id, close }: { id: string; close: () => void }) 
   const c = query.data;
   const anchor = useRef<HTMLDivElement>(null);
   const shown = c ? textOf(c.anchor, 'event.id') : '';
-  useEffect(() => anchor.current?.scrollIntoView({ block: 'center' }), [shown, minutes, by]);
+  useEffect(() => {
+    anchor.current?.scrollIntoView({ block: 'center' });
+  }, [shown, minutes, by]);
   return (
     <Drawer
       open

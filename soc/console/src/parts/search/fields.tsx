@@ -128,8 +128,9 @@ function Stats({ field, asked }: { field: string; asked: Asked }) {
     [t('stats.present'), `${number(s.rows, locale)} (${number(Math.round(share), locale)}%)`],
     [t('stats.distinct'), `${s.distinct_exact ? '' : '≈ '}${number(s.distinct, locale)}`],
   ];
-  if (s.numeric) {
-    facts.push([t('stats.span'), `${s.min} – ${s.max}`], [t('stats.avg'), number(s.avg, locale)], [t('stats.quantiles'), [s.p50, s.p95, s.p99].map((n) => number(n, locale)).join(' / ')], [t('stats.sum'), number(s.sum, locale)]);
+  if (s.numeric && s.min !== undefined) facts.push([t('stats.span'), `${s.min} – ${s.max}`]);
+  if (s.numeric && typeof s.avg === 'number') {
+    facts.push([t('stats.avg'), number(s.avg, locale)], [t('stats.quantiles'), [s.p50, s.p95, s.p99].map((n) => number(n, locale)).join(' / ')], [t('stats.sum'), number(s.sum, locale)]);
   }
   return (
     <div className="v" data-testid="field-stats">

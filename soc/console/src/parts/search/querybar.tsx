@@ -8,7 +8,7 @@ import { useSettled } from '../../app/hooks';
 import { useKeys } from '../../app/keys';
 import { useSettings } from '../../app/settings';
 import { number } from '../../logic/format';
-import { place, replaced } from '../../logic/typing';
+import { faultAt, place, replaced } from '../../logic/typing';
 
 /** The query as text: suggestions as one types, the fault where it is. Enter searches, shift-enter makes a line. */
 export function QueryBar({
@@ -24,8 +24,8 @@ export function QueryBar({
   run: () => void;
   busy: boolean;
   asked: Asked;
-  /** What the server refused, with the place in the text, in characters. */
-  fault: { message: string; position?: number } | null;
+  /** What the server refused, with the byte of the text where it stopped. */
+  fault: { message: string; byte?: number } | null;
 }) {
   const { t } = useSettings();
   const input = useRef<HTMLTextAreaElement>(null);
@@ -63,12 +63,11 @@ export function QueryBar({
       input.current?.setSelectionRange(caret, caret);
     });
   };
+  const wrong = fault?.byte === undefined ? null : faultAt(draft, fault.byte);
   const toFault = () => {
-    const el = input.current;
-    if (!el || fault?.position === undefined || fault.position < 0) return;
-    const from = Array.from(draft).slice(0, fault.position).join('').length;
-    el.focus();
-    el.setSelectionRange(from, Math.min(draft.length, from + 1));
+    if (!wrong) return;
+    input.current?.focus();
+    input.current?.setSelectionRange(...wrong);
   };
   return (
     <>
@@ -137,10 +136,10 @@ export function QueryBar({
         <div className="stale" role="alert" data-testid="fault">
           <b className="nowrap">{t('search.bad')}</b>
           <span className="grow" style={{ overflowWrap: 'anywhere' }}>
-            {fault.position !== undefined && fault.position >= 0 && <FaultPlace text={draft} at={fault.position} />}
+            {wrong && <FaultPlace text={draft} from={wrong[0]} to={wrong[1]} />}
             {fault.message}
           </span>
-          {fault.position !== undefined && fault.position >= 0 && (
+          {wrong && (
             <Button size="small" onClick={toFault}>
               {t('search.toFault')}
             </Button>
@@ -172,16 +171,14 @@ function SuggestionRow({ id, suggestion: s, on, pick }: { id: string; suggestion
 }
 
 /** A little of the text around the fault, which is marked. */
-function FaultPlace({ text, at }: { text: string; at: number }) {
-  const chars = Array.from(text);
-  const from = Math.max(0, at - 24);
+function FaultPlace({ text, from, to }: { text: string; from: number; to: number }) {
   return (
     <code style={{ marginRight: 10 }}>
-      {from > 0 && '…'}
-      {chars.slice(from, at).join('')}
-      <mark>{chars[at] ?? '␣'}</mark>
-      {chars.slice(at + 1, at + 13).join('')}
-      {chars.length > at + 13 && '…'}
+      {from > 24 && '…'}
+      {text.slice(Math.max(0, from - 24), from)}
+      <mark>{text.slice(from, to) || '␣'}</mark>
+      {text.slice(to, to + 12)}
+      {text.length > to + 12 && '…'}
     </code>
   );
 }
