@@ -21,6 +21,18 @@ func TestConsole(t *testing.T) {
 	run("console.test.mjs", s.url)
 }
 
+// TestConsoleSearch drives the search page in real Chromium: text and click
+// mode, statistics, context, marked words, charts, the live tail, and what is
+// kept of searches: saved ones, history, exports, log groups.
+func TestConsoleSearch(t *testing.T) {
+	t.Parallel()
+	s, run := console(t)
+	if _, err := s.simulate("--seed", "7", "--duration", "15s", "--rate", "30"); err != nil {
+		t.Fatal(err)
+	}
+	run("search.test.mjs", s.url)
+}
+
 // TestConsoleAdministration drives the administrators' pages in real Chromium:
 // the first steps, users and data scopes, second factors with a virtual
 // security key, a forced sign-out, the audit log, the watermark.
@@ -53,7 +65,7 @@ func console(t *testing.T) (*suite, func(script, url string)) {
 		cmd.WaitDelay = 5 * time.Second
 		cmd.Dir = dir
 		cmd.Env = append(cleanEnv(), "BASE_URL="+url, "ICEWATCH_USERNAME=admin", "ICEWATCH_PASSWORD="+password, "CHROMIUM="+chromium, "HOME="+s.dir,
-			"WAIT_MS=20000", "SHOT_DIR="+os.Getenv("ICEWATCH_SHOT_DIR"))
+			"SYSLOG="+s.syslog, "WAIT_MS=20000", "SHOT_DIR="+os.Getenv("ICEWATCH_SHOT_DIR"))
 		out, err := cmd.CombinedOutput()
 		if err != nil {
 			t.Errorf("the console's tests failed: %v\n%s", err, out)

@@ -253,7 +253,7 @@ export default function Search() {
             </div>
           )}
           <div className="searchbody" ref={body}>
-            <Fields asked={asked} fields={fields.data} error={bad ? null : fields.error} />
+            <Fields asked={asked} fields={fields.data} error={fields.error} bad={bad} />
             <div className="resultcol">
               <div className="viewbar">
                 <Segmented<View> aria-label={t('view.label')} size="small" value={view} onChange={(v) => setUrl({ view: v === 'raw' ? undefined : v, live: v === 'chart' ? undefined : live ? '1' : undefined })} options={VIEWS.map((v) => ({ value: v, label: t(`view.${v}`) }))} />

@@ -16,7 +16,7 @@ export interface FieldHits {
 }
 
 /** The fields of the events found; those that are followed, or else those analysts want first, stand open above. */
-export function Fields({ asked, fields, error }: { asked: Asked; fields: readonly FieldHits[] | undefined; error: unknown }) {
+export function Fields({ asked, fields, error, bad }: { asked: Asked; fields: readonly FieldHits[] | undefined; error: unknown; /** The query is wrong, which is said where it is written. */ bad: boolean }) {
   const { t } = useSettings();
   const desk = useDesk();
   const followed = desk?.followed ?? [];
@@ -45,7 +45,7 @@ export function Fields({ asked, fields, error }: { asked: Asked; fields: readonl
       ))}
       {above.length > 0 && names.length > 0 && <h3 className="faint">{t('search.otherFields')}</h3>}
       {!fields && !error && <Skeleton lines={8} />}
-      {error && !fields ? <Failed small error={error} what="search.fieldsTitle" /> : null}
+      {error && !fields && !bad ? <Failed small error={error} what="search.fieldsTitle" /> : null}
       {fields && names.length + above.length === 0 && <div className="faint" style={{ padding: 6 }}>{t('search.noFields')}</div>}
       {names.map((f) => (
         <FieldName key={f.name} name={f.name} hits={f.hits} open={open === f.name} press={() => setOpen(open === f.name ? '' : f.name)}>

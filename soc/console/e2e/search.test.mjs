@@ -1,0 +1,260 @@
+/**
+ * The analyst's search, in real Chromium against a running suite with events:
+ * text and click mode, facets and statistics, context, marked words, charts,
+ * the live tail, saved searches, exports, log groups. desk.mjs tells the
+ * environment; SYSLOG is where the suite takes syslog over TCP.
+ */
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { after, before, test } from 'node:test';
+import { BASE, PASSWORD, faults, launch, missing, open, settled, shot, signIn } from './desk.mjs';
+
+let browser;
+let page;
+const [HOST, PORT] = (process.env.SYSLOG ?? '').split(':');
+
+const steps = (name, f) => test(name, { skip: missing }, f);
+
+before(async () => {
+  if (missing) return;
+  browser = await launch();
+  ({ page } = await open(browser));
+  await signIn(page, PASSWORD);
+  await page.locator('.rail').waitFor();
+});
+after(async () => {
+  await browser?.close();
+});
+
+/** Sends lines as a host would. */
+function send(host, ...texts) {
+  const time = new Date().toISOString();
+  return new Promise((resolve, reject) => {
+    const c = connect(Number(PORT), HOST, () => c.end(texts.map((x) => `<38>1 ${time} ${host} tailer 1 - - ${x}\n`).join(''), resolve));
+    c.on('error', reject);
+  });
+}
+
+const input = () => page.getByLabel('LogsQL');
+const found = async () => Number((await page.getByTestId('total').innerText()).replace(/\D/g, ''));
+/** The page answers for the query that its address names. */
+async function searched() {
+  await settled(page);
+  await page.locator('[role=grid][aria-busy=false], .state').first().waitFor();
+}
+async function search(query, rest = 'since=1h') {
+  await page.goto(`${BASE}/search?${rest}&query=${encodeURIComponent(query)}`);
+  await searched();
+}
+
+steps('suggests fields and values as one types, and finds', async () => {
+  await page.goto(`${BASE}/search?since=1h`);
+  await page.getByTestId('hit').first().waitFor();
+  const all = await found();
+  await input().pressSequentially('event.datas');
+  await page.getByTestId('suggestions').getByRole('option').filter({ hasText: 'event.dataset' }).first().waitFor();
+  await page.keyboard.press('Tab');
+  assert.equal(await input().inputValue(), 'event.dataset:');
+  await input().fill('event.dataset:=sshd.auth');
+  await page.keyboard.press('Enter');
+  await page.waitForURL(/query=event\.dataset/);
+  await page.waitForFunction((n) => Number(document.querySelector('[data-testid=total]').innerText.replace(/\D/g, '')) < n, all);
+  assert.ok((await found()) > 0);
+});
+
+steps('shows where a query is wrong', async () => {
+  await search('Failed | stats byy x');
+  const fault = page.getByTestId('fault');
+  await fault.waitFor();
+  assert.equal(await fault.locator('mark').innerText(), 'byy');
+  await fault.getByRole('button').click();
+  assert.equal(await input().evaluate((e) => e.value.slice(e.selectionStart, e.selectionEnd)), 'byy');
+});
+
+steps('text becomes conditions, conditions become text, and what is no condition stays', async () => {
+  await search('Failed !user.name:=root event.dataset:sshd.*');
+  await page.getByText('点选', { exact: true }).click();
+  const mode = page.getByTestId('click-mode');
+  await mode.getByTestId('clause').first().waitFor();
+  const before = await mode.getByTestId('clause').count();
+  assert.ok(before >= 2, `${before} conditions`);
+  await mode.getByText('添加条件').click();
+  const editor = page.getByTestId('clause-editor');
+  await editor.getByRole('combobox', { name: '字段' }).fill('source.ip');
+  await page.keyboard.press('Escape');
+  await editor.getByRole('combobox', { name: '关系' }).click();
+  await page.locator('.ant-select-dropdown:visible').getByText('存在', { exact: true }).click();
+  await editor.getByRole('button', { name: '应用' }).click();
+  await page.waitForURL(/source\.ip/);
+  await page.waitForFunction((n) => document.querySelectorAll('[data-testid=clause]').length === n + 1, before);
+  await searched();
+  await shot(page, 'search-click');
+  await page.getByText('语句', { exact: true }).click();
+  const text = await input().inputValue();
+  for (const part of ['Failed', 'root', 'sshd.', 'source.ip:*']) assert.ok(text.includes(part), `“${part}” is not in ${text}`);
+  assert.ok((await found()) > 0);
+});
+
+steps('a field tells its statistics, is followed, and its values filter', async () => {
+  await page.goto(`${BASE}/search?since=1h`);
+  await page.getByTestId('hit').first().waitFor();
+  const box = page.locator('.fieldlist');
+  await box.getByLabel('找字段').fill('event.outcome');
+  await box.locator('.f').first().click();
+  await box.getByTestId('field-stats').getByText('不同的值').waitFor();
+  await box.getByRole('button', { name: '关注字段: event.outcome' }).click();
+  await box.getByText('关注的字段').waitFor();
+  await page.reload();
+  await box.getByText('关注的字段').waitFor();
+  await box.locator('.val .only', { hasText: 'failure' }).first().click();
+  await page.waitForURL(/event\.outcome/);
+  await searched();
+  assert.equal(await input().inputValue(), 'event.outcome:="failure"');
+  await box.getByRole('button', { name: '取消关注: event.outcome' }).click();
+});
+
+steps('an event opens to its fields and to what came around it', async () => {
+  await search('"Failed password"');
+  const hit = page.getByTestId('hit').first();
+  await hit.locator('mark').first().waitFor();
+  await hit.locator('.twist').click();
+  await hit.locator('.fields').waitFor();
+  const field = hit.locator('.fields tr', { hasText: 'event.dataset' });
+  await field.hover();
+  await field.getByRole('button', { name: /^排除/ }).click();
+  await page.waitForURL(/%21event\.dataset|!event\.dataset/);
+  await page.goBack();
+  await searched();
+  await page.keyboard.press('j');
+  await page.keyboard.press('c');
+  const context = page.getByTestId('context');
+  await context.locator('.hit.anchor').waitFor();
+  assert.ok((await context.locator('.hit').count()) > 1, 'the context holds the event alone');
+  await shot(page, 'search-context');
+  await page.locator('.ant-drawer-close').click();
+});
+
+steps('words marked in a raw log are searched for and excluded', async () => {
+  await search('"Failed password"');
+  const hit = page.getByTestId('hit').first();
+  await hit.locator('.twist').click();
+  await hit.getByTestId('raw-line').evaluate((el) => {
+    const at = el.firstChild.data.indexOf('password');
+    const r = document.createRange();
+    r.setStart(el.firstChild, at);
+    r.setEnd(el.firstChild, at + 'password'.length);
+    getSelection().removeAllRanges();
+    getSelection().addRange(r);
+    el.dispatchEvent(new MouseEvent('mouseup', { bubbles: true }));
+  });
+  const menu = page.getByTestId('word-menu');
+  await menu.waitFor();
+  await menu.getByRole('button', { name: '排除' }).click();
+  await page.waitForURL(/%21%22password%22/);
+  await searched();
+  assert.equal(await input().inputValue(), '"Failed password" !"password"');
+  await page.locator('.results .state').waitFor();
+});
+
+steps('results become a table, a chart and shares, computed by the store', async () => {
+  await page.goto(`${BASE}/search?since=1h&view=table&cols=host.name,source.ip`);
+  await page.getByRole('columnheader', { name: 'source.ip' }).waitFor();
+  await page.goto(`${BASE}/search?since=1h&view=chart&by=event.dataset`);
+  await page.getByTestId('plot').locator('canvas').waitFor();
+  await shot(page, 'search-chart');
+  await page.getByText('表格', { exact: true }).last().click();
+  const rows = page.getByTestId('plot').locator('tbody tr');
+  await rows.first().waitFor();
+  const sum = (await rows.locator('td.num').allInnerTexts()).reduce((n, x) => n + Number(x.replace(/\D/g, '')), 0);
+  assert.equal(sum, await found(), 'the parts do not make the whole');
+});
+
+steps('dragging in the histogram zooms, and there is a way back', async () => {
+  await search('*');
+  const canvas = page.locator('.histo canvas').first();
+  await canvas.waitFor();
+  const b = await canvas.boundingBox();
+  await page.mouse.move(b.x + b.width * 0.6, b.y + b.height / 2);
+  await page.mouse.down();
+  await page.mouse.move(b.x + b.width * 0.98, b.y + b.height / 2, { steps: 8 });
+  await page.mouse.up();
+  await page.waitForURL(/start=.*end=/);
+  await page.getByRole('button', { name: '回到放大前的时间范围' }).click();
+  await page.waitForURL((u) => !u.searchParams.has('start'));
+});
+
+steps('the live tail shows what comes in, and stands still while it is paused', async () => {
+  await page.goto(`${BASE}/search?live=1&query=${encodeURIComponent('"tail probe"')}`);
+  const tail = page.getByTestId('tail');
+  await tail.getByText('实时', { exact: true }).waitFor();
+  await send('tail-01', 'tail probe one');
+  await tail.getByTestId('hit').filter({ hasText: 'tail probe one' }).waitFor();
+  await tail.getByRole('button', { name: '暂停' }).click();
+  await send('tail-01', 'tail probe two', 'tail probe three');
+  await page.getByTestId('tail-waiting').filter({ hasText: '2' }).waitFor();
+  assert.equal(await tail.getByTestId('hit').count(), 1, 'the paused list moved');
+  await shot(page, 'search-tail');
+  await page.getByTestId('tail-waiting').click();
+  await tail.getByTestId('hit').filter({ hasText: 'tail probe three' }).waitFor();
+  assert.equal(await tail.getByTestId('hit').count(), 3);
+});
+
+steps('a search is saved, found again, and in the history', async () => {
+  await search('"Failed password"', 'since=4h&view=table&cols=source.ip');
+  await page.getByRole('button', { name: '更多' }).first().click();
+  await page.getByText('保存检索', { exact: true }).click();
+  const form = page.locator('.ant-modal:visible');
+  await form.getByLabel('名称').fill('登录失败');
+  await form.getByLabel('分类').fill('登录');
+  await form.getByRole('button', { name: '保存', exact: true }).click();
+  await page.getByText('已保存 登录失败').waitFor();
+  await page.goto(`${BASE}/search`);
+  await page.getByRole('button', { name: '常用检索' }).click();
+  await page.getByTestId('saved').getByText('登录失败').waitFor();
+  await shot(page, 'search-saved');
+  await page.getByTestId('saved').getByText('登录失败').click();
+  await page.waitForURL((u) => u.searchParams.get('query') === '"Failed password"' && u.searchParams.get('since') === '4h' && u.searchParams.get('view') === 'table');
+  await page.getByRole('button', { name: '更多' }).first().click();
+  await page.getByText('检索历史', { exact: true }).first().click();
+  await page.getByTestId('history').getByText('"Failed password"').first().waitFor();
+});
+
+steps('results are exported in the background and the file holds them', async () => {
+  await search('"Failed password"');
+  const n = await found();
+  await page.getByRole('button', { name: '更多' }).first().click();
+  await page.getByText('导出结果', { exact: true }).click();
+  const form = page.locator('.ant-modal:visible');
+  await form.getByText('NDJSON', { exact: true }).click();
+  await form.getByRole('button', { name: '开始导出' }).click();
+  await page.locator('[data-testid=export-state][data-state=done]').waitFor();
+  const [file] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: '下载' }).or(page.getByRole('button', { name: '下载' })).first().click()]);
+  const lines = (await readFile(await file.path(), 'utf8')).trim().split('\n');
+  assert.equal(lines.length, n);
+  assert.ok(lines.every((l) => l.includes('Failed password')));
+  await page.goto(`${BASE}/search/exports`);
+  await page.locator('[data-testid=export-state][data-state=done]').first().waitFor();
+  await shot(page, 'exports');
+});
+
+steps('a log group parts the logs, and is searched in', async () => {
+  await page.goto(`${BASE}/search/groups`);
+  await page.getByRole('button', { name: '新建日志组' }).first().click();
+  const form = page.locator('.ant-modal:visible');
+  await form.getByLabel('名称').fill('登录日志');
+  await form.getByLabel('条件').fill('event.dataset:sshd.*');
+  await form.getByRole('button', { name: '创建' }).click();
+  await page.getByRole('treeitem', { name: '登录日志' }).waitFor();
+  await settled(page);
+  await shot(page, 'log-groups');
+  await page.getByRole('link', { name: '在组内检索' }).click();
+  await page.waitForURL(/group=/);
+  await page.getByTestId('hit').first().waitFor();
+  await page.locator('.fieldlist .val .only', { hasText: 'sshd.auth' }).first().waitFor();
+  assert.equal(await page.locator('.fieldlist .val .only', { hasText: 'nginx.access' }).count(), 0, 'the group lets other logs through');
+});
+
+steps('no page failed, broke the content policy or asked another host', () => {
+  assert.deepEqual(faults, []);
+});
