@@ -82,8 +82,7 @@ steps('text becomes conditions, conditions become text, and what is no condition
   await mode.getByText('添加条件').click();
   const editor = page.getByTestId('clause-editor');
   await editor.getByRole('combobox', { name: '字段' }).fill('source.ip');
-  await page.keyboard.press('Escape');
-  await editor.getByRole('combobox', { name: '关系' }).click();
+  await editor.getByRole('combobox', { name: '关系' }).fill('exists');
   await page.locator('.ant-select-dropdown:visible').getByText('存在', { exact: true }).click();
   await editor.getByRole('button', { name: '应用' }).click();
   await page.waitForURL(/source\.ip/);

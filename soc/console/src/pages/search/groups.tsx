@@ -96,7 +96,7 @@ export default function Groups() {
           </Form.Item>
           {dialog === 'group' && (
             <Form.Item name="filter" label={t('loggroups.filter')} extra={t('loggroups.filterWhy')}>
-              <Input.TextArea className="mono" rows={3} spellCheck={false} />
+              <Input.TextArea className="mono grows" rows={2} spellCheck={false} />
             </Form.Item>
           )}
         </FormDialog>
@@ -232,7 +232,7 @@ function Detail({ group: g, groups, write, gone }: { group: LogGroup; groups: re
         {g.kind === 'group' && (
           <>
             <Form.Item name="filter" label={t('loggroups.filter')} extra={t('loggroups.filterWhy')}>
-              <Input.TextArea className="mono" rows={3} spellCheck={false} />
+              <Input.TextArea className="mono grows" rows={2} spellCheck={false} />
             </Form.Item>
             <div className="two">
               <Form.Item name="tenants" label={t('col.tenant')}>

@@ -66,7 +66,7 @@ export function MonitorForm({ monitor, from, close }: { monitor?: Monitor; from?
             {() =>
               !form.getFieldValue('search_id') && (
                 <Form.Item name="query" label={t('monitor.query')} rules={[{ required: true, whitespace: true, message: t('monitor.needQuery') }]}>
-                  <Input.TextArea className="mono" rows={3} spellCheck={false} />
+                  <Input.TextArea className="mono grows" rows={2} spellCheck={false} />
                 </Form.Item>
               )
             }
