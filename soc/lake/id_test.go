@@ -77,3 +77,16 @@ func TestIDsInQueries(t *testing.T) {
 		t.Errorf("values: %v, %v", values, err)
 	}
 }
+
+// A row is found as soon as it is taken in, of a stream that is new as well.
+func TestRowsOfANewStream(t *testing.T) {
+	t.Parallel()
+	l := openLake(t, t.TempDir())
+	defer l.Close()
+	for i := range 20 {
+		fill(t, l, put{tenant: "a", account: uint32(100 + i), seq: uint64(i + 1), raw: "opening"})
+		if got := rows(t, l, []uint32{uint32(100 + i)}, "opening", 10); len(got) != 1 || got[0]["event.original"] != "opening" || got[0]["_stream"] != "" {
+			t.Fatalf("the first row of a stream: %v", got)
+		}
+	}
+}

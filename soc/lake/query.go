@@ -188,6 +188,13 @@ func (l *Lake) Rows(ctx context.Context, q Query, emit func(row []byte) error) e
 }
 
 func (l *Lake) runRows(ctx context.Context, p *logstorage.Query, q Query, start, end time.Time, emit func([]byte) error) (int, error) {
+	out := renderer{whole: keepsRows(pipes(p.String()))}
+	// The library leaves out rows whose stream its index does not know yet, or
+	// not any more after a crash, where it has to tell the stream.
+	p, err := logstorage.ParseQuery(p.String() + " | delete _stream, _stream_id")
+	if err != nil {
+		return 0, fmt.Errorf("lake: the query %q without streams: %w", q.LogsQL, err)
+	}
 	if err := q.confine(p, start, end); err != nil {
 		return 0, err
 	}
@@ -199,8 +206,7 @@ func (l *Lake) runRows(ctx context.Context, p *logstorage.Query, q Query, start,
 		buf   []byte
 		fail  error
 	)
-	out := renderer{whole: keepsRows(pipes(p.String()))}
-	err := l.run(ctx, q.Accounts, p, func(_ uint, db *logstorage.DataBlock) {
+	err = l.run(ctx, q.Accounts, p, func(_ uint, db *logstorage.DataBlock) {
 		mu.Lock()
 		defer mu.Unlock()
 		out.block(db.Columns)
