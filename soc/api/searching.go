@@ -20,6 +20,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humafiber"
 
+	"icewatch/soc/aside"
 	"icewatch/soc/identity"
 	"icewatch/soc/search"
 )
@@ -283,7 +284,7 @@ func (s *Server) searchRoutes() {
 		})
 
 	Register(s, huma.Operation{OperationID: "get-event-original", Method: http.MethodGet, Path: "/events/{id}/original", Tags: []string{"search"},
-		Summary: "The whole text of an event as it was sent", Errors: []int{404, 429, 503, 504},
+		Summary: "The whole text of an event as it was sent", Errors: []int{404, 410, 429, 503, 504},
 		Description: "A text too long for an event is cut in event.original and kept whole beside it, under the SHA-256 in icewatch.aside.",
 		Responses: map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{
 			"application/octet-stream": {Schema: &huma.Schema{Type: "string", Format: "binary"}}}}}},
@@ -315,6 +316,9 @@ func (s *Server) searchRoutes() {
 			}
 			if errors.Is(err, fs.ErrNotExist) {
 				return nil, NotFound("whole text of event", in.ID)
+			}
+			if errors.Is(err, aside.ErrDamaged) {
+				return nil, Problem(http.StatusGone, "the whole text of the event was kept and is damaged: %s; the beginning in event.original is whole", ev.Aside)
 			}
 			if err != nil {
 				return nil, err

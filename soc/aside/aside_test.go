@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"icewatch/soc/damage"
 	"icewatch/soc/intake"
 )
 
@@ -41,8 +42,26 @@ func TestPutAndGet(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "a", sum[:2], sum), []byte("other"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Get("a", sum); !errors.Is(err, ErrDamaged) {
-		t.Fatalf("a damaged text: %v", err)
+	s.Damaged = filepath.Join(dir, "damaged")
+	for range 2 { // as found, and as set aside
+		if _, err := s.Get("a", sum); !errors.Is(err, ErrDamaged) {
+			t.Fatalf("a damaged text: %v", err)
+		}
+	}
+	if notes, err := damage.Notes(s.Damaged); err != nil || len(notes) != 1 || notes[0].Items[0].Kept != sum {
+		t.Fatalf("notes %+v %v", notes, err)
+	}
+	// The same text comes again and is kept anew, also over a damaged one.
+	for range 2 {
+		if _, err := s.Put("a", text); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := s.Get("a", sum); err != nil || !bytes.Equal(got, text) {
+			t.Fatalf("%d bytes back: %v", len(got), err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "a", sum[:2], sum), []byte("other"), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -205,9 +205,16 @@ func (c *checker) checkBlocks(name string) error {
 		kept := filepath.Join(name, filepath.Base(f.path))
 		severity, zh, en := condition.High, fmt.Sprintf("总线流 %s 的数据块 %s 有 %d 处损坏，已保留其余全部可读消息", name, filepath.Base(f.path), len(f.block.bad)),
 			fmt.Sprintf("the block %s of the stream %s was damaged in %d places; all messages that can be read are kept", filepath.Base(f.path), name, len(f.block.bad))
-		if lastBlock && f.block.torn && len(f.block.bad) == 1 {
-			severity, zh, en = condition.Low, fmt.Sprintf("总线流 %s 的最后一条消息不完整，已截去；除非磁盘丢失了它已确认写入的内容，该消息从未向发送方确认", name),
-				fmt.Sprintf("the last message of the stream %s was incomplete and is cut off; it was never acknowledged to its sender, unless the disk lost what it had confirmed", name)
+		if lastBlock && f.block.torn && len(f.block.bad) == 1 && c.acknowledged(name) <= lastSequence(files[i].block) {
+			// A crash within a write leaves such an end, of which nobody was
+			// told that it is kept.
+			c.log.Warn("bus: the last message was incomplete and is cut off; it was not acknowledged", "stream", name, "file", f.path, "bytes", len(data)-len(f.block.whole()))
+			if err := replaceFile(f.path, f.block.whole()); err != nil {
+				return err
+			}
+			slim(f)
+			mended = true
+			continue
 		}
 		folder, err := c.found(severity, damage.Item{Path: f.path, Why: fmt.Sprintf("bytes %v cannot be read as messages", f.block.bad), Kept: kept}, zh, en)
 		if err != nil {
@@ -235,14 +242,11 @@ func (c *checker) checkBlocks(name string) error {
 	if err := c.tellGaps(name, holes); err != nil {
 		return err
 	}
-	known := last
-	if name == rawStream && c.floor != nil {
-		known = max(known, c.floor(c.epoch(name)))
-	}
+	known := max(last, c.acknowledged(name))
 	if known > last {
 		if _, err := c.found(condition.Critical, damage.Item{Path: dir, Why: "the end of the stream is missing", Lost: known - last},
-			fmt.Sprintf("总线流 %s 止于消息 %d，而消息 %d 已入库：末尾的消息丢失（或目录被恢复到更早的状态）", name, last, known),
-			fmt.Sprintf("the stream %s ends with message %d, but message %d was stored already: its end was lost, or its folder was put back to an earlier state", name, last, known)); err != nil {
+			fmt.Sprintf("总线流 %s 止于消息 %d，而消息 %d 已向发送方确认：末尾的消息丢失（或目录被恢复到更早的状态），未入库的请由来源重发", name, last, known),
+			fmt.Sprintf("the stream %s ends with message %d, but message %d was acknowledged: its end was lost, or its folder was put back to an earlier state", name, last, known)); err != nil {
 			return err
 		}
 	}
@@ -265,6 +269,28 @@ func (c *checker) checkBlocks(name string) error {
 		}
 	}
 	return nil
+}
+
+// acknowledged is the number up to which messages of a stream are known to have
+// been given out and acknowledged.
+func (c *checker) acknowledged(name string) uint64 {
+	if name != rawStream {
+		return 0
+	}
+	epoch := c.epoch(name)
+	n := readMark(c.dir, epoch)
+	if c.floor != nil {
+		n = max(n, c.floor(epoch))
+	}
+	return n
+}
+
+// lastSequence is the highest number in a block.
+func lastSequence(b block) (last uint64) {
+	for _, r := range b.records {
+		last = max(last, r.seq)
+	}
+	return last
 }
 
 // tellGaps tells of gaps that were not told of before.

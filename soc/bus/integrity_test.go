@@ -127,7 +127,7 @@ func TestWhatCanBeReadOfADamagedBlockIsKept(t *testing.T) {
 		{name: "the last message", harm: func(d []byte, at []int) []byte { d[at[99]+30] ^= 1; return d }, missing: []int{99}, leap: true, note: "damaged in 1 places"},
 		{name: "cut within a message", harm: func(d []byte, at []int) []byte { return d[:at[98]+25] }, missing: []int{98, 99}, leap: true, note: "ends with message 98, but message 100", unclean: true},
 		{name: "cut between messages", harm: func(d []byte, at []int) []byte { return d[:at[95]] }, missing: []int{95, 96, 97, 98, 99}, leap: true, note: "ends with message 95, but message 100", unclean: true},
-		{name: "empty", harm: func(d []byte, at []int) []byte { return nil }, missing: seqTo(100), leap: true, note: "message 100 was stored already", unclean: true},
+		{name: "empty", harm: func(d []byte, at []int) []byte { return nil }, missing: seqTo(100), leap: true, note: "message 100 was acknowledged", unclean: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -147,14 +147,11 @@ func TestWhatCanBeReadOfADamagedBlockIsKept(t *testing.T) {
 			if c.unclean {
 				_ = os.Remove(filepath.Join(filepath.Dir(file), "index.db"))
 			}
-			floor := func(epoch string) uint64 {
-				if epoch != state.Epoch {
-					t.Errorf("asked for epoch %q, want %q", epoch, state.Epoch)
-				}
-				return 100
+			if got := readMark(dir, state.Epoch); got != 100 {
+				t.Fatalf("the newest acknowledged message is %d", got)
 			}
 			reopen := func() *Server {
-				s, err := Open(t.Context(), Options{Dir: dir, Damaged: filepath.Join(dir, "damaged"), Floor: floor, Log: slog.New(slog.DiscardHandler)})
+				s, err := Open(t.Context(), Options{Dir: dir, Damaged: filepath.Join(dir, "damaged"), Log: slog.New(slog.DiscardHandler)})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -208,6 +205,52 @@ func seqTo(n int) (list []int) {
 		list = append(list, i)
 	}
 	return list
+}
+
+// TestWhatWasPromisedTellsALossFromATornEnd cuts the stream's last message. Had
+// it been acknowledged it is lost; had it not, nothing is wrong. The lake, too,
+// may know of messages that the bus lost.
+func TestWhatWasPromisedTellsALossFromATornEnd(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		mark, floor uint64
+		notes       int
+	}{"it was acknowledged": {10, 0, 1}, "it was not": {9, 0, 0}, "nobody knows": {0, 0, 0}, "the lake holds it": {9, 10, 1}, "the lake holds less": {9, 5, 0}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir, state := filled(t, 10)
+			if err := errors.Join(os.WriteFile(markPath(dir), []byte(markLine(state.Epoch, c.mark)), 0o600), os.Truncate(blockFile(t, dir), func() int64 {
+				info, err := os.Stat(blockFile(t, dir))
+				if err != nil {
+					t.Fatal(err)
+				}
+				return info.Size() - 9
+			}())); err != nil {
+				t.Fatal(err)
+			}
+			_ = os.Remove(filepath.Join(filepath.Dir(blockFile(t, dir)), "index.db"))
+			s, err := Open(t.Context(), Options{Dir: dir, Log: slog.New(slog.DiscardHandler), Floor: func(epoch string) uint64 {
+				if epoch != state.Epoch {
+					t.Errorf("asked for epoch %q, want %q", epoch, state.Epoch)
+				}
+				return c.floor
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			if found, _ := numbers(t, s); len(found) != 9 {
+				t.Errorf("found %v", found)
+			}
+			if notes, err := damage.Notes(filepath.Join(dir, "damaged")); err != nil || len(notes) != c.notes {
+				t.Errorf("notes %+v %v", notes, err)
+			}
+			add(t, s, 10, 11)
+			if _, sequences := numbers(t, s); sequences[len(sequences)-1]%Jump != 0 {
+				t.Errorf("the next message got the number %d, which may be another's", sequences[len(sequences)-1])
+			}
+		})
+	}
 }
 
 // TestADamagedDescriptionIsMended harms the files that say what a stream is.

@@ -28,6 +28,7 @@ const inFlight = 8
 // callers into batches and returns to each once its batch is fsynced.
 type Publisher struct {
 	client  *Client
+	mark    *mark
 	dir     string
 	minFree int64
 	queue   chan request
@@ -56,7 +57,19 @@ func (s *Server) Publisher() (*Publisher, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Publisher{client: c, dir: s.opts.Dir, minFree: s.opts.MinFree,
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	state, err := c.RawState(ctx)
+	if err != nil {
+		c.Close()
+		return nil, err
+	}
+	mark, err := openMark(s.opts.Dir, state.Epoch)
+	if err != nil {
+		c.Close()
+		return nil, err
+	}
+	p := &Publisher{client: c, mark: mark, dir: s.opts.Dir, minFree: s.opts.MinFree,
 		queue: make(chan request, 1024), slots: make(chan struct{}, inFlight), done: make(chan struct{})}
 	p.watchDisk()
 	p.wg.Add(2)
@@ -235,7 +248,8 @@ func (p *Publisher) await(future jetstream.PubAckFuture, err error, msg *nats.Ms
 	for begun := time.Now(); ; {
 		if err == nil {
 			select {
-			case <-future.Ok():
+			case ack := <-future.Ok():
+				p.mark.set(ack.Sequence)
 				return nil
 			case err = <-future.Err():
 			}
@@ -260,6 +274,7 @@ func (p *Publisher) Close() {
 	p.closing.Unlock()
 	p.wg.Wait()
 	p.client.Close()
+	p.mark.close()
 }
 
 // verdict turns JetStream's refusal into what a sender may be told. What

@@ -14,9 +14,9 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// Streams are the names of all streams, in the order in which a backup takes
-// them.
-var Streams = []string{rawStream, occurrenceStream, controlStream}
+// Streams are the names of the streams on the disk, in the order in which a
+// backup takes them. What steers the engine is published anew at each start.
+var Streams = []string{rawStream, occurrenceStream}
 
 // StreamFolder is where the bus keeps a stream below its own folder. What
 // Snapshot hands over for the stream and is put there is the stream, the next

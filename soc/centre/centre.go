@@ -254,8 +254,11 @@ func (c *centre) openState(ctx context.Context) (err error) {
 	c.units.KeepWhile(func(_ context.Context, id string) (string, error) { return c.tenantOf(id), nil })
 	c.tenants.OnChange(c.tenantsChanged)
 	c.units.OnChange(func(*units.Tree) { c.refreshReach() })
-	c.aside, err = aside.Open(filepath.Join(c.Config.Data, "aside"), int64(c.Config.Bus.MinFree))
-	return err
+	if c.aside, err = aside.Open(filepath.Join(c.Config.Data, "aside"), int64(c.Config.Bus.MinFree)); err != nil {
+		return err
+	}
+	c.aside.Damaged = c.damaged()
+	return nil
 }
 
 func (c *centre) openBus(ctx context.Context) (err error) {
