@@ -190,6 +190,41 @@ func TestRestoredIsWhatWasBackedUp(t *testing.T) {
 	f("encrypted", InitOptions{Passphrase: passphrase}, Options{}, true)
 }
 
+// TestLedgerOfFlows takes the ledger while the engine has it open: what was
+// written is in the backup, though it is not in the file itself yet.
+func TestLedgerOfFlows(t *testing.T) {
+	t.Parallel()
+	src := data(t)
+	db, err := state.Open(t.Context(), filepath.Join(src.Data, filepath.FromSlash(edgesFile)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(t.Context(), "CREATE TABLE e (n INTEGER); INSERT INTO e VALUES (7)"); err != nil {
+		t.Fatal(err)
+	}
+	r := repository(t, InitOptions{})
+	s := take(t, r, src, Options{})
+	to := filepath.Join(t.TempDir(), "restored")
+	if _, err := r.Restore(t.Context(), s.Name, to, "", &Progress{}); err != nil {
+		t.Fatal(err)
+	}
+	again, err := state.Open(t.Context(), filepath.Join(to, filepath.FromSlash(edgesFile)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	var n int
+	if err := again.QueryRowContext(t.Context(), "SELECT n FROM e").Scan(&n); err != nil || n != 7 {
+		t.Errorf("%d, %v", n, err)
+	}
+	// One that is damaged fails no backup.
+	if err := os.Truncate(filepath.Join(src.Data, filepath.FromSlash(edgesFile)), 5000); err != nil {
+		t.Fatal(err)
+	}
+	_ = take(t, r, src, Options{})
+}
+
 func TestSecondBackupCopiesWhatIsNew(t *testing.T) {
 	t.Parallel()
 	src := data(t)

@@ -16,6 +16,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"icewatch/soc/state"
 )
 
 // Source is what a backup is taken of.
@@ -341,6 +343,9 @@ func (t *taker) moment(ctx context.Context) error {
 	if err := t.state(ctx); err != nil {
 		return err
 	}
+	if err := t.edges(ctx); err != nil {
+		return err
+	}
 	if run := t.src.Running; run != nil {
 		select {
 		case <-time.After(time.Until(linked.Add(run.Settle))):
@@ -419,6 +424,32 @@ func readPlace(data string) (files map[string][]byte, at Place, err error) {
 		files[p] = text
 	}
 	return files, Place{Epoch: ckpt.Epoch, Stored: ckpt.Stored, Detected: detected.After}, nil
+}
+
+// edges copies the engine's ledger of flows, a database of its own with its
+// own place on the bus, which holds what follows that place until all is
+// taken. The ledger can begin anew: one that is damaged fails no backup.
+func (t *taker) edges(ctx context.Context) error {
+	from := t.tree.at(edgesFile)
+	if _, err := os.Stat(from); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	to := filepath.Join(t.tree.stage, filepath.FromSlash(edgesFile))
+	err := state.CopyFile(ctx, from, to)
+	if err != nil && ctx.Err() == nil {
+		t.opts.Log.Warn("backup: the ledger of flows is left out", "file", from, "error", err)
+		t.tree.leftOut = append(t.tree.leftOut, edgesFile)
+		return nil
+	}
+	var st fs.FileInfo
+	if err == nil {
+		st, err = os.Stat(to)
+	}
+	if err != nil {
+		return fmt.Errorf("backup: %w", err)
+	}
+	t.tree.units = append(t.tree.units, unit{[]entry{{path: edgesFile, size: st.Size(), open: func() (io.ReadCloser, error) { return os.Open(to) }}}})
+	return nil
 }
 
 // state copies the database.

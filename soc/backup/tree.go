@@ -24,6 +24,8 @@ const (
 	lakeDir      = "engine/lake"
 	stateDir     = "state"
 	stateFile    = "state/icewatch.db"
+	edgesDir     = "engine/flows" // the engine's ledger of flows
+	edgesFile    = "engine/flows/edges.db"
 	busDir       = "bus"
 	auditDir     = "audit"
 	keysDir      = "keys"
@@ -204,7 +206,7 @@ func (t *tree) engineFolder(ctx context.Context, p string) error {
 		}
 		at := path.Join(p, e.Name())
 		switch {
-		case slices.Contains(passing, at), e.Name() == "flock.lock", strings.HasSuffix(at, ".new"), at == checkpoint, at == detection:
+		case slices.Contains(passing, at), e.Name() == "flock.lock", strings.HasSuffix(at, ".new"), at == checkpoint, at == detection, at == edgesDir:
 			continue
 		case e.IsDir():
 			err = t.engineFolder(ctx, at)

@@ -170,6 +170,8 @@ func (g *gauge) write(w io.Writer, set *metrics.Set) {
 	one("icewatch_engine_occurrences_total", st.Occurrences)
 	one("icewatch_rules_rejected", len(st.Problems))
 	one("icewatch_lake_rows_total", st.Lake.Rows)
+	one("icewatch_flow_edges", st.Flows.Edges)
+	one("icewatch_flow_edges_evicted_total", st.Flows.Evicted)
 	one("icewatch_lake_rows", st.Lake.Stored+st.Lake.Unflushed)
 	one("icewatch_lake_bytes", st.Lake.DiskBytes)
 	one("icewatch_lake_dropped_rows_total", st.Lake.Dropped)

@@ -16,6 +16,7 @@ import (
 
 	"icewatch/detections/ruleset"
 	"icewatch/soc/condition"
+	"icewatch/soc/flows/ledger"
 	"icewatch/soc/lake"
 	"icewatch/soc/metrics"
 	"icewatch/soc/reach"
@@ -74,6 +75,7 @@ type Status struct {
 	BadBatches  uint64            `json:"bad_batches"` // damaged on the bus, set aside
 	Occurrences uint64            `json:"occurrences"` // published
 	Lake        lake.Stats        `json:"lake"`        //
+	Flows       ledger.Stats      `json:"flows"`       // of the ledger of edges
 	Metrics     metrics.Stats     `json:"metrics"`     // of the metric lake, as far as it is open
 	Rules       string            `json:"rules"`       // version of the bundle in force
 	Problems    []ruleset.Problem `json:"problems"`    // rules that are not in force
@@ -92,7 +94,7 @@ func (e *Engine) status() Status {
 	d := e.detect.Stats()
 	s := Status{Ready: e.ready.Load(), Epoch: e.epoch, LastBatch: min(e.last.Load(), e.detected.Load()), LastTime: time.Unix(0, e.lastTime.Load()).UTC(),
 		Events: e.events.Load(), Repeats: e.repeats.Load(), Replayed: e.replayed.Load(), Altered: e.pipe.Altered(), Reduced: e.reduced.Load(),
-		Unstored: e.unstored.Load(), BadBatches: e.badBatch.Load(), Occurrences: e.raised.Load(), Lake: e.lake.Stats(), Metrics: e.metric.stats(), Rules: *e.version.Load(),
+		Unstored: e.unstored.Load(), BadBatches: e.badBatch.Load(), Occurrences: e.raised.Load(), Lake: e.lake.Stats(), Flows: e.edges.Stats(), Metrics: e.metric.stats(), Rules: *e.version.Load(),
 		Problems: *e.problems.Load(), Hits: d.Hits, Disabled: d.Disabled, Tenants: map[string]uint64{}, Uptime: time.Since(e.started).Seconds(),
 		Restored: e.restored.Load(), Conditions: e.health.board.List(), Usage: e.meter.read()}
 	for slug, n := range *e.tenants.Load() {

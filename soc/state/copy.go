@@ -13,6 +13,12 @@ import (
 // on: at 4 KiB a page, 64 MiB.
 const copyPages = 16 << 10
 
+// CopyFile does what CopyTo does for a file that another process may be
+// writing.
+func CopyFile(ctx context.Context, from, to string) error {
+	return (&DB{path: from}).CopyTo(ctx, to)
+}
+
 // CopyTo writes the state as it stands at one moment to a new SQLite file,
 // page by page, while readers and writers go on. The copy is checked; one that
 // fails is an error that says what SQLite found.

@@ -3,6 +3,7 @@ package acceptance
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -347,8 +348,8 @@ func csvBytes(t *testing.T, text string) map[string]int64 {
 // to the tenant of the end that serves.
 func TestSimulatedFlows(t *testing.T) {
 	t.Parallel()
-	port := freePort(t)
-	s := newSuite(t, fmt.Sprintf("flows: {netflow: '127.0.0.1:%s', sflow: off}\n", port))
+	port, sampled := freePort(t), freePort(t)
+	s := newSuite(t, fmt.Sprintf("flows: {netflow: '127.0.0.1:%s', sflow: '127.0.0.1:%s'}\n", port, sampled))
 	sum, err := s.simulate("--seed", "3", "--duration", "6s", "--rate", "60", "--story", "intrusion")
 	if err != nil {
 		t.Fatal(err)
@@ -369,6 +370,40 @@ func TestSimulatedFlows(t *testing.T) {
 	}
 	if foreign > sent/10 {
 		t.Errorf("%d of %d flows are nobody's", foreign, sent)
+	}
+
+	// A real agent's sFlow, and a sensor's flow by way of _bulk: all of one schema.
+	hexed, err := os.ReadFile("../../collectors/flow/testdata/sflow-expanded.hex")
+	if err != nil {
+		t.Fatal(err)
+	}
+	datagram, err := hex.DecodeString(strings.ReplaceAll(string(hexed), "\n", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.Dial("udp", "127.0.0.1:"+sampled)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.Write(datagram); err != nil {
+		t.Fatal(err)
+	}
+	zeek := fmt.Sprintf(`{"ts":%d.5,"uid":"CMdzit1AMNsmfAIiQc","id.orig_h":"192.168.4.76","id.orig_p":36844,"id.resp_h":"192.168.4.1","id.resp_p":53,"proto":"udp","service":"dns","duration":0.06,"conn_state":"SF","orig_pkts":2,"orig_ip_bytes":118,"resp_pkts":2,"resp_ip_bytes":197}`, time.Now().Unix()-5)
+	body := strings.NewReader("{\"create\":{}}\n" + zeek + "\n")
+	if err := s.token("city", "ingest").Send(context.Background(), http.MethodPost, "/elastic/zeek/_bulk", nil, http.Header{"Content-Type": {"application/x-ndjson"}}, body, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range s.expect("event.dataset:=flow.sflow", 5, 30*time.Second) {
+		rate, bytes := text(r, "icewatch.flow.sampling"), text(r, "icewatch.flow.bytes")
+		counted, _ := strconv.Atoi(text(r, "network.bytes"))
+		if rate != "16383" || bytes != strconv.Itoa(16383*counted) {
+			t.Errorf("sampled one in %s: %d bytes stand for %s", rate, counted, bytes)
+		}
+	}
+	sensor := s.expect("event.dataset:=flow.sensor", 1, 30*time.Second)[0]
+	if text(sensor, "network.bytes") != "315" || text(sensor, "network.protocol") != "dns" || text(sensor, "client.ip") != "192.168.4.76" {
+		t.Errorf("%v", sensor)
 	}
 	var p json.RawMessage
 	if err := s.admin.Get(context.Background(), "/api/v1/flows/profile", url.Values{"address": {"10.100.1.11"}}, &p); err != nil {

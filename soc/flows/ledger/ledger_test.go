@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"path/filepath"
 	"reflect"
@@ -14,6 +15,7 @@ import (
 	"icewatch/soc/event"
 	"icewatch/soc/pipeline/parse"
 	"icewatch/soc/reach"
+	"icewatch/soc/reach/reachtest"
 )
 
 var noon = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
@@ -122,6 +124,60 @@ func TestEdges(t *testing.T) {
 	}
 	if got, _, err := l.Edges(context.Background(), q); err != nil || len(got) != 1 || got[0].Flows != 1 {
 		t.Errorf("seen since: %+v, %v", got, err)
+	}
+}
+
+// TestReach holds the ledger against an oracle: whatever the data scope, it
+// shows the sums of the flows that the scope shows.
+func TestReach(t *testing.T) {
+	t.Parallel()
+	rnd := reachtest.Random(t)
+	var slugs []string
+	for i := range 8 {
+		slugs = append(slugs, fmt.Sprintf("t%d", i))
+	}
+	town := reachtest.NewTown(rnd, slugs...)
+	l := open(t, filepath.Join(t.TempDir(), "edges.db"), Options{})
+	type seen struct {
+		facts  reach.Facts
+		client string
+		bytes  int64
+	}
+	var all []seen
+	for range 600 {
+		slug := town.Slug(rnd)
+		s := seen{town.Row(rnd, slug), fmt.Sprintf("198.18.0.%d", rnd.IntN(6)), rnd.Int64N(1000)}
+		ev := flow{tenant: slug, zone: "gov", client: s.client, server: "10.1.0.5", port: 443, bytes: s.bytes, at: noon}.event()
+		for id, v := range map[event.FieldID]string{event.ReachUnit: s.facts.Unit, event.ReachRegion: s.facts.Region, event.ReachIndustry: s.facts.Industry, event.ReachLabels: reach.JoinLabels(s.facts.Labels)} {
+			if v != "" {
+				ev.Set(id, v)
+			}
+		}
+		l.Observe(ev)
+		all = append(all, s)
+	}
+	if err := l.flush(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	for range 60 {
+		x := town.NewTerm(rnd, 3)
+		e, err := reach.Parse(x.Text())
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, got := map[string]int64{}, map[string]int64{}
+		for _, s := range all {
+			if x.Shows(town, s.facts) {
+				want[s.client] += s.bytes
+			}
+		}
+		list, _ := edges(t, l, e.Compile(town.Directory()), 1000, Place{"gov", "10.1.0.5"})
+		for _, e := range list {
+			got[e.Client] += e.BytesToServer
+		}
+		if !maps.Equal(got, want) {
+			t.Fatalf("scope %s shows %v, want %v", x.Text(), got, want)
+		}
 	}
 }
 
