@@ -107,7 +107,7 @@ func (s *Server) ReachAs(ctx context.Context, o export.Owner, tenant, group stri
 	}
 	p, err := s.deps.Identity.ActingAs(ctx, o.ID)
 	if errors.Is(err, identity.ErrUnauthenticated) {
-		return fail("the account %s is disabled, locked or gone", o.Name)
+		return reach.None(), start, export.Away(fmt.Sprintf("the account %s is disabled, locked or gone", o.Name))
 	}
 	if err != nil {
 		return reach.None(), start, err

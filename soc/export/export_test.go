@@ -135,7 +135,7 @@ func newFixture(t *testing.T, lake *fakeLake) *fixture {
 	f.as = func(_ context.Context, o Owner, tenant, _ string, start time.Time) (reach.Reach, time.Time, error) {
 		r := reach.Tenants("a", "b")
 		if o.ID == "gone" {
-			return r, start, reason{"the account is disabled"}
+			return r, start, Away("the account is disabled")
 		}
 		if tenant != "" {
 			r = r.Narrow(strings.Split(tenant, ","))

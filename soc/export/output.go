@@ -68,7 +68,7 @@ type counted struct {
 
 func (c *counted) Write(b []byte) (int, error) {
 	if c.n+int64(len(b)) > c.most {
-		return 0, reason{fmt.Sprintf("the file would be larger than %d MiB: narrow the time or the query, or choose fewer fields", c.most/mib)}
+		return 0, reason{text: fmt.Sprintf("the file would be larger than %d MiB: narrow the time or the query, or choose fewer fields", c.most/mib)}
 	}
 	n, err := c.f.Write(b)
 	c.n += int64(n)
@@ -437,7 +437,7 @@ func (w *workbook) row(values []string, _ []bool) error {
 		w.bytes += int64(len(v)) + 16
 	}
 	if w.bytes > 8*w.o.most {
-		return reason{fmt.Sprintf("the workbook would hold more than %d MiB of text: narrow the time or the query, or choose fewer fields", 8*w.o.most/mib)}
+		return reason{text: fmt.Sprintf("the workbook would hold more than %d MiB of text: narrow the time or the query, or choose fewer fields", 8*w.o.most/mib)}
 	}
 	return w.write()
 }

@@ -36,12 +36,29 @@ var (
 )
 
 // reason is an error whose text the owner may read as it is.
-type reason struct{ text string }
+type reason struct {
+	text string
+	kind error
+}
 
 func (r reason) Error() string { return r.text }
 
-// Refusal is an error of As whose text the owner may read.
-func Refusal(text string) error { return reason{text} }
+// Is tells of what kind the reason is.
+func (r reason) Is(kind error) bool { return kind == ErrRefused || r.kind != nil && kind == r.kind }
+
+var (
+	// ErrRefused is any error whose text the owner may read as it is.
+	ErrRefused = errors.New("refused")
+	// ErrAway says that the owner's account is disabled, locked or gone.
+	ErrAway = errors.New("the owner is away")
+)
+
+// Refusal is an error of As whose text the owner may read: why he may not
+// search this at the moment.
+func Refusal(text string) error { return reason{text: text} }
+
+// Away is a Refusal that is ErrAway as well.
+func Away(text string) error { return reason{text, ErrAway} }
 
 // work runs one job to its end.
 func (s *Service) work(ctx context.Context, r *row, as As) {
@@ -346,7 +363,7 @@ func (w *worker) read(ctx context.Context, req search.Request, start, end time.T
 			err = flush()
 		}
 		if written && errors.Is(err, search.ErrUnavailable) {
-			err = reason{"the engine stopped in the middle of a dense stretch: ask again"}
+			err = reason{text: "the engine stopped in the middle of a dense stretch: ask again"}
 		}
 		return struct{}{}, err
 	})
