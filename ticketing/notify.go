@@ -117,6 +117,9 @@ func (s *Service) link(kind, id string) string {
 
 // delivered notes in the incident's timeline what became of a notification.
 func (s *Service) delivered(ctx context.Context, tx bun.Tx, a outbox.Attempt) error {
+	if a.IncidentID == "" {
+		return nil // told by TellReceiver: it stands in the delivery log alone
+	}
 	t := detections.Text{ZH: "已通知接收方 " + a.Receiver, EN: "Receiver " + a.Receiver + " was notified"}
 	if a.Status != outbox.Delivered {
 		t = detections.Text{ZH: "通知接收方 " + a.Receiver + " 失败：" + a.Error, EN: "Receiver " + a.Receiver + " could not be notified: " + a.Error}

@@ -29,6 +29,7 @@ import (
 	"icewatch/soc/intake"
 	"icewatch/soc/reach"
 	"icewatch/soc/saved"
+	"icewatch/soc/saved/monitor"
 	"icewatch/soc/search"
 	"icewatch/soc/settings"
 	"icewatch/soc/tenancy"
@@ -51,8 +52,9 @@ type Deps struct {
 	Reach     *reach.Compiler // of data scopes; where it is nil, those with conditions show nothing
 	CMDB      CMDB
 	Search    search.Store
-	Saved     *saved.Store    // searches under a name, log groups and histories; nil registers no route
-	Exports   *export.Service // nil registers no route
+	Saved     *saved.Store     // searches under a name, log groups and histories; nil registers no route
+	Exports   *export.Service  // nil registers no route
+	Monitors  *monitor.Service // of scheduled searches; nil registers no route
 	Flows     Flows
 	Metrics   Metrics           // the metric lake
 	Aside     intake.AsideStore // whole texts too long for an event

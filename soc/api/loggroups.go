@@ -38,12 +38,6 @@ func (s *Server) logGroupRoutes() {
 			list, err := store.Groups(ctx, s.asker(ctx))
 			return Reply(PageOf(list, len(list), "")), err
 		})
-	Register(s, huma.Operation{OperationID: "get-log-group", Method: http.MethodGet, Path: "/log-groups/{id}", Tags: tags,
-		Summary: "One log group or directory", Errors: []int{404}}, identity.ScopeRead,
-		func(ctx context.Context, in *ByID) (*Body[saved.Node], error) {
-			n, err := store.Group(ctx, s.asker(ctx), in.ID)
-			return Reply(n), err
-		})
 	Register(s, huma.Operation{OperationID: createGroup, Method: http.MethodPost, Path: "/log-groups", Tags: tags,
 		Summary: "Add a log group or a directory", DefaultStatus: http.StatusCreated, Errors: []int{409, 422}}, identity.ScopeConfigure,
 		func(ctx context.Context, in *struct {
@@ -140,6 +134,13 @@ func (s *Server) logGroupRoutes() {
 		}) (*Body[trends], error) {
 			out, err := s.trends(ctx, SearchInput{TimeInput: in.TimeInput, Query: in.Query, Tenant: in.Tenant}, in.ID, in.Buckets)
 			return Reply(out), err
+		})
+	// The last, since it takes any word for an id.
+	Register(s, huma.Operation{OperationID: "get-log-group", Method: http.MethodGet, Path: "/log-groups/{id}", Tags: tags,
+		Summary: "One log group or directory", Errors: []int{404}}, identity.ScopeRead,
+		func(ctx context.Context, in *ByID) (*Body[saved.Node], error) {
+			n, err := store.Group(ctx, s.asker(ctx), in.ID)
+			return Reply(n), err
 		})
 }
 

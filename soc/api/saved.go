@@ -203,13 +203,16 @@ func fileAnswer(what, format string, body []byte) *huma.StreamResponse {
 // savedRoutes registers what people keep of their searches.
 func (s *Server) savedRoutes() {
 	if s.deps.Saved != nil {
+		s.savedFileRoutes() // before the routes by id, which take any word
 		s.savedSearchRoutes()
-		s.savedFileRoutes()
 		s.historyRoutes()
 		s.logGroupRoutes()
 	}
 	if s.deps.Exports != nil {
 		s.exportRoutes()
+	}
+	if s.deps.Monitors != nil {
+		s.monitorRoutes()
 	}
 }
 

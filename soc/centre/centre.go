@@ -51,6 +51,7 @@ import (
 	"icewatch/soc/identity/provider"
 	"icewatch/soc/reach"
 	"icewatch/soc/saved"
+	"icewatch/soc/saved/monitor"
 	"icewatch/soc/seal"
 	"icewatch/soc/settings"
 	"icewatch/soc/state"
@@ -137,6 +138,7 @@ type centre struct {
 	engine    *engine.Client
 	saved     *saved.Store
 	exports   *export.Service
+	monitors  *monitor.Service
 	super     *supervisor.Supervisor
 	gauge     *gauge
 	flows     *flowAnalysis
@@ -458,7 +460,7 @@ func (c *centre) openAPI(ctx context.Context) (err error) {
 	c.server, err = api.New(api.Deps{
 		Identity: c.identity, Audit: c.audit, Forward: c.forward, Settings: c.settings, Keys: c.seal, RateLimits: c.limits.Get, Watermark: c.watermark.Get, Own: own, Units: c.units, Decisions: decisions, Tenants: c.tenants, Reach: &c.reach, CMDB: c.cmdb, Search: c.slow.Watch(c.engine, api.Caller), Metrics: c.engine, Saved: c.saved, Exports: c.exports, Aside: c.aside, Rules: c.keeper,
 		Federation: c.sso, Provider: c.provider, Intake: c.gauge, Watch: c.watch, Holdings: c.holdings(), Backups: c.backups, Ticketing: api.NewTicketing(c.tickets), Ingest: []api.Ingest{elastic, loki},
-		Flows:   c.openFlows(c.engine),
+		Flows: c.openFlows(c.engine), Monitors: c.monitors,
 		Console: console.FS, Ready: c.gauge.parts, WriteMetrics: func(w io.Writer) { c.gauge.write(w, c.metrics) },
 		Log: c.log, Version: c.Version, MaxBody: int64(cfg.HTTP.MaxBody), MaxUnpacked: int64(cfg.HTTP.MaxUnpacked),
 	})

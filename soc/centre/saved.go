@@ -2,15 +2,22 @@ package centre
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"io"
+	"net/url"
 	"path/filepath"
+	"strings"
 
+	"icewatch/detections"
 	"icewatch/soc/audit"
 	"icewatch/soc/export"
 	"icewatch/soc/identity"
 	"icewatch/soc/lake"
 	"icewatch/soc/saved"
+	"icewatch/soc/saved/monitor"
 	"icewatch/soc/settings"
+	"icewatch/soc/watch"
 )
 
 // openSaved opens what people keep of their searches, and the exports.
@@ -38,17 +45,47 @@ func (c *centre) openSaved(ctx context.Context) (err error) {
 		return err
 	}
 	c.exports, err = export.Open(ctx, c.db, export.Deps{Search: c.engine, Limits: limits.Get, MinFree: int64(c.Config.Bus.MinFree),
-		Dir: filepath.Join(c.Config.Data, "exports"), Log: c.log, Finished: c.exported,
-		Shape: func(query string) (export.Shape, error) {
-			shape, err := lake.ShapeOf(query)
-			return export.Shape{Pipes: shape.Pipes, Slices: shape.Slices}, err
+		Dir: filepath.Join(c.Config.Data, "exports"), Log: c.log, Finished: c.exported, Shape: shapeOf})
+	if err != nil {
+		return err
+	}
+	return c.openMonitors(ctx)
+}
+
+// openMonitors opens the scheduled searches.
+func (c *centre) openMonitors(ctx context.Context) (err error) {
+	c.monitors, err = monitor.Open(ctx, c.db, monitor.Deps{Search: c.engine, Shape: shapeOf, Searches: c.saved, Export: c.exports.Create, Log: c.log,
+		Raise: func(ctx context.Context, o detections.Occurrence) error {
+			data, err := json.Marshal([]detections.Occurrence{o})
+			if err != nil {
+				return fmt.Errorf("centre: raise an occurrence: %w", err)
+			}
+			return c.client.PublishOccurrences(ctx, data)
+		},
+		Receiver: c.tickets.HasReceiver,
+		Tell: func(ctx context.Context, receiver, tenant, unique string, body []byte) error {
+			return c.tickets.TellReceiver(ctx, receiver, tenant, "export", unique, body)
+		},
+		Alarm: func(ctx context.Context, a monitor.Alarm) {
+			c.watch.Raise(ctx, watch.Alarm{Kind: "search-failed", Key: a.Key, Detail: a.Detail})
+		},
+		Clear: c.watch.Clear,
+		Link: func(page, id string) string {
+			return strings.TrimRight(c.Config.HTTP.ExternalURL, "/") + "/" + page + "/" + url.PathEscape(id)
 		}})
 	return err
 }
 
-// runSaved runs exports once it is known who may read what.
+func shapeOf(query string) (export.Shape, error) {
+	shape, err := lake.ShapeOf(query)
+	return export.Shape{Pipes: shape.Pipes, Slices: shape.Slices}, err
+}
+
+// runSaved runs exports and scheduled searches once it is known who may read
+// what.
 func (c *centre) runSaved(context.Context) error {
 	c.background(func(ctx context.Context) { c.exports.Run(ctx, c.server.ReachAs) })
+	c.background(func(ctx context.Context) { c.monitors.Run(ctx, c.server.ReachAs) })
 	return nil
 }
 
@@ -69,4 +106,8 @@ func (c *centre) exported(ctx context.Context, j export.Job) {
 	if err != nil {
 		c.log.Error("an export is not in the audit log", "export", j.ID, "owner", j.Owner.Name, "rows", j.Rows, "error", err)
 	}
+	c.monitors.Exported(ctx, j, func() (io.ReadCloser, error) {
+		_, f, err := c.exports.File(ctx, j.Owner.ID, j.ID)
+		return f, err
+	})
 }

@@ -131,6 +131,7 @@ type Message struct {
 	Facts      reach.Kept // of the incident: who may see that it was told of
 	Kind       string     // opened, changed, sla, resolved
 	Resolved   bool       // goes only to receivers that asked for it
+	Only       string     // goes to this receiver alone; "" for all that want it
 	// Unique tells this notification from the incident's others, so that its
 	// delivery id can be derived.
 	Unique string
@@ -208,7 +209,7 @@ func (b *Box) Enqueue(ctx context.Context, tx bun.Tx, m Message) (int, error) {
 	now := b.clock().UnixMilli()
 	var rows []message
 	for _, r := range all {
-		if m.Resolved && !r.SendResolved {
+		if m.Resolved && !r.SendResolved || m.Only != "" && m.Only != r.Name {
 			continue
 		}
 		if r.Tenants != "" && !slices.Contains(strings.Split(r.Tenants, ","), m.Tenant) {

@@ -13,16 +13,18 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+	_ "time/tzdata" // time zones by name, on machines that have no list of them
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/go-co-op/gocron/v2"
+	"github.com/robfig/cron/v3"
 	"github.com/uptrace/bun"
 
 	"icewatch/detections"
@@ -120,7 +122,7 @@ type Content struct {
 	Tenant      string    `json:"tenant,omitempty" doc:"Searched in, and whose the alert is; the city's by default, for owners who reach everything"`
 	Schedule    string    `json:"schedule" doc:"Cron: minute, hour, day of the month, month, day of the week"`
 	TimeZone    string    `json:"time_zone,omitempty" doc:"IANA name; that of the server by default"`
-	Window      string    `json:"window" doc:"How much time before the time of the schedule a run looks at"`
+	Window      string    `json:"window,omitempty" doc:"How much time before the time of the schedule a run looks at"`
 	Delay       string    `json:"delay,omitempty" doc:"How long after it a run begins, for events that come late"`
 	Condition   Condition `json:"condition"`
 	Action      Action    `json:"action"`
@@ -323,71 +325,67 @@ func encodeBound(o export.Owner) string {
 func (r *row) visible(a saved.Asker) bool { return r.Owner == a.User || a.Manage }
 
 // Schedule is when a monitor runs.
-type Schedule struct{ cron gocron.Cron }
+type Schedule struct{ cron cron.Schedule }
 
 // ParseSchedule reads a cron expression of five fields, or a word such as
-// @hourly, in a time zone. One that runs more often than once a minute, or
-// never, is refused.
+// @hourly, in a time zone ("" is the machine's). One that runs more often than
+// once a minute, or never, is refused.
 func ParseSchedule(text, zone string, now time.Time) (Schedule, error) {
 	text = strings.TrimSpace(text)
 	if strings.Contains(text, "TZ=") {
 		return Schedule{}, errors.New("the time zone stands beside the schedule, not in it")
 	}
-	loc := time.Local
+	expression := text
 	if zone != "" {
-		var err error
-		if loc, err = time.LoadLocation(zone); err != nil || zone == "Local" {
+		if _, err := time.LoadLocation(zone); err != nil || strings.ContainsAny(zone, " \t\n") {
 			return Schedule{}, fmt.Errorf("%.64q is no time zone: give one like Asia/Shanghai or UTC", zone)
 		}
+		expression = "CRON_TZ=" + zone + " " + text
 	}
-	c := gocron.NewDefaultCron(false)
-	// The location goes by its name, which the one of the machine may lack.
-	if loc == time.Local {
-		loc = named(now)
-	}
-	if err := c.IsValid(text, loc, now); err != nil {
-		return Schedule{}, fmt.Errorf("%.100q is no schedule: five fields are right, such as */5 * * * * or 0 8 * * 1-5 (%s)", text,
-			strings.ReplaceAll(strings.TrimPrefix(err.Error(), gocron.ErrCronJobParse.Error()+"\n"), "\n", ": "))
+	c, err := cron.ParseStandard(expression)
+	if err != nil {
+		return Schedule{}, fmt.Errorf("%.100q is no schedule: five fields are right, such as */5 * * * * or 0 8 * * 1-5 (%s)", text, err)
 	}
 	s := Schedule{c}
+	last := time.Time{}
 	for t := range s.After(now, 20) {
-		if next := c.Next(t); !next.IsZero() && next.Sub(t) < shortest {
-			return Schedule{}, fmt.Errorf("%.100q runs every %s: once a minute is the most", text, next.Sub(t))
+		if d := t.Sub(last); d < shortest {
+			return Schedule{}, fmt.Errorf("%.100q runs every %s: once a minute is the most", text, d)
 		}
+		last = t
+	}
+	if last.IsZero() {
+		return Schedule{}, fmt.Errorf("%.100q never comes", text)
 	}
 	return s, nil
 }
 
-// named is the machine's time zone by a name that can be parsed.
-func named(now time.Time) *time.Location {
-	if loc, err := time.LoadLocation(time.Local.String()); err == nil && time.Local.String() != "Local" {
-		return loc
-	}
-	_, offset := now.In(time.Local).Zone()
-	if loc, err := time.LoadLocation(fmt.Sprintf("Etc/GMT%+d", -offset/3600)); err == nil && offset%3600 == 0 {
-		return loc
-	}
-	return time.UTC
-}
-
 // After yields the next n times after t.
-func (s Schedule) After(t time.Time, n int) func(yield func(time.Time) bool) {
+func (s Schedule) After(t time.Time, n int) iter.Seq[time.Time] {
 	return func(yield func(time.Time) bool) {
 		for range n {
-			if t = s.cron.Next(t); t.IsZero() || !yield(t.UTC()) {
+			if t = s.next(t); t.IsZero() || !yield(t) {
 				return
 			}
 		}
 	}
 }
 
-// next is the next time after t.
-func (s Schedule) next(t time.Time) time.Time { return s.cron.Next(t).UTC() }
+// next is the next time after t, zero where there is none.
+func (s Schedule) next(t time.Time) time.Time {
+	// Without a zone of its own the expression goes by that of the time given.
+	if t = s.cron.Next(t.In(time.Local)); t.IsZero() {
+		return t
+	}
+	return t.UTC()
+}
 
-// Check completes a content and says everything that is wrong with it.
+// check completes a content and says everything that is wrong with it.
 func (s *Service) check(ctx context.Context, a saved.Asker, c *Content) error {
 	var wrong []string
-	bad := func(field, format string, args ...any) { wrong = append(wrong, field+": "+fmt.Sprintf(format, args...)) }
+	bad := func(field, format string, args ...any) {
+		wrong = append(wrong, field+": "+fmt.Sprintf(format, args...))
+	}
 	c.Name, c.Description, c.Query, c.Tenant = strings.TrimSpace(c.Name), strings.TrimSpace(c.Description), strings.TrimSpace(c.Query), strings.TrimSpace(c.Tenant)
 	if n := utf8.RuneCountInString(c.Name); n < 1 || n > maxName || strings.ContainsFunc(c.Name, unicode.IsControl) {
 		bad("name", "1 to %d characters without control characters are right", maxName)

@@ -39,8 +39,6 @@ const (
 	fieldText = 2000
 )
 
-var errEnough = errors.New("enough rows")
-
 // Run runs what is due until ctx ends. as tells what owners may read.
 func (s *Service) Run(ctx context.Context, as export.As) {
 	s.mu.Lock()
@@ -158,11 +156,7 @@ func (s *Service) due(ctx context.Context, r *row, c Content) error {
 	if ctx.Err() != nil && run.Outcome == Failed {
 		return ctx.Err() // the suite stops: the time stays due
 	}
-	next := sched.next(now)
-	if t := sched.next(tick); t.After(now) {
-		next = t
-	}
-	return s.end(context.WithoutCancel(ctx), r, run, away, next)
+	return s.end(context.WithoutCancel(ctx), r, run, away, sched.next(tick))
 }
 
 // begin writes down that a run begins.
@@ -185,8 +179,8 @@ func (s *Service) end(ctx context.Context, r *row, run *runRow, away string, nex
 		if _, err := tx.NewUpdate().Model(run).WherePK().Exec(ctx); err != nil {
 			return err
 		}
-		_, err := tx.NewRaw(`DELETE FROM monitor_runs WHERE monitor = ? AND id <= (SELECT max(id) FROM monitor_runs WHERE monitor = ?) - ?
-			AND id NOT IN (SELECT id FROM monitor_runs WHERE monitor = ? ORDER BY id DESC LIMIT ?)`, r.ID, r.ID, keptRuns, r.ID, keptRuns).Exec(ctx)
+		_, err := tx.NewRaw(`DELETE FROM monitor_runs WHERE monitor = ? AND id NOT IN (SELECT id FROM monitor_runs WHERE monitor = ? ORDER BY id DESC LIMIT ?)`,
+			r.ID, r.ID, keptRuns).Exec(ctx)
 		if err != nil {
 			return err
 		}
@@ -412,7 +406,7 @@ func (s *Service) find(ctx context.Context, req search.Request, c Condition, f *
 		}
 		return nil
 	})
-	if err == nil && f.rows > 0 && !looked {
+	if err == nil && c.Kind == OnValue && f.rows > 0 && !looked {
 		names := make([]string, 0, len(seen))
 		for n := range seen {
 			names = append(names, n)
