@@ -68,8 +68,8 @@ func (s *suite) export(token, body string) exported {
 	return j
 }
 
-// ended waits until an export has ended, and sees that it only ever moves on.
-func (s *suite) ended(token, id string) exported {
+// outcome waits until an export has ended, and sees that it only ever moves on.
+func (s *suite) outcome(token, id string) exported {
 	s.t.Helper()
 	var j exported
 	last := int64(0)
@@ -89,7 +89,7 @@ func (s *suite) ended(token, id string) exported {
 // file fetches the file of an export that must be done.
 func (s *suite) file(token, id string) []byte {
 	s.t.Helper()
-	j := s.ended(token, id)
+	j := s.outcome(token, id)
 	if j.State != "done" {
 		s.t.Fatalf("the export is %s: %s", j.State, j.Error)
 	}
@@ -203,7 +203,7 @@ func TestExports(t *testing.T) {
 		for _, q := range []string{"* | union (event.dataset:=licences)", "icewatch.tenant:=\"e-licence\" or *", "event.dataset:in(* | fields event.dataset)"} {
 			body, _ := json.Marshal(map[string]any{"query": q, "since": "2h", "format": "ndjson", "max_rows": 200_000})
 			j := s.export(lin, string(body))
-			if end := s.ended(lin, j.ID); end.State == "done" && bytes.Contains(s.file(lin, j.ID), []byte("licences")) {
+			if end := s.outcome(lin, j.ID); end.State == "done" && bytes.Contains(s.file(lin, j.ID), []byte("licences")) {
 				t.Errorf("%s shows another tenant's rows", q)
 			}
 		}
@@ -212,7 +212,7 @@ func TestExports(t *testing.T) {
 	})
 	t.Run("whose it is", func(t *testing.T) {
 		j := s.export(lin, `{`+all+`,"format":"csv","name":"证据/../x","kept":true,"max_rows":10}`)
-		s.ended(lin, j.ID)
+		s.outcome(lin, j.ID)
 		for _, path := range []string{"", "/file"} {
 			s.call(wang, "GET", "/api/v1/exports/"+j.ID+path, "", 404, nil)
 			s.call(admin, "GET", "/api/v1/exports/"+j.ID+path, "", 404, nil)
@@ -240,7 +240,7 @@ func TestExports(t *testing.T) {
 	t.Run("cancelled", func(t *testing.T) {
 		j := s.export(lin, `{`+all+`,"format":"xlsx"}`)
 		s.call(lin, "POST", "/api/v1/exports/"+j.ID+"/cancel", "{}", 200, nil)
-		if end := s.ended(lin, j.ID); end.State != "cancelled" {
+		if end := s.outcome(lin, j.ID); end.State != "cancelled" {
 			t.Errorf("it is %s", end.State)
 		}
 		s.call(lin, "GET", "/api/v1/exports/"+j.ID+"/file", "", 409, nil)
@@ -269,7 +269,7 @@ func TestExports(t *testing.T) {
 		if left := s.leftovers(); len(left) > 1 { // the one that runs again
 			t.Errorf("left over: %v", left)
 		}
-		if end := s.ended(lin, j.ID); end.State != "done" || end.Rows != n {
+		if end := s.outcome(lin, j.ID); end.State != "done" || end.Rows != n {
 			t.Fatalf("after the kill it is %s with %d rows: %s", end.State, end.Rows, end.Error)
 		}
 		book, err := excelize.OpenReader(bytes.NewReader(s.file(lin, j.ID)))
