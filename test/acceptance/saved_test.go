@@ -30,8 +30,8 @@ type exported struct {
 	Error     string   `json:"error"`
 }
 
-// bulk sends n numbered documents to a tenant.
-func (s *suite) bulk(tenant, marker string, n int) {
+// bulkDocuments sends n numbered documents to a tenant.
+func (s *suite) bulkDocuments(tenant, marker string, n int) {
 	s.t.Helper()
 	sender := s.token(tenant, "ingest")
 	for from := 0; from < n; from += 20_000 {
@@ -52,8 +52,8 @@ func (s *suite) bulk(tenant, marker string, n int) {
 	})
 }
 
-// user makes a user who signed in, and returns his id and session.
-func (s *suite) user(name, role string, tenants ...string) (id, token string) {
+// signedInUser makes a user who signed in, and returns his id and session.
+func (s *suite) signedInUser(name, role string, tenants ...string) (id, token string) {
 	s.t.Helper()
 	body, _ := json.Marshal(map[string]any{"username": name, "password": "First-Word-2026-" + name, "roles": []string{role}, "tenants": tenants})
 	var made struct{ ID string }
@@ -61,15 +61,15 @@ func (s *suite) user(name, role string, tenants ...string) (id, token string) {
 	return made.ID, s.newcomer(name, "First-Word-2026-"+name, "Own-Word-2026-"+name)
 }
 
-func (s *suite) export(token, body string) exported {
+func (s *suite) beginExport(token, body string) exported {
 	s.t.Helper()
 	var j exported
 	s.call(token, "POST", "/api/v1/exports", body, 202, &j)
 	return j
 }
 
-// outcome waits until an export has ended, and sees that it only ever moves on.
-func (s *suite) outcome(token, id string) exported {
+// exportOutcome waits until an export has ended, and sees that it only ever moves on.
+func (s *suite) exportOutcome(token, id string) exported {
 	s.t.Helper()
 	var j exported
 	last := int64(0)
@@ -86,10 +86,10 @@ func (s *suite) outcome(token, id string) exported {
 	return j
 }
 
-// file fetches the file of an export that must be done.
-func (s *suite) file(token, id string) []byte {
+// exportedFile fetches the file of an export that must be done.
+func (s *suite) exportedFile(token, id string) []byte {
 	s.t.Helper()
-	j := s.outcome(token, id)
+	j := s.exportOutcome(token, id)
 	if j.State != "done" {
 		s.t.Fatalf("the export is %s: %s", j.State, j.Error)
 	}
@@ -100,8 +100,8 @@ func (s *suite) file(token, id string) []byte {
 	return body
 }
 
-// leftovers lists what lies in the folder of exports beside whole files.
-func (s *suite) leftovers() []string {
+// exportLeftovers lists what lies in the folder of exports beside whole files.
+func (s *suite) exportLeftovers() []string {
 	var out []string
 	entries, _ := os.ReadDir(filepath.Join(s.data, "exports"))
 	for _, e := range entries {
@@ -119,10 +119,10 @@ func TestExports(t *testing.T) {
 	t.Parallel()
 	const n = 100_000
 	s := newSuite(t, "")
-	s.bulk("e-seal", "seals", n)
-	s.bulk("e-licence", "licences", 50)
-	id, lin := s.user("lin", "viewer", "e-seal")
-	_, wang := s.user("wang", "viewer", "e-licence")
+	s.bulkDocuments("e-seal", "seals", n)
+	s.bulkDocuments("e-licence", "licences", 50)
+	id, lin := s.signedInUser("lin", "viewer", "e-seal")
+	_, wang := s.signedInUser("wang", "viewer", "e-licence")
 	admin := s.admin.Options().Token
 	all := `"query":"*","since":"2h"`
 
@@ -133,9 +133,9 @@ func TestExports(t *testing.T) {
 		}
 	}
 	t.Run("ndjson", func(t *testing.T) {
-		j := s.export(lin, `{`+all+`,"format":"ndjson"}`)
+		j := s.beginExport(lin, `{`+all+`,"format":"ndjson"}`)
 		got := map[string]bool{}
-		in := bufio.NewScanner(bytes.NewReader(s.file(lin, j.ID)))
+		in := bufio.NewScanner(bytes.NewReader(s.exportedFile(lin, j.ID)))
 		in.Buffer(nil, 1<<20)
 		for in.Scan() {
 			var doc map[string]string
@@ -150,8 +150,8 @@ func TestExports(t *testing.T) {
 		numbers("ndjson", got)
 	})
 	t.Run("csv for Excel", func(t *testing.T) {
-		j := s.export(lin, `{`+all+`,"format":"csv","bom":true,"fields":["@timestamp","user.name","n"]}`)
-		body, ok := bytes.CutPrefix(s.file(lin, j.ID), []byte("\ufeff"))
+		j := s.beginExport(lin, `{`+all+`,"format":"csv","bom":true,"fields":["@timestamp","user.name","n"]}`)
+		body, ok := bytes.CutPrefix(s.exportedFile(lin, j.ID), []byte("\ufeff"))
 		if !ok {
 			t.Error("the byte order mark is missing")
 		}
@@ -169,8 +169,8 @@ func TestExports(t *testing.T) {
 		numbers("csv", got)
 	})
 	t.Run("xlsx", func(t *testing.T) {
-		j := s.export(lin, `{`+all+`,"format":"xlsx","fields":["n","user.name","message"]}`)
-		book, err := excelize.OpenReader(bytes.NewReader(s.file(lin, j.ID)))
+		j := s.beginExport(lin, `{`+all+`,"format":"xlsx","fields":["n","user.name","message"]}`)
+		book, err := excelize.OpenReader(bytes.NewReader(s.exportedFile(lin, j.ID)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -190,9 +190,9 @@ func TestExports(t *testing.T) {
 		numbers("xlsx", got)
 	})
 	t.Run("json of figures", func(t *testing.T) {
-		j := s.export(lin, `{"query":"* | stats by (event.dataset) count() rows","since":"2h","format":"json"}`)
+		j := s.beginExport(lin, `{"query":"* | stats by (event.dataset) count() rows","since":"2h","format":"json"}`)
 		var docs []map[string]string
-		if err := json.Unmarshal(s.file(lin, j.ID), &docs); err != nil {
+		if err := json.Unmarshal(s.exportedFile(lin, j.ID), &docs); err != nil {
 			t.Fatal(err)
 		}
 		if len(docs) != 1 || docs[0]["rows"] != fmt.Sprint(n) || docs[0]["event.dataset"] != "seals" {
@@ -202,8 +202,8 @@ func TestExports(t *testing.T) {
 	t.Run("a query that tries to leave", func(t *testing.T) {
 		for _, q := range []string{"* | union (event.dataset:=licences)", "icewatch.tenant:=\"e-licence\" or *", "event.dataset:in(* | fields event.dataset)"} {
 			body, _ := json.Marshal(map[string]any{"query": q, "since": "2h", "format": "ndjson", "max_rows": 200_000})
-			j := s.export(lin, string(body))
-			if end := s.outcome(lin, j.ID); end.State == "done" && bytes.Contains(s.file(lin, j.ID), []byte("licences")) {
+			j := s.beginExport(lin, string(body))
+			if end := s.exportOutcome(lin, j.ID); end.State == "done" && bytes.Contains(s.exportedFile(lin, j.ID), []byte("licences")) {
 				t.Errorf("%s shows another tenant's rows", q)
 			}
 		}
@@ -211,8 +211,8 @@ func TestExports(t *testing.T) {
 		s.call(lin, "POST", "/api/v1/exports", `{"query":"* | stats (","format":"ndjson"}`, 400, nil)
 	})
 	t.Run("whose it is", func(t *testing.T) {
-		j := s.export(lin, `{`+all+`,"format":"csv","name":"证据/../x","kept":true,"max_rows":10}`)
-		s.outcome(lin, j.ID)
+		j := s.beginExport(lin, `{`+all+`,"format":"csv","name":"证据/../x","kept":true,"max_rows":10}`)
+		s.exportOutcome(lin, j.ID)
 		for _, path := range []string{"", "/file"} {
 			s.call(wang, "GET", "/api/v1/exports/"+j.ID+path, "", 404, nil)
 			s.call(admin, "GET", "/api/v1/exports/"+j.ID+path, "", 404, nil)
@@ -238,21 +238,21 @@ func TestExports(t *testing.T) {
 		}
 	})
 	t.Run("cancelled", func(t *testing.T) {
-		j := s.export(lin, `{`+all+`,"format":"xlsx"}`)
+		j := s.beginExport(lin, `{`+all+`,"format":"xlsx"}`)
 		s.call(lin, "POST", "/api/v1/exports/"+j.ID+"/cancel", "{}", 200, nil)
-		if end := s.outcome(lin, j.ID); end.State != "cancelled" {
+		if end := s.exportOutcome(lin, j.ID); end.State != "cancelled" {
 			t.Errorf("it is %s", end.State)
 		}
 		s.call(lin, "GET", "/api/v1/exports/"+j.ID+"/file", "", 409, nil)
 		eventually(t, 10*time.Second, "nothing is left", func() error {
-			if left := s.leftovers(); len(left) > 0 {
+			if left := s.exportLeftovers(); len(left) > 0 {
 				return fmt.Errorf("%v", left)
 			}
 			return nil
 		})
 	})
 	t.Run("killed midway", func(t *testing.T) {
-		j := s.export(lin, `{`+all+`,"format":"xlsx"}`)
+		j := s.beginExport(lin, `{`+all+`,"format":"xlsx"}`)
 		eventually(t, 20*time.Second, "it runs", func() error {
 			var now exported
 			s.call(lin, "GET", "/api/v1/exports/"+j.ID, "", 200, &now)
@@ -266,13 +266,13 @@ func TestExports(t *testing.T) {
 		})
 		s.kill()
 		s.start()
-		if left := s.leftovers(); len(left) > 1 { // the one that runs again
+		if left := s.exportLeftovers(); len(left) > 1 { // the one that runs again
 			t.Errorf("left over: %v", left)
 		}
-		if end := s.outcome(lin, j.ID); end.State != "done" || end.Rows != n {
+		if end := s.exportOutcome(lin, j.ID); end.State != "done" || end.Rows != n {
 			t.Fatalf("after the kill it is %s with %d rows: %s", end.State, end.Rows, end.Error)
 		}
-		book, err := excelize.OpenReader(bytes.NewReader(s.file(lin, j.ID)))
+		book, err := excelize.OpenReader(bytes.NewReader(s.exportedFile(lin, j.ID)))
 		if err != nil {
 			t.Fatalf("the workbook is not whole: %v", err)
 		}
@@ -282,8 +282,8 @@ func TestExports(t *testing.T) {
 		var token struct{ Secret, ID string }
 		s.call(lin, "POST", "/api/v1/me/tokens", `{"name":"own","scopes":["read"],"expires_in":"1h"}`, 201, &token)
 		s.call(admin, "PUT", "/api/v1/users/"+id+"/access", `{"tenants":["e-licence"]}`, 200, nil)
-		j := s.export(lin, `{`+all+`,"format":"ndjson"}`)
-		if body := s.file(lin, j.ID); bytes.Contains(body, []byte("seals")) || bytes.Count(body, []byte("licences")) < 50 {
+		j := s.beginExport(lin, `{`+all+`,"format":"ndjson"}`)
+		if body := s.exportedFile(lin, j.ID); bytes.Contains(body, []byte("seals")) || bytes.Count(body, []byte("licences")) < 50 {
 			t.Errorf("%d bytes of what he reaches no more", len(body))
 		}
 	})
@@ -301,10 +301,10 @@ func TestScheduledSearch(t *testing.T) {
 	defer hook.Close()
 	s := newSuite(t, fmt.Sprintf("notify:\n  webhooks:\n    - name: hook\n      url: %s\n", hook.URL))
 	admin := s.admin.Options().Token
-	id, lin := s.user("lin", "analyst", "e-seal")
-	_, wang := s.user("wang", "analyst", "e-licence")
-	s.bulk("e-seal", "seals", 30)
-	s.bulk("e-licence", "licences", 30)
+	id, lin := s.signedInUser("lin", "analyst", "e-seal")
+	_, wang := s.signedInUser("wang", "analyst", "e-licence")
+	s.bulkDocuments("e-seal", "seals", 30)
+	s.bulkDocuments("e-licence", "licences", 30)
 
 	var search struct{ ID string }
 	s.call(lin, "POST", "/api/v1/saved-searches", `{"name":"印章","query":"event.dataset:in(seals,licences)","time":{"since":"30m"},"click":{"op":"and","of":[1,"x"]}}`, 201, &search)
@@ -392,9 +392,9 @@ func TestLogGroups(t *testing.T) {
 	t.Parallel()
 	s := newSuite(t, "")
 	admin := s.admin.Options().Token
-	id, lin := s.user("lin", "analyst", "e-seal")
-	s.bulk("e-seal", "seals", 20)
-	s.bulk("e-seal", "secrets", 7)
+	id, lin := s.signedInUser("lin", "analyst", "e-seal")
+	s.bulkDocuments("e-seal", "seals", 20)
+	s.bulkDocuments("e-seal", "secrets", 7)
 	secret := text(s.expect("event.dataset:=secrets", 7, 20*time.Second)[0], "event.id")
 	type node struct {
 		ID       string
@@ -433,7 +433,7 @@ func TestLogGroups(t *testing.T) {
 	})
 
 	// Only who is named may use the group of secrets.
-	_, wang := s.user("wang", "analyst", "e-seal")
+	_, wang := s.signedInUser("wang", "analyst", "e-seal")
 	s.call(admin, "PUT", "/api/v1/log-groups/"+secrets.ID+"/access", `{"roles":[],"units":[],"users":["wang"],"confines":false,"revision":1}`, 200, nil)
 	s.call(lin, "GET", "/api/v1/search?group="+secrets.ID, "", 403, nil)
 	s.call(wang, "GET", "/api/v1/search?group="+secrets.ID, "", 200, nil)
@@ -453,8 +453,8 @@ func TestLogGroups(t *testing.T) {
 	}
 	s.call(lin, "GET", "/api/v1/events/"+secret, "", 404, nil)
 	s.call(wang, "GET", "/api/v1/events/"+secret, "", 200, nil)
-	j := s.export(lin, `{"query":"*","since":"1h","format":"ndjson"}`)
-	if body := s.file(lin, j.ID); bytes.Contains(body, []byte("secrets")) || bytes.Count(body, []byte("\n")) != 20 {
+	j := s.beginExport(lin, `{"query":"*","since":"1h","format":"ndjson"}`)
+	if body := s.exportedFile(lin, j.ID); bytes.Contains(body, []byte("secrets")) || bytes.Count(body, []byte("\n")) != 20 {
 		t.Errorf("his export: %.300s", body)
 	}
 
