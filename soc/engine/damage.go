@@ -211,6 +211,18 @@ func (e *Engine) trusted(name string, v any, zh, en string) error {
 	return err
 }
 
+// saved tells of a small state that cannot be saved, until it is.
+func (e *Engine) saved(name string, err error) error {
+	if err == nil {
+		e.health.board.Clear(condition.Unsaved, name)
+		return nil
+	}
+	e.health.board.Set(condition.Condition{Kind: condition.Unsaved, Key: name, Severity: condition.High, Text: condition.Text{
+		ZH: fmt.Sprintf("%s 无法保存：%v。不会丢失数据，但下次启动需重放更多批次，总线也不会释放空间", name, err),
+		EN: fmt.Sprintf("%s cannot be saved: %v; nothing is lost, but the next start replays more, and the bus lets nothing go", name, err)}})
+	return err
+}
+
 // missed notes batches that the bus no longer holds and that were not stored:
 // the gap lies before batch next, and after the one that came at since.
 func (e *Engine) missed(from, next uint64, since, until time.Time) {

@@ -402,7 +402,7 @@ func (e *Engine) saveCheckpoint() error {
 	if e.ckpt.Stored >= e.ckpt.Was {
 		e.ckpt.Was = 0 // all that a damaged part had held is stored again, or cannot be
 	}
-	return writeJSON(e.path("checkpoint.json"), e.ckpt)
+	return e.saved("checkpoint.json", writeJSON(e.path("checkpoint.json"), e.ckpt))
 }
 
 func (e *Engine) saveDetection() error {
@@ -413,7 +413,7 @@ func (e *Engine) saveDetection() error {
 	if err != nil {
 		return fmt.Errorf("engine: snapshot of detection: %w", err)
 	}
-	return writeJSON(e.path("detection.json"), detectState{Epoch: e.epoch, After: e.detected.Load(), State: state, Usage: e.meter.snapshot()})
+	return e.saved("detection.json", writeJSON(e.path("detection.json"), detectState{Epoch: e.epoch, After: e.detected.Load(), State: state, Usage: e.meter.snapshot()}))
 }
 
 // trim lets go of the batches that are stored and detected, but for the

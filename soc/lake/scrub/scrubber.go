@@ -38,7 +38,8 @@ func (s *Store) Run(ctx context.Context, o Options, found func(Finding)) {
 	// Comparing takes as long as it takes; new parts are looked for all the same.
 	var wg sync.WaitGroup
 	if o.Period > 0 {
-		wg.Go(func() { every(ctx, o.Look, func() { w.compare(ctx) }) })
+		// What is due is looked up rarely: that reads the sums of all days.
+		wg.Go(func() { every(ctx, max(o.Look, o.Period/1000), func() { w.compare(ctx) }) })
 	}
 	every(ctx, o.Look, func() {
 		if err := w.look(ctx); err != nil && ctx.Err() == nil {
