@@ -90,6 +90,7 @@ func importDetail(r cmdb.Report) string {
 func (s *Server) toProblem(ctx context.Context, err error) error {
 	var se huma.StatusError
 	var qe *search.QueryError
+	var away *search.UnavailableError
 	if problem, ok := signInProblem(err); ok {
 		return problem
 	}
@@ -137,6 +138,9 @@ func (s *Server) toProblem(ctx context.Context, err error) error {
 		return Problem(http.StatusGatewayTimeout, "the request took longer than it may: narrow it down")
 	case errors.Is(err, context.Canceled):
 		return Problem(499, "the client went away")
+	case errors.As(err, &away):
+		return huma.ErrorWithHeaders(Problem(http.StatusServiceUnavailable, "search is not available at the moment: %s", away.Reason),
+			http.Header{"Retry-After": {"5"}})
 	case errors.Is(err, search.ErrUnavailable):
 		return unavailable("search")
 	}

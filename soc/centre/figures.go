@@ -7,6 +7,8 @@ import (
 	"os"
 	"time"
 
+	"icewatch/soc/config"
+	"icewatch/soc/engine"
 	"icewatch/soc/metrics"
 	"icewatch/soc/metrics/self"
 	"icewatch/soc/tenancy"
@@ -25,4 +27,13 @@ func (c *centre) keepFigures(context.Context) error {
 		}}
 	c.background(scraper.Run)
 	return nil
+}
+
+// lakeNodes are the servers that hold the lake's rows, as the engine takes them.
+func lakeNodes(cfg *config.Config) []engine.LakeNode {
+	var list []engine.LakeNode
+	for _, n := range cfg.Lake.Remote.Nodes {
+		list = append(list, engine.LakeNode{Class: n.Class, Options: n.Node()})
+	}
+	return list
 }

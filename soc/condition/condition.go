@@ -18,6 +18,7 @@ const (
 	Damage     = "damage"      // stored data was damaged and set aside
 	BusGap     = "bus-gap"     // batches are missing on the bus
 	EngineDown = "engine-down" // the engine does not stay up
+	ServerDown = "server-down" // a server that holds events or metrics does not answer
 	Unsaved    = "unsaved"     // a checkpoint or another small state cannot be saved
 )
 

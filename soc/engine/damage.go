@@ -304,7 +304,12 @@ func serveWaiting(path string, board *condition.Board) (stop func(), err error) 
 		_ = json.NewEncoder(w).Encode(Status{Waiting: true, Conditions: board.List()})
 	})
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		http.Error(w, "the engine waits for its disk", http.StatusServiceUnavailable)
+		why := "the engine has not begun"
+		for _, c := range board.List() {
+			why = c.Text.EN
+		}
+		// This is an answer to any question there is.
+		_ = json.NewEncoder(w).Encode(verdict{Done: true, Away: why, Error: why})
 	})
 	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = srv.Serve(l) }()

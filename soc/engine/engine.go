@@ -48,6 +48,7 @@ type Options struct {
 	LakeMemory    int64            // bytes for caches and queries; 0 is a quarter of the machine
 	MinFree       int64            // bytes to leave free on the disk
 	Metrics       MetricOptions    // of the metric lake
+	LakeNodes     []LakeNode       // servers that hold the lake's rows; none: this machine does
 	Relays        []netip.Prefix   // whose syslog HOSTNAME names the device
 	FieldsMax     int              // fields an event may bring
 	NamesMax      int              // field names a tenant may bring
@@ -157,7 +158,15 @@ func Run(ctx context.Context, opts Options, log *slog.Logger) error {
 		return fmt.Errorf("engine: %w", err)
 	}
 	defer client.Close()
-	lk, err := lake.Open(lake.Options{Dir: filepath.Join(opts.Dir, "lake"), Classes: classes(opts.Keeping, filepath.Join(opts.Dir, "lake"), log),
+	lakeDir := filepath.Join(opts.Dir, "lake")
+	kept, err := health.settle(ctx, opts, lakeDir, log)
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("engine: %w", err)
+	}
+	lk, err := lake.Open(lake.Options{Dir: lakeDir, Classes: kept,
 		FlushInterval: opts.FlushInterval, Memory: opts.LakeMemory, MinFree: opts.MinFree})
 	if err != nil {
 		return fmt.Errorf("engine: %w", err)
@@ -185,14 +194,22 @@ func Run(ctx context.Context, opts Options, log *slog.Logger) error {
 			}
 			cancel()
 		}
-		lk.Close() // everything is on the disk now
+		if e.ready.Load() {
+			// Of rows on other machines it is known later whether they are on a disk.
+			if err := e.advance(); err != nil {
+				log.Warn("engine: the next start reads events from the bus again", "error", err)
+			}
+		}
+		durable := lk.Close()
 		if e.edges != nil {
 			if err := e.edges.Close(); err != nil {
 				log.Error("engine: the last flows are not in the ledger yet; the next start reads them again", "error", err)
 			}
 		}
 		if e.ready.Load() {
-			e.ckpt.Stored, e.ckpt.IDsFloor = max(e.ckpt.Stored, e.last.Load()), e.floor
+			if durable {
+				e.ckpt.Stored, e.ckpt.IDsFloor = max(e.ckpt.Stored, e.last.Load()), e.floor
+			}
 			if err := errors.Join(e.saveCheckpoint(), e.saveDetection()); err != nil {
 				log.Error("engine: the checkpoint is not saved; the next start replays more", "error", err)
 			}

@@ -64,7 +64,7 @@ func (m *metricLake) run(ctx context.Context) {
 			return
 		}
 		m.shut.Store(&err)
-		if m.board.Set(condition.Condition{Kind: condition.Unsaved, Key: "metrics", Severity: condition.Medium, Text: condition.Text{
+		if m.board.Set(condition.Condition{Kind: m.kind(), Key: "metrics", Severity: condition.Medium, Text: condition.Text{
 			ZH: "指标库无法打开：" + err.Error(), EN: "the metric lake cannot be opened: " + err.Error()}}) {
 			m.log.Error("engine: the metric lake is not open; it is tried again", "error", err)
 		}
@@ -74,11 +74,19 @@ func (m *metricLake) run(ctx context.Context) {
 			return
 		}
 	}
-	m.board.Clear(condition.Unsaved, "metrics")
+	m.board.Clear(m.kind(), "metrics")
 	<-ctx.Done()
 	if err := m.store.Swap(nil).Close(); err != nil {
 		m.log.Error("engine: the metric lake is not closed in order", "error", err)
 	}
+}
+
+// kind is what is wrong while the store is not open.
+func (m *metricLake) kind() string {
+	if m.opts.Remote != nil {
+		return condition.ServerDown
+	}
+	return condition.Unsaved
 }
 
 func (m *metricLake) open(ctx context.Context) error {

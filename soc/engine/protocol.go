@@ -47,6 +47,7 @@ type verdict struct {
 	Done     bool               `json:"done"`
 	Query    *search.QueryError `json:"query_error,omitempty"`
 	NotFound bool               `json:"not_found,omitempty"`
+	Away     string             `json:"away,omitempty"` // why search.ErrUnavailable
 	Error    string             `json:"error,omitempty"`
 }
 
@@ -85,16 +86,18 @@ type Status struct {
 	Uptime      float64           `json:"uptime"`      // seconds
 	Usage       Usage             `json:"usage"`       // what the tenants brought, by day
 	Restored    uint64            `json:"restored"`    // put back from the bus after a part of the lake was set aside
-	Waiting     bool              `json:"waiting"`     // for its disk; it has not begun
+	Waiting     bool              `json:"waiting"`     // for its disk or its servers; it has not begun
 
 	Conditions []condition.Condition `json:"conditions"` // what is wrong with the engine
 }
 
 func (e *Engine) status() Status {
 	d := e.detect.Stats()
+	held := e.lake.Stats()
+	tellServers(e.health.board, held.Down)
 	s := Status{Ready: e.ready.Load(), Epoch: e.epoch, LastBatch: min(e.last.Load(), e.detected.Load()), LastTime: time.Unix(0, e.lastTime.Load()).UTC(),
 		Events: e.events.Load(), Repeats: e.repeats.Load(), Replayed: e.replayed.Load(), Altered: e.pipe.Altered(), Reduced: e.reduced.Load(),
-		Unstored: e.unstored.Load(), BadBatches: e.badBatch.Load(), Occurrences: e.raised.Load(), Lake: e.lake.Stats(), Flows: e.edges.Stats(), Metrics: e.metric.stats(), Rules: *e.version.Load(),
+		Unstored: e.unstored.Load(), BadBatches: e.badBatch.Load(), Occurrences: e.raised.Load(), Lake: held, Flows: e.edges.Stats(), Metrics: e.metric.stats(), Rules: *e.version.Load(),
 		Problems: *e.problems.Load(), Hits: d.Hits, Disabled: d.Disabled, Tenants: map[string]uint64{}, Uptime: time.Since(e.started).Seconds(),
 		Restored: e.restored.Load(), Conditions: e.health.board.List(), Usage: e.meter.read()}
 	for slug, n := range *e.tenants.Load() {
@@ -208,6 +211,7 @@ func (e *Engine) serveQueries(path string) (stop func(), err error) {
 
 func judge(err error) verdict {
 	var qe *search.QueryError
+	var away *search.UnavailableError
 	switch {
 	case err == nil:
 		return verdict{Done: true}
@@ -215,6 +219,8 @@ func judge(err error) verdict {
 		return verdict{Done: true, Query: qe}
 	case errors.Is(err, search.ErrNotFound):
 		return verdict{Done: true, NotFound: true}
+	case errors.As(err, &away):
+		return verdict{Done: true, Away: away.Reason}
 	}
 	return verdict{Done: true, Error: err.Error()}
 }
@@ -293,6 +299,8 @@ func (c *Client) ask(ctx context.Context, what string, q any, line func([]byte) 
 		return v.Query
 	case v.NotFound:
 		return search.ErrNotFound
+	case v.Away != "":
+		return &search.UnavailableError{Reason: v.Away}
 	case v.Error != "":
 		return errors.New(v.Error)
 	}

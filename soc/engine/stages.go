@@ -268,6 +268,9 @@ func (e *Engine) handOver(ctx context.Context) error {
 		if err == nil {
 			break
 		}
+		if errors.Is(err, lake.ErrLost) {
+			return fmt.Errorf("engine: events since batch %d have to be stored again: %w", e.ckpt.Stored+1, err)
+		}
 		e.log.Warn("engine: events wait for the lake", "batch", e.added.seq, "error", err)
 		select {
 		case <-time.After(wait):

@@ -25,6 +25,23 @@ var _ Backend = (*embedded)(nil)
 
 var parseFlags sync.Once
 
+// configure hands the library its settings, once: flags of its own, which must
+// count as parsed before a query runs; the suite's own command line is not
+// flag's.
+func configure(opts Options) {
+	parseFlags.Do(func() {
+		if !flag.Parsed() {
+			_ = flag.CommandLine.Parse(nil)
+		}
+		_ = flag.Set("loggerLevel", "WARN")
+		if opts.Memory > 0 {
+			_ = flag.Set("memory.allowedBytes", strconv.FormatInt(opts.Memory, 10))
+		} else {
+			_ = flag.Set("memory.allowedPercent", "25")
+		}
+	})
+}
+
 // openEmbedded opens the store in a folder, and makes it where it is missing.
 func openEmbedded(dir string, class Class, opts Options) (*embedded, error) {
 	// The library dies on a folder it cannot write; say so as an error first.
@@ -36,19 +53,6 @@ func openEmbedded(dir string, class Class, opts Options) (*embedded, error) {
 		return nil, fmt.Errorf("lake: %w", err)
 	}
 	_ = os.Remove(probe)
-	parseFlags.Do(func() {
-		// The library reads its settings from flags of its own, which must
-		// count as parsed; the suite's own command line is not flag's.
-		if !flag.Parsed() {
-			_ = flag.CommandLine.Parse(nil)
-		}
-		_ = flag.Set("loggerLevel", "WARN")
-		if opts.Memory > 0 {
-			_ = flag.Set("memory.allowedBytes", strconv.FormatInt(opts.Memory, 10))
-		} else {
-			_ = flag.Set("memory.allowedPercent", "25")
-		}
-	})
 	return &embedded{flush: opts.FlushInterval, Storage: logstorage.MustOpenStorage(dir, &logstorage.StorageConfig{
 		Retention: class.Retention, FlushInterval: opts.FlushInterval, FutureRetention: 2 * 24 * time.Hour, MinFreeDiskSpaceBytes: opts.MinFree,
 	})}, nil
@@ -78,7 +82,13 @@ func (e *embedded) Durable(n uint64, last time.Time) (bool, error) {
 func (e *embedded) Flush() { e.DebugFlush() }
 
 // Close implements Backend.
-func (e *embedded) Close() { e.MustClose() }
+func (e *embedded) Close() bool {
+	e.MustClose()
+	return true
+}
+
+// Sources implements Backend.
+func (e *embedded) Sources() []Source { return []Source{e} }
 
 // Stats implements Backend.
 func (e *embedded) Stats() BackendStats {

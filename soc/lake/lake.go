@@ -93,6 +93,7 @@ func Open(opts Options) (_ *Lake, err error) {
 	if opts.FlushInterval < time.Second {
 		opts.FlushInterval = time.Second
 	}
+	configure(opts)
 	l := &Lake{classes: map[string]class{}}
 	l.names.load(filepath.Join(opts.Dir, namesFile))
 	defer func() {
@@ -163,18 +164,25 @@ func adoptSingleStore(dir string) error {
 	return nil
 }
 
-// Close flushes everything to the disk and closes the stores.
-func (l *Lake) Close() {
+// Close brings what it can to the disk and closes the stores. It tells whether
+// all that was handed over is there.
+func (l *Lake) Close() (durable bool) {
 	l.names.save()
-	l.closeStores()
+	return l.closeStores()
 }
 
-func (l *Lake) closeStores() {
+func (l *Lake) closeStores() (durable bool) {
 	var wg sync.WaitGroup
+	var behind atomic.Bool
 	for _, s := range l.stores {
-		wg.Go(s.Close)
+		wg.Go(func() {
+			if !s.Close() {
+				behind.Store(true)
+			}
+		})
 	}
 	wg.Wait()
+	return !behind.Load()
 }
 
 // Flush makes what was written visible to queries at once.
@@ -308,48 +316,46 @@ func (l *Lake) scan(ctx context.Context, accounts []uint32, query string, each f
 	})
 }
 
-// holding lists the stores that have any rows.
-func (l *Lake) holding() []*store {
-	if len(l.stores) == 1 {
-		return l.stores
-	}
-	var list []*store
+// holding lists the sources that have any rows.
+func (l *Lake) holding() []Source {
+	var list []Source
 	for _, s := range l.stores {
-		if st := s.Stats(); st.Stored+st.Unflushed > 0 {
-			list = append(list, s)
+		if st := s.Stats(); len(l.stores) == 1 || st.Stored+st.Unflushed > 0 {
+			list = append(list, s.Sources()...)
 		}
 	}
 	return list
 }
 
-// run answers a query from all stores together.
+// run answers a query from all sources together.
 func (l *Lake) run(ctx context.Context, accounts []uint32, q *logstorage.Query, emit logstorage.WriteDataBlockFunc) error {
 	write := func(worker uint, db *logstorage.DataBlock) {
 		showIDs(db)
 		emit(worker, db)
 	}
-	stores := l.holding()
-	switch len(stores) {
+	sources := l.holding()
+	switch len(sources) {
 	case 0:
-		stores = l.stores[:1] // a query may answer without any rows, as count() does
+		sources = l.stores[0].Sources()[:1] // a query may answer without any rows, as count() does
 		fallthrough
 	case 1:
-		return stores[0].RunQuery(ctx, tenantIDs(accounts), q, write)
+		return sources[0].RunQuery(ctx, tenantIDs(accounts), q, write)
 	}
-	return runTogether(ctx, stores, tenantIDs(accounts), q, write)
+	return runTogether(ctx, sources, tenantIDs(accounts), q, write)
 }
 
-// runTogether has each store answer its part of a query and puts the parts
+// runTogether has each source answer its part of a query and puts the parts
 // together, as the nodes of a cluster would.
-func runTogether(ctx context.Context, stores []*store, tenants []logstorage.TenantID, q *logstorage.Query, write logstorage.WriteDataBlockFunc) error {
+func runTogether(ctx context.Context, sources []Source, tenants []logstorage.TenantID, q *logstorage.Query, write logstorage.WriteDataBlockFunc) error {
 	whole := func(ctx context.Context, tenants []logstorage.TenantID, q *logstorage.Query, write logstorage.WriteDataBlockFunc) error {
-		return runTogether(ctx, stores, tenants, q, write)
+		return runTogether(ctx, sources, tenants, q, write)
 	}
 	runner, err := logstorage.NewNetQueryRunner(ctx, tenants, q, whole, write)
 	if err != nil {
 		return err
 	}
 	return runner.Run(ctx, q.GetConcurrency(), func(stop <-chan struct{}, part *logstorage.Query, write logstorage.WriteDataBlockFunc) error {
+		whole := ctx
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		go func() {
@@ -362,9 +368,9 @@ func runTogether(ctx context.Context, stores []*store, tenants []logstorage.Tena
 		// Each worker writes under a number of its own: the library keeps the
 		// state of each apart by it.
 		workers := uint(q.GetConcurrency())
-		errs := make([]error, len(stores))
+		errs := make([]error, len(sources))
 		var wg sync.WaitGroup
-		for i, s := range stores {
+		for i, s := range sources {
 			wg.Go(func() {
 				first := uint(i) * workers
 				errs[i] = s.RunQuery(ctx, tenants, part.Clone(part.GetTimestamp()), func(worker uint, db *logstorage.DataBlock) { write(first+worker, db) })
@@ -379,7 +385,7 @@ func runTogether(ctx context.Context, stores []*store, tenants []logstorage.Tena
 				return err
 			}
 		}
-		return errors.Join(errs...)
+		return whole.Err() // a source that stopped because enough was found has not failed
 	})
 }
 

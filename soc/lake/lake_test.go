@@ -14,7 +14,13 @@ import (
 
 func openLake(t testing.TB, dir string) *Lake {
 	t.Helper()
-	l, err := Open(Options{Dir: dir, Classes: []Class{{Name: Standard, Retention: 30 * 24 * time.Hour}}, Memory: 256 << 20})
+	c := Class{Name: Standard, Retention: 30 * 24 * time.Hour}
+	for driver, open := range drivers {
+		if strings.HasPrefix(t.Name(), driver+"/") {
+			c.Backend = open(t, dir)
+		}
+	}
+	l, err := Open(Options{Dir: dir, Classes: []Class{c}, Memory: 256 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}

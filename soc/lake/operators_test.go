@@ -16,7 +16,7 @@ import (
 func shelf(t testing.TB, at time.Time, rows ...map[string]string) *Lake {
 	t.Helper()
 	l := openLake(t, t.TempDir())
-	t.Cleanup(l.Close)
+	t.Cleanup(func() { l.Close() })
 	reg := event.NewRegistry(0)
 	w := l.NewWriter(reg)
 	for i, fields := range rows {

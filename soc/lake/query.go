@@ -239,6 +239,9 @@ func queryFailed(ctx context.Context, query string, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
 	}
+	if errors.Is(err, search.ErrUnavailable) {
+		return err
+	}
 	return queryError(query, "it failed: %s", err)
 }
 

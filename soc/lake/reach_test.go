@@ -40,7 +40,7 @@ type isolation struct {
 
 func newIsolation(t testing.TB, rnd *rand.Rand, rows int) *isolation {
 	s := &isolation{t: t, lake: openLake(t, t.TempDir()), accounts: map[string]uint32{}}
-	t.Cleanup(s.lake.Close)
+	t.Cleanup(func() { s.lake.Close() })
 	var slugs []string
 	for i := range 12 {
 		slug := "t" + strconv.Itoa(i)

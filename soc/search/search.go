@@ -176,6 +176,15 @@ var ErrNotFound = fmt.Errorf("search: no such event")
 // ErrTooMany says that there are as many live tails as there may be.
 var ErrTooMany = fmt.Errorf("search: too many live tails are open")
 
+// UnavailableError is ErrUnavailable for a reason that whoever searches may
+// know, such as a server of the lake that is down.
+type UnavailableError struct{ Reason string }
+
+func (e *UnavailableError) Error() string { return e.Reason }
+
+// Is makes it an ErrUnavailable.
+func (e *UnavailableError) Is(target error) bool { return target == ErrUnavailable }
+
 // ErrUnavailable says that the engine cannot answer at the moment, for example
 // because it is restarting; asking again shortly is worth while.
 var ErrUnavailable = fmt.Errorf("search: the engine is not available")

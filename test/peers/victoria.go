@@ -28,11 +28,12 @@ type Victoria struct {
 	log     *logFile
 }
 
-// StartVictoriaLogs starts a VictoriaLogs server that keeps 100 days and takes
-// rows of 2,000 fields, with flags beside these.
+// StartVictoriaLogs starts a VictoriaLogs server as the lake needs it (it keeps
+// 100 days, takes rows of 2,000 fields and adds nothing), with flags beside
+// these.
 func StartVictoriaLogs(t testing.TB, flags ...string) *Victoria {
 	t.Helper()
-	return startVictoria(t, "victoria-logs", append([]string{"-retentionPeriod=100d", "-inmemoryDataFlushInterval=1s", "-insert.maxFieldsPerLine=2000"}, flags...))
+	return startVictoria(t, "victoria-logs", append([]string{"-retentionPeriod=100d", "-inmemoryDataFlushInterval=1s", "-insert.maxFieldsPerLine=2000", "-defaultMsgValue="}, flags...))
 }
 
 // StartVictoriaMetrics starts a VictoriaMetrics server that keeps 100 days and
@@ -123,7 +124,18 @@ func (s *Victoria) Kill() { s.end(syscall.SIGKILL) }
 func (s *Victoria) Stop() { s.end(syscall.SIGTERM) }
 
 // Freeze stops the server's process without ending it; Thaw lets it go on.
-func (s *Victoria) Freeze() { _ = s.cmd.Process.Signal(syscall.SIGSTOP) }
+func (s *Victoria) Freeze() {
+	s.t.Helper()
+	_ = s.cmd.Process.Signal(syscall.SIGSTOP)
+	for range 100 {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
+		if err == nil && strings.Contains(string(stat), ") T ") {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	s.t.Fatal("the server does not stand still")
+}
 
 // Thaw lets a frozen server go on.
 func (s *Victoria) Thaw() { _ = s.cmd.Process.Signal(syscall.SIGCONT) }
