@@ -210,7 +210,7 @@ func (c *Collector) Health() collectors.Health {
 		listen = c.Addr().String()
 		c.counters.Dropped(int(c.socket.Dropped()))
 	}
-	return c.counters.Health(c.cfg.ID, c.cfg.Protocol, listen)
+	return c.counters.Health(c.cfg.ID, "flow", listen)
 }
 
 // Exporters tells who has sent flows since the start, the busiest first.
@@ -219,6 +219,9 @@ func (c *Collector) Exporters() []ExporterStats { return c.decoder.exporters() }
 // AtDefault tells whether the listener's address is the one its protocol has
 // by default.
 func (c *Collector) AtDefault() bool { return c.cfg.Listen == DefaultListen(c.cfg.Protocol) }
+
+// Protocol is what the listener speaks.
+func (c *Collector) Protocol() string { return c.cfg.Protocol }
 
 // Zone is the network zone of the listener's exporters.
 func (c *Collector) Zone() string { return c.cfg.Zone }

@@ -404,7 +404,7 @@ func TestRestart(t *testing.T) {
 		if err := c.Stop(context.Background()); err != nil {
 			t.Fatal(err)
 		}
-		if h := c.Health(); h.Received != uint64(len(sink.Records())) || h.State != collectors.StateOff || h.Kind != NetFlow {
+		if h := c.Health(); h.Received != uint64(len(sink.Records())) || h.State != collectors.StateOff || h.Kind != NewFactory().Type {
 			t.Errorf("%+v", h)
 		}
 		return sink.Records()

@@ -79,6 +79,6 @@ func (c *centre) mayBeTaken(s collectors.Collector, err error) bool {
 	if !ok || !f.AtDefault() || !errors.Is(err, syscall.EADDRINUSE) {
 		return false
 	}
-	c.log.Warn("another program listens where flows are awaited: none are taken in here; name another address, or off, in flows."+f.Health().Kind, "error", err)
+	c.log.Warn("another program listens where flows are awaited: none are taken in here; name another address, or off, in flows."+f.Protocol(), "error", err)
 	return true
 }

@@ -50,6 +50,7 @@ func installation(t *testing.T) (*config.Config, *settings.Store) {
 	c.Data = filepath.Join(t.TempDir(), "data")
 	c.Security.MasterKeyFile = filepath.Join(t.TempDir(), "master")
 	c.Syslog.UDP, c.Syslog.TCP = "127.0.0.1:5514", "off"
+	c.Flows.NetFlow, c.Flows.SFlow = "10.1.2.3:2055", "off"
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -99,6 +100,7 @@ func TestCheck(t *testing.T) {
 	f("a good one", nil, nil)
 	f("plain HTTP", func(c *config.Config) { c.HTTP.Listen, c.HTTP.Insecure = "0.0.0.0:80", true }, nil, "http-plain")
 	f("self-signed", func(c *config.Config) { c.HTTP.Listen = "0.0.0.0:8443" }, nil, "tls-self-signed")
+	f("flows everywhere", func(c *config.Config) { c.Flows.NetFlow, c.Flows.SFlow = ":2055", "[::]:6343" }, nil, "listen-everywhere", "listen-everywhere")
 	f("syslog everywhere", func(c *config.Config) { c.Syslog.UDP, c.Syslog.TCP = ":5514", "0.0.0.0:5514" }, nil, "listen-everywhere", "listen-everywhere")
 	f("loopback allowed", func(c *config.Config) { c.Security.Egress.Allow = []string{"127.0.0.0/8", "10.0.0.5:9000"} }, nil, "egress-inside")
 	f("key beside data", func(c *config.Config) {

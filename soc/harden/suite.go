@@ -41,7 +41,7 @@ func (r *report) listeners() {
 	default:
 		r.certificate(c.HTTP.TLSCert)
 	}
-	for option, addr := range map[string]string{"syslog.udp": c.Syslog.UDP, "syslog.tcp": c.Syslog.TCP} {
+	for option, addr := range map[string]string{"syslog.udp": c.Syslog.UDP, "syslog.tcp": c.Syslog.TCP, "flows.netflow": c.Flows.NetFlow, "flows.sflow": c.Flows.SFlow} {
 		if addr == "" || addr == "off" {
 			continue
 		}
@@ -49,7 +49,7 @@ func (r *report) listeners() {
 		ip, _ := netip.ParseAddr(host)
 		if err == nil && (host == "" || ip.IsValid() && ip.IsUnspecified()) {
 			r.add(Low, "listen-everywhere", option, "name the address of the network your devices are in, or switch the listener off",
-				"syslog is taken on every address of this machine (%s), from anybody and in the clear", addr)
+				"%s is taken on every address of this machine (%s), from anybody and in the clear", strings.Split(option, ".")[0], addr)
 		}
 	}
 	for _, network := range c.Security.Egress.Allow {
