@@ -32,7 +32,13 @@ func TestUpgradeKeepsData(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(rules, "own.yml"), []byte(strings.ReplaceAll(ownRule, "WORD", "wombat")), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			s := prepare(t, fmt.Sprintf("rules:\n  dirs: [%s]\n", rules))
+			s := prepare(t, "")
+			// Only options that an earlier build knows.
+			config := fmt.Sprintf("data: %s\nhttp:\n  listen: %s\nsyslog:\n  udp: %s\n  tcp: %s\nrules:\n  dirs: [%s]\n",
+				s.data, strings.TrimPrefix(s.url, "http://"), s.syslog, s.syslog, rules)
+			if err := os.WriteFile(s.config, []byte(config), 0o600); err != nil {
+				t.Fatal(err)
+			}
 			s.binary = []string{previous}
 			s.start()
 			s.signIn()
