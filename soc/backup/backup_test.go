@@ -53,6 +53,17 @@ func data(t *testing.T) Source {
 	if _, err := db.ExecContext(t.Context(), "CREATE TABLE t (n INTEGER); INSERT INTO t VALUES (42)"); err != nil {
 		t.Fatal(err)
 	}
+	// Another database, which its owner has open, and one that was set aside.
+	edges, err := state.Open(t.Context(), filepath.Join(dir, "engine", "flows", "edges.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { edges.Close() })
+	if _, err := edges.ExecContext(t.Context(), "CREATE TABLE t (n INTEGER); INSERT INTO t VALUES (42)"); err != nil {
+		t.Fatal(err)
+	}
+	put(t, filepath.Join(dir, "damaged", "x", "edges.db"), "SQLite format 3\x00 and then nonsense")
+	put(t, filepath.Join(dir, "engine", "sums", "lake", "sums.json"), "{}")
 	config := filepath.Join(t.TempDir(), "my.yaml")
 	put(t, config, "data: x\n")
 	return Source{Data: dir, KeyFile: filepath.Join(dir, "keys", "master"), Config: config, CopyState: db.CopyTo,
@@ -109,6 +120,25 @@ func sums(t *testing.T, dir string) map[string]string {
 	return out
 }
 
+// database tells whether a file is one of the databases of data.
+func database(p string) bool {
+	return strings.HasPrefix(p, "state/") || strings.HasPrefix(p, "engine/flows/")
+}
+
+// answer reads the number in a database of data.
+func answer(t *testing.T, path string) (n int) {
+	t.Helper()
+	db, err := state.Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if err := db.QueryRowContext(t.Context(), "SELECT n FROM t").Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
 func repository(t *testing.T, o InitOptions) *Repository {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "backups")
@@ -146,7 +176,7 @@ func TestRestoredIsWhatWasBackedUp(t *testing.T) {
 			want := sums(t, src.Data)
 			want["configuration/icewatch.yaml"] = sums(t, filepath.Dir(src.Config))["my.yaml"]
 			maps.DeleteFunc(want, func(p, _ string) bool {
-				return p == "lock" || strings.HasPrefix(p, "run/") || strings.Contains(p, "/obs/") || strings.HasPrefix(p, "state/") ||
+				return p == "lock" || strings.HasPrefix(p, "run/") || strings.Contains(p, "/obs/") || database(p) || strings.HasPrefix(p, "engine/sums/") ||
 					!keys && (strings.HasPrefix(p, "keys/") || strings.HasPrefix(p, "tls/"))
 			})
 			if init.Passphrase != "" {
@@ -170,10 +200,12 @@ func TestRestoredIsWhatWasBackedUp(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := sums(t, to)
-			if got["state/icewatch.db"] == "" {
-				t.Error("there is no database")
+			for _, p := range []string{"state/icewatch.db", "engine/flows/edges.db"} {
+				if n := answer(t, filepath.Join(to, p)); n != 42 {
+					t.Errorf("%s holds %d", p, n)
+				}
 			}
-			maps.DeleteFunc(got, func(p, _ string) bool { return strings.HasPrefix(p, "state/") })
+			maps.DeleteFunc(got, func(p, _ string) bool { return database(p) })
 			if !maps.Equal(got, want) {
 				t.Errorf("restored\n%v\nwant\n%v", slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(want)))
 			}

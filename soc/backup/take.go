@@ -16,8 +16,6 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
-
-	"icewatch/soc/state"
 )
 
 // Source is what a backup is taken of.
@@ -48,6 +46,9 @@ type Running struct {
 	// Streams hands over the files of the bus, each with its path below the
 	// bus's folder, and returns where the raw stream stood when that began.
 	Streams func(ctx context.Context, each func(p string, size int64, r io.Reader) error) (Place, error)
+	// Metrics freezes the metric lake and returns the folder until release is
+	// called; "" where the metrics are kept by other servers. It may be nil.
+	Metrics func(ctx context.Context) (dir string, release func(), err error)
 	// Settle is how long the lake's library may hold the index of an event in
 	// memory after the event itself is on the disk.
 	Settle time.Duration
@@ -87,6 +88,7 @@ type taker struct {
 	prior   prior
 	objects []object
 	kept    time.Time
+	release []func()
 }
 
 // Take takes a backup. What was acknowledged to a sender before the call is in
@@ -148,6 +150,9 @@ func (t *taker) take(ctx context.Context) (err error) {
 		return fmt.Errorf("backup: remove what an earlier backup left: %w", err)
 	}
 	defer func() {
+		for _, release := range t.release {
+			release()
+		}
 		if cleared := t.tree.clear(); err == nil && cleared != nil {
 			t.opts.Log.Warn("backup: the links of this backup are not removed; the next one removes them", "error", cleared)
 		}
@@ -334,6 +339,9 @@ func (t *taker) moment(ctx context.Context) error {
 		return err
 	}
 	linked := time.Now()
+	if err := t.metrics(ctx); err != nil {
+		return err
+	}
 	t.prog.phase(PhaseState)
 	// The audit log's statements outside the database must not be younger than
 	// its records in it.
@@ -341,9 +349,6 @@ func (t *taker) moment(ctx context.Context) error {
 		return err
 	}
 	if err := t.state(ctx); err != nil {
-		return err
-	}
-	if err := t.edges(ctx); err != nil {
 		return err
 	}
 	if run := t.src.Running; run != nil {
@@ -426,44 +431,35 @@ func readPlace(data string) (files map[string][]byte, at Place, err error) {
 	return files, Place{Epoch: ckpt.Epoch, Stored: ckpt.Stored, Detected: detected.After}, nil
 }
 
-// edges copies the engine's ledger of flows, a database of its own with its
-// own place on the bus, which holds what follows that place until all is
-// taken. The ledger can begin anew: one that is damaged fails no backup.
-func (t *taker) edges(ctx context.Context) error {
-	from := t.tree.at(edgesFile)
-	if _, err := os.Stat(from); errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	to := filepath.Join(t.tree.stage, filepath.FromSlash(edgesFile))
-	err := state.CopyFile(ctx, from, to)
-	if err != nil && ctx.Err() == nil {
-		t.opts.Log.Warn("backup: the ledger of flows is left out", "file", from, "error", err)
-		t.tree.leftOut = append(t.tree.leftOut, edgesFile)
-		return nil
-	}
-	var st fs.FileInfo
-	if err == nil {
-		st, err = os.Stat(to)
-	}
-	if err != nil {
-		return fmt.Errorf("backup: %w", err)
-	}
-	t.tree.units = append(t.tree.units, unit{[]entry{{path: edgesFile, size: st.Size(), open: func() (io.ReadCloser, error) { return os.Open(to) }}}})
-	return nil
-}
-
 // state copies the database.
 func (t *taker) state(ctx context.Context) error {
 	to := filepath.Join(t.tree.stage, filepath.FromSlash(stateFile))
 	if err := t.src.CopyState(ctx, to); err != nil {
 		return fmt.Errorf("backup: %w", err)
 	}
-	st, err := os.Stat(to)
-	if err != nil {
-		return fmt.Errorf("backup: %w", err)
-	}
-	t.tree.units = append(t.tree.units, unit{[]entry{{path: stateFile, size: st.Size(), open: func() (io.ReadCloser, error) { return os.Open(to) }}}})
+	t.tree.copied(stateFile, to)
 	return nil
+}
+
+// metrics takes the metric lake as it freezes itself. A backup without it is
+// better than none: it says so.
+func (t *taker) metrics(ctx context.Context) error {
+	run := t.src.Running
+	if run == nil || run.Metrics == nil {
+		return nil
+	}
+	t.tree.metrics = true
+	dir, release, err := run.Metrics(ctx)
+	if err != nil {
+		t.opts.Log.Warn("backup: the metric lake is left out", "error", err)
+		t.tree.leftOut = append(t.tree.leftOut, metricsDir)
+		return ctx.Err()
+	}
+	if dir == "" {
+		return nil // it is kept elsewhere
+	}
+	t.release = append(t.release, release)
+	return t.tree.frozen(ctx, metricsDir, dir)
 }
 
 // fromBus takes one file of the running bus.

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"icewatch/soc/state"
 )
 
 // The folders and files of a data folder that a backup knows by name.
@@ -24,8 +26,6 @@ const (
 	lakeDir      = "engine/lake"
 	stateDir     = "state"
 	stateFile    = "state/icewatch.db"
-	edgesDir     = "engine/flows" // the engine's ledger of flows
-	edgesFile    = "engine/flows/edges.db"
 	busDir       = "bus"
 	auditDir     = "audit"
 	keysDir      = "keys"
@@ -39,11 +39,14 @@ const (
 	indexName    = "indexdb"
 	dataName     = "datadb"
 	restoringDir = "restoring"
+	metricsDir   = "engine/metrics"
 )
 
 // passing are what no backup holds: what a process makes for itself, and what
-// users can make again.
-var passing = []string{"run", "lock", "exports", snapshotDir, configDir, restoringDir, engineDir + "/" + snapshotDir}
+// users can make again. The engine takes checksums of the lake anew where it
+// has none, and the metric lake fills its caches.
+var passing = []string{"run", "lock", "exports", snapshotDir, configDir, restoringDir, engineDir + "/" + snapshotDir, "engine/sums",
+	metricsDir + "/cache", metricsDir + "/snapshots", metricsDir + "/data/small/snapshots", metricsDir + "/data/big/snapshots", metricsDir + "/indexdb/snapshots"}
 
 // looseSize is the size in bytes below which files are packed together.
 const looseSize = 1 << 20
@@ -53,6 +56,7 @@ type tree struct {
 	data    string
 	stage   string             // folder below data/snapshot, for copies and links
 	links   string             // the same below data/engine, which may be a disk of its own
+	metrics bool               // the metric lake's own folder is left alone: there is a snapshot of it
 	units   []unit             // each becomes one object
 	loose   map[string][]entry // small files by the folder they are packed with
 	indexes []string           // of partitions whose data was taken
@@ -153,6 +157,10 @@ func (t *tree) one(ctx context.Context, p, from, stage string, skip func(p strin
 	case !st.Mode().IsRegular():
 		t.leftOut = append(t.leftOut, p)
 		return nil
+	case isDatabase(p, from):
+		return t.database(ctx, p, from)
+	case isDatabase(strings.TrimSuffix(p, "-wal"), strings.TrimSuffix(from, "-wal")), isDatabase(strings.TrimSuffix(p, "-shm"), strings.TrimSuffix(from, "-shm")):
+		return nil // the copy of its database holds what is in it
 	case st.Size() >= looseSize:
 		if from, err = link(from, filepath.Join(stage, filepath.FromSlash(p))); err != nil {
 			return fmt.Errorf("backup: %w", err)
@@ -160,6 +168,74 @@ func (t *tree) one(ctx context.Context, p, from, stage string, skip func(p strin
 	}
 	if err := t.add(path.Dir(p), p, from, st); err != nil {
 		return fmt.Errorf("backup: %w", err)
+	}
+	return nil
+}
+
+// isDatabase tells whether a file is one of SQLite's, by its name too: what
+// senders' texts begin with is at their will. One that was set aside as
+// damaged is a file like any other.
+func isDatabase(p, from string) bool {
+	const magic = "SQLite format 3\x00"
+	if path.Ext(p) != ".db" || strings.Contains(p, "damaged") {
+		return false
+	}
+	f, err := os.Open(from)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	b := make([]byte, len(magic))
+	_, err = io.ReadFull(f, b)
+	return err == nil && string(b) == magic
+}
+
+// database takes a SQLite file as it stands at one moment.
+func (t *tree) database(ctx context.Context, p, from string) error {
+	to := filepath.Join(t.stage, filepath.FromSlash(p))
+	if err := state.Copy(ctx, from, to); err != nil {
+		return fmt.Errorf("backup: %w", err)
+	}
+	t.copied(p, to)
+	return nil
+}
+
+// copied takes a file that was copied for this backup.
+func (t *tree) copied(p, from string) {
+	size := int64(0)
+	if st, err := os.Stat(from); err == nil {
+		size = st.Size()
+	}
+	t.units = append(t.units, unit{[]entry{{path: p, size: size, open: func() (io.ReadCloser, error) { return os.Open(from) }}}})
+}
+
+// frozen takes a folder that nobody changes under another name, a unit for
+// each folder in it. Links are followed.
+func (t *tree) frozen(ctx context.Context, p, dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("backup: %w", err)
+	}
+	var u unit
+	for _, e := range entries {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		at, from := path.Join(p, e.Name()), filepath.Join(dir, e.Name())
+		st, err := os.Stat(from)
+		switch {
+		case err != nil:
+			return fmt.Errorf("backup: %w", err)
+		case st.IsDir():
+			if err := t.frozen(ctx, at, from); err != nil {
+				return err
+			}
+		case st.Mode().IsRegular():
+			u.entries = append(u.entries, entry{path: at, size: st.Size(), modified: st.ModTime().UnixNano(), open: func() (io.ReadCloser, error) { return os.Open(from) }})
+		}
+	}
+	if len(u.entries) > 0 {
+		t.units = append(t.units, u)
 	}
 	return nil
 }
@@ -206,7 +282,7 @@ func (t *tree) engineFolder(ctx context.Context, p string) error {
 		}
 		at := path.Join(p, e.Name())
 		switch {
-		case slices.Contains(passing, at), e.Name() == "flock.lock", strings.HasSuffix(at, ".new"), at == checkpoint, at == detection, at == edgesDir:
+		case slices.Contains(passing, at), at == metricsDir && t.metrics, e.Name() == "flock.lock", strings.HasSuffix(at, ".new"), at == checkpoint, at == detection:
 			continue
 		case e.IsDir():
 			err = t.engineFolder(ctx, at)

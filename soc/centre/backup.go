@@ -15,6 +15,7 @@ import (
 	"icewatch/soc/bus"
 	"icewatch/soc/config"
 	"icewatch/soc/identity"
+	"icewatch/soc/metrics"
 	"icewatch/soc/reach"
 	"icewatch/soc/search"
 	"icewatch/soc/settings"
@@ -30,7 +31,7 @@ func (c *centre) openBackups(ctx context.Context) error {
 	}
 	source := backupSource(c.Config, c.ConfigFile, c.Version)
 	source.CopyState = c.db.CopyTo
-	source.Running = &backup.Running{Hold: c.holdBus, Streams: c.copyBus, Tenants: c.countTenants,
+	source.Running = &backup.Running{Hold: c.holdBus, Streams: c.copyBus, Metrics: c.freezeMetrics, Tenants: c.countTenants,
 		// What the library has in memory for an interval and then writes, with
 		// another interval for the writing.
 		Settle: 3*time.Duration(c.Config.Lake.FlushInterval) + 2*time.Second}
@@ -193,6 +194,24 @@ func (c *centre) copyBus(ctx context.Context, each func(p string, size int64, r 
 		}
 	}
 	return at, nil
+}
+
+// freezeMetrics has the engine freeze the metric lake.
+func (c *centre) freezeMetrics(ctx context.Context) (dir string, release func(), err error) {
+	dir, thaw, err := c.engine.SnapshotMetrics(ctx)
+	if errors.Is(err, metrics.ErrElsewhere) {
+		return "", nil, nil
+	}
+	if err != nil {
+		return "", nil, err
+	}
+	return dir, func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		if err := thaw(ctx); err != nil {
+			c.log.Warn("backup: the metric lake stays frozen beside the living one, and takes room", "error", err)
+		}
+	}, nil
 }
 
 // countTenants counts the events of each tenant up to a time.

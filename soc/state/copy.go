@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"fmt"
+	"path/filepath"
 
 	"modernc.org/sqlite"
 )
@@ -13,41 +14,46 @@ import (
 // on: at 4 KiB a page, 64 MiB.
 const copyPages = 16 << 10
 
-// CopyFile does what CopyTo does for a file that another process may be
-// writing.
-func CopyFile(ctx context.Context, from, to string) error {
-	return (&DB{path: from}).CopyTo(ctx, to)
-}
+// CopyTo writes the state as it stands at one moment to a new SQLite file; see
+// Copy.
+func (db *DB) CopyTo(ctx context.Context, path string) error { return Copy(ctx, db.path, path) }
 
-// CopyTo writes the state as it stands at one moment to a new SQLite file,
-// page by page, while readers and writers go on. The copy is checked; one that
-// fails is an error that says what SQLite found.
-func (db *DB) CopyTo(ctx context.Context, path string) error {
+// Copy writes a SQLite file as it stands at one moment to a new one, page by
+// page, while its readers and writers, in this process and others, go on. The
+// copy is checked; one that fails is an error that says what SQLite found.
+func Copy(ctx context.Context, from, path string) error {
+	from, err := filepath.Abs(from)
+	if err == nil {
+		path, err = filepath.Abs(path)
+	}
+	if err != nil {
+		return fmt.Errorf("state: copy: %w", err)
+	}
 	if err := prepareFile(path); err != nil {
 		return err
 	}
-	// A connection of its own: neither pool has one to spare for so long.
-	pool, err := sql.Open("sqlite", dsn(db.path, "rw", fmt.Sprintf("cache_size(-%d)", readCacheKiB)))
+	// A connection of its own: no pool has one to spare for so long.
+	pool, err := sql.Open("sqlite", dsn(from, "rw", fmt.Sprintf("cache_size(-%d)", readCacheKiB)))
 	if err != nil {
-		return fmt.Errorf("state: open %s for a copy: %w", db.path, err)
+		return fmt.Errorf("state: open %s for a copy: %w", from, err)
 	}
 	defer pool.Close()
 	conn, err := pool.Conn(ctx)
 	if err != nil {
-		return fmt.Errorf("state: open %s for a copy: %w", db.path, err)
+		return fmt.Errorf("state: open %s for a copy: %w", from, err)
 	}
 	defer conn.Close()
 	// Within a read transaction the pages stay as they are: without it each
 	// write of others would make the copy begin anew.
 	if _, err := conn.ExecContext(ctx, "BEGIN DEFERRED; SELECT count(*) FROM sqlite_master"); err != nil {
-		return fmt.Errorf("state: read %s for a copy: %w", db.path, err)
+		return fmt.Errorf("state: read %s for a copy: %w", from, err)
 	}
 	err = conn.Raw(func(c any) error { return copyPagesTo(ctx, c.(driver.Conn), path) })
 	if _, end := conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK"); err == nil {
 		err = end
 	}
 	if err != nil {
-		return fmt.Errorf("state: copy %s to %s: %w", db.path, path, err)
+		return fmt.Errorf("state: copy %s to %s: %w", from, path, err)
 	}
 	return Check(ctx, path)
 }
