@@ -40,10 +40,12 @@ func TestSnapshotUnderLoadOpensAsABus(t *testing.T) {
 	if err := c.TrimRaw(t.Context(), 20); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.PublishControl(t.Context(), "rules", []byte("old")); err != nil {
-		t.Fatal(err)
+	for range 3 {
+		if err := c.PublishOccurrences(t.Context(), []byte("[]")); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if err := c.PublishControl(t.Context(), "rules", []byte("new")); err != nil {
+	if err := c.TrimOccurrences(t.Context(), 2); err != nil {
 		t.Fatal(err)
 	}
 	var stop atomic.Bool
@@ -99,5 +101,8 @@ func TestSnapshotUnderLoadOpensAsABus(t *testing.T) {
 		if want := fmt.Sprintf("record %d", i+19); text != want {
 			t.Fatalf("record %d of the snapshot is %q, want %q", i, text, want)
 		}
+	}
+	if st, err = c2.OccurrenceState(t.Context()); err != nil || st.First != 2 || st.Last != 3 {
+		t.Fatalf("occurrences: %+v, %v", st, err)
 	}
 }
