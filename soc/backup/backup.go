@@ -115,6 +115,7 @@ type Tenant struct {
 // object is one file of the repository: some files of the backup, packed.
 type object struct {
 	Name   string `json:"name"`   // of the file below objects/
+	From   string `json:"from"`   // backup that copied it
 	ID     string `json:"id"`     // SHA-256 of the tar archive, before compression and encryption
 	Stored int64  `json:"stored"` // bytes of the file as stored
 	Sum    string `json:"sum"`    // SHA-256 of the file as stored

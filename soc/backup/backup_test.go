@@ -270,6 +270,11 @@ func TestSecondBackupCopiesWhatIsNew(t *testing.T) {
 	if second.Bytes <= first.Bytes || second.CopiedBytes >= first.Bytes/4 || second.CopiedBytes == 0 {
 		t.Errorf("the second copied %d of %d bytes", second.CopiedBytes, second.Bytes)
 	}
+	// What was copied by the first is not read with the second, save a share.
+	p := &Progress{}
+	if damaged, err := r.VerifyNew(t.Context(), second.Name, 0, p); err != nil || len(damaged) > 0 || p.Figures().FilesTotal >= second.Files {
+		t.Errorf("%v, %v after %+v", damaged, err, p.Figures())
+	}
 	// The first is removed; what both share stays.
 	out, err := r.Prune(t.Context(), 1, &Progress{})
 	if err != nil || !slices.Equal(out.Backups, []string{first.Name}) {
@@ -413,6 +418,22 @@ func TestBusMustReachBackToTheLake(t *testing.T) {
 	}
 	heldErr = nil
 	take(t, r, src, Options{})
+}
+
+// TestTidyRemovesOnlyWhatBackupsLeft makes sure of the one function that
+// removes anything from a data folder.
+func TestTidyRemovesOnlyWhatBackupsLeft(t *testing.T) {
+	t.Parallel()
+	src := data(t)
+	want := sums(t, src.Data)
+	put(t, filepath.Join(src.Data, "snapshot", "x", "state", "icewatch.db"), "a copy")
+	put(t, filepath.Join(src.Data, "engine", "snapshot", "x", "part", "values.bin"), "a link")
+	if err := tidy(src.Data); err != nil {
+		t.Fatal(err)
+	}
+	if got := sums(t, src.Data); !maps.Equal(got, want) {
+		t.Errorf("left are\n%v\nwant\n%v", slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(want)))
+	}
 }
 
 // TestMergesMeanwhile takes backups while parts are merged and removed as the

@@ -52,7 +52,7 @@ func (r *Repository) Restore(ctx context.Context, name, dir, keyFile string, p *
 		return Summary{}, fmt.Errorf("backup: another restore into %s is at work: %w", dir, err)
 	}
 	p.phase(PhaseChecking)
-	damaged, err := r.verify(ctx, s, nil, p)
+	damaged, err := r.verify(ctx, s, nil, p, func(*object) bool { return true })
 	if err != nil {
 		return Summary{}, err
 	}

@@ -31,7 +31,7 @@ type Schedule struct {
 	Cron    string `json:"cron" doc:"Minute, hour, day of the month, month, day of the week, in this machine's time zone"`
 	Keep    int    `json:"keep" doc:"Backups kept; older ones are removed after each new one"`
 	RateMiB int    `json:"rate_mib" doc:"MiB a second to read at most; 0 is no limit"`
-	Verify  bool   `json:"verify" doc:"Whether each new backup is read back and checked"`
+	Verify  bool   `json:"verify" doc:"Whether what each new backup copied is read back and checked, and with it a thirtieth of the rest"`
 }
 
 // DefaultSchedule is off, since nobody has said yet where backups go.
@@ -125,6 +125,11 @@ func (r *running) view() Job {
 
 // NewService makes a service; Run makes it keep its schedule.
 func NewService(o ServiceOptions) *Service {
+	// What a backup that was killed left keeps merged parts of the lake from
+	// being gone.
+	if err := tidy(o.Source.Data); err != nil {
+		o.Log.Warn("backup: what an interrupted backup left in the data folder is not removed", "error", err)
+	}
 	return &Service{opts: o, now: time.Now, started: time.Now()}
 }
 
@@ -228,7 +233,8 @@ func (s *Service) Start(ctx context.Context, req Request) (Job, error) {
 func (s *Service) afterwards(ctx context.Context, repo *Repository, name string, p *Progress) error {
 	sch := s.opts.Schedule()
 	if sch.Verify {
-		if err := verifyWhole(ctx, repo, name, int64(sch.RateMiB)<<20, p); err != nil {
+		damaged, err := repo.VerifyNew(ctx, name, int64(sch.RateMiB)<<20, p)
+		if err := verdict(damaged, err); err != nil {
 			return err
 		}
 	}
@@ -238,8 +244,8 @@ func (s *Service) afterwards(ctx context.Context, repo *Repository, name string,
 	return nil
 }
 
-func verifyWhole(ctx context.Context, repo *Repository, name string, rate int64, p *Progress) error {
-	damaged, err := repo.Verify(ctx, name, rate, p)
+// verdict makes an error of what a check found.
+func verdict(damaged []string, err error) error {
 	if err != nil {
 		return err
 	}
@@ -263,7 +269,8 @@ func (s *Service) Verify(ctx context.Context, name, by string) (Job, error) {
 		sum.Name = name
 	}
 	return s.start(ctx, Job{Kind: "verify", Name: sum.Name, Dir: repo.Dir(), Trigger: TriggerAPI, By: by}, func(ctx context.Context, p *Progress) (string, error) {
-		return sum.Name, verifyWhole(ctx, repo, sum.Name, int64(s.opts.Schedule().RateMiB)<<20, p)
+		damaged, err := repo.Verify(ctx, sum.Name, int64(s.opts.Schedule().RateMiB)<<20, p)
+		return sum.Name, verdict(damaged, err)
 	})
 }
 

@@ -146,14 +146,14 @@ func (t *taker) take(ctx context.Context) (err error) {
 		return err
 	}
 	t.tree = newTree(t.src.Data, t.sum.Name)
-	if err := t.tree.clear(); err != nil {
+	if err := tidy(t.src.Data); err != nil {
 		return fmt.Errorf("backup: remove what an earlier backup left: %w", err)
 	}
 	defer func() {
 		for _, release := range t.release {
 			release()
 		}
-		if cleared := t.tree.clear(); err == nil && cleared != nil {
+		if cleared := tidy(t.src.Data); err == nil && cleared != nil {
 			t.opts.Log.Warn("backup: the links of this backup are not removed; the next one removes them", "error", cleared)
 		}
 		if err != nil {
@@ -264,12 +264,13 @@ func (t *taker) put(ctx context.Context, u unit) error {
 	if err != nil {
 		return err
 	}
+	o.From = t.sum.Name
 	if old := t.prior.byID[o.ID]; old != nil && t.has(old) {
 		// It was read for nothing, as only its content tells that it is the same.
 		if err := os.Remove(t.repo.objectPath(o.Name)); err != nil {
 			return fmt.Errorf("backup: %w", err)
 		}
-		o.Name, o.Stored, o.Sum = old.Name, old.Stored, old.Sum
+		o.Name, o.From, o.Stored, o.Sum = old.Name, old.From, old.Stored, old.Sum
 	} else {
 		t.sum.CopiedBytes += o.bytes()
 		t.sum.CopiedFiles += len(o.Files)
@@ -311,7 +312,7 @@ func (t *taker) consistent(ctx context.Context) error {
 			return err
 		}
 		t.opts.Log.Warn("backup: lake and bus do not fit together and are taken anew", "try", try, "error", err)
-		if err := t.tree.clear(); err != nil {
+		if err := tidy(t.src.Data); err != nil {
 			return fmt.Errorf("backup: %w", err)
 		}
 		t.tree = newTree(t.src.Data, t.sum.Name)

@@ -72,9 +72,12 @@ func newTree(data, name string) *tree {
 		loose: map[string][]entry{}, counted: map[string]Class{}}
 }
 
-// clear removes what earlier backups and this one left in the data folder.
-func (t *tree) clear() error {
-	return errors.Join(os.RemoveAll(filepath.Dir(t.stage)), os.RemoveAll(filepath.Dir(t.links)))
+// tidy removes what backups left in a data folder.
+func tidy(data string) error {
+	if data == "" {
+		return nil
+	}
+	return errors.Join(os.RemoveAll(filepath.Join(data, snapshotDir)), os.RemoveAll(filepath.Join(data, engineDir, snapshotDir)))
 }
 
 func (t *tree) at(p string) string { return filepath.Join(t.data, filepath.FromSlash(p)) }
