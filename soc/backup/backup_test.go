@@ -436,6 +436,60 @@ func TestTidyRemovesOnlyWhatBackupsLeft(t *testing.T) {
 	}
 }
 
+// TestMetricsAreTakenFrozen gives a metric lake that freezes itself, with
+// links as its library makes them, and one that does not answer.
+func TestMetricsAreTakenFrozen(t *testing.T) {
+	t.Parallel()
+	src := data(t)
+	living := filepath.Join(src.Data, "engine", "metrics")
+	part(t, filepath.Join(living, "data", "small", "2026_11", "p1"), "living")
+	put(t, filepath.Join(living, "data", "small", "2026_11", "parts.json"), `{"Small":["p1"],"Big":[]}`)
+	put(t, filepath.Join(living, "cache", "x"), "cache")
+	frozen := t.TempDir()
+	part(t, filepath.Join(frozen, "elsewhere", "2026_11", "p0"), "frozen")
+	if err := errors.Join(os.MkdirAll(filepath.Join(frozen, "snap", "data"), 0o700),
+		os.Symlink(filepath.Join(frozen, "elsewhere"), filepath.Join(frozen, "snap", "data", "small"))); err != nil {
+		t.Fatal(err)
+	}
+	released := 0
+	var failure error
+	src.Running = &Running{
+		Hold: func(context.Context) (func() error, func(), error) {
+			return func() error { return nil }, func() {}, nil
+		},
+		Streams: func(context.Context, func(string, int64, io.Reader) error) (Place, error) {
+			return Place{Epoch: "e1", First: 1, Last: 9}, nil
+		},
+		Metrics: func(context.Context) (string, func(), error) {
+			return filepath.Join(frozen, "snap"), func() { released++ }, failure
+		},
+	}
+	r := repository(t, InitOptions{})
+	restored := func() map[string]string {
+		t.Helper()
+		to := filepath.Join(t.TempDir(), "x")
+		if _, err := r.Restore(t.Context(), "", to, "", &Progress{}); err != nil {
+			t.Fatal(err)
+		}
+		return sums(t, to)
+	}
+	take(t, r, src, Options{})
+	got := restored()
+	if got["engine/metrics/data/small/2026_11/p0/metadata.json"] == "" || got["engine/metrics/data/small/2026_11/p1/metadata.json"] != "" || released != 1 {
+		t.Errorf("frozen: released %d times, restored %v", released, slices.Sorted(maps.Keys(got)))
+	}
+	failure = errors.New("it does not answer")
+	if s := take(t, r, src, Options{}); !slices.Contains(s.LeftOut, "engine/metrics") {
+		t.Errorf("left out %v", s.LeftOut)
+	}
+	src.Running = nil
+	take(t, r, src, Options{})
+	got = restored()
+	if got["engine/metrics/data/small/2026_11/p1/metadata.json"] == "" || got["engine/metrics/cache/x"] != "" {
+		t.Errorf("of a suite that stands still: restored %v", slices.Sorted(maps.Keys(got)))
+	}
+}
+
 // TestMergesMeanwhile takes backups while parts are merged and removed as the
 // library does it, and looks for parts that are not whole.
 func TestMergesMeanwhile(t *testing.T) {

@@ -336,13 +336,13 @@ func (t *taker) moment(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := t.metrics(ctx); err != nil {
+		return err
+	}
 	if err := t.tree.engine(ctx); err != nil {
 		return err
 	}
 	linked := time.Now()
-	if err := t.metrics(ctx); err != nil {
-		return err
-	}
 	t.prog.phase(PhaseState)
 	// The audit log's statements outside the database must not be younger than
 	// its records in it.
@@ -565,7 +565,14 @@ func (t *taker) copy(ctx context.Context) error {
 // finish writes list and description; with the latter the backup is there.
 func (t *taker) finish(ctx context.Context) error {
 	t.prog.phase(PhaseWriting)
+	seen := map[string]bool{}
 	for _, o := range t.objects {
+		for _, f := range o.Files {
+			if seen[f.Path] {
+				return fmt.Errorf("backup: %s was taken twice: such a backup could not be restored", f.Path)
+			}
+			seen[f.Path] = true
+		}
 		t.sum.Files += len(o.Files)
 		t.sum.Bytes += o.bytes()
 		t.sum.StoredBytes += o.Stored

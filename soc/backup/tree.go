@@ -44,8 +44,9 @@ const (
 
 // passing are what no backup holds: what a process makes for itself, and what
 // users can make again. The engine takes checksums of the lake anew where it
-// has none, and the metric lake fills its caches.
-var passing = []string{"run", "lock", "exports", snapshotDir, configDir, restoringDir, engineDir + "/" + snapshotDir, "engine/sums",
+// has none, and the metric lake fills its caches. Up to where the bus has
+// acknowledged would be a later word than the copy of the bus.
+var passing = []string{"run", "lock", "exports", snapshotDir, configDir, restoringDir, engineDir + "/" + snapshotDir, "engine/sums", "bus/acknowledged",
 	metricsDir + "/cache", metricsDir + "/snapshots", metricsDir + "/data/small/snapshots", metricsDir + "/data/big/snapshots", metricsDir + "/indexdb/snapshots"}
 
 // looseSize is the size in bytes below which files are packed together.
