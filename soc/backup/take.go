@@ -451,15 +451,20 @@ func (t *taker) metrics(ctx context.Context) error {
 	}
 	t.tree.metrics = true
 	dir, release, err := run.Metrics(ctx)
+	if err == nil && release != nil {
+		t.release = append(t.release, release)
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	if err != nil {
 		t.opts.Log.Warn("backup: the metric lake is left out", "error", err)
 		t.tree.leftOut = append(t.tree.leftOut, metricsDir)
-		return ctx.Err()
+		return nil
 	}
 	if dir == "" {
 		return nil // it is kept elsewhere
 	}
-	t.release = append(t.release, release)
 	return t.tree.frozen(ctx, metricsDir, dir)
 }
 
