@@ -145,7 +145,7 @@ func (t *taker) take(ctx context.Context) (err error) {
 	if err := t.readPrior(); err != nil {
 		return err
 	}
-	t.tree = newTree(t.src.Data, t.sum.Name)
+	t.tree = newTree(t.src.Data, t.sum.Name, t.opts.Log)
 	if err := tidy(t.src.Data); err != nil {
 		return fmt.Errorf("backup: remove what an earlier backup left: %w", err)
 	}
@@ -315,7 +315,7 @@ func (t *taker) consistent(ctx context.Context) error {
 		if err := tidy(t.src.Data); err != nil {
 			return fmt.Errorf("backup: %w", err)
 		}
-		t.tree = newTree(t.src.Data, t.sum.Name)
+		t.tree = newTree(t.src.Data, t.sum.Name, t.opts.Log)
 		t.objects = nil
 		t.sum.CopiedBytes, t.sum.CopiedFiles = 0, 0
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path"
 	"path/filepath"
@@ -63,14 +64,15 @@ type tree struct {
 	indexes []string           // of partitions whose data was taken
 	counted map[string]Class   // tables of the lake's data by folder
 	leftOut []string
+	log     *slog.Logger
 }
 
 // unit is what goes into one object.
 type unit struct{ entries []entry }
 
-func newTree(data, name string) *tree {
+func newTree(data, name string, log *slog.Logger) *tree {
 	return &tree{data: data, stage: filepath.Join(data, snapshotDir, name), links: filepath.Join(data, engineDir, snapshotDir, name),
-		loose: map[string][]entry{}, counted: map[string]Class{}}
+		loose: map[string][]entry{}, counted: map[string]Class{}, log: log}
 }
 
 // tidy removes what backups left in a data folder.
@@ -194,11 +196,19 @@ func isDatabase(p, from string) bool {
 	return err == nil && string(b) == magic
 }
 
-// database takes a SQLite file as it stands at one moment.
+// database takes a SQLite file beside the state as it stands at one moment.
+// Such a one is the engine's, which begins it anew where it is missing: one
+// that is damaged is left out and fails no backup.
 func (t *tree) database(ctx context.Context, p, from string) error {
 	to := filepath.Join(t.stage, filepath.FromSlash(p))
-	if err := state.Copy(ctx, from, to); err != nil {
-		return fmt.Errorf("backup: %w", err)
+	err := state.Copy(ctx, from, to)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		t.log.Warn("backup: a database is left out", "file", from, "error", err)
+		t.leftOut = append(t.leftOut, p)
+		return nil
 	}
 	t.copied(p, to)
 	return nil
