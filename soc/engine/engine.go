@@ -384,6 +384,10 @@ func (e *Engine) recover(ctx context.Context) error {
 	if first := e.from; st.Messages > 0 && st.First > first && st.First > e.ckpt.Stored+1 {
 		e.missed(first, st.First, time.Time{}, time.Time{})
 	}
+	if st.Messages > 0 {
+		// The first batch that comes must be this one; else there is a gap.
+		e.parsed = max(e.from, st.First) - 1
+	}
 	return nil
 }
 
