@@ -140,7 +140,7 @@ func (s *Server) reachOf(p *identity.Principal) reach.Reach {
 	if s.deps.Saved != nil {
 		r = r.WithLogs(s.deps.Saved.Confinement(s.askerOf(p)))
 	}
-	return r
+	return s.veiled(r, p)
 }
 
 // conditions are the data scopes that bind a principal: his own, and the

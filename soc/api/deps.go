@@ -27,6 +27,7 @@ import (
 	"icewatch/soc/identity"
 	"icewatch/soc/identity/policy"
 	"icewatch/soc/intake"
+	"icewatch/soc/masking"
 	"icewatch/soc/reach"
 	"icewatch/soc/saved"
 	"icewatch/soc/saved/monitor"
@@ -55,6 +56,7 @@ type Deps struct {
 	Saved     *saved.Store     // searches under a name, log groups and histories; nil registers no route
 	Exports   *export.Service  // nil registers no route
 	Monitors  *monitor.Service // of scheduled searches; nil registers no route
+	Masking   *masking.Store   // nil hides nothing
 	Flows     Flows
 	Metrics   Metrics           // the metric lake
 	Aside     intake.AsideStore // whole texts too long for an event

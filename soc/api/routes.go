@@ -37,6 +37,7 @@ func (s *Server) routes() {
 	s.analysisRoutes()
 	s.clauseRoutes()
 	s.tailRoutes()
+	s.maskingRoutes()
 	s.flowRoutes()
 	s.cmdbRoutes()
 	s.backupRoutes()

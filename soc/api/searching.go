@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -23,6 +24,7 @@ import (
 	"icewatch/soc/aside"
 	"icewatch/soc/identity"
 	"icewatch/soc/search"
+	"icewatch/soc/veil"
 )
 
 const (
@@ -308,6 +310,15 @@ func (s *Server) searchRoutes() {
 			if s.deps.Aside == nil {
 				return nil, unavailable("aside")
 			}
+			within, err := Reach(ctx, "")
+			if err != nil {
+				return nil, err
+			}
+			hidden := within.Veil()
+			if slices.ContainsFunc(hidden.Rules(), func(r veil.Rule) bool { return r.Pattern == "" }) {
+				// The text holds values of fields at places that nobody knows.
+				return nil, Problem(http.StatusForbidden, "parts of events are masked for you: of this one, whose text is kept aside since it is very long, only event.original can be shown")
+			}
 			// Where the sender did not say whose it is, the text was put aside
 			// before anybody knew.
 			text, err := s.deps.Aside.Get(ev.Tenant, ev.Aside)
@@ -323,7 +334,7 @@ func (s *Server) searchRoutes() {
 			if err != nil {
 				return nil, err
 			}
-			return bodyAnswer("application/octet-stream", text), nil
+			return bodyAnswer("application/octet-stream", []byte(hidden.Value("event.original", string(text)))), nil
 		})
 }
 

@@ -47,6 +47,7 @@ type Server struct {
 	serving    sync.WaitGroup
 
 	newcomers *newcomers
+	roles     roleMemory // of users, while masking is in force
 	tails     tailing    // live tails of each caller
 	fields    fieldsKept // of suggestions
 

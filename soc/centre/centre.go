@@ -49,6 +49,7 @@ import (
 	"icewatch/soc/identity/federation"
 	"icewatch/soc/identity/policy"
 	"icewatch/soc/identity/provider"
+	"icewatch/soc/masking"
 	"icewatch/soc/reach"
 	"icewatch/soc/saved"
 	"icewatch/soc/saved/monitor"
@@ -85,7 +86,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		}
 		c.log.Info("stopped")
 	}()
-	for _, step := range []func(context.Context) error{c.folder, c.openState, c.openFederation, c.openProvider, c.openBus, c.openCMDB, c.openRules, c.openTicketing, c.openWatch, c.startEngine, c.openGate, c.openBackups, c.openSaved, c.openAPI, c.runSaved, c.keepFigures, c.startCollectors} {
+	for _, step := range []func(context.Context) error{c.folder, c.openState, c.openMasking, c.openFederation, c.openProvider, c.openBus, c.openCMDB, c.openRules, c.openTicketing, c.openWatch, c.startEngine, c.openGate, c.openBackups, c.openSaved, c.openAPI, c.runSaved, c.keepFigures, c.startCollectors} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -121,6 +122,7 @@ type centre struct {
 	seal      *seal.Box
 	egress    *egress.Guard // of connections to URLs that users gave
 	units     *units.Store
+	masking   *masking.Store
 	settings  *settings.Store
 	limits    *settings.Setting[api.RateLimits]
 	watermark *settings.Setting[api.Watermark]
@@ -458,7 +460,7 @@ func (c *centre) openAPI(ctx context.Context) (err error) {
 	decisions := policy.NewLog(&lumberjack.Logger{Filename: filepath.Join(cfg.Data, "log", "decisions.ndjson"), MaxSize: 50, MaxBackups: 5, Compress: true}, c.log)
 	c.later(decisions.Close)
 	c.server, err = api.New(api.Deps{
-		Identity: c.identity, Audit: c.audit, Forward: c.forward, Settings: c.settings, Keys: c.seal, RateLimits: c.limits.Get, Watermark: c.watermark.Get, Own: own, Units: c.units, Decisions: decisions, Tenants: c.tenants, Reach: &c.reach, CMDB: c.cmdb, Search: c.slow.Watch(c.engine, api.Caller), Metrics: c.engine, Saved: c.saved, Exports: c.exports, Aside: c.aside, Rules: c.keeper,
+		Identity: c.identity, Audit: c.audit, Forward: c.forward, Settings: c.settings, Keys: c.seal, RateLimits: c.limits.Get, Watermark: c.watermark.Get, Own: own, Units: c.units, Decisions: decisions, Tenants: c.tenants, Reach: &c.reach, CMDB: c.cmdb, Search: c.slow.Watch(c.engine, api.Caller), Masking: c.masking, Metrics: c.engine, Saved: c.saved, Exports: c.exports, Aside: c.aside, Rules: c.keeper,
 		Federation: c.sso, Provider: c.provider, Intake: c.gauge, Watch: c.watch, Holdings: c.holdings(), Backups: c.backups, Ticketing: api.NewTicketing(c.tickets), Ingest: []api.Ingest{elastic, loki},
 		Flows: c.openFlows(c.engine), Monitors: c.monitors,
 		Console: console.FS, Ready: c.gauge.parts, WriteMetrics: func(w io.Writer) { c.gauge.write(w, c.metrics) },

@@ -13,6 +13,7 @@ import (
 	"icewatch/soc/identity"
 	"icewatch/soc/identity/federation"
 	"icewatch/soc/identity/provider"
+	"icewatch/soc/masking"
 	"icewatch/soc/seal"
 	"icewatch/soc/state"
 	"icewatch/ticketing/outbox"
@@ -27,6 +28,7 @@ func sealed(data string) []seal.Place {
 		provider.Sealed(),
 		identity.Sealed(),
 		federation.Sealed(),
+		masking.Sealed(),
 	)
 }
 

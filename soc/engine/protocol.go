@@ -21,6 +21,7 @@ import (
 	"icewatch/soc/metrics"
 	"icewatch/soc/reach"
 	"icewatch/soc/search"
+	"icewatch/soc/veil"
 )
 
 // The engine answers on a unix socket that only the suite's own user can
@@ -39,8 +40,12 @@ type question struct {
 	Field    string    `json:"field,omitempty"`
 	ID       string    `json:"id,omitempty"`
 
+	Veil   []veil.Rule    `json:"veil,omitempty"`  // what the query must not see of the rows
+	Group  string         `json:"group,omitempty"` // a filter of the caller's own, looked at through the veil
 	Fields []string       `json:"fields,omitempty"`
 	Around *search.Around `json:"around,omitempty"`
+
+	hidden *veil.Veil // of Veil
 }
 
 type verdict struct {
@@ -99,7 +104,7 @@ func (e *Engine) status() Status {
 		Events: e.events.Load(), Repeats: e.repeats.Load(), Replayed: e.replayed.Load(), Altered: e.pipe.Altered(), Reduced: e.reduced.Load(),
 		Unstored: e.unstored.Load(), BadBatches: e.badBatch.Load(), Occurrences: e.raised.Load(), Lake: held, Flows: e.edges.Stats(), Metrics: e.metric.stats(), Rules: *e.version.Load(),
 		Problems: *e.problems.Load(), Hits: d.Hits, Disabled: d.Disabled, Tenants: map[string]uint64{}, Uptime: time.Since(e.started).Seconds(),
-		Restored: e.restored.Load(), Conditions: e.health.board.List(), Usage: e.meter.told()}
+		Restored: e.restored.Load(), Conditions: e.health.board.List(), Usage: e.meter.read()}
 	for slug, n := range *e.tenants.Load() {
 		s.Tenants[slug] = n.Load()
 	}
@@ -136,6 +141,10 @@ func (e *Engine) serveQueries(path string) (stop func(), err error) {
 				http.Error(w, err.Error(), http.StatusBadRequest)
 				return
 			}
+			if err := q.compile(); err != nil {
+				http.Error(w, err.Error(), http.StatusBadRequest)
+				return
+			}
 			out := bufio.NewWriterSize(flushing{w}, 64<<10)
 			v := judge(answer(ctx, q, out))
 			if b, err := json.Marshal(v); err == nil {
@@ -145,7 +154,7 @@ func (e *Engine) serveQueries(path string) (stop func(), err error) {
 		})
 	}
 	lq := func(q question) lake.Query {
-		return lake.Query{Accounts: q.Accounts, Filter: q.Filter, LogsQL: q.Query, Start: q.Start, End: q.End, Limit: q.Limit, Offset: q.Offset}
+		return lake.Query{Accounts: q.Accounts, Filter: q.Filter, Veil: q.hidden, Group: q.Group, LogsQL: q.Query, Start: q.Start, End: q.End, Limit: q.Limit, Offset: q.Offset}
 	}
 	handle("rows", func(ctx context.Context, q question, w *bufio.Writer) error {
 		flushed := time.Now()
@@ -336,12 +345,24 @@ func (c *Client) within(r reach.Reach) question {
 	if all {
 		slugs = nil
 	}
-	return question{Accounts: c.accounts(slugs), Filter: r.LogsQL()}
+	if r.Veil() == nil {
+		return question{Accounts: c.accounts(slugs), Filter: r.LogsQL()}
+	}
+	// A log group's filter may be the caller's own, so it sees masked rows, too.
+	return question{Accounts: c.accounts(slugs), Filter: r.WithoutGroup().LogsQL(), Group: r.Group(), Veil: r.Veil().Rules()}
+}
+
+// plainly is a question for events by their ids: there is no query that could
+// find out what is masked, and they are masked afterwards.
+func (c *Client) plainly(r reach.Reach) question {
+	q := c.within(r)
+	q.Filter, q.Group, q.Veil = r.LogsQL(), "", nil
+	return q
 }
 
 // Query implements search.Store.
 func (c *Client) Query(ctx context.Context, r search.Request, emit func(row []byte) error) error {
-	return c.ask(ctx, "rows", c.question(r), emit)
+	return c.ask(ctx, "rows", c.question(r), func(row []byte) error { return emit(r.Reach.Veil().Row(row)) })
 }
 
 // Histogram implements search.Store.
@@ -365,15 +386,15 @@ func (c *Client) Values(ctx context.Context, r search.Request, field string, lim
 	q := c.question(r)
 	q.Limit, q.Field = limit, field
 	err = c.ask(ctx, "values", q, into(&list))
-	return list, err
+	return veiledHits(r.Reach.Veil(), field, list), err
 }
 
 // Event implements search.Store.
 func (c *Client) Event(ctx context.Context, within reach.Reach, id string) (row []byte, err error) {
-	q := c.within(within)
+	q := c.plainly(within)
 	q.ID = id
 	err = c.ask(ctx, "event", q, func(b []byte) error {
-		row = append([]byte(nil), b...)
+		row = bytes.Clone(within.Veil().Row(b))
 		return nil
 	})
 	if err != nil {

@@ -220,6 +220,10 @@ func (e *Engine) tailHandlers(mux *http.ServeMux) {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
+		if err := q.compile(); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
 		out := flushing{w}
 		say := func(l tailLine) error {
 			b, err := json.Marshal(l)
@@ -237,7 +241,7 @@ func (e *Engine) tailHandlers(mux *http.ServeMux) {
 // tail follows a question until ctx ends, the engine stops or emit fails; nil
 // for emit is a sign of life.
 func (e *Engine) tail(ctx context.Context, q question, emit func(*search.Tailed) error) error {
-	lq := lake.Query{Accounts: q.Accounts, Filter: q.Filter, LogsQL: q.Query, Limit: maxTailRows}
+	lq := lake.Query{Accounts: q.Accounts, Filter: q.Filter, Veil: q.hidden, Group: q.Group, LogsQL: q.Query, Limit: maxTailRows}
 	if err := e.lake.CheckTail(lq); err != nil {
 		return err
 	}
@@ -368,6 +372,9 @@ func (c *Client) Tail(ctx context.Context, t search.Tailing, emit func(search.Ta
 		told := search.Tailed{}
 		if l.Tailed != nil {
 			told = *l.Tailed
+			if told.Row != nil {
+				told.Row = t.Reach.Veil().Row(told.Row)
+			}
 		}
 		if err := emit(told); err != nil {
 			return err

@@ -27,15 +27,14 @@ func insideName(field string) string {
 
 // summed runs pipes over the rows that the query's filter picks, and returns
 // the outcome's rows. Pipes of the query are left out.
-func (l *Lake) summed(ctx context.Context, q Query, pipes string) ([]map[string]string, error) {
-	p, err := l.parse(q)
+func (l *Lake) summed(ctx context.Context, q Query, pipes func(column func(field string) string) string) ([]map[string]string, error) {
+	base, err := l.parseFilter(q)
 	if err != nil || len(q.Accounts) == 0 {
 		return nil, err
 	}
-	p.DropAllPipes()
-	q.LogsQL = p.String() + " | " + pipes
-	if p, err = logstorage.ParseQuery(q.LogsQL); err != nil {
-		return nil, queryError(q.LogsQL, "it cannot be summed up: %s", err)
+	p, err := q.with(base, pipes(func(field string) string { return strconv.Quote(l.column(q, base, insideName(field))) }))
+	if err != nil {
+		return nil, err
 	}
 	if err := q.confine(p, q.Start, q.End); err != nil {
 		return nil, err
@@ -66,12 +65,14 @@ func (l *Lake) Facets(ctx context.Context, q Query, fields []string, limit int) 
 	if len(fields) == 0 {
 		return out, nil
 	}
-	var counts strings.Builder
-	counts.WriteString("stats count() facet_total")
-	for i, f := range fields {
-		fmt.Fprintf(&counts, ", count(%q) facet_%d", insideName(f), i)
-	}
-	rows, err := l.summed(ctx, q, counts.String())
+	rows, err := l.summed(ctx, q, func(column func(string) string) string {
+		var b strings.Builder
+		b.WriteString("stats count() facet_total")
+		for i, f := range fields {
+			fmt.Fprintf(&b, ", count(%s) facet_%d", column(f), i)
+		}
+		return b.String()
+	})
 	if err != nil || len(rows) == 0 {
 		return out, err
 	}
@@ -107,9 +108,12 @@ const maxDistinct = 200_000
 // left out.
 func (l *Lake) FieldStats(ctx context.Context, q Query, field string, limit int) (search.FieldStats, error) {
 	out := search.FieldStats{Field: field, Values: []search.ValueHits{}}
-	name := strconv.Quote(insideName(field))
-	names := strings.NewReplacer("F", name, "D", strconv.Itoa(maxDistinct))
-	rows, err := l.summed(ctx, q, names.Replace(
+	pipes := func(text string) func(func(string) string) string {
+		return func(column func(string) string) string {
+			return strings.NewReplacer("F", column(field), "D", strconv.Itoa(maxDistinct)).Replace(text)
+		}
+	}
+	rows, err := l.summed(ctx, q, pipes(
 		`stats count() total, count(F) present, count_uniq(F) limit D uniq, count() if (F:range[-inf, inf]) numbers, `+
 			`sum(F) total_sum, avg(F) mean, quantile(0.5, F) q50, quantile(0.95, F) q95, quantile(0.99, F) q99`))
 	if err != nil || len(rows) == 0 {
@@ -124,7 +128,7 @@ func (l *Lake) FieldStats(ctx context.Context, q Query, field string, limit int)
 		return out, nil
 	}
 	// Events without the field have the least of all values for the library.
-	ends, err := l.summed(ctx, q, names.Replace(`filter F:* | stats min(F) low, max(F) high`))
+	ends, err := l.summed(ctx, q, pipes(`filter F:* | stats min(F) low, max(F) high`))
 	if err != nil {
 		return out, err
 	}

@@ -70,6 +70,7 @@ type Lake struct {
 	classes map[string]class
 	rows    atomic.Uint64
 	names   names
+	aside   string // prefix of columns that veiled queries keep aside
 }
 
 // class is where a class's rows go.
@@ -94,7 +95,7 @@ func Open(opts Options) (_ *Lake, err error) {
 		opts.FlushInterval = time.Second
 	}
 	configure(opts)
-	l := &Lake{classes: map[string]class{}}
+	l := &Lake{classes: map[string]class{}, aside: asideNames()}
 	l.names.load(filepath.Join(opts.Dir, namesFile))
 	defer func() {
 		if err != nil {

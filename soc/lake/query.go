@@ -17,6 +17,7 @@ import (
 	"icewatch/soc/event"
 	"icewatch/soc/search"
 	"icewatch/soc/search/clause"
+	"icewatch/soc/veil"
 )
 
 // Query is one question to the lake. Accounts are the tenants it may see; an
@@ -27,18 +28,54 @@ type Query struct {
 	Accounts []uint32
 	Filter   string
 	LogsQL   string
-	Start    time.Time // inclusive
-	End      time.Time // inclusive
-	Limit    int       // rows at most; 0 means no bound
-	Offset   int       // rows to skip, where the query does not sort or count for itself
+	// Veil is what the caller may not see of rows; nil hides nothing. Group is
+	// a filter of his own beside LogsQL that is looked at through it, "" for none.
+	Veil  *veil.Veil
+	Group string
+
+	Start  time.Time // inclusive
+	End    time.Time // inclusive
+	Limit  int       // rows at most; 0 means no bound
+	Offset int       // rows to skip, where the query does not sort or count for itself
 }
 
 var errEnough = errors.New("enough rows")
 
-// parse reads the query, has words without a field looked for everywhere, and
+// parse reads the query and veils it.
+func (l *Lake) parse(q Query) (*logstorage.Query, error) {
+	p, err := l.read(q)
+	if err != nil || q.Veil == nil {
+		return p, err
+	}
+	return l.veiled(q, p)
+}
+
+// parseFilter is parse without the query's pipes.
+func (l *Lake) parseFilter(q Query) (*logstorage.Query, error) {
+	p, err := l.read(q)
+	if err != nil {
+		return nil, err
+	}
+	p.DropAllPipes()
+	if q.Veil == nil {
+		return p, nil
+	}
+	return l.veiled(q, p)
+}
+
+// with adds pipes to a query that was parsed.
+func (q Query) with(p *logstorage.Query, pipes string) (*logstorage.Query, error) {
+	out, err := logstorage.ParseQuery(p.String() + " | " + pipes)
+	if err != nil {
+		return nil, fmt.Errorf("lake: the query %q with %q: %w", q.LogsQL, pipes, err)
+	}
+	return out, nil
+}
+
+// read reads the query, has words without a field looked for everywhere, and
 // refuses what would get around accounts and filter.
 // It leaves the filter to confine, which must be called before the query runs.
-func (l *Lake) parse(q Query) (*logstorage.Query, error) {
+func (l *Lake) read(q Query) (*logstorage.Query, error) {
 	text := q.LogsQL
 	if strings.TrimSpace(text) == "" {
 		text = "*"
@@ -171,8 +208,7 @@ func (l *Lake) Rows(ctx context.Context, q Query, emit func(row []byte) error) e
 			start = q.Start
 		}
 		part := q
-		part.LogsQL = p.String() + " | sort by (_time desc) limit " + strconv.Itoa(left)
-		pp, err := l.parse(part)
+		pp, err := q.with(p, "sort by (_time desc) limit "+strconv.Itoa(left))
 		if err != nil {
 			return err
 		}
@@ -188,7 +224,7 @@ func (l *Lake) Rows(ctx context.Context, q Query, emit func(row []byte) error) e
 }
 
 func (l *Lake) runRows(ctx context.Context, p *logstorage.Query, q Query, start, end time.Time, emit func([]byte) error) (int, error) {
-	out := renderer{whole: keepsRows(pipes(p.String()))}
+	out := renderer{whole: l.wholeRows(q, p)}
 	// The library leaves out rows whose stream its index does not know yet, or
 	// not any more after a crash, where it has to tell the stream.
 	p, err := logstorage.ParseQuery(p.String() + " | delete _stream, _stream_id")
@@ -209,7 +245,7 @@ func (l *Lake) runRows(ctx context.Context, p *logstorage.Query, q Query, start,
 	err = l.run(ctx, q.Accounts, p, func(_ uint, db *logstorage.DataBlock) {
 		mu.Lock()
 		defer mu.Unlock()
-		out.block(db.Columns)
+		out.block(l.unveil(db.Columns))
 		for i := range db.RowsCount() {
 			if fail != nil || (q.Limit > 0 && count >= q.Limit) {
 				return
@@ -248,7 +284,7 @@ func queryFailed(ctx context.Context, query string, err error) error {
 // Histogram counts the matching rows in n bars of equal length over the whole
 // range; bars without rows are there with 0. Pipes of the query are left out.
 func (l *Lake) Histogram(ctx context.Context, q Query, n int) (search.Histogram, error) {
-	p, err := l.parse(q)
+	p, err := l.parseFilter(q)
 	if err != nil {
 		return search.Histogram{}, err
 	}
@@ -261,7 +297,6 @@ func (l *Lake) Histogram(ctx context.Context, q Query, n int) (search.Histogram,
 	if len(q.Accounts) == 0 {
 		return h, nil
 	}
-	p.DropAllPipes()
 	p.AddCountByTimePipe(int64(step), 0, nil)
 	if err := q.confine(p, q.Start, q.End); err != nil {
 		return search.Histogram{}, err
@@ -292,12 +327,11 @@ func (l *Lake) Histogram(ctx context.Context, q Query, n int) (search.Histogram,
 // Fields lists the fields of the matching rows, most frequent first. Pipes of
 // the query are left out.
 func (l *Lake) Fields(ctx context.Context, q Query, limit int) ([]search.ValueHits, error) {
-	p, err := l.parse(q)
+	p, err := l.parseFilter(q)
 	if err != nil || len(q.Accounts) == 0 {
 		return nil, err
 	}
-	p.DropAllPipes()
-	text := p.String()
+	base := p.Clone(p.GetTimestamp())
 	if err := q.confine(p, q.Start, q.End); err != nil {
 		return nil, err
 	}
@@ -307,15 +341,14 @@ func (l *Lake) Fields(ctx context.Context, q Query, limit int) ([]search.ValueHi
 	}
 	list := make([]search.ValueHits, 0, len(found))
 	for _, v := range found {
-		if v.Value != "" && v.Value != "_stream" && v.Value != "_stream_id" && v.Value != fieldRaw {
+		if v.Value != "" && v.Value != "_stream" && v.Value != "_stream_id" && v.Value != fieldRaw && !strings.HasPrefix(v.Value, l.aside) {
 			list = append(list, search.ValueHits{Value: strings.Clone(v.Value), Hits: v.Hits})
 		}
 	}
-	if q.Filter != "" {
+	if q.Filter != "" || q.Veil != nil {
 		// The library counts a field for every row of a block in which one has
 		// it: that would tell of rows that may not be seen.
-		q.LogsQL = text
-		if list, err = l.countFields(ctx, q, list); err != nil {
+		if list, err = l.countFields(ctx, q, base, list); err != nil {
 			return nil, err
 		}
 	}
@@ -327,21 +360,19 @@ func (l *Lake) Fields(ctx context.Context, q Query, limit int) ([]search.ValueHi
 
 // countFields counts in how many matching rows each field has a value, and
 // leaves out those that have none.
-func (l *Lake) countFields(ctx context.Context, q Query, fields []search.ValueHits) ([]search.ValueHits, error) {
+func (l *Lake) countFields(ctx context.Context, q Query, base *logstorage.Query, fields []search.ValueHits) ([]search.ValueHits, error) {
 	const column = "icewatch_rows_with_"
 	counted := fields[:0]
 	for part := range slices.Chunk(slices.Clone(fields), 200) {
 		var b strings.Builder
-		b.WriteString(q.LogsQL + " | stats ")
+		b.WriteString("stats ")
 		for i, f := range part {
 			if i > 0 {
 				b.WriteString(", ")
 			}
 			fmt.Fprintf(&b, "count(%s) %s%d", strconv.Quote(f.Value), column, i)
 		}
-		stats := q
-		stats.LogsQL = b.String()
-		p, err := l.parse(stats)
+		p, err := q.with(base, b.String())
 		if err != nil {
 			return nil, err
 		}
@@ -381,15 +412,14 @@ func (l *Lake) Values(ctx context.Context, q Query, field string, limit int) ([]
 	case fieldOriginal, "_msg":
 		return nil, queryError(q.LogsQL, "the values of %s are not kept as such; ask for those of message", field)
 	}
-	p, err := l.parse(q)
+	p, err := l.parseFilter(q)
 	if err != nil || len(q.Accounts) == 0 {
 		return nil, err
 	}
-	p.DropAllPipes()
 	// Counted by a pipe: the library's own list of values leaves out the
 	// counts where there are more values than asked for.
-	q.LogsQL = fmt.Sprintf("%s | stats by (%s) count() %s | sort by (%s desc) limit %d", p, strconv.Quote(field), hitsColumn, hitsColumn, max(limit, 1)+1)
-	if p, err = l.parse(q); err != nil {
+	p, err = q.with(p, fmt.Sprintf("stats by (%s) count() %s | sort by (%s desc) limit %d", strconv.Quote(l.column(q, p, field)), hitsColumn, hitsColumn, max(limit, 1)+1))
+	if err != nil {
 		return nil, err
 	}
 	if err := q.confine(p, q.Start, q.End); err != nil {

@@ -35,7 +35,7 @@ func (l *Lake) CheckTail(q Query) error {
 
 func (l *Lake) parseTail(q Query) (*logstorage.Query, error) {
 	q.Start, q.End = time.Unix(0, 0), time.Unix(1, 0)
-	p, err := l.parse(q)
+	p, err := l.read(q)
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +50,10 @@ func (l *Lake) parseTail(q Query) (*logstorage.Query, error) {
 	if !p.CanLiveTail() {
 		return nil, queryError(q.LogsQL, "a live tail shows events one by one, so pipes that sort, count or limit are not available; leave them out")
 	}
-	return p, nil
+	if q.Veil == nil {
+		return p, nil
+	}
+	return l.veiled(q, p)
 }
 
 // Arrivals returns the events of the raw batches from one sequence to another

@@ -14,8 +14,19 @@ func (r Reach) WithLogs(filter string) Reach {
 	return r
 }
 
-// LogsFilter is what WithLogs set, "" where nothing did.
-func (r Reach) LogsFilter() string { return r.logs }
+// WithGroup is WithLogs for a filter that the caller chose or even wrote, such as
+// that of a log group. Where parts of rows are hidden from him it must not find
+// out what is hidden, so it is looked at through the veil.
+func (r Reach) WithGroup(filter string) Reach {
+	if r.v == nil {
+		return r
+	}
+	r.own = bothLogs(r.own, filter)
+	return r
+}
+
+// LogsFilter is what WithLogs and WithGroup set, "" where nothing did.
+func (r Reach) LogsFilter() string { return bothLogs(r.logs, r.own) }
 
 // bothLogs is the LogsQL filter that asks for both; "" asks for nothing.
 func bothLogs(a, b string) string {

@@ -88,6 +88,7 @@ func SplitLabels(s string) []string {
 type Reach struct {
 	v    *view
 	logs string     // LogsQL that rows of the lake must meet as well; see WithLogs
+	own  string     // the same, chosen by the caller; see WithGroup
 	veil *veil.Veil // what of the rows is hidden; see WithVeil
 }
 
@@ -175,20 +176,20 @@ func (r Reach) Match(f Facts) bool {
 
 // And is what both hold.
 func (r Reach) And(other Reach) Reach {
-	logs, hidden := bothLogs(r.logs, other.logs), r.veil.With(other.veil)
+	logs, own, hidden := bothLogs(r.logs, other.logs), bothLogs(r.own, other.own), r.veil.With(other.veil)
 	switch {
 	case r.v == nil || other.v == nil:
 		return Reach{}
 	case r.v.all:
 		both := other.Without(r.v.but...)
 		if both.v != nil {
-			both.logs, both.veil = logs, hidden
+			both.logs, both.own, both.veil = logs, own, hidden
 		}
 		return both
 	case other.v.all:
 		return other.And(r)
 	case r.v == other.v:
-		return Reach{v: r.v, logs: logs, veil: hidden}
+		return Reach{v: r.v, logs: logs, own: own, veil: hidden}
 	}
 	few, many := r.v.tests, other.v.tests
 	if len(few) > len(many) {
@@ -204,7 +205,7 @@ func (r Reach) And(other Reach) Reach {
 	}
 	both := newReach(tests)
 	if both.v != nil {
-		both.logs, both.veil = logs, hidden
+		both.logs, both.own, both.veil = logs, own, hidden
 	}
 	return both
 }
@@ -217,7 +218,7 @@ func (r Reach) Without(slugs ...string) Reach {
 	}
 	if r.v.all {
 		but := slices.Compact(slices.Sorted(slices.Values(slices.Concat(r.v.but, slugs))))
-		return Reach{v: &view{all: true, but: but}, logs: r.logs}
+		return Reach{v: &view{all: true, but: but}, logs: r.logs, own: r.own, veil: r.veil}
 	}
 	tests := maps.Clone(r.v.tests)
 	for _, s := range slugs {
@@ -228,7 +229,7 @@ func (r Reach) Without(slugs ...string) Reach {
 	}
 	left := newReach(tests)
 	if left.v != nil {
-		left.logs = r.logs
+		left.logs, left.own, left.veil = r.logs, r.own, r.veil
 	}
 	return left
 }
@@ -248,8 +249,8 @@ func (r Reach) Key() string {
 	default:
 		key = r.v.key()
 	}
-	if r.logs != "" {
-		sum := sha256.Sum256([]byte(r.logs))
+	if logs := r.LogsFilter(); logs != "" {
+		sum := sha256.Sum256([]byte(logs))
 		key += "+" + hex.EncodeToString(sum[:16])
 	}
 	if k := r.veil.Key(); k != "" {
@@ -298,9 +299,9 @@ func (r Reach) LogsQL() string {
 		return ""
 	}
 	if r.v.all {
-		return r.logs
+		return r.LogsFilter()
 	}
-	return bothLogs(r.v.filter(), r.logs)
+	return bothLogs(r.v.filter(), r.LogsFilter())
 }
 
 func (v *view) logsql() string {

@@ -14,3 +14,12 @@ func (r Reach) WithVeil(v *veil.Veil) Reach {
 
 // Veil is what WithVeil set, nil where nothing is hidden.
 func (r Reach) Veil() *veil.Veil { return r.veil }
+
+// Group is what WithGroup set, "" where nothing did.
+func (r Reach) Group() string { return r.own }
+
+// WithoutGroup is the reach without what WithGroup set.
+func (r Reach) WithoutGroup() Reach {
+	r.own = ""
+	return r
+}

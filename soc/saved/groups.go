@@ -272,7 +272,7 @@ func (s Scope) Within(r reach.Reach) reach.Reach {
 	if s.Tenants != nil {
 		r = r.Narrow(s.Tenants)
 	}
-	return r.WithLogs(s.Filter)
+	return r.WithGroup(s.Filter)
 }
 
 // Start is where a search in the group begins that would begin at start.
