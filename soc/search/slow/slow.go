@@ -214,3 +214,19 @@ func (s *Store) Values(ctx context.Context, req search.Request, field string, li
 	s.note(ctx, "values", req, began, len(list), err)
 	return list, err
 }
+
+// Facets implements search.Store.
+func (s *Store) Facets(ctx context.Context, req search.Request, fields []string, limit int) (search.Facets, error) {
+	began := time.Now()
+	f, err := s.Store.Facets(ctx, req, fields, limit)
+	s.note(ctx, "facets", req, began, len(fields), err)
+	return f, err
+}
+
+// FieldStats implements search.Store.
+func (s *Store) FieldStats(ctx context.Context, req search.Request, field string, limit int) (search.FieldStats, error) {
+	began := time.Now()
+	f, err := s.Store.FieldStats(ctx, req, field, limit)
+	s.note(ctx, "statistics", req, began, 1, err)
+	return f, err
+}
