@@ -24,17 +24,17 @@ func (p *Parser) free(name, value string, kind event.Kind) {
 		p.ev.Mark(MarkFieldsOverflow)
 		return
 	}
-	target, aliased := p.names.aliases[name]
-	if target == event.Message && kind == event.String && !p.ev.Has(event.Message) {
-		name = "message" // To keep the longest text of an event twice would be waste.
-	}
-	id, ok := p.reg.Lookup(name)
-	if !ok {
-		if id, ok = p.reg.Intern(strings.Clone(name)); !ok {
+	k := &p.recent[p.content%len(p.recent)]
+	if k.name != name {
+		if !p.know(k, name) {
 			p.overflow.add(name, value, kind)
 			p.ev.Mark(MarkFieldsOverflow)
 			return
 		}
+	}
+	id := k.id
+	if k.target == event.Message && kind == event.String && !p.ev.Has(event.Message) {
+		id = event.Message // To keep the longest text of an event twice would be waste.
 	}
 	if p.base > 0 && p.hadBefore(id) {
 		if p.soft {
@@ -44,9 +44,30 @@ func (p *Parser) free(name, value string, kind event.Kind) {
 	}
 	p.content++
 	p.ev.Fields = append(p.ev.Fields, event.Field{ID: id, Kind: kind, Value: value})
-	if aliased && kind != event.Null && id != event.Message {
-		p.deferred = append(p.deferred, event.Field{ID: target, Kind: kind, Value: value})
+	if k.target != 0 && kind != event.Null && id != event.Message {
+		p.deferred = append(p.deferred, event.Field{ID: k.target, Kind: kind, Value: value})
 	}
+}
+
+// knownName is what there is to know of a field's name.
+type knownName struct {
+	name   string
+	id     event.FieldID
+	target event.FieldID // the ECS field that many programs mean by the name; 0 is none
+}
+
+// know looks a name up. Events of one kind have the same names in the same
+// order, so each place remembers its last one. It returns false where the
+// registry takes no more names.
+func (p *Parser) know(k *knownName, name string) bool {
+	id, ok := p.reg.Lookup(name)
+	if !ok {
+		if id, ok = p.reg.Intern(strings.Clone(name)); !ok {
+			return false
+		}
+	}
+	*k = knownName{p.reg.Name(id), id, p.names.aliases[name]}
+	return true
 }
 
 // hadBefore tells whether the event had the field before the present content.

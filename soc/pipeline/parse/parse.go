@@ -58,6 +58,7 @@ type Parser struct {
 	saved        []event.Field
 
 	names    names
+	recent   [64]knownName // by the number of fields before
 	arena    arena
 	path     []byte
 	overflow overflow
