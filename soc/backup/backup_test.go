@@ -228,9 +228,11 @@ func TestDamagedLedgerIsLeftOut(t *testing.T) {
 	t.Parallel()
 	src := data(t)
 	const ledger = "engine/flows/edges.db"
-	if err := os.Truncate(filepath.Join(src.Data, filepath.FromSlash(ledger)), 5000); err != nil {
+	path := filepath.Join(src.Data, filepath.FromSlash(ledger))
+	if err := errors.Join(os.Remove(path+"-wal"), os.Remove(path+"-shm")); err != nil {
 		t.Fatal(err)
 	}
+	put(t, path, "SQLite format 3\x00"+strings.Repeat("damaged ", 1000))
 	if s := take(t, repository(t, InitOptions{}), src, Options{}); !slices.Contains(s.LeftOut, ledger) {
 		t.Errorf("left out %v", s.LeftOut)
 	}
