@@ -64,10 +64,11 @@ func (s *Service) Conversations(ctx context.Context, r Range, metric string, lim
 	}
 	// What a sent is what flows from a counted one way, and what flows to a
 	// counted as the way back.
-	query := f + " | " + ordered + ` | stats by ("icewatch.zone", a, b) ` + sumUp +
-		`, sum("icewatch.flow.source.bytes") if ("source.ip":eq_field(a)) a_sent, sum("icewatch.flow.destination.bytes") if (!"source.ip":eq_field(a)) a_answered` +
-		`, sum("icewatch.flow.source.bytes") if (!"source.ip":eq_field(a)) b_sent, sum("icewatch.flow.destination.bytes") if ("source.ip":eq_field(a)) b_answered` +
-		fmt.Sprintf(`, min(_time) first, max(_time) last | sort by (%s desc, "icewatch.zone", a, b) limit %d`, metric, limit)
+	query := f + " | stats by (" + quoteAll(ends) + ") " + sumUp + `, sum("icewatch.flow.source.bytes") sent, sum("icewatch.flow.destination.bytes") answered, min(_time) began, max(_time) ended` +
+		" | " + ordered + ` | stats by ("icewatch.zone", a, b) ` + sumAgain +
+		`, sum(sent) if ("source.ip":eq_field(a)) a_sent, sum(answered) if (!"source.ip":eq_field(a)) a_answered` +
+		`, sum(sent) if (!"source.ip":eq_field(a)) b_sent, sum(answered) if ("source.ip":eq_field(a)) b_answered` +
+		fmt.Sprintf(`, min(began) first, max(ended) last | sort by (%s desc, "icewatch.zone", a, b) limit %d`, metric, limit)
 	err = s.ask(ctx, &r, query, limit, func(m row) error {
 		t := m.sums()
 		c := Conversation{Zone: m.zone(), BytesAB: m.number("a_sent") + m.number("a_answered"), BytesBA: m.number("b_sent") + m.number("b_answered"),
@@ -125,7 +126,8 @@ func (s *Service) services(ctx context.Context, r *Range, f string, list []Conve
 		bytes int64
 	}
 	found := map[string][]used{}
-	query := f + " | " + ordered + " | filter (" + strings.Join(these, " or ") + `) | stats by ("icewatch.zone", a, b, "network.transport", "server.port") sum("icewatch.flow.bytes") bytes`
+	query := f + " | stats by (" + quoteAll(append(slices.Clone(ends), "network.transport", "server.port")) + `) sum("icewatch.flow.bytes") bytes | ` + ordered +
+		" | filter (" + strings.Join(these, " or ") + `) | stats by ("icewatch.zone", a, b, "network.transport", "server.port") sum(bytes) bytes`
 	err := s.ask(ctx, r, query, len(list)*1000, func(m row) error {
 		port, _ := strconv.Atoi(m["server.port"])
 		k := pair(m.zone(), m["a"], m["b"])

@@ -27,7 +27,7 @@ import (
 // service over them.
 type city struct {
 	*Service
-	t       *testing.T
+	t       testing.TB
 	lake    *lake.Lake
 	ledger  *ledger.Ledger
 	index   *enrich.Index
@@ -38,14 +38,14 @@ type city struct {
 	base    time.Time
 }
 
-func newCity(t *testing.T) *city {
+func newCity(t testing.TB) *city {
 	t.Helper()
 	const keep = 30 * 24 * time.Hour
 	lk, err := lake.Open(lake.Options{Dir: filepath.Join(t.TempDir(), "lake"), Classes: []lake.Class{{Name: retention.Standard, Retention: keep}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(lk.Close)
+	t.Cleanup(func() { lk.Close() })
 	l, err := ledger.Open(context.Background(), filepath.Join(t.TempDir(), "edges.db"), "e", ledger.Options{FlushInterval: time.Nanosecond})
 	if err != nil {
 		t.Fatal(err)
@@ -387,4 +387,37 @@ func TestParsePlace(t *testing.T) {
 	f("fe80::1%eth0", "gov", "gov|fe80::1")
 	f("seal-web-1", "gov", "")
 	f(strings.Repeat("1", 100), "", "")
+}
+
+// BenchmarkQuestions asks about 100,000 flows of a city of 2,000 hosts.
+func BenchmarkQuestions(b *testing.B) {
+	c := newCity(b)
+	for i := range 100_000 {
+		c.send("gov", fmt.Sprintf("198.18.%d.%d", i%40, i/7%50), 1024+i%50000, fmt.Sprintf("10.1.%d.%d", i%4, i%60), []int{443, 22, 5432, 8080}[i%4], 100+i%9000, 0, time.Duration(i%7000)*time.Second)
+	}
+	c.settle()
+	r := c.within(reach.All())
+	for name, ask := range map[string]func() error{
+		"top/source":       func() error { _, err := c.Top(context.Background(), r, "source", "bytes", 10); return err },
+		"top/host":         func() error { _, err := c.Top(context.Background(), r, "host", "bytes", 10); return err },
+		"top/conversation": func() error { _, err := c.Top(context.Background(), r, "conversation", "bytes", 10); return err },
+		"series/service":   func() error { _, err := c.Series(context.Background(), r, "service", "bytes", 5, 60); return err },
+		"conversations":    func() error { _, err := c.Conversations(context.Background(), r, "bytes", 50, ""); return err },
+		"map": func() error {
+			_, err := c.Map(context.Background(), r, []ledger.Place{{Zone: "gov", Address: "10.1.0.4"}}, 2, 300)
+			return err
+		},
+		"profile": func() error {
+			_, err := c.Profile(context.Background(), r, ledger.Place{Zone: "gov", Address: "10.1.0.4"})
+			return err
+		},
+	} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if err := ask(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }

@@ -14,9 +14,12 @@ import (
 // Dimensions are what flows can be ranked by.
 var Dimensions = []string{"source", "destination", "host", "port", "service", "protocol", "conversation", "exporter", "interface", "as"}
 
-// dimension says how the rows of one dimension are made: pipes that prepare,
-// and the fields they are counted by.
+// dimension says how the rows of one dimension are made: the fields they are
+// counted by, and where these are not those of the flows, the flows' fields
+// that are summed up first and the pipes that make the one of the other. So
+// the costly pipes see a row a pair of ends and not a row a flow.
 type dimension struct {
+	first   []string
 	prepare string
 	by      []string
 }
@@ -26,15 +29,22 @@ type dimension struct {
 var dimensions = map[string]dimension{
 	"source":       {by: []string{"icewatch.zone", "source.ip"}},
 	"destination":  {by: []string{"icewatch.zone", "destination.ip"}},
-	"host":         {prepare: both("source.ip", "destination.ip"), by: []string{"icewatch.zone", "of"}},
+	"host":         {first: ends, prepare: both("source.ip", "destination.ip"), by: []string{"icewatch.zone", "of"}},
 	"port":         {by: []string{"server.port"}},
 	"service":      {by: []string{"network.transport", "server.port"}},
 	"protocol":     {by: []string{"network.iana_number"}},
-	"conversation": {prepare: ordered, by: []string{"icewatch.zone", "a", "b"}},
+	"conversation": {first: ends, prepare: ordered, by: []string{"icewatch.zone", "a", "b"}},
 	"exporter":     {by: []string{"icewatch.zone", "observer.ip"}},
-	"interface":    {prepare: both("observer.ingress.interface.id", "observer.egress.interface.id"), by: []string{"icewatch.zone", "observer.ip", "of"}},
-	"as":           {prepare: both("source.as.number", "destination.as.number"), by: []string{"of"}},
+	"interface": {first: []string{"icewatch.zone", "observer.ip", "observer.ingress.interface.id", "observer.egress.interface.id"},
+		prepare: both("observer.ingress.interface.id", "observer.egress.interface.id"), by: []string{"icewatch.zone", "observer.ip", "of"}},
+	"as": {first: []string{"source.as.number", "destination.as.number"}, prepare: both("source.as.number", "destination.as.number"), by: []string{"of"}},
 }
+
+// ends are the two ends of a flow.
+var ends = []string{"icewatch.zone", "source.ip", "destination.ip"}
+
+// sumAgain adds up what sumUp has summed.
+const sumAgain = `sum(bytes) bytes, sum(packets) packets, sum(flows) flows`
 
 // both makes two rows of each: one for the value of each field, in the field
 // "of". Where both are the same it counts once.
@@ -54,23 +64,23 @@ const ordered = `filter "source.ip":* "destination.ip":*` +
 // buckets of time, 0 for none.
 func (d *dimension) pipes(step time.Duration, only string) string {
 	var b strings.Builder
+	stats := func(by []string, sums string) {
+		b.WriteString(" | stats by (")
+		if step > 0 {
+			b.WriteString("_time:" + step.String() + ", ")
+		}
+		b.WriteString(quoteAll(by) + ") " + sums)
+	}
+	sums := sumUp
 	if d.prepare != "" {
+		stats(d.first, sumUp)
 		b.WriteString(" | " + d.prepare)
+		sums = sumAgain
 	}
 	if only != "" {
 		b.WriteString(" | filter " + only)
 	}
-	b.WriteString(" | stats by (")
-	if step > 0 {
-		b.WriteString("_time:" + step.String() + ", ")
-	}
-	for i, f := range d.by {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString(strconv.Quote(f))
-	}
-	b.WriteString(") " + sumUp)
+	stats(d.by, sums)
 	return b.String()
 }
 
