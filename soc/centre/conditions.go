@@ -110,9 +110,13 @@ func (c *centre) watchEngine(ctx context.Context) {
 	}
 	why := d.Err
 	for line := range strings.Lines(d.Words) {
+		line = strings.TrimSpace(line)
 		if strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") {
-			why = strings.TrimSpace(line)
+			why = line
 			break
+		}
+		if said, ok := strings.CutPrefix(line, "icewatch: "); ok {
+			why = said // the error that the engine ended with
 		}
 	}
 	c.raise(condition.EngineDown, key, fmt.Sprintf("引擎连续 %d 次启动后退出，最后一次运行了 %s：%s", d.InRow, d.Lasted.Round(time.Millisecond), why),
