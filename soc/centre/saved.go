@@ -3,6 +3,7 @@ package centre
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -45,7 +46,14 @@ func (c *centre) openSaved(ctx context.Context) (err error) {
 		return err
 	}
 	c.exports, err = export.Open(ctx, c.db, export.Deps{Search: c.engine, Limits: limits.Get, MinFree: int64(c.Config.Bus.MinFree),
-		Dir: filepath.Join(c.Config.Data, "exports"), Log: c.log, Finished: c.exported, Shape: shapeOf})
+		Dir: filepath.Join(c.Config.Data, "exports"), Log: c.log, Finished: c.exported, Shape: shapeOf,
+		Gone: func(ctx context.Context, owner string) (bool, error) {
+			_, err := c.identity.User(ctx, owner)
+			if errors.Is(err, identity.ErrNotFound) {
+				return owner != identity.Local().UserID, nil
+			}
+			return false, err
+		}})
 	if err != nil {
 		return err
 	}

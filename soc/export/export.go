@@ -190,10 +190,13 @@ type Deps struct {
 	// Finished is told of each job that came to an end, for the audit log. It
 	// may be nil.
 	Finished func(ctx context.Context, j Job)
-	Limits   func() Limits
-	MinFree  int64  // bytes of the disk that exports leave free
-	Dir      string // of the files
-	Log      *slog.Logger
+	// Gone tells whether an owner's account was removed: nobody can remove what
+	// he kept then, so that it expires like the rest.
+	Gone    func(ctx context.Context, owner string) (bool, error)
+	Limits  func() Limits
+	MinFree int64  // bytes of the disk that exports leave free
+	Dir     string // of the files
+	Log     *slog.Logger
 }
 
 // As tells what an owner may read at the moment, in the tenants (slugs
@@ -687,28 +690,7 @@ func (s *Service) Run(ctx context.Context, as As) {
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
 	for {
-		for ctx.Err() == nil {
-			select {
-			case slots <- struct{}{}:
-			default:
-			}
-			if len(slots) == 0 {
-				break
-			}
-			r := s.next(ctx)
-			if r == nil {
-				<-slots
-				break
-			}
-			wg.Go(func() {
-				defer s.nudge()
-				defer func() { <-slots }()
-				s.work(ctx, r, as)
-			})
-			if len(slots) == cap(slots) {
-				break
-			}
-		}
+		s.fill(ctx, slots, &wg, as)
 		select {
 		case <-s.wake:
 		case <-tick.C:
@@ -717,6 +699,27 @@ func (s *Service) Run(ctx context.Context, as As) {
 			wg.Wait()
 			return
 		}
+	}
+}
+
+// fill begins jobs while there are jobs that wait and places to run them.
+func (s *Service) fill(ctx context.Context, slots chan struct{}, wg *sync.WaitGroup, as As) {
+	for ctx.Err() == nil {
+		select {
+		case slots <- struct{}{}:
+		default:
+			return // the end of a job wakes us
+		}
+		r := s.next(ctx)
+		if r == nil {
+			<-slots
+			return
+		}
+		wg.Go(func() {
+			defer s.nudge()
+			defer func() { <-slots }()
+			s.work(ctx, r, as)
+		})
 	}
 }
 
@@ -751,21 +754,43 @@ func (s *Service) next(ctx context.Context) *row {
 // expire removes the files whose time is over, and forgets jobs without one.
 func (s *Service) expire(ctx context.Context) {
 	now := s.now()
+	err := s.loosen(ctx, now)
 	var old []row
-	err := s.db.NewSelect().Model(&old).Where("e.state = ?", Done).Where("e.kept = ?", false).Where("e.expires_at <= ?", now.UnixMilli()).Scan(ctx)
+	err = errors.Join(err, s.db.NewSelect().Model(&old).Where("e.state = ?", Done).Where("e.kept = ?", false).Where("e.expires_at <= ?", now.UnixMilli()).Scan(ctx))
 	for i := range old {
 		r := &old[i]
 		file := r.File
 		r.State, r.File = Expired, ""
-		if err = errors.Join(err, s.save(ctx, r), s.remove(file)); err == nil {
-			s.deps.Log.Info("export: expired", "export", r.ID, "owner", r.OwnerName)
-		}
+		err = errors.Join(err, s.save(ctx, r), s.remove(file))
 	}
 	_, gone := s.db.NewDelete().Model((*row)(nil)).Where("state IN (?)", bun.In([]string{Failed, Cancelled, Expired})).
 		Where("finished_at < ?", now.Add(-remembered).UnixMilli()).Exec(ctx)
 	if err = errors.Join(err, gone); err != nil && ctx.Err() == nil {
 		s.deps.Log.Error("export: old files are not removed yet", "error", err)
 	}
+}
+
+// loosen lets what removed accounts kept expire like the rest.
+func (s *Service) loosen(ctx context.Context, now time.Time) error {
+	var owners []string
+	if err := s.db.NewSelect().Model((*row)(nil)).ColumnExpr("DISTINCT owner").Where("kept = ?", true).Scan(ctx, &owners); err != nil {
+		return fmt.Errorf("export: read who keeps files: %w", err)
+	}
+	for _, owner := range owners {
+		gone, err := s.deps.Gone(ctx, owner)
+		if err != nil {
+			return err
+		}
+		if !gone {
+			continue
+		}
+		_, err = s.db.NewUpdate().Model((*row)(nil)).Set("kept = ?", false).Set("expires_at = ?", now.AddDate(0, 0, s.deps.Limits().Days).UnixMilli()).
+			Where("owner = ?", owner).Where("kept = ?", true).Exec(ctx)
+		if err != nil {
+			return fmt.Errorf("export: let the files of %s expire: %w", owner, err)
+		}
+	}
+	return nil
 }
 
 // run is a job while it runs.

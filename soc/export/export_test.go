@@ -35,6 +35,8 @@ type fakeEvent struct {
 
 // fakeLake answers as the engine does: rows in no order, counts over time.
 type fakeLake struct {
+	asking  atomic.Int64
+	most    atomic.Int64 // queries at one time
 	events  []fakeEvent
 	queries atomic.Int64
 	fail    func(n int64) error // of the n-th query
@@ -54,6 +56,9 @@ func (l *fakeLake) each(r search.Request, f func(fakeEvent) error) error {
 
 func (l *fakeLake) Query(ctx context.Context, r search.Request, emit func([]byte) error) error {
 	n := l.queries.Add(1)
+	for now, most := l.asking.Add(1), l.most.Load(); now > most && !l.most.CompareAndSwap(most, now); most = l.most.Load() {
+	}
+	defer l.asking.Add(-1)
 	if l.fail != nil {
 		if err := l.fail(n); err != nil {
 			return err
@@ -120,6 +125,7 @@ type fixture struct {
 	lake *fakeLake
 	lim  Limits
 	as   As
+	gone bool
 	done chan Job
 }
 
@@ -153,7 +159,7 @@ func (f *fixture) open() {
 	f.t.Helper()
 	var err error
 	f.Service, err = Open(f.t.Context(), f.db, Deps{Search: f.lake, Dir: filepath.Join(f.dir, "exports"), Log: slog.New(slog.DiscardHandler),
-		Limits: func() Limits { return f.lim }, Finished: func(_ context.Context, j Job) { f.done <- j },
+		Limits: func() Limits { return f.lim }, Gone: func(context.Context, string) (bool, error) { return f.gone, nil }, Finished: func(_ context.Context, j Job) { f.done <- j },
 		Shape: func(q string) (Shape, error) {
 			if q == "|" {
 				return Shape{}, &search.QueryError{Query: q, Position: 0, Reason: "a pipe's name is missing"}
@@ -521,6 +527,32 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+func TestPlaces(t *testing.T) {
+	t.Parallel()
+	lake := many(300)
+	lake.pause = 100 * time.Microsecond
+	f := newFixture(t, lake)
+	f.lim.OwnerOpen = 20
+	defer f.run()()
+	var ids []string
+	for range 12 {
+		j, err := f.Create(t.Context(), Owner{ID: "u1"}, Request{Query: "*", Start: noon.Add(-24 * time.Hour), End: noon.Add(time.Hour), Format: NDJSON})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, j.ID)
+		time.Sleep(3 * time.Millisecond)
+	}
+	for range ids {
+		if j := <-f.done; j.State != Done {
+			t.Errorf("%s: %s", j.State, j.Error)
+		}
+	}
+	if most := lake.most.Load(); most != workers {
+		t.Errorf("%d jobs ran at a time, want %d", most, workers)
+	}
+}
+
 func TestEngineAway(t *testing.T) {
 	t.Parallel()
 	lake := many(100)
@@ -614,9 +646,17 @@ func TestExpiry(t *testing.T) {
 	if err != nil || total != 1 || items[0].ID != kept.ID {
 		t.Errorf("%v: %d jobs: %+v", err, total, items)
 	}
+	other := f.make(Request{Format: CSV, Kept: true})
 	if _, err := f.Delete(t.Context(), "u1", kept.ID); err != nil {
 		t.Error(err)
 	}
+	f.gone = true // the account: what it kept expires like the rest
+	f.expire(t.Context())
+	if j, err := f.Get(t.Context(), "u1", other.ID); err != nil || j.Kept || j.ExpiresAt == nil || j.State != Done {
+		t.Errorf("%v: what a removed account kept: %+v", err, j)
+	}
+	f.now = func() time.Time { return time.Now().AddDate(0, 4, 0) }
+	f.expire(t.Context())
 	if files, _ := os.ReadDir(filepath.Join(f.dir, "exports")); len(files) != 0 {
 		t.Errorf("files are left: %v", files)
 	}
