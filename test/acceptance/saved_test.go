@@ -349,6 +349,23 @@ func TestScheduledSearch(t *testing.T) {
 		t.Error("another tenant's people see the alert")
 	}
 
+	// Copied, changed, listed, disabled and removed.
+	var c monitor
+	s.call(lin, "POST", "/api/v1/search-monitors/"+m.ID+"/copy", `{}`, 201, &c)
+	s.call(lin, "PUT", "/api/v1/search-monitors/"+c.ID, `{"name":"印章副本","query":"seals","tenant":"e-seal","schedule":"0 8 * * 1-5","time_zone":"Asia/Shanghai","window":"1d","revision":1,
+		"condition":{"kind":"rows","op":"=","value":0},"action":{"kind":"alert","severity":"low"},"enabled":true}`, 200, &c)
+	s.call(lin, "PUT", "/api/v1/search-monitors/"+c.ID, `{"name":"x","query":"seals","schedule":"@daily","window":"1d","revision":1,
+		"condition":{"kind":"rows","op":"=","value":0},"action":{"kind":"alert"}}`, 409, nil)
+	if list := string(s.call(lin, "GET", "/api/v1/search-monitors?q=%E5%89%AF%E6%9C%AC&state=active", "", 200, nil)); c.State != "active" || !strings.Contains(list, `"total":1,`) || !strings.Contains(list, c.ID) {
+		t.Errorf("%+v, found %s", c, list)
+	}
+	s.call(lin, "POST", "/api/v1/search-monitors/batch", `{"ids":["`+c.ID+`"],"action":"disable"}`, 200, nil)
+	if s.call(lin, "GET", "/api/v1/search-monitors/"+c.ID, "", 200, &c); c.State != "disabled" {
+		t.Errorf("disabled it is %s", c.State)
+	}
+	s.call(lin, "DELETE", "/api/v1/search-monitors/"+c.ID, "", 204, nil)
+	s.call(lin, "GET", "/api/v1/search-monitors/"+c.ID, "", 404, nil)
+
 	// An export of what another tenant has not, and the receiver is told.
 	var x monitor
 	s.call(lin, "POST", "/api/v1/search-monitors", `{"name":"导出","query":"*","schedule":"@yearly","window":"30m","condition":{"kind":"rows","op":">","value":0},

@@ -43,7 +43,12 @@ export function MonitorForm({ monitor, from, close }: { monitor?: Monitor; from?
       width={640}
       close={close}
       submit={async (v) => {
-        const body = { ...USUAL, ...initial, ...v, query: v.search_id ? '' : v.query, search_id: v.search_id ?? '', tags: v.tags ?? [], group: v.group ?? '', tenant: v.tenant ?? '' };
+        // What a rule says and no more: the server refuses what it does not know.
+        const { name, description = '', schedule, time_zone, window, delay = '', condition, action, enabled } = { ...USUAL, ...initial, ...v };
+        const body = {
+          ...{ name, description, schedule, time_zone, window, delay, condition, action, enabled },
+          ...{ query: v.search_id ? '' : v.query, search_id: v.search_id ?? '', tags: v.tags ?? [], group: v.group ?? '', tenant: v.tenant ?? '' },
+        };
         if (monitor) await put(`/search-monitors/${encodeURIComponent(monitor.id)}`, { ...body, revision: monitor.revision });
         else await post('/search-monitors', body);
         tell({ said: t('monitor.saved', { x: v.name }), renew: ['monitors'] });
