@@ -23,7 +23,8 @@ func TestConsole(t *testing.T) {
 
 // TestConsoleSearch drives the search page in real Chromium: text and click
 // mode, statistics, context, marked words, charts, the live tail, and what is
-// kept of searches: saved ones, history, exports, log groups.
+// kept of searches: saved ones, history, exports, log groups; then flows,
+// monitoring rules, masking, storage, usage and backups.
 func TestConsoleSearch(t *testing.T) {
 	t.Parallel()
 	s, run := console(t)
@@ -31,6 +32,7 @@ func TestConsoleSearch(t *testing.T) {
 		t.Fatal(err)
 	}
 	run("search.test.mjs", s.url)
+	run("lake.test.mjs", s.url)
 }
 
 // TestConsoleAdministration drives the administrators' pages in real Chromium:

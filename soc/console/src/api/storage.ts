@@ -46,7 +46,7 @@ export interface StorageTenant {
   events_per_day: number;
   raw_bytes_per_day: number;
   stored_bytes: number;
-  growth_bytes_per_day: number;
+  growth_bytes_per_day: number | null;
 }
 export interface Storage {
   now: string;

@@ -86,7 +86,7 @@ export const NAV: NavGroup[] = [
       { to: '/admin/keys', title: 'page.keys', icon: <LockOutlined />, needs: ['list-keys'] },
       { to: '/admin/identity-providers', title: 'page.providers', icon: <IdcardOutlined />, needs: ['list-identity-providers'] },
       { to: '/admin/applications', title: 'page.applications', icon: <AppstoreAddOutlined />, needs: ['list-applications', 'list-application-clients'] },
-      { to: '/admin/storage', title: 'page.storage', icon: <HddOutlined />, needs: ['get-storage'], letter: 'b' },
+      { to: '/admin/storage', title: 'page.storage', icon: <HddOutlined />, needs: ['system', 'audit'], letter: 'b' },
       { to: '/admin/backups', title: 'page.backups', icon: <CloudUploadOutlined />, needs: ['list-backups'] },
       { to: '/admin/masking', title: 'page.masking', icon: <EyeInvisibleOutlined />, needs: ['list-masking-rules'] },
       { to: '/admin/settings', title: 'page.settings', icon: <SettingOutlined />, needs: ['system', 'security', 'audit'] },

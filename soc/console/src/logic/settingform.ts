@@ -14,12 +14,15 @@ export interface Field {
 const CHOICES: Record<string, readonly string[]> = {
   'sign-in.factors': ['optional', 'roles', 'all'],
   'sessions.binding': ['off', 'network', 'address'],
+  'quota.at_limit': ['accept', 'refuse'],
 };
 const ABNORMAL = ['record', 'notify', 'factor', 'lock'] as const;
 const KINDS: Record<string, FieldKind> = {
   'sign-in.factor_roles': 'roles',
   'branding.logo': 'image',
   'audit-forward.targets': 'targets',
+  // A number for each class by its name: empty, it would look like a text in two languages.
+  'storage.class_days': 'json',
 };
 
 function plain(v: unknown): v is Record<string, unknown> {

@@ -53,14 +53,35 @@ export function Pie({ points, label, say, onChoose }: { points: readonly Point[]
   return <Chart label={label} option={option} height={320} ready={(c) => c.on('click', (e) => e.name !== rest && choose.current?.(e.name))} />;
 }
 
-/** Values over time on one axis that begins at zero. `area` fills and stacks them: parts of one whole. */
-export function Lines({ data, label, say, height = 220, area = false, bounds }: { data: LineData; label: string; say?: Say; height?: number; area?: boolean; /** The span asked for, where the axis shall show all of it. */ bounds?: readonly [number, number] }) {
+interface LinesProps {
+  data: LineData;
+  label: string;
+  say?: Say;
+  height?: number;
+  /** Fills the lines and stacks them: parts of one whole. */
+  area?: boolean;
+  /** Bars, for what is counted by the day. */
+  bars?: boolean;
+  /** Steps of the axis are powers of two, as bytes are counted. */
+  binary?: boolean;
+  /** The span asked for, where the axis shall show all of it. */
+  bounds?: readonly [number, number];
+}
+
+/** A step for an axis of about four that reads well in units of 1024. */
+function binaryStep(most: number): number {
+  return most > 0 ? 2 ** Math.ceil(Math.log2(most / 4)) : 1;
+}
+
+/** Values over time on one axis that begins at zero. */
+export function Lines({ data, label, say, height = 220, area = false, bars = false, binary = false, bounds }: LinesProps) {
   const text = useSay(say);
   const [from, to] = bounds ?? [];
   const option = useCallback(
     (c: Colours) => {
       const span = (to ?? 0) - (from ?? 0) || (data.times[data.times.length - 1] ?? 0) - (data.times[0] ?? 0);
       const many = data.lines.length > 1;
+      const most = area || bars ? Math.max(0, ...data.times.map((_, i) => data.lines.reduce((n, l) => n + (l.values[i] ?? 0), 0))) : Math.max(0, ...data.lines.flatMap((l) => l.values.map((v) => v ?? 0)));
       return {
         color: c.series,
         grid: { left: 58, right: 16, top: many ? 34 : 12, bottom: 22 },
@@ -71,21 +92,22 @@ export function Lines({ data, label, say, height = 220, area = false, bounds }: 
           order: 'valueDesc',
           formatter: (p: { seriesName: string; value: [number, number | null] }[]) => [absolute(p[0]?.value[0] ?? 0), ...p.filter((x) => x.value[1] !== null).map((x) => `${many ? `${x.seriesName}  ` : ''}${text(x.value[1] as number)}`)].join('\n'),
         },
-        xAxis: { type: 'time', min: from, max: to, axisLine: { lineStyle: { color: c.line } }, axisTick: { show: false }, splitLine: { show: false }, axisLabel: { color: c.dim, fontSize: 11, hideOverlap: true, formatter: (v: number) => (span > 36 * 3_600_000 ? absolute(v).slice(5, 16) : absolute(v).slice(11, 16)) } },
-        yAxis: { type: 'value', min: 0, splitNumber: 3, splitLine: { lineStyle: { color: c.border } }, axisLabel: { color: c.dim, fontSize: 11, formatter: (v: number) => text(v) } },
+        xAxis: { type: 'time', min: from, max: to, axisLine: { lineStyle: { color: c.line } }, axisTick: { show: false }, splitLine: { show: false }, axisLabel: { color: c.dim, fontSize: 11, hideOverlap: true, formatter: (v: number) => (span > 10 * 86_400_000 ? absolute(v).slice(5, 10) : span > 36 * 3_600_000 ? absolute(v).slice(5, 16) : absolute(v).slice(11, span < 600_000 ? 19 : 16)) } },
+        yAxis: { type: 'value', min: 0, splitNumber: 3, interval: binary ? binaryStep(most) : undefined, splitLine: { lineStyle: { color: c.border } }, axisLabel: { color: c.dim, fontSize: 11, formatter: (v: number) => text(v) } },
         series: data.lines.map((l) => ({
           name: l.name,
-          type: 'line',
+          type: bars ? 'bar' : 'line',
+          barMaxWidth: 14,
           showSymbol: data.times.length < 2,
           connectNulls: false,
           lineStyle: { width: area ? 1 : 1.8 },
-          stack: area ? 'all' : undefined,
+          stack: area || bars ? 'all' : undefined,
           areaStyle: area || !many ? { opacity: area ? 0.55 : 0.12 } : undefined,
           data: data.times.map((x, i) => [x, l.values[i] ?? null]),
         })),
       };
     },
-    [data, text, area, from, to],
+    [data, text, area, bars, binary, from, to],
   );
   return <Chart label={label} option={option} height={height} />;
 }

@@ -11,7 +11,7 @@ import { Empty, Failed, Skeleton } from './states';
 const Lines = lazy(() => import('./charts').then((m) => ({ default: m.Lines })));
 
 /** A query of the metric lake over time, renewed every half minute. `name` says what a line is called. */
-export function MetricChart({ query, since, label, name, say, height = 150 }: { query: string; since: string; label: string; name?: (metric: Record<string, string>) => string; say?: (n: number) => string; height?: number }) {
+export function MetricChart({ query, since, label, name, say, binary, height = 150 }: { query: string; since: string; label: string; name?: (metric: Record<string, string>) => string; say?: (n: number) => string; binary?: boolean; height?: number }) {
   const { t } = useSettings();
   const answer = useQuery({
     queryKey: ['metric', query, since],
@@ -30,7 +30,7 @@ export function MetricChart({ query, since, label, name, say, height = 150 }: { 
   if (data.times.length === 0) return <Empty small title={t('storage.noHistory')} why={t('storage.noHistoryWhy')} />;
   return (
     <Suspense fallback={<Skeleton lines={3} />}>
-      <Lines data={data} label={label} say={say} height={height} />
+      <Lines data={data} label={label} say={say} binary={binary} height={height} bounds={[answer.dataUpdatedAt - durationMs(since), answer.dataUpdatedAt]} />
     </Suspense>
   );
 }

@@ -15,6 +15,9 @@ const Lines = lazy(() => import('./charts').then((m) => ({ default: m.Lines })))
 const DAYS = 30;
 const MIB = 1 << 20;
 const at = (slug: string, what: string) => `/tenants/${encodeURIComponent(slug)}/${what}`;
+const DAY = 86_400_000;
+/** The beginning of today on this desk. */
+const serverDay = () => new Date(serverNow()).setHours(0, 0, 0, 0);
 const day = (ms: number) => new Date(ms).toISOString().slice(0, 10);
 
 /** What a tenant brings, what it may bring, and how long it is kept. */
@@ -25,7 +28,7 @@ export function TenantUsagePanel({ tenant, close }: { tenant: Tenant; close: () 
   const quota = useQuery({ queryKey: ['quota', tenant.slug], queryFn: ({ signal }) => get<QuotaNow>(at(tenant.slug, 'quota'), {}, signal), refetchInterval: 10_000 });
   const usage = useQuery({
     queryKey: ['usage', tenant.slug],
-    queryFn: async ({ signal }) => list((await get<TenantUsage>(at(tenant.slug, 'usage'), { from: day(serverNow() - (DAYS - 1) * 86_400_000), to: day(serverNow()) }, signal)).items),
+    queryFn: async ({ signal }) => list((await get<TenantUsage>(at(tenant.slug, 'usage'), { from: day(serverNow() - (DAYS - 1) * DAY), to: day(serverNow()) }, signal)).items),
   });
   const chart = useMemo(() => {
     const rows = usage.data ?? [];
@@ -60,7 +63,7 @@ export function TenantUsagePanel({ tenant, close }: { tenant: Tenant; close: () 
             {(rows) => (
               <>
                 <Suspense fallback={<Skeleton lines={4} />}>
-                  <Lines data={chart} label={t('usage.raw')} say={(n) => bytes(n, locale)} height={170} />
+                  <Lines data={chart} label={t('usage.raw')} say={(n) => bytes(n, locale)} height={170} bars binary bounds={[serverDay() - (DAYS - 1) * DAY, serverDay() + DAY / 2]} />
                 </Suspense>
                 <div className="dim">{t('usage.sum', { n: number(rows.reduce((n, r) => n + r.events, 0), locale), b: bytes(rows.reduce((n, r) => n + r.raw_bytes, 0), locale), c: bytes(rows.reduce((n, r) => n + r.stored_bytes, 0), locale) })}</div>
               </>

@@ -60,7 +60,7 @@ export function TopTalkers() {
                     if (list(s.other).some((x) => x > 0)) lines.push({ name: t('plot.rest'), values: list(s.other) });
                     return (
                       <Suspense fallback={<Skeleton lines={5} />}>
-                        <Lines area data={{ times, lines }} label={t('flows.top')} say={say} height={230} />
+                        <Lines area binary={metric === 'bytes'} data={{ times, lines }} label={t('flows.top')} say={say} height={230} />
                       </Suspense>
                     );
                   }}

@@ -1,5 +1,6 @@
 import { useQuery } from '@tanstack/react-query';
 import { Segmented } from 'antd';
+import { Suspense, lazy, useMemo } from 'react';
 import { get } from '../../../api/client';
 import type { Intake } from '../../../api/storage';
 import { list } from '../../../api/types';
@@ -10,9 +11,10 @@ import { zh, type Key } from '../../../locales/zh';
 import { Conditions } from '../../../parts/conditions';
 import { MetricChart } from '../../../parts/metricchart';
 import { Panel } from '../../../parts/page';
-import { Loaded, Stale } from '../../../parts/states';
+import { Loaded, Skeleton, Stale } from '../../../parts/states';
 import { When } from '../../../parts/time';
 
+const Lines = lazy(() => import('../../../parts/charts').then((m) => ({ default: m.Lines })));
 const SINCE = ['1h', '24h', '7d'];
 
 /** How fast events come in, how long they wait, and what was lost or turned away, by reason. */
@@ -43,12 +45,15 @@ export function IntakeTab() {
               </div>
               <div className="halves">
                 <Panel title={t('intake.eps')}>
-                  <MetricChart query="sum(rate(icewatch_intake_events_total[2m]))" since={since} label={t('intake.eps')} />
+                  <MetricChart query="sum(rate(icewatch_collector_received_total[2m]))" since={since} label={t('intake.eps')} />
                 </Panel>
-                <Panel title={t('intake.lag')}>
-                  <MetricChart query="max(icewatch_engine_lag_seconds)" since={since} label={t('intake.lag')} say={(n) => `${number(n, locale)} s`} />
+                <Panel title={t('intake.queue')}>
+                  <MetricChart query="sum(icewatch_bus_waiting_messages)" since={since} label={t('intake.queue')} />
                 </Panel>
               </div>
+              <Panel title={t('intake.lagHour')}>
+                <Lag history={list(x.history)} />
+              </Panel>
               <div className="halves">
                 <Panel title={t('intake.dropsBy')} flush>
                   <Reasons rows={list(x.drops)} reason={reason} none={t('intake.noDrops')} />
@@ -62,6 +67,16 @@ export function IntakeTab() {
         }}
       </Loaded>
     </div>
+  );
+}
+
+function Lag({ history }: { history: readonly { at: string; lag_seconds: number }[] }) {
+  const { t } = useSettings();
+  const data = useMemo(() => ({ times: history.map((h) => Date.parse(h.at)), lines: [{ name: t('intake.lag'), values: history.map((h) => h.lag_seconds) }] }), [history, t]);
+  return (
+    <Suspense fallback={<Skeleton lines={3} />}>
+      <Lines data={data} label={t('intake.lagHour')} say={(n) => t('seconds', { n: Math.round(n * 10) / 10 })} height={140} />
+    </Suspense>
   );
 }
 

@@ -47,14 +47,7 @@ export function SpaceTab() {
                 {list(s.disks).map((d) => (
                   <DiskBar key={d.mount} disk={d} />
                 ))}
-                <div className="gauges" style={{ marginTop: 10, gridTemplateColumns: 'repeat(5, 1fr)' }}>
-                  {Object.entries(s.parts).map(([k, v]) => (
-                    <div key={k}>
-                      <div className="l">{t(`storagepart.${k.replace(/_bytes$/, '') as 'lake'}`)}</div>
-                      <b>{bytes(v, locale)}</b>
-                    </div>
-                  ))}
-                </div>
+                <Parts storage={s} />
               </Panel>
             </div>
             <Panel title={t('storage.classes')} flush>
@@ -63,7 +56,7 @@ export function SpaceTab() {
             <Panel title={t('storage.tenants')} flush>
               <DataTable
                 label={t('storage.tenants')}
-                rows={[...list(s.tenants)].sort((a, b) => b.growth_bytes_per_day - a.growth_bytes_per_day)}
+                rows={[...list(s.tenants)].sort((a, b) => (b.growth_bytes_per_day ?? 0) - (a.growth_bytes_per_day ?? 0) || b.rows_today - a.rows_today)}
                 rowKey={(x) => x.slug}
                 columns={[
                   { key: 'name', title: t('col.tenant'), render: (x) => <TenantLink slug={x.slug} name={x.name} /> },
@@ -72,12 +65,12 @@ export function SpaceTab() {
                   { key: 'perday', title: t('storage.perDay'), num: true, render: (x) => number(Math.round(x.events_per_day), locale) },
                   { key: 'raw', title: t('storage.rawPerDay'), num: true, render: (x) => bytes(x.raw_bytes_per_day, locale) },
                   { key: 'stored', title: t('storage.stored'), num: true, render: (x) => `≈ ${bytes(x.stored_bytes, locale)}` },
-                  { key: 'growth', title: t('storage.growth'), num: true, render: (x) => `≈ ${bytes(x.growth_bytes_per_day, locale)}` },
+                  { key: 'growth', title: t('storage.growth'), num: true, render: (x) => (x.growth_bytes_per_day === null ? '–' : `≈ ${bytes(x.growth_bytes_per_day, locale)}`) },
                 ]}
               />
             </Panel>
             <Panel title={t('storage.history')}>
-              <MetricChart query="icewatch_lake_disk_bytes" since="7d" label={t('storagepart.lake')} say={(n) => bytes(n, locale)} />
+              <MetricChart query="sum(icewatch_lake_bytes)" since="7d" label={t('storagepart.lake')} binary say={(n) => bytes(n, locale)} />
             </Panel>
           </>
         )}
@@ -92,6 +85,26 @@ function TenantLink({ slug, name }: { slug: string; name: { zh?: string; en?: st
   return <Link to={`/tenants?${new URLSearchParams({ q: slug, usage: slug })}`}>{tx(name) || slug}</Link>;
 }
 
+/** What takes the room, the largest first. */
+function Parts({ storage: s }: { storage: Storage }) {
+  const { t, locale } = useSettings();
+  const lake = list(s.classes).reduce((n, c) => n + c.bytes, 0);
+  const parts = Object.entries({ ...s.parts, lake: s.parts.lake ?? lake })
+    .filter(([, v]) => v > 0)
+    .sort((a, b) => b[1] - a[1])
+    .slice(0, 5);
+  return (
+    <div className="gauges" style={{ marginTop: 10, gridTemplateColumns: 'repeat(5, 1fr)' }}>
+      {parts.map(([k, v]) => (
+        <div key={k}>
+          <div className="l">{t(`storagepart.${k as 'lake'}`)}</div>
+          <b>{bytes(v, locale)}</b>
+        </div>
+      ))}
+    </div>
+  );
+}
+
 /** The one number of this page. */
 function DaysLeft({ storage: s }: { storage: Storage }) {
   const { t, locale } = useSettings();
@@ -99,8 +112,8 @@ function DaysLeft({ storage: s }: { storage: Storage }) {
   return (
     <div className={`panel daysleft${near ? ' near' : ''}`} data-testid="days-left">
       <div className="dim">{t('storage.daysLeft')}</div>
-      <div className="n">
-        {s.days_left === null ? '–' : s.days_left > 3650 ? t('storage.years') : number(Math.floor(s.days_left), locale)}
+      <div className={s.days_left === null ? 'n none' : 'n'}>
+        {s.days_left === null ? t('storage.unknown') : s.days_left > 3650 ? t('storage.years') : number(Math.floor(s.days_left), locale)}
         {s.days_left !== null && s.days_left <= 3650 && <small>{t('storage.days')}</small>}
       </div>
       <div>
@@ -122,7 +135,10 @@ function DiskBar({ disk: d }: { disk: Disk }) {
     <div className="disk">
       <div className="row">
         <b className="mono">{d.mount}</b>
-        <span className="faint ellipsis">{list(d.holds).map((h) => t(`storagepart.${h as 'lake'}`)).join('、')}</span>
+        <span className="faint ellipsis">{list(d.holds)
+            .filter((h) => !h.includes('/'))
+            .map((h) => t(`storagepart.${h as 'lake'}`))
+            .join('、')}</span>
         <span className="grow" />
         <span className="nowrap">{t('storage.free', { b: bytes(d.free_bytes, locale), c: bytes(d.total_bytes, locale), p: number(Math.round(d.free_percent), locale) })}</span>
       </div>
