@@ -14,7 +14,7 @@ import (
 // acknowledge it, see the entry in its timeline.
 func TestConsole(t *testing.T) {
 	t.Parallel()
-	s, run := console(t)
+	s, run := console(t, "")
 	if _, err := s.simulate("--seed", "42", "--duration", "15s", "--rate", "30"); err != nil {
 		t.Fatal(err)
 	}
@@ -27,7 +27,7 @@ func TestConsole(t *testing.T) {
 // monitoring rules, masking, storage, usage and backups.
 func TestConsoleSearch(t *testing.T) {
 	t.Parallel()
-	s, run := console(t)
+	s, run := console(t, "flows: {netflow: 127.0.0.1:"+freePort(t)+", sflow: off}\n")
 	if _, err := s.simulate("--seed", "7", "--duration", "15s", "--rate", "30"); err != nil {
 		t.Fatal(err)
 	}
@@ -40,14 +40,14 @@ func TestConsoleSearch(t *testing.T) {
 // security key, a forced sign-out, the audit log, the watermark.
 func TestConsoleAdministration(t *testing.T) {
 	t.Parallel()
-	s, run := console(t)
+	s, run := console(t, "")
 	// A security key belongs to a name, never to an address.
 	run("admin.test.mjs", strings.Replace(s.url, "127.0.0.1", "localhost", 1))
 }
 
-// console starts a suite of its own and returns it with what runs one of the
+// console starts a suite of its own, with more lines of configuration, and returns it with what runs one of the
 // console's tests against it, at the address given.
-func console(t *testing.T) (*suite, func(script, url string)) {
+func console(t *testing.T, extra string) (*suite, func(script, url string)) {
 	t.Helper()
 	node, chromium := peer(t, "node"), peer(t, "chromium")
 	dir, err := filepath.Abs("../../soc/console")
@@ -57,7 +57,7 @@ func console(t *testing.T) (*suite, func(script, url string)) {
 	if _, err := os.Stat(filepath.Join(dir, "node_modules", "playwright-core")); err != nil {
 		missing(t, "playwright-core is not installed: run npm ci in soc/console")
 	}
-	s := newSuite(t, "")
+	s := newSuite(t, extra)
 	return s, func(script, url string) {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
