@@ -32,7 +32,13 @@ func (l *Lake) summed(ctx context.Context, q Query, pipes func(column func(field
 	if err != nil || len(q.Accounts) == 0 {
 		return nil, err
 	}
-	p, err := q.with(base, pipes(func(field string) string { return strconv.Quote(l.column(q, base, insideName(field))) }))
+	var before strings.Builder
+	then := pipes(func(field string) string {
+		first, column := l.listed(q, base, insideName(field))
+		before.WriteString(first)
+		return strconv.Quote(column)
+	})
+	p, err := q.with(base, before.String()+then)
 	if err != nil {
 		return nil, err
 	}

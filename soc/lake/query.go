@@ -418,7 +418,8 @@ func (l *Lake) Values(ctx context.Context, q Query, field string, limit int) ([]
 	}
 	// Counted by a pipe: the library's own list of values leaves out the
 	// counts where there are more values than asked for.
-	p, err = q.with(p, fmt.Sprintf("stats by (%s) count() %s | sort by (%s desc) limit %d", strconv.Quote(l.column(q, p, field)), hitsColumn, hitsColumn, max(limit, 1)+1))
+	before, column := l.listed(q, p, field)
+	p, err = q.with(p, fmt.Sprintf("%sstats by (%s) count() %s | sort by (%s desc) limit %d", before, strconv.Quote(column), hitsColumn, hitsColumn, max(limit, 1)+1))
 	if err != nil {
 		return nil, err
 	}

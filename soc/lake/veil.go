@@ -300,6 +300,26 @@ func (l *Lake) column(q Query, p *logstorage.Query, field string) string {
 	return field
 }
 
+// listed is column for a list of the field's values, with the pipes that must
+// stand before it. One by one, without the row they belong to, nobody could tell
+// which texts hold a value that is hidden whole; so those are hidden.
+func (l *Lake) listed(q Query, p *logstorage.Query, field string) (pipes, column string) {
+	column = l.column(q, p, field)
+	if q.Veil == nil || !slices.Contains(texts, field) {
+		return "", column
+	}
+	var b strings.Builder
+	for _, r := range q.Veil.Rules() {
+		if r.Pattern != "" {
+			continue
+		}
+		for _, f := range r.Fields {
+			fmt.Fprintf(&b, "format if (%q:* %q:*) %q as %q | ", f, column, veil.Hidden, column)
+		}
+	}
+	return b.String(), column
+}
+
 // wholeRows tells whether the query's rows come as they are stored.
 func (l *Lake) wholeRows(q Query, p *logstorage.Query) bool {
 	if q.Veil == nil {

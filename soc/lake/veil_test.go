@@ -127,6 +127,12 @@ func TestVeil(t *testing.T) {
 	if v, err := l.Values(t.Context(), q, "user.phone", 5); err != nil || len(v) != 2 || v[0].Value == veil.Hidden {
 		t.Errorf("values, which the centre masks: %v %v", v, err)
 	}
+	q.LogsQL = "*"
+	for _, field := range []string{"message", "user.phone"} {
+		if v, err := l.Values(t.Context(), q, field, 5); err != nil || field == "message" && (len(v) != 2 || slices.ContainsFunc(v, func(h search.ValueHits) bool { return strings.Contains(h.Value, "138") })) {
+			t.Errorf("values of %s: %v %v", field, v, err)
+		}
+	}
 	q.Group = `user.phone:~"^138"`
 	if h, err := l.Histogram(t.Context(), q, 4); err != nil || h.Total != 0 {
 		t.Errorf("a log group finds out %d (%v)", h.Total, err)

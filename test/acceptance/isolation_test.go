@@ -410,13 +410,14 @@ func (c *city) compare(rnd *rand.Rand, viewer *client.Client, x *reachtest.Term,
 			wrong("fields", name, extras)
 		}
 	}
+	c.lookAround(rnd, get, wrong, shows, first.query, first.holds)
 	for range 5 {
 		r := c.rows[rnd.IntN(len(c.rows))]
 		want := http.StatusNotFound
 		if shows(r.facts) {
 			want = http.StatusOK
 		}
-		for _, path := range []string{"/api/v1/events/" + r.id, "/api/v1/events/" + r.id + "/original"} {
+		for _, path := range []string{"/api/v1/events/" + r.id, "/api/v1/events/" + r.id + "/original", "/api/v1/events/" + r.id + "/context"} {
 			if got := status(path); got != want {
 				wrong(fmt.Sprintf("%s (%+v)", path, r.facts), got, want)
 			}
@@ -557,4 +558,84 @@ func btoi(b bool) int {
 		return 1
 	}
 	return 0
+}
+
+// lookAround holds facets, statistics, suggestions and contexts against what
+// the viewer may see.
+func (c *city) lookAround(rnd *rand.Rand, get func(string, url.Values, any), wrong func(string, any, any), shows func(reach.Facts) bool, query string, holds func(row) bool) {
+	total, users := 0, map[string]int{}
+	for _, r := range c.rows {
+		if shows(r.facts) && holds(r) {
+			total++
+			users[r.user]++
+		}
+	}
+	var facets struct {
+		Total  int
+		Facets []struct {
+			Field  string
+			Rows   int
+			Values []struct {
+				Value string
+				Hits  int
+			}
+		}
+	}
+	get("/api/v1/search/facets", url.Values{"query": {query}, "start": {"1h"}, "fields": {"user.name"}, "limit": {"100"}}, &facets)
+	seen := map[string]int{}
+	for _, f := range facets.Facets {
+		for _, v := range f.Values {
+			seen[v.Value] = v.Hits
+		}
+	}
+	if facets.Total != total || !maps.Equal(seen, users) {
+		wrong("facets", facets, users)
+	}
+	var stats struct{ Total, Rows, Distinct int }
+	get("/api/v1/search/stats", url.Values{"query": {query}, "start": {"1h"}, "field": {"user.name"}}, &stats)
+	if stats.Total != total || stats.Rows != total || stats.Distinct != len(users) {
+		wrong("statistics", stats, users)
+	}
+	var hints struct {
+		Items []struct {
+			Kind, Label string
+			Hits        int
+		}
+	}
+	get("/api/v1/search/suggest", url.Values{"text": {`test.n:"`}, "start": {"1h"}}, &hints)
+	for _, h := range hints.Items {
+		if n, err := strconv.Atoi(h.Label); h.Kind == "value" && (err != nil || n >= len(c.rows) || !shows(c.rows[n].facts)) {
+			wrong("a suggestion", h, nil)
+		}
+	}
+	r := c.rows[rnd.IntN(len(c.rows))]
+	if !shows(r.facts) {
+		return // 404, as is seen elsewhere
+	}
+	by := []string{"host", "tenant", "none"}[rnd.IntN(3)]
+	around := 0
+	for _, o := range c.rows {
+		if shows(o.facts) && (by == "none" || o.facts.Tenant == r.facts.Tenant && (by == "tenant" || o.host == r.host)) {
+			around++
+		}
+	}
+	var context struct {
+		Before, After []map[string]any
+		More          bool `json:"more_after"`
+	}
+	get("/api/v1/events/"+r.id+"/context", url.Values{"by": {by}, "minutes": {"600"}, "before": {"1000"}, "after": {"1000"}}, &context)
+	rows := slices.Concat(context.Before, context.After)
+	for _, e := range rows {
+		n, err := strconv.Atoi(text(e, "test.n"))
+		if err != nil {
+			continue // of the suite's own
+		}
+		if !shows(c.rows[n].facts) {
+			wrong("the context of "+r.id, c.rows[n].facts, nil)
+		}
+		around--
+	}
+	if len(context.Before) < 1000 && len(context.After) < 1000 && around != 1 {
+		wrong(fmt.Sprintf("the context of %s by %s lacks", r.id, by), around-1, 0)
+	}
 }
