@@ -23,9 +23,12 @@ type Disk struct {
 	Used    int64    `json:"used_bytes" doc:"By everything on it, not only the suite"`
 	Free    int64    `json:"free_bytes" doc:"What the suite may still use"`
 	Reserve int64    `json:"reserve_bytes" doc:"Of the free bytes, what is left free: below it intake stops"`
-	Percent float64  `json:"free_percent"`
+	Percent float64  `json:"free_percent" doc:"Of what is used and free together, as df tells it: file systems keep blocks for root"`
 	device  uint64
 }
+
+// usable is how many bytes users other than root share.
+func (d Disk) usable() int64 { return d.Used + d.Free }
 
 // Disks tells of the file systems that the parts lie on; parts is folder by
 // name. A folder that is not there yet lies where it will be made.
@@ -46,8 +49,8 @@ func Disks(parts map[string]string, reserve int64) ([]Disk, error) {
 			size := int64(vfs.Bsize)
 			d := Disk{Mount: mountOf(dir, mounts), Total: int64(vfs.Blocks) * size, Free: int64(vfs.Bavail) * size, Reserve: reserve, device: st.Dev}
 			d.Used = d.Total - int64(vfs.Bfree)*size
-			if d.Total > 0 {
-				d.Percent = 100 * float64(d.Free) / float64(d.Total)
+			if d.usable() > 0 {
+				d.Percent = 100 * float64(d.Free) / float64(d.usable())
 			}
 			out, i = append(out, d), len(out)
 		}

@@ -105,11 +105,11 @@ func (p Policy) Low(d Disk) (limit string) {
 // threshold is not reached. A hundredth of the disk more is freed, so that the
 // threshold is not reached again within the hour.
 func (p Policy) Target(d Disk) int64 {
-	least := max(p.ClearBytes, int64(p.ClearPercent/100*float64(d.Total)))
+	least := max(p.ClearBytes, int64(p.ClearPercent/100*float64(d.usable())))
 	if least == 0 || d.Free >= least {
 		return 0
 	}
-	return least + d.Total/100 - d.Free
+	return least + d.usable()/100 - d.Free
 }
 
 // Refusal is a partition that may not go, and why.

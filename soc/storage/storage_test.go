@@ -149,7 +149,7 @@ func TestTarget(t *testing.T) {
 	t.Parallel()
 	f := func(p Policy, free, want int64, low bool) {
 		t.Helper()
-		d := Disk{Total: 1000 << 20, Free: free << 20, Percent: float64(free) / 10}
+		d := Disk{Total: 1100 << 20, Used: (1000 - free) << 20, Free: free << 20, Percent: float64(free) / 10}
 		if got := p.Target(d) >> 20; got != want || (p.Low(d) != "") != low {
 			t.Errorf("%d MiB free under %+v: free %d, low %q; want %d, %v", free, p, got, p.Low(d), want, low)
 		}
