@@ -260,7 +260,7 @@ func TestANodeThatIsDownKeepsNoEventsOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	down := r.servers[1]
-	down.Stop() // in order: it has written everything
+	down.Stop()                        // in order: it has written everything
 	time.Sleep(300 * time.Millisecond) // until the connections to it are known to be closed
 	if err := r.send(200); err != nil {
 		t.Fatalf("with one node of two: %v", err)
