@@ -237,6 +237,17 @@ func TestExports(t *testing.T) {
 			t.Errorf("the audit log: %s", log)
 		}
 	})
+	t.Run("masked", func(t *testing.T) {
+		var rule struct{ ID string }
+		s.call(admin, "POST", "/api/v1/masking/rules", `{"name":{"zh":"姓名","en":"names"},"description":"","enabled":true,"fields":["user.name"],"pattern":"","check":"","method":"full","first":0,"last":0,"exempt_roles":["admin"]}`, 201, &rule)
+		for _, format := range []string{"csv", "ndjson", "json"} {
+			j := s.beginExport(lin, `{`+all+`,"format":"`+format+`","fields":["n","user.name"],"max_rows":100}`)
+			if body := s.exportedFile(lin, j.ID); bytes.Contains(body, []byte("张伟")) || !bytes.Contains(body, []byte("user.name")) {
+				t.Errorf("%s: names are shown, or missing: %.200s", format, body)
+			}
+		}
+		s.call(admin, "DELETE", "/api/v1/masking/rules/"+rule.ID, "", 204, nil)
+	})
 	t.Run("cancelled", func(t *testing.T) {
 		j := s.beginExport(lin, `{`+all+`,"format":"xlsx"}`)
 		s.call(lin, "POST", "/api/v1/exports/"+j.ID+"/cancel", "{}", 200, nil)
