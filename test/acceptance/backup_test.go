@@ -344,14 +344,6 @@ func TestBackupInterrupted(t *testing.T) {
 		t.Errorf("%+v", job)
 	}
 
-	cmd = begin()
-	s.kill()
-	_ = cmd.Wait()
-	none("whose suite was killed")
-	s.start()
-	s.signIn()
-	s.expect(`"something to keep"`, 1, 30*time.Second)
-
 	if status, answer := post(t, s.admin, "/api/v1/backups", nil, []byte(`{"dir":"/tmp"}`)); status != http.StatusForbidden {
 		t.Errorf("a folder given over the network: %d %s", status, answer)
 	}
@@ -377,8 +369,20 @@ func TestBackupInterrupted(t *testing.T) {
 	if len(page.Items) != 1 || page.Items[0].Verified.IsZero() || page.Dir != store || page.Items[0].By != "admin" {
 		t.Errorf("%+v", page)
 	}
-	if left, _ := filepath.Glob(filepath.Join(s.data, "*", "snapshot")); len(left) > 0 {
-		t.Errorf("links are left: %v", left)
+
+	cmd = begin()
+	s.kill()
+	_ = cmd.Wait()
+	if list := s.backups(store); len(list) != 1 || list[0].Name != name {
+		t.Errorf("a backup whose suite was killed is there: %+v", list)
+	}
+	s.start()
+	s.signIn()
+	s.expect(`"something to keep"`, 1, 30*time.Second)
+	for _, folder := range []string{"snapshot", "engine/snapshot"} {
+		if _, err := os.Stat(filepath.Join(s.data, folder)); err == nil {
+			t.Errorf("links are left in %s", folder)
+		}
 	}
 
 	// Without the keys it is restored with a copy of them, and only then starts.
