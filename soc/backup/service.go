@@ -163,7 +163,7 @@ func OpenOrInit(dir string) (*Repository, error) {
 	return r, err
 }
 
-// cancelled is the cause of a job that somebody cancelled.
+// errCancelled is the cause of a job that somebody cancelled.
 var errCancelled = errors.New("it was cancelled")
 
 // start begins a job in the background. It outlives ctx.

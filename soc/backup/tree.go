@@ -25,7 +25,6 @@ import (
 const (
 	engineDir    = "engine"
 	lakeDir      = "engine/lake"
-	stateDir     = "state"
 	stateFile    = "state/icewatch.db"
 	busDir       = "bus"
 	auditDir     = "audit"
