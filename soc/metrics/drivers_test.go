@@ -500,6 +500,43 @@ func TestSnapshotIsAStore(t *testing.T) {
 	d.expect(d.read([]uint32{1}, metrics.Read{Kind: metrics.KindLabelValues, Label: "__name__", Start: from.Add(-time.Minute), End: from.Add(time.Minute)}).Items, []string{"before"}, "what the copy holds")
 }
 
+func TestWhatACrashLeavesOpens(t *testing.T) {
+	dir := t.TempDir()
+	open := func() *metrics.Store {
+		t.Helper()
+		b, err := embedded.Open(embedded.Options{Dir: dir, Retention: keep})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return metrics.New(b, keep)
+	}
+	d := &driver{t: t, store: open()}
+	from := start()
+	d.write(1, line(from, []float64{1}, "__name__", "left"))
+	if _, _, err := d.store.Snapshot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	_ = d.store.Close()
+	lists, err := filepath.Glob(filepath.Join(dir, "data", "small", "*", "parts.json"))
+	if err != nil || len(lists) == 0 {
+		t.Fatalf("%v %v", lists, err)
+	}
+	for _, list := range lists {
+		if err := os.Remove(list); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.MkdirAll(filepath.Join(filepath.Dir(list), "187ABCDEF0123456"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.store = open()
+	defer d.store.Close()
+	d.expect(d.values([]uint32{1}, from, "left"), []string{"map[__name__:left] 1"}, "after a crash before the list of parts was written")
+	if held, err := os.ReadDir(filepath.Join(dir, "snapshots")); err != nil || len(held) != 0 {
+		t.Errorf("snapshots of before: %v %v", held, err)
+	}
+}
+
 func TestServersThatWouldLoseSamplesAreRefused(t *testing.T) {
 	t.Parallel()
 	for flag, want := range map[string]string{"-dedup.minScrapeInterval=0s": "-dedup.minScrapeInterval=1ms", "-retentionPeriod=3d": "-retentionPeriod=2160h"} {

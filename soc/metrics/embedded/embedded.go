@@ -82,7 +82,19 @@ func Open(o Options) (*Store, error) {
 		opened.Store(false)
 		return nil, fmt.Errorf("metrics: %w", err)
 	}
+	if err := dropUnfinished(o.Dir); err != nil {
+		opened.Store(false)
+		return nil, err
+	}
 	vmstorage.Init(promql.ResetRollupResultCacheIfNeeded)
+	// Nobody can use a snapshot of before any more; it would only hold space.
+	for _, name := range vmstorage.Storage.MustListSnapshots() {
+		if err := vmstorage.Storage.DeleteSnapshot(name); err != nil {
+			vmstorage.Stop()
+			opened.Store(false)
+			return nil, fmt.Errorf("metrics: the snapshot %s of an earlier run: %w", name, err)
+		}
+	}
 	netstorage.InitTmpBlocksDir(filepath.Join(o.Dir, "tmp"))
 	promql.InitRollupResultCache("")
 	prometheus.InitMaxUniqueTimeseries(maxReads)
@@ -99,6 +111,40 @@ func writable(dir string) error {
 		return fmt.Errorf("metrics: %w", err)
 	}
 	return os.Remove(probe)
+}
+
+// dropUnfinished removes the parts that a crash left unfinished in a month whose
+// list of parts was not written yet. The library would take each folder of such
+// a month for a part, and end the process over the unfinished ones. A part is
+// finished when its metadata.json is there.
+func dropUnfinished(dir string) error {
+	months, err := filepath.Glob(filepath.Join(dir, "data", "small", "[0-9]*_[0-9]*"))
+	if err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
+	for _, month := range months {
+		if _, err := os.Stat(filepath.Join(month, "parts.json")); err == nil {
+			continue
+		}
+		for _, kind := range []string{"small", "big"} {
+			parts, err := filepath.Glob(filepath.Join(dir, "data", kind, filepath.Base(month), "*"))
+			if err != nil {
+				return fmt.Errorf("metrics: %w", err)
+			}
+			for _, part := range parts {
+				if name := filepath.Base(part); name == "tmp" || name == "txn" || name == "snapshots" {
+					continue
+				}
+				if _, err := os.Stat(filepath.Join(part, "metadata.json")); err == nil {
+					continue
+				}
+				if err := os.RemoveAll(part); err != nil {
+					return fmt.Errorf("metrics: a part that a crash left unfinished: %w", err)
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // configure hands the settings over in the only way the library takes them:
