@@ -149,6 +149,11 @@ steps('words marked in a raw log are searched for and excluded', async () => {
   });
   const menu = page.getByTestId('word-menu');
   await menu.waitFor();
+  // The server has counted them: there are more passwords than failed ones.
+  const counted = menu.getByRole('button', { name: /^检索 [\d,]+$/ });
+  await counted.waitFor();
+  assert.ok(Number((await counted.innerText()).replace(/\D/g, '')) >= (await found()));
+  await shot(page, 'search-words');
   await menu.getByRole('button', { name: '排除' }).click();
   await page.waitForURL(/%21%22password%22/);
   await searched();

@@ -61,6 +61,11 @@ export function number(n: number | undefined | null, locale: Locale): string {
   return n.toLocaleString(locale, { maximumFractionDigits: Math.abs(n) < 10 && !Number.isInteger(n) ? 1 : 0 });
 }
 
+/** Words side by side, as the language parts them. */
+export function joined(words: readonly string[], locale: Locale): string {
+  return words.join(locale === 'zh-CN' ? '、' : ', ');
+}
+
 /** Bytes in binary units. */
 export function bytes(n: number, locale: Locale): string {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];

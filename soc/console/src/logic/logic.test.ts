@@ -5,7 +5,7 @@ import { evidenceFields, markEvidence } from './evidence';
 import { toCSV } from './export';
 import { absolute, bytes, clock, compact, number, relative } from './format';
 import { holdStill } from './live';
-import { fieldIs, filterIn, filterOut, hasTopLevelOr, quote, splitPipes } from './logsql';
+import { fieldIs, filterIn, filterOut, hasTopLevelOr, narrowBy, phraseIn, phraseOut, quote, splitPipes } from './logsql';
 import { durationMs, goDuration, parseRange, parseWords, rangeBounds, rangeParams, safeReturn, withParams } from './urlstate';
 
 const marked = (raw: string, evidence: { field: string; value: string }[]) => {
@@ -83,6 +83,13 @@ describe('LogsQL', () => {
     expect(filterIn(q, 'u', 'a b')).toBe(q);
     expect(filterOut(q, 'u', 'a b')).toBe('error !u:="a b"');
     expect(filterIn(filterOut('', 'u', 'a'), 'u', 'a')).toBe('u:="a"');
+  });
+  it('adds texts and whole filters without changing what was written', () => {
+    expect(phraseIn('a or b', 'x y')).toBe('(a or b) "x y"');
+    expect(phraseOut('"x y" c | stats count()', 'x y')).toBe('c !"x y" | stats count()');
+    expect(phraseIn(phraseOut('', 'x'), 'x')).toBe('"x"');
+    expect(narrowBy('a', 'b or c')).toBe('a (b or c)');
+    expect(narrowBy('', 'ip:ipv4_range("10.0.0.0/8")')).toBe('ip:ipv4_range("10.0.0.0/8")');
   });
   it('sees pipes and or only outside quotes and parentheses', () => {
     expect(splitPipes('a:~"x|y" (b | c) | sort by (x)')).toEqual(['a:~"x|y" (b | c)', '| sort by (x)']);

@@ -149,3 +149,9 @@ export function phraseOut(query: string, text: string): string {
   const t = phrase(text);
   return addTerm(query, `!${t}`, t);
 }
+
+/** Narrows a query by a filter; one with an `or` of its own stands in parentheses. */
+export function narrowBy(query: string, filter: string): string {
+  const t = hasTopLevelOr(filter) ? `(${filter})` : filter;
+  return addTerm(query, t, `!${t}`);
+}

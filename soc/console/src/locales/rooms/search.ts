@@ -48,6 +48,7 @@ export const search = {
   'view.table': ['表格', 'Table'],
   'view.chart': ['图表', 'Chart'],
   'view.lines': ['每条显示的行数', 'Lines of each log'],
+  'view.line': ['1 行', '1 line'],
   'view.linesN': ['{n} 行', '{n} lines'],
   'view.columns': ['表格列', 'Columns'],
 
@@ -90,6 +91,7 @@ export const search = {
   'words.label': ['选中的文字：{x}', 'Marked words: {x}'],
   'words.in': ['检索', 'Search'],
   'words.out': ['排除', 'Exclude'],
+  'words.field': ['按字段筛选', 'Filter by field'],
   'words.only': ['只查它', 'Only this'],
 
   'context.what': ['上下文', 'Context'],

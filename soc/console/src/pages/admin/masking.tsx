@@ -7,6 +7,7 @@ import { list, type Page } from '../../api/types';
 import { useAct } from '../../app/act';
 import { useSettled, useUrl } from '../../app/hooks';
 import { useSettings } from '../../app/settings';
+import { joined } from '../../logic/format';
 import { Ask, FormDialog } from '../../parts/dialog';
 import { Head } from '../../parts/page';
 import { RolesPicker, WordsInput } from '../../parts/pickers';
@@ -20,7 +21,7 @@ const pathOf = (r: { id: string }) => `/masking/rules/${encodeURIComponent(r.id)
 
 /** Masking rules (脱敏): what of the logs is hidden from whom, tried on samples before it counts. */
 export default function Masking() {
-  const { t, tx } = useSettings();
+  const { t, tx, locale } = useSettings();
   const { act } = useAct();
   const [url, setUrl] = useUrl();
   const text = url.get('q') ?? '';
@@ -81,7 +82,7 @@ export default function Masking() {
                   { key: 'fields', title: t('masking.where'), render: (r) => (list(r.fields).length === 0 ? t('masking.everywhere') : <span className="mono">{list(r.fields).join(', ')}</span>) },
                   { key: 'what', title: t('masking.what'), render: (r) => (r.pattern ? <code style={{ overflowWrap: 'anywhere' }}>{r.pattern}</code> : t('masking.whole')) },
                   { key: 'how', title: t('masking.how'), render: (r) => (r.method === 'keep' ? t('masking.keepN', { a: r.first ?? 0, b: r.last ?? 0 }) : t(`masking.${r.method}`)) },
-                  { key: 'exempt', title: t('masking.exempt'), render: (r) => list(r.exempt_roles).map(roleName).join('、') || <span className="faint">{t('masking.nobody')}</span> },
+                  { key: 'exempt', title: t('masking.exempt'), render: (r) => joined(list(r.exempt_roles).map(roleName), locale) || <span className="faint">{t('masking.nobody')}</span> },
                   {
                     key: 'on',
                     title: t('monitor.enabled'),

@@ -9,7 +9,7 @@ import { list, type List, type Page, type Severity } from '../../api/types';
 import { useAct } from '../../app/act';
 import { useUrl } from '../../app/hooks';
 import { useSettings } from '../../app/settings';
-import { number } from '../../logic/format';
+import { joined, number } from '../../logic/format';
 import { scheduleId } from '../../logic/schedule';
 import { Ask } from '../../parts/dialog';
 import { Head } from '../../parts/page';
@@ -25,7 +25,7 @@ const path = (m: Pick<Monitor, 'id'>) => `/search-monitors/${encodeURIComponent(
 
 /** Log monitoring rules: searches that run by a schedule and raise an alert, or write a file, when their condition is met. */
 export default function Monitors() {
-  const { t } = useSettings();
+  const { t, locale } = useSettings();
   const can = useCan();
   const { act } = useAct();
   const [url, setUrl] = useUrl();
@@ -172,7 +172,7 @@ export default function Monitors() {
       {removing.length > 0 && (
         <Ask
           title={t('monitor.deleteN', { n: removing.length })}
-          why={t('monitor.deleteWhy', { x: removing.map((m) => m.name).join('、') })}
+          why={t('monitor.deleteWhy', { x: joined(removing.map((m) => m.name), locale) })}
           ok={t('do.delete')}
           close={() => setRemoving([])}
           submit={() => (removing.length === 1 ? act(() => del(path(removing[0] as Monitor)), { said: t('monitor.done.delete', { n: 1 }), renew: ['monitors'] }) : batch('delete', removing.map((m) => m.id)))}

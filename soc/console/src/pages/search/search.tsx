@@ -11,7 +11,8 @@ import { copyText, useFeedback } from '../../app/feedback';
 import { useUrl } from '../../app/hooks';
 import { useSettings } from '../../app/settings';
 import { textOf, wanted } from '../../logic/event';
-import { filterIn, filterOut, phraseIn, phraseOut } from '../../logic/logsql';
+import { joined } from '../../logic/format';
+import { filterIn, filterOut, narrowBy, phraseIn, phraseOut } from '../../logic/logsql';
 import { computes } from '../../logic/plot';
 import { draftOf } from '../../logic/saved';
 import { parseRange, rangeBounds, rangeParams, withParams, type Range } from '../../logic/urlstate';
@@ -150,6 +151,7 @@ export default function Search() {
   const desk: Desk = {
     filter,
     phrase: (text, out) => ask(out ? phraseOut(query, text) : phraseIn(query, text)),
+    narrow: (f) => ask(narrowBy(query, f)),
     columns: useMemo(() => columnKey.split(',').filter(Boolean), [columnKey]),
     toggleColumn: (f) => {
       const next = columns.includes(f) ? columns.filter((c) => c !== f) : [...columns, f];
@@ -266,7 +268,7 @@ export default function Search() {
                       setLines(n);
                       localStorage.setItem('icewatch.search.lines', String(n));
                     }}
-                    options={LINES.map((n) => ({ value: n, label: t('view.linesN', { n }) }))}
+                    options={LINES.map((n) => ({ value: n, label: n === 1 ? t('view.line') : t('view.linesN', { n }) }))}
                   />
                 )}
                 {view === 'table' && (
@@ -328,7 +330,7 @@ export default function Search() {
               )}
             </div>
           </div>
-          <SelectionMenu within={body} />
+          <SelectionMenu within={body} asked={asked} />
           {around && <ContextDrawer id={around} close={() => setAround('')} />}
           {opened === 'operators' && <OperatorHelp close={() => setOpened('')} insert={(x) => { setDraft(draft.trim() ? `${draft} ${x}` : x); setUrl({ mode: undefined }); setOpened(''); }} />}
           {(opened === 'saved' || opened === 'history') && <SavedDrawer show={opened} setShow={setOpened} close={() => setOpened('')} open={openSaved} />}
@@ -348,10 +350,10 @@ function faultOf(e: ApiError): { message: string; byte?: number } {
 
 /** Says that values are masked for the reader: what is missing must not look like what is not there. */
 function MaskHint({ names }: { names: readonly { zh?: string; en?: string }[] }) {
-  const { t, tx } = useSettings();
+  const { t, tx, locale } = useSettings();
   return (
     <span className="tag" data-testid="mask-hint" title={t('search.maskedWhy')}>
-      {t('search.maskedFor', { x: names.map(tx).join('、') })}
+      {t('search.maskedFor', { x: joined(names.map(tx), locale) })}
     </span>
   );
 }

@@ -7,6 +7,8 @@ export interface Desk {
   filter: (field: string, value: string, out: boolean) => void;
   /** Narrows to events that hold a text, or takes them out. */
   phrase: (text: string, out: boolean) => void;
+  /** Narrows by a filter of LogsQL. */
+  narrow: (filter: string) => void;
   /** The table's columns, in order. */
   columns: readonly string[];
   toggleColumn: (field: string) => void;

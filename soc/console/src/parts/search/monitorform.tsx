@@ -6,7 +6,7 @@ import { SEVERITIES, list, type List, type Page } from '../../api/types';
 import { useAct } from '../../app/act';
 import { useSettled } from '../../app/hooks';
 import { useSettings } from '../../app/settings';
-import { absolute } from '../../logic/format';
+import { absolute, joined } from '../../logic/format';
 import { SCHEDULES, scheduleId } from '../../logic/schedule';
 import { FormDialog } from '../dialog';
 import { WordsInput } from '../pickers';
@@ -166,7 +166,7 @@ function ScheduleInput({ value = '', onChange, onUsual, id }: { value?: string; 
 }
 
 function NextRuns({ schedule, zone }: { schedule: string; zone: string }) {
-  const { t } = useSettings();
+  const { t, locale } = useSettings();
   const cron = useSettled(schedule ?? '', 300);
   const check = useQuery({
     queryKey: ['schedule', cron, zone],
@@ -178,7 +178,7 @@ function NextRuns({ schedule, zone }: { schedule: string; zone: string }) {
   if (!check) return null;
   return (
     <p className="hint" style={{ margin: '-8px 0 12px' }} role={check.valid ? undefined : 'alert'}>
-      {check.valid ? t('monitor.next', { x: list(check.next).slice(0, 3).map((x) => absolute(x).slice(5, 16)).join('，') }) : check.error}
+      {check.valid ? t('monitor.next', { x: joined(list(check.next).slice(0, 3).map((x) => absolute(x).slice(5, 16)), locale) }) : check.error}
     </p>
   );
 }

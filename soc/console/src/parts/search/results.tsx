@@ -48,7 +48,7 @@ const Row = memo(function Row({ event, lines, open, cursor, columns, words, wher
     toggle();
   };
   return (
-    <div className={`hit${open ? ' openrow' : ''}${cursor ? ' cursor' : ''}`} data-testid="hit" role="row">
+    <div className={`hit${open ? ' openrow' : ''}${cursor ? ' cursor' : ''}`} data-testid="hit" data-event={textOf(event, 'event.id')} role="row">
       <div className={columns ? 'line table' : 'line'} role="gridcell" onClick={press} style={columns ? { gridTemplateColumns: `14px 156px repeat(${columns.length}, minmax(0, 1fr))` } : undefined}>
         <button className="plain twist" aria-expanded={open} aria-label={`${t(open ? 'search.collapse' : 'search.expand')}: ${lineOf(event).slice(0, 120)}`} onClick={toggle}>
           ▶

@@ -8,7 +8,7 @@ import type { ClearPreview, Disk, Storage, StorageClass } from '../../../api/sto
 import { list } from '../../../api/types';
 import { useAct } from '../../../app/act';
 import { useSettings } from '../../../app/settings';
-import { bytes, number } from '../../../logic/format';
+import { bytes, joined, number } from '../../../logic/format';
 import { Conditions } from '../../../parts/conditions';
 import { Refused } from '../../../parts/dialog';
 import { MetricChart } from '../../../parts/metricchart';
@@ -51,7 +51,7 @@ export function SpaceTab() {
               </Panel>
             </div>
             <Panel title={t('storage.classes')} flush>
-              <Classes classes={list(s.classes)} legal={s.legal_minimum_days} />
+              <Classes classes={[...list(s.classes)].sort((a, b) => b.bytes - a.bytes || a.days - b.days)} legal={s.legal_minimum_days} />
             </Panel>
             <Panel title={t('storage.tenants')} flush>
               <DataTable
@@ -135,10 +135,7 @@ function DiskBar({ disk: d }: { disk: Disk }) {
     <div className="disk">
       <div className="row">
         <b className="mono">{d.mount}</b>
-        <span className="faint ellipsis">{list(d.holds)
-            .filter((h) => !h.includes('/'))
-            .map((h) => t(`storagepart.${h as 'lake'}`))
-            .join('、')}</span>
+        <span className="faint ellipsis">{joined(list(d.holds).filter((h) => !h.includes('/')).map((h) => t(`storagepart.${h as 'lake'}`)), locale)}</span>
         <span className="grow" />
         <span className="nowrap">{t('storage.free', { b: bytes(d.free_bytes, locale), c: bytes(d.total_bytes, locale), p: number(Math.round(d.free_percent), locale) })}</span>
       </div>
