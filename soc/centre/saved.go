@@ -60,9 +60,12 @@ func (c *centre) openSaved(ctx context.Context) (err error) {
 	return c.openMonitors(ctx)
 }
 
+// bySchedule stands for the user where slow searches are noted.
+func bySchedule(context.Context) string { return "(schedule)" }
+
 // openMonitors opens the scheduled searches.
 func (c *centre) openMonitors(ctx context.Context) (err error) {
-	c.monitors, err = monitor.Open(ctx, c.db, monitor.Deps{Search: c.engine, Shape: shapeOf, Searches: c.saved, Export: c.exports.Create, Log: c.log,
+	c.monitors, err = monitor.Open(ctx, c.db, monitor.Deps{Search: c.slow.Watch(c.engine, bySchedule), Shape: shapeOf, Searches: c.saved, Export: c.exports.Create, Log: c.log,
 		Raise: func(ctx context.Context, o detections.Occurrence) error {
 			data, err := json.Marshal([]detections.Occurrence{o})
 			if err != nil {

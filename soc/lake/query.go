@@ -85,6 +85,10 @@ func (l *Lake) read(q Query) (*logstorage.Query, error) {
 		fault := clause.Fault(text, err)
 		return nil, &search.QueryError{Query: q.LogsQL, Position: fault.Position, Reason: "it is not valid LogsQL: " + fault.Message}
 	}
+	if strings.Contains(p.String(), "ignore_global_time_filter") {
+		// A query within the query would read all there is, whatever the time asked for.
+		return nil, queryError(q.LogsQL, "the option ignore_global_time_filter is not available; ask for a longer time range")
+	}
 	for _, pipe := range pipes(p.String()) {
 		switch {
 		case pipe.name == "stream_context":

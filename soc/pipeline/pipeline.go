@@ -112,12 +112,6 @@ func (p *Pipeline) Place(tenant string) (Place, bool) {
 	return at, ok
 }
 
-// Account returns the account id of a tenant.
-func (p *Pipeline) Account(tenant string) (uint32, bool) {
-	at, ok := p.Place(tenant)
-	return at.Account, ok
-}
-
 // Accounts returns the account ids of all tenants.
 func (p *Pipeline) Accounts() []uint32 {
 	dir := p.dir.Load().now

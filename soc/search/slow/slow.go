@@ -147,14 +147,6 @@ func (l *Log) Note(who, kind string, req search.Request, began time.Time, rows i
 	}
 }
 
-type callerKey struct{}
-
-// By says in the context in whose name a search is done that no request of a
-// user does, such as a scheduled one.
-func By(ctx context.Context, name string) context.Context {
-	return context.WithValue(ctx, callerKey{}, name)
-}
-
 // Store is a search.Store whose slow searches are noted. What it does not name
 // goes to the store below as it is.
 type Store struct {
@@ -170,14 +162,10 @@ func (l *Log) Watch(s search.Store, who func(ctx context.Context) string) *Store
 }
 
 func (s *Store) note(ctx context.Context, kind string, req search.Request, began time.Time, rows int, err error) {
-	name, _ := ctx.Value(callerKey{}).(string)
-	if name == "" {
-		name = s.who(ctx)
-	}
 	if ctx.Err() != nil && err == nil {
 		err = ctx.Err()
 	}
-	s.log.Note(name, kind, req, began, rows, err)
+	s.log.Note(s.who(ctx), kind, req, began, rows, err)
 }
 
 // Query implements search.Store.

@@ -55,7 +55,7 @@ func TestSlow(t *testing.T) {
 		t.Fatal(err)
 	}
 	below.err = context.DeadlineExceeded
-	if _, err := s.Values(By(t.Context(), "schedule of wang"), req, "f", 10); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := l.Watch(below, func(context.Context) string { return "schedule of wang" }).Values(t.Context(), req, "f", 10); !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("the error is not handed on: %v", err)
 	}
 	below.takes, below.err = 0, nil
