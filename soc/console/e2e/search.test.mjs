@@ -217,7 +217,14 @@ steps('a search is saved, found again, and in the history', async () => {
   await page.getByRole('button', { name: '常用检索' }).click();
   await page.getByTestId('saved').getByText('登录失败').waitFor();
   await shot(page, 'search-saved');
-  await page.getByTestId('saved').getByText('登录失败').click();
+  await page.getByRole('button', { name: '登录失败 的操作' }).click();
+  await page.getByRole('menuitem', { name: '编辑' }).click();
+  await form.getByLabel('说明').fill('按来源看口令失败');
+  await form.getByRole('button', { name: '保存', exact: true }).click();
+  await page.getByTestId('saved').getByText('按来源看口令失败').waitFor();
+  const [file] = await Promise.all([page.waitForEvent('download'), page.locator('.ant-drawer').getByRole('button', { name: '导出' }).click()]);
+  assert.match(await readFile(await file.path(), 'utf8'), /登录失败/);
+  await page.getByTestId('saved').getByText('登录失败', { exact: true }).click();
   await page.waitForURL((u) => u.searchParams.get('query') === '"Failed password"' && u.searchParams.get('since') === '4h' && u.searchParams.get('view') === 'table');
   await page.getByRole('button', { name: '更多' }).first().click();
   await page.getByText('检索历史', { exact: true }).first().click();

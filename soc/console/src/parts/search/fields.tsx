@@ -93,7 +93,7 @@ function Values({ field, values, others, masked }: { field: string; values: read
       {values.map((v) => (
         <div className="val" key={v.value}>
           <span className="fill" style={{ width: `${(v.hits / max) * 100}%` }} />
-          <button className="plain ellipsis grow only" title={t('search.in', { x: v.value })} onClick={() => desk?.filter(field, v.value, false)}>
+          <button className="plain ellipsis grow only" title={t('search.inOut', { x: v.value })} onClick={(e) => desk?.filter(field, v.value, e.altKey)}>
             {v.value || '""'}
           </button>
           <span className="faint">{number(v.hits, locale)}</span>

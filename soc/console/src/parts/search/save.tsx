@@ -1,6 +1,6 @@
 import { useQuery } from '@tanstack/react-query';
 import { AutoComplete, Form, Input, Radio } from 'antd';
-import { get, post } from '../../api/client';
+import { get, post, put } from '../../api/client';
 import { useCan } from '../../api/queries';
 import type { SavedDraft, SavedSearch } from '../../api/search';
 import { list, type Page } from '../../api/types';
@@ -11,14 +11,23 @@ import { WordsInput } from '../pickers';
 
 interface Values {
   name: string;
+  query?: string;
   description?: string;
   folder?: string;
   tags?: string[];
   visibility: SavedSearch['visibility'];
 }
 
-/** Keeps a search under a name, for oneself or for others. */
-export function SaveDialog({ draft, close }: { draft: Omit<SavedDraft, 'name' | 'visibility'>; close: () => void }) {
+/** What a kept search says, without whose it is and when it changed: what is sent to keep it again. */
+export function contentOf(s: SavedSearch): SavedDraft {
+  const { name, description, folder, tags, query, click, tenant, group, time, columns, chart, visibility } = s;
+  return { name, description, folder, tags, query, click, tenant, group, time, columns, chart, visibility };
+}
+
+type Draft = Omit<SavedDraft, 'name' | 'visibility'>;
+
+/** Keeps a search under a name, for oneself or for others; or changes one that is kept. */
+export function SaveDialog({ draft, saved, close }: { draft?: Draft; saved?: SavedSearch; close: () => void }) {
   const t = useT();
   const can = useCan();
   const { tell } = useAct();
@@ -26,16 +35,24 @@ export function SaveDialog({ draft, close }: { draft: Omit<SavedDraft, 'name' | 
   const share = can('share-saved-search');
   return (
     <FormDialog<Values>
-      title={t('save.title')}
+      title={t(saved ? 'saved.edit' : 'save.title')}
       ok={t('save.ok')}
-      initial={{ visibility: 'private' }}
+      initial={saved ? { ...saved, tags: list(saved.tags) } : { visibility: 'private' }}
       close={close}
       submit={async (v) => {
-        await post('/saved-searches', { ...draft, ...v, folder: v.folder?.trim() ?? '', tags: v.tags ?? [] });
+        const said = { ...v, description: v.description ?? '', folder: v.folder?.trim() ?? '', tags: v.tags ?? [] };
+        if (saved) await put(`/saved-searches/${encodeURIComponent(saved.id)}`, { ...contentOf(saved), ...said, revision: saved.revision });
+        else await post('/saved-searches', { ...draft, ...said });
         tell({ said: t('save.done', { x: v.name }), renew: ['saved'] });
       }}
     >
-      <code className="cmd">{draft.query || '*'}</code>
+      {saved ? (
+        <Form.Item name="query" label={t('monitor.query')}>
+          <Input.TextArea className="mono grows" rows={2} spellCheck={false} />
+        </Form.Item>
+      ) : (
+        <code className="cmd">{draft?.query || '*'}</code>
+      )}
       <Form.Item name="name" label={t('save.name')} rules={[{ required: true, whitespace: true, message: t('save.needName') }]}>
         <Input autoFocus autoComplete="off" maxLength={128} />
       </Form.Item>

@@ -2,14 +2,17 @@ import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { Button, Checkbox, Drawer, Dropdown, Input, Segmented, Select } from 'antd';
 import { useState } from 'react';
 import { Link } from 'react-router-dom';
-import { del, get, post } from '../../api/client';
+import { del, get, post, request } from '../../api/client';
 import type { PastSearch, SavedSearch } from '../../api/search';
 import { list, type Page } from '../../api/types';
 import { useAct } from '../../app/act';
 import { useSettled } from '../../app/hooks';
 import { useSettings } from '../../app/settings';
+import { download } from '../../logic/export';
 import { pastParams, savedParams } from '../../logic/saved';
 import { useGroupChoices, useGroupName } from './groups';
+import { ImportDialog } from './importing';
+import { SaveDialog, contentOf } from './save';
 import { Empty, Loaded } from '../states';
 import { When } from '../time';
 
@@ -36,6 +39,13 @@ function Saved({ q, open }: { q: string; open: (params: Record<string, string | 
   const { act } = useAct();
   const [mine, setMine] = useState(false);
   const [group, setGroup] = useState<string>();
+  const [editing, setEditing] = useState<SavedSearch | null>(null);
+  const [importing, setImporting] = useState(false);
+  const exportAll = () =>
+    void act(async () => {
+      const res = await request('GET', '/saved-searches/export', { query: { format: 'yaml' }, accept: '*/*' });
+      download('saved-searches.yaml', 'application/yaml', await res.blob());
+    });
   const groupName = useGroupName();
   const groups = useGroupChoices();
   const query = useQuery({
@@ -50,6 +60,13 @@ function Saved({ q, open }: { q: string; open: (params: Record<string, string | 
         <Checkbox checked={mine} onChange={(e) => setMine(e.target.checked)}>
           {t('saved.mine')}
         </Checkbox>
+        <span className="grow" />
+        <Button size="small" type="text" onClick={exportAll}>
+          {t('do.export')}
+        </Button>
+        <Button size="small" type="text" onClick={() => setImporting(true)}>
+          {t('do.import')}
+        </Button>
       </div>
       <Loaded query={query} what="saved.title" lines={8}>
         {(all) => {
@@ -78,6 +95,7 @@ function Saved({ q, open }: { q: string; open: (params: Record<string, string | 
                           trigger={['click']}
                           menu={{
                             items: [
+                              { key: 'edit', label: t('do.edit'), disabled: !s.editable, onClick: () => setEditing(s) },
                               { key: 'copy', label: t('saved.copy'), onClick: () => void act(() => post(`/saved-searches/${id(s)}/copy`), { said: t('saved.copied', { x: s.name }), renew: ['saved'] }) },
                               { key: 'monitor', label: <Link to={`/search/monitors?new=1&search=${id(s)}`}>{t('saved.monitor')}</Link> },
                               {
@@ -85,10 +103,9 @@ function Saved({ q, open }: { q: string; open: (params: Record<string, string | 
                                 disabled: !s.editable,
                                 label: t('saved.delete'),
                                 onClick: () => {
-                                  const { id: _id, revision: _revision, owner: _owner, mine: _mine, editable: _editable, updated_at: _at, ...draft } = s;
                                   void act(() => del(`/saved-searches/${id(s)}`), {
                                     said: t('saved.deleted', { x: s.name }),
-                                    undo: () => void act(() => post('/saved-searches', draft), { renew: ['saved'] }),
+                                    undo: () => void act(() => post('/saved-searches', contentOf(s)), { renew: ['saved'] }),
                                     renew: ['saved'],
                                   });
                                 },
@@ -108,6 +125,8 @@ function Saved({ q, open }: { q: string; open: (params: Record<string, string | 
           );
         }}
       </Loaded>
+      {editing && <SaveDialog saved={editing} close={() => setEditing(null)} />}
+      {importing && <ImportDialog title={t('saved.import')} path="/saved-searches/import" conflicts renew={['saved']} close={() => setImporting(false)} />}
     </>
   );
 }
