@@ -339,6 +339,20 @@ func (c *city) compare(rnd *rand.Rand, viewer *client.Client, x *reachtest.Term,
 			wrong(query, sorted(got), sorted(numbers))
 		}
 	}
+	body, _ := json.Marshal(map[string]any{"query": first.query, "start": "1970-01-01T00:00:00Z", "end": time.Now().Add(3 * time.Hour), "format": "ndjson"})
+	session := viewer.Options().Token
+	written := map[int]bool{}
+	for line := range bytes.Lines(c.exportedFile(session, c.beginExport(session, string(body)).ID)) {
+		var e map[string]any
+		if err := json.Unmarshal(line, &e); err != nil {
+			t.Fatalf("an export of %s: %v", first.query, err)
+		}
+		n, _ := strconv.Atoi(text(e, "test.n"))
+		written[n] = true
+	}
+	if !maps.Equal(written, numbers) {
+		wrong("an export of "+first.query, sorted(written), sorted(numbers))
+	}
 	for _, query := range []string{"(" + first.query + ") user.name:in(" + second.query + " | fields user.name)",
 		first.query + " | filter user.name:in(" + second.query + " | uniq by (user.name) | fields user.name)"} {
 		if got := found(query); !maps.Equal(got, inOthers) {
