@@ -2,14 +2,11 @@ package centre
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/VictoriaMetrics/metrics"
 
 	"icewatch/collectors"
 	"icewatch/soc/api"
@@ -28,6 +25,8 @@ type gauge struct {
 	restarts  func() uint64
 	// conditions is what is wrong with the suite at the moment.
 	conditions func(ctx context.Context) []condition.Condition
+	// more prints the metrics of the watch over the suite.
+	more func(w io.Writer)
 
 	mu   sync.Mutex
 	at   time.Time
@@ -131,59 +130,6 @@ func (g *gauge) parts(ctx context.Context) []api.PartHealth {
 // blocks tells whether the engine waits while a condition stands.
 func blocks(c condition.Condition) bool {
 	return c.Kind == condition.DiskFull || c.Kind == condition.ReadOnly
-}
-
-// write prints the metrics of both processes.
-func (g *gauge) write(w io.Writer, set *metrics.Set) {
-	set.WritePrometheus(w)
-	metrics.WriteProcessMetrics(w)
-	p := g.publisher.Stats()
-	one := func(name string, v any) { fmt.Fprintf(w, "%s %v\n", name, v) }
-	one("icewatch_bus_records_total", p.Records)
-	one("icewatch_bus_bytes_total", p.Bytes)
-	one("icewatch_bus_batches_total", p.Batches)
-	one("icewatch_bus_refused_total", p.Refused)
-	one("icewatch_bus_disk_full", boolean(p.DiskFull))
-	one("icewatch_engine_restarts_total", g.restarts())
-	for _, c := range g.conditions(context.Background()) {
-		fmt.Fprintf(w, "icewatch_condition{kind=%q,key=%q,severity=%q} 1\n", c.Kind, c.Key, c.Severity)
-	}
-	st, err := g.status(context.Background())
-	one("icewatch_engine_up", boolean(err == nil && st.Ready))
-	if err != nil {
-		return
-	}
-	g.mu.Lock()
-	raw := g.raw
-	g.mu.Unlock()
-	one("icewatch_bus_held_messages", raw.Messages)
-	one("icewatch_bus_held_bytes", raw.Bytes)
-	one("icewatch_bus_waiting_messages", raw.Last-min(raw.Last, st.LastBatch))
-	one("icewatch_engine_events_total", st.Events)
-	one("icewatch_engine_repeated_events_total", st.Repeats)
-	one("icewatch_engine_replayed_events_total", st.Replayed)
-	one("icewatch_engine_altered_events_total", st.Altered)
-	one("icewatch_engine_restored_events_total", st.Restored)
-	one("icewatch_engine_reduced_events_total", st.Reduced)
-	one("icewatch_engine_unstored_events_total", st.Unstored)
-	one("icewatch_engine_damaged_batches_total", st.BadBatches)
-	one("icewatch_engine_occurrences_total", st.Occurrences)
-	one("icewatch_rules_rejected", len(st.Problems))
-	one("icewatch_lake_rows_total", st.Lake.Rows)
-	one("icewatch_flow_edges", st.Flows.Edges)
-	one("icewatch_flow_edges_evicted_total", st.Flows.Evicted)
-	one("icewatch_lake_rows", st.Lake.Stored+st.Lake.Unflushed)
-	one("icewatch_lake_bytes", st.Lake.DiskBytes)
-	one("icewatch_lake_dropped_rows_total", st.Lake.Dropped)
-	one("icewatch_lake_read_only", boolean(st.Lake.ReadOnly))
-	one("icewatch_metrics_samples", st.Metrics.Samples)
-	one("icewatch_metrics_active_series", st.Metrics.Active)
-	one("icewatch_metrics_bytes", st.Metrics.DiskBytes)
-	one("icewatch_metrics_dropped_samples_total", st.Metrics.Dropped)
-	one("icewatch_metrics_read_only", boolean(st.Metrics.ReadOnly))
-	for slug, n := range st.Tenants {
-		fmt.Fprintf(w, "icewatch_tenant_events_total{tenant=%q} %d\n", slug, n)
-	}
 }
 
 func boolean(b bool) int {

@@ -117,6 +117,7 @@ func (c *centre) openGate(ctx context.Context) (err error) {
 		c.count(ctx)
 		return c.senders.Save(ctx)
 	})
+	c.gauge.more = c.figures
 	c.background(c.keepCount)
 	c.background(c.keepWatch)
 	c.background(c.keepDisks)

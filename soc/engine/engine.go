@@ -434,7 +434,11 @@ func (e *Engine) saveDetection() error {
 	if err != nil {
 		return fmt.Errorf("engine: snapshot of detection: %w", err)
 	}
-	return e.saved("detection.json", writeJSON(e.path("detection.json"), detectState{Epoch: e.epoch, After: e.detected.Load(), State: state, Usage: e.meter.snapshot()}))
+	err = writeJSON(e.path("detection.json"), detectState{Epoch: e.epoch, After: e.detected.Load(), State: state, Usage: e.meter.snapshot()})
+	if err == nil {
+		e.meter.saved()
+	}
+	return e.saved("detection.json", err)
 }
 
 // trim lets go of the batches that are stored and detected, but for the

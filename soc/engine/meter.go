@@ -42,6 +42,7 @@ type meter struct {
 
 	mu       sync.Mutex
 	usage    Usage
+	kept     bool             // the count was saved once; until then it could begin anew
 	from, to int64            // the day that the last record came on, in Unix nanoseconds
 	today    map[string]*Used // of that day
 }
@@ -87,6 +88,25 @@ func (m *meter) turn(t time.Time) {
 	m.today = m.usage.Days[day]
 }
 
+// saved notes that the count was saved.
+func (m *meter) saved() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.kept = true
+}
+
+// told is what others may know: nothing before the count was saved, since a
+// crash would begin another, and the same events would count in both.
+func (m *meter) told() Usage {
+	m.mu.Lock()
+	kept := m.kept
+	m.mu.Unlock()
+	if !kept {
+		return Usage{}
+	}
+	return m.read()
+}
+
 // read returns a copy of the figures.
 func (m *meter) read() Usage {
 	m.mu.Lock()
@@ -123,6 +143,6 @@ func (m *meter) restore(saved json.RawMessage) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.usage, m.from, m.to, m.today = u, 0, 0, nil
+	m.usage, m.kept, m.from, m.to, m.today = u, true, 0, 0, nil
 	return nil
 }

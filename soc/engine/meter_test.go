@@ -33,6 +33,13 @@ func TestMeter(t *testing.T) {
 		t.Errorf("the day: %+v", got)
 	}
 
+	if m.told().Count != "" {
+		t.Error("a count is told that a crash would begin anew")
+	}
+	m.saved()
+	if m.told().Count != u.Count {
+		t.Error("the saved count is not told")
+	}
 	again := newMeter()
 	again.zone = zone
 	if err := again.restore(m.snapshot()); err != nil {

@@ -104,7 +104,7 @@ func (e *Engine) status() Status {
 		Events: e.events.Load(), Repeats: e.repeats.Load(), Replayed: e.replayed.Load(), Altered: e.pipe.Altered(), Reduced: e.reduced.Load(),
 		Unstored: e.unstored.Load(), BadBatches: e.badBatch.Load(), Occurrences: e.raised.Load(), Lake: held, Flows: e.edges.Stats(), Metrics: e.metric.stats(), Rules: *e.version.Load(),
 		Problems: *e.problems.Load(), Hits: d.Hits, Disabled: d.Disabled, Tenants: map[string]uint64{}, Uptime: time.Since(e.started).Seconds(),
-		Restored: e.restored.Load(), Conditions: e.health.board.List(), Usage: e.meter.read()}
+		Restored: e.restored.Load(), Conditions: e.health.board.List(), Usage: e.meter.told()}
 	for slug, n := range *e.tenants.Load() {
 		s.Tenants[slug] = n.Load()
 	}

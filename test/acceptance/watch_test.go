@@ -1,6 +1,7 @@
 package acceptance
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/csv"
 	"fmt"
@@ -13,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
 	"icewatch/soc/client"
 )
@@ -465,6 +468,22 @@ func TestWatch(t *testing.T) {
 		}
 		return fmt.Errorf("%+v", slow.Items)
 	})
+
+	// The metrics pass Prometheus' own linter, and tell of all of it.
+	text := s.call(admin, "GET", "/metrics", "", 200, nil)
+	problems, err := promlint.New(bytes.NewReader(text)).Lint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		t.Errorf("/metrics: %s: %s", p.Metric, p.Text)
+	}
+	for _, want := range []string{`icewatch_disk_free_bytes{`, `icewatch_intake_dropped_events_total{reason="quota"} 0`, `icewatch_lake_class_rows{class="short"} 7`,
+		`icewatch_tenant_day_events{tenant="case-sub-library"} 57`, `icewatch_source_events_total{tenant="case-sub-library",collector="elastic-bulk"`, `icewatch_storage_part_bytes{part="state"}`, "icewatch_slow_searches_total"} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("/metrics does not tell of %s", want)
+		}
+	}
 
 	// A viewer of one tenant sees none of what is the whole suite's.
 	viewer := s.token(slug, "read").Options().Token

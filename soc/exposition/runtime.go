@@ -1,0 +1,38 @@
+package exposition
+
+// Runtime are the metrics of a Go process, under the names that dashboards know.
+// What the library gives beside them is left out.
+var Runtime = []Family{
+	{"go_goroutines", Gauge, "Number of goroutines that currently exist."},
+	{"go_threads", Gauge, "Number of OS threads created."},
+	{"go_info", Gauge, "Information about the Go environment."},
+	{"go_gc_duration_seconds", Summary, "Wall-time pause (stop-the-world) duration in garbage collection cycles."},
+	{"go_gc_cpu_seconds_total", Counter, "CPU time spent in garbage collection."},
+	{"go_memlimit_bytes", Gauge, "Go runtime memory limit configured by the user."},
+	{"go_memstats_alloc_bytes", Gauge, "Number of bytes allocated in heap and currently in use."},
+	{"go_memstats_alloc_bytes_total", Counter, "Total number of bytes allocated in heap until now, even if released already."},
+	{"go_memstats_heap_alloc_bytes", Gauge, "Number of heap bytes allocated and currently in use."},
+	{"go_memstats_heap_idle_bytes", Gauge, "Number of heap bytes waiting to be used."},
+	{"go_memstats_heap_inuse_bytes", Gauge, "Number of heap bytes that are in use."},
+	{"go_memstats_heap_objects", Gauge, "Number of currently allocated objects."},
+	{"go_memstats_heap_released_bytes", Gauge, "Number of heap bytes released to OS."},
+	{"go_memstats_heap_sys_bytes", Gauge, "Number of heap bytes obtained from system."},
+	{"go_memstats_mallocs_total", Counter, "Total number of heap objects allocated, both live and gc-ed."},
+	{"go_memstats_frees_total", Counter, "Total number of heap objects frees."},
+	{"go_memstats_last_gc_time_seconds", Gauge, "Number of seconds since 1970 of last garbage collection."},
+	{"go_memstats_next_gc_bytes", Gauge, "Number of heap bytes when next garbage collection will take place."},
+	{"go_memstats_stack_inuse_bytes", Gauge, "Number of bytes obtained from system for stack allocator in non-CGO environments."},
+	{"go_memstats_sys_bytes", Gauge, "Number of bytes obtained from system."},
+	{"process_cpu_seconds_total", Counter, "Total user and system CPU time spent in seconds."},
+	{"process_open_fds", Gauge, "Number of open file descriptors."},
+	{"process_max_fds", Gauge, "Maximum number of open file descriptors."},
+	{"process_resident_memory_bytes", Gauge, "Resident memory size in bytes."},
+	{"process_resident_memory_peak_bytes", Gauge, "Largest resident memory size in bytes."},
+	{"process_resident_memory_anon_bytes", Gauge, "Resident memory in bytes that no file backs."},
+	{"process_virtual_memory_bytes", Gauge, "Virtual memory size in bytes."},
+	{"process_start_time_seconds", Gauge, "Start time of the process since unix epoch in seconds."},
+	{"process_major_pagefaults_total", Counter, "Page faults that had to read from the disk."},
+	{"process_minor_pagefaults_total", Counter, "Page faults without reading from the disk."},
+	{"process_io_storage_read_bytes_total", Counter, "Bytes read from the disk."},
+	{"process_io_storage_written_bytes_total", Counter, "Bytes written to the disk."},
+}
