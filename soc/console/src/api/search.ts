@@ -1,6 +1,6 @@
 /** Search, saved searches, log groups, exports and log monitoring rules as the API answers them. */
 import { useQuery } from '@tanstack/react-query';
-import { del, get, post, put } from './client';
+import { get, post, put } from './client';
 import { list, type List, type LogEvent, type Page, type Text } from './types';
 
 /** What every search takes. */
@@ -110,10 +110,7 @@ export interface Suggestions {
   items: List<Suggestion>;
 }
 export interface WordOptions {
-  words: List<string>;
-  kind: string;
   options: List<{ id: string; label: Text; query: string; hits?: number | null }>;
-  fields?: List<{ field: string; value: string }>;
 }
 export interface MyMasks {
   rules: List<{ name: Text; fields: List<string>; pattern: boolean }>;
@@ -289,5 +286,3 @@ export interface Monitor {
   editable: boolean;
   revision: number;
 }
-
-export const removeSaved = (id: string) => del(`/saved-searches/${encodeURIComponent(id)}`);

@@ -92,7 +92,6 @@ export const search = {
   'words.label': ['选中的文字：{x}', 'Marked words: {x}'],
   'words.in': ['检索', 'Search'],
   'words.out': ['排除', 'Exclude'],
-  'words.field': ['按字段筛选', 'Filter by field'],
   'words.only': ['只查它', 'Only this'],
 
   'context.what': ['上下文', 'Context'],

@@ -3,7 +3,7 @@ import { Input } from 'antd';
 import { useState } from 'react';
 import { get } from '../../api/client';
 import type { Asked, Facet, FieldStats } from '../../api/search';
-import { list, type List, type Page } from '../../api/types';
+import { list, type List } from '../../api/types';
 import { useSettings } from '../../app/settings';
 import { number } from '../../logic/format';
 import { fieldName } from '../../logic/logsql';
@@ -165,4 +165,3 @@ function Stats({ field, asked }: { field: string; asked: Asked }) {
   );
 }
 
-export type FieldsPage = Page<FieldHits>;

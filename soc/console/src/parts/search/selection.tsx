@@ -22,8 +22,8 @@ interface Marked {
 
 /**
  * What may be done with words marked in the raw text (划词): they need no field
- * to be searched for, excluded or copied. The server tells what they are, how
- * often they occur, and which fields of the event hold them.
+ * to be searched for, excluded or copied. The server tells how often they
+ * occur, and offers the fields of the event that hold them.
  */
 export function SelectionMenu({ within, asked }: { within: RefObject<HTMLElement>; asked: Asked }) {
   const { t, tx, locale } = useSettings();
@@ -93,11 +93,6 @@ export function SelectionMenu({ within, asked }: { within: RefObject<HTMLElement
       {more.map((o) => (
         <button key={`${o.id}${o.query}`} className="plain" onClick={act(() => desk.narrow(o.query))}>
           {tx(o.label)} <code>{o.query}</code> {typeof o.hits === 'number' && <span className="faint">{number(o.hits, locale)}</span>}
-        </button>
-      ))}
-      {list(known?.fields).map((f) => (
-        <button key={f.field} className="plain" onClick={act(() => desk.filter(f.field, f.value, false))}>
-          {t('words.field')} <code>{f.field}</code>
         </button>
       ))}
     </div>
