@@ -64,10 +64,23 @@ func (l *Lake) summed(ctx context.Context, q Query, pipes func(column func(field
 	return rows, nil
 }
 
+// oneField refuses a name that the library takes for all fields that begin so.
+func oneField(q Query, name string) error {
+	if strings.HasSuffix(name, "*") {
+		return queryError(q.LogsQL, "%q is no field: name one, without * at the end", name)
+	}
+	return nil
+}
+
 // Facets lists the most frequent values of several fields, in the order of the
 // fields; those that no row has are left out. Pipes of the query are left out.
 func (l *Lake) Facets(ctx context.Context, q Query, fields []string, limit int) (search.Facets, error) {
 	out := search.Facets{Facets: []search.Facet{}}
+	for _, f := range fields {
+		if err := oneField(q, f); err != nil {
+			return out, err
+		}
+	}
 	if len(fields) == 0 {
 		return out, nil
 	}
@@ -114,6 +127,9 @@ const maxDistinct = 200_000
 // left out.
 func (l *Lake) FieldStats(ctx context.Context, q Query, field string, limit int) (search.FieldStats, error) {
 	out := search.FieldStats{Field: field, Values: []search.ValueHits{}}
+	if err := oneField(q, field); err != nil {
+		return out, err
+	}
 	pipes := func(text string) func(func(string) string) string {
 		return func(column func(string) string) string {
 			return strings.NewReplacer("F", column(field), "D", strconv.Itoa(maxDistinct)).Replace(text)

@@ -116,12 +116,15 @@ steps('search finds, counts, filters by click and expands', async () => {
   await page.getByTestId('hit').first().waitFor();
   await page.locator('.histo canvas').waitFor();
   await page.locator('.fieldlist .f', { hasText: 'event.dataset' }).first().click();
-  const only = page.locator('.fieldlist .val button.do').first();
+  const value = page.locator('.fieldlist .val').first();
+  const only = value.locator('button.do').first(); // shown under the pointer and to the keyboard
+  await value.hover();
   await only.waitFor();
   await page.getByTestId('hit').first().locator('button').first().click();
   await page.locator('.hit .fields').first().waitFor();
   await settled(page);
   await shot(page, 'search');
+  await value.hover();
   await only.click();
   await page.waitForURL(/query=event\.dataset/);
   await page.getByTestId('hit').first().waitFor();
