@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"strconv"
 	"time"
 )
 
@@ -43,12 +42,11 @@ var (
 	agents   = [...]string{"Chrome", "Chrome", "Chrome", "Edge", "Edge", "Firefox", "360", "Safari", "WeChat", "curl"}
 )
 
-// event is one event; its values are rendered into buf.
+// event is one event.
 type event struct {
 	time   int64
 	host   int
 	values [fieldCount]string
-	buf    []byte
 }
 
 // draw is a source of numbers that depends on the event alone (splitmix64).
@@ -70,33 +68,48 @@ func (d *draw) skewed(n uint64) uint64 {
 	return x * x >> 16 * n >> 16
 }
 
+// The values that come again are rendered once: the load generator shares the
+// machine with what it measures.
+var (
+	webs, apps, users, inner, numbers = table(hosts, "web-%d"), table(services, "app-%d"), table(people, "user%d"), table(hosts, "172.16.8.%d"), table(66_000, "%d")
+	addresses                         = func() (list []string) {
+		for i := range clients {
+			list = append(list, fmt.Sprintf("10.%d.%d.%d", i%180, i/180%250, i%251))
+		}
+		return list
+	}()
+	paths = func() (list []string) {
+		for i := range pages {
+			list = append(list, fmt.Sprintf("/service/%d/page/%d", i%37, i))
+		}
+		return list
+	}()
+)
+
+func table(n int, format string) (list []string) {
+	for i := range n {
+		list = append(list, fmt.Sprintf(format, i))
+	}
+	return list
+}
+
 func (c corpus) event(i uint64, e *event) {
 	d := draw(i * 0x2545f4914f6cdd1d)
-	e.buf = e.buf[:0]
 	e.time = c.from + int64(i)*c.step
 	e.host = int(d.next(hosts))
 	service, who, client, page := d.next(services), d.skewed(people), d.skewed(clients), d.skewed(pages)
 	status := statuses[d.next(uint64(len(statuses)))]
-	text := func(prefix string, n uint64, suffix string) string {
-		start := len(e.buf)
-		e.buf = append(e.buf, prefix...)
-		e.buf = strconv.AppendUint(e.buf, n, 10)
-		e.buf = append(e.buf, suffix...)
-		return string(e.buf[start:])
-	}
 	outcome, level, severity := "success", "info", "1"
 	if status >= "400" {
 		outcome, level, severity = "failure", "warn", "3"
 	}
-	path := text("/service/", page%37, "/page/") + strconv.FormatUint(page, 10)
+	path := paths[page]
 	if i%rare == rare/2 {
 		path = "/export/" + needle(i)
 	}
-	e.values = [fieldCount]string{"gov.access", "web", actions[d.next(uint64(len(actions)))], outcome, text("web-", uint64(e.host), ""), text("app-", service, ""),
-		text("10.", client%180, ".") + strconv.FormatUint(client/180%250, 10) + "." + strconv.FormatUint(client%251, 10),
-		text("", 1024+d.next(64000), ""), text("172.16.8.", uint64(e.host), ""), ports[d.next(uint64(len(ports)))], "tcp",
-		text("", 200+d.skewed(60_000), ""), text("user", who, ""), programs[d.next(uint64(len(programs)))], methods[d.next(uint64(len(methods)))], status, path,
-		agents[d.next(uint64(len(agents)))], severity, level}
+	e.values = [fieldCount]string{"gov.access", "web", actions[d.next(uint64(len(actions)))], outcome, webs[e.host], apps[service], addresses[client],
+		numbers[1024+d.next(64000)], inner[e.host], ports[d.next(uint64(len(ports)))], "tcp", numbers[200+d.skewed(60_000)], users[who],
+		programs[d.next(uint64(len(programs)))], methods[d.next(uint64(len(methods)))], status, path, agents[d.next(uint64(len(agents)))], severity, level}
 }
 
 // needle is what only event i has.
