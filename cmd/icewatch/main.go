@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -38,6 +39,11 @@ type commands struct {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
+	if os.Getenv("GOGC") == "" {
+		// Under load most of what is allocated lives as long as one batch:
+		// collecting it half as often leaves a tenth more time for events.
+		debug.SetGCPercent(200)
+	}
 	var c commands
 	k := kong.Parse(&c, kong.Name("icewatch"), kong.UsageOnError(), kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Description("Security operations and observability for a city's digital government."))

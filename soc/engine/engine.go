@@ -69,7 +69,7 @@ type Engine struct {
 	log    *slog.Logger
 	client *bus.Client
 	lake   *lake.Lake
-	writer *lake.Writer
+	loads  chan load // rows on their way to the lake
 	pipe   *pipeline.Pipeline
 	seen   *pipeline.Seen
 	detect *rules.Engine
@@ -99,7 +99,8 @@ type Engine struct {
 	byKey    map[string]int                            // place in pending by occurrence key and rule
 	parsed   uint64                                    // last batch parsed
 	parsedAt time.Time                                 // when the bus took it
-	added    position                                  // last batch taken in for the lake
+	begun    checkpoint                                // as it was at the start
+	stuck    bool                                      // a load could not be handed over: none after it may be
 	last     atomic.Uint64                             // last batch handed to the lake
 	lastTime atomic.Int64                              // when the bus took it
 	events   atomic.Uint64                             // events made
@@ -172,7 +173,7 @@ func Run(ctx context.Context, opts Options, log *slog.Logger) error {
 		return fmt.Errorf("engine: %w", err)
 	}
 	reg := event.NewRegistry(50_000)
-	e := &Engine{opts: opts, log: log, client: client, lake: lk, writer: lk.NewWriter(reg), reg: reg, health: health, started: time.Now(), metric: newMetricLake(opts, health.board, log),
+	e := &Engine{opts: opts, log: log, client: client, lake: lk, loads: make(chan load, writersInUse), reg: reg, health: health, started: time.Now(), metric: newMetricLake(opts, health.board, log),
 		pipe: pipeline.New(pipeline.Options{Registry: reg, Keeping: &opts.Keeping, Future: lake.FutureLimit, Relays: opts.Relays,
 			NamesPerTenant: opts.NamesMax, Parse: parseOptions(opts)}),
 		seen: pipeline.NewSeen(opts.SenderIDs), detect: rules.New(rules.Options{Registry: reg, Log: log}), byKey: map[string]int{}, meter: newMeter(), tails: newTails()}
@@ -189,7 +190,7 @@ func Run(ctx context.Context, opts Options, log *slog.Logger) error {
 		wg.Wait()
 		if e.ready.Load() {
 			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-			if err := e.handOver(ctx); err != nil {
+			if err := e.rest(ctx); err != nil {
 				log.Warn("engine: the last events are read from the bus again at the next start", "error", err)
 			}
 			cancel()
@@ -378,7 +379,7 @@ func (e *Engine) recover(ctx context.Context) error {
 	}
 	e.last.Store(e.ckpt.Stored)
 	e.floor = e.ckpt.IDsFloor
-	e.added = position{seq: e.ckpt.Stored, floor: e.floor}
+	e.begun = e.ckpt
 	e.log.Info("engine: recovered", "epoch", e.epoch, "stored", e.ckpt.Stored, "detected", e.detected.Load(),
 		"batches_ahead", len(e.stored), "sender_ids", len(ids), "bus_first", st.First, "bus_last", st.Last)
 	if first := e.from; st.Messages > 0 && st.First > first && st.First > e.ckpt.Stored+1 {

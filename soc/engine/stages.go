@@ -50,6 +50,10 @@ func (e *Engine) consume(ctx context.Context) error {
 	for range inFlight {
 		free <- &batch{}
 	}
+	writers := make(chan *lake.Writer, writersInUse)
+	for range cap(writers) {
+		writers <- e.lake.NewWriter(e.reg)
+	}
 	// Each may hold all batches, so that a stage waits for a batch alone.
 	toDetect, toStore, toEdges := make(chan *batch, inFlight), make(chan *batch, inFlight), make(chan *batch, inFlight)
 	done := func(b *batch) {
@@ -89,7 +93,8 @@ func (e *Engine) consume(ctx context.Context) error {
 			}
 		},
 		func() error { return e.detection(ctx, toDetect, done) },
-		func() error { return e.storage(ctx, toStore, done) },
+		func() error { return e.storage(ctx, toStore, done, writers) },
+		func() error { return e.handing(ctx, writers) },
 		func() error { return e.edgesStage(ctx, toEdges, done) },
 	}
 	ended := make(chan error, len(stages))
@@ -187,30 +192,99 @@ const (
 	handAfter = 200 * time.Millisecond
 )
 
-// storage hands the events of each batch to the lake, and keeps the checkpoint.
-func (e *Engine) storage(ctx context.Context, batches <-chan *batch, done func(*batch)) error {
-	hand, second := time.NewTicker(handAfter), time.NewTicker(time.Second)
-	defer hand.Stop()
+// writersInUse is one that rows are laid out in and one that is handed over.
+const writersInUse = 2
+
+// load are rows on their way to the lake.
+type load struct {
+	writer *lake.Writer
+	at     position // of the last batch in them
+}
+
+// storage takes in the events of each batch as rows. The rows of one load are
+// laid out while those of the load before are handed over.
+func (e *Engine) storage(ctx context.Context, batches <-chan *batch, done func(*batch), writers <-chan *lake.Writer) error {
+	tick := time.NewTicker(handAfter)
+	defer tick.Stop()
+	before := e.begun // batches up to it are stored
+	var (
+		writer *lake.Writer
+		at     position
+	)
+	hand := func() error {
+		if writer == nil {
+			return nil
+		}
+		select {
+		case e.loads <- load{writer, at}:
+			writer = nil
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	for {
+		select {
+		case b := <-batches:
+			if writer == nil {
+				select {
+				case writer = <-writers:
+				case <-ctx.Done():
+					return nil
+				}
+			}
+			if b.seq > before.Stored {
+				if err := e.storeIn(ctx, b, writer); err != nil {
+					return err
+				}
+			}
+			at = position{b.seq, b.floor, b.at}
+			done(b)
+			if writer.Size() >= handSize {
+				if err := hand(); err != nil {
+					return err
+				}
+			}
+		case <-tick.C:
+			if err := hand(); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			if writer != nil {
+				e.loads <- load{writer, at} // there is room for one a writer
+			}
+			return nil
+		}
+	}
+}
+
+// rest hands over what was on its way when the stages ended.
+func (e *Engine) rest(ctx context.Context) error {
+	for !e.stuck {
+		select {
+		case l := <-e.loads:
+			if err := e.handOver(ctx, l); err != nil {
+				return err
+			}
+		default:
+			return nil
+		}
+	}
+	return errors.New("what came before them was not taken by the lake")
+}
+
+// handing gives the loads to the lake one after the other, and keeps the
+// checkpoint.
+func (e *Engine) handing(ctx context.Context, writers chan<- *lake.Writer) error {
+	second := time.NewTicker(time.Second)
 	defer second.Stop()
 	for ticks := 1; ; {
 		select {
-		case b := <-batches:
-			if b.seq > e.ckpt.Stored {
-				if err := e.storeIn(ctx, b); err != nil {
-					return err
-				}
-			}
-			e.added = position{b.seq, b.floor, b.at}
-			done(b)
-			if e.writer.Size() >= handSize {
-				if err := e.handOver(ctx); err != nil {
-					return err
-				}
-			}
-		case <-hand.C:
-			if err := e.handOver(ctx); err != nil {
+		case l := <-e.loads:
+			if err := e.handOver(ctx, l); err != nil {
 				return err
 			}
+			writers <- l.writer
 		case <-second.C:
 			if err := e.advance(); err != nil {
 				return err
@@ -225,7 +299,7 @@ func (e *Engine) storage(ctx context.Context, batches <-chan *batch, done func(*
 }
 
 // storeIn takes in the events of a batch for the lake.
-func (e *Engine) storeIn(ctx context.Context, b *batch) error {
+func (e *Engine) storeIn(ctx context.Context, b *batch, writer *lake.Writer) error {
 	if err := e.health.room.wait(ctx); err != nil {
 		return err
 	}
@@ -244,7 +318,7 @@ func (e *Engine) storeIn(ctx context.Context, b *batch) error {
 		if it.place.Account == 0 {
 			return fmt.Errorf("engine: the tenant %q has no account", it.ev.Tenant)
 		}
-		if e.store(it) && b.seq <= e.ckpt.Was {
+		if e.store(it, writer) && b.seq <= e.begun.Was {
 			e.restored.Add(1)
 		}
 	}
@@ -257,41 +331,39 @@ func (e *Engine) storeIn(ctx context.Context, b *batch) error {
 	return nil
 }
 
-// handOver gives the lake what was taken in for it. While it cannot take it,
-// everything waits.
-func (e *Engine) handOver(ctx context.Context) error {
-	if e.added.seq == e.last.Load() {
-		return nil
-	}
+// handOver gives the lake a load. While it cannot take it, everything waits.
+func (e *Engine) handOver(ctx context.Context, l load) error {
+	e.stuck = true
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
-		err := e.writer.Flush()
+		err := l.writer.Flush()
 		if err == nil {
 			break
 		}
 		if errors.Is(err, lake.ErrLost) {
 			return fmt.Errorf("engine: events since batch %d have to be stored again: %w", e.ckpt.Stored+1, err)
 		}
-		e.log.Warn("engine: events wait for the lake", "batch", e.added.seq, "error", err)
+		e.log.Warn("engine: events wait for the lake", "batch", l.at.seq, "error", err)
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
-	if e.added.seq > e.ckpt.Stored {
-		e.marks = append(e.marks, mark{e.added, e.lake.Mark()})
+	if l.at.seq > e.ckpt.Stored {
+		e.marks = append(e.marks, mark{l.at, e.lake.Mark()})
 	}
-	e.tails.handed()
-	e.last.Store(e.added.seq)
-	e.lastTime.Store(e.added.at.UnixNano())
-	e.floor = e.added.floor
+	e.tails.handed(l.at.seq)
+	e.last.Store(l.at.seq)
+	e.lastTime.Store(l.at.at.UnixNano())
+	e.floor = l.at.floor
+	e.stuck = false
 	return nil
 }
 
 // store takes the event in for the lake, as it is or else bare.
-func (e *Engine) store(it *item) bool {
+func (e *Engine) store(it *item, writer *lake.Writer) bool {
 	to := lake.Space{Account: it.place.Account, Class: it.place.Class}
-	err := e.writer.Add(&it.ev, to, it.host)
+	err := writer.Add(&it.ev, to, it.host)
 	if err == nil {
 		return true
 	}
@@ -300,7 +372,7 @@ func (e *Engine) store(it *item) bool {
 	bare := it.ev // detection may be reading the event itself
 	bare.Fields = slices.Clone(bare.Fields)
 	pipeline.Reduce(&bare)
-	if err := e.writer.Add(&bare, to, it.host); err != nil {
+	if err := writer.Add(&bare, to, it.host); err != nil {
 		// Older than retention by now, after a long time on the bus.
 		e.unstored.Add(1)
 		e.log.Error("engine: an event cannot be stored", "event", it.ev.ID.String(), "tenant", it.ev.Tenant, "error", err)

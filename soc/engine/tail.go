@@ -118,11 +118,13 @@ func (t *tails) taken(seq uint64, r tailRanges) {
 	t.waiting = append(t.waiting, storedBatch{seq, r.spans})
 }
 
-// handed notes that the lake has the events of all batches taken.
-func (t *tails) handed() {
+// handed notes that the lake has the events of the batches taken up to one.
+func (t *tails) handed(upTo uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, b := range t.waiting {
+	n := 0
+	for ; n < len(t.waiting) && t.waiting[n].seq <= upTo; n++ {
+		b := t.waiting[n]
 		if t.floor == 0 {
 			t.floor = b.seq
 		}
@@ -130,7 +132,7 @@ func (t *tails) handed() {
 			t.recent = append(t.recent, b)
 		}
 	}
-	t.waiting = t.waiting[:0]
+	t.waiting = slices.Delete(t.waiting, 0, n)
 	if n := len(t.recent) - tailMemory; n > tailMemory/10 {
 		for _, b := range t.recent[:n] {
 			t.floor = max(t.floor, b.seq+1)

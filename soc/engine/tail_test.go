@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
@@ -124,7 +125,7 @@ func TestTail(t *testing.T) {
 			t.Error(err)
 		}
 		e.tails.taken(seq, r)
-		e.tails.handed()
+		e.tails.handed(math.MaxUint64)
 	}
 	follow := func(q question) (*watcher, context.CancelFunc) {
 		w := &watcher{ready: make(chan struct{}), err: make(chan error, 1)}
