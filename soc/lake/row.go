@@ -40,6 +40,10 @@ type Writer struct {
 	stream  [2]logstorage.Field
 	buf     []byte
 	plan    plan
+	created struct { // the last event.created
+		ms   int64
+		text string
+	}
 }
 
 // pending are the rows not yet handed to a store.
@@ -268,9 +272,11 @@ func (w *Writer) own(ev *event.Event, which int) string {
 	case fieldID:
 		return w.text(func(b []byte) []byte { return appendID(b, ev.ID) })
 	default:
-		return w.text(func(b []byte) []byte {
-			return time.Unix(0, ev.Created).UTC().AppendFormat(b, "2006-01-02T15:04:05.000Z")
-		})
+		// The events of a batch came together.
+		if ms := ev.Created / int64(time.Millisecond); ms != w.created.ms || w.created.text == "" {
+			w.created.ms, w.created.text = ms, time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z")
+		}
+		return w.created.text
 	}
 }
 
