@@ -262,22 +262,31 @@ func NewClient(socket string, accounts func(tenants []string) []uint32) *Client 
 		}, MaxIdleConnsPerHost: 8}}}
 }
 
-// ask posts a question and hands over each line but the verdict.
-func (c *Client) ask(ctx context.Context, what string, q any, line func([]byte) error) error {
+// post sends a question. The answer's body must be closed.
+func (c *Client) post(ctx context.Context, what string, q any) (*http.Response, error) {
 	body, err := json.Marshal(q)
 	if err != nil {
-		return fmt.Errorf("engine: %w", err)
+		return nil, fmt.Errorf("engine: %w", err)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://engine/"+what, bytes.NewReader(body))
 	if err != nil {
-		return fmt.Errorf("engine: %w", err)
+		return nil, fmt.Errorf("engine: %w", err)
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return nil, ctx.Err()
 		}
-		return fmt.Errorf("%w: %w", search.ErrUnavailable, err)
+		return nil, fmt.Errorf("%w: %w", search.ErrUnavailable, err)
+	}
+	return resp, nil
+}
+
+// ask posts a question and hands over each line but the verdict.
+func (c *Client) ask(ctx context.Context, what string, q any, line func([]byte) error) error {
+	resp, err := c.post(ctx, what, q)
+	if err != nil {
+		return err
 	}
 	defer resp.Body.Close()
 	in := bufio.NewReaderSize(resp.Body, 256<<10)

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -332,20 +331,9 @@ func (e *Engine) tailBatches(ctx context.Context, q lake.Query, batches []stored
 func (c *Client) Tail(ctx context.Context, t search.Tailing, emit func(search.Tailed) error) error {
 	q := c.within(t.Reach)
 	q.Query, q.ID = t.Query, t.After
-	body, err := json.Marshal(q)
+	resp, err := c.post(ctx, "tail", q)
 	if err != nil {
-		return fmt.Errorf("engine: %w", err)
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://engine/tail", bytes.NewReader(body))
-	if err != nil {
-		return fmt.Errorf("engine: %w", err)
-	}
-	resp, err := c.http.Do(req)
-	if err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		return fmt.Errorf("%w: %w", search.ErrUnavailable, err)
+		return err
 	}
 	defer resp.Body.Close()
 	in := bufio.NewReaderSize(resp.Body, 256<<10)

@@ -26,7 +26,7 @@ func disk(t *testing.T, dir string, size int) {
 		t.Fatal(err)
 	}
 	if err := syscall.Mount("icewatch-test", dir, "tmpfs", 0, fmt.Sprintf("size=%dm", size)); err != nil {
-		t.Skipf("no file system can be mounted here: %v", err)
+		missing(t, fmt.Sprintf("no file system can be mounted here: %v", err))
 	}
 	t.Cleanup(func() {
 		// The suite's own clean-up runs before this one.
