@@ -51,6 +51,12 @@ type request struct {
 
 var _ intake.Sink = (*Publisher)(nil)
 
+// LeastFree is how many bytes stay free on the disk of the bus whatever the
+// configuration says. On a disk that is full to the last block small messages
+// still find room now and then; whether intake goes on must not depend on which
+// one came last.
+const LeastFree = 1 << 20
+
 // Publisher starts a sink on the embedded bus.
 func (s *Server) Publisher() (*Publisher, error) {
 	c, err := s.Client()
@@ -69,7 +75,7 @@ func (s *Server) Publisher() (*Publisher, error) {
 		c.Close()
 		return nil, err
 	}
-	p := &Publisher{client: c, mark: mark, dir: s.opts.Dir, minFree: s.opts.MinFree,
+	p := &Publisher{client: c, mark: mark, dir: s.opts.Dir, minFree: max(s.opts.MinFree, LeastFree),
 		queue: make(chan request, 1024), slots: make(chan struct{}, inFlight), done: make(chan struct{})}
 	p.watchDisk()
 	p.wg.Add(2)
@@ -109,9 +115,6 @@ func (p *Publisher) Stats() Stats {
 }
 
 func (p *Publisher) watchDisk() {
-	if p.minFree <= 0 {
-		return
-	}
 	var st syscall.Statfs_t
 	if err := syscall.Statfs(p.dir, &st); err != nil {
 		return

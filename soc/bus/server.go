@@ -45,7 +45,7 @@ type Options struct {
 	Dir     string // folder of its own
 	MaxSize int64  // bytes of raw batches not yet stored; then intake pushes back
 	// MinFree is how many bytes must stay free on the disk; below it intake
-	// stops cleanly. 0 means no check.
+	// stops cleanly; LeastFree at least.
 	MinFree int64
 	// Damaged is the folder for what is found damaged; "" is one below Dir.
 	Damaged string

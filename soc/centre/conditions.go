@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"icewatch/soc/bus"
 	"icewatch/soc/condition"
 	"icewatch/soc/damage"
 	"icewatch/soc/engine"
@@ -82,7 +83,7 @@ func (c *centre) watchDisk(dir, zh, en string) {
 		c.over(condition.ReadOnly, dir)
 	}
 	free := int64(st.Bavail) * int64(st.Bsize)
-	if least := max(int64(c.Config.Bus.MinFree), 1<<20); free < least {
+	if least := max(int64(c.Config.Bus.MinFree), bus.LeastFree); free < least {
 		c.raise(condition.DiskFull, dir, fmt.Sprintf("%s所在磁盘空间不足（%s 仅剩 %d MiB，需保留 %d MiB）", zh, dir, free>>20, least>>20),
 			fmt.Sprintf("the disk of the %s is full: %d MiB are free on %s and %d MiB are to be left free", en, free>>20, dir, least>>20))
 	} else {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"icewatch/test/peers"
 )
 
 // TestConsole drives the console in real Chromium: sign in, find the incident,
@@ -27,7 +29,7 @@ func TestConsole(t *testing.T) {
 // monitoring rules, masking, storage, usage and backups.
 func TestConsoleSearch(t *testing.T) {
 	t.Parallel()
-	s, run := console(t, "flows: {netflow: 127.0.0.1:"+freePort(t)+", sflow: off}\n")
+	s, run := console(t, "flows: {netflow: 127.0.0.1:"+peers.FreePort(t)+", sflow: off}\n")
 	if _, err := s.simulate("--seed", "7", "--duration", "15s", "--rate", "30"); err != nil {
 		t.Fatal(err)
 	}

@@ -25,6 +25,7 @@ import (
 	"github.com/gopacket/gopacket/pcapgo"
 
 	"icewatch/soc/client"
+	"icewatch/test/peers"
 )
 
 // talk is one connection of a recording: who, what, and the bytes of IP
@@ -129,7 +130,7 @@ type mapAnswer struct {
 func TestFlows(t *testing.T) {
 	t.Parallel()
 	softflowd, nfcapd, nfdump := peer(t, "softflowd"), peer(t, "nfcapd"), peer(t, "nfdump")
-	port, capPort := freePort(t), freePort(t)
+	port, capPort := peers.FreePort(t), peers.FreePort(t)
 	s := newSuite(t, fmt.Sprintf("flows:\n  netflow: 127.0.0.1:%s\n  sflow: off\n  tenant: city\n  zone: gov\n", port))
 	inventory := []byte(`items:
   - {class: host, id: seal-web-1, name: seal-web-1, zone: gov, tenant: e-seal, addresses: [10.5.0.1]}
@@ -348,7 +349,7 @@ func csvBytes(t *testing.T, text string) map[string]int64 {
 // to the tenant of the end that serves.
 func TestSimulatedFlows(t *testing.T) {
 	t.Parallel()
-	port, sampled := freePort(t), freePort(t)
+	port, sampled := peers.FreePort(t), peers.FreePort(t)
 	s := newSuite(t, fmt.Sprintf("flows: {netflow: '127.0.0.1:%s', sflow: '127.0.0.1:%s'}\n", port, sampled))
 	sum, err := s.simulate("--seed", "3", "--duration", "6s", "--rate", "60", "--story", "intrusion")
 	if err != nil {

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"icewatch/soc/client"
+	"icewatch/test/peers"
 )
 
 // password is the first administrator's in every suite of these tests.
@@ -100,26 +101,6 @@ func random(t *testing.T) *rand.Rand {
 	return rand.New(rand.NewPCG(seed, 1))
 }
 
-// freePort finds a port that neither TCP nor UDP uses at the moment.
-func freePort(t *testing.T) string {
-	t.Helper()
-	for range 50 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		u, err := net.ListenPacket("udp", l.Addr().String())
-		l.Close()
-		if err == nil {
-			u.Close()
-			_, port, _ := net.SplitHostPort(l.Addr().String())
-			return port
-		}
-	}
-	t.Fatal("no free port")
-	return ""
-}
-
 // suite is one running icewatch.
 type suite struct {
 	t      *testing.T
@@ -157,7 +138,7 @@ func prepare(t *testing.T, extra string) *suite {
 		t.Fatal(err)
 	}
 	s := &suite{t: t, dir: dir, data: filepath.Join(dir, "data"), config: filepath.Join(dir, "icewatch.yaml"), binary: []string{filepath.Join(bin, "icewatch")}}
-	httpPort, port := freePort(t), freePort(t)
+	httpPort, port := peers.FreePort(t), peers.FreePort(t)
 	s.url, s.syslog = "http://127.0.0.1:"+httpPort, "127.0.0.1:"+port
 	if !strings.Contains(extra, "flows:") {
 		extra = "flows: {netflow: off, sflow: off}\n" + extra // suites run side by side

@@ -15,11 +15,14 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	mathrand "math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -50,19 +53,34 @@ func program(t testing.TB, name string) string {
 	return ""
 }
 
-// FreePort finds a TCP port of the loopback address that nobody uses.
+// given are the ports that FreePort gave in this process.
+var given sync.Map
+
+// FreePort finds a port of the loopback address that neither TCP nor UDP uses.
+// It lies below those that the system gives to connections on their way out
+// (net.ipv4.ip_local_port_range begins at 32768), so that none of these takes it
+// before whoever asked listens on it.
 func FreePort(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 200 {
+		port := strconv.Itoa(10_000 + mathrand.IntN(22_000))
+		if _, taken := given.LoadOrStore(port, true); taken {
+			continue
+		}
+		l, err := net.Listen("tcp", "127.0.0.1:"+port)
+		if err != nil {
+			continue
+		}
+		u, err := net.ListenPacket("udp", "127.0.0.1:"+port)
+		l.Close()
+		if err != nil {
+			continue
+		}
+		u.Close()
+		return port
 	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
+	t.Fatal("no free port")
+	return ""
 }
 
 // start runs a program until the test ends, in a process group of its own, so
