@@ -154,7 +154,7 @@ func (s *Server) record(c *fiber.Ctx) {
 		rec.Result, rec.Changes = audit.Denied, nil
 		s.deps.Audit.Note(rec)
 		return
-	case isIntake(c.Path()), st.skipAudit, safeMethod(c.Method()) && (rec.Kind == audit.KindChange || rec.Kind == audit.KindAccess):
+	case st.intake, st.skipAudit, safeMethod(c.Method()) && (rec.Kind == audit.KindChange || rec.Kind == audit.KindAccess):
 		return
 	case status >= 400:
 		rec.Result, rec.Changes = audit.Failed, nil

@@ -145,15 +145,15 @@ func (s *Server) authenticate(c *fiber.Ctx) error {
 	if why := s.selectTenants(c, st, cred.user); why != "" {
 		return s.refuse(c, why)
 	}
-	if isIntake(c.Path()) && st.own.Nothing() {
+	if st.intake && st.own.Nothing() {
 		return s.refuse(c, "nothing can be written: the tenant was removed, or there is none within your reach")
 	}
-	if isIntake(c.Path()) && SelectedTenant(ctx) == "" && (len(st.selected) > 1 || !st.own.Everything()) {
+	if st.intake && SelectedTenant(ctx) == "" && (len(st.selected) > 1 || !st.own.Everything()) {
 		// Left to the pipeline it might become a tenant's that is out of reach.
 		return s.refuse(c, "events are written to one tenant: choose it with the header "+headerTenant)
 	}
 	limit := int64(maxAPIBody)
-	if isIntake(c.Path()) {
+	if st.intake {
 		limit = s.deps.MaxBody
 	}
 	return s.admit(c, limit)
@@ -229,11 +229,6 @@ func matchesPublic(pattern, path string) bool {
 	return true
 }
 
-// isIntake tells whether the path is one that takes events in.
-func isIntake(path string) bool {
-	return path == "/elastic" || strings.HasPrefix(path, "/elastic/") || strings.HasPrefix(path, "/loki/")
-}
-
 func safeMethod(m string) bool {
 	return m == http.MethodGet || m == http.MethodHead || m == http.MethodOptions
 }
@@ -303,7 +298,7 @@ func (s *Server) deny(c *fiber.Ctx, why string) error {
 		return err
 	}
 	c.Append(fiber.HeaderWWWAuthenticate, `Bearer realm="icewatch"`)
-	if isIntake(c.Path()) {
+	if isForeign(c.Path()) {
 		// Shippers wait for this challenge before they send a password; a
 		// browser would pop up a dialogue, so the API itself does not offer it.
 		c.Append(fiber.HeaderWWWAuthenticate, `Basic realm="icewatch", charset="UTF-8"`)

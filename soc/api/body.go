@@ -57,7 +57,7 @@ func (s *Server) readBody(c *fiber.Ctx, limit int64) (release func(), err error)
 		return fail(tooLarge(limit))
 	}
 	encoding := strings.ToLower(strings.TrimSpace(c.Get(fiber.HeaderContentEncoding)))
-	intake := isIntake(c.Path())
+	intake := stateOf(c.UserContext()).intake
 	if intake {
 		encoding = ""
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"icewatch/soc/identity"
+	"icewatch/soc/protocol"
 	"icewatch/soc/reach"
 )
 
@@ -34,10 +35,12 @@ type reqState struct {
 	confined    bool // the permission holds in the caller's own unit and below only
 	secure      bool // the client came by HTTPS
 	userAgent   string
-	device      string   // the secret of the device cookie
-	cookie      string   // one to set beside the answer's own
-	origin      string   // of the page that asks, like https://soc.example.org
-	conn        net.Conn // to notice that the client has gone
+	device      string             // the secret of the device cookie
+	cookie      string             // one to set beside the answer's own
+	origin      string             // of the page that asks, like https://soc.example.org
+	conn        net.Conn           // to notice that the client has gone
+	intake      bool               // the request brings events
+	protocol    *protocol.Protocol // whose clients are answered; nil for the suite's own
 
 	// again looks whether the caller's session or token still holds; nil for
 	// the local socket, whose callers need none.

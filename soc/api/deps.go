@@ -28,6 +28,7 @@ import (
 	"icewatch/soc/identity/policy"
 	"icewatch/soc/intake"
 	"icewatch/soc/masking"
+	"icewatch/soc/protocol"
 	"icewatch/soc/reach"
 	"icewatch/soc/saved"
 	"icewatch/soc/saved/monitor"
@@ -69,7 +70,9 @@ type Deps struct {
 
 	Federation Federation // identity providers; nil: only local users sign in
 
-	// Ingest takes events in over HTTP, below /elastic and /loki. The frame has
+	// Protocols are the APIs of other products that the suite speaks.
+	Protocols []protocol.Protocol
+	// Ingest takes events in over HTTP, at paths of these protocols. The frame has
 	// found out who sends and read the body, as sent, within its bounds; the
 	// handlers unpack it. IngestTenant tells them whose the events are.
 	Ingest []Ingest

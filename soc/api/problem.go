@@ -151,8 +151,12 @@ func (s *Server) toProblem(ctx context.Context, err error) error {
 	return Problem(http.StatusInternalServerError, "something went wrong on the server; quote the request id to its operator")
 }
 
-// writeProblem answers outside of huma in the same form.
+// writeProblem answers outside of huma in the same form, or in that of the
+// protocol that is spoken.
 func writeProblem(c *fiber.Ctx, status int, detail string) error {
+	if st := stateOf(c.UserContext()); st != nil && st.protocol != nil {
+		return st.protocol.Refuse(c, status, detail)
+	}
 	p := huma.ErrorModel{Status: status, Title: http.StatusText(status), Detail: detail}
 	if st := stateOf(c.UserContext()); st != nil {
 		p.Instance = instance(st.requestID)

@@ -119,7 +119,7 @@ func (l *limiter) clear(now time.Time) {
 // limit takes a request out of its client's bucket and answers 429 where that
 // is empty. It tells whether it answered.
 func (s *Server) limit(c *fiber.Ctx, st *reqState) (answered bool, err error) {
-	if s.deps.RateLimits == nil || st.address == localAddress || isIntake(c.Path()) || c.Path() == loginPath {
+	if s.deps.RateLimits == nil || st.address == localAddress || st.intake || c.Path() == loginPath {
 		return false, nil
 	}
 	limits := s.deps.RateLimits()

@@ -41,7 +41,7 @@ func (s *Server) routes() {
 	s.flowRoutes()
 	s.cmdbRoutes()
 	s.backupRoutes()
-	s.intakeRoutes()
+	s.protocolRoutes()
 	s.watchRoutes()
 	s.storageRoutes()
 	s.usageRoutes()
@@ -147,51 +147,3 @@ func (s *Server) healthRoutes() {
 
 // cutKey takes a key of Server.declared apart.
 func cutKey(key string) (method, pattern string, ok bool) { return strings.Cut(key, " ") }
-
-// intakeRoutes mounts the handlers that take events in.
-func (s *Server) intakeRoutes() {
-	for _, in := range s.deps.Ingest {
-		in.Mount(ingestRouter{s.app, s})
-	}
-}
-
-// ingestRouter is the router as the intake handlers see it: every route they
-// add demands the scope ingest. What it does not wrap is added without a scope,
-// which Server.Check then refuses.
-type ingestRouter struct {
-	fiber.Router
-	s *Server
-}
-
-// Add adds a route for one method.
-func (r ingestRouter) Add(method, path string, handlers ...fiber.Handler) fiber.Router {
-	if len(handlers) != 1 || !isIntake(path) {
-		panic("api: the intake route " + path + " must have one handler and lie below /elastic or /loki")
-	}
-	r.s.handle(method, path, "ingest", identity.ScopeIngest, handlers[0])
-	return r
-}
-
-// Get adds a route for GET and HEAD.
-func (r ingestRouter) Get(path string, handlers ...fiber.Handler) fiber.Router {
-	return r.Add(http.MethodGet, path, handlers...)
-}
-
-// Head adds a route for HEAD.
-func (r ingestRouter) Head(path string, handlers ...fiber.Handler) fiber.Router {
-	return r.Add(http.MethodHead, path, handlers...)
-}
-
-// Post adds a route for POST.
-func (r ingestRouter) Post(path string, handlers ...fiber.Handler) fiber.Router {
-	return r.Add(http.MethodPost, path, handlers...)
-}
-
-// Put adds a route for PUT.
-func (r ingestRouter) Put(path string, handlers ...fiber.Handler) fiber.Router {
-	return r.Add(http.MethodPut, path, handlers...)
-}
-
-// IngestTenant tells an intake handler whose the request's events are; "" lets
-// the pipeline decide by its ownership tables.
-func IngestTenant(c *fiber.Ctx) string { return SelectedTenant(c.UserContext()) }

@@ -37,6 +37,7 @@ type Server struct {
 	declared   map[string]policy.Operation // by "METHOD path" of the router
 	operations []policy.Operation          // each once, in the order of registration
 	reserved   map[string]struct{}         // first segments of all routes
+	intakes    []intakeRoute               // those that take events in
 	bodies     *memoryPool
 	searches   chan struct{} // one place for each search that may run at once
 	console    *console
@@ -174,7 +175,8 @@ func (s *Server) begin(c *fiber.Ctx) (err error) {
 		s.newcomers.spoke(c.Context().Conn())
 	}
 	st := &reqState{requestID: requestID(), address: remoteAddress(c), secure: c.Secure(),
-		userAgent: clip(c.Get(fiber.HeaderUserAgent), 300), device: clip(c.Cookies(deviceCookie), 128), origin: origin(c), conn: c.Context().Conn()}
+		userAgent: clip(c.Get(fiber.HeaderUserAgent), 300), device: clip(c.Cookies(deviceCookie), 128), origin: origin(c), conn: c.Context().Conn(),
+		intake: s.isIntake(c.Method(), c.Path()), protocol: s.protocolOf(c.Path())}
 	c.SetUserContext(context.WithValue(context.Background(), stateKey{}, st))
 	bareHeaders(c, st)
 	defer func() {

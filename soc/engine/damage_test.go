@@ -14,6 +14,7 @@ import (
 	"icewatch/soc/condition"
 	"icewatch/soc/intake"
 	"icewatch/soc/lake/scrub"
+	"icewatch/soc/reach"
 )
 
 func TestASmallStateIsReadWholeOrNotAtAll(t *testing.T) {
@@ -84,6 +85,7 @@ func TestTheLibrarysLastWordsAreHeeded(t *testing.T) {
 	for i := range 20 {
 		s.send(intake.Record{Tenant: "a", Collector: "test", Format: intake.Line, Received: time.Now().UnixNano(), Data: fmt.Appendf(nil, "line %d", i)})
 	}
+	s.rows(reach.All(), `line`, 20) // parts are made of what was handed over before the stop
 	s.stop()
 	dir := filepath.Join(s.dir, "engine", "lake")
 	parts, err := filepath.Glob(filepath.Join(dir, "*/partitions/*/datadb/????????????????"))
