@@ -15,7 +15,7 @@ PLATFORMS := amd64 arm64 loong64
 CONSOLE   := soc/console
 CONSOLE_SOURCES := $(shell find $(CONSOLE) -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -name '*.go' 2>/dev/null)
 
-.PHONY: help run build console release vuln sbom test test-go test-console test-release test-upgrade screenshots lint bench bench-auth bench-intake bench-lake fuzz clean
+.PHONY: help run build console release vuln sbom test test-go test-console test-release test-upgrade test-peers screenshots lint bench bench-auth bench-intake bench-lake fuzz clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')" 2>/dev/null || grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST)
@@ -61,6 +61,10 @@ test-release: release ## run the release binaries of other platforms under qemu-
 
 test-upgrade: build ## have the last tagged release, or the commit UPGRADE_FROM, write data, and start this build on it
 	test/upgrade/run
+
+test-peers: build ## what needs a real Elasticsearch, assembled from its published jars (a JDK and Maven)
+	test/peers/elasticsearch.sh
+	go test -count=1 ./test/peers ./soc/elastic
 
 screenshots: build ## take the pictures of docs/images anew, in real Chromium on the running suite
 	ICEWATCH_BIN=$(CURDIR)/bin ICEWATCH_SHOT_DIR=$(CURDIR)/docs/images go test -count=1 -run TestConsole ./test/acceptance
