@@ -158,6 +158,24 @@ const (
 	FlowTOS              // icewatch.flow.tos
 	FlowExporterDomain   // icewatch.flow.domain: source id, observation domain or sub-agent
 	FlowExporterSequence // icewatch.flow.sequence: of the message it came in
+
+	// Traces: see docs/opentelemetry.md.
+	TraceID
+	SpanID
+	ParentID
+	SpanName
+	SpanKind
+	SpanStatusMessage
+	DataStreamType
+	ServiceNamespace
+	ServiceVersion
+	ServiceNodeName
+	ServiceEnvironment
+	ErrorType
+	ErrorStackTrace
+	ClientAddress
+	ServerAddress
+	URLFull
 	lastKnown
 )
 
@@ -214,6 +232,10 @@ var known = [lastKnown]string{
 	FlowSourceBytes: "icewatch.flow.source.bytes", FlowDestBytes: "icewatch.flow.destination.bytes", FlowTCPFlags: "icewatch.flow.tcp_flags",
 	FlowICMPType: "icewatch.flow.icmp.type", FlowICMPCode: "icewatch.flow.icmp.code", FlowTOS: "icewatch.flow.tos",
 	FlowExporterDomain: "icewatch.flow.domain", FlowExporterSequence: "icewatch.flow.sequence",
+	TraceID: "trace.id", SpanID: "span.id", ParentID: "parent.id", SpanName: "span.name",
+	SpanKind: "span.kind", SpanStatusMessage: "span.status.message", DataStreamType: "data_stream.type", ServiceNamespace: "service.namespace",
+	ServiceVersion: "service.version", ServiceNodeName: "service.node.name", ServiceEnvironment: "service.environment", ErrorType: "error.type",
+	ErrorStackTrace: "error.stack_trace", ClientAddress: "client.address", ServerAddress: "server.address", URLFull: "url.full",
 }
 
 // Registry interns field names. It is safe for concurrent use; a look-up of a

@@ -15,10 +15,12 @@ type Format uint8
 
 // The formats of a raw record.
 const (
-	Line   Format = iota // one text line with no known header
-	Syslog               // one syslog message, RFC 5424 or RFC 3164
-	JSON                 // one JSON object
-	Flow                 // one flow as collectors/flow writes it
+	Line     Format = iota // one text line with no known header
+	Syslog                 // one syslog message, RFC 5424 or RFC 3164
+	JSON                   // one JSON object
+	Flow                   // one flow as collectors/flow writes it
+	OTLPLog                // one log record of OpenTelemetry with its resource and scope, as collectors/otlp writes it
+	OTLPSpan               // one span of a trace, likewise
 )
 
 // Attr is a name-value pair that came beside the data: a stream label, an

@@ -25,6 +25,9 @@ func FuzzParse(f *testing.F) {
 		}
 		for line := range bytes.Lines(text) {
 			f.Add(bytes.TrimSuffix(line, []byte("\n")), uint8(len(line)%3))
+			if strings.Contains(file, "otlp") {
+				f.Add(bytes.TrimSuffix(line, []byte("\n")), uint8(intake.OTLPLog)+uint8(len(line)%2))
+			}
 		}
 	}
 	f.Add([]byte("<13>\x00\xff\xfe"), uint8(1))
@@ -32,7 +35,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte, format uint8) {
 		reg := event.NewRegistry(1000)
 		p := New(reg, Options{Location: shanghai, MaxFields: 20, MaxDepth: 4})
-		rec := intake.Record{Format: intake.Format(format % 3), Received: received, Peer: netip.MustParseAddr("192.0.2.77"), Data: bytes.Clone(data)}
+		rec := intake.Record{Format: intake.Format(format % uint8(intake.OTLPSpan+1)), Received: received, Peer: netip.MustParseAddr("192.0.2.77"), Data: bytes.Clone(data)}
 		var ev event.Event
 		p.Parse(&rec, &ev)
 		if !bytes.Equal(rec.Data, data) {
@@ -130,6 +133,22 @@ func FuzzFlow(f *testing.F) {
 			}
 		}
 	})
+}
+
+func BenchmarkOTLPSpan(b *testing.B) {
+	text, err := os.ReadFile("testdata/otlp-spans.log")
+	if err != nil {
+		b.Fatal(err)
+	}
+	line, _, _ := bytes.Cut(text, []byte("\n"))
+	p, _ := newParser()
+	var ev event.Event
+	b.SetBytes(int64(len(line)))
+	b.ReportAllocs()
+	for b.Loop() {
+		ev.Reset()
+		p.Parse(&intake.Record{Format: intake.OTLPSpan, Received: received, Data: line}, &ev)
+	}
 }
 
 func BenchmarkFlow(b *testing.B) {

@@ -77,6 +77,12 @@ func TestGolden(t *testing.T) {
 			if strings.HasSuffix(file, "flow.log") {
 				format = intake.Flow
 			}
+			if strings.HasSuffix(file, "otlp-logs.log") {
+				format = intake.OTLPLog
+			}
+			if strings.HasSuffix(file, "otlp-spans.log") {
+				format = intake.OTLPSpan
+			}
 			var got bytes.Buffer
 			var ev event.Event
 			for line := range bytes.Lines(text) {

@@ -125,11 +125,11 @@ func (p *Parser) Parse(rec *intake.Record, ev *event.Event) {
 	case intake.Syslog:
 		p.syslog(raw)
 	case intake.Flow:
-		if !p.flow(raw) {
-			ev.Mark(MarkBadJSON)
-			p.putMessage(raw)
-			p.dataset("generic.log", "generic")
-		}
+		p.otherwise(p.flow(raw), raw)
+	case intake.OTLPLog:
+		p.otherwise(p.otlpLog(raw), raw)
+	case intake.OTLPSpan:
+		p.otherwise(p.otlpSpan(raw), raw)
 	default:
 		p.line(raw)
 	}
@@ -141,6 +141,16 @@ func (p *Parser) Parse(rec *intake.Record, ev *event.Event) {
 	}
 	p.fit()
 	p.ev, p.rec = nil, nil
+}
+
+// otherwise keeps a record as text that is not of the shape which its collector
+// writes.
+func (p *Parser) otherwise(read bool, raw string) {
+	if !read {
+		p.ev.Mark(MarkBadJSON)
+		p.putMessage(raw)
+		p.dataset("generic.log", "generic")
+	}
 }
 
 // line recognises one text without a known header.

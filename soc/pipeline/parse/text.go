@@ -200,6 +200,7 @@ type names struct {
 	connState, origHost, eventType, flowBytesToServer            event.FieldID
 	sensor                                                       map[event.FieldID]sensorPart
 	aliases                                                      map[string]event.FieldID
+	otel                                                         map[string]otelField
 }
 
 func (n *names) init(reg *event.Registry) {
@@ -231,6 +232,7 @@ func (n *names) init(reg *event.Registry) {
 		n.sensor[id(name)] = part
 	}
 	n.aliases = aliases()
+	n.otel = otelFields(id)
 }
 
 // numbers are the small numbers of syslog headers as text.
