@@ -414,7 +414,7 @@ func readPlace(data string) (files map[string][]byte, at Place, err error) {
 		After uint64
 	}
 	files = map[string][]byte{}
-	for p, v := range map[string]any{checkpoint: &ckpt, detection: &detected} {
+	for p, v := range map[string]any{checkpoint: &ckpt, detection: &detected, metricPlace: new(any)} {
 		file := filepath.Join(data, filepath.FromSlash(p))
 		text, err := os.ReadFile(file)
 		if errors.Is(err, fs.ErrNotExist) {

@@ -35,6 +35,7 @@ const (
 	configDir    = "configuration" // of the suite, which lies elsewhere while it runs
 	checkpoint   = "engine/checkpoint.json"
 	detection    = "engine/detection.json"
+	metricPlace  = "engine/metric-place.json"
 	partsFile    = "parts.json"
 	indexName    = "indexdb"
 	dataName     = "datadb"
@@ -295,7 +296,7 @@ func (t *tree) engineFolder(ctx context.Context, p string) error {
 		}
 		at := path.Join(p, e.Name())
 		switch {
-		case slices.Contains(passing, at), at == metricsDir && t.metrics, e.Name() == "flock.lock", strings.HasSuffix(at, ".new"), at == checkpoint, at == detection:
+		case slices.Contains(passing, at), at == metricsDir && t.metrics, e.Name() == "flock.lock", strings.HasSuffix(at, ".new"), at == checkpoint, at == detection, at == metricPlace:
 			continue
 		case e.IsDir():
 			err = t.engineFolder(ctx, at)

@@ -11,8 +11,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// mark is the number of the newest message of the raw stream that was
-// acknowledged, in a file beside the stream: so the next start can tell a
+// mark is the number of the newest message of a stream that was acknowledged, in a file beside the stream: so the next start can tell a
 // message that was lost from one that was never promised. It is not fsynced:
 // a power cut may take it back a little, which only makes it say less.
 type mark struct {
@@ -28,19 +27,24 @@ func markLine(epoch string, seq uint64) string {
 	return fmt.Sprintf("%s %016x\n", head, xxhash.Sum64String(head))
 }
 
-func markPath(dir string) string { return filepath.Join(dir, "acknowledged") }
+func markPath(dir, stream string) string {
+	if stream == rawStream {
+		return filepath.Join(dir, "acknowledged")
+	}
+	return filepath.Join(dir, "acknowledged-"+strings.ToLower(stream))
+}
 
-func openMark(dir, epoch string) (*mark, error) {
-	f, err := os.OpenFile(markPath(dir), os.O_CREATE|os.O_RDWR, 0o600)
+func openMark(dir, stream, epoch string) (*mark, error) {
+	f, err := os.OpenFile(markPath(dir, stream), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("bus: %w", err)
 	}
-	return &mark{file: f, epoch: epoch, seq: readMark(dir, epoch)}, nil
+	return &mark{file: f, epoch: epoch, seq: readMark(dir, stream, epoch)}, nil
 }
 
 // readMark is the mark of an epoch, 0 where there is none that can be trusted.
-func readMark(dir, epoch string) uint64 {
-	raw, err := os.ReadFile(markPath(dir))
+func readMark(dir, stream, epoch string) uint64 {
+	raw, err := os.ReadFile(markPath(dir, stream))
 	if err != nil {
 		return 0
 	}

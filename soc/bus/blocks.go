@@ -129,7 +129,7 @@ func parseRecord(data []byte, hash func(...[]byte) []byte) (record, bool) {
 // streamSubject tells whether a message of the bus can have the subject. A
 // tombstone has none.
 func streamSubject(s []byte) bool {
-	return len(s) == 0 || string(s) == rawSubject || string(s) == occurrenceSubj || bytes.HasPrefix(s, []byte(controlPrefix))
+	return len(s) == 0 || string(s) == rawSubject || string(s) == occurrenceSubj || string(s) == metricSubject || bytes.HasPrefix(s, []byte(controlPrefix))
 }
 
 // resync finds the next whole record behind a damaged one at from: first where

@@ -75,6 +75,11 @@ func (c *Client) OccurrenceState(ctx context.Context) (State, error) {
 	return c.state(ctx, occurrenceStream)
 }
 
+// MetricState tells where the stream of samples stands.
+func (c *Client) MetricState(ctx context.Context) (State, error) {
+	return c.state(ctx, metricStream)
+}
+
 func (c *Client) state(ctx context.Context, name string) (State, error) {
 	st, err := c.js.Stream(ctx, name)
 	if err != nil {
@@ -91,6 +96,11 @@ func (c *Client) TrimRaw(ctx context.Context, seq uint64) error { return c.trim(
 // TrimOccurrences lets go of the messages before sequence seq.
 func (c *Client) TrimOccurrences(ctx context.Context, seq uint64) error {
 	return c.trim(ctx, occurrenceStream, seq)
+}
+
+// TrimMetrics lets go of the samples before sequence seq.
+func (c *Client) TrimMetrics(ctx context.Context, seq uint64) error {
+	return c.trim(ctx, metricStream, seq)
 }
 
 func (c *Client) trim(ctx context.Context, name string, seq uint64) error {
@@ -120,6 +130,11 @@ func (c *Client) Raw(ctx context.Context, start uint64, handle func(Message) err
 // Occurrences hands over messages as Raw does.
 func (c *Client) Occurrences(ctx context.Context, start uint64, handle func(Message) error) error {
 	return c.consume(ctx, occurrenceStream, occurrenceSubj, start, handle)
+}
+
+// Metrics hands over batches of samples as Raw does.
+func (c *Client) Metrics(ctx context.Context, start uint64, handle func(Message) error) error {
+	return c.consume(ctx, metricStream, metricSubject, start, handle)
 }
 
 func (c *Client) consume(ctx context.Context, stream, subject string, start uint64, handle func(Message) error) error {

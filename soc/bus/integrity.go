@@ -46,7 +46,7 @@ func (c *checker) stream(name string) string {
 
 // check looks over the streams on the disk, mends what is damaged and writes a note.
 func (c *checker) check() error {
-	for _, name := range []string{rawStream, occurrenceStream} {
+	for _, name := range Streams {
 		if _, err := os.Stat(c.stream(name)); errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -274,12 +274,12 @@ func (c *checker) checkBlocks(name string) error {
 // acknowledged is the number up to which messages of a stream are known to have
 // been given out and acknowledged.
 func (c *checker) acknowledged(name string) uint64 {
-	if name != rawStream {
+	if name == occurrenceStream {
 		return 0
 	}
 	epoch := c.epoch(name)
-	n := readMark(c.dir, epoch)
-	if c.floor != nil {
+	n := readMark(c.dir, name, epoch)
+	if c.floor != nil && name == rawStream {
 		n = max(n, c.floor(epoch))
 	}
 	return n

@@ -147,7 +147,7 @@ func TestWhatCanBeReadOfADamagedBlockIsKept(t *testing.T) {
 			if c.unclean {
 				_ = os.Remove(filepath.Join(filepath.Dir(file), "index.db"))
 			}
-			if got := readMark(dir, state.Epoch); got != 100 {
+			if got := readMark(dir, rawStream, state.Epoch); got != 100 {
 				t.Fatalf("the newest acknowledged message is %d", got)
 			}
 			reopen := func() *Server {
@@ -219,7 +219,7 @@ func TestWhatWasPromisedTellsALossFromATornEnd(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir, state := filled(t, 10)
-			if err := errors.Join(os.WriteFile(markPath(dir), []byte(markLine(state.Epoch, c.mark)), 0o600), os.Truncate(blockFile(t, dir), func() int64 {
+			if err := errors.Join(os.WriteFile(markPath(dir, rawStream), []byte(markLine(state.Epoch, c.mark)), 0o600), os.Truncate(blockFile(t, dir), func() int64 {
 				info, err := os.Stat(blockFile(t, dir))
 				if err != nil {
 					t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"icewatch/soc/intake"
+	"icewatch/soc/metrics"
 )
 
 // batchTarget is how many bytes of records go into one message before the
@@ -26,12 +27,40 @@ const inFlight = 8
 
 // Publisher is the durable intake.Sink: it gathers the records of concurrent
 // callers into batches and returns to each once its batch is fsynced.
-type Publisher struct {
+type Publisher struct{ *gatherer[intake.Record] }
+
+var _ intake.Sink = Publisher{}
+
+// MetricPublisher is what Publisher is, for the samples of metrics.
+type MetricPublisher struct{ *gatherer[metrics.Portion] }
+
+// Append makes series of a tenant durable. They may be many: they are cut into
+// parts that fit a message.
+func (p MetricPublisher) Append(ctx context.Context, tenant metrics.Tenant, series []metrics.Series) error {
+	parts := metrics.Cut(series, batchTarget)
+	list := make([]metrics.Portion, len(parts))
+	for i := range parts {
+		list[i] = metrics.Portion{Tenant: tenant, Series: parts[i]}
+	}
+	return p.gatherer.Append(ctx, list)
+}
+
+// way is a stream and how items of one kind become its messages.
+type way[T any] struct {
+	stream, subject string
+	size            func(*T) int // bytes before compression
+	count           func(*T) int // what it counts for in Stats
+	encode          func([]T) []byte
+}
+
+// gatherer makes messages of the items of concurrent callers.
+type gatherer[T any] struct {
+	way     way[T]
 	client  *Client
 	mark    *mark
 	dir     string
 	minFree int64
-	queue   chan request
+	queue   chan request[T]
 	slots   chan struct{}
 	done    chan struct{}
 	wg      sync.WaitGroup
@@ -43,13 +72,11 @@ type Publisher struct {
 	failing                          atomic.Pointer[string] // why the last message was refused; nil once one is taken
 }
 
-type request struct {
-	recs []intake.Record
-	size int
-	ack  chan<- error
+type request[T any] struct {
+	items []T
+	size  int
+	ack   chan<- error
 }
-
-var _ intake.Sink = (*Publisher)(nil)
 
 // LeastFree is how many bytes stay free on the disk of the bus whatever the
 // configuration says. On a disk that is full to the last block small messages
@@ -58,25 +85,44 @@ var _ intake.Sink = (*Publisher)(nil)
 const LeastFree = 1 << 20
 
 // Publisher starts a sink on the embedded bus.
-func (s *Server) Publisher() (*Publisher, error) {
+func (s *Server) Publisher() (Publisher, error) {
+	g, err := gather(s, way[intake.Record]{stream: rawStream, subject: rawSubject, size: func(r *intake.Record) int { return len(r.Data) + 64 },
+		count: func(*intake.Record) int { return 1 }, encode: func(list []intake.Record) []byte { return intake.AppendBatch(nil, list) }})
+	return Publisher{g}, err
+}
+
+// MetricPublisher starts a sink for the samples of metrics.
+func (s *Server) MetricPublisher() (MetricPublisher, error) {
+	size := func(p *metrics.Portion) (n int) {
+		for i := range p.Series {
+			n += p.Series[i].Size()
+		}
+		return n
+	}
+	g, err := gather(s, way[metrics.Portion]{stream: metricStream, subject: metricSubject, size: size,
+		count: func(p *metrics.Portion) int { return metrics.Count(p.Series) }, encode: func(list []metrics.Portion) []byte { return metrics.AppendBatch(nil, list) }})
+	return MetricPublisher{g}, err
+}
+
+func gather[T any](s *Server, w way[T]) (*gatherer[T], error) {
 	c, err := s.Client()
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	state, err := c.RawState(ctx)
+	state, err := c.state(ctx, w.stream)
 	if err != nil {
 		c.Close()
 		return nil, err
 	}
-	mark, err := openMark(s.opts.Dir, state.Epoch)
+	mark, err := openMark(s.opts.Dir, w.stream, state.Epoch)
 	if err != nil {
 		c.Close()
 		return nil, err
 	}
-	p := &Publisher{client: c, mark: mark, dir: s.opts.Dir, minFree: max(s.opts.MinFree, LeastFree),
-		queue: make(chan request, 1024), slots: make(chan struct{}, inFlight), done: make(chan struct{})}
+	p := &gatherer[T]{way: w, client: c, mark: mark, dir: s.opts.Dir, minFree: max(s.opts.MinFree, LeastFree),
+		queue: make(chan request[T], 1024), slots: make(chan struct{}, inFlight), done: make(chan struct{})}
 	p.watchDisk()
 	p.wg.Add(2)
 	go p.run()
@@ -106,7 +152,7 @@ type Stats struct {
 }
 
 // Stats returns the counters.
-func (p *Publisher) Stats() Stats {
+func (p *gatherer[T]) Stats() Stats {
 	s := Stats{Records: p.records.Load(), Bytes: p.bytes.Load(), Batches: p.batches.Load(), Refused: p.refused.Load(), DiskFull: p.diskFull.Load()}
 	if why := p.failing.Load(); why != nil {
 		s.Failing = *why
@@ -114,7 +160,7 @@ func (p *Publisher) Stats() Stats {
 	return s
 }
 
-func (p *Publisher) watchDisk() {
+func (p *gatherer[T]) watchDisk() {
 	var st syscall.Statfs_t
 	if err := syscall.Statfs(p.dir, &st); err != nil {
 		return
@@ -122,35 +168,35 @@ func (p *Publisher) watchDisk() {
 	p.diskFull.Store(int64(st.Bavail)*int64(st.Bsize) < p.minFree)
 }
 
-// Append implements intake.Sink.
-func (p *Publisher) Append(ctx context.Context, recs []intake.Record) error {
-	if len(recs) == 0 {
+// Append makes items durable: nil only after fsync.
+func (p *gatherer[T]) Append(ctx context.Context, items []T) error {
+	if len(items) == 0 {
 		return nil
 	}
 	if p.diskFull.Load() {
 		p.refused.Add(1)
 		return fmt.Errorf("%w: less than %d MiB are free on the disk of the bus", intake.ErrFull, p.minFree>>20)
 	}
-	// A call of many records is cut into parts that fit a message; all of
+	// A call of many items is cut into parts that fit a message; all of
 	// them must be durable before the caller may acknowledge any.
 	var acks []chan error
-	for len(recs) > 0 {
+	for len(items) > 0 {
 		n, size := 0, 0
-		for n < len(recs) && (n == 0 || size < batchTarget) {
-			size += recordSize(&recs[n])
+		for n < len(items) && (n == 0 || size < batchTarget) {
+			size += p.way.size(&items[n])
 			n++
 		}
 		ack := make(chan error, 1)
-		if err := p.enqueue(ctx, request{recs: recs[:n], size: size, ack: ack}); err != nil {
+		if err := p.enqueue(ctx, request[T]{items: items[:n], size: size, ack: ack}); err != nil {
 			return errors.Join(err, wait(acks))
 		}
 		acks = append(acks, ack)
-		recs = recs[n:]
+		items = items[n:]
 	}
 	return wait(acks)
 }
 
-// wait collects every part's answer: the records must not be reused before
+// wait collects every part's answer: the items must not be reused before
 // the publisher has let go of all of them, so ctx cannot cut it short.
 func wait(acks []chan error) error {
 	var first error
@@ -162,7 +208,7 @@ func wait(acks []chan error) error {
 	return first
 }
 
-func (p *Publisher) enqueue(ctx context.Context, r request) error {
+func (p *gatherer[T]) enqueue(ctx context.Context, r request[T]) error {
 	p.closing.RLock()
 	defer p.closing.RUnlock()
 	if p.closed {
@@ -176,15 +222,13 @@ func (p *Publisher) enqueue(ctx context.Context, r request) error {
 	}
 }
 
-func recordSize(r *intake.Record) int { return len(r.Data) + 64 }
-
-func (p *Publisher) run() {
+func (p *gatherer[T]) run() {
 	defer p.wg.Done()
 	defer close(p.done)
 	for r := range p.queue {
 		p.slots <- struct{}{}
-		batch := []request{r}
-		size, count := r.size, len(r.recs)
+		batch := []request[T]{r}
+		size, count := r.size, len(r.items)
 	gather:
 		for size < batchTarget {
 			select {
@@ -194,7 +238,7 @@ func (p *Publisher) run() {
 				}
 				batch = append(batch, next)
 				size += next.size
-				count += len(next.recs)
+				count += len(next.items)
 			default:
 				break gather
 			}
@@ -206,13 +250,17 @@ func (p *Publisher) run() {
 	}
 }
 
-func (p *Publisher) publish(batch []request, count, size int) {
-	recs := batch[0].recs
+func (p *gatherer[T]) publish(batch []request[T], count, size int) {
+	items := batch[0].items
 	if len(batch) > 1 {
-		recs = make([]intake.Record, 0, count)
+		items = make([]T, 0, count)
 		for _, r := range batch {
-			recs = append(recs, r.recs...)
+			items = append(items, r.items...)
 		}
+	}
+	count = 0
+	for i := range items {
+		count += p.way.count(&items[i])
 	}
 	answer := func(err error) {
 		if err != nil {
@@ -230,7 +278,7 @@ func (p *Publisher) publish(batch []request, count, size int) {
 		}
 		<-p.slots
 	}
-	msg := &nats.Msg{Subject: rawSubject, Data: intake.AppendBatch(nil, recs)}
+	msg := &nats.Msg{Subject: p.way.subject, Data: p.way.encode(items)}
 	id := rand.Text()
 	// Sent from here, so that batches keep their order; awaited elsewhere.
 	future, err := p.send(msg, id)
@@ -241,13 +289,13 @@ func (p *Publisher) publish(batch []request, count, size int) {
 // nobody knows what became of it.
 const unsure = 5 * time.Minute
 
-func (p *Publisher) send(msg *nats.Msg, id string) (jetstream.PubAckFuture, error) {
+func (p *gatherer[T]) send(msg *nats.Msg, id string) (jetstream.PubAckFuture, error) {
 	return p.client.js.PublishMsgAsync(&nats.Msg{Subject: msg.Subject, Data: msg.Data}, jetstream.WithMsgID(id), jetstream.WithRetryAttempts(2))
 }
 
 // await tells what became of a message. Where no answer comes, as from a disk
 // that hangs, the same message is sent again: under its id it is stored once.
-func (p *Publisher) await(future jetstream.PubAckFuture, err error, msg *nats.Msg, id string, count int) error {
+func (p *gatherer[T]) await(future jetstream.PubAckFuture, err error, msg *nats.Msg, id string, count int) error {
 	for begun := time.Now(); ; {
 		if err == nil {
 			select {
@@ -266,7 +314,7 @@ func (p *Publisher) await(future jetstream.PubAckFuture, err error, msg *nats.Ms
 }
 
 // Close makes durable what was handed over, then refuses more.
-func (p *Publisher) Close() {
+func (p *gatherer[T]) Close() {
 	p.closing.Lock()
 	if p.closed {
 		p.closing.Unlock()
@@ -283,7 +331,7 @@ func (p *Publisher) Close() {
 // verdict turns JetStream's refusal into what a sender may be told. What
 // cannot be stored now, for whatever reason of the disk's, can be sent again:
 // the error is ErrFull, and the path of the file goes to the log alone.
-func (p *Publisher) verdict(err error, count int) error {
+func (p *gatherer[T]) verdict(err error, count int) error {
 	var api *jetstream.APIError
 	if !errors.As(err, &api) {
 		return fmt.Errorf("bus: publish %d records: %w", count, err)

@@ -1,7 +1,8 @@
 // Package bus is the durable queue between collectors, engine and centre: NATS
 // JetStream, embedded, with every message fsynced before it is acknowledged.
-// Raw batches wait on it until the engine has stored them, occurrences until
-// ticketing has taken them, and the newest rules and enrichment snapshot for
+// Raw batches wait on it until the engine has stored them, samples of metrics
+// until the metric lake has them on its disk, occurrences until ticketing has
+// taken them, and the newest rules and enrichment snapshot for
 // whoever asks. The engine connects over a unix socket; no port is opened.
 package bus
 
@@ -29,6 +30,8 @@ const (
 	rawSubject       = "raw.v1"
 	occurrenceStream = "OCCURRENCES"
 	occurrenceSubj   = "occurrences.v1"
+	metricStream     = "METRICS"
+	metricSubject    = "metrics.v1"
 	controlStream    = "CONTROL"
 	controlPrefix    = "control."
 	epochKey         = "icewatch_epoch"
@@ -44,6 +47,9 @@ const (
 type Options struct {
 	Dir     string // folder of its own
 	MaxSize int64  // bytes of raw batches not yet stored; then intake pushes back
+	// MaxMetrics is how many bytes of samples may wait; 0 is 2 GiB. Then their
+	// intake pushes back.
+	MaxMetrics int64
 	// MinFree is how many bytes must stay free on the disk; below it intake
 	// stops cleanly; LeastFree at least.
 	MinFree int64
@@ -75,6 +81,9 @@ func Open(ctx context.Context, opts Options) (*Server, error) {
 	if opts.MaxSize <= 0 {
 		opts.MaxSize = 8 << 30
 	}
+	if opts.MaxMetrics <= 0 {
+		opts.MaxMetrics = 2 << 30
+	}
 	if opts.Damaged == "" {
 		opts.Damaged = filepath.Join(opts.Dir, "damaged")
 	}
@@ -96,7 +105,7 @@ func Open(ctx context.Context, opts Options) (*Server, error) {
 	ns, err := server.NewServer(&server.Options{
 		ServerName: "icewatch", DontListen: true, JetStream: true, StoreDir: opts.Dir,
 		SyncAlways: true, MaxPayload: maxPayload, MaxPending: 256 << 20, NoSigs: true, NoLog: true,
-		JetStreamMaxMemory: controlMemory + 64<<20, JetStreamMaxStore: opts.MaxSize + 4<<30,
+		JetStreamMaxMemory: controlMemory + 64<<20, JetStreamMaxStore: opts.MaxSize + opts.MaxMetrics + 4<<30,
 		DisableJetStreamBanner: true,
 	})
 	if err != nil {
@@ -113,7 +122,7 @@ func Open(ctx context.Context, opts Options) (*Server, error) {
 		s.Close()
 		return nil, err
 	}
-	for _, name := range []string{rawStream, occurrenceStream} {
+	for _, name := range Streams {
 		if err := check.keepMeta(name); err != nil {
 			opts.Log.Warn("bus: there is no copy of a stream's description; without one it cannot be mended", "stream", name, "error", err)
 		}
@@ -133,6 +142,8 @@ func (s *Server) makeStreams(ctx context.Context) error {
 			Storage: jetstream.FileStorage, MaxBytes: s.opts.MaxSize, Metadata: map[string]string{epochKey: epoch}, Duplicates: sameMessage},
 		{Name: occurrenceStream, Subjects: []string{occurrenceSubj}, Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew,
 			Storage: jetstream.FileStorage, MaxBytes: 1 << 30, Duplicates: time.Second},
+		{Name: metricStream, Subjects: []string{metricSubject}, Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew,
+			Storage: jetstream.FileStorage, MaxBytes: s.opts.MaxMetrics, Metadata: map[string]string{epochKey: epoch}, Duplicates: sameMessage},
 		// What steers the engine is published anew at each start, so that it
 		// needs no disk: the suite starts on a full one, too.
 		{Name: controlStream, Subjects: []string{controlPrefix + ">"}, Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld,

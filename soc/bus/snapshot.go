@@ -16,7 +16,7 @@ import (
 
 // Streams are the names of the streams on the disk, in the order in which a
 // backup takes them. What steers the engine is published anew at each start.
-var Streams = []string{rawStream, occurrenceStream}
+var Streams = []string{rawStream, occurrenceStream, metricStream}
 
 // StreamFolder is where the bus keeps a stream below its own folder. What
 // Snapshot hands over for the stream and is put there is the stream, the next

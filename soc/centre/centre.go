@@ -86,7 +86,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		}
 		c.log.Info("stopped")
 	}()
-	for _, step := range []func(context.Context) error{c.folder, c.openState, c.openMasking, c.openFederation, c.openProvider, c.openBus, c.openCMDB, c.openRules, c.openTicketing, c.openWatch, c.startEngine, c.openGate, c.openBackups, c.openSaved, c.openAPI, c.runSaved, c.keepFigures, c.startCollectors} {
+	for _, step := range []func(context.Context) error{c.folder, c.openState, c.openMasking, c.openFederation, c.openProvider, c.openBus, c.openCMDB, c.openRules, c.openTicketing, c.openWatch, c.startEngine, c.openGate, c.openSamples, c.openBackups, c.openSaved, c.openAPI, c.runSaved, c.keepFigures, c.startCollectors} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -132,7 +132,8 @@ type centre struct {
 	aside     *aside.Store
 	bus       *bus.Server
 	client    *bus.Client
-	publisher *bus.Publisher
+	publisher bus.Publisher
+	samples   samples
 	keeper    *keeper
 	tickets   *ticketing.Service
 	watch     *watch.Watch
@@ -266,7 +267,7 @@ func (c *centre) openState(ctx context.Context) (err error) {
 }
 
 func (c *centre) openBus(ctx context.Context) (err error) {
-	c.bus, err = bus.Open(ctx, bus.Options{Dir: filepath.Join(c.Config.Data, "bus"), MaxSize: int64(c.Config.Bus.MaxSize),
+	c.bus, err = bus.Open(ctx, bus.Options{Dir: filepath.Join(c.Config.Data, "bus"), MaxSize: int64(c.Config.Bus.MaxSize), MaxMetrics: int64(c.Config.Bus.MaxMetrics),
 		MinFree: int64(c.Config.Bus.MinFree), Damaged: c.damaged(), Floor: func(epoch string) uint64 { return engine.Given(filepath.Join(c.Config.Data, "engine"), epoch) }, Log: c.log})
 	if err != nil {
 		return err

@@ -19,12 +19,14 @@ import (
 // The engine is asked once a second at most, so that watching costs nothing.
 type gauge struct {
 	health    []func() collectors.Health
-	publisher *bus.Publisher
+	publisher bus.Publisher
 	client    *bus.Client
 	engine    *engine.Client
 	restarts  func() uint64
 	// conditions is what is wrong with the suite at the moment.
 	conditions func(ctx context.Context) []condition.Condition
+	// series prints the metrics of samples on their way.
+	series func(w io.Writer, st engine.Status)
 	// more prints the metrics of the watch over the suite.
 	more func(w io.Writer)
 

@@ -73,6 +73,7 @@ func (g *gauge) samples(w io.Writer, set *metrics.Set) {
 	one("icewatch_metrics_bytes", st.Metrics.DiskBytes)
 	one("icewatch_metrics_dropped_samples_total", st.Metrics.Dropped)
 	one("icewatch_metrics_read_only", boolean(st.Metrics.ReadOnly))
+	g.series(w, st)
 	for slug, n := range st.Tenants {
 		fmt.Fprintf(w, "icewatch_tenant_events_total{tenant=%q} %d\n", slug, n)
 	}

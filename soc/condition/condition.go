@@ -20,6 +20,9 @@ const (
 	EngineDown = "engine-down" // the engine does not stay up
 	ServerDown = "server-down" // a server that holds events or metrics does not answer
 	Unsaved    = "unsaved"     // a checkpoint or another small state cannot be saved
+	// SamplesRefused says that samples of a tenant that were taken in were not
+	// stored, such as those that waited until they were too old.
+	SamplesRefused = "samples-refused"
 )
 
 // Severity says how grave a condition is, in the words of alerts.

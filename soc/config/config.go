@@ -107,9 +107,10 @@ func (f File) SetName(i int) string {
 
 // Bus configures the durable queue.
 type Bus struct {
-	MaxSize Size `yaml:"max_size" doc:"Raw events that may wait for the engine, compressed; then senders are asked to wait."`
-	MinFree Size `yaml:"min_free" doc:"Disk space to leave free; below it intake stops and loses nothing already taken."`
-	Keep    int  `yaml:"keep" doc:"Batches kept after they are stored."`
+	MaxSize    Size `yaml:"max_size" doc:"Raw events that may wait for the engine, compressed; then senders are asked to wait."`
+	MaxMetrics Size `yaml:"max_metrics" doc:"Samples of metrics from outside that may wait for the engine, compressed; then senders are asked to wait."`
+	MinFree    Size `yaml:"min_free" doc:"Disk space to leave free; below it intake stops and loses nothing already taken."`
+	Keep       int  `yaml:"keep" doc:"Batches kept after they are stored."`
 }
 
 // Lake configures the store of events.
@@ -236,7 +237,7 @@ func Default() *Config {
 			MaxConnections: 4096, IdleTimeout: Duration(24 * time.Hour)},
 		Flows:  Flows{NetFlow: ":2055", SFlow: ":6343", Zone: "default"},
 		Relays: []string{"127.0.0.0/8", "::1/128"},
-		Bus:    Bus{MaxSize: 8 << 30, MinFree: 512 << 20, Keep: 1000},
+		Bus:    Bus{MaxSize: 8 << 30, MaxMetrics: 2 << 30, MinFree: 512 << 20, Keep: 1000},
 		Lake: Lake{Retention: Duration(retention.LegalMinimum), FlushInterval: Duration(5 * time.Second), ScrubPeriod: Duration(7 * 24 * time.Hour), ScrubRate: 16 << 20,
 			Classes:      []Class{{"short", Duration(30 * retention.Day)}, {"long", Duration(365 * retention.Day)}, {"archive", Duration(1095 * retention.Day)}},
 			SecuritySets: []string{"icewatch.*", "*.auth", "*.audit", "*.security", "*.alert", "sudo.*", "pam.*", "iptables.*"}},
@@ -354,6 +355,7 @@ func (c *Config) Validate() []Problem {
 	}
 	atLeast("bus.max_size", int64(c.Bus.MaxSize), 16<<20, " bytes (16MiB)")
 	atLeast("bus.min_free", int64(c.Bus.MinFree), 0, "")
+	atLeast("bus.max_metrics", int64(c.Bus.MaxMetrics), 16<<20, " bytes (16MiB)")
 	atLeast("bus.keep", int64(c.Bus.Keep), 1, "")
 	for _, f := range c.Lake.Keeping().Check() {
 		bad(f.Option, "%s", f.Reason)

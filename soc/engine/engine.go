@@ -79,6 +79,7 @@ type Engine struct {
 	edges  *ledger.Ledger // of flows
 	health *healed
 	metric *metricLake
+	series *metricIntake // into the metric lake
 	ready  atomic.Bool
 
 	hold     hold // of what a backup needs on the bus
@@ -177,6 +178,7 @@ func Run(ctx context.Context, opts Options, log *slog.Logger) error {
 		pipe: pipeline.New(pipeline.Options{Registry: reg, Keeping: &opts.Keeping, Future: lake.FutureLimit, Relays: opts.Relays,
 			NamesPerTenant: opts.NamesMax, Parse: parseOptions(opts)}),
 		seen: pipeline.NewSeen(opts.SenderIDs), detect: rules.New(rules.Options{Registry: reg, Log: log}), byKey: map[string]int{}, meter: newMeter(), tails: newTails()}
+	e.series = newMetricIntake(opts, client, &e.hold, health.board, log)
 	e.tenants.Store(&map[string]*atomic.Uint64{})
 	empty := ""
 	e.version.Store(&empty)
@@ -217,7 +219,7 @@ func Run(ctx context.Context, opts Options, log *slog.Logger) error {
 		}
 	}()
 
-	wg.Go(func() { e.metric.run(ctx) })
+	wg.Go(func() { e.metric.run(ctx, e.series) })
 	if err := e.control(ctx, &wg); err != nil {
 		return err
 	}

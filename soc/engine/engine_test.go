@@ -28,7 +28,7 @@ type suite struct {
 	dir     string
 	server  *bus.Server
 	control *bus.Client
-	sink    *bus.Publisher
+	sink    bus.Publisher
 	client  *Client
 	stop    func()
 }

@@ -53,8 +53,9 @@ func newMetricLake(o Options, board *condition.Board, log *slog.Logger) *metricL
 	return m
 }
 
-// run opens the store and closes it when ctx ends.
-func (m *metricLake) run(ctx context.Context) {
+// run opens the store, has it take samples from the bus, and closes it when ctx
+// ends.
+func (m *metricLake) run(ctx context.Context, in *metricIntake) {
 	for wait := time.Second; ; wait = min(2*wait, 30*time.Second) {
 		err := m.open(ctx)
 		if err == nil {
@@ -75,9 +76,11 @@ func (m *metricLake) run(ctx context.Context) {
 		}
 	}
 	m.board.Clear(m.kind(), "metrics")
-	<-ctx.Done()
+	in.run(ctx, m.store.Load())
 	if err := m.store.Swap(nil).Close(); err != nil {
 		m.log.Error("engine: the metric lake is not closed in order", "error", err)
+	} else if m.opts.Remote == nil {
+		in.closed()
 	}
 }
 

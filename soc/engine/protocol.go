@@ -83,6 +83,7 @@ type Status struct {
 	Lake        lake.Stats        `json:"lake"`        //
 	Flows       ledger.Stats      `json:"flows"`       // of the ledger of edges
 	Metrics     metrics.Stats     `json:"metrics"`     // of the metric lake, as far as it is open
+	Series      MetricIntake      `json:"series"`      // samples from outside, on their way into the metric lake
 	Rules       string            `json:"rules"`       // version of the bundle in force
 	Problems    []ruleset.Problem `json:"problems"`    // rules that are not in force
 	Hits        map[string]uint64 `json:"hits"`        // by rule id
@@ -102,7 +103,7 @@ func (e *Engine) status() Status {
 	tellServers(e.health.board, held.Down)
 	s := Status{Ready: e.ready.Load(), Epoch: e.epoch, LastBatch: min(e.last.Load(), e.detected.Load()), LastTime: time.Unix(0, e.lastTime.Load()).UTC(),
 		Events: e.events.Load(), Repeats: e.repeats.Load(), Replayed: e.replayed.Load(), Altered: e.pipe.Altered(), Reduced: e.reduced.Load(),
-		Unstored: e.unstored.Load(), BadBatches: e.badBatch.Load(), Occurrences: e.raised.Load(), Lake: held, Flows: e.edges.Stats(), Metrics: e.metric.stats(), Rules: *e.version.Load(),
+		Unstored: e.unstored.Load(), BadBatches: e.badBatch.Load(), Occurrences: e.raised.Load(), Lake: held, Flows: e.edges.Stats(), Metrics: e.metric.stats(), Series: e.series.told(), Rules: *e.version.Load(),
 		Problems: *e.problems.Load(), Hits: d.Hits, Disabled: d.Disabled, Tenants: map[string]uint64{}, Uptime: time.Since(e.started).Seconds(),
 		Restored: e.restored.Load(), Conditions: e.health.board.List(), Usage: e.meter.told()}
 	for slug, n := range *e.tenants.Load() {

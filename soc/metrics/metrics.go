@@ -96,8 +96,10 @@ func (s *Series) Name() string {
 type Written struct {
 	Samples int       `json:"samples"`           // stored
 	Refused []Refusal `json:"refused,omitempty"` // not stored; the first hundred
-	// Dropped counts the samples of all refusals.
-	Dropped int `json:"dropped"`
+	// Dropped counts the samples of all refusals, and Reasons the same by kind
+	// (ReasonLabels, ReasonTime).
+	Dropped int            `json:"dropped"`
+	Reasons map[string]int `json:"reasons,omitempty"`
 	// Boot names the run of the engine that holds the samples. As long as it is
 	// the same, nothing that was written is lost; when it changes, what was
 	// written less than Unsettled ago must be written again. "" where the
@@ -178,30 +180,16 @@ func New(b Backend, retention time.Duration) *Store { return &Store{b, retention
 // writing the same again is right.
 func (s *Store) Write(ctx context.Context, tenant Tenant, series []Series) (Written, error) {
 	var w Written
-	now := time.Now()
-	oldest, newest := now.Add(-s.retention).UnixMilli(), now.Add(FutureLimit).UnixMilli()
-	refuse := func(one *Series, n int, format string, args ...any) {
-		w.Dropped += n
-		if len(w.Refused) < 100 {
-			w.Refused = append(w.Refused, Refusal{Metric: cut(one.Name(), 200), Reason: fmt.Sprintf(format, args...)})
-		}
-	}
+	now, limits := time.Now(), Limits{s.retention}
 	good := make([]Series, 0, len(series))
 	for i := range series {
 		one := &series[i]
-		labels, err := s.labels(tenant, one.Labels)
+		labels, err := storedLabels(tenant, one.Labels)
 		if err != nil {
-			refuse(one, len(one.Samples), "%v", err)
+			w.refuse(one, ReasonLabels, len(one.Samples), "%v", err)
 			continue
 		}
-		samples := one.Samples
-		outside := func(x Sample) bool { return x.Time < oldest || x.Time > newest }
-		if at := slices.IndexFunc(samples, outside); at >= 0 {
-			t := time.UnixMilli(samples[at].Time).UTC().Format(time.RFC3339)
-			samples = slices.DeleteFunc(slices.Clone(samples), outside)
-			refuse(one, len(one.Samples)-len(samples), "the time %s is outside of what is kept: from %s ago to %s ahead", t, s.retention, FutureLimit)
-		}
-		if len(samples) > 0 {
+		if samples := limits.within(one, now, &w); len(samples) > 0 {
 			good = append(good, Series{labels, samples})
 			w.Samples += len(samples)
 		}
@@ -214,41 +202,49 @@ func (s *Store) Write(ctx context.Context, tenant Tenant, series []Series) (Writ
 	return w, err
 }
 
-// labels checks a sender's labels and puts the store's own in.
-func (s *Store) labels(tenant Tenant, given []Label) ([]Label, error) {
+// checkLabels tells what is wrong with a sender's labels.
+func checkLabels(given []Label) error {
 	if len(given) > MaxLabels {
-		return nil, fmt.Errorf("it has %d labels; %d is the most", len(given), MaxLabels)
+		return fmt.Errorf("it has %d labels; %d is the most", len(given), MaxLabels)
 	}
-	out := make([]Label, 0, len(given)+2)
-	size := 0
-	for _, l := range given {
+	size, named := 0, false
+	for i, l := range given {
 		switch {
 		case l.Value == "" || reserved(l.Name):
 			continue
 		case l.Name == "" || len(l.Name) > MaxLabelName:
-			return nil, fmt.Errorf("the label name %q has %d bytes; 1 to %d are allowed", cut(l.Name, 60), len(l.Name), MaxLabelName)
+			return fmt.Errorf("the label name %q has %d bytes; 1 to %d are allowed", cut(l.Name, 60), len(l.Name), MaxLabelName)
 		case len(l.Value) > MaxLabelValue:
-			return nil, fmt.Errorf("the label %s has a value of %d bytes; %d is the most", l.Name, len(l.Value), MaxLabelValue)
+			return fmt.Errorf("the label %s has a value of %d bytes; %d is the most", l.Name, len(l.Value), MaxLabelValue)
 		case !utf8.ValidString(l.Name) || !utf8.ValidString(l.Value):
-			return nil, fmt.Errorf("the label %q is not UTF-8", cut(l.Name, 60))
+			return fmt.Errorf("the label %q is not UTF-8", cut(l.Name, 60))
+		case slices.ContainsFunc(given[:i], func(o Label) bool { return o.Name == l.Name && o.Value != "" }):
+			return fmt.Errorf("the label %s is given twice", l.Name)
 		}
 		size += len(l.Name) + len(l.Value)
-		out = append(out, l)
-	}
-	if size > MaxSeriesSize {
-		return nil, fmt.Errorf("its labels have %d bytes; %d is the most", size, MaxSeriesSize)
-	}
-	slices.SortFunc(out, func(a, b Label) int { return strings.Compare(a.Name, b.Name) })
-	named := false
-	for i, l := range out {
-		if i > 0 && out[i-1].Name == l.Name {
-			return nil, fmt.Errorf("the label %s is given twice", l.Name)
-		}
 		named = named || l.Name == LabelName
 	}
-	if !named {
-		return nil, fmt.Errorf("it has no name: the label %s is missing", LabelName)
+	if size > MaxSeriesSize {
+		return fmt.Errorf("its labels have %d bytes; %d is the most", size, MaxSeriesSize)
 	}
+	if !named {
+		return fmt.Errorf("it has no name: the label %s is missing", LabelName)
+	}
+	return nil
+}
+
+// storedLabels checks a sender's labels, sorts them and puts the store's own in.
+func storedLabels(tenant Tenant, given []Label) ([]Label, error) {
+	if err := checkLabels(given); err != nil {
+		return nil, err
+	}
+	out := make([]Label, 0, len(given)+2)
+	for _, l := range given {
+		if l.Value != "" && !reserved(l.Name) {
+			out = append(out, l)
+		}
+	}
+	slices.SortFunc(out, func(a, b Label) int { return strings.Compare(a.Name, b.Name) })
 	return append(out, Label{LabelAccount, fmt.Sprint(tenant.Account)}, Label{LabelTenant, tenant.Slug}), nil
 }
 

@@ -1,8 +1,8 @@
 package metrics
 
 import (
+	"bytes"
 	"fmt"
-	"strings"
 
 	"github.com/VictoriaMetrics/VictoriaMetrics/lib/prompb"
 	"github.com/VictoriaMetrics/VictoriaMetrics/lib/prompbmarshal"
@@ -28,7 +28,11 @@ func Encode(series []Series) []byte {
 }
 
 // Decode reads what Encode or any other sender of remote write 1.0 wrote.
-func Decode(b []byte) ([]Series, error) {
+func Decode(b []byte) ([]Series, error) { return decode(bytes.Clone(b)) }
+
+// decode is Decode of bytes that nobody changes afterwards: the texts lie in
+// them.
+func decode(b []byte) ([]Series, error) {
 	var wr prompb.WriteRequest
 	if err := wr.UnmarshalProtobuf(b); err != nil {
 		return nil, fmt.Errorf("metrics: the body is not a write request of Prometheus: %w", err)
@@ -38,8 +42,7 @@ func Decode(b []byte) ([]Series, error) {
 		t := &wr.Timeseries[i]
 		s := Series{Labels: make([]Label, len(t.Labels)), Samples: make([]Sample, len(t.Samples))}
 		for j, l := range t.Labels {
-			// The texts lie in b, which is the caller's.
-			s.Labels[j] = Label{strings.Clone(l.Name), strings.Clone(l.Value)}
+			s.Labels[j] = Label{l.Name, l.Value}
 		}
 		for j, x := range t.Samples {
 			s.Samples[j] = Sample{x.Timestamp, x.Value}

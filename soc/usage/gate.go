@@ -14,7 +14,7 @@ import (
 	"icewatch/soc/intake"
 )
 
-// Gate stands before the bus. It counts what each tenant brings and holds back
+// Gate stands before the bus, for events and for samples of metrics. It counts what each tenant brings and holds back
 // what is over a quota that says refuse. A call that begins below the limit is
 // taken whole, so a day may end over its quota by as much as is sent at once.
 //
@@ -127,7 +127,7 @@ func (d *day) changed() []intakeRow {
 		a := value.(*account)
 		r := intakeRow{Day: d.name, Tenant: slug.(string), Events: int64(a.events.Load()), Bytes: int64(a.bytes.Load()),
 			RefusedEvents: int64(a.refusedEvents.Load()), RefusedBytes: int64(a.refusedBytes.Load())}
-		if r != a.saved && (r.Events > 0 || r.RefusedEvents > 0) {
+		if r != a.saved && (r.Bytes > 0 || r.Events > 0 || r.RefusedEvents > 0) {
 			rows = append(rows, r)
 		}
 		return true
