@@ -37,7 +37,7 @@ type batch struct {
 type item struct {
 	ev     event.Event
 	place  pipeline.Place
-	host   string // names its stream in the lake
+	stream string // names its stream in the lake
 	repeat bool   // a sender's id came again: it is there already
 }
 
@@ -131,7 +131,7 @@ func (e *Engine) parse(m bus.Message, b *batch) {
 		it, rec := &b.items[i], &b.recs[i]
 		id := event.ID{Epoch: e.epoch, Sequence: m.Sequence, Index: uint32(i)}
 		it.place = e.pipe.Fill(rec, id, &it.ev)
-		it.host = e.pipe.Stream(&it.ev)
+		it.stream = e.pipe.Stream(&it.ev)
 		e.events.Add(1)
 		if it.repeat = rec.ID != "" && e.seen.Repeated(it.ev.Tenant, rec.ID, id); it.repeat {
 			e.repeats.Add(1)
@@ -363,7 +363,7 @@ func (e *Engine) handOver(ctx context.Context, l load) error {
 // store takes the event in for the lake, as it is or else bare.
 func (e *Engine) store(it *item, writer *lake.Writer) bool {
 	to := lake.Space{Account: it.place.Account, Class: it.place.Class}
-	err := writer.Add(&it.ev, to, it.host)
+	err := writer.Add(&it.ev, to, it.stream)
 	if err == nil {
 		return true
 	}
@@ -372,7 +372,7 @@ func (e *Engine) store(it *item, writer *lake.Writer) bool {
 	bare := it.ev // detection may be reading the event itself
 	bare.Fields = slices.Clone(bare.Fields)
 	pipeline.Reduce(&bare)
-	if err := writer.Add(&bare, to, it.host); err != nil {
+	if err := writer.Add(&bare, to, it.stream); err != nil {
 		// Older than retention by now, after a long time on the bus.
 		e.unstored.Add(1)
 		e.log.Error("engine: an event cannot be stored", "event", it.ev.ID.String(), "tenant", it.ev.Tenant, "error", err)

@@ -10,9 +10,10 @@ import (
 // expect who look for an address or a name and do not know where it stands.
 // What else stands without a field (comparisons, sequences, sets) is meant for
 // the message.
-
 //
-// Conditions on event.id are put into the form in which ids are stored.
+// Conditions on event.id are put into the form in which ids are stored. A stream
+// selector {…} selects by fields: what is a stream here is the store's business,
+// and its index learns of a stream later than there are rows of it.
 
 // explicit says so in a query, which must be as the library prints it: with
 // each field's name in front of each condition.
@@ -125,7 +126,7 @@ func (x *explicit) condition(s string) string {
 	rest := s[word:]
 	switch {
 	case strings.HasPrefix(s, "{"):
-		return s // of a stream
+		return selector(s)
 	case strings.HasPrefix(rest, ":"):
 		if field := unquoted(s[:word]); field == fieldID {
 			c, ok := idCondition(rest[1:])
@@ -156,6 +157,50 @@ func (x *explicit) condition(s string) string {
 		return b.String()
 	}
 	return fieldMessage + ":" + x.set(s)
+}
+
+// selector says by fields what a stream selector says, {name="value",name=~"re"
+// or …} as the library prints it.
+func selector(s string) string {
+	var b strings.Builder
+	b.WriteByte('(')
+	start := b.Len()
+	for rest := strings.TrimSuffix(s[1:], "}"); rest != ""; {
+		switch {
+		case strings.HasPrefix(rest, " or "):
+			b.WriteString(" or ")
+			rest = rest[len(" or "):]
+			continue
+		case rest[0] == ',':
+			b.WriteByte(' ')
+			rest = rest[1:]
+			continue
+		}
+		name := 0
+		if rest[0] == '"' {
+			name = quoted(rest)
+		} else {
+			name = max(strings.IndexAny(rest, "=!"), 0)
+		}
+		value := name + max(strings.IndexByte(rest[name:], '"'), 0)
+		end := value + quoted(rest[value:])
+		field, op, text := quote(unquoted(rest[:name])), rest[name:value], unquoted(rest[value:end])
+		if op[0] == '!' {
+			b.WriteByte('!')
+		}
+		if strings.HasSuffix(op, "~") {
+			// As in Prometheus, the expression is for the whole value.
+			b.WriteString(field + ":~" + quote("^(?s:"+text+")$"))
+		} else {
+			b.WriteString(field + ":=" + quote(text))
+		}
+		rest = rest[end:]
+	}
+	if b.Len() == start {
+		return "*"
+	}
+	b.WriteByte(')')
+	return b.String()
 }
 
 // set is a condition that may hold a query, such as in(...).

@@ -159,7 +159,7 @@ func TestWordsAreLookedForEverywhere(t *testing.T) {
 		"* | stats count() if (foo) n":        `* | stats count(*) if (("a":foo or "b.c":foo)) as n`,
 		"* | union (foo)":                     `* | union (("a":foo or "b.c":foo))`,
 		"* | join by (x) (foo | fields x)":    `* | join by (x) (("a":foo or "b.c":foo) | fields x)`,
-		`{host.name="x"} foo`:                 `{host.name="x"} ("a":foo or "b.c":foo)`,
+		`{host.name="x"} foo`:                 `("host.name":="x") ("a":foo or "b.c":foo)`,
 		`_time:5m foo`:                        `_time:5m ("a":foo or "b.c":foo)`,
 		`x:>5 y:range(1, 7] foo`:              `x:>5 y:range(1, 7] ("a":foo or "b.c":foo)`,
 		`x:"a(b | c" "|"`:                     `x:"a(b | c" ("a":"|" or "b.c":"|")`,

@@ -37,7 +37,7 @@ type Writer struct {
 	size    int
 	fields  []logstorage.Field
 	refs    []reference
-	stream  [2]logstorage.Field
+	stream  [1]logstorage.Field
 	buf     []byte
 	plan    plan
 	created struct { // the last event.created
@@ -90,8 +90,10 @@ func refused(format string, args ...any) error { return &RefusedError{fmt.Sprint
 
 // Add takes in one event of a tenant, which Flush hands over. A *RefusedError
 // means that the lake cannot hold the event as it is; nothing of it was kept
-// then. host names the stream beside event.dataset; it must be of few kinds.
-func (w *Writer) Add(ev *event.Event, to Space, host string) error {
+// then. stream names the stream, of which there must be few: rows of one stream
+// lie side by side in blocks, and blocks of many rows are written once, while
+// small ones are merged over and over.
+func (w *Writer) Add(ev *event.Event, to Space, stream string) error {
 	c := w.lake.class(to.Class)
 	now := time.Now()
 	if ev.Time < now.Add(-c.retention).UnixNano() {
@@ -103,15 +105,10 @@ func (w *Writer) Add(ev *event.Event, to Space, host string) error {
 	if err := w.convert(ev); err != nil {
 		return err
 	}
-	w.stream[0] = logstorage.Field{Name: "event.dataset", Value: ev.Text(event.EventDataset)}
-	w.stream[1] = logstorage.Field{Name: "host.name", Value: host}
-	stream := w.stream[:]
-	if host == "" {
-		stream = w.stream[:1]
-	}
+	w.stream[0] = logstorage.Field{Name: "event.dataset", Value: stream}
 	for i := range w.pending {
 		if p := &w.pending[i]; p.store == c.store {
-			p.rows.MustAdd(logstorage.TenantID{AccountID: to.Account}, ev.Time, w.fields, stream)
+			p.rows.MustAdd(logstorage.TenantID{AccountID: to.Account}, ev.Time, w.fields, w.stream[:])
 		}
 	}
 	return nil

@@ -56,9 +56,9 @@ type Options struct {
 	Relays []netip.Prefix
 	// NamesPerTenant bounds the field names a tenant may bring of its own.
 	NamesPerTenant int
-	// HostsPerTenant bounds the distinct host names that open a stream in the lake.
-	HostsPerTenant int
-	Parse          parse.Options
+	// StreamsPerTenant bounds the distinct datasets that open a stream in the lake.
+	StreamsPerTenant int
+	Parse            parse.Options
 }
 
 // Pipeline turns records into events. Fill is for one goroutine; the setters
@@ -72,7 +72,7 @@ type Pipeline struct {
 
 	addresses addressNames
 	names     map[string]map[event.FieldID]struct{}
-	hosts     map[string]map[string]struct{}
+	streams   map[string]map[string]struct{}
 
 	altered atomic.Uint64
 }
@@ -82,11 +82,11 @@ func New(opts Options) *Pipeline {
 	if opts.NamesPerTenant <= 0 {
 		opts.NamesPerTenant = 1000
 	}
-	if opts.HostsPerTenant <= 0 {
-		opts.HostsPerTenant = 20000
+	if opts.StreamsPerTenant <= 0 {
+		opts.StreamsPerTenant = 1000
 	}
 	p := &Pipeline{opts: opts, route: opts.Keeping.Router(), parser: parse.New(opts.Registry, opts.Parse),
-		addresses: addressNames{}, names: map[string]map[event.FieldID]struct{}{}, hosts: map[string]map[string]struct{}{}}
+		addresses: addressNames{}, names: map[string]map[event.FieldID]struct{}{}, streams: map[string]map[string]struct{}{}}
 	p.dir.Store(&directories{})
 	return p
 }
@@ -296,27 +296,27 @@ func Reduce(ev *event.Event) {
 	ev.Mark(MarkReduced)
 }
 
-// Stream returns the host name under which the event's stream is kept in the
-// lake: "" for the hosts of a tenant beyond its limit, so that forged names
+// Stream returns the dataset under which the event's stream is kept in the
+// lake: "" for the datasets of a tenant beyond its limit, so that forged names
 // cannot fill the lake's index.
 func (p *Pipeline) Stream(ev *event.Event) string {
-	host := ev.Text(event.HostName)
-	if host == "" || len(host) > 255 {
+	dataset := ev.Text(event.EventDataset)
+	if dataset == "" || len(dataset) > 255 {
 		return ""
 	}
-	own := p.hosts[ev.Tenant]
-	if _, ok := own[host]; ok {
-		return host
+	own := p.streams[ev.Tenant]
+	if _, ok := own[dataset]; ok {
+		return dataset
 	}
 	if own == nil {
 		own = map[string]struct{}{}
-		p.hosts[ev.Tenant] = own
+		p.streams[ev.Tenant] = own
 	}
-	if len(own) >= p.opts.HostsPerTenant {
+	if len(own) >= p.opts.StreamsPerTenant {
 		return ""
 	}
-	own[strings.Clone(host)] = struct{}{}
-	return host
+	own[strings.Clone(dataset)] = struct{}{}
+	return dataset
 }
 
 // addressNames keeps the texts of addresses, which come again and again.

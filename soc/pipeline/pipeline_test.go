@@ -26,7 +26,7 @@ func newPipeline(t testing.TB) *Pipeline {
 		t.Fatal(err)
 	}
 	p := New(Options{Registry: event.NewRegistry(0), Keeping: &retention.Policy{Classes: []retention.Class{{Name: retention.Standard, Keep: 30 * 24 * time.Hour}}}, Future: time.Hour,
-		Relays: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, NamesPerTenant: 20, HostsPerTenant: 3})
+		Relays: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, NamesPerTenant: 20, StreamsPerTenant: 3})
 	p.SetIndex(x)
 	p.SetDirectory(Directory{"unassigned": {Account: 1}, "seal": {Account: 100}, "hall": {Account: 101}})
 	return p
@@ -150,14 +150,14 @@ func TestATenantsNamesAreBounded(t *testing.T) {
 	}
 }
 
-func TestForgedHostsOpenNoStreamsWithoutEnd(t *testing.T) {
+func TestForgedDatasetsOpenNoStreamsWithoutEnd(t *testing.T) {
 	t.Parallel()
 	p := newPipeline(t)
 	var got []string
-	for _, host := range []string{"a", "b", "a", "c", "d", "b", ""} {
+	for _, dataset := range []string{"a", "b", "a", "c", "d", "b", ""} {
 		ev := &event.Event{Tenant: "seal"}
-		if host != "" {
-			ev.Set(event.HostName, host)
+		if dataset != "" {
+			ev.Set(event.EventDataset, dataset)
 		}
 		got = append(got, p.Stream(ev))
 	}
