@@ -35,6 +35,7 @@ import (
 	"icewatch/soc/search"
 	"icewatch/soc/settings"
 	"icewatch/soc/tenancy"
+	"icewatch/soc/traces"
 	"icewatch/soc/units"
 )
 
@@ -59,6 +60,7 @@ type Deps struct {
 	Monitors  *monitor.Service // of scheduled searches; nil registers no route
 	Masking   *masking.Store   // nil hides nothing
 	Flows     Flows
+	Traces    *traces.Service   // nil answers that it is not available
 	Metrics   Metrics           // the metric lake
 	Aside     intake.AsideStore // whole texts too long for an event
 	Rules     Rules

@@ -39,6 +39,7 @@ func (s *Server) routes() {
 	s.tailRoutes()
 	s.maskingRoutes()
 	s.flowRoutes()
+	s.traceRoutes()
 	s.cmdbRoutes()
 	s.backupRoutes()
 	s.protocolRoutes()

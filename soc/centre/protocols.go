@@ -1,8 +1,15 @@
 package centre
 
-import "icewatch/soc/protocol"
+import (
+	"icewatch/soc/api"
+	"icewatch/soc/protocol"
+	"icewatch/soc/traces"
+	"icewatch/soc/traces/jaeger"
+)
 
 // protocols are the APIs of other products that the suite speaks.
 func (c *centre) protocols() []protocol.Protocol {
-	return nil
+	return []protocol.Protocol{
+		jaeger.New(traces.New(c.engine), api.ProtocolCaller{}),
+	}
 }
