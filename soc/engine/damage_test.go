@@ -115,9 +115,21 @@ func TestTheLibrarysLastWordsAreHeeded(t *testing.T) {
 	if f := ask(words(full), 5); len(f) != 0 {
 		t.Errorf("a full disk is no damage: %v", f)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
-	defer cancel()
-	store.Run(ctx, scrub.Options{}, func(f scrub.Finding) { t.Errorf("found %s", f) })
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		store.Run(ctx, scrub.Options{}, func(f scrub.Finding) { t.Errorf("found %s", f) })
+		close(ended)
+	}()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if _, unknown, err := store.Parts(ctx, store.Named(strings.Join(parts, "\n"))); err != nil || time.Now().After(deadline) {
+			t.Fatalf("no sums of %q: %v", unknown, err)
+		} else if len(unknown) == 0 {
+			break
+		}
+	}
+	cancel()
+	<-ended
 	if f := ask(words(damaged), 1); len(f) != 0 {
 		t.Errorf("the sums agree: %v", f)
 	}

@@ -81,9 +81,40 @@ func (w *world) count() (n int) {
 // sum takes the sums of all parts.
 func (w *world) sum() {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.t.Context(), 300*time.Millisecond)
-	defer cancel()
-	w.store.Run(ctx, scrub.Options{Look: 50 * time.Millisecond}, func(f scrub.Finding) { w.t.Errorf("found %s in a good lake", f) })
+	ctx, cancel := context.WithCancel(w.t.Context())
+	ended := make(chan struct{})
+	go func() {
+		w.store.Run(ctx, scrub.Options{Look: 50 * time.Millisecond}, func(f scrub.Finding) { w.t.Errorf("found %s in a good lake", f) })
+		close(ended)
+	}()
+	var parts []string
+	for _, table := range []string{"datadb", "indexdb"} {
+		found, err := filepath.Glob(filepath.Join(w.store.Dir, "*/partitions/*", table, "????????????????"))
+		if err != nil || len(found) == 0 {
+			w.t.Fatalf("no parts of %s: %v", table, err)
+		}
+		for _, path := range found {
+			part, err := filepath.Rel(w.store.Dir, path)
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			parts = append(parts, part)
+		}
+	}
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		_, unknown, err := w.store.Parts(ctx, parts)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if len(unknown) == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			w.t.Fatalf("no sums of %q", unknown)
+		}
+	}
+	cancel()
+	<-ended
 }
 
 // file finds a file of the lake by a pattern below the partitions.
