@@ -146,6 +146,10 @@ export interface Alert {
   closed_by?: string;
   resolution?: Resolution | '';
   timeline?: List<TimelineEntry>;
+  /** Ids of the silences that mute it now. */
+  silenced_by?: List<string>;
+  /** What silences match it by. */
+  labels?: Record<string, string> | null;
 }
 export interface Occurrence {
   id: string;

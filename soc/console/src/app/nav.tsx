@@ -5,6 +5,7 @@ import {
   AppstoreAddOutlined,
   AppstoreOutlined,
   AuditOutlined,
+  BellOutlined,
   CloudUploadOutlined,
   ClusterOutlined,
   DashboardOutlined,
@@ -17,10 +18,13 @@ import {
   FolderOpenOutlined,
   HddOutlined,
   KeyOutlined,
+  LinkOutlined,
   LockOutlined,
+  NodeIndexOutlined,
   IdcardOutlined,
   SafetyCertificateOutlined,
   ScheduleOutlined,
+  SendOutlined,
   SettingOutlined,
   SolutionOutlined,
   TeamOutlined,
@@ -49,7 +53,12 @@ export interface NavGroup {
 /** The rail: pages that exist, in the order of work. */
 export const NAV: NavGroup[] = [
   { title: 'nav.overview', items: [{ to: '/', needs: ['read'], title: 'page.shift', icon: <DashboardOutlined />, letter: 'h' }] },
-  { title: 'nav.detect', items: [{ to: '/alerts', needs: ['read'], title: 'page.alerts', icon: <AlertOutlined />, letter: 'a' }] },
+  {
+    title: 'nav.detect',
+    items: [
+      { to: '/alerts', needs: ['read'], title: 'page.alerts', icon: <AlertOutlined />, letter: 'a' },
+      { to: '/silences', needs: ['list-silences'], title: 'page.silences', icon: <BellOutlined />, letter: 'y' },
+    ] },
   { title: 'nav.respond', items: [{ to: '/incidents', needs: ['read'], title: 'page.incidents', icon: <FireOutlined />, letter: 'i' }] },
   {
     title: 'nav.search',
@@ -66,13 +75,21 @@ export const NAV: NavGroup[] = [
           { to: '/search/exports', needs: ['read'], title: 'page.exports', icon: <DownloadOutlined />, letter: 'x' },
         ],
       },
+      { to: '/traces', needs: ['traces-search'], title: 'page.traces', icon: <NodeIndexOutlined />, letter: 'l' },
       { to: '/flows', needs: ['read'], title: 'page.flows', icon: <DeploymentUnitOutlined />, letter: 'f' },
     ],
   },
   { title: 'nav.assets', items: [{ to: '/cmdb', needs: ['read'], title: 'page.cmdb', icon: <DatabaseOutlined />, letter: 'c' }] },
   { title: 'nav.observe', items: [{ to: '/tenants', needs: ['read'], title: 'page.tenants', icon: <ClusterOutlined />, letter: 't' }] },
   { title: 'nav.rules', items: [{ to: '/rules', needs: ['read'], title: 'page.rules', icon: <SafetyCertificateOutlined />, letter: 'r' }] },
-  { title: 'nav.intake', items: [{ to: '/sources', needs: ['read'], title: 'page.sources', icon: <ApiOutlined />, letter: 'n' }] },
+  {
+    title: 'nav.intake',
+    items: [
+      { to: '/sources', needs: ['read'], title: 'page.sources', icon: <ApiOutlined />, letter: 'n' },
+      { to: '/connect', needs: ['read'], title: 'page.connect', icon: <LinkOutlined />, letter: 'k' },
+      { to: '/forwarding', needs: ['list-forward-targets'], title: 'page.forwarding', icon: <SendOutlined />, letter: 'w' },
+    ],
+  },
   { title: 'nav.portal', items: [{ to: '/portal', title: 'page.portal', icon: <AppstoreOutlined />, letter: 'p' }] },
   {
     title: 'nav.admin',

@@ -61,6 +61,20 @@ export function number(n: number | undefined | null, locale: Locale): string {
   return n.toLocaleString(locale, { maximumFractionDigits: Math.abs(n) < 10 && !Number.isInteger(n) ? 1 : 0 });
 }
 
+/** A length of time given in nanoseconds, in the unit that reads best: 850 µs, 12.3 ms, 1.24 s, 2 min 3 s. */
+export function duration(ns: number | undefined | null, locale: Locale): string {
+  if (ns === undefined || ns === null || Number.isNaN(ns)) return '–';
+  const say = (v: number, unit: string) => `${v.toLocaleString(locale, { maximumSignificantDigits: Math.max(3, String(Math.trunc(v)).length) })} ${unit}`;
+  // What rounds up to a thousand belongs to the next unit.
+  const abs = Math.abs(ns) * 1.0005;
+  if (abs < 1e3) return say(ns, 'ns');
+  if (abs < 1e6) return say(ns / 1e3, 'µs');
+  if (abs < 1e9) return say(ns / 1e6, 'ms');
+  if (abs < 60e9) return say(ns / 1e9, 's');
+  const s = Math.round(ns / 1e9);
+  return s < 3600 ? `${Math.floor(s / 60)} min ${s % 60} s` : `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
+}
+
 /** Words side by side, as the language parts them. */
 export function joined(words: readonly string[], locale: Locale): string {
   return words.join(locale === 'zh-CN' ? '、' : ', ');

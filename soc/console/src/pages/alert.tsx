@@ -12,6 +12,7 @@ import { AssignButton, CloseDialog, CommentBox, useAlertActions } from '../parts
 import { AssetFacts, Attack, EvidenceEvents, EvidenceTable, HowBad } from '../parts/alertparts';
 import { Panel } from '../parts/page';
 import { Priority, SeverityMark, StatusMark } from '../parts/severity';
+import { SilencedMark } from '../parts/silences/mark';
 import { Failed, Skeleton, Stale } from '../parts/states';
 import { Timeline } from '../parts/timeline';
 import { WhenFull } from '../parts/time';
@@ -35,6 +36,7 @@ export default function AlertPage() {
   useKeys({
     a: () => respond && a?.status === 'open' && void act.acknowledge([id]),
     f: () => respond && a && a.status !== 'closed' && void act.close([id], 'false_positive', ''),
+    s: () => respond && navigate(`/silences?${new URLSearchParams({ new: '1', alert: id })}`),
     i: () => a?.incident_id && navigate(`/incidents/${encodeURIComponent(a.incident_id)}`),
     Escape: () => navigate(-1),
   });
@@ -62,6 +64,9 @@ export default function AlertPage() {
               </Button>
             )}
             <AssignButton assign={(u) => act.assign([id], u)} />
+            <Button onClick={() => navigate(`/silences?${new URLSearchParams({ new: '1', alert: id })}`)}>
+              {t('silence.alert')} <kbd>s</kbd>
+            </Button>
             {a.status === 'closed' ? (
               <Button onClick={() => void act.reopen([id])}>{t('act.reopen')}</Button>
             ) : (
@@ -76,6 +81,7 @@ export default function AlertPage() {
         <SeverityMark level={a.severity} />
         <Priority value={a.priority} />
         <StatusMark status={a.status} />
+        <SilencedMark alert={a} />
         {a.status === 'closed' && a.resolution && <span className="tag">{t(`resolution.${a.resolution}`)}</span>}
         <span>{t('alert.times', { n: a.count })}</span>
         <span>

@@ -18,6 +18,7 @@ import { Head, Updated } from '../parts/page';
 import { Preview } from '../parts/preview';
 import { RangePicker } from '../parts/range';
 import { SeverityMark, StatusMark } from '../parts/severity';
+import { SilencedMark } from '../parts/silences/mark';
 import { Empty, Failed, Skeleton, Stale } from '../parts/states';
 import { When } from '../parts/time';
 
@@ -161,6 +162,7 @@ export default function Alerts() {
       if (!respond || ids.length === 0) return;
       void act.close(ids, 'false_positive', '').then(() => setSelected(new Set()));
     },
+    s: () => respond && current && navigate(`/silences?${new URLSearchParams({ new: '1', alert: current.id })}`),
     '/': () => filterInput.current?.focus(),
   });
 
@@ -323,7 +325,10 @@ export default function Alerts() {
                     </span>
                   )}
                   <span className="num">{number(a.count, locale)}</span>
-                  <StatusMark status={a.status} />
+                  <span className="row" style={{ gap: 6 }}>
+                    <StatusMark status={a.status} />
+                    <SilencedMark alert={a} word={false} />
+                  </span>
                   <span className="num dim">
                     <When time={a.last_seen} age />
                   </span>

@@ -1,12 +1,13 @@
-import { BarChart, GraphChart, LineChart, PieChart } from 'echarts/charts';
+import { BarChart, GraphChart, LineChart, PieChart, ScatterChart } from 'echarts/charts';
 import { BrushComponent, GridComponent, LegendComponent, TooltipComponent } from 'echarts/components';
 import { init, use, type ECharts, type EChartsCoreOption } from 'echarts/core';
 import { CanvasRenderer } from 'echarts/renderers';
 import { useEffect, useRef } from 'react';
 import { useSettings } from '../app/settings';
 import { FONT } from '../app/theme';
+import { SERIES } from '../logic/palette';
 
-use([BarChart, GraphChart, LineChart, PieChart, BrushComponent, GridComponent, LegendComponent, TooltipComponent, CanvasRenderer]);
+use([BarChart, GraphChart, LineChart, PieChart, ScatterChart, BrushComponent, GridComponent, LegendComponent, TooltipComponent, CanvasRenderer]);
 
 /** The page's colours as the theme has them now. */
 export interface Colours {
@@ -19,14 +20,9 @@ export interface Colours {
   raised: string;
   accent: string;
   warn: string;
-  /** Colours that tell series apart, also to colour-blind eyes; none of them is red, which is severity's. */
+  /** Colours that tell series apart. */
   series: string[];
 }
-
-const SERIES = {
-  light: ['#1677ff', '#d48806', '#13a8a8', '#7a4fcf', '#5b8c00', '#c25590', '#5a6473', '#0f4c9c'],
-  dark: ['#4a97f5', '#e5b53a', '#3ec7c2', '#a98bf0', '#98c65a', '#e58ebb', '#a3adbb', '#8fc1ff'],
-};
 
 function colours(dark: boolean): Colours {
   const css = getComputedStyle(document.documentElement);

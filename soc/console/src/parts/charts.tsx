@@ -82,6 +82,7 @@ export function Lines({ data, label, say, height = 220, area = false, bars = fal
       const span = (to ?? 0) - (from ?? 0) || (data.times[data.times.length - 1] ?? 0) - (data.times[0] ?? 0);
       const many = data.lines.length > 1;
       const most = area || bars ? Math.max(0, ...data.times.map((_, i) => data.lines.reduce((n, l) => n + (l.values[i] ?? 0), 0))) : Math.max(0, ...data.lines.flatMap((l) => l.values.map((v) => v ?? 0)));
+      const least = Math.min(0, ...data.lines.flatMap((l) => l.values.map((v) => v ?? 0)));
       return {
         color: c.series,
         grid: { left: 58, right: 16, top: many ? 34 : 12, bottom: 22 },
@@ -93,7 +94,7 @@ export function Lines({ data, label, say, height = 220, area = false, bars = fal
           formatter: (p: { seriesName: string; value: [number, number | null] }[]) => [absolute(p[0]?.value[0] ?? 0), ...p.filter((x) => x.value[1] !== null).map((x) => `${many ? `${x.seriesName}  ` : ''}${text(x.value[1] as number)}`)].join('\n'),
         },
         xAxis: { type: 'time', min: from, max: to, axisLine: { lineStyle: { color: c.line } }, axisTick: { show: false }, splitLine: { show: false }, axisLabel: { color: c.dim, fontSize: 11, hideOverlap: true, formatter: (v: number) => (span > 10 * 86_400_000 ? absolute(v).slice(5, 10) : span > 36 * 3_600_000 ? absolute(v).slice(5, 16) : absolute(v).slice(11, span < 600_000 ? 19 : 16)) } },
-        yAxis: { type: 'value', min: 0, splitNumber: 3, interval: binary ? binaryStep(most) : undefined, max: binary && most > 0 ? Math.ceil(most / binaryStep(most)) * binaryStep(most) : undefined, splitLine: { lineStyle: { color: c.border } }, axisLabel: { color: c.dim, fontSize: 11, formatter: (v: number) => text(v) } },
+        yAxis: { type: 'value', min: least < 0 ? undefined : 0, splitNumber: 3, interval: binary ? binaryStep(most) : undefined, max: binary && most > 0 ? Math.ceil(most / binaryStep(most)) * binaryStep(most) : undefined, splitLine: { lineStyle: { color: c.border } }, axisLabel: { color: c.dim, fontSize: 11, formatter: (v: number) => text(v) } },
         series: data.lines.map((l) => ({
           name: l.name,
           type: bars ? 'bar' : 'line',

@@ -10,6 +10,7 @@ import { CloseDialog, useAlertActions, type Patch } from './acting';
 import { AssetFacts, EvidenceTable } from './alertparts';
 import { RawEvent } from './events';
 import { Priority, SeverityMark, StatusMark } from './severity';
+import { SilencedMark } from './silences/mark';
 import { WhenFull } from './time';
 
 /** The one thing to know about an alert, beside the list. */
@@ -29,6 +30,7 @@ export function Preview({ id, known, patch }: { id: string; known: Alert; patch:
         <SeverityMark level={a.severity} />
         <Priority value={a.priority} />
         <StatusMark status={a.status} />
+        <SilencedMark alert={a} />
       </div>
       <h2 style={{ fontSize: 16, lineHeight: 1.45, overflowWrap: 'anywhere' }}>
         <Link to={`/alerts/${encodeURIComponent(id)}`} style={{ color: 'inherit' }}>
@@ -43,6 +45,11 @@ export function Preview({ id, known, patch }: { id: string; known: Alert; patch:
             </Button>
           )}
           {a.status !== 'closed' ? <Button onClick={() => setClosing(true)}>{t('act.closeAlert')}</Button> : <Button onClick={() => void act.reopen([id])}>{t('act.reopen')}</Button>}
+          <Link to={`/silences?${new URLSearchParams({ new: '1', alert: id })}`}>
+            <Button>
+              {t('silence.alert')} <kbd>s</kbd>
+            </Button>
+          </Link>
           {a.incident_id && (
             <Link className="tag" style={{ height: 30 }} to={`/incidents/${encodeURIComponent(a.incident_id)}`}>
               {a.incident_id}

@@ -1,7 +1,9 @@
 import { accounts } from './accounts';
 import { audit } from './audit';
+import { connect } from './connect';
 import { federation } from './federation';
 import { flows } from './flows';
+import { forwarding } from './forwarding';
 import { frame } from './frame';
 import { groups } from './groups';
 import { keys } from './keys';
@@ -10,11 +12,13 @@ import { monitors } from './monitors';
 import { search } from './search';
 import { sessions } from './sessions';
 import { settings } from './settings';
+import { silences } from './silences';
 import { signin } from './signin';
 import { storage } from './storage';
 import { tokens } from './tokens';
+import { traces } from './traces';
 import { roles } from './roles';
 import { units } from './units';
 
 /** The texts of the rooms that keep both languages side by side. */
-export const rooms = { ...federation, ...frame, ...accounts, ...units, ...roles, ...groups, ...keys, ...audit, ...search, ...flows, ...monitors, ...masking, ...storage, ...sessions, ...settings, ...signin, ...tokens };
+export const rooms = { ...federation, ...frame, ...accounts, ...units, ...roles, ...groups, ...keys, ...audit, ...search, ...flows, ...monitors, ...masking, ...storage, ...sessions, ...settings, ...signin, ...tokens, ...traces, ...connect, ...forwarding, ...silences };

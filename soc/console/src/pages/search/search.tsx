@@ -3,7 +3,6 @@ import { keepPreviousData, useQuery, useQueryClient } from '@tanstack/react-quer
 import { Button, Dropdown, Segmented, Select } from 'antd';
 import { Suspense, lazy, useCallback, useEffect, useMemo, useRef, useState } from 'react';
 import { ApiError, get, serverNow } from '../../api/client';
-import { useTenants } from '../../api/queries';
 import { parseQuery, renderQuery, savePreferences, useLogGroups, useMyMasks, useSearchPreferences, type Asked, type Clause } from '../../api/search';
 import { list, type Histogram as HistogramData, type LogEvent, type Page, type SearchAnswer } from '../../api/types';
 import { useAct } from '../../app/act';
@@ -11,6 +10,7 @@ import { copyText, useFeedback } from '../../app/feedback';
 import { useUrl } from '../../app/hooks';
 import { useSettings } from '../../app/settings';
 import { textOf, wanted } from '../../logic/event';
+import { faultOf, unreadable } from '../../logic/fault';
 import { joined } from '../../logic/format';
 import { filterIn, filterOut, narrowBy, phraseIn, phraseOut } from '../../logic/logsql';
 import { computes } from '../../logic/plot';
@@ -25,6 +25,7 @@ import { ExportDialog } from '../../parts/search/exporting';
 import { Fields, type FieldHits } from '../../parts/search/fields';
 import { GroupPicker } from '../../parts/search/groups';
 import { OperatorHelp } from '../../parts/search/operators';
+import { LanguageSwitch } from '../../parts/search/language';
 import { PlotView } from '../../parts/search/plot';
 import { QueryBar } from '../../parts/search/querybar';
 import { Results } from '../../parts/search/results';
@@ -33,8 +34,10 @@ import { SavedDrawer } from '../../parts/search/saved';
 import { SelectionMenu } from '../../parts/search/selection';
 import { Tail } from '../../parts/search/tail';
 import { Empty, Failed, Skeleton, Stale } from '../../parts/states';
+import { TenantFilter } from '../../parts/tenantfilter';
 import { FilterContext } from '../../parts/token';
 
+const LogQL = lazy(() => import('./logql'));
 const Chart = lazy(() => import('../../parts/histogram'));
 const SPANS = ['5m', '15m', '1h', '4h', '24h', '7d', '30d'];
 const SPAN = '15m';
@@ -73,7 +76,19 @@ function usePreferences() {
   return { followed, columns, save };
 }
 
-export default function Search() {
+/** The search page in the language that the URL names. */
+export default function SearchPage() {
+  const [url] = useUrl();
+  return url.get('lang') === 'logql' ? (
+    <Suspense fallback={<div className="page"><Skeleton lines={12} /></div>}>
+      <LogQL />
+    </Suspense>
+  ) : (
+    <Search />
+  );
+}
+
+function Search() {
   const { t } = useSettings();
   const { done, failed } = useFeedback();
   const [url, setUrl] = useUrl();
@@ -166,7 +181,7 @@ export default function Search() {
   };
 
   const problem = rows.error ?? (view === 'chart' ? histogram.error : null);
-  const bad = problem instanceof ApiError && (problem.status === 400 || problem.status === 422);
+  const bad = problem instanceof ApiError && unreadable(problem);
   const fault = bad && draft === query ? faultOf(problem as ApiError) : null;
   const items = list(rows.data?.items);
   const total = histogram.data?.total;
@@ -218,6 +233,7 @@ export default function Search() {
             </Dropdown>
           </Head>
           <div className="searchrow">
+            <LanguageSwitch value="logsql" draft={draft} />
             <Segmented
               aria-label={t('click.mode')}
               value={click ? 'click' : 'text'}
@@ -342,12 +358,6 @@ export default function Search() {
   );
 }
 
-/** What is wrong with a query, and at which byte of it. */
-function faultOf(e: ApiError): { message: string; byte?: number } {
-  const first = list(e.problem.errors)[0];
-  return { message: first?.message ?? e.message, byte: (first?.value as { position?: number } | undefined)?.position };
-}
-
 /** Says that values are masked for the reader: what is missing must not look like what is not there. */
 function MaskHint({ names }: { names: readonly { zh?: string; en?: string }[] }) {
   const { t, tx, locale } = useSettings();
@@ -355,28 +365,6 @@ function MaskHint({ names }: { names: readonly { zh?: string; en?: string }[] })
     <span className="tag" data-testid="mask-hint" title={t('search.maskedWhy')}>
       {t('search.maskedFor', { x: joined(names.map(tx), locale) })}
     </span>
-  );
-}
-
-function TenantFilter({ value, onChange }: { value: string; onChange: (v: string) => void }) {
-  const { t, tx } = useSettings();
-  const tenants = useTenants().data ?? [];
-  if (tenants.length < 2) return null;
-  return (
-    <Select
-      mode="multiple"
-      allowClear
-      aria-label={t('alerts.filterTenant')}
-      placeholder={t('search.allTenants')}
-      value={value ? value.split(',') : []}
-      onChange={(v: string[]) => onChange(v.join(','))}
-      optionFilterProp="label"
-      options={tenants.map((x) => ({ value: x.slug, label: tx(x.name) || x.slug }))}
-      maxTagCount={1}
-      maxTagTextLength={8}
-      popupMatchSelectWidth={280}
-      style={{ width: 170 }}
-    />
   );
 }
 

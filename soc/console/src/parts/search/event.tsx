@@ -1,9 +1,11 @@
 import { Button } from 'antd';
+import { Link } from 'react-router-dom';
 import type { LogEvent } from '../../api/types';
 import { copyText, useFeedback } from '../../app/feedback';
 import { useT } from '../../app/settings';
 import { fieldValues } from '../../logic/evidence';
 import { textOf } from '../../logic/event';
+import { traceId } from '../../logic/trace';
 import { Token } from '../token';
 import { useDesk } from './desk';
 
@@ -20,6 +22,8 @@ export function EventDetail({ event }: { event: LogEvent }) {
     .filter((n) => !FIRST.includes(n))
     .sort((a, b) => Number(followed.includes(b)) - Number(followed.includes(a)) || a.localeCompare(b));
   const raw = textOf(event, 'event.original') || textOf(event, 'message');
+  const trace = traceId(textOf(event, 'trace.id'));
+  const span = textOf(event, 'span.id');
   return (
     <div className="all">
       {raw && (
@@ -28,6 +32,11 @@ export function EventDetail({ event }: { event: LogEvent }) {
         </pre>
       )}
       <div className="row wrap" style={{ margin: '8px 0' }}>
+        {trace && (
+          <Link to={`/traces/${trace}${span ? `?span=${encodeURIComponent(span)}` : ''}`}>
+            <Button size="small">{t('trace.of')}</Button>
+          </Link>
+        )}
         {desk && textOf(event, '@timestamp') && (
           <Button size="small" onClick={() => desk.context(event)}>
             {t('search.context')} <kbd>c</kbd>

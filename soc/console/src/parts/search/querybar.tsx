@@ -8,10 +8,12 @@ import { useSettled } from '../../app/hooks';
 import { useKeys } from '../../app/keys';
 import { useSettings } from '../../app/settings';
 import { number } from '../../logic/format';
+import type { Fault } from '../../logic/fault';
 import { faultAt, place, replaced } from '../../logic/typing';
 
 /** The query as text: suggestions as one types, the fault where it is. Enter searches, shift-enter makes a line. */
 export function QueryBar({
+  language = 'LogsQL',
   draft,
   setDraft,
   run,
@@ -19,13 +21,15 @@ export function QueryBar({
   asked,
   fault,
 }: {
+  /** Suggestions are for LogsQL; the other is checked as it runs. */
+  language?: 'LogsQL' | 'LogQL';
   draft: string;
   setDraft: (text: string) => void;
   run: () => void;
   busy: boolean;
   asked: Asked;
   /** What the server refused, with the byte of the text where it stopped. */
-  fault: { message: string; byte?: number } | null;
+  fault: Fault | null;
 }) {
   const { t } = useSettings();
   const input = useRef<HTMLTextAreaElement>(null);
@@ -36,13 +40,13 @@ export function QueryBar({
   const where = place(text, Math.min(cursor, text.length));
   const found = useQuery({
     queryKey: ['suggest', text, where, asked.tenant],
-    enabled: open && text === draft,
+    enabled: language === 'LogsQL' && open && text === draft,
     queryFn: ({ signal }) => get<Suggestions>('/search/suggest', { text, cursor: where, start: asked.start, end: asked.end, tenant: asked.tenant }, signal),
     placeholderData: keepPreviousData,
     staleTime: 30_000,
     retry: false,
   });
-  const items = open && text === draft ? list(found.data?.items).slice(0, 12) : [];
+  const items = language === 'LogsQL' && open && text === draft ? list(found.data?.items).slice(0, 12) : [];
   useEffect(() => setAt(-1), [text, cursor]);
   useEffect(() => {
     const el = input.current;
@@ -86,13 +90,13 @@ export function QueryBar({
             rows={1}
             spellCheck={false}
             role="combobox"
-            aria-label="LogsQL"
+            aria-label={language}
             aria-autocomplete="list"
             aria-expanded={items.length > 0}
             aria-controls="suggestions"
             aria-activedescendant={at >= 0 ? `suggestion-${at}` : undefined}
             aria-invalid={fault !== null}
-            placeholder={t('search.placeholder')}
+            placeholder={language === 'LogsQL' ? t('search.placeholder') : '{tenant=~".+"} |= "error"'}
             value={draft}
             onChange={(e) => {
               setDraft(e.target.value);

@@ -1,0 +1,403 @@
+/**
+ * Settings with which other products speak to this server, as their own
+ * configuration files want them. Pure functions of where the server is, whose
+ * the data are and with which token.
+ *
+ * Everything signs in by HTTP Basic: the user names the tenant (any other word
+ * names none), the password is the token. That is what all of these products
+ * can send, those without own headers too.
+ */
+
+/** What a product does here, which is the one scope its token needs. */
+export type Way = 'read' | 'ingest';
+
+export interface Place {
+  /** The server as its own pages reach it, without a slash at the end: https://soc.example.gov.cn. */
+  base: string;
+  /** Slug of the tenant; '' for all of the token's. */
+  tenant: string;
+  /** The token, or what stands for it. */
+  token: string;
+  /** Ports of the listeners that are no HTTP, where they are known. */
+  syslog?: string;
+  otlp?: string;
+}
+
+export interface Snippet {
+  /** Where the text goes: a file, a menu, a shell. */
+  into: string;
+  text: string;
+}
+
+export interface Client {
+  id: string;
+  name: string;
+  way: Way;
+  /** Kinds or ids of the collectors by which its data arrive; empty for readers. */
+  collectors: readonly string[];
+  /** Its data must name their tenant: nothing else decides whose they are. */
+  named?: boolean;
+  /** A token is no use to it: the listener decides whose the data are. */
+  anonymous?: boolean;
+  snippets: (p: Place) => Snippet[];
+}
+
+/** What stands for the token while none is made. */
+export const NO_TOKEN = '<TOKEN>';
+
+const user = (p: Place) => p.tenant || 'icewatch';
+
+/** Host and port of the server, the port always named: shippers have defaults of their own. */
+export function authority(base: string): { scheme: string; host: string; port: string } {
+  const u = new URL(base);
+  const scheme = u.protocol.slice(0, -1);
+  return { scheme, host: u.hostname, port: u.port || (scheme === 'https' ? '443' : '80') };
+}
+
+function origin(p: Place): string {
+  const { scheme, host, port } = authority(p.base);
+  return `${scheme}://${host}:${port}`;
+}
+
+/** The port at the end of a listener's address (:5514, 0.0.0.0:5514, [::]:5514); '' where there is none. */
+export function portOf(listen: string | undefined): string {
+  return /:(\d{1,5})$/.exec(listen ?? '')?.[1] ?? '';
+}
+
+const basic = (p: Place) => btoa(`${user(p)}:${p.token}`);
+
+function grafana(p: Place, name: string, type: string, path: string, json: readonly string[] = []): Snippet[] {
+  return [
+    {
+      into: 'Grafana · provisioning/datasources/icewatch.yaml',
+      text: [
+        'apiVersion: 1',
+        'datasources:',
+        `  - name: ${name}${p.tenant ? ` ${p.tenant}` : ''}`,
+        `    type: ${type}`,
+        '    access: proxy',
+        `    url: ${origin(p)}${path}`,
+        '    basicAuth: true',
+        `    basicAuthUser: ${user(p)}`,
+        ...(json.length > 0 ? ['    jsonData:', ...json.map((l) => `      ${l}`)] : []),
+        '    secureJsonData:',
+        `      basicAuthPassword: ${p.token}`,
+        '',
+      ].join('\n'),
+    },
+  ];
+}
+
+/** The output of a product of the Beats family. */
+function beat(p: Place, inputs: readonly string[], file: string): Snippet[] {
+  return [
+    {
+      into: file,
+      text: [
+        ...inputs,
+        '',
+        'output.elasticsearch:',
+        `  hosts: ["${origin(p)}"]`,
+        '  path: /elastic',
+        `  username: ${user(p)}`,
+        `  password: ${p.token}`,
+        '  compression_level: 3',
+        '',
+      ].join('\n'),
+    },
+  ];
+}
+
+export const CLIENTS: readonly Client[] = [
+  { id: 'grafana-loki', name: 'Grafana · Loki', way: 'read', collectors: [], snippets: (p) => grafana(p, 'icewatch logs', 'loki', '') },
+  { id: 'grafana-prometheus', name: 'Grafana · Prometheus', way: 'read', collectors: [], snippets: (p) => grafana(p, 'icewatch metrics', 'prometheus', '/prometheus', ['httpMethod: POST']) },
+  {
+    id: 'grafana-elasticsearch',
+    name: 'Grafana · Elasticsearch',
+    way: 'read',
+    collectors: [],
+    snippets: (p) => grafana(p, 'icewatch events', 'elasticsearch', '/elastic', ["index: 'logs-*'", "timeField: '@timestamp'", 'logMessageField: message', 'logLevelField: log.level']),
+  },
+  { id: 'grafana-jaeger', name: 'Grafana · Jaeger', way: 'read', collectors: [], snippets: (p) => grafana(p, 'icewatch traces', 'jaeger', '/jaeger') },
+  { id: 'grafana-alertmanager', name: 'Grafana · Alertmanager', way: 'read', collectors: [], snippets: (p) => grafana(p, 'icewatch alerts', 'alertmanager', '/alertmanager', ['implementation: prometheus']) },
+
+  {
+    id: 'filebeat',
+    name: 'Filebeat',
+    way: 'ingest',
+    collectors: ['elastic_bulk'],
+    snippets: (p) => beat(p, ['filebeat.inputs:', '  - type: filestream', '    id: system', '    paths: [/var/log/*.log]'], 'filebeat.yml'),
+  },
+  {
+    id: 'winlogbeat',
+    name: 'Winlogbeat',
+    way: 'ingest',
+    collectors: ['elastic_bulk'],
+    snippets: (p) => beat(p, ['winlogbeat.event_logs:', '  - name: Security', '  - name: System', '  - name: Microsoft-Windows-Sysmon/Operational', '    ignore_older: 72h'], 'winlogbeat.yml'),
+  },
+  {
+    id: 'logstash',
+    name: 'Logstash',
+    way: 'ingest',
+    collectors: ['elastic_bulk'],
+    snippets: (p) => [
+      {
+        into: 'pipeline/icewatch.conf',
+        text: [
+          'output {',
+          '  elasticsearch {',
+          `    hosts => ["${origin(p)}/elastic"]`,
+          `    user => "${user(p)}"`,
+          `    password => "${p.token}"`,
+          '    data_stream => true',
+          '    http_compression => true',
+          '    # A retry is stored once where each event has an id of its own.',
+          '    # document_id => "%{[event][id]}"',
+          '  }',
+          '}',
+          '',
+        ].join('\n'),
+      },
+    ],
+  },
+  {
+    id: 'alloy',
+    name: 'Grafana Alloy',
+    way: 'ingest',
+    collectors: ['loki_push'],
+    snippets: (p) => [
+      {
+        into: 'config.alloy',
+        text: [
+          'local.file_match "system" {',
+          '  path_targets = [{ "__path__" = "/var/log/*.log", "host" = constants.hostname }]',
+          '}',
+          'loki.source.file "system" {',
+          '  targets    = local.file_match.system.targets',
+          '  forward_to = [loki.write.icewatch.receiver]',
+          '}',
+          'loki.write "icewatch" {',
+          '  endpoint {',
+          `    url = "${origin(p)}/loki/api/v1/push"`,
+          '    basic_auth {',
+          `      username = "${user(p)}"`,
+          `      password = "${p.token}"`,
+          '    }',
+          '  }',
+          '}',
+          '',
+        ].join('\n'),
+      },
+    ],
+  },
+  {
+    id: 'promtail',
+    name: 'Promtail',
+    way: 'ingest',
+    collectors: ['loki_push'],
+    snippets: (p) => [
+      {
+        into: 'promtail.yaml',
+        text: [
+          'positions:',
+          '  filename: /var/lib/promtail/positions.yaml',
+          'clients:',
+          `  - url: ${origin(p)}/loki/api/v1/push`,
+          '    basic_auth:',
+          `      username: ${user(p)}`,
+          `      password: ${p.token}`,
+          'scrape_configs:',
+          '  - job_name: system',
+          '    static_configs:',
+          '      - targets: [localhost]',
+          '        labels:',
+          '          job: varlogs',
+          '          host: ${HOSTNAME}',
+          '          __path__: /var/log/*.log',
+          '',
+        ].join('\n'),
+      },
+    ],
+  },
+  {
+    id: 'fluent-bit',
+    name: 'Fluent Bit',
+    way: 'ingest',
+    collectors: ['loki_push'],
+    snippets: (p) => {
+      const { scheme, host, port } = authority(p.base);
+      return [
+        {
+          into: 'fluent-bit.yaml',
+          text: [
+            'pipeline:',
+            '  inputs:',
+            '    - name: tail',
+            '      path: /var/log/*.log',
+            '      tag: system',
+            '  outputs:',
+            '    - name: loki',
+            "      match: '*'",
+            `      host: ${host}`,
+            `      port: ${port}`,
+            `      tls: ${scheme === 'https' ? 'on' : 'off'}`,
+            `      http_user: ${user(p)}`,
+            `      http_passwd: ${p.token}`,
+            '      labels: job=fluent-bit, host=${HOSTNAME}',
+            '',
+          ].join('\n'),
+        },
+      ];
+    },
+  },
+  {
+    id: 'vector',
+    name: 'Vector',
+    way: 'ingest',
+    collectors: ['elastic_bulk'],
+    snippets: (p) => [
+      {
+        into: 'vector.yaml',
+        text: [
+          'sources:',
+          '  system:',
+          '    type: file',
+          '    include: [/var/log/*.log]',
+          'sinks:',
+          '  icewatch:',
+          '    type: elasticsearch',
+          '    inputs: [system]',
+          `    endpoints: ["${origin(p)}/elastic"]`,
+          '    api_version: v8',
+          '    mode: data_stream',
+          '    compression: gzip',
+          '    auth:',
+          '      strategy: basic',
+          `      user: ${user(p)}`,
+          `      password: ${p.token}`,
+          '',
+        ].join('\n'),
+      },
+    ],
+  },
+  {
+    id: 'otel-sdk',
+    name: 'OpenTelemetry SDK',
+    named: true,
+    way: 'ingest',
+    collectors: ['otlp', 'otlp_http', 'otlp_grpc'],
+    snippets: (p) => [
+      {
+        into: 'shell',
+        text: [
+          'export OTEL_SERVICE_NAME=my-service',
+          'export OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf',
+          `export OTEL_EXPORTER_OTLP_ENDPOINT=${origin(p)}/otlp`,
+          // The specification wants values of this variable percent-encoded.
+          `export OTEL_EXPORTER_OTLP_HEADERS=Authorization=Basic%20${encodeURIComponent(basic(p))}`,
+          'export OTEL_TRACES_EXPORTER=otlp OTEL_METRICS_EXPORTER=otlp OTEL_LOGS_EXPORTER=otlp',
+          '',
+        ].join('\n'),
+      },
+    ],
+  },
+  {
+    id: 'otel-collector',
+    name: 'OpenTelemetry Collector',
+    named: true,
+    way: 'ingest',
+    collectors: ['otlp', 'otlp_http', 'otlp_grpc'],
+    snippets: (p) => [
+      {
+        into: 'config.yaml',
+        text: [
+          'extensions:',
+          '  basicauth/icewatch:',
+          '    client_auth:',
+          `      username: ${user(p)}`,
+          `      password: ${p.token}`,
+          'exporters:',
+          '  otlphttp/icewatch:',
+          `    endpoint: ${origin(p)}/otlp`,
+          '    auth:',
+          '      authenticator: basicauth/icewatch',
+          'service:',
+          '  extensions: [basicauth/icewatch]',
+          '  pipelines:',
+          ...['traces', 'metrics', 'logs'].flatMap((s) => [`    ${s}:`, '      receivers: [otlp]', '      processors: [batch]', '      exporters: [otlphttp/icewatch]']),
+          '',
+        ].join('\n'),
+      },
+    ],
+  },
+  {
+    id: 'prometheus',
+    name: 'Prometheus',
+    named: true,
+    way: 'ingest',
+    collectors: ['remote_write', 'prometheus_write'],
+    snippets: (p) => [
+      {
+        into: 'prometheus.yml',
+        text: ['remote_write:', `  - url: ${origin(p)}/prometheus/api/v1/write`, '    basic_auth:', `      username: ${user(p)}`, `      password: ${p.token}`, ''].join('\n'),
+      },
+    ],
+  },
+  {
+    id: 'prometheus-alerts',
+    name: 'Prometheus · alerting',
+    way: 'ingest',
+    collectors: ['alertmanager'],
+    snippets: (p) => {
+      const { scheme, host, port } = authority(p.base);
+      return [
+        {
+          into: 'prometheus.yml',
+          text: [
+            'alerting:',
+            '  alertmanagers:',
+            '    - api_version: v2',
+            `      scheme: ${scheme}`,
+            '      path_prefix: /alertmanager',
+            '      basic_auth:',
+            `        username: ${user(p)}`,
+            `        password: ${p.token}`,
+            '      static_configs:',
+            `        - targets: ["${host}:${port}"]`,
+            '',
+          ].join('\n'),
+        },
+      ];
+    },
+  },
+  {
+    id: 'rsyslog',
+    name: 'rsyslog',
+    way: 'ingest',
+    collectors: ['syslog_tcp', 'syslog_udp', 'syslog-tcp', 'syslog-udp', 'syslog'],
+    anonymous: true,
+    snippets: (p) => [
+      {
+        into: '/etc/rsyslog.d/90-icewatch.conf',
+        text: [
+          `action(type="omfwd" target="${authority(p.base).host}" port="${p.syslog || '5514'}" protocol="tcp"`,
+          '       template="RSYSLOG_SyslogProtocol23Format" TCP_Framing="octet-counted"',
+          '       queue.type="LinkedList" queue.filename="icewatch" queue.saveonshutdown="on" queue.maxdiskspace="10g"',
+          '       action.resumeretrycount="-1")',
+          '',
+        ].join('\n'),
+      },
+    ],
+  },
+];
+
+/** One span, sent by hand: what an empty page of traces offers to try. */
+export function curlSpan(p: Place): string {
+  return [
+    `curl -u '${user(p)}:${p.token}' -H 'Content-Type: application/json' ${origin(p)}/otlp/v1/traces -d @- <<EOF`,
+    '{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"hello"}}]},',
+    ' "scopeSpans":[{"spans":[{"traceId":"$(openssl rand -hex 16)","spanId":"$(openssl rand -hex 8)","name":"GET /","kind":2,',
+    '  "startTimeUnixNano":"$(date +%s)000000000","endTimeUnixNano":"$(date +%s)250000000"}]}]}]}',
+    'EOF',
+  ].join('\n');
+}
