@@ -62,9 +62,10 @@ test-release: release ## run the release binaries of other platforms under qemu-
 test-upgrade: build ## have the last tagged release, or the commit UPGRADE_FROM, write data, and start this build on it
 	test/upgrade/run
 
-test-peers: build ## what needs a real Elasticsearch, assembled from its published jars (a JDK and Maven)
+test-peers: build ## what needs a real Elasticsearch, assembled from its published jars (a JDK and Maven), and a real Jaeger, built from its module
 	test/peers/elasticsearch.sh
 	go test -count=1 ./test/peers ./soc/elastic
+	ICEWATCH_JAEGER="$$(test/peers/jaeger.sh)" go test -count=1 ./soc/traces/jaeger
 
 screenshots: build ## take the pictures of docs/images anew, in real Chromium on the running suite
 	ICEWATCH_BIN=$(CURDIR)/bin ICEWATCH_SHOT_DIR=$(CURDIR)/docs/images go test -count=1 -run TestConsole ./test/acceptance

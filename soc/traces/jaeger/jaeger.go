@@ -44,7 +44,10 @@ type handler struct {
 
 // New makes the protocol, whose questions service answers.
 func New(service *traces.Service, who protocol.Caller) protocol.Protocol {
-	h := &handler{service, who, time.Now}
+	return (&handler{service, who, time.Now}).protocol()
+}
+
+func (h *handler) protocol() protocol.Protocol {
 	route := func(path string, handle func(c *fiber.Ctx, to reach.Reach) error) protocol.Route {
 		return protocol.Route{Method: http.MethodGet, Path: prefix + path, Operation: "jaeger-query", Scope: identity.ScopeRead, Kind: protocol.Search,
 			Handler: func(c *fiber.Ctx) error {
@@ -52,9 +55,13 @@ func New(service *traces.Service, who protocol.Caller) protocol.Protocol {
 				if err != nil {
 					return err
 				}
-				if err = handle(c, to); errors.Is(err, traces.ErrNotFound) {
+				err = handle(c, to)
+				switch {
+				case errors.Is(err, traces.ErrNotFound) && isV3(c.Path()):
+					return refuse(c, http.StatusNotFound, noTraces)
+				case errors.Is(err, traces.ErrNotFound):
 					return refuse(c, http.StatusNotFound, traces.ErrNotFound.Error())
-				} else if errors.Is(err, traces.ErrInvalid) {
+				case errors.Is(err, traces.ErrInvalid):
 					return refuse(c, http.StatusBadRequest, err.Error())
 				}
 				return err
@@ -90,10 +97,16 @@ type answer struct {
 	Errors []fault `json:"errors"`
 }
 
+// isV3 tells whether a path is of version 3 of the API.
+func isV3(path string) bool {
+	rest, ok := strings.CutPrefix(path, prefixV3)
+	return ok && (rest == "" || rest[0] == '/')
+}
+
 // refuse answers an error in the form of the API that is asked.
 func refuse(c *fiber.Ctx, status int, why string) error {
 	c.Status(status)
-	if rest, ok := strings.CutPrefix(c.Path(), prefixV3); ok && (rest == "" || rest[0] == '/') {
+	if isV3(c.Path()) {
 		return c.JSON(fiber.Map{"error": fiber.Map{"httpCode": status, "message": why}})
 	}
 	return c.JSON(answer{Errors: []fault{{Code: status, Msg: why}}})
@@ -130,7 +143,7 @@ func (h *handler) operationNames(c *fiber.Ctx, to reach.Reach) error {
 	if err != nil {
 		return err
 	}
-	names := []string{}
+	var names []string       // null for none, as Jaeger answers
 	for _, o := range list { // in order of their names
 		if len(names) == 0 || names[len(names)-1] != o.Name {
 			names = append(names, o.Name)
@@ -144,6 +157,9 @@ type operation struct {
 	Name     string `json:"name"`
 	SpanKind string `json:"spanKind"`
 }
+
+// noTraces is what version 3 of the API says where it has no trace to show.
+const noTraces = "No traces found"
 
 func (h *handler) listOperations(c *fiber.Ctx, to reach.Reach, service, kind string) ([]operation, error) {
 	if service == "" {

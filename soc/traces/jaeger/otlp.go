@@ -27,7 +27,15 @@ func (h *handler) operationsV3(c *fiber.Ctx, to reach.Reach) error {
 	if err != nil {
 		return err
 	}
-	return c.JSON(fiber.Map{"operations": list})
+	type named struct {
+		Name     string `json:"name"`
+		SpanKind string `json:"spanKind,omitempty"` // left out where it is "", as by protobuf's JSON
+	}
+	out := make([]named, 0, len(list))
+	for _, o := range list {
+		out = append(out, named(o))
+	}
+	return c.JSON(fiber.Map{"operations": out})
 }
 
 func (h *handler) searchV3(c *fiber.Ctx, to reach.Reach) error {
@@ -50,7 +58,7 @@ func (h *handler) searchV3(c *fiber.Ctx, to reach.Reach) error {
 		return err
 	}
 	if len(list) == 0 {
-		return refuse(c, fiber.StatusNotFound, "No traces found")
+		return refuse(c, fiber.StatusNotFound, noTraces)
 	}
 	return sendOTLP(c, list)
 }

@@ -167,7 +167,8 @@ func (p *params) timeV3(name string, required bool) (t time.Time) {
 		}
 		return t
 	}
-	t, err := time.Parse(time.RFC3339Nano, text)
+	// Grafana does not escape the plus of a zone, which so comes as a space.
+	t, err := time.Parse(time.RFC3339Nano, strings.ReplaceAll(text, " ", "+"))
 	if err != nil {
 		p.fail(name, "%q is not a time of RFC 3339, such as 2026-01-02T15:04:05Z", text)
 	}
