@@ -299,8 +299,16 @@ func (c *correlation) save(ctx context.Context) error {
 			c.changes = append(c.changes, Change{Actor: SystemActor, Action: "incident.open", Object: id, Tenant: i.Tenant})
 		}
 		entries = append(entries, attachedEntries(i, attached, c.now)...)
-		if len(attached) > 0 && !i.fresh {
-			i.tellLater(c.now, c.s.cfg.GroupInterval)
+		if !i.fresh {
+			heard, err := c.heard(ctx, attached)
+			switch {
+			case err != nil:
+				return err
+			case heard:
+				i.tellLater(c.now, c.s.cfg.GroupInterval)
+			case len(attached) > 0:
+				i.mute(mutedPart, c.now)
+			}
 		}
 		if i.fresh {
 			i.ToldAt = c.now.UnixMilli()
@@ -311,13 +319,13 @@ func (c *correlation) save(ctx context.Context) error {
 	}
 	for _, id := range ids {
 		i := c.incidents[id]
-		if err := saveIncident(ctx, c.tx, i); err != nil {
-			return err
-		}
 		if i.fresh {
 			if err := c.s.tell(ctx, c.tx, i, "opened", i.Derived, c.now); err != nil {
 				return err
 			}
+		}
+		if err := saveIncident(ctx, c.tx, i); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -406,6 +414,6 @@ func saveIncident(ctx context.Context, tx bun.Tx, i *incident) error {
 var incidentColumns = []string{
 	"severity", "priority", "status", "ci_id", "system_id", "assignee", "first_seen", "last_seen", "alert_count",
 	"ack_due", "resolve_due", "due", "acked_at", "resolved_at", "ack_breach", "resolve_breach", "acknowledged_at",
-	"acknowledged_by", "closed_at", "closed_by", "resolution", "told_at", "tell_at", "search", "doc",
+	"acknowledged_by", "closed_at", "closed_by", "resolution", "told_at", "tell_at", "muted_at", "muted_kind", "search", "doc",
 	"reach_unit", "reach_region", "reach_industry", "reach_labels",
 }

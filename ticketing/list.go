@@ -253,18 +253,18 @@ func (s *Service) Alerts(ctx context.Context, query AlertQuery) (items []Alert, 
 	if err != nil {
 		return nil, 0, "", err
 	}
-	items, err = alertViews(rows)
+	items, err = s.alertViews(rows)
 	return items, total, next, err
 }
 
-func alertViews(rows []alertRow) ([]Alert, error) {
+func (s *Service) alertViews(rows []alertRow) ([]Alert, error) {
 	items := make([]Alert, 0, len(rows))
 	for _, r := range rows {
 		a := &alert{alertRow: r}
 		if err := a.unpack(); err != nil {
 			return nil, err
 		}
-		items = append(items, a.view())
+		items = append(items, s.shown(a))
 	}
 	return items, nil
 }
@@ -279,7 +279,7 @@ func (s *Service) Alert(ctx context.Context, r reach.Reach, id string) (AlertDet
 		return AlertDetail{}, fmt.Errorf("alert %q: %w", id, ErrNotFound)
 	}
 	a := list[0]
-	d := AlertDetail{Alert: a.view(), OccurrencesTotal: a.Occurrences, Occurrences: orEmpty(a.doc.Recent)}
+	d := AlertDetail{Alert: s.shown(a), OccurrencesTotal: a.Occurrences, Occurrences: orEmpty(a.doc.Recent)}
 	d.Timeline, err = s.timeline(ctx, a.ID)
 	if err != nil {
 		return AlertDetail{}, err
@@ -385,7 +385,7 @@ func (s *Service) Incident(ctx context.Context, r reach.Reach, id string) (Incid
 		Limit(maxIncidentAlerts).Scan(ctx); err != nil {
 		return IncidentDetail{}, fmt.Errorf("ticketing: read the alerts of %s: %w", id, err)
 	}
-	if d.Alerts, err = alertViews(rows); err != nil {
+	if d.Alerts, err = s.alertViews(rows); err != nil {
 		return IncidentDetail{}, err
 	}
 	if d.Timeline, err = s.timeline(ctx, id); err == nil && !r.CoversWhole(i.Tenant) {
@@ -496,7 +496,7 @@ func (s *Service) Overview(ctx context.Context, r reach.Reach, username string) 
 	if err := s.countAlerts(ctx, r, out.Incidents); err != nil {
 		return Overview{}, err
 	}
-	if out.LatestAlerts, err = alertViews(latest); err != nil {
+	if out.LatestAlerts, err = s.alertViews(latest); err != nil {
 		return fail(err)
 	}
 	return out, nil

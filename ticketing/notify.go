@@ -22,36 +22,71 @@ import (
 const maxNotified = 50
 
 // tell writes a notification of the incident as it stands into the outbox.
-// unique tells it from the incident's others of the same kind.
+// unique tells it from the incident's others of the same kind. Silenced alerts
+// are left out of it, and where all are silenced it is held back: see mute.go.
+// The incident is the caller's to save.
 func (s *Service) tell(ctx context.Context, tx bun.Tx, i *incident, kind, unique string, now time.Time) error {
-	var alerts []webhook.Alert // read once, and only where somebody listens
-	read := false
+	var members []*alert // read once, and only where somebody has to know
+	read, part := false, false
+	if kind != "resolved" && s.muting.Any() {
+		all, err := alertsOf(ctx, tx, i.ID)
+		if err != nil {
+			return err
+		}
+		heard, by := s.heardOf(all)
+		if len(heard) == 0 && len(by) > 0 {
+			return s.holdBack(ctx, tx, i, kind, by, now)
+		}
+		members, read, part = heard, true, len(by) > 0
+	}
+	if i.MutedKind == mutedWhole {
+		if kind == "resolved" {
+			return s.holdBack(ctx, tx, i, kind, nil, now) // nobody knows of it
+		}
+		kind, unique = "opened", i.Derived
+	}
+	i.MutedAt, i.MutedKind = 0, ""
+	if part {
+		i.mute(mutedPart, now)
+	}
 	_, err := s.out.Enqueue(ctx, tx, outbox.Message{
 		IncidentID: i.ID, Tenant: i.Tenant, Facts: i.Kept, Kind: kind, Resolved: i.Status == StatusClosed, Unique: unique,
-		Render: func(receiver string) ([]byte, error) {
+		Render: func(receiver string) (_ []byte, err error) {
 			if !read {
-				var rows []alertRow
-				if err := tx.NewSelect().Model(&rows).Where("incident_id = ?", i.ID).
-					OrderExpr("severity DESC, first_seen, id").Scan(ctx); err != nil {
-					return nil, fmt.Errorf("read the alerts of %s: %w", i.ID, err)
-				}
-				for _, r := range rows {
-					a := &alert{alertRow: r}
-					if err := a.unpack(); err != nil {
-						return nil, err
-					}
-					alerts = append(alerts, s.notified(i, a))
-				}
-				if len(alerts) == 0 {
-					alerts = []webhook.Alert{s.notifiedIncident(i)}
+				if members, err = alertsOf(ctx, tx, i.ID); err != nil {
+					return nil, err
 				}
 				read = true
 			}
-			p := webhook.New(receiver, s.cfg.ExternalURL, map[string]string{"incident": i.ID}, slices.Clone(alerts), maxNotified)
+			alerts := make([]webhook.Alert, 0, len(members))
+			for _, a := range members {
+				alerts = append(alerts, s.notified(i, a))
+			}
+			if len(alerts) == 0 {
+				alerts = append(alerts, s.notifiedIncident(i))
+			}
+			p := webhook.New(receiver, s.cfg.ExternalURL, map[string]string{"incident": i.ID}, alerts, maxNotified)
 			return json.Marshal(p)
 		},
 	})
 	return err
+}
+
+// alertsOf reads the alerts of an incident, the gravest first.
+func alertsOf(ctx context.Context, db bun.IDB, incident string) ([]*alert, error) {
+	var rows []alertRow
+	if err := db.NewSelect().Model(&rows).Where("incident_id = ?", incident).OrderExpr("severity DESC, first_seen, id").Scan(ctx); err != nil {
+		return nil, fmt.Errorf("read the alerts of %s: %w", incident, err)
+	}
+	out := make([]*alert, 0, len(rows))
+	for _, r := range rows {
+		a := &alert{alertRow: r}
+		if err := a.unpack(); err != nil {
+			return nil, err
+		}
+		out = append(out, a)
+	}
+	return out, nil
 }
 
 // notified makes an alert of an incident as a notification carries it. While
@@ -144,6 +179,7 @@ func (s *Service) Run(ctx context.Context) {
 		now := s.now()
 		s.must(ctx, "write down breaches", s.breaches(ctx, now))
 		s.must(ctx, "tell of changes", s.tellDue(ctx, now))
+		s.must(ctx, "tell of what silences held back", s.tellUnmuted(ctx, now))
 		if d := now.Sub(retried); d >= 15*time.Second || d < 0 {
 			retried = now
 			s.must(ctx, "ask the policy again", s.judgeAgain(ctx, now))
@@ -151,6 +187,7 @@ func (s *Service) Run(ctx context.Context) {
 		if d := now.Sub(pruned); d >= 10*time.Minute || d < 0 {
 			pruned = now
 			s.must(ctx, "forget old occurrences", s.prune(ctx, now))
+			s.must(ctx, "forget old silences", s.muting.Prune(ctx))
 		}
 		select {
 		case <-ctx.Done():
@@ -180,6 +217,9 @@ func (s *Service) untilDue(ctx context.Context) time.Duration {
 			continue
 		}
 		wait = min(wait, time.Second, time.UnixMilli(next).Sub(s.clock())+time.Millisecond)
+	}
+	if end := s.muting.NextEnd(); !end.IsZero() {
+		wait = min(wait, time.Second, end.Sub(s.clock())+time.Millisecond)
 	}
 	return max(20*time.Millisecond, wait)
 }

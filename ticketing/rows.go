@@ -125,7 +125,7 @@ func (a *alert) view() Alert {
 		Evidence: orEmpty(d.Evidence), EventIDs: make([]string, 0, len(d.Events)), Fields: d.Fields,
 		Tactics: splitList(a.Tactics), Techniques: splitList(a.Techniques), CreatedAt: at(a.CreatedAt),
 		AcknowledgedAt: maybe(a.AcknowledgedAt), AcknowledgedBy: a.AcknowledgedBy,
-		ClosedAt: maybe(a.ClosedAt), ClosedBy: a.ClosedBy, Resolution: a.Resolution,
+		ClosedAt: maybe(a.ClosedAt), ClosedBy: a.ClosedBy, Resolution: a.Resolution, Labels: a.labels(),
 	}
 	if v.Fields == nil {
 		v.Fields = map[string]string{}
@@ -166,6 +166,8 @@ type incidentRow struct {
 	Resolution     string `bun:"resolution"`
 	ToldAt         int64  `bun:"told_at"`
 	TellAt         int64  `bun:"tell_at"`
+	MutedAt        int64  `bun:"muted_at"`
+	MutedKind      string `bun:"muted_kind"`
 	Search         string `bun:"search"`
 	Doc            string `bun:"doc"`
 	reach.Kept

@@ -22,9 +22,11 @@ import (
 	"icewatch/detections/policy"
 	"icewatch/soc/egress"
 	"icewatch/soc/enrich"
+	"icewatch/soc/reach"
 	"icewatch/soc/seal"
 	"icewatch/soc/state"
 	"icewatch/ticketing/outbox"
+	"icewatch/ticketing/silence"
 	"icewatch/ticketing/sla"
 )
 
@@ -128,8 +130,11 @@ func (c Config) Validate() error {
 
 // Deps is what the room needs of others.
 type Deps struct {
-	Policy Policy        // required
-	Items  Items         // optional
+	Policy Policy // required
+	Items  Items  // optional
+	// Reach compiles what silences are bounded to. Default: one that knows no
+	// tenants, which only takes reaches without conditions.
+	Reach  *reach.Compiler
 	Seal   *seal.Box     // of the receivers' secrets; required, and it must know outbox.Sealed
 	Egress *egress.Guard // of connections to receivers that users made; see outbox.Deps
 	Config Config
@@ -151,6 +156,7 @@ type Service struct {
 	zone   *time.Location
 	audit  func(ctx context.Context, c Change)
 	out    *outbox.Box
+	muting *silence.Store
 	ignore map[string]bool
 
 	wake chan struct{} // tells Run that a due time may have come nearer
@@ -205,6 +211,13 @@ func Open(ctx context.Context, db *state.DB, deps Deps) (*Service, error) {
 		return nil, err
 	}
 	s.out = out
+	if deps.Reach == nil {
+		deps.Reach = &reach.Compiler{}
+	}
+	s.muting, err = silence.Open(ctx, db, silence.Deps{Compile: deps.Reach.Reach, Clock: s.clock, Log: s.log, Changed: s.nudge})
+	if err != nil {
+		return nil, err
+	}
 	return s, nil
 }
 

@@ -93,6 +93,8 @@ type Alert struct {
 	ClosedAt       *Time              `json:"closed_at,omitempty" format:"date-time"`
 	ClosedBy       string             `json:"closed_by,omitempty"`
 	Resolution     string             `json:"resolution,omitempty"`
+	Labels         map[string]string  `json:"labels" doc:"What the matchers of silences look at"`
+	SilencedBy     []string           `json:"silenced_by" doc:"Ids of the silences that mute it now"`
 }
 
 // AlertDetail is an alert with its latest firings and all that was done.

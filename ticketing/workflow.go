@@ -268,7 +268,7 @@ func (s *Service) alertBatch(ctx context.Context, by Actor, ids []string, action
 			return err
 		}
 		for _, a := range changed {
-			done = append(done, a.view())
+			done = append(done, s.shown(a))
 		}
 		return saveTimeline(ctx, tx, entries)
 	})

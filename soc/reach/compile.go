@@ -172,7 +172,11 @@ func (e Expr) Compile(d *Directory) Reach {
 			tests[d.tenants[i].Slug] = t
 		}
 	}
-	return newReach(tests)
+	r := newReach(tests)
+	if r.v != nil {
+		r.terms = &Terms{Expressions: []string{e.String()}}
+	}
+	return r
 }
 
 // compiler compiles one expression. What a condition asks of rows is the same

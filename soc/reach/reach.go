@@ -90,6 +90,8 @@ type Reach struct {
 	logs string     // LogsQL that rows of the lake must meet as well; see WithLogs
 	own  string     // the same, chosen by the caller; see WithGroup
 	veil *veil.Veil // what of the rows is hidden; see WithVeil
+
+	terms *Terms // how it came about; nil where that is All, or a view made by hand
 }
 
 type view struct {
@@ -115,7 +117,11 @@ func Tenants(slugs ...string) Reach {
 	for _, s := range slugs {
 		tests[s] = yes
 	}
-	return newReach(tests)
+	r := newReach(tests)
+	if r.v != nil {
+		r.terms = &Terms{Tenants: slices.Clone(r.v.slugs)}
+	}
+	return r
 }
 
 func newReach(tests map[string]*test) Reach {
@@ -176,20 +182,20 @@ func (r Reach) Match(f Facts) bool {
 
 // And is what both hold.
 func (r Reach) And(other Reach) Reach {
-	logs, own, hidden := bothLogs(r.logs, other.logs), bothLogs(r.own, other.own), r.veil.With(other.veil)
+	logs, own, hidden, terms := bothLogs(r.logs, other.logs), bothLogs(r.own, other.own), r.veil.With(other.veil), r.terms.with(other.terms)
 	switch {
 	case r.v == nil || other.v == nil:
 		return Reach{}
 	case r.v.all:
 		both := other.Without(r.v.but...)
 		if both.v != nil {
-			both.logs, both.own, both.veil = logs, own, hidden
+			both.logs, both.own, both.veil, both.terms = logs, own, hidden, terms
 		}
 		return both
 	case other.v.all:
 		return other.And(r)
 	case r.v == other.v:
-		return Reach{v: r.v, logs: logs, own: own, veil: hidden}
+		return Reach{v: r.v, logs: logs, own: own, veil: hidden, terms: terms}
 	}
 	few, many := r.v.tests, other.v.tests
 	if len(few) > len(many) {
@@ -205,7 +211,7 @@ func (r Reach) And(other Reach) Reach {
 	}
 	both := newReach(tests)
 	if both.v != nil {
-		both.logs, both.own, both.veil = logs, own, hidden
+		both.logs, both.own, both.veil, both.terms = logs, own, hidden, terms
 	}
 	return both
 }
@@ -218,7 +224,7 @@ func (r Reach) Without(slugs ...string) Reach {
 	}
 	if r.v.all {
 		but := slices.Compact(slices.Sorted(slices.Values(slices.Concat(r.v.but, slugs))))
-		return Reach{v: &view{all: true, but: but}, logs: r.logs, own: r.own, veil: r.veil}
+		return Reach{v: &view{all: true, but: but}, logs: r.logs, own: r.own, veil: r.veil, terms: r.terms}
 	}
 	tests := maps.Clone(r.v.tests)
 	for _, s := range slugs {
@@ -229,7 +235,7 @@ func (r Reach) Without(slugs ...string) Reach {
 	}
 	left := newReach(tests)
 	if left.v != nil {
-		left.logs, left.own, left.veil = r.logs, r.own, r.veil
+		left.logs, left.own, left.veil, left.terms = r.logs, r.own, r.veil, r.terms
 	}
 	return left
 }

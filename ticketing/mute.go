@@ -1,0 +1,178 @@
+package ticketing
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"icewatch/detections"
+)
+
+// What a silence does. A silenced alert is raised, shown and taken into an
+// incident as ever, and the clocks of the incident run on; only nobody is told:
+//
+//   - a notification leaves silenced alerts out;
+//   - where all open alerts of an incident are silenced, its notifications,
+//     those of a late response among them, are held back, which its timeline
+//     says. Once one of the alerts is silenced no more and the incident is
+//     still open, its receivers are told how it stands then, in one
+//     notification;
+//   - an alert that joins an incident while it is silenced is no change to
+//     tell of; it is told of when its silence ends;
+//   - that an incident is over is told even while it is silenced, since a
+//     receiver that opened a ticket would keep it open for good; unless its
+//     receivers never learnt of it.
+
+// What receivers lack of an incident, the least first.
+const (
+	mutedPart   = "part"    // alerts that were left out
+	mutedChange = "changed" // all since they were told last
+	mutedWhole  = "opened"  // that there is such an incident
+)
+
+var mutedKinds = []string{"", mutedPart, mutedChange, mutedWhole}
+
+// mute notes what receivers lack.
+func (i *incident) mute(kind string, now time.Time) {
+	if i.MutedAt == 0 {
+		i.MutedAt = now.UnixMilli()
+	}
+	if slices.Index(mutedKinds, kind) > slices.Index(mutedKinds, i.MutedKind) {
+		i.MutedKind = kind
+	}
+}
+
+// shown is an alert as the API shows it, with what silences it.
+func (s *Service) shown(a *alert) Alert {
+	v := a.view()
+	v.SilencedBy = orEmpty(s.silencesOf(a))
+	return v
+}
+
+// silencesOf lists the ids of the silences that mute an alert now.
+func (s *Service) silencesOf(a *alert) []string {
+	if a.Status == StatusClosed || !s.muting.Any() {
+		return nil
+	}
+	return s.muting.Mutes(a.matchable(), a.FactsOf(a.Tenant))
+}
+
+// heardOf returns those of an incident's alerts that are not silenced, none
+// where all that are open are, and the silences that mute the others.
+func (s *Service) heardOf(members []*alert) (heard []*alert, by []string) {
+	open := 0
+	for _, a := range members {
+		ids := s.silencesOf(a)
+		by = union(by, ids...)
+		if len(ids) > 0 {
+			continue
+		}
+		heard = append(heard, a)
+		if a.Status != StatusClosed {
+			open++
+		}
+	}
+	if open == 0 && len(by) > 0 {
+		return nil, by
+	}
+	return heard, by
+}
+
+// heard tells whether one of the alerts that an incident took in is not
+// silenced.
+func (c *correlation) heard(ctx context.Context, attached []*alertRow) (bool, error) {
+	if !c.s.muting.Any() {
+		return len(attached) > 0, nil
+	}
+	for _, r := range attached {
+		doc, err := c.docOf(ctx, r.ID)
+		if err != nil {
+			return false, err
+		}
+		if len(c.s.silencesOf(&alert{alertRow: *r, doc: *doc})) == 0 {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// holdBack keeps a notification from the receivers and says so in the timeline,
+// once until they are told again.
+func (s *Service) holdBack(ctx context.Context, tx bun.Tx, i *incident, kind string, by []string, now time.Time) error {
+	said := i.MutedKind == mutedChange || i.MutedKind == mutedWhole
+	switch kind {
+	case "resolved":
+		i.MutedAt, i.MutedKind, said = 0, "", false
+	case "opened":
+		i.mute(mutedWhole, now)
+	default:
+		i.mute(mutedChange, now)
+	}
+	if said {
+		return nil
+	}
+	text := detections.Text{ZH: "告警已静默，暂不通知", EN: "Its alerts are silenced: nobody is told for now"}
+	if kind == "resolved" {
+		text = detections.Text{ZH: "静默期间未曾通知，结束也不再通知", EN: "Nobody was told of it while it was silenced, so nobody is told of its end"}
+	}
+	data := map[string]any{"status": "silenced", "notification": kind}
+	if len(by) > 0 {
+		data["silences"] = by
+	}
+	return saveTimeline(ctx, tx, []timelineRow{entry(i.ID, now, "notified", SystemActor, text, data)})
+}
+
+// tellUnmuted tells of the incidents whose notifications were held back and
+// that are silenced no more.
+func (s *Service) tellUnmuted(ctx context.Context, now time.Time) error {
+	var ids []string
+	if err := s.db.NewSelect().Model((*incidentRow)(nil)).Column("id").Where("muted_at > 0 AND status <> 'closed'").
+		OrderExpr("muted_at").Scan(ctx, &ids); err != nil {
+		return fmt.Errorf("look for silenced incidents: %w", err)
+	}
+	for part := range slices.Chunk(ids, idsPerStatement) {
+		err := s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+			list, err := readIncidents(ctx, tx, part)
+			if err != nil {
+				return err
+			}
+			for _, i := range list {
+				if i.MutedAt == 0 || i.Status == StatusClosed {
+					continue
+				}
+				if err := s.tellOne(ctx, tx, i, now); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if len(ids) > 0 {
+		s.out.Wake()
+	}
+	return nil
+}
+
+// tellOne tells of a muted incident once it is silenced no more; of alerts that
+// were left out, once none is.
+func (s *Service) tellOne(ctx context.Context, tx bun.Tx, i *incident, now time.Time) error {
+	members, err := alertsOf(ctx, tx, i.ID)
+	if err != nil {
+		return err
+	}
+	heard, by := s.heardOf(members)
+	if len(by) > 0 && (len(heard) == 0 || i.MutedKind == mutedPart) {
+		return nil
+	}
+	if err := s.tell(ctx, tx, i, "changed", fmt.Sprintf("unmuted %d", i.MutedAt), now); err != nil {
+		return err
+	}
+	i.ToldAt, i.TellAt = now.UnixMilli(), 0
+	return saveIncident(ctx, tx, i)
+}
