@@ -27,10 +27,15 @@ type subject struct {
 // atHome gives an occurrence on the city's own events to the tenant whose item
 // it is about: a shared firewall tells of an attack, and the one who is
 // attacked has to know. Enrichment says whose the item is on such events only.
-func atHome(o *detections.Occurrence) {
-	if owner := o.Fields["icewatch.ci.tenant"]; owner != "" && (o.Tenant == tenancy.City || o.Tenant == tenancy.Unassigned) {
-		o.Tenant = owner
+func atHome(o *detections.Occurrence) { o.Tenant = Home(o.Tenant, o.Fields) }
+
+// Home is the tenant whose an alert with these fields becomes, of what was
+// raised for the tenant given.
+func Home(tenant string, fields map[string]string) string {
+	if owner := fields["icewatch.ci.tenant"]; owner != "" && (tenant == tenancy.City || tenant == tenancy.Unassigned) {
+		return owner
 	}
+	return tenant
 }
 
 // lookup reads a field of an occurrence: of its last event, else of its group.

@@ -156,5 +156,13 @@ var _ protocol.Caller = ProtocolCaller{}
 // Reach is what the caller may see, of the tenants chosen.
 func (ProtocolCaller) Reach(c *fiber.Ctx) (reach.Reach, error) { return Reach(c.UserContext(), "") }
 
+// Actor is the name of the caller.
+func (ProtocolCaller) Actor(c *fiber.Ctx) string { return Actor(c.UserContext()) }
+
+// AuditObject says what the request does and to what; see AuditObject.
+func (ProtocolCaller) AuditObject(c *fiber.Ctx, object, tenant, detail string) {
+	AuditObject(c.UserContext(), object, tenant, detail)
+}
+
 // Tenant is whom the request writes for.
 func (ProtocolCaller) Tenant(c *fiber.Ctx) string { return IngestTenant(c) }

@@ -45,6 +45,7 @@ func (t *tickets) Routes(s *Server) {
 	t.alertRoutes(s)
 	t.incidentRoutes(s)
 	t.receiverRoutes(s)
+	t.silenceRoutes(s)
 }
 
 // ticketProblem says ticketing's errors as problems.

@@ -31,6 +31,7 @@ import (
 	"icewatch/detections"
 	"icewatch/detections/ruleset"
 	"icewatch/rules"
+	"icewatch/soc/alertmanager"
 	"icewatch/soc/api"
 	"icewatch/soc/aside"
 	"icewatch/soc/audit"
@@ -87,7 +88,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		}
 		c.log.Info("stopped")
 	}()
-	for _, step := range []func(context.Context) error{c.folder, c.openState, c.openMasking, c.openFederation, c.openProvider, c.openBus, c.openCMDB, c.openRules, c.openTicketing, c.openWatch, c.startEngine, c.openGate, c.openSamples, c.openBackups, c.openSaved, c.openAPI, c.runSaved, c.keepFigures, c.startCollectors} {
+	for _, step := range []func(context.Context) error{c.folder, c.openState, c.openMasking, c.openFederation, c.openProvider, c.openBus, c.openCMDB, c.openRules, c.openTicketing, c.openAlertmanager, c.openWatch, c.startEngine, c.openGate, c.openSamples, c.openBackups, c.openSaved, c.openAPI, c.runSaved, c.keepFigures, c.startCollectors} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -138,20 +139,22 @@ type centre struct {
 	keeper    *keeper
 	tickets   *ticketing.Service
 	watch     *watch.Watch
-	watched   // what the watch over the suite needs
-	engine    *engine.Client
-	saved     *saved.Store
-	exports   *export.Service
-	monitors  *monitor.Service
-	super     *supervisor.Supervisor
-	gauge     *gauge
-	flows     *flowAnalysis
-	wrong     condition.Board // what the centre itself finds wrong
-	backups   *backup.Service
-	holds     atomic.Int32 // backups that need what is on the bus
-	server    *api.Server
-	first     identity.Bootstrap
-	listener  *transport.Listener
+
+	alertmanager *alertmanager.Service
+	watched      // what the watch over the suite needs
+	engine       *engine.Client
+	saved        *saved.Store
+	exports      *export.Service
+	monitors     *monitor.Service
+	super        *supervisor.Supervisor
+	gauge        *gauge
+	flows        *flowAnalysis
+	wrong        condition.Board // what the centre itself finds wrong
+	backups      *backup.Service
+	holds        atomic.Int32 // backups that need what is on the bus
+	server       *api.Server
+	first        identity.Bootstrap
+	listener     *transport.Listener
 }
 
 func (c *centre) later(undo func() error) { c.undo = append(c.undo, undo) }
@@ -364,7 +367,7 @@ func (c *centre) openTicketing(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	c.tickets, err = ticketing.Open(ctx, c.db, ticketing.Deps{Policy: c.keeper, Items: items{c.cmdb}, Seal: c.seal, Egress: c.egress, Config: cfg, Log: c.log})
+	c.tickets, err = ticketing.Open(ctx, c.db, ticketing.Deps{Policy: c.keeper, Items: items{c.cmdb}, Reach: &c.reach, Seal: c.seal, Egress: c.egress, Config: cfg, Log: c.log})
 	if err != nil {
 		return err
 	}

@@ -11,5 +11,6 @@ import (
 func (c *centre) protocols() []protocol.Protocol {
 	return []protocol.Protocol{
 		jaeger.New(traces.New(c.engine), api.ProtocolCaller{}),
+		c.alertmanager.Protocol(),
 	}
 }

@@ -382,8 +382,6 @@ func check(l *Silence, now time.Time) error {
 		return fmt.Errorf("created by: want at most %d characters of UTF-8", maxBy)
 	case utf8.RuneCountInString(l.Comment) > maxText || !utf8.ValidString(l.Comment):
 		return fmt.Errorf("comment: want at most %d characters of UTF-8", maxText)
-	case strings.TrimSpace(l.Comment) == "":
-		return errors.New("comment: it is missing: others have to know why it is silent")
 	}
 	size := 0
 	for k, v := range l.Annotations {

@@ -1,0 +1,66 @@
+package centre
+
+import (
+	"context"
+	"net/netip"
+	"strings"
+
+	"icewatch/collectors/webbody"
+	"icewatch/soc/alertmanager"
+	"icewatch/soc/api"
+	"icewatch/soc/event"
+	"icewatch/soc/tenancy"
+	"icewatch/ticketing"
+)
+
+// openAlertmanager opens the API that Alertmanager's clients speak.
+func (c *centre) openAlertmanager(ctx context.Context) (err error) {
+	cfg, err := ticketingConfig(c.Config)
+	if err != nil {
+		return err
+	}
+	cfg = cfg.WithDefaults()
+	names := event.NewRegistry(1) // of the fields that enrichment adds
+	c.alertmanager, err = alertmanager.New(ctx, c.db, alertmanager.Deps{
+		Caller: api.ProtocolCaller{}, Tickets: c.tickets, Place: func(tenant string, fields map[string]string) string { return c.place(names, tenant, fields) }, ExternalURL: cfg.ExternalURL, GroupInterval: cfg.GroupInterval, Version: c.Version, Log: c.log,
+		Limits: webbody.Limits{MaxBody: int(c.Config.HTTP.MaxBody), MaxDecoded: int(c.Config.HTTP.MaxUnpacked)}})
+	if err != nil {
+		return err
+	}
+	c.background(c.alertmanager.Run)
+	return nil
+}
+
+// place adds what the CMDB knows of the item that the fields of an alert name,
+// as the pipeline does for events, and tells whose alert it is.
+func (c *centre) place(names *event.Registry, tenant string, fields map[string]string) string {
+	host := fields["host.name"]
+	addr, _ := netip.ParseAddr(fields["host.ip"])
+	x := c.assets.Load()
+	if x != nil && tenant == "" {
+		tenant, _ = x.Tenant("", addr, host)
+	}
+	if tenant == "" {
+		tenant = tenancy.Unassigned
+	}
+	if x == nil {
+		return tenant
+	}
+	ev := event.Event{Tenant: tenant}
+	if host != "" {
+		ev.Add(event.HostName, host)
+	}
+	if addr.IsValid() {
+		ev.Add(event.HostIP, fields["host.ip"])
+	}
+	given := len(ev.Fields)
+	x.Apply(&ev)
+	added := map[event.FieldID][]string{}
+	for _, f := range ev.Fields[given:] {
+		added[f.ID] = append(added[f.ID], f.Value)
+	}
+	for id, values := range added {
+		fields[names.Name(id)] = strings.Join(values, ",")
+	}
+	return ticketing.Home(tenant, fields)
+}
