@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -88,7 +89,10 @@ func (p *Posted) Incomplete() string {
 // word stands behind the name that the suite knows him by.
 func (p *Posted) Silence(actor string) (silence.Silence, error) {
 	l := silence.Silence{ID: p.ID, StartsAt: *p.StartsAt, EndsAt: *p.EndsAt, Comment: *p.Comment, Annotations: p.Annotations, CreatedBy: actor}
-	if by := *p.CreatedBy; by != "" && by != actor {
+	switch by := *p.CreatedBy; {
+	case strings.HasPrefix(by, actor+" ("): // as it was shown to him
+		l.CreatedBy = by
+	case by != "" && by != actor:
 		l.CreatedBy = fmt.Sprintf("%s (%s)", actor, by)
 	}
 	for i, m := range *p.Matchers {

@@ -36,6 +36,10 @@ type receiverConfig struct {
 	Name string `yaml:"name"`
 }
 
+// speaks is the version of Alertmanager whose API this is: clients such as karma
+// go by it. The suite's own stands beside it as the branch.
+const speaks = "0.34.2"
+
 func (s *Service) status(c *fiber.Ctx) error {
 	within, err := s.Caller.Reach(c)
 	if err != nil {
@@ -72,7 +76,7 @@ func (s *Service) status(c *fiber.Ctx) error {
 		"cluster": map[string]any{"peers": []string{}, "status": "disabled"},
 		"config":  map[string]string{"original": string(original)},
 		"uptime":  ticketing.Time{Time: s.started},
-		"versionInfo": map[string]string{"version": s.Version, "revision": version.Commit(), "branch": "icewatch", "buildUser": "icewatch",
+		"versionInfo": map[string]string{"version": speaks, "revision": version.Commit(), "branch": "icewatch " + s.Version, "buildUser": "icewatch",
 			"buildDate": "", "goVersion": runtime.Version()},
 	})
 }

@@ -47,8 +47,9 @@ type silenceView struct {
 	Editable  bool             `json:"editable" doc:"All that it mutes is within the caller's reach"`
 }
 
-// silenceBody is a silence as it is written.
-type silenceBody struct {
+// SilenceBody is a silence as it is written. It is exported because inputs embed
+// it.
+type SilenceBody struct {
 	Matchers []silenceMatcher `json:"matchers" minItems:"1" maxItems:"64" nullable:"false"`
 	StartsAt *time.Time       `json:"starts_at,omitempty" doc:"Now by default"`
 	EndsAt   time.Time        `json:"ends_at"`
@@ -95,7 +96,7 @@ func matchersOf(list []silenceMatcher) (labels.Matchers, error) {
 	return out, nil
 }
 
-func (b silenceBody) silence(id, actor string) (silence.Silence, error) {
+func (b SilenceBody) silence(id, actor string) (silence.Silence, error) {
 	l := silence.Silence{ID: id, EndsAt: b.EndsAt, Comment: b.Comment, CreatedBy: actor}
 	if b.StartsAt != nil {
 		l.StartsAt = *b.StartsAt
@@ -227,18 +228,18 @@ func (t *tickets) silenceRoutes(s *Server) {
 		identity.ScopeRespond,
 		func(ctx context.Context, in *struct {
 			Body struct {
-				silenceBody
+				SilenceBody
 				Tenants []string `json:"tenants,omitempty" maxItems:"1000" doc:"It mutes alerts of these alone; all within reach by default"`
 			}
 		}) (*Body[silenceView], error) {
-			return t.setSilence(ctx, "", in.Body.silenceBody, in.Body.Tenants)
+			return t.setSilence(ctx, "", in.Body.SilenceBody, in.Body.Tenants)
 		})
 	Register(s, huma.Operation{OperationID: "update-silence", Method: http.MethodPut, Path: "/silences/{id}", Tags: tags,
 		Summary: "Change a silence: when it ends and why; another start or other matchers end it and make a new one, whose id is answered", Errors: []int{403, 404, 422},
 		Description: "One that is over is made again under a new id. Whose alerts it mutes at most stays as it was."}, identity.ScopeRespond,
 		func(ctx context.Context, in *struct {
 			IDInput
-			Body silenceBody
+			Body SilenceBody
 		}) (*Body[silenceView], error) {
 			return t.setSilence(ctx, in.ID, in.Body, nil)
 		})
@@ -274,7 +275,7 @@ func (t *tickets) silenceRoutes(s *Server) {
 }
 
 // setSilence makes a silence, or changes the one of the id.
-func (t *tickets) setSilence(ctx context.Context, id string, b silenceBody, tenants []string) (*Body[silenceView], error) {
+func (t *tickets) setSilence(ctx context.Context, id string, b SilenceBody, tenants []string) (*Body[silenceView], error) {
 	AuditObject(ctx, "silence:"+id, "", "")
 	by, err := acting(ctx)
 	if err != nil {
