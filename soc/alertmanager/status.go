@@ -38,7 +38,7 @@ type receiverConfig struct {
 
 // speaks is the version of Alertmanager whose API this is: clients such as karma
 // go by it. The suite's own stands beside it as the branch.
-const speaks = "0.34.2"
+const speaks = "0.32.1"
 
 func (s *Service) status(c *fiber.Ctx) error {
 	within, err := s.Caller.Reach(c)
