@@ -67,6 +67,8 @@ type options struct {
 	SyslogTCP string            `name:"syslog-tcp" help:"Address of syslog streams, or off." placeholder:"ADDR"`
 	NetFlow   string            `name:"netflow" help:"Address of NetFlow and IPFIX datagrams, or off." placeholder:"ADDR"`
 	SFlow     string            `name:"sflow" help:"Address of sFlow datagrams, or off." placeholder:"ADDR"`
+	OTLPGRPC  string            `name:"otlp-grpc" help:"Address of OpenTelemetry over gRPC, or off." placeholder:"ADDR"`
+	OTLPHTTP  string            `name:"otlp-http" help:"Address of OpenTelemetry over HTTP, or off." placeholder:"ADDR"`
 	LogLevel  string            `name:"log-level" help:"debug, info, warn or error." placeholder:"LEVEL"`
 	Set       map[string]string `help:"Any option of the configuration by its path, such as lake.retention=365d." placeholder:"OPTION=VALUE" mapsep:"none"`
 }
@@ -77,7 +79,7 @@ func (o options) load() (*config.Config, error) {
 		over[path] = v
 	}
 	for path, v := range map[string]string{"data": o.Data, "http.listen": o.HTTP, "syslog.udp": o.SyslogUDP, "syslog.tcp": o.SyslogTCP,
-		"flows.netflow": o.NetFlow, "flows.sflow": o.SFlow, "log.level": o.LogLevel} {
+		"flows.netflow": o.NetFlow, "flows.sflow": o.SFlow, "otlp.grpc": o.OTLPGRPC, "otlp.http": o.OTLPHTTP, "log.level": o.LogLevel} {
 		if v != "" {
 			over[path] = v
 		}

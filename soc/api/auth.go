@@ -3,16 +3,12 @@ package api
 import (
 	"context"
 	"encoding/base64"
-	"errors"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 
 	"github.com/gofiber/fiber/v2"
-
-	"icewatch/soc/audit"
-	"icewatch/soc/identity"
 )
 
 // cookieName is the session cookie of the console.
@@ -96,35 +92,13 @@ func (s *Server) authenticate(c *fiber.Ctx) error {
 	}
 
 	cred := parseCredential(c.Get(fiber.HeaderAuthorization), c.Cookies(cookieName))
-	switch {
-	case cred.bad != "":
-		return s.deny(c, cred.bad)
-	case cred.secret == "" && st.address == localAddress:
-		st.principal = identity.Local()
-	case cred.secret == "":
-		return s.deny(c, "this needs a token or a session: sign in first")
-	default:
-		p, err := s.deps.Identity.Authenticate(ctx, cred.secret, st.address)
-		if errors.Is(err, identity.ErrElsewhere) {
-			return s.deny(c, "the token or session is not valid from this address")
-		}
-		if errors.Is(err, identity.ErrUnauthenticated) {
-			return s.deny(c, "the token or session is not valid, or no longer")
-		}
-		if err != nil {
-			s.discardBody(c)
-			return s.fiberError(c, err)
-		}
-		st.principal = p
-		st.again = func(ctx context.Context) (*identity.Principal, error) {
-			if p.SessionID != "" {
-				// Looking is no use of the session: what stays open on a screen
-				// must not keep it from ending.
-				held, err := s.deps.Identity.Session(ctx, p.SessionID)
-				return held.Principal, err
-			}
-			return s.deps.Identity.Authenticate(ctx, cred.secret, st.address)
-		}
+	why, err := s.identify(ctx, st, cred)
+	if err != nil {
+		s.discardBody(c)
+		return s.fiberError(c, err)
+	}
+	if why != "" {
+		return s.deny(c, why)
 	}
 	if answered, err := s.limit(c, st); answered {
 		return err
@@ -142,15 +116,13 @@ func (s *Server) authenticate(c *fiber.Ctx) error {
 		s.discardBody(c)
 		return s.fiberError(c, err)
 	}
-	if why := s.selectTenants(c, st, cred.user); why != "" {
+	if why := s.selectTenants(st, c.Get(headerTenant), cred.user); why != "" {
 		return s.refuse(c, why)
 	}
-	if st.intake && st.own.Nothing() {
-		return s.refuse(c, "nothing can be written: the tenant was removed, or there is none within your reach")
-	}
-	if st.intake && SelectedTenant(ctx) == "" && (len(st.selected) > 1 || !st.own.Everything()) {
-		// Left to the pipeline it might become a tenant's that is out of reach.
-		return s.refuse(c, "events are written to one tenant: choose it with the header "+headerTenant)
+	if st.intake {
+		if why := mayWrite(ctx, st); why != "" {
+			return s.refuse(c, why)
+		}
 	}
 	limit := int64(maxAPIBody)
 	if st.intake {
@@ -252,9 +224,8 @@ func sameOrigin(c *fiber.Ctx) bool {
 // selectTenants applies the tenant that the header, or the user name of Basic
 // authentication, names. It returns why it may not be chosen, or "". Loki's
 // "a|b" chooses several for reading.
-func (s *Server) selectTenants(c *fiber.Ctx, st *reqState, basicUser string) string {
+func (s *Server) selectTenants(st *reqState, header, basicUser string) string {
 	st.reach = st.own
-	header := c.Get(headerTenant)
 	if header == "" {
 		// Shippers that cannot send headers name the tenant as their user. Any
 		// other user name means nothing.
@@ -315,11 +286,7 @@ func (s *Server) refuse(c *fiber.Ctx, why string) error {
 // connection where a body would otherwise be taken for the next request.
 func (s *Server) turnAway(c *fiber.Ctx, status int, why string) error {
 	s.discardBody(c)
-	st := stateOf(c.UserContext())
-	rec := st.auditRecord()
-	rec.Kind, rec.Action, rec.Object = audit.KindAccess, "access", c.Method()+" "+clip(c.Path(), 200)
-	rec.Result, rec.Detail = audit.Denied, why
-	s.deps.Audit.Note(rec)
+	s.noteRefusal(stateOf(c.UserContext()), c.Method()+" "+clip(c.Path(), 200), why)
 	return writeProblem(c, status, why)
 }
 

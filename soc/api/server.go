@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
@@ -34,6 +35,7 @@ type Server struct {
 	app        *fiber.App
 	huma       huma.API
 	http       *fasthttp.Server
+	below      []*fasthttp.Server          // of the ports that protocols have of their own
 	declared   map[string]policy.Operation // by "METHOD path" of the router
 	operations []policy.Operation          // each once, in the order of registration
 	reserved   map[string]struct{}         // first segments of all routes
@@ -116,10 +118,15 @@ func New(deps Deps) (*Server, error) {
 	if err := deps.Identity.Access().SetOperations(context.Background(), s.operations); err != nil {
 		return nil, err
 	}
-	// Fiber's own server would read bodies whole before any handler runs; this
-	// one hands them over as streams (see readBody).
-	s.http = &fasthttp.Server{
-		Handler:                      s.app.Handler(),
+	s.http = s.server(s.app.Handler())
+	return s, nil
+}
+
+// server makes an HTTP server. Fiber's own would read bodies whole before any
+// handler runs; this one hands them over as streams (see readBody).
+func (s *Server) server(handler fasthttp.RequestHandler) *fasthttp.Server {
+	return &fasthttp.Server{
+		Handler:                      handler,
 		ErrorHandler:                 transportError,
 		Name:                         "icewatch",
 		Concurrency:                  8192,
@@ -127,14 +134,13 @@ func New(deps Deps) (*Server, error) {
 		WriteTimeout:                 2 * time.Minute,
 		IdleTimeout:                  2 * time.Minute,
 		ReadBufferSize:               16 << 10,
-		MaxRequestBodySize:           int(deps.MaxBody),
+		MaxRequestBodySize:           int(s.deps.MaxBody),
 		StreamRequestBody:            true,
 		DisablePreParseMultipartForm: true,
 		CloseOnShutdown:              true,
 		ConnState:                    s.newcomers.state,
 		Logger:                       quietLogger{s.log},
 	}
-	return s, nil
 }
 
 // App returns the router, for tests and for what enumerates its routes.
@@ -145,13 +151,34 @@ func (s *Server) OpenAPI() *huma.OpenAPI { return s.huma.OpenAPI() }
 
 // Serve answers requests on the listener until Shutdown. Several listeners may
 // be served at once, each by a call of its own.
-func (s *Server) Serve(ln net.Listener) error {
+func (s *Server) Serve(ln net.Listener) error { return s.serve(s.http, ln) }
+
+func (s *Server) serve(srv *fasthttp.Server, ln net.Listener) error {
 	s.serving.Add(1)
 	defer s.serving.Done()
-	if err := s.http.Serve(ln); err != nil {
+	if err := srv.Serve(ln); err != nil {
 		return fmt.Errorf("serve HTTP on %s: %w", ln.Addr(), err)
 	}
 	return nil
+}
+
+// Below returns what serves a port on which clients of one protocol find its
+// paths without the prefix that stands before them elsewhere: with "/otlp", POST
+// /v1/logs is POST /otlp/v1/logs. Nothing outside of the prefix is served there.
+// Below is called before the first Serve.
+func (s *Server) Below(prefix string) func(ln net.Listener) error {
+	handler := s.app.Handler()
+	srv := s.server(func(ctx *fasthttp.RequestCtx) {
+		uri := ctx.URI()
+		target := prefix + "/" + strings.TrimLeft(string(uri.PathOriginal()), "/") // as the router sees it
+		if query := uri.QueryString(); len(query) > 0 {
+			target += "?" + string(query)
+		}
+		ctx.Request.SetRequestURI(target)
+		handler(ctx)
+	})
+	s.below = append(s.below, srv)
+	return func(ln net.Listener) error { return s.serve(srv, ln) }
 }
 
 // Shutdown closes the listeners, lets running requests end within the
@@ -161,8 +188,10 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	done := make(chan struct{})
 	defer close(done)
 	go s.newcomers.closeUntil(done)
-	if err := s.http.ShutdownWithContext(ctx); err != nil {
-		return fmt.Errorf("stop HTTP: %w", err)
+	for _, srv := range append(s.below, s.http) {
+		if err := srv.ShutdownWithContext(ctx); err != nil {
+			return fmt.Errorf("stop HTTP: %w", err)
+		}
 	}
 	s.serving.Wait()
 	return nil

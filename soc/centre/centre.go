@@ -27,6 +27,7 @@ import (
 	"icewatch/collectors"
 	"icewatch/collectors/elasticbulk"
 	"icewatch/collectors/lokipush"
+	"icewatch/collectors/otlp"
 	"icewatch/collectors/webbody"
 	"icewatch/detections"
 	"icewatch/detections/ruleset"
@@ -130,6 +131,7 @@ type centre struct {
 	watermark *settings.Setting[api.Watermark]
 	tenants   *tenancy.Registry
 	reach     reach.Compiler
+	otlp      *otlp.Handler
 	cmdb      *cmdb.Service
 	aside     *aside.Store
 	bus       *bus.Server
@@ -452,6 +454,7 @@ func (c *centre) openAPI(ctx context.Context) (err error) {
 	limits := webbody.Limits{MaxBody: int(cfg.HTTP.MaxBody), MaxDecoded: int(cfg.HTTP.MaxUnpacked)}
 	elastic := elasticbulk.New(deps.Sink, deps.Aside, api.IngestTenant, elasticbulk.Options{Limits: limits, Zone: cfg.Syslog.Zone, Metrics: c.metrics, Log: c.log})
 	loki := lokipush.New(deps.Sink, deps.Aside, api.IngestTenant, lokipush.Options{Limits: limits, Zone: cfg.Syslog.Zone, Metrics: c.metrics, Log: c.log})
+	c.newOTLP(deps, limits)
 	for _, h := range []func() collectors.Health{elastic.Health, loki.Health} {
 		c.gauge.health = append(c.gauge.health, h)
 	}
@@ -472,6 +475,9 @@ func (c *centre) openAPI(ctx context.Context) (err error) {
 		Log: c.log, Version: c.Version, MaxBody: int64(cfg.HTTP.MaxBody), MaxUnpacked: int64(cfg.HTTP.MaxUnpacked),
 	})
 	if err != nil {
+		return err
+	}
+	if err := c.openOTLP(); err != nil {
 		return err
 	}
 	c.listener, err = transport.Listen(transport.Options{Listen: cfg.HTTP.Listen, Plain: cfg.HTTP.TLSCert == "" && (cfg.Loopback() || cfg.HTTP.Insecure),

@@ -10,6 +10,7 @@ import (
 // protocols are the APIs of other products that the suite speaks.
 func (c *centre) protocols() []protocol.Protocol {
 	return []protocol.Protocol{
+		c.otlp.Protocol(api.ProtocolCaller{}),
 		jaeger.New(traces.New(c.engine), api.ProtocolCaller{}),
 		c.alertmanager.Protocol(),
 	}

@@ -16,7 +16,6 @@ import (
 func (c *centre) sources(deps collectors.Deps) ([]collectors.Collector, error) {
 	var out []collectors.Collector
 	s := c.Config.Syslog
-	on := func(addr string) bool { return addr != "" && addr != "off" }
 	if on(s.UDP) {
 		err := add(c, &out, deps, "syslog_udp", func(cfg *syslog.UDPConfig) {
 			cfg.Listen, cfg.Tenant, cfg.Zone = s.UDP, s.Tenant, s.Zone

@@ -29,6 +29,7 @@ type Config struct {
 	HTTP     HTTP     `yaml:"http" doc:"Console, API and intake over HTTP."`
 	Syslog   Syslog   `yaml:"syslog" doc:"Intake of syslog (RFC 5424, RFC 3164)."`
 	Flows    Flows    `yaml:"flows" doc:"Intake of network flows."`
+	OTLP     OTLP     `yaml:"otlp" doc:"Intake of OpenTelemetry's logs, metrics and traces (OTLP) on the protocol's own ports; on http.listen it is served at /otlp/v1/* besides."`
 	Files    []File   `yaml:"files" doc:"Log files of this machine to follow."`
 	Relays   []string `yaml:"relays" doc:"Networks of syslog relays. Behind a relay the HOSTNAME in the message names the device; any other sender is the device itself, whatever name it gives."`
 	Identity Identity `yaml:"identity" doc:"Who may sign in; most of it is decided at run time, in the settings."`
@@ -84,6 +85,14 @@ type Flows struct {
 	SFlow   string `yaml:"sflow" doc:"Address for sFlow v5 datagrams; off switches it off."`
 	Tenant  string `yaml:"tenant" doc:"Tenant of all flows that come in here. Empty: decided by the exporter's network or item in the CMDB; of an exporter that serves everybody, by the ends of the flow."`
 	Zone    string `yaml:"zone" doc:"Network zone of the exporters and of the addresses they see; addresses may repeat between zones."`
+}
+
+// OTLP configures the listeners of OpenTelemetry's protocol.
+type OTLP struct {
+	GRPC       string   `yaml:"grpc" doc:"Address of OTLP over gRPC; off switches it off. On other than a loopback address it speaks TLS only, with the certificate of http."`
+	HTTP       string   `yaml:"http" doc:"Address of OTLP over HTTP (/v1/logs, /v1/metrics, /v1/traces); off switches it off. On other than a loopback address it speaks HTTPS only."`
+	MaxMessage Size     `yaml:"max_message" doc:"Largest request over gRPC, once decompressed; over HTTP, http.max_body and http.max_unpacked hold."`
+	Promote    []string `yaml:"promote" doc:"Attributes of a resource that become labels of all its metrics; the others are in target_info."`
 }
 
 // File configures one set of followed log files.
@@ -235,7 +244,9 @@ func Default() *Config {
 		HTTP: HTTP{Listen: "127.0.0.1:8080", TLSProvider: transport.Standard, MaxBody: 64 << 20, MaxUnpacked: 256 << 20},
 		Syslog: Syslog{UDP: ":5514", TCP: ":5514", Zone: "default", MaxMessage: 16 << 20,
 			MaxConnections: 4096, IdleTimeout: Duration(24 * time.Hour)},
-		Flows:  Flows{NetFlow: ":2055", SFlow: ":6343", Zone: "default"},
+		Flows: Flows{NetFlow: ":2055", SFlow: ":6343", Zone: "default"},
+		OTLP: OTLP{GRPC: "127.0.0.1:4317", HTTP: "127.0.0.1:4318", MaxMessage: 16 << 20,
+			Promote: []string{"deployment.environment.name", "host.name", "k8s.cluster.name", "k8s.namespace.name", "k8s.pod.name"}},
 		Relays: []string{"127.0.0.0/8", "::1/128"},
 		Bus:    Bus{MaxSize: 8 << 30, MaxMetrics: 2 << 30, MinFree: 512 << 20, Keep: 1000},
 		Lake: Lake{Retention: Duration(retention.LegalMinimum), FlushInterval: Duration(5 * time.Second), ScrubPeriod: Duration(7 * 24 * time.Hour), ScrubRate: 16 << 20,
@@ -327,6 +338,12 @@ func (c *Config) Validate() []Problem {
 	atLeast("syslog.idle_timeout", int64(c.Syslog.IdleTimeout), int64(time.Second), " ns (1s)")
 	address("flows.netflow", c.Flows.NetFlow, true)
 	address("flows.sflow", c.Flows.SFlow, true)
+	address("otlp.grpc", c.OTLP.GRPC, true)
+	address("otlp.http", c.OTLP.HTTP, true)
+	atLeast("otlp.max_message", int64(c.OTLP.MaxMessage), 64<<10, " bytes (64KiB)")
+	if c.OTLP.MaxMessage > 256<<20 {
+		bad("otlp.max_message", "%d bytes are too many; at most 256MiB are read as one message", c.OTLP.MaxMessage)
+	}
 	sets := map[string]bool{}
 	for i, f := range c.Files {
 		name := f.SetName(i)

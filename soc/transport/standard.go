@@ -58,6 +58,9 @@ func standard(ln net.Listener, o Options) (Secured, error) {
 		return Secured{}, err
 	}
 	cfg := configuration()
+	if o.HTTP2 {
+		cfg.NextProtos = []string{"h2"}
+	}
 	cfg.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return k.now.Load(), nil }
 	s := Secured{Listener: listener{ln, cfg}, Refresh: k.refresh}
 	if o.Cert == "" {

@@ -26,12 +26,14 @@ import (
 
 // Options say how to listen.
 type Options struct {
+	Option   string // of the configuration, for errors; "" is http.listen
 	Listen   string // host:port
 	Plain    bool   // no TLS
 	Provider string // by whom TLS is spoken; "" is Standard
 	Cert     string // PEM file of the certificate chain; "" makes a self-signed one
 	Key      string // PEM file of its key
 	Dir      string // where a self-signed certificate is kept
+	HTTP2    bool   // clients speak HTTP/2, such as gRPC's, instead of HTTP/1.1
 	Log      *slog.Logger
 }
 
@@ -82,9 +84,12 @@ func Listen(o Options) (*Listener, error) {
 	if o.Provider == "" {
 		o.Provider = Standard
 	}
+	if o.Option == "" {
+		o.Option = "http.listen"
+	}
 	ln, err := net.Listen("tcp", o.Listen)
 	if err != nil {
-		return nil, fmt.Errorf("http.listen: %w", err)
+		return nil, fmt.Errorf("%s: %w", o.Option, err)
 	}
 	if o.Plain {
 		return &Listener{Listener: ln, Scheme: "http", log: o.Log}, nil

@@ -54,7 +54,7 @@ func (b *bench) startSuite(ctx context.Context) (*suite, error) {
 	}
 	s.url = "http://" + address
 	// Everything is on but detection.
-	text := fmt.Sprintf("data: %s\nhttp: {listen: %s}\nsyslog: {udp: off, tcp: off}\nflows: {netflow: off, sflow: off}\nrules: {built_in: false}\n", s.data, address)
+	text := fmt.Sprintf("data: %s\nhttp: {listen: %s}\nsyslog: {udp: off, tcp: off}\nflows: {netflow: off, sflow: off}\notlp: {grpc: off, http: off}\nrules: {built_in: false}\n", s.data, address)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
