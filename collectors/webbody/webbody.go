@@ -147,8 +147,9 @@ func decode(raw []byte, encoding string, l Limits) (Body, error) {
 func Peer(c *fiber.Ctx) netip.Addr {
 	ip := c.Context().RemoteIP()
 	addr, ok := netip.AddrFromSlice(ip)
+	addr = addr.Unmap()
 	if !ok || addr.IsUnspecified() {
 		return netip.Addr{}
 	}
-	return addr.Unmap()
+	return addr
 }
