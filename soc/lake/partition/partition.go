@@ -23,6 +23,7 @@ type Partition struct {
 	Day   string `json:"day" doc:"UTC, such as 2026-11-25"`
 	Rows  uint64 `json:"rows" doc:"On the disk; those of the last seconds may be missing"`
 	Bytes int64  `json:"bytes"`
+	Cold  bool   `json:"cold" doc:"It lies in the cold folder"`
 }
 
 // The lake's library keeps a day in partitions/YYYYMMDD of its folder, and its
@@ -47,7 +48,12 @@ func List(lake string) ([]Partition, error) {
 		if err != nil || !dayFolder.MatchString(filepath.Base(dir)) {
 			continue
 		}
-		p := Partition{Class: filepath.Base(filepath.Dir(filepath.Dir(dir))), Day: day.Format(time.DateOnly)}
+		p := Partition{Class: filepath.Base(filepath.Dir(filepath.Dir(dir))), Day: day.Format(time.DateOnly), Cold: isLink(dir)}
+		if p.Cold {
+			if dir, err = filepath.EvalSymlinks(dir); err != nil {
+				continue // the cold folder cannot be reached
+			}
+		}
 		if p.Bytes, err = Size(dir); err != nil {
 			return nil, err
 		}
@@ -77,34 +83,49 @@ func rowsIn(datadb string) (rows uint64) {
 	return rows
 }
 
-// Clearing is an order to the engine to drop partitions before it opens the
+// clearingFile is an order to the engine to drop partitions before it opens the
 // lake: the library cannot drop a day that it holds open.
-type Clearing struct {
+const clearingFile = "clear.json"
+
+// OrderClear leaves the order to drop the days in the engine's folder, for its
+// next start.
+func OrderClear(engine string, days []Partition) error { return order(engine, clearingFile, days) }
+
+// ClearOrdered tells whether an order to drop days still waits for the engine.
+func ClearOrdered(engine string) bool {
+	_, err := os.Stat(filepath.Join(engine, clearingFile))
+	return err == nil
+}
+
+// orders is what lies in the file of an order.
+type orders struct {
 	Partitions []Partition `json:"partitions"`
 }
 
-const clearingFile = "clear.json"
-
-// Order leaves the order in the engine's folder, for its next start.
-func (c Clearing) Order(engine string) error {
-	data, err := json.Marshal(c)
+func order(engine, name string, days []Partition) error {
+	data, err := json.Marshal(orders{days})
 	if err != nil {
-		return fmt.Errorf("partition: order to clear: %w", err)
+		return fmt.Errorf("partition: order %s: %w", name, err)
 	}
-	name := filepath.Join(engine, clearingFile)
-	if err := os.WriteFile(name+".new", data, 0o600); err != nil {
-		return fmt.Errorf("partition: order to clear: %w", err)
-	}
-	if err := os.Rename(name+".new", name); err != nil {
-		return fmt.Errorf("partition: order to clear: %w", err)
-	}
-	return nil
+	return replaceFile(filepath.Join(engine, name), data)
 }
 
-// Ordered tells whether an order still waits for the engine.
-func Ordered(engine string) bool {
-	_, err := os.Stat(filepath.Join(engine, clearingFile))
-	return err == nil
+// ordered reads an order, none where there is none. What cannot be read is
+// removed.
+func ordered(engine, name string) ([]Partition, error) {
+	path := filepath.Join(engine, name)
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var o orders
+	if err == nil {
+		err = json.Unmarshal(data, &o)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("partition: the order %s is not readable and is dropped: %w", path, err), remove(path))
+	}
+	return o.Partitions, nil
 }
 
 // Clear carries out what was ordered, before the lake in the engine's folder is
@@ -114,32 +135,23 @@ func Ordered(engine string) bool {
 func Clear(engine, lake string) ([]Partition, error) {
 	left, _ := filepath.Glob(filepath.Join(lake, "*", "*"+goneSuffix))
 	for _, dir := range left {
-		if err := os.RemoveAll(dir); err != nil {
+		if err := discard(dir); err != nil {
 			return nil, fmt.Errorf("partition: clear: %w", err)
 		}
 	}
-	name := filepath.Join(engine, clearingFile)
-	data, err := os.ReadFile(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	var c Clearing
-	if err == nil {
-		err = json.Unmarshal(data, &c)
-	}
+	days, err := ordered(engine, clearingFile)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("partition: the order to clear is not readable and is dropped: %w", err), os.Remove(name))
+		return nil, err
 	}
 	var gone []Partition
 	var errs []error
-	for _, p := range c.Partitions {
-		day, err := time.Parse(time.DateOnly, p.Day)
-		if err != nil || p.Class != filepath.Base(p.Class) || strings.HasPrefix(p.Class, ".") {
-			errs = append(errs, fmt.Errorf("partition: clear: %s of %q is no partition", p.Day, p.Class))
+	for _, p := range days {
+		from, _, err := Cold{Lake: lake}.place(p)
+		if err != nil {
+			errs = append(errs, err)
 			continue
 		}
-		folder := day.Format(dayLayout)
-		from, to := filepath.Join(lake, p.Class, partitionsFolder, folder), filepath.Join(lake, p.Class, folder+goneSuffix)
+		to := beside(from, goneSuffix)
 		if err := os.Rename(from, to); err != nil {
 			if !errors.Is(err, fs.ErrNotExist) {
 				errs = append(errs, fmt.Errorf("partition: clear: %w", err))
@@ -147,11 +159,25 @@ func Clear(engine, lake string) ([]Partition, error) {
 			continue
 		}
 		gone = append(gone, p)
-		if err := os.RemoveAll(to); err != nil {
+		if err := discard(to); err != nil {
 			errs = append(errs, fmt.Errorf("partition: clear: %w", err))
 		}
 	}
-	return gone, errors.Join(append(errs, os.Remove(name))...)
+	return gone, errors.Join(append(errs, remove(filepath.Join(engine, clearingFile)))...)
+}
+
+// discard removes a day, and what it is a link to.
+func discard(path string) error {
+	if isLink(path) {
+		cold, err := os.Readlink(path)
+		if err == nil {
+			err = os.RemoveAll(cold)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return os.RemoveAll(path)
 }
 
 // Size is how many bytes the files below a folder take up on the disk. Files

@@ -77,8 +77,8 @@ func TestClear(t *testing.T) {
 	if gone, err := Clear(engine, lake); err != nil || gone != nil {
 		t.Fatalf("without an order %v went, %v", gone, err)
 	}
-	order := Clearing{append(slices.Clone(list[:2]), Partition{Class: "standard", Day: "2001-01-01"}, Partition{Class: "../x", Day: list[2].Day})}
-	if err := order.Order(engine); err != nil || !Ordered(engine) {
+	order := append(slices.Clone(list[:2]), Partition{Class: "standard", Day: "2001-01-01"}, Partition{Class: "../x", Day: list[2].Day})
+	if err := OrderClear(engine, order); err != nil || !ClearOrdered(engine) {
 		t.Fatal(err)
 	}
 	// A crash left one behind, half done.
@@ -89,7 +89,7 @@ func TestClear(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "no partition") {
 		t.Errorf("a path out of the lake: %v", err)
 	}
-	if len(gone) != 2 || Ordered(engine) {
+	if len(gone) != 2 || ClearOrdered(engine) {
 		t.Errorf("gone %+v", gone)
 	}
 	if left, _ := filepath.Glob(filepath.Join(store, "*"+goneSuffix)); len(left) > 0 {
@@ -103,7 +103,7 @@ func TestClear(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(engine, clearingFile), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Clear(engine, lake); err == nil || Ordered(engine) {
+	if _, err := Clear(engine, lake); err == nil || ClearOrdered(engine) {
 		t.Errorf("a damaged order: %v", err)
 	}
 }
