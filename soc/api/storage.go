@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -42,7 +43,9 @@ type classView struct {
 	Days       int      `json:"days" doc:"0: not configured any more; kept until somebody clears it"`
 	Secure     bool     `json:"security" doc:"Long enough for security and audit logs"`
 	Rows       uint64   `json:"rows"`
-	Bytes      int64    `json:"bytes" doc:"On the disk, at most ten minutes old"`
+	Bytes      int64    `json:"bytes" doc:"On the disks, at most ten minutes old"`
+	ColdBytes  int64    `json:"cold_bytes" doc:"Of these, in the cold folder"`
+	ColdDays   int      `json:"cold_after_days" doc:"Age at which a day goes to the cold folder; 0 is never"`
 	PerEvent   float64  `json:"bytes_per_event"`
 	Partitions uint64   `json:"partitions" doc:"Days that hold events"`
 	Growth     *float64 `json:"growth_bytes_per_day"`
@@ -64,6 +67,12 @@ type tenantView struct {
 	Growth    float64         `json:"growth_bytes_per_day" doc:"Estimate: its events a day at the mean size of its class"`
 }
 
+// coldView is how the cold folder stands.
+type coldView struct {
+	Folder string `json:"folder"`
+	Due    int    `json:"due" doc:"Days old enough to go there"`
+}
+
 // storageView is how the suite's storage stands.
 type storageView struct {
 	Now time.Time `json:"now"`
@@ -72,6 +81,7 @@ type storageView struct {
 	Minimum   int          `json:"legal_minimum_days"`
 	Classes   []classView  `json:"classes" nullable:"false"`
 	Tenants   []tenantView `json:"tenants" nullable:"false"`
+	Cold      *coldView    `json:"cold" doc:"null where no cold folder is configured"`
 	LakeUp    bool         `json:"lake_up" doc:"False while the engine does not answer: rows are then missing"`
 }
 
@@ -160,6 +170,31 @@ func (s *Server) storageRoutes() {
 			}
 			return Reply(out), nil
 		})
+	type cooled struct {
+		Partitions []partition.Partition `json:"partitions" nullable:"false" doc:"That lie in the cold folder now"`
+	}
+	cool := huma.Operation{OperationID: "cool-storage", Method: http.MethodPost, Path: "/storage/cool", Tags: []string{"storage"}, Errors: []int{409, 507},
+		Summary: "Move the days that are old enough to the cold folder now", Description: "They are copied while the lake is open; then the engine restarts, which takes seconds. Intake goes on."}
+	Register(s, cool, identity.ScopeSystem,
+		func(ctx context.Context, _ *Empty) (*Body[cooled], error) {
+			if err := cityOnly(ctx); err != nil {
+				return nil, err
+			}
+			if h.Storage.Deps.Cold == "" {
+				return nil, Problem(http.StatusConflict, "there is no cold folder: name one as lake.cold_dir in the configuration")
+			}
+			moved, err := h.Storage.Cool(ctx)
+			switch {
+			case errors.Is(err, storage.ErrNoRoom):
+				return nil, Problem(http.StatusInsufficientStorage, "%s", err.Error())
+			case errors.Is(err, partition.ErrForeign):
+				return nil, Problem(http.StatusConflict, "%s", err.Error())
+			case err != nil:
+				return nil, err
+			}
+			AuditObject(ctx, "lake", "", fmt.Sprintf("%d days", len(moved)))
+			return Reply(cooled{append([]partition.Partition{}, moved...)}), nil
+		})
 	s.retentionRoutes()
 }
 
@@ -174,6 +209,13 @@ func (s *Server) storageView(ctx context.Context) (storageView, error) {
 	stats, err := h.Lake(ctx)
 	out.LakeUp = err == nil
 	out.Classes = s.classes(disks, stats)
+	if folder := h.Storage.Deps.Cold; folder != "" {
+		due, err := h.Storage.Due()
+		if err != nil {
+			return storageView{}, err
+		}
+		out.Cold = &coldView{Folder: folder, Due: len(due)}
+	}
 	tenants, err := s.tenantsStored(ctx, out.Classes)
 	if err != nil {
 		return storageView{}, err
@@ -196,8 +238,9 @@ func (s *Server) classes(disks storage.View, stats lake.Stats) []classView {
 	}
 	out := []classView{}
 	show := func(name string, days int) {
-		st := stats.Stores[name]
-		v := classView{Name: name, Days: days, Secure: keeping.Secure(name), Rows: st.Stored + st.Unflushed, Bytes: disks.Parts["lake/"+name], Partitions: st.Partitions,
+		st, cold := stats.Stores[name], disks.Parts["cold/"+name]
+		class, _ := keeping.Class(name)
+		v := classView{Name: name, Days: days, Secure: keeping.Secure(name), Rows: st.Stored + st.Unflushed, Bytes: disks.Parts["lake/"+name] + cold, ColdBytes: cold, ColdDays: int(class.Cold / retention.Day), Partitions: st.Partitions,
 			Tenants: append([]string{}, members[name]...), ForFlows: keeping.Flows == name, ReadOnly: st.ReadOnly, Unflushed: st.Unflushed}
 		if v.Bytes == 0 {
 			v.Bytes = int64(st.DiskBytes)
@@ -206,6 +249,7 @@ func (s *Server) classes(disks storage.View, stats lake.Stats) []classView {
 			v.PerEvent = float64(st.DiskBytes) / float64(st.Stored)
 		}
 		if g, ok := disks.ByPart["lake/"+name]; ok {
+			g += disks.ByPart["cold/"+name]
 			v.Growth = &g
 		}
 		out = append(out, v)

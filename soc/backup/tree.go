@@ -58,6 +58,7 @@ type tree struct {
 	data    string
 	stage   string             // folder below data/snapshot, for copies and links
 	links   string             // the same below data/engine, which may be a disk of its own
+	cold    map[string]string  // and for days of the lake on another disk, by the day's folder
 	metrics bool               // the metric lake's own folder is left alone: there is a snapshot of it
 	units   []unit             // each becomes one object
 	loose   map[string][]entry // small files by the folder they are packed with
@@ -72,7 +73,7 @@ type unit struct{ entries []entry }
 
 func newTree(data, name string, log *slog.Logger) *tree {
 	return &tree{data: data, stage: filepath.Join(data, snapshotDir, name), links: filepath.Join(data, engineDir, snapshotDir, name),
-		loose: map[string][]entry{}, counted: map[string]Class{}, log: log}
+		loose: map[string][]entry{}, cold: map[string]string{}, counted: map[string]Class{}, log: log}
 }
 
 // tidy removes what backups left in a data folder.
@@ -80,7 +81,24 @@ func tidy(data string) error {
 	if data == "" {
 		return nil
 	}
-	return errors.Join(os.RemoveAll(filepath.Join(data, snapshotDir)), os.RemoveAll(filepath.Join(data, engineDir, snapshotDir)))
+	errs := []error{os.RemoveAll(filepath.Join(data, snapshotDir)), os.RemoveAll(filepath.Join(data, engineDir, snapshotDir))}
+	days, _ := filepath.Glob(filepath.Join(data, lakeDir, "*", "partitions", "*"))
+	for _, day := range days {
+		if stage, ok := coldStage(day); ok {
+			errs = append(errs, os.RemoveAll(stage))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// coldStage is the folder for links of a day of the lake that lies on another
+// disk, in the cold folder there. ok is false for other days.
+func coldStage(day string) (stage string, ok bool) {
+	if fi, err := os.Lstat(day); err != nil || fi.Mode()&fs.ModeSymlink == 0 {
+		return "", false
+	}
+	real, err := filepath.EvalSymlinks(day)
+	return filepath.Join(filepath.Dir(filepath.Dir(real)), snapshotDir), err == nil
 }
 
 func (t *tree) at(p string) string { return filepath.Join(t.data, filepath.FromSlash(p)) }
@@ -300,6 +318,13 @@ func (t *tree) engineFolder(ctx context.Context, p string) error {
 			continue
 		case e.IsDir():
 			err = t.engineFolder(ctx, at)
+		case path.Base(p) == "partitions" && e.Type()&fs.ModeSymlink != 0:
+			stage, ok := coldStage(t.at(at))
+			if !ok {
+				return fmt.Errorf("backup: the day %s of the lake cannot be reached: its disk is not there", at)
+			}
+			t.cold[at] = filepath.Join(stage, filepath.Base(t.links))
+			err = t.engineFolder(ctx, at)
 		default:
 			err = t.one(ctx, at, t.at(at), t.links, nil)
 		}
@@ -468,7 +493,7 @@ func (t *tree) linkParts(p string, names []string, linked map[string][]entry) er
 			if !st.Mode().IsRegular() {
 				return fmt.Errorf("backup: %s is no regular file", t.at(e.path))
 			}
-			from, err := link(t.at(e.path), filepath.Join(t.links, filepath.FromSlash(e.path)))
+			from, err := link(t.at(e.path), filepath.Join(t.linksOf(p), filepath.FromSlash(e.path)))
 			if err != nil && !errors.Is(err, fs.ErrExist) {
 				return fmt.Errorf("backup: %w", err)
 			}
@@ -485,6 +510,14 @@ func (t *tree) linkParts(p string, names []string, linked map[string][]entry) er
 		linked[name] = entries
 	}
 	return nil
+}
+
+// linksOf is where the files of a table are linked to: on the disk they lie on.
+func (t *tree) linksOf(table string) string {
+	if stage, ok := t.cold[path.Dir(table)]; ok {
+		return stage
+	}
+	return t.links
 }
 
 // keep takes a table as its list was.

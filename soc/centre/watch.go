@@ -30,6 +30,7 @@ const (
 	heldConditions = "conditions"
 	heldIntake     = "intake"
 	heldDisks      = "disks"
+	heldCold       = "cold"
 	heldQuotas     = "quotas"
 	heldSilence    = "silence"
 )
@@ -93,7 +94,7 @@ func (c *centre) openWatch(ctx context.Context) (err error) {
 	if c.senders, err = usage.OpenSources(ctx, c.db, c.ownerOf); err != nil {
 		return err
 	}
-	c.storage, err = storage.Open(ctx, c.db, storage.Deps{Data: c.Config.Data, Reserve: int64(c.Config.Bus.MinFree), Base: base, Policy: c.policy.Get,
+	c.storage, err = storage.Open(ctx, c.db, storage.Deps{Data: c.Config.Data, Cold: c.Config.Lake.ColdDir, Reserve: int64(c.Config.Bus.MinFree), Base: base, Policy: c.policy.Get,
 		Restart: func() { c.super.Restart() }, Log: c.log})
 	return err
 }
@@ -121,6 +122,9 @@ func (c *centre) openGate(ctx context.Context) (err error) {
 	c.background(c.keepCount)
 	c.background(c.keepWatch)
 	c.background(c.keepDisks)
+	if c.Config.Lake.ColdDir != "" {
+		c.background(c.coolDays)
+	}
 	return nil
 }
 
@@ -279,6 +283,40 @@ func (c *centre) keepDisks(ctx context.Context) {
 			}
 		}
 	})
+}
+
+// coolDays moves old days to the cold folder, some minutes after the start and
+// then every hour.
+func (c *centre) coolDays(ctx context.Context) {
+	wait := 5 * time.Minute
+	for {
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return
+		}
+		wait = time.Hour
+		moved, err := c.storage.Cool(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		var alarms []watch.Alarm
+		if err != nil {
+			c.log.Error("storage: old days do not go to the cold folder", "error", err)
+			alarms = append(alarms, watch.Alarm{Kind: "cold-stuck", Detail: detections.Text{ZH: "旧日志未能迁移到冷存储：" + err.Error(), EN: "Old days do not go to the cold storage: " + err.Error()}})
+		}
+		c.watch.Hold(ctx, heldCold, alarms)
+		if len(moved) == 0 {
+			continue
+		}
+		rec := audit.Record{Kind: audit.KindSystem, Actor: ticketing.SystemActor, Action: "cool-storage", Object: "lake", Result: audit.OK}
+		for _, p := range moved {
+			rec.Detail += " " + p.Class + "/" + p.Day
+		}
+		if err := c.audit.Append(ctx, rec); err != nil {
+			c.log.Error("storage: the move is not in the audit log", "moved", rec.Detail, "error", err)
+		}
+	}
 }
 
 // clear carries a plan out, and says so in the audit log and by an alarm.

@@ -18,6 +18,7 @@ const (
 	Damage     = "damage"      // stored data was damaged and set aside
 	BusGap     = "bus-gap"     // batches are missing on the bus
 	EngineDown = "engine-down" // the engine does not stay up
+	ColdAway   = "cold-away"   // days of the lake on the second disk cannot be reached
 	ServerDown = "server-down" // a server that holds events or metrics does not answer
 	Unsaved    = "unsaved"     // a checkpoint or another small state cannot be saved
 	// SamplesRefused says that samples of a tenant that were taken in were not

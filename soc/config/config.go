@@ -126,6 +126,8 @@ type Bus struct {
 type Lake struct {
 	Retention      Duration `yaml:"retention" doc:"How long the class standard keeps events: of the tenants that name no other class, and the city's own. At least 180d, the legal minimum of security and audit logs (Cybersecurity Law of the PRC, article 21)."`
 	Classes        []Class  `yaml:"classes" doc:"Further retention classes; a tenant belongs to one. Each has a store of its own in the lake. A list given here replaces the one below."`
+	ColdDir        string   `yaml:"cold_dir" doc:"Folder on a larger, slower disk for old days (docs/storage.md). Empty: all days lie below the data folder."`
+	ColdAfter      Duration `yaml:"cold_after" doc:"Age at which days of the class standard go to cold_dir; 0 is never."`
 	FlowsClass     string   `yaml:"flows_class" doc:"Class of the flow records (NetFlow, IPFIX, sFlow) of all tenants. Empty: that of their tenant."`
 	SecuritySets   []string `yaml:"security_datasets" doc:"Patterns of event.dataset of security and audit logs. These never go into a class shorter than 180d: where their tenant's is, they go to the shortest that is not."`
 	SecurityOwners []string `yaml:"security_tenants" doc:"Tenants whose events all are security or audit logs. city and unassigned are in any case."`
@@ -141,14 +143,15 @@ type Lake struct {
 type Class struct {
 	Name string   `yaml:"name" doc:"Name, as a tenant's retention names it. A name must not be given to another length later: what it holds stays where it is."`
 	Keep Duration `yaml:"keep" doc:"How long its events are kept: whole days."`
+	Cold Duration `yaml:"cold_after" doc:"Age at which its days go to lake.cold_dir: whole days; 0 is never."`
 }
 
 // Keeping is the policy of retention. The configuration must be valid.
 func (l *Lake) Keeping() *retention.Policy {
-	p := &retention.Policy{Classes: []retention.Class{{Name: retention.Standard, Keep: time.Duration(l.Retention)}},
+	p := &retention.Policy{Classes: []retention.Class{{Name: retention.Standard, Keep: time.Duration(l.Retention), Cold: time.Duration(l.ColdAfter)}},
 		Flows: l.FlowsClass, Security: l.SecuritySets, Tenants: l.SecurityOwners}
 	for _, c := range l.Classes {
-		p.Classes = append(p.Classes, retention.Class{Name: c.Name, Keep: time.Duration(c.Keep)})
+		p.Classes = append(p.Classes, retention.Class{Name: c.Name, Keep: time.Duration(c.Keep), Cold: time.Duration(c.Cold)})
 	}
 	return p
 }
@@ -250,7 +253,7 @@ func Default() *Config {
 		Relays: []string{"127.0.0.0/8", "::1/128"},
 		Bus:    Bus{MaxSize: 8 << 30, MaxMetrics: 2 << 30, MinFree: 512 << 20, Keep: 1000},
 		Lake: Lake{Retention: Duration(retention.LegalMinimum), FlushInterval: Duration(5 * time.Second), ScrubPeriod: Duration(7 * 24 * time.Hour), ScrubRate: 16 << 20,
-			Classes:      []Class{{"short", Duration(30 * retention.Day)}, {"long", Duration(365 * retention.Day)}, {"archive", Duration(1095 * retention.Day)}},
+			Classes:      []Class{{Name: "short", Keep: Duration(30 * retention.Day)}, {Name: "long", Keep: Duration(365 * retention.Day)}, {Name: "archive", Keep: Duration(1095 * retention.Day)}},
 			SecuritySets: []string{"icewatch.*", "*.auth", "*.audit", "*.security", "*.alert", "sudo.*", "pam.*", "iptables.*"}},
 		Metrics:  Metrics{Retention: Duration(180 * 24 * time.Hour), Interval: Duration(15 * time.Second)},
 		Limits:   Limits{Fields: 500, Names: 1000, SenderIDs: 1_000_000},
@@ -381,6 +384,15 @@ func (c *Config) Validate() []Problem {
 	atLeast("lake.memory", int64(c.Lake.Memory), 0, "")
 	atLeast("lake.scrub_period", int64(c.Lake.ScrubPeriod), 0, "")
 	atLeast("lake.scrub_rate", int64(c.Lake.ScrubRate), 64<<10, " bytes (64KiB)")
+	if c.Lake.ColdDir == "" {
+		for i, class := range c.Lake.Keeping().Classes {
+			if class.Cold > 0 {
+				bad([]string{"lake.cold_after", fmt.Sprintf("lake.classes[%d].cold_after", i-1)}[min(i, 1)], "days cannot go to a cold folder: lake.cold_dir names none")
+			}
+		}
+	} else if len(c.Lake.Remote.Nodes) > 0 {
+		bad("lake.cold_dir", "events are kept by the servers of lake.remote, so there is nothing here to move")
+	}
 	c.checkRemote(bad, file)
 	atLeast("metrics.retention", int64(c.Metrics.Retention), int64(24*time.Hour), " ns (1d)")
 	atLeast("metrics.interval", int64(c.Metrics.Interval), int64(time.Second), " ns (1s)")

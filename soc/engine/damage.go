@@ -31,8 +31,8 @@ type healed struct {
 	board *condition.Board
 }
 
-// heal waits until the lake's disk can be written, then sets aside what is
-// damaged in the lake. While it waits it answers for its status.
+// heal waits until the lake's disk can be written, then brings its days to their
+// places and sets aside what is damaged. While it waits it answers for its status.
 func heal(ctx context.Context, opts Options, log *slog.Logger) (*healed, error) {
 	board := &condition.Board{}
 	dir := filepath.Join(opts.Dir, "lake")
@@ -40,7 +40,7 @@ func heal(ctx context.Context, opts Options, log *slog.Logger) (*healed, error) 
 	// On a disk that cannot be written even the folder cannot be made.
 	if err := os.MkdirAll(dir, 0o700); err != nil || !h.room.look() {
 		if err != nil {
-			h.room.tell(condition.ReadOnly, "日志库目录无法创建："+err.Error(), "the lake's folder cannot be made: "+err.Error())
+			h.room.tell(dir, condition.ReadOnly, "日志库目录无法创建："+err.Error(), "the lake's folder cannot be made: "+err.Error())
 		}
 		stop, err := serveWaiting(opts.QuerySocket, board)
 		if err != nil {
@@ -55,6 +55,8 @@ func heal(ctx context.Context, opts Options, log *slog.Logger) (*healed, error) 
 			}
 		}
 	}
+	dropOrdered(opts.Dir, log)
+	h.settleDays(ctx, opts, log)
 	findings, err := inspect(ctx, h.scrub, opts.Died, opts.DiedInRow, log)
 	if err != nil || len(findings) == 0 {
 		return h, err

@@ -158,7 +158,7 @@ func TestTheRoomWaitsForAFullDisk(t *testing.T) {
 	if !r.look() || len(board.List()) != 0 {
 		t.Fatalf("%+v", board.List())
 	}
-	r.dir = filepath.Join(r.dir, "missing")
+	r.dirs = append(r.dirs, filepath.Join(r.dirs[0], "missing"))
 	if r.look() || board.List()[0].Kind != condition.ReadOnly {
 		t.Fatalf("%+v", board.List())
 	}

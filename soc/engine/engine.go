@@ -48,6 +48,7 @@ type Options struct {
 	LakeMemory    int64            // bytes for caches and queries; 0 is a quarter of the machine
 	MinFree       int64            // bytes to leave free on the disk
 	Metrics       MetricOptions    // of the metric lake
+	ColdDir       string           // folder for the lake's old days; "" is none
 	LakeNodes     []LakeNode       // servers that hold the lake's rows; none: this machine does
 	Relays        []netip.Prefix   // whose syslog HOSTNAME names the device
 	FieldsMax     int              // fields an event may bring
@@ -154,7 +155,6 @@ func Run(ctx context.Context, opts Options, log *slog.Logger) error {
 	if err != nil || ctx.Err() != nil {
 		return err
 	}
-	dropOrdered(opts.Dir, log)
 	client, err := bus.Connect(opts.BusSocket, log)
 	if err != nil {
 		return fmt.Errorf("engine: %w", err)

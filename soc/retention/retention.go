@@ -35,6 +35,7 @@ const (
 type Class struct {
 	Name string
 	Keep time.Duration
+	Cold time.Duration // after which a day goes to the cold folder; 0 is never
 }
 
 // Days is how long the class keeps, in whole days.
@@ -64,9 +65,9 @@ func (p *Policy) Check() []Fault {
 	seen := map[string]bool{}
 	n := 0
 	for _, c := range p.Classes {
-		name, keep := fmt.Sprintf("lake.classes[%d].name", n), fmt.Sprintf("lake.classes[%d].keep", n)
+		name, keep, cold := fmt.Sprintf("lake.classes[%d].name", n), fmt.Sprintf("lake.classes[%d].keep", n), fmt.Sprintf("lake.classes[%d].cold_after", n)
 		if c.Name == Standard && !seen[Standard] {
-			name, keep = "lake.retention", "lake.retention"
+			name, keep, cold = "lake.retention", "lake.retention", "lake.cold_after"
 			if c.Keep < LegalMinimum {
 				bad(keep, "%d days are too few: the audit trail and the city's own logs are kept in the class standard, for %d days at least (Cybersecurity Law of the PRC, article 21)", c.Days(), int(LegalMinimum/Day))
 			}
@@ -85,6 +86,9 @@ func (p *Policy) Check() []Fault {
 			bad(keep, "%s is not a number of whole days, one at least", c.Keep)
 		case c.Keep > Longest:
 			bad(keep, "%s is too long; a hundred years is the most", c.Keep)
+		}
+		if c.Cold != 0 && (c.Cold < Day || c.Cold%Day != 0) {
+			bad(cold, "%s is not a number of whole days, one at least, or 0 for never", c.Cold)
 		}
 	}
 	if _, ok := p.Class(p.Flows); p.Flows != "" && !ok {
@@ -159,7 +163,7 @@ func (p *Policy) For(tenant, class, dataset string) string {
 	if p.Secure(class) || !p.Confidential(tenant) && !p.security(dataset) {
 		return class
 	}
-	best := Class{Standard, Longest + Day}
+	best := Class{Name: Standard, Keep: Longest + Day}
 	for _, c := range p.Classes {
 		if c.Keep >= LegalMinimum && c.Keep < best.Keep {
 			best = c

@@ -7,7 +7,7 @@ import (
 )
 
 func policy() *Policy {
-	return &Policy{Classes: []Class{{"standard", 200 * Day}, {"short", 30 * Day}, {"legal", 180 * Day}, {"long", 365 * Day}},
+	return &Policy{Classes: []Class{{Name: "standard", Keep: 200 * Day}, {Name: "short", Keep: 30 * Day}, {Name: "legal", Keep: 180 * Day}, {Name: "long", Keep: 365 * Day}},
 		Flows: "short", Security: []string{"*.auth", "icewatch.*"}, Tenants: []string{"audit-office"}}
 }
 

@@ -38,6 +38,7 @@ var ErrNoPartition = errors.New("there is no such partition")
 // Deps are what a Keeper works with.
 type Deps struct {
 	Data    string // the suite's folder
+	Cold    string // folder for the lake's old days; "" is none
 	Reserve int64  // bytes left free: below them intake stops
 	Base    *retention.Policy
 	Policy  func() Policy // in force
@@ -70,11 +71,17 @@ func Open(ctx context.Context, db *state.DB, d Deps) (*Keeper, error) {
 
 func (k *Keeper) engine() string { return filepath.Join(k.Data, "engine") }
 func (k *Keeper) lake() string   { return filepath.Join(k.engine(), "lake") }
+func (k *Keeper) cold() partition.Cold {
+	return partition.Cold{Dir: k.Deps.Cold, Engine: k.engine(), Lake: k.lake()}
+}
 
 // parts are the folders that hold the suite's data, by name. The lake's classes
 // count each for itself.
 func (k *Keeper) parts() (map[string]string, error) {
 	out := map[string]string{"lake": k.lake()}
+	if k.Deps.Cold != "" {
+		out["cold"] = k.Deps.Cold
+	}
 	top, err := os.ReadDir(k.Data)
 	if err != nil {
 		return nil, fmt.Errorf("storage: %w", err)
@@ -84,10 +91,12 @@ func (k *Keeper) parts() (map[string]string, error) {
 			out[name] = filepath.Join(k.Data, name)
 		}
 	}
-	classes, _ := os.ReadDir(k.lake()) // not there before the first start of the engine
-	for _, e := range classes {
-		if e.IsDir() {
-			out["lake/"+e.Name()] = filepath.Join(k.lake(), e.Name())
+	for name, dir := range map[string]string{"lake": k.lake(), "cold": k.Deps.Cold} {
+		classes, _ := os.ReadDir(dir) // not there before the first start of the engine, or not at all
+		for _, e := range classes {
+			if e.IsDir() {
+				out[name+"/"+e.Name()] = filepath.Join(dir, e.Name())
+			}
 		}
 	}
 	return out, nil
@@ -101,8 +110,8 @@ func (k *Keeper) Measure(ctx context.Context) error {
 	}
 	sizes := map[string]int64{}
 	for name, dir := range parts {
-		if name == "lake" {
-			continue
+		if name == "lake" || name == "cold" {
+			continue // by class
 		}
 		if real, err := filepath.EvalSymlinks(dir); err == nil {
 			dir = real
@@ -152,7 +161,7 @@ type View struct {
 	DaysLeft *float64           `json:"days_left" doc:"The fewest of all disks"`
 	Growth   *float64           `json:"growth_bytes_per_day" doc:"Of the whole suite"`
 	History  float64            `json:"history_days" doc:"On how much history the growth rests"`
-	Parts    map[string]int64   `json:"parts" doc:"Bytes by part, at most ten minutes old; lake/NAME is a retention class"`
+	Parts    map[string]int64   `json:"parts" doc:"Bytes by part, at most ten minutes old; lake/NAME is a retention class, cold/NAME its days in the cold folder"`
 	ByPart   map[string]float64 `json:"growth_by_part" doc:"Bytes a day"`
 }
 
@@ -231,32 +240,47 @@ func (k *Keeper) Days(class string) ([]Day, error) {
 
 // Plan is what would be cleared now.
 type Plan struct {
-	Free    int64                 `json:"free_bytes" doc:"On the lake's disk"`
+	Free    int64                 `json:"free_bytes" doc:"On the disk of the newer days"`
 	Target  int64                 `json:"target_bytes" doc:"To be freed; 0 where the clearing threshold is not reached"`
 	Clear   []partition.Partition `json:"partitions" nullable:"false"`
 	Frees   int64                 `json:"frees_bytes"`
 	Refused []Refusal             `json:"refused" nullable:"false"`
 }
 
-// Plan tells what the policy would clear now.
+// Plan tells what the policy would clear now: on each disk the oldest of the
+// days that lie on it.
 func (k *Keeper) Plan() (Plan, error) {
-	disks, err := Disks(map[string]string{"lake": k.lake()}, k.Reserve)
+	p := Plan{Clear: []partition.Partition{}, Refused: []Refusal{}}
+	places := map[string]string{"lake": k.lake()}
+	if k.Deps.Cold != "" {
+		places["cold"] = k.Deps.Cold
+	}
+	disks, err := Disks(places, k.Reserve)
 	if err != nil {
 		return Plan{}, err
 	}
-	p := Plan{Free: disks[0].Free, Target: k.Policy().Target(disks[0]), Clear: []partition.Partition{}, Refused: []Refusal{}}
-	if p.Target == 0 {
-		return p, nil
+	for _, d := range disks {
+		target := k.Policy().Target(d)
+		if slices.Contains(d.Holds, "lake") {
+			p.Free = d.Free
+		}
+		if target == 0 {
+			continue
+		}
+		p.Target += target
+		list, err := partition.List(k.lake())
+		if err != nil {
+			return Plan{}, err
+		}
+		list = slices.DeleteFunc(list, func(x partition.Partition) bool {
+			return !slices.Contains(d.Holds, map[bool]string{false: "lake", true: "cold"}[x.Cold])
+		})
+		clear, refused := k.Policy().Plan(list, k.Keeping(), target, k.now())
+		for _, x := range clear {
+			p.Frees += x.Bytes
+		}
+		p.Clear, p.Refused = append(p.Clear, clear...), append(p.Refused, refused...)
 	}
-	list, err := partition.List(k.lake())
-	if err != nil {
-		return Plan{}, err
-	}
-	clear, refused := k.Policy().Plan(list, k.Keeping(), p.Target, k.now())
-	for _, x := range clear {
-		p.Frees += x.Bytes
-	}
-	p.Clear, p.Refused = append(p.Clear, clear...), append(p.Refused, refused...)
 	return p, nil
 }
 
@@ -270,7 +294,7 @@ func (k *Keeper) Clear(ctx context.Context, want []partition.Partition) ([]parti
 	if err != nil {
 		return nil, err
 	}
-	var order partition.Clearing
+	var order []partition.Partition
 	for _, w := range want {
 		i := slices.IndexFunc(days, func(d Day) bool { return d.Class == w.Class && d.Day == w.Day })
 		switch {
@@ -279,29 +303,22 @@ func (k *Keeper) Clear(ctx context.Context, want []partition.Partition) ([]parti
 		case days[i].Protected:
 			return nil, fmt.Errorf("%w: %s of the class %s: %s", ErrProtected, w.Day, w.Class, days[i].Reason)
 		}
-		order.Partitions = append(order.Partitions, days[i].Partition)
+		order = append(order, days[i].Partition)
 	}
-	if len(order.Partitions) == 0 {
+	if len(order) == 0 {
 		return nil, nil
 	}
-	if err := order.Order(k.engine()); err != nil {
+	if err := partition.OrderClear(k.engine(), order); err != nil {
 		return nil, err
 	}
-	k.Restart()
-	ctx, cancel := context.WithTimeout(ctx, clearTimeout)
-	defer cancel()
-	for partition.Ordered(k.engine()) {
-		select {
-		case <-time.After(100 * time.Millisecond):
-		case <-ctx.Done():
-			return nil, fmt.Errorf("storage: the engine has not cleared within %s; it will at its next start: %w", clearTimeout, ctx.Err())
-		}
+	if err := k.restart(ctx, func() bool { return partition.ClearOrdered(k.engine()) }); err != nil {
+		return nil, err
 	}
 	left, err := partition.List(k.lake())
 	if err != nil {
 		return nil, err
 	}
-	gone := slices.DeleteFunc(order.Partitions, func(p partition.Partition) bool {
+	gone := slices.DeleteFunc(order, func(p partition.Partition) bool {
 		return slices.ContainsFunc(left, func(l partition.Partition) bool { return l.Class == p.Class && l.Day == p.Day })
 	})
 	k.Log.Warn("storage: days of the lake were cleared", "partitions", len(gone))

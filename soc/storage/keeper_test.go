@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"icewatch/soc/lake/partition"
+	"icewatch/soc/retention"
 	"icewatch/soc/state"
 	"icewatch/soc/watch"
 )
@@ -33,10 +34,13 @@ func newSuite(t *testing.T) *suite {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	s.Keeper, err = Open(t.Context(), db, Deps{Data: s.dir, Base: keeping(), Policy: func() Policy { return s.policy }, Log: slog.New(slog.DiscardHandler),
+	s.Keeper, err = Open(t.Context(), db, Deps{Data: s.dir, Cold: filepath.Join(t.TempDir(), "cold"), Base: keeping(), Policy: func() Policy { return s.policy }, Log: slog.New(slog.DiscardHandler),
 		Restart: func() { // the engine, as it starts
 			s.starts++
 			if _, err := partition.Clear(s.engine(), s.lake()); err != nil {
+				t.Error(err)
+			}
+			if _, err := s.cold().Settle(t.Context()); err != nil {
 				t.Error(err)
 			}
 		}})
@@ -147,4 +151,59 @@ func TestKeeperClears(t *testing.T) {
 	if err != nil || len(days) != 1 || days[0].Class != "standard" || !days[0].Protected || days[0].Reason == "" {
 		t.Errorf("left %+v, %v", days, err)
 	}
+}
+
+func TestKeeperCools(t *testing.T) {
+	t.Parallel()
+	s := newSuite(t)
+	s.Base = &retention.Policy{Classes: []retention.Class{{Name: "standard", Keep: 200 * retention.Day, Cold: 30 * retention.Day}, {Name: "short", Keep: 30 * retention.Day}}}
+	old, next := s.day(t, "standard", 31, 5000), s.day(t, "standard", 32, 5000)
+	s.day(t, "standard", 30, 5000) // its last hour is not that old
+	s.day(t, "short", 25, 5000)
+	due, err := s.Due()
+	if err != nil || len(due) != 2 || due[0].Day != next.Day || due[1].Day != old.Day {
+		t.Fatalf("due are %+v, %v", due, err)
+	}
+	moved, err := s.Cool(t.Context())
+	if err != nil || len(moved) != 2 || s.starts != 1 {
+		t.Fatalf("moved %+v after %d starts, %v", moved, s.starts, err)
+	}
+	if due, err = s.Due(); err != nil || len(due) != 0 {
+		t.Errorf("still due are %+v, %v", due, err)
+	}
+	if moved, err = s.Cool(t.Context()); err != nil || len(moved) != 0 || s.starts != 1 {
+		t.Errorf("again: moved %+v after %d starts, %v", moved, s.starts, err)
+	}
+	if err := s.Measure(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	v, err := s.View()
+	if err != nil || v.Parts["cold/standard"] < 10_000 || v.Parts["lake/standard"] > 10_000 || !slices.ContainsFunc(v.Disks, func(d Fill) bool { return slices.Contains(d.Holds, "cold") }) {
+		t.Errorf("the view is %+v, %v", v, err)
+	}
+	// Cleared like every other day, with what lies on the other disk.
+	s.policy.BelowMinimum = true
+	if gone, err := s.Clear(t.Context(), coldest(s, t)); err != nil || len(gone) != 1 {
+		t.Errorf("cleared %+v, %v", gone, err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(s.Deps.Cold, "standard", "*")); len(left) != 1 {
+		t.Errorf("the cold folder holds %q", left)
+	}
+	// No room: the day stays, and the reason is said.
+	s.Reserve = 1 << 60
+	s.day(t, "standard", 40, 5000)
+	if moved, err = s.Cool(t.Context()); !errors.Is(err, ErrNoRoom) || len(moved) != 0 {
+		t.Errorf("moved %+v, %v", moved, err)
+	}
+}
+
+// coldest is the oldest day that is cold.
+func coldest(s *suite, t *testing.T) []partition.Partition {
+	t.Helper()
+	days, err := s.Days("standard")
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(days, func(d Day) bool { return d.Cold })
+	return []partition.Partition{days[i].Partition}
 }

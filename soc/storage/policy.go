@@ -72,7 +72,7 @@ func (p Policy) Keeping(base *retention.Policy) *retention.Policy {
 	set := func(name string, days int) {
 		keep := time.Duration(days) * retention.Day
 		if i := slices.IndexFunc(out.Classes, func(c retention.Class) bool { return c.Name == name }); i >= 0 {
-			out.Classes[i].Keep = keep
+			out.Classes[i].Keep = keep // Cold stays as configured
 		} else {
 			out.Classes = append(out.Classes, retention.Class{Name: name, Keep: keep})
 		}

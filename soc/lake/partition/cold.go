@@ -46,30 +46,45 @@ const (
 var ErrForeign = errors.New("the cold folder belongs to another lake")
 
 // Claim makes the folder where it is missing and marks it as this lake's. It is
-// ErrForeign where another lake's mark is in it.
+// ErrForeign where another lake's mark is in it, and an error where the mark is
+// gone: then the folder is the mount point of a disk that is not there.
 func (c Cold) Claim() error {
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return fmt.Errorf("partition: the cold folder: %w", err)
 	}
-	mine, err := os.ReadFile(filepath.Join(c.Engine, ownerFile))
+	mark, other := filepath.Join(c.Engine, ownerFile), filepath.Join(c.Dir, ownerFile)
+	mine, err := os.ReadFile(mark)
+	known := err == nil
 	if errors.Is(err, fs.ErrNotExist) {
-		mine = []byte(rand.Text() + "\n")
-		err = replaceFile(filepath.Join(c.Engine, ownerFile), mine)
+		mine, err = []byte(rand.Text()+"\n"), nil
 	}
 	if err != nil {
 		return fmt.Errorf("partition: the mark of the cold folder: %w", err)
 	}
-	theirs, err := os.ReadFile(filepath.Join(c.Dir, ownerFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return replaceFile(filepath.Join(c.Dir, ownerFile), mine)
-	}
-	if err != nil {
+	theirs, err := os.ReadFile(other)
+	switch {
+	case err == nil && bytes.Equal(mine, theirs):
+		return nil
+	case err == nil && !known && c.empty():
+		return replaceFile(mark, theirs) // a crash came between the two marks
+	case err == nil:
+		return fmt.Errorf("partition: %w: %s differs from %s; name an empty folder", ErrForeign, other, mark)
+	case !errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("partition: the mark of the cold folder: %w", err)
+	case known:
+		return fmt.Errorf("partition: the cold folder has no %s, as before its disk is mounted; to begin with an empty one, remove %s", ownerFile, mark)
 	}
-	if !bytes.Equal(mine, theirs) {
-		return fmt.Errorf("partition: %w: %s differs from %s; name an empty folder", ErrForeign, filepath.Join(c.Dir, ownerFile), filepath.Join(c.Engine, ownerFile))
+	// The lake's own mark comes last: without it the folder is claimed anew.
+	if err := replaceFile(other, mine); err != nil {
+		return err
 	}
-	return nil
+	return replaceFile(mark, mine)
+}
+
+// empty tells whether nothing but the mark is in the cold folder.
+func (c Cold) empty() bool {
+	entries, err := os.ReadDir(c.Dir)
+	return err == nil && len(entries) == 1
 }
 
 // place is where a day lies: in the lake, and in the cold folder.
@@ -120,7 +135,8 @@ type Settled struct {
 	Away  []Partition // cannot be reached: the lake opens without them
 }
 
-// Settle brings the days to where they belong. The lake must be closed. What a
+// Settle brings the days to where they belong. Without Dir none moves and the
+// order waits. The lake must be closed. What a
 // crash left half-way is finished; what cannot be reached is left out, so that
 // the lake opens with the rest.
 func (c Cold) Settle(ctx context.Context) (s Settled, err error) {
@@ -133,37 +149,41 @@ func (c Cold) Settle(ctx context.Context) (s Settled, err error) {
 	for _, p := range c.links(linkSuffix) {
 		note(c.swap(p))
 	}
-	days, err := ordered(c.Engine, coolingFile)
-	note(err)
-	for _, p := range days {
-		if moved, err := c.move(ctx, p); err != nil {
-			note(err)
-		} else if moved {
-			s.Moved = append(s.Moved, p)
+	if c.Dir != "" {
+		days, err := ordered(c.Engine, coolingFile)
+		note(err)
+		for _, p := range days {
+			if moved, err := c.move(ctx, p); err != nil {
+				note(err)
+			} else if moved {
+				s.Moved = append(s.Moved, p)
+			}
 		}
+		note(remove(filepath.Join(c.Engine, coolingFile)))
 	}
-	note(remove(filepath.Join(c.Engine, coolingFile)))
 	for _, p := range c.links(awaySuffix) {
-		_, cold, err := c.place(p)
+		hot, _, err := c.place(p)
+		note(err)
+		cold, err := os.Readlink(beside(hot, awaySuffix))
 		if _, lost := os.Stat(filepath.Join(cold, "datadb")); err != nil || lost != nil {
 			s.Away = append(s.Away, p)
 			continue
 		}
-		if err := c.back(ctx, p); err != nil {
+		if err := c.back(ctx, p, cold); err != nil {
 			note(err)
 			s.Away = append(s.Away, p)
 			continue
 		}
 		s.Back = append(s.Back, p)
 	}
-	days, err = c.dangling()
-	note(err)
-	for _, p := range days {
+	for _, p := range c.dangling() {
 		hot, _, _ := c.place(p)
 		note(os.Rename(hot, beside(hot, awaySuffix)))
 		s.Away = append(s.Away, p)
 	}
-	note(c.adopt())
+	if c.Dir != "" {
+		note(c.adopt())
+	}
 	return s, errors.Join(errs...)
 }
 
@@ -184,7 +204,7 @@ func (c Cold) links(suffix string) (days []Partition) {
 }
 
 // dangling lists the days that are links to what is not there.
-func (c Cold) dangling() (days []Partition, err error) {
+func (c Cold) dangling() (days []Partition) {
 	found, _ := filepath.Glob(filepath.Join(c.Lake, "*", partitionsFolder, "*"))
 	for _, name := range found {
 		day, err := time.Parse(dayLayout, filepath.Base(name))
@@ -195,7 +215,7 @@ func (c Cold) dangling() (days []Partition, err error) {
 			days = append(days, Partition{Class: filepath.Base(filepath.Dir(filepath.Dir(name))), Day: day.Format(time.DateOnly)})
 		}
 	}
-	return days, nil
+	return days
 }
 
 func isLink(name string) bool {
@@ -278,8 +298,8 @@ func (c Cold) swap(p Partition) error {
 
 // back puts a day in its place that could not be reached for a while. What the
 // lake has stored of the day meanwhile is added to it.
-func (c Cold) back(ctx context.Context, p Partition) error {
-	hot, cold, err := c.place(p)
+func (c Cold) back(ctx context.Context, p Partition, cold string) error {
+	hot, _, err := c.place(p)
 	if err != nil {
 		return err
 	}

@@ -282,8 +282,16 @@ func TestAColdFolderBelongsToOneLake(t *testing.T) {
 	if err := w.Claim(); err != nil {
 		t.Errorf("again: %v", err)
 	}
+	if err := os.Mkdir(filepath.Join(w.Dir, "standard"), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	other := Cold{Dir: w.Dir, Engine: t.TempDir()}
 	if err := other.Claim(); !errors.Is(err, ErrForeign) {
 		t.Errorf("another lake: %v", err)
+	}
+	// The mount point of a disk that is not there is no cold folder.
+	w.Dir = t.TempDir()
+	if err := w.Claim(); err == nil || !strings.Contains(err.Error(), "mounted") {
+		t.Errorf("without its disk: %v", err)
 	}
 }

@@ -96,7 +96,13 @@ func (s *Store) tables() (list []table, strange []Finding, err error) {
 		if err != nil {
 			return err
 		}
-		if !d.IsDir() || filepath.Base(filepath.Dir(path)) != partitions {
+		if filepath.Base(filepath.Dir(path)) != partitions {
+			return nil
+		}
+		skip := filepath.SkipDir
+		if d.Type()&fs.ModeSymlink != 0 {
+			skip = nil // a day on another disk; the link is not followed anyway
+		} else if !d.IsDir() {
 			return nil
 		}
 		rel, err := filepath.Rel(s.Dir, path)
@@ -105,10 +111,10 @@ func (s *Store) tables() (list []table, strange []Finding, err error) {
 		}
 		if _, err := time.Parse("20060102", d.Name()); err != nil {
 			strange = append(strange, Finding{Path: rel, Why: "the folder's name is no day: " + d.Name()})
-			return filepath.SkipDir
+			return skip
 		}
 		list = append(list, table{filepath.Join(rel, indexTable), false}, table{filepath.Join(rel, dataTable), true})
-		return filepath.SkipDir
+		return skip
 	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("scrub: list the parts of %s: %w", s.Dir, err)

@@ -32,6 +32,9 @@ export interface StorageClass {
   minimum_days: number;
   rows: number;
   bytes: number;
+  /** Of these, in the cold folder. */
+  cold_bytes: number;
+  cold_after_days: number;
   bytes_per_event: number;
   partitions: number;
   oldest?: string;
@@ -60,6 +63,8 @@ export interface Storage {
   tenants: List<StorageTenant>;
   parts: Record<string, number>;
   legal_minimum_days: number;
+  /** null where no cold folder is configured. */
+  cold: { folder: string; due: number } | null;
 }
 export interface Partition {
   class: string;

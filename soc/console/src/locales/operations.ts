@@ -15,6 +15,7 @@ export const operations: Pairs = {
   'get-storage': ['看存储状态', 'See how the storage stands'],
   'list-partitions': ['看数据湖分区', 'List the days of the lake'],
   'preview-clearing': ['预览存储清理', 'See what would be cleared'],
+  'cool-storage': ['迁移旧日志到冷存储', 'Move old days to the cold storage'],
   'clear-storage': ['清理数据湖分区', 'Clear days of the lake'],
   'list-retention-classes': ['看保留类', 'List the retention classes'],
   'preview-tenant-retention': ['预览更换租户保留类', 'See what another retention class would mean'],

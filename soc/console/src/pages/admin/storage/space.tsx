@@ -1,5 +1,5 @@
 import { useQuery } from '@tanstack/react-query';
-import { Button, Modal } from 'antd';
+import { Button, Modal, Popconfirm } from 'antd';
 import { useState } from 'react';
 import { Link } from 'react-router-dom';
 import { get, post } from '../../../api/client';
@@ -37,6 +37,7 @@ export function SpaceTab() {
                   can('system') && (
                     <>
                       <Link to="/admin/settings?setting=storage">{t('storage.policy')}</Link>
+                      {s.cold && s.cold.due > 0 && <Cool cold={s.cold} />}
                       <Button size="small" onClick={() => setClearing(true)}>
                         {t('storage.clear')}
                       </Button>
@@ -51,7 +52,7 @@ export function SpaceTab() {
               </Panel>
             </div>
             <Panel title={t('storage.classes')} flush>
-              <Classes classes={[...list(s.classes)].sort((a, b) => b.bytes - a.bytes || a.days - b.days)} legal={s.legal_minimum_days} />
+              <Classes cold={s.cold !== null} classes={[...list(s.classes)].sort((a, b) => b.bytes - a.bytes || a.days - b.days)} legal={s.legal_minimum_days} />
             </Panel>
             <Panel title={t('storage.tenants')} flush>
               <DataTable
@@ -147,7 +148,25 @@ function DiskBar({ disk: d }: { disk: Disk }) {
   );
 }
 
-function Classes({ classes, legal }: { classes: readonly StorageClass[]; legal: number }) {
+/** Moves the days that are old enough to the second disk, without waiting for the hour. */
+function Cool({ cold }: { cold: { folder: string; due: number } }) {
+  const { t } = useSettings();
+  const { act, busy } = useAct();
+  return (
+    <Popconfirm
+      title={t('storage.coolWhy', { x: cold.folder })}
+      okText={t('storage.cool', { n: cold.due })}
+      cancelText={t('do.cancel')}
+      onConfirm={() => void act(() => post('/storage/cool'), { said: t('storage.cooled', { n: cold.due }), renew: ['storage', 'conditions'] })}
+    >
+      <Button size="small" loading={busy}>
+        {t('storage.cool', { n: cold.due })}
+      </Button>
+    </Popconfirm>
+  );
+}
+
+function Classes({ classes, legal, cold }: { classes: readonly StorageClass[]; legal: number; cold: boolean }) {
   const { t, locale } = useSettings();
   return (
     <DataTable
@@ -166,6 +185,16 @@ function Classes({ classes, legal }: { classes: readonly StorageClass[]; legal: 
         },
         { key: 'days', title: t('storage.keeps'), num: true, render: (c) => t('storage.daysN', { n: c.days }) },
         { key: 'bytes', title: t('storage.onDisk'), num: true, render: (c) => bytes(c.bytes, locale) },
+        ...(cold
+          ? [
+              {
+                key: 'cold',
+                title: t('storage.cold'),
+                num: true,
+                render: (c: StorageClass) => (c.cold_after_days > 0 ? `${bytes(c.cold_bytes, locale)} · ${t('storage.coldAfter', { n: c.cold_after_days })}` : bytes(c.cold_bytes, locale)),
+              },
+            ]
+          : []),
         { key: 'rows', title: t('storage.events'), num: true, render: (c) => number(c.rows, locale) },
         { key: 'per', title: t('storage.perEvent'), num: true, render: (c) => (c.rows > 0 ? bytes(c.bytes_per_event, locale) : '–') },
         { key: 'span', title: t('storage.span'), render: (c) => (c.oldest ? `${c.oldest} – ${c.newest ?? ''}` : <span className="faint">–</span>) },
