@@ -37,6 +37,18 @@ func TestConsoleSearch(t *testing.T) {
 	run("lake.test.mjs", s.url)
 }
 
+// TestConsoleProtocols drives the pages of what speaks other products'
+// protocols in real Chromium: settings to connect with and their tokens, traces
+// sent by OTLP, the map of services, LogQL, silences, forwarding to a socket.
+func TestConsoleProtocols(t *testing.T) {
+	t.Parallel()
+	s, run := console(t, "")
+	if _, err := s.simulate("--seed", "11", "--duration", "10s", "--rate", "30"); err != nil {
+		t.Fatal(err)
+	}
+	run("protocols.test.mjs", s.url)
+}
+
 // TestConsoleAdministration drives the administrators' pages in real Chromium:
 // the first steps, users and data scopes, second factors with a virtual
 // security key, a forced sign-out, the audit log, the watermark.

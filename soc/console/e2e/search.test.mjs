@@ -36,7 +36,7 @@ function send(host, ...texts) {
   });
 }
 
-const input = () => page.getByLabel('LogsQL');
+const input = () => page.getByRole('combobox', { name: 'LogsQL' });
 const found = async () => Number((await page.getByTestId('total').innerText()).replace(/\D/g, ''));
 /** The page answers for the query that its address names. */
 async function searched() {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { arrivals } from './arrivals';
-import { CLIENTS, authority, curlSpan, portOf, type Place } from './connect';
+import { CLIENTS, NO_TOKEN, authority, curlSpan, portOf, type Place } from './connect';
 
 const place: Place = { base: 'https://soc.example.gov.cn', tenant: 'e-seal', token: 'iw_abc', syslog: '6514' };
 const textOf = (id: string, p = place) => CLIENTS.find((c) => c.id === id)?.snippets(p).map((s) => s.text).join('\n') ?? '';
@@ -20,6 +20,9 @@ describe('settings for others', () => {
       else expect([all.includes('e-seal'), all.includes('iw_abc')], c.id).toEqual([true, true]);
       expect(all, c.id).not.toContain('undefined');
     }
+  });
+  it('do not encode what stands for the token', () => {
+    expect(textOf('otel-sdk', { ...place, token: NO_TOKEN })).toContain('Basic%20<BASE64 OF e-seal:TOKEN>');
   });
   it('name no tenant where none is chosen', () => {
     expect(textOf('promtail', { ...place, tenant: '' })).toContain('username: icewatch');

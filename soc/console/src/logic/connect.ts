@@ -29,12 +29,24 @@ export interface Snippet {
   text: string;
 }
 
+/** What is spoken, and the kinds or ids of the collectors that take it in; none for what is only read. */
+export const VIAS = {
+  grafana: { name: 'Grafana', collectors: [] },
+  elastic: { name: 'Elasticsearch _bulk', collectors: ['elastic_bulk'] },
+  loki: { name: 'Loki push', collectors: ['loki_push'] },
+  otlp: { name: 'OpenTelemetry (OTLP)', collectors: ['otlp', 'otlp_http', 'otlp_grpc'] },
+  write: { name: 'Prometheus remote write', collectors: ['remote_write', 'prometheus_write'] },
+  alerts: { name: 'Alertmanager', collectors: ['alertmanager'] },
+  syslog: { name: 'Syslog', collectors: ['syslog', 'syslog_tcp', 'syslog_udp'] },
+} as const satisfies Record<string, { name: string; collectors: readonly string[] }>;
+export type Via = keyof typeof VIAS;
+
 export interface Client {
   id: string;
   name: string;
   way: Way;
-  /** Kinds or ids of the collectors by which its data arrive; empty for readers. */
-  collectors: readonly string[];
+  /** What it speaks; how its data arrive is known of that alone. */
+  via: Via;
   /** Its data must name their tenant: nothing else decides whose they are. */
   named?: boolean;
   /** A token is no use to it: the listener decides whose the data are. */
@@ -64,7 +76,8 @@ export function portOf(listen: string | undefined): string {
   return /:(\d{1,5})$/.exec(listen ?? '')?.[1] ?? '';
 }
 
-const basic = (p: Place) => btoa(`${user(p)}:${p.token}`);
+/** Basic credentials, percent-encoded as the specification of OTEL_EXPORTER_OTLP_HEADERS wants its values. */
+const basic = (p: Place) => (p.token === NO_TOKEN ? `<BASE64 OF ${user(p)}:TOKEN>` : encodeURIComponent(btoa(`${user(p)}:${p.token}`)));
 
 function grafana(p: Place, name: string, type: string, path: string, json: readonly string[] = []): Snippet[] {
   return [
@@ -109,37 +122,37 @@ function beat(p: Place, inputs: readonly string[], file: string): Snippet[] {
 }
 
 export const CLIENTS: readonly Client[] = [
-  { id: 'grafana-loki', name: 'Grafana · Loki', way: 'read', collectors: [], snippets: (p) => grafana(p, 'icewatch logs', 'loki', '') },
-  { id: 'grafana-prometheus', name: 'Grafana · Prometheus', way: 'read', collectors: [], snippets: (p) => grafana(p, 'icewatch metrics', 'prometheus', '/prometheus', ['httpMethod: POST']) },
+  { id: 'grafana-loki', name: 'Loki', way: 'read', via: 'grafana', snippets: (p) => grafana(p, 'icewatch logs', 'loki', '') },
+  { id: 'grafana-prometheus', name: 'Prometheus', way: 'read', via: 'grafana', snippets: (p) => grafana(p, 'icewatch metrics', 'prometheus', '/prometheus', ['httpMethod: POST']) },
   {
     id: 'grafana-elasticsearch',
-    name: 'Grafana · Elasticsearch',
+    name: 'Elasticsearch',
     way: 'read',
-    collectors: [],
+    via: 'grafana',
     snippets: (p) => grafana(p, 'icewatch events', 'elasticsearch', '/elastic', ["index: 'logs-*'", "timeField: '@timestamp'", 'logMessageField: message', 'logLevelField: log.level']),
   },
-  { id: 'grafana-jaeger', name: 'Grafana · Jaeger', way: 'read', collectors: [], snippets: (p) => grafana(p, 'icewatch traces', 'jaeger', '/jaeger') },
-  { id: 'grafana-alertmanager', name: 'Grafana · Alertmanager', way: 'read', collectors: [], snippets: (p) => grafana(p, 'icewatch alerts', 'alertmanager', '/alertmanager', ['implementation: prometheus']) },
+  { id: 'grafana-jaeger', name: 'Jaeger', way: 'read', via: 'grafana', snippets: (p) => grafana(p, 'icewatch traces', 'jaeger', '/jaeger') },
+  { id: 'grafana-alertmanager', name: 'Alertmanager', way: 'read', via: 'grafana', snippets: (p) => grafana(p, 'icewatch alerts', 'alertmanager', '/alertmanager', ['implementation: prometheus']) },
 
   {
     id: 'filebeat',
     name: 'Filebeat',
     way: 'ingest',
-    collectors: ['elastic_bulk'],
+    via: 'elastic',
     snippets: (p) => beat(p, ['filebeat.inputs:', '  - type: filestream', '    id: system', '    paths: [/var/log/*.log]'], 'filebeat.yml'),
   },
   {
     id: 'winlogbeat',
     name: 'Winlogbeat',
     way: 'ingest',
-    collectors: ['elastic_bulk'],
+    via: 'elastic',
     snippets: (p) => beat(p, ['winlogbeat.event_logs:', '  - name: Security', '  - name: System', '  - name: Microsoft-Windows-Sysmon/Operational', '    ignore_older: 72h'], 'winlogbeat.yml'),
   },
   {
     id: 'logstash',
     name: 'Logstash',
     way: 'ingest',
-    collectors: ['elastic_bulk'],
+    via: 'elastic',
     snippets: (p) => [
       {
         into: 'pipeline/icewatch.conf',
@@ -161,10 +174,40 @@ export const CLIENTS: readonly Client[] = [
     ],
   },
   {
+    id: 'vector',
+    name: 'Vector',
+    way: 'ingest',
+    via: 'elastic',
+    snippets: (p) => [
+      {
+        into: 'vector.yaml',
+        text: [
+          'sources:',
+          '  system:',
+          '    type: file',
+          '    include: [/var/log/*.log]',
+          'sinks:',
+          '  icewatch:',
+          '    type: elasticsearch',
+          '    inputs: [system]',
+          `    endpoints: ["${origin(p)}/elastic"]`,
+          '    api_version: v8',
+          '    mode: data_stream',
+          '    compression: gzip',
+          '    auth:',
+          '      strategy: basic',
+          `      user: ${user(p)}`,
+          `      password: ${p.token}`,
+          '',
+        ].join('\n'),
+      },
+    ],
+  },
+  {
     id: 'alloy',
     name: 'Grafana Alloy',
     way: 'ingest',
-    collectors: ['loki_push'],
+    via: 'loki',
     snippets: (p) => [
       {
         into: 'config.alloy',
@@ -194,7 +237,7 @@ export const CLIENTS: readonly Client[] = [
     id: 'promtail',
     name: 'Promtail',
     way: 'ingest',
-    collectors: ['loki_push'],
+    via: 'loki',
     snippets: (p) => [
       {
         into: 'promtail.yaml',
@@ -223,7 +266,7 @@ export const CLIENTS: readonly Client[] = [
     id: 'fluent-bit',
     name: 'Fluent Bit',
     way: 'ingest',
-    collectors: ['loki_push'],
+    via: 'loki',
     snippets: (p) => {
       const { scheme, host, port } = authority(p.base);
       return [
@@ -251,41 +294,11 @@ export const CLIENTS: readonly Client[] = [
     },
   },
   {
-    id: 'vector',
-    name: 'Vector',
-    way: 'ingest',
-    collectors: ['elastic_bulk'],
-    snippets: (p) => [
-      {
-        into: 'vector.yaml',
-        text: [
-          'sources:',
-          '  system:',
-          '    type: file',
-          '    include: [/var/log/*.log]',
-          'sinks:',
-          '  icewatch:',
-          '    type: elasticsearch',
-          '    inputs: [system]',
-          `    endpoints: ["${origin(p)}/elastic"]`,
-          '    api_version: v8',
-          '    mode: data_stream',
-          '    compression: gzip',
-          '    auth:',
-          '      strategy: basic',
-          `      user: ${user(p)}`,
-          `      password: ${p.token}`,
-          '',
-        ].join('\n'),
-      },
-    ],
-  },
-  {
     id: 'otel-sdk',
     name: 'OpenTelemetry SDK',
     named: true,
     way: 'ingest',
-    collectors: ['otlp', 'otlp_http', 'otlp_grpc'],
+    via: 'otlp',
     snippets: (p) => [
       {
         into: 'shell',
@@ -293,8 +306,7 @@ export const CLIENTS: readonly Client[] = [
           'export OTEL_SERVICE_NAME=my-service',
           'export OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf',
           `export OTEL_EXPORTER_OTLP_ENDPOINT=${origin(p)}/otlp`,
-          // The specification wants values of this variable percent-encoded.
-          `export OTEL_EXPORTER_OTLP_HEADERS=Authorization=Basic%20${encodeURIComponent(basic(p))}`,
+          `export OTEL_EXPORTER_OTLP_HEADERS='Authorization=Basic%20${basic(p)}'`,
           'export OTEL_TRACES_EXPORTER=otlp OTEL_METRICS_EXPORTER=otlp OTEL_LOGS_EXPORTER=otlp',
           '',
         ].join('\n'),
@@ -306,7 +318,7 @@ export const CLIENTS: readonly Client[] = [
     name: 'OpenTelemetry Collector',
     named: true,
     way: 'ingest',
-    collectors: ['otlp', 'otlp_http', 'otlp_grpc'],
+    via: 'otlp',
     snippets: (p) => [
       {
         into: 'config.yaml',
@@ -335,7 +347,7 @@ export const CLIENTS: readonly Client[] = [
     name: 'Prometheus',
     named: true,
     way: 'ingest',
-    collectors: ['remote_write', 'prometheus_write'],
+    via: 'write',
     snippets: (p) => [
       {
         into: 'prometheus.yml',
@@ -345,9 +357,9 @@ export const CLIENTS: readonly Client[] = [
   },
   {
     id: 'prometheus-alerts',
-    name: 'Prometheus · alerting',
+    name: 'Prometheus alerts',
     way: 'ingest',
-    collectors: ['alertmanager'],
+    via: 'alerts',
     snippets: (p) => {
       const { scheme, host, port } = authority(p.base);
       return [
@@ -374,7 +386,7 @@ export const CLIENTS: readonly Client[] = [
     id: 'rsyslog',
     name: 'rsyslog',
     way: 'ingest',
-    collectors: ['syslog_tcp', 'syslog_udp', 'syslog-tcp', 'syslog-udp', 'syslog'],
+    via: 'syslog',
     anonymous: true,
     snippets: (p) => [
       {

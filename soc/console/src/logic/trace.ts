@@ -123,6 +123,9 @@ export function lengthOf(text: string): string | null {
   return m ? `${m[1]}${(m[2] ?? 'ms').replace('µ', 'u')}` : null;
 }
 
+/** The page of a trace, with a span chosen. */
+export const traceLink = (id: string, span = '') => `/traces/${id}${span ? `?span=${encodeURIComponent(span)}` : ''}`;
+
 /** Whether a text is a trace's id: up to 32 hexadecimal digits, not all zero. */
 export function traceId(text: string): string {
   const id = text.trim().toLowerCase();

@@ -10,8 +10,8 @@ import { useAct } from '../app/act';
 import { copyText, useFeedback } from '../app/feedback';
 import { useUrl } from '../app/hooks';
 import { useSettings } from '../app/settings';
-import { CLIENTS, NO_TOKEN, portOf, type Client, type Place, type Way } from '../logic/connect';
 import { arrivals, type Arrivals } from '../logic/arrivals';
+import { CLIENTS, NO_TOKEN, VIAS, portOf, type Client, type Place, type Via, type Way } from '../logic/connect';
 import { withParams } from '../logic/urlstate';
 import { CodeBox } from '../parts/codebox';
 import { FormDialog } from '../parts/dialog';
@@ -79,31 +79,40 @@ export default function Connect() {
           {WAYS.map((way) => (
             <section key={way}>
               <h3 className="navhead">{t(`connect.group.${way}`)}</h3>
-              <ul className="rolelist">
-                {CLIENTS.filter((c) => c.way === way).map((c) => (
-                  <li key={c.id}>
-                    <Link to={`?${withParams(url, { client: c.id })}`} aria-current={c.id === client.id}>
-                      <b style={{ fontWeight: 550 }}>{c.name}</b>
-                      {way === 'ingest' && (
-                        <span className="sub">
-                          <Seen client={c} seen={seen} />
-                        </span>
-                      )}
-                    </Link>
-                  </li>
-                ))}
-              </ul>
+              {[...new Set(CLIENTS.filter((c) => c.way === way).map((c) => c.via))].map((via) => (
+                <div key={via} className="via">
+                  <div className="row">
+                    <span>{VIAS[via].name}</span>
+                    {way === 'ingest' && (
+                      <span style={{ marginLeft: 'auto', fontSize: 12 }}>
+                        <Seen via={via} seen={seen} />
+                      </span>
+                    )}
+                  </div>
+                  <ul className="rolelist">
+                    {CLIENTS.filter((c) => c.way === way && c.via === via).map((c) => (
+                      <li key={c.id}>
+                        <Link to={`?${withParams(url, { client: c.id })}`} aria-current={c.id === client.id}>
+                          <b>{c.name}</b>
+                        </Link>
+                      </li>
+                    ))}
+                  </ul>
+                </div>
+              ))}
             </section>
           ))}
         </nav>
         <Panel
-          title={client.name}
+          title={client.way === 'read' ? `${VIAS[client.via].name} · ${client.name}` : client.name}
           id="connect"
           end={
             client.way === 'ingest' && (
               <span className="row">
-                <span className="dim">{t(tenant ? 'connect.lastOf' : 'connect.last')}</span>
-                <Seen client={client} seen={seen} />
+                <span className="dim">
+                  {VIAS[client.via].name} {t(tenant ? 'connect.lastOf' : 'connect.last')}
+                </span>
+                <Seen via={client.via} seen={seen} />
                 <Link to={client.id.startsWith('otel') ? '/traces' : client.id.startsWith('prometheus') ? '/alerts' : '/search?since=15m'}>{t('connect.see')}</Link>
               </span>
             )
@@ -160,7 +169,7 @@ export default function Connect() {
           title={t('connect.make')}
           ok={t('connect.make')}
           width={440}
-          initial={{ name: client.name, expires_in: '8760h' }}
+          initial={{ name: client.way === 'read' ? `${VIAS[client.via].name} ${client.name}` : client.name, expires_in: '8760h' }}
           close={() => setMaking(false)}
           submit={async (v) => {
             const made = await post<Token>(path, { ...v, scopes: [client.way], ...(tenant ? { tenant } : {}) });
@@ -189,10 +198,10 @@ export default function Connect() {
   );
 }
 
-/** When the last of it came, in words the list can hold. */
-function Seen({ client, seen }: { client: Client; seen: Arrivals }) {
+/** When the last came in by a way. Which product sent it is not known, so it is told of the way. */
+function Seen({ via, seen }: { via: Via; seen: Arrivals }) {
   const { t } = useSettings();
-  const s = seen(client.collectors);
+  const s = seen(VIAS[via].collectors);
   if (s.kind === 'unknown')
     return (
       <span className="status faint" title={t('connect.unknownWhy')}>

@@ -3,7 +3,7 @@ import { useNavigate } from 'react-router-dom';
 import { copyText, useFeedback } from '../app/feedback';
 import { useT } from '../app/settings';
 import { fieldIs, phrase } from '../logic/logsql';
-import { traceId } from '../logic/trace';
+import { traceId, traceLink } from '../logic/trace';
 
 interface Open {
   field: string;
@@ -91,7 +91,7 @@ export function TokenMenuProvider({ children }: { children: ReactNode }) {
           {item(t('token.pivot'), () =>
             navigate(`/search?${new URLSearchParams({ query: open.field && !open.filter ? fieldIs(open.field, open.value) : phrase(open.value), since: '24h' })}`),
           )}
-          {/^(trace\.id|TraceID|trace_id|traceId)$/.test(open.field) && traceId(open.value) && item(t('trace.of'), () => navigate(`/traces/${traceId(open.value)}`))}
+          {/^(trace\.id|TraceID|trace_id|traceId)$/.test(open.field) && traceId(open.value) && item(t('trace.of'), () => navigate(traceLink(traceId(open.value))))}
           {item(t('token.alerts'), () => navigate(`/alerts?${new URLSearchParams({ q: open.value, since: '30d' })}`))}
           {item(t('token.asset'), () => navigate(`/cmdb?${new URLSearchParams({ q: open.value })}`))}
         </div>

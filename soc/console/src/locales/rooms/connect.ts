@@ -17,7 +17,7 @@ export const connect = {
   'connect.off': ['未开启', 'Switched off'],
   'connect.address': ['地址', 'Address'],
   'connect.user': ['用户名', 'User'],
-  'connect.userWhy': ['用户名就是租户的标识：数据归这个租户，查询也只看这个租户。', 'The user names the tenant: data become his, and queries see only his.'],
+  'connect.userWhy': ['用户名就是租户的标识：数据归这个租户，查询也只看这个租户。', 'The user names the tenant: data become that tenant’s, and queries see nothing else.'],
   'connect.userAny': ['用户名可以任意写；写租户标识就只针对这个租户。', 'Any user will do; the slug of a tenant narrows to that tenant.'],
   'connect.password': ['密码', 'Password'],
   'connect.passwordWhy': ['令牌，权限“{x}”', 'A token with the permission “{x}”'],

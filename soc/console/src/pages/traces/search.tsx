@@ -10,7 +10,7 @@ import { useKeys } from '../../app/keys';
 import { useSettings } from '../../app/settings';
 import { CLIENTS, NO_TOKEN, authority, curlSpan } from '../../logic/connect';
 import { duration, number } from '../../logic/format';
-import { lengthOf, ordered, traceId, type TraceOrder } from '../../logic/trace';
+import { lengthOf, ordered, traceLink, type TraceOrder } from '../../logic/trace';
 import { CodeBox } from '../../parts/codebox';
 import { Empty, Failed, Skeleton, Stale } from '../../parts/states';
 import { DataTable } from '../../parts/table';
@@ -22,8 +22,6 @@ const ORDERS: TraceOrder[] = ['newest', 'longest', 'errors', 'spans'];
 const KINDS = ['server', 'client', 'internal', 'producer', 'consumer'] as const;
 const FEW = 100;
 const MOST = 500;
-
-export const traceLink = (id: string, span = '') => `/traces/${id}${span ? `?span=${span}` : ''}`;
 
 /** Finds traces by what one of their spans must be: a table, and dots over time. */
 export function TraceSearch({ within, again, widen }: { within: Within; again: () => void; widen: () => void }) {
@@ -74,12 +72,12 @@ export function TraceSearch({ within, again, widen }: { within: Within; again: (
   return (
     <>
       <div className="filters" role="search">
-        {select(service, t('traces.anyService'), list(services.data).map((s) => ({ value: s.name, label: s.name })), (v) => setUrl({ service: v, operation: undefined }, true), 180)}
-        {select(operation, t('traces.anyOperation'), [...new Set(list(operations.data).map((o) => o.name))].map((n) => ({ value: n, label: n })), (v) => setUrl({ operation: v }, true), 200)}
-        {select(kind, t('traces.anyKind'), KINDS.map((k) => ({ value: k, label: t(`traces.kind.${k}`) })), (v) => setUrl({ kind: v }, true), 120)}
-        <Typed id="trace-tags" param="tags" hint={t('traces.tags')} width={300} />
-        <Typed param="min" hint={t('traces.min')} width={130} bad={badLength(min) ? t('traces.badLength') : ''} />
-        <Typed param="max" hint={t('traces.max')} width={90} bad={badLength(max) ? t('traces.badLength') : ''} />
+        {select(service, t('traces.anyService'), list(services.data).map((s) => ({ value: s.name, label: s.name })), (v) => setUrl({ service: v, operation: undefined }, true), 150)}
+        {select(operation, t('traces.anyOperation'), [...new Set(list(operations.data).map((o) => o.name))].map((n) => ({ value: n, label: n })), (v) => setUrl({ operation: v }, true), 180)}
+        {select(kind, t('traces.anyKind'), KINDS.map((k) => ({ value: k, label: t(`traces.kind.${k}`) })), (v) => setUrl({ kind: v }, true), 110)}
+        <Typed id="trace-tags" param="tags" hint={t('traces.tags')} width={290} />
+        <Typed param="min" hint={t('traces.min')} width={110} bad={badLength(min) ? t('traces.badLength') : ''} />
+        <Typed param="max" hint={t('traces.max')} width={70} bad={badLength(max) ? t('traces.badLength') : ''} />
         <button className="plain toggle" aria-pressed={errors} onClick={() => setUrl({ errors: errors ? undefined : '1' }, true)}>
           <i className="dot error" /> {t('traces.errorsOnly')}
         </button>
@@ -88,16 +86,7 @@ export function TraceSearch({ within, again, widen }: { within: Within; again: (
             {t('traces.clear')}
           </Button>
         )}
-        <Input
-          aria-label={t('traces.open')}
-          placeholder={t('traces.open')}
-          style={{ width: 150, marginLeft: 'auto' }}
-          onPressEnter={(e) => {
-            const id = traceId(e.currentTarget.value);
-            if (id) navigate(traceLink(id));
-          }}
-        />
-        <Button onClick={again} loading={query.isFetching}>
+        <Button onClick={again} loading={query.isFetching} style={{ marginLeft: 'auto' }}>
           {t('search.run')}
         </Button>
       </div>

@@ -1,8 +1,11 @@
+import { Input } from 'antd';
 import { useMemo, useState } from 'react';
+import { useNavigate } from 'react-router-dom';
 import { serverNow } from '../../api/client';
 import type { Within } from '../../api/traces';
 import { useUrl } from '../../app/hooks';
 import { useSettings } from '../../app/settings';
+import { traceId, traceLink } from '../../logic/trace';
 import { parseRange, rangeBounds, rangeParams } from '../../logic/urlstate';
 import { Head } from '../../parts/page';
 import { RangePicker } from '../../parts/range';
@@ -17,6 +20,7 @@ const SPANS = ['15m', '1h', '4h', '24h', '7d', '30d'];
 /** Requests on their way through the services: found, drawn as a map, one by one. */
 export default function Traces() {
   const { t } = useSettings();
+  const navigate = useNavigate();
   const [url, setUrl] = useUrl();
   const tabs = [
     { key: 'search', title: t('traces.tab.search') },
@@ -36,6 +40,16 @@ export default function Traces() {
   return (
     <div className="page">
       <Head title={t('page.traces')}>
+        <Input
+          aria-label={t('traces.open')}
+          placeholder={t('traces.open')}
+          className="mono"
+          style={{ width: 170 }}
+          onPressEnter={(e) => {
+            const id = traceId(e.currentTarget.value);
+            if (id) navigate(traceLink(id));
+          }}
+        />
         <TenantFilter value={tenant} onChange={(v) => setUrl({ tenant: v }, true)} />
         <RangePicker value={range} choices={SPANS} onChange={(r) => setUrl(rangeParams(r, SPAN), true)} />
       </Head>

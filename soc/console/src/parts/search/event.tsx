@@ -5,7 +5,7 @@ import { copyText, useFeedback } from '../../app/feedback';
 import { useT } from '../../app/settings';
 import { fieldValues } from '../../logic/evidence';
 import { textOf } from '../../logic/event';
-import { traceId } from '../../logic/trace';
+import { traceId, traceLink } from '../../logic/trace';
 import { Token } from '../token';
 import { useDesk } from './desk';
 
@@ -33,7 +33,7 @@ export function EventDetail({ event }: { event: LogEvent }) {
       )}
       <div className="row wrap" style={{ margin: '8px 0' }}>
         {trace && (
-          <Link to={`/traces/${trace}${span ? `?span=${encodeURIComponent(span)}` : ''}`}>
+          <Link to={traceLink(trace, span)}>
             <Button size="small">{t('trace.of')}</Button>
           </Link>
         )}

@@ -5,7 +5,7 @@ import { list } from '../../api/types';
 import { useSettings } from '../../app/settings';
 import { duration } from '../../logic/format';
 import { fieldIs } from '../../logic/logsql';
-import { textOfValue } from '../../logic/trace';
+import { textOfValue, traceLink } from '../../logic/trace';
 import { useTenantName } from '../names';
 import { WhenFull } from '../time';
 import { Token } from '../token';
@@ -121,7 +121,7 @@ export function SpanDetail({ trace, span: s, close, zoom, zoomed }: { trace: Tra
             <ul className="plainlist">
               {list(s.links).map((l, i) => (
                 <li key={i}>
-                  <Link className="mono" to={`/traces/${l.trace_id}?span=${l.span_id}`}>
+                  <Link className="mono" to={traceLink(l.trace_id, l.span_id)}>
                     {l.trace_id}
                   </Link>
                   <Attributes of={l.attributes} />
