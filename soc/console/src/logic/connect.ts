@@ -311,6 +311,20 @@ export const CLIENTS: readonly Client[] = [
           '',
         ].join('\n'),
       },
+      // The same by gRPC, where its listener is known.
+      ...(p.otlp
+        ? [
+            {
+              into: 'shell, gRPC',
+              text: [
+                'export OTEL_EXPORTER_OTLP_PROTOCOL=grpc',
+                `export OTEL_EXPORTER_OTLP_ENDPOINT=${authority(p.base).scheme}://${authority(p.base).host}:${p.otlp}`,
+                `export OTEL_EXPORTER_OTLP_HEADERS='Authorization=Basic%20${basic(p)}'`,
+                '',
+              ].join('\n'),
+            },
+          ]
+        : []),
     ],
   },
   {

@@ -16,15 +16,15 @@ export const matcherText = (m: Matcher) => `${m.name}${operatorOf(m)}${m.value}`
 /** A matcher without a name or, where it would match nothing on purpose, without a value is not yet one. */
 export const whole = (m: Matcher) => m.name.trim() !== '' && (m.value !== '' || operatorOf(m) === '!=' || operatorOf(m) === '!~');
 
-/** The labels by which somebody most likely means to mute an alert: what was found, where. */
-const FIRST = ['rule_id', 'ci', 'host', 'source_ip'];
+/** Where an alert was seen, the narrowest first. */
+const WHERE = ['ci', 'host', 'source_ip'];
 
-/** Matchers that fit an alert: the rule, and the place where it was seen; without a rule, its name. */
+/** Matchers that fit an alert: its name, which people can read, and the place where it was seen. */
 export function matchersFor(a: Pick<Alert, 'id' | 'labels'>): Matcher[] {
   const labels = a.labels ?? {};
   const equal = (name: string): Matcher => ({ name, value: labels[name] ?? '', isRegex: false, isEqual: true });
-  const what = labels.rule_id ? 'rule_id' : labels.alertname ? 'alertname' : '';
-  const where = FIRST.slice(1).find((n) => labels[n]);
+  const what = labels.alertname ? 'alertname' : labels.rule_id ? 'rule_id' : '';
+  const where = WHERE.find((n) => labels[n]);
   const out = [what, where].filter((n): n is string => !!n).map(equal);
   return out.length > 0 ? out : [{ name: 'alert', value: a.id, isRegex: false, isEqual: true }];
 }

@@ -75,8 +75,8 @@ export function TraceSearch({ within, again, widen }: { within: Within; again: (
         {select(service, t('traces.anyService'), list(services.data).map((s) => ({ value: s.name, label: s.name })), (v) => setUrl({ service: v, operation: undefined }, true), 150)}
         {select(operation, t('traces.anyOperation'), [...new Set(list(operations.data).map((o) => o.name))].map((n) => ({ value: n, label: n })), (v) => setUrl({ operation: v }, true), 180)}
         {select(kind, t('traces.anyKind'), KINDS.map((k) => ({ value: k, label: t(`traces.kind.${k}`) })), (v) => setUrl({ kind: v }, true), 110)}
-        <Typed id="trace-tags" param="tags" hint={t('traces.tags')} width={290} />
-        <Typed param="min" hint={t('traces.min')} width={110} bad={badLength(min) ? t('traces.badLength') : ''} />
+        <Typed id="trace-tags" param="tags" hint={t('traces.tags')} width={270} />
+        <Typed param="min" hint={t('traces.min')} width={135} bad={badLength(min) ? t('traces.badLength') : ''} />
         <Typed param="max" hint={t('traces.max')} width={70} bad={badLength(max) ? t('traces.badLength') : ''} />
         <button className="plain toggle" aria-pressed={errors} onClick={() => setUrl({ errors: errors ? undefined : '1' }, true)}>
           <i className="dot error" /> {t('traces.errorsOnly')}

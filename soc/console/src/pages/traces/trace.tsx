@@ -204,7 +204,6 @@ function Waterfall({ trace }: { trace: Trace }) {
               {rows.slice(from, to).map((s, i) => {
                 const bar = barOf(s, view);
                 const quiet = (matching && !matching.has(s.span_id)) || (mark === 'critical' && !s.critical) || (mark === 'heaviest' && !heavy.has(s.span_id));
-                const end = bar ? bar.left + bar.width : 0;
                 return (
                   <div
                     key={s.span_id}
@@ -250,11 +249,10 @@ function Waterfall({ trace }: { trace: Trace }) {
                         <i className={`wbar${s.status === 'error' ? ' failed' : ''}${mark === 'critical' && s.critical ? ' critical' : ''}`} style={{ left: `${100 * bar.left}%`, width: `${100 * bar.width}%`, background: colour.get(s.service) }} />
                       )}
                       {bar && (
-                        <span className="wlen" style={end > 0.82 ? { right: `${100 * (1 - bar.left) + 0.6}%`, left: 'auto' } : { left: `${100 * end + 0.6}%` }}>
-                          {end > 0.82 && bar.left < 0.15 ? '' : duration(s.duration_ns, locale)}
+                        <span className="wlen" style={{ left: `${100 * (bar.left + bar.width)}%` }}>
+                          {duration(s.duration_ns, locale)}
                         </span>
                       )}
-                      {bar && end > 0.82 && bar.left < 0.15 && <span className="wlen inside" style={{ right: 8 }}>{duration(s.duration_ns, locale)}</span>}
                     </span>
                   </div>
                 );

@@ -35,15 +35,13 @@ export default function Graph({ map, chosen, onNode }: { map: ServiceMap; chosen
             return e ? [`${e.parent} → ${e.child}`, `${t('map.calls')} ${number(e.calls, locale)}`, `${t('map.errorRate')} ${percent(rate(e.errors, e.calls))}`, `P50 ${duration(e.p50_ns, locale)}  P95 ${duration(e.p95_ns, locale)}`].join('\n') : '';
           },
         },
+        grid: { left: 80, right: 80, top: 10, bottom: 30 },
+        xAxis: { type: 'value', show: false, min: columns === 0 ? -1 : 0, max: Math.max(1, columns) },
+        yAxis: { type: 'value', show: false, inverse: true, min: 0, max: 1 },
         series: [
           {
             type: 'graph',
-            layout: 'none',
-            roam: true,
-            left: 90,
-            right: 160,
-            top: 40,
-            bottom: 50,
+            coordinateSystem: 'cartesian2d',
             edgeSymbol: ['none', 'arrow'],
             edgeSymbolSize: 8,
             data: nodes.map((n) => {
@@ -52,8 +50,7 @@ export default function Graph({ map, chosen, onNode }: { map: ServiceMap; chosen
               return {
                 id: n.service,
                 name: n.service,
-                x: columns === 0 ? p.row : p.layer * 1000,
-                y: ((p.row + 0.5) / p.of) * rows * ROW,
+                value: [p.layer, (p.row + 0.5) / p.of],
                 symbol: failing ? 'diamond' : 'circle',
                 symbolSize: n.service === chosen ? 30 : 22,
                 itemStyle: { color: failing ? c.warn : n.service === chosen ? c.accent : c.series[2], borderColor: c.surface, borderWidth: 2 },
@@ -80,7 +77,7 @@ export default function Graph({ map, chosen, onNode }: { map: ServiceMap; chosen
     <Chart
       label={t('map.label')}
       option={option}
-      height={Math.max(260, Math.min(620, rows * ROW + 90))}
+      height={Math.max(220, Math.min(640, rows * ROW + 60))}
       ready={(c) =>
         c.on('click', (e) => {
           const x = e as unknown as { dataType?: string; name: string };
