@@ -258,3 +258,29 @@ func BenchmarkAdd(b *testing.B) {
 	}
 	w.Flush()
 }
+
+// BenchmarkConvert lays out an event whose values stand in its raw text.
+func BenchmarkConvert(b *testing.B) {
+	l := openLake(b, b.TempDir())
+	defer l.Close()
+	w := l.NewWriter(event.NewRegistry(0))
+	at := time.Now().UTC()
+	ev := event.Event{Tenant: "a", Time: at.UnixNano(), Created: at.UnixNano()}
+	ev.Raw = `{"@timestamp":"` + at.Format("2006-01-02T15:04:05.000000000Z") + `"`
+	var ends []int
+	for i := range 20 {
+		ev.Raw += fmt.Sprintf(`,"field_%d":"value %d`, (i*7)%20, i)
+		ends = append(ends, len(ev.Raw))
+		ev.Raw += `"`
+	}
+	ev.Raw += "}"
+	for i, end := range ends {
+		ev.Add(mustIntern(b, w.reg, fmt.Sprintf("field_%d", (i*7)%20)), ev.Raw[end-len(fmt.Sprintf("value %d", i)):end])
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := w.convert(&ev); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

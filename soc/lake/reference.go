@@ -66,12 +66,7 @@ func (w *Writer) refer(ev *event.Event) (text string, ok bool) {
 	if len(ev.Raw) > 64<<10 {
 		return "", false // rare, and little of it is fields
 	}
-	slices.SortFunc(w.refs, func(a, b reference) int {
-		if a.off != b.off {
-			return a.off - b.off
-		}
-		return b.size - a.size
-	})
+	w.sortReferences()
 	ok = true
 	text = w.text(func(b []byte) []byte {
 		start, done := len(b), 0
@@ -100,6 +95,33 @@ func (w *Writer) refer(ev *event.Event) (text string, ok bool) {
 		return b
 	})
 	return text, ok
+}
+
+// sortReferences sorts the references by where they stand. In events of one kind
+// values stand in the same order, so that of the last event is tried first.
+func (w *Writer) sortReferences() {
+	byPlace := func(a, b reference) int {
+		if a.off != b.off {
+			return a.off - b.off
+		}
+		return b.size - a.size
+	}
+	if len(w.standing) == len(w.refs) {
+		w.sorted = w.sorted[:0]
+		for _, at := range w.standing {
+			w.sorted = append(w.sorted, w.refs[at])
+		}
+		if slices.IsSortedFunc(w.sorted, byPlace) {
+			w.refs, w.sorted = w.sorted, w.refs
+			return
+		}
+	}
+	w.sorted = append(w.sorted[:0], w.refs...)
+	slices.SortFunc(w.refs, byPlace)
+	w.standing = w.standing[:0]
+	for _, r := range w.refs {
+		w.standing = append(w.standing, slices.Index(w.sorted, r))
+	}
 }
 
 // bracket tells how a value stands in JSON, so that name and quotes need not be
@@ -298,13 +320,18 @@ func appendTime(b []byte, args string, at int64) (_ []byte, used int) {
 		zone = offsetQuarter
 	}
 	t := inZone(at, zone)
-	b = t.AppendFormat(b, "2006-01-02")
-	b = append(b, sep)
-	layout := "15:04:05"
+	year, month, day := t.Date()
+	hour, minute, second := t.Clock()
+	b = appendPadded(b, year, 4)
+	b = appendPadded(append(b, '-'), int(month), 2)
+	b = appendPadded(append(b, '-'), day, 2)
+	b = appendPadded(append(b, sep), hour, 2)
+	b = appendPadded(append(b, ':'), minute, 2)
+	b = appendPadded(append(b, ':'), second, 2)
 	if digits > 0 && digits <= 9 {
-		layout = "15:04:05.000000000"[:len("15:04:05.")+digits]
+		b = appendPadded(append(b, '.'), t.Nanosecond(), 9)
+		b = b[:len(b)-9+digits]
 	}
-	b = t.AppendFormat(b, layout)
 	switch offset {
 	case offsetNone:
 	case offsetUTC:
@@ -313,6 +340,19 @@ func appendTime(b []byte, args string, at int64) (_ []byte, used int) {
 		b = t.AppendFormat(b, "-07:00")
 	}
 	return b, used
+}
+
+// appendPadded appends a number of at most width digits, with zeros before it.
+func appendPadded(b []byte, n, width int) []byte {
+	for i := width; i > 0; i-- {
+		b = append(b, '0')
+	}
+	for i := len(b) - 1; n > 0 && width > 0; i-- {
+		b[i] = byte('0' + n%10)
+		n /= 10
+		width--
+	}
+	return b
 }
 
 // zones are the places whose clocks are a number of quarters of an hour away

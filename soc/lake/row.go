@@ -31,16 +31,18 @@ const (
 // Writer gathers rows and hands them to the stores. It is not safe for
 // concurrent use.
 type Writer struct {
-	lake    *Lake
-	reg     *event.Registry
-	pending []pending // by store of the lake
-	size    int
-	fields  []logstorage.Field
-	refs    []reference
-	stream  [1]logstorage.Field
-	buf     []byte
-	plan    plan
-	created struct { // the last event.created
+	lake     *Lake
+	reg      *event.Registry
+	pending  []pending // by store of the lake
+	size     int
+	fields   []logstorage.Field
+	refs     []reference
+	sorted   []reference // memory of sortReferences
+	standing []int       // the order of the last event's references
+	stream   [1]logstorage.Field
+	buf      []byte
+	plan     plan
+	created  struct { // the last event.created
 		ms   int64
 		text string
 	}
