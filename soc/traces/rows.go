@@ -43,7 +43,7 @@ var errFull = errors.New("the answer is full")
 // ask runs a query over the range and hands over its rows. cut tells that there
 // were more bytes than left, which it counts down.
 func (s *Service) ask(ctx context.Context, r Range, query string, left *int, each func(row) error) (cut bool, err error) {
-	if r.Reach.Nothing() {
+	if r = r.possible(); r.Reach.Nothing() || !r.End.After(r.Start) {
 		return false, nil
 	}
 	var p fastjson.Parser

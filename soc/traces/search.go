@@ -51,6 +51,7 @@ func (s *Service) find(ctx context.Context, r Range, f *Filter, limit int) (ids 
 		return nil, first, last, false, err
 	}
 	known := map[string]bool{}
+	r = r.possible()
 	end := r.End
 	for span := 5 * time.Minute; end.After(r.Start) && len(ids) <= limit; span *= 4 {
 		part := r

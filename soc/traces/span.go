@@ -109,7 +109,7 @@ func (rd *reader) span(r row) *Span {
 	s.Status = s.Outcome
 	service := r.text("service.name")
 	original := r.bytes("event.original")
-	if v, err := rd.parser.ParseBytes(original); err == nil && v.Get("span").Type() == fastjson.TypeObject {
+	if v, err := rd.parser.ParseBytes(original); err == nil && v.GetObject("span") != nil {
 		s.Original = slices.Clone(original)
 		rd.otlp(s, service, v)
 		return s

@@ -31,7 +31,7 @@ func (s *Service) Trace(ctx context.Context, to reach.Reach, id string, start, e
 		return nil, err
 	}
 	now := s.now()
-	all := Range{to, time.Unix(0, 0), now.Add(48 * time.Hour)}
+	all := Range{to, earliest, now.Add(48 * time.Hour)}
 	var stretches []Range
 	switch {
 	case !start.IsZero() && !end.IsZero() && !end.Before(start):
@@ -42,9 +42,6 @@ func (s *Service) Trace(ctx context.Context, to reach.Reach, id string, start, e
 		stretches = append(stretches, Range{to, now.Add(-2 * time.Hour), all.End}, Range{to, now.Add(-48 * time.Hour), all.End})
 	}
 	for _, r := range append(stretches, all) {
-		if r.Start.Before(all.Start) {
-			r.Start = all.Start
-		}
 		var first, last time.Time
 		err := s.count(ctx, r, within([]string{id})+` | stats min(_time) first, max(_time) last, count() spans`, func(m row) error {
 			if m.number("spans") > 0 {

@@ -15,6 +15,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -72,6 +73,23 @@ type Range struct {
 // wider is the range with the slack to either side.
 func (r Range) wider(first, last time.Time) Range {
 	r.Start, r.End = first.Add(-slack), last.Add(slack)
+	return r
+}
+
+// The first and the last time that the lake can be asked for.
+var (
+	earliest = time.Unix(0, 0)
+	latest   = time.Unix(0, math.MaxInt64)
+)
+
+// possible is the part of the range that times in nanoseconds can tell.
+func (r Range) possible() Range {
+	if r.Start.Before(earliest) {
+		r.Start = earliest
+	}
+	if r.End.After(latest) {
+		r.End = latest
+	}
 	return r
 }
 

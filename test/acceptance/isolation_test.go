@@ -179,7 +179,8 @@ func (c *city) build(rnd *rand.Rand, tenants, events int) {
 				message += " quetzal"
 			}
 			// A sender cannot say where it belongs.
-			doc := map[string]any{"message": message, "host.name": r.host, "user.name": r.user, "test.n": r.n, reach.FieldRegion: "a", reach.FieldLabels: ";a;b;"}
+			doc := map[string]any{"message": message, "host.name": r.host, "user.name": r.user, "test.n": r.n, reach.FieldRegion: "a", reach.FieldLabels: ";a;b;",
+				"data_stream.type": "traces", "trace.id": isolationTrace(r.n), "span.id": fmt.Sprintf("%016x", r.n+1), "service.name": "svc-" + r.user}
 			if rnd.IntN(4) == 0 {
 				r.extra = "test.extra" + strconv.Itoa(rnd.IntN(20))
 				doc[r.extra] = "x"
@@ -424,6 +425,7 @@ func (c *city) compare(rnd *rand.Rand, viewer *client.Client, x *reachtest.Term,
 			wrong("fields", name, extras)
 		}
 	}
+	c.compareTraces(rnd, session, shows, wrong)
 	c.lookAround(rnd, get, wrong, shows, first.query, first.holds)
 	for range 5 {
 		r := c.rows[rnd.IntN(len(c.rows))]
