@@ -138,11 +138,15 @@ func (f *Filter) logsQL() (string, error) {
 		parts = append(parts, t.logsQL())
 	}
 	if own := strings.TrimSpace(f.LogsQL); own != "" && own != "*" {
-		parsed, err := logstorage.ParseFilter(own)
+		parsed, err := logstorage.ParseQuery(own)
 		if err != nil {
-			return "", fmt.Errorf("%w: %q is not a filter of LogsQL without pipes: %w", ErrInvalid, own, err)
+			return "", fmt.Errorf("%w: %q is no LogsQL: %w", ErrInvalid, own, err)
 		}
-		parts = append(parts, "("+parsed.String()+")")
+		whole := parsed.String()
+		if parsed.DropAllPipes(); parsed.String() != whole {
+			return "", fmt.Errorf("%w: %q has pipes; only a filter can narrow the spans", ErrInvalid, own)
+		}
+		parts = append(parts, "("+whole+")")
 	}
 	return strings.Join(parts, " "), nil
 }

@@ -3,6 +3,7 @@ package traces
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -178,6 +179,16 @@ func TestSearch(t *testing.T) {
 		}
 		if err != nil || !slices.Equal(got, x.want) {
 			t.Errorf("%s: %v, error %v; want %v", x.name, got, err, x.want)
+		}
+	}
+	for _, wrong := range []Filter{{LogsQL: "a | fields b"}, {LogsQL: "(a"}, {MinDuration: 2, MaxDuration: 1}, {Tags: []Tag{{"", "x"}}}} {
+		if _, _, err := c.Search(context.Background(), r, wrong, 20); !errors.Is(err, ErrInvalid) {
+			t.Errorf("%+v: %v", wrong, err)
+		}
+	}
+	for _, limit := range []int{0, -1, MaxTraces + 1} {
+		if _, _, err := c.Search(context.Background(), r, Filter{}, limit); !errors.Is(err, ErrInvalid) {
+			t.Errorf("limit %d: %v", limit, err)
 		}
 	}
 	if list, more, err = c.Search(context.Background(), r, Filter{}, 1); err != nil || !more || len(list) != 1 || list[0].TraceID != traceID(2) {

@@ -53,12 +53,12 @@ func TestTraces(t *testing.T) {
 			t.Fatalf("%s: %d %s", path, status, answer)
 		}
 	}
-	send("seal", "/otlp/v1/traces", "application/json", exportSpans(trace, base,
+	send("e-seal", "/otlp/v1/traces", "application/json", exportSpans(trace, base,
 		span{"00f067aa0ba902b7", "", "GET /seals", "gateway", 2, 0, 90 * time.Millisecond, false},
 		span{"00f067aa0ba902b8", "00f067aa0ba902b7", "list seals", "seals", 2, 10 * time.Millisecond, 60 * time.Millisecond, true},
 		span{"00f067aa0ba902b9", "00f067aa0ba902b8", "SELECT", "seals", 3, 20 * time.Millisecond, 30 * time.Millisecond, false}))
-	send("hall", "/otlp/v1/traces", "application/json", exportSpans(other, base, span{"00f067aa0ba902c1", "", "GET /hall", "hall", 2, time.Second, time.Millisecond, false}))
-	send("seal", "/elastic/app/_bulk", "application/x-ndjson", "{\"create\":{}}\n"+fmt.Sprintf(`{"@timestamp":%q,"message":"no such seal","trace.id":%q,"span.id":"00f067aa0ba902b8"}`, base.Format(time.RFC3339Nano), trace)+"\n")
+	send("e-licence", "/otlp/v1/traces", "application/json", exportSpans(other, base, span{"00f067aa0ba902c1", "", "GET /hall", "hall", 2, time.Second, time.Millisecond, false}))
+	send("e-seal", "/elastic/app/_bulk", "application/x-ndjson", "{\"create\":{}}\n"+fmt.Sprintf(`{"@timestamp":%q,"message":"no such seal","trace.id":%q,"span.id":"00f067aa0ba902b8"}`, base.Format(time.RFC3339Nano), trace)+"\n")
 	s.expect(`trace.id:*`, 5, time.Minute)
 
 	// Grafana sends a name and a password.
@@ -121,23 +121,23 @@ func TestTraces(t *testing.T) {
 		{"/jaeger/api/v3/services", `{"services":["gateway","seals"]}`},
 		{"/jaeger/api/v3/operations?service=gateway", `{"operations":[{"name":"GET /seals","spanKind":"server"}]}`},
 	} {
-		same(x.path, ask("seal", x.path, 200), x.want)
+		same(x.path, ask("e-seal", x.path, 200), x.want)
 	}
 	missing := `{"data":null,"total":0,"limit":0,"offset":0,"errors":[{"code":404,"msg":"trace not found"}]}`
-	same("another tenant's trace", ask("seal", "/jaeger/api/traces/"+other, 404), missing)
-	same("the same for its own tenant", ask("hall", "/jaeger/api/services", 200), list(`["hall"]`, 1))
-	if b := ask("hall", "/jaeger/api/traces/0f1e2d3c4b5a6978", 200); !bytes.Contains(b, []byte(`"traceID":"0f1e2d3c4b5a6978"`)) {
+	same("another tenant's trace", ask("e-seal", "/jaeger/api/traces/"+other, 404), missing)
+	same("the same for its own tenant", ask("e-licence", "/jaeger/api/services", 200), list(`["hall"]`, 1))
+	if b := ask("e-licence", "/jaeger/api/traces/0f1e2d3c4b5a6978", 200); !bytes.Contains(b, []byte(`"traceID":"0f1e2d3c4b5a6978"`)) {
 		t.Errorf("a 64-bit id: %s", b)
 	}
-	same("version 3", ask("seal", "/jaeger/api/v3/traces/"+other, 404), `{"error":{"httpCode":404,"message":"No traces found"}}`)
-	if b := ask("seal", "/jaeger/api/v3/traces/"+trace, 200); bytes.Count(b, []byte(`"spanId"`)) != 3 || !bytes.HasPrefix(b, []byte(`{"result":{"resourceSpans":[`)) {
+	same("version 3", ask("e-seal", "/jaeger/api/v3/traces/"+other, 404), `{"error":{"httpCode":404,"message":"No traces found"}}`)
+	if b := ask("e-seal", "/jaeger/api/v3/traces/"+trace, 200); bytes.Count(b, []byte(`"spanId"`)) != 3 || !bytes.HasPrefix(b, []byte(`{"result":{"resourceSpans":[`)) {
 		t.Errorf("version 3: %s", b)
 	}
 	// Refused in Jaeger's form, also by the frame.
-	if b := ask("seal", "/jaeger/api/traces?limit=0", 400); !bytes.Contains(b, []byte(`"errors":[{"code":400,`)) {
+	if b := ask("e-seal", "/jaeger/api/traces?limit=0", 400); !bytes.Contains(b, []byte(`"errors":[{"code":400,`)) {
 		t.Errorf("a wrong search: %s", b)
 	}
-	if b := ask("seal", "/jaeger/api/nothing", 404); !bytes.Contains(b, []byte(`"errors":[{"code":404,`)) {
+	if b := ask("e-seal", "/jaeger/api/nothing", 404); !bytes.Contains(b, []byte(`"errors":[{"code":404,`)) {
 		t.Errorf("no such path: %s", b)
 	}
 	resp, err := http.Get(s.url + "/jaeger/api/services")
@@ -165,15 +165,15 @@ func TestTraces(t *testing.T) {
 	}
 	s.call(admin, "GET", "/api/v1/traces?since=1h", "", 200, &found)
 	if len(found.Items) != 2 || found.Items[0].TraceID != other || found.Items[1].Spans != 3 || found.Items[1].Errors != 1 || found.Items[1].Duration != 90e6 ||
-		found.Items[1].Root == nil || found.Items[1].Root.Operation != "GET /seals" || !slices.Equal(found.Items[1].Tenants, []string{"seal"}) || found.Truncated {
+		found.Items[1].Root == nil || found.Items[1].Root.Operation != "GET /seals" || !slices.Equal(found.Items[1].Tenants, []string{"e-seal"}) || found.Truncated {
 		t.Errorf("search: %+v", found)
 	}
-	s.call(admin, "GET", "/api/v1/traces?since=1h&tenant=seal&service=seals&errors=true&min_duration=50ms&kind=server&tags="+url.QueryEscape(`http.request.method=GET host.name="node-1"`), "", 200, &found)
+	s.call(admin, "GET", "/api/v1/traces?since=1h&tenant=e-seal&service=seals&errors=true&min_duration=50ms&kind=server&tags="+url.QueryEscape(`http.request.method=GET host.name="node-1"`), "", 200, &found)
 	if len(found.Items) != 1 || found.Items[0].Matched != 1 {
 		t.Errorf("search with all conditions: %+v", found)
 	}
-	for _, wrong := range []string{"tags=a", "min_duration=5", "min_duration=2s&max_duration=1s", "query=" + url.QueryEscape("a | b"), "limit=0", "kind=other"} {
-		s.call(admin, "GET", "/api/v1/traces?"+wrong, "", 400, nil)
+	for wrong, status := range map[string]int{"tags=a": 400, "min_duration=5": 400, "min_duration=2s&max_duration=1s": 400, "query=" + url.QueryEscape("a | fields b"): 400, "limit=0": 422, "kind=other": 422} {
+		s.call(admin, "GET", "/api/v1/traces?"+wrong, "", status, nil)
 	}
 	var one struct {
 		Depth int
@@ -190,13 +190,13 @@ func TestTraces(t *testing.T) {
 		}
 	}
 	s.call(admin, "GET", "/api/v1/traces/"+trace, "", 200, &one)
-	if one.Depth != 3 || len(one.Spans) != 3 || one.Spans[1].Status != "error" || one.Spans[1].Self != 30e6 || one.Spans[2].Tenant != "seal" || one.Logs.Count != 1 {
+	if one.Depth != 3 || len(one.Spans) != 3 || one.Spans[1].Status != "error" || one.Spans[1].Self != 30e6 || one.Spans[2].Tenant != "e-seal" || one.Logs.Count != 1 {
 		t.Errorf("one trace: %+v", one)
 	}
 	if rows := s.find(one.Logs.Query); len(rows) != 1 || text(rows[0], "message") != "no such seal" {
 		t.Errorf("the logs of the trace: %v", rows)
 	}
-	s.call(s.token("hall", "read").Options().Token, "GET", "/api/v1/traces/"+trace, "", 404, nil)
+	s.call(s.token("e-licence", "read").Options().Token, "GET", "/api/v1/traces/"+trace, "", 404, nil)
 	s.call(admin, "GET", "/api/v1/traces/xyz", "", 400, nil)
 	var graph struct {
 		Nodes []struct{ Service string }
