@@ -96,7 +96,9 @@ func TestTraces(t *testing.T) {
 		}
 	}
 	micro := func(d time.Duration) string { return strconv.FormatInt(base.Add(d).UnixMicro(), 10) }
-	tag := func(key, value string) string { return fmt.Sprintf(`{"key":%q,"type":"string","value":%q}`, key, value) }
+	tag := func(key, value string) string {
+		return fmt.Sprintf(`{"key":%q,"type":"string","value":%q}`, key, value)
+	}
 	common := tag("http.request.method", "GET") + `,{"key":"http.response.status_code","type":"int64","value":200},`
 	whole := `{"data":[{"traceID":"` + trace + `","warnings":null,"processes":{"p1":{"serviceName":"gateway","tags":[` + tag("host.name", "node-1") + `]},"p2":{"serviceName":"seals","tags":[` + tag("host.name", "node-1") + `]}},"spans":[` +
 		`{"traceID":"` + trace + `","spanID":"00f067aa0ba902b7","operationName":"GET /seals","references":[],"startTime":` + micro(0) + `,"duration":90000,"tags":[` + common + tag("otel.scope.name", "otelhttp") + `,` + tag("span.kind", "server") + `],"logs":[],"processID":"p1","warnings":null},` +
