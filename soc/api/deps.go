@@ -24,6 +24,7 @@ import (
 	"icewatch/soc/audit"
 	"icewatch/soc/audit/forward"
 	"icewatch/soc/export"
+	"icewatch/soc/forwarding"
 	"icewatch/soc/identity"
 	"icewatch/soc/identity/policy"
 	"icewatch/soc/intake"
@@ -71,6 +72,9 @@ type Deps struct {
 	Holdings  *Holdings
 
 	Federation Federation // identity providers; nil: only local users sign in
+
+	// Forwarding sends events to other systems; nil registers no route.
+	Forwarding *forwarding.Service
 
 	// Protocols are the APIs of other products that the suite speaks.
 	Protocols []protocol.Protocol

@@ -34,6 +34,7 @@ func (s *Server) routes() {
 	s.searchRoutes()
 	s.metricRoutes()
 	s.savedRoutes()
+	s.forwardingRoutes()
 	s.analysisRoutes()
 	s.clauseRoutes()
 	s.tailRoutes()

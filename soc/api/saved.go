@@ -14,6 +14,7 @@ import (
 
 	"icewatch/cmdb"
 	"icewatch/soc/export"
+	"icewatch/soc/forwarding"
 	"icewatch/soc/identity"
 	"icewatch/soc/reach"
 	"icewatch/soc/saved"
@@ -41,6 +42,7 @@ func savedProblem(err error) error {
 	}{
 		{saved.ErrNotFound, http.StatusNotFound}, {saved.ErrInvalid, http.StatusUnprocessableEntity}, {saved.ErrConflict, http.StatusConflict}, {saved.ErrForbidden, http.StatusForbidden},
 		{export.ErrNotFound, http.StatusNotFound}, {export.ErrInvalid, http.StatusUnprocessableEntity}, {export.ErrState, http.StatusConflict},
+		{forwarding.ErrNotFound, http.StatusNotFound}, {forwarding.ErrInvalid, http.StatusUnprocessableEntity}, {forwarding.ErrConflict, http.StatusConflict},
 		{export.ErrLimit, http.StatusTooManyRequests}, {export.ErrRoom, http.StatusInsufficientStorage}, {export.ErrExpired, http.StatusGone},
 	} {
 		if errors.Is(err, c.of) {

@@ -47,6 +47,7 @@ import (
 	"icewatch/soc/engine"
 	"icewatch/soc/enrich"
 	"icewatch/soc/export"
+	"icewatch/soc/forwarding"
 	"icewatch/soc/identity"
 	"icewatch/soc/identity/federation"
 	"icewatch/soc/identity/policy"
@@ -89,7 +90,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		}
 		c.log.Info("stopped")
 	}()
-	for _, step := range []func(context.Context) error{c.folder, c.openState, c.openMasking, c.openFederation, c.openProvider, c.openBus, c.openCMDB, c.openRules, c.openTicketing, c.openAlertmanager, c.openWatch, c.startEngine, c.openGate, c.openSamples, c.openBackups, c.openSaved, c.openAPI, c.runSaved, c.keepFigures, c.startCollectors} {
+	for _, step := range []func(context.Context) error{c.folder, c.openState, c.openMasking, c.openFederation, c.openProvider, c.openBus, c.openCMDB, c.openRules, c.openTicketing, c.openAlertmanager, c.openWatch, c.startEngine, c.openGate, c.openSamples, c.openBackups, c.openSaved, c.openForwarding, c.openAPI, c.runSaved, c.runForwarding, c.keepFigures, c.startCollectors} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -157,6 +158,8 @@ type centre struct {
 	server       *api.Server
 	first        identity.Bootstrap
 	listener     *transport.Listener
+
+	forwarding *forwarding.Service // events, to others
 }
 
 func (c *centre) later(undo func() error) { c.undo = append(c.undo, undo) }
@@ -470,7 +473,7 @@ func (c *centre) openAPI(ctx context.Context) (err error) {
 	c.server, err = api.New(api.Deps{
 		Identity: c.identity, Audit: c.audit, Forward: c.forward, Settings: c.settings, Keys: c.seal, RateLimits: c.limits.Get, Watermark: c.watermark.Get, Own: own, Units: c.units, Decisions: decisions, Tenants: c.tenants, Reach: &c.reach, CMDB: c.cmdb, Search: c.slow.Watch(c.engine, api.Caller), Masking: c.masking, Metrics: c.engine, Saved: c.saved, Exports: c.exports, Aside: c.aside, Rules: c.keeper,
 		Federation: c.sso, Provider: c.provider, Intake: c.gauge, Watch: c.watch, Holdings: c.holdings(), Backups: c.backups, Ticketing: api.NewTicketing(c.tickets), Protocols: c.protocols(), Ingest: []api.Ingest{elastic, loki},
-		Flows: c.openFlows(c.engine), Traces: traces.New(c.engine), Monitors: c.monitors,
+		Flows: c.openFlows(c.engine), Traces: traces.New(c.engine), Monitors: c.monitors, Forwarding: c.forwarding,
 		Console: console.FS, Ready: c.gauge.parts, WriteMetrics: func(w io.Writer) { c.gauge.write(w, c.metrics) },
 		Log: c.log, Version: c.Version, MaxBody: int64(cfg.HTTP.MaxBody), MaxUnpacked: int64(cfg.HTTP.MaxUnpacked),
 	})

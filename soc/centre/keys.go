@@ -10,6 +10,7 @@ import (
 
 	"icewatch/soc/audit"
 	"icewatch/soc/config"
+	"icewatch/soc/forwarding"
 	"icewatch/soc/identity"
 	"icewatch/soc/identity/federation"
 	"icewatch/soc/identity/provider"
@@ -29,6 +30,7 @@ func sealed(data string) []seal.Place {
 		identity.Sealed(),
 		federation.Sealed(),
 		masking.Sealed(),
+		forwarding.Sealed(),
 	)
 }
 

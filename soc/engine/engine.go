@@ -26,6 +26,7 @@ import (
 	"icewatch/soc/event"
 	"icewatch/soc/flows/ledger"
 	"icewatch/soc/lake"
+	"icewatch/soc/lake/arrivals"
 	"icewatch/soc/pipeline"
 	"icewatch/soc/retention"
 )
@@ -82,6 +83,9 @@ type Engine struct {
 	metric *metricLake
 	series *metricIntake // into the metric lake
 	ready  atomic.Bool
+
+	arrivals *arrivals.Ledger // of the batches stored
+	shown    shown
 
 	hold     hold // of what a backup needs on the bus
 	epoch    string
@@ -215,6 +219,11 @@ func Run(ctx context.Context, opts Options, log *slog.Logger) error {
 			}
 			if err := errors.Join(e.saveCheckpoint(), e.saveDetection()); err != nil {
 				log.Error("engine: the checkpoint is not saved; the next start replays more", "error", err)
+			}
+		}
+		if e.arrivals != nil {
+			if err := e.arrivals.Close(); err != nil {
+				log.Error("engine: the list of arrivals is not closed", "error", err)
 			}
 		}
 	}()
@@ -379,6 +388,9 @@ func (e *Engine) recover(ctx context.Context) error {
 	if err := e.openEdges(ctx, st); err != nil {
 		return err
 	}
+	if err := e.openArrivals(ctx); err != nil {
+		return err
+	}
 	e.last.Store(e.ckpt.Stored)
 	e.floor = e.ckpt.IDsFloor
 	e.begun = e.ckpt
@@ -423,6 +435,10 @@ func (e *Engine) advance() error {
 
 func (e *Engine) saveCheckpoint() error {
 	e.ckpt.Epoch = e.epoch
+	// No batch lies before the checkpoint of which it is not noted when it came.
+	if err := e.saved(arrivalsFolder, e.arrivals.Save(context.Background(), e.ckpt.Stored)); err != nil {
+		return err
+	}
 	if e.ckpt.Stored >= e.ckpt.Was {
 		e.ckpt.Was = 0 // all that a damaged part had held is stored again, or cannot be
 	}

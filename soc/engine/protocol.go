@@ -201,6 +201,7 @@ func (e *Engine) serveQueries(path string) (stop func(), err error) {
 	})
 	e.searchHandlers(handle, lq)
 	e.tailHandlers(mux)
+	e.arrivalHandlers(mux)
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
 		_ = json.NewEncoder(w).Encode(e.status())
 	})

@@ -327,7 +327,7 @@ func (e *Engine) storeIn(ctx context.Context, b *batch, writer *lake.Writer) err
 	} else {
 		e.stored = nil
 	}
-	e.tails.taken(b.seq, shown)
+	e.tails.taken(b.seq, b.at, shown)
 	return nil
 }
 
@@ -352,7 +352,9 @@ func (e *Engine) handOver(ctx context.Context, l load) error {
 	if l.at.seq > e.ckpt.Stored {
 		e.marks = append(e.marks, mark{l.at, e.lake.Mark()})
 	}
-	e.tails.handed(l.at.seq)
+	for _, b := range e.tails.handed(l.at.seq) {
+		e.arrivals.Add(b.seq, b.at, b.events, b.spans)
+	}
 	e.last.Store(l.at.seq)
 	e.lastTime.Store(l.at.at.UnixNano())
 	e.floor = l.at.floor

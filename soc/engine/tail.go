@@ -32,67 +32,36 @@ const (
 	// tailMemory is how many batches are remembered, for tails that go on after
 	// a broken connection.
 	tailMemory = 20_000
-	// Times further apart than this are separate stretches, so that one event
-	// with an old time does not make each look read all between.
-	tailGap  = 5 * time.Minute
-	maxSpans = 16 // of a batch and of a look
 )
 
 // tailRanges gathers the event times of a batch, as few stretches.
-type tailRanges struct{ spans []lake.Span }
+type tailRanges struct {
+	spans  []lake.Span
+	events int
+}
 
 // add takes in one event's time in Unix nanoseconds.
 func (r *tailRanges) add(t int64) {
+	r.events++
 	for i := len(r.spans) - 1; i >= 0; i-- {
 		s := &r.spans[i]
-		if t >= s.From-int64(tailGap) && t <= s.To+int64(tailGap) {
+		if t >= s.From-int64(lake.SpanGap) && t <= s.To+int64(lake.SpanGap) {
 			s.From, s.To = min(s.From, t), max(s.To, t)
 			return
 		}
 	}
 	r.spans = append(r.spans, lake.Span{From: t, To: t})
-	if len(r.spans) > maxSpans {
-		r.spans = join(r.spans)
-	}
-}
-
-// join puts stretches in order and makes one of those that overlap or lie near,
-// and then of the nearest ones while there are more than maxSpans.
-func join(spans []lake.Span) []lake.Span {
-	slices.SortFunc(spans, func(a, b lake.Span) int {
-		switch {
-		case a.From < b.From:
-			return -1
-		case a.From > b.From:
-			return 1
-		}
-		return 0
-	})
-	for within := int64(tailGap); ; {
-		var out []lake.Span
-		nearest := int64(math.MaxInt64)
-		for _, s := range spans {
-			if n := len(out); n > 0 {
-				gap := s.From - out[n-1].To
-				if gap <= within {
-					out[n-1].To = max(out[n-1].To, s.To)
-					continue
-				}
-				nearest = min(nearest, gap)
-			}
-			out = append(out, s)
-		}
-		if len(out) <= maxSpans {
-			return out
-		}
-		spans, within = out, nearest
+	if len(r.spans) > lake.MaxSpans {
+		r.spans = lake.Join(r.spans)
 	}
 }
 
 // storedBatch is a batch whose events the lake has.
 type storedBatch struct {
-	seq   uint64
-	spans []lake.Span
+	seq    uint64
+	at     time.Time // when the bus took it
+	spans  []lake.Span
+	events int
 }
 
 // tails remembers what was stored lately, and knows who looks.
@@ -111,14 +80,15 @@ type tails struct {
 func newTails() *tails { return &tails{closed: make(chan struct{})} }
 
 // taken notes a batch whose events are about to be handed to the lake.
-func (t *tails) taken(seq uint64, r tailRanges) {
+func (t *tails) taken(seq uint64, at time.Time, r tailRanges) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.waiting = append(t.waiting, storedBatch{seq, r.spans})
+	t.waiting = append(t.waiting, storedBatch{seq, at, r.spans, r.events})
 }
 
-// handed notes that the lake has the events of the batches taken up to one.
-func (t *tails) handed(upTo uint64) {
+// handed notes that the lake has the events of the batches taken up to one, and
+// returns these.
+func (t *tails) handed(upTo uint64) (batches []storedBatch) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n := 0
@@ -131,6 +101,7 @@ func (t *tails) handed(upTo uint64) {
 			t.recent = append(t.recent, b)
 		}
 	}
+	batches = slices.Clone(t.waiting[:n])
 	t.waiting = slices.Delete(t.waiting, 0, n)
 	if n := len(t.recent) - tailMemory; n > tailMemory/10 {
 		for _, b := range t.recent[:n] {
@@ -139,6 +110,7 @@ func (t *tails) handed(upTo uint64) {
 		t.recent = append(t.recent[:0:0], t.recent[n:]...)
 		t.first += uint64(n)
 	}
+	return batches
 }
 
 // close ends all tails.
@@ -305,7 +277,7 @@ func (e *Engine) tailBatches(ctx context.Context, q lake.Query, batches []stored
 		low, high = min(low, b.seq), max(high, b.seq)
 		spans = append(spans, b.spans...)
 	}
-	list, more, err := e.lake.Arrivals(ctx, q, low, high, join(spans))
+	list, more, err := e.lake.Arrivals(ctx, q, low, high, lake.Join(spans))
 	if err != nil {
 		return false, err
 	}

@@ -30,8 +30,8 @@ func TestTailRanges(t *testing.T) {
 			times = append(times, at+rnd.Int64N(int64(time.Minute)))
 			r.add(times[len(times)-1])
 		}
-		spans := join(r.spans)
-		if len(r.spans) > maxSpans || len(spans) > maxSpans {
+		spans := lake.Join(r.spans)
+		if len(r.spans) > lake.MaxSpans || len(spans) > lake.MaxSpans {
 			t.Fatalf("%d stretches", len(spans))
 		}
 		for _, at := range times {
@@ -50,7 +50,7 @@ func TestTailRanges(t *testing.T) {
 	for _, at := range []int64{now, now - int64(90*24*time.Hour), now + 5} {
 		r.add(at)
 	}
-	if s := join(r.spans); len(s) != 2 || s[0].From != s[0].To {
+	if s := lake.Join(r.spans); len(s) != 2 || s[0].From != s[0].To {
 		t.Fatalf("one old event is a stretch of its own, not %v", s)
 	}
 }
@@ -124,7 +124,7 @@ func TestTail(t *testing.T) {
 		if err := wr.Flush(); err != nil {
 			t.Error(err)
 		}
-		e.tails.taken(seq, r)
+		e.tails.taken(seq, time.Now(), r)
 		e.tails.handed(math.MaxUint64)
 	}
 	follow := func(q question) (*watcher, context.CancelFunc) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +17,47 @@ import (
 
 // Span is a stretch of event time, both ends included, in Unix nanoseconds.
 type Span struct{ From, To int64 }
+
+// Times further apart than SpanGap are separate spans, so that one event with an
+// old time does not make a look read all between; MaxSpans are the most of a
+// batch and of a look.
+const (
+	SpanGap  = 5 * time.Minute
+	MaxSpans = 16
+)
+
+// Join puts stretches in order and makes one of those that overlap or lie near,
+// and then of the nearest ones while there are more than MaxSpans.
+func Join(spans []Span) []Span {
+	slices.SortFunc(spans, func(a, b Span) int {
+		switch {
+		case a.From < b.From:
+			return -1
+		case a.From > b.From:
+			return 1
+		}
+		return 0
+	})
+	for within := int64(SpanGap); ; {
+		var out []Span
+		nearest := int64(math.MaxInt64)
+		for _, s := range spans {
+			if n := len(out); n > 0 {
+				gap := s.From - out[n-1].To
+				if gap <= within {
+					out[n-1].To = max(out[n-1].To, s.To)
+					continue
+				}
+				nearest = min(nearest, gap)
+			}
+			out = append(out, s)
+		}
+		if len(out) <= MaxSpans {
+			return out
+		}
+		spans, within = out, nearest
+	}
+}
 
 // Arrived is an event of Arrivals.
 type Arrived struct {
@@ -54,6 +96,33 @@ func (l *Lake) parseTail(q Query) (*logstorage.Query, error) {
 		return p, nil
 	}
 	return l.veiled(q, p)
+}
+
+// Batches hands over the events of the raw batches from one sequence to another
+// that pass the query, in no order. Only events whose time lies in one of the
+// spans are looked for; Start, End and Limit of the query are not looked at. row
+// is valid during the call only.
+func (l *Lake) Batches(ctx context.Context, q Query, from, to uint64, spans []Span, emit func(row []byte) error) error {
+	p, err := l.parseTail(q)
+	if err != nil || len(q.Accounts) == 0 {
+		return err
+	}
+	batches, err := logstorage.ParseFilter(sequences(from, to))
+	if err != nil {
+		return fmt.Errorf("lake: batches: %w", err)
+	}
+	text := p.String()
+	q.Limit = 0
+	for _, s := range spans {
+		if p, err = logstorage.ParseQuery(text); err != nil {
+			return fmt.Errorf("lake: batches: %w", err)
+		}
+		p.AddExtraFilters(batches)
+		if _, err := l.runRows(ctx, p, q, time.Unix(0, s.From), time.Unix(0, s.To), emit); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Arrivals returns the events of the raw batches from one sequence to another
