@@ -110,21 +110,24 @@ func TestForwardingToAnotherSuite(t *testing.T) {
 	s.forwarded(loki.ID, 100, 30*time.Second)
 
 	eventually(t, 20*time.Second, "every number is at the receiver", func() error {
-		if n := len(to.numbers(`"forward e-licence number" -way:*`)); n < 4*wave {
+		if n := len(to.numbers(`"forward e-licence number" icewatch.collector:="elastic-bulk"`)); n < 4*wave {
 			return fmt.Errorf("%d numbers", n)
 		}
 		return nil
 	})
-	for n, times := range to.numbers(`"forward e-licence number" -way:*`) {
+	for n, times := range to.numbers(`"forward e-licence number" icewatch.collector:="elastic-bulk"`) {
 		if times != 1 || n >= 4*wave {
 			t.Fatalf("the number %d is there %d times", n, times)
 		}
+	}
+	if pushed := to.numbers(`"forward e-licence number" icewatch.collector:="loki-push"`); len(pushed) != 100 {
+		t.Errorf("%d numbers came by Loki's push, want 100", len(pushed))
 	}
 	var dead forwarding.Target
 	if err := s.admin.Get(t.Context(), "/api/v1/forwarding/targets/"+slow.ID, nil, &dead); err != nil {
 		t.Fatal(err)
 	}
-	if dead.Status.State != forwarding.StateRetrying || dead.Status.LagEvents < 4*wave || dead.Status.Error == "" {
+	if dead.Status.State != forwarding.StateRetrying || dead.Status.LagEvents < wave || dead.Status.Error == "" {
 		t.Errorf("the target that is away: %+v", dead.Status)
 	}
 }
