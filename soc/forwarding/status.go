@@ -77,7 +77,9 @@ func (p *positionRow) place(at search.Place) {
 	p.Epoch, p.Sequence, p.Index = at.Epoch, at.Sequence, at.Index
 }
 
-func (p *positionRow) next() search.Place { return search.Place{Epoch: p.Epoch, Sequence: p.Sequence, Index: p.Index} }
+func (p *positionRow) next() search.Place {
+	return search.Place{Epoch: p.Epoch, Sequence: p.Sequence, Index: p.Index}
+}
 
 // progress is what is known of a target's work since the start.
 type progress struct {
