@@ -32,10 +32,6 @@ import (
 // ID is the collector's name in records and metrics.
 const ID = "elastic-bulk"
 
-// version is the Elasticsearch release whose bulk API is spoken; clients
-// refuse to talk to older majors.
-const version = "8.19.0"
-
 // Options tune a Handler. The zero value gives the defaults.
 type Options struct {
 	Limits   webbody.Limits
@@ -73,7 +69,6 @@ func New(sink intake.Sink, aside intake.AsideStore, who func(*fiber.Ctx) string,
 
 // Mount adds the routes below router: /elastic/…
 func (h *Handler) Mount(router fiber.Router) {
-	router.Get("/elastic", h.info) // fiber answers HEAD with it too.
 	router.Post("/elastic/_bulk", h.bulk)
 	router.Put("/elastic/_bulk", h.bulk)
 	router.Post("/elastic/:index/_bulk", h.bulk)
@@ -89,16 +84,6 @@ func product(c *fiber.Ctx) {
 	// The official clients refuse answers without it.
 	c.Set("X-Elastic-Product", "Elasticsearch")
 	c.Set(fiber.HeaderContentType, fiber.MIMEApplicationJSON)
-}
-
-func (h *Handler) info(c *fiber.Ctx) error {
-	product(c)
-	return c.JSON(fiber.Map{
-		"name": "icewatch", "cluster_name": "icewatch", "cluster_uuid": "_na_",
-		"version": fiber.Map{"number": version, "build_flavor": "default", "lucene_version": "9.12.2",
-			"minimum_wire_compatibility_version": "7.17.0", "minimum_index_compatibility_version": "7.0.0"},
-		"tagline": "You Know, for Search",
-	})
 }
 
 // failure is Elasticsearch's shape of a refused request.

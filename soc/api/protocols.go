@@ -14,6 +14,10 @@ import (
 
 // protocolRoutes mounts the protocols and the handlers that take events in.
 func (s *Server) protocolRoutes() {
+	// Before the protocols, which may have patterns that match these paths, too.
+	for _, in := range s.deps.Ingest {
+		in.Mount(ingestRouter{s.app, s})
+	}
 	for _, p := range s.deps.Protocols {
 		for _, r := range p.Routes {
 			if !below(r.Path, p.Prefix) {
@@ -21,9 +25,6 @@ func (s *Server) protocolRoutes() {
 			}
 			s.handle(r.Method, r.Path, r.Operation, r.Scope, s.serveProtocol(r))
 		}
-	}
-	for _, in := range s.deps.Ingest {
-		in.Mount(ingestRouter{s.app, s})
 	}
 	for key, op := range s.declared {
 		if op.Scope == identity.ScopeIngest {
