@@ -5,7 +5,9 @@
 //
 // What differs from Elasticsearch: the store is append-only, so update and
 // delete are refused item by item; "create" of an _id that exists answers 201,
-// because the copy is dropped later, when the pipeline compares ids.
+// because the copy is dropped later, when the pipeline compares ids. The last
+// line needs no line end. The parameters refresh, pipeline, routing,
+// require_alias and timeout change nothing; filter_path picks from the answer.
 package elasticbulk
 
 import (
@@ -26,6 +28,7 @@ import (
 
 	"icewatch/collectors"
 	"icewatch/collectors/webbody"
+	"icewatch/soc/elastic/filterpath"
 	"icewatch/soc/intake"
 )
 
@@ -161,6 +164,14 @@ func (h *Handler) bulk(c *fiber.Ctx) error {
 	}
 	h.counters.Failed(nil)
 	w.out = answer(w.out[:0], w.items, time.Since(start))
+	if paths := c.Query("filter_path"); paths != "" {
+		picked, err := filterpath.Pick(w.out, paths)
+		if err != nil {
+			return err
+		}
+		c.Response().SetBody(picked)
+		return nil
+	}
 	// SetBody copies. Ctx.Send would keep w.out, which the next request writes
 	// over before this answer has gone out.
 	c.Response().SetBody(w.out)

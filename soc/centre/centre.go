@@ -53,6 +53,7 @@ import (
 	"icewatch/soc/identity/policy"
 	"icewatch/soc/identity/provider"
 	"icewatch/soc/masking"
+	"icewatch/soc/protocol"
 	"icewatch/soc/reach"
 	"icewatch/soc/saved"
 	"icewatch/soc/saved/monitor"
@@ -147,6 +148,7 @@ type centre struct {
 	watched      // what the watch over the suite needs
 	engine       *engine.Client
 	saved        *saved.Store
+	elastic      protocol.Protocol
 	exports      *export.Service
 	monitors     *monitor.Service
 	super        *supervisor.Supervisor

@@ -13,5 +13,6 @@ func (c *centre) protocols() []protocol.Protocol {
 		c.otlp.Protocol(api.ProtocolCaller{}),
 		jaeger.New(traces.New(c.engine), api.ProtocolCaller{}),
 		c.alertmanager.Protocol(),
+		c.elastic,
 	}
 }

@@ -36,6 +36,7 @@ type Config struct {
 	Bus      Bus      `yaml:"bus" doc:"The durable queue between intake and engine."`
 	Lake     Lake     `yaml:"lake" doc:"The store of events."`
 	Backup   Backup   `yaml:"backup" doc:"Backups of everything the suite keeps; how often is decided at run time, in the settings."`
+	Elastic  Elastic  `yaml:"elastic" doc:"The API of Elasticsearch."`
 	Metrics  Metrics  `yaml:"metrics" doc:"The store of metrics: the suite's own, and those sent to it."`
 	Limits   Limits   `yaml:"limits" doc:"Bounds on what one event, tenant or sender may bring."`
 	Rules    Rules    `yaml:"rules" doc:"Detection content beside the built-in rules."`
@@ -433,6 +434,7 @@ func (c *Config) Validate() []Problem {
 		}
 		file(at+".secret_file", w.SecretFile)
 	}
+	c.checkElastic(bad, file)
 	for i, network := range c.Security.Egress.Allow {
 		if _, err := (Egress{Allow: []string{network}}).Guard(); err != nil {
 			bad(fmt.Sprintf("security.egress.allow[%d]", i), "%v", err)

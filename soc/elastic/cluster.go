@@ -17,6 +17,7 @@ import (
 	"github.com/elastic/go-elasticsearch/v8"
 	"github.com/gofiber/fiber/v2"
 
+	"icewatch/soc/elastic/filterpath"
 	"icewatch/soc/reach"
 )
 
@@ -75,7 +76,7 @@ func (c *cluster) allowed(names []string) (string, error) {
 			return "", invalid("invalid_index_name_exception", "Invalid index name [%s:%s]", c.Name, name)
 		}
 		// A pattern is allowed where one that is configured covers it.
-		if !slices.ContainsFunc(c.Indices, func(p string) bool { return glob(p, name) }) {
+		if !slices.ContainsFunc(c.Indices, func(p string) bool { return filterpath.Glob(p, name) }) {
 			return "", &fault{http.StatusForbidden, "security_exception", fmt.Sprintf("the cluster [%s] is open for the indices %s here, not for [%s]", c.Name, strings.Join(c.Indices, ", "), name)}
 		}
 		list = append(list, url.PathEscape(name))

@@ -17,6 +17,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
+	"icewatch/soc/elastic/filterpath"
 	"icewatch/soc/identity"
 	"icewatch/soc/identity/policy"
 	"icewatch/soc/protocol"
@@ -134,7 +135,7 @@ func respond(c *fiber.Ctx, status int, v any) error {
 	if err != nil {
 		return err
 	}
-	if b, err = filterPath(b, c.Query("filter_path")); err != nil {
+	if b, err = filterpath.Pick(b, c.Query("filter_path")); err != nil {
 		return err
 	}
 	c.Response().SetBody(b)

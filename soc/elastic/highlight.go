@@ -3,6 +3,8 @@ package elastic
 import (
 	"regexp"
 	"strings"
+
+	"icewatch/soc/elastic/filterpath"
 )
 
 // How a query asks for what a highlight marks.
@@ -134,7 +136,7 @@ func (h *highlight) of(row map[string]string, marks []mark) map[string][]string 
 
 func (h *highlight) wants(name string) bool {
 	for _, p := range h.fields {
-		if glob(p, name) {
+		if filterpath.Glob(p, name) {
 			return true
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
+	"icewatch/soc/elastic/filterpath"
 	"icewatch/soc/search"
 )
 
@@ -112,7 +113,7 @@ func likePart(column, pattern, otherwise string) string {
 	if strings.Trim(pattern, "*") == "" {
 		return everything
 	}
-	if glob(pattern, otherwise) {
+	if filterpath.Glob(pattern, otherwise) {
 		return or(like(column, pattern), exactly(column, ""))
 	}
 	return like(column, pattern)
@@ -365,7 +366,7 @@ func (s *Server) mapping(c *fiber.Ctx) error {
 }
 
 func anyGlob(patterns []string, name string) bool {
-	return slices.ContainsFunc(patterns, func(p string) bool { return glob(strings.TrimSpace(p), name) })
+	return slices.ContainsFunc(patterns, func(p string) bool { return filterpath.Glob(strings.TrimSpace(p), name) })
 }
 
 // fieldCaps answers _field_caps: what the fields that events have are good for.

@@ -17,6 +17,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fastjson"
 
+	"icewatch/soc/elastic/filterpath"
 	"icewatch/soc/event"
 	"icewatch/soc/reach"
 	"icewatch/soc/search"
@@ -106,7 +107,7 @@ type picker struct{ in, out []string }
 func (p picker) keep(name string) bool {
 	under := func(patterns []string) bool {
 		for _, pattern := range patterns {
-			if glob(pattern, name) || glob(pattern+".*", name) {
+			if filterpath.Glob(pattern, name) || filterpath.Glob(pattern+".*", name) {
 				return true
 			}
 		}
@@ -802,7 +803,7 @@ func (r *request) shown(row map[string]string) map[string]any {
 			as := name
 			if f.pattern == name+".keyword" {
 				as = f.pattern
-			} else if !glob(f.pattern, name) {
+			} else if !filterpath.Glob(f.pattern, name) {
 				continue
 			}
 			if i >= len(r.fields) && k == text {

@@ -10,6 +10,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"icewatch/collectors/webbody"
+	"icewatch/soc/elastic/filterpath"
 	"icewatch/soc/protocol"
 )
 
@@ -377,7 +378,7 @@ func (s *Server) alias(c *fiber.Ctx) error {
 		_ = json.Unmarshal(body, &parts) // It was checked when it was put.
 		of := map[string]any{}
 		for alias, body := range parts.Aliases {
-			if name == "" || glob(name, alias) {
+			if name == "" || filterpath.Glob(name, alias) {
 				of[alias] = body
 			}
 		}

@@ -146,6 +146,16 @@ func (r *report) files() {
 			exclusive(High, "config-mode", r.ConfigFile, "the configuration, which holds a secret,")
 		}
 	}
+	for _, e := range c.Elastic.Clusters {
+		for _, secret := range []string{e.PasswordFile, e.APIKeyFile} {
+			if secret != "" {
+				exclusive(High, "secret-mode", secret, "the secret of the cluster "+e.Name)
+			}
+		}
+		if e.Password != "" && r.ConfigFile != "" {
+			exclusive(High, "config-mode", r.ConfigFile, "the configuration, which holds a secret,")
+		}
+	}
 	if st, err := os.Stat(c.Data); err == nil {
 		if sys, ok := st.Sys().(*syscall.Stat_t); ok && sys.Uid == 0 {
 			r.add(High, "runs-as-root", c.Data, "make an account for the suite, chown the data folder to it, and set User= in the unit (docs/hardening.md)",
