@@ -19,6 +19,7 @@ func FuzzRequest(f *testing.F) {
 	f.Add([]byte(everyValueJSON), true, true)
 	f.Add(marshal(f, logRequest("a", "b市")), false, false)
 	f.Add([]byte(`{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"kvlistValue":{"values":[{"key":"a","value":{"arrayValue":{}}}]}}}]}]}]}`), false, true)
+	p := parse.New(event.NewRegistry(1000), parse.Options{})
 	f.Fuzz(func(t *testing.T, body []byte, ofTraces, isJSON bool) {
 		sig := logs
 		if ofTraces {
@@ -35,7 +36,6 @@ func FuzzRequest(f *testing.F) {
 		if err != nil {
 			return
 		}
-		p := parse.New(event.NewRegistry(0), parse.Options{})
 		records, _ := b.finish()
 		for i := range records {
 			r := &records[i]

@@ -35,6 +35,7 @@ const (
 	maxConnections = 4096
 	maxStreams     = 100 // of a connection
 	maxReading     = 32  // requests whose bodies are in memory at once; more wait
+	receiveTimeout = 30 * time.Second
 )
 
 // Entry is what a request over gRPC shows of its sender.
@@ -149,13 +150,10 @@ func (g *GRPC) export(sig *signal, stream grpc.ServerStream) error {
 	case <-ctx.Done():
 		return status.FromContextError(ctx.Err()).Err()
 	}
-	var body []byte
-	if err := stream.RecvMsg(&body); err != nil {
+	body, err := receive(stream)
+	if err != nil {
 		g.counters.Rejected(1)
-		if errors.Is(err, io.EOF) {
-			return status.Error(codes.InvalidArgument, "the call brings no request")
-		}
-		return err // worded by the library, with its code
+		return err
 	}
 	out, err := g.h.take(ctx, sig, body, false, origin{tenant: tenant, peer: e.Peer}, g.counters)
 	if err != nil {
@@ -163,6 +161,32 @@ func (g *GRPC) export(sig *signal, stream grpc.ServerStream) error {
 	}
 	answer := out.proto()
 	return stream.SendMsg(&answer)
+}
+
+// receive reads the one request of a call, which must have come within
+// receiveTimeout. The error has a code of gRPC.
+func receive(stream grpc.ServerStream) ([]byte, error) {
+	type received struct {
+		body []byte
+		err  error
+	}
+	done := make(chan received, 1)
+	go func() { // It ends with the call at the latest.
+		var r received
+		r.err = stream.RecvMsg(&r.body)
+		done <- r
+	}()
+	timer := time.NewTimer(receiveTimeout)
+	defer timer.Stop()
+	select {
+	case r := <-done:
+		if errors.Is(r.err, io.EOF) {
+			return nil, status.Error(codes.InvalidArgument, "the call brings no request")
+		}
+		return r.body, r.err // worded by the library
+	case <-timer.C:
+		return nil, status.Errorf(codes.DeadlineExceeded, "the request did not come within %s", receiveTimeout)
+	}
 }
 
 // entry gathers what a call shows of its sender.
