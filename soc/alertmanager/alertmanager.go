@@ -129,6 +129,7 @@ func refuse(c *fiber.Ctx, status int, why string) error {
 const (
 	codeType     = 601
 	codeRequired = 602
+	codeTooFew   = 612
 )
 
 func refused(c *fiber.Ctx, status, code int, why string) error {

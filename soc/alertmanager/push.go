@@ -145,7 +145,7 @@ func (s *Service) postAlerts(c *fiber.Ctx) error {
 	if len(wrong) > 0 {
 		return text(c, http.StatusBadRequest, errors.Join(wrong...).Error())
 	}
-	return c.SendStatus(http.StatusOK)
+	return nil
 }
 
 // The fields that an alert's item is looked up by, and those that tell of its

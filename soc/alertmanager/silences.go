@@ -2,6 +2,7 @@ package alertmanager
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -164,8 +165,12 @@ func (s *Service) getSilence(c *fiber.Ctx) error {
 		return err
 	}
 	l, err := s.Tickets.Silence(c.UserContext(), within, id)
+	if errors.Is(err, silence.ErrNotFound) {
+		c.Status(http.StatusNotFound) // Alertmanager says no more
+		return nil
+	}
 	if err != nil {
-		return explain(c, err)
+		return err
 	}
 	return c.JSON(Show(l))
 }
@@ -177,6 +182,9 @@ func (s *Service) postSilence(c *fiber.Ctx) error {
 	}
 	if missing := in.Incomplete(); missing != "" {
 		return refused(c, http.StatusUnprocessableEntity, codeRequired, missing+" in body is required")
+	}
+	if len(*in.Matchers) == 0 {
+		return refused(c, http.StatusUnprocessableEntity, codeTooFew, "matchers in body should have at least 1 items")
 	}
 	within, err := s.Caller.Reach(c)
 	if err != nil {
@@ -215,7 +223,7 @@ func (s *Service) deleteSilence(c *fiber.Ctx) error {
 		return explain(c, err)
 	}
 	s.Caller.AuditObject(c, "silence:"+id, "", "expire "+l.Matchers.String())
-	return c.SendStatus(http.StatusOK)
+	return nil
 }
 
 // Export writes silences as a file that `amtool silence import` reads.

@@ -42,6 +42,8 @@ type city struct {
 	items map[string]reach.Facts // by id, what counts for a scope
 	class map[string]string
 	rows  []row
+
+	silences map[string]string // by id, the tenant whose alerts it mutes
 }
 
 // TestIsolation gives one user scope after scope and reads by every road there
@@ -66,6 +68,7 @@ func TestIsolation(t *testing.T) {
 	if len(alerts) < 20 {
 		t.Fatalf("only %d alerts", len(alerts))
 	}
+	c.silence()
 	for range 15 {
 		x := c.town.NewTerm(rnd, 3)
 		c.must(http.MethodPut, "/api/v1/users/"+id+"/access", map[string]any{"reach": x.Text()}, nil)
@@ -533,6 +536,25 @@ func (c *city) compare(rnd *rand.Rand, viewer *client.Client, x *reachtest.Term,
 	if !maps.Equal(seen, visible) {
 		wrong("the list of alerts", sorted(seen), sorted(visible))
 	}
+	for _, path := range []string{"/alertmanager/api/v2/alerts", "/alertmanager/api/v2/alerts/groups"} {
+		seen = map[string]bool{}
+		var list []struct {
+			Annotations map[string]string
+			Alerts      []struct{ Annotations map[string]string }
+		}
+		get(path, nil, &list)
+		for _, x := range list {
+			for _, a := range append(x.Alerts, struct{ Annotations map[string]string }{x.Annotations}) {
+				if id := a.Annotations["alert"]; id != "" {
+					seen[id] = true
+				}
+			}
+		}
+		if !maps.Equal(seen, visible) {
+			wrong(path, sorted(seen), sorted(visible))
+		}
+	}
+	c.compareSilences(alerts, visible, get, wrong)
 	var all, own struct{ Items []alert }
 	if err := c.admin.Get(ctx, "/api/v1/incidents", url.Values{"limit": {"1000"}}, &all); err != nil {
 		t.Fatal(err)
@@ -653,5 +675,47 @@ func (c *city) lookAround(rnd *rand.Rand, get func(string, url.Values, any), wro
 	}
 	if len(context.Before) < 1000 && len(context.After) < 1000 && around != 1 {
 		wrong(fmt.Sprintf("the context of %s by %s lacks", r.id, by), around-1, 0)
+	}
+}
+
+// silence makes silences of the whole city, each of which mutes one tenant's
+// alerts.
+func (c *city) silence() {
+	c.silences = map[string]string{}
+	for _, x := range c.town.Tenants {
+		var made struct{ ID string }
+		c.must(http.MethodPost, "/api/v1/silences", map[string]any{"comment": "isolation", "ends_at": time.Now().Add(time.Hour),
+			"matchers": []map[string]any{{"name": "tenant", "value": x.Slug + "|", "isRegex": true}, {"name": "alertname", "value": "", "isRegex": false, "isEqual": false}}}, &made)
+		c.silences[made.ID] = x.Slug
+	}
+}
+
+// compareSilences: whoever sees an alert sees the silence that mutes it, and
+// nobody sees a silence that mutes what is others' alone.
+func (c *city) compareSilences(alerts []alert, visible map[string]bool, get func(string, url.Values, any), wrong func(string, any, any)) {
+	want := map[string]bool{}
+	for _, a := range alerts {
+		if visible[a.ID] {
+			want[a.Tenant] = true
+		}
+	}
+	var own struct {
+		Items []struct {
+			ID      string
+			Tenants []string
+		}
+	}
+	get("/api/v1/silences", url.Values{"limit": {"1000"}}, &own)
+	var foreign []struct{ ID string }
+	get("/alertmanager/api/v2/silences", nil, &foreign)
+	got := map[string]bool{}
+	for _, l := range own.Items {
+		got[c.silences[l.ID]] = true
+	}
+	if len(foreign) != len(own.Items) {
+		wrong("the silences of Alertmanager's API", len(foreign), len(own.Items))
+	}
+	if !maps.Equal(got, want) {
+		wrong("the silences", sorted(got), sorted(want))
 	}
 }
