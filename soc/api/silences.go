@@ -232,6 +232,11 @@ func (t *tickets) silenceRoutes(s *Server) {
 				Tenants []string `json:"tenants,omitempty" maxItems:"1000" doc:"It mutes alerts of these alone; all within reach by default"`
 			}
 		}) (*Body[silenceView], error) {
+			for _, slug := range in.Body.Tenants {
+				if !s.tenantExists(slug) {
+					return nil, Problem(http.StatusUnprocessableEntity, "tenants: there is no tenant %q", clip(slug, 64))
+				}
+			}
 			return t.setSilence(ctx, "", in.Body.SilenceBody, in.Body.Tenants)
 		})
 	Register(s, huma.Operation{OperationID: "update-silence", Method: http.MethodPut, Path: "/silences/{id}", Tags: tags,
