@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -127,6 +128,9 @@ func (l *Lake) veiled(q Query, p *logstorage.Query) (*logstorage.Query, error) {
 	return out, nil
 }
 
+// streams are the columns _stream and _stream_id; data_stream.type is another.
+var streams = regexp.MustCompile(`(^|[^\w.])_stream`)
+
 // refuseVeiled refuses what reads columns without naming them.
 func (l *Lake) refuseVeiled(q Query, whole, own string) error {
 	for _, pipe := range pipes(whole) {
@@ -145,7 +149,7 @@ func (l *Lake) refuseVeiled(q Query, whole, own string) error {
 			return queryError(q.LogsQL, "parts of events are masked for you, so pipes must name each field; * is not available in them")
 		}
 	}
-	if strings.Contains(whole, "_stream") {
+	if streams.MatchString(whole) {
 		return queryError(q.LogsQL, "parts of events are masked for you, so streams are not available; use event.dataset and host.name")
 	}
 	return nil

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/valyala/fastjson"
+
+	"icewatch/soc/veil"
 )
 
 // Types of an attribute's value, as Jaeger names them.
@@ -91,6 +93,7 @@ type Span struct {
 type reader struct {
 	parser    fastjson.Parser
 	resources map[string]*Resource
+	veil      *veil.Veil // what the caller may not see, nil for nothing
 }
 
 // span reads a row as it is stored.
@@ -111,7 +114,8 @@ func (rd *reader) span(r row) *Span {
 	original := r.bytes("event.original")
 	if v, err := rd.parser.ParseBytes(original); err == nil && v.GetObject("span") != nil {
 		s.Original = slices.Clone(original)
-		rd.otlp(s, service, v)
+		rd.otlp(r, s, service, v)
+		rd.mask(r, s)
 		return s
 	}
 	// A span that did not come by OTLP, or whose text is masked: the row's own
@@ -153,7 +157,7 @@ func (rd *reader) resource(service, text string, attributes func() []Attribute) 
 }
 
 // otlp reads what the row's original says beyond the row's fields.
-func (rd *reader) otlp(s *Span, service string, v *fastjson.Value) {
+func (rd *reader) otlp(r row, s *Span, service string, v *fastjson.Value) {
 	resource, span, scope := v.Get("resource"), v.Get("span"), v.Get("scope")
 	var text []byte
 	if resource != nil {
@@ -161,7 +165,9 @@ func (rd *reader) otlp(s *Span, service string, v *fastjson.Value) {
 	}
 	s.Resource = rd.resource(service, string(text), func() []Attribute {
 		list := attributes(resource.GetArray("attributes"))
-		return slices.DeleteFunc(list, func(a Attribute) bool { return a.Key == "service.name" })
+		list = slices.DeleteFunc(list, func(a Attribute) bool { return a.Key == "service.name" })
+		rd.maskAll(r, list)
+		return list
 	})
 	s.Scope, s.ScopeVersion = string(scope.GetStringBytes("name")), string(scope.GetStringBytes("version"))
 	s.ScopeTags = attributes(scope.GetArray("attributes"))

@@ -112,7 +112,7 @@ func (s *Service) read(ctx context.Context, r Range, ids []string) ([]*Trace, er
 // readPart reads the spans of some traces. Where the bytes left do not suffice,
 // all traces read are marked as truncated, since any of them may lack spans.
 func (s *Service) readPart(ctx context.Context, r Range, ids []string, pipes string, left *int) ([]*Trace, error) {
-	var rd reader
+	rd := reader{veil: r.Reach.Veil()}
 	at := map[string]*Trace{}
 	var list []*Trace
 	cut, err := s.ask(ctx, r, within(ids)+pipes, left, func(m row) error {

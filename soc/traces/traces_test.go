@@ -52,7 +52,9 @@ func (c *city) Query(ctx context.Context, req search.Request, emit func([]byte) 
 			accounts = append(accounts, n)
 		}
 	}
-	return c.lake.Rows(ctx, lake.Query{Accounts: accounts, Filter: req.Reach.LogsQL(), LogsQL: req.Query, Start: req.Start, End: req.End.Add(-1), Limit: req.Limit}, emit)
+	v := req.Reach.Veil()
+	return c.lake.Rows(ctx, lake.Query{Accounts: accounts, Filter: req.Reach.LogsQL(), Veil: v, LogsQL: req.Query, Start: req.Start, End: req.End.Add(-1), Limit: req.Limit},
+		func(row []byte) error { return emit(v.Row(row)) })
 }
 
 // fact is a span as a test tells it.

@@ -144,14 +144,26 @@ func parts(parser *fastjson.Parser, s *traces.Span) (resource, scope, text json.
 		return part("resource"), part("scope"), part("span"), nil
 	}
 	type keyValue struct {
-		Key   string            `json:"key"`
-		Value map[string]string `json:"value"`
+		Key   string         `json:"key"`
+		Value map[string]any `json:"value"`
 	}
-	attributes := func(list []traces.Attribute) []keyValue { // of rows that did not come by OTLP: texts all
+	attributes := func(list []traces.Attribute) []keyValue {
 		out := []keyValue{}
 		for _, a := range list {
-			value, _ := a.Value.(string)
-			out = append(out, keyValue{a.Key, map[string]string{"stringValue": value}})
+			kind, value := "stringValue", a.Value // lists and maps as the JSON text that they are here
+			switch v := a.Value.(type) {
+			case bool:
+				kind = "boolValue"
+			case int64:
+				kind, value = "intValue", strconv.FormatInt(v, 10)
+			case float64:
+				kind = "doubleValue"
+			case string:
+				if a.Type == traces.TypeBinary {
+					kind = "bytesValue"
+				}
+			}
+			out = append(out, keyValue{a.Key, map[string]any{kind: value}})
 		}
 		return out
 	}
@@ -168,8 +180,27 @@ func parts(parser *fastjson.Parser, s *traces.Span) (resource, scope, text json.
 	if s.Parent != "" {
 		span["parentSpanId"] = s.Parent
 	}
-	text, err = json.Marshal(span)
-	return resource, json.RawMessage("{}"), text, err
+	if s.TraceState != "" {
+		span["traceState"] = s.TraceState
+	}
+	var events, links []map[string]any
+	for _, e := range s.Events {
+		events = append(events, map[string]any{"name": e.Name, "timeUnixNano": strconv.FormatInt(e.Time.UnixNano(), 10), "attributes": attributes(e.Attributes)})
+	}
+	for _, l := range s.Links {
+		links = append(links, map[string]any{"traceId": l.TraceID, "spanId": l.SpanID, "traceState": l.TraceState, "attributes": attributes(l.Attributes)})
+	}
+	if events != nil {
+		span["events"] = events
+	}
+	if links != nil {
+		span["links"] = links
+	}
+	if text, err = json.Marshal(span); err != nil {
+		return nil, nil, nil, err
+	}
+	scope, err = json.Marshal(map[string]any{"name": s.Scope, "version": s.ScopeVersion, "attributes": attributes(s.ScopeTags)})
+	return resource, scope, text, err
 }
 
 // OTLP's numbers of kinds and of status codes.
