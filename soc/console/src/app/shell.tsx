@@ -35,8 +35,11 @@ function KeyHelp({ close }: { close: () => void }) {
     [['a'], t('keys.ack')],
     [['i'], t('keys.incident')],
     [['f'], t('keys.false')],
+    [['s'], t('keys.silence')],
     [['x'], t('keys.select')],
     [['c'], t('keys.context')],
+    [['e'], t('keys.nextError')],
+    [['z'], t('keys.zoom')],
     [['/'], t('keys.filter')],
   ];
   const anywhere: [string[], string][] = [

@@ -3,6 +3,7 @@ import type { Pairs } from './pairs';
 /** Texts about silences: what mutes alerts for a time. */
 export const silences = {
   'page.silences': ['静默', 'Silences'],
+  'keys.silence': ['静默告警', 'Silence the alert'],
   'silence.what': ['静默', 'Silences'],
   'silence.lead': ['静默期间告警照常产生和显示，只是不发通知、不升级。', 'While silenced, alerts form and show as ever; they notify nobody and do not escalate.'],
   'silence.new': ['新建静默', 'New silence'],

@@ -4,6 +4,8 @@ import type { Pairs } from './pairs';
 export const traces = {
   'page.traces': ['链路追踪', 'Traces'],
   'page.trace': ['链路', 'Trace'],
+  'keys.nextError': ['链路中的下一个错误', 'Next error of a trace'],
+  'keys.zoom': ['放大链路中的调用', 'Zoom to a span'],
   'traces.what': ['链路', 'Traces'],
   'traces.tab.search': ['检索', 'Search'],
   'traces.tab.map': ['服务拓扑', 'Service map'],
@@ -53,6 +55,7 @@ export const traces = {
 
   'map.what': ['服务拓扑', 'Service map'],
   'map.label': ['服务之间的调用：箭头从调用方指向被调用方', 'Calls between services: arrows lead from caller to callee'],
+  'map.edge': ['{n} 次 · P95 {d}', '{n} calls · P95 {d}'],
   'map.calls': ['调用', 'Calls'],
   'map.errorRate': ['错误率', 'Error rate'],
   'map.p50': ['P50', 'P50'],

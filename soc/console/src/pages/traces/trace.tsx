@@ -10,7 +10,7 @@ import { usePageTitle, useUrl } from '../../app/hooks';
 import { useKeys } from '../../app/keys';
 import { useSettings } from '../../app/settings';
 import { duration, number } from '../../logic/format';
-import { SERIES } from '../../logic/palette';
+import { CALM } from '../../logic/palette';
 import { barOf, heaviest, holds, nextOf, slice, ticks, unfolded, visible, type Stretch } from '../../logic/trace';
 import { Failed, Skeleton } from '../../parts/states';
 import { WhenFull } from '../../parts/time';
@@ -42,7 +42,7 @@ function Waterfall({ trace }: { trace: Trace }) {
   const [folded, setFolded] = useState<ReadonlySet<string>>(new Set());
   const rows = useMemo(() => visible(spans, folded), [spans, folded]);
   const colour = useMemo(() => {
-    const palette = SERIES[dark ? 'dark' : 'light'];
+    const palette = CALM[dark ? 'dark' : 'light'];
     return new Map(services.map((s, i) => [s.name, palette[i % palette.length] as string]));
   }, [services, dark]);
   const heavy = useMemo(() => heaviest(spans, 5), [spans]);

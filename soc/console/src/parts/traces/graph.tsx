@@ -54,7 +54,7 @@ export default function Graph({ map, chosen, onNode }: { map: ServiceMap; chosen
                 symbol: failing ? 'diamond' : 'circle',
                 symbolSize: n.service === chosen ? 30 : 22,
                 itemStyle: { color: failing ? c.warn : n.service === chosen ? c.accent : c.series[2], borderColor: c.surface, borderWidth: 2 },
-                label: { show: true, position: 'bottom', color: c.text, fontSize: 12, lineHeight: 16, fontWeight: n.service === chosen ? 'bold' : 'normal', formatter: `${n.service}\n${duration(n.p95_ns, locale)}${n.errors > 0 ? ` · ${percent(rate(n.errors, n.spans))} ✕` : ''}` },
+                label: { show: true, position: 'bottom', color: c.text, fontSize: 12, lineHeight: 16, fontWeight: n.service === chosen ? 'bold' : 'normal', formatter: `${n.service}\nP95 ${duration(n.p95_ns, locale)}${n.errors > 0 ? ` ◆ ${percent(rate(n.errors, n.spans))}` : ''}` },
               };
             }),
             links: edges.map((e) => {
@@ -63,7 +63,7 @@ export default function Graph({ map, chosen, onNode }: { map: ServiceMap; chosen
                 source: e.parent,
                 target: e.child,
                 lineStyle: { color: failing ? c.warn : c.line, type: failing ? 'dashed' : 'solid', width: 1.2 + 3.5 * Math.sqrt(e.calls / most), curveness: 0.08, opacity: 0.95 },
-                label: { show: edges.length <= 40, color: c.dim, fontSize: 11, backgroundColor: c.surface, padding: [1, 3], formatter: `${number(e.calls, locale)} · ${duration(e.p95_ns, locale)}` },
+                label: { show: edges.length <= 40, color: c.dim, fontSize: 11, backgroundColor: c.surface, padding: [1, 3], formatter: t('map.edge', { n: e.calls, d: duration(e.p95_ns, locale) }) },
               };
             }),
             emphasis: { focus: 'adjacency' },
