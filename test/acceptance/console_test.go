@@ -42,7 +42,7 @@ func TestConsoleSearch(t *testing.T) {
 // sent by OTLP, the map of services, LogQL, silences, forwarding to a socket.
 func TestConsoleProtocols(t *testing.T) {
 	t.Parallel()
-	s, run := console(t, "")
+	s, run := console(t, loopback)
 	if _, err := s.simulate("--seed", "11", "--duration", "10s", "--rate", "30"); err != nil {
 		t.Fatal(err)
 	}

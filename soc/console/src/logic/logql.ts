@@ -43,8 +43,10 @@ export function matrixOf(m: LogQLMatrix, most: number): Lines {
   const start = Date.parse(m.start);
   const steps = Math.max(0, Math.min(11_000, Math.floor((Date.parse(m.end) - start) / m.step_ms)));
   const times = new Set(Array.from({ length: steps + 1 }, (_, i) => start + i * m.step_ms));
-  const chosen = new Set(told(m).slice(0, most).map((x) => x.name));
-  const shown = list(m.series).filter((s) => chosen.has(seriesName(s.labels)));
+  const byName = new Map(list(m.series).map((s) => [seriesName(s.labels), s]));
+  const shown = told(m)
+    .slice(0, most)
+    .map((x) => byName.get(x.name) as NonNullable<LogQLMatrix['series']>[number]);
   for (const s of shown) for (const [at] of s.points) times.add(Date.parse(at));
   const axis = [...times].sort((a, b) => a - b);
   const place = new Map(axis.map((x, i) => [x, i]));

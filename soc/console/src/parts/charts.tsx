@@ -86,7 +86,7 @@ export function Lines({ data, label, say, height = 220, area = false, bars = fal
       return {
         color: c.series,
         grid: { left: 58, right: 16, top: many ? 34 : 12, bottom: 22 },
-        legend: many ? { top: 0, left: 0, type: 'plain', textStyle: { color: c.text, fontSize: 12 }, itemWidth: 14, itemHeight: 8, icon: 'roundRect', formatter: (n: string) => (n.length > 40 ? `${n.slice(0, 39)}…` : n) } : undefined,
+        legend: many ? { top: 0, left: 0, right: 0, type: data.lines.length > 6 ? 'scroll' : 'plain', pageTextStyle: { color: c.dim }, pageIconColor: c.text, pageIconInactiveColor: c.faint, textStyle: { color: c.text, fontSize: 12 }, itemWidth: 14, itemHeight: 8, icon: 'roundRect', formatter: (n: string) => (n.length > 40 ? `${n.slice(0, 39)}…` : n) } : undefined,
         tooltip: {
           ...tooltip(c),
           trigger: 'axis',
@@ -99,7 +99,9 @@ export function Lines({ data, label, say, height = 220, area = false, bars = fal
           name: l.name,
           type: bars ? 'bar' : 'line',
           barMaxWidth: 14,
-          showSymbol: data.times.length < 2,
+          // A point between gaps is no line: it shows by itself.
+          symbolSize: 5,
+          showSymbol: l.values.some((v, i) => v !== null && (l.values[i - 1] ?? null) === null && (l.values[i + 1] ?? null) === null),
           connectNulls: false,
           lineStyle: { width: area ? 1 : 1.8 },
           stack: area || bars ? 'all' : undefined,

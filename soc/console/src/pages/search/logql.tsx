@@ -26,7 +26,7 @@ const SPAN = '15m';
 const PAGE = 200;
 const MOST = 5000;
 /** More lines than these cannot be told apart. */
-const LINES = 12;
+const LINES = 8;
 const EXAMPLES = ['{tenant=~".+"} |= "Failed password"', '{tenant=~".+"} | logfmt | level="error"', 'sum by (host) (count_over_time({tenant=~".+"}[5m]))', 'topk(5, sum by (tenant) (rate({tenant=~".+"}[1m])))'];
 
 /** The search page in LogQL: lines as the query made them, or a chart and its figures where the query counts. */

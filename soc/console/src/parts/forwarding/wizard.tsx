@@ -180,7 +180,17 @@ function Destination({ kind, block, set }: { kind: TargetKind; block: Record<str
   );
   const words = (key: string, label: Key, placeholder: string) => <Field label={t(label)}>{(id) => <WordsInput id={id} placeholder={placeholder} value={list(block[key] as string[])} onChange={(v) => set({ [key]: v })} />}</Field>;
   const choice = (key: string, label: Key, options: { value: string; label: string }[]) => (
-    <Field label={t(label)}>{(id) => <Select id={id} aria-label={t(label)} value={String(block[key] ?? '')} options={options} onChange={(v) => set({ [key]: v })} style={{ width: '100%' }} />}</Field>
+    <Field label={t(label)}>
+      {(id) =>
+        options.length <= 3 ? (
+          <div>
+            <Segmented id={id} aria-label={t(label)} value={String(block[key] ?? '')} options={options} onChange={(v) => set({ [key]: v })} />
+          </div>
+        ) : (
+          <Select id={id} aria-label={t(label)} value={String(block[key] ?? '')} options={options} onChange={(v) => set({ [key]: v })} style={{ width: '100%' }} />
+        )
+      }
+    </Field>
   );
   const check = (key: string, label: Key) => (
     <Checkbox checked={block[key] === true} onChange={(e) => set({ [key]: e.target.checked })}>
