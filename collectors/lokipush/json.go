@@ -80,6 +80,7 @@ func (h *Handler) jsonValues(b *batch, values *fastjson.Value, labels []intake.A
 	if err != nil {
 		return fmt.Errorf("%s must be an array, not %s", where, values.Type())
 	}
+	marked := append(labels[:len(labels):len(labels)], intake.Attr{Name: intake.MetadataMark})
 	for i, v := range list {
 		entry, err := v.Array()
 		if err != nil || len(entry) < 2 || len(entry) > 3 {
@@ -97,7 +98,7 @@ func (h *Handler) jsonValues(b *batch, values *fastjson.Value, labels []intake.A
 		if err != nil {
 			return fmt.Errorf("%s[%d][1] must be a string, not %s", where, i, entry[1].Type())
 		}
-		attrs := labels
+		attrs := marked
 		if len(entry) == 3 {
 			metadata, err := jsonLabels(entry[2], fmt.Sprintf("%s[%d][2]", where, i))
 			if err != nil {
@@ -107,7 +108,7 @@ func (h *Handler) jsonValues(b *batch, values *fastjson.Value, labels []intake.A
 				return fmt.Errorf("%s[%d][2]: %d pairs of structured metadata exceed the limit of %d", where, i, len(metadata), h.opts.MaxLabels)
 			}
 			if len(metadata) > 0 {
-				attrs = append(labels[:len(labels):len(labels)], metadata...)
+				attrs = append(marked[:len(marked):len(marked)], metadata...)
 			}
 		}
 		if err := b.add(t, line, attrs); err != nil {

@@ -215,15 +215,15 @@ func (h *Handler) readProto(b *batch, body []byte) error {
 		if err := h.checkLabels(labels, "stream "+clip(s.Labels)); err != nil {
 			return err
 		}
+		marked := append(labels, intake.Attr{Name: intake.MetadataMark})
 		for j := range s.Entries {
 			e := &s.Entries[j]
-			attrs := labels
+			attrs := marked
 			if n := len(e.StructuredMetadata); n > 0 {
 				if n > h.opts.MaxLabels {
 					return fmt.Errorf("stream %s, entry %d: %d pairs of structured metadata exceed the limit of %d", clip(s.Labels), j, n, h.opts.MaxLabels)
 				}
-				attrs = make([]intake.Attr, 0, len(labels)+n)
-				attrs = append(attrs, labels...)
+				attrs = append(make([]intake.Attr, 0, len(marked)+n), marked...)
 				for _, m := range e.StructuredMetadata {
 					attrs = append(attrs, intake.Attr{Name: m.Name, Value: m.Value})
 				}

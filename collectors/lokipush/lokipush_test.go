@@ -73,13 +73,13 @@ func checkEntries(t *testing.T, s *server) {
 		t.Fatalf("%d records in %d calls", len(recs), s.sink.Calls())
 	}
 	if recs[0].Time != 1795395600000000001 || string(recs[0].Data) != "one" || recs[0].Tenant != "tax" || recs[0].Format != intake.Line ||
-		!reflect.DeepEqual(recs[0].Attrs, []intake.Attr{{Name: "job", Value: `a"b`}, {Name: "env", Value: "p"}}) {
+		!reflect.DeepEqual(recs[0].Attrs, []intake.Attr{{Name: "job", Value: `a"b`}, {Name: "env", Value: "p"}, {Name: intake.MetadataMark}}) {
 		t.Errorf("first record %+v", recs[0])
 	}
-	if !reflect.DeepEqual(recs[1].Attrs, []intake.Attr{{Name: "job", Value: `a"b`}, {Name: "env", Value: "p"}, {Name: "trace_id", Value: "7"}}) {
+	if !reflect.DeepEqual(recs[1].Attrs, []intake.Attr{{Name: "job", Value: `a"b`}, {Name: "env", Value: "p"}, {Name: intake.MetadataMark}, {Name: "trace_id", Value: "7"}}) {
 		t.Errorf("second record %+v", recs[1])
 	}
-	if len(recs[0].Attrs) != 2 || string(recs[2].Data) != `{"x":1}` || recs[2].Attrs[0].Value != "other" {
+	if len(recs[0].Attrs) != 3 || string(recs[2].Data) != `{"x":1}` || recs[2].Attrs[0].Value != "other" {
 		t.Errorf("third record %+v", recs[2])
 	}
 	if h := s.h.Health(); h.Received != 3 || h.Rejected != 0 {

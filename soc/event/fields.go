@@ -19,6 +19,7 @@ const (
 	Collector    // icewatch.collector: the listener or source that took the event in
 	Peer         // icewatch.peer: network address of the sender
 	Labels       // icewatch.labels: stream labels as pushed, JSON object
+	Metadata     // icewatch.metadata: structured metadata as pushed, JSON object
 
 	CIID           // icewatch.ci.id: configuration item the event happened on
 	CIName         // icewatch.ci.name
@@ -182,7 +183,7 @@ const (
 var known = [lastKnown]string{
 	Message: "message", Tags: "tags", Marks: "icewatch.marks", Overflow: "icewatch.overflow",
 	Aside: "icewatch.aside", TimeOriginal: "icewatch.time_original", SenderID: "icewatch.sender_id",
-	Zone: "icewatch.zone", Collector: "icewatch.collector", Peer: "icewatch.peer", Labels: "icewatch.labels",
+	Zone: "icewatch.zone", Collector: "icewatch.collector", Peer: "icewatch.peer", Labels: "icewatch.labels", Metadata: "icewatch.metadata",
 	CIID: "icewatch.ci.id", CIName: "icewatch.ci.name", CIClass: "icewatch.ci.class",
 	CICriticality: "icewatch.ci.criticality", CIOwner: "icewatch.ci.owner", CITenant: "icewatch.ci.tenant", CILabels: "icewatch.ci.labels",
 	CISystem: "icewatch.ci.system.id", CISystemName: "icewatch.ci.system.name",

@@ -27,6 +27,12 @@ const (
 // index name, a file path.
 type Attr struct{ Name, Value string }
 
+// MetadataMark is the name of an attribute that parts those of an entry pushed
+// by Loki's protocol: before it stand the stream's labels, behind it the entry's
+// structured metadata. Record.Time is the event's time then, whatever the text
+// says, since that is what the protocol's clients ask for again.
+const MetadataMark = "icewatch.metadata"
+
 // Record is one raw record as a collector took it in.
 type Record struct {
 	Tenant    string     // slug, where token or listener decides it; else ""

@@ -10,18 +10,29 @@ import (
 
 // attributes takes what came beside the data. Names with a dot are fields of
 // the suite's own collectors (log.file.path, log.offset, host.name,
-// icewatch.index). All others are
-// stream labels or structured metadata as a Loki client pushed them: together
-// they are icewatch.labels, each is a field labels.<name>, and the usual ones
-// also fill ECS fields that the text left empty.
+// icewatch.index). All others are what a Loki client pushed: the stream's labels
+// together are icewatch.labels, the entry's structured metadata, which stand
+// behind intake.MetadataMark, icewatch.metadata. Each is a field labels.<name>
+// as well, and the usual ones also fill ECS fields that the text left empty.
 func (p *Parser) attributes(attrs []intake.Attr) {
+	mark := slices.IndexFunc(attrs, func(a intake.Attr) bool { return a.Name == intake.MetadataMark })
+	pushed := attrs
+	if mark >= 0 {
+		pushed = attrs[:mark]
+		if p.rec.Time != 0 {
+			p.ev.Time = p.rec.Time
+		}
+		if metadata := attrs[mark+1:]; len(metadata) > 0 {
+			p.put(event.Metadata, p.metadata.text(metadata))
+		}
+	}
 	labels := false
 	for i := range attrs {
 		a := &attrs[i]
 		if own(a.Name) {
 			id, ok := p.reg.Intern(a.Name)
 			switch {
-			case !ok || p.ev.Has(id):
+			case i == mark, !ok || p.ev.Has(id):
 			case id == event.LogOffset:
 				p.number(id, a.Value)
 			default:
@@ -34,13 +45,16 @@ func (p *Parser) attributes(attrs []intake.Attr) {
 	if !labels {
 		return
 	}
-	p.put(event.Labels, p.labels.text(attrs))
+	p.put(event.Labels, p.labels.text(pushed))
 	for i := range attrs {
 		a := &attrs[i]
 		if own(a.Name) {
 			continue
 		}
 		p.path = append(append(p.path[:0], "labels."...), a.Name...)
+		if mark >= 0 && i > mark && slices.ContainsFunc(pushed, func(l intake.Attr) bool { return l.Name == a.Name }) {
+			continue // The field is the label's; icewatch.metadata has the other.
+		}
 		p.free(view(p.path), a.Value, event.String)
 		switch a.Name {
 		case "host", "hostname", "node", "node_name", "nodename":
@@ -59,7 +73,7 @@ func (p *Parser) attributes(attrs []intake.Attr) {
 
 // own tells whether an attribute was named by one of our collectors.
 func own(name string) bool {
-	return name == "log.file.path" || name == "log.offset" || name == "host.name" || name == "icewatch.index"
+	return name == "log.file.path" || name == "log.offset" || name == "host.name" || name == "icewatch.index" || name == intake.MetadataMark
 }
 
 // labelCache keeps the JSON text of the latest set of labels: the records of a

@@ -64,6 +64,7 @@ type Parser struct {
 	overflow overflow
 	peers    peerNames
 	labels   labelCache
+	metadata labelCache
 }
 
 // New returns a Parser that interns field names with reg.

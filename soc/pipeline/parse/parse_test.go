@@ -131,6 +131,25 @@ func TestLabels(t *testing.T) {
 	}
 }
 
+// TestPushedToLoki is about what the protocol's clients ask for again as they
+// sent it: time, labels and structured metadata.
+func TestPushedToLoki(t *testing.T) {
+	t.Parallel()
+	ev, fields := parse(t, intake.Record{Format: intake.Line, Time: 5, Data: []byte(`{"time":"2026-11-23T09:30:01Z","labels":{"x":"y"},"msg":"hello"}`),
+		Attrs: []intake.Attr{{Name: "job", Value: "web"}, {Name: intake.MetadataMark}, {Name: "trace_id", Value: "7"}, {Name: "job", Value: "other"}}})
+	want(t, fields, "icewatch.labels", `{"job":"web"}`)
+	want(t, fields, "icewatch.metadata", `{"trace_id":"7","job":"other"}`)
+	want(t, fields, "labels.job", "web")
+	want(t, fields, "labels.trace_id", "7")
+	want(t, fields, "labels.x", "y")
+	if ev.Time != 5 {
+		t.Errorf("time %d, want the one it was pushed with", ev.Time)
+	}
+	_, fields = parse(t, intake.Record{Format: intake.Line, Data: []byte("plain"), Attrs: []intake.Attr{{Name: "job", Value: "web"}, {Name: intake.MetadataMark}}})
+	want(t, fields, "icewatch.labels", `{"job":"web"}`)
+	want(t, fields, "icewatch.metadata", "")
+}
+
 func TestServerByFilePath(t *testing.T) {
 	t.Parallel()
 	line := `203.0.113.7 - - [23/Nov/2026:09:30:01 +0800] "GET / HTTP/1.1" 200 12 "-" "x"`
