@@ -45,6 +45,9 @@ type reqState struct {
 	// again looks whether the caller's session or token still holds; nil for
 	// the local socket, whose callers need none.
 	again func(ctx context.Context) (*identity.Principal, error)
+	// still says why the caller may no longer see what the request saw; of
+	// protocols' routes that read.
+	still func(ctx context.Context) (why string)
 }
 
 type stateKey struct{}

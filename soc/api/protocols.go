@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"strings"
@@ -37,6 +38,12 @@ func (s *Server) protocolRoutes() {
 // serveProtocol does for a route what its kind asks for.
 func (s *Server) serveProtocol(r protocol.Route) fiber.Handler {
 	return func(c *fiber.Ctx) error {
+		if st := stateOf(c.UserContext()); r.Kind != protocol.Change {
+			st.still = func(ctx context.Context) string {
+				_, why := s.stillSees(ctx, st, r.Operation, st.reach, "")
+				return why
+			}
+		}
 		if r.Kind == protocol.Change {
 			return r.Handler(c)
 		}
@@ -163,6 +170,14 @@ func (ProtocolCaller) Actor(c *fiber.Ctx) string { return Actor(c.UserContext())
 // AuditObject says what the request does and to what; see AuditObject.
 func (ProtocolCaller) AuditObject(c *fiber.Ctx, object, tenant, detail string) {
 	AuditObject(c.UserContext(), object, tenant, detail)
+}
+
+// Still makes a check for what outlives its request.
+func (ProtocolCaller) Still(c *fiber.Ctx) func(context.Context) string {
+	if st := stateOf(c.UserContext()); st != nil && st.still != nil {
+		return st.still
+	}
+	return func(context.Context) string { return "who asks is not known" }
 }
 
 // Tenant is whom the request writes for.

@@ -16,6 +16,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humafiber"
 
 	"icewatch/soc/identity"
+	"icewatch/soc/reach"
 	"icewatch/soc/search"
 )
 
@@ -181,7 +182,7 @@ func (s *Server) tail(ctx context.Context, t search.Tailing, requested string) (
 						_, err = w.WriteString(": ping\n\n")
 					}
 				case <-check.C:
-					if code, detail := s.stillSees(ctx, st, t, requested); code != "" {
+					if code, detail := s.stillSees(ctx, st, "tail-search", t.Reach, requested); code != "" {
 						_ = say("end", "", map[string]string{"code": code, "detail": detail})
 						_ = w.Flush()
 						return
@@ -232,7 +233,7 @@ func (s *Server) follow(ctx context.Context, t search.Tailing, emit func(search.
 
 // stillSees tells whether the caller still holds and sees the same; else it
 // says why the tail ends.
-func (s *Server) stillSees(ctx context.Context, st *reqState, t search.Tailing, requested string) (code, detail string) {
+func (s *Server) stillSees(ctx context.Context, st *reqState, operation string, saw reach.Reach, requested string) (code, detail string) {
 	p := st.principal
 	if st.again != nil {
 		var err error
@@ -249,12 +250,12 @@ func (s *Server) stillSees(ctx context.Context, st *reqState, t search.Tailing, 
 		now.reach = now.own.Narrow(st.selected)
 	}
 	next := context.WithValue(ctx, stateKey{}, &now)
-	if !s.permitted(next, "tail-search", identity.ScopeRead) {
+	if !s.permitted(next, operation, identity.ScopeRead) {
 		return "signed-out", "you may not follow searches any longer"
 	}
 	// See-as narrowed what was seen; what is left of it is looked at.
 	sees, err := Reach(next, requested)
-	if err != nil || sees.Key() != t.Reach.Key() && sees.And(t.Reach).Key() != t.Reach.Key() {
+	if err != nil || sees.Key() != saw.Key() && sees.And(saw).Key() != saw.Key() {
 		return "changed", "what you may see has changed; open the tail again"
 	}
 	return "", ""
