@@ -28,6 +28,7 @@ import (
 	"icewatch/soc/identity"
 	"icewatch/soc/identity/policy"
 	"icewatch/soc/intake"
+	"icewatch/soc/loki/logql"
 	"icewatch/soc/masking"
 	"icewatch/soc/protocol"
 	"icewatch/soc/reach"
@@ -62,6 +63,7 @@ type Deps struct {
 	Masking   *masking.Store   // nil hides nothing
 	Flows     Flows
 	Traces    *traces.Service   // nil answers that it is not available
+	LogQL     *logql.Engine     // nil answers that it is not available
 	Metrics   Metrics           // the metric lake
 	Aside     intake.AsideStore // whole texts too long for an event
 	Rules     Rules

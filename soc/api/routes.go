@@ -38,6 +38,7 @@ func (s *Server) routes() {
 	s.analysisRoutes()
 	s.clauseRoutes()
 	s.tailRoutes()
+	s.logqlRoutes()
 	s.maskingRoutes()
 	s.flowRoutes()
 	s.traceRoutes()

@@ -13,4 +13,6 @@ func (c *centre) loki() protocol.Protocol {
 }
 
 // logql is the engine of LogQL over the lake.
-func (c *centre) logql() *logql.Engine { return logql.New(c.slow.Watch(c.engine, api.Caller), logql.Limits{}) }
+func (c *centre) logql() *logql.Engine {
+	return logql.New(c.slow.Watch(c.engine, api.Caller), logql.Limits{})
+}

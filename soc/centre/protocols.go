@@ -11,6 +11,7 @@ import (
 func (c *centre) protocols() []protocol.Protocol {
 	return []protocol.Protocol{
 		c.otlp.Protocol(api.ProtocolCaller{}),
+		c.loki(),
 		jaeger.New(traces.New(c.engine), api.ProtocolCaller{}),
 		c.alertmanager.Protocol(),
 		c.elastic,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/grafana/loki/v3/pkg/loghttp"
 	lokiql "github.com/grafana/loki/v3/pkg/logql"
@@ -43,7 +44,24 @@ func (s service) queryRange(ctx context.Context, r *request) error {
 	if err != nil {
 		return bad(err)
 	}
+	if _, ok := p.GetExpression().(syntax.SampleExpr); ok {
+		// Loki's front end has points lie on multiples of the step.
+		start, end := aligned(in.Start, in.End, in.Step)
+		if p, err = logql.Params(in.Query, start, end, in.Step, in.Interval, in.Direction, in.Limit); err != nil {
+			return bad(err)
+		}
+	}
 	return s.run(ctx, r, p)
+}
+
+// aligned widens a time to multiples of a step.
+func aligned(start, end time.Time, step time.Duration) (time.Time, time.Time) {
+	from, to, n := start.UnixNano(), end.UnixNano(), step.Nanoseconds()
+	from -= from % n
+	if rest := to % n; rest != 0 {
+		to += n - rest
+	}
+	return time.Unix(0, from), time.Unix(0, to)
 }
 
 func (s service) run(ctx context.Context, r *request, p lokiql.Params) error {

@@ -14,6 +14,7 @@ import (
 	"github.com/grafana/loki/v3/pkg/logql/syntax"
 	"github.com/grafana/loki/v3/pkg/logqlmodel"
 	"github.com/grafana/loki/v3/pkg/querier/plan"
+	"github.com/prometheus/prometheus/model/labels"
 
 	"icewatch/soc/reach"
 	"icewatch/soc/search"
@@ -104,11 +105,14 @@ type Line struct {
 	Hash   uint64 // of the stream
 	// The same by where they come from, but for those of the stream.
 	Metadata, Parsed []logproto.LabelAdapter
+
+	Set   labels.Labels // Labels once more
+	Event []byte        // the row that it comes from, for Lines
 }
 
 // newLine makes a line of what the pipeline made of a record.
 func newLine(rec *record, text string, set log.LabelsResult) *Line {
-	return &Line{Time: time.Unix(0, rec.time), ID: rec.id, Text: strings.Clone(text), Labels: set.String(),
+	return &Line{Time: time.Unix(0, rec.time), ID: rec.id, Text: strings.Clone(text), Labels: set.String(), Set: set.Labels(),
 		Metadata: logproto.FromLabelsToLabelAdapters(set.StructuredMetadata()),
 		Parsed:   logproto.FromLabelsToLabelAdapters(set.Parsed())}
 }
@@ -131,6 +135,7 @@ func (e *Engine) Lines(ctx context.Context, within reach.Reach, p logql.Params, 
 	if err != nil {
 		return false, settle(err)
 	}
+	it.events = true
 	for n := uint32(0); it.Next(); n++ {
 		if n == p.Limit() {
 			return true, nil

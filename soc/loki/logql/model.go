@@ -62,6 +62,7 @@ type record struct {
 	line     string
 	stream   *stream
 	metadata labels.Labels
+	row      []byte // as it came
 }
 
 // decoder makes records of rows.
@@ -115,7 +116,7 @@ func (d *decoder) decode(row []byte, rec *record) (skip bool, err error) {
 		s = d.newStream(o, string(pushed))
 		d.streams[string(d.key)] = s
 	}
-	*rec = record{stream: s}
+	*rec = record{stream: s, row: row}
 	if at := text(fieldTime); len(at) > 0 {
 		t, err := time.Parse(time.RFC3339Nano, string(at))
 		if err != nil {

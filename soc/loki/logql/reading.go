@@ -1,6 +1,7 @@
 package logql
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -184,7 +185,8 @@ type lines struct {
 	decoder    *decoder
 	start, end time.Time // of what is left
 	forward    bool
-	page       int // rows
+	page       int  // rows
+	events     bool // whether lines bring their rows
 
 	list []*Line
 	at   int
@@ -265,6 +267,9 @@ func (l *lines) add(rec *record) error {
 	}
 	made := newLine(rec, text, set)
 	made.Hash = s.BaseLabels().Hash()
+	if l.events {
+		made.Event = bytes.Clone(rec.row)
+	}
 	l.list = append(l.list, made)
 	return nil
 }

@@ -51,6 +51,7 @@ export const operations: Pairs = {
   'elastic-search': ['以 Elasticsearch 接口检索', 'Search by the API of Elasticsearch'],
   'elastic-probe': ['以 Elasticsearch 接口查看版本与模板', 'See version and templates by the API of Elasticsearch'],
   'elastic-setup': ['以 Elasticsearch 接口登记模板与索引', 'Set up templates and indices by the API of Elasticsearch'],
+  'loki-query': ['以 Loki 接口查询日志', 'Query logs by the API of Loki'],
   'jaeger-query': ['以 Jaeger 接口查询调用链', 'Query traces by the API of Jaeger'],
   'flows-top': ['看流量排行', 'See top talkers'],
   'flows-series': ['看流量趋势', 'See flows over time'],
