@@ -159,7 +159,7 @@ func IngestTenant(c *fiber.Ctx) string { return SelectedTenant(c.UserContext()) 
 // ProtocolCaller tells the protocols' handlers who asks.
 type ProtocolCaller struct{}
 
-var _ protocol.Caller = ProtocolCaller{}
+var _ protocol.Watcher = ProtocolCaller{}
 
 // Reach is what the caller may see, of the tenants chosen.
 func (ProtocolCaller) Reach(c *fiber.Ctx) (reach.Reach, error) { return Reach(c.UserContext(), "") }

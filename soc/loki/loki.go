@@ -29,7 +29,7 @@ const spoken = "3.7.8"
 // Options are what the API needs.
 type Options struct {
 	Engine  *logql.Engine
-	Caller  protocol.Caller
+	Caller  protocol.Watcher
 	Version string // of the suite, for buildinfo
 }
 

@@ -57,11 +57,15 @@ const (
 type Caller interface {
 	// Reach is what the caller may see, of the tenants that the request chose.
 	Reach(c *fiber.Ctx) (reach.Reach, error)
-	// Still makes a check for what outlives its request, such as a live tail:
-	// asked again it says why the caller may no longer see what he saw, "" while
-	// he may. The check does not need the request's context.
-	Still(c *fiber.Ctx) func(ctx context.Context) (why string)
 	// Tenant is whom the request writes for; "" lets the pipeline decide by its
 	// ownership tables.
 	Tenant(c *fiber.Ctx) string
+}
+
+// Watcher is a Caller for what outlives its request, such as a live tail.
+type Watcher interface {
+	Caller
+	// Still makes a check that says why the caller may no longer see what he
+	// saw, "" while he may. It needs nothing of the request any more.
+	Still(c *fiber.Ctx) func(ctx context.Context) (why string)
 }
