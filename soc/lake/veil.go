@@ -59,6 +59,10 @@ func (l *Lake) veiled(q Query, p *logstorage.Query) (*logstorage.Query, error) {
 		}
 	}
 	columns := l.columns(q.Veil, whole+" "+filter)
+	if at := slices.IndexFunc(columns, func(c string) bool { return strings.HasSuffix(c, "*") }); at >= 0 {
+		// It may be a value, or the names of many columns, which would be read as they are.
+		return nil, queryError(q.LogsQL, "parts of events are masked for you, so %q is not available: a text in quotes may not end in *", columns[at])
+	}
 	if len(columns) > maxVeiled {
 		return nil, queryError(q.LogsQL, "it names too many fields to be searched through the masking that is in force for you; name fewer, or the fields of bare words")
 	}

@@ -106,6 +106,13 @@ func TestVeil(t *testing.T) {
 			t.Errorf("%s is not refused: %s %v", query, found, err)
 		}
 	}
+	if found, err := ask(patterns, `user.name:="wan*"`); !isRefused(err) {
+		t.Errorf("a text that may name many columns: %s %v", found, err)
+	}
+	// A field may have the letters of a stream in its name.
+	if found, err := ask(fields, `!"data_stream.type":=traces | stats count() n`); err != nil || len(found) != 1 {
+		t.Errorf("data_stream.type: %s %v", found, err)
+	}
 	// What stands beside rows.
 	q.Veil, q.LogsQL = fields, `user.phone:~"^138"`
 	if h, err := l.Histogram(t.Context(), q, 4); err != nil || h.Total != 0 {
