@@ -94,19 +94,12 @@ func alertsOf(ctx context.Context, db bun.IDB, incident string) ([]*alert, error
 // incident all end.
 func (s *Service) notified(i *incident, a *alert) webhook.Alert {
 	w := s.notifiedIncident(i)
-	w.Labels["alertname"] = firstOf(a.doc.Rule.Title.EN, a.doc.Rule.Title.ZH, a.RuleID)
-	w.Labels["rule_id"] = a.RuleID
-	w.Labels["alert"] = a.ID
-	w.Labels["severity"] = string(severityOf(a.Severity))
-	w.Labels["priority"] = priorityOf(a.Priority)
-	if a.SourceIP != "" {
-		w.Labels["source_ip"] = a.SourceIP
-	}
-	if a.doc.CI != nil {
-		w.Labels["ci"] = firstOf(a.doc.CI.Name, a.doc.CI.ID)
-	}
-	if a.doc.System != nil {
-		w.Labels["system"] = firstOf(a.doc.System.Name, a.doc.System.ID)
+	// What a receiver reads is what matchers of silences know.
+	w.Labels = a.matchable()
+	for name, value := range map[string]string{"rule_id": a.RuleID, "severity": string(severityOf(a.Severity))} {
+		if w.Labels[name] == "" { // of a pushed alert
+			w.Labels[name] = value
+		}
 	}
 	w.Annotations["description"] = a.doc.Title.ZH
 	w.Annotations["description_en"] = a.doc.Title.EN
@@ -174,12 +167,18 @@ func (s *Service) Run(ctx context.Context) {
 		s.out.Run(ctx)
 	}()
 	defer func() { <-done }()
-	var pruned, retried time.Time
+	var pruned, retried, unmuted time.Time
+	var silences []string
 	for ctx.Err() == nil {
 		now := s.now()
 		s.must(ctx, "write down breaches", s.breaches(ctx, now))
 		s.must(ctx, "tell of changes", s.tellDue(ctx, now))
-		s.must(ctx, "tell of what silences held back", s.tellUnmuted(ctx, now))
+		// What is held back depends on silences; now and then it is looked at all
+		// the same, since one may have ended while an incident was written.
+		if active, d := s.muting.Active(), now.Sub(unmuted); !slices.Equal(active, silences) || d >= 15*time.Second || d < 0 {
+			silences, unmuted = active, now
+			s.must(ctx, "tell of what silences held back", s.tellUnmuted(ctx, now))
+		}
 		if d := now.Sub(retried); d >= 15*time.Second || d < 0 {
 			retried = now
 			s.must(ctx, "ask the policy again", s.judgeAgain(ctx, now))

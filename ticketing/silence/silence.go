@@ -168,6 +168,21 @@ func (s *Store) Mutes(set map[string]string, f reach.Facts) []string {
 	return ids
 }
 
+// Active lists the ids of the active silences, in order.
+func (s *Store) Active() []string {
+	now := s.now()
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var ids []string
+	for id, l := range s.live {
+		if l.State(now) == Active {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
 // Any tells whether a silence is active: where none is, nothing has to be
 // matched.
 func (s *Store) Any() bool {
