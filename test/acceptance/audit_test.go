@@ -149,7 +149,7 @@ func TestAuditIsForwarded(t *testing.T) {
 	port := peers.FreePort(t)
 	file := filepath.Join(t.TempDir(), "received")
 	stop := peers.StartRsyslog(t, port, file)
-	kafka := peers.StartKafka(t)
+	kafka := peers.StartKafka(t).Address
 	s := newSuite(t, "security:\n  egress:\n    allow: [127.0.0.1/32]\n")
 	config := map[string]any{"targets": []any{
 		map[string]any{"name": "siem", "kind": "syslog", "transport": "tcp", "address": "127.0.0.1:" + port, "from": "start"},

@@ -3,15 +3,21 @@ package acceptance
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strconv"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"icewatch/soc/client"
 	"icewatch/soc/forwarding"
+	"icewatch/test/peers"
 )
 
 // target makes a forwarding target and returns it.
@@ -130,4 +136,92 @@ func TestForwardingToAnotherSuite(t *testing.T) {
 	if dead.Status.State != forwarding.StateRetrying || dead.Status.LagEvents < wave || dead.Status.Error == "" {
 		t.Errorf("the target that is away: %+v", dead.Status)
 	}
+}
+
+// TestForwardingToKafkaAndSyslog forwards to a real Kafka and a real rsyslogd
+// that are killed and come back, and holds what arrives against the filter and
+// against the reach of who owns the targets.
+func TestForwardingToKafkaAndSyslog(t *testing.T) {
+	t.Parallel()
+	port, file := peers.FreePort(t), filepath.Join(t.TempDir(), "received")
+	endRsyslog := peers.StartRsyslog(t, port, file)
+	kafka := peers.StartKafka(t)
+	s := newSuite(t, loopback)
+	ours, others := s.token("e-licence", "ingest"), s.token("city", "ingest")
+	// The owner may read one tenant only.
+	var made struct{ ID string }
+	if err := s.admin.JSON(t.Context(), http.MethodPost, "/api/v1/users", nil, map[string]any{"username": "sender", "password": password, "roles": []string{"admin"}, "tenants": []string{"e-licence"}}, &made); err != nil {
+		t.Fatal(err)
+	}
+	owner, admin := s.admin.With(s.newcomer("sender", password, password+"-2"), ""), s.admin
+	s.admin = owner
+	stream := s.target(map[string]any{"name": "stream", "kind": "kafka", "enabled": true, "filter": `event.dataset:="test.forward"`,
+		"kafka": map[string]any{"brokers": []string{kafka.Address}, "topic": "icewatch.{tenant}"}})
+	siem := s.target(map[string]any{"name": "siem", "kind": "syslog", "enabled": true, "filter": `event.dataset:="test.forward" event.severity:>=5`,
+		"syslog": map[string]any{"address": "127.0.0.1:" + port, "transport": "tcp"}})
+	err := s.admin.JSON(t.Context(), http.MethodPost, "/api/v1/forwarding/targets", nil, map[string]any{"name": "x", "kind": "loki", "tenant": "city", "loki": map[string]any{"url": "http://127.0.0.1:1"}}, nil)
+	if err == nil {
+		t.Error("a tenant beyond the owner's reach is taken")
+	}
+	const wave = 1000
+	feed(t, ours, "e-licence", 0, wave)
+	feed(t, others, "city", 0, 50)
+	time.Sleep(1500 * time.Millisecond)
+	kafka.Kill()
+	endRsyslog()
+	feed(t, ours, "e-licence", wave, 2*wave)
+	time.Sleep(time.Second)
+	peers.StartRsyslog(t, port, file)
+	kafka.Start()
+	feed(t, ours, "e-licence", 2*wave, 3*wave)
+	s.forwarded(stream.ID, 3*wave, 60*time.Second)
+	s.forwarded(siem.ID, 3*wave/2, 60*time.Second)
+	s.admin = admin
+
+	consumer, err := kgo.NewClient(kgo.SeedBrokers(kafka.Address), kgo.ConsumeTopics("icewatch.e-licence", "icewatch.city"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer consumer.Close()
+	seen := map[string]int{}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for total := 0; total < 3*wave && ctx.Err() == nil; {
+		consumer.PollFetches(ctx).EachRecord(func(r *kgo.Record) {
+			var doc struct {
+				ID     string `json:"event.id"`
+				Tenant string `json:"icewatch.tenant"`
+			}
+			if err := json.Unmarshal(r.Value, &doc); err != nil || doc.ID != string(r.Key) || doc.Tenant != "e-licence" {
+				t.Fatalf("record %s: %s, %v", r.Key, r.Value, err)
+			}
+			seen[doc.ID]++
+			total++
+		})
+	}
+	for id, times := range seen {
+		if times != 1 {
+			t.Fatalf("%s is in Kafka %d times", id, times)
+		}
+	}
+	if len(seen) != 3*wave {
+		t.Errorf("%d of %d events are in Kafka", len(seen), 3*wave)
+	}
+	// A receiver of syslog tells nothing, so that what it was sent last before
+	// it ended may be there twice; but nothing may be missing.
+	eventually(t, 20*time.Second, "every number is in rsyslog's file", func() error {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		for i := range 3 * wave {
+			if there := bytes.Contains(data, fmt.Appendf(nil, "forward e-licence number %d\n", i)); there != (i%10 >= 5) {
+				return fmt.Errorf("the number %d: %v", i, there)
+			}
+		}
+		if bytes.Contains(data, []byte("forward city")) {
+			t.Fatal("another tenant's event was sent")
+		}
+		return nil
+	})
 }

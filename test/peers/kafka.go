@@ -7,14 +7,24 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 )
 
-// StartKafka starts an Apache Kafka of one node (KRaft) and returns its
-// address. It is looked for where kafka.sh puts it, or in the folder of jars
-// that ICEWATCH_KAFKA names.
-func StartKafka(t testing.TB) (address string) {
+// Kafka is an Apache Kafka of one node (KRaft).
+type Kafka struct {
+	Address string // host:port
+
+	t    testing.TB
+	args []string // program and arguments
+	cmd  *exec.Cmd
+	done <-chan error
+}
+
+// StartKafka starts a Kafka. It is looked for where kafka.sh puts it, or in the
+// folder of jars that ICEWATCH_KAFKA names.
+func StartKafka(t testing.TB) *Kafka {
 	t.Helper()
 	jars := os.Getenv("ICEWATCH_KAFKA")
 	if jars == "" {
@@ -32,7 +42,7 @@ func StartKafka(t testing.TB) (address string) {
 	java := program(t, "java")
 	dir := t.TempDir()
 	port, controller := FreePort(t), FreePort(t)
-	address = "127.0.0.1:" + port
+	k := &Kafka{Address: "127.0.0.1:" + port, t: t}
 	config := filepath.Join(dir, "server.properties")
 	text := fmt.Sprintf(`process.roles=broker,controller
 node.id=1
@@ -50,13 +60,28 @@ num.partitions=1
 	}
 	path := filepath.Join(jars, "*")
 	run(t, "", java, "-cp", path, "kafka.tools.StorageTool", "format", "-t", "MkU3OEVBNTcwNTJENDM2Qk", "-c", config)
-	log, exited := start(t, exec.Command(java, "-Xmx256m", "-cp", path, "kafka.Kafka", config))
-	await(t, time.Minute, "Kafka", log, exited, func() error {
-		c, err := net.DialTimeout("tcp", address, time.Second)
+	k.args = []string{java, "-Xmx256m", "-cp", path, "kafka.Kafka", config}
+	k.Start()
+	return k
+}
+
+// Start starts it, again after Kill with what it had on the disk.
+func (k *Kafka) Start() {
+	k.t.Helper()
+	k.cmd = exec.Command(k.args[0], k.args[1:]...)
+	log, exited := start(k.t, k.cmd)
+	k.done = exited
+	await(k.t, time.Minute, "Kafka", log, exited, func() error {
+		c, err := net.DialTimeout("tcp", k.Address, time.Second)
 		if err != nil {
 			return err
 		}
 		return c.Close()
 	})
-	return address
+}
+
+// Kill ends it at once, as a power cut would.
+func (k *Kafka) Kill() {
+	_ = syscall.Kill(-k.cmd.Process.Pid, syscall.SIGKILL)
+	<-k.done
 }
