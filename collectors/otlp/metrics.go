@@ -60,7 +60,9 @@ type point struct {
 }
 
 func newTranslation(promote []string) *translation {
-	return &translation{namer: otlptranslator.NewMetricNamer("", otlptranslator.UnderscoreEscapingWithSuffixes), promote: promote}
+	return &translation{namer: otlptranslator.NewMetricNamer("", otlptranslator.UnderscoreEscapingWithSuffixes),
+		// As Prometheus has it where nobody has chosen otherwise.
+		labeler: otlptranslator.LabelNamer{UnderscoreLabelSanitization: true, PreserveMultipleUnderscores: true}, promote: promote}
 }
 
 // takeMetrics stores data points.
