@@ -134,7 +134,7 @@ func unpack(r io.Reader, encoding string, limit int64) (io.Reader, func(), error
 		return nil, nil, bodyError(fmt.Errorf("the body is no valid %s: %w", encoding, err))
 	}
 	switch encoding {
-	case "", "identity":
+	case "", "identity", "snappy": // a block of snappy is for the handler: Prometheus' remote read
 		return r, func() {}, nil
 	case "gzip", "x-gzip":
 		z, err := gzip.NewReader(r)

@@ -77,7 +77,13 @@ func (p Point) MarshalJSON() ([]byte, error) {
 	case math.IsInf(p.Value, -1):
 		b = append(b, "-Inf"...)
 	default:
-		b = strconv.AppendFloat(b, p.Value, 'g', -1, 64)
+		// As Prometheus writes numbers: with an exponent only where they are very
+		// small or large.
+		format := byte('f')
+		if abs := math.Abs(p.Value); abs != 0 && (abs < 1e-6 || abs >= 1e21) {
+			format = 'e'
+		}
+		b = strconv.AppendFloat(b, p.Value, format, -1, 64)
 	}
 	return append(b, `"]`...), nil
 }

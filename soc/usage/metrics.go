@@ -21,6 +21,9 @@ type metricFace struct {
 
 // Append implements metrics.Sink.
 func (f metricFace) Append(ctx context.Context, tenant string, series []metrics.Series) error {
+	if tenant == "" {
+		return metrics.ErrNoTenant
+	}
 	d := f.gate.today()
 	size := uint64(0)
 	for i := range series {
