@@ -28,6 +28,7 @@ import (
 	"icewatch/collectors/elasticbulk"
 	"icewatch/collectors/lokipush"
 	"icewatch/collectors/otlp"
+	"icewatch/collectors/remotewrite"
 	"icewatch/collectors/webbody"
 	"icewatch/detections"
 	"icewatch/detections/ruleset"
@@ -460,7 +461,8 @@ func (c *centre) openAPI(ctx context.Context) (err error) {
 	elastic := elasticbulk.New(deps.Sink, deps.Aside, api.IngestTenant, elasticbulk.Options{Limits: limits, Zone: cfg.Syslog.Zone, Metrics: c.metrics, Log: c.log})
 	loki := lokipush.New(deps.Sink, deps.Aside, api.IngestTenant, lokipush.Options{Limits: limits, Zone: cfg.Syslog.Zone, Metrics: c.metrics, Log: c.log})
 	c.newOTLP(deps, limits)
-	for _, h := range []func() collectors.Health{elastic.Health, loki.Health} {
+	samples := remotewrite.New(c.samples.sink, c.samples.catalogue, api.IngestTenant, remotewrite.Options{Limits: limits, Held: c.samples.limits, Metrics: c.metrics, Log: c.log})
+	for _, h := range []func() collectors.Health{elastic.Health, loki.Health, samples.Health} {
 		c.gauge.health = append(c.gauge.health, h)
 	}
 	own, err := api.DeclareSettings(ctx, c.settings)
@@ -474,7 +476,7 @@ func (c *centre) openAPI(ctx context.Context) (err error) {
 	c.later(decisions.Close)
 	c.server, err = api.New(api.Deps{
 		Identity: c.identity, Audit: c.audit, Forward: c.forward, Settings: c.settings, Keys: c.seal, RateLimits: c.limits.Get, Watermark: c.watermark.Get, Own: own, Units: c.units, Decisions: decisions, Tenants: c.tenants, Reach: &c.reach, CMDB: c.cmdb, Search: c.slow.Watch(c.engine, api.Caller), Masking: c.masking, Metrics: c.engine, Saved: c.saved, Exports: c.exports, Aside: c.aside, Rules: c.keeper,
-		Federation: c.sso, Provider: c.provider, Intake: c.gauge, Watch: c.watch, Holdings: c.holdings(), Backups: c.backups, Ticketing: api.NewTicketing(c.tickets), Protocols: c.protocols(), Ingest: []api.Ingest{elastic, loki},
+		Federation: c.sso, Provider: c.provider, Intake: c.gauge, Watch: c.watch, Holdings: c.holdings(), Backups: c.backups, Ticketing: api.NewTicketing(c.tickets), Protocols: c.protocols(), Ingest: []api.Ingest{elastic, loki, samples},
 		Flows: c.openFlows(c.engine), Traces: traces.New(c.engine), LogQL: c.logql(), Monitors: c.monitors, Forwarding: c.forwarding,
 		Console: console.FS, Ready: c.gauge.parts, WriteMetrics: func(w io.Writer) { c.gauge.write(w, c.metrics) },
 		Log: c.log, Version: c.Version, MaxBody: int64(cfg.HTTP.MaxBody), MaxUnpacked: int64(cfg.HTTP.MaxUnpacked),

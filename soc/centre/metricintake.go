@@ -8,7 +8,9 @@ import (
 
 	"icewatch/soc/bus"
 	"icewatch/soc/engine"
+	"icewatch/soc/exposition"
 	"icewatch/soc/metrics"
+	"icewatch/soc/tenancy"
 )
 
 // samples is the way of metrics from outside: whoever brings them hands them to
@@ -16,12 +18,19 @@ import (
 type samples struct {
 	limits    metrics.Limits // by which they are screened before
 	publisher bus.MetricPublisher
-	sink      metrics.Sink // with the tenants' quotas before it
+	sink      metrics.Sink       // with the tenants' quotas before it
+	catalogue *metrics.Catalogue // what senders say of their metrics
 }
 
 // openSamples opens the way of metrics from outside.
 func (c *centre) openSamples(context.Context) (err error) {
 	c.samples.limits = metrics.Limits{Retention: time.Duration(c.Config.Metrics.Retention)}
+	c.samples.catalogue = &metrics.Catalogue{}
+	for _, families := range [][]exposition.Family{exposition.Runtime, exposition.Suite} {
+		for _, f := range families {
+			c.samples.catalogue.Add(tenancy.City, []metrics.Description{{Metric: f.Name, Type: string(f.Type), Help: f.Help}})
+		}
+	}
 	if c.samples.publisher, err = c.bus.MetricPublisher(); err != nil {
 		return err
 	}

@@ -2,6 +2,8 @@ package prometheus
 
 import (
 	"encoding/json"
+	"fmt"
+	"maps"
 	"math"
 	"net/http"
 	"slices"
@@ -73,7 +75,7 @@ func (r *room) query(c *fiber.Ctx) error {
 		return r.fail(c, err)
 	}
 	defer cancel()
-	a, warnings, err := r.read(c, ctx, metrics.Read{Kind: metrics.KindQuery, Query: query, Time: at})
+	a, warnings, err := r.read(c, ctx, metrics.Read{Kind: metrics.KindQuery, Query: engineQuery(expr, query), Time: at})
 	if err != nil {
 		return r.fail(c, err)
 	}
@@ -83,8 +85,18 @@ func (r *room) query(c *fiber.Ctx) error {
 	case a.ResultType == "matrix":
 		dropStale(&a)
 	}
+	dropNames(expr, &a)
 	a.Result, warnings = shorten(a.Result, most, warnings)
 	return ok(c, result{a.ResultType, rows(a)}, warnings...)
+}
+
+// engineQuery is what the engine is asked. Only PromQL is written anew: whoever
+// writes MetricsQL means what that says.
+func engineQuery(expr parser.Expr, query string) string {
+	if expr == nil || expr.Type() == parser.ValueTypeMatrix {
+		return query
+	}
+	return withLookback(query)
 }
 
 // bare is an expression without the parentheses around it.
@@ -114,6 +126,46 @@ func dropStale(a *metrics.Answer) {
 		a.Result[i].Values = slices.DeleteFunc(a.Result[i].Values, func(p metrics.Point) bool { return math.IsNaN(p.Value) })
 	}
 	a.Result = slices.DeleteFunc(a.Result, func(row metrics.Row) bool { return len(row.Values) == 0 })
+}
+
+// dropNames takes the metric's name out of what a function of PromQL made, as
+// Prometheus does: MetricsQL keeps it where the function does not change what
+// the value means. Where series would then be the same it stays.
+func dropNames(e parser.Expr, a *metrics.Answer) {
+	if named(e) {
+		return
+	}
+	seen := map[string]bool{}
+	var key []byte
+	for _, row := range a.Result {
+		key = key[:0]
+		for _, l := range slices.Sorted(maps.Keys(row.Metric)) {
+			if l != metrics.LabelName {
+				key = fmt.Appendf(key, "%q%q", l, row.Metric[l])
+			}
+		}
+		if seen[string(key)] {
+			return
+		}
+		seen[string(key)] = true
+	}
+	for _, row := range a.Result {
+		delete(row.Metric, metrics.LabelName)
+	}
+}
+
+// named tells whether the series of an expression may have a name in
+// Prometheus. Only functions are looked at: all else is the same in MetricsQL.
+func named(e parser.Expr) bool {
+	call, is := bare(e).(*parser.Call)
+	if !is {
+		return true
+	}
+	switch call.Func.Name {
+	case "last_over_time", "first_over_time", "sort", "sort_desc", "sort_by_label", "sort_by_label_desc", "label_replace", "label_join":
+		return true
+	}
+	return false
 }
 
 // rows are the rows of an answer, never null.
@@ -163,10 +215,11 @@ func (r *room) queryRange(c *fiber.Ctx) error {
 		return r.fail(c, err)
 	}
 	defer cancel()
-	a, warnings, err := r.read(c, ctx, metrics.Read{Kind: metrics.KindQueryRange, Query: query, Start: start, End: end, Step: step})
+	a, warnings, err := r.read(c, ctx, metrics.Read{Kind: metrics.KindQueryRange, Query: engineQuery(expr, query), Start: start, End: end, Step: step})
 	if err != nil {
 		return r.fail(c, err)
 	}
+	dropNames(expr, &a)
 	a.Result, warnings = shorten(a.Result, most, warnings)
 	return ok(c, result{"matrix", rows(a)}, warnings...)
 }

@@ -52,6 +52,7 @@ export const operations: Pairs = {
   'elastic-probe': ['以 Elasticsearch 接口查看版本与模板', 'See version and templates by the API of Elasticsearch'],
   'elastic-setup': ['以 Elasticsearch 接口登记模板与索引', 'Set up templates and indices by the API of Elasticsearch'],
   'loki-query': ['以 Loki 接口查询日志', 'Query logs by the API of Loki'],
+  'prometheus-query': ['以 Prometheus 接口查询指标', 'Query metrics by the API of Prometheus'],
   'jaeger-query': ['以 Jaeger 接口查询调用链', 'Query traces by the API of Jaeger'],
   'flows-top': ['看流量排行', 'See top talkers'],
   'flows-series': ['看流量趋势', 'See flows over time'],
