@@ -112,6 +112,7 @@ func TestTraces(t *testing.T) {
 	for _, x := range []struct{ path, want string }{
 		{"/jaeger/api/services", list(`["gateway","seals"]`, 2)},
 		{"/jaeger/api/services/seals/operations", list(`["SELECT","list seals"]`, 2)},
+		{"/jaeger/api/services/no%2Fbody/operations", list(`null`, 0)},
 		{"/jaeger/api/operations?service=seals", list(`[{"name":"SELECT","spanKind":"client"},{"name":"list seals","spanKind":"server"}]`, 2)},
 		{"/jaeger/api/traces/" + trace, whole},
 		{"/jaeger/api/traces/" + trace + "?x=y" + window, whole},
