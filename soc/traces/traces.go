@@ -38,9 +38,9 @@ var (
 const (
 	MaxTraces   = 1500     // of a search
 	MaxSpans    = 20_000   // of one trace; of a larger one the first in time are read
-	maxBytes    = 96 << 20 // of all rows read for one answer
+	maxBytes    = 64 << 20 // of all rows read for one answer
 	maxNames    = 10_000   // services, or operations of one
-	maxMapSpans = 300_000  // that a service map is made of; beyond it a share of the traces is looked at
+	maxMapSpans = 250_000  // that a service map is made of; beyond it a share of the traces is looked at
 )
 
 // slack is how far around the spans that a search finds, or around the times
