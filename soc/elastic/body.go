@@ -8,6 +8,8 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+
+	"github.com/valyala/fastjson"
 )
 
 // maxDepth bounds how deep a request's JSON may be nested.
@@ -44,7 +46,24 @@ func decode(b []byte) (map[string]any, error) {
 	if _, err := d.Token(); err != io.EOF {
 		return nil, invalid("parsing_exception", "something follows the JSON object of the request")
 	}
+	if keys, ok := m["sort"].(map[string]any); ok && len(keys) > 1 {
+		m["sort"] = inOrder(b, keys)
+	}
 	return m, nil
+}
+
+// inOrder makes a list of the keys of a sort that were given as one object, as
+// Grafana does: their order counts.
+func inOrder(b []byte, keys map[string]any) []any {
+	var list []any
+	v, err := fastjson.ParseBytes(b)
+	if err != nil {
+		return []any{keys}
+	}
+	v.GetObject("sort").Visit(func(name []byte, _ *fastjson.Value) {
+		list = append(list, map[string]any{string(name): keys[string(name)]})
+	})
+	return list
 }
 
 // object reads an object of a request member by member and refuses those that

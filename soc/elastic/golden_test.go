@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"icewatch/soc/reach"
 	"icewatch/test/peers"
 )
 
@@ -26,8 +27,8 @@ func TestAnswersAreThoseOfElasticsearch(t *testing.T) {
 	}
 	for _, g := range searches {
 		t.Run(g.Name, func(t *testing.T) {
-			body, _ := json.Marshal(g.Body)
-			status, out := c.call(http.MethodPost, "/"+g.Path, string(body))
+			body := g.text()
+			status, out := c.call(http.MethodPost, "/"+g.Path, body)
 			if status != http.StatusOK {
 				t.Fatalf("status %d: %s\n%s", status, brief(out), body)
 			}
@@ -56,8 +57,7 @@ func TestPeer(t *testing.T) {
 	}
 	update := os.Getenv("ICEWATCH_UPDATE") == "1"
 	for _, g := range readGolden(t, "searches.json") {
-		body, _ := json.Marshal(g.Body)
-		status, out := p.call(http.MethodPost, "/"+g.Path, string(body))
+		status, out := p.call(http.MethodPost, "/"+g.Path, g.text())
 		if status != http.StatusOK {
 			t.Errorf("%s: status %d: %s", g.Name, status, brief(out))
 			continue
@@ -69,6 +69,7 @@ func TestPeer(t *testing.T) {
 		}
 	}
 	if !update {
+		clusterOf(t, p)
 		return
 	}
 	var b bytes.Buffer
@@ -88,6 +89,21 @@ func TestPeer(t *testing.T) {
 	if err := os.WriteFile("testdata/answers.json", b.Bytes(), 0o644); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// text is the body as it is sent: an array is lines of JSON.
+func (g golden) text() string {
+	lines, ok := g.Body.([]any)
+	if !ok {
+		lines = []any{g.Body}
+	}
+	var b strings.Builder
+	for _, l := range lines {
+		line, _ := json.Marshal(l)
+		b.Write(line)
+		b.WriteByte('\n')
+	}
+	return b.String()
 }
 
 // peer is a real Elasticsearch.
@@ -147,5 +163,45 @@ func (p *peer) shop() {
 	}
 	if status, out := p.call(http.MethodPost, "/logs-shop/_bulk?refresh=true", bulk.String()); status != http.StatusOK || out["errors"] != false {
 		p.t.Fatalf("the documents: %d %s", status, brief(out))
+	}
+}
+
+// clusterOf asks the real Elasticsearch by way of the suite's API: the answers
+// are those that it gives itself, within what the caller may see.
+func clusterOf(t *testing.T, p *peer) {
+	c := newCity(t, Cluster{Name: "old", URLs: []string{p.url}, Indices: []string{"logs-*"}, TenantField: "host.name"})
+	for _, g := range readGolden(t, "searches.json") {
+		if !strings.HasPrefix(g.Path, "logs-shop/_search") {
+			continue
+		}
+		_, direct := p.call(http.MethodPost, "/"+g.Path, g.text())
+		status, out := c.call(http.MethodPost, "/old:"+g.Path, g.text())
+		text, _ := json.Marshal(settled(out))
+		var plain map[string]any
+		if err := json.Unmarshal(bytes.ReplaceAll(text, []byte("old:logs-shop"), []byte("logs-shop")), &plain); err != nil {
+			t.Fatal(err)
+		}
+		if d := difference("", plain, settled(direct)); status != http.StatusOK || d != "" {
+			t.Errorf("%s by way of the cluster: %d %s", g.Name, status, d)
+		}
+	}
+	c.reach = reach.Tenants("web-01", "db-01")
+	all, one := 0.0, 0.0
+	for _, host := range []string{"web-01", "db-01", "web-02"} {
+		_, out := c.call(http.MethodPost, "/old:logs-shop/_count", fmt.Sprintf(`{"query":{"term":{"host.name":%q}}}`, host))
+		n, _ := out["count"].(float64)
+		if all += n; host == "web-02" {
+			one = n
+		}
+	}
+	_, out := c.call(http.MethodPost, "/old:logs-shop/_count", "{}")
+	if one != 0 || all == 0 || out["count"] != all {
+		t.Errorf("confined to two values: %v of all, %v of another; %v", all, one, out)
+	}
+	if status, out := c.call(http.MethodGet, "/old:logs-shop/_mapping", ""); status != http.StatusOK || out["logs-shop"] == nil {
+		t.Errorf("mapping: %d %v", status, out)
+	}
+	if status, out := c.call(http.MethodPost, "/old:secret/_search", "{}"); status != http.StatusForbidden {
+		t.Errorf("an index that is not open: %d %v", status, out)
 	}
 }

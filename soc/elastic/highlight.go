@@ -2,6 +2,7 @@ package elastic
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"icewatch/soc/elastic/filterpath"
@@ -18,11 +19,13 @@ const (
 	markWholeExpression                 // the whole value, by an expression
 )
 
-// mark is something that a query looks for.
+// mark is something that a query looks for: a whole value, or words of a text.
 type mark struct {
 	column string
-	e      *regexp.Regexp
-	whole  bool
+	whole  *regexp.Regexp // nil where words are looked for
+	words  string         // an expression
+	// bounded tells that the ends of what is found must be ends of words.
+	bounded bool
 }
 
 // maxMarks bounds what is highlighted of one query.
@@ -34,33 +37,30 @@ func (c *compiler) mark(column string, k kind, how markKind, said string) {
 	if c.against || len(c.marks) >= maxMarks || said == "" {
 		return
 	}
-	m := mark{column: column, whole: how == markWhole || how == markWholeExpression}
+	m := mark{column: column}
 	e := said
 	if how != markExpression && how != markWholeExpression {
 		e = regexp.QuoteMeta(said)
 	}
-	words := k == text || column == anyField
+	var err error
 	switch {
-	case m.whole && !words:
-		e = "(?s)^(?:" + e + ")$"
-	case !words:
-		e, m.whole = "(?s)^"+e, true
-	default:
-		m.whole = false
+	case k == text || column == anyField:
 		if how == markPrefix {
 			e += `[\pL\p{Nd}_]*`
 		}
-		before, after := `(^|[^\pL\p{Nd}_])`, `($|[^\pL\p{Nd}_])`
-		if unspaced(said) {
-			before, after = "()", "()"
+		m.words = "(?:" + e + ")"
+		if !unspaced(said) {
+			m.bounded = true
 		}
-		e = "(?i)" + before + "(" + e + ")" + after
+		_, err = regexp.Compile(m.words)
+	case how == markPrefix:
+		m.whole, err = regexp.Compile("(?s)^" + e)
+	default:
+		m.whole, err = regexp.Compile("(?s)^(?:" + e + ")$")
 	}
-	re, err := regexp.Compile(e)
 	if err != nil {
-		return
+		return // what cannot be read was refused by the query
 	}
-	m.e = re
 	c.marks = append(c.marks, m)
 }
 
@@ -110,21 +110,7 @@ func (h *highlight) of(row map[string]string, marks []mark) map[string][]string 
 		if !h.wants(name) || strings.HasPrefix(name, "icewatch.") || name == columnID {
 			continue
 		}
-		shown := value
-		for _, m := range marks {
-			if m.column != column && m.column != anyField && !h.anyField {
-				continue
-			}
-			if m.whole {
-				if m.e.MatchString(value) {
-					shown = h.pre + value + h.post
-					break
-				}
-				continue
-			}
-			shown = h.words(shown, m.e)
-		}
-		if shown != value {
+		if shown := h.mark(column, value, marks); shown != value {
 			if out == nil {
 				out = map[string][]string{}
 			}
@@ -132,6 +118,35 @@ func (h *highlight) of(row map[string]string, marks []mark) map[string][]string 
 		}
 	}
 	return out
+}
+
+// mark marks one value: all of it, or the words that are looked for, all at
+// once, so that what is marked is not looked at again.
+func (h *highlight) mark(column, value string, marks []mark) string {
+	var words []string
+	bounded := true
+	for _, m := range marks {
+		switch {
+		case m.column != column && m.column != anyField && !h.anyField:
+		case m.whole != nil && m.whole.MatchString(value):
+			return h.pre + value + h.post
+		case m.whole == nil && !slices.Contains(words, m.words):
+			words = append(words, m.words)
+			bounded = bounded && m.bounded
+		}
+	}
+	if len(words) == 0 {
+		return value
+	}
+	before, after := `(^|[^\pL\p{Nd}_])`, `($|[^\pL\p{Nd}_])`
+	if !bounded {
+		before, after = "()", "()"
+	}
+	e, err := regexp.Compile("(?is)" + before + "(" + strings.Join(words, "|") + ")" + after)
+	if err != nil {
+		return value // together they are too long
+	}
+	return h.words(value, e)
 }
 
 func (h *highlight) wants(name string) bool {

@@ -162,8 +162,21 @@ func (c *compiler) exists(field string) (string, error) {
 	return present(column), nil
 }
 
+// patterned refuses patterns on what is no text, as Elasticsearch does; only of
+// addresses people may look for the beginning.
+func patterned(how, field string) error {
+	switch _, k := resolved(field); k {
+	case date, long, double, boolean:
+		return invalid("query_shard_exception", "Can only use %s queries on keyword, text and wildcard fields - not on [%s] which is of type [%s]", how, field, k)
+	}
+	return nil
+}
+
 func (c *compiler) prefix(field, value string, fold bool) (string, error) {
 	column, k := resolved(field)
+	if err := patterned("prefix", field); err != nil {
+		return "", err
+	}
 	c.mark(column, k, markPrefix, value)
 	switch {
 	case field == fieldIndex:
@@ -193,8 +206,14 @@ func inList(column, flags, element string) string {
 
 func (c *compiler) wildcard(field, pattern string, fold bool) (string, error) {
 	column, k := resolved(field)
-	if strings.Trim(pattern, "*") == "" && pattern != "" {
+	if pattern == "" {
+		return nothing, nil // the lake does not tell an empty text from none
+	}
+	if strings.Trim(pattern, "*") == "" {
 		return c.exists(field)
+	}
+	if err := patterned("wildcard", field); err != nil {
+		return "", err
 	}
 	if field == fieldIndex {
 		return indexFilter([]string{pattern}), nil
@@ -238,6 +257,9 @@ func wildcardExpression(pattern, class string) string {
 
 func (c *compiler) regexp(field, pattern, flags string, fold bool) (string, error) {
 	column, k := resolved(field)
+	if err := patterned("regexp", field); err != nil {
+		return "", err
+	}
 	e, err := luceneExpression(pattern, flags)
 	if err != nil {
 		return "", err

@@ -1,0 +1,375 @@
+package elastic
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"icewatch/soc/reach"
+	"icewatch/soc/veil"
+)
+
+// TestWhatIsNotSpokenIsNamed asks for what is not supported, or wrong: each is
+// refused in Elasticsearch's form, with what it was in the reason.
+func TestWhatIsNotSpokenIsNamed(t *testing.T) {
+	t.Parallel()
+	c := newCity(t)
+	for body, want := range map[string]string{
+		`{"query":{"fuzzy":{"user.name":"rot"}}}`:                                                                  "the query [fuzzy]",
+		`{"query":{"nested":{"path":"a","query":{"match_all":{}}}}}`:                                               "the query [nested]",
+		`{"query":{"script_score":{}}}`:                                                                            "the query [script_score]",
+		`{"query":{"term":{"a":1,"b":2}}}`:                                                                         "exactly one",
+		`{"query":{"term":{"a":{"value":1,"fuzz":2}}}}`:                                                            "[fuzz] of [term]",
+		`{"query":{"term":{"a":{"b":{}}}}}`:                                                                        "no [value]",
+		`{"query":{"term":{"host.*":"x"}}}`:                                                                        "the pattern [host.*]",
+		`{"query":{"range":{"event.duration":{"gte":"fast"}}}}`:                                                    "fast",
+		`{"query":{"range":{"@timestamp":{"gte":"yesterday"}}}}`:                                                   "[yesterday]",
+		`{"query":{"range":{"@timestamp":{"gte":"now-1q"}}}}`:                                                      "[now-1q]",
+		`{"query":{"range":{"@timestamp":{"gte":"2024-01-01","format":"dd/MM/yyyy"}}}}`:                            "dd/MM/yyyy",
+		`{"query":{"range":{"@timestamp":{"gte":"2024-01-01","time_zone":"Mars/Base"}}}}`:                          "Mars/Base",
+		`{"query":{"term":{"source.ip":"ten"}}}`:                                                                   "'ten' is not an IP",
+		`{"query":{"regexp":{"user.name":"a~b"}}}`:                                                                 "[~]",
+		`{"query":{"regexp":{"user.name":"a(b"}}}`:                                                                 "a(b",
+		`{"query":{"query_string":{"query":"a:(b"}}}`:                                                              "no closing bracket",
+		`{"query":{"query_string":{"query":"a:b)"}}}`:                                                              "closing bracket",
+		`{"query":{"query_string":{"query":"roam~1"}}}`:                                                            "[~]",
+		`{"query":{"query_string":{"query":"AND a"}}}`:                                                             "nothing before",
+		`{"query":{"query_string":{"query":"a:[1 2]"}}}`:                                                           "TO",
+		`{"query":{"query_string":{"query":"\"open"}}}`:                                                            "no closing quote",
+		`{"query":{"match":{"message":{"query":"a","fuzziness":"AUTO"}}}}`:                                         "[fuzziness] of [match]",
+		`{"query":{"match_phrase":{"message":{"query":"a b","slop":2}}}}`:                                          "[slop]",
+		`{"query":{"terms":{"user.name":{"index":"x"}}}}`:                                                          "look-up",
+		`{"sort":[{"_script":{}}]}`:                                                                                "[_script]",
+		`{"sort":["message"]}`:                                                                                     "[message]",
+		`{"sort":[{"host.name":"up"}]}`:                                                                            "[up]",
+		`{"from":9000,"size":2000}`:                                                                                "Result window",
+		`{"size":-1}`:                                                                                              "[size]",
+		`{"search_after":[1]}`:                                                                                     "search_after",
+		`{"collapse":{"field":"host.name"}}`:                                                                       "[collapse]",
+		`{"pit":{"id":"x"}}`:                                                                                       "[pit]",
+		`{"colour":1}`:                                                                                             "[colour] of [search]",
+		`{"script_fields":{"a":{"script":"1"}}}`:                                                                   "[script_fields]",
+		`{"aggs":{"a":{"significant_terms":{"field":"host.name"}}}}`:                                               "[significant_terms]",
+		`{"aggs":{"a":{"avg":{"script":"1"}}}}`:                                                                    "[script] of [avg]",
+		`{"aggs":{"a":{"avg":{}}}}`:                                                                                "Required one of fields",
+		`{"aggs":{"a":{"terms":{"field":"message"}}}}`:                                                             "[message]",
+		`{"aggs":{"a":{"terms":{"field":"host.name","order":{"b":"asc"}}}}}`:                                       "[b]",
+		`{"aggs":{"a":{"date_histogram":{"field":"@timestamp","calendar_interval":"quarter"}}}}`:                   "[quarter]",
+		`{"aggs":{"a":{"date_histogram":{"field":"@timestamp","fixed_interval":"1M"}}}}`:                           "[1M]",
+		`{"aggs":{"a":{"date_histogram":{"field":"@timestamp"}}}}`:                                                 "calendar_interval",
+		`{"aggs":{"a":{"histogram":{"field":"event.duration","interval":0}}}}`:                                     "[interval]",
+		`{"aggs":{"a":{"terms":{"field":"host.name"},"aggs":{"b":{"derivative":{}}}}}}`:                            "[derivative]",
+		`{"aggs":{"a":{"avg":{"field":"source.ip"}}}}`:                                                             "[source.ip]",
+		`{"aggs":{"a":{"max":{"field":"event.duration"},"aggs":{"b":{"sum":{"field":"x"}}}}}}`:                     "sub-aggregations",
+		`{"query":` + strings.Repeat(`{"bool":{"must":`, 40) + `{"match_all":{}}` + strings.Repeat("}}", 40) + `}`: "deeper",
+		`{"query":`:   "no JSON object",
+		`{} {}`:       "follows",
+		`[1,2]`:       "no JSON object",
+		`{"query":7}`: "[query] must be an object",
+	} {
+		status, out := c.call(http.MethodPost, "/_search", body)
+		e, _ := out["error"].(map[string]any)
+		reason, _ := e["reason"].(string)
+		kind, _ := e["type"].(string)
+		if causes, _ := e["root_cause"].([]any); status != http.StatusBadRequest || !strings.Contains(reason, want) || kind == "" || out["status"] != 400.0 || len(causes) != 1 {
+			t.Errorf("%.120s\n is answered %d %s; want 400 with %q", body, status, brief(out), want)
+		}
+	}
+	for path, want := range map[string]int{"/other:logs/_search": 404, "/%3Clogs-%7Bnow%2Fd%7D%3E/_search": 400, "/_search?scroll=1m": 400, "/_nothing": 400, "/none": 404, "/_index_template/none": 404} {
+		if status, out := c.call(http.MethodGet, path, ""); status != want || out["error"] == nil {
+			t.Errorf("%s: %d %s", path, status, brief(out))
+		}
+	}
+}
+
+// TestReachAndVeil: an answer holds what the caller may see.
+func TestReachAndVeil(t *testing.T) {
+	t.Parallel()
+	c := newCity(t)
+	c.send("tax", "logs-a", "1", `{"@timestamp":"2024-03-01T00:00:00Z","message":"hello","user":{"name":"li"},"n":7,"ok":true}`)
+	c.send("hall", "logs-a", "2", `{"@timestamp":"2024-03-01T00:00:01Z","message":"hello","user":{"name":"wang"}}`)
+	c.send("hall", "", "", `{"@timestamp":"2024-03-01T00:00:02Z","message":"hello","event":{"dataset":"nginx.access"}}`)
+	c.settle()
+	count := func(path, body string) any {
+		t.Helper()
+		status, out := c.call(http.MethodPost, path+"/_count", body)
+		if status != http.StatusOK {
+			t.Fatalf("%s: %d %s", path, status, brief(out))
+		}
+		return out["count"]
+	}
+	for path, want := range map[string]float64{"": 3, "/logs-a": 2, "/logs-*": 3, "/logs-nginx.access-hall": 1, "/logs-nginx.*": 1, "/logs-*-hall": 1, "/*,-logs-a": 1, "/filebeat-*": 0, "/_all": 3} {
+		if got := count(path, `{}`); got != want {
+			t.Errorf("%s: %v events, want %v", path, got, want)
+		}
+	}
+	_, out := c.call(http.MethodGet, "/_cat/indices?format=json", "")
+	_ = out
+	if status, out := c.call(http.MethodGet, "/_resolve/index/logs-*", ""); status != 200 || len(out["indices"].([]any)) != 2 {
+		t.Errorf("resolve: %d %s", status, brief(out))
+	}
+	status, hit := c.call(http.MethodGet, "/logs-a/_doc/1", "")
+	source, _ := hit["_source"].(map[string]any)
+	if status != 200 || hit["_id"] != "1" || hit["_index"] != "logs-a" || source["n"] != 7.0 || source["ok"] != true {
+		t.Errorf("the document: %d %s", status, brief(hit))
+	}
+	status, caps := c.call(http.MethodGet, "/logs-*/_field_caps?fields=user.*,@timestamp,message", "")
+	fields, _ := caps["fields"].(map[string]any)
+	if status != 200 || fields["user.name"] == nil || fields["@timestamp"] == nil || fields["event.dataset"] != nil {
+		t.Errorf("field caps: %d %s", status, brief(caps))
+	}
+	if status, out := c.call(http.MethodGet, "/logs-a/_mapping", ""); status != 200 || !strings.Contains(brief(out), `"name":{"type":"keyword"}`) || !strings.Contains(brief(out), `"@timestamp":{"type":"date"}`) {
+		t.Errorf("mapping: %d %s", status, brief(out))
+	}
+	c.reach = reach.Tenants("tax")
+	if got := count("", `{"query":{"match":{"message":"hello"}}}`); got != 1.0 {
+		t.Errorf("a tenant's reach counts %v", got)
+	}
+	if status, _ := c.call(http.MethodGet, "/logs-a/_doc/2", ""); status != http.StatusNotFound {
+		t.Errorf("another tenant's document: %d", status)
+	}
+	_, out = c.call(http.MethodPost, "/_search", `{"size":0,"aggs":{"u":{"terms":{"field":"user.name"}}}}`)
+	if text := brief(out); strings.Contains(text, "wang") || !strings.Contains(text, `"li"`) {
+		t.Errorf("terms within a tenant: %s", text)
+	}
+	hidden, err := veil.New([]veil.Rule{{Fields: []string{"user.name"}, Method: veil.Full}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.reach = reach.Tenants("tax").WithVeil(hidden)
+	if got := count("", `{"query":{"term":{"user.name":"li"}}}`); got != 0.0 {
+		t.Errorf("a masked value is found %v times", got)
+	}
+	_, out = c.call(http.MethodPost, "/_search", `{"size":0,"aggs":{"u":{"terms":{"field":"user.name"}}}}`)
+	if text := brief(out); strings.Contains(text, `"li"`) {
+		t.Errorf("a masked value is counted by its name: %s", text)
+	}
+	c.reach = reach.None()
+	if got := count("", "{}"); got != 0.0 {
+		t.Errorf("nothing may be seen, yet %v are", got)
+	}
+}
+
+// TestPagesDoNotOverlap pages by time and id through events of one time.
+func TestPagesDoNotOverlap(t *testing.T) {
+	t.Parallel()
+	c := newCity(t)
+	for i := range 25 {
+		c.send("tax", "logs-a", fmt.Sprint(i), fmt.Sprintf(`{"@timestamp":"2024-03-01T00:00:0%dZ","message":"m"}`, i/10))
+	}
+	c.settle()
+	for _, order := range []string{"asc", "desc"} {
+		seen := map[string]bool{}
+		after := ""
+		for range 20 {
+			_, out := c.call(http.MethodPost, "/_search", fmt.Sprintf(`{"size":4,"_source":false,"sort":[{"@timestamp":%q},{"_doc":%q}]%s}`, order, order, after))
+			hits, _ := out["hits"].(map[string]any)["hits"].([]any)
+			if len(hits) == 0 {
+				break
+			}
+			for _, h := range hits {
+				id, _ := h.(map[string]any)["_id"].(string)
+				if seen[id] {
+					t.Fatalf("%s: %s comes twice", order, id)
+				}
+				seen[id] = true
+				last, _ := json.Marshal(h.(map[string]any)["sort"])
+				after = `,"search_after":` + string(last)
+			}
+		}
+		if len(seen) != 25 {
+			t.Errorf("%s: %d of 25 events", order, len(seen))
+		}
+	}
+}
+
+// TestHighlightMarksOnce: what is marked is not looked at again.
+func TestHighlightMarksOnce(t *testing.T) {
+	t.Parallel()
+	c := newCity(t)
+	c.send("tax", "logs-a", "1", `{"@timestamp":"2024-03-01T00:00:00Z","message":"em login login","user":{"name":"em"}}`)
+	c.settle()
+	_, out := c.call(http.MethodPost, "/_search", `{"query":{"match":{"message":"login em"}},"highlight":{"fields":{"*":{}}}}`)
+	if text := fmt.Sprint(out); !strings.Contains(text, "highlight:map[message:[<em>em</em> <em>login</em> <em>login</em>]]") {
+		t.Errorf("got %s", text)
+	}
+}
+
+// TestDateMath reads what date math says.
+func TestDateMath(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 26, 15, 4, 5, 0, time.UTC)
+	shanghai := time.FixedZone("", 8*3600)
+	for said, want := range map[string]string{
+		"now": "2026-11-26T15:04:05.000Z", "now-15m": "2026-11-26T14:49:05.000Z", "now/d": "2026-11-25T16:00:00.000Z", "now-1d/d": "2026-11-24T16:00:00.000Z",
+		"now/w": "2026-11-22T16:00:00.000Z", "now/M": "2026-10-31T16:00:00.000Z", "now+1y": "2027-11-26T15:04:05.000Z", "2026-01-31||+1M": "2026-02-27T16:00:00.000Z",
+		"2026-11-26T10:00:00+08:00": "2026-11-26T02:00:00.000Z", "2026-11-26": "2026-11-25T16:00:00.000Z", "1764115200000": "2025-11-26T00:00:00.000Z", "2026-11-26T10:00": "2026-11-26T02:00:00.000Z",
+	} {
+		m, err := parseMoment(said, "", shanghai, now)
+		if err != nil || millis(m.from) != want {
+			t.Errorf("%s is %s, want %s (%v)", said, millis(m.from), want, err)
+		}
+	}
+}
+
+// TestClusterKeepsToTheScope: another cluster is asked for what the caller may
+// see, or not at all.
+func TestClusterKeepsToTheScope(t *testing.T) {
+	t.Parallel()
+	var asked []map[string]any
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Elastic-Product", "Elasticsearch")
+		w.Header().Set("Content-Type", "application/json")
+		if user, password, _ := r.BasicAuth(); user != "reader" || password != "secret" {
+			w.WriteHeader(http.StatusUnauthorized)
+			_, _ = w.Write([]byte(`{"error":{"type":"security_exception","reason":"who"},"status":401}`))
+			return
+		}
+		var body map[string]any
+		_ = json.NewDecoder(r.Body).Decode(&body)
+		asked = append(asked, body)
+		_, _ = w.Write([]byte(`{"took":1,"hits":{"total":{"value":1,"relation":"eq"},"hits":[{"_index":"logs-x","_id":"1"}]}}`))
+	}))
+	t.Cleanup(server.Close)
+	c := newCity(t, Cluster{Name: "old", URLs: []string{server.URL}, Username: "reader", Password: "secret", Indices: []string{"logs-*"}, TenantField: "org.tenant"},
+		Cluster{Name: "wild", URLs: []string{server.URL}, Username: "reader", Password: "secret"},
+		Cluster{Name: "shut", URLs: []string{server.URL}, Username: "reader", Password: "wrong"},
+		Cluster{Name: "down", URLs: []string{"http://127.0.0.1:1"}})
+	status, out := c.call(http.MethodPost, "/old:logs-x/_search", `{"query":{"term":{"a":"b"}}}`)
+	if status != 200 || !strings.Contains(brief(out), `"_index":"old:logs-x"`) || brief(asked[0]["query"]) != `{"bool":{"must":[{"term":{"a":"b"}}]}}` {
+		t.Errorf("%d %s, asked %s", status, brief(out), brief(asked))
+	}
+	c.reach = reach.Tenants("hall", "tax")
+	if status, _ = c.call(http.MethodPost, "/old:logs-x/_search", `{}`); status != 200 || brief(asked[1]["query"]) != `{"bool":{"filter":{"terms":{"org.tenant":["hall","tax"]}}}}` {
+		t.Errorf("%d, asked %s", status, brief(asked))
+	}
+	expect := func(path string, want int) {
+		t.Helper()
+		if status, out := c.call(http.MethodPost, path, "{}"); status != want || out["error"] == nil {
+			t.Errorf("%s: %d %s, want %d", path, status, brief(out), want)
+		}
+	}
+	expect("/wild:logs-x/_search", 403)
+	expect("/old:other/_search", 403)
+	expect("/old:logs-x,here/_search", 400)
+	c.reach = reach.Tenants("tax").WithLogs(`log.level:error`)
+	expect("/old:logs-x/_search", 403)
+	c.reach = reach.None()
+	expect("/old:logs-x/_search", 403)
+	c.reach = reach.All()
+	expect("/shut:logs-x/_search", 401)
+	expect("/down:logs-x/_search", 502)
+	if len(asked) != 2 {
+		t.Errorf("asked %d times", len(asked))
+	}
+}
+
+// TestShippersReadBack: what is put is there until it is deleted, within bounds.
+func TestShippersReadBack(t *testing.T) {
+	t.Parallel()
+	c := newCity(t)
+	for _, step := range []struct {
+		method, path, body string
+		want               int
+		holds              string
+	}{
+		{"HEAD", "/_index_template/a", "", 404, ""},
+		{"PUT", "/_index_template/a", `{"index_patterns":["a-*"]}`, 200, `"acknowledged":true`},
+		{"HEAD", "/_index_template/a", "", 200, ""},
+		{"GET", "/_index_template/a", "", 200, `{"index_templates":[{"index_template":{"index_patterns":["a-*"]},"name":"a"}]}`},
+		{"PUT", "/_index_template/a?create=true", `{}`, 400, "already exists"},
+		{"PUT", "/_index_template/b", `{`, 400, "no JSON object"},
+		{"PUT", "/_index_template/b", `{"x":"` + strings.Repeat("x", maxKeptSize) + `"}`, 413, "512 KiB"},
+		{"PUT", "/_ilm/policy/p", `{"policy":{"phases":{}}}`, 200, `"acknowledged":true`},
+		{"GET", "/_ilm/policy/p", "", 200, `"policy":{"phases":{}}`},
+		{"PUT", "/_ingest/pipeline/filebeat-x", `{"processors":[]}`, 200, ""},
+		{"GET", "/_ingest/pipeline/filebeat-*", "", 200, `{"filebeat-x":{"processors":[]}}`},
+		{"DELETE", "/_ingest/pipeline/filebeat-x", "", 200, ""},
+		{"DELETE", "/_ingest/pipeline/filebeat-x", "", 404, ""},
+		{"HEAD", "/logstash-000001", "", 404, ""},
+		{"PUT", "/logstash-000001", `{"aliases":{"logstash":{"is_write_index":true}}}`, 200, `"index":"logstash-000001"`},
+		{"HEAD", "/logstash-000001", "", 200, ""},
+		{"PUT", "/logstash-000001", `{}`, 400, "resource_already_exists_exception"},
+		{"GET", "/_alias/logstash", "", 200, `{"logstash-000001":{"aliases":{"logstash":{"is_write_index":true}}}}`},
+		{"HEAD", "/_alias/none", "", 404, ""},
+		{"PUT", "/_data_stream/filebeat-8.19.0", "", 200, ""},
+		{"GET", "/_data_stream/filebeat-8.19.0", "", 200, `"name":"filebeat-8.19.0"`},
+		{"PUT", "/a*b", "{}", 400, "invalid_index_name_exception"},
+	} {
+		status, out := c.call(step.method, step.path, step.body)
+		if status != step.want || step.holds != "" && !strings.Contains(brief(out), step.holds) {
+			t.Errorf("%s %s: %d %s, want %d with %s", step.method, step.path, status, brief(out), step.want, step.holds)
+		}
+	}
+	var k kept
+	for i := range maxKept {
+		if err := k.put("tax", fmt.Sprint("index/", i), []byte("{}")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := k.put("tax", "index/more", []byte("{}")); err == nil {
+		t.Error("there is no bound")
+	}
+	if err := k.put("hall", "index/more", []byte("{}")); err != nil {
+		t.Error("one tenant takes another's room")
+	}
+}
+
+// FuzzSearch checks that no request makes the compiler panic, or give LogsQL
+// that the lake cannot read.
+func FuzzSearch(f *testing.F) {
+	for _, g := range readGolden(f, "searches.json") {
+		if b, err := json.Marshal(g.Body); err == nil {
+			f.Add(b)
+		}
+	}
+	s := &Server{Options: Options{Now: time.Now}}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		m, err := decode(body)
+		if err != nil {
+			return
+		}
+		r, err := s.readRequest(nil, m, []string{"logs-*"})
+		if err != nil {
+			return
+		}
+		readable(t, r.filter)
+		if filter, _, err := r.afterFilter(); err == nil {
+			readable(t, filter)
+		}
+	})
+}
+
+// FuzzQueryString checks the same of both languages for people.
+func FuzzQueryString(f *testing.F) {
+	for _, q := range []string{`message:failed AND (host.name:web-01 OR log.level:[warn TO error])`, `a:"b c" -d +e !f || g && NOT h`, `url.path:\/a\ b /re.*x/ _exists_:y`, `x:>=5 y:{* TO 3] "登录 失败"`, `(a | b) + "c d" -e*`, `\`, `a:`, `*:* ?*`} {
+		f.Add(q)
+	}
+	f.Fuzz(func(t *testing.T, q string) {
+		for _, body := range []map[string]any{{"query": q}, {"query": q, "fields": []any{"message", "host.name", "source.ip", "@timestamp", "tags", "event.duration"}, "default_operator": "and"}} {
+			c := &compiler{now: time.Now(), within: true}
+			if s, err := c.queryString(body); err == nil {
+				readable(t, s)
+			}
+			if s, err := c.simpleQueryString(body); err == nil {
+				readable(t, s)
+			}
+		}
+	})
+}
+
+// FuzzDate checks that no date makes the reader panic or loop.
+func FuzzDate(f *testing.F) {
+	for _, s := range []string{"now-15m/d", "2024-02-30||+1M/w", "1764115200000", "2024-01-01T00:00:00.123456789+08:00", "now+999999999y"} {
+		f.Add(s, "strict_date_optional_time||epoch_millis")
+	}
+	f.Fuzz(func(_ *testing.T, s, format string) {
+		if m, err := parseMoment(s, format, time.UTC, time.Now()); err == nil {
+			_, _ = formatDate(m.from, format, time.UTC)
+		}
+	})
+}
