@@ -79,7 +79,7 @@ func TestWhatIsNotSpokenIsNamed(t *testing.T) {
 			t.Errorf("%.120s\n is answered %d %s; want 400 with %q", body, status, brief(out), want)
 		}
 	}
-	for path, want := range map[string]int{"/other:logs/_search": 404, "/%3Clogs-%7Bnow%2Fd%7D%3E/_search": 400, "/_search?scroll=1m": 400, "/_nothing": 400, "/none": 404, "/_index_template/none": 404} {
+	for path, want := range map[string]int{"/other:logs/_search": 404, "/%3Clogs-%7Bsoon%7D%3E/_search": 400, "/_search?scroll=1m": 400, "/_nothing": 400, "/none": 404, "/_index_template/none": 404} {
 		if status, out := c.call(http.MethodGet, path, ""); status != want || out["error"] == nil {
 			t.Errorf("%s: %d %s", path, status, brief(out))
 		}
@@ -296,6 +296,9 @@ func TestShippersReadBack(t *testing.T) {
 		{"PUT", "/logstash-000001", `{}`, 400, "resource_already_exists_exception"},
 		{"GET", "/_alias/logstash", "", 200, `{"logstash-000001":{"aliases":{"logstash":{"is_write_index":true}}}}`},
 		{"HEAD", "/_alias/none", "", 404, ""},
+		{"HEAD", "/logstash", "", 200, ""},
+		{"PUT", "/%3Cfilebeat-%7Bnow%2Fd%7Byyyy%7D%7D-000001%3E", "{}", 200, `"index":"filebeat-` + time.Now().UTC().Format("2006") + `-000001"`},
+		{"PUT", "/%3Cfilebeat-%7Bnow%2Fd-000001%3E", "{}", 400, "invalid_index_name_exception"},
 		{"PUT", "/_data_stream/filebeat-8.19.0", "", 200, ""},
 		{"GET", "/_data_stream/filebeat-8.19.0", "", 200, `"name":"filebeat-8.19.0"`},
 		{"PUT", "/a*b", "{}", 400, "invalid_index_name_exception"},

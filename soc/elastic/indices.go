@@ -141,8 +141,9 @@ func (s *Server) indices(list string) (indices, error) {
 		if len(name) > 1024 {
 			return in, invalid("invalid_index_name_exception", "Invalid index name [%.60s…], it is longer than 1024 characters", name)
 		}
-		if strings.HasPrefix(name, "<") {
-			return in, unsupported("date math in the name of an index such as [%s]", name)
+		name, err := dated(name, s.Now())
+		if err != nil {
+			return in, err
 		}
 		alias, index, remote := strings.Cut(name, ":")
 		if !remote {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -299,6 +300,10 @@ func (s *Server) keepIndex(kind string) fiber.Handler {
 		if strings.HasPrefix(name, "_") {
 			return &fault{http.StatusMethodNotAllowed, "illegal_argument_exception", "[PUT /" + name + "] is not supported by icewatch; docs/elasticsearch.md lists what is"}
 		}
+		name, err := dated(name, s.Now())
+		if err != nil {
+			return err
+		}
 		if kind, why := checkName(name); kind != "" {
 			return invalid(kind, "%s", why)
 		}
@@ -320,6 +325,31 @@ func (s *Server) keepIndex(kind string) fiber.Handler {
 	}
 }
 
+// dated resolves the date math in the name of an index, such as
+// <logstash-{now/d}-000001>.
+func dated(name string, now time.Time) (string, error) {
+	inner, ok := strings.CutPrefix(name, "<")
+	if inner, ok = strings.CutSuffix(inner, ">"); !ok || !strings.HasPrefix(name, "<") {
+		return name, nil
+	}
+	before, rest, _ := strings.Cut(inner, "{")
+	math, after, closed := strings.Cut(rest, "}")
+	format := "yyyy.MM.dd"
+	if expression, form, ok := strings.Cut(math, "{"); ok {
+		math, format = expression, form
+		after, closed = strings.CutPrefix(after, "}")
+	}
+	if !closed || strings.ContainsAny(after, "{}") {
+		return "", invalid("invalid_index_name_exception", "Invalid index name [%s], one date such as {now/d} or {now/d{yyyy.MM}} is expected in it", name)
+	}
+	m, err := parseMoment(math, "", time.UTC, now)
+	if err != nil {
+		return "", err
+	}
+	shown, err := formatDate(m.from, format, time.UTC)
+	return before + shown + after, err
+}
+
 func noIndex(name string) error {
 	return &fault{http.StatusNotFound, "index_not_found_exception", "no such index [" + name + "]"}
 }
@@ -332,6 +362,11 @@ func (s *Server) index(c *fiber.Ctx) error {
 	}
 	tenant := s.Caller.Tenant(c)
 	found := s.kept.find(tenant, "index", name)
+	for n, body := range s.kept.find(tenant, "index", "") {
+		if aliases(body)[name] != nil {
+			found[n] = body
+		}
+	}
 	for n := range s.kept.find(tenant, "data_stream", name) {
 		found[n] = json.RawMessage("{}")
 	}
@@ -367,17 +402,22 @@ func (s *Server) dataStream(c *fiber.Ctx) error {
 	return respond(c, http.StatusOK, map[string]any{"data_streams": list})
 }
 
+// aliases are those that an index was made with.
+func aliases(body json.RawMessage) map[string]json.RawMessage {
+	var parts struct {
+		Aliases map[string]json.RawMessage `json:"aliases"`
+	}
+	_ = json.Unmarshal(body, &parts) // It was checked when it was put; what is no object has none.
+	return parts.Aliases
+}
+
 // alias tells that a name is the alias of an index that was made with it.
 func (s *Server) alias(c *fiber.Ctx) error {
 	name := param(c, "name")
 	out := map[string]any{}
 	for n, body := range s.kept.find(s.Caller.Tenant(c), "index", param(c, "index")) {
-		var parts struct {
-			Aliases map[string]json.RawMessage `json:"aliases"`
-		}
-		_ = json.Unmarshal(body, &parts) // It was checked when it was put.
 		of := map[string]any{}
-		for alias, body := range parts.Aliases {
+		for alias, body := range aliases(body) {
 			if name == "" || filterpath.Glob(name, alias) {
 				of[alias] = body
 			}

@@ -295,13 +295,13 @@ func (c *city) compare(rnd *rand.Rand, viewer *client.Client, x *reachtest.Term,
 	user := "user-" + strconv.Itoa(rnd.IntN(6))
 	limit := rnd.IntN(len(c.rows))
 	conditions := []struct {
-		query string
-		holds func(row) bool
+		query, lucene string
+		holds         func(row) bool
 	}{
-		{"test.n:*", func(row) bool { return true }},
-		{`test.n:* user.name:="` + user + `"`, func(r row) bool { return r.user == user }},
-		{`test.n:* !user.name:="` + user + `"`, func(r row) bool { return r.user != user }},
-		{fmt.Sprintf("test.n:<%d", limit), func(r row) bool { return r.n < limit }},
+		{"test.n:*", "_exists_:test.n", func(row) bool { return true }},
+		{`test.n:* user.name:="` + user + `"`, `_exists_:test.n AND user.name:"` + user + `"`, func(r row) bool { return r.user == user }},
+		{`test.n:* !user.name:="` + user + `"`, `_exists_:test.n AND NOT user.name:` + user, func(r row) bool { return r.user != user }},
+		{fmt.Sprintf("test.n:<%d", limit), fmt.Sprintf("test.n:[* TO %d}", limit), func(r row) bool { return r.n < limit }},
 	}
 	first, second := conditions[rnd.IntN(4)], conditions[rnd.IntN(4)]
 	numbers, users, extras, tenants, others := map[int]bool{}, map[string]int{}, map[string]int{}, map[string]int{}, map[string]bool{}
@@ -321,6 +321,7 @@ func (c *city) compare(rnd *rand.Rand, viewer *client.Client, x *reachtest.Term,
 			}
 		}
 	}
+	c.elastic(viewer, x, first.lucene, numbers, users)
 	inOthers := map[int]bool{}
 	for _, r := range c.rows {
 		if numbers[r.n] && others[r.user] {
