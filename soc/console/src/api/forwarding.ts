@@ -66,7 +66,7 @@ export interface TargetContent {
 export interface Target extends TargetContent {
   id: string;
   revision: number;
-  owner?: { id: string; name: string };
+  owner?: { id: string; username: string };
   mine?: boolean;
   /** Secrets that are stored; they are never read back. */
   secrets_set: List<string>;

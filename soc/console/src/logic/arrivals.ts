@@ -2,8 +2,9 @@
 import type { IntakeSource } from '../api/storage';
 import type { SourceHealth } from '../api/types';
 
-export type Arrival = { kind: 'unknown' | 'off' | 'none' } | { kind: 'seen'; at: string };
-export type Arrivals = (collectors: readonly string[]) => Arrival;
+/** `untold` is what nobody counts, `unknown` what the reader may not see. */
+export type Arrival = { kind: 'untold' | 'unknown' | 'off' | 'none' } | { kind: 'seen'; at: string };
+export type Arrivals = (way: { collectors: readonly string[]; /** Counted of all tenants together alone. */ whole?: boolean }) => Arrival;
 
 /** Ids are written with hyphens, kinds with underscores: both name the same. */
 const word = (s: string) => s.replaceAll('-', '_');
@@ -18,7 +19,8 @@ function latest(times: readonly (string | null | undefined)[]): string | undefin
  * of ways means that the reader may not see them: a server always has some.
  */
 export function arrivals(ways: readonly SourceHealth[] | undefined, senders: readonly IntakeSource[] | undefined, tenant: string): Arrivals {
-  return (collectors) => {
+  return ({ collectors, whole }) => {
+    if (collectors.length === 0 || (tenant && whole)) return { kind: 'untold' };
     const names = collectors.map(word);
     const of = (...given: string[]) => given.some((g) => names.includes(word(g)));
     if (tenant) {

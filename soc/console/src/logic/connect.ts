@@ -3,9 +3,10 @@
  * configuration files want them. Pure functions of where the server is, whose
  * the data are and with which token.
  *
- * Everything signs in by HTTP Basic: the user names the tenant (any other word
- * names none), the password is the token. That is what all of these products
- * can send, those without own headers too.
+ * Nearly everything signs in by HTTP Basic: the user names the tenant (any
+ * other word names none), the password is the token. That is what these
+ * products can send, those without headers of their own too. OpenTelemetry
+ * writes headers, so it gets them.
  */
 
 /** What a product does here, which is the one scope its token needs. */
@@ -29,17 +30,22 @@ export interface Snippet {
   text: string;
 }
 
-/** What is spoken, and the kinds or ids of the collectors that take it in; none for what is only read. */
-export const VIAS = {
+export type Via = 'grafana' | 'elastic' | 'loki' | 'otlp' | 'write' | 'alerts' | 'syslog';
+
+/**
+ * What is spoken, and the kinds or ids of the collectors that take it in; none
+ * for what is only read, or of which nothing is counted. `whole` where what
+ * came is known of all tenants together alone.
+ */
+export const VIAS: Record<Via, { name: string; collectors: readonly string[]; whole?: boolean }> = {
   grafana: { name: 'Grafana', collectors: [] },
   elastic: { name: 'Elasticsearch _bulk', collectors: ['elastic_bulk'] },
   loki: { name: 'Loki push', collectors: ['loki_push'] },
   otlp: { name: 'OpenTelemetry (OTLP)', collectors: ['otlp', 'otlp_http', 'otlp_grpc'] },
-  write: { name: 'Prometheus remote write', collectors: ['remote_write', 'prometheus_write'] },
-  alerts: { name: 'Alertmanager', collectors: ['alertmanager'] },
+  write: { name: 'Prometheus remote write', collectors: ['remote_write'], whole: true },
+  alerts: { name: 'Alertmanager', collectors: [] },
   syslog: { name: 'Syslog', collectors: ['syslog', 'syslog_tcp', 'syslog_udp'] },
-} as const satisfies Record<string, { name: string; collectors: readonly string[] }>;
-export type Via = keyof typeof VIAS;
+};
 
 export interface Client {
   id: string;
@@ -76,8 +82,10 @@ export function portOf(listen: string | undefined): string {
   return /:(\d{1,5})$/.exec(listen ?? '')?.[1] ?? '';
 }
 
-/** Basic credentials, percent-encoded as the specification of OTEL_EXPORTER_OTLP_HEADERS wants its values. */
-const basic = (p: Place) => (p.token === NO_TOKEN ? `<BASE64 OF ${user(p)}:TOKEN>` : encodeURIComponent(btoa(`${user(p)}:${p.token}`)));
+/** The token and the tenant as headers, each as `write` writes a name and a value. */
+const headers = (p: Place, write: (name: string, value: string) => string): string[] => [write('Authorization', `Bearer ${p.token}`), ...(p.tenant ? [write('X-Scope-OrgID', p.tenant)] : [])];
+/** The same as OTEL_EXPORTER_OTLP_HEADERS wants them: percent-encoded, by comma. */
+const otelHeaders = (p: Place) => `export OTEL_EXPORTER_OTLP_HEADERS="${headers(p, (name, value) => `${name}=${value.replaceAll(' ', '%20')}`).join(',')}"`;
 
 function grafana(p: Place, name: string, type: string, path: string, json: readonly string[] = []): Snippet[] {
   return [
@@ -129,7 +137,7 @@ export const CLIENTS: readonly Client[] = [
     name: 'Elasticsearch',
     way: 'read',
     via: 'grafana',
-    snippets: (p) => grafana(p, 'icewatch events', 'elasticsearch', '/elastic', ["index: 'logs-*'", "timeField: '@timestamp'", 'logMessageField: message', 'logLevelField: log.level']),
+    snippets: (p) => grafana(p, 'icewatch events', 'elasticsearch', '/elastic', ["index: '*'", "timeField: '@timestamp'", 'logMessageField: message', 'logLevelField: log.level']),
   },
   { id: 'grafana-jaeger', name: 'Jaeger', way: 'read', via: 'grafana', snippets: (p) => grafana(p, 'icewatch traces', 'jaeger', '/jaeger') },
   { id: 'grafana-alertmanager', name: 'Alertmanager', way: 'read', via: 'grafana', snippets: (p) => grafana(p, 'icewatch alerts', 'alertmanager', '/alertmanager', ['implementation: prometheus']) },
@@ -306,7 +314,7 @@ export const CLIENTS: readonly Client[] = [
           'export OTEL_SERVICE_NAME=my-service',
           'export OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf',
           `export OTEL_EXPORTER_OTLP_ENDPOINT=${origin(p)}/otlp`,
-          `export OTEL_EXPORTER_OTLP_HEADERS='Authorization=Basic%20${basic(p)}'`,
+          otelHeaders(p),
           'export OTEL_TRACES_EXPORTER=otlp OTEL_METRICS_EXPORTER=otlp OTEL_LOGS_EXPORTER=otlp',
           '',
         ].join('\n'),
@@ -319,7 +327,7 @@ export const CLIENTS: readonly Client[] = [
               text: [
                 'export OTEL_EXPORTER_OTLP_PROTOCOL=grpc',
                 `export OTEL_EXPORTER_OTLP_ENDPOINT=${authority(p.base).scheme}://${authority(p.base).host}:${p.otlp}`,
-                `export OTEL_EXPORTER_OTLP_HEADERS='Authorization=Basic%20${basic(p)}'`,
+                otelHeaders(p),
                 '',
               ].join('\n'),
             },
@@ -337,20 +345,15 @@ export const CLIENTS: readonly Client[] = [
       {
         into: 'config.yaml',
         text: [
-          'extensions:',
-          '  basicauth/icewatch:',
-          '    client_auth:',
-          `      username: ${user(p)}`,
-          `      password: ${p.token}`,
           'exporters:',
-          '  otlphttp/icewatch:',
+          '  otlp_http/icewatch: # "otlphttp" before release 0.144',
           `    endpoint: ${origin(p)}/otlp`,
-          '    auth:',
-          '      authenticator: basicauth/icewatch',
+          '    compression: zstd',
+          '    headers:',
+          ...headers(p, (name, value) => `      ${name}: "${value}"`),
           'service:',
-          '  extensions: [basicauth/icewatch]',
           '  pipelines:',
-          ...['traces', 'metrics', 'logs'].flatMap((s) => [`    ${s}:`, '      receivers: [otlp]', '      processors: [batch]', '      exporters: [otlphttp/icewatch]']),
+          ...['traces', 'metrics', 'logs'].flatMap((s) => [`    ${s}:`, '      receivers: [otlp]', '      processors: [batch]', '      exporters: [otlp_http/icewatch]']),
           '',
         ].join('\n'),
       },

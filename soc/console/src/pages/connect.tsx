@@ -109,9 +109,11 @@ export default function Connect() {
           end={
             client.way === 'ingest' && (
               <span className="row">
-                <span className="dim">
-                  {VIAS[client.via].name} {t(tenant ? 'connect.lastOf' : 'connect.last')}
-                </span>
+                {seen(VIAS[client.via]).kind !== 'untold' && (
+                  <span className="dim">
+                    {VIAS[client.via].name} {t(tenant ? 'connect.lastOf' : 'connect.last')}
+                  </span>
+                )}
                 <Seen via={client.via} seen={seen} />
                 <Link to={client.id.startsWith('otel') ? '/traces' : client.id.startsWith('prometheus') ? '/alerts' : '/search?since=15m'}>{t('connect.see')}</Link>
               </span>
@@ -201,7 +203,8 @@ export default function Connect() {
 /** When the last came in by a way. Which product sent it is not known, so it is told of the way. */
 function Seen({ via, seen }: { via: Via; seen: Arrivals }) {
   const { t } = useSettings();
-  const s = seen(VIAS[via].collectors);
+  const s = seen(VIAS[via]);
+  if (s.kind === 'untold') return null;
   if (s.kind === 'unknown')
     return (
       <span className="status faint" title={t('connect.unknownWhy')}>

@@ -107,6 +107,6 @@ export const traces = {
   'trace.scope': ['埋点库', 'Instrumentation'],
   'trace.none': ['无', 'None'],
   'trace.spansLabel': ['链路中的调用', 'Spans of the trace'],
-  'trace.keys': ['j k 移动 · 回车 详情 · ← → 收起展开 · e 下一个错误 · z 放大', 'j k move · enter details · ← → fold · e next error · z zoom'],
+  'trace.keys': ['j k 移动 · ← → 收起展开 · e 下一个错误 · n 下一个符合 · z 放大', 'j k move · ← → fold · e next error · n next match · z zoom'],
   'trace.of': ['查看链路', 'Open the trace'],
 } satisfies Pairs;

@@ -47,7 +47,7 @@ export function TargetDetail({ target: x, edit, close }: { target: Target; edit:
           <dt>{t('forward.tenants')}</dt>
           <dd>{x.tenant ? joined(x.tenant.split(',').map(tenantName), locale) : t('forward.all')}</dd>
           <dt>{t('forward.owner')}</dt>
-          <dd>{x.owner?.name || '–'}</dd>
+          <dd>{x.owner?.username || '–'}</dd>
           <dt>{t('forward.sent')}</dt>
           <dd>
             {number(s.sent, locale)} <span className="faint">{bytes(s.sent_bytes, locale)} · {t('forward.perSecond', { n: number(s.rate, locale) })}</span>

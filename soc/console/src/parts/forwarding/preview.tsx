@@ -1,4 +1,4 @@
-import { keepPreviousData, useQuery } from '@tanstack/react-query';
+import { useQuery } from '@tanstack/react-query';
 import { get } from '../../api/client';
 import { list, type Histogram, type List, type LogEvent, type SearchAnswer } from '../../api/types';
 import { useSettled } from '../../app/hooks';
@@ -10,7 +10,9 @@ import { Failed } from '../states';
 /** What a filter would have sent in the last hour: how much, and the newest of it. A fault in the filter shows here. */
 export function FilterPreview({ filter, tenant, metrics }: { filter: string; tenant: string; metrics: boolean }) {
   const { t, locale } = useSettings();
-  const query = useSettled(filter.trim(), 400) || (metrics ? '{__name__!=""}' : '*');
+  const typed = filter.trim();
+  const settled = useSettled(typed, 400);
+  const query = settled || (metrics ? '{__name__!=""}' : '*');
   const logs = useQuery({
     queryKey: ['forward-preview', query, tenant],
     enabled: !metrics,
@@ -19,7 +21,6 @@ export function FilterPreview({ filter, tenant, metrics }: { filter: string; ten
       const [count, rows] = await Promise.all([get<Histogram>('/search/histogram', { ...asked, buckets: 1 }, signal), get<SearchAnswer>('/search', { ...asked, limit: 4, history: false }, signal)]);
       return { n: count.total, rows: list(rows.items) };
     },
-    placeholderData: keepPreviousData,
     retry: false,
   });
   const series = useQuery({
@@ -29,7 +30,6 @@ export function FilterPreview({ filter, tenant, metrics }: { filter: string; ten
       const r = await get<{ result: List<{ value: [number, string] }> }>('/metrics/query', { query: `count(last_over_time(${query}[1h]))` }, signal);
       return { n: Number(list(r.result)[0]?.value[1] ?? 0), rows: [] as LogEvent[] };
     },
-    placeholderData: keepPreviousData,
     retry: false,
   });
   const found = metrics ? series : logs;
@@ -38,7 +38,10 @@ export function FilterPreview({ filter, tenant, metrics }: { filter: string; ten
       <div className="dim">{t('forward.preview')}</div>
       {found.error ? (
         <Failed small error={found.error} what="forward.preview" />
-      ) : !found.data ? null : found.data.n === 0 ? (
+      ) : !found.data || settled !== typed ? (
+        // Figures of another filter would mislead.
+        <b className="faint">…</b>
+      ) : found.data.n === 0 ? (
         <b>{t('forward.previewNone')}</b>
       ) : (
         <>

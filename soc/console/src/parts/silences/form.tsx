@@ -1,4 +1,4 @@
-import { keepPreviousData, useQuery } from '@tanstack/react-query';
+import { useQuery } from '@tanstack/react-query';
 import { AutoComplete, Button, Input, Modal, Select } from 'antd';
 import { useId, useState } from 'react';
 import { get, post, put, serverNow } from '../../api/client';
@@ -42,12 +42,12 @@ export function SilenceForm({ silence, draft, alert, close }: { /** The one to b
   const [busy, setBusy] = useState(false);
   const change = (i: number, m: Matcher) => setMatchers((all) => all.map((x, k) => (k === i ? m : x)));
   const ready = matchers.length > 0 && matchers.every(whole);
-  const asked = useSettled(JSON.stringify({ matchers: matchers.filter(whole), ...(whose.length > 0 ? { tenants: whose } : {}) }), 250);
+  const now = JSON.stringify({ matchers: matchers.filter(whole), ...(whose.length > 0 ? { tenants: whose } : {}) });
+  const asked = useSettled(now, 250);
   const preview = useQuery({
     queryKey: ['silence-preview', asked],
     enabled: ready,
     queryFn: () => post<SilencePreview>('/silences/preview', JSON.parse(asked)),
-    placeholderData: keepPreviousData,
     retry: false,
   });
   const values = useLabelValues(alert);
@@ -68,7 +68,9 @@ export function SilenceForm({ silence, draft, alert, close }: { /** The one to b
       setBusy(false);
     }
   };
-  const n = ready ? preview.data?.total : undefined;
+  // Only of what is written now: another's number on the button would mislead.
+  const found = ready && asked === now ? preview.data : undefined;
+  const n = found?.total;
   return (
     <Modal
       open
@@ -155,11 +157,13 @@ export function SilenceForm({ silence, draft, alert, close }: { /** The one to b
               <span className="dim">{t('silence.incomplete')}</span>
             ) : preview.error ? (
               <Failed small error={preview.error} what="silence.preview" />
-            ) : !preview.data ? null : (
+            ) : !found ? (
+              <b className="faint">…</b>
+            ) : (
               <>
-                <b>{preview.data.total > 0 ? t('silence.previewN', { n: preview.data.total }) : t('silence.previewNone')}</b>
+                <b>{found.total > 0 ? t('silence.previewN', { n: found.total }) : t('silence.previewNone')}</b>
                 <ul className="plainlist">
-                  {list(preview.data.items).map((a) => (
+                  {list(found.items).map((a) => (
                     <li key={a.id} className="row">
                       <SeverityMark level={a.severity} word={false} />
                       <span className="grow ellipsis" title={tx(a.title)}>
@@ -171,7 +175,7 @@ export function SilenceForm({ silence, draft, alert, close }: { /** The one to b
                     </li>
                   ))}
                 </ul>
-                {preview.data.total > list(preview.data.items).length && <span className="faint">{t('silence.previewMore', { n: preview.data.total - list(preview.data.items).length })}</span>}
+                {found.total > list(found.items).length && <span className="faint">{t('silence.previewMore', { n: found.total - list(found.items).length })}</span>}
               </>
             )}
           </div>
