@@ -21,7 +21,7 @@ describe('settings for others', () => {
     }
   });
   it('write headers for OpenTelemetry, encoded as it wants them', () => {
-    expect(textOf('otel-sdk')).toContain('OTEL_EXPORTER_OTLP_HEADERS="Authorization=Bearer%20iw_abc,X-Scope-OrgID=e-seal"');
+    expect(textOf('otel-sdk')).toContain('OTEL_EXPORTER_OTLP_HEADERS="authorization=Bearer%20iw_abc,x-scope-orgid=e-seal"');
     expect(textOf('otel-collector', { ...place, tenant: '' })).not.toContain('X-Scope-OrgID');
   });
   it('name no tenant where none is chosen', () => {

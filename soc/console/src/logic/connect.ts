@@ -84,8 +84,8 @@ export function portOf(listen: string | undefined): string {
 
 /** The token and the tenant as headers, each as `write` writes a name and a value. */
 const headers = (p: Place, write: (name: string, value: string) => string): string[] => [write('Authorization', `Bearer ${p.token}`), ...(p.tenant ? [write('X-Scope-OrgID', p.tenant)] : [])];
-/** The same as OTEL_EXPORTER_OTLP_HEADERS wants them: percent-encoded, by comma. */
-const otelHeaders = (p: Place) => `export OTEL_EXPORTER_OTLP_HEADERS="${headers(p, (name, value) => `${name}=${value.replaceAll(' ', '%20')}`).join(',')}"`;
+/** The same as OTEL_EXPORTER_OTLP_HEADERS wants them: percent-encoded, by comma; small letters, as gRPC demands. */
+const otelHeaders = (p: Place) => `export OTEL_EXPORTER_OTLP_HEADERS="${headers(p, (name, value) => `${name.toLowerCase()}=${value.replaceAll(' ', '%20')}`).join(',')}"`;
 
 function grafana(p: Place, name: string, type: string, path: string, json: readonly string[] = []): Snippet[] {
   return [
