@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/gofiber/fiber/v2"
@@ -20,6 +21,9 @@ func (s *Server) protocolRoutes() {
 		in.Mount(ingestRouter{s.app, s})
 	}
 	for _, p := range s.deps.Protocols {
+		if len(p.Prefix) < 2 || p.Prefix[0] != '/' || p.Refuse == nil {
+			panic("api: a protocol at " + strconv.Quote(p.Prefix) + " needs a path of its own and a form for its errors")
+		}
 		for _, r := range p.Routes {
 			if !below(r.Path, p.Prefix) {
 				panic("api: the route " + r.Path + " does not lie below " + p.Prefix)
