@@ -284,3 +284,37 @@ func BenchmarkConvert(b *testing.B) {
 		}
 	}
 }
+
+// TestEndsAreExact has a query end at a whole second.
+func TestEndsAreExact(t *testing.T) {
+	t.Parallel()
+	l := openLake(t, t.TempDir())
+	defer l.Close()
+	w := l.NewWriter(event.NewRegistry(0))
+	second := time.Now().Add(-time.Minute).Truncate(time.Second)
+	for i, at := range []time.Time{second.Add(-1), second, second.Add(1), second.Add(500 * time.Millisecond), second.Add(time.Second)} {
+		ev := event.Event{ID: event.ID{Epoch: "e1", Sequence: uint64(i + 1)}, Time: at.UnixNano(), Created: at.UnixNano(), Tenant: "a", Raw: fmt.Sprint("n", i)}
+		ev.Set(event.EventDataset, "test.log")
+		ev.Set(event.Message, ev.Raw)
+		if err := w.Add(&ev, Space{Account: 1}, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.Flush()
+	l.Flush()
+	for _, x := range []struct {
+		end  time.Time
+		want int
+	}{{second.Add(-1), 1}, {second, 2}, {second.Add(1), 3}, {second.Add(499 * time.Millisecond), 3}, {second.Add(500 * time.Millisecond), 4}, {second.Add(time.Second), 5}} {
+		for _, query := range []string{"*", "* | sort by (_time)", "* | filter event.dataset:*"} {
+			n := 0
+			err := l.Rows(t.Context(), Query{Accounts: []uint32{1}, LogsQL: query, Start: second.Add(-time.Hour), End: x.end, Limit: 10}, func([]byte) error {
+				n++
+				return nil
+			})
+			if err != nil || n != x.want {
+				t.Errorf("%s until %s: %d rows, want %d (%v)", query, x.end.Format(time.RFC3339Nano), n, x.want, err)
+			}
+		}
+	}
+}

@@ -131,7 +131,7 @@ func (e *Engine) Lines(ctx context.Context, within reach.Reach, p logql.Params, 
 	ctx, cancel := context.WithTimeout(ctx, e.limits.Timeout)
 	defer cancel()
 	it, err := e.question(within, expr).lines(ctx, logql.SelectLogParams{QueryRequest: &logproto.QueryRequest{Start: p.Start(), End: p.End(),
-		Limit: p.Limit(), Direction: p.Direction(), Plan: &plan.QueryPlan{AST: expr}}})
+		Limit: p.Limit(), Direction: p.Direction(), Plan: planOf(expr)}})
 	if err != nil {
 		return false, settle(err)
 	}
@@ -146,3 +146,6 @@ func (e *Engine) Lines(ctx context.Context, within reach.Reach, p logql.Params, 
 	}
 	return false, settle(it.Err())
 }
+
+// planOf is a plan of one expression.
+func planOf(e syntax.Expr) *plan.QueryPlan { return &plan.QueryPlan{AST: e} }

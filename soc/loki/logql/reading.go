@@ -52,8 +52,8 @@ func (limitError) Is(target error) bool { return target == logqlmodel.ErrLimit }
 
 // page tells of rows that were read.
 type page struct {
-	rows        int
-	first, last int64 // times of the first and the last row as they came
+	rows           int
+	oldest, newest int64 // times of rows
 }
 
 // read hands over the rows of a query that are of streams asked for, and counts
@@ -74,9 +74,10 @@ func (q *question) read(ctx context.Context, req search.Request, d *decoder, emi
 		if err != nil {
 			return err
 		}
-		if p.last = rec.time; p.rows == 0 {
-			p.first = rec.time
+		if p.rows == 0 {
+			p.oldest, p.newest = rec.time, rec.time
 		}
+		p.oldest, p.newest = min(p.oldest, rec.time), max(p.newest, rec.time)
 		p.rows++
 		if skip {
 			return nil
@@ -213,6 +214,11 @@ func (l *lines) turn() error {
 	if err := l.ctx.Err(); err != nil {
 		return err
 	}
+	if l.end.Sub(l.start) <= 1 {
+		at := l.start
+		l.end = l.start
+		return l.readAt(at)
+	}
 	req := search.Request{Query: l.sieve, Start: l.start, End: l.end, Limit: l.page}
 	if l.forward {
 		req.Query += " | sort by (_time) limit " + strconv.Itoa(l.page)
@@ -221,11 +227,14 @@ func (l *lines) turn() error {
 	if err != nil {
 		return err
 	}
-	last := time.Unix(0, p.last)
+	last := time.Unix(0, p.oldest)
+	if l.forward {
+		last = time.Unix(0, p.newest)
+	}
 	switch {
 	case p.rows < l.page:
 		l.end = l.start // there are no more
-	case p.first == p.last:
+	case p.oldest == p.newest:
 		// The page ends amid rows of one time, and has no others.
 		l.list = l.list[:0]
 		if err := l.readAt(last); err != nil {
@@ -252,9 +261,16 @@ func (l *lines) after(at time.Time, beyond time.Duration) {
 	}
 }
 
-// readAt reads all rows of one time.
+// readAt reads all rows of one time. The lake knows no shorter time than two
+// nanoseconds.
 func (l *lines) readAt(at time.Time) error {
-	_, err := l.q.read(l.ctx, search.Request{Query: l.sieve, Start: at, End: at.Add(1)}, l.decoder, l.add)
+	_, err := l.q.read(l.ctx, search.Request{Query: l.sieve, Start: at, End: at.Add(2)}, l.decoder, func(rec *record) error {
+		if rec.time != at.UnixNano() {
+			return nil
+		}
+		return l.add(rec)
+	})
+	l.order()
 	return err
 }
 
