@@ -3,6 +3,7 @@ package logql
 import (
 	"regexp"
 	"regexp/syntax"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -150,6 +151,9 @@ func lineCondition(e *lokisyntax.LineFilterExpr) (condition string, ok bool) {
 func lineConditions(e *lokisyntax.LineFilterExpr) (parts []string, whole bool) {
 	whole = true
 	for _, either := range alternatives(e) {
+		if slices.ContainsFunc(either, everyLine) {
+			continue
+		}
 		var on []func(field string) string
 		possible := true
 		negative := false
@@ -190,6 +194,12 @@ func lineConditions(e *lokisyntax.LineFilterExpr) (parts []string, whole bool) {
 		parts = append(parts, oneOf(has(fieldLine)+" "+in(fieldLine), lacks(fieldLine)+" "+in(fieldMessage)))
 	}
 	return parts, whole
+}
+
+// everyLine tells whether a filter lets every line pass; Grafana's builder of
+// queries begins with one.
+func everyLine(f lokisyntax.LineFilter) bool {
+	return f.Op == "" && f.Match == "" && (f.Ty == log.LineMatchEqual || f.Ty == log.LineMatchRegexp)
 }
 
 // sameEverywhere tells whether a regular expression means the same to Loki and

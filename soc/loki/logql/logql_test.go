@@ -160,7 +160,7 @@ func TestTheLakeCountsAsLokiDoes(t *testing.T) {
 		`count_over_time({app="api"} |~ "user=u[0-3] " [5m] offset 10m)`, `sum by (host) (count_over_time({dataset=~".+"}[5m]))`, `count_over_time({tenant="seal"}[10m])`, `rate({host="web-1"}[5m])`, `sum by (user_name) (count_over_time({source=~"syslog-udp|elastic-bulk"}[10m]))`,
 		`sum by (user_name) (count_over_time({service="shop"} | user_name!="u1" [10m]))`, `sum by (level) (count_over_time({source="elastic-bulk"} |= "query" [10m]))`, `sum by (level, detected_level) (count_over_time({app=~".+"}[5m]))`,
 		`sum by (detected_level) (count_over_time({tenant="seal"}[5m]))`, `sum by (source) (bytes_over_time({tenant="seal"} |= "password" [10m]))`, `absent_over_time({app="nothing"}[5m])`, `absent_over_time({app="web"} |= "info" [2m])`,
-		`topk(1, sum by (app) (bytes_over_time({env="prod"}[10m])))`, `sum(count_over_time({app="web"}[5m])) / sum(bytes_over_time({app="web"}[5m]))`, `max by (env) (count_over_time({app=~".+"}[3m]))`, `count_over_time({app="web",host=""}[5m])`,
+		`topk(1, sum by (app) (bytes_over_time({env="prod"}[10m])))`, `sum(count_over_time({app="web"}[5m])) / sum(bytes_over_time({app="web"}[5m]))`, `max by (env) (count_over_time({app=~".+"}[3m]))`, `count_over_time({app="web",host=""}[5m])`, "sum by (level, detected_level) (count_over_time({app=~`.+`} |= `` [5m]))",
 	} {
 		for _, step := range []time.Duration{0, time.Minute, 7 * time.Minute} {
 			h.asked = nil
