@@ -13,7 +13,7 @@ import (
 
 // openForwarding opens the forwarding of events to other systems.
 func (c *centre) openForwarding(ctx context.Context) (err error) {
-	c.forwarding, err = forwarding.Open(ctx, c.db, forwarding.Deps{Arrivals: c.engine, Event: c.engine.Event, Box: c.seal, Log: c.log,
+	c.forwarding, err = forwarding.Open(ctx, c.db, forwarding.Deps{Arrivals: c.engine, Samples: c.client, HoldSamples: c.engine.HoldSamples, Event: c.engine.Event, Box: c.seal, Log: c.log,
 		CheckFilter: func(filter string) error { _, err := lake.CheckFilter(filter); return err },
 		Tenant:      func(slug string) bool { _, ok := c.tenants.Get(slug); return ok },
 		Keep:        c.shortestKept,

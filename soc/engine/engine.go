@@ -87,6 +87,8 @@ type Engine struct {
 	arrivals *arrivals.Ledger // of the batches stored
 	shown    shown
 
+	sampleHolds sampleHolds // of what is forwarded on the stream of samples
+
 	hold     hold // of what a backup needs on the bus
 	epoch    string
 	started  time.Time
@@ -182,7 +184,7 @@ func Run(ctx context.Context, opts Options, log *slog.Logger) error {
 		pipe: pipeline.New(pipeline.Options{Registry: reg, Keeping: &opts.Keeping, Future: lake.FutureLimit, Relays: opts.Relays,
 			NamesPerTenant: opts.NamesMax, Parse: parseOptions(opts)}),
 		seen: pipeline.NewSeen(opts.SenderIDs), detect: rules.New(rules.Options{Registry: reg, Log: log}), byKey: map[string]int{}, meter: newMeter(), tails: newTails()}
-	e.series = newMetricIntake(opts, client, &e.hold, health.board, log)
+	e.series = newMetricIntake(opts, client, &e.hold, &e.sampleHolds, health.board, log)
 	e.tenants.Store(&map[string]*atomic.Uint64{})
 	empty := ""
 	e.version.Store(&empty)

@@ -47,6 +47,7 @@ type metricIntake struct {
 	file   string
 	aside  string // folder for batches that cannot be read
 	hold   *hold
+	held   *sampleHolds
 	board  *condition.Board
 	log    *slog.Logger
 	// unsettled is how long a batch may be in the store's memory only, and every
@@ -80,8 +81,8 @@ const (
 // settled batch.
 var errRewound = errors.New("engine: the metric store started anew")
 
-func newMetricIntake(o Options, client *bus.Client, h *hold, board *condition.Board, log *slog.Logger) *metricIntake {
-	return &metricIntake{client: client, file: filepath.Join(o.Dir, metricPlaceFile), aside: o.damaged(), hold: h, board: board, log: log,
+func newMetricIntake(o Options, client *bus.Client, h *hold, held *sampleHolds, board *condition.Board, log *slog.Logger) *metricIntake {
+	return &metricIntake{client: client, file: filepath.Join(o.Dir, metricPlaceFile), aside: o.damaged(), hold: h, held: held, board: board, log: log,
 		unsettled: metrics.Unsettled, every: settleEvery,
 		shown: MetricIntake{Refused: map[string]uint64{}}}
 }
@@ -333,7 +334,11 @@ func (m *metricIntake) settle(ctx context.Context, store *metrics.Store) error {
 	m.hold.unlessHeld(func() {
 		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 		defer cancel()
-		if err := m.client.TrimMetrics(ctx, settled); err != nil && ctx.Err() == nil {
+		st, err := m.client.MetricState(ctx)
+		if err == nil {
+			err = m.client.TrimMetrics(ctx, m.held.floor(settled, st.Bytes))
+		}
+		if err != nil && ctx.Err() == nil {
 			m.log.Warn("engine: trimming the stream of samples", "error", err)
 		}
 	})

@@ -126,7 +126,7 @@ func (b *metricBus) send(t *testing.T, n int, age time.Duration) {
 
 // stage is a new stage that settles quickly; its files are below the bus's.
 func (b *metricBus) stage(board *condition.Board) *metricIntake {
-	m := newMetricIntake(Options{Dir: b.dir}, b.client, &hold{}, board, slog.New(slog.DiscardHandler))
+	m := newMetricIntake(Options{Dir: b.dir}, b.client, &hold{}, &sampleHolds{}, board, slog.New(slog.DiscardHandler))
 	m.unsettled, m.every = 300*time.Millisecond, 50*time.Millisecond
 	return m
 }

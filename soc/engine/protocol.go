@@ -206,6 +206,7 @@ func (e *Engine) serveQueries(path string) (stop func(), err error) {
 		_ = json.NewEncoder(w).Encode(e.status())
 	})
 	e.holdHandlers(mux)
+	e.sampleHoldHandlers(mux)
 	e.flowHandlers(mux)
 	e.metric.handlers(mux)
 	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}

@@ -138,6 +138,9 @@ func (s *Service) Retry(ctx context.Context, a Asker, id string, c Choice) (done
 	if err != nil {
 		return done, err
 	}
+	if t.content.Kind == RemoteWrite {
+		return done, fmt.Errorf("%w: samples that were refused are not kept and cannot be sent again", ErrConflict)
+	}
 	rows, err := s.chosen(ctx, id, c)
 	if err != nil || len(rows) == 0 {
 		return done, err

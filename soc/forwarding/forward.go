@@ -78,6 +78,9 @@ type Alarm struct {
 // Deps is what the room needs of others.
 type Deps struct {
 	Arrivals search.Arrivals
+	Samples  Samples
+	// HoldSamples has the bus keep samples from a batch on for a target.
+	HoldSamples func(ctx context.Context, who string, from uint64, d time.Duration) error
 	// Event reads one event, for dead letters.
 	Event func(ctx context.Context, within reach.Reach, id string) ([]byte, error)
 	// CheckFilter reads a filter in LogsQL and says what is wrong with it.
@@ -214,8 +217,8 @@ func (s *Service) check(ctx context.Context, c *Content, secrets Secrets) error 
 	c.complete()
 	wrong := c.check(secrets)
 	if c.Kind == RemoteWrite {
-		if len(wrong) == 0 {
-			wrong.add("kind", "remote-write is not available in this release")
+		if _, err := parseSelector(c.Filter); err != nil {
+			wrong.add("filter", "a series selector such as {__name__=~\"node_.*\"} is right: %s", err)
 		}
 	} else if c.Filter != "" && s.deps.CheckFilter(c.Filter) != nil {
 		wrong.add("filter", "%s", s.deps.CheckFilter(c.Filter))
@@ -292,7 +295,7 @@ func (s *Service) Create(ctx context.Context, o export.Owner, c Content, secrets
 	}
 	at := positionRow{Target: r.ID}
 	// An engine that is away is asked when it is back.
-	if p, err := s.deps.Arrivals.Locate(ctx, ends[c.From]); err == nil {
+	if p, err := s.locate(ctx, c.Kind, ends[c.From]); err == nil {
 		at.place(p)
 	}
 	err = s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
@@ -316,6 +319,27 @@ func (s *Service) Create(ctx context.Context, o export.Owner, c Content, secrets
 	}
 	s.poke()
 	return s.Get(ctx, Asker{Manage: true}, r.ID)
+}
+
+// locate finds where events, or samples, came at a time. Samples have places
+// only where they are still on the bus, from Oldest to Newest.
+func (s *Service) locate(ctx context.Context, kind, when string) (search.Place, error) {
+	if kind != RemoteWrite {
+		return s.deps.Arrivals.Locate(ctx, when)
+	}
+	st, err := s.deps.Samples.MetricState(ctx)
+	if err != nil {
+		return search.Place{}, fmt.Errorf("forward: where samples are: %w", err)
+	}
+	p := search.Place{Epoch: st.Epoch, Sequence: max(st.First, 1)}
+	switch when {
+	case search.Newest:
+		p.Sequence = st.Last + 1
+	case search.Oldest:
+	default:
+		return p, fmt.Errorf("%w: to: samples are kept for minutes only: %s or %s is right", ErrInvalid, FromNow, FromBeginning)
+	}
+	return p, nil
 }
 
 // ends are the places where new targets begin, in the words of search.
@@ -433,7 +457,7 @@ func (s *Service) Rewind(ctx context.Context, a Asker, id, to string) (Target, e
 		}
 		when = at.UTC().Format(time.RFC3339)
 	}
-	p, err := s.deps.Arrivals.Locate(ctx, when)
+	p, err := s.locate(ctx, t.content.Kind, when)
 	if err != nil {
 		return Target{}, err
 	}

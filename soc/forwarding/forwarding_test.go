@@ -29,9 +29,9 @@ import (
 	"icewatch/soc/state"
 )
 
-// bus is a lake that has events in the order in which they came: one batch of
+// river is a lake that has events in the order in which they came: one batch of
 // ten events after the other.
-type bus struct {
+type river struct {
 	mu     sync.Mutex
 	events []search.ArrivedEvent
 	asked  []string // tenants of each reach that was asked with
@@ -39,7 +39,7 @@ type bus struct {
 
 const perBatch = 10
 
-func (b *bus) add(n int) {
+func (b *river) add(n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for range n {
@@ -50,11 +50,11 @@ func (b *bus) add(n int) {
 	}
 }
 
-func (b *bus) end() search.Place {
+func (b *river) end() search.Place {
 	return search.Place{Epoch: "e1", Sequence: uint64(len(b.events)/perBatch) + 1}
 }
 
-func (b *bus) Arrivals(_ context.Context, a search.Arriving) (search.Arrived, error) {
+func (b *river) Arrivals(_ context.Context, a search.Arriving) (search.Arrived, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	slugs, _ := a.Reach.TenantSlugs()
@@ -70,7 +70,7 @@ func (b *bus) Arrivals(_ context.Context, a search.Arriving) (search.Arrived, er
 	return out, nil
 }
 
-func (b *bus) Locate(_ context.Context, when string) (search.Place, error) {
+func (b *river) Locate(_ context.Context, when string) (search.Place, error) {
 	if when == search.Newest {
 		b.mu.Lock()
 		defer b.mu.Unlock()
@@ -79,7 +79,7 @@ func (b *bus) Locate(_ context.Context, when string) (search.Place, error) {
 	return search.Place{Epoch: "e1", Sequence: 1}, nil
 }
 
-func (b *bus) Backlog(_ context.Context, from search.Place) (search.Arrived, error) {
+func (b *river) Backlog(_ context.Context, from search.Place) (search.Arrived, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	out := search.Arrived{Next: from, Behind: (b.end().Sequence - min(from.Sequence, b.end().Sequence)) * perBatch}
@@ -93,7 +93,7 @@ func (b *bus) Backlog(_ context.Context, from search.Place) (search.Arrived, err
 type office struct {
 	*Service
 	t      *testing.T
-	bus    *bus
+	bus    *river
 	db     *state.DB
 	box    *seal.Box
 	cancel context.CancelFunc
@@ -106,7 +106,7 @@ func newOffice(t *testing.T) *office {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &office{t: t, bus: &bus{}, db: db, box: seal.Ephemeral(Sealed()...)}
+	o := &office{t: t, bus: &river{}, db: db, box: seal.Ephemeral(Sealed()...)}
 	t.Cleanup(func() { o.stop(); _ = db.Close() })
 	o.start()
 	return o

@@ -150,7 +150,7 @@ func (s *Service) watch(ctx context.Context) {
 		raise("blocked", state == StateBlocked, detections.Text{
 			ZH: fmt.Sprintf("转发目标 %s 的死信已达 %d 条，转发暂停：请重发或放弃死信", c.Name, maxDead),
 			EN: fmt.Sprintf("forwarding to %s waits: it has %d dead letters; have them sent again or discard them", c.Name, maxDead)})
-		if fault != "" {
+		if fault != "" && c.Kind != RemoteWrite {
 			// What it is still to get grows older meanwhile.
 			if b, err := s.behind(ctx, w.t.ID); err == nil {
 				late = b

@@ -118,6 +118,8 @@ func open(c *Content, secrets Secrets, dial Dialer, host string) (sender, error)
 		return openSyslog(c, secrets, dial, host)
 	case Loki:
 		return openLoki(c, secrets, dial)
+	case RemoteWrite:
+		return openRemoteWrite(c, secrets, dial)
 	}
 	return nil, fmt.Errorf("forward: there is no kind %q", c.Kind)
 }

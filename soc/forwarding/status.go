@@ -48,9 +48,9 @@ type Status struct {
 	Where      string       `json:"where" doc:"Its address"`
 	Position   search.Place `json:"position" doc:"The first event that it is still to get"`
 	PositionAt *time.Time   `json:"position_at" doc:"When that event came; none where nothing waits"`
-	LagEvents  uint64       `json:"lag_events" doc:"Events that came since, about, before its filter"`
+	LagEvents  uint64       `json:"lag_events" doc:"Events that came since, about, before its filter; of remote-write batches of samples"`
 	LagSeconds float64      `json:"lag_seconds" doc:"For how long the oldest of them waits"`
-	Sent       int64        `json:"sent" doc:"Events that it took since it was made; those that were sent again count again"`
+	Sent       int64        `json:"sent" doc:"Events, or samples, that it took since it was made; those that were sent again count again"`
 	SentBytes  int64        `json:"sent_bytes"`
 	Rate       float64      `json:"rate" doc:"Events a second over the last minute"`
 	Repeated   int64        `json:"repeated" doc:"Events that it said it had already"`
@@ -229,7 +229,15 @@ func (s *Service) show(ctx context.Context, a Asker, t *target) (Target, error) 
 	}
 	p.mu.Unlock()
 	// Where the engine does not answer, how far it lies behind is not known.
-	if b, err := s.deps.Arrivals.Backlog(ctx, st.Position); err == nil && at.Epoch != "" {
+	if t.content.Kind == RemoteWrite {
+		if b, err := s.deps.Samples.MetricState(ctx); err == nil && b.Epoch == at.Epoch {
+			st.LagEvents = b.Last + 1 - min(at.Sequence, b.Last+1)
+		}
+		if p.mu.Lock(); st.LagEvents > 0 {
+			st.LagSeconds = p.behind.Seconds()
+		}
+		p.mu.Unlock()
+	} else if b, err := s.deps.Arrivals.Backlog(ctx, st.Position); err == nil && at.Epoch != "" {
 		st.LagEvents = b.Behind
 		if !b.Came.IsZero() {
 			came := b.Came

@@ -101,6 +101,9 @@ func (w *worker) work(ctx context.Context) (err error) {
 	if w.dead, err = w.s.deadOf(ctx, w.t.ID); err != nil {
 		return err
 	}
+	if w.t.content.Kind == RemoteWrite {
+		return w.samples(ctx)
+	}
 	if w.at.Epoch == "" {
 		p, err := w.s.deps.Arrivals.Locate(ctx, ends[w.t.content.From])
 		if err != nil {

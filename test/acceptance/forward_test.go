@@ -5,18 +5,23 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/klauspost/compress/snappy"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"icewatch/soc/client"
 	"icewatch/soc/forwarding"
+	"icewatch/soc/metrics"
 	"icewatch/test/peers"
 )
 
@@ -224,4 +229,81 @@ func TestForwardingToKafkaAndSyslog(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// TestForwardingOfSamples writes samples that came by OpenTelemetry on by
+// Prometheus remote write, to a receiver that is busy at first, across a kill
+// of the suite.
+func TestForwardingOfSamples(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	calls, seen := 0, map[string]float64{}
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err == nil {
+			body, err = snappy.Decode(nil, body)
+		}
+		series, derr := metrics.Decode(body)
+		if err != nil || derr != nil || r.Header.Get("Authorization") != "Bearer its-token" {
+			t.Errorf("%v, %v, %v", err, derr, r.Header)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if calls++; calls < 3 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		for _, s := range series {
+			labels := map[string]string{}
+			for _, l := range s.Labels {
+				labels[l.Name] = l.Value
+			}
+			if labels["tenant"] != "e-licence" {
+				t.Errorf("a series of the tenant %q: %v", labels["tenant"], labels)
+			}
+			for _, x := range s.Samples {
+				seen[labels["__name__"]+" "+strconv.FormatInt(x.Time, 10)] = x.Value
+			}
+		}
+	}))
+	defer receiver.Close()
+	s := newSuite(t, loopback)
+	ours, others := s.token("e-licence", "ingest"), s.token("city", "ingest")
+	target := s.target(map[string]any{"name": "samples", "kind": "remote-write", "enabled": true, "filter": `{__name__=~"queue_.*"}`, "tenant": "e-licence",
+		"secrets": map[string]any{"password": "its-token"}, "remote_write": map[string]any{"url": receiver.URL, "auth": "bearer"}})
+	base := time.Now().Add(-time.Minute)
+	gauge := func(c *client.Client, name string, i int) {
+		t.Helper()
+		status, answer := post(t, c, "/otlp/v1/metrics", map[string]string{"Content-Type": "application/json"}, fmt.Appendf(nil,
+			`{"resourceMetrics":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"shop"}}]},"scopeMetrics":[{"metrics":[{"name":%q,"gauge":{"dataPoints":[{"timeUnixNano":"%d","asDouble":%d}]}}]}]}]}`,
+			name, base.Add(time.Duration(i)*time.Second).UnixNano(), i))
+		if status != http.StatusOK {
+			t.Fatalf("%d %s", status, answer)
+		}
+	}
+	const n = 30
+	for i := range n {
+		gauge(ours, "queue_length", i)
+		gauge(ours, "other", i)
+		gauge(others, "queue_length", i)
+		if i == n/2 {
+			s.kill()
+			s.start()
+			s.signIn()
+		}
+	}
+	eventually(t, 40*time.Second, "every sample is written on", func() error {
+		mu.Lock()
+		defer mu.Unlock()
+		if len(seen) != n {
+			return fmt.Errorf("%d of %d samples", len(seen), n)
+		}
+		return nil
+	})
+	s.forwarded(target.ID, n, 20*time.Second)
+	for i := range n {
+		if v, ok := seen[fmt.Sprint("queue_length ", base.Add(time.Duration(i)*time.Second).UnixMilli())]; !ok || v != float64(i) {
+			t.Errorf("sample %d is %v (there: %v)", i, v, ok)
+		}
+	}
 }
