@@ -64,7 +64,7 @@ test-upgrade: build ## have the last tagged release, or the commit UPGRADE_FROM,
 
 test-peers: build ## what needs a real Elasticsearch, assembled from its published jars (a JDK and Maven), and a real Jaeger, built from its module
 	test/peers/elasticsearch.sh
-	go test -count=1 ./test/peers ./soc/elastic
+	go test -count=1 ./test/peers ./soc/elastic ./soc/forwarding
 	ICEWATCH_JAEGER="$$(test/peers/jaeger.sh)" go test -count=1 ./soc/traces/jaeger
 
 screenshots: build ## take the pictures of docs/images anew, in real Chromium on the running suite
