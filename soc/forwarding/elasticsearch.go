@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -214,17 +215,19 @@ func (s *elasticSender) Probe(ctx context.Context) (string, error) {
 			Distribution string `json:"distribution"`
 		} `json:"version"`
 	}
-	if err := s.do(ctx, esapi.InfoRequest{}, &info); err != nil {
+	// Who may only write is not told the version.
+	detail := "the version is not told"
+	var refused *statusError
+	switch err := s.do(ctx, esapi.InfoRequest{}, &info); {
+	case err == nil && info.Version.Number != "":
+		product := "Elasticsearch"
+		if info.Version.Distribution != "" {
+			product = info.Version.Distribution
+		}
+		detail = fmt.Sprintf("%s %s, cluster %s", product, info.Version.Number, info.Cluster)
+	case err != nil && (!errors.As(err, &refused) || refused.status == http.StatusUnauthorized):
 		return "", err
 	}
-	if info.Version.Number == "" {
-		return "", fmt.Errorf("what answers there does not say which version of Elasticsearch it is")
-	}
-	product := "Elasticsearch"
-	if info.Version.Distribution != "" {
-		product = info.Version.Distribution
-	}
-	detail := fmt.Sprintf("%s %s, cluster %s", product, info.Version.Number, info.Cluster)
 	b := newBatch([]Event{testEvent(time.Now())})
 	if err := s.Send(ctx, b); err != nil {
 		return detail, err

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -164,6 +165,8 @@ func TestForwardingToKafkaAndSyslog(t *testing.T) {
 		"kafka": map[string]any{"brokers": []string{kafka.Address}, "topic": "icewatch.{tenant}"}})
 	siem := s.target(map[string]any{"name": "siem", "kind": "syslog", "enabled": true, "filter": `event.dataset:="test.forward" event.severity:>=5`,
 		"syslog": map[string]any{"address": "127.0.0.1:" + port, "transport": "tcp"}})
+	lokiURL := peers.StartLoki(t)
+	logs := s.target(map[string]any{"name": "logs", "kind": "loki", "enabled": true, "filter": `event.dataset:="test.forward"`, "loki": map[string]any{"url": lokiURL}})
 	err := s.admin.JSON(t.Context(), http.MethodPost, "/api/v1/forwarding/targets", nil, map[string]any{"name": "x", "kind": "loki", "tenant": "city", "loki": map[string]any{"url": "http://127.0.0.1:1"}}, nil)
 	if err == nil {
 		t.Error("a tenant beyond the owner's reach is taken")
@@ -181,7 +184,20 @@ func TestForwardingToKafkaAndSyslog(t *testing.T) {
 	feed(t, ours, "e-licence", 2*wave, 3*wave)
 	s.forwarded(stream.ID, 3*wave, 60*time.Second)
 	s.forwarded(siem.ID, 3*wave/2, 60*time.Second)
+	s.forwarded(logs.ID, 3*wave, 60*time.Second)
 	s.admin = admin
+	eventually(t, 20*time.Second, "every event is in Loki, once", func() error {
+		resp, err := http.Get(lokiURL + "/loki/api/v1/query?query=" + url.QueryEscape(`sum by (tenant, dataset) (count_over_time({dataset="test.forward"}[1h]))`))
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		if err != nil || !bytes.Contains(body, fmt.Appendf(nil, `"%d"]`, 3*wave)) || bytes.Count(body, []byte(`"tenant"`)) != 1 {
+			return fmt.Errorf("%s, %v", body, err)
+		}
+		return nil
+	})
 
 	consumer, err := kgo.NewClient(kgo.SeedBrokers(kafka.Address), kgo.ConsumeTopics("icewatch.e-licence", "icewatch.city"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
