@@ -37,6 +37,7 @@ export const operations: Pairs = {
   'get-rule': ['看一条检测规则', 'See a rule'],
   'reload-rules': ['重新加载检测规则', 'Reload the detection rules'],
   search: ['检索日志', 'Search logs'],
+  'search-logql': ['用 LogQL 检索日志', 'Search logs in LogQL'],
   'query-metrics': ['查询指标', 'Query metrics'],
   'query-metrics-range': ['查询指标曲线', 'Query metrics over time'],
   'metric-labels': ['看指标的标签', 'See the labels of metrics'],
