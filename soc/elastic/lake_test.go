@@ -45,7 +45,7 @@ var _ protocol.Caller = (*city)(nil)
 func newCity(t testing.TB, clusters ...Cluster) *city {
 	t.Helper()
 	const keep = 100 * 365 * 24 * time.Hour
-	lk, err := lake.Open(lake.Options{Dir: filepath.Join(t.TempDir(), "lake"), Classes: []lake.Class{{Name: retention.Standard, Retention: keep}}, Memory: 256 << 20})
+	lk, err := lake.Open(lake.Options{Dir: filepath.Join(t.TempDir(), "lake"), Classes: []lake.Class{{Name: retention.Standard, Retention: keep}, {Name: "long", Retention: keep}}, Memory: 256 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +113,11 @@ func (c *city) send(tenant, index, id, doc string) {
 	c.n++
 	var ev event.Event
 	place := c.pipe.Fill(&rec, event.ID{Epoch: "e", Sequence: c.n}, &ev)
-	if err := c.writer.Add(&ev, lake.Space{Account: place.Account, Class: place.Class}, ev.Text(event.HostName)); err != nil {
+	class := place.Class
+	if c.n%2 == 0 {
+		class = "long" // so that answers are put together of two stores
+	}
+	if err := c.writer.Add(&ev, lake.Space{Account: place.Account, Class: class}, ev.Text(event.HostName)); err != nil {
 		c.t.Fatal(err)
 	}
 }
