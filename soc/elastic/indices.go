@@ -101,7 +101,7 @@ func like(column, pattern string) string {
 	case !strings.Contains(pattern, "*"):
 		return exactly(column, pattern)
 	case head == "":
-		return quote(column) + ":*"
+		return present(column)
 	case simple && !strings.Contains(head, "*"):
 		return quote(column) + ":=" + quote(head) + "*"
 	}

@@ -23,7 +23,9 @@ func present(column string) string {
 	if column == "_time" {
 		return everything // every row has it, and LogsQL would read a duration
 	}
-	return quote(column) + ":*"
+	// Not column:* : in conditions of stats, if (column:*), the library finds no
+	// number by it (1.121.0).
+	return "!" + exactly(column, "")
 }
 
 // matches asks a column for an expression, every column where it is anyField.
