@@ -14,7 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/elastic/go-elasticsearch/v8"
+	"github.com/elastic/elastic-transport-go/v8/elastictransport"
 	"github.com/gofiber/fiber/v2"
 
 	"icewatch/soc/elastic/filterpath"
@@ -42,7 +42,7 @@ const maxAnswer = 64 << 20
 
 type cluster struct {
 	Cluster
-	client *elasticsearch.Client
+	client *elastictransport.Client
 }
 
 // open makes the client; it connects to nobody.
@@ -53,7 +53,14 @@ func (c Cluster) open() (*cluster, error) {
 	if len(c.Indices) == 0 {
 		c.Indices = []string{"*"}
 	}
-	cfg := elasticsearch.Config{Addresses: c.URLs, Username: c.Username, Password: c.Password, APIKey: c.APIKey, DisableRetry: len(c.URLs) < 2, MaxRetries: len(c.URLs)}
+	cfg := elastictransport.Config{Username: c.Username, Password: c.Password, APIKey: c.APIKey, DisableRetry: len(c.URLs) < 2, MaxRetries: len(c.URLs), UserAgent: "icewatch"}
+	for _, raw := range c.URLs {
+		u, err := url.Parse(strings.TrimRight(raw, "/"))
+		if err != nil {
+			return nil, fmt.Errorf("the URL %q: %w", raw, err)
+		}
+		cfg.URLs = append(cfg.URLs, u)
+	}
 	if c.CA != "" {
 		pem, err := os.ReadFile(c.CA)
 		if err != nil {
@@ -61,7 +68,7 @@ func (c Cluster) open() (*cluster, error) {
 		}
 		cfg.CACert = pem
 	}
-	client, err := elasticsearch.NewClient(cfg)
+	client, err := elastictransport.New(cfg)
 	if err != nil {
 		return nil, err
 	}
