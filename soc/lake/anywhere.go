@@ -20,6 +20,9 @@ import (
 type explicit struct {
 	names []string
 	fault string // what of the query cannot be said
+	// counted says that the conditions are those of a function, if (...). There
+	// the library looks for field:* among texts alone and misses numbers.
+	counted bool
 }
 
 func (x *explicit) query(query string) string {
@@ -134,6 +137,9 @@ func (x *explicit) condition(s string) string {
 				x.fault = fieldID + " can be compared for being equal only, with = or in(...)"
 			}
 			return c
+		}
+		if x.counted && rest == ":*" {
+			return "!" + s[:word] + `:=""`
 		}
 		return s[:word+1] + x.set(rest[1:])
 	case s[:word] == "options":
@@ -252,7 +258,9 @@ func (x *explicit) pipe(s string) string {
 		case strings.HasPrefix(s[i:], " if ("):
 			open := i + len(" if ")
 			end := open + conditionLen(s[open:])
+			x.counted = true
 			b.WriteString(s[i:open+1] + x.conditions(s[open+1:end-1]) + ")")
+			x.counted = false
 			i = end
 		default:
 			b.WriteByte(s[i])

@@ -6,6 +6,23 @@ import (
 	"time"
 )
 
+// TestConditionsOfFunctionsFindNumbers counts by conditions in columns of all
+// kinds.
+func TestConditionsOfFunctionsFindNumbers(t *testing.T) {
+	t.Parallel()
+	l := shelf(t, time.Now().Add(-time.Hour),
+		map[string]string{"a": "1", "b": "10.0.0.1", "c": "x", "d": "1.5"},
+		map[string]string{"a": "2", "b": "10.0.0.2", "c": "y", "d": "2.5"},
+		map[string]string{"a": "30000"})
+	for field, want := range map[string]int{"a": 3, "b": 2, "c": 2, "d": 2, "e": 0} {
+		for query, want := range map[string]int{"* | stats count() if (" + field + ":*) n": want, "* | stats count() if (!" + field + ":*) n": 3 - want} {
+			if got := numbers(t, l, query); !slices.Equal(got, []int{want}) {
+				t.Errorf("%s: %v, want %d", query, got, want)
+			}
+		}
+	}
+}
+
 // TestStreamSelectorsSelectByFields asks with selectors as Loki has them: what
 // the store makes a stream of is not to be seen.
 func TestStreamSelectorsSelectByFields(t *testing.T) {
