@@ -54,14 +54,19 @@ func (s service) queryRange(ctx context.Context, r *request) error {
 	return s.run(ctx, r, p)
 }
 
-// aligned widens a time to multiples of a step.
+// aligned widens a time to multiples of a step since 1970. What cannot be told
+// in nanoseconds stays as it is: there are no lines then.
 func aligned(start, end time.Time, step time.Duration) (time.Time, time.Time) {
-	from, to, n := start.UnixNano(), end.UnixNano(), step.Nanoseconds()
-	from -= from % n
-	if rest := to % n; rest != 0 {
-		to += n - rest
+	if start.Year() < 1679 || end.Year() > 2261 {
+		return start, end
 	}
-	return time.Unix(0, from), time.Unix(0, to)
+	n := step.Nanoseconds()
+	past := func(t time.Time) int64 { return (t.UnixNano()%n + n) % n }
+	start = start.Add(-time.Duration(past(start)))
+	if rest := past(end); rest != 0 {
+		end = end.Add(time.Duration(n - rest))
+	}
+	return start, end
 }
 
 func (s service) run(ctx context.Context, r *request, p lokiql.Params) error {
