@@ -14,6 +14,11 @@ import (
 	"icewatch/soc/reach"
 )
 
+// opIngest is the operation of the routes that take events in. What else demands
+// the scope ingest, such as the templates that shippers put, is a change like any
+// other: bounded, unpacked and in the audit log.
+const opIngest = "ingest"
+
 // protocolRoutes mounts the protocols and the handlers that take events in.
 func (s *Server) protocolRoutes() {
 	// Before the protocols, which may have patterns that match these paths, too.
@@ -32,7 +37,7 @@ func (s *Server) protocolRoutes() {
 		}
 	}
 	for key, op := range s.declared {
-		if op.Scope == identity.ScopeIngest {
+		if op.ID == opIngest {
 			method, pattern, _ := cutKey(key)
 			s.intakes = append(s.intakes, intakeRoute{method, strings.Split(pattern, "/")})
 		}
@@ -132,7 +137,7 @@ func (r ingestRouter) Add(method, path string, handlers ...fiber.Handler) fiber.
 	if len(handlers) != 1 || !isForeign(path) {
 		panic("api: the intake route " + path + " must have one handler and lie below one of " + strings.Join(foreign, ", "))
 	}
-	r.s.handle(method, path, "ingest", identity.ScopeIngest, handlers[0])
+	r.s.handle(method, path, opIngest, identity.ScopeIngest, handlers[0])
 	return r
 }
 

@@ -32,10 +32,10 @@ type Route struct {
 	// Operation names it in the permissions and in the audit log, such as
 	// "loki-query". Several routes may be one operation.
 	Operation string
-	// Scope is what it demands (identity.ScopeRead …). Behind
-	// identity.ScopeIngest the body comes packed as it was sent, may be as large
-	// as the intake allows and is for the tenant that Caller.Tenant names; behind
-	// any other it comes unpacked.
+	// Scope is what it demands (identity.ScopeRead …). The body of the operation
+	// "ingest" comes packed as it was sent, may be as large as the intake allows
+	// and is for the tenant that Caller.Tenant names; that of any other comes
+	// unpacked.
 	Scope string
 	Kind  Kind
 	// Handler serves it. Its errors are worded by the frame, as are those of the
