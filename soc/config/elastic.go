@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"icewatch/soc/elastic"
+	"icewatch/soc/elastic/cluster"
 )
 
 // Elastic configures the API of Elasticsearch.
@@ -31,8 +31,8 @@ type ElasticCluster struct {
 
 // Cluster is the cluster as the API takes it. Its secrets are read from their
 // files.
-func (e ElasticCluster) Cluster() (elastic.Cluster, error) {
-	c := elastic.Cluster{Name: e.Name, URLs: e.URLs, Username: e.Username, Password: e.Password, CA: e.CAFile, Indices: e.Indices, TenantField: e.TenantField, Timeout: time.Duration(e.Timeout)}
+func (e ElasticCluster) Cluster() (cluster.Config, error) {
+	c := cluster.Config{Name: e.Name, URLs: e.URLs, Username: e.Username, Password: e.Password, CA: e.CAFile, Indices: e.Indices, TenantField: e.TenantField, Timeout: time.Duration(e.Timeout)}
 	for file, to := range map[string]*string{e.PasswordFile: &c.Password, e.APIKeyFile: &c.APIKey} {
 		if file == "" {
 			continue

@@ -3,23 +3,26 @@
 // aggregations are compiled to LogsQL and counted by the lake; what is not among
 // them is refused by name. Documents come in by collectors/elasticbulk.
 //
+// Here are the routes and the answers about searches, indices and fields; what
+// they are made of has rooms of its own below.
+//
 // docs/elasticsearch.md is the reference of what is spoken.
 package elastic
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
 
-	"icewatch/soc/elastic/filterpath"
+	"icewatch/soc/elastic/cluster"
+	"icewatch/soc/elastic/hits"
+	"icewatch/soc/elastic/setup"
+	"icewatch/soc/elastic/wire"
 	"icewatch/soc/identity"
-	"icewatch/soc/identity/policy"
 	"icewatch/soc/protocol"
 	"icewatch/soc/search"
 )
@@ -27,23 +30,19 @@ import (
 // prefix is the first segment of the paths.
 const prefix = "/elastic"
 
-// Version is the release of Elasticsearch whose API is spoken. Clients refuse
-// to talk to older majors.
-const Version = "8.19.0"
-
 // Options are what the room needs.
 type Options struct {
 	Store    search.Store
 	Caller   protocol.Caller
-	Clusters []Cluster        // asked under the name <cluster>:<index>
+	Clusters []cluster.Config // asked under the name <cluster>:<index>
 	Now      func() time.Time // nil is time.Now
 }
 
 // Server answers the API.
 type Server struct {
 	Options
-	clusters map[string]*cluster
-	kept     kept
+	lake     *hits.Lake
+	clusters map[string]*cluster.Client
 }
 
 // New makes the API. It connects to nobody: clusters are asked when they are
@@ -52,16 +51,20 @@ func New(o Options) (protocol.Protocol, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Server{Options: o, clusters: map[string]*cluster{}}
+	s := &Server{Options: o, lake: &hits.Lake{Store: o.Store, Now: o.Now}, clusters: map[string]*cluster.Client{}}
 	for _, c := range o.Clusters {
-		opened, err := c.open()
+		opened, err := c.Open()
 		if err != nil {
 			return protocol.Protocol{}, fmt.Errorf("elastic: the cluster %s: %w", c.Name, err)
 		}
 		s.clusters[c.Name] = opened
 	}
 	// The probes come last: they hold /{index}, which any name matches.
-	return protocol.Protocol{Prefix: prefix, Refuse: refuse, Routes: slices.Concat(s.searchRoutes(), s.probeRoutes())}, nil
+	routes := slices.Concat(s.searchRoutes(), setup.Routes(prefix, o.Caller, o.Now))
+	for i := range routes {
+		routes[i].Handler = answering(routes[i].Handler)
+	}
+	return protocol.Protocol{Prefix: prefix, Refuse: refuse, Routes: routes}, nil
 }
 
 // searchRoutes are the routes that read events.
@@ -70,7 +73,7 @@ func (s *Server) searchRoutes() (list []protocol.Route) {
 		for _, method := range methods {
 			for _, path := range paths {
 				list = append(list, protocol.Route{Method: method, Path: prefix + path, Operation: "elastic-search", Scope: identity.ScopeRead,
-					Kind: protocol.Search, Handler: answering(handler)})
+					Kind: protocol.Search, Handler: handler})
 			}
 		}
 	}
@@ -86,90 +89,26 @@ func (s *Server) searchRoutes() (list []protocol.Route) {
 	return list
 }
 
-// probe is a route that tells nothing about events and that every token may
-// call: shippers ask before they send, readers before they search.
-func (s *Server) probe(method, path string, handler fiber.Handler) protocol.Route {
-	return protocol.Route{Method: method, Path: prefix + path, Operation: "elastic-probe", Scope: policy.ScopeAny, Kind: protocol.Read, Handler: answering(handler)}
-}
-
-// change is a route by which a shipper sets something up.
-func (s *Server) change(method, path string, handler fiber.Handler) protocol.Route {
-	return protocol.Route{Method: method, Path: prefix + path, Operation: "elastic-setup", Scope: identity.ScopeIngest, Kind: protocol.Change, Handler: answering(handler)}
-}
-
 // answering puts on what every answer of Elasticsearch has, and words errors of
 // the room in its form.
 func answering(handler fiber.Handler) fiber.Handler {
 	return func(c *fiber.Ctx) error {
-		head(c)
+		wire.Head(c)
 		err := handler(c)
-		var f *fault
+		var f *wire.Fault
 		if errors.As(err, &f) {
-			return f.answer(c)
+			return f.Answer(c)
 		}
-		var remote *remoteFault
+		var remote *cluster.Refusal
 		if errors.As(err, &remote) {
-			return c.Status(remote.status).JSON(remote.body)
+			return c.Status(remote.Status).JSON(remote.Body)
 		}
 		var wrong *search.QueryError
 		if errors.As(err, &wrong) {
-			return invalid("query_shard_exception", "failed to create query: %s", wrong.Reason).answer(c)
+			return wire.Invalid("query_shard_exception", "failed to create query: %s", wrong.Reason).Answer(c)
 		}
 		return err
 	}
-}
-
-// head sets the headers that the official clients demand.
-func head(c *fiber.Ctx) {
-	c.Set("X-Elastic-Product", "Elasticsearch")
-	c.Set(fiber.HeaderContentType, fiber.MIMEApplicationJSON)
-	// A client that names the version of the media type wants it back.
-	if accept := c.Get(fiber.HeaderAccept); strings.HasPrefix(accept, "application/vnd.elasticsearch+json") {
-		c.Set(fiber.HeaderContentType, "application/vnd.elasticsearch+json;compatible-with=8")
-	}
-}
-
-// respond answers with a JSON document, of which filter_path picks parts.
-func respond(c *fiber.Ctx, status int, v any) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	if b, err = filterpath.Pick(b, c.Query("filter_path")); err != nil {
-		return err
-	}
-	c.Response().SetBody(b)
-	c.Status(status)
-	return nil
-}
-
-// fault is an error in Elasticsearch's form.
-type fault struct {
-	Status       int
-	Type, Reason string
-}
-
-func (f *fault) Error() string { return f.Type + ": " + f.Reason }
-
-// invalid is a request that is wrong, or that asks for what is not supported.
-func invalid(kind, format string, args ...any) *fault {
-	return &fault{http.StatusBadRequest, kind, fmt.Sprintf(format, args...)}
-}
-
-// unsupported names what of Elasticsearch is not spoken here.
-func unsupported(format string, args ...any) *fault {
-	return invalid("illegal_argument_exception", "%s is not supported by icewatch; docs/elasticsearch.md lists what is", fmt.Sprintf(format, args...))
-}
-
-// body is the error as a document.
-func (f *fault) body() map[string]any {
-	cause := map[string]any{"type": f.Type, "reason": f.Reason}
-	return map[string]any{"error": map[string]any{"root_cause": []any{cause}, "type": f.Type, "reason": f.Reason}, "status": f.Status}
-}
-
-func (f *fault) answer(c *fiber.Ctx) error {
-	c.Status(f.Status)
-	return c.JSON(f.body())
 }
 
 // refuse words an error of the frame.
@@ -189,6 +128,6 @@ func refuse(c *fiber.Ctx, status int, why string) error {
 	case status >= http.StatusInternalServerError:
 		kind = "exception"
 	}
-	head(c)
-	return (&fault{status, kind, why}).answer(c)
+	wire.Head(c)
+	return (&wire.Fault{Status: status, Type: kind, Reason: why}).Answer(c)
 }

@@ -1,6 +1,7 @@
 package elastic
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -9,7 +10,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/VictoriaMetrics/VictoriaMetrics/lib/logstorage"
+
+	"icewatch/soc/elastic/cluster"
+	"icewatch/soc/elastic/hits"
+	"icewatch/soc/elastic/wire"
 	"icewatch/soc/reach"
+	"icewatch/soc/search"
 	"icewatch/soc/veil"
 )
 
@@ -199,23 +206,6 @@ func TestHighlightMarksOnce(t *testing.T) {
 	}
 }
 
-// TestDateMath reads what date math says.
-func TestDateMath(t *testing.T) {
-	t.Parallel()
-	now := time.Date(2026, 11, 26, 15, 4, 5, 0, time.UTC)
-	shanghai := time.FixedZone("", 8*3600)
-	for said, want := range map[string]string{
-		"now": "2026-11-26T15:04:05.000Z", "now-15m": "2026-11-26T14:49:05.000Z", "now/d": "2026-11-25T16:00:00.000Z", "now-1d/d": "2026-11-24T16:00:00.000Z",
-		"now/w": "2026-11-22T16:00:00.000Z", "now/M": "2026-10-31T16:00:00.000Z", "now+1y": "2027-11-26T15:04:05.000Z", "2026-01-31||+1M": "2026-02-27T16:00:00.000Z",
-		"2026-11-26T10:00:00+08:00": "2026-11-26T02:00:00.000Z", "2026-11-26": "2026-11-25T16:00:00.000Z", "1764115200000": "2025-11-26T00:00:00.000Z", "2026-11-26T10:00": "2026-11-26T02:00:00.000Z",
-	} {
-		m, err := parseMoment(said, "", shanghai, now)
-		if err != nil || millis(m.from) != want {
-			t.Errorf("%s is %s, want %s (%v)", said, millis(m.from), want, err)
-		}
-	}
-}
-
 // TestClusterKeepsToTheScope: another cluster is asked for what the caller may
 // see, or not at all.
 func TestClusterKeepsToTheScope(t *testing.T) {
@@ -235,10 +225,10 @@ func TestClusterKeepsToTheScope(t *testing.T) {
 		_, _ = w.Write([]byte(`{"took":1,"hits":{"total":{"value":1,"relation":"eq"},"hits":[{"_index":"logs-x","_id":"1"}]}}`))
 	}))
 	t.Cleanup(server.Close)
-	c := newCity(t, Cluster{Name: "old", URLs: []string{server.URL}, Username: "reader", Password: "secret", Indices: []string{"logs-*"}, TenantField: "org.tenant"},
-		Cluster{Name: "wild", URLs: []string{server.URL}, Username: "reader", Password: "secret"},
-		Cluster{Name: "shut", URLs: []string{server.URL}, Username: "reader", Password: "wrong"},
-		Cluster{Name: "down", URLs: []string{"http://127.0.0.1:1"}})
+	c := newCity(t, cluster.Config{Name: "old", URLs: []string{server.URL}, Username: "reader", Password: "secret", Indices: []string{"logs-*"}, TenantField: "org.tenant"},
+		cluster.Config{Name: "wild", URLs: []string{server.URL}, Username: "reader", Password: "secret"},
+		cluster.Config{Name: "shut", URLs: []string{server.URL}, Username: "reader", Password: "wrong"},
+		cluster.Config{Name: "down", URLs: []string{"http://127.0.0.1:1"}})
 	status, out := c.call(http.MethodPost, "/old:logs-x/_search", `{"query":{"term":{"a":"b"}}}`)
 	if status != 200 || !strings.Contains(brief(out), `"_index":"old:logs-x"`) || brief(asked[0]["query"]) != `{"bool":{"must":[{"term":{"a":"b"}}]}}` {
 		t.Errorf("%d %s, asked %s", status, brief(out), brief(asked))
@@ -283,7 +273,7 @@ func TestShippersReadBack(t *testing.T) {
 		{"GET", "/_index_template/a", "", 200, `{"index_templates":[{"index_template":{"index_patterns":["a-*"]},"name":"a"}]}`},
 		{"PUT", "/_index_template/a?create=true", `{}`, 400, "already exists"},
 		{"PUT", "/_index_template/b", `{`, 400, "no JSON object"},
-		{"PUT", "/_index_template/b", `{"x":"` + strings.Repeat("x", maxKeptSize) + `"}`, 413, "512 KiB"},
+		{"PUT", "/_index_template/b", `{"x":"` + strings.Repeat("x", 512<<10) + `"}`, 413, "512 KiB"},
 		{"PUT", "/_ilm/policy/p", `{"policy":{"phases":{}}}`, 200, `"acknowledged":true`},
 		{"GET", "/_ilm/policy/p", "", 200, `"policy":{"phases":{}}`},
 		{"PUT", "/_ingest/pipeline/filebeat-x", `{"processors":[]}`, 200, ""},
@@ -308,18 +298,6 @@ func TestShippersReadBack(t *testing.T) {
 			t.Errorf("%s %s: %d %s, want %d with %s", step.method, step.path, status, brief(out), step.want, step.holds)
 		}
 	}
-	var k kept
-	for i := range maxKept {
-		if err := k.put("tax", fmt.Sprint("index/", i), []byte("{}")); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := k.put("tax", "index/more", []byte("{}")); err == nil {
-		t.Error("there is no bound")
-	}
-	if err := k.put("hall", "index/more", []byte("{}")); err != nil {
-		t.Error("one tenant takes another's room")
-	}
 }
 
 // FuzzSearch checks that no request makes the compiler panic, or give LogsQL
@@ -330,49 +308,34 @@ func FuzzSearch(f *testing.F) {
 			f.Add(b)
 		}
 	}
-	s := &Server{Options: Options{Now: time.Now}}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		m, err := decode(body)
+		m, err := wire.Decode(body)
 		if err != nil {
 			return
 		}
+		asked := reader{t: t}
+		s := &Server{Options: Options{Store: asked, Now: time.Now}, lake: &hits.Lake{Store: asked, Now: time.Now}}
 		r, err := s.readRequest(nil, m, []string{"logs-*"})
 		if err != nil {
 			return
 		}
-		readable(t, r.filter)
-		if filter, _, err := r.afterFilter(); err == nil {
-			readable(t, filter)
+		if _, err := logstorage.ParseFilter(r.Filter); err != nil {
+			t.Fatalf("%q is no filter: %v", r.Filter, err)
 		}
+		_, _ = s.lake.Hits(context.Background(), reach.All(), r.Page)
 	})
 }
 
-// FuzzQueryString checks the same of both languages for people.
-func FuzzQueryString(f *testing.F) {
-	for _, q := range []string{`message:failed AND (host.name:web-01 OR log.level:[warn TO error])`, `a:"b c" -d +e !f || g && NOT h`, `url.path:\/a\ b /re.*x/ _exists_:y`, `x:>=5 y:{* TO 3] "登录 失败"`, `(a | b) + "c d" -e*`, `\`, `a:`, `*:* ?*`} {
-		f.Add(q)
-	}
-	f.Fuzz(func(t *testing.T, q string) {
-		for _, body := range []map[string]any{{"query": q}, {"query": q, "fields": []any{"message", "host.name", "source.ip", "@timestamp", "tags", "event.duration"}, "default_operator": "and"}} {
-			c := &compiler{now: time.Now(), within: true}
-			if s, err := c.queryString(body); err == nil {
-				readable(t, s)
-			}
-			if s, err := c.simpleQueryString(body); err == nil {
-				readable(t, s)
-			}
-		}
-	})
+// reader is a store without rows that checks that it is asked in LogsQL.
+type reader struct {
+	t *testing.T
+	search.Store
 }
 
-// FuzzDate checks that no date makes the reader panic or loop.
-func FuzzDate(f *testing.F) {
-	for _, s := range []string{"now-15m/d", "2024-02-30||+1M/w", "1764115200000", "2024-01-01T00:00:00.123456789+08:00", "now+999999999y"} {
-		f.Add(s, "strict_date_optional_time||epoch_millis")
+// Query implements search.Store.
+func (r reader) Query(_ context.Context, req search.Request, _ func([]byte) error) error {
+	if _, err := logstorage.ParseQuery(req.Query); err != nil {
+		r.t.Fatalf("%q is no query: %v", req.Query, err)
 	}
-	f.Fuzz(func(_ *testing.T, s, format string) {
-		if m, err := parseMoment(s, format, time.UTC, time.Now()); err == nil {
-			_, _ = formatDate(m.from, format, time.UTC)
-		}
-	})
+	return nil
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"icewatch/soc/elastic/cluster"
+	"icewatch/soc/elastic/dsl"
 	"icewatch/soc/reach"
 	"icewatch/test/peers"
 )
@@ -146,8 +148,8 @@ func (p *peer) shop() {
 			}
 			at = inner["properties"].(map[string]any)
 		}
-		k := string(typeOf(name))
-		if k == string(text) {
+		k := string(dsl.TypeOf(name))
+		if k == string(dsl.Text) {
 			k = "text" // match_only_text is a module that is not published
 		}
 		at[parts[len(parts)-1]] = map[string]any{"type": k}
@@ -169,7 +171,7 @@ func (p *peer) shop() {
 // clusterOf asks the real Elasticsearch by way of the suite's API: the answers
 // are those that it gives itself, within what the caller may see.
 func clusterOf(t *testing.T, p *peer) {
-	c := newCity(t, Cluster{Name: "old", URLs: []string{p.url}, Indices: []string{"logs-*"}, TenantField: "host.name"})
+	c := newCity(t, cluster.Config{Name: "old", URLs: []string{p.url}, Indices: []string{"logs-*"}, TenantField: "host.name"})
 	for _, g := range readGolden(t, "searches.json") {
 		if !strings.HasPrefix(g.Path, "logs-shop/_search") {
 			continue

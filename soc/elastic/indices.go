@@ -5,121 +5,17 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/gofiber/fiber/v2"
 
+	"icewatch/soc/elastic/dates"
+	"icewatch/soc/elastic/dsl"
 	"icewatch/soc/elastic/filterpath"
-	"icewatch/soc/search"
+	"icewatch/soc/elastic/wire"
 )
-
-// An index is a label of an event, no place of storage: the index that the
-// sender named to the bulk API, or, of events that came in otherwise,
-// <type>-<dataset>-<tenant> as data streams are named: logs-nginx.access-tax.
-// Type is data_stream.type, "logs" where there is none.
-
-// indexOf is the index of a row.
-func indexOf(row map[string]string) string {
-	if name := row[columnIndex]; name != "" {
-		return name
-	}
-	kind, dataset, tenant := row[columnType], row[columnDataset], row[columnTenant]
-	if kind == "" {
-		kind = "logs"
-	}
-	if dataset == "" {
-		dataset = "generic"
-	}
-	if tenant == "" {
-		tenant = "default"
-	}
-	return kind + "-" + dataset + "-" + tenant
-}
-
-// indexFilter is the filter for the rows of indices: names or patterns, of which
-// those with - in front leave out.
-func indexFilter(names []string) string {
-	var in, out []string
-	for _, n := range names {
-		n = strings.TrimSpace(n)
-		switch {
-		case n == "":
-		case n[0] == '-' && len(n) > 1:
-			out = append(out, not(oneIndex(n[1:])))
-		default:
-			in = append(in, oneIndex(n))
-		}
-	}
-	wanted := everything
-	if len(in) > 0 {
-		wanted = or(in...)
-	}
-	return and(append(out, wanted)...)
-}
-
-// oneIndex is the filter for one name or pattern.
-func oneIndex(name string) string {
-	if name == "_all" || strings.Trim(name, "*") == "" {
-		return everything
-	}
-	labelled := like(columnIndex, name)
-	unlabelled := []string{exactly(columnIndex, "")}
-	// What the pattern says of type, dataset and tenant.
-	kind, rest, more := strings.Cut(name, "-")
-	switch {
-	case !more && !strings.HasSuffix(kind, "*"):
-		return labelled
-	case !more:
-		unlabelled = append(unlabelled, likeType(kind))
-	default:
-		if strings.Contains(kind, "*") {
-			// The star may reach beyond the type; then only what follows the last
-			// hyphen is known, and it says nothing about the parts.
-			return labelled
-		}
-		unlabelled = append(unlabelled, likeType(kind))
-		at := strings.LastIndexByte(rest, '-')
-		switch {
-		case at >= 0:
-			unlabelled = append(unlabelled, likePart(columnDataset, rest[:at], "generic"), likePart(columnTenant, rest[at+1:], "default"))
-		case strings.HasSuffix(rest, "*"):
-			unlabelled = append(unlabelled, likePart(columnDataset, rest, "generic"))
-		default:
-			return labelled
-		}
-	}
-	return or(labelled, and(unlabelled...))
-}
-
-// like compares a column with a pattern.
-func like(column, pattern string) string {
-	head, simple := strings.CutSuffix(pattern, "*")
-	switch {
-	case !strings.Contains(pattern, "*"):
-		return exactly(column, pattern)
-	case head == "":
-		return present(column)
-	case simple && !strings.Contains(head, "*"):
-		return quote(column) + ":=" + quote(head) + "*"
-	}
-	return matches(column, "^"+strings.ReplaceAll(regexp.QuoteMeta(pattern), `\*`, ".*")+"$")
-}
-
-// likePart is like where a row without the column has the value otherwise.
-func likePart(column, pattern, otherwise string) string {
-	if strings.Trim(pattern, "*") == "" {
-		return everything
-	}
-	if filterpath.Glob(pattern, otherwise) {
-		return or(like(column, pattern), exactly(column, ""))
-	}
-	return like(column, pattern)
-}
-
-func likeType(pattern string) string { return likePart(columnType, pattern, "logs") }
 
 // indices are the names in the path of a request: those here and, by cluster,
 // those of other clusters.
@@ -139,9 +35,9 @@ func (s *Server) indices(list string) (indices, error) {
 			continue
 		}
 		if len(name) > 1024 {
-			return in, invalid("invalid_index_name_exception", "Invalid index name [%.60s…], it is longer than 1024 characters", name)
+			return in, wire.Invalid("invalid_index_name_exception", "Invalid index name [%.60s…], it is longer than 1024 characters", name)
 		}
-		name, err := dated(name, s.Now())
+		name, err := dates.InName(name, s.Now())
 		if err != nil {
 			return in, err
 		}
@@ -151,10 +47,10 @@ func (s *Server) indices(list string) (indices, error) {
 			continue
 		}
 		if alias == "*" {
-			return in, unsupported("the pattern [%s] for names of clusters", name)
+			return in, wire.Unsupported("the pattern [%s] for names of clusters", name)
 		}
 		if _, known := s.clusters[alias]; !known {
-			return in, &fault{http.StatusNotFound, "no_such_remote_cluster_exception", "no such remote cluster: [" + alias + "]"}
+			return in, &wire.Fault{Status: http.StatusNotFound, Type: "no_such_remote_cluster_exception", Reason: "no such remote cluster: [" + alias + "]"}
 		}
 		if _, again := in.remote[alias]; !again {
 			in.cluster = append(in.cluster, alias)
@@ -165,7 +61,7 @@ func (s *Server) indices(list string) (indices, error) {
 		in.asked = true
 	}
 	if len(in.cluster) > 1 || len(in.cluster) == 1 && in.asked {
-		return in, unsupported("a search in several clusters at once ([%s])", list)
+		return in, wire.Unsupported("a search in several clusters at once ([%s])", list)
 	}
 	return in, nil
 }
@@ -184,11 +80,10 @@ func (s *Server) listIndices(c *fiber.Ctx, names []string) ([]labels, error) {
 		return nil, err
 	}
 	counts := map[string]uint64{}
-	req := search.Request{Reach: within, Start: oldest, End: s.newest(),
-		Query: indexFilter(names) + fmt.Sprintf(" | stats by (%q, %q, %q, %q) count() hits", columnIndex, columnType, columnDataset, columnTenant)}
-	err = s.rows(c.UserContext(), req, func(row map[string]string) error {
+	req := s.lake.Everywhere(within, dsl.IndexFilter(names)+fmt.Sprintf(" | stats by (%q, %q, %q, %q) count() hits", dsl.ColumnIndex, dsl.ColumnType, dsl.ColumnDataset, dsl.ColumnTenant))
+	err = s.lake.Rows(c.UserContext(), req, func(row map[string]string) error {
 		n, _ := strconv.ParseUint(row["hits"], 10, 64)
-		counts[indexOf(row)] += n
+		counts[dsl.IndexOf(row)] += n
 		return nil
 	})
 	if err != nil {
@@ -203,12 +98,12 @@ func (s *Server) listIndices(c *fiber.Ctx, names []string) ([]labels, error) {
 
 // resolve answers GET /_resolve/index/{index}.
 func (s *Server) resolve(c *fiber.Ctx) error {
-	in, err := s.indices(param(c, "index"))
+	in, err := s.indices(wire.Param(c, "index"))
 	if err != nil {
 		return err
 	}
 	if len(in.cluster) > 0 {
-		return unsupported("[_resolve/index] of another cluster")
+		return wire.Unsupported("[_resolve/index] of another cluster")
 	}
 	list, err := s.listIndices(c, in.here)
 	if err != nil {
@@ -218,7 +113,7 @@ func (s *Server) resolve(c *fiber.Ctx) error {
 	for _, l := range list {
 		found = append(found, map[string]any{"name": l.name, "attributes": []string{"open"}})
 	}
-	return respond(c, http.StatusOK, map[string]any{"indices": found, "aliases": []any{}, "data_streams": []any{}})
+	return wire.Respond(c, http.StatusOK, map[string]any{"indices": found, "aliases": []any{}, "data_streams": []any{}})
 }
 
 // catShort are the short names of the columns of _cat/indices.
@@ -227,12 +122,12 @@ var catShort = map[string]string{"h": "health", "s": "status", "i": "index", "id
 
 // catIndices answers GET /_cat/indices, as a table or, with format=json, as JSON.
 func (s *Server) catIndices(c *fiber.Ctx) error {
-	in, err := s.indices(param(c, "index"))
+	in, err := s.indices(wire.Param(c, "index"))
 	if err != nil {
 		return err
 	}
 	if len(in.cluster) > 0 {
-		return unsupported("[_cat/indices] of another cluster")
+		return wire.Unsupported("[_cat/indices] of another cluster")
 	}
 	list, err := s.listIndices(c, in.here)
 	if err != nil {
@@ -253,14 +148,14 @@ func (s *Server) catIndices(c *fiber.Ctx) error {
 				columns[i] = column
 			}
 			if _, ok := row[column]; !ok {
-				return unsupported("the column [%s] of [_cat/indices]", column)
+				return wire.Unsupported("the column [%s] of [_cat/indices]", column)
 			}
 			shown[column] = row[column]
 		}
 		table = append(table, shown)
 	}
 	if c.Query("format") == "json" || strings.Contains(c.Get(fiber.HeaderAccept), "json") {
-		return respond(c, http.StatusOK, table)
+		return wire.Respond(c, http.StatusOK, table)
 	}
 	var b strings.Builder
 	write := func(of func(string) string) {
@@ -291,13 +186,13 @@ func (s *Server) fields(c *fiber.Ctx, names []string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	hits, err := s.Store.Fields(c.UserContext(), search.Request{Reach: within, Query: indexFilter(names), Start: oldest, End: s.newest()}, maxFields)
+	hits, err := s.Store.Fields(c.UserContext(), s.lake.Everywhere(within, dsl.IndexFilter(names)), maxFields)
 	if err != nil {
 		return nil, err
 	}
-	list := []string{fieldTime}
+	list := []string{dsl.FieldTime}
 	for _, h := range hits {
-		if h.Value != fieldTime && h.Value != "" {
+		if h.Value != dsl.FieldTime && h.Value != "" {
 			list = append(list, h.Value)
 		}
 	}
@@ -305,10 +200,24 @@ func (s *Server) fields(c *fiber.Ctx, names []string) ([]string, error) {
 	return slices.Compact(list), nil
 }
 
+// pass passes a question about the indices of a cluster on.
+func (s *Server) pass(c *fiber.Ctx, in indices, path string) error {
+	within, err := s.Caller.Reach(c)
+	if err != nil {
+		return err
+	}
+	name := in.cluster[0]
+	out, err := s.clusters[name].About(c.UserContext(), within, in.remote[name], path)
+	if err != nil {
+		return err
+	}
+	return wire.Respond(c, http.StatusOK, out)
+}
+
 // mapping answers GET /{index}/_mapping with the fields that events have: one
 // mapping for all indices that have events.
 func (s *Server) mapping(c *fiber.Ctx) error {
-	in, err := s.indices(param(c, "index"))
+	in, err := s.indices(wire.Param(c, "index"))
 	if err != nil {
 		return err
 	}
@@ -324,17 +233,17 @@ func (s *Server) mapping(c *fiber.Ctx) error {
 		return err
 	}
 	out := map[string]any{}
-	if patterns := param(c, "fields"); patterns != "" {
+	if patterns := wire.Param(c, "fields"); patterns != "" {
 		found := map[string]any{}
 		for _, n := range names {
-			if anyGlob(strings.Split(patterns, ","), n) {
-				found[n] = map[string]any{"full_name": n, "mapping": map[string]any{n[strings.LastIndexByte(n, '.')+1:]: map[string]any{"type": typeOf(n)}}}
+			if filterpath.Any(strings.Split(patterns, ","), n) {
+				found[n] = map[string]any{"full_name": n, "mapping": map[string]any{n[strings.LastIndexByte(n, '.')+1:]: map[string]any{"type": dsl.TypeOf(n)}}}
 			}
 		}
 		for _, l := range list {
 			out[l.name] = map[string]any{"mappings": found}
 		}
-		return respond(c, http.StatusOK, out)
+		return wire.Respond(c, http.StatusOK, out)
 	}
 	properties := map[string]any{}
 	for _, n := range names {
@@ -355,43 +264,39 @@ func (s *Server) mapping(c *fiber.Ctx) error {
 		}
 		last := parts[len(parts)-1]
 		if inner, ok := at[last].(map[string]any); ok {
-			inner["type"] = typeOf(n)
+			inner["type"] = dsl.TypeOf(n)
 			continue
 		}
-		at[last] = map[string]any{"type": typeOf(n)}
+		at[last] = map[string]any{"type": dsl.TypeOf(n)}
 	}
 	for _, l := range list {
 		out[l.name] = map[string]any{"mappings": map[string]any{"properties": properties}}
 	}
-	return respond(c, http.StatusOK, out)
-}
-
-func anyGlob(patterns []string, name string) bool {
-	return slices.ContainsFunc(patterns, func(p string) bool { return filterpath.Glob(strings.TrimSpace(p), name) })
+	return wire.Respond(c, http.StatusOK, out)
 }
 
 // fieldCaps answers _field_caps: what the fields that events have are good for.
 func (s *Server) fieldCaps(c *fiber.Ctx) error {
-	in, err := s.indices(param(c, "index"))
+	in, err := s.indices(wire.Param(c, "index"))
 	if err != nil {
 		return err
 	}
 	patterns := []string{}
-	body, err := decode(c.Body())
+	body, err := wire.Decode(c.Body())
 	if err != nil {
 		return err
 	}
-	o := newObject("_field_caps", body)
-	patterns = append(patterns, o.texts("fields")...)
+	o := wire.NewObject("_field_caps", body)
+	patterns = append(patterns, o.Texts("fields")...)
 	if q := c.Query("fields"); q != "" {
 		patterns = append(patterns, strings.Split(q, ",")...)
 	}
-	filter, filtered := o.has("index_filter")
-	if err := o.done(); err != nil {
+	filter, filtered := o.Has("index_filter")
+	if err := o.Done(); err != nil {
 		return err
 	}
 	if len(patterns) == 0 {
-		return invalid("action_request_validation_exception", "Validation Failed: 1: no fields specified;")
+		return wire.Invalid("action_request_validation_exception", "Validation Failed: 1: no fields specified;")
 	}
 	if len(in.cluster) > 0 {
 		return s.pass(c, in, "/_field_caps?fields="+url.QueryEscape(strings.Join(patterns, ",")))
@@ -399,7 +304,7 @@ func (s *Server) fieldCaps(c *fiber.Ctx) error {
 	if filtered {
 		// It may only leave out indices that have nothing that matches, and
 		// whether one has is not known before.
-		if _, err := (&compiler{now: s.Now()}).query(filter); err != nil {
+		if _, err := (&dsl.Compiler{Now: s.Now()}).Query(filter); err != nil {
 			return err
 		}
 	}
@@ -413,13 +318,13 @@ func (s *Server) fieldCaps(c *fiber.Ctx) error {
 	}
 	out := map[string]any{}
 	add := func(n string, k string, usable, metadata bool) {
-		if !anyGlob(patterns, n) {
+		if !filterpath.Any(patterns, n) {
 			return
 		}
-		out[n] = map[string]any{k: map[string]any{"type": k, "metadata_field": metadata, "searchable": usable, "aggregatable": usable && k != string(text)}}
+		out[n] = map[string]any{k: map[string]any{"type": k, "metadata_field": metadata, "searchable": usable, "aggregatable": usable && k != string(dsl.Text)}}
 	}
 	for _, n := range names {
-		add(n, string(typeOf(n)), true, false)
+		add(n, string(dsl.TypeOf(n)), true, false)
 		for at := range len(n) {
 			if n[at] == '.' {
 				if parent := n[:at]; out[parent] == nil && !slices.Contains(names, parent) {
@@ -428,11 +333,11 @@ func (s *Server) fieldCaps(c *fiber.Ctx) error {
 			}
 		}
 	}
-	add(fieldID, "_id", true, true)
-	add(fieldIndex, "_index", true, true)
+	add(dsl.FieldID, "_id", true, true)
+	add(dsl.FieldIndex, "_index", true, true)
 	indexNames := []string{}
 	for _, l := range list {
 		indexNames = append(indexNames, l.name)
 	}
-	return respond(c, http.StatusOK, map[string]any{"indices": indexNames, "fields": out})
+	return wire.Respond(c, http.StatusOK, map[string]any{"indices": indexNames, "fields": out})
 }

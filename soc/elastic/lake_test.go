@@ -17,6 +17,8 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
+	"icewatch/soc/elastic/cluster"
+	"icewatch/soc/elastic/dsl"
 	"icewatch/soc/event"
 	"icewatch/soc/intake"
 	"icewatch/soc/lake"
@@ -42,7 +44,7 @@ type city struct {
 
 var _ protocol.Caller = (*city)(nil)
 
-func newCity(t testing.TB, clusters ...Cluster) *city {
+func newCity(t testing.TB, clusters ...cluster.Config) *city {
 	t.Helper()
 	const keep = 100 * 365 * 24 * time.Hour
 	lk, err := lake.Open(lake.Options{Dir: filepath.Join(t.TempDir(), "lake"), Classes: []lake.Class{{Name: retention.Standard, Retention: keep}, {Name: "long", Retention: keep}}, Memory: 256 << 20})
@@ -105,7 +107,7 @@ func (c *city) send(tenant, index, id, doc string) {
 	c.t.Helper()
 	rec := intake.Record{Tenant: tenant, Format: intake.JSON, Collector: "elastic-bulk", Received: time.Now().UnixNano(), Data: []byte(doc)}
 	if index != "" {
-		rec.Attrs = []intake.Attr{{Name: columnIndex, Value: index}}
+		rec.Attrs = []intake.Attr{{Name: dsl.ColumnIndex, Value: index}}
 	}
 	if id != "" {
 		rec.ID = index + "/" + id

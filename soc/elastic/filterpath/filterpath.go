@@ -131,3 +131,9 @@ func Glob(pattern, name string) bool {
 		name, rest = name[at+len(part):], more
 	}
 }
+
+// Any tells whether one of the patterns, around which blanks do not count, is
+// met by the name.
+func Any(patterns []string, name string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool { return Glob(strings.TrimSpace(p), name) })
+}

@@ -1,16 +1,21 @@
-package elastic
+// Package dates reads and shows times as Elasticsearch does: dates that say less
+// than an instant, date math such as now-1d/d, formats of Java, time zones, and
+// the dates in the names of indices.
+package dates
 
 import (
 	"strconv"
 	"strings"
 	"time"
+
+	"icewatch/soc/elastic/wire"
 )
 
-// moment is a time that a query gives, with how much of it was said: a day is
+// Moment is a time that a query gives, with how much of it was said: a day is
 // all of that day.
-type moment struct {
-	from time.Time // the first instant
-	to   time.Time // the first instant after it
+type Moment struct {
+	From time.Time // the first instant
+	To   time.Time // the first instant after it
 }
 
 // layouts are the forms of strict_date_optional_time, with how long what they
@@ -22,13 +27,13 @@ var layouts = []struct {
 	{"2006-01-02T15:04:05.999999999", 'S'}, {"2006-01-02T15:04:05", 's'}, {"2006-01-02T15:04", 'm'}, {"2006-01-02T15", 'h'}, {"2006-01-02", 'd'}, {"2006-01", 'M'}, {"2006", 'y'},
 }
 
-// parseMoment reads a time: date math around now or behind ||, a date in the
+// Parse reads a time: date math around now or behind ||, a date in the
 // formats named, or milliseconds.
-func parseMoment(s, formats string, zone *time.Location, now time.Time) (moment, error) {
+func Parse(s, formats string, zone *time.Location, now time.Time) (Moment, error) {
 	s = strings.TrimSpace(s)
 	base, math := s, ""
 	if rest, ok := strings.CutPrefix(s, "now"); ok {
-		return dateMath(moment{now, now.Add(time.Millisecond)}, rest, zone, s)
+		return dateMath(Moment{now, now.Add(time.Millisecond)}, rest, zone, s)
 	}
 	if before, after, ok := strings.Cut(s, "||"); ok {
 		base, math = before, after
@@ -41,7 +46,7 @@ func parseMoment(s, formats string, zone *time.Location, now time.Time) (moment,
 }
 
 // parseDate reads a date in one of the formats, which || parts.
-func parseDate(s, formats string, zone *time.Location) (moment, error) {
+func parseDate(s, formats string, zone *time.Location) (Moment, error) {
 	if formats == "" {
 		formats = "strict_date_optional_time||epoch_millis"
 	}
@@ -50,12 +55,12 @@ func parseDate(s, formats string, zone *time.Location) (moment, error) {
 		case "epoch_millis":
 			if ms, err := strconv.ParseFloat(s, 64); err == nil && ms > -1e15 && ms < 1e15 {
 				t := time.UnixMilli(int64(ms)).UTC()
-				return moment{t, t.Add(time.Millisecond)}, nil
+				return Moment{t, t.Add(time.Millisecond)}, nil
 			}
 		case "epoch_second":
 			if sec, err := strconv.ParseFloat(s, 64); err == nil && sec > -1e12 && sec < 1e12 {
 				t := time.UnixMilli(int64(sec * 1000)).UTC()
-				return moment{t, t.Add(time.Second)}, nil
+				return Moment{t, t.Add(time.Second)}, nil
 			}
 		case "strict_date_optional_time", "date_optional_time", "strict_date_optional_time_nanos", "strict_date_time", "date_time", "strict_date", "date",
 			"yyyy-MM-dd", "yyyy-MM-dd'T'HH:mm:ss.SSSZ", "yyyy-MM-dd'T'HH:mm:ss.SSSXXX", "yyyy-MM-dd'T'HH:mm:ssXXX", "yyyy-MM-dd HH:mm:ss", "iso8601":
@@ -63,22 +68,22 @@ func parseDate(s, formats string, zone *time.Location) (moment, error) {
 				return m, nil
 			}
 		default:
-			return moment{}, unsupported("the date format [%s]", f)
+			return Moment{}, wire.Unsupported("the date format [%s]", f)
 		}
 	}
-	return moment{}, invalid("parse_exception", "failed to parse date field [%s] with format [%s]", s, formats)
+	return Moment{}, wire.Invalid("parse_exception", "failed to parse date field [%s] with format [%s]", s, formats)
 }
 
-func isoDate(s string, zone *time.Location) (moment, bool) {
+func isoDate(s string, zone *time.Location) (Moment, bool) {
 	day, clock, timed := s, "", false
 	if at := strings.IndexAny(s, "T "); at >= 0 {
 		day, clock, timed = s[:at], s[at+1:], true
 	}
 	if timed {
 		if i := strings.IndexAny(clock, "Z+-"); i >= 0 {
-			in, ok := parseZone(clock[i:])
+			in, ok := Zone(clock[i:])
 			if !ok {
-				return moment{}, false
+				return Moment{}, false
 			}
 			zone, clock = in, clock[:i]
 		}
@@ -91,16 +96,16 @@ func isoDate(s string, zone *time.Location) (moment, bool) {
 		if t, err := time.ParseInLocation(l.layout, day+clock, zone); err == nil {
 			to := t.Add(time.Millisecond)
 			if l.unit != 'S' {
-				to = shift(t, l.unit, 1)
+				to = Shift(t, l.unit, 1)
 			}
-			return moment{t, to}, true
+			return Moment{t, to}, true
 		}
 	}
-	return moment{}, false
+	return Moment{}, false
 }
 
-// parseZone reads a time zone: Z, an offset, or a name of the IANA database.
-func parseZone(s string) (*time.Location, bool) {
+// Zone reads a time zone: Z, an offset, or a name of the IANA database.
+func Zone(s string) (*time.Location, bool) {
 	switch s {
 	case "", "Z", "UTC", "utc":
 		return time.UTC, true
@@ -121,9 +126,9 @@ func parseZone(s string) (*time.Location, bool) {
 }
 
 // dateMath applies +1h, -2d, /M … to a time.
-func dateMath(m moment, math string, zone *time.Location, whole string) (moment, error) {
-	fail := func() (moment, error) {
-		return moment{}, invalid("parse_exception", "[%s] is no date math: expected now or a date with || behind it, then parts such as +1h, -2d or /d", whole)
+func dateMath(m Moment, math string, zone *time.Location, whole string) (Moment, error) {
+	fail := func() (Moment, error) {
+		return Moment{}, wire.Invalid("parse_exception", "[%s] is no date math: expected now or a date with || behind it, then parts such as +1h, -2d or /d", whole)
 	}
 	for math != "" {
 		op := math[0]
@@ -147,22 +152,22 @@ func dateMath(m moment, math string, zone *time.Location, whole string) (moment,
 		math = math[1:]
 		switch op {
 		case '+':
-			m.from, m.to = shift(m.from.In(zone), unit, n), shift(m.to.In(zone), unit, n)
+			m.From, m.To = Shift(m.From.In(zone), unit, n), Shift(m.To.In(zone), unit, n)
 		case '-':
-			m.from, m.to = shift(m.from.In(zone), unit, -n), shift(m.to.In(zone), unit, -n)
+			m.From, m.To = Shift(m.From.In(zone), unit, -n), Shift(m.To.In(zone), unit, -n)
 		default:
-			m.from = floor(m.from.In(zone), unit)
-			m.to = shift(m.from, unit, 1)
+			m.From = Floor(m.From.In(zone), unit)
+			m.To = Shift(m.From, unit, 1)
 		}
 	}
-	if y := m.from.Year(); y < -9999 || y > 9999 {
+	if y := m.From.Year(); y < -9999 || y > 9999 {
 		return fail()
 	}
 	return m, nil
 }
 
-// shift adds n units in the calendar of the time's zone.
-func shift(t time.Time, unit byte, n int) time.Time {
+// Shift adds n units in the calendar of the time's zone.
+func Shift(t time.Time, unit byte, n int) time.Time {
 	switch unit {
 	case 'y':
 		return addMonths(t, 12*n)
@@ -187,8 +192,8 @@ func addMonths(t time.Time, n int) time.Time {
 	return first.AddDate(0, 0, min(t.Day(), last)-1)
 }
 
-// floor is the start of the unit that t lies in.
-func floor(t time.Time, unit byte) time.Time {
+// Floor is the start of the unit that t lies in.
+func Floor(t time.Time, unit byte) time.Time {
 	y, mo, d := t.Date()
 	switch unit {
 	case 'y':
@@ -207,59 +212,11 @@ func floor(t time.Time, unit byte) time.Time {
 	return t.Truncate(time.Second)
 }
 
-// formatDate shows a time in a format of Elasticsearch, by default with
-// milliseconds.
-func formatDate(t time.Time, format string, zone *time.Location) (string, error) {
-	t = t.In(zone)
-	first, _, _ := strings.Cut(format, "||")
-	switch first {
-	case "", "strict_date_optional_time", "date_optional_time", "strict_date_time", "date_time", "iso8601":
-		return t.Format("2006-01-02T15:04:05.000Z07:00"), nil
-	case "strict_date_optional_time_nanos":
-		return t.Format("2006-01-02T15:04:05.000999999Z07:00"), nil
-	case "epoch_millis":
-		return strconv.FormatInt(t.UnixMilli(), 10), nil
-	case "epoch_second":
-		return strconv.FormatInt(t.Unix(), 10), nil
-	}
-	return javaFormat(t, first)
+// Stored reads a time as the lake renders it, false for what is none.
+func Stored(s string) (time.Time, bool) {
+	t, err := time.Parse(time.RFC3339Nano, s)
+	return t, err == nil
 }
 
-// javaFormat shows a time by a pattern of letters, such as yyyy-MM-dd HH:mm.
-func javaFormat(t time.Time, pattern string) (string, error) {
-	parts := map[string]string{"yyyy": "2006", "uuuu": "2006", "yy": "06", "MM": "01", "MMM": "Jan", "dd": "02", "d": "2", "M": "1", "HH": "15", "mm": "04", "ss": "05",
-		"SSS": "000", "XXX": "Z07:00", "Z": "-0700", "EEE": "Mon", "E": "Mon", "a": "PM", "hh": "03"}
-	var b strings.Builder
-	for i := 0; i < len(pattern); {
-		c := pattern[i]
-		if c == '\'' {
-			end := strings.IndexByte(pattern[i+1:], '\'')
-			if end < 0 {
-				return "", unsupported("the date format [%s]", pattern)
-			}
-			b.WriteString(pattern[i+1 : i+1+end])
-			i += end + 2
-			continue
-		}
-		n := 1
-		for i+n < len(pattern) && pattern[i+n] == c {
-			n++
-		}
-		word := pattern[i : i+n]
-		i += n
-		if c < 'A' || c > 'z' {
-			b.WriteString(word)
-			continue
-		}
-		layout, ok := parts[word]
-		switch {
-		case !ok:
-			return "", unsupported("the date format [%s]", pattern)
-		case word == "SSS":
-			b.WriteString(t.Format(".000")[1:])
-		default:
-			b.WriteString(t.Format(layout))
-		}
-	}
-	return b.String(), nil
-}
+// Millis is a time as Elasticsearch shows it by default.
+func Millis(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }

@@ -1,20 +1,6 @@
-package elastic
-
-import (
-	"encoding/json"
-	"net/http"
-	"slices"
-	"strings"
-	"sync"
-	"time"
-
-	"github.com/gofiber/fiber/v2"
-
-	"icewatch/collectors/webbody"
-	"icewatch/soc/elastic/filterpath"
-	"icewatch/soc/protocol"
-)
-
+// Package setup answers what clients ask and put before they send or search:
+// probes, and the setting up of a cluster.
+//
 // Shippers set a cluster up before they send: index templates, lifecycle
 // policies, ingest pipelines, an index or a data stream. Nothing of this changes
 // how events are stored here (fields have the types of ECS, and the retention
@@ -22,74 +8,62 @@ import (
 // they put and stop where it is not there. So it is kept for them: in memory, by
 // tenant. After a restart they find nothing and put it again, as they do with a
 // new cluster.
+package setup
 
-// Bounds of what is kept.
-const (
-	maxKept     = 200       // things of one tenant
-	maxKeptSize = 512 << 10 // bytes of one thing
-	maxKeptAll  = 64 << 20  // bytes of all
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"icewatch/collectors/webbody"
+	"icewatch/soc/elastic/dates"
+	"icewatch/soc/elastic/dsl"
+	"icewatch/soc/elastic/filterpath"
+	"icewatch/soc/elastic/wire"
+	"icewatch/soc/identity"
+	"icewatch/soc/identity/policy"
+	"icewatch/soc/protocol"
 )
 
-// kept is what shippers put. The zero value is ready.
-type kept struct {
-	mu   sync.Mutex
-	by   map[string]map[string]json.RawMessage // by tenant, then by kind/name
-	size int
+// release is the one of Elasticsearch whose API is spoken. Clients refuse to talk
+// to older majors.
+const release = "8.19.0"
+
+// shelf answers probes and keeps what is put.
+type shelf struct {
+	prefix string
+	caller protocol.Caller
+	now    func() time.Time
+	kept   kept
 }
 
-// put keeps a thing; a *fault where it is too large or too many.
-func (k *kept) put(tenant, key string, body []byte) error {
-	if len(body) > maxKeptSize {
-		return &fault{http.StatusRequestEntityTooLarge, "content_too_long_exception", "what is set up may have " + "512 KiB at most"}
-	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.by == nil {
-		k.by = map[string]map[string]json.RawMessage{}
-	}
-	of := k.by[tenant]
-	if of == nil {
-		of = map[string]json.RawMessage{}
-		k.by[tenant] = of
-	}
-	old, again := of[key]
-	if !again && len(of) >= maxKept || k.size+len(body)-len(old) > maxKeptAll {
-		return &fault{http.StatusTooManyRequests, "es_rejected_execution_exception", "there are too many templates, policies, pipelines and indices already; delete some"}
-	}
-	k.size += len(body) - len(old)
-	of[key] = slices.Clone(body)
-	return nil
+// probe is a route that tells nothing about events and that every token may
+// call: shippers ask before they send, readers before they search.
+func (s *shelf) probe(method, path string, handler fiber.Handler) protocol.Route {
+	return protocol.Route{Method: method, Path: s.prefix + path, Operation: "elastic-probe", Scope: policy.ScopeAny, Kind: protocol.Read, Handler: handler}
 }
 
-// find lists what matches kind/pattern, by name.
-func (k *kept) find(tenant, kind, patterns string) map[string]json.RawMessage {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	out := map[string]json.RawMessage{}
-	for key, body := range k.by[tenant] {
-		name, ok := strings.CutPrefix(key, kind+"/")
-		if ok && (patterns == "" || anyGlob(strings.Split(patterns, ","), name)) {
-			out[name] = body
-		}
-	}
-	return out
+// change is a route by which a shipper sets something up.
+func (s *shelf) change(method, path string, handler fiber.Handler) protocol.Route {
+	return protocol.Route{Method: method, Path: s.prefix + path, Operation: "elastic-setup", Scope: identity.ScopeIngest, Kind: protocol.Change, Handler: handler}
 }
 
-// remove forgets what matches and tells whether there was any.
-func (k *kept) remove(tenant, kind, patterns string) bool {
-	found := k.find(tenant, kind, patterns)
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for name, body := range found {
-		delete(k.by[tenant], kind+"/"+name)
-		k.size -= len(body)
-	}
-	return len(found) > 0
+// Routes are the routes of probes and of what shippers put, below the prefix.
+// Among them is /:index, which any name matches: put them behind all others. What
+// is put is kept by the tenant of the caller; now tells the time for dates in the
+// names of indices.
+func Routes(prefix string, caller protocol.Caller, now func() time.Time) []protocol.Route {
+	s := &shelf{prefix: prefix, caller: caller, now: now}
+	return s.routes()
 }
 
-// probeRoutes are what clients ask before they send or search, and what
+// routes are what clients ask before they send or search, and what
 // shippers set up.
-func (s *Server) probeRoutes() []protocol.Route {
+func (s *shelf) routes() []protocol.Route {
 	list := []protocol.Route{
 		s.probe(http.MethodGet, "", s.info),
 		s.probe(http.MethodGet, "/", s.info),
@@ -120,7 +94,7 @@ func (s *Server) probeRoutes() []protocol.Route {
 	}
 	return append(list,
 		s.probe(http.MethodGet, "/_ilm/status", func(c *fiber.Ctx) error {
-			return respond(c, http.StatusOK, map[string]any{"operation_mode": "RUNNING"})
+			return wire.Respond(c, http.StatusOK, map[string]any{"operation_mode": "RUNNING"})
 		}),
 		s.probe(http.MethodGet, "/_data_stream/:name", s.dataStream),
 		s.change(http.MethodPut, "/_data_stream/:name", s.keepIndex("data_stream")),
@@ -133,10 +107,10 @@ func (s *Server) probeRoutes() []protocol.Route {
 	)
 }
 
-func (s *Server) info(c *fiber.Ctx) error {
-	return respond(c, http.StatusOK, map[string]any{
+func (s *shelf) info(c *fiber.Ctx) error {
+	return wire.Respond(c, http.StatusOK, map[string]any{
 		"name": "icewatch", "cluster_name": "icewatch", "cluster_uuid": "aWNld2F0Y2gtY2x1c3Rlcg",
-		"version": map[string]any{"number": Version, "build_flavor": "default", "build_type": "tar", "build_hash": "0000000000000000000000000000000000000000",
+		"version": map[string]any{"number": release, "build_flavor": "default", "build_type": "tar", "build_hash": "0000000000000000000000000000000000000000",
 			"build_date": "2025-07-23T22:10:57.067596412Z", "build_snapshot": false, "lucene_version": "9.12.2",
 			"minimum_wire_compatibility_version": "7.17.0", "minimum_index_compatibility_version": "7.0.0"},
 		"tagline": "You Know, for Search",
@@ -145,14 +119,14 @@ func (s *Server) info(c *fiber.Ctx) error {
 
 // license is asked by Beats and Logstash, which do not send where it is not
 // active.
-func (s *Server) license(c *fiber.Ctx) error {
-	return respond(c, http.StatusOK, map[string]any{"license": map[string]any{"status": "active", "uid": "00000000-0000-0000-0000-000000000000", "type": "basic",
+func (s *shelf) license(c *fiber.Ctx) error {
+	return wire.Respond(c, http.StatusOK, map[string]any{"license": map[string]any{"status": "active", "uid": "00000000-0000-0000-0000-000000000000", "type": "basic",
 		"issue_date": "2020-01-01T00:00:00.000Z", "issue_date_in_millis": 1577836800000, "max_nodes": 1000, "issued_to": "icewatch", "issuer": "icewatch", "start_date_in_millis": -1}})
 }
 
-func (s *Server) xpack(c *fiber.Ctx) error {
+func (s *shelf) xpack(c *fiber.Ctx) error {
 	on := func(enabled bool) map[string]any { return map[string]any{"available": enabled, "enabled": enabled} }
-	return respond(c, http.StatusOK, map[string]any{
+	return wire.Respond(c, http.StatusOK, map[string]any{
 		"build":    map[string]any{"hash": "0000000000000000000000000000000000000000", "date": "2025-07-23T22:10:57.067596412Z"},
 		"license":  map[string]any{"uid": "00000000-0000-0000-0000-000000000000", "type": "basic", "mode": "basic", "status": "active"},
 		"features": map[string]any{"ilm": on(true), "data_streams": on(true), "security": on(true), "monitoring": on(false), "ml": on(false)},
@@ -160,26 +134,26 @@ func (s *Server) xpack(c *fiber.Ctx) error {
 	})
 }
 
-func (s *Server) health(c *fiber.Ctx) error {
-	return respond(c, http.StatusOK, map[string]any{"cluster_name": "icewatch", "status": "green", "timed_out": false, "number_of_nodes": 1, "number_of_data_nodes": 1,
+func (s *shelf) health(c *fiber.Ctx) error {
+	return wire.Respond(c, http.StatusOK, map[string]any{"cluster_name": "icewatch", "status": "green", "timed_out": false, "number_of_nodes": 1, "number_of_data_nodes": 1,
 		"active_primary_shards": 1, "active_shards": 1, "relocating_shards": 0, "initializing_shards": 0, "unassigned_shards": 0, "delayed_unassigned_shards": 0,
 		"number_of_pending_tasks": 0, "number_of_in_flight_fetch": 0, "task_max_waiting_in_queue_millis": 0, "active_shards_percent_as_number": 100.0})
 }
 
-func (s *Server) catHealth(c *fiber.Ctx) error {
+func (s *shelf) catHealth(c *fiber.Ctx) error {
 	c.Set(fiber.HeaderContentType, "text/plain; charset=UTF-8")
 	return c.SendString("icewatch green 1 1\n")
 }
 
 // nodes answers clients that sniff: there is one node, at the address at which
 // it was asked. It names no address, so that a sniffing client keeps its own.
-func (s *Server) nodes(c *fiber.Ctx) error {
-	return respond(c, http.StatusOK, map[string]any{"_nodes": map[string]int{"total": 1, "successful": 1, "failed": 0}, "cluster_name": "icewatch",
-		"nodes": map[string]any{"icewatch": map[string]any{"name": "icewatch", "version": Version, "build_flavor": "default", "roles": []string{"data", "ingest", "master"}}}})
+func (s *shelf) nodes(c *fiber.Ctx) error {
+	return wire.Respond(c, http.StatusOK, map[string]any{"_nodes": map[string]int{"total": 1, "successful": 1, "failed": 0}, "cluster_name": "icewatch",
+		"nodes": map[string]any{"icewatch": map[string]any{"name": "icewatch", "version": release, "build_flavor": "default", "roles": []string{"data", "ingest", "master"}}}})
 }
 
-func (s *Server) settings(c *fiber.Ctx) error {
-	return respond(c, http.StatusOK, map[string]any{"persistent": map[string]any{}, "transient": map[string]any{}})
+func (s *shelf) settings(c *fiber.Ctx) error {
+	return wire.Respond(c, http.StatusOK, map[string]any{"persistent": map[string]any{}, "transient": map[string]any{}})
 }
 
 // thing is a kind of what is put under a name.
@@ -190,18 +164,18 @@ type thing struct {
 }
 
 // show answers GET and HEAD.
-func (s *Server) show(kind thing) fiber.Handler {
+func (s *shelf) show(kind thing) fiber.Handler {
 	return func(c *fiber.Ctx) error {
-		name := param(c, "name")
-		found := s.kept.find(s.Caller.Tenant(c), kind.path, name)
+		name := wire.Param(c, "name")
+		found := s.kept.find(s.caller.Tenant(c), kind.path, name)
 		if len(found) == 0 && name != "" && !strings.Contains(name, "*") {
 			switch kind.path {
 			case "_index_template", "_component_template":
-				return &fault{http.StatusNotFound, "resource_not_found_exception", kind.entry[:strings.IndexByte(kind.entry, '_')] + " template matching [" + name + "] not found"}
+				return &wire.Fault{Status: http.StatusNotFound, Type: "resource_not_found_exception", Reason: kind.entry[:strings.IndexByte(kind.entry, '_')] + " template matching [" + name + "] not found"}
 			case "_ilm/policy":
-				return &fault{http.StatusNotFound, "resource_not_found_exception", "Lifecycle policy not found: " + name}
+				return &wire.Fault{Status: http.StatusNotFound, Type: "resource_not_found_exception", Reason: "Lifecycle policy not found: " + name}
 			}
-			return respond(c, http.StatusNotFound, map[string]any{})
+			return wire.Respond(c, http.StatusNotFound, map[string]any{})
 		}
 		if kind.list == "" {
 			out := map[string]any{}
@@ -215,7 +189,7 @@ func (s *Server) show(kind thing) fiber.Handler {
 					out[n] = map[string]any{"version": 1, "policy": p.Policy, "in_use_by": map[string]any{"indices": []any{}, "data_streams": []any{}, "composable_templates": []any{}}}
 				}
 			}
-			return respond(c, http.StatusOK, out)
+			return wire.Respond(c, http.StatusOK, out)
 		}
 		names := make([]string, 0, len(found))
 		for n := range found {
@@ -226,7 +200,7 @@ func (s *Server) show(kind thing) fiber.Handler {
 		for _, n := range names {
 			entries = append(entries, map[string]any{"name": n, kind.entry: found[n]})
 		}
-		return respond(c, http.StatusOK, map[string]any{kind.list: entries})
+		return wire.Respond(c, http.StatusOK, map[string]any{kind.list: entries})
 	}
 }
 
@@ -236,7 +210,7 @@ func unpacked(c *fiber.Ctx) ([]byte, error) {
 	body, err := webbody.Read(c, webbody.Limits{MaxBody: 2 * maxKeptSize, MaxDecoded: 2 * maxKeptSize})
 	if err != nil {
 		if r, ok := err.(*webbody.Refusal); ok {
-			return nil, &fault{r.Status, "illegal_argument_exception", r.Reason}
+			return nil, &wire.Fault{Status: r.Status, Type: "illegal_argument_exception", Reason: r.Reason}
 		}
 		return nil, err
 	}
@@ -245,41 +219,41 @@ func unpacked(c *fiber.Ctx) ([]byte, error) {
 	if len(b) == 0 {
 		b = []byte("{}")
 	}
-	if _, err := decode(b); err != nil {
+	if _, err := wire.Decode(b); err != nil {
 		return nil, err
 	}
 	return b, nil
 }
 
 func acknowledged(c *fiber.Ctx) error {
-	return respond(c, http.StatusOK, map[string]any{"acknowledged": true})
+	return wire.Respond(c, http.StatusOK, map[string]any{"acknowledged": true})
 }
 
 // keep answers PUT.
-func (s *Server) keep(kind thing) fiber.Handler {
+func (s *shelf) keep(kind thing) fiber.Handler {
 	return func(c *fiber.Ctx) error {
-		name := param(c, "name")
+		name := wire.Param(c, "name")
 		if kind, why := checkName(name); kind != "" {
-			return invalid(kind, "%s", why)
+			return wire.Invalid(kind, "%s", why)
 		}
 		body, err := unpacked(c)
 		if err != nil {
 			return err
 		}
-		if c.QueryBool("create") && len(s.kept.find(s.Caller.Tenant(c), kind.path, name)) > 0 {
-			return invalid("illegal_argument_exception", "index template [%s] already exists", name)
+		if c.QueryBool("create") && len(s.kept.find(s.caller.Tenant(c), kind.path, name)) > 0 {
+			return wire.Invalid("illegal_argument_exception", "index template [%s] already exists", name)
 		}
-		if err := s.kept.put(s.Caller.Tenant(c), kind.path+"/"+name, body); err != nil {
+		if err := s.kept.put(s.caller.Tenant(c), kind.path+"/"+name, body); err != nil {
 			return err
 		}
 		return acknowledged(c)
 	}
 }
 
-func (s *Server) forget(kind thing) fiber.Handler {
+func (s *shelf) forget(kind thing) fiber.Handler {
 	return func(c *fiber.Ctx) error {
-		if !s.kept.remove(s.Caller.Tenant(c), kind.path, param(c, "name")) {
-			return &fault{http.StatusNotFound, "resource_not_found_exception", "[" + param(c, "name") + "] not found"}
+		if !s.kept.remove(s.caller.Tenant(c), kind.path, wire.Param(c, "name")) {
+			return &wire.Fault{Status: http.StatusNotFound, Type: "resource_not_found_exception", Reason: "[" + wire.Param(c, "name") + "] not found"}
 		}
 		return acknowledged(c)
 	}
@@ -294,73 +268,48 @@ func checkName(name string) (kind, why string) {
 }
 
 // keepIndex makes an index or a data stream, which is to say that it is there.
-func (s *Server) keepIndex(kind string) fiber.Handler {
+func (s *shelf) keepIndex(kind string) fiber.Handler {
 	return func(c *fiber.Ctx) error {
-		name := param(c, "index") + param(c, "name")
+		name := wire.Param(c, "index") + wire.Param(c, "name")
 		if strings.HasPrefix(name, "_") {
-			return &fault{http.StatusMethodNotAllowed, "illegal_argument_exception", "[PUT /" + name + "] is not supported by icewatch; docs/elasticsearch.md lists what is"}
+			return &wire.Fault{Status: http.StatusMethodNotAllowed, Type: "illegal_argument_exception", Reason: "[PUT /" + name + "] is not supported by icewatch; docs/elasticsearch.md lists what is"}
 		}
-		name, err := dated(name, s.Now())
+		name, err := dates.InName(name, s.now())
 		if err != nil {
 			return err
 		}
 		if kind, why := checkName(name); kind != "" {
-			return invalid(kind, "%s", why)
+			return wire.Invalid(kind, "%s", why)
 		}
 		body, err := unpacked(c)
 		if err != nil {
 			return err
 		}
-		tenant := s.Caller.Tenant(c)
+		tenant := s.caller.Tenant(c)
 		if len(s.kept.find(tenant, kind, name)) > 0 {
-			return invalid("resource_already_exists_exception", "%s [%s] already exists", kind, name)
+			return wire.Invalid("resource_already_exists_exception", "%s [%s] already exists", kind, name)
 		}
 		if err := s.kept.put(tenant, kind+"/"+name, body); err != nil {
 			return err
 		}
 		if kind == "index" {
-			return respond(c, http.StatusOK, map[string]any{"acknowledged": true, "shards_acknowledged": true, "index": name})
+			return wire.Respond(c, http.StatusOK, map[string]any{"acknowledged": true, "shards_acknowledged": true, "index": name})
 		}
 		return acknowledged(c)
 	}
 }
 
-// dated resolves the date math in the name of an index, such as
-// <logstash-{now/d}-000001>.
-func dated(name string, now time.Time) (string, error) {
-	inner, ok := strings.CutPrefix(name, "<")
-	if inner, ok = strings.CutSuffix(inner, ">"); !ok || !strings.HasPrefix(name, "<") {
-		return name, nil
-	}
-	before, rest, _ := strings.Cut(inner, "{")
-	math, after, closed := strings.Cut(rest, "}")
-	format := "yyyy.MM.dd"
-	if expression, form, ok := strings.Cut(math, "{"); ok {
-		math, format = expression, form
-		after, closed = strings.CutPrefix(after, "}")
-	}
-	if !closed || strings.ContainsAny(after, "{}") {
-		return "", invalid("invalid_index_name_exception", "Invalid index name [%s], one date such as {now/d} or {now/d{yyyy.MM}} is expected in it", name)
-	}
-	m, err := parseMoment(math, "", time.UTC, now)
-	if err != nil {
-		return "", err
-	}
-	shown, err := formatDate(m.from, format, time.UTC)
-	return before + shown + after, err
-}
-
 func noIndex(name string) error {
-	return &fault{http.StatusNotFound, "index_not_found_exception", "no such index [" + name + "]"}
+	return &wire.Fault{Status: http.StatusNotFound, Type: "index_not_found_exception", Reason: "no such index [" + name + "]"}
 }
 
 // index answers GET and HEAD of an index that was made.
-func (s *Server) index(c *fiber.Ctx) error {
-	name := param(c, "index")
+func (s *shelf) index(c *fiber.Ctx) error {
+	name := wire.Param(c, "index")
 	if strings.HasPrefix(name, "_") {
-		return unsupported("[%s /%s]", c.Method(), name)
+		return wire.Unsupported("[%s /%s]", c.Method(), name)
 	}
-	tenant := s.Caller.Tenant(c)
+	tenant := s.caller.Tenant(c)
 	found := s.kept.find(tenant, "index", name)
 	for n, body := range s.kept.find(tenant, "index", "") {
 		if aliases(body)[name] != nil {
@@ -385,21 +334,21 @@ func (s *Server) index(c *fiber.Ctx) error {
 		}
 		out[n] = entry
 	}
-	return respond(c, http.StatusOK, out)
+	return wire.Respond(c, http.StatusOK, out)
 }
 
-func (s *Server) dataStream(c *fiber.Ctx) error {
-	name := param(c, "name")
-	found := s.kept.find(s.Caller.Tenant(c), "data_stream", name)
+func (s *shelf) dataStream(c *fiber.Ctx) error {
+	name := wire.Param(c, "name")
+	found := s.kept.find(s.caller.Tenant(c), "data_stream", name)
 	if len(found) == 0 && !strings.Contains(name, "*") {
 		return noIndex(name)
 	}
 	list := []any{}
 	for n := range found {
-		list = append(list, map[string]any{"name": n, "timestamp_field": map[string]any{"name": fieldTime}, "indices": []any{map[string]any{"index_name": ".ds-" + n + "-000001", "index_uuid": "_na_"}},
+		list = append(list, map[string]any{"name": n, "timestamp_field": map[string]any{"name": dsl.FieldTime}, "indices": []any{map[string]any{"index_name": ".ds-" + n + "-000001", "index_uuid": "_na_"}},
 			"generation": 1, "status": "GREEN", "template": n, "hidden": false, "system": false})
 	}
-	return respond(c, http.StatusOK, map[string]any{"data_streams": list})
+	return wire.Respond(c, http.StatusOK, map[string]any{"data_streams": list})
 }
 
 // aliases are those that an index was made with.
@@ -412,10 +361,10 @@ func aliases(body json.RawMessage) map[string]json.RawMessage {
 }
 
 // alias tells that a name is the alias of an index that was made with it.
-func (s *Server) alias(c *fiber.Ctx) error {
-	name := param(c, "name")
+func (s *shelf) alias(c *fiber.Ctx) error {
+	name := wire.Param(c, "name")
 	out := map[string]any{}
-	for n, body := range s.kept.find(s.Caller.Tenant(c), "index", param(c, "index")) {
+	for n, body := range s.kept.find(s.caller.Tenant(c), "index", wire.Param(c, "index")) {
 		of := map[string]any{}
 		for alias, body := range aliases(body) {
 			if name == "" || filterpath.Glob(name, alias) {
@@ -427,7 +376,7 @@ func (s *Server) alias(c *fiber.Ctx) error {
 		}
 	}
 	if len(out) == 0 && name != "" && !strings.Contains(name, "*") {
-		return respond(c, http.StatusNotFound, map[string]any{"error": "alias [" + name + "] missing", "status": http.StatusNotFound})
+		return wire.Respond(c, http.StatusNotFound, map[string]any{"error": "alias [" + name + "] missing", "status": http.StatusNotFound})
 	}
-	return respond(c, http.StatusOK, out)
+	return wire.Respond(c, http.StatusOK, out)
 }

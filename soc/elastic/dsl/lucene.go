@@ -1,36 +1,39 @@
-package elastic
+package dsl
 
 import (
 	"strings"
 	"time"
 	"unicode"
+
+	"icewatch/soc/elastic/dates"
+	"icewatch/soc/elastic/wire"
 )
 
 // queryString compiles Lucene's query language, as people type it into Grafana
 // and Kibana.
-func (c *compiler) queryString(body any) (string, error) {
+func (c *Compiler) queryString(body any) (string, error) {
 	if s, ok := body.(string); ok {
 		body = map[string]any{"query": s}
 	}
-	o, err := asObject("query_string", body)
+	o, err := wire.AsObject("query_string", body)
 	if err != nil {
 		return "", err
 	}
-	o.ignore("boost", "_name", "lenient", "analyze_wildcard", "allow_leading_wildcard", "enable_position_increments", "auto_generate_synonyms_phrase_query",
+	o.Ignore("boost", "_name", "lenient", "analyze_wildcard", "allow_leading_wildcard", "enable_position_increments", "auto_generate_synonyms_phrase_query",
 		"fuzzy_transpositions", "fuzzy_max_expansions", "fuzzy_prefix_length", "max_determinized_states", "tie_breaker", "type", "rewrite", "quote_field_suffix", "escape")
-	said, fields, one := o.text("query", ""), o.texts("fields"), o.text("default_field", "")
-	operator := strings.ToLower(o.text("default_operator", "or"))
-	least, given := o.has("minimum_should_match")
-	zoneName := o.text("time_zone", "")
-	if err := o.done(); err != nil {
+	said, fields, one := o.Text("query", ""), o.Texts("fields"), o.Text("default_field", "")
+	operator := strings.ToLower(o.Text("default_operator", "or"))
+	least, given := o.Has("minimum_should_match")
+	zoneName := o.Text("time_zone", "")
+	if err := o.Done(); err != nil {
 		return "", err
 	}
-	zone, ok := parseZone(zoneName)
+	zone, ok := dates.Zone(zoneName)
 	if !ok {
-		return "", invalid("parsing_exception", "the time zone [%s] is not known", zoneName)
+		return "", wire.Invalid("parsing_exception", "the time zone [%s] is not known", zoneName)
 	}
 	if operator != "or" && operator != "and" {
-		return "", invalid("illegal_argument_exception", "default_operator needs to be either [or] or [and], but not [%s]", operator)
+		return "", wire.Invalid("illegal_argument_exception", "default_operator needs to be either [or] or [and], but not [%s]", operator)
 	}
 	if one != "" {
 		fields = append(fields, one)
@@ -42,7 +45,7 @@ func (c *compiler) queryString(body any) (string, error) {
 	if strings.TrimSpace(said) == "" {
 		return nothing, nil
 	}
-	s, err := c.apart(func() (string, error) { return p.query(0) })
+	s, err := c.Apart(func() (string, error) { return p.query(0) })
 	if err == nil && p.at < len(p.text) {
 		err = p.fault("a closing bracket without one that opens")
 	}
@@ -51,7 +54,7 @@ func (c *compiler) queryString(body any) (string, error) {
 
 // lucene reads a query of the language.
 type lucene struct {
-	c        *compiler
+	c        *Compiler
 	text     []rune
 	at       int
 	fields   []string // that words without a field are looked for in
@@ -61,7 +64,7 @@ type lucene struct {
 }
 
 func (p *lucene) fault(what string) error {
-	return invalid("query_shard_exception", "Failed to parse query [%s]: %s at character %d", string(p.text), what, p.at)
+	return wire.Invalid("query_shard_exception", "Failed to parse query [%s]: %s at character %d", string(p.text), what, p.at)
 }
 
 func (p *lucene) space() {
@@ -103,7 +106,7 @@ type part struct {
 // query reads conditions up to the end or a closing bracket. AND makes both its
 // sides required, as in Lucene: it binds no tighter than OR.
 func (p *lucene) query(depth int) (string, error) {
-	if depth > maxDepth {
+	if depth > wire.MaxDepth {
 		return "", p.fault("too many brackets")
 	}
 	var parts []part
@@ -167,7 +170,7 @@ func (p *lucene) query(depth int) (string, error) {
 	for _, x := range parts {
 		switch {
 		case x.rejected:
-			must = append(must, not(x.filter))
+			must = append(must, Not(x.filter))
 		case x.required:
 			must = append(must, x.filter)
 		default:
@@ -192,7 +195,7 @@ func (p *lucene) query(depth int) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return and(append(must, chosen)...), nil
+	return And(append(must, chosen)...), nil
 }
 
 func anyRequired(parts []part) bool {
@@ -235,10 +238,10 @@ func (p *lucene) clause(fields []string, depth int) (string, error) {
 		}
 		field := unescaped(word)
 		if field == "*" {
-			return p.clause([]string{anyField}, depth)
+			return p.clause([]string{AnyField}, depth)
 		}
 		if wild {
-			return "", unsupported("the pattern [%s] for names of fields", word)
+			return "", wire.Unsupported("the pattern [%s] for names of fields", word)
 		}
 		p.space()
 		for _, op := range []string{">=", "<=", ">", "<"} {
@@ -259,8 +262,8 @@ func (p *lucene) clause(fields []string, depth int) (string, error) {
 			if value == "" {
 				return "", p.fault("no value behind " + op)
 			}
-			b := map[string]bounds{">=": {gte: &value}, "<=": {lte: &value}, ">": {gt: &value}, "<": {lt: &value}}[op]
-			return p.c.span(field, b, "", p.zone)
+			b := map[string]Bounds{">=": {GTE: &value}, "<=": {LTE: &value}, ">": {GT: &value}, "<": {LT: &value}}[op]
+			return p.c.Span(field, b, "", p.zone)
 		}
 		if p.at == len(p.text) || p.next() == ')' {
 			return "", p.fault("no value behind the field " + field)
@@ -293,8 +296,8 @@ func (p *lucene) clause(fields []string, depth int) (string, error) {
 
 // said compiles a word as it stands in a query: its tokens where the field is a
 // text, which may be several, else equality.
-func (c *compiler) said(field, value, operator string) (string, error) {
-	if field == anyField {
+func (c *Compiler) said(field, value, operator string) (string, error) {
+	if field == AnyField {
 		return c.phrase(field, value, false)
 	}
 	return c.match(field, value, operator, nil)
@@ -310,7 +313,7 @@ func (p *lucene) each(fields []string, f func(field string) (string, error)) (st
 		}
 		parts = append(parts, s)
 	}
-	return or(parts...), nil
+	return Or(parts...), nil
 }
 
 func (p *lucene) group(fields []string, depth int) (string, error) {
@@ -341,9 +344,9 @@ func (p *lucene) suffix(phrase bool) error {
 			}
 		case '~':
 			if phrase {
-				return unsupported("the distance [~] of a phrase in a query string")
+				return wire.Unsupported("the distance [~] of a phrase in a query string")
 			}
-			return unsupported("the operator [~] (fuzzy) in a query string")
+			return wire.Unsupported("the operator [~] (fuzzy) in a query string")
 		default:
 			return nil
 		}
@@ -450,18 +453,18 @@ func (p *lucene) span(fields []string) (string, error) {
 	if err := p.suffix(false); err != nil {
 		return "", err
 	}
-	var b bounds
+	var b Bounds
 	if open == '[' {
-		b.gte = from
+		b.GTE = from
 	} else {
-		b.gt = from
+		b.GT = from
 	}
 	if shut == ']' {
-		b.lte = to
+		b.LTE = to
 	} else {
-		b.lt = to
+		b.LT = to
 	}
-	return p.each(fields, func(f string) (string, error) { return p.c.span(f, b, "", p.zone) })
+	return p.each(fields, func(f string) (string, error) { return p.c.Span(f, b, "", p.zone) })
 }
 
 // word reads a word as it stands, escapes included, and whether it has wildcards.
@@ -501,160 +504,4 @@ func unescaped(s string) string {
 		b.WriteRune(r)
 	}
 	return b.String()
-}
-
-// simpleQueryString compiles the language that never fails: what cannot be read
-// is left out.
-func (c *compiler) simpleQueryString(body any) (string, error) {
-	o, err := asObject("simple_query_string", body)
-	if err != nil {
-		return "", err
-	}
-	o.ignore("boost", "_name", "lenient", "analyze_wildcard", "auto_generate_synonyms_phrase_query", "fuzzy_transpositions", "fuzzy_max_expansions",
-		"fuzzy_prefix_length", "quote_field_suffix")
-	said, fields := o.text("query", ""), o.texts("fields")
-	operator, flags := strings.ToLower(o.text("default_operator", "or")), strings.ToUpper(o.text("flags", "ALL"))
-	if _, given := o.has("minimum_should_match"); given {
-		return "", unsupported("[minimum_should_match] of [simple_query_string]")
-	}
-	if err := o.done(); err != nil {
-		return "", err
-	}
-	if flags != "ALL" && flags != "-1" {
-		return "", unsupported("[flags] of [simple_query_string]")
-	}
-	p := &simple{c: c, text: []rune(said), fields: fieldList(fields), and: operator == "and"}
-	s, err := c.apart(func() (string, error) { return p.query(0) })
-	if s == "" {
-		s = nothing
-	}
-	return s, err
-}
-
-// simple reads a query of that language.
-type simple struct {
-	c      *compiler
-	text   []rune
-	at     int
-	fields []string
-	and    bool
-}
-
-// query reads up to the end or a closing bracket; "" is nothing said. Operators
-// join from the left.
-func (p *simple) query(depth int) (string, error) {
-	all, pending := "", rune(0)
-	negated := false
-	add := func(filter string) {
-		if negated {
-			filter = not(filter)
-		}
-		negated = false
-		op := pending
-		pending = 0
-		switch {
-		case all == "":
-			all = filter
-		case op == '+' || op == 0 && p.and:
-			all = and(all, filter)
-		default:
-			all = or(all, filter)
-		}
-	}
-	for p.at < len(p.text) {
-		r := p.text[p.at]
-		switch {
-		case unicode.IsSpace(r):
-			p.at++
-		case r == '+' || r == '|':
-			pending = r
-			p.at++
-		case r == '-':
-			negated = !negated
-			p.at++
-		case r == ')':
-			p.at++
-			if depth > 0 {
-				return all, nil
-			}
-		case r == '(' && depth < maxDepth:
-			p.at++
-			join, no := pending, negated
-			inner, err := p.query(depth + 1)
-			if err != nil {
-				return "", err
-			}
-			if pending, negated = join, no; inner != "" {
-				add(inner)
-			}
-		default:
-			filter, err := p.condition()
-			if err != nil {
-				return "", err
-			}
-			if filter != "" {
-				add(filter)
-			}
-		}
-	}
-	return all, nil
-}
-
-func (p *simple) condition() (string, error) {
-	if err := p.c.clause(); err != nil {
-		return "", err
-	}
-	var b strings.Builder
-	quoted, prefix := p.text[p.at] == '"', false
-	if quoted {
-		p.at++
-	}
-	for p.at < len(p.text) {
-		r := p.text[p.at]
-		if r == '\\' && p.at+1 < len(p.text) {
-			b.WriteRune(p.text[p.at+1])
-			p.at += 2
-			continue
-		}
-		if quoted && r == '"' || !quoted && (unicode.IsSpace(r) || strings.ContainsRune(`|+()"`, r)) {
-			break
-		}
-		p.at++
-		if !quoted && r == '*' && (p.at == len(p.text) || unicode.IsSpace(p.text[p.at]) || strings.ContainsRune(`|+()"`, p.text[p.at])) {
-			prefix = true
-			break
-		}
-		b.WriteRune(r)
-	}
-	if quoted && p.at < len(p.text) {
-		p.at++
-	}
-	said := b.String()
-	if said == "" || said == "(" {
-		p.at = max(p.at, min(p.at+1, len(p.text)))
-		if !prefix {
-			return "", nil
-		}
-	}
-	if at := strings.LastIndexByte(said, '~'); at >= 0 && !quoted {
-		return "", unsupported("the operator [~] of [simple_query_string]")
-	}
-	var parts []string
-	for _, f := range p.fields {
-		var s string
-		var err error
-		switch {
-		case quoted:
-			s, err = p.c.phrase(f, said, false)
-		case prefix:
-			s, err = p.c.prefix(f, said, false)
-		default:
-			s, err = p.c.said(f, said, map[bool]string{true: "and", false: "or"}[p.and])
-		}
-		if err != nil {
-			return "", err
-		}
-		parts = append(parts, s)
-	}
-	return or(parts...), nil
 }

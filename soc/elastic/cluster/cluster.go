@@ -1,4 +1,7 @@
-package elastic
+// Package cluster searches Elasticsearch clusters of the city's own. A search is
+// passed on confined to what the caller may see, and denied where that cannot be
+// asked of another cluster.
+package cluster
 
 import (
 	"bytes"
@@ -15,15 +18,15 @@ import (
 	"time"
 
 	"github.com/elastic/elastic-transport-go/v8/elastictransport"
-	"github.com/gofiber/fiber/v2"
 
 	"icewatch/soc/elastic/filterpath"
+	"icewatch/soc/elastic/wire"
 	"icewatch/soc/reach"
 )
 
-// Cluster is an Elasticsearch of the city's own that is searched under the name
+// Config is an Elasticsearch of the city's own that is searched under the name
 // <Name>:<index>.
-type Cluster struct {
+type Config struct {
 	Name     string
 	URLs     []string
 	Username string
@@ -40,13 +43,14 @@ type Cluster struct {
 // maxAnswer bounds what a cluster may answer, in bytes.
 const maxAnswer = 64 << 20
 
-type cluster struct {
-	Cluster
+// Client asks a cluster.
+type Client struct {
+	Config
 	client *elastictransport.Client
 }
 
-// open makes the client; it connects to nobody.
-func (c Cluster) open() (*cluster, error) {
+// Open makes the client; it connects to nobody.
+func (c Config) Open() (*Client, error) {
 	if c.Timeout <= 0 {
 		c.Timeout = 30 * time.Second
 	}
@@ -72,19 +76,19 @@ func (c Cluster) open() (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &cluster{c, client}, nil
+	return &Client{c, client}, nil
 }
 
 // allowed keeps to the indices that may be asked.
-func (c *cluster) allowed(names []string) (string, error) {
+func (c *Client) allowed(names []string) (string, error) {
 	var list []string
 	for _, name := range names {
 		if name == "" || strings.HasPrefix(name, "-") || strings.ContainsAny(name, ":/?#<>") {
-			return "", invalid("invalid_index_name_exception", "Invalid index name [%s:%s]", c.Name, name)
+			return "", wire.Invalid("invalid_index_name_exception", "Invalid index name [%s:%s]", c.Name, name)
 		}
 		// A pattern is allowed where one that is configured covers it.
 		if !slices.ContainsFunc(c.Indices, func(p string) bool { return filterpath.Glob(p, name) }) {
-			return "", &fault{http.StatusForbidden, "security_exception", fmt.Sprintf("the cluster [%s] is open for the indices %s here, not for [%s]", c.Name, strings.Join(c.Indices, ", "), name)}
+			return "", &wire.Fault{Status: http.StatusForbidden, Type: "security_exception", Reason: fmt.Sprintf("the cluster [%s] is open for the indices %s here, not for [%s]", c.Name, strings.Join(c.Indices, ", "), name)}
 		}
 		list = append(list, url.PathEscape(name))
 	}
@@ -98,9 +102,9 @@ func (c *cluster) allowed(names []string) (string, error) {
 
 // scopeFilter is what the caller may see as a query of the DSL; nil is all of it.
 // What cannot be said so is denied.
-func (c *cluster) scopeFilter(within reach.Reach) (map[string]any, error) {
+func (c *Client) scopeFilter(within reach.Reach) (map[string]any, error) {
 	deny := func(why string) error {
-		return &fault{http.StatusForbidden, "security_exception", fmt.Sprintf("the cluster [%s] cannot be searched by you: %s", c.Name, why)}
+		return &wire.Fault{Status: http.StatusForbidden, Type: "security_exception", Reason: fmt.Sprintf("the cluster [%s] cannot be searched by you: %s", c.Name, why)}
 	}
 	if within.Nothing() {
 		return nil, deny("you may see no events")
@@ -126,9 +130,9 @@ func (c *cluster) scopeFilter(within reach.Reach) (map[string]any, error) {
 	return map[string]any{"terms": map[string]any{c.TenantField: slugs}}, nil
 }
 
-// search passes a search on, confined to what the caller may see. The answer
+// Search passes a search on, confined to what the caller may see. The answer
 // comes as the cluster gives it.
-func (c *cluster) search(ctx context.Context, within reach.Reach, names []string, body map[string]any, parameters map[string]string) (any, error) {
+func (c *Client) Search(ctx context.Context, within reach.Reach, names []string, body map[string]any, parameters map[string]string) (any, error) {
 	path, err := c.allowed(names)
 	if err != nil {
 		return nil, err
@@ -168,7 +172,7 @@ func (c *cluster) search(ctx context.Context, within reach.Reach, names []string
 }
 
 // ask sends one request and reads the JSON of its answer.
-func (c *cluster) ask(ctx context.Context, method, path string, body []byte) (any, error) {
+func (c *Client) ask(ctx context.Context, method, path string, body []byte) (any, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, path, bytes.NewReader(body))
@@ -178,32 +182,45 @@ func (c *cluster) ask(ctx context.Context, method, path string, body []byte) (an
 	req.Header.Set("Content-Type", "application/json")
 	res, err := c.client.Perform(req)
 	if err != nil {
-		return nil, &fault{http.StatusBadGateway, "connect_transport_exception", fmt.Sprintf("the cluster [%s] does not answer: %s", c.Name, cause(err))}
+		return nil, &wire.Fault{Status: http.StatusBadGateway, Type: "connect_transport_exception", Reason: fmt.Sprintf("the cluster [%s] does not answer: %s", c.Name, cause(err))}
 	}
 	defer res.Body.Close()
 	b, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
 	if err != nil {
-		return nil, &fault{http.StatusBadGateway, "connect_transport_exception", fmt.Sprintf("the answer of the cluster [%s] broke off: %s", c.Name, cause(err))}
+		return nil, &wire.Fault{Status: http.StatusBadGateway, Type: "connect_transport_exception", Reason: fmt.Sprintf("the answer of the cluster [%s] broke off: %s", c.Name, cause(err))}
 	}
 	if len(b) > maxAnswer {
-		return nil, &fault{http.StatusBadGateway, "content_too_long_exception", fmt.Sprintf("the answer of the cluster [%s] is larger than %d MiB; ask for less", c.Name, maxAnswer>>20)}
+		return nil, &wire.Fault{Status: http.StatusBadGateway, Type: "content_too_long_exception", Reason: fmt.Sprintf("the answer of the cluster [%s] is larger than %d MiB; ask for less", c.Name, maxAnswer>>20)}
 	}
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.UseNumber()
 	var out map[string]any
 	if err := d.Decode(&out); err != nil {
-		return nil, &fault{http.StatusBadGateway, "exception", fmt.Sprintf("the cluster [%s] answers with %s and no JSON", c.Name, res.Status)}
+		return nil, &wire.Fault{Status: http.StatusBadGateway, Type: "exception", Reason: fmt.Sprintf("the cluster [%s] answers with %s and no JSON", c.Name, res.Status)}
 	}
 	if res.StatusCode >= http.StatusBadRequest {
-		return nil, &remoteFault{res.StatusCode, out}
+		return nil, &Refusal{res.StatusCode, out}
 	}
 	c.rename(out)
 	return out, nil
 }
 
+// About asks a question about indices, such as /_mapping, for those who may
+// search them.
+func (c *Client) About(ctx context.Context, within reach.Reach, names []string, question string) (any, error) {
+	path, err := c.allowed(names)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := c.scopeFilter(within); err != nil {
+		return nil, err
+	}
+	return c.ask(ctx, http.MethodGet, "/"+path+question, nil)
+}
+
 // rename puts the cluster's name in front of the index of each hit, as
 // cross-cluster search does.
-func (c *cluster) rename(v any) {
+func (c *Client) rename(v any) {
 	switch v := v.(type) {
 	case map[string]any:
 		if hits, ok := v["hits"].([]any); ok {
@@ -237,32 +254,11 @@ func cause(err error) string {
 	return err.Error()
 }
 
-// remoteFault is an error as a cluster words it.
-type remoteFault struct {
-	status int
-	body   map[string]any
+// Refusal is an error as a cluster words it.
+type Refusal struct {
+	Status int // of HTTP
+	Body   map[string]any
 }
 
-func (r *remoteFault) Error() string { return fmt.Sprintf("elastic: a cluster answers %d", r.status) }
-
-// pass passes a question about the indices of a cluster on, for those who may
-// search it.
-func (s *Server) pass(c *fiber.Ctx, in indices, path string) error {
-	of := s.clusters[in.cluster[0]]
-	names, err := of.allowed(in.remote[of.Name])
-	if err != nil {
-		return err
-	}
-	within, err := s.Caller.Reach(c)
-	if err != nil {
-		return err
-	}
-	if _, err := of.scopeFilter(within); err != nil {
-		return err
-	}
-	out, err := of.ask(c.UserContext(), http.MethodGet, "/"+names+path, nil)
-	if err != nil {
-		return err
-	}
-	return respond(c, http.StatusOK, out)
-}
+// Error implements error.
+func (r *Refusal) Error() string { return fmt.Sprintf("elastic: a cluster answers %d", r.Status) }
