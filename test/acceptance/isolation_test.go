@@ -210,6 +210,7 @@ func (c *city) build(rnd *rand.Rand, tenants, events int) {
 			t.Fatalf("the event of %s has region %q and labels %q, want %+v", c.rows[n].host, text(e, reach.FieldRegion), text(e, reach.FieldLabels), f)
 		}
 	}
+	c.sample(slugs)
 	before := -1
 	eventually(t, time.Minute, "no more alerts come", func() error {
 		n := len(c.alerts(c.admin))
@@ -322,6 +323,7 @@ func (c *city) compare(rnd *rand.Rand, viewer *client.Client, x *reachtest.Term,
 		}
 	}
 	c.elastic(viewer, x, first.lucene, numbers, users)
+	c.metrics(viewer, x, shows)
 	inOthers := map[int]bool{}
 	for _, r := range c.rows {
 		if numbers[r.n] && others[r.user] {
