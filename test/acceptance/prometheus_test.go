@@ -253,7 +253,7 @@ func TestSamplesOutliveKills(t *testing.T) {
 }
 
 // TestGrafanaAsksPrometheus replays what Grafana's Prometheus data source asks,
-// as it was recorded, and compares the answers word by word.
+// written from the source of its client, and compares the answers word by word.
 func TestGrafanaAsksPrometheus(t *testing.T) {
 	t.Parallel()
 	s := newSuite(t, "")
