@@ -537,10 +537,13 @@ func TestOTLPAcrossKills(t *testing.T) {
 	sending.Wait()
 	o.settled()
 	for _, query := range []string{`message:"kill log"`, `span.name:="kill span"`} {
-		rows := o.find(query + ` | stats count() n, count_uniq(icewatch.sender_id) ids`)
-		if len(rows) != 1 || text(rows[0], "n") != fmt.Sprint(sent.Load()/2) || text(rows[0], "ids") != text(rows[0], "n") {
-			t.Errorf("%s: %v, sent %d", query, rows, sent.Load()/2)
-		}
+		eventually(t, 30*time.Second, "each record is there once", func() error {
+			rows := o.find(query + ` | stats count() n, count_uniq(icewatch.sender_id) ids`)
+			if len(rows) != 1 || text(rows[0], "n") != fmt.Sprint(sent.Load()/2) || text(rows[0], "ids") != text(rows[0], "n") {
+				return fmt.Errorf("%s: %v, sent %d", query, rows, sent.Load()/2)
+			}
+			return nil
+		})
 	}
 	if again.Load() == 0 {
 		t.Error("nothing had to be sent again: the kill hit no request")
