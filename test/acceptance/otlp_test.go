@@ -225,8 +225,8 @@ func runApplication(t *testing.T, s sdk, service string, n int) {
 		var r log.Record
 		r.SetTimestamp(time.Now())
 		r.SetSeverity(log.SeverityWarn)
-		r.SetBody(log.StringValue(fmt.Sprintf("request %d of %s", i, service)))
-		r.AddAttributes(log.String("way", service[strings.LastIndexByte(service, '-')+1:]))
+		r.SetBody(attribute.StringValue(fmt.Sprintf("request %d of %s", i, service)))
+		r.AddAttributes(attribute.String("way", service[strings.LastIndexByte(service, '-')+1:]))
 		logger.Emit(spanCtx, r)
 		span.End()
 		if i%2 == 0 {
