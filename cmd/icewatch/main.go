@@ -39,11 +39,7 @@ type commands struct {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	if os.Getenv("GOGC") == "" {
-		// Under load most of what is allocated lives as long as one batch:
-		// collecting it a quarter as often leaves a fifth more time for events.
-		debug.SetGCPercent(400)
-	}
+	collectGarbage(200)
 	var c commands
 	k := kong.Parse(&c, kong.Name("icewatch"), kong.UsageOnError(), kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Description("Security operations and observability for a city's digital government."))
@@ -54,6 +50,16 @@ func main() {
 			os.Exit(coded.ExitCode())
 		}
 		os.Exit(1)
+	}
+}
+
+// collectGarbage says by how many percent the heap may grow before it is
+// collected, unless the environment says so. Under load most of what is
+// allocated lives as long as one batch: collecting it less often leaves more
+// time for events.
+func collectGarbage(percent int) {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(percent)
 	}
 }
 
@@ -179,6 +185,7 @@ type runEngine struct{}
 
 // Run runs the engine with the options that the centre gives on standard input.
 func (runEngine) Run(ctx context.Context) error {
+	collectGarbage(400)
 	var o engine.Options
 	ctx, err := supervisor.Options(ctx, os.Stdin, &o)
 	if err != nil {

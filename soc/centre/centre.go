@@ -15,6 +15,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -101,6 +102,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		}
 	}
 	c.greet()
+	debug.FreeOSMemory() // a start compiles and hashes much that is not needed again
 	select {
 	case <-ctx.Done():
 		c.log.Info("stopping: what was taken in is made durable first")
