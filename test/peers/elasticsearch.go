@@ -93,9 +93,6 @@ func (s *Elasticsearch) Start() {
 // Kill ends the server as a crash does.
 func (s *Elasticsearch) Kill() { s.end(syscall.SIGKILL) }
 
-// Stop ends the server in order.
-func (s *Elasticsearch) Stop() { s.end(syscall.SIGTERM) }
-
 func (s *Elasticsearch) end(how syscall.Signal) {
 	_ = syscall.Kill(-s.cmd.Process.Pid, how)
 	select {
