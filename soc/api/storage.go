@@ -170,30 +170,28 @@ func (s *Server) storageRoutes() {
 			}
 			return Reply(out), nil
 		})
-	type cooled struct {
-		Partitions []partition.Partition `json:"partitions" nullable:"false" doc:"That lie in the cold folder now"`
+	type cooling struct {
+		Partitions []partition.Partition `json:"partitions" nullable:"false" doc:"That will be moved"`
 	}
-	cool := huma.Operation{OperationID: "cool-storage", Method: http.MethodPost, Path: "/storage/cool", Tags: []string{"storage"}, Errors: []int{409, 507},
-		Summary: "Move the days that are old enough to the cold folder now", Description: "They are copied while the lake is open; then the engine restarts, which takes seconds. Intake goes on."}
+	cool := huma.Operation{OperationID: "cool-storage", Method: http.MethodPost, Path: "/storage/cool", Tags: []string{"storage"}, Errors: []int{409}, DefaultStatus: http.StatusAccepted,
+		Summary: "Move the days that are old enough to the cold folder now", Description: "They are copied while the lake is open, which may take hours; then the engine restarts, which takes seconds. Intake goes on. Of what goes wrong the alarm cold-stuck tells."}
 	Register(s, cool, identity.ScopeSystem,
-		func(ctx context.Context, _ *Empty) (*Body[cooled], error) {
+		func(ctx context.Context, _ *Empty) (*Body[cooling], error) {
 			if err := cityOnly(ctx); err != nil {
 				return nil, err
 			}
 			if h.Storage.Deps.Cold == "" {
 				return nil, Problem(http.StatusConflict, "there is no cold folder: name one as lake.cold_dir in the configuration")
 			}
-			moved, err := h.Storage.Cool(ctx)
-			switch {
-			case errors.Is(err, storage.ErrNoRoom):
-				return nil, Problem(http.StatusInsufficientStorage, "%s", err.Error())
-			case errors.Is(err, partition.ErrForeign):
+			due, err := h.Storage.CoolSoon()
+			if errors.Is(err, partition.ErrForeign) {
 				return nil, Problem(http.StatusConflict, "%s", err.Error())
-			case err != nil:
+			}
+			if err != nil {
 				return nil, err
 			}
-			AuditObject(ctx, "lake", "", fmt.Sprintf("%d days", len(moved)))
-			return Reply(cooled{append([]partition.Partition{}, moved...)}), nil
+			AuditObject(ctx, "lake", "", fmt.Sprintf("%d days", len(due)))
+			return Reply(cooling{append([]partition.Partition{}, due...)}), nil
 		})
 	s.retentionRoutes()
 }

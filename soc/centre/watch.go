@@ -285,13 +285,14 @@ func (c *centre) keepDisks(ctx context.Context) {
 	})
 }
 
-// coolDays moves old days to the cold folder, some minutes after the start and
-// then every hour.
+// coolDays moves old days to the cold folder, some minutes after the start, then
+// every hour and when it is asked for.
 func (c *centre) coolDays(ctx context.Context) {
 	wait := 5 * time.Minute
 	for {
 		select {
 		case <-time.After(wait):
+		case <-c.storage.Asked():
 		case <-ctx.Done():
 			return
 		}

@@ -32,6 +32,26 @@ func (k *Keeper) Due() ([]partition.Partition, error) {
 	}), nil
 }
 
+// CoolSoon asks for Cool without waiting for it: days of a large city take hours
+// to copy. It returns the days that are due.
+func (k *Keeper) CoolSoon() ([]partition.Partition, error) {
+	due, err := k.Due()
+	if err != nil || len(due) == 0 {
+		return due, err
+	}
+	if err := k.cold().Claim(); err != nil {
+		return nil, fmt.Errorf("storage: %w", err)
+	}
+	select {
+	case k.cool <- struct{}{}:
+	default: // asked for already
+	}
+	return due, nil
+}
+
+// Asked is received from when CoolSoon was called.
+func (k *Keeper) Asked() <-chan struct{} { return k.cool }
+
 // Cool copies the days that are due to the cold folder while the lake is open,
 // and has the engine swap them for their copies at a restart. It returns those
 // that lie there now. A day for which there is no room stops it: ErrNoRoom, with

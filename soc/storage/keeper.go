@@ -58,6 +58,7 @@ type Keeper struct {
 	growth   map[string]float64
 	history  time.Duration
 	clearing sync.Mutex // one at a time
+	cool     chan struct{}
 }
 
 // Open makes a keeper and measures once.
@@ -66,7 +67,7 @@ func Open(ctx context.Context, db *state.DB, d Deps) (*Keeper, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Keeper{Deps: d, samples: samples, now: time.Now}, nil
+	return &Keeper{Deps: d, samples: samples, now: time.Now, cool: make(chan struct{}, 1)}, nil
 }
 
 func (k *Keeper) engine() string { return filepath.Join(k.Data, "engine") }

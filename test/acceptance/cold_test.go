@@ -76,10 +76,17 @@ func TestOldDaysGoToTheColdDisk(t *testing.T) {
 			Cold       bool
 		}
 	}
-	s.call(s.admin.Options().Token, http.MethodPost, "/api/v1/storage/cool", "", http.StatusOK, &moved)
+	s.call(s.admin.Options().Token, http.MethodPost, "/api/v1/storage/cool", "", http.StatusAccepted, &moved)
 	if len(moved.Partitions) != 2 {
 		t.Fatalf("moved: %+v", moved)
 	}
+	eventually(t, 30*time.Second, "both days are cold", func() error {
+		get(t, s, "/api/v1/storage", &view)
+		if view.Cold.Due != 0 {
+			return fmt.Errorf("%d days are due", view.Cold.Due)
+		}
+		return nil
+	})
 	days, err := filepath.Glob(filepath.Join(cold, "standard", "[0-9]*", "datadb", "parts.json"))
 	if err != nil || len(days) != 2 {
 		t.Fatalf("the cold folder holds %q, %v", days, err)

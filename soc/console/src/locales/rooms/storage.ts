@@ -59,7 +59,7 @@ export const storage = {
   'storage.coldAfter': ['{n} 天后转冷', 'cold after {n} days'],
   'storage.cool': ['迁移 {n} 天到冷存储', 'Move {n} days to cold storage'],
   'storage.coolWhy': ['满龄的日期复制到 {x}，完成后引擎重启几秒；检索不受影响。', 'Days that are old enough are copied to {x}; then the engine restarts for some seconds. Searches find them as before.'],
-  'storage.cooled': ['已迁移 {n} 天', '{n} days moved'],
+  'storage.cooled': ['已开始迁移 {n} 天', 'Moving {n} days has begun'],
   'storage.clear': ['清理空间', 'Free space'],
   'storage.clearWhy': ['从最早的日期开始删除；法律要求保存的不会删除。删除后不能恢复，引擎会重启几秒。', 'Removes the oldest days first and never what the law wants kept. This cannot be undone; the engine restarts for some seconds.'],
   'storage.clearFrees': ['将释放 {b}：', 'Frees {b}:'],
