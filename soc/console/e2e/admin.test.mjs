@@ -8,15 +8,13 @@
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
 import { after, before, test } from 'node:test';
-import { BASE, PASSWORD, faults, launch, missing, open, settled, shot, signIn } from './desk.mjs';
+import { BASE, PASSWORD, faults, launch, missing, open, settled, shot, signIn, steps } from './desk.mjs';
 
 let browser;
 /** One desk for each person. */
 const desks = {};
 const passwords = {};
 const NEW = 'Amber-Kestrel-58-Lantern';
-
-const steps = (name, f) => test(name, { skip: missing }, f);
 
 before(async () => {
   if (missing) return;

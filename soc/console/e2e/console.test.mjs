@@ -4,8 +4,8 @@
  * desk.mjs tells the environment.
  */
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { BASE, PASSWORD, USERNAME, faults, launch, missing, open, settled, shot, signIn } from './desk.mjs';
+import { after, before } from 'node:test';
+import { BASE, PASSWORD, USERNAME, faults, launch, missing, open, settled, shot, signIn, steps } from './desk.mjs';
 
 let browser;
 let page;
@@ -20,8 +20,6 @@ before(async () => {
 after(async () => {
   await browser?.close();
 });
-
-const steps = (name, f) => test(name, { skip: missing }, f);
 
 steps('a wrong password is refused, and said so', async () => {
   await page.goto(`${BASE}/`);

@@ -9,6 +9,7 @@
  */
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { test } from 'node:test';
 import { chromium } from 'playwright-core';
 
 export const BASE = (process.env.BASE_URL ?? 'http://127.0.0.1:8080').replace(/\/$/, '');
@@ -19,6 +20,23 @@ const SHOTS = process.env.SHOT_DIR ?? '';
 const WAIT = Number(process.env.WAIT_MS ?? 60_000);
 
 export const missing = !PASSWORD ? 'ICEWATCH_PASSWORD is not set' : !existsSync(CHROMIUM) ? `${CHROMIUM} is not installed` : false;
+
+/** Every page that was opened. */
+const pages = [];
+
+/** One step of a journey. Where it fails, what each page shows is told beside what was waited for. */
+export const steps = (name, f) =>
+  test(name, { skip: missing }, async () => {
+    try {
+      await f();
+    } catch (e) {
+      for (const p of pages.filter((p) => !p.isClosed())) {
+        const text = await p.locator('body').innerText({ timeout: 2000 }).catch((e) => String(e));
+        e.message += `\n${p.url()} shows: ${text.replace(/\s+/g, ' ').slice(0, 500)}`;
+      }
+      throw e;
+    }
+  });
 
 /** Faults of the pages themselves: each fails the run at its end. */
 export const faults = [];
@@ -49,6 +67,7 @@ export async function open(browser, { theme = 'light', locale = 'zh-CN', later =
     [locale, later],
   );
   const p = await ctx.newPage();
+  pages.push(p);
   p.on('pageerror', (e) => faults.push(`${p.url()}: ${e.stack ?? e}`));
   p.on('console', (m) => {
     if (m.type() === 'error' && /Content Security Policy|Minified React|Uncaught/.test(m.text())) faults.push(`${p.url()}: ${m.text()}`);

@@ -4,13 +4,11 @@
  * events to. desk.mjs tells the environment.
  */
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { BASE, PASSWORD, faults, launch, missing, open, settled, shot, signIn } from './desk.mjs';
+import { after, before } from 'node:test';
+import { BASE, PASSWORD, faults, launch, missing, open, settled, shot, signIn, steps } from './desk.mjs';
 
 let browser;
 let page;
-
-const steps = (name, f) => test(name, { skip: missing }, f);
 
 before(async () => {
   if (missing) return;

@@ -7,8 +7,8 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:net';
-import { after, before, test } from 'node:test';
-import { BASE, PASSWORD, faults, launch, missing, open, settled, shot, signIn } from './desk.mjs';
+import { after, before } from 'node:test';
+import { BASE, PASSWORD, faults, launch, missing, open, settled, shot, signIn, steps } from './desk.mjs';
 
 let browser;
 let page;
@@ -19,8 +19,6 @@ const now = Date.now();
 /** The trace that the tests follow through the pages. */
 const checkout = hex(16);
 const long = hex(16);
-
-const steps = (name, f) => test(name, { skip: missing }, f);
 
 before(async () => {
   if (missing) return;

@@ -7,14 +7,12 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { connect } from 'node:net';
-import { after, before, test } from 'node:test';
-import { BASE, PASSWORD, faults, launch, missing, open, settled, shot, signIn } from './desk.mjs';
+import { after, before } from 'node:test';
+import { BASE, PASSWORD, faults, launch, missing, open, settled, shot, signIn, steps } from './desk.mjs';
 
 let browser;
 let page;
 const [HOST, PORT] = (process.env.SYSLOG ?? '').split(':');
-
-const steps = (name, f) => test(name, { skip: missing }, f);
 
 before(async () => {
   if (missing) return;

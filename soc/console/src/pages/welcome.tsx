@@ -42,7 +42,8 @@ export default function Welcome() {
   const setup = useQuery({ queryKey: ['setup'], queryFn: ({ signal }) => get<Setup>('/setup', {}, signal), retry: false, enabled: !!me.data && !me.data.must_change_password });
   if (!me.data) return null;
   if (!me.data.must_change_password && setup.isPending) return <div className="signin"><Skeleton lines={6} /></div>;
-  if (setup.error) return <div className="signin"><Failed error={setup.error} what="page.welcome" retry={() => void setup.refetch()} /></div>;
+  // A later failure must not take away what is on the page: the plan and the first passwords live there alone.
+  if (setup.error && !setup.data) return <div className="signin"><Failed error={setup.error} what="page.welcome" retry={() => void setup.refetch()} /></div>;
   return <Steps me={me.data} setup={setup.data} />;
 }
 
@@ -63,9 +64,10 @@ function Steps({ me, setup }: { me: Me; setup?: Setup }) {
     putSetupOff();
     navigate('/', { replace: true });
   };
-  const done = () => {
+  // What the account may do has changed: until that is known, the shell would lead back here.
+  const done = async () => {
+    await client.invalidateQueries();
     setFinished(true);
-    void client.invalidateQueries();
   };
   return (
     <main className="welcome">
@@ -102,7 +104,7 @@ function Steps({ me, setup }: { me: Me; setup?: Setup }) {
             ))}
           {step === 'powers' && <Powers me={me} plan={plan} setPlan={setPlan} back={() => go('password')} next={() => go('security')} />}
           {step === 'security' && <Basics back={() => go('powers')} next={() => go('brand')} />}
-          {step === 'brand' && <Brand plan={plan} back={() => go('security')} done={done} />}
+          {step === 'brand' && <Brand plan={plan} back={() => go('security')} done={() => void done()} />}
           {step === 'done' && <Done />}
         </section>
       </div>
