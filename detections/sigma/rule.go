@@ -110,7 +110,8 @@ type Group struct {
 
 // Item is one field with the values it is compared to.
 type Item struct {
-	Field  string // "" searches all values of the event
+	Field  string   // "" searches all values of the event
+	Also   []string // further names the field has; the values of all of them count as the field's
 	Line   int
 	Values []Value
 	All    bool // every value has to match, by one of the field's values each
@@ -184,6 +185,7 @@ type Value struct {
 	CIDR     Prefix   // OpCIDR
 	Exists   bool     // OpExists
 	Field    string   // OpFieldRef
+	Also     []string // OpFieldRef: further names of the field referred to
 	Affix    Affix    // OpFieldRef
 }
 
