@@ -12,8 +12,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"path"
 	"strings"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -39,6 +39,16 @@ type File struct {
 	Source string `json:"source"`
 	Path   string `json:"path"` // source name, slash, path inside it
 	Data   []byte `json:"data"`
+
+	sum [sha256.Size]byte // of Data; zero where it was not taken yet
+}
+
+// digest is the SHA-256 of the file's content.
+func (f *File) digest() [sha256.Size]byte {
+	if f.sum == [sha256.Size]byte{} {
+		f.sum = sha256.Sum256(f.Data)
+	}
+	return f.sum
 }
 
 // Problem names a rule or file that is not in force, and why.
@@ -64,64 +74,21 @@ type Bundle struct {
 	Version  string    `json:"version"` // hex SHA-256 over paths and contents
 	Files    []File    `json:"files"`
 	Problems []Problem `json:"problems,omitempty"` // files that could not be read
+	Origin   Origin    `json:"origin"`             // how it came about; not part of Version
 }
 
-// Load reads all sources. It never fails as a whole: what cannot be read is
-// among the bundle's problems. Tests beside the rules (*.test.yml,
-// *_test.rego) and hidden files are left out.
-func Load(srcs []Source) *Bundle {
-	b := &Bundle{}
-	size := 0
-	for _, src := range srcs {
-		fail := func(name string, err error) {
-			b.Problems = append(b.Problems, Problem{Path: path.Join(src.Name, name), Reason: err.Error()})
-		}
-		if src.FS == nil {
-			fail("", fmt.Errorf("the source has no files"))
-			continue
-		}
-		err := fs.WalkDir(src.FS, ".", func(name string, d fs.DirEntry, err error) error {
-			if err != nil {
-				fail(name, err)
-				if d != nil && d.IsDir() && name != "." {
-					return fs.SkipDir
-				}
-				return nil
-			}
-			if base := path.Base(name); strings.HasPrefix(base, ".") && name != "." {
-				if d.IsDir() {
-					return fs.SkipDir
-				}
-				return nil
-			}
-			if d.IsDir() || !wanted(name) {
-				return nil
-			}
-			if d.Type()&fs.ModeSymlink != 0 {
-				if st, err := fs.Stat(src.FS, name); err != nil || !st.Mode().IsRegular() {
-					return nil // a folder behind a link could be a loop
-				}
-			} else if !d.Type().IsRegular() {
-				return nil
-			}
-			data, err := read(src.FS, name)
-			if err != nil {
-				fail(name, err)
-				return nil
-			}
-			if size += len(data); size > maxBundle || len(b.Files) >= maxFiles {
-				return fmt.Errorf("more than %d files or %d MiB: the rest is left out", maxFiles, maxBundle>>20)
-			}
-			b.Files = append(b.Files, File{Source: src.Name, Path: path.Join(src.Name, name), Data: data})
-			return nil
-		})
-		if err != nil {
-			fail("", err)
-		}
-	}
-	b.Version = version(b.Files)
-	return b
+// Origin says when and how fast a bundle came about, for the report of how long
+// a change takes to be in force. All times are this machine's.
+type Origin struct {
+	Written time.Time     // when the newest of the changed files was written; zero at a first load
+	Noticed time.Time     // when it was begun to be read
+	Read    time.Duration // reading what changed
+	Check   Timing        // compiling it for its faults, before it was sent
+	Sent    time.Time     // when it went on the bus
 }
+
+// Load reads all sources once; see Loader.
+func Load(srcs []Source) *Bundle { return NewLoader(srcs).Load(false) }
 
 func wanted(name string) bool {
 	switch {
@@ -149,11 +116,14 @@ func read(fsys fs.FS, name string) ([]byte, error) {
 	return data, nil
 }
 
+// version is over the files' paths and contents. It goes by the contents'
+// digests, which are taken once for each content.
 func version(files []File) string {
 	h := sha256.New()
-	for _, f := range files {
-		fmt.Fprintf(h, "%d:%s%d:", len(f.Path), f.Path, len(f.Data))
-		h.Write(f.Data)
+	for i := range files {
+		sum := files[i].digest()
+		fmt.Fprintf(h, "%d:%s", len(files[i].Path), files[i].Path)
+		h.Write(sum[:])
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }
@@ -161,7 +131,7 @@ func version(files []File) string {
 // Encode packs the bundle for the bus.
 func (b *Bundle) Encode() ([]byte, error) {
 	var out bytes.Buffer
-	z, err := zstd.NewWriter(&out, zstd.WithEncoderConcurrency(1))
+	z, err := zstd.NewWriter(&out, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest))
 	if err != nil {
 		return nil, fmt.Errorf("ruleset: pack bundle: %w", err)
 	}

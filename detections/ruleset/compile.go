@@ -6,10 +6,8 @@ import (
 	"encoding/hex"
 	"fmt"
 	"path"
-	"runtime"
 	"slices"
-	"strings"
-	"sync"
+	"time"
 
 	"icewatch/detections"
 	"icewatch/detections/correlation"
@@ -69,6 +67,7 @@ type Set struct {
 	program      *match.Program
 	policy       *policy.Set
 	warnings     []Problem
+	timing       Timing
 }
 
 // Options change how a bundle is compiled.
@@ -80,6 +79,9 @@ type Options struct {
 	Lenient bool
 	// Placeholders are the values of the modifier expand.
 	Placeholders map[string][]string
+	// FaultsOnly leaves out the program: the set lists its rules and their
+	// faults and has the policies, and cannot match.
+	FaultsOnly bool
 }
 
 // Compile compiles every rule of the bundle against the registry's fields.
@@ -89,9 +91,15 @@ func Compile(b *Bundle, reg *event.Registry) (*Set, []Problem) {
 
 // CompileWith is Compile with options.
 func CompileWith(b *Bundle, reg *event.Registry, opts Options) (*Set, []Problem) {
-	c := &compiler{set: &Set{version: b.Version}}
+	return new(Cache).Compile(b, reg, opts)
+}
+
+func compile(b *Bundle, reg *event.Registry, opts Options, cache *Cache) (*Set, []Problem) {
+	c := &compiler{set: &Set{version: b.Version}, cache: cache, opts: opts}
+	begun := time.Now()
 	c.problems = append(c.problems, b.Problems...)
 	c.read(b, &sigma.Options{Placeholders: opts.Placeholders})
+	c.set.timing.Parse = time.Since(begun)
 	c.dedupe()
 
 	var table *logsource.Table
@@ -100,10 +108,12 @@ func CompileWith(b *Bundle, reg *event.Registry, opts Options) (*Set, []Problem)
 			table.Strict = !opts.Lenient
 		}
 	}
+	programmed := time.Now()
 	c.detections(reg, table)
+	c.set.timing.Program = time.Since(programmed)
 	c.correlate()
 
-	policies, faults := policy.New(b.Policies())
+	policies, faults := cache.policy(b)
 	for _, f := range faults {
 		c.problems = append(c.problems, Problem{Path: f.Path, Line: f.Line, Reason: f.Reason})
 	}
@@ -111,6 +121,7 @@ func CompileWith(b *Bundle, reg *event.Registry, opts Options) (*Set, []Problem)
 	slices.SortStableFunc(c.set.infos, func(a, b RuleInfo) int {
 		return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Line, b.Line))
 	})
+	c.set.timing.Rest = time.Since(begun) - c.set.timing.Parse - c.set.timing.Program
 	return c.set, c.problems
 }
 
@@ -129,6 +140,12 @@ func (s *Set) Correlations() []*Rule { return s.correlations }
 // Program returns the compiled single-event rules.
 func (s *Set) Program() *match.Program { return s.program }
 
+// Version is the bundle's.
+func (s *Set) Version() string { return s.version }
+
+// Timing says how long the set took to compile.
+func (s *Set) Timing() Timing { return s.timing }
+
 // Warnings are what a linter complains of in rules that work.
 func (s *Set) Warnings() []Problem { return s.warnings }
 
@@ -137,35 +154,18 @@ type compiler struct {
 	problems []Problem
 	found    []*Rule
 	sources  map[*Rule]string
+	cache    *Cache
+	opts     Options
 }
 
-type parsed struct {
-	rules []*sigma.Rule
-	errs  []*sigma.Error
-}
-
-// read parses the bundle's Sigma files, several at a time.
+// read takes in the rules of the bundle's Sigma files.
 func (c *compiler) read(b *Bundle, opts *sigma.Options) {
-	results := make([]parsed, len(b.Files))
-	var wg sync.WaitGroup
-	next := make(chan int)
-	for range max(1, runtime.GOMAXPROCS(0)) {
-		wg.Go(func() {
-			for i := range next {
-				results[i].rules, results[i].errs = sigma.Parse(b.Files[i].Data, opts)
-			}
-		})
-	}
-	for i, f := range b.Files {
-		if !strings.HasSuffix(f.Path, ".rego") && path.Base(f.Path) != logsource.FileName {
-			next <- i
-		}
-	}
-	close(next)
-	wg.Wait()
-
+	results := c.cache.parse(b, opts, &c.set.timing)
 	c.sources = map[*Rule]string{}
 	for i, f := range b.Files {
+		if results[i] == nil {
+			continue
+		}
 		for _, e := range results[i].errs {
 			c.reject(Problem{Path: f.Path, Line: e.Line, RuleID: e.RuleID, Title: e.Title, Reason: e.Reason}, nil)
 		}
@@ -262,7 +262,13 @@ func (c *compiler) detections(reg *event.Registry, table *logsource.Table) {
 			rules = append(rules, r.Rule)
 		}
 	}
-	program, errs := match.Compile(rules, reg, table)
+	var program *match.Program
+	var errs []error
+	if c.opts.FaultsOnly {
+		errs = c.cache.check(rules)
+	} else {
+		program, errs = match.Compile(rules, reg, table)
+	}
 	failed := slices.ContainsFunc(errs, func(err error) bool { return err != nil })
 	for i, r := range candidates {
 		if errs[i] != nil {
@@ -272,7 +278,7 @@ func (c *compiler) detections(reg *event.Registry, table *logsource.Table) {
 		c.set.detections = append(c.set.detections, r)
 		c.set.infos = append(c.set.infos, r.Info)
 	}
-	if failed { // the program's order has to be that of the rules in force
+	if failed && program != nil { // the program's order has to be that of the rules in force
 		rules = rules[:0]
 		for _, r := range c.set.detections {
 			rules = append(rules, r.Rule)
