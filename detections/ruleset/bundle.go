@@ -71,8 +71,9 @@ func (p Problem) String() string {
 
 // Bundle is all content at one moment.
 type Bundle struct {
-	Version  string    `json:"version"` // hex SHA-256 over paths and contents
+	Version  string    `json:"version"` // hex SHA-256 over paths, contents and what is switched off
 	Files    []File    `json:"files"`
+	Disabled []string  `json:"disabled,omitempty"` // ids of the rules that are switched off, sorted
 	Problems []Problem `json:"problems,omitempty"` // files that could not be read
 	Origin   Origin    `json:"origin"`             // how it came about; not part of Version
 }
@@ -116,14 +117,18 @@ func read(fsys fs.FS, name string) ([]byte, error) {
 	return data, nil
 }
 
-// version is over the files' paths and contents. It goes by the contents'
-// digests, which are taken once for each content.
-func version(files []File) string {
+// version is over the files' paths and contents, and the rules that are
+// switched off. It goes by the contents' digests, which are taken once for
+// each content.
+func (b *Bundle) version() string {
 	h := sha256.New()
-	for i := range files {
-		sum := files[i].digest()
-		fmt.Fprintf(h, "%d:%s", len(files[i].Path), files[i].Path)
+	for i := range b.Files {
+		sum := b.Files[i].digest()
+		fmt.Fprintf(h, "%d:%s", len(b.Files[i].Path), b.Files[i].Path)
 		h.Write(sum[:])
+	}
+	for _, id := range b.Disabled {
+		fmt.Fprintf(h, "off %d:%s", len(id), id)
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }
@@ -155,7 +160,7 @@ func Decode(data []byte) (*Bundle, error) {
 	if err := gob.NewDecoder(io.LimitReader(z, 2*maxBundle)).Decode(b); err != nil {
 		return nil, fmt.Errorf("ruleset: unpack bundle of %d bytes: %w", len(data), err)
 	}
-	if v := version(b.Files); v != b.Version {
+	if v := b.version(); v != b.Version {
 		return nil, fmt.Errorf("ruleset: bundle says version %.12s and is %.12s", b.Version, v)
 	}
 	return b, nil

@@ -25,7 +25,7 @@ type RuleInfo struct {
 	Title      detections.Text  `json:"title"`
 	Level      detections.Level `json:"level"`
 	Kind       string           `json:"kind"`   // sigma or correlation
-	Status     string           `json:"status"` // active or rejected
+	Status     string           `json:"status"` // active, rejected or disabled
 	Reason     string           `json:"reason,omitempty"`
 	Path       string           `json:"path"`
 	Line       int              `json:"line"`
@@ -101,6 +101,7 @@ func compile(b *Bundle, reg *event.Registry, opts Options, cache *Cache) (*Set, 
 	c.read(b, &sigma.Options{Placeholders: opts.Placeholders})
 	c.set.timing.Parse = time.Since(begun)
 	c.dedupe()
+	c.switchOff(b.Disabled)
 
 	var table *logsource.Table
 	if !opts.Unrouted {
@@ -153,6 +154,7 @@ type compiler struct {
 	set      *Set
 	problems []Problem
 	found    []*Rule
+	off      map[string]bool // ids and names of the rules that are switched off
 	sources  map[*Rule]string
 	cache    *Cache
 	opts     Options
@@ -311,6 +313,9 @@ next:
 		for _, ref := range r.Correlation.Rules {
 			base, ok := byName[ref]
 			switch {
+			case !ok && c.off[ref]:
+				c.rejectRule(r, r.Correlation.Line, "the rule %q it refers to is switched off", ref)
+				continue next
 			case !ok && known[ref]:
 				c.rejectRule(r, r.Correlation.Line, "the rule %q it refers to is rejected or is itself a correlation, which is not supported yet", ref)
 				continue next

@@ -107,7 +107,7 @@ func (l *Loader) Load(anew bool) *Bundle {
 		}
 	}
 	l.known = now
-	b.Version = version(b.Files)
+	b.Version = b.version()
 	b.Origin.Read = time.Since(begun)
 	return b
 }
