@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -24,6 +25,10 @@ type Options struct {
 	Log       *slog.Logger    // default: slog.Default()
 	MaxGroups int             // live correlation windows of all rules together; default 200,000
 	Lateness  time.Duration   // how far behind its group's newest event time an event still counts; default 5 min
+	Flood     Flood           // bounds what one rule may raise; zero is without bound
+	Slow      Slow            // bounds what one rule may take of the time; zero is without bound
+
+	Now func() time.Time // default: time.Now; what a rule takes of the time goes by it
 }
 
 // Stats are counters since the start.
@@ -31,7 +36,8 @@ type Stats struct {
 	Events      uint64            `json:"events"`
 	Matches     uint64            `json:"matches"`
 	Occurrences uint64            `json:"occurrences"`
-	Hits        map[string]uint64 `json:"hits"`     // by rule id
+	Held        uint64            `json:"held"`     // matches held back because their rule was throttled
+	Hits        map[string]uint64 `json:"hits"`     // by rule id, since the rule is in force as it stands
 	Disabled    map[string]string `json:"disabled"` // rule id to the panic that disabled it
 	Panics      uint64            `json:"panics"`
 	Groups      int               `json:"groups"`       // live correlation windows
@@ -41,13 +47,15 @@ type Stats struct {
 	PolicyFails uint64            `json:"policy_fails"` // priorities that fell back to the rule's level
 }
 
-// Engine is the detection of one pipeline. Process, Swap, Snapshot and
-// Restore exclude each other by an internal lock; Stats may be called at any
-// time.
+// Engine is the detection of one pipeline. Its methods exclude each other by an
+// internal lock and may be called at any time: a swap takes effect between two
+// events.
 type Engine struct {
-	opts Options
-	reg  *event.Registry
-	log  *slog.Logger
+	opts  Options
+	flood Flood
+	slow  Slow
+	reg   *event.Registry
+	log   *slog.Logger
 
 	mu      sync.Mutex
 	set     *ruleset.Set
@@ -55,15 +63,25 @@ type Engine struct {
 	rules   []compiled // by index of the program
 	counts  []compiled // correlations, by index of the set
 	state   *correlation.State
-	hits    map[string]uint64
 	stats   Stats
 	off     map[string]string
 	repeat  event.FieldID
+
+	clock    int64                   // newest arrival
+	swept    int64                   // second of arrival in which floods were last looked at
+	flooding []*record               // rules that are throttled
+	leftover []detections.Occurrence // of rules that went while occurrences of theirs were held back
+	held     uint64
+	lap      int
+	judged   time.Time // when the rules' time was last looked at
+	swaps    uint64
+	sets     []SetUse // the last ones, the one in force at the end
 }
 
 // compiled is a rule with what does not change from firing to firing.
 type compiled struct {
 	*ruleset.Rule
+	record   *record
 	groupBy  []event.FieldID
 	names    []string
 	feeds    []feed
@@ -84,14 +102,18 @@ func New(opts Options) *Engine {
 	if opts.Log == nil {
 		opts.Log = slog.Default()
 	}
-	e := &Engine{opts: opts, reg: opts.Registry, log: opts.Log, hits: map[string]uint64{}, off: map[string]string{},
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	e := &Engine{opts: opts, flood: opts.Flood.orDefault(), slow: opts.Slow.orDefault(), reg: opts.Registry, log: opts.Log, off: map[string]string{},
 		state: correlation.New(nil, opts.MaxGroups, opts.Lateness)}
 	e.repeat, _ = e.reg.Intern("icewatch.repeat")
 	return e
 }
 
-// Swap puts a rule set in force between two events. Correlation state of
-// rules whose definition did not change is kept.
+// Swap puts a rule set in force between two events. Of rules whose text did
+// not change everything is kept: correlation windows, costs, what is held back
+// in a flood, and that they are set aside.
 func (e *Engine) Swap(set *ruleset.Set) {
 	// What takes time is made before the lock, so that events go on.
 	var rules, counts []compiled
@@ -110,12 +132,14 @@ func (e *Engine) Swap(set *ruleset.Set) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	state.Inherit(e.state)
+	e.inherit(rules, counts, matcher)
 	e.set, e.rules, e.counts, e.state, e.matcher = set, rules, counts, state, matcher
 	clear(e.off)
+	e.turn(set.Version())
 }
 
 func (e *Engine) compile(r *ruleset.Rule) compiled {
-	c := compiled{Rule: r, city: r.Custom.Scope == "city"}
+	c := compiled{Rule: r, record: &record{print: r.Fingerprint()}, city: r.Custom.Scope == "city"}
 	groupBy := r.Custom.GroupBy
 	if r.Correlation != nil {
 		groupBy = r.Correlation.GroupBy
@@ -157,6 +181,8 @@ func (e *Engine) Process(ev *event.Event, emit func(detections.Occurrence)) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.stats.Events++
+	e.clock = max(e.clock, arrival(ev))
+	e.sweep(emit)
 	if e.matcher == nil {
 		return
 	}
@@ -204,10 +230,11 @@ func (e *Engine) matched(c *compiled, ev *event.Event, evidence func() []detecti
 		return
 	}
 	e.stats.Matches++
-	e.hits[c.ID]++
+	c.record.hit(e.clock)
 	if !c.Silent {
-		emit(e.single(c, ev, evidence()))
-		e.stats.Occurrences++
+		at, group := ev.Timestamp(), values(ev, c.groupBy)
+		e.offer(c, sighting{tenant: ev.Tenant, group: group, from: at, to: at, events: e.weight(ev), ids: []string{ev.ID.String()},
+			build: func() detections.Occurrence { return e.single(c, ev, group, evidence()) }}, emit)
 	}
 	for i := range c.feeds {
 		f := &c.feeds[i]
@@ -226,6 +253,7 @@ func (e *Engine) matched(c *compiled, ev *event.Event, evidence func() []detecti
 		if m.Values = values(ev, f.fields); len(m.Values) > 0 && !anyValue(m.Values) {
 			continue // an absent value is not one more value
 		}
+		count.record.before.Asked++
 		e.guard(count, func() { e.state.Add(f.correlation, m, fire) })
 	}
 }
@@ -243,10 +271,12 @@ func (e *Engine) weight(ev *event.Event) int {
 }
 
 // single makes the occurrence of a rule that matched one event.
-func (e *Engine) single(c *compiled, ev *event.Event, evidence []detections.Match) detections.Occurrence {
-	o := detections.Occurrence{Tenant: ev.Tenant, Time: ev.Timestamp(), From: ev.Timestamp(), Count: e.weight(ev),
+func (e *Engine) single(c *compiled, ev *event.Event, group []string, evidence []detections.Match) detections.Occurrence {
+	for i := range evidence {
+		evidence[i].Value = strings.Clone(evidence[i].Value) // the event's memory is reused
+	}
+	o := detections.Occurrence{Tenant: strings.Clone(ev.Tenant), Time: ev.Timestamp(), From: ev.Timestamp(), Count: e.weight(ev),
 		Fields: e.flat(ev), Evidence: evidence, EventIDs: []string{ev.ID.String()}}
-	group := values(ev, c.groupBy)
 	skip := ""
 	for i, name := range c.names {
 		if group[i] == "" || name == skip {
@@ -255,7 +285,7 @@ func (e *Engine) single(c *compiled, ev *event.Event, evidence []detections.Matc
 		if name == ciField { // the item says more than the name it goes by
 			skip = hostField
 		}
-		o.Group = append(o.Group, detections.Pair{Field: name, Value: group[i]})
+		o.Group = append(o.Group, detections.Pair{Field: name, Value: strings.Clone(group[i])})
 	}
 	o.ID = hash("event", c.ID, o.EventIDs[0])
 	e.finish(c, &o, ev.Tenant, 1)
@@ -265,6 +295,13 @@ func (e *Engine) single(c *compiled, ev *event.Event, evidence []detections.Matc
 // fired makes the occurrence of a window whose condition is met.
 func (e *Engine) fired(f correlation.Firing, emit func(detections.Occurrence)) {
 	c := &e.counts[f.Rule]
+	c.record.hit(e.clock)
+	e.offer(c, sighting{tenant: f.Tenant, group: f.Group, from: time.Unix(0, f.From).UTC(), to: time.Unix(0, f.To).UTC(), events: f.Events, ids: f.IDs,
+		build: func() detections.Occurrence { return e.window(c, f) }}, emit)
+}
+
+// window makes the occurrence of a window that fired.
+func (e *Engine) window(c *compiled, f correlation.Firing) detections.Occurrence {
 	o := detections.Occurrence{ID: f.ID, Time: time.Unix(0, f.To).UTC(), From: time.Unix(0, f.From).UTC(), Count: f.Events,
 		Fields: f.Fields, EventIDs: f.IDs}
 	if o.Fields == nil {
@@ -280,8 +317,12 @@ func (e *Engine) fired(f correlation.Firing, emit func(detections.Occurrence)) {
 			}
 		}
 	}
-	e.hits[c.ID]++
 	e.finish(c, &o, f.Tenant, f.Count)
+	return o
+}
+
+// emit hands an occurrence over.
+func (e *Engine) emit(o detections.Occurrence, emit func(detections.Occurrence)) {
 	emit(o)
 	e.stats.Occurrences++
 }
@@ -306,29 +347,6 @@ func (e *Engine) finish(c *compiled, o *detections.Occurrence, tenant string, co
 	o.Priority, o.Reasons = priority, reasons
 }
 
-// Snapshot returns the correlation state, to be stored together with the
-// detection position.
-func (e *Engine) Snapshot() ([]byte, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.state.Snapshot(), nil
-}
-
-// Restore takes a snapshot back. Call it after Swap: windows of rules that are no
-// longer there, or have changed, are dropped.
-func (e *Engine) Restore(data []byte) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	dropped, err := e.state.Restore(data)
-	if err != nil {
-		return fmt.Errorf("engine: restore %d bytes: %w", len(data), err)
-	}
-	if dropped > 0 {
-		e.log.Info("correlation windows of changed rules were dropped", "windows", dropped)
-	}
-	return nil
-}
-
 // Stats returns the counters.
 func (e *Engine) Stats() Stats {
 	e.mu.Lock()
@@ -336,9 +354,14 @@ func (e *Engine) Stats() Stats {
 	st := e.stats
 	c := e.state.Stats()
 	st.Groups, st.Evicted, st.Late, st.Cut = c.Groups, c.Evicted, c.Late, c.Cut
-	st.Hits = make(map[string]uint64, len(e.hits))
-	for id, n := range e.hits {
-		st.Hits[id] = n
+	st.Held = e.held
+	st.Hits = make(map[string]uint64, len(e.rules)+len(e.counts))
+	for _, list := range [][]compiled{e.rules, e.counts} {
+		for i := range list {
+			if n := list[i].record.hits; n > 0 {
+				st.Hits[list[i].ID] = n
+			}
+		}
 	}
 	st.Disabled = make(map[string]string, len(e.off))
 	for id, why := range e.off {

@@ -61,6 +61,12 @@ func fresh(t testing.TB, reg *event.Registry, files map[string]string) (*Engine,
 
 func compileFiles(t testing.TB, reg *event.Registry, files map[string]string) *ruleset.Set {
 	t.Helper()
+	return compileIn(t, new(ruleset.Cache), reg, files)
+}
+
+// compileIn compiles with what the cache knows of the set before.
+func compileIn(t testing.TB, cache *ruleset.Cache, reg *event.Registry, files map[string]string) *ruleset.Set {
+	t.Helper()
 	mine := fstest.MapFS{}
 	for name, text := range files {
 		mine[name] = &fstest.MapFile{Data: []byte(text)}
@@ -73,7 +79,7 @@ func compileFiles(t testing.TB, reg *event.Registry, files map[string]string) *r
 		}
 	}
 	b.Files = append(kept, ruleset.Load([]ruleset.Source{{Name: "mine", FS: mine}}).Files...)
-	set, problems := ruleset.Compile(b, reg)
+	set, problems := cache.Compile(b, reg, ruleset.Options{})
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}

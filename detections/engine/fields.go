@@ -49,6 +49,18 @@ func values(ev *event.Event, ids []event.FieldID) []string {
 	return out
 }
 
+// groupKey is the same for the same tenant and values, and for no others.
+func groupKey(tenant string, values []string) string {
+	b := make([]byte, 0, 64)
+	b = binary.AppendUvarint(b, uint64(len(tenant)))
+	b = append(b, tenant...)
+	for _, v := range values {
+		b = binary.AppendUvarint(b, uint64(len(v)))
+		b = append(b, v...)
+	}
+	return string(b)
+}
+
 func anyValue(list []string) bool {
 	for _, v := range list {
 		if v != "" {

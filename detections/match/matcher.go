@@ -28,6 +28,9 @@ type Matcher struct {
 	disabled map[int32]string
 	current  int32
 	arena    arena
+	costs    []Cost
+	aside    []bool // by rule; nil while none is
+	events   uint64
 }
 
 type head struct {
@@ -45,7 +48,7 @@ type forms struct {
 // NewMatcher makes a matcher for the program.
 func (p *Program) NewMatcher() *Matcher {
 	return &Matcher{p: p, heads: make([]head, len(p.needs)), preds: make([]uint32, len(p.preds)),
-		routes: make([]uint32, len(p.routes)), seen: make([]uint32, len(p.rules)), disabled: map[int32]string{}}
+		routes: make([]uint32, len(p.routes)), seen: make([]uint32, len(p.rules)), costs: make([]Cost, len(p.rules)), disabled: map[int32]string{}}
 }
 
 // Disabled lists the rules that panicked, with what they said. Each was taken
@@ -71,6 +74,7 @@ func (m *Matcher) Match(ev *event.Event, emit func(rule int, evidence func() []d
 // begin lays the event out by slots and collects the candidates.
 func (m *Matcher) begin(ev *event.Event) {
 	m.ev = ev
+	m.events++
 	m.arena.reset()
 	// The two lowest bits of a stamp hold a truth value, so the epoch counts
 	// by four. After an overflow stale stamps could look fresh: wipe them.
@@ -147,11 +151,14 @@ func (m *Matcher) run(at int) (next int) {
 				continue
 			}
 		}
+		if m.aside != nil && m.aside[m.current] {
+			continue
+		}
 		r := &m.p.rules[m.current]
 		if r.route >= 0 && !m.routed(r.route) {
 			continue
 		}
-		if m.holds(&r.cond) {
+		if m.ask(m.current) {
 			m.matched = append(m.matched, m.current)
 		}
 	}
