@@ -15,7 +15,11 @@ PLATFORMS := amd64 arm64 loong64
 CONSOLE   := soc/console
 CONSOLE_SOURCES := $(shell find $(CONSOLE) -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -name '*.go' 2>/dev/null)
 
-.PHONY: help run build console release vuln sbom test test-go test-console test-release test-upgrade test-peers screenshots lint bench bench-auth bench-intake bench-lake fuzz clean
+# Real rules and events for the benchmarks of detection, where they are present.
+SIGMA_RULES    ?= ../shared/corpora/sigma/rules
+WINDOWS_EVENTS ?= ../shared/corpora/windows/events.jsonl.gz
+
+.PHONY: help run build console release vuln sbom test test-go test-console test-release test-upgrade test-peers screenshots lint bench bench-auth bench-intake bench-lake bench-e2e fuzz clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')" 2>/dev/null || grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST)
@@ -96,6 +100,10 @@ bench-intake: build ## syslog intake beside a synced rsyslog, and end to end (BE
 bench-lake: build ## the lake beside the bare library and a real Loki, then 100 million events (BENCH lines; LAKE_FLAGS="-total 10000000" is shorter)
 	go build -o bin/bench-lake ./test/bench/lake
 	bin/bench-lake -icewatch bin/icewatch -loki "$$(test/peers/loki.sh)/loki" $(LAKE_FLAGS)
+
+bench-e2e: build ## the suite with everything on, from the senders' sockets to store and alert (BENCH lines; SIGMA_RULES=folder of 3,000 rules, E2E_FLAGS="-measure 30s" is shorter)
+	go build -o bin/bench-e2e ./test/bench/e2e
+	bin/bench-e2e -icewatch bin/icewatch -rules "$(SIGMA_RULES)" -windows "$(WINDOWS_EVENTS)" $(E2E_FLAGS)
 
 fuzz: ## each fuzz target for FUZZTIME (default 10s)
 	@for p in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \

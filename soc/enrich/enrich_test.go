@@ -6,7 +6,6 @@ import (
 	"reflect"
 	"strings"
 	"testing"
-	"time"
 
 	"icewatch/soc/event"
 )
@@ -278,15 +277,6 @@ func bigTown(n int) Snapshot {
 		})
 	}
 	return s
-}
-
-func TestBuildIsFast(t *testing.T) {
-	s := bigTown(100_000)
-	start := time.Now()
-	mustIndex(t, s)
-	if took := time.Since(start); took > time.Second {
-		t.Errorf("building an index of %d items took %v, want under 1s", len(s.Items), took)
-	}
 }
 
 func TestApplyAllocatesNothing(t *testing.T) {

@@ -1,20 +1,15 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
-	"icewatch/soc/client"
+	"icewatch/test/bench/suite"
 )
 
 // ours are the suite's figures.
@@ -36,112 +31,40 @@ func (o *ours) print(b bench) {
 	fmt.Printf("BENCH lake.word_anywhere %.0f ms\n", o.word*1000)
 }
 
-// suite is a running icewatch.
-type suite struct {
-	cmd   *exec.Cmd
-	data  string
-	url   string
-	admin *client.Client
+// store is a running icewatch that takes events with one token.
+type store struct {
+	*suite.Suite
 	token string
 }
 
-func (b *bench) startSuite(ctx context.Context) (*suite, error) {
-	s := &suite{data: filepath.Join(b.dir, "data")}
-	config := filepath.Join(b.dir, "icewatch.yaml")
-	address, err := freeAddress()
-	if err != nil {
-		return nil, err
-	}
-	s.url = "http://" + address
+func (b *bench) startSuite(ctx context.Context) (*store, error) {
 	// Everything is on but detection.
-	text := fmt.Sprintf("data: %s\nhttp: {listen: %s}\nsyslog: {udp: off, tcp: off}\nflows: {netflow: off, sflow: off}\notlp: {grpc: off, http: off}\nrules: {built_in: false}\n", s.data, address)
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		return nil, err
-	}
-	s.cmd = exec.Command(b.binary, "serve", "--config", config)
-	const pass = "Bench-mark-2026-harbour"
-	s.cmd.Env = append(os.Environ(), "ICEWATCH_ADMIN_PASSWORD="+pass)
-	log, err := os.Create(filepath.Join(b.dir, "log"))
+	s, err := suite.Start(ctx, b.binary, b.dir, "syslog: {udp: off, tcp: off}\nflows: {netflow: off, sflow: off}\notlp: {grpc: off, http: off}\nrules: {built_in: false}\n")
 	if err != nil {
 		return nil, err
 	}
-	defer log.Close()
-	s.cmd.Stdout, s.cmd.Stderr = log, log
-	if err := s.cmd.Start(); err != nil {
+	token, err := s.Token(ctx, "city")
+	if err != nil {
+		s.Stop()
 		return nil, err
 	}
-	for end := time.Now().Add(60 * time.Second); ; {
-		resp, err := http.Get(s.url + "/readyz")
-		if err == nil {
-			resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				break
-			}
-		}
-		if time.Now().After(end) {
-			stop(s.cmd)
-			return nil, fmt.Errorf("not ready within 60 s; its log is %s: %w", log.Name(), err)
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	open, err := client.New(client.Options{URL: s.url, Timeout: 10 * time.Minute})
-	if err != nil {
-		return nil, err
-	}
-	session, err := open.Login(ctx, "admin", pass)
-	if err != nil {
-		return nil, err
-	}
-	s.admin = open.With(session.Token, "")
-	made, err := s.admin.CreateToken(ctx, "bench", "city", []string{"ingest"}, 24*time.Hour)
-	if err != nil {
-		return nil, err
-	}
-	s.token = made.Secret
-	return s, nil
-}
-
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	return l.Addr().String(), nil
-}
-
-// metric reads one figure from the private socket.
-func (s *suite) metric(name string) (float64, error) {
-	c := http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
-		return net.Dial("unix", filepath.Join(s.data, "run", "icewatch.sock"))
-	}, DisableKeepAlives: true}}
-	resp, err := c.Get("http://icewatch/metrics")
-	if err != nil {
-		return 0, err
-	}
-	defer resp.Body.Close()
-	for in := bufio.NewScanner(resp.Body); in.Scan(); {
-		if v, ok := strings.CutPrefix(in.Text(), name+" "); ok {
-			return strconv.ParseFloat(v, 64)
-		}
-	}
-	return 0, fmt.Errorf("there is no metric %s", name)
+	return &store{s, token}, nil
 }
 
 // take sends events and waits until the lake has them.
-func (s *suite) take(ctx context.Context, b *bench, from, to uint64) (intake, error) {
-	before, err := s.metric("icewatch_lake_rows")
+func (s *store) take(ctx context.Context, b *bench, from, to uint64) (intake, error) {
+	before, err := s.Metric("icewatch_lake_rows")
 	if err != nil {
 		return intake{}, err
 	}
-	used, began := cpu(s.cmd.Process.Pid), time.Now()
-	_, loading, err := b.again(ctx, "load", b.corpus.from, b.corpus.step, "bulk", s.url+"/elastic/gov/_bulk", s.token, from, to)
+	used, began := s.CPU(), time.Now()
+	_, loading, err := b.again(ctx, "load", b.corpus.from, b.corpus.step, "bulk", s.URL+"/elastic/gov/_bulk", s.token, from, to)
 	if err != nil {
 		return intake{}, err
 	}
 	acknowledged := time.Since(began)
 	for {
-		rows, err := s.metric("icewatch_lake_rows")
+		rows, err := s.Metric("icewatch_lake_rows")
 		if err != nil {
 			return intake{}, err
 		}
@@ -155,15 +78,15 @@ func (s *suite) take(ctx context.Context, b *bench, from, to uint64) (intake, er
 	}
 	took := time.Since(began)
 	fmt.Printf("icewatch: %d events acknowledged, fsynced, in %.1f s, stored in %.1f s\n", to-from, acknowledged.Seconds(), took.Seconds())
-	disk := settled(ctx, filepath.Join(s.data, "engine", "lake"))
-	return intake{rate: float64(to-from) / took.Seconds(), cpu: cpu(s.cmd.Process.Pid) - used, load: loading, disk: disk / float64(to)}, nil
+	disk := settled(ctx, filepath.Join(s.Data, "engine", "lake"))
+	return intake{rate: float64(to-from) / took.Seconds(), cpu: s.CPU() - used, load: loading, disk: disk / float64(to)}, nil
 }
 
 // ask runs a query over all events and returns how many rows answer.
-func (s *suite) ask(ctx context.Context, b *bench, logsql string) (rows []map[string]any, err error) {
+func (s *store) ask(ctx context.Context, b *bench, logsql string) (rows []map[string]any, err error) {
 	q := map[string][]string{"query": {logsql}, "tenant": {"city"}, "limit": {"1000"},
 		"start": {time.Unix(0, b.corpus.from).UTC().Format(time.RFC3339Nano)}, "end": {time.Now().UTC().Format(time.RFC3339Nano)}}
-	return s.admin.Search(ctx, q)
+	return s.Admin.Search(ctx, q)
 }
 
 func (b *bench) icewatch(ctx context.Context, withQueries bool) (*ours, error) {
@@ -171,7 +94,7 @@ func (b *bench) icewatch(ctx context.Context, withQueries bool) (*ours, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer stop(s.cmd)
+	defer s.Stop()
 	o := &ours{}
 	if o.first, err = s.take(ctx, b, 0, b.compare); err != nil {
 		return nil, err

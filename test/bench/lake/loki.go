@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"icewatch/test/bench/suite"
 )
 
 // theirs are Loki's figures.
@@ -53,7 +55,7 @@ analytics: {reporting_enabled: false}
 
 func (b *bench) lokiRun(ctx context.Context) (*theirs, error) {
 	dir := filepath.Join(b.dir, "loki")
-	address, err := freeAddress()
+	address, err := suite.FreeAddress()
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +78,7 @@ func (b *bench) lokiRun(ctx context.Context) (*theirs, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	defer stop(cmd)
+	defer suite.Stop(cmd)
 	base := "http://" + address
 	for end := time.Now().Add(2 * time.Minute); ; {
 		if _, err := lokiGet(ctx, base+"/ready"); err == nil {
@@ -87,7 +89,7 @@ func (b *bench) lokiRun(ctx context.Context) (*theirs, error) {
 		}
 		time.Sleep(500 * time.Millisecond)
 	}
-	used, began := cpu(cmd.Process.Pid), time.Now()
+	used, began := suite.CPU(cmd.Process.Pid), time.Now()
 	_, loading, err := b.again(ctx, "load", b.corpus.from, b.corpus.step, "loki", base+"/loki/api/v1/push", "", 0, b.compare)
 	if err != nil {
 		return nil, err
@@ -99,7 +101,7 @@ func (b *bench) lokiRun(ctx context.Context) (*theirs, error) {
 	}
 	resp.Body.Close()
 	t.disk = settled(ctx, filepath.Join(dir, "chunks")) / float64(b.compare)
-	t.cpu = cpu(cmd.Process.Pid) - used
+	t.cpu = suite.CPU(cmd.Process.Pid) - used
 	fmt.Println("Loki:", t.intake)
 	for _, q := range queries {
 		took, err := median(func() error { return b.askLoki(ctx, base, q) })

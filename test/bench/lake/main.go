@@ -16,7 +16,6 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -209,41 +208,6 @@ func settled(ctx context.Context, folder string) float64 {
 	return last
 }
 
-// cpu sums up the CPU seconds of a process and its children that live.
-func cpu(pid int) float64 {
-	sum := 0.0
-	for _, p := range append(children(pid), pid) {
-		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p))
-		if err != nil {
-			continue
-		}
-		// Behind the name in parentheses: utime and stime are the 12th and 13th.
-		fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-		for _, f := range fields[11:13] {
-			n, _ := strconv.ParseFloat(f, 64)
-			sum += n / 100
-		}
-	}
-	return sum
-}
-
-func children(pid int) (list []int) {
-	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
-	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
-	for _, t := range tasks {
-		more, _ := os.ReadFile(t)
-		text = append(append(text, ' '), more...)
-	}
-	seen := map[int]bool{}
-	for _, f := range strings.Fields(string(text)) {
-		if n, err := strconv.Atoi(f); err == nil && !seen[n] {
-			seen[n] = true
-			list = append(list, n)
-		}
-	}
-	return list
-}
-
 // median runs f several times and returns the median of its seconds.
 func median(f func() error) (float64, error) {
 	var took [5]float64
@@ -263,10 +227,4 @@ func median(f func() error) (float64, error) {
 		}
 	}
 	return took[len(took)/2], nil
-}
-
-// stop ends a process in order.
-func stop(cmd *exec.Cmd) {
-	_ = cmd.Process.Signal(syscall.SIGTERM)
-	_ = cmd.Wait()
 }
