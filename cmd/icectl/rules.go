@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"time"
 
 	"icewatch/detections/rulecli"
 )
@@ -43,17 +44,31 @@ type rulesMatchCmd struct {
 	Rules   []string `help:"Folder or file of rules; can be given again." required:"" type:"path" placeholder:"DIR"`
 	Events  string   `help:"File of events, one JSON object a line, .gz allowed; - is standard input." required:"" placeholder:"FILE"`
 	Routing string   `help:"Let a rule's logsource decide which events it sees: ${enum}. Off matches the names in events as they stand." enum:"on,off" default:"off"`
+	Threads int      `help:"Matchers that share the events. The output is the same for any number." default:"1" placeholder:"N"`
+
+	Bench     bool          `help:"Measure: read all events first, then loop over them and print how many a second are matched, decoded before and not."`
+	BenchTime time.Duration `help:"How long to loop for each figure of --bench." default:"5s" placeholder:"DURATION"`
 }
 
 // Help is shown below the flags.
 func (rulesMatchCmd) Help() string {
 	return `Standard output: one line a match, {"event":<0-based line>,"rule":"<id>","title":"…"}.
-Standard error: a summary of events, rules loaded, rules rejected with reasons, and seconds.`
+Standard error: a summary of events, rules loaded, rules rejected with reasons, and seconds. With --bench standard output is the figures, and each loop must find what a plain run finds.`
 }
 
 // Run matches.
 func (m *rulesMatchCmd) Run(a *app) error {
-	return rulecli.Match(a.stdout, a.stderr, rulecli.MatchOptions{Rules: m.Rules, Events: m.Events, Routing: m.Routing == "on"})
+	opts := rulecli.MatchOptions{Rules: m.Rules, Events: m.Events, Routing: m.Routing == "on", Threads: m.Threads}
+	if m.Threads < 1 {
+		return usageError(fmt.Sprintf("--threads=%d: at least 1 was expected", m.Threads))
+	}
+	if m.Bench {
+		if m.BenchTime <= 0 {
+			return usageError(fmt.Sprintf("--bench-time=%v: a duration above 0 was expected, such as 5s", m.BenchTime))
+		}
+		opts.Bench = m.BenchTime
+	}
+	return rulecli.Match(a.stdout, a.stderr, opts)
 }
 
 // readAll reads a whole input that may not be longer than limit bytes.

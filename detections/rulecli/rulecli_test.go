@@ -3,12 +3,14 @@ package rulecli
 import (
 	"bytes"
 	"compress/gzip"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
-
-	"icewatch/soc/event"
+	"time"
 )
 
 func write(t testing.TB, dir, name, text string) string {
@@ -71,22 +73,23 @@ func TestMatch(t *testing.T) {
 	}
 	first, other := line("0", "r1", "Whoami <run>"), line("3", "r1", "Whoami <run>")
 	rest := line("4", "r2", "Any") + line("5", "r2", "Any") + line("8", "r5", "Three") + line("9", "r1", "Whoami <run>")
-	f := func(events string, routing bool, want string) {
+	f := func(events string, routing bool, want string, threads ...int) {
 		t.Helper()
 		var out, errs bytes.Buffer
-		if err := Match(&out, &errs, MatchOptions{Rules: []string{filepath.Join(dir, "rules")}, Events: events, Routing: routing}); err != nil {
+		if err := Match(&out, &errs, MatchOptions{Rules: []string{filepath.Join(dir, "rules")}, Events: events, Routing: routing, Threads: max(0, slices.Max(append(threads, 0)))}); err != nil {
 			t.Fatal(err)
 		}
 		if out.String() != want {
 			t.Errorf("routing %v: got\n%swant\n%s", routing, out.String(), want)
 		}
-		for _, said := range []string{"events: 8\n", "not JSON objects: 1\n", "rules loaded: 4\n", "rules rejected: 1\n", "bad.yml:5: unknown modifier \"zap\"", "seconds: "} {
+		for _, said := range []string{"events: 8\n", "not JSON objects: 1\n", "rules loaded: 4\n", "rules rejected: 1\n", "bad.yml:5: unknown modifier \"zap\"", "line 2 is not a JSON object: offset 0: a JSON object was expected, not 'n'", "seconds: "} {
 			if !strings.Contains(errs.String(), said) {
 				t.Errorf("the summary lacks %q:\n%s", said, errs.String())
 			}
 		}
 	}
 	f(plain, false, first+other+rest)
+	f(plain, false, first+other+rest, 3)
 	f(compressed, false, first+other+rest)
 	f(plain, true, first+rest)
 }
@@ -104,6 +107,88 @@ func TestMatchErrors(t *testing.T) {
 	}
 	f(MatchOptions{Rules: []string{filepath.Join(dir, "none")}, Events: rules}, "none")
 	f(MatchOptions{Rules: []string{rules}, Events: filepath.Join(dir, "none.jsonl")}, "none.jsonl")
+	f(MatchOptions{Rules: []string{rules}, Events: rules, Threads: -1}, "--threads -1: a number from 1 to 256")
+	f(MatchOptions{Rules: []string{rules}, Events: rules, Threads: 257}, "--threads 257")
+	f(MatchOptions{Rules: []string{rules}, Events: rules, Bench: -time.Second}, "--bench-time -1s: a duration")
+	f(MatchOptions{Rules: []string{rules}, Events: write(t, dir, "empty.jsonl", "\n\n"), Bench: time.Millisecond}, "there is no event in")
+}
+
+// TestThreads compares one worker with several over many batches, with a
+// correlation whose firings depend on the order of the events.
+func TestThreads(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	rules := write(t, dir, "a.yml", proc+"---\n"+
+		"title: Base\nid: r4\nname: base\nlogsource: {product: windows}\ndetection:\n  s: {logon: failed}\n  condition: s\n---\n"+
+		"title: Many\nid: r5\ncorrelation:\n  type: value_count\n  rules: [base]\n  group-by: [host]\n  timespan: 10s\n  condition: {gte: 3, field: user}\n")
+	var b strings.Builder
+	for i := range 30_000 {
+		at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(i) * 700 * time.Millisecond).Format(time.RFC3339Nano)
+		fmt.Fprintf(&b, "{\"logon\":\"failed\",\"host\":\"h%d\",\"user\":\"u\\u00e9%d\",\"@timestamp\":%q,\"Image\":\"C:\\\\%d\\\\whoami.exe\"}\n", i%7%3, i%11, at, i%2)
+		if i%1000 == 0 {
+			b.WriteString("\nbroken\n")
+		}
+	}
+	events := write(t, dir, "e.jsonl", b.String())
+	run := func(threads int) (string, string) {
+		var out, errs bytes.Buffer
+		if err := Match(&out, &errs, MatchOptions{Rules: []string{rules}, Events: events, Threads: threads}); err != nil {
+			t.Fatal(err)
+		}
+		said, _, _ := strings.Cut(errs.String(), "seconds: ")
+		return out.String(), said
+	}
+	want, said := run(1)
+	if strings.Count(want, `"r1"`) != 30_000 || strings.Count(want, `"r5"`) < 100 || !strings.Contains(said, "not JSON objects: 30\n") {
+		t.Fatalf("one thread: %d lines, %s", strings.Count(want, "\n"), said)
+	}
+	for _, threads := range []int{2, 5} {
+		if got, also := run(threads); got != want || also != said {
+			t.Errorf("%d threads: %d bytes instead of %d, and\n%s", threads, len(got), len(want), also)
+		}
+	}
+}
+
+type failing struct{ after int }
+
+func (f *failing) Write(b []byte) (int, error) {
+	if f.after -= len(b); f.after < 0 {
+		return 0, errors.New("disk full")
+	}
+	return len(b), nil
+}
+
+// TestOutputFails ends early, whoever still reads or matches.
+func TestOutputFails(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	rules := write(t, dir, "a.yml", proc)
+	events := write(t, dir, "e.jsonl", strings.Repeat(`{"Image":"C:\\whoami.exe"}`+"\n", 100_000))
+	for _, threads := range []int{1, 3} {
+		err := Match(&failing{after: 200_000}, &bytes.Buffer{}, MatchOptions{Rules: []string{rules}, Events: events, Threads: threads})
+		if err == nil || !strings.Contains(err.Error(), "write matches: disk full") {
+			t.Errorf("%d threads: %v", threads, err)
+		}
+	}
+}
+
+func TestBench(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	rules := write(t, dir, "a.yml", proc)
+	events := write(t, dir, "e.jsonl", strings.Repeat(`{"Image":"C:\\whoami.exe"}`+"\n"+`{"Image":"C:\\ls.exe","x":[1,2]}`+"\n\nbroken\n", 700))
+	for _, threads := range []int{1, 2} {
+		var out, errs bytes.Buffer
+		if err := Match(&out, &errs, MatchOptions{Rules: []string{rules}, Events: events, Threads: threads, Bench: 10 * time.Millisecond}); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"events: 1400, 42000 bytes, 2.0 fields each\n", "rules: 1, routing off, threads: ", "without JSON decoding: ", "with JSON decoding: ",
+			" bytes/s (", "700 matches a pass)\n", "matches of a plain run: 700\n", "live heap after compile: ", "peak memory: "} {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("%d threads: no %q in\n%s%s", threads, want, out.String(), errs.String())
+			}
+		}
+	}
 }
 
 func TestLongLine(t *testing.T) {
@@ -161,15 +246,4 @@ cases:
 			t.Errorf("no line %q in\n%s", want, out.String())
 		}
 	}
-}
-
-func FuzzDecode(f *testing.F) {
-	f.Add([]byte(`{"a":{"b":[1,2.5e3,null,{}]},"c":"\ud800"}`))
-	f.Add([]byte(`[]`))
-	f.Fuzz(func(t *testing.T, line []byte) {
-		ev, err := newDecoder(event.NewRegistry(0)).event(line)
-		if err == nil && ev == nil {
-			t.Error("neither event nor error")
-		}
-	})
 }

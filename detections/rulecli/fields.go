@@ -1,0 +1,89 @@
+package rulecli
+
+import (
+	"strings"
+	"time"
+
+	"icewatch/detections/correlation"
+	"icewatch/detections/ruleset"
+	"icewatch/soc/event"
+)
+
+// fields are the fields that correlations look at, beside the rules' own.
+type fields struct {
+	times []event.FieldID
+	feeds [][]feedFields // by detection, one for each of its feeds
+}
+
+type feedFields struct{ group, values []event.FieldID }
+
+// timeFields are where events of several origins carry their time; the first
+// that can be read counts.
+var timeFields = []string{"@timestamp", "TimeCreated", "SystemTime", "UtcTime", "EventTime", "timestamp", "time", "ts"}
+
+var timeLayouts = []string{time.RFC3339Nano, "2006-01-02 15:04:05.999999999", "2006-01-02T15:04:05.999999999"}
+
+func newFields(set *ruleset.Set, reg *event.Registry) *fields {
+	ids := func(names []string) (list []event.FieldID) {
+		for _, name := range names {
+			id, _ := reg.Intern(name) // This registry has no bound.
+			list = append(list, id)
+		}
+		return list
+	}
+	f := &fields{times: ids(timeFields)}
+	for _, d := range set.Detections() {
+		var list []feedFields
+		for _, feed := range d.Feeds {
+			list = append(list, feedFields{group: ids(feed.GroupBy), values: ids(feed.Fields)})
+		}
+		f.feeds = append(f.feeds, list)
+	}
+	return f
+}
+
+// time is the event's time in Unix nanoseconds, 0 where it tells none.
+func (f *fields) time(ev *event.Event) int64 {
+	for _, id := range f.times {
+		text := ev.Text(id)
+		if text == "" {
+			continue
+		}
+		for _, layout := range timeLayouts {
+			if t, err := time.Parse(layout, text); err == nil {
+				return t.UnixNano()
+			}
+		}
+	}
+	return 0
+}
+
+// match is what a correlation counts of a detection's match; false where the
+// event has none of the fields that it counts by.
+func (f *fields) match(ev *event.Event, detection, feed int) (correlation.Match, bool) {
+	names := f.feeds[detection][feed]
+	m := correlation.Match{Group: values(ev, names.group), Values: values(ev, names.values), Fields: func() map[string]string { return nil }}
+	return m, !empty(m.Group) && !empty(m.Values)
+}
+
+// values are copies: the event's own end with it.
+func values(ev *event.Event, ids []event.FieldID) []string {
+	if len(ids) == 0 {
+		return nil
+	}
+	out := make([]string, len(ids))
+	for i, id := range ids {
+		out[i] = strings.Clone(ev.Text(id))
+	}
+	return out
+}
+
+// empty tells whether there are values and none of them says anything.
+func empty(list []string) bool {
+	for _, v := range list {
+		if v != "" {
+			return false
+		}
+	}
+	return len(list) > 0
+}
