@@ -14,24 +14,34 @@ const maxName = 256
 // parameter of structured data. Fields over the limits go to the overflow.
 // name may be scratch; value must last.
 func (p *Parser) free(name, value string, kind event.Kind) {
-	if reserved(name) && !(p.rec.Collector == intake.Own && (hasPrefix(name, "icewatch.audit.") || name == "icewatch.repeat")) {
-		p.overflow.add(name, value, kind)
-		p.ev.Mark(MarkReserved)
-		return
-	}
-	if p.content >= p.opts.MaxFields || name == "" || len(name) > maxName {
-		p.overflow.add(name, value, kind)
-		p.ev.Mark(MarkFieldsOverflow)
-		return
-	}
 	k := &p.recent[p.content%len(p.recent)]
 	if k.name != name {
-		if !p.know(k, name) {
-			p.overflow.add(name, value, kind)
-			p.ev.Mark(MarkFieldsOverflow)
-			return
-		}
+		*k = knownName{}
 	}
+	if p.admit(k, name, value, kind, reserved(name)) {
+		p.place(k, value, kind)
+	}
+}
+
+// admit tells whether content may give the event one more field by this name,
+// and knows the name then. Where it may not, the field goes to the overflow.
+func (p *Parser) admit(k *knownName, name, value string, kind event.Kind, reserved bool) bool {
+	mark := ""
+	switch {
+	case reserved && !(p.rec.Collector == intake.Own && (hasPrefix(name, "icewatch.audit.") || name == "icewatch.repeat")):
+		mark = MarkReserved
+	case p.content >= p.opts.MaxFields || name == "" || len(name) > maxName || k.id == 0 && !p.know(k, name):
+		mark = MarkFieldsOverflow
+	default:
+		return true
+	}
+	p.overflow.add(name, value, kind)
+	p.ev.Mark(mark)
+	return false
+}
+
+// place adds a field.
+func (p *Parser) place(k *knownName, value string, kind event.Kind) {
 	id := k.id
 	if k.target == event.Message && kind == event.String && !p.ev.Has(event.Message) {
 		id = event.Message // To keep the longest text of an event twice would be waste.

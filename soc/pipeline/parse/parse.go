@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"icewatch/soc/event"
+	"icewatch/soc/event/flatjson"
 	"icewatch/soc/intake"
 )
 
@@ -55,8 +56,8 @@ type Parser struct {
 	jsonTime     string
 	jsonTimeRank int
 	deferred     []event.Field // values for ECS fields, where nothing better fills them
-	saved        []event.Field
 
+	flat     *flatjson.Decoder
 	names    names
 	recent   [64]knownName // by the number of fields before
 	arena    arena
@@ -82,6 +83,9 @@ func New(reg *event.Registry, opts Options) *Parser {
 		opts.MaxRow = 960 << 10
 	}
 	p := &Parser{reg: reg, opts: opts}
+	// Texts reach us without NUL bytes, and must leave us without; control
+	// characters that programs forget to escape are no reason to lose fields.
+	p.flat = flatjson.New(flatjson.Options{MaxDepth: opts.MaxDepth, DeepText: true, DropEmpty: true, Controls: true, NULText: true})
 	p.names.init(reg)
 	return p
 }
