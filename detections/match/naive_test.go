@@ -200,6 +200,9 @@ func (n *naive) value(field string, mods []string, want any, ev flatEvent) bool 
 			}
 		}
 		expr := fmt.Sprint(want)
+		if plain, ok := strings.CutSuffix(expr, "$"); ok && !has["m"] {
+			expr = plain + `(?:\n?\z)` // in PCRE a plain $ also holds before a last newline
+		}
 		if flags != "" {
 			expr = "(?" + flags + ")" + expr
 		}

@@ -5,14 +5,21 @@ import (
 	"strings"
 )
 
-// maxConditionDepth bounds the nesting of parentheses and nots, so that a
-// hostile condition cannot exhaust the stack.
-const maxConditionDepth = 200
+// Bounds of a condition: of the nesting of parentheses and nots, so that a
+// hostile one cannot exhaust the stack, and of the nodes of its tree, which
+// patterns multiply.
+const (
+	maxConditionDepth = 200
+	maxConditionNodes = 200_000
+)
 
 // parseCondition reads one condition over the given selections. Binding, from
 // loosest: or, and, not, "x of", parentheses.
 func parseCondition(text string, line int, sels []*Selection) (*Expr, *Error) {
-	p := &conditionParser{line: line, sels: sels}
+	p := &conditionParser{line: line, sels: sels, at: make(map[string]int, len(sels))}
+	for i, s := range sels {
+		p.at[s.Name] = i
+	}
 	if err := p.tokenize(text); err != nil {
 		return nil, err
 	}
@@ -30,10 +37,21 @@ func parseCondition(text string, line int, sels []*Selection) (*Expr, *Error) {
 }
 
 type conditionParser struct {
-	toks []string
-	pos  int
-	line int
-	sels []*Selection
+	toks   []string
+	pos    int
+	line   int
+	sels   []*Selection
+	at     map[string]int // by name
+	nodes  int
+	visits int // of selections by patterns
+}
+
+// grow counts nodes of the tree.
+func (p *conditionParser) grow(n int) *Error {
+	if p.nodes += n; p.nodes > maxConditionNodes {
+		return errorf(p.line, "condition has more than %d parts", maxConditionNodes)
+	}
+	return nil
 }
 
 func (p *conditionParser) tokenize(s string) *Error {
@@ -141,13 +159,14 @@ func (p *conditionParser) primary(depth int) (*Expr, *Error) {
 		return nil, errorf(p.line, "condition: %q where a selection is expected", tok)
 	}
 	p.pos++
-	for i, s := range p.sels {
-		if s.Name == tok {
-			return &Expr{Op: ExprSelection, Selection: i}, nil
-		}
+	if i, ok := p.at[tok]; ok {
+		return &Expr{Op: ExprSelection, Selection: i}, p.grow(1)
 	}
 	if strings.EqualFold(tok, "near") {
 		return nil, errorf(p.line, "condition: %q left Sigma with version 2: write a temporal correlation rule", tok)
+	}
+	if strings.Contains(tok, "*") {
+		return nil, errorf(p.line, "condition: the pattern %q needs \"1 of\" or \"all of\" before it", tok)
 	}
 	return nil, errorf(p.line, "condition names the selection %q, which is not defined", tok)
 }
@@ -160,6 +179,9 @@ func (p *conditionParser) quantified(quantity string) (*Expr, *Error) {
 		return nil, errorf(p.line, "condition: \"%s of\" needs a selection pattern or them", quantity)
 	}
 	p.pos++
+	if p.visits += len(p.sels); p.visits > 10*maxConditionNodes {
+		return nil, errorf(p.line, "condition asks too often for too many selections")
+	}
 	var args []*Expr
 	for i, s := range p.sels {
 		if selected(target, s.Name) {
@@ -168,6 +190,9 @@ func (p *conditionParser) quantified(quantity string) (*Expr, *Error) {
 	}
 	if len(args) == 0 {
 		return nil, errorf(p.line, "condition: no selection fits \"%s of %s\"", quantity, target)
+	}
+	if err := p.grow(len(args)); err != nil {
+		return nil, err
 	}
 	op, n := ExprOr, 1
 	switch strings.ToLower(quantity) {

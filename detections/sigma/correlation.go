@@ -26,11 +26,13 @@ func parseCorrelation(n *yaml.Node) (*Correlation, *Error) {
 		case "timespan", "timeframe":
 			c.Timespan, err = timespan(val)
 		case "generate":
-			c.Generate = strings.EqualFold(val.Value, "true")
+			c.Generate, err = boolean(key, val)
 		case "aliases":
 			c.Aliases, err = aliases(val)
 		case "condition":
 			err = c.readCondition(val)
+		default:
+			err = errorf(key.Line, "correlation.%s is not known; known are type, rules, group-by, timespan, generate, aliases, condition", key.Value)
 		}
 		if err != nil {
 			return nil, err
@@ -47,7 +49,7 @@ func parseCorrelation(n *yaml.Node) (*Correlation, *Error) {
 	case "":
 		return nil, errorf(n.Line, "correlation has no type")
 	default:
-		return nil, errorf(n.Line, "correlation type %q is unknown", c.Type)
+		return nil, errorf(n.Line, "correlation type %q is unknown; known are event_count, value_count, temporal, temporal_ordered, value_sum, value_avg, value_percentile, value_median", c.Type)
 	}
 	switch {
 	case len(c.Rules) == 0:

@@ -14,42 +14,61 @@ type Options struct {
 	// Placeholders hold the values for the modifier expand, by name without
 	// the percent signs.
 	Placeholders map[string][]string
+	// KeepPlaceholders leaves a placeholder without values in the pattern, for
+	// a pipeline to resolve, in place of refusing the rule.
+	KeepPlaceholders bool
+}
+
+// reader reads one document.
+type reader struct {
+	opts     *Options
+	room     int // bytes that the document's values may still take
+	warnings []*Error
+}
+
+func (r *reader) warn(line int, format string, args ...any) {
+	r.warnings = append(r.warnings, errorf(line, format, args...))
 }
 
 // maxNesting bounds lists in lists of a selection.
 const maxNesting = 16
 
-func parseDetection(n *yaml.Node, opts *Options) (*Detection, []*Error, *Error) {
+// detection reads the searches of a rule, or with filter those of a filter.
+func (r *reader) detection(n *yaml.Node, filter bool) (*Detection, *Error) {
+	what := "detection"
+	if filter {
+		what = "filter"
+	}
 	if n.Kind != yaml.MappingNode {
-		return nil, nil, errorf(n.Line, "detection has to be a map of selections")
+		return nil, errorf(n.Line, "%s has to be a map of selections", what)
 	}
 	d := &Detection{}
 	var condition *yaml.Node
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, val := n.Content[i], resolve(n.Content[i+1])
-		switch key.Value {
-		case "condition":
+		switch {
+		case key.Value == "condition":
 			condition = val
-		case "timeframe": // belonged to the aggregations of Sigma 1
+		case key.Value == "rules" && filter:
+		case key.Value == "timeframe" && val.Kind == yaml.ScalarNode:
+			r.warn(key.Line, "timeframe belonged to the aggregations of Sigma 1 and does nothing: a correlation rule has a timespan")
 		default:
-			g, err := parseGroup(val, opts, 0)
+			g, err := r.group(val, 0)
 			if err != nil {
-				return nil, nil, err
+				return nil, err
 			}
 			d.Selections = append(d.Selections, &Selection{Name: key.Value, Line: key.Line, Root: g})
 		}
 	}
 	if condition == nil {
-		return nil, nil, errorf(n.Line, "detection has no condition")
+		return nil, errorf(n.Line, "%s has no condition", what)
 	}
 	if len(d.Selections) == 0 {
-		return nil, nil, errorf(n.Line, "detection has no selection")
+		return nil, errorf(n.Line, "%s has no selection", what)
 	}
-	var texts []*yaml.Node
-	switch condition.Kind {
-	case yaml.ScalarNode:
-		texts = []*yaml.Node{condition}
-	case yaml.SequenceNode:
+	texts := []*yaml.Node{condition}
+	if condition.Kind == yaml.SequenceNode && !filter {
+		texts = texts[:0]
 		for _, c := range condition.Content {
 			texts = append(texts, resolve(c))
 		}
@@ -57,23 +76,27 @@ func parseDetection(n *yaml.Node, opts *Options) (*Detection, []*Error, *Error) 
 	var args []*Expr
 	for _, t := range texts {
 		if t.Kind != yaml.ScalarNode {
-			return nil, nil, errorf(t.Line, "condition has to be a text or a list of texts")
+			if filter {
+				return nil, errorf(t.Line, "a filter's condition has to be a text")
+			}
+			return nil, errorf(t.Line, "condition has to be a text or a list of texts")
 		}
 		e, err := parseCondition(t.Value, t.Line, d.Selections)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		args = append(args, e)
 	}
 	switch len(args) {
 	case 0:
-		return nil, nil, errorf(condition.Line, "condition has to be a text or a list of texts")
+		return nil, errorf(condition.Line, "condition has to be a text or a list of texts")
 	case 1:
 		d.Condition = args[0]
 	default:
 		d.Condition = &Expr{Op: ExprOr, Args: args}
 	}
-	return d, d.unused(), nil
+	r.warnings = append(r.warnings, d.unused()...)
+	return d, nil
 }
 
 // unused warns of selections that no condition reaches.
@@ -98,9 +121,9 @@ func (d *Detection) unused() []*Error {
 	return out
 }
 
-// parseGroup reads a selection: a map (all of its fields), a list (any of its
+// group reads a selection: a map (all of its fields), a list (any of its
 // entries) or a single keyword.
-func parseGroup(n *yaml.Node, opts *Options, depth int) (*Group, *Error) {
+func (r *reader) group(n *yaml.Node, depth int) (*Group, *Error) {
 	if depth > maxNesting {
 		return nil, errorf(n.Line, "selection is nested deeper than %d", maxNesting)
 	}
@@ -111,11 +134,11 @@ func parseGroup(n *yaml.Node, opts *Options, depth int) (*Group, *Error) {
 		}
 		g := &Group{All: true}
 		for i := 0; i+1 < len(n.Content); i += 2 {
-			item, err := parseItem(n.Content[i], resolve(n.Content[i+1]), opts)
+			item, values, err := r.item(n.Content[i], resolve(n.Content[i+1]))
 			if err != nil {
 				return nil, err
 			}
-			g.Items = append(g.Items, item)
+			g.add(Spread(item, values))
 		}
 		return g, nil
 	case yaml.SequenceNode:
@@ -127,7 +150,7 @@ func parseGroup(n *yaml.Node, opts *Options, depth int) (*Group, *Error) {
 		for _, c := range n.Content {
 			c = resolve(c)
 			if c.Kind != yaml.ScalarNode {
-				sub, err := parseGroup(c, opts, depth+1)
+				sub, err := r.group(c, depth+1)
 				if err != nil {
 					return nil, err
 				}
@@ -138,31 +161,30 @@ func parseGroup(n *yaml.Node, opts *Options, depth int) (*Group, *Error) {
 				words = &Item{Line: c.Line}
 				g.Items = append(g.Items, words)
 			}
-			values, err := (&modifiers{}).values([]*yaml.Node{c}, true, opts)
+			values, err := r.values(&modifiers{}, []*yaml.Node{c}, true)
 			if err != nil {
 				return nil, err
 			}
-			words.Values = append(words.Values, values...)
+			words.Values = append(words.Values, values[0]...)
 		}
 		return g, nil
 	case yaml.ScalarNode:
-		values, err := (&modifiers{}).values([]*yaml.Node{n}, true, opts)
+		values, err := r.values(&modifiers{}, []*yaml.Node{n}, true)
 		if err != nil {
 			return nil, err
 		}
-		return &Group{All: true, Items: []*Item{{Line: n.Line, Values: values}}}, nil
+		return &Group{All: true, Items: []*Item{{Line: n.Line, Values: values[0]}}}, nil
 	}
 	return nil, errorf(n.Line, "selection has to be a map, a list or a text")
 }
 
-func parseItem(key, val *yaml.Node, opts *Options) (*Item, *Error) {
-	if key.Kind != yaml.ScalarNode {
-		return nil, errorf(key.Line, "a field name has to be a text")
-	}
+// item reads a field with its modifiers and values. The values come by the
+// written value that they are made of.
+func (r *reader) item(key, val *yaml.Node) (*Item, [][]Value, *Error) {
 	parts := strings.Split(key.Value, "|")
 	m, err := readModifiers(parts[1:], key.Line)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var nodes []*yaml.Node
 	switch val.Kind {
@@ -172,83 +194,60 @@ func parseItem(key, val *yaml.Node, opts *Options) (*Item, *Error) {
 		for _, c := range val.Content {
 			c = resolve(c)
 			if c.Kind != yaml.ScalarNode {
-				return nil, errorf(c.Line, "a value of field %q has to be a text, number, boolean or null", parts[0])
+				return nil, nil, errorf(c.Line, "a value of field %q has to be a text, number, boolean or null", parts[0])
+			}
+			if c.ShortTag() == "!!null" && len(val.Content) > 1 && m.as == asText {
+				r.warn(c.Line, "null among the values of field %q: the specification wants a selection of its own for it", parts[0])
 			}
 			nodes = append(nodes, c)
 		}
 	}
 	if len(nodes) == 0 {
-		return nil, errorf(val.Line, "field %q has to have a value or a list of values", parts[0])
+		return nil, nil, errorf(val.Line, "field %q has to have a value or a list of values", parts[0])
 	}
 	item := &Item{Field: parts[0], Line: key.Line, All: m.all, Negate: m.negate}
-	if item.Field == "" && (m.exists || m.compare || m.fieldref || m.time != NoTime) {
-		return nil, errorf(key.Line, "modifier %q needs a field", strings.Join(m.names, "|"))
+	if item.Field == "" && (m.as == asPresence || m.as == asReference || m.as == asNumber) {
+		return nil, nil, errorf(key.Line, "modifier %q needs a field", m)
 	}
-	if item.Values, err = m.values(nodes, item.Field == "", opts); err != nil {
-		return nil, err
+	if m.all && len(nodes) == 1 {
+		r.warn(key.Line, "modifier \"all\" with one value does nothing, and the specification does not allow it")
 	}
-	if m.exists && len(item.Values) > 1 {
-		return nil, errorf(key.Line, "modifier \"exists\" takes one value")
+	values, err := r.values(m, nodes, item.Field == "")
+	if err != nil {
+		return nil, nil, err
 	}
-	return item, nil
+	if m.as == asPresence && len(values) > 1 {
+		return nil, nil, errorf(key.Line, "modifier \"exists\" takes one value")
+	}
+	return item, values, nil
 }
 
-// values sends the nodes through the chain of modifiers.
-func (m *modifiers) values(nodes []*yaml.Node, keyword bool, opts *Options) ([]Value, *Error) {
-	var out []Value
-	for _, n := range nodes {
-		tag := n.ShortTag()
-		switch tag {
-		case "!!str", "!!int", "!!float", "!!bool", "!!null":
-		default: // dates and whatever else YAML knows are text to Sigma
-			tag = "!!str"
-		}
-		if len(n.Value) > 64<<10 {
-			return nil, errorf(n.Line, "a value is longer than 64 KiB")
-		}
-		list := []*scalar{{node: n, tag: tag, raw: n.Value}}
-		for _, name := range m.names {
-			switch name {
-			case "re":
-				for _, s := range list {
-					s.regex = true
-				}
-				continue
-			case "cidr":
-				for _, s := range list {
-					s.cidr = true
-				}
-				continue
-			}
-			f, ok := transforms[name]
-			if !ok || m.fieldref {
-				continue
-			}
-			var next []*scalar
-			for _, s := range list {
-				if s.tag == "!!null" {
-					return nil, errorf(n.Line, "modifier %q cannot be applied to null", name)
-				}
-				if s.cidr || s.regex && name != "contains" && name != "startswith" && name != "endswith" {
-					return nil, errorf(n.Line, "modifier %q cannot follow cidr or re", name)
-				}
-				made, err := f(s, opts)
-				if err != nil {
-					return nil, err
-				}
-				next = append(next, made...)
-			}
-			if list = next; len(list) > maxExpansion {
-				return nil, errorf(n.Line, "modifiers make more than %d values of %q", maxExpansion, n.Value)
-			}
-		}
-		for _, s := range list {
-			v, err := m.value(s, keyword)
-			if err != nil {
-				return nil, err
-			}
-			out = append(out, v)
-		}
+// Spread gives an item its values, each written value having become one or
+// several of which any may be met. Where modifier all asks for every written
+// value and one of them became several, it takes an item for each.
+func Spread(item *Item, written [][]Value) *Group {
+	several := false
+	for _, values := range written {
+		several = several || len(values) > 1
+		item.Values = append(item.Values, values...)
 	}
-	return out, nil
+	if !item.All || !several {
+		return &Group{All: true, Items: []*Item{item}}
+	}
+	g := &Group{All: !item.Negate} // not all of them: any of them not
+	for _, values := range written {
+		each := *item
+		each.All, each.Values = false, values
+		g.Items = append(g.Items, &each)
+	}
+	return g
+}
+
+// add joins what both have to hold.
+func (g *Group) add(more *Group) {
+	if more.All {
+		g.Items = append(g.Items, more.Items...)
+		return
+	}
+	g.Groups = append(g.Groups, more)
 }

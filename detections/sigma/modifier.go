@@ -1,18 +1,184 @@
 package sigma
 
 import (
-	"encoding/base64"
 	"regexp"
+	"strconv"
 	"strings"
-	"unicode/utf16"
-	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
 
-// maxExpansion bounds how many values one written value may become through
-// windash, expand and base64offset.
-const maxExpansion = 1024
+// Bounds of what modifiers may make of a document.
+const (
+	maxExpansion = 1024     // values that one written value may become
+	maxValue     = 64 << 10 // bytes of one written value
+	maxRoom      = 16 << 20 // bytes of all values of a document after expansion
+)
+
+// comparison is what a chain of modifiers makes of its values.
+type comparison uint8
+
+const (
+	asText comparison = iota // text with wildcards, number or null
+	asRegex
+	asNetwork
+	asPresence
+	asReference
+	asNumber // less, greater…, of a number or of a part of a date
+)
+
+// modifier is what the specification says of one modifier: the comparison it
+// asks for, if it asks for one, and those it goes with.
+type modifier struct {
+	asks comparison
+	with []comparison
+	do   func(*reader, *scalar) ([]*scalar, *Error) // changes texts, one by one
+}
+
+var (
+	everywhere = []comparison{asText, asRegex, asNetwork, asPresence, asReference, asNumber}
+	affixable  = []comparison{asText, asRegex, asReference}
+	textual    = []comparison{asText}
+	expandable = []comparison{asText, asRegex, asNetwork, asNumber}
+)
+
+// modifiersKnown lists every modifier of the specification's appendix.
+func modifiersKnown() map[string]modifier {
+	known := map[string]modifier{
+		"all":    {with: everywhere},
+		"neq":    {with: everywhere},
+		"cased":  {with: everywhere},
+		"exists": {asks: asPresence, with: []comparison{asPresence}},
+
+		"contains":   {with: affixable, do: contains},
+		"startswith": {with: affixable, do: startswith},
+		"endswith":   {with: affixable, do: endswith},
+		"windash":    {with: textual, do: windash},
+		"expand":     {with: expandable, do: expand},
+
+		"utf16le":      {with: textual, do: encoder(utf16LE, "")},
+		"wide":         {with: textual, do: encoder(utf16LE, "")},
+		"utf16be":      {with: textual, do: encoder(utf16BE, "")},
+		"utf16":        {with: textual, do: encoder(utf16LE, "\xff\xfe")},
+		"base64":       {with: textual, do: base64Plain},
+		"base64offset": {with: textual, do: base64Offset},
+
+		"re":       {asks: asRegex, with: []comparison{asRegex}},
+		"cidr":     {asks: asNetwork, with: []comparison{asNetwork}},
+		"fieldref": {asks: asReference, with: []comparison{asReference}},
+	}
+	for name := range relations {
+		known[name] = modifier{asks: asNumber, with: []comparison{asNumber}}
+	}
+	for name := range timeParts {
+		known[name] = modifier{asks: asNumber, with: []comparison{asNumber}}
+	}
+	for _, flag := range []string{"i", "m", "s"} {
+		known[flag] = modifier{with: []comparison{asRegex}}
+	}
+	return known
+}
+
+var known = modifiersKnown()
+
+var relations = map[string]Relation{"lt": LT, "lte": LTE, "gt": GT, "gte": GTE}
+
+var timeParts = map[string]TimePart{"minute": Minute, "hour": Hour, "day": Day, "week": Week, "month": Month, "year": Year}
+
+// timeRange is what a part of a date can be. An ISO year has up to 53 weeks.
+var timeRange = map[TimePart][2]int64{Minute: {0, 59}, Hour: {0, 23}, Day: {1, 31}, Week: {1, 53}, Month: {1, 12}, Year: {0, 9999}}
+
+// modifiers is what the chain after a field name says.
+type modifiers struct {
+	names    []string
+	as       comparison
+	all      bool
+	negate   bool
+	cased    bool
+	affix    Affix // Whole where there is none
+	relation Relation
+	time     TimePart
+	flags    string // of the regular expression
+}
+
+// String renders the chain as written.
+func (m *modifiers) String() string { return strings.Join(m.names, "|") }
+
+// readModifiers checks a chain of modifier names for what goes together.
+func readModifiers(names []string, line int) (*modifiers, *Error) {
+	m := &modifiers{names: names}
+	asking := "" // the modifier that asked for the comparison
+	for i, name := range names {
+		spec, ok := known[name]
+		if !ok {
+			if lower := strings.ToLower(name); lower != name && known[lower].with != nil {
+				return nil, errorf(line, "unknown modifier %q: modifiers are written in lower case, %q", name, lower)
+			}
+			return nil, errorf(line, "unknown modifier %q; known are all, base64, base64offset, cased, cidr, contains, day, endswith, exists, expand, fieldref, gt, gte, hour, lt, lte, minute, month, neq, re (with i, m, s), startswith, utf16, utf16be, utf16le, week, wide, windash, year", name)
+		}
+		for _, before := range names[:i] {
+			if before == name && name != "base64" {
+				return nil, errorf(line, "modifier %q stands twice", name)
+			}
+		}
+		if spec.asks != asText {
+			if m.as != asText && m.as != spec.asks {
+				return nil, errorf(line, "modifier %q does not go with %q: a field is compared in one way", name, asking)
+			}
+			m.as, asking = spec.asks, name
+		}
+	}
+	seenRegex := false
+	for _, name := range names {
+		fits := false
+		for _, c := range known[name].with {
+			fits = fits || c == m.as
+		}
+		flag := name == "i" || name == "m" || name == "s"
+		switch {
+		case flag && !seenRegex:
+			return nil, errorf(line, "modifier %q is a flag of re and has to follow it", name)
+		case !fits:
+			return nil, errorf(line, "modifier %q does not go with %q", name, asking)
+		case m.as == asRegex && known[name].do != nil && name != "expand" && !seenRegex:
+			return nil, errorf(line, "modifier \"re\" cannot follow %q: it takes the value as it is written", name)
+		}
+		switch name {
+		case "all":
+			m.all = true
+		case "neq":
+			m.negate = true
+		case "cased":
+			m.cased = true
+		case "re":
+			seenRegex = true
+		case "i", "m", "s":
+			m.flags += name
+		case "lt", "lte", "gt", "gte":
+			if m.relation != EQ {
+				return nil, errorf(line, "modifier %q: one comparison is possible per field; write the field twice for a range", name)
+			}
+			m.relation = relations[name]
+		case "minute", "hour", "day", "week", "month", "year":
+			if m.time != NoTime {
+				return nil, errorf(line, "modifier %q: only one part of a date can be taken", name)
+			}
+			m.time = timeParts[name]
+		case "contains", "startswith", "endswith":
+			m.affix = m.affix.with(name)
+		}
+	}
+	return m, nil
+}
+
+// with adds an affix: a text that both starts and ends anywhere is contained.
+func (a Affix) with(name string) Affix {
+	added := map[string]Affix{"contains": Contains, "startswith": StartsWith, "endswith": EndsWith}[name]
+	if a == Whole || a == added {
+		return added
+	}
+	return Contains
+}
 
 // scalar is a value on its way through the modifiers.
 type scalar struct {
@@ -22,11 +188,9 @@ type scalar struct {
 	pattern Pattern
 	literal bool // pattern is set and raw no longer counts
 	dash    bool
-	regex   bool
-	cidr    bool
 }
 
-// pat returns the value as a pattern; raw modifiers must not follow it.
+// pat returns the value as a pattern; what changes raw must not follow it.
 func (s *scalar) pat() Pattern {
 	if !s.literal {
 		s.pattern, s.literal = ParsePattern(s.raw), true
@@ -34,389 +198,132 @@ func (s *scalar) pat() Pattern {
 	return s.pattern
 }
 
-// modifiers is what the chain after a field name says.
-type modifiers struct {
-	names      []string
-	all        bool
-	negate     bool
-	cased      bool
-	exists     bool
-	fieldref   bool
-	contains   bool
-	startswith bool
-	endswith   bool
-	compare    bool
-	relation   Relation
-	time       TimePart
-	regex      bool
-	flags      string // of the regular expression
-}
-
-var relations = map[string]Relation{"lt": LT, "lte": LTE, "gt": GT, "gte": GTE}
-
-var timeParts = map[string]TimePart{"minute": Minute, "hour": Hour, "day": Day, "week": Week, "month": Month, "year": Year}
-
-// transforms are the modifiers that change values one by one.
-var transforms = map[string]func(*scalar, *Options) ([]*scalar, *Error){
-	"contains":     contains,
-	"startswith":   startswith,
-	"endswith":     endswith,
-	"windash":      windash,
-	"utf16le":      encoder(utf16LE),
-	"wide":         encoder(utf16LE),
-	"utf16be":      encoder(utf16BE),
-	"utf16":        encoder(utf16BOM),
-	"base64":       base64Plain,
-	"base64offset": base64Offset,
-	"expand":       expand,
-}
-
-// readModifiers checks a chain of modifier names for what each may follow.
-func readModifiers(names []string, line int) (modifiers, *Error) {
-	m := modifiers{names: names}
-	for i, name := range names {
-		switch name {
-		case "all":
-			m.all = true
-		case "neq":
-			m.negate = true
-		case "cased":
-			m.cased = true
-		case "exists":
-			m.exists = true
-		case "fieldref":
-			m.fieldref = true
-		case "contains":
-			m.contains = true
-		case "startswith":
-			m.startswith = true
-		case "endswith":
-			m.endswith = true
-		case "re":
-			m.regex = true
-		case "i", "m", "s":
-			if !m.regex {
-				return m, errorf(line, "modifier %q is a flag of re and has to follow it", name)
-			}
-			if !strings.Contains(m.flags, name) {
-				m.flags += name
-			}
-		case "cidr":
-		case "lt", "lte", "gt", "gte":
-			if m.compare {
-				return m, errorf(line, "modifier %q: one comparison is possible per field; write the field twice for a range", name)
-			}
-			m.compare, m.relation = true, relations[name]
-		case "minute", "hour", "day", "week", "month", "year":
-			if m.time != NoTime {
-				return m, errorf(line, "modifier %q: only one part of a date can be taken", name)
-			}
-			m.time = timeParts[name]
-		default:
-			if _, ok := transforms[name]; !ok {
-				return m, errorf(line, "unknown modifier %q", name)
-			}
+// values sends the written values through the chain of modifiers: each
+// becomes one value, or several of which any may be met.
+func (r *reader) values(m *modifiers, nodes []*yaml.Node, keyword bool) ([][]Value, *Error) {
+	out := make([][]Value, 0, len(nodes))
+	for _, n := range nodes {
+		tag := n.ShortTag()
+		switch tag {
+		case "!!str", "!!int", "!!float", "!!bool", "!!null":
+		default: // dates and whatever else YAML knows are text to Sigma
+			tag = "!!str"
 		}
-		if (name == "re" || name == "cidr" || name == "exists" || name == "fieldref") && i > 0 {
-			for _, before := range names[:i] {
-				switch before {
-				case "all", "neq", "cased", "expand":
-				case "contains", "startswith", "endswith":
-					if name != "fieldref" {
-						return m, errorf(line, "modifier %q cannot follow %q", name, before)
-					}
-				default:
-					return m, errorf(line, "modifier %q cannot follow %q", name, before)
+		if len(n.Value) > maxValue {
+			return nil, errorf(n.Line, "a value is longer than %d KiB", maxValue>>10)
+		}
+		list := []*scalar{{node: n, tag: tag, raw: n.Value}}
+		for _, name := range m.names {
+			do := known[name].do
+			if do == nil || m.as != asText && name != "expand" {
+				continue // affixes of other comparisons are seen to at their end
+			}
+			if tag == "!!null" {
+				return nil, errorf(n.Line, "modifier %q cannot be applied to null", name)
+			}
+			next := make([]*scalar, 0, len(list))
+			for _, s := range list {
+				made, err := do(r, s)
+				if err != nil {
+					return nil, err
 				}
+				next = append(next, made...)
+			}
+			if list = next; len(list) > maxExpansion {
+				return nil, errorf(n.Line, "modifiers make more than %d values of %q", maxExpansion, n.Value)
 			}
 		}
-	}
-	switch {
-	case m.exists && (m.compare || m.regex || m.fieldref || m.time != NoTime):
-		return m, errorf(line, "modifier \"exists\" goes with no other comparison")
-	case m.regex && (m.compare || m.time != NoTime || m.fieldref):
-		return m, errorf(line, "modifier \"re\" goes with no other comparison")
-	}
-	return m, nil
-}
-
-func contains(s *scalar, _ *Options) ([]*scalar, *Error) {
-	if s.regex {
-		return []*scalar{s}, nil // a regular expression is unanchored anyway
-	}
-	s.pattern = s.pat().prependStar().appendStar()
-	return []*scalar{s}, nil
-}
-
-func startswith(s *scalar, _ *Options) ([]*scalar, *Error) {
-	if s.regex {
-		s.raw = "^(?:" + s.raw + ")"
-		return []*scalar{s}, nil
-	}
-	s.pattern = s.pat().appendStar()
-	return []*scalar{s}, nil
-}
-
-func endswith(s *scalar, _ *Options) ([]*scalar, *Error) {
-	if s.regex {
-		s.raw = "(?:" + s.raw + ")$"
-		return []*scalar{s}, nil
-	}
-	s.pattern = s.pat().prependStar()
-	return []*scalar{s}, nil
-}
-
-func windash(s *scalar, _ *Options) ([]*scalar, *Error) {
-	s.pat()
-	s.dash = true
-	return []*scalar{s}, nil
-}
-
-// Dashes are the characters that windash makes interchangeable.
-const Dashes = "-/\u2013\u2014\u2015"
-
-// spreadDashes writes out what the dash flag stands for, because an encoded
-// dash is no longer one character.
-func spreadDashes(s *scalar) ([]*scalar, *Error) {
-	if !s.dash {
-		return []*scalar{s}, nil
-	}
-	text, plain := s.pattern.Plain()
-	if !plain {
-		return nil, errorf(s.node.Line, "windash before an encoding needs a value without wildcards")
-	}
-	texts := []string{""}
-	for _, r := range text {
-		options := []string{string(r)}
-		if strings.ContainsRune(Dashes, r) {
-			options = strings.Split(Dashes, "")
-		}
-		next := make([]string, 0, len(texts)*len(options))
-		for _, t := range texts {
-			for _, o := range options {
-				next = append(next, t+o)
+		values := make([]Value, 0, len(list))
+		for _, s := range list {
+			v, err := r.value(m, s, keyword)
+			if err != nil {
+				return nil, err
 			}
-		}
-		if texts = next; len(texts) > maxExpansion {
-			return nil, errorf(s.node.Line, "windash before an encoding makes more than %d values of %q", maxExpansion, text)
-		}
-	}
-	out := make([]*scalar, len(texts))
-	for i, t := range texts {
-		out[i] = &scalar{node: s.node, tag: s.tag, raw: t, pattern: Pattern{{Text: t}}, literal: true}
-	}
-	return out, nil
-}
-
-func encoder(enc func(string) string) func(*scalar, *Options) ([]*scalar, *Error) {
-	return func(s *scalar, _ *Options) ([]*scalar, *Error) {
-		s.pat()
-		out, err := spreadDashes(s)
-		if err != nil {
-			return nil, err
-		}
-		for _, v := range out {
-			next := make(Pattern, len(v.pattern))
-			for i, part := range v.pattern {
-				if part.Wild == Single {
-					return nil, errorf(s.node.Line, "a UTF-16 encoding cannot hold the wildcard ?")
-				}
-				if next[i] = part; part.Wild == Literal {
-					next[i].Text = enc(part.Text)
-				}
+			if r.room -= v.size(); r.room < 0 {
+				return nil, errorf(n.Line, "the values of the document are more than %d MiB once modifiers are applied", maxRoom>>20)
 			}
-			v.pattern = next
+			values = append(values, v)
 		}
-		return out, nil
-	}
-}
-
-func utf16LE(s string) string {
-	b := make([]byte, 0, 2*len(s))
-	for _, u := range utf16.Encode([]rune(s)) {
-		b = append(b, byte(u), byte(u>>8))
-	}
-	return string(b)
-}
-
-func utf16BE(s string) string {
-	b := make([]byte, 0, 2*len(s))
-	for _, u := range utf16.Encode([]rune(s)) {
-		b = append(b, byte(u>>8), byte(u))
-	}
-	return string(b)
-}
-
-func utf16BOM(s string) string { return "\xff\xfe" + utf16LE(s) }
-
-func plainFor(s *scalar, name string) ([]*scalar, *Error) {
-	s.pat()
-	out, err := spreadDashes(s)
-	if err != nil {
-		return nil, err
-	}
-	for _, v := range out {
-		if _, ok := v.pattern.Plain(); !ok {
-			return nil, errorf(s.node.Line, "modifier %q cannot encode the wildcard in %q", name, s.raw)
-		}
-	}
-	return out, nil
-}
-
-func base64Plain(s *scalar, _ *Options) ([]*scalar, *Error) {
-	out, err := plainFor(s, "base64")
-	if err != nil {
-		return nil, err
-	}
-	for _, v := range out {
-		text, _ := v.pattern.Plain()
-		v.pattern = literal(base64.StdEncoding.EncodeToString([]byte(text)))
-	}
-	return out, nil
-}
-
-// base64Offset gives the three texts under which a value can appear inside a
-// longer encoded text, each without the characters its neighbours share.
-func base64Offset(s *scalar, _ *Options) ([]*scalar, *Error) {
-	plain, err := plainFor(s, "base64offset")
-	if err != nil {
-		return nil, err
-	}
-	var out []*scalar
-	for _, v := range plain {
-		text, _ := v.pattern.Plain()
-		for offset := range 3 {
-			enc := base64.StdEncoding.EncodeToString([]byte("   "[:offset] + text))
-			start := [3]int{0, 2, 3}[offset]
-			cut := [3]int{0, 3, 2}[(len(text)+offset)%3]
-			if len(enc)-cut <= start {
-				continue
-			}
-			out = append(out, &scalar{node: s.node, tag: s.tag, raw: s.raw, literal: true, pattern: literal(enc[start : len(enc)-cut])})
-		}
-	}
-	if len(out) == 0 {
-		return nil, errorf(s.node.Line, "base64offset: %q is too short to leave a part that is always the same", s.raw)
-	}
-	return out, nil
-}
-
-func literal(text string) Pattern {
-	if text == "" {
-		return nil
-	}
-	return Pattern{{Text: text}}
-}
-
-var placeholder = regexp.MustCompile(`\\%|%[A-Za-z0-9_.\-]+%`)
-
-// expand replaces %name% by the values the options hold for it.
-func expand(s *scalar, opts *Options) ([]*scalar, *Error) {
-	if s.literal {
-		return nil, errorf(s.node.Line, "modifier \"expand\" has to come before the modifiers that change the text")
-	}
-	texts := []string{""}
-	last := 0
-	for _, at := range placeholder.FindAllStringIndex(s.raw, -1) {
-		name := s.raw[at[0]:at[1]]
-		values := []string{"%"}
-		if name != `\%` {
-			if values = opts.Placeholders[strings.Trim(name, "%")]; len(values) == 0 {
-				return nil, errorf(s.node.Line, "placeholder %s has no values here", name)
-			}
-		}
-		next := make([]string, 0, len(texts)*len(values))
-		for _, t := range texts {
-			for _, v := range values {
-				next = append(next, t+s.raw[last:at[0]]+v)
-			}
-		}
-		if texts, last = next, at[1]; len(texts) > maxExpansion {
-			return nil, errorf(s.node.Line, "placeholders in %q make more than %d values", s.raw, maxExpansion)
-		}
-	}
-	out := make([]*scalar, len(texts))
-	for i, t := range texts {
-		out[i] = &scalar{node: s.node, tag: s.tag, raw: t + s.raw[last:]}
+		out = append(out, values)
 	}
 	return out, nil
 }
 
 // value turns a scalar that went through the chain into a value.
-func (m *modifiers) value(s *scalar, keyword bool) (Value, *Error) {
+func (r *reader) value(m *modifiers, s *scalar, keyword bool) (Value, *Error) {
 	v := Value{Line: s.node.Line, Text: s.node.Value, Cased: m.cased, Dash: s.dash}
 	fail := func(format string, args ...any) (Value, *Error) { return v, errorf(s.node.Line, format, args...) }
-	switch {
-	case m.exists:
+	null := s.tag == "!!null"
+	if null && m.as != asText {
+		return fail("modifier %q cannot be applied to null", m)
+	}
+	if m.as != asText && m.as != asReference && s.literal {
+		return fail("a placeholder without a value of its own cannot stand in %q", s.raw)
+	}
+	switch m.as {
+	case asPresence:
 		if s.tag != "!!bool" {
 			return fail("modifier \"exists\" needs true or false, not %q", s.raw)
 		}
 		v.Op, v.Exists = OpExists, strings.EqualFold(s.raw, "true")
-	case m.compare || m.time != NoTime:
+	case asNumber:
 		n, ok := number(s)
 		if !ok {
-			return fail("modifier %q needs a number, not %q", strings.Join(m.names, "|"), s.raw)
+			return fail("modifier %q needs a number, not %q", m, s.raw)
+		}
+		if span := timeRange[m.time]; m.time != NoTime && m.relation == EQ && (!n.Integer || n.Int < span[0] || n.Int > span[1]) {
+			return fail("modifier %q gives %d to %d: %s can never be met", m, span[0], span[1], s.raw)
 		}
 		v.Op, v.Number, v.Relation, v.Time = OpCompare, n, m.relation, m.time
-	case m.fieldref:
-		if s.tag == "!!null" || s.raw == "" {
-			return fail("modifier \"fieldref\" needs the name of a field")
+	case asReference:
+		if s.tag != "!!str" || s.raw == "" {
+			return fail("modifier \"fieldref\" needs the name of a field, not %q", s.raw)
 		}
-		v.Op, v.Field = OpFieldRef, s.raw
-		switch {
-		case m.contains || m.startswith && m.endswith:
-			v.Affix = Contains
-		case m.startswith:
-			v.Affix = StartsWith
-		case m.endswith:
-			v.Affix = EndsWith
-		}
-	case s.tag == "!!null":
-		if len(m.names) > 0 && !onlyLogic(m.names) {
-			return fail("modifier %q cannot be applied to null", strings.Join(m.names, "|"))
-		}
-		if keyword {
-			return fail("null cannot be searched as a keyword")
-		}
-		v.Op = OpNull
-	case s.regex:
-		expr := s.raw
-		if m.flags != "" {
-			expr = "(?" + m.flags + ")" + expr
-		}
-		if err := checkRegex(expr); err != nil {
+		v.Op, v.Field, v.Affix = OpFieldRef, s.raw, m.affix
+	case asRegex:
+		expr, err := regex(s.raw, m.flags, m.affix)
+		if err != nil {
 			return fail("regular expression %q: %v", s.raw, err)
 		}
 		v.Op, v.Regex = OpRegex, expr
-	case s.cidr:
+	case asNetwork:
 		p, err := parseCIDR(s.raw)
 		if err != nil {
 			return fail("modifier \"cidr\": %v", err)
 		}
 		v.Op, v.CIDR = OpCIDR, p
-	case (s.tag == "!!int" || s.tag == "!!float") && !s.literal && !keyword:
-		n, ok := number(s)
-		if !ok {
-			return fail("%q is not a usable number", s.raw)
-		}
-		v.Op, v.Number = OpNumber, n
 	default:
-		p := s.pat()
-		if keyword && !m.contains && !m.startswith && !m.endswith {
-			p = p.prependStar().appendStar()
+		switch {
+		case null && keyword:
+			return fail("null cannot be searched as a keyword")
+		case null:
+			v.Op = OpNull
+		case (s.tag == "!!int" || s.tag == "!!float") && !s.literal && !keyword:
+			n, ok := number(s)
+			if !ok {
+				return fail("%q is not a usable number: put it in quotes to compare it as text", s.raw)
+			}
+			if n.Integer && s.tag == "!!int" && strconv.FormatInt(n.Int, 10) != s.raw {
+				r.warn(s.node.Line, "%s without quotes is the number %d to YAML: put it in quotes to compare it as it is written", s.raw, n.Int)
+			}
+			v.Op, v.Number = OpNumber, n
+		default:
+			v.Pattern = s.pat()
+			if keyword && m.affix == Whole {
+				v.Pattern = v.Pattern.prependStar().appendStar()
+			}
 		}
-		v.Pattern = p
 	}
 	return v, nil
 }
 
-func onlyLogic(names []string) bool {
-	for _, n := range names {
-		if n != "all" && n != "neq" && n != "cased" {
-			return false
-		}
+// size is about how many bytes the value keeps.
+func (v *Value) size() int {
+	n := 64 + len(v.Regex) + len(v.Field)
+	for _, p := range v.Pattern {
+		n += len(p.Text) + 24
 	}
-	return true
+	return n
 }
 
 func number(s *scalar) (Number, bool) {
@@ -433,13 +340,109 @@ func number(s *scalar) (Number, bool) {
 	return ParseNumber(strings.ReplaceAll(s.raw, "_", ""))
 }
 
-// checkRegex compiles an expression once to find out whether it can be used.
-// Go's engine runs in linear time and therefore has no look-around and no
-// back-references; nor does the flavour that Sigma's specification names.
-func checkRegex(expr string) error {
-	if !utf8.ValidString(expr) {
-		return errNotUTF8
+func contains(_ *reader, s *scalar) ([]*scalar, *Error) {
+	s.pattern = s.pat().prependStar().appendStar()
+	return []*scalar{s}, nil
+}
+
+func startswith(_ *reader, s *scalar) ([]*scalar, *Error) {
+	s.pattern = s.pat().appendStar()
+	return []*scalar{s}, nil
+}
+
+func endswith(_ *reader, s *scalar) ([]*scalar, *Error) {
+	s.pattern = s.pat().prependStar()
+	return []*scalar{s}, nil
+}
+
+func windash(_ *reader, s *scalar) ([]*scalar, *Error) {
+	s.pat()
+	s.dash = true
+	return []*scalar{s}, nil
+}
+
+// placeholder finds %name%, and the backslashes that keep a percent sign plain.
+var placeholder = regexp.MustCompile(`\\\\|\\%|%[A-Za-z0-9_.\-]+%`)
+
+// expand replaces %name% by the values the options hold for it. Every
+// combination of the values of several placeholders is a value.
+func expand(r *reader, s *scalar) ([]*scalar, *Error) {
+	if s.literal {
+		return nil, errorf(s.node.Line, "modifier \"expand\" has to come before the modifiers that change the text")
 	}
-	_, err := regexp.Compile(expr)
-	return err
+	type part struct {
+		raw  string
+		name string // of a placeholder that stays
+	}
+	lists := [][]part{nil}
+	add := func(options ...part) *Error {
+		if len(lists)*len(options) > maxExpansion {
+			return errorf(s.node.Line, "placeholders in %q make more than %d values", s.raw, maxExpansion)
+		}
+		next := make([][]part, 0, len(lists)*len(options))
+		for _, l := range lists {
+			for _, o := range options {
+				next = append(next, append(l[:len(l):len(l)], o))
+			}
+		}
+		lists = next
+		return nil
+	}
+	last, stays := 0, false
+	for _, at := range placeholder.FindAllStringIndex(s.raw, -1) {
+		found := s.raw[at[0]:at[1]]
+		if found == `\\` {
+			continue
+		}
+		options := []part{{raw: "%"}}
+		if found != `\%` {
+			name := strings.Trim(found, "%")
+			values := r.opts.Placeholders[name]
+			options = options[:0]
+			for _, v := range values {
+				options = append(options, part{raw: v})
+			}
+			if len(values) == 0 {
+				if !r.opts.KeepPlaceholders {
+					return nil, errorf(s.node.Line, "placeholder %s has no values: give them in a file placeholders.yml of a rule folder, as %s: [value, …]", found, name)
+				}
+				options, stays = append(options, part{name: name}), true
+			}
+		}
+		if err := add(part{raw: s.raw[last:at[0]]}); err != nil {
+			return nil, err
+		}
+		if err := add(options...); err != nil {
+			return nil, err
+		}
+		last = at[1]
+	}
+	if err := add(part{raw: s.raw[last:]}); err != nil {
+		return nil, err
+	}
+	out := make([]*scalar, len(lists))
+	for i, l := range lists {
+		v := &scalar{node: s.node, tag: s.tag}
+		for _, p := range l {
+			if v.raw += p.raw; len(v.raw) > maxValue {
+				return nil, errorf(s.node.Line, "placeholders make a value longer than %d KiB of %q", maxValue>>10, s.raw)
+			}
+		}
+		if stays {
+			v.literal = true
+			run := ""
+			for _, p := range l {
+				if p.name == "" {
+					run += p.raw
+					continue
+				}
+				v.pattern = append(append(v.pattern, ParsePattern(run)...), Part{Wild: Placeholder, Text: p.name})
+				run = ""
+			}
+			v.pattern = append(v.pattern, ParsePattern(run)...)
+			v.raw = s.raw
+		}
+		out[i] = v
+	}
+	return out, nil
 }

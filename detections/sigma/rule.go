@@ -66,26 +66,54 @@ type Custom struct {
 	Scope    string // "tenant" (default) or "city": whether a correlation counts over tenants
 }
 
-// Rule is one Sigma document: a detection or a correlation, never both.
-type Rule struct {
-	ID          string // the id; where there is none the name, else the title
-	Name        string
-	Title       string
-	Status      string
-	Description string
-	Level       detections.Level // medium where the rule gives none
-	Tags        []string
-	Logsource   Logsource
-	Fields      []string
-	Custom      Custom
-	Line        int
-	Source      string // YAML text of the document
+// Related names a rule that this one has to do with.
+type Related struct {
+	ID   string
+	Type string // derived, obsolete, merged, renamed or similar
+}
 
+// Rule is one Sigma document: a detection, a correlation or a filter.
+type Rule struct {
+	ID             string // the id; where there is none the name, else the title
+	Name           string
+	Title          string
+	Status         string
+	Description    string
+	Level          detections.Level // medium where the rule gives none
+	Tags           []string
+	Logsource      Logsource
+	Fields         []string
+	Taxonomy       string // "" for Sigma's own
+	Related        []Related
+	License        string // SPDX expression
+	Author         string
+	References     []string
+	Date           string // YYYY-MM-DD, as written
+	Modified       string // YYYY-MM-DD, as written
+	FalsePositives []string
+	Scope          []string
+	Custom         Custom
+	Line           int
+	Source         string // YAML text of the document
+
+	// One of these three is set.
 	Detection   *Detection
 	Correlation *Correlation
+	Filter      *Filter
+
+	// Filters are those that went into the detection.
+	Filters []*Rule
 
 	// Warnings are what a linter complains of although the rule works.
 	Warnings []*Error
+}
+
+// Filter narrows the matches of other rules.
+type Filter struct {
+	Any       bool     // every rule within the filter's log source
+	Rules     []string // else the rules with these ids or names
+	Detection *Detection
+	Line      int
 }
 
 // Detection is the searches of a rule and how they combine.

@@ -13,15 +13,16 @@ type Wild uint8
 
 // The wildcards.
 const (
-	Literal Wild = iota
-	Star         // any text, none included
-	Single       // exactly one character
+	Literal     Wild = iota
+	Star             // any text, none included
+	Single           // exactly one character
+	Placeholder      // a %name% without values, see Options.KeepPlaceholders; Text is the name
 )
 
 // Part is a literal or a wildcard.
 type Part struct {
 	Wild Wild
-	Text string // of a literal; never empty
+	Text string // of a literal, never empty; of a placeholder its name
 }
 
 // Pattern is a text with wildcards. No parts at all is the empty text.
@@ -172,17 +173,18 @@ func (n Number) Is(r Relation, o Number) bool {
 // Prefix is a network.
 type Prefix struct{ netip.Prefix }
 
+// parseCIDR reads a network, or an address as the network of it alone. A
+// network of IPv4 addresses written as IPv6 is that IPv4 network.
 func parseCIDR(s string) (Prefix, error) {
-	if !strings.Contains(s, "/") {
-		a, err := netip.ParseAddr(s)
-		if err != nil {
-			return Prefix{}, fmt.Errorf("%q is no network: %w", s, err)
-		}
-		return Prefix{netip.PrefixFrom(a, a.BitLen())}, nil
+	var p netip.Prefix
+	a, err := netip.ParseAddr(s)
+	if err == nil {
+		p = netip.PrefixFrom(a.WithZone(""), a.BitLen())
+	} else if p, err = netip.ParsePrefix(s); err != nil {
+		return Prefix{}, fmt.Errorf("%q is no network such as 10.0.0.0/8 or fd00::/8", s)
 	}
-	p, err := netip.ParsePrefix(s)
-	if err != nil {
-		return Prefix{}, fmt.Errorf("%q is no network: %w", s, err)
+	if p.Addr().Is4In6() && p.Bits() >= 96 {
+		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
 	}
 	return Prefix{p.Masked()}, nil
 }
