@@ -72,7 +72,7 @@ func (c *Cache) parse(b *Bundle, opts *sigma.Options, t *Timing) []*parsed {
 	fresh := make(map[[sha256.Size]byte][]byte)
 	for i := range b.Files {
 		f := &b.Files[i]
-		if strings.HasSuffix(f.Path, ".rego") || path.Base(f.Path) == logsource.FileName {
+		if strings.HasSuffix(f.Path, ".rego") || path.Base(f.Path) == logsource.FileName || path.Base(f.Path) == PlaceholderFile {
 			continue
 		}
 		sum := f.digest()

@@ -24,7 +24,7 @@ type RuleInfo struct {
 	Name       string           `json:"name,omitempty"`
 	Title      detections.Text  `json:"title"`
 	Level      detections.Level `json:"level"`
-	Kind       string           `json:"kind"`   // sigma or correlation
+	Kind       string           `json:"kind"`   // sigma, correlation or filter
 	Status     string           `json:"status"` // active, rejected or disabled
 	Reason     string           `json:"reason,omitempty"`
 	Path       string           `json:"path"`
@@ -32,7 +32,8 @@ type RuleInfo struct {
 	Tactics    []string         `json:"tactics"`
 	Techniques []string         `json:"techniques"`
 	Tags       []string         `json:"tags"`
-	Source     string           `json:"-"` // YAML text of the rule's document
+	Filters    []string         `json:"filters,omitempty"` // ids of the Sigma filters that narrow it
+	Source     string           `json:"-"`                 // YAML text of the rule's document
 }
 
 // The kinds and states of rules.
@@ -98,10 +99,11 @@ func compile(b *Bundle, reg *event.Registry, opts Options, cache *Cache) (*Set, 
 	c := &compiler{set: &Set{version: b.Version}, cache: cache, opts: opts}
 	begun := time.Now()
 	c.problems = append(c.problems, b.Problems...)
-	c.read(b, &sigma.Options{Placeholders: opts.Placeholders})
+	c.read(b, &sigma.Options{Placeholders: c.placeholders(b)})
 	c.set.timing.Parse = time.Since(begun)
 	c.dedupe()
 	c.switchOff(b.Disabled)
+	c.filter()
 
 	var table *logsource.Table
 	if !opts.Unrouted {
@@ -192,8 +194,11 @@ func info(r *sigma.Rule, path string) RuleInfo {
 	if in.Title.ZH == "" {
 		in.Title.ZH = in.Title.EN
 	}
-	if r.Correlation != nil {
+	switch {
+	case r.Correlation != nil:
 		in.Kind = KindCorrelation
+	case r.Filter != nil:
+		in.Kind = KindFilter
 	}
 	return in
 }

@@ -51,7 +51,7 @@ func TestReject(t *testing.T) {
 	f("empty list", head+"detection:\n  s: {a: []}\n  condition: s\n", 5, "has to have a value")
 	f("key twice", head+"detection:\n  s:\n    a: b\n    a: c\n  condition: s\n", 7, "twice")
 	f("unknown level", head+"level: urgent\ndetection:\n  s: {a: b}\n  condition: s\n", 4, "level")
-	f("filter", "title: x\nlogsource: {product: p}\nfilter:\n  rules: [a]\n", 1, "filters are not supported yet")
+	f("filter without condition", "title: x\nlogsource: {product: p}\nfilter:\n  rules: [a]\n", 4, "filter has no condition")
 	f("Sigma 1 collection", "action: global\ntitle: x\n", 1, "action documents")
 	f("correlation without type", "title: x\ncorrelation:\n  rules: [a]\n", 3, "no type")
 	f("temporal", "title: x\ncorrelation:\n  type: temporal\n  rules: [a]\n", 3, "not supported yet")
