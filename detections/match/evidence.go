@@ -1,6 +1,10 @@
 package match
 
-import "icewatch/detections"
+import (
+	"slices"
+
+	"icewatch/detections"
+)
 
 // Bounds of evidence: enough for the console to mark, never a copy of a
 // megabyte of script.
@@ -12,55 +16,51 @@ const (
 // evidence tells which selections a rule matched by, and by which values.
 func (m *Matcher) evidence(r int32) []detections.Match {
 	var out []detections.Match
-	m.collect(&m.p.rules[r].cond, "", &out)
+	m.collect(m.p.rules[r].root, "", &out)
 	return out
 }
 
-func (m *Matcher) collect(n *node, selection string, out *[]detections.Match) {
-	if n.selection != "" {
-		selection = n.selection
+func (m *Matcher) collect(at int32, selection string, out *[]detections.Match) {
+	n, about := &m.p.nodes[at], &m.p.meta[at]
+	if about.selection != "" {
+		selection = about.selection
 	}
-	if n.op == opNot || len(*out) >= maxEvidence || !m.holds(n) {
+	if len(*out) >= maxEvidence || !m.holds(at) {
 		return
 	}
-	if n.op != opPred {
-		for i := range n.kids {
-			m.collect(&n.kids[i], selection, out)
-		}
-		return
-	}
-	p := &m.p.preds[n.pred]
 	add := func(i int32) {
-		e := detections.Match{Selection: selection, Field: n.item.Field}
+		e := detections.Match{Selection: selection, Field: about.item.Field}
 		if i >= 0 {
-			if e.Field == "" {
-				e.Field = m.fieldAt(i)
+			if name := m.fieldAt(i); name != "" {
+				e.Field = name
 			}
 			if e.Value = m.value(i); len(e.Value) > maxEvidenceValue {
 				e.Value = e.Value[:maxEvidenceValue]
 			}
 		}
-		for _, had := range *out {
-			if had == e {
-				return
-			}
-		}
-		*out = append(*out, e)
-	}
-	if p.negate {
-		add(m.first(p.slot))
-		return
-	}
-	if len(p.texts) > 0 {
-		for i := m.first(p.slot); i >= 0; i = m.following(p.slot, i) {
-			if _, ok := p.texts[m.shaped(i, folded)]; ok {
-				add(i)
-			}
+		if len(*out) < maxEvidence && !slices.Contains(*out, e) {
+			*out = append(*out, e)
 		}
 	}
-	for i := range p.tests {
-		if at := m.where(p, &p.tests[i]); at != nowhere {
-			add(at)
+	switch n.op {
+	case opNot:
+		if about.item != nil { // neq: the value that is not one of those
+			add(m.next(about.slot, -1))
+		}
+	case opTerms:
+		for _, h := range m.hits {
+			if slices.Contains(about.all, h.term) {
+				add(h.at)
+			}
+		}
+		for _, c := range n.checks {
+			if m.check(c) {
+				add(m.where(m.p.checks[c].slot, &m.p.checks[c].test))
+			}
+		}
+	default:
+		for k := n.from; k < n.to; k++ {
+			m.collect(k, selection, out)
 		}
 	}
 }

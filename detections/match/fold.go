@@ -1,10 +1,10 @@
 package match
 
 import (
+	"encoding/binary"
 	"strings"
 	"unicode"
 	"unicode/utf8"
-	"unsafe"
 
 	"icewatch/detections/sigma"
 )
@@ -65,7 +65,8 @@ func undash(s string) string {
 	}, s)
 }
 
-// arena keeps folded texts of one event without an allocation each. Texts
+// arena keeps the folded values of one event without an allocation each. A
+// zero byte stands before each of them and margin zero bytes behind. Texts
 // stay valid until reset; a grown arena leaves earlier texts in the old
 // memory, which lives as long as they do.
 type arena struct{ buf []byte }
@@ -73,23 +74,56 @@ type arena struct{ buf []byte }
 func (a *arena) reset() {
 	if cap(a.buf) > 1<<20 {
 		a.buf = nil // one huge event must not keep its memory forever
-		return
 	}
-	a.buf = a.buf[:0]
+	a.buf = append(a.buf[:0], 0)
 }
 
-// lower folds s and tells whether it is plain ASCII.
-func (a *arena) lower(s string) (folded string, ascii bool) {
-	if !needsFold(s) {
-		return s, true
+const (
+	every  = 0x0101010101010101
+	tops   = 0x80 * every
+	lowers = 0x7f * every
+)
+
+// lower8 folds eight ASCII bytes at once; others stay as they are.
+func lower8(x uint64) uint64 {
+	t := x & lowers
+	upper := (t + (0x80-'A')*every) &^ (t + (0x80-'Z'-1)*every) &^ x & tops
+	return x | upper>>2
+}
+
+// fold appends s folded and tells where it begins, how long it is, and whether
+// s is plain ASCII.
+func (a *arena) fold(s string) (start, length int, plain bool) {
+	start, length = len(a.buf), len(s)
+	if cap(a.buf)-start < length+margin {
+		grown := make([]byte, start, 2*cap(a.buf)+length+margin+1024)
+		copy(grown, a.buf)
+		a.buf = grown
 	}
-	start := len(a.buf)
-	a.buf = appendLower(a.buf, s)
-	folded = unsafe.String(&a.buf[start], len(a.buf)-start) // not empty: s had something to fold
-	for i := 0; i < len(s); i++ {
-		if s[i] >= utf8.RuneSelf {
-			return folded, false
+	out := a.buf[start : start+length+margin]
+	copy(out, s)
+	var seen uint64
+	i := 0
+	for ; i+8 <= length; i += 8 {
+		x := binary.LittleEndian.Uint64(out[i:])
+		seen |= x
+		binary.LittleEndian.PutUint64(out[i:], lower8(x))
+	}
+	for ; i < length; i++ {
+		c := out[i]
+		seen |= uint64(c)
+		if 'A' <= c && c <= 'Z' {
+			out[i] = c + 'a' - 'A'
 		}
 	}
-	return folded, true
+	if plain = seen&tops == 0; !plain {
+		a.buf = appendLower(a.buf, s)
+		length = len(a.buf) - start
+		var zero [margin]byte
+		a.buf = append(a.buf, zero[:]...)
+		return start, length, plain
+	}
+	binary.LittleEndian.PutUint64(out[length:], 0)
+	a.buf = a.buf[:start+length+margin]
+	return start, length, plain
 }

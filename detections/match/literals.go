@@ -10,24 +10,46 @@ import (
 const (
 	maxExact    = 32
 	maxRequired = 64
+	maxSets     = 4
 )
 
-// requiredLiterals returns lower-case texts of which a text has to hold at
-// least one, in lower case, for the expression to match it; nil where nothing
-// can be said. A cheap search for them spares most runs of the expression.
-func requiredLiterals(expr string) []string {
+// requiredLiterals returns sets of lower-case texts: a text has to hold at
+// least one of each set, in lower case, for the expression to match it. A
+// cheap search for them spares most runs of the expression.
+func requiredLiterals(expr string) [][]string {
 	re, err := syntax.Parse(expr, syntax.Perl)
 	if err != nil {
 		return nil
 	}
 	_, required := literalsOf(re.Simplify(), 0)
-	if len(required) == 0 || len(required) > maxRequired {
-		return nil
+	var out [][]string
+	for _, set := range required {
+		if len(set) > 0 && len(set) <= maxRequired {
+			out = append(out, irredundant(set))
+		}
 	}
-	// A text that holds another of the list adds nothing to it.
-	slices.SortFunc(required, func(a, b string) int { return len(a) - len(b) })
+	slices.SortStableFunc(out, func(a, b []string) int {
+		if strong(a, b) {
+			return -1
+		}
+		return 1
+	})
+	var kept [][]string
+	for _, set := range out {
+		weak := shortest(set) < 2 && len(kept) > 0
+		if !weak && len(kept) < maxSets && !slices.ContainsFunc(kept, func(k []string) bool { return implies(k, set) }) {
+			kept = append(kept, set)
+		}
+	}
+	return kept
+}
+
+// irredundant leaves out texts that hold another of the set: they add nothing.
+func irredundant(set []string) []string {
+	set = slices.Clone(set)
+	slices.SortStableFunc(set, func(a, b string) int { return len(a) - len(b) })
 	var out []string
-	for _, s := range required {
+	for _, s := range set {
 		if !slices.ContainsFunc(out, func(o string) bool { return strings.Contains(s, o) }) {
 			out = append(out, s)
 		}
@@ -35,9 +57,19 @@ func requiredLiterals(expr string) []string {
 	return out
 }
 
+// implies tells whether a text that holds one of a always holds one of b.
+func implies(a, b []string) bool {
+	for _, s := range a {
+		if !slices.ContainsFunc(b, func(o string) bool { return strings.Contains(s, o) }) {
+			return false
+		}
+	}
+	return true
+}
+
 // literalsOf returns all the texts a node can match, where these are few
-// (exact), and texts of which one has to be there (required).
-func literalsOf(re *syntax.Regexp, depth int) (exact, required []string) {
+// (exact), and sets of texts of which one each has to be there (required).
+func literalsOf(re *syntax.Regexp, depth int) (exact []string, required [][]string) {
 	if depth > 100 {
 		return nil, nil
 	}
@@ -47,7 +79,7 @@ func literalsOf(re *syntax.Regexp, depth int) (exact, required []string) {
 		return []string{""}, nil
 	case syntax.OpLiteral:
 		s := lower(string(re.Rune))
-		return []string{s}, []string{s}
+		return []string{s}, [][]string{{s}}
 	case syntax.OpCharClass:
 		var set []string
 		for i := 0; i+1 < len(re.Rune); i += 2 {
@@ -60,7 +92,7 @@ func literalsOf(re *syntax.Regexp, depth int) (exact, required []string) {
 				}
 			}
 		}
-		return set, set
+		return set, [][]string{set}
 	case syntax.OpCapture:
 		return literalsOf(re.Sub[0], depth+1)
 	case syntax.OpPlus:
@@ -72,44 +104,56 @@ func literalsOf(re *syntax.Regexp, depth int) (exact, required []string) {
 		}
 		return nil, nil
 	case syntax.OpAlternate:
-		allExact := true
-		for i, sub := range re.Sub {
-			e, r := literalsOf(sub, depth+1)
-			if allExact = allExact && e != nil && len(exact)+len(e) <= maxExact; allExact {
-				exact = append(exact, e...)
-			}
-			if r == nil || i > 0 && required == nil || len(required)+len(r) > maxRequired {
-				required = nil
-				if !allExact {
-					return nil, nil
-				}
-				continue
-			}
-			required = append(required, r...)
-		}
-		if !allExact {
-			exact = nil
-		}
-		return exact, required
+		return alternate(re, depth)
 	case syntax.OpConcat:
 		return concat(re, depth)
 	}
 	return nil, nil
 }
 
-// concat joins the exact texts of neighbours and keeps the best it meets.
-func concat(re *syntax.Regexp, depth int) (exact, required []string) {
-	run, whole := []string{""}, true
+// alternate needs one of what its branches need: the best set of each.
+func alternate(re *syntax.Regexp, depth int) (exact []string, required [][]string) {
+	allExact := true
+	var any []string
+	bound := true
 	for _, sub := range re.Sub {
 		e, r := literalsOf(sub, depth+1)
-		required = better(required, r)
+		if allExact = allExact && e != nil && len(exact)+len(e) <= maxExact; allExact {
+			exact = append(exact, e...)
+		}
+		var best []string
+		for _, set := range r {
+			best = better(best, set)
+		}
+		bound = bound && best != nil && len(any)+len(best) <= maxRequired
+		any = append(any, best...)
+	}
+	if !allExact {
+		exact = nil
+	}
+	if bound {
+		required = [][]string{any}
+	}
+	return exact, required
+}
+
+// concat joins the exact texts of neighbours and keeps what every part needs.
+func concat(re *syntax.Regexp, depth int) (exact []string, required [][]string) {
+	run, whole := []string{""}, true
+	flush := func() {
+		if set := usable(run); set != nil {
+			required = append(required, set)
+		}
+	}
+	for _, sub := range re.Sub {
+		e, r := literalsOf(sub, depth+1)
 		if e == nil || len(run)*len(e) > maxExact {
-			required = better(required, usable(run))
-			if whole = false; e == nil {
+			flush()
+			whole = false
+			if run = e; e == nil {
 				run = []string{""}
-				continue
+				required = append(required, r...)
 			}
-			run = e
 			continue
 		}
 		next := make([]string, 0, len(run)*len(e))
@@ -120,7 +164,7 @@ func concat(re *syntax.Regexp, depth int) (exact, required []string) {
 		}
 		run = next
 	}
-	required = better(required, usable(run))
+	flush()
 	if whole {
 		exact = run
 	}
@@ -135,24 +179,20 @@ func usable(list []string) []string {
 	return list
 }
 
-// better prefers the list whose shortest text is longest, then the shorter list.
+// better returns the set whose shortest text is longest, then the smaller one.
 func better(a, b []string) []string {
-	switch {
-	case len(b) == 0:
-		return a
-	case len(a) == 0:
-		return b
-	}
-	if la, lb := shortest(a), shortest(b); la != lb {
-		if lb > la {
-			return b
-		}
-		return a
-	}
-	if len(b) < len(a) {
+	if len(a) == 0 || len(b) > 0 && strong(b, a) {
 		return b
 	}
 	return a
+}
+
+// strong tells whether a says more than b.
+func strong(a, b []string) bool {
+	if la, lb := shortest(a), shortest(b); la != lb {
+		return la > lb
+	}
+	return len(a) < len(b)
 }
 
 func shortest(list []string) int {

@@ -209,7 +209,7 @@ func TestPanicTakesOutOneRule(t *testing.T) {
 		rules = append(rules, parseOne(t, fmt.Sprintf(text, i, i)))
 	}
 	p, _ := Compile(rules, reg, nil)
-	p.rules[1].cond = node{op: opNot} // no operand: evaluating it panics
+	p.nodes[p.rules[1].root] = node{op: opNot, from: 1 << 30} // no such operand: evaluating it panics
 	m := p.NewMatcher()
 	ev := toEvent(flatEvent{"a": {"x"}, "b0": {"y"}, "b1": {"y"}, "b2": {"y"}}, reg)
 	for range 2 {
@@ -475,7 +475,7 @@ func BenchmarkWindowsRules(b *testing.B) {
 	reg := event.NewRegistry(0)
 	start := time.Now()
 	p, _ := Compile(rules, reg, nil)
-	b.Logf("%d rules, %d predicates, %d always asked, compiled in %v", len(rules), len(p.preds), len(p.always), time.Since(start))
+	b.Logf("%d rules, %d terms, %d KB, compiled in %v", len(rules), len(p.terms), p.Size()>>10, time.Since(start))
 	var events []*event.Event
 	for _, flat := range corpusEvents(b, 7) {
 		events = append(events, toEvent(flat, reg))

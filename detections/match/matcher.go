@@ -2,8 +2,10 @@ package match
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
+	"unsafe"
 
 	"icewatch/detections"
 	"icewatch/detections/sigma"
@@ -12,124 +14,225 @@ import (
 
 // Matcher runs a program over events, one at a time. It belongs to one
 // goroutine.
+//
+// What is found of an event is marked with the event's number, its epoch, so
+// that nothing has to be cleared between events.
 type Matcher struct {
 	p     *Program
 	ev    *event.Event
 	epoch uint32
 
-	heads    []head  // by slot: first value in the event
-	next     []int32 // by position: next value of the same field
-	forms    []forms // by position
-	preds    []uint32
-	routes   []uint32
-	seen     []uint32 // by rule: epoch in which it was a candidate
-	cands    []int32
-	matched  []int32
-	disabled map[int32]string
-	current  int32
-	arena    arena
-	costs    []Cost
-	aside    []bool // by rule; nil while none is
-	events   uint64
+	forms  []form8  // by position
+	terms  []uint32 // by term: epoch in which it was found
+	lists  []uint32 // by long list: epoch in which one of its terms was found
+	checks []uint32 // by check: epoch, and the answer in the lowest bits
+	asked  []uint32 // by rule: epoch in which it became a candidate
+	hits   []hit
+	cands  []int32
+	hold   []int32 // rules that match
+	off    []bool  // by rule: not asked
+	broken map[int32]string
+	now    int32 // rule that is evaluated
+	arena  arena
+	router router
+	meter  meter
 }
 
-type head struct {
-	epoch uint32
-	first int32
-	last  int32
-}
+// hit is where a term was found.
+type hit struct{ term, at int32 }
 
-type forms struct {
-	foldedEpoch, dashEpoch uint32
-	folded, dash           string
-	ascii                  bool
+// form8 is a folded value.
+type form8 struct {
+	epoch         uint32
+	start, length int
+	ascii         bool
 }
 
 // NewMatcher makes a matcher for the program.
 func (p *Program) NewMatcher() *Matcher {
-	return &Matcher{p: p, heads: make([]head, len(p.needs)), preds: make([]uint32, len(p.preds)),
-		routes: make([]uint32, len(p.routes)), seen: make([]uint32, len(p.rules)), costs: make([]Cost, len(p.rules)), disabled: map[int32]string{}}
+	m := &Matcher{p: p, terms: make([]uint32, len(p.terms)), lists: make([]uint32, p.lists), checks: make([]uint32, len(p.checks)),
+		asked: make([]uint32, len(p.rules)), off: make([]bool, len(p.rules)), broken: map[int32]string{}, meter: newMeter(len(p.rules))}
+	m.router.init(p)
+	return m
 }
 
 // Disabled lists the rules that panicked, with what they said. Each was taken
 // out when it did.
-func (m *Matcher) Disabled() map[int32]string { return m.disabled }
+func (m *Matcher) Disabled() map[int32]string { return m.broken }
+
+// SetAside says whether a rule is left out: it is neither evaluated nor
+// matched while off is true. A rule that panicked stays out.
+func (m *Matcher) SetAside(rule int, off bool) {
+	_, broken := m.broken[int32(rule)]
+	m.off[rule] = off || broken
+}
 
 // Match calls emit for every rule that matches, in the order of the rules.
 // evidence may be called only before emit returns.
 func (m *Matcher) Match(ev *event.Event, emit func(rule int, evidence func() []detections.Match)) {
 	m.begin(ev)
+	m.find(m.router.plan(m))
+	m.meter.event()
 	for at := 0; at < len(m.cands); {
 		at = m.run(at)
 	}
-	if len(m.matched) > 0 {
-		slices.Sort(m.matched)
-		for _, r := range m.matched {
+	if len(m.hold) > 0 {
+		slices.Sort(m.hold)
+		for _, r := range m.hold {
+			m.meter.costs[r].Hits++
 			emit(int(r), func() []detections.Match { return m.evidence(r) })
 		}
 	}
 	m.ev = nil
 }
 
-// begin lays the event out by slots and collects the candidates.
 func (m *Matcher) begin(ev *event.Event) {
 	m.ev = ev
-	m.events++
 	m.arena.reset()
-	// The two lowest bits of a stamp hold a truth value, so the epoch counts
-	// by four. After an overflow stale stamps could look fresh: wipe them.
+	// The two lowest bits of a mark hold an answer, so the epoch counts by
+	// four. After an overflow old marks could look fresh: wipe them.
 	if m.epoch += 4; m.epoch == 0 {
-		clear(m.heads)
-		clear(m.preds)
-		clear(m.routes)
-		clear(m.seen)
+		for _, marks := range [][]uint32{m.terms, m.lists, m.checks, m.asked} {
+			clear(marks)
+		}
 		clear(m.forms)
 		m.epoch = 4
 	}
-	n := len(ev.Fields) + 1 // the raw text is one value more
-	if n > len(m.next) {
-		m.next = append(m.next, make([]int32, n-len(m.next))...)
-		m.forms = append(m.forms, make([]forms, n-len(m.forms))...)
+	if n := len(ev.Fields) + 1; n > len(m.forms) { // the raw text is one value more
+		m.forms = append(m.forms, make([]form8, n-len(m.forms))...)
 	}
-	m.cands, m.matched = m.cands[:0], m.matched[:0]
-	m.candidates(m.p.always)
-	for i := range ev.Fields {
-		f := &ev.Fields[i]
-		m.next[i] = -1
-		if int(f.ID) >= len(m.p.slots) || m.p.slots[f.ID] == 0 {
-			continue
+	m.cands, m.hold, m.hits = m.cands[:0], m.hold[:0], m.hits[:0]
+}
+
+// find marks every term that the event holds, and makes candidates of the
+// rules that wait for them.
+func (m *Matcher) find(pl *plan) {
+	m.candidates(pl.always)
+	for i := range m.ev.Fields {
+		f := &m.ev.Fields[i]
+		if int(f.ID)+1 < len(pl.starts) {
+			for _, c := range pl.columns[pl.starts[f.ID]:pl.starts[f.ID+1]] {
+				m.column(c, int32(i))
+			}
+		} else if len(pl.keywords) > 0 && ofMessage(f.ID) {
+			for _, c := range pl.keywords {
+				m.column(c, int32(i))
+			}
 		}
-		slot := m.p.slots[f.ID] - 1
-		h := &m.heads[slot]
-		if h.epoch != m.epoch {
-			*h = head{epoch: m.epoch, first: int32(i), last: int32(i)}
-			m.candidates(m.p.needs[slot].present)
-		} else {
-			m.next[h.last] = int32(i)
-			h.last = int32(i)
+	}
+	if len(pl.keywords) > 0 && m.rawCounts() {
+		for _, c := range pl.keywords {
+			m.column(c, int32(len(m.ev.Fields)))
 		}
-		m.byValue(&m.p.needs[slot], int32(i), f)
 	}
 }
 
-func (m *Matcher) byValue(ix *slotIndex, i int32, f *event.Field) {
-	if f.Kind == event.Null {
+// ofMessage tells whether a field came with the event: what we added ourselves
+// is not searched for keywords.
+func ofMessage(id event.FieldID) bool { return id < event.Marks || id > event.DestInternal }
+
+// rawCounts tells whether the raw text is a value of its own: that of a JSON
+// event is its fields once more, with their names.
+func (m *Matcher) rawCounts() bool { return m.ev.Raw != "" && !strings.HasPrefix(m.ev.Raw, "{") }
+
+func (m *Matcher) column(c *column, i int32) {
+	m.foundAll(c.there, i)
+	if m.kind(i) == event.Null {
 		return
 	}
-	if ix.texts != nil {
-		m.candidates(ix.texts[m.shaped(i, folded)])
+	m.foundAll(c.any, i)
+	value := m.value(i)
+	if len(c.whole64) > 0 {
+		m.number(c, value, i)
 	}
-	if ix.numbers != nil {
-		if n, ok := sigma.ParseNumber(f.Value); ok && n.Integer {
-			m.candidates(ix.numbers[n.Int])
+	if len(c.networks) > 0 {
+		m.network(c, value, i)
+	}
+	if !c.texts() {
+		return
+	}
+	if value == "" {
+		m.foundAll(c.empty, i)
+		return
+	}
+	if !m.fold(i) {
+		m.foundAll(c.loose, i)
+	}
+	m.scan(c, i)
+}
+
+func (m *Matcher) number(c *column, value string, i int32) {
+	n, ok := sigma.ParseNumber(value)
+	if !ok {
+		return
+	}
+	if n.Integer {
+		if c.numbers != nil {
+			m.foundAll(c.numbers[n.Int], i)
+		}
+		for _, at := range c.fraction {
+			if n.Compare(m.p.terms[at].number) == 0 {
+				m.found(at, i)
+			}
+		}
+		return
+	}
+	for _, at := range c.whole64 {
+		if n.Compare(m.p.terms[at].number) == 0 {
+			m.found(at, i)
 		}
 	}
+}
+
+func (m *Matcher) network(c *column, value string, i int32) {
+	if len(value) < 2 || len(value) > 64 {
+		return
+	}
+	a, err := netip.ParseAddr(value)
+	if err != nil {
+		return
+	}
+	a = a.WithZone("")
+	for _, addr := range [...]netip.Addr{a, a.Unmap()} {
+		for k := range c.networks {
+			n := &c.networks[k]
+			if n.six != addr.Is6() {
+				continue
+			}
+			if p, err := addr.Prefix(n.bits); err == nil {
+				m.foundAll(n.terms[p], i)
+			}
+		}
+		if !a.Is4In6() {
+			return
+		}
+	}
+}
+
+func (m *Matcher) foundAll(terms []int32, i int32) {
+	for _, t := range terms {
+		m.found(t, i)
+	}
+}
+
+// found marks a term, once an event.
+func (m *Matcher) found(at, i int32) {
+	if m.terms[at] == m.epoch {
+		return
+	}
+	m.terms[at] = m.epoch
+	m.hits = append(m.hits, hit{at, i})
+	t := &m.p.terms[at]
+	for _, l := range t.lists {
+		m.lists[l] = m.epoch
+	}
+	m.candidates(t.watchers)
 }
 
 func (m *Matcher) candidates(rules []int32) {
 	for _, r := range rules {
-		if m.seen[r] != m.epoch {
-			m.seen[r] = m.epoch
+		if m.asked[r] != m.epoch {
+			m.asked[r] = m.epoch
 			m.cands = append(m.cands, r)
 		}
 	}
@@ -140,170 +243,122 @@ func (m *Matcher) candidates(rules []int32) {
 func (m *Matcher) run(at int) (next int) {
 	defer func() {
 		if p := recover(); p != nil {
-			m.disabled[m.current] = fmt.Sprint(p)
+			m.broken[m.now] = fmt.Sprint(p)
+			m.off[m.now] = true
 			next = at + 1
 		}
 	}()
 	for ; at < len(m.cands); at++ {
-		m.current = m.cands[at]
-		if len(m.disabled) > 0 {
-			if _, off := m.disabled[m.current]; off {
-				continue
-			}
-		}
-		if m.aside != nil && m.aside[m.current] {
+		r := m.cands[at]
+		if m.off[r] {
 			continue
 		}
-		r := &m.p.rules[m.current]
-		if r.route >= 0 && !m.routed(r.route) {
-			continue
+		m.now = r
+		m.meter.costs[r].Asked++
+		if m.meter.sampled {
+			m.meter.start()
 		}
-		if m.ask(m.current) {
-			m.matched = append(m.matched, m.current)
+		if m.holds(m.p.rules[r].root) {
+			m.hold = append(m.hold, r)
+		}
+		if m.meter.sampled {
+			m.meter.stop(r)
 		}
 	}
 	return at
 }
 
-func (m *Matcher) holds(n *node) bool {
+func (m *Matcher) holds(at int32) bool {
+	n := &m.p.nodes[at]
 	switch n.op {
-	case opPred:
-		return m.pred(n.pred)
+	case opTerms:
+		for _, t := range n.terms {
+			if m.terms[t] == m.epoch {
+				return true
+			}
+		}
+		if n.list >= 0 && m.lists[n.list] == m.epoch {
+			return true
+		}
+		for _, c := range n.checks {
+			if m.check(c) {
+				return true
+			}
+		}
+		return false
 	case opAnd:
-		for i := range n.kids {
-			if !m.holds(&n.kids[i]) {
+		for k := n.from; k < n.to; k++ {
+			if !m.holds(k) {
 				return false
 			}
 		}
 		return true
 	case opOr:
-		for i := range n.kids {
-			if m.holds(&n.kids[i]) {
+		for k := n.from; k < n.to; k++ {
+			if m.holds(k) {
 				return true
 			}
 		}
 		return false
 	case opNot:
-		return !m.holds(&n.kids[0])
+		return !m.holds(n.from)
 	}
-	count := 0
-	for i := range n.kids {
-		if m.holds(&n.kids[i]) {
+	count := int32(0)
+	for k := n.from; k < n.to; k++ {
+		if m.holds(k) {
 			if count++; count >= n.n {
 				return true
 			}
 		}
 	}
-	return false
+	return count >= n.n
 }
 
-// pred evaluates a predicate once per event.
-func (m *Matcher) pred(at int32) bool {
-	if s := m.preds[at]; s&^3 == m.epoch {
+// check makes a comparison once an event.
+func (m *Matcher) check(at int32) bool {
+	if s := m.checks[at]; s&^3 == m.epoch {
 		return s&1 == 1
 	}
-	ok := m.eval(&m.p.preds[at])
-	if m.preds[at] = m.epoch; ok {
-		m.preds[at]++
+	c := &m.p.checks[at]
+	ok := m.possible(c) && m.where(c.slot, &c.test) != nowhere
+	if m.checks[at] = m.epoch; ok {
+		m.checks[at]++
 	}
 	return ok
 }
 
-// routed evaluates a log source once per event. A field that the event does
-// not have, or that holds an unspecific value, says nothing for or against it.
-func (m *Matcher) routed(at int32) bool {
-	if s := m.routes[at]; s&^3 == m.epoch {
-		return s&1 == 1
-	}
-	ok := true
-	for i := range m.p.routes[at].clauses {
-		if ok = m.clause(&m.p.routes[at].clauses[i]); !ok {
-			break
+// possible tells whether a term of each gate was found.
+func (m *Matcher) possible(c *check) bool {
+	for _, set := range c.gates {
+		if !slices.ContainsFunc(set, func(g int32) bool { return m.terms[g] == m.epoch }) {
+			return false
 		}
 	}
-	if m.routes[at] = m.epoch; ok {
-		m.routes[at]++
-	}
-	return ok
+	return true
 }
 
-func (m *Matcher) clause(c *clause) bool {
-	spoke := false
-	for _, alt := range c.alternatives {
-		fits, said := true, false
-		for i := range alt {
-			cond := &alt[i]
-			value := m.specific(cond)
-			if value == nowhere {
-				continue
+// next is the position of the slot's value that follows position i; -1 begins.
+func (m *Matcher) next(slot, i int32) int32 {
+	ids := m.p.slots[slot].ids
+	n := int32(len(m.ev.Fields))
+	for i++; i < n; i++ {
+		id := m.ev.Fields[i].ID
+		switch len(ids) {
+		case 0:
+			if ofMessage(id) {
+				return i
 			}
-			said, spoke = true, true
-			if fits = m.anyOf(cond.tests, cond.slot); !fits {
-				break
+		case 1:
+			if id == ids[0] {
+				return i
 			}
-		}
-		if fits && said {
-			return true
-		}
-	}
-	return !spoke && c.trust
-}
-
-// specific finds a value of the condition's field that says something.
-func (m *Matcher) specific(c *condition) int32 {
-	for i := m.first(c.slot); i >= 0; i = m.following(c.slot, i) {
-		if m.kind(i) == event.Null || m.value(i) == "" {
-			continue
-		}
-		said := true
-		for j := range c.unspecific {
-			if m.meets(&c.unspecific[j], i) {
-				said = false
-				break
-			}
-		}
-		if said {
-			return i
-		}
-	}
-	return nowhere
-}
-
-func (m *Matcher) anyOf(tests []test, slot int32) bool {
-	for i := m.first(slot); i >= 0; i = m.following(slot, i) {
-		for j := range tests {
-			if m.kind(i) != event.Null && m.meets(&tests[j], i) {
-				return true
+		default:
+			if slices.Contains(ids, id) {
+				return i
 			}
 		}
 	}
-	return false
-}
-
-// first is the position of a field's first value, or of the first value of
-// all for a keyword search.
-func (m *Matcher) first(slot int32) int32 {
-	if slot == anyField {
-		return m.following(anyField, -1)
-	}
-	if h := &m.heads[slot]; h.epoch == m.epoch {
-		return h.first
-	}
-	return nowhere
-}
-
-func (m *Matcher) following(slot, i int32) int32 {
-	if slot != anyField {
-		return m.next[i]
-	}
-	for i++; int(i) < len(m.ev.Fields); i++ {
-		// What we added ourselves is not part of the message.
-		if id := m.ev.Fields[i].ID; id < event.Marks || id > event.DestInternal {
-			return i
-		}
-	}
-	// The raw text of a JSON event is its fields once more, with their names.
-	if int(i) == len(m.ev.Fields) && m.ev.Raw != "" && !strings.HasPrefix(m.ev.Raw, "{") {
+	if i == n && len(ids) == 0 && m.rawCounts() {
 		return i
 	}
 	return nowhere
@@ -323,25 +378,31 @@ func (m *Matcher) value(i int32) string {
 	return m.ev.Fields[i].Value
 }
 
-// shaped is the value at i in the form a test wants, made once per event.
+// fold folds the value at i once an event and tells whether it is plain ASCII.
+func (m *Matcher) fold(i int32) bool {
+	f := &m.forms[i]
+	if f.epoch != m.epoch {
+		f.start, f.length, f.ascii = m.arena.fold(m.value(i))
+		f.epoch = m.epoch
+	}
+	return f.ascii
+}
+
+// shaped is the value at i in the form a test wants.
 func (m *Matcher) shaped(i int32, f form) string {
-	v := m.value(i)
-	fm := &m.forms[i]
 	switch f {
 	case asIs:
-		return v
+		return m.value(i)
 	case asIsDash:
-		return undash(v)
+		return undash(m.value(i))
 	}
-	if fm.foldedEpoch != m.epoch {
-		fm.folded, fm.ascii = m.arena.lower(v)
-		fm.foldedEpoch = m.epoch
+	m.fold(i)
+	text := ""
+	if at := &m.forms[i]; at.length > 0 {
+		text = unsafe.String(&m.arena.buf[at.start], at.length)
 	}
-	if f == folded {
-		return fm.folded
+	if f == foldedDash {
+		return undash(text)
 	}
-	if fm.dashEpoch != m.epoch {
-		fm.dash, fm.dashEpoch = undash(fm.folded), m.epoch
-	}
-	return fm.dash
+	return text
 }

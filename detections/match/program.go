@@ -1,8 +1,10 @@
 // Package match evaluates compiled Sigma rules over events. A Program is the
-// whole rule set compiled once: predicates shared between rules, an index of
-// what each rule needs in an event before it is worth asking, and the
-// conditions of its log source. A Matcher runs a Program over one event at a
-// time and allocates nothing for events that match nothing.
+// whole rule set compiled once, a group of rules for each log source. In a
+// group every text that any rule compares a field to stands once, in one
+// index a field; one pass over a value finds all of them. Each rule names
+// texts of which an event must hold at least one (its witnesses): only rules
+// whose witness was found are evaluated. A Matcher runs a Program over one
+// event at a time and allocates nothing for events that match nothing.
 package match
 
 import (
@@ -16,162 +18,250 @@ import (
 
 // Program is an immutable compiled rule set, safe for concurrent use.
 type Program struct {
-	slots  []int32 // by field id: slot + 1
-	preds  []predicate
-	rules  []rule
-	routes []route
-	always []int32     // rules that any event may match
-	needs  []slotIndex // by slot
 	reg    *event.Registry
+	rules  []rule
+	nodes  []node
+	meta   []meta // by node
+	terms  []term
+	lists  int // how many long lists of terms there are
+	checks []check
+	slots  []slot
+	groups []group
+	routes routes
+	size   int
 }
 
+// rule is where a rule's condition begins, and its group; root is -1 for a
+// rule that could not be compiled.
 type rule struct {
-	cond  node
-	route int32 // -1: applies to every event
+	root  int32
+	group int32
 }
 
-// slotIndex lists the rules that need something of a field.
-type slotIndex struct {
-	present []int32            // that the field is there
-	texts   map[string][]int32 // that a value is this text, folded
-	numbers map[int64][]int32  // that a value is this whole number
+// slot is a field as rules see it: the values of all of its names together.
+// A slot without names is the keyword search: every value of the event.
+type slot struct{ ids []event.FieldID }
+
+// group is the rules of one log source.
+type group struct {
+	route   int32 // -1: applies to every event
+	columns []*column
+	always  []int32 // rules without a witness
 }
 
-type nodeOp uint8
+type op uint8
 
 const (
-	opPred nodeOp = iota
+	opTerms op = iota // any of the terms, the list, the checks
 	opAnd
 	opOr
 	opNot
 	opAtLeast
 )
 
-// node is a condition's tree over predicates.
+// node is one step of a condition. Its operands are nodes[from:to], or for
+// opTerms terms named by the lists.
 type node struct {
-	op        nodeOp
-	n         int
-	pred      int32
-	cost      int
-	kids      []node
-	selection string // name of the selection that starts at this node
-	item      *sigma.Item
+	op       op
+	n        int32 // opAtLeast
+	from, to int32
+	list     int32   // opTerms: a long list, -1 for none
+	terms    []int32 // opTerms: few terms, looked up one by one
+	checks   []int32 // opTerms: comparisons made only when asked
 }
 
-// route is a log source as conditions: all clauses hold.
-type route struct{ clauses []clause }
-
-// clause is one entry of the routing table. trust is whether it holds for an
-// event that says nothing of it.
-type clause struct {
-	alternatives [][]condition
-	trust        bool
+// meta is what evidence needs of a node.
+type meta struct {
+	selection string      // name of the selection that starts here
+	item      *sigma.Item // item this node is
+	slot      int32       // of the item
+	all       []int32     // opTerms: every term, those of the long list included
 }
 
-type condition struct {
-	slot       int32
-	tests      []test
-	unspecific []test
-}
+// longList is how many terms a list may have before finding one of them marks
+// the list itself.
+const longList = 8
 
 // Compile compiles rules in their order: a match names a rule by its index.
 // A rule that cannot be compiled gets an error at its index and never
 // matches. table may be nil: then every rule applies to every event.
 func Compile(rules []*sigma.Rule, reg *event.Registry, table *logsource.Table) (*Program, []error) {
-	c := &compiler{p: &Program{rules: make([]rule, len(rules)), reg: reg}, reg: reg, preds: map[string]int32{}, routes: map[sigma.Logsource]int32{}}
+	c := newCompiler(rules, reg, table)
 	errs := make([]error, len(rules))
 	for i, r := range rules {
+		c.p.rules[i] = rule{root: -1}
 		if r.Detection == nil {
 			errs[i] = fmt.Errorf("rule %s has no detection", r.ID)
 			continue
 		}
-		if errs[i] = c.rule(i, r, table); errs[i] != nil {
-			c.p.rules[i] = rule{}
-		}
+		errs[i] = c.rule(int32(i), r)
 	}
+	c.finish()
 	return c.p, errs
 }
 
 // Len is the number of rules.
 func (p *Program) Len() int { return len(p.rules) }
 
+// Size is about how many bytes the program keeps.
+func (p *Program) Size() int { return p.size }
+
+// tree is a node while a rule is compiled.
+type tree struct {
+	op        op
+	n         int
+	kids      []*tree
+	terms     []int32
+	checks    []int32
+	cost      int
+	selection string
+	item      *sigma.Item
+	slot      int32
+}
+
 type compiler struct {
 	p      *Program
-	reg    *event.Registry
-	preds  map[string]int32
-	routes map[sigma.Logsource]int32
+	table  *logsource.Table
+	slots  map[string]int32
+	groups map[int32]*groupCompiler // by route
+	byLogs map[sigma.Logsource]int32
+	order  []*groupCompiler
 }
 
-func (c *compiler) slotOf(name string) (int32, error) {
-	id, ok := c.reg.Intern(name)
-	if !ok {
-		return 0, fmt.Errorf("field %q: the registry of field names is full", name)
-	}
-	for int(id) >= len(c.p.slots) {
-		c.p.slots = append(c.p.slots, 0)
-	}
-	if c.p.slots[id] == 0 {
-		c.p.needs = append(c.p.needs, slotIndex{})
-		c.p.slots[id] = int32(len(c.p.needs))
-	}
-	return c.p.slots[id] - 1, nil
+// groupCompiler gathers what the rules of one log source compare.
+type groupCompiler struct {
+	at     int32
+	route  int32
+	terms  map[termKey]int32
+	checks map[string]int32
+	lists  map[string]int32
+	rules  []compiled
+	mine   []int32 // terms in order
 }
 
-func (c *compiler) rule(i int, r *sigma.Rule, table *logsource.Table) error {
-	sels := make([]node, len(r.Detection.Selections))
-	for j, s := range r.Detection.Selections {
-		n, err := c.group(s.Root)
-		if err != nil {
-			return fmt.Errorf("selection %q: %w", s.Name, err)
+type compiled struct {
+	at   int32
+	root *tree
+}
+
+func newCompiler(rules []*sigma.Rule, reg *event.Registry, table *logsource.Table) *compiler {
+	return &compiler{p: &Program{reg: reg, rules: make([]rule, len(rules))}, table: table,
+		slots: map[string]int32{}, groups: map[int32]*groupCompiler{}, byLogs: map[sigma.Logsource]int32{}}
+}
+
+// slot is the field of some names; none is the keyword search.
+func (c *compiler) slot(names ...string) (int32, error) {
+	key := ""
+	for _, n := range names {
+		key += n + "\x00"
+	}
+	if at, ok := c.slots[key]; ok {
+		return at, nil
+	}
+	var s slot
+	for _, n := range names {
+		id, ok := c.p.reg.Intern(n)
+		if !ok {
+			return 0, fmt.Errorf("field %q: the registry of field names is full", n)
 		}
-		// A selection that is one item gets a node of its own, so that the
-		// name does not stick to an item shared with other selections.
-		sels[j] = node{op: opAnd, kids: []node{n}, cost: n.cost, selection: s.Name}
+		if !slices.Contains(s.ids, id) {
+			s.ids = append(s.ids, id)
+		}
 	}
-	cond := c.expr(r.Detection.Condition, sels)
-	rt, err := c.route(r.Logsource, table)
+	at := int32(len(c.p.slots))
+	c.p.slots = append(c.p.slots, s)
+	c.slots[key] = at
+	return at, nil
+}
+
+func (c *compiler) itemSlot(it *sigma.Item) (int32, error) {
+	if it.Field == "" {
+		return c.slot()
+	}
+	return c.slot(append([]string{it.Field}, it.Also...)...)
+}
+
+func (c *compiler) rule(at int32, r *sigma.Rule) error {
+	route, err := c.route(r.Logsource)
 	if err != nil {
 		return err
 	}
-	c.p.rules[i] = rule{cond: cond, route: rt}
-	c.index(int32(i), &cond)
+	g := c.groups[route]
+	if g == nil {
+		g = &groupCompiler{at: int32(len(c.order)), route: route, terms: map[termKey]int32{}, checks: map[string]int32{}, lists: map[string]int32{}}
+		c.groups[route] = g
+		c.order = append(c.order, g)
+	}
+	selections := make([]*tree, len(r.Detection.Selections))
+	for i, s := range r.Detection.Selections {
+		n, err := c.selection(g, s.Root)
+		if err != nil {
+			return fmt.Errorf("selection %q: %w", s.Name, err)
+		}
+		selections[i] = &tree{op: opAnd, kids: []*tree{n}, selection: s.Name}
+	}
+	root := expression(r.Detection.Condition, selections)
+	root.arrange()
+	g.rules = append(g.rules, compiled{at: at, root: root})
 	return nil
 }
 
-func (c *compiler) group(g *sigma.Group) (node, error) {
-	n := node{op: opOr}
-	if g.All {
+func (c *compiler) selection(g *groupCompiler, s *sigma.Group) (*tree, error) {
+	n := &tree{op: opOr}
+	if s.All {
 		n.op = opAnd
 	}
-	for _, it := range g.Items {
-		p, err := compileItem(it, c.slotOf)
+	for _, it := range s.Items {
+		k, err := c.item(g, it)
 		if err != nil {
-			return n, err
-		}
-		key := p.key(it)
-		at, ok := c.preds[key]
-		if !ok {
-			at = int32(len(c.p.preds))
-			c.preds[key] = at
-			c.p.preds = append(c.p.preds, p)
-		}
-		n.kids = append(n.kids, node{op: opPred, pred: at, cost: p.cost, item: it})
-	}
-	for _, sub := range g.Groups {
-		k, err := c.group(sub)
-		if err != nil {
-			return n, err
+			return nil, err
 		}
 		n.kids = append(n.kids, k)
 	}
-	return n.ordered(), nil
+	for _, sub := range s.Groups {
+		k, err := c.selection(g, sub)
+		if err != nil {
+			return nil, err
+		}
+		n.kids = append(n.kids, k)
+	}
+	return n, nil
 }
 
-func (c *compiler) expr(e *sigma.Expr, sels []node) node {
-	if e.Op == sigma.ExprSelection {
-		return sels[e.Selection]
+// item is the tree of a field and its values: any of them, all of them for
+// the modifier all, turned round for neq.
+func (c *compiler) item(g *groupCompiler, it *sigma.Item) (*tree, error) {
+	slot, err := c.itemSlot(it)
+	if err != nil {
+		return nil, err
 	}
-	n := node{n: e.N}
+	any := &tree{op: opTerms, item: it, slot: slot}
+	each := []*tree{}
+	for i := range it.Values {
+		into := any
+		if it.All {
+			into = &tree{op: opTerms, item: it, slot: slot}
+			each = append(each, into)
+		}
+		if err := c.value(g, slot, &it.Values[i], into); err != nil {
+			return nil, err
+		}
+	}
+	n := any
+	if it.All {
+		n = &tree{op: opAnd, kids: each}
+	}
+	if it.Negate {
+		n = &tree{op: opNot, kids: []*tree{n}, item: it, slot: slot}
+	}
+	return n, nil
+}
+
+func expression(e *sigma.Expr, selections []*tree) *tree {
+	if e.Op == sigma.ExprSelection {
+		return selections[e.Selection]
+	}
+	n := &tree{n: e.N}
 	switch e.Op {
 	case sigma.ExprAnd:
 		n.op = opAnd
@@ -183,166 +273,115 @@ func (c *compiler) expr(e *sigma.Expr, sels []node) node {
 		n.op = opAtLeast
 	}
 	for _, a := range e.Args {
-		n.kids = append(n.kids, c.expr(a, sels))
-	}
-	return n.ordered()
-}
-
-// ordered puts cheap operands first; the result of and, or does not depend on it.
-func (n node) ordered() node {
-	slices.SortStableFunc(n.kids, func(a, b node) int { return a.cost - b.cost })
-	n.cost = 0
-	for _, k := range n.kids {
-		n.cost += k.cost
+		n.kids = append(n.kids, expression(a, selections))
 	}
 	return n
 }
 
-func (c *compiler) route(ls sigma.Logsource, table *logsource.Table) (int32, error) {
-	if table == nil {
-		return -1, nil
+// arrange puts cheap operands first; the result of and, or does not depend on
+// it. A selection that the condition names twice is arranged twice: no harm.
+func (n *tree) arrange() {
+	n.cost = len(n.terms) + 50*len(n.checks)
+	for _, k := range n.kids {
+		k.arrange()
+		n.cost += k.cost
 	}
-	if at, ok := c.routes[ls]; ok {
-		return at, nil
-	}
-	var rt route
-	for _, cl := range table.Resolve(ls) {
-		out := clause{trust: cl.Trust || !table.Strict}
-		for _, alt := range cl.Alternatives {
-			var conds []condition
-			for _, cond := range alt {
-				slot, err := c.slotOf(cond.Field)
-				if err != nil {
-					return -1, err
-				}
-				conds = append(conds, condition{slot: slot, tests: patterns(cond.Values), unspecific: patterns(table.Unspecific[cond.Field])})
-			}
-			out.alternatives = append(out.alternatives, conds)
+	slices.SortStableFunc(n.kids, func(a, b *tree) int { return a.cost - b.cost })
+}
+
+// finish lays everything out and chooses the witnesses.
+func (c *compiler) finish() {
+	for _, g := range c.order {
+		out := group{route: g.route}
+		for _, r := range g.rules {
+			c.p.rules[r.at] = rule{root: c.lay(g, r.root), group: g.at}
 		}
-		rt.clauses = append(rt.clauses, out)
-	}
-	at := int32(-1)
-	if len(rt.clauses) > 0 {
-		at = int32(len(c.p.routes))
-		c.p.routes = append(c.p.routes, rt)
-	}
-	c.routes[ls] = at
-	return at, nil
-}
-
-func patterns(values []string) []test {
-	var out []test
-	for _, v := range values {
-		out = append(out, compilePattern(&sigma.Value{Pattern: sigma.ParsePattern(v)}))
-	}
-	return out
-}
-
-// need is something an event must have before a rule can match: a field, a
-// text or a whole number as its value.
-type need struct {
-	slot   int32
-	text   string
-	number int64
-	kind   uint8 // 0 present, 1 text, 2 number
-}
-
-func (c *compiler) index(at int32, cond *node) {
-	needs, ok := c.needs(cond)
-	if !ok {
-		c.p.always = append(c.p.always, at)
-		return
-	}
-	for _, n := range needs {
-		ix := &c.p.needs[n.slot]
-		switch n.kind {
-		case 0:
-			ix.present = appendOnce(ix.present, at)
-		case 1:
-			if ix.texts == nil {
-				ix.texts = map[string][]int32{}
+		c.guess(g)
+		for _, r := range g.rules {
+			witnesses, ok := c.witnesses(r.root)
+			if !ok {
+				out.always = append(out.always, r.at)
+				continue
 			}
-			ix.texts[n.text] = appendOnce(ix.texts[n.text], at)
-		case 2:
-			if ix.numbers == nil {
-				ix.numbers = map[int64][]int32{}
-			}
-			ix.numbers[n.number] = appendOnce(ix.numbers[n.number], at)
-		}
-	}
-}
-
-func appendOnce(list []int32, at int32) []int32 {
-	if len(list) > 0 && list[len(list)-1] == at {
-		return list
-	}
-	return append(list, at)
-}
-
-// needs returns things of which an event must have at least one for the node
-// to hold. ok is false where nothing of the kind can be said.
-func (c *compiler) needs(n *node) (out []need, ok bool) {
-	switch n.op {
-	case opPred:
-		return c.predNeeds(&c.p.preds[n.pred])
-	case opNot:
-		return nil, false
-	case opAnd:
-		best := -1
-		for i := range n.kids {
-			if k, fine := c.needs(&n.kids[i]); fine {
-				if w := weight(k); best < 0 || w < best {
-					out, best, ok = k, w, true
+			for _, t := range witnesses {
+				w := &c.p.terms[t].watchers
+				if !slices.Contains(*w, r.at) {
+					*w = append(*w, r.at)
 				}
 			}
 		}
-		return out, ok
+		out.columns = c.columns(g)
+		c.p.groups = append(c.p.groups, out)
 	}
-	for i := range n.kids {
-		k, fine := c.needs(&n.kids[i])
-		if !fine {
-			return nil, false
-		}
-		out = append(out, k...)
-	}
-	return out, len(out) > 0
+	c.p.size = c.p.measure()
 }
 
-// weight guesses how often needs are met: presence of a field far more often
-// than one of its values.
-func weight(needs []need) int {
-	w := 0
-	for _, n := range needs {
-		if n.kind == 0 {
-			w += 100
+// lay writes a tree into the program's nodes and returns where it begins.
+func (c *compiler) lay(g *groupCompiler, t *tree) int32 {
+	at := c.reserve(1)
+	c.write(g, at, t)
+	return at
+}
+
+func (c *compiler) reserve(n int) int32 {
+	at := int32(len(c.p.nodes))
+	c.p.nodes = append(c.p.nodes, make([]node, n)...)
+	c.p.meta = append(c.p.meta, make([]meta, n)...)
+	return at
+}
+
+func (c *compiler) write(g *groupCompiler, at int32, t *tree) {
+	n := node{op: t.op, n: int32(t.n), list: -1}
+	m := meta{selection: t.selection, item: t.item, slot: t.slot}
+	if t.op == opTerms {
+		m.all = t.terms
+		n.checks = t.checks
+		if len(t.terms) <= longList {
+			n.terms = t.terms
 		} else {
-			w++
+			n.list = c.list(g, t.terms)
+		}
+	} else {
+		n.from = c.reserve(len(t.kids))
+		n.to = n.from + int32(len(t.kids))
+		for i, k := range t.kids {
+			c.write(g, n.from+int32(i), k)
 		}
 	}
-	return w
+	c.p.nodes[at], c.p.meta[at] = n, m
 }
 
-func (c *compiler) predNeeds(p *predicate) ([]need, bool) {
-	if !p.positive() {
-		return nil, false
+// list is the mark of a long list of terms; equal lists share one.
+func (c *compiler) list(g *groupCompiler, terms []int32) int32 {
+	sorted := slices.Clone(terms)
+	slices.Sort(sorted)
+	sorted = slices.Compact(sorted)
+	key := fmt.Sprint(sorted)
+	if at, ok := g.lists[key]; ok {
+		return at
 	}
-	present := []need{{slot: p.slot}}
-	if p.all {
-		return present, true
+	at := int32(c.p.lists)
+	c.p.lists++
+	g.lists[key] = at
+	for _, t := range sorted {
+		c.p.terms[t].lists = append(c.p.terms[t].lists, at)
 	}
-	var out []need
-	for text := range p.texts {
-		out = append(out, need{slot: p.slot, kind: 1, text: text})
+	return at
+}
+
+// measure adds up what the program's tables keep.
+func (p *Program) measure() int {
+	n := len(p.rules)*8 + len(p.nodes)*int(sizeNode) + len(p.meta)*int(sizeMeta) + len(p.terms)*int(sizeTerm) + len(p.checks)*int(sizeCheck)
+	for i := range p.nodes {
+		n += 4 * (len(p.nodes[i].terms) + len(p.nodes[i].checks))
 	}
-	for _, t := range p.tests {
-		switch {
-		case t.kind == testExact && t.form == folded:
-			out = append(out, need{slot: p.slot, kind: 1, text: t.text})
-		case t.kind == testNumber && t.number.Integer:
-			out = append(out, need{slot: p.slot, kind: 2, number: t.number.Int})
-		default:
-			return present, true
+	for i := range p.terms {
+		n += len(p.terms[i].text) + 4*(cap(p.terms[i].watchers)+cap(p.terms[i].lists))
+	}
+	for i := range p.groups {
+		for _, c := range p.groups[i].columns {
+			n += c.size()
 		}
 	}
-	return out, true
+	return n
 }
