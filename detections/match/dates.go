@@ -1,6 +1,7 @@
 package match
 
 import (
+	"strings"
 	"time"
 
 	"icewatch/detections/sigma"
@@ -32,6 +33,9 @@ func datePart(s string, part sigma.TimePart) (int64, bool) {
 		if err != nil {
 			continue
 		}
+		if !shows(layout, part) {
+			return 0, false
+		}
 		switch part {
 		case sigma.Minute:
 			return int64(t.Minute()), true
@@ -49,4 +53,13 @@ func datePart(s string, part sigma.TimePart) (int64, bool) {
 		}
 	}
 	return 0, false
+}
+
+// shows tells whether dates of the layout have the part: a date alone has no
+// hour, a time of day no year.
+func shows(layout string, part sigma.TimePart) bool {
+	if part == sigma.Minute || part == sigma.Hour {
+		return strings.Contains(layout, ":04")
+	}
+	return strings.Contains(layout, "2006")
 }
