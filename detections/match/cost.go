@@ -1,6 +1,9 @@
 package match
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Cost is what a rule has cost a matcher since it was made.
 type Cost struct {
@@ -33,6 +36,5 @@ func (t *meter) start() { t.began = time.Now() }
 
 func (t *meter) stop(rule int32) { t.costs[rule].Time += sampleEvery * time.Since(t.began) }
 
-// Costs returns what each rule has cost, by its index. The slice is the
-// matcher's own: copy what is kept beyond the next event.
-func (m *Matcher) Costs() []Cost { return m.meter.costs }
+// Costs returns what each rule has cost, by its index.
+func (m *Matcher) Costs() []Cost { return slices.Clone(m.meter.costs) }
