@@ -134,6 +134,23 @@ type Cost struct {
 	LastHit     time.Time `json:"last_hit,omitzero" doc:"When an event that met it arrived; absent where none did"`
 }
 
+// Phases says how long the last change of the rules took on its way into
+// force, step by step, in seconds. The first steps are the centre's.
+type Phases struct {
+	Notice  float64 `json:"notice" doc:"From the newest change of a file until it was noticed; 0 where no file changed"`
+	Read    float64 `json:"read" doc:"Reading the files that changed"`
+	Check   float64 `json:"check" doc:"Looking for faults, in the centre"`
+	Send    float64 `json:"send" doc:"Packing, and over the bus"`
+	Decode  float64 `json:"decode" doc:"Unpacking, in the engine"`
+	Parse   float64 `json:"parse" doc:"Parsing the files that changed"`
+	Compile float64 `json:"compile" doc:"Making the matcher's program of all rules"`
+	Rest    float64 `json:"rest" doc:"Policies, correlations, duplicates"`
+	Swap    float64 `json:"swap" doc:"Putting it in force between two events"`
+	Total   float64 `json:"total" doc:"From the change of the file, or from when it was noticed, until it was in force"`
+	Parsed  int     `json:"parsed" doc:"Files that were parsed"`
+	Reused  int     `json:"reused" doc:"Files whose content was parsed before"`
+}
+
 // Report is what the engine knows of its rules at a moment.
 type Report struct {
 	Version   string          `json:"version"` // of the set in force

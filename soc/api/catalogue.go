@@ -141,6 +141,7 @@ func (s *Server) catalogueRoutes() {
 		})
 
 	s.ruleRoutes()
+	s.ruleSetRoutes()
 }
 
 // fill makes empty lists of missing ones.

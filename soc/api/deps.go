@@ -21,6 +21,7 @@ import (
 	"icewatch/cmdb"
 	"icewatch/collectors"
 	"icewatch/detections"
+	rules "icewatch/detections/engine"
 	"icewatch/soc/audit"
 	"icewatch/soc/audit/forward"
 	"icewatch/soc/export"
@@ -168,7 +169,10 @@ type RuleInfo struct {
 	Tactics    []string         `json:"tactics"`
 	Techniques []string         `json:"techniques"`
 	Tags       []string         `json:"tags"`
-	Hits       uint64           `json:"hits" doc:"Firings since the engine started"`
+	Hits       uint64           `json:"hits" doc:"Matches, of a correlation firings, since the rule is in force as it stands"`
+
+	Cost     *rules.Cost     `json:"cost,omitempty" doc:"What it costs and brings; absent where it is not in force"`
+	Throttle *rules.Throttle `json:"throttle,omitempty" doc:"That it does not run freely; absent where it does"`
 }
 
 // RuleDetail is a rule with its text.
@@ -181,6 +185,25 @@ type RuleDetail struct {
 type RuleReload struct {
 	Active   int `json:"active"`
 	Rejected int `json:"rejected"`
+
+	Version string `json:"version" doc:"Of what was read: it is in force once rule-set says so"`
+}
+
+// RuleSet is the rules in force as a whole.
+type RuleSet struct {
+	Version   string           `json:"version" doc:"Of the set in force: a digest of all its files"`
+	Loaded    string           `json:"loaded" doc:"Of the set that was last read"`
+	InForce   bool             `json:"in_force" doc:"Whether these two are the same"`
+	Since     time.Time        `json:"since" doc:"The set is in force since"`
+	Rules     int              `json:"rules" doc:"In force, correlations too"`
+	Rejected  int              `json:"rejected"`
+	Swaps     uint64           `json:"swaps" doc:"How often a set was put in force since the engine started"`
+	Program   int              `json:"program_bytes" doc:"Bytes that the matcher's program keeps"`
+	Events    uint64           `json:"events" doc:"Events that detection saw since the engine started"`
+	Held      uint64           `json:"held" doc:"Matches held back in floods since the engine started"`
+	Phases    rules.Phases     `json:"phases"`
+	Sets      []rules.SetUse   `json:"sets" nullable:"false" doc:"The last ten sets, the one in force at the end, and how many events each judged"`
+	Throttled []rules.Throttle `json:"throttled" nullable:"false" doc:"Rules that do not run freely"`
 }
 
 // Rules is what the API asks of the rule set's keeper.
@@ -189,6 +212,8 @@ type Rules interface {
 	// Get answers ErrNotFound where there is no such rule.
 	Get(ctx context.Context, id string) (RuleDetail, error)
 	Reload(ctx context.Context) (RuleReload, error)
+	// RuleSet tells of the rules as a whole, as far as the engine answers.
+	RuleSet(ctx context.Context) (RuleSet, error)
 }
 
 // CMDB is what the API asks of the room cmdb.

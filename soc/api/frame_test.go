@@ -361,6 +361,7 @@ func (f *fakeIngest) Mount(r fiber.Router) {
 
 type fakeRules struct{}
 
+func (fakeRules) RuleSet(context.Context) (RuleSet, error) { return RuleSet{}, nil }
 func (fakeRules) List(context.Context) ([]RuleInfo, error) { return []RuleInfo{{ID: "r1"}}, nil }
 func (fakeRules) Get(_ context.Context, id string) (RuleDetail, error) {
 	if id != "r1" {

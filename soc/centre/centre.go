@@ -363,12 +363,14 @@ func (c *centre) openRules(ctx context.Context) error {
 	for _, dir := range c.Config.Rules.Dirs {
 		sources = append(sources, ruleset.Source{Name: dir, FS: os.DirFS(dir)})
 	}
-	c.keeper = &keeper{sources: sources, client: c.client, log: c.log,
-		status: func(ctx context.Context) (engine.Status, error) { return c.gauge.status(ctx) }}
+	c.keeper = &keeper{loader: ruleset.NewLoader(sources), client: c.client, log: c.log,
+		report: func(ctx context.Context) (engine.RuleSet, error) { return c.engine.RuleSet(ctx) }}
 	if err := c.keeper.load(ctx, true); err != nil {
 		return err
 	}
-	c.background(func(ctx context.Context) { c.keeper.watch(ctx, time.Duration(c.Config.Rules.Interval)) })
+	c.background(func(ctx context.Context) {
+		c.keeper.watch(ctx, c.Config.Rules.Dirs, time.Duration(c.Config.Rules.Interval))
+	})
 	return nil
 }
 
@@ -436,6 +438,7 @@ func (c *centre) startEngine(context.Context) error {
 		FlushInterval: time.Duration(cfg.Lake.FlushInterval), LakeMemory: int64(cfg.Lake.Memory),
 		MinFree: int64(cfg.Bus.MinFree), Relays: cfg.RelayPrefixes(), FieldsMax: cfg.Limits.Fields, NamesMax: cfg.Limits.Names,
 		SenderIDs: cfg.Limits.SenderIDs, Keep: uint64(cfg.Bus.Keep), LogLevel: cfg.Log.Level, LogFormat: cfg.Log.Format,
+		Flood: floodBound(cfg.Rules.Flood), Slow: slowBound(cfg.Rules.Slow),
 		Damaged: c.damaged(), ScrubPeriod: time.Duration(cfg.Lake.ScrubPeriod), ScrubRate: int64(cfg.Lake.ScrubRate),
 		ColdDir: cfg.Lake.ColdDir, LakeNodes: lakeNodes(cfg), Metrics: engine.MetricOptions{Retention: time.Duration(cfg.Metrics.Retention), Remote: cfg.Metrics.Remote.Options()}}
 	c.super = supervisor.New(supervisor.Child{Name: "engine", Command: c.Engine, Options: mortal{options, func() supervisor.Death { return c.super.Last() }, c.keeping}, PIDFile: filepath.Join(c.run, "engine.pid"), Log: c.log,

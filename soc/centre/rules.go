@@ -3,13 +3,12 @@ package centre
 import (
 	"context"
 	"fmt"
-	"hash/fnv"
-	"io/fs"
 	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	rules "icewatch/detections/engine"
 	"icewatch/detections/policy"
 	"icewatch/detections/ruleset"
 	"icewatch/soc/api"
@@ -18,18 +17,22 @@ import (
 	"icewatch/soc/event"
 )
 
-// keeper keeps the rules in force: it watches the folders, compiles what
-// changed to find its faults, hands it to the engine and holds the policy for
-// ticketing.
+// keeper keeps the rules in force: it follows the folders, looks for faults in
+// what changed, hands it to the engine and holds the policy for ticketing.
 type keeper struct {
-	sources []ruleset.Source
-	client  *bus.Client
-	status  func(ctx context.Context) (engine.Status, error)
-	log     *slog.Logger
+	client *bus.Client
+	report func(ctx context.Context) (engine.RuleSet, error) // the engine's own word
+	log    *slog.Logger
 
 	loading sync.Mutex
-	seen    uint64 // fingerprint of the folders as last loaded
+	loader  *ruleset.Loader
+	cache   ruleset.Cache
 	state   atomic.Pointer[content]
+
+	asking sync.Mutex
+	asked  time.Time
+	live   engine.RuleSet
+	err    error
 }
 
 type content struct {
@@ -48,18 +51,13 @@ var (
 func (k *keeper) load(ctx context.Context, force bool) error {
 	k.loading.Lock()
 	defer k.loading.Unlock()
-	print := fingerprint(k.sources)
-	if !force && print == k.seen && k.state.Load() != nil {
+	bundle := k.loader.Load(force)
+	if old := k.state.Load(); old != nil && old.version == bundle.Version && !force {
 		return nil
 	}
-	bundle := ruleset.Load(k.sources)
-	old := k.state.Load()
-	if old != nil && old.version == bundle.Version && !force {
-		k.seen = print
-		return nil
-	}
-	// Compiled here to name faults and list rules; the engine compiles its own.
-	set, problems := ruleset.Compile(bundle, event.NewRegistry(0))
+	// For faults and names alone: the engine makes the program.
+	set, problems := k.cache.Compile(bundle, event.NewRegistry(0), ruleset.Options{FaultsOnly: true})
+	bundle.Origin.Check, bundle.Origin.Sent = set.Timing(), time.Now().UTC()
 	data, err := bundle.Encode()
 	if err != nil {
 		return fmt.Errorf("centre: rules: %w", err)
@@ -68,45 +66,34 @@ func (k *keeper) load(ctx context.Context, force bool) error {
 		return fmt.Errorf("centre: rules: %w", err)
 	}
 	k.state.Store(&content{version: bundle.Version, rules: set.Rules(), problems: problems, policy: set.Policy()})
-	k.seen = print
 	for _, p := range problems {
 		k.log.Warn("rules: not in force", "file", p.Path, "line", p.Line, "rule", p.RuleID, "reason", p.Reason)
 	}
-	k.log.Info("rules: loaded", "version", bundle.Version, "rules", len(set.Rules()), "rejected", len(problems))
+	k.log.Info("rules: loaded", "version", bundle.Version, "rules", len(set.Rules()), "rejected", len(problems),
+		"parsed", set.Timing().Parsed, "reused", set.Timing().Reused)
 	return nil
 }
 
-// watch looks at the folders until ctx ends.
-func (k *keeper) watch(ctx context.Context, every time.Duration) {
-	t := time.NewTicker(every)
-	defer t.Stop()
-	for {
-		select {
-		case <-t.C:
-			if err := k.load(ctx, false); err != nil && ctx.Err() == nil {
-				k.log.Error("rules: the change is not in force", "error", err)
-			}
-		case <-ctx.Done():
-			return
+// watch follows the folders until ctx ends.
+func (k *keeper) watch(ctx context.Context, dirs []string, every time.Duration) {
+	ruleset.Follow(ctx, dirs, every, k.log, func() {
+		if err := k.load(ctx, false); err != nil && ctx.Err() == nil {
+			k.log.Error("rules: the change is not in force", "error", err)
 		}
-	}
+	})
 }
 
-// fingerprint tells whether any file of the folders was touched.
-func fingerprint(sources []ruleset.Source) uint64 {
-	h := fnv.New64a()
-	for _, s := range sources {
-		_ = fs.WalkDir(s.FS, ".", func(path string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() {
-				return nil // what cannot be read is named by the load
-			}
-			if info, err := d.Info(); err == nil {
-				fmt.Fprintln(h, s.Name, path, info.Size(), info.ModTime().UnixNano())
-			}
-			return nil
-		})
+// told returns the engine's own word on the rules, at most a second old.
+func (k *keeper) told(ctx context.Context) (engine.RuleSet, error) {
+	k.asking.Lock()
+	defer k.asking.Unlock()
+	if time.Since(k.asked) >= time.Second {
+		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+		defer cancel()
+		k.live, k.err = k.report(ctx)
+		k.asked = time.Now()
 	}
-	return h.Sum64()
+	return k.live, k.err
 }
 
 // Incident asks the policy in force; it implements ticketing.Policy.
@@ -114,24 +101,72 @@ func (k *keeper) Incident(ctx context.Context, in policy.IncidentInput) (policy.
 	return k.state.Load().policy.Incident(ctx, in)
 }
 
-// List implements api.Rules: the rules in force with their hits, and those
+// List implements api.Rules: the rules in force with what they cost, and those
 // that are not with the reason.
 func (k *keeper) List(ctx context.Context) ([]api.RuleInfo, error) {
 	st := k.state.Load()
-	live, _ := k.status(ctx) // without the engine there are no hits to show
+	live, _ := k.told(ctx) // without the engine there are no costs to show
+	throttled := byRule(live.Throttled)
 	out := make([]api.RuleInfo, 0, len(st.rules)+len(st.problems))
 	for i := range st.rules {
 		r := info(&st.rules[i])
-		r.Hits = live.Hits[r.ID]
-		if why, ok := live.Disabled[r.ID]; ok {
-			r.Status, r.Reason = "rejected", "it failed while running: "+why
-		}
+		running(&r, &live, throttled)
 		out = append(out, r)
 	}
-	for _, p := range st.problems {
+	named := map[ruleset.Problem]bool{}
+	reject := func(p ruleset.Problem) {
+		named[p] = true
 		r := api.RuleInfo{ID: p.RuleID, Status: "rejected", Reason: p.Reason, Path: p.Path, Line: p.Line, Tactics: []string{}, Techniques: []string{}, Tags: []string{}}
 		r.Title.ZH, r.Title.EN = p.Title, p.Title
 		out = append(out, r)
+	}
+	for _, p := range st.problems {
+		reject(p)
+	}
+	if live.Version == st.version {
+		for _, p := range live.Problems { // those that only a program of all rules shows
+			if !named[p] {
+				reject(p)
+			}
+		}
+	}
+	return out, nil
+}
+
+// running adds what the engine knows of a rule.
+func running(r *api.RuleInfo, live *engine.RuleSet, throttled map[string]*rules.Throttle) {
+	if c, ok := live.Costs[r.ID]; ok && r.Status == ruleset.Active {
+		r.Hits, r.Cost = c.Hits, &c
+	}
+	if t := throttled[r.ID]; t != nil {
+		r.Throttle = t
+		if t.State == rules.Failed {
+			r.Status, r.Reason = "rejected", t.Reason.EN
+		}
+	}
+}
+
+func byRule(list []rules.Throttle) map[string]*rules.Throttle {
+	m := make(map[string]*rules.Throttle, len(list))
+	for i := range list {
+		m[list[i].Rule] = &list[i]
+	}
+	return m
+}
+
+// RuleSet implements api.Rules.
+func (k *keeper) RuleSet(ctx context.Context) (api.RuleSet, error) {
+	st := k.state.Load()
+	out := api.RuleSet{Loaded: st.version, Rejected: len(st.problems), Sets: []rules.SetUse{}, Throttled: []rules.Throttle{}}
+	live, err := k.told(ctx)
+	if err != nil {
+		return out, nil // the engine is not there to put it in force
+	}
+	out.Version, out.InForce, out.Since, out.Swaps, out.Program, out.Rules = live.Version, live.Version == st.version, live.Since, live.Swaps, live.Program, live.Rules
+	out.Phases, out.Events, out.Held = live.Phases, live.Events, live.Held
+	out.Sets, out.Throttled = append(out.Sets, live.Sets...), append(out.Throttled, live.Throttled...)
+	if out.InForce {
+		out.Rejected = len(live.Problems)
 	}
 	return out, nil
 }
@@ -156,8 +191,8 @@ func (k *keeper) Get(ctx context.Context, id string) (api.RuleDetail, error) {
 			continue
 		}
 		d := api.RuleDetail{RuleInfo: info(&st.rules[i]), Source: st.rules[i].Source}
-		if live, err := k.status(ctx); err == nil {
-			d.Hits = live.Hits[id]
+		if live, err := k.told(ctx); err == nil {
+			running(&d.RuleInfo, &live, byRule(live.Throttled))
 		}
 		return d, nil
 	}
@@ -170,5 +205,5 @@ func (k *keeper) Reload(ctx context.Context) (api.RuleReload, error) {
 		return api.RuleReload{}, err
 	}
 	st := k.state.Load()
-	return api.RuleReload{Active: len(st.rules), Rejected: len(st.problems)}, nil
+	return api.RuleReload{Active: len(st.rules), Rejected: len(st.problems), Version: st.version}, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"net/netip"
 	"slices"
@@ -118,7 +119,10 @@ func (c *centre) openGate(ctx context.Context) (err error) {
 		c.count(ctx)
 		return c.senders.Save(ctx)
 	})
-	c.gauge.more = c.figures
+	c.gauge.more = func(w io.Writer) {
+		c.figures(w)
+		c.keeper.figures(w)
+	}
 	c.background(c.keepCount)
 	c.background(c.keepWatch)
 	c.background(c.keepDisks)

@@ -24,6 +24,9 @@ const (
 	// SamplesRefused says that samples of a tenant that were taken in were not
 	// stored, such as those that waited until they were too old.
 	SamplesRefused = "samples-refused"
+	RuleFlood      = "rule-flood"  // a rule fires so much that it is throttled
+	RuleSlow       = "rule-slow"   // a rule takes so much time that it is set aside
+	RuleFailed     = "rule-failed" // a rule panicked and is not asked any more
 )
 
 // Severity says how grave a condition is, in the words of alerts.

@@ -186,7 +186,23 @@ type Limits struct {
 type Rules struct {
 	Dirs     []string `yaml:"dirs" doc:"Folders of Sigma rules and Rego policies; later folders override earlier ones by rule id. Changes take effect within seconds."`
 	BuiltIn  bool     `yaml:"built_in" doc:"Whether the rules that come with the suite are in force. The policies and the table of log sources are in any case, unless a folder overrides them."`
-	Interval Duration `yaml:"interval" doc:"How often the folders are looked at."`
+	Interval Duration `yaml:"interval" doc:"How often the folders are looked at besides, where the system does not tell of changes, as on network file systems."`
+	Flood    Flood    `yaml:"flood" doc:"When a rule fires so much that it is throttled: everything is still counted, but not each match raises an occurrence of its own."`
+	Slow     Slow     `yaml:"slow" doc:"When a rule takes so much of the engine's time that it is set aside for a while."`
+}
+
+// Flood bounds what one rule may raise.
+type Flood struct {
+	Rate     int      `yaml:"rate" doc:"Occurrences a second, on the average of the window, up to which a rule raises each; 0 is without bound."`
+	Window   Duration `yaml:"window" doc:"Over which the rate is taken."`
+	Interval Duration `yaml:"interval" doc:"A throttled rule raises one occurrence a group in so long, which says how many matches it stands for."`
+}
+
+// Slow bounds what one rule may take of the engine's time.
+type Slow struct {
+	Percent int      `yaml:"percent" doc:"Of one processor core's time that a rule may take all through the window; 0 is without bound."`
+	Window  Duration `yaml:"window" doc:"Over which the time is taken."`
+	Pause   Duration `yaml:"pause" doc:"For which a rule is set aside the first time; it doubles each time the rule is slow again, up to 1h."`
 }
 
 // Tenants configures tenants beside the built-in catalogue.
@@ -258,7 +274,7 @@ func Default() *Config {
 			SecuritySets: []string{"icewatch.*", "*.auth", "*.audit", "*.security", "*.alert", "sudo.*", "pam.*", "iptables.*"}},
 		Metrics:  Metrics{Retention: Duration(180 * 24 * time.Hour), Interval: Duration(15 * time.Second)},
 		Limits:   Limits{Fields: 500, Names: 1000, SenderIDs: 1_000_000},
-		Rules:    Rules{BuiltIn: true, Interval: Duration(2 * time.Second)},
+		Rules:    Rules{BuiltIn: true, Interval: Duration(2 * time.Second), Flood: Flood{Rate: 200, Window: Duration(10 * time.Second), Interval: Duration(10 * time.Second)}, Slow: Slow{Percent: 20, Window: Duration(10 * time.Second), Pause: Duration(time.Minute)}},
 		Security: Security{Egress: Egress{Private: true}},
 		SLA: []SLA{
 			{"P1", Duration(15 * time.Minute), Duration(4 * time.Hour)},
@@ -404,6 +420,14 @@ func (c *Config) Validate() []Problem {
 	}
 	atLeast("limits.sender_ids", int64(c.Limits.SenderIDs), 1, "")
 	atLeast("rules.interval", int64(c.Rules.Interval), int64(100*time.Millisecond), " ns (100ms)")
+	atLeast("rules.flood.rate", int64(c.Rules.Flood.Rate), 0, "")
+	atLeast("rules.flood.window", int64(c.Rules.Flood.Window), int64(time.Second), " ns (1s)")
+	atLeast("rules.flood.interval", int64(c.Rules.Flood.Interval), int64(time.Second), " ns (1s)")
+	if p := c.Rules.Slow.Percent; p < 0 || p > 100 {
+		bad("rules.slow.percent", "%d: 0 to 100 is expected", p)
+	}
+	atLeast("rules.slow.window", int64(c.Rules.Slow.Window), int64(time.Second), " ns (1s)")
+	atLeast("rules.slow.pause", int64(c.Rules.Slow.Pause), int64(time.Second), " ns (1s)")
 	folder := func(path string, v string) {
 		if st, err := os.Stat(v); err != nil {
 			bad(path, "%q cannot be read: %v", v, err)

@@ -61,6 +61,8 @@ type Options struct {
 	Damaged       string           // folder for what is set aside; "" is one below Dir
 	ScrubPeriod   time.Duration    // in which every file of the lake is read and compared once; 0 never does
 	ScrubRate     int64            // bytes a second that are read for it
+	Flood         rules.Flood      // bounds what one rule may raise
+	Slow          rules.Slow       // bounds what one rule may take of the time
 	Died          string           // last words of the engine before this one
 	DiedInRow     int              // how many engines did not stay up before this one
 }
@@ -93,6 +95,8 @@ type Engine struct {
 	epoch    string
 	started  time.Time
 	swapped  sync.Mutex                                // one rule set compiles at a time
+	rules    ruleset.Cache                             // what is parsed of the set in force
+	phases   atomic.Pointer[rules.Phases]              // of the last change of the rules
 	problems atomic.Pointer[[]ruleset.Problem]         //
 	version  atomic.Pointer[string]                    // of the rules in force
 	stored   map[uint64]lake.Indexes                   // what the lake held beyond the checkpoint at the start
@@ -183,7 +187,7 @@ func Run(ctx context.Context, opts Options, log *slog.Logger) error {
 	e := &Engine{opts: opts, log: log, client: client, lake: lk, loads: make(chan load, writersInUse), reg: reg, health: health, started: time.Now(), metric: newMetricLake(opts, health.board, log),
 		pipe: pipeline.New(pipeline.Options{Registry: reg, Keeping: &opts.Keeping, Future: lake.FutureLimit, Relays: opts.Relays,
 			NamesPerTenant: opts.NamesMax, Parse: parseOptions(opts)}),
-		seen: pipeline.NewSeen(opts.SenderIDs), detect: rules.New(rules.Options{Registry: reg, Log: log}), byKey: map[string]int{}, meter: newMeter(), tails: newTails()}
+		seen: pipeline.NewSeen(opts.SenderIDs), detect: rules.New(rules.Options{Registry: reg, Log: log, Flood: opts.Flood, Slow: opts.Slow}), byKey: map[string]int{}, meter: newMeter(), tails: newTails()}
 	e.series = newMetricIntake(opts, client, &e.hold, &e.sampleHolds, health.board, log)
 	e.tenants.Store(&map[string]*atomic.Uint64{})
 	empty := ""
@@ -244,6 +248,7 @@ func Run(ctx context.Context, opts Options, log *slog.Logger) error {
 	defer stopQueries()
 	wg.Go(func() { health.room.watch(ctx) })
 	wg.Go(func() { e.scrubbing(ctx, end) })
+	wg.Go(func() { e.watchRules(ctx) })
 	e.ready.Store(true)
 	log.Info("engine: ready", "from_batch", e.from, "rules", *e.version.Load())
 	err = e.consume(ctx)
@@ -293,21 +298,7 @@ func (e *Engine) control(ctx context.Context, wg *sync.WaitGroup) error {
 		e.pipe.SetIndex(x)
 		return nil
 	})
-	follow(TopicRules, func(b []byte) error {
-		e.swapped.Lock()
-		defer e.swapped.Unlock()
-		bundle, err := ruleset.Decode(b)
-		if err != nil {
-			return err
-		}
-		begun := time.Now()
-		set, problems := ruleset.Compile(bundle, e.reg)
-		e.detect.Swap(set)
-		e.problems.Store(&problems)
-		e.version.Store(&bundle.Version)
-		e.log.Info("engine: rules in force", "version", bundle.Version, "rejected", len(problems), "took", time.Since(begun).Round(time.Millisecond))
-		return nil
-	})
+	follow(TopicRules, e.takeRules)
 	missing := map[string]bool{TopicTenants: true, TopicEnrichment: true, TopicRules: true}
 	timeout := time.After(60 * time.Second)
 	for len(missing) > 0 {
@@ -509,6 +500,7 @@ func (e *Engine) raise(o detections.Occurrence) {
 	}
 	p := &e.pending[at]
 	p.Count += o.Count
+	p.Held += o.Held
 	p.EventIDs = append(p.EventIDs, o.EventIDs...)
 	if n := len(p.EventIDs); n > maxEventIDs {
 		p.EventIDs = p.EventIDs[n-maxEventIDs:]

@@ -205,6 +205,7 @@ func (e *Engine) serveQueries(path string) (stop func(), err error) {
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
 		_ = json.NewEncoder(w).Encode(e.status())
 	})
+	e.ruleHandlers(mux)
 	e.holdHandlers(mux)
 	e.sampleHoldHandlers(mux)
 	e.flowHandlers(mux)
@@ -421,17 +422,26 @@ func into(v any) func([]byte) error {
 
 // Status asks the engine about itself.
 func (c *Client) Status(ctx context.Context) (s Status, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://engine/status", nil)
+	err = c.get(ctx, "status", &s)
+	return s, err
+}
+
+// get asks for one thing.
+func (c *Client) get(ctx context.Context, what string, into any) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://engine/"+what, nil)
 	if err != nil {
-		return s, fmt.Errorf("engine: %w", err)
+		return fmt.Errorf("engine: %w", err)
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return s, fmt.Errorf("%w: %w", search.ErrUnavailable, err)
+		return fmt.Errorf("%w: %w", search.ErrUnavailable, err)
 	}
 	defer resp.Body.Close()
-	if err := json.NewDecoder(resp.Body).Decode(&s); err != nil {
-		return s, fmt.Errorf("engine: status: %w", err)
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%w: %s: the engine is not ready to tell (%s)", search.ErrUnavailable, what, resp.Status)
 	}
-	return s, nil
+	if err := json.NewDecoder(resp.Body).Decode(into); err != nil {
+		return fmt.Errorf("engine: %s: %w", what, err)
+	}
+	return nil
 }

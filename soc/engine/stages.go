@@ -145,8 +145,10 @@ func (e *Engine) parse(m bus.Message, b *batch) {
 // detection hands the events of each batch to the rules and makes durable what
 // they raise.
 func (e *Engine) detection(ctx context.Context, batches <-chan *batch, done func(*batch)) error {
-	save := time.NewTicker(5 * time.Second)
+	save, idle := time.NewTicker(5*time.Second), time.NewTicker(time.Second)
 	defer save.Stop()
+	defer idle.Stop()
+	worked := time.Now()
 	for {
 		select {
 		case b := <-batches:
@@ -156,6 +158,15 @@ func (e *Engine) detection(ctx context.Context, batches <-chan *batch, done func
 				}
 			}
 			done(b)
+			worked = time.Now()
+		case <-idle.C:
+			// What arrived before so long has been here by now, if nothing waits.
+			const behind = 2 * time.Second
+			if now := time.Now(); len(batches) == 0 && now.Sub(worked) > behind {
+				if err := e.detectIdle(ctx, now.Add(-behind)); err != nil {
+					return err
+				}
+			}
 		case <-save.C:
 			if err := e.saveDetection(); err != nil {
 				e.log.Error("engine: the state of detection is not saved", "error", err)

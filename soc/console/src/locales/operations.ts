@@ -35,6 +35,7 @@ export const operations: Pairs = {
   'list-sources': ['看数据接入状态', 'List sources'],
   'list-rules': ['看检测规则列表', 'List rules'],
   'get-rule': ['看一条检测规则', 'See a rule'],
+  'get-rule-set': ['看生效的规则集', 'See the rule set in force'],
   'reload-rules': ['重新加载检测规则', 'Reload the detection rules'],
   search: ['检索日志', 'Search logs'],
   'search-logql': ['用 LogQL 检索日志', 'Search logs in LogQL'],
