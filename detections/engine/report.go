@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"icewatch/detections"
@@ -181,7 +182,7 @@ func (e *Engine) Report() Report {
 	var costs []match.Cost
 	total := time.Duration(0)
 	if e.matcher != nil {
-		costs = e.matcher.Costs()
+		costs = slices.Clone(e.matcher.Costs()) // the matcher goes on counting in its own
 		for i := range e.rules {
 			costs[i] = plus(e.rules[i].record.before, costs[i])
 			total += costs[i].Time

@@ -552,3 +552,20 @@ func TestOldSnapshotsAreRead(t *testing.T) {
 		}
 	}
 }
+
+// TestReportsDoNotAddUp asks for the costs again and again.
+func TestReportsDoNotAddUp(t *testing.T) {
+	t.Parallel()
+	reg := event.NewRegistry(0)
+	e, set := fresh(t, reg, map[string]string{"a.yml": noisy})
+	s := newStream()
+	collect(e, s.next(time.Second, "10.0.0.1"))
+	e.Swap(set)
+	for range 3 {
+		collect(e, s.next(time.Second, "10.0.0.1"))
+		e.Judge()
+		if c := e.Report().Costs["noisy"]; c.Hits != s.seq || c.Asked != s.seq {
+			t.Errorf("%d events, cost %+v", s.seq, c)
+		}
+	}
+}
