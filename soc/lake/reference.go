@@ -100,15 +100,16 @@ func (w *Writer) refer(ev *event.Event) (text string, ok bool) {
 // sortReferences sorts the references by where they stand. In events of one kind
 // values stand in the same order, so that of the last event is tried first.
 func (w *Writer) sortReferences() {
+	p := w.plan
 	byPlace := func(a, b reference) int {
 		if a.off != b.off {
 			return a.off - b.off
 		}
 		return b.size - a.size
 	}
-	if len(w.standing) == len(w.refs) {
+	if len(p.standing) == len(w.refs) {
 		w.sorted = w.sorted[:0]
-		for _, at := range w.standing {
+		for _, at := range p.standing {
 			w.sorted = append(w.sorted, w.refs[at])
 		}
 		if slices.IsSortedFunc(w.sorted, byPlace) {
@@ -118,9 +119,9 @@ func (w *Writer) sortReferences() {
 	}
 	w.sorted = append(w.sorted[:0], w.refs...)
 	slices.SortFunc(w.refs, byPlace)
-	w.standing = w.standing[:0]
+	p.standing = p.standing[:0]
 	for _, r := range w.refs {
-		w.standing = append(w.standing, slices.Index(w.sorted, r))
+		p.standing = append(p.standing, slices.Index(w.sorted, r))
 	}
 }
 

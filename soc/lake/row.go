@@ -31,18 +31,18 @@ const (
 // Writer gathers rows and hands them to the stores. It is not safe for
 // concurrent use.
 type Writer struct {
-	lake     *Lake
-	reg      *event.Registry
-	pending  []pending // by store of the lake
-	size     int
-	fields   []logstorage.Field
-	refs     []reference
-	sorted   []reference // memory of sortReferences
-	standing []int       // the order of the last event's references
-	stream   [1]logstorage.Field
-	buf      []byte
-	plan     plan
-	created  struct { // the last event.created
+	lake    *Lake
+	reg     *event.Registry
+	pending []pending // by store of the lake
+	size    int
+	fields  []logstorage.Field
+	refs    []reference
+	sorted  []reference // memory of sortReferences
+	stream  [1]logstorage.Field
+	buf     []byte
+	plans   map[uint64]*plan
+	plan    *plan    // of the event at hand
+	created struct { // the last event.created
 		ms   int64
 		text string
 	}
@@ -55,21 +55,26 @@ type pending struct {
 }
 
 // plan says how the fields of an event become those of a row. Events of one
-// kind come one after another and have the same fields in the same order, so
-// the plan of the last one is kept.
+// kind have the same fields in the same order, so plans are kept.
 type plan struct {
 	ids   []event.FieldID // of the event, as they come
 	order []int           // place in ids of each of the row's fields, by name; -1 and below: see own
 	many  []bool          // whether more values of the same field follow, by place in ids
 	names []string        // of the row's fields
+
+	standing []int // the order of the last event's references
 }
+
+// maxPlans bounds the plans that a writer keeps. A city's logs have some
+// hundred kinds of events.
+const maxPlans = 4096
 
 // own are the row's fields that are no field of the event: place -1-i.
 var own = [...]string{fieldTenant, fieldSequence, fieldID, fieldCreated}
 
 // NewWriter makes a writer for events whose fields reg names.
 func (l *Lake) NewWriter(reg *event.Registry) *Writer {
-	w := &Writer{lake: l, reg: reg}
+	w := &Writer{lake: l, reg: reg, plans: map[uint64]*plan{}}
 	for _, s := range l.stores {
 		w.pending = append(w.pending, pending{s, logstorage.GetLogRows(nil, nil, nil, nil, "")})
 	}
@@ -212,22 +217,18 @@ func (w *Writer) convert(ev *event.Event) error {
 	return nil
 }
 
-// arrange makes the plan for the event's fields.
+// arrange finds the plan for the event's fields, or makes it.
 func (w *Writer) arrange(ev *event.Event) error {
-	p := &w.plan
-	if len(p.ids) == len(ev.Fields) && len(p.ids) > 0 {
-		same := true
-		for i := range ev.Fields {
-			if ev.Fields[i].ID != p.ids[i] {
-				same = false
-				break
-			}
-		}
-		if same {
-			return nil
-		}
+	kind := uint64(len(ev.Fields))
+	for i := range ev.Fields {
+		kind = (kind ^ uint64(ev.Fields[i].ID)) * 0x9e3779b97f4a7c15
+		kind ^= kind >> 29
 	}
-	p.ids, p.order, p.many, p.names = p.ids[:0], p.order[:0], p.many[:0], p.names[:0]
+	if p := w.plans[kind]; p != nil && slices.EqualFunc(ev.Fields, p.ids, func(f event.Field, id event.FieldID) bool { return f.ID == id }) {
+		w.plan = p
+		return nil
+	}
+	p := &plan{}
 	first := make(map[event.FieldID]int, len(ev.Fields))
 	for i := range ev.Fields {
 		id := ev.Fields[i].ID
@@ -238,7 +239,6 @@ func (w *Writer) arrange(ev *event.Event) error {
 		}
 		name := w.reg.Name(id)
 		if name == "" || len(name) > MaxName {
-			p.ids = p.ids[:0]
 			return refused("the field name %.40q… has %d bytes; 1 to %d are allowed", name, len(name), MaxName)
 		}
 		first[id] = i
@@ -258,6 +258,10 @@ func (w *Writer) arrange(ev *event.Event) error {
 		p.names = append(p.names, nameOf(place))
 	}
 	w.lake.names.add(p.names)
+	if len(w.plans) >= maxPlans {
+		clear(w.plans)
+	}
+	w.plans[kind], w.plan = p, p
 	return nil
 }
 

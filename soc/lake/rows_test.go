@@ -88,3 +88,60 @@ func TestRowsOfAllSizes(t *testing.T) {
 		t.Errorf("%+v", st)
 	}
 }
+
+// TestKindsOfEventsTakeTurns stores events of kinds that differ in the order of
+// their fields, or in one of them, in turn: each keeps its own.
+func TestKindsOfEventsTakeTurns(t *testing.T) {
+	t.Parallel()
+	l := openLake(t, t.TempDir())
+	defer l.Close()
+	reg := event.NewRegistry(0)
+	w := l.NewWriter(reg)
+	now := time.Now()
+	a, b, c := mustIntern(t, reg, "kind.a"), mustIntern(t, reg, "kind.b"), mustIntern(t, reg, "kind.c")
+	kinds := [][]event.FieldID{{a, b}, {b, a}, {a, c}, {a, b, b}, {c, a}}
+	const rounds = 3
+	id := func(round, kind int) event.ID {
+		return event.ID{Epoch: "e", Sequence: uint64(round + 1), Index: uint32(kind)}
+	}
+	for round := range rounds {
+		for k, ids := range kinds {
+			ev := event.Event{ID: id(round, k), Time: now.UnixNano(), Created: now.UnixNano(), Tenant: "a", Raw: fmt.Sprint("raw ", round, k)}
+			for place, f := range ids {
+				ev.Fields = append(ev.Fields, event.Field{ID: f, Value: fmt.Sprint(reg.Name(f), round, k, place)})
+			}
+			if err := w.Add(&ev, Space{Account: 10}, "kinds"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	l.Flush()
+	for round := range rounds {
+		for k, ids := range kinds {
+			text, err := l.Event(t.Context(), []uint32{10}, "", id(round, k).String())
+			if err != nil {
+				t.Fatalf("round %d, kind %d: %v", round, k, err)
+			}
+			row := map[string]string{}
+			if err := json.Unmarshal(text, &row); err != nil {
+				t.Fatal(err)
+			}
+			want := map[string]string{}
+			for place, f := range ids {
+				value := fmt.Sprint(reg.Name(f), round, k, place)
+				if before, ok := want[reg.Name(f)]; ok {
+					value = fmt.Sprintf("[%q,%q]", before, value)
+				}
+				want[reg.Name(f)] = value
+			}
+			for _, f := range []event.FieldID{a, b, c} {
+				if name := reg.Name(f); row[name] != want[name] {
+					t.Errorf("round %d, kind %d: %s is %q, want %q", round, k, name, row[name], want[name])
+				}
+			}
+		}
+	}
+}

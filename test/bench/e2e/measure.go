@@ -29,6 +29,7 @@ type measured struct {
 	took          float64 // seconds of the measurement
 	stored        float64 // events that the lake took meanwhile
 	cpu, load     float64 // seconds of CPU of the suite and of the load generator
+	centre        float64 // of the suite's first process alone
 	lagFrom, lag  int64   // events on their way at the beginning and at the end
 	rss           float64 // bytes, at most
 	firings       float64 // while measured
@@ -55,7 +56,7 @@ func (m *measured) delay(q float64) float64 {
 func (m *measured) print() {
 	fmt.Printf("%.0f events in %.1f s: %.0f events/s beside the load generator, which took %.2f cores; %.0f events/s on two cores without it\n",
 		m.stored, m.took, m.raw(), m.load/m.took, m.rate())
-	fmt.Printf("CPU of the suite: %.2f cores, %.1f µs an event\n", m.cpu/m.took, m.cpu/m.stored*1e6)
+	fmt.Printf("CPU of the suite: %.2f cores, %.1f µs an event: %.1f centre (intake, bus, alerts), %.1f engine\n", m.cpu/m.took, m.cpu/m.stored*1e6, m.centre/m.stored*1e6, (m.cpu-m.centre)/m.stored*1e6)
 	fmt.Printf("on their way: %d events at the beginning, %d at the end; firings of rules: %.1f a second\n", m.lagFrom, m.lag, m.firings/m.took)
 	fmt.Println("rules that fired most:", m.fired)
 	fmt.Printf("acknowledged and stored: syslog %d and %d, _bulk %d and %d\n", m.sent[syslogTCP], m.held[syslogTCP], m.sent[bulk], m.held[bulk])
@@ -118,16 +119,16 @@ func (b *bench) measured(ctx context.Context, s *suite.Suite, c *corpus, city *c
 
 	// Figures are taken at the two ends.
 	type point struct {
-		at                       time.Time
-		cpu, load, rows, firings float64
-		lag                      int64
+		at                               time.Time
+		cpu, centre, load, rows, firings float64
+		lag                              int64
 	}
 	take := func() (point, error) {
 		v, err := s.Metrics("icewatch_lake_rows_total", "icewatch_engine_occurrences_total")
 		if err != nil {
 			return point{}, err
 		}
-		return point{time.Now(), s.CPU(), own(), v[0], v[1], l.gone.Load() - int64(v[0]-before)}, nil
+		return point{time.Now(), s.CPU(), s.Centre(), own(), v[0], v[1], l.gone.Load() - int64(v[0]-before)}, nil
 	}
 	if err := rest(ctx, b.warm); err != nil {
 		return nil, err
@@ -150,7 +151,7 @@ func (b *bench) measured(ctx context.Context, s *suite.Suite, c *corpus, city *c
 	if err != nil {
 		return nil, err
 	}
-	m.took, m.cpu, m.load = to.at.Sub(from.at).Seconds(), to.cpu-from.cpu, to.load-from.load
+	m.took, m.cpu, m.centre, m.load = to.at.Sub(from.at).Seconds(), to.cpu-from.cpu, to.centre-from.centre, to.load-from.load
 	m.stored, m.firings, m.lagFrom, m.lag = to.rows-from.rows, to.firings-from.firings, from.lag, to.lag
 
 	l.ended.Store(true)

@@ -163,23 +163,32 @@ func (s *Suite) CPU() float64 { return CPU(s.cmd.Process.Pid) }
 // RSS is the memory of the suite's processes that is resident, in bytes.
 func (s *Suite) RSS() float64 { return RSS(s.cmd.Process.Pid) }
 
-// Processes are the process ids of the suite.
+// Processes are the process ids of the suite, that of the centre first.
 func (s *Suite) Processes() []int { return family(s.cmd.Process.Pid) }
 
+// Centre is the CPU seconds that the suite's first process has used, which
+// takes events in and tells of alerts.
+func (s *Suite) Centre() float64 { return of(s.cmd.Process.Pid) }
+
 // CPU sums up the CPU seconds of a process and its children that live.
-func CPU(pid int) float64 {
-	sum := 0.0
+func CPU(pid int) (sum float64) {
 	for _, p := range family(pid) {
-		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p))
-		if err != nil {
-			continue
-		}
-		// Behind the name in parentheses: utime and stime are the 12th and 13th.
-		fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-		for _, f := range fields[11:13] {
-			n, _ := strconv.ParseFloat(f, 64)
-			sum += n / 100
-		}
+		sum += of(p)
+	}
+	return sum
+}
+
+// of is the CPU seconds of one process.
+func of(pid int) (sum float64) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	// Behind the name in parentheses: utime and stime are the 12th and 13th.
+	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+	for _, f := range fields[11:13] {
+		n, _ := strconv.ParseFloat(f, 64)
+		sum += n / 100
 	}
 	return sum
 }
