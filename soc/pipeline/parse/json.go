@@ -25,6 +25,7 @@ func (p *Parser) json(text string) bool {
 	first := p.base
 	p.base = 0
 	p.sensorFlow(first)
+	p.windows()
 	p.settle()
 	if p.jsonTime != "" && !(p.soft && p.timed) {
 		if t, ok := anyTime(p.jsonTime, p.opts.Location, p.rec.Received); ok {

@@ -66,6 +66,7 @@ type Parser struct {
 	peers    peerNames
 	labels   labelCache
 	metadata labelCache
+	channels map[string]string // dataset by Windows' channel
 }
 
 // New returns a Parser that interns field names with reg.
@@ -82,7 +83,7 @@ func New(reg *event.Registry, opts Options) *Parser {
 	if opts.MaxRow <= 0 {
 		opts.MaxRow = 960 << 10
 	}
-	p := &Parser{reg: reg, opts: opts}
+	p := &Parser{reg: reg, opts: opts, channels: map[string]string{}}
 	// Texts reach us without NUL bytes, and must leave us without; control
 	// characters that programs forget to escape are no reason to lose fields.
 	p.flat = flatjson.New(flatjson.Options{MaxDepth: opts.MaxDepth, DeepText: true, DropEmpty: true, Controls: true, NULText: true})

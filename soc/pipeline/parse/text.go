@@ -198,6 +198,7 @@ type names struct {
 	ianaNumber, icmpType, icmpCode, ttl, length, packetID, flags event.FieldID
 	sudoError, tty, remoteUser                                   event.FieldID
 	connState, origHost, eventType, flowBytesToServer            event.FieldID
+	winlogChannel, channel, eventID                              event.FieldID
 	sensor                                                       map[event.FieldID]sensorPart
 	aliases                                                      map[string]event.FieldID
 	otel                                                         map[string]otelField
@@ -225,6 +226,9 @@ func (n *names) init(reg *event.Registry) {
 	n.flags = id("iptables.tcp.flags")
 	n.connState = id("conn_state")
 	n.origHost = id("id.orig_h")
+	n.winlogChannel = id("winlog.channel")
+	n.channel = id("Channel")
+	n.eventID = id("EventID")
 	n.eventType = id("event_type")
 	n.flowBytesToServer = id("flow.bytes_toserver")
 	n.sensor = make(map[event.FieldID]sensorPart, len(sensorNames))
