@@ -1,5 +1,6 @@
 // Package rules embeds the suite's own detection content: Sigma rules,
-// correlations, Rego policies and the logsource table. It is content, kept as
+// correlations, Rego policies, the logsource table and the pipelines that bring
+// rules in native field names to the events. It is content, kept as
 // detection-as-code with its tests beside it; the engines live in detections.
 package rules
 
@@ -7,11 +8,12 @@ import "embed"
 
 // FS holds the content at its path inside this folder.
 //
-//go:embed policy sigma correlation logsources.yml stories.test.yml
+//go:embed policy sigma correlation pipelines logsources.yml stories.test.yml
 var FS embed.FS
 
 // Foundation is the part that holds without any rule of ours: the policies, by
-// which alerts get priorities and incidents open, and the table of log sources.
+// which alerts get priorities and incidents open, the table of log sources and
+// the pipelines.
 //
-//go:embed policy/*.rego logsources.yml
+//go:embed policy/*.rego pipelines logsources.yml
 var Foundation embed.FS

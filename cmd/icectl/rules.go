@@ -41,10 +41,11 @@ func (t *rulesTestCmd) Run(a *app) error {
 }
 
 type rulesMatchCmd struct {
-	Rules   []string `help:"Folder or file of rules; can be given again." required:"" type:"path" placeholder:"DIR"`
-	Events  string   `help:"File of events, one JSON object a line, .gz allowed; - is standard input." required:"" placeholder:"FILE"`
-	Routing string   `help:"Let a rule's logsource decide which events it sees: ${enum}. Off matches the names in events as they stand." enum:"on,off" default:"off"`
-	Threads int      `help:"Matchers that share the events. The output is the same for any number." default:"1" placeholder:"N"`
+	Rules    []string `help:"Folder or file of rules; can be given again." required:"" type:"path" placeholder:"DIR"`
+	Events   string   `help:"File of events, one JSON object a line, .gz allowed; - is standard input." required:"" placeholder:"FILE"`
+	Routing  string   `help:"Let a rule's logsource decide which events it sees: ${enum}. Off matches the names in events as they stand." enum:"on,off" default:"off"`
+	Pipeline []string `help:"How field names are brought to the events: none leaves them as rules write them, ecs applies the suite's own pipelines, FILE one of pySigma's format; can be given again." default:"none" placeholder:"none|ecs|FILE"`
+	Threads  int      `help:"Matchers that share the events. The output is the same for any number." default:"1" placeholder:"N"`
 
 	Bench     bool          `help:"Measure: read all events first, then loop over them and print how many a second are matched, decoded before and not."`
 	BenchTime time.Duration `help:"How long to loop for each figure of --bench." default:"5s" placeholder:"DURATION"`
@@ -58,7 +59,7 @@ Standard error: a summary of events, rules loaded, rules rejected with reasons, 
 
 // Run matches.
 func (m *rulesMatchCmd) Run(a *app) error {
-	opts := rulecli.MatchOptions{Rules: m.Rules, Events: m.Events, Routing: m.Routing == "on", Threads: m.Threads}
+	opts := rulecli.MatchOptions{Rules: m.Rules, Events: m.Events, Routing: m.Routing == "on", Pipelines: m.Pipeline, Threads: m.Threads}
 	if m.Threads < 1 {
 		return usageError(fmt.Sprintf("--threads=%d: at least 1 was expected", m.Threads))
 	}

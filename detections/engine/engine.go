@@ -93,8 +93,8 @@ type compiled struct {
 
 type feed struct {
 	correlation int
-	groupBy     []event.FieldID
-	fields      []event.FieldID
+	groupBy     [][]event.FieldID // for each field the names it can have
+	fields      [][]event.FieldID
 }
 
 // New makes an engine without rules: it emits nothing until Swap.
@@ -151,14 +151,7 @@ func (e *Engine) compile(r *ruleset.Rule) compiled {
 		c.groupBy = append(c.groupBy, e.field(name))
 	}
 	for _, f := range r.Feeds {
-		fd := feed{correlation: f.Correlation}
-		for _, name := range f.GroupBy {
-			fd.groupBy = append(fd.groupBy, e.field(name))
-		}
-		for _, name := range f.Fields {
-			fd.fields = append(fd.fields, e.field(name))
-		}
-		c.feeds = append(c.feeds, fd)
+		c.feeds = append(c.feeds, feed{correlation: f.Correlation, groupBy: e.alternatives(f.GroupBy), fields: e.alternatives(f.Fields)})
 	}
 	c.ref = detections.RuleRef{ID: r.ID, Title: r.Info.Title, Level: r.Level, Kind: r.Info.Kind, Tactics: r.Info.Tactics,
 		Techniques: r.Info.Techniques, Tags: r.Tags}
@@ -173,6 +166,17 @@ func (e *Engine) compile(r *ruleset.Rule) compiled {
 func (e *Engine) field(name string) event.FieldID {
 	id, _ := e.reg.Intern(name) // a full registry leaves the field without value
 	return id
+}
+
+// alternatives is field for each of the names that fields can have.
+func (e *Engine) alternatives(fields [][]string) [][]event.FieldID {
+	out := make([][]event.FieldID, len(fields))
+	for i, names := range fields {
+		for _, name := range names {
+			out[i] = append(out[i], e.field(name))
+		}
+	}
+	return out
 }
 
 // Process matches one enriched event. emit is called for each firing before
@@ -247,10 +251,10 @@ func (e *Engine) matched(c *compiled, ev *event.Event, evidence func() []detecti
 		if count.city {
 			m.Tenant = ""
 		}
-		if m.Group = values(ev, f.groupBy); len(m.Group) > 0 && !anyValue(m.Group) {
+		if m.Group = firstValues(ev, f.groupBy); len(m.Group) > 0 && !anyValue(m.Group) {
 			continue // nothing to group by: unrelated events would add up
 		}
-		if m.Values = values(ev, f.fields); len(m.Values) > 0 && !anyValue(m.Values) {
+		if m.Values = firstValues(ev, f.fields); len(m.Values) > 0 && !anyValue(m.Values) {
 			continue // an absent value is not one more value
 		}
 		count.record.before.Asked++

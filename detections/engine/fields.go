@@ -61,6 +61,23 @@ func groupKey(tenant string, values []string) string {
 	return string(b)
 }
 
+// firstValues is values of fields that each can have several names: the first
+// name that has a value counts.
+func firstValues(ev *event.Event, fields [][]event.FieldID) []string {
+	if len(fields) == 0 {
+		return nil
+	}
+	out := make([]string, len(fields))
+	for i, names := range fields {
+		for _, id := range names {
+			if id != 0 && out[i] == "" {
+				out[i] = ev.Text(id)
+			}
+		}
+	}
+	return out
+}
+
 func anyValue(list []string) bool {
 	for _, v := range list {
 		if v != "" {

@@ -17,7 +17,7 @@ func rule(t *testing.T, detection string) *sigma.Rule {
 
 func parseRule(t *testing.T, text string) *sigma.Rule {
 	t.Helper()
-	rules, errs := sigma.Parse([]byte(text), &sigma.Options{Placeholders: map[string][]string{}})
+	rules, errs := sigma.Parse([]byte(text), &sigma.Options{KeepPlaceholders: true})
 	if len(errs) > 0 {
 		t.Fatalf("%s\n%v", text, errs[0])
 	}
@@ -151,6 +151,9 @@ func TestTransformations(t *testing.T) {
 	f("set as text", `{s: {A: x}, condition: s}`, "- {type: set_value, value: 7, force_type: str}", `A=7`)
 	f("to text", `{s: {A: 7}, condition: s}`, "- {type: convert_type, target_type: str}", `A=7`)
 	f("to number", `{s: {A: '7'}, condition: s}`, "- {type: convert_type, target_type: num}", `A=#7`)
+	f("map a value of which all count", `{s: {A|all: [x, y]}, condition: s}`, "- {type: map_string, mapping: {x: [p, q]}}", `[A=p,q & A=y]`)
+	f("placeholders", `{s: {A|expand|endswith: '-%servers%', B|expand: '%other%'}, condition: s}`, "- {type: value_placeholders, include: [servers]}\n- {type: wildcard_placeholders}", `[A=*-a,*-b & B=*]`)
+	f("placeholders left", `{s: {A|expand: '%servers%'}, condition: s}`, "- {type: value_placeholders, exclude: [servers]}", `A=%servers%`)
 	f("case", `{s: {A: 'Ab*C'}, condition: s}`, "- {type: case, method: upper}", `A=AB*C`)
 
 	// Items.
@@ -300,6 +303,9 @@ func TestFailures(t *testing.T) {
 	f("- {type: detection_item_failure, message: cannot, field_name_conditions: [{type: include_fields, fields: [A]}]}", `field "A" of line 8: cannot`)
 	f("- {type: strict_field_mapping_failure}", `["A"]`)
 	f("- {type: drop_detection_item}", "dropped all")
+	if _, err := parsePipeline(t, "- {type: value_placeholders}").Apply(rule(t, `{s: {A|expand: '%nobody%'}, condition: s}`)); err == nil || !strings.Contains(err.Error(), "no values for the placeholder %nobody% in its vars") {
+		t.Errorf("a placeholder without values: %v", err)
+	}
 	f("- {type: convert_type, target_type: num}", `"x" of line 8 is no number`)
 	if _, err := parsePipeline(t, "- {type: field_name_mapping, mapping: {A: a}}\n- {type: strict_field_mapping_failure}").Apply(rule(t, `{s: {A: x}, condition: s}`)); err != nil {
 		t.Errorf("all mapped: %v", err)

@@ -25,6 +25,9 @@ var actions = map[string]func(*members) action{
 	"convert_type":   convertType,
 	"case":           changeCase,
 
+	"value_placeholders":    valuePlaceholders,
+	"wildcard_placeholders": wildcardPlaceholders,
+
 	"drop_detection_item":    func(*members) action { return drop{} },
 	"hashes_fields":          hashesFields,
 	"detection_item_failure": itemFailure,
@@ -39,7 +42,7 @@ var actions = map[string]func(*members) action{
 	"set_state":                    setState,
 	"set_custom_attribute":         setCustomAttribute,
 
-	"split_field": splitField,
+	"split_field": splitField, // and any_of, see parseNested
 }
 
 // unsupported are transformations of pySigma that are known and have no

@@ -15,9 +15,9 @@ type revalue func(t *run, v sigma.Value) ([]sigma.Value, error)
 
 func (f revalue) apply(t *run, s *step) error {
 	return t.rewrite(s, func(it *sigma.Item) (rewritten, error) {
-		var out []sigma.Value
+		written := make([][]sigma.Value, len(it.Values))
 		changed := false
-		for _, v := range it.Values {
+		for i, v := range it.Values {
 			made, err := f(t, v)
 			if err != nil {
 				return rewritten{}, err
@@ -27,13 +27,18 @@ func (f revalue) apply(t *run, s *step) error {
 			} else {
 				changed = true
 			}
-			out = append(out, made...)
+			written[i] = made
 		}
-		if changed {
-			it.Values = out
-			t.mark(it, s.id)
+		if !changed {
+			return rewritten{item: it}, nil
 		}
-		return rewritten{item: it}, nil
+		it.Values = nil
+		made := rewritten{group: sigma.Spread(it, written)}
+		if g := made.group; len(g.Items) == 1 {
+			made = rewritten{item: g.Items[0]}
+		}
+		t.markAll(made, s.id)
+		return made, nil
 	})
 }
 
@@ -62,6 +67,8 @@ func display(p sigma.Pattern) string {
 			b.WriteByte('*')
 		case sigma.Single:
 			b.WriteByte('?')
+		case sigma.Placeholder:
+			b.WriteString("%" + part.Text + "%")
 		default:
 			b.WriteString(part.Text)
 		}
@@ -275,13 +282,66 @@ func convertType(m *members) action {
 	})
 }
 
-// handled reads include and exclude of the placeholder transformations.
-func handled(m *members) func(name string) bool {
+// maxValues bounds what placeholders make of one value.
+const maxValues = 1024
+
+// placeholders fills the %names% that modifier expand left in values, those
+// that include and exclude say, with what f gives for a name.
+func placeholders(m *members, f func(t *run, name string) ([]sigma.Pattern, error)) action {
 	include, exclude := m.texts("include"), m.texts("exclude")
 	if include != nil && exclude != nil {
 		m.fail(errorf(m.line, "%s takes include or exclude, not both", m.what))
 	}
-	return func(name string) bool {
-		return (include == nil || slices.Contains(include, name)) && !slices.Contains(exclude, name)
-	}
+	return revalue(func(t *run, v sigma.Value) ([]sigma.Value, error) {
+		if v.Op != sigma.OpPattern || !slices.ContainsFunc(v.Pattern, func(p sigma.Part) bool { return p.Wild == sigma.Placeholder }) {
+			return nil, nil
+		}
+		made := []sigma.Pattern{nil}
+		for _, part := range v.Pattern {
+			options := []sigma.Pattern{{part}}
+			if part.Wild == sigma.Placeholder && (include == nil || slices.Contains(include, part.Text)) && !slices.Contains(exclude, part.Text) {
+				var err error
+				if options, err = f(t, part.Text); err != nil {
+					return nil, err
+				}
+			}
+			next := make([]sigma.Pattern, 0, len(made)*len(options))
+			for _, p := range made {
+				for _, o := range options {
+					longer := slices.Clone(p)
+					for _, part := range o {
+						longer = join(longer, part)
+					}
+					next = append(next, longer)
+				}
+			}
+			if made = next; len(made) > maxValues {
+				return nil, fmt.Errorf("the placeholders of line %d make more than %d values", v.Line, maxValues)
+			}
+		}
+		out := make([]sigma.Value, len(made))
+		for i, p := range made {
+			out[i] = v
+			out[i].Pattern = p
+		}
+		return out, nil
+	})
+}
+
+func wildcardPlaceholders(m *members) action {
+	return placeholders(m, func(*run, string) ([]sigma.Pattern, error) { return []sigma.Pattern{{{Wild: sigma.Star}}}, nil })
+}
+
+func valuePlaceholders(m *members) action {
+	return placeholders(m, func(t *run, name string) ([]sigma.Pattern, error) {
+		values := t.pipeline.vars[name]
+		if len(values) == 0 {
+			return nil, fmt.Errorf("the pipeline has no values for the placeholder %%%s%% in its vars", name)
+		}
+		out := make([]sigma.Pattern, len(values))
+		for i, v := range values {
+			out[i] = sigma.ParsePattern(v)
+		}
+		return out, nil
+	})
 }

@@ -15,7 +15,8 @@ type fields struct {
 	feeds [][]feedFields // by detection, one for each of its feeds
 }
 
-type feedFields struct{ group, values []event.FieldID }
+// feedFields holds for each field the names it can have.
+type feedFields struct{ group, values [][]event.FieldID }
 
 // timeFields are where events of several origins carry their time; the first
 // that can be read counts.
@@ -31,11 +32,17 @@ func newFields(set *ruleset.Set, reg *event.Registry) *fields {
 		}
 		return list
 	}
+	each := func(fields [][]string) (list [][]event.FieldID) {
+		for _, names := range fields {
+			list = append(list, ids(names))
+		}
+		return list
+	}
 	f := &fields{times: ids(timeFields)}
 	for _, d := range set.Detections() {
 		var list []feedFields
 		for _, feed := range d.Feeds {
-			list = append(list, feedFields{group: ids(feed.GroupBy), values: ids(feed.Fields)})
+			list = append(list, feedFields{group: each(feed.GroupBy), values: each(feed.Fields)})
 		}
 		f.feeds = append(f.feeds, list)
 	}
@@ -66,14 +73,19 @@ func (f *fields) match(ev *event.Event, detection, feed int) (correlation.Match,
 	return m, !empty(m.Group) && !empty(m.Values)
 }
 
-// values are copies: the event's own end with it.
-func values(ev *event.Event, ids []event.FieldID) []string {
-	if len(ids) == 0 {
+// values gives a value for each field, of the first of its names that has one.
+// They are copies: the event's own end with it.
+func values(ev *event.Event, fields [][]event.FieldID) []string {
+	if len(fields) == 0 {
 		return nil
 	}
-	out := make([]string, len(ids))
-	for i, id := range ids {
-		out[i] = strings.Clone(ev.Text(id))
+	out := make([]string, len(fields))
+	for i, names := range fields {
+		for _, id := range names {
+			if out[i] == "" {
+				out[i] = strings.Clone(ev.Text(id))
+			}
+		}
 	}
 	return out
 }

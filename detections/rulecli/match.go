@@ -18,6 +18,9 @@ type MatchOptions struct {
 	Rules   []string // --rules DIR or FILE, repeatable
 	Events  string   // --events FILE.jsonl or .jsonl.gz; "-" is standard input
 	Routing bool     // --routing on|off, default off
+	// Pipelines are the values of --pipeline, repeatable: none (the default), ecs
+	// for the suite's own, or a file.
+	Pipelines []string
 	Threads int      // --threads N: matchers that share the events; 0 is 1
 	// Bench is how long Match loops over the events for each figure that it then
 	// prints in place of the matches; 0 is a plain run.
@@ -53,8 +56,12 @@ func Match(out, errw io.Writer, opts MatchOptions) error {
 	if err != nil {
 		return err
 	}
+	pipelines, err := readPipelines(opts.Pipelines)
+	if err != nil {
+		return err
+	}
 	reg := event.NewRegistry(0)
-	set, problems := ruleset.CompileWith(bundle, reg, ruleset.Options{Unrouted: !opts.Routing, Lenient: true})
+	set, problems := ruleset.CompileWith(bundle, reg, ruleset.Options{Unrouted: !opts.Routing, Lenient: true, Native: true, Pipelines: pipelines})
 	bundle = nil // The texts of the rules are as large as the program.
 	compiled := time.Since(start)
 	in, err := open(opts.Events)

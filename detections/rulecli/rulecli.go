@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"icewatch/detections/logsource"
+	"icewatch/detections/pipeline"
 	"icewatch/detections/ruleset"
 	"icewatch/rules"
 )
@@ -17,8 +18,8 @@ import (
 // builtin names the suite's own content in paths.
 const builtin = "builtin"
 
-// load reads rule folders and files. The suite's own log-source table and
-// policies come first, so that a folder can extend or replace them; its own
+// load reads rule folders and files. The suite's own log-source table,
+// pipelines and policies come first, so that a folder can extend or replace them; its own
 // rules are only taken where no folder is given.
 func load(paths []string) (*ruleset.Bundle, error) {
 	own := ruleset.Load([]ruleset.Source{{Name: builtin, FS: rules.FS}})
@@ -27,7 +28,7 @@ func load(paths []string) (*ruleset.Bundle, error) {
 	}
 	b := &ruleset.Bundle{}
 	for _, f := range own.Files {
-		if strings.HasSuffix(f.Path, ".rego") || path.Base(f.Path) == logsource.FileName {
+		if strings.HasSuffix(f.Path, ".rego") || path.Base(f.Path) == logsource.FileName || path.Base(path.Dir(f.Path)) == pipeline.Folder {
 			b.Files = append(b.Files, f)
 		}
 	}

@@ -30,6 +30,7 @@ type Cache struct {
 	parsed   map[[sha256.Size]byte]*parsed
 	faults   map[*sigma.Rule]error // of rules that were compiled alone
 	policies *policies
+	chain    *pipelines
 }
 
 // parsed is a file's content once it is parsed. It is not changed any more.
@@ -72,7 +73,7 @@ func (c *Cache) parse(b *Bundle, opts *sigma.Options, t *Timing) []*parsed {
 	fresh := make(map[[sha256.Size]byte][]byte)
 	for i := range b.Files {
 		f := &b.Files[i]
-		if strings.HasSuffix(f.Path, ".rego") || path.Base(f.Path) == logsource.FileName || path.Base(f.Path) == PlaceholderFile {
+		if strings.HasSuffix(f.Path, ".rego") || path.Base(f.Path) == logsource.FileName || path.Base(f.Path) == PlaceholderFile || isPipeline(f.Path) {
 			continue
 		}
 		sum := f.digest()

@@ -13,6 +13,7 @@ import (
 	"icewatch/detections/correlation"
 	"icewatch/detections/logsource"
 	"icewatch/detections/match"
+	"icewatch/detections/pipeline"
 	"icewatch/detections/policy"
 	"icewatch/detections/sigma"
 	"icewatch/soc/event"
@@ -46,9 +47,11 @@ const (
 
 // Feed is a correlation that counts a rule's matches.
 type Feed struct {
-	Correlation int      // index into Set.Correlations
-	GroupBy     []string // fields of this rule's events that make the group
-	Fields      []string // fields whose distinct values count
+	Correlation int // index into Set.Correlations
+	// The fields of this rule's events that make the group, and those whose
+	// distinct values count. Each has the names under which pipelines look for
+	// it: the first one that the event has counts.
+	GroupBy, Fields [][]string
 }
 
 // Rule is one rule in force.
@@ -57,6 +60,8 @@ type Rule struct {
 	Info   RuleInfo
 	Silent bool   // matches are only counted by correlations
 	Feeds  []Feed // detections only
+
+	native *sigma.Rule // as it was before the pipelines
 }
 
 // Set is a compiled bundle: immutable, safe for concurrent use.
@@ -80,6 +85,11 @@ type Options struct {
 	Lenient bool
 	// Placeholders are the values of the modifier expand.
 	Placeholders map[string][]string
+	// Native leaves the field names as rules write them: the bundle's own
+	// pipelines are not applied.
+	Native bool
+	// Pipelines are applied beside the bundle's own, by their priority.
+	Pipelines []*pipeline.Pipeline
 	// FaultsOnly leaves out the program: the set lists its rules and their
 	// faults and has the policies, and cannot match.
 	FaultsOnly bool
@@ -99,11 +109,13 @@ func compile(b *Bundle, reg *event.Registry, opts Options, cache *Cache) (*Set, 
 	c := &compiler{set: &Set{version: b.Version}, cache: cache, opts: opts}
 	begun := time.Now()
 	c.problems = append(c.problems, b.Problems...)
-	c.read(b, &sigma.Options{Placeholders: c.placeholders(b)})
+	// Placeholders without values are the pipelines' to fill.
+	c.read(b, &sigma.Options{Placeholders: c.placeholders(b), KeepPlaceholders: true})
 	c.set.timing.Parse = time.Since(begun)
 	c.dedupe()
 	c.switchOff(b.Disabled)
 	c.filter()
+	c.rewrite(b)
 
 	var table *logsource.Table
 	if !opts.Unrouted {
@@ -159,6 +171,7 @@ type compiler struct {
 	off      map[string]bool // ids and names of the rules that are switched off
 	sources  map[*Rule]string
 	cache    *Cache
+	chain    pipeline.Chain
 	opts     Options
 }
 
@@ -335,7 +348,15 @@ next:
 		c.set.infos = append(c.set.infos, r.Info)
 		for i, base := range bases {
 			ref := r.Correlation.Rules[i]
-			feed := Feed{Correlation: at, GroupBy: aliased(r.Correlation, r.Correlation.GroupBy, ref, base), Fields: aliased(r.Correlation, r.Correlation.Fields, ref, base)}
+			feed := Feed{Correlation: at}
+			var err error
+			if feed.GroupBy, err = c.names(base, aliased(r.Correlation, r.Correlation.GroupBy, ref, base)); err == nil {
+				feed.Fields, err = c.names(base, aliased(r.Correlation, r.Correlation.Fields, ref, base))
+			}
+			if err != nil { // not where the pipelines took the rule itself
+				c.problems = append(c.problems, Problem{Path: r.Info.Path, Line: r.Line, RuleID: r.ID, Title: r.Title, Reason: err.Error()})
+				continue
+			}
 			base.Feeds = append(base.Feeds, feed)
 			base.Silent = true
 			if r.Correlation.Generate {
