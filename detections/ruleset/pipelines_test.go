@@ -33,7 +33,7 @@ transformations:
 - {type: field_name_mapping, keep: true, mapping: {Image: process.executable, User: [user.name]}, rule_conditions: [{type: logsource, product: windows}]}
 `
 
-func matches(t *testing.T, set *Set, reg *event.Registry, field, value string) bool {
+func lookedAt(t *testing.T, set *Set, reg *event.Registry, field, value string) bool {
 	t.Helper()
 	var ev event.Event
 	id, _ := reg.Intern(field)
@@ -57,7 +57,7 @@ func TestPipelines(t *testing.T) {
 		t.Fatalf("%v, %d rules, %d correlations", problems, len(set.Detections()), len(set.Correlations()))
 	}
 	for _, field := range []string{"Image", "process.executable"} {
-		if !matches(t, set, reg, field, `C:\a.exe`) {
+		if !lookedAt(t, set, reg, field, `C:\a.exe`) {
 			t.Errorf("the rule does not look at %s", field)
 		}
 	}
@@ -68,7 +68,7 @@ func TestPipelines(t *testing.T) {
 
 	reg = event.NewRegistry(0)
 	set, problems = CompileWith(bundle, reg, Options{Native: true})
-	if len(problems) > 0 || matches(t, set, reg, "process.executable", `C:\a.exe`) || !matches(t, set, reg, "Image", `C:\a.exe`) {
+	if len(problems) > 0 || lookedAt(t, set, reg, "process.executable", `C:\a.exe`) || !lookedAt(t, set, reg, "Image", `C:\a.exe`) {
 		t.Errorf("without pipelines: %v", problems)
 	}
 
