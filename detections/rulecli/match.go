@@ -21,7 +21,7 @@ type MatchOptions struct {
 	// Pipelines are the values of --pipeline, repeatable: none (the default), ecs
 	// for the suite's own, or a file.
 	Pipelines []string
-	Threads int      // --threads N: matchers that share the events; 0 is 1
+	Threads   int // --threads N: matchers that share the events; 0 is 1
 	// Bench is how long Match loops over the events for each figure that it then
 	// prints in place of the matches; 0 is a plain run.
 	Bench time.Duration
