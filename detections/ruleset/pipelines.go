@@ -112,21 +112,26 @@ func (c *compiler) rewrite(b *Bundle) {
 
 // unfilled finds a placeholder that nothing gave values.
 func unfilled(r *sigma.Rule) (name string, line int) {
-	var in func(g *sigma.Group) bool
-	in = func(g *sigma.Group) bool {
-		return slices.ContainsFunc(g.Items, func(it *sigma.Item) bool {
-			return slices.ContainsFunc(it.Values, func(v sigma.Value) bool {
-				return slices.ContainsFunc(v.Pattern, func(p sigma.Part) bool {
-					if p.Wild == sigma.Placeholder {
-						name, line = p.Text, v.Line
-					}
-					return p.Wild == sigma.Placeholder
-				})
-			})
-		}) || slices.ContainsFunc(g.Groups, in)
+	if r.Detection == nil {
+		return "", 0
 	}
-	if r.Detection != nil {
-		slices.ContainsFunc(r.Detection.Selections, func(s *sigma.Selection) bool { return in(s.Root) })
+	var in func(g *sigma.Group)
+	in = func(g *sigma.Group) {
+		for _, it := range g.Items {
+			for _, v := range it.Values {
+				for _, part := range v.Pattern {
+					if part.Wild == sigma.Placeholder {
+						name, line = part.Text, v.Line
+					}
+				}
+			}
+		}
+		for _, sub := range g.Groups {
+			in(sub)
+		}
+	}
+	for _, s := range r.Detection.Selections {
+		in(s.Root)
 	}
 	return name, line
 }
