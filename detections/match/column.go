@@ -4,7 +4,9 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"net/netip"
+	"runtime"
 	"slices"
+	"sync"
 	"unsafe"
 
 	"icewatch/detections/sigma"
@@ -98,6 +100,8 @@ func (c *compiler) columns(g *groupCompiler) []*column {
 		}
 	}
 	out := make([]*column, len(slots))
+	var wg sync.WaitGroup
+	turns := make(chan struct{}, runtime.GOMAXPROCS(0))
 	for i, slot := range slots {
 		s := &c.p.slots[slot]
 		terms := bySlot[slot]
@@ -107,9 +111,14 @@ func (c *compiler) columns(g *groupCompiler) []*column {
 		if merged {
 			terms = append(terms[:len(terms):len(terms)], keywords...)
 		}
-		out[i] = newColumn(slot, c.p.terms, terms)
-		out[i].keywords = merged
+		turns <- struct{}{}
+		wg.Go(func() {
+			out[i] = newColumn(slot, c.p.terms, terms)
+			out[i].keywords = merged
+			<-turns
+		})
 	}
+	wg.Wait()
 	return out
 }
 

@@ -12,9 +12,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"icewatch/detections"
+	"icewatch/detections/logsource"
 	"icewatch/detections/sigma"
 	"icewatch/soc/event"
 )
@@ -470,22 +470,46 @@ func TestCorpusAgainstNaive(t *testing.T) {
 	t.Logf("%d matches compared", total)
 }
 
-func BenchmarkWindowsRules(b *testing.B) {
-	rules := corpusRules(b, "windows")
+// BenchmarkMatch runs all Windows rules of the corpus over a share of its
+// events, with and without routing.
+func BenchmarkMatch(b *testing.B) {
+	for _, routed := range []bool{true, false} {
+		name := "unrouted"
+		var table *logsource.Table
+		if routed {
+			name = "routed"
+			data, err := os.ReadFile("../../rules/logsources.yml")
+			if err != nil {
+				b.Fatal(err)
+			}
+			if table, err = logsource.Parse(data); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.Run(name, func(b *testing.B) {
+			reg := event.NewRegistry(0)
+			p, _ := Compile(corpusRules(b, "windows"), reg, table)
+			var events []*event.Event
+			for _, flat := range corpusEvents(b, 7) {
+				events = append(events, toEvent(flat, reg))
+			}
+			m := p.NewMatcher()
+			emit := func(int, func() []detections.Match) {}
+			b.ReportAllocs()
+			b.ResetTimer()
+			for i := range b.N {
+				m.Match(events[i%len(events)], emit)
+			}
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
+		})
+	}
+}
+
+func BenchmarkCompile(b *testing.B) {
+	rules := corpusRules(b, "")
 	reg := event.NewRegistry(0)
-	start := time.Now()
-	p, _ := Compile(rules, reg, nil)
-	b.Logf("%d rules, %d terms, %d KB, compiled in %v", len(rules), len(p.terms), p.Size()>>10, time.Since(start))
-	var events []*event.Event
-	for _, flat := range corpusEvents(b, 7) {
-		events = append(events, toEvent(flat, reg))
+	for b.Loop() {
+		p, _ := Compile(rules, reg, nil)
+		b.ReportMetric(float64(p.Size())/(1<<20), "MiB")
 	}
-	m := p.NewMatcher()
-	emit := func(int, func() []detections.Match) {}
-	b.ReportAllocs()
-	b.ResetTimer()
-	for i := range b.N {
-		m.Match(events[i%len(events)], emit)
-	}
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
 }
