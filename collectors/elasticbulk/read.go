@@ -8,6 +8,7 @@ import (
 	"github.com/valyala/fastjson"
 
 	"icewatch/collectors/webbody"
+	"icewatch/soc/event/flatjson"
 	"icewatch/soc/intake"
 )
 
@@ -203,8 +204,8 @@ func checkDocument(doc []byte) string {
 	if doc = bytes.TrimSpace(doc); doc[0] != '{' {
 		return "failed to parse: expected a JSON object but found [" + string(doc[:1]) + "]"
 	}
-	if err := fastjson.ValidateBytes(doc); err != nil {
-		return "failed to parse: " + firstLine(err.Error())
+	if err := flatjson.Valid(doc); err != nil {
+		return "failed to parse: " + err.Error()
 	}
 	return ""
 }

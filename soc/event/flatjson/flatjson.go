@@ -11,6 +11,7 @@ package flatjson
 import (
 	"fmt"
 	"strings"
+	"unsafe"
 
 	"icewatch/soc/event"
 )
@@ -135,10 +136,13 @@ func (d *Decoder) Parse(text string) ([]Member, error) {
 }
 
 // Valid tells whether text is exactly one JSON object: nil, or a *SyntaxError.
-func Valid(text string) error {
+func Valid(text []byte) error {
 	d := Decoder{}
-	return d.document(text, nil)
+	return d.document(view(text), nil)
 }
+
+// view is bytes as a string, as long as they do not change.
+func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 // NUL tells whether the object last parsed held an escaped NUL.
 func (d *Decoder) NUL() bool { return d.nul }

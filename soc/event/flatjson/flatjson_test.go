@@ -148,7 +148,7 @@ func TestErrors(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err := d.Parse(text)
-		for _, err := range []error{err, Valid(text)} {
+		for _, err := range []error{err, Valid([]byte(text))} {
 			var syntax *SyntaxError
 			if !errors.As(err, &syntax) || syntax.Offset != offset || !strings.Contains(syntax.Reason, reason) {
 				t.Errorf("%.40q: %v; want offset %d and %q", text, err, offset, reason)
@@ -299,7 +299,8 @@ func TestNothingIsAllocated(t *testing.T) {
 	if n != 0 {
 		t.Errorf("%v allocations an event", n)
 	}
-	if n := testing.AllocsPerRun(100, func() { _ = Valid(line) }); n > 1 {
+	bytes := []byte(line)
+	if n := testing.AllocsPerRun(100, func() { _ = Valid(bytes) }); n > 0 {
 		t.Errorf("%v allocations to validate", n)
 	}
 }
@@ -329,7 +330,7 @@ func FuzzParse(f *testing.F) {
 				t.Fatalf("%q: got %q, want %q", text, got, want)
 			}
 		}
-		if err := Valid(text); (err == nil) != (wrong == nil) {
+		if err := Valid(data); (err == nil) != (wrong == nil) {
 			t.Fatalf("%q is valid: %v, encoding/json: %v", text, err, wrong)
 		}
 		loose, err := read(intake, text)

@@ -125,7 +125,7 @@ func (d *Decoder) unescape(from, i int) (string, int) {
 		c := s[i]
 		switch {
 		case c == '"':
-			text := unsafe.String(unsafe.SliceData(out), w)
+			text := view(out[:w])
 			d.arena = d.arena[:len(d.arena)+w]
 			if high != 0 && !utf8.ValidString(text) {
 				text = repair(text)
