@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,6 +14,7 @@ import (
 
 	"icewatch/detections"
 	"icewatch/detections/logsource"
+	"icewatch/detections/naive"
 	"icewatch/detections/sigma"
 	"icewatch/soc/event"
 )
@@ -66,6 +66,13 @@ func TestSpecification(t *testing.T) {
 				t.Fatal(errs[0])
 			}
 			flat := decode(t, ev)
+			slow, err := naive.Parse([]byte(rule.Source))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := slow.Match(naive.NewEvent(flat, "")); got != want {
+				t.Errorf("%s\non %s\ngives %v to the naive evaluator", detection, ev, got)
+			}
 			if got := len(matches(p, toEvent(flat, reg))) == 1; got != want {
 				t.Errorf("%s\non %s\ngives %v", detection, ev, got)
 			}
@@ -153,6 +160,8 @@ func TestSpecification(t *testing.T) {
 	f("hour", "sel: {'a|hour': 3}", `{"a":"2024-05-01T03:04:05Z"}`, true)
 	f("hour compared", "sel: {'a|hour|gte': 18}", `{"a":"2024-05-01 19:04:05"}`, true)
 	f("month", "sel: {'a|month': 5}", `{"a":"2024-05-01"}`, true)
+	f("no hour in a day", "sel: {'a|hour': 0}", `{"a":"2024-05-01"}`, false)
+	f("no year in a time of day", "sel: {'a|year|lt': 1000}", `{"a":"03:04"}`, false)
 	f("year of no date", "sel: {'a|year': 2024}", `{"a":"20240501x"}`, false)
 	f("1 of", "s_a: {a: 1}\ns_b: {b: 1}\ncondition: 1 of s_*", `{"b":1}`, true)
 	f("all of", "s_a: {a: 1}\ns_b: {b: 1}\ncondition: all of s_*", `{"b":1}`, false)
@@ -224,167 +233,6 @@ func TestPanicTakesOutOneRule(t *testing.T) {
 	}
 }
 
-// TestDifferential compares the engine with the naive evaluator on random
-// rules and random events over a small alphabet, so that they often match.
-func TestDifferential(t *testing.T) {
-	t.Parallel()
-	pairs := 20_000
-	if testing.Short() {
-		pairs = 4_000
-	}
-	rng := rand.New(rand.NewPCG(1, 2))
-	reg := event.NewRegistry(0)
-	positive := 0
-	for done := 0; done < pairs; {
-		var rules []*sigma.Rule
-		for range 20 {
-			text := randomRule(rng)
-			parsed, errs := sigma.Parse([]byte(text), nil)
-			if len(errs) > 0 {
-				continue // base64 of a wildcard and the like
-			}
-			rules = append(rules, parsed...)
-		}
-		p, errs := Compile(rules, reg, nil)
-		for _, err := range errs {
-			if err != nil {
-				t.Fatal(err)
-			}
-		}
-		m := p.NewMatcher()
-		for range 20 {
-			ev := randomEvent(rng)
-			got := map[int]bool{}
-			m.Match(toEvent(ev, reg), func(r int, evidence func() []detections.Match) { got[r] = true; evidence() })
-			for i, r := range rules {
-				done++
-				want := newNaive(r).match(ev)
-				if want {
-					positive++
-				}
-				if got[i] != want {
-					t.Fatalf("naive says %v, engine %v\n%s\non %v", want, got[i], r.Source, ev)
-				}
-			}
-		}
-	}
-	t.Logf("%d pairs, %d of them matches", pairs, positive)
-}
-
-var pieces = []string{"a", "B", "ab", "-", "/", "–", "é", "É", "1", "10", " ", `\`, "x", "\n", ".", "%"}
-
-func randomText(rng *rand.Rand, wild bool) string {
-	s := ""
-	for range rng.IntN(4) {
-		if wild && rng.IntN(5) == 0 {
-			s += []string{"*", "?", `\*`, `\\`, `\?`}[rng.IntN(5)]
-		} else {
-			s += pieces[rng.IntN(len(pieces))]
-		}
-	}
-	return s
-}
-
-func randomEvent(rng *rand.Rand) flatEvent {
-	ev := flatEvent{}
-	for range rng.IntN(5) {
-		field := string(rune('a' + rng.IntN(4)))
-		for range 1 + rng.IntN(2) {
-			var v any
-			switch rng.IntN(8) {
-			case 0:
-				v = nil
-			case 1:
-				v = json.Number([]string{"1", "10", "1.5", "-3"}[rng.IntN(4)])
-			case 2:
-				v = rng.IntN(2) == 0
-			case 3:
-				v = []string{"10.1.2.3", "fe80::1", "::ffff:10.0.0.1", "YWI=", "YQBiAA=="}[rng.IntN(5)]
-			default:
-				v = randomText(rng, false)
-			}
-			ev[field] = append(ev[field], v)
-		}
-	}
-	return ev
-}
-
-func randomRule(rng *rand.Rand) string {
-	chains := []string{"", "", "", "|contains", "|contains", "|startswith", "|endswith", "|all", "|contains|all", "|cased", "|contains|cased",
-		"|neq", "|contains|neq", "|windash", "|contains|windash", "|base64", "|base64offset|contains", "|wide|base64", "|wide", "|utf16be|contains",
-		"|exists", "|re", "|re|i", "|cidr", "|lt", "|gte", "|fieldref", "|fieldref|neq", "|fieldref|startswith", "|endswith|windash|cased"}
-	var b strings.Builder
-	b.WriteString("title: x\nid: x\nlogsource: {product: t}\ndetection:\n")
-	names := []string{}
-	for i := range 1 + rng.IntN(4) {
-		name := []string{"s_", "f_", "_u"}[rng.IntN(3)] + string(rune('a'+i))
-		names = append(names, name)
-		if rng.IntN(8) == 0 {
-			fmt.Fprintf(&b, "  %s: [%q, %q]\n", name, randomText(rng, true), randomText(rng, true))
-			continue
-		}
-		fmt.Fprintf(&b, "  %s:\n", name)
-		used := map[string]bool{}
-		for range 1 + rng.IntN(3) {
-			field := string(rune('a' + rng.IntN(4)))
-			if rng.IntN(12) == 0 {
-				field = ""
-			}
-			chain := chains[rng.IntN(len(chains))]
-			if used[field+chain] {
-				continue
-			}
-			used[field+chain] = true
-			lead := "    "
-			values := []string{}
-			for range 1 + rng.IntN(3) {
-				var v string
-				switch {
-				case chain == "|exists":
-					v = []string{"true", "false"}[rng.IntN(2)]
-				case chain == "|cidr":
-					v = []string{"10.0.0.0/8", "fe80::/10"}[rng.IntN(2)]
-				case chain == "|lt" || chain == "|gte":
-					v = []string{"1", "10", "1.5"}[rng.IntN(3)]
-				case strings.HasPrefix(chain, "|fieldref"):
-					v = string(rune('a' + rng.IntN(4)))
-				case strings.HasPrefix(chain, "|re"):
-					v = []string{"'a'", "'^a'", "'[ab]+$'", "'1|x'"}[rng.IntN(4)]
-				case chain == "" && rng.IntN(6) == 0:
-					v = []string{"null", "1", "10", "true", "1.5"}[rng.IntN(5)]
-				default:
-					v = fmt.Sprintf("%q", randomText(rng, true))
-				}
-				values = append(values, v)
-				if chain == "|exists" {
-					break
-				}
-			}
-			fmt.Fprintf(&b, "%s%q: [%s]\n", lead, field+chain, strings.Join(values, ", "))
-		}
-	}
-	fmt.Fprintf(&b, "  condition: %s\n", randomCondition(rng, names, 0))
-	return b.String()
-}
-
-func randomCondition(rng *rand.Rand, names []string, depth int) string {
-	switch k := rng.IntN(9); {
-	case depth > 3 || k < 3:
-		return names[rng.IntN(len(names))]
-	case k == 3:
-		return "not " + randomCondition(rng, names, depth+1)
-	case k == 4:
-		return randomCondition(rng, names, depth+1) + " and " + randomCondition(rng, names, depth+1)
-	case k == 5:
-		return randomCondition(rng, names, depth+1) + " or " + randomCondition(rng, names, depth+1)
-	case k == 6:
-		return "(" + randomCondition(rng, names, depth+1) + " or not " + randomCondition(rng, names, depth+1) + ")"
-	case k == 7:
-		return "1 of " + names[rng.IntN(len(names))][:2] + "*"
-	}
-	return "all of " + names[rng.IntN(len(names))][:2] + "*"
-}
-
 func corpusRules(t testing.TB, under string) []*sigma.Rule {
 	t.Helper()
 	var rules []*sigma.Rule
@@ -433,41 +281,6 @@ func corpusEvents(t testing.TB, every int) []flatEvent {
 		}
 	}
 	return out
-}
-
-// TestCorpusAgainstNaive compares rule by rule and event by event on real
-// rules and events, a share of them: the naive evaluator is slow.
-func TestCorpusAgainstNaive(t *testing.T) {
-	t.Parallel()
-	every := 5000
-	if s := os.Getenv("ICEWATCH_NAIVE_EVERY"); s != "" {
-		fmt.Sscan(s, &every)
-	}
-	rules := corpusRules(t, "")
-	reg := event.NewRegistry(0)
-	p, errs := Compile(rules, reg, nil)
-	for i, err := range errs {
-		if err != nil {
-			t.Errorf("%s: %v", rules[i].ID, err)
-		}
-	}
-	naives := make([]*naive, len(rules))
-	for i, r := range rules {
-		naives[i] = newNaive(r)
-	}
-	m := p.NewMatcher()
-	total := 0
-	for n, flat := range corpusEvents(t, every) {
-		got := map[int]bool{}
-		m.Match(toEvent(flat, reg), func(r int, _ func() []detections.Match) { got[r] = true })
-		total += len(got)
-		for i, nv := range naives {
-			if want := nv.match(flat); want != got[i] {
-				t.Errorf("event %d, rule %s (%s): naive says %v, engine %v", n*every, rules[i].ID, rules[i].Title, want, got[i])
-			}
-		}
-	}
-	t.Logf("%d matches compared", total)
 }
 
 // BenchmarkMatch runs all Windows rules of the corpus over a share of its

@@ -199,6 +199,9 @@ func ruleNumber(n *yaml.Node) (number, bool) {
 func (c *chain) regex(expr string) ([]test, error) {
 	var made []string
 	for _, e := range c.expand(expr) {
+		if !c.has("m") {
+			e = dollars(e)
+		}
 		for _, n := range c.names {
 			switch n {
 			case "startswith":
@@ -221,6 +224,43 @@ func (c *chain) regex(expr string) ([]test, error) {
 		out = append(out, anyValue(func(_ *Rule, _ *Event, v *value) bool { return re.MatchString(v.text) }))
 	}
 	return out, nil
+}
+
+// dollars makes of the dollars of an expression what they are in PCRE, "the
+// supported flavor": the end of the text, or before a newline that ends it.
+func dollars(expr string) string {
+	var out strings.Builder
+	class := 0 // characters since a class began, its bracket included
+	for i := 0; i < len(expr); i++ {
+		switch b := expr[i]; {
+		case b == '\\' && i+1 < len(expr):
+			out.WriteString(expr[i : i+2])
+			i++
+			class += 2 * min(class, 1)
+			continue
+		case b == '[' && class == 0:
+			class = 1
+			out.WriteByte(b)
+			if strings.HasPrefix(expr[i+1:], "^") {
+				out.WriteByte('^')
+				i++
+			}
+			continue
+		case b == ']' && class > 1:
+			class = 0
+			out.WriteByte(b)
+			continue
+		case b == '$' && class == 0:
+			out.WriteString(`(?:\n?\z)`)
+			continue
+		default:
+			out.WriteByte(b)
+		}
+		if class > 0 {
+			class++
+		}
+	}
+	return out.String()
 }
 
 func (c *chain) flags() string {
@@ -415,7 +455,11 @@ func (c *chain) expand(written string) []string {
 	if !c.has("expand") {
 		return []string{written}
 	}
-	for i := range len(written) {
+	for i := 0; i < len(written); i++ {
+		if strings.HasPrefix(written[i:], `\\`) {
+			i++ // an escaped backslash escapes nothing
+			continue
+		}
 		if strings.HasPrefix(written[i:], `\%`) {
 			return prefixed(written[:i]+"%", c.expand(written[i+2:]))
 		}
