@@ -19,7 +19,7 @@ CONSOLE_SOURCES := $(shell find $(CONSOLE) -type f -not -path '*/node_modules/*'
 SIGMA_RULES    ?= ../shared/corpora/sigma/rules
 WINDOWS_EVENTS ?= ../shared/corpora/windows/events.jsonl.gz
 
-.PHONY: help run build console release vuln sbom test test-go test-console test-release test-upgrade test-peers screenshots lint bench bench-auth bench-intake bench-lake bench-e2e fuzz clean
+.PHONY: help run build console release vuln sbom test test-go test-console test-release test-upgrade test-peers test-sigma screenshots lint bench bench-auth bench-intake bench-lake bench-e2e fuzz clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')" 2>/dev/null || grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ test-peers: build ## what needs a real Elasticsearch, assembled from its publish
 	test/peers/elasticsearch.sh
 	go test -count=1 ./test/peers ./soc/elastic ./soc/forwarding
 	ICEWATCH_JAEGER="$$(test/peers/jaeger.sh)" go test -count=1 ./soc/traces/jaeger
+
+test-sigma: ## Sigma's matcher beside the naive evaluator (every public rule on every public event, then 10 million random pairs) and pySigma in SQLite: some minutes
+	ICEWATCH_PYSIGMA="$$(test/peers/pysigma.sh)" ICEWATCH_WHOLE=1 ICEWATCH_PAIRS=10000000 go test -count=1 -timeout 60m -v -run 'TestCorpus|TestDifferential|TestPySigma' ./detections/naive
 
 screenshots: build ## take the pictures of docs/images anew, in real Chromium on the running suite
 	ICEWATCH_BIN=$(CURDIR)/bin ICEWATCH_SHOT_DIR=$(CURDIR)/docs/images go test -count=1 -run TestConsole ./test/acceptance
