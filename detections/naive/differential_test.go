@@ -119,14 +119,11 @@ func addNames(r *sigma.Rule, also map[string][]string) {
 	}
 }
 
-// furtherNames is whether the matcher knows sigma.Item.Also yet.
-const furtherNames = false
-
 // randomBatch makes a batch of random rules and events.
 func randomBatch(rng *rand.Rand, rules, events int) *batch {
 	w := newWorld(rng)
 	b := &batch{routed: w.chance(2), strict: w.chance(2)}
-	if furtherNames && w.chance(3) {
+	if w.chance(3) {
 		b.also = map[string][]string{w.fields[0]: {w.fields[1]}, w.fields[1]: {"unknown to the rules", w.fields[2]}}
 	}
 	for range rules {

@@ -321,6 +321,17 @@ func (c *chain) patterns(written string) ([]test, error) {
 	}
 	for _, name := range c.names {
 		var next [][]rune
+		switch name {
+		case "utf16le", "wide", "utf16be", "utf16", "base64", "base64offset":
+			for _, t := range texts {
+				all, err := permutations(t)
+				if err != nil {
+					return nil, err
+				}
+				next = append(next, all...)
+			}
+			texts, next = next, nil
+		}
 		for _, t := range texts {
 			made, err := modify(name, t)
 			if err != nil {
@@ -366,7 +377,7 @@ func modify(name string, t []rune) ([][]rune, error) {
 	case "endswith": // "replaces e.g. '*\cmd.exe'"
 		return [][]rune{slices.Insert(t, 0, star)}, nil
 	case "windash":
-		return windash(t), nil
+		return [][]rune{windash(t)}, nil
 	case "utf16le", "wide": // "cmd > 63 00 6d 00 64 00"; wide is "an alias for the utf16le modifier"
 		return [][]rune{onPlain(t, utf16le)}, nil
 	case "utf16be": // "cmd > 00 63 00 6d 00 64"
@@ -386,14 +397,23 @@ func modify(name string, t []rune) ([][]rune, error) {
 }
 
 // windash: "Creates all possible permutations of the -, /, – (en dash), — (em
-// dash), and ― (horizontal bar) characters."
-func windash(t []rune) [][]rune {
-	dashes := []rune("-/–—―")
+// dash), and ― (horizontal bar) characters": each of them stands for all.
+func windash(t []rune) []rune {
+	for i, r := range t {
+		if r >= 0 && strings.ContainsRune(dashes, r) {
+			t[i] = dash
+		}
+	}
+	return t
+}
+
+// permutations writes the dashes out, for what encodes them.
+func permutations(t []rune) ([][]rune, error) {
 	made := [][]rune{nil}
 	for _, r := range t {
 		choices := []rune{r}
-		if slices.Contains(dashes, r) {
-			choices = dashes
+		if r == dash {
+			choices = []rune(dashes)
 		}
 		var next [][]rune
 		for _, m := range made {
@@ -401,9 +421,11 @@ func windash(t []rune) [][]rune {
 				next = append(next, append(slices.Clone(m), c))
 			}
 		}
-		made = next
+		if made = next; len(made) > 1024 {
+			return nil, errors.New("the permutations of its dashes are too many to encode")
+		}
 	}
-	return made
+	return made, nil
 }
 
 func utf16le(s string) string {

@@ -1,6 +1,8 @@
 package naive
 
 import (
+	"slices"
+	"strings"
 	"unicode"
 	"unicode/utf8"
 )
@@ -9,7 +11,10 @@ import (
 const (
 	star rune = -1 - iota // "*": "an unbounded length wildcard"
 	one                   // "?": "a single mandatory character"
+	dash                  // any of the dashes, see windash
 )
+
+const dashes = "-/–—―"
 
 // stray is added to a byte that is part of no UTF-8 character, which makes it a
 // character of its own.
@@ -84,7 +89,7 @@ func wildcards(s string) []rune {
 func onPlain(chars []rune, change func(string) string) []rune {
 	var out, plain []rune
 	for _, r := range append(chars[:len(chars):len(chars)], one) {
-		if r != star && r != one {
+		if r >= 0 {
 			plain = append(plain, r)
 			continue
 		}
@@ -99,12 +104,7 @@ func onPlain(chars []rune, change func(string) string) []rune {
 
 // isPlain tells that there is no wildcard.
 func isPlain(chars []rune) bool {
-	for _, r := range chars {
-		if r == star || r == one {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(chars, func(r rune) bool { return r < 0 })
 }
 
 // pattern is a text cut at its stars.
@@ -147,13 +147,13 @@ func (p pattern) fits(s []rune) bool {
 }
 
 // begins tells whether s begins with the piece, in which a question mark is any
-// character.
+// character and a dash any dash.
 func begins(s, piece []rune) bool {
 	if len(s) < len(piece) {
 		return false
 	}
 	for i, r := range piece {
-		if r != one && r != s[i] {
+		if r != one && r != s[i] && (r != dash || !strings.ContainsRune(dashes, s[i])) {
 			return false
 		}
 	}
