@@ -42,7 +42,7 @@ type column struct {
 
 	numbers  map[int64][]int32
 	fraction []int32 // number terms that are not whole, compared one by one
-	whole64  []int32 // all number terms
+	numeric  []int32 // all number terms
 	networks []networks
 }
 
@@ -105,9 +105,7 @@ func (c *compiler) columns(g *groupCompiler) []*column {
 	for i, slot := range slots {
 		s := &c.p.slots[slot]
 		terms := bySlot[slot]
-		// A field of several names may be there under each: the keyword search
-		// then has its own pass over the values.
-		merged := len(keywords) > 0 && len(keywords) <= maxKeywords && len(s.ids) == 1 && ofMessage(s.ids[0])
+		merged := len(s.ids) > 0 && len(keywords) > 0 && len(keywords) <= maxKeywords && !slices.ContainsFunc(s.ids, ours)
 		if merged {
 			terms = append(terms[:len(terms):len(terms)], keywords...)
 		}
@@ -156,7 +154,7 @@ func newColumn(slot int32, terms []term, list []int32) *column {
 }
 
 func (c *column) number(at int32, n sigma.Number) {
-	c.whole64 = append(c.whole64, at)
+	c.numeric = append(c.numeric, at)
 	if !n.Integer {
 		c.fraction = append(c.fraction, at)
 		return

@@ -22,11 +22,11 @@ type Matcher struct {
 	ev    *event.Event
 	epoch uint32
 
-	forms  []form8  // by position
-	terms  []uint32 // by term: epoch in which it was found
-	lists  []uint32 // by long list: epoch in which one of its terms was found
-	checks []uint32 // by check: epoch, and the answer in the lowest bits
-	asked  []uint32 // by rule: epoch in which it became a candidate
+	forms  []foldedValue // by position
+	terms  []uint32      // by term: epoch in which it was found
+	lists  []uint32      // by long list: epoch in which one of its terms was found
+	checks []uint32      // by check: epoch, and the answer in the lowest bits
+	asked  []uint32      // by rule: epoch in which it became a candidate
 	hits   []hit
 	cands  []int32
 	hold   []int32 // rules that match
@@ -41,8 +41,8 @@ type Matcher struct {
 // hit is where a term was found.
 type hit struct{ term, at int32 }
 
-// form8 is a folded value.
-type form8 struct {
+// foldedValue is a folded value.
+type foldedValue struct {
 	epoch         uint32
 	start, length int
 	ascii         bool
@@ -99,7 +99,7 @@ func (m *Matcher) begin(ev *event.Event) {
 		m.epoch = 4
 	}
 	if n := len(ev.Fields) + 1; n > len(m.forms) { // the raw text is one value more
-		m.forms = append(m.forms, make([]form8, n-len(m.forms))...)
+		m.forms = append(m.forms, make([]foldedValue, n-len(m.forms))...)
 	}
 	m.cands, m.hold, m.hits = m.cands[:0], m.hold[:0], m.hits[:0]
 }
@@ -114,7 +114,7 @@ func (m *Matcher) find(pl *plan) {
 			for _, c := range pl.columns[pl.starts[f.ID]:pl.starts[f.ID+1]] {
 				m.column(c, int32(i))
 			}
-		} else if len(pl.keywords) > 0 && ofMessage(f.ID) {
+		} else if len(pl.keywords) > 0 && !ours(f.ID) {
 			for _, c := range pl.keywords {
 				m.column(c, int32(i))
 			}
@@ -127,9 +127,9 @@ func (m *Matcher) find(pl *plan) {
 	}
 }
 
-// ofMessage tells whether a field came with the event: what we added ourselves
-// is not searched for keywords.
-func ofMessage(id event.FieldID) bool { return id < event.Marks || id > event.DestInternal }
+// ours tells whether we added a field to the event: such are not searched for
+// keywords.
+func ours(id event.FieldID) bool { return event.Marks <= id && id <= event.DestInternal }
 
 // rawCounts tells whether the raw text is a value of its own: that of a JSON
 // event is its fields once more, with their names.
@@ -142,7 +142,7 @@ func (m *Matcher) column(c *column, i int32) {
 	}
 	m.foundAll(c.any, i)
 	value := m.value(i)
-	if len(c.whole64) > 0 {
+	if len(c.numeric) > 0 {
 		m.number(c, value, i)
 	}
 	if len(c.networks) > 0 {
@@ -177,7 +177,7 @@ func (m *Matcher) number(c *column, value string, i int32) {
 		}
 		return
 	}
-	for _, at := range c.whole64 {
+	for _, at := range c.numeric {
 		if n.Compare(m.p.terms[at].number) == 0 {
 			m.found(at, i)
 		}
@@ -345,7 +345,7 @@ func (m *Matcher) next(slot, i int32) int32 {
 		id := m.ev.Fields[i].ID
 		switch len(ids) {
 		case 0:
-			if ofMessage(id) {
+			if !ours(id) {
 				return i
 			}
 		case 1:

@@ -118,7 +118,7 @@ func (p *Program) plan(active []bool) *plan {
 		}
 		pl.keywords = append(pl.keywords, keywords)
 		for id := range byID {
-			if f := event.FieldID(id); ofMessage(f) && !searched[f] {
+			if f := event.FieldID(id); !ours(f) && !searched[f] {
 				byID[id] = append(byID[id], keywords)
 			}
 		}
