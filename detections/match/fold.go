@@ -5,8 +5,6 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
-
-	"icewatch/detections/sigma"
 )
 
 // lower folds letter case: each character to its lower-case one, so that the
@@ -51,19 +49,12 @@ func appendLower(b []byte, s string) []byte {
 	return b
 }
 
-// undash makes the characters that windash holds equal one.
-func undash(s string) string {
-	if !strings.ContainsAny(s, sigma.Dashes[1:]) {
-		return s
-	}
-	return strings.Map(func(r rune) rune {
-		switch r {
-		case '/', '\u2013', '\u2014', '\u2015':
-			return '-'
-		}
-		return r
-	}, s)
-}
+// oneDash writes each of sigma.Dashes as the first of them.
+var oneDash = strings.NewReplacer("/", "-", "\u2013", "-", "\u2014", "-", "\u2015", "-")
+
+// undash makes the characters that windash holds equal one. Bytes that are not
+// UTF-8 stay as they are.
+func undash(s string) string { return oneDash.Replace(s) }
 
 // arena keeps the folded values of one event without an allocation each. A
 // zero byte stands before each of them and margin zero bytes behind. Texts

@@ -209,6 +209,18 @@ func TestKeywordsReadTheRawTextButNotOurOwnFields(t *testing.T) {
 	f(&event.Event{Fields: []event.Field{{ID: event.Message, Value: "needle"}}}, true)
 }
 
+func TestWindashKeepsOtherBytes(t *testing.T) {
+	t.Parallel()
+	rule := parseOne(t, "title: x\nid: x\nlogsource: {product: t}\ndetection:\n  s: {'a|windash|cased': \"\\uFFFD-\"}\n  condition: s\n")
+	reg := event.NewRegistry(0)
+	p, _ := Compile([]*sigma.Rule{rule}, reg, nil)
+	for value, want := range map[string]int{"\uFFFD/": 1, "\uFFFD―": 1, "\xff/": 0} {
+		if got := matches(p, toEvent(flatEvent{"a": {value}}, reg)); len(got) != want {
+			t.Errorf("%q: %d rules match, not %d", value, len(got), want)
+		}
+	}
+}
+
 func TestPanicTakesOutOneRule(t *testing.T) {
 	t.Parallel()
 	reg := event.NewRegistry(0)

@@ -97,9 +97,9 @@ func (w *world) written() string {
 	return s
 }
 
-// list writes one to five values, all in a row where there are many.
+// list writes some values, now and then many.
 func (w *world) list(value func() string) []string {
-	n := []int{1, 1, 2, 3, 5, 9}[w.IntN(6)]
+	n := []int{1, 1, 1, 2, 2, 3, 3, 5, 9, 40}[w.IntN(10)]
 	var out []string
 	for range n {
 		out = append(out, value())
