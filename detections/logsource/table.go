@@ -5,9 +5,9 @@ package logsource
 
 import (
 	"fmt"
+	"maps"
 	"slices"
-
-	"go.yaml.in/yaml/v3"
+	"strings"
 
 	"icewatch/detections/sigma"
 )
@@ -15,16 +15,18 @@ import (
 // FileName is how a table is called in a rule folder.
 const FileName = "logsources.yml"
 
-// Condition compares one field of an event with values: any of them, in any
-// letter case, with Sigma's wildcards.
+// Condition compares a field of an event with values: any of them, in any
+// letter case, with Sigma's wildcards. The field may have several names; their
+// values count together.
 type Condition struct {
-	Field  string
+	Fields []string
 	Values []string
+	Needed bool // the alternative fails where the event lacks the field
 }
 
 // Clause is what one entry of the table asks: any alternative, all of its
 // conditions. A condition on a field that the event does not have says
-// nothing; where no alternative says anything, the clause holds. So routing
+// nothing, unless it is needed; where no alternative says anything, the clause holds. So routing
 // never hides a match of an event that does not tell where it came from.
 type Clause struct {
 	Alternatives [][]Condition
@@ -32,14 +34,11 @@ type Clause struct {
 	Trust bool
 }
 
-type entry struct {
-	source sigma.Logsource
-	clause Clause
-}
-
 // Table maps log sources to clauses.
 type Table struct {
-	entries []entry
+	entries []*entry
+	// fields are further names of fields by the name that entries use.
+	fields map[string][]string
 	// Unspecific lists values by field that tell nothing of the log source,
 	// such as the dataset of plain JSON.
 	Unspecific map[string][]string
@@ -51,101 +50,85 @@ type Table struct {
 	Strict bool
 }
 
-type file struct {
-	Unspecific map[string]list `yaml:"unspecific"`
-	Named      list            `yaml:"named"`
-	Logsources []struct {
-		Product  string            `yaml:"product"`
-		Category string            `yaml:"category"`
-		Service  string            `yaml:"service"`
-		Any      []map[string]list `yaml:"any"`
-		Trust    bool              `yaml:"trust"`
-	} `yaml:"logsources"`
+// entry is one log source of a table.
+type entry struct {
+	source       sigma.Logsource
+	line         int
+	alternatives []alternative
+	trust        *bool // nil: says nothing
+	replace      bool
 }
 
-// list is one value or several.
-type list []string
+// alternative is conditions by the name that the file has for a field.
+type alternative struct {
+	line   int
+	values map[string][]string
+	needed map[string]bool // those written with an exclamation mark
+}
 
-// UnmarshalYAML takes a scalar as a list of one.
-func (l *list) UnmarshalYAML(n *yaml.Node) error {
-	if n.Kind == yaml.ScalarNode {
-		*l = list{n.Value}
-		return nil
+// Extend adds another table: alternatives of an entry for the same log source
+// are added to it, or take their place where that entry says replace; other
+// entries are new, and names of fields add up. What it says twice or against
+// what is there already is returned, and left out.
+func (t *Table) Extend(more *Table) []*sigma.Error {
+	var faults []*sigma.Error
+	for field, values := range more.Unspecific {
+		t.Unspecific[field] = append(slices.Clip(t.Unspecific[field]), values...)
 	}
-	var many []yaml.Node
-	if err := n.Decode(&many); err != nil {
-		return err
-	}
-	for _, v := range many {
-		if v.Kind != yaml.ScalarNode {
-			return fmt.Errorf("line %d: a value has to be a text or a number", v.Line)
+	for name, list := range more.fields {
+		for _, field := range list {
+			if !slices.Contains(t.fields[name], field) {
+				t.fields[name] = append(slices.Clip(t.fields[name]), field)
+			}
 		}
-		*l = append(*l, v.Value)
+	}
+	for _, e := range more.entries {
+		had := t.entry(e.source)
+		switch {
+		case had == nil && e.replace:
+			faults = append(faults, errorf(e.line, "replace: there is no entry for %s to replace", e.source))
+		case had == nil:
+			t.entries = append(t.entries, e)
+		case e.replace:
+			*had = *e
+		default:
+			faults = append(faults, had.extend(e)...)
+		}
+	}
+	return faults
+}
+
+func (t *Table) entry(ls sigma.Logsource) *entry {
+	for _, e := range t.entries {
+		if e.source == ls {
+			return e
+		}
 	}
 	return nil
 }
 
-// Parse reads a table.
-func Parse(data []byte) (*Table, error) {
-	var f file
-	if err := yaml.Unmarshal(data, &f); err != nil {
-		return nil, fmt.Errorf("logsource table: %w", err)
-	}
-	t := &Table{Unspecific: map[string][]string{}}
-	for field, values := range f.Unspecific {
-		t.Unspecific[field] = values
-	}
-	for i, src := range f.Logsources {
-		e := entry{source: sigma.Logsource{Product: src.Product, Category: src.Category, Service: src.Service}, clause: Clause{Trust: src.Trust}}
-		if e.source == (sigma.Logsource{}) || len(src.Any) == 0 {
-			return nil, fmt.Errorf("logsource table: entry %d needs product, category or service, and any", i+1)
+func (e *entry) extend(more *entry) (faults []*sigma.Error) {
+	if more.trust != nil {
+		if e.trust != nil && *e.trust != *more.trust {
+			faults = append(faults, errorf(more.line, "the entry for %s says trust: %v, and the one it extends says trust: %v; with replace: true it takes its place", e.source, *more.trust, *e.trust))
+		} else {
+			e.trust = more.trust
 		}
-		for _, alt := range src.Any {
-			var conds []Condition
-			for field, values := range alt {
-				conds = append(conds, Condition{Field: field, Values: values})
-			}
-			if len(conds) == 0 {
-				return nil, fmt.Errorf("logsource table: entry %d (%s) has an empty alternative", i+1, e.source)
-			}
-			slices.SortFunc(conds, func(a, b Condition) int { return compare(a.Field, b.Field) })
-			e.clause.Alternatives = append(e.clause.Alternatives, conds)
+	}
+	for _, a := range more.alternatives {
+		if slices.ContainsFunc(e.alternatives, a.same) {
+			faults = append(faults, errorf(a.line, "the table has this alternative for %s already", e.source))
+			continue
 		}
-		t.entries = append(t.entries, e)
+		e.alternatives = append(slices.Clip(e.alternatives), a)
 	}
-	for _, product := range f.Named {
-		t.entries = append(t.entries, entry{source: sigma.Logsource{Product: product}, clause: byName(product)})
-	}
-	return t, nil
+	return faults
 }
 
-func compare(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
-}
-
-// Extend adds another table: alternatives of an entry for the same log source
-// are added to it, other entries are new.
-func (t *Table) Extend(more *Table) {
-	for field, values := range more.Unspecific {
-		t.Unspecific[field] = append(slices.Clip(t.Unspecific[field]), values...)
-	}
-next:
-	for _, e := range more.entries {
-		for i := range t.entries {
-			if t.entries[i].source == e.source {
-				t.entries[i].clause.Alternatives = append(slices.Clip(t.entries[i].clause.Alternatives), e.clause.Alternatives...)
-				t.entries[i].clause.Trust = t.entries[i].clause.Trust || e.clause.Trust
-				continue next
-			}
-		}
-		t.entries = append(t.entries, e)
-	}
+func (a alternative) same(b alternative) bool {
+	return maps.Equal(a.needed, b.needed) && maps.EqualFunc(a.values, b.values, func(x, y []string) bool {
+		return slices.EqualFunc(x, y, strings.EqualFold)
+	})
 }
 
 // Resolve returns the clauses of every entry whose parts are all among those
@@ -153,21 +136,30 @@ next:
 func (t *Table) Resolve(ls sigma.Logsource) []Clause {
 	var out []Clause
 	for _, e := range t.entries {
-		if within(e.source.Product, ls.Product) && within(e.source.Category, ls.Category) && within(e.source.Service, ls.Service) {
-			out = append(out, e.clause)
+		if !e.source.Covers(ls) {
+			continue
 		}
+		c := Clause{Trust: e.trust != nil && *e.trust}
+		for _, a := range e.alternatives {
+			var conds []Condition
+			for _, field := range slices.Sorted(maps.Keys(a.values)) {
+				conds = append(conds, Condition{Fields: t.names(field), Values: a.values[field], Needed: a.needed[field]})
+			}
+			c.Alternatives = append(c.Alternatives, conds)
+		}
+		out = append(out, c)
 	}
 	return out
 }
 
-// byName is the clause of a product that shows by its own name.
-func byName(name string) Clause {
-	values := []string{name, name + ".*", "*." + name}
-	var c Clause
-	for _, field := range []string{"event.module", "event.dataset", "event.provider", "event.category", "service.type", "observer.product", "observer.vendor", "cloud.provider"} {
-		c.Alternatives = append(c.Alternatives, []Condition{{Field: field, Values: values}})
+// names are the fields that a name in an entry stands for.
+func (t *Table) names(field string) []string {
+	if list := t.fields[field]; len(list) > 0 {
+		return list
 	}
-	return c
+	return []string{field}
 }
 
-func within(entry, rule string) bool { return entry == "" || entry == rule }
+func errorf(line int, format string, args ...any) *sigma.Error {
+	return &sigma.Error{Line: line, Reason: fmt.Sprintf(format, args...)}
+}

@@ -23,8 +23,10 @@ type clause struct {
 }
 
 // condition compares one field with values; an unspecific value says nothing.
+// Where it says nothing although it is needed, its alternative fails.
 type condition struct {
 	slot       int32
+	needed     bool
 	tests      []test
 	unspecific []test
 }
@@ -58,17 +60,22 @@ func (c *compiler) clause(cl logsource.Clause) (clause, error) {
 	for _, alt := range cl.Alternatives {
 		var conds []condition
 		for _, cond := range alt {
-			slot, err := c.slot(cond.Field)
+			slot, err := c.slot(cond.Fields...)
 			if err != nil {
 				return out, err
 			}
 			r := &c.p.routes
-			id := c.p.slots[slot].ids[0]
-			for int(id) >= len(r.asks) {
-				r.asks = append(r.asks, false)
+			for _, id := range c.p.slots[slot].ids {
+				for int(id) >= len(r.asks) {
+					r.asks = append(r.asks, false)
+				}
+				r.asks[id] = true
 			}
-			r.asks[id] = true
-			conds = append(conds, condition{slot: slot, tests: patterns(cond.Values), unspecific: patterns(c.table.Unspecific[cond.Field])})
+			made := condition{slot: slot, tests: patterns(cond.Values), needed: cond.Needed}
+			for _, name := range cond.Fields {
+				made.unspecific = append(made.unspecific, patterns(c.table.Unspecific[name])...)
+			}
+			conds = append(conds, made)
 		}
 		out.alternatives = append(out.alternatives, conds)
 	}
@@ -249,6 +256,9 @@ func (m *Matcher) clause(c *clause) bool {
 		for i := range alt {
 			cond := &alt[i]
 			if !m.specific(cond) {
+				if fits = !cond.needed; !fits {
+					break
+				}
 				continue
 			}
 			said, spoke = true, true

@@ -260,14 +260,19 @@ func (c *compiler) table(b *Bundle) *logsource.Table {
 		if path.Base(f.Path) != logsource.FileName {
 			continue
 		}
+		fault := func(err *sigma.Error) {
+			c.problems = append(c.problems, Problem{Path: f.Path, Line: err.Line, Reason: "log-source table: " + err.Reason})
+		}
 		t, err := logsource.Parse(f.Data)
 		switch {
 		case err != nil:
-			c.problems = append(c.problems, Problem{Path: f.Path, Reason: err.Error()})
+			fault(err)
 		case table == nil:
 			table = t
 		default:
-			table.Extend(t)
+			for _, err := range table.Extend(t) {
+				fault(err)
+			}
 		}
 	}
 	return table
