@@ -115,6 +115,11 @@ func TestExitCodes(t *testing.T) {
 	f("bad address", exitUsage, "want http://HOST:PORT", nil, "gopher://x", "sources")
 	f("wrong password", exitDenied, "wrong user name or password", map[string]string{"ICEWATCH_PASSWORD": "x"}, s.URL, "login")
 	f("no terminal", exitUsage, "--password-stdin", nil, s.URL, "login")
+	f("no threads", exitUsage, "--threads=0: a number from 1 to 256 was expected", nil, s.URL, "rules", "match", "--rules", ".", "--events", "x", "--threads", "0")
+	f("too many threads", exitUsage, "--threads=257: a number from 1 to 256 was expected", nil, s.URL, "rules", "match", "--rules", ".", "--events", "x", "--threads", "257")
+	f("routing is on or off", exitUsage, "--routing must be one of", nil, s.URL, "rules", "match", "--rules", ".", "--events", "x", "--routing", "maybe")
+	f("no time to measure", exitUsage, "--bench-time=0s: a duration above 0", nil, s.URL, "rules", "match", "--rules", ".", "--events", "x", "--bench", "--bench-time", "0s")
+	f("a time without bench", exitUsage, "--bench-time goes with --bench", nil, s.URL, "rules", "match", "--rules", ".", "--events", "x", "--bench-time", "1s")
 	f("close needs a resolution", exitUsage, "--resolution", nil, s.URL, "incidents", "close", "INC-1")
 }
 

@@ -47,8 +47,8 @@ type rulesMatchCmd struct {
 	Pipeline []string `help:"How field names are brought to the events: none leaves them as rules write them, ecs applies the suite's own pipelines, FILE one of pySigma's format; can be given again." default:"none" placeholder:"none|ecs|FILE"`
 	Threads  int      `help:"Matchers that share the events. The output is the same for any number." default:"1" placeholder:"N"`
 
-	Bench     bool          `help:"Measure: read all events first, then loop over them and print how many a second are matched, decoded before and not."`
-	BenchTime time.Duration `help:"How long to loop for each figure of --bench." default:"5s" placeholder:"DURATION"`
+	Bench     bool           `help:"Measure: read all events first, then loop over them and print how many a second are matched, decoded before and not."`
+	BenchTime *time.Duration `help:"How long to loop for each figure of --bench. Default: 5s." placeholder:"DURATION"`
 }
 
 // Help is shown below the flags.
@@ -60,14 +60,17 @@ Standard error: a summary of events, rules loaded, rules rejected with reasons, 
 // Run matches.
 func (m *rulesMatchCmd) Run(a *app) error {
 	opts := rulecli.MatchOptions{Rules: m.Rules, Events: m.Events, Routing: m.Routing == "on", Pipelines: m.Pipeline, Threads: m.Threads}
-	if m.Threads < 1 {
-		return usageError(fmt.Sprintf("--threads=%d: at least 1 was expected", m.Threads))
-	}
-	if m.Bench {
-		if m.BenchTime <= 0 {
-			return usageError(fmt.Sprintf("--bench-time=%v: a duration above 0 was expected, such as 5s", m.BenchTime))
-		}
-		opts.Bench = m.BenchTime
+	switch {
+	case m.Threads < 1 || m.Threads > rulecli.MaxThreads:
+		return usageError(fmt.Sprintf("--threads=%d: a number from 1 to %d was expected", m.Threads, rulecli.MaxThreads))
+	case m.BenchTime != nil && !m.Bench:
+		return usageError("--bench-time goes with --bench")
+	case m.BenchTime != nil && *m.BenchTime <= 0:
+		return usageError(fmt.Sprintf("--bench-time=%v: a duration above 0 was expected, such as 5s", *m.BenchTime))
+	case m.BenchTime != nil:
+		opts.Bench = *m.BenchTime
+	case m.Bench:
+		opts.Bench = 5 * time.Second
 	}
 	return rulecli.Match(a.stdout, a.stderr, opts)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -27,13 +28,13 @@ type MatchOptions struct {
 	Bench time.Duration
 }
 
-// maxThreads bounds --threads: each has a matcher of its own.
-const maxThreads = 256
+// MaxThreads bounds MatchOptions.Threads: each has a matcher of its own.
+const MaxThreads = 256
 
 func (o *MatchOptions) check() error {
 	o.Threads = cmp.Or(o.Threads, 1)
-	if o.Threads < 1 || o.Threads > maxThreads {
-		return fmt.Errorf("--threads %d: a number from 1 to %d was expected", o.Threads, maxThreads)
+	if o.Threads < 1 || o.Threads > MaxThreads {
+		return fmt.Errorf("--threads %d: a number from 1 to %d was expected", o.Threads, MaxThreads)
 	}
 	if o.Bench < 0 || o.Bench > time.Hour {
 		return fmt.Errorf("--bench-time %v: a duration up to 1h was expected, such as 5s", o.Bench)
@@ -52,6 +53,9 @@ func Match(out, errw io.Writer, opts MatchOptions) error {
 	if err := opts.check(); err != nil {
 		return err
 	}
+	// Rules are compiled once, from much that is thrown away then: to collect it
+	// earlier costs little and keeps the peak of memory low.
+	defer debug.SetGCPercent(debug.SetGCPercent(50))
 	bundle, err := load(opts.Rules)
 	if err != nil {
 		return err
