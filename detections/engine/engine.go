@@ -139,7 +139,7 @@ func (e *Engine) Swap(set *ruleset.Set) {
 }
 
 func (e *Engine) compile(r *ruleset.Rule) compiled {
-	c := compiled{Rule: r, record: &record{print: r.Fingerprint()}, city: r.Custom.Scope == "city"}
+	c := compiled{Rule: r, record: &record{text: r.Source}, city: r.Custom.Scope == "city"}
 	groupBy := r.Custom.GroupBy
 	if r.Correlation != nil {
 		groupBy = r.Correlation.GroupBy

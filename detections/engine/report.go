@@ -13,7 +13,7 @@ import (
 // record is what is remembered of a rule over swaps, for as long as its text
 // does not change.
 type record struct {
-	print   string     // the rule's fingerprint
+	text    string     // of the rule
 	rule    *compiled  // in the set in force
 	before  match.Cost // with the matchers before this one
 	hits    uint64
@@ -46,7 +46,7 @@ func (e *Engine) inherit(rules, counts []compiled, matcher *match.Matcher) {
 	for at, list := range [][]compiled{rules, counts} {
 		for i := range list {
 			c := &list[i]
-			if r := old[c.ID]; r != nil && r.print == c.record.print {
+			if r := old[c.ID]; r != nil && r.text == c.record.text {
 				delete(old, c.ID)
 				c.record = r
 				if at == 0 && !r.slow.since.IsZero() {

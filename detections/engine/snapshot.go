@@ -37,7 +37,7 @@ func (e *Engine) Snapshot() ([]byte, error) {
 			c := &list[i]
 			// A window that is over says nothing any more.
 			if f := &c.record.flood; f.Since != 0 || f.Count > 0 && e.flood.Rate > 0 && e.clock-f.From < int64(e.flood.Window) {
-				m.Floods[c.ID] = remembered{hash(c.record.print), f}
+				m.Floods[c.ID] = remembered{hash(c.record.text), f}
 			}
 		}
 	}
@@ -83,7 +83,7 @@ func (e *Engine) Restore(data []byte) error {
 		for i := range list {
 			c := &list[i]
 			had, ok := m.Floods[c.ID]
-			if !ok || had.Flood == nil || had.Text != hash(c.record.print) {
+			if !ok || had.Flood == nil || had.Text != hash(c.record.text) {
 				continue
 			}
 			delete(m.Floods, c.ID)

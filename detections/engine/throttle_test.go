@@ -3,6 +3,7 @@ package engine
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"reflect"
 	"runtime"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"icewatch/detections"
 	"icewatch/detections/ruleset"
+	"icewatch/rules"
 	"icewatch/soc/event"
 )
 
@@ -449,13 +451,13 @@ func TestSwapsDoNotAddUp(t *testing.T) {
 	e := New(Options{Registry: reg, Log: quiet, Flood: Flood{Rate: 5}})
 	s := newStream()
 	var cache ruleset.Cache
-	var rules strings.Builder
+	var many strings.Builder
 	for i := range 300 {
-		fmt.Fprintf(&rules, "title: R\nid: r%d\nlogsource: {product: t}\ndetection:\n  s: {field%d|contains: [some, text%d]}\n  condition: s\n---\n", i, i%50, i)
+		fmt.Fprintf(&many, "title: R\nid: r%d\nlogsource: {product: t}\ndetection:\n  s: {field%d|contains: [some, text%d]}\n  condition: s\n---\n", i, i%50, i)
 	}
 	swap := func(i int) {
 		own := strings.ReplaceAll(noisy, "id: noisy", fmt.Sprintf("id: noisy%d", i))
-		e.Swap(compileIn(t, &cache, reg, map[string]string{"a.yml": own, "b.yml": base, "c.yml": strings.TrimSuffix(rules.String(), "---\n")}))
+		e.Swap(compileIn(t, &cache, reg, map[string]string{"a.yml": own, "b.yml": base, "c.yml": strings.TrimSuffix(many.String(), "---\n")}))
 		for range 50 {
 			collect(e, s.next(time.Millisecond, "10.0.0.1"))
 		}
@@ -567,5 +569,21 @@ func TestReportsDoNotAddUp(t *testing.T) {
 		if c := e.Report().Costs["noisy"]; c.Hits != s.seq || c.Asked != s.seq {
 			t.Errorf("%d events, cost %+v", s.seq, c)
 		}
+	}
+}
+
+// BenchmarkSwap puts the public rules in force again and again.
+func BenchmarkSwap(b *testing.B) {
+	const dir = "../../../shared/corpora/sigma/rules"
+	if _, err := os.Stat(dir); err != nil {
+		b.Skipf("the public rules are not here: %v", err)
+	}
+	reg := event.NewRegistry(0)
+	set, _ := ruleset.Compile(ruleset.Load([]ruleset.Source{{Name: "builtin", FS: rules.FS}, {Name: "public", FS: os.DirFS(dir)}}), reg)
+	e := New(Options{Registry: reg, Log: quiet})
+	b.ReportAllocs()
+	b.ResetTimer()
+	for range b.N {
+		e.Swap(set)
 	}
 }
