@@ -289,7 +289,7 @@ func (c *chain) cidr(written string) ([]test, error) {
 		}
 		out = append(out, anyValue(func(_ *Rule, _ *Event, v *value) bool {
 			address, err := netip.ParseAddr(v.text)
-			return err == nil && (sameBits(network.Addr(), address, network.Bits()) ||
+			return err == nil && len(v.text) <= longest && (sameBits(network.Addr(), address, network.Bits()) ||
 				network.Addr().Is4In6() && network.Bits() >= 96 && sameBits(network.Addr().Unmap(), address.Unmap(), network.Bits()-96) ||
 				sameBits(network.Addr(), address.Unmap(), network.Bits()))
 		}))

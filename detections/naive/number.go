@@ -14,12 +14,14 @@ type number struct {
 	double float64
 }
 
+// longest is how many bytes a number, a date or an address has at most.
+const longest = 64
+
 var decimal = regexp.MustCompile(`^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$`)
 
-// toNumber reads a decimal number, as JSON writes it; texts of more than 64
-// characters are none.
+// toNumber reads a decimal number, as JSON writes it.
 func toNumber(s string) (number, bool) {
-	if len(s) > 64 || !decimal.MatchString(s) {
+	if len(s) > longest || !decimal.MatchString(s) {
 		return number{}, false
 	}
 	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
@@ -85,7 +87,7 @@ var layouts = []struct {
 func datePart(s, part string) (int, bool) {
 	for _, l := range layouts {
 		t, err := time.Parse(l.layout, s)
-		if err != nil {
+		if err != nil || len(s) > longest {
 			continue
 		}
 		switch part {
