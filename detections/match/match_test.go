@@ -307,9 +307,11 @@ func BenchmarkMatch(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			if table, err = logsource.Parse(data); err != nil {
-				b.Fatal(err)
+			parsed, fault := logsource.Parse(data)
+			if fault != nil {
+				b.Fatal(fault)
 			}
+			table = parsed
 		}
 		b.Run(name, func(b *testing.B) {
 			reg := event.NewRegistry(0)

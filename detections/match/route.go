@@ -255,17 +255,14 @@ func (m *Matcher) clause(c *clause) bool {
 		fits, said := true, false
 		for i := range alt {
 			cond := &alt[i]
-			if !m.specific(cond) {
-				if fits = !cond.needed; !fits {
-					break
-				}
-				continue
-			}
-			said, spoke = true, true
-			if fits = m.anyOf(cond.tests, cond.slot); !fits {
-				break
+			if m.specific(cond) {
+				said = true
+				fits = fits && m.anyOf(cond.tests, cond.slot)
+			} else if cond.needed {
+				fits = false
 			}
 		}
+		spoke = spoke || said
 		if fits && said {
 			return true
 		}

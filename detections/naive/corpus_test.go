@@ -103,9 +103,9 @@ func TestCorpus(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	table, err := logsource.Parse(text)
-	if err != nil {
-		t.Fatal(err)
+	table, fault := logsource.Parse(text)
+	if fault != nil {
+		t.Fatal(fault)
 	}
 	slowTable, err := naive.ParseTable(text)
 	if err != nil {

@@ -60,10 +60,12 @@ func (b *batch) run() outcome {
 	var table *logsource.Table
 	var slowTable *naive.Table
 	if b.routed {
-		var err error
-		if table, err = logsource.Parse([]byte(routing)); err != nil {
-			return outcome{trouble: err}
+		parsed, fault := logsource.Parse([]byte(routing))
+		if fault != nil {
+			return outcome{trouble: fault}
 		}
+		table = parsed
+		var err error
 		if slowTable, err = naive.ParseTable([]byte(routing)); err != nil {
 			return outcome{trouble: err}
 		}

@@ -368,9 +368,9 @@ func (w *world) event() sample {
 			s.values = append(s.values, named{name, w.value()})
 		}
 	}
-	for _, f := range []string{"Channel", "Kind", "Service"} {
-		if w.chance(2) {
-			s.values = append(s.values, named{f, pick(w, []any{"Security", "sysmon/operational", "windows", "WINDOWS", "linux", "file", "process 1", "json", "", nil})})
+	for _, f := range []string{"Channel", "Kind", "Service", "winlog.channel", "event.code", "event.module"} {
+		if w.chance(3) {
+			s.values = append(s.values, named{f, pick(w, []any{"Security", "sysmon/operational", "windows", "WINDOWS", "linux", "linux_audit", "unknown.log", "file", "process 1", json.Number("4688"), "11", "generic", "json", "", nil})})
 		}
 	}
 	w.Shuffle(len(s.values), func(i, j int) { s.values[i], s.values[j] = s.values[j], s.values[i] })
@@ -422,17 +422,21 @@ var placeholders = map[string][]string{"one": {"a"}, "two": {"B", "cmd*", "1"}}
 
 // routing is a table for the log sources of the rules above.
 const routing = `
-named: [linux]
+fields:
+  channel: [Channel, winlog.channel]
+  id: [EventID, event.code]
+named: [linux, unknown]
 unspecific:
   Channel: [json]
+  event.module: [generic]
 logsources:
   - product: windows
     any:
-      - Channel: [Security, 'sysmon/*']
+      - channel: [Security, 'sysmon/*']
       - Kind: windows
-  - {product: windows, service: sysmon, any: [{Channel: 'Sysmon/*'}]}
-  - {service: security, trust: true, any: [{Service: security}, {Channel: security, Kind: windows}]}
-  - {product: linux, any: [{Kind: linux}]}
-  - {category: process_creation, any: [{EventID: [1, 4688]}, {Kind: 'process ?'}]}
-  - {product: windows, category: file_event, any: [{EventID: 11, Channel: '*sysmon*'}, {Kind: file}]}
+  - {product: windows, service: sysmon, any: [{channel: 'Sysmon/*'}]}
+  - {service: security, trust: true, any: [{Service: security}, {channel: security, Kind!: windows}]}
+  - {product: linux, any: [{Kind: linux}, {Channel!: '*', Service: linux}]}
+  - {category: process_creation, any: [{id: [1, 4688]}, {Kind: 'process ?'}]}
+  - {product: windows, category: file_event, any: [{id: 11, channel!: '*sysmon*'}, {Kind: file}]}
 `
