@@ -4,10 +4,21 @@ import (
 	"encoding/base64"
 	"strings"
 	"unicode/utf16"
+	"unicode/utf8"
 )
 
 // Dashes are the characters that windash makes interchangeable.
 const Dashes = "-/\u2013\u2014\u2015"
+
+var dashes = strings.Split(Dashes, "")
+
+// shorten cuts a value for an error.
+func shorten(s string) string {
+	if len(s) > 100 {
+		return s[:100] + "…"
+	}
+	return s
+}
 
 // spreadDashes writes out what the dash flag stands for, because an encoded
 // dash is no longer one character.
@@ -17,24 +28,36 @@ func spreadDashes(s *scalar) ([]*scalar, *Error) {
 	}
 	text, plain := s.pattern.Plain()
 	if !plain {
-		return nil, errorf(s.node.Line, "windash before an encoding needs a value without wildcards, not %q", s.raw)
+		return nil, errorf(s.node.Line, "windash before an encoding needs a value without wildcards, not %q", shorten(s.raw))
+	}
+	variants := 1
+	for _, r := range text {
+		if strings.ContainsRune(Dashes, r) {
+			variants *= len(dashes)
+		}
+		if variants > maxExpansion || variants*len(text) > maxRoom {
+			return nil, errorf(s.node.Line, "windash before an encoding makes more than %d values, or %d MiB, of %q", maxExpansion, maxRoom>>20, shorten(text))
+		}
 	}
 	texts := []string{""}
-	for _, r := range text {
-		options := []string{string(r)}
-		if strings.ContainsRune(Dashes, r) {
-			options = strings.Split(Dashes, "")
+	for rest := text; rest != ""; {
+		n := strings.IndexAny(rest, Dashes)
+		if n < 0 {
+			n = len(rest)
 		}
-		if len(texts)*len(options) > maxExpansion {
-			return nil, errorf(s.node.Line, "windash before an encoding makes more than %d values of %q", maxExpansion, text)
+		options := dashes
+		if n == len(rest) {
+			options = []string{""}
 		}
 		next := make([]string, 0, len(texts)*len(options))
 		for _, t := range texts {
 			for _, o := range options {
-				next = append(next, t+o)
+				next = append(next, t+rest[:n]+o)
 			}
 		}
 		texts = next
+		_, width := utf8.DecodeRuneInString(rest[n:])
+		rest = rest[n+width:]
 	}
 	out := make([]*scalar, len(texts))
 	for i, t := range texts {

@@ -2,8 +2,10 @@ package sigma
 
 import (
 	"regexp"
+	"regexp/syntax"
 	"strconv"
 	"strings"
+	"unsafe"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -230,7 +232,7 @@ func (r *reader) values(m *modifiers, nodes []*yaml.Node, keyword bool) ([][]Val
 				next = append(next, made...)
 			}
 			if list = next; len(list) > maxExpansion {
-				return nil, errorf(n.Line, "modifiers make more than %d values of %q", maxExpansion, n.Value)
+				return nil, errorf(n.Line, "modifiers make more than %d values of %q", maxExpansion, shorten(n.Value))
 			}
 		}
 		values := make([]Value, 0, len(list))
@@ -281,10 +283,11 @@ func (r *reader) value(m *modifiers, s *scalar, keyword bool) (Value, *Error) {
 		}
 		v.Op, v.Field, v.Affix = OpFieldRef, s.raw, m.affix
 	case asRegex:
-		expr, err := regex(s.raw, m.flags, m.affix)
+		expr, size, err := regex(s.raw, m.flags, m.affix)
 		if err != nil {
-			return fail("regular expression %q: %v", s.raw, err)
+			return fail("regular expression %q: %v", shorten(s.raw), err)
 		}
+		r.room -= size * int(unsafe.Sizeof(syntax.Inst{}))
 		v.Op, v.Regex = OpRegex, expr
 	case asNetwork:
 		p, err := parseCIDR(s.raw)

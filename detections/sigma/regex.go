@@ -13,15 +13,18 @@ import (
 // groups and alternation; look-around, back-references and the like "can not
 // be used". That is what Go's linear-time engine offers, with one difference:
 // in PCRE a plain $ also holds before a newline that ends the text.
-func regex(expr, flags string, affix Affix) (string, error) {
+//
+// The size is that of the compiled program in instructions: how much work the
+// expression makes does not show in its length.
+func regex(expr, flags string, affix Affix) (out string, size int, err error) {
 	if !utf8.ValidString(expr) {
-		return "", errNotUTF8
+		return "", 0, errNotUTF8
 	}
 	if name, at := foreign(expr); name != "" {
-		return "", fmt.Errorf("%q is %s, which Sigma's regular expressions do not have (specification 2.1.0, appendix modifiers)", at, name)
+		return "", 0, fmt.Errorf("%q is %s, which Sigma's regular expressions do not have (specification 2.1.0, appendix modifiers)", at, name)
 	}
 	if _, err := syntax.Parse(expr, syntax.Perl); err != nil {
-		return "", plainer(err)
+		return "", 0, plainer(err)
 	}
 	switch affix {
 	case StartsWith:
@@ -34,15 +37,19 @@ func regex(expr, flags string, affix Affix) (string, error) {
 	}
 	tree, err := syntax.Parse(expr, syntax.Perl)
 	if err != nil {
-		return "", plainer(err)
+		return "", 0, plainer(err)
 	}
 	if endings(tree) {
 		expr = tree.String()
+		if tree, err = syntax.Parse(expr, syntax.Perl); err != nil {
+			return "", 0, plainer(err)
+		}
 	}
-	if _, err := regexp.Compile(expr); err != nil {
-		return "", plainer(err)
+	program, err := syntax.Compile(tree.Simplify())
+	if err != nil {
+		return "", 0, plainer(err)
 	}
-	return expr, nil
+	return expr, len(program.Inst), nil
 }
 
 // plainer drops what every error of the regexp package begins with.

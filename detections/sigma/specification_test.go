@@ -3,7 +3,9 @@ package sigma_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -16,6 +18,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"icewatch/detections"
+	"icewatch/detections/naive"
 	"icewatch/detections/ruleset"
 	"icewatch/detections/ruletest"
 	"icewatch/soc/event"
@@ -82,6 +85,7 @@ func TestSpecification(t *testing.T) {
 					}
 				}
 			}
+			f.checkNaive(t)
 			if f.Test != "" {
 				n, failures := ruletest.New(set, reg).File(name, []byte(f.Test))
 				if n == 0 {
@@ -168,10 +172,94 @@ func (f *fixture) checkReads(t *testing.T, set *ruleset.Set) {
 	}
 }
 
+// checkNaive asks the evaluator that shares no code with the engine. Of
+// filters and documents it knows nothing: here their conditions are joined.
+func (f *fixture) checkNaive(t *testing.T) {
+	t.Helper()
+	if f.Logsources != "" || len(f.Match)+len(f.NoMatch) == 0 {
+		return
+	}
+	rule := slices.IndexFunc(documents(t, f.Rule), func(doc map[string]any) bool { return doc["id"] == "rule" })
+	all := []*naive.Rule{f.naive(t, documents(t, f.Rule)[max(0, rule)])}
+	if f.Problem == "" || strings.Contains(f.Problem, "nowhere") {
+		for _, doc := range documents(t, f.Filters) {
+			if doc["logsource"].(map[string]any)["product"] != "linux" { // the one product that is not the rule's
+				doc["detection"] = doc["filter"]
+				delete(doc["detection"].(map[string]any), "rules")
+				all = append(all, f.naive(t, doc))
+			}
+		}
+	}
+	for _, want := range []bool{true, false} {
+		events := f.Match
+		if !want {
+			events = f.NoMatch
+		}
+		for i := range events {
+			values := map[string][]any{}
+			for _, v := range fieldsOf(&events[i]) {
+				values[v.name] = append(values[v.name], v.value())
+			}
+			got := true
+			for _, r := range all {
+				got = got && r.Match(naive.NewEvent(values, ""))
+			}
+			if got != want {
+				t.Errorf("%v: matches naively is %v, want %v", values, got, want)
+			}
+		}
+	}
+}
+
+func (f *fixture) naive(t *testing.T, doc map[string]any) *naive.Rule {
+	t.Helper()
+	data, err := yaml.Marshal(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if doc["filter"] == nil && strings.Count(f.Rule, "\n---\n") == 0 {
+		data = []byte(f.Rule) // as it is written
+	}
+	r, err := naive.ParseWith(data, f.Placeholders)
+	if err != nil {
+		t.Fatalf("naively: %v", err)
+	}
+	return r
+}
+
+func documents(t *testing.T, text string) (out []map[string]any) {
+	t.Helper()
+	dec := yaml.NewDecoder(strings.NewReader(text))
+	for {
+		var doc map[string]any
+		err := dec.Decode(&doc)
+		if errors.Is(err, io.EOF) {
+			return out
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, doc)
+	}
+}
+
 // field is one value of an event.
 type field struct {
 	name, text string
 	kind       event.Kind
+}
+
+// value is how the naive evaluator takes it.
+func (f field) value() any {
+	switch f.kind {
+	case event.Null:
+		return nil
+	case event.Bool:
+		return f.text == "true"
+	case event.Number:
+		return json.Number(f.text)
+	}
+	return f.text
 }
 
 // fieldsOf flattens an event: members of objects by dots, elements of arrays
