@@ -330,9 +330,11 @@ func TestPageNamesFixtures(t *testing.T) {
 	}
 	quoted := regexp.MustCompile("`([a-z0-9_]+)`")
 	named := map[string]bool{}
+	inside := false // a table of the specification
 	for i, line := range strings.Split(string(page), "\n") {
 		cells := strings.Split(strings.ReplaceAll(line, `\|`, ""), "|")
-		if len(cells) < 3 || strings.HasPrefix(line, "|---") || strings.HasPrefix(line, "| The specification says") {
+		header := strings.HasPrefix(line, "| The specification says")
+		if inside = header || inside && len(cells) > 2; !inside || header || strings.HasPrefix(line, "|---") {
 			continue
 		}
 		list := quoted.FindAllStringSubmatch(cells[len(cells)-2], -1)
