@@ -200,7 +200,7 @@ func (e *Engine) detectIn(ctx context.Context, b *batch) error {
 // write.
 const (
 	handSize  = 24 << 20 // bytes of rows
-	handAfter = 200 * time.Millisecond
+	handAfter = 500 * time.Millisecond
 )
 
 // writersInUse is one that rows are laid out in and one that is handed over.

@@ -296,11 +296,21 @@ func Reduce(ev *event.Event) {
 	ev.Mark(MarkReduced)
 }
 
+// Windows has hundreds of channels, most of which say little. In a stream of its
+// own each they would be blocks of few rows, which cost most to write and merge.
+const (
+	windowsChannels = "windows."
+	windowsStream   = "windows"
+)
+
 // Stream returns the dataset under which the event's stream is kept in the
 // lake: "" for the datasets of a tenant beyond its limit, so that forged names
-// cannot fill the lake's index.
+// cannot fill the lake's index, and one for all channels of Windows.
 func (p *Pipeline) Stream(ev *event.Event) string {
 	dataset := ev.Text(event.EventDataset)
+	if strings.HasPrefix(dataset, windowsChannels) {
+		dataset = windowsStream
+	}
 	if dataset == "" || len(dataset) > 255 {
 		return ""
 	}

@@ -154,14 +154,14 @@ func TestForgedDatasetsOpenNoStreamsWithoutEnd(t *testing.T) {
 	t.Parallel()
 	p := newPipeline(t)
 	var got []string
-	for _, dataset := range []string{"a", "b", "a", "c", "d", "b", ""} {
+	for _, dataset := range []string{"a", "windows.security", "a", "windows.sysmon_operational", "c", "d", "windows.system", ""} {
 		ev := &event.Event{Tenant: "seal"}
 		if dataset != "" {
 			ev.Set(event.EventDataset, dataset)
 		}
 		got = append(got, p.Stream(ev))
 	}
-	if want := []string{"a", "b", "a", "c", "", "b", ""}; !slices.Equal(got, want) {
+	if want := []string{"a", "windows", "a", "windows", "c", "", "windows", ""}; !slices.Equal(got, want) {
 		t.Fatalf("%q, want %q", got, want)
 	}
 }

@@ -40,7 +40,7 @@ type bench struct {
 	window  int64   // events that may be on their way
 	rate    float64 // events a second; 0 is as many as the suite takes
 	seed    uint64
-	profile string // file for perf's record of the suite's processes; "" is none
+	profile string // files for perf's record of the suite's processes begin so; "" is none
 
 	stagesTo string // as the flag stages
 }
@@ -59,7 +59,7 @@ func run(ctx context.Context, args []string) error {
 	flags.Int64Var(&b.window, "window", 40_000, "events on their way at a time; with more the generator waits")
 	flags.Float64Var(&b.rate, "rate", 0, "events a second at most; 0 is as many as the suite takes")
 	flags.Uint64Var(&b.seed, "seed", 1, "of what is drawn")
-	flags.StringVar(&b.profile, "profile", "", "file to which perf records the suite's processes while it is measured")
+	flags.StringVar(&b.profile, "profile", "", "beginning of the names of the files to which perf records the suite's processes while they are measured")
 	flags.StringVar(&b.stagesTo, "stages", "", "file to which a CPU profile of the engine's stages goes, which run in this process instead; - is none")
 	keep := flags.Bool("keep", false, "leave the suite's folder")
 	if err := flags.Parse(args); err != nil {

@@ -208,6 +208,10 @@ func (m *measured) watch(ctx context.Context, s *suite.Suite, l *load, before fl
 	return nil
 }
 
+// looking is how often the API is asked for new alerts, which counts as part of
+// the time until an alert.
+const looking = 250 * time.Millisecond
+
 // alerts notes when the API first shows each marked event's alert.
 func alerts(ctx context.Context, s *suite.Suite, seen map[string]time.Time, ended <-chan struct{}) error {
 	query := url.Values{"rule": {markID}, "sort": {"-created_at"}}
@@ -216,11 +220,11 @@ func alerts(ctx context.Context, s *suite.Suite, seen map[string]time.Time, ende
 		select {
 		case <-ended:
 			last = true
-		case <-time.After(100 * time.Millisecond):
+		case <-time.After(looking):
 		case <-ctx.Done():
 			return nil
 		}
-		list, err := s.Admin.Alerts(ctx, query, 50)
+		list, err := s.Admin.Alerts(ctx, query, 30)
 		if err != nil {
 			return fmt.Errorf("alerts: %w", err)
 		}
@@ -327,16 +331,24 @@ func markOf(a client.Alert) string {
 	return a.Title.EN[i : i+len("mark000000")]
 }
 
-// profile has perf record the suite's processes until stop is called.
+// profile has perf record the suite's processes, each to a file of its own,
+// until stop is called.
 func profile(s *suite.Suite, file string) (stop func(), err error) {
-	pids := ""
-	for _, p := range s.Processes() {
-		pids += "," + strconv.Itoa(p)
+	var recording []*exec.Cmd
+	stop = func() {
+		for _, cmd := range recording {
+			_ = cmd.Process.Signal(os.Interrupt)
+			_ = cmd.Wait()
+		}
 	}
-	cmd := exec.Command("perf", "record", "-q", "-F", "199", "-g", "-o", file, "-p", pids[1:])
-	cmd.Stderr = os.Stderr
-	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("perf: %w", err)
+	for i, pid := range s.Processes() {
+		cmd := exec.Command("perf", "record", "-q", "-F", "199", "-g", "-o", fmt.Sprintf("%s.%d", file, i), "-p", strconv.Itoa(pid))
+		cmd.Stderr = os.Stderr
+		if err := cmd.Start(); err != nil {
+			stop()
+			return nil, fmt.Errorf("perf: %w", err)
+		}
+		recording = append(recording, cmd)
 	}
-	return func() { _ = cmd.Process.Signal(os.Interrupt); _ = cmd.Wait() }, nil
+	return stop, nil
 }
