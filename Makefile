@@ -108,6 +108,16 @@ bench-e2e: build ## the suite with everything on, from the senders' sockets to s
 	go build -o bin/bench-e2e ./test/bench/e2e
 	bin/bench-e2e -icewatch bin/icewatch -rules "$(SIGMA_RULES)" -windows "$(WINDOWS_EVENTS)" $(E2E_FLAGS)
 
+# Public rules and events where they are; bench-detect says what stands in else.
+SIGMA_RULES  ?= ../shared/corpora/sigma/rules
+SIGMA_EVENTS ?= ../shared/corpora/windows/events.jsonl.gz
+
+bench-detect: ## rules over events on one core, beside the naive evaluator and a Go library (BENCH lines; SIGMA_RULES, SIGMA_EVENTS)
+	go build -ldflags '$(LDFLAGS)' -o bin/icectl ./cmd/icectl
+	cd test/bench/detect/peer && go build -o ../../../../bin/bench-detect-peer .
+	go build -o bin/bench-detect ./test/bench/detect
+	bin/bench-detect -rules $(SIGMA_RULES) -events $(SIGMA_EVENTS) $(DETECT_FLAGS)
+
 fuzz: ## each fuzz target for FUZZTIME (default 10s)
 	@for p in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
 	  for f in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]+' $$p/*_test.go | sed 's/func //'); do \
