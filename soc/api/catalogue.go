@@ -90,8 +90,8 @@ func (m *memo[T]) get(key string, life time.Duration, compute func() (T, error))
 	return v, nil
 }
 
-// catalogueRoutes registers what there is: tenants, sources, rules, and the
-// overview of it all.
+// catalogueRoutes registers what there is: tenants, sources, and the overview
+// of it all.
 func (s *Server) catalogueRoutes() {
 	Register(s, huma.Operation{OperationID: "list-tenants", Method: http.MethodGet, Path: "/tenants", Tags: []string{"catalogue"},
 		Summary: "The tenants within reach"}, identity.ScopeRead,
@@ -139,9 +139,6 @@ func (s *Server) catalogueRoutes() {
 			out.Active = s.activeTenants(ctx, within)
 			return Reply(out), nil
 		})
-
-	s.ruleRoutes()
-	s.ruleSetRoutes()
 }
 
 // fill makes empty lists of missing ones.
@@ -215,64 +212,6 @@ func (s *Server) countSystems(ctx context.Context, within reach.Reach) (map[stri
 			return counts, nil
 		}
 		f.Cursor = page.Next
-	}
-}
-
-func (s *Server) ruleRoutes() {
-	Register(s, huma.Operation{OperationID: "list-rules", Method: http.MethodGet, Path: "/rules", Tags: []string{"catalogue"},
-		Summary: "The rules in force, and those rejected with the reason"}, identity.ScopeRead,
-		func(ctx context.Context, _ *Empty) (*Body[Page[RuleInfo]], error) {
-			if s.deps.Rules == nil {
-				return nil, unavailable("the rule set")
-			}
-			rules, err := s.deps.Rules.List(ctx)
-			if err != nil {
-				return nil, err
-			}
-			for i := range rules {
-				rules[i].fill()
-			}
-			return Reply(PageOf(rules, len(rules), "")), nil
-		})
-
-	Register(s, huma.Operation{OperationID: "get-rule", Method: http.MethodGet, Path: "/rules/{id}", Tags: []string{"catalogue"},
-		Summary: "One rule with its text", Errors: []int{404}}, identity.ScopeRead,
-		func(ctx context.Context, in *struct {
-			ID string `path:"id" maxLength:"256"`
-		}) (*Body[RuleDetail], error) {
-			if s.deps.Rules == nil {
-				return nil, unavailable("the rule set")
-			}
-			rule, err := s.deps.Rules.Get(ctx, in.ID)
-			if err != nil {
-				return nil, err
-			}
-			rule.fill()
-			return Reply(rule), nil
-		})
-
-	Register(s, huma.Operation{OperationID: "reload-rules", Method: http.MethodPost, Path: "/rules/reload", Tags: []string{"catalogue"},
-		Summary: "Read the rules again"}, identity.ScopeConfigure,
-		func(ctx context.Context, _ *Empty) (*Body[RuleReload], error) {
-			if err := cityOnly(ctx); err != nil {
-				return nil, err
-			}
-			if s.deps.Rules == nil {
-				return nil, unavailable("the rule set")
-			}
-			r, err := s.deps.Rules.Reload(ctx)
-			if err != nil {
-				return nil, err
-			}
-			return Reply(r), nil
-		})
-}
-
-func (r *RuleInfo) fill() {
-	for _, list := range []*[]string{&r.Tactics, &r.Techniques, &r.Tags} {
-		if *list == nil {
-			*list = []string{}
-		}
 	}
 }
 

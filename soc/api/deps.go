@@ -33,6 +33,7 @@ import (
 	"icewatch/soc/masking"
 	"icewatch/soc/protocol"
 	"icewatch/soc/reach"
+	"icewatch/soc/rulebook"
 	"icewatch/soc/saved"
 	"icewatch/soc/saved/monitor"
 	"icewatch/soc/search"
@@ -68,6 +69,7 @@ type Deps struct {
 	Metrics   Metrics           // the metric lake
 	Aside     intake.AsideStore // whole texts too long for an event
 	Rules     Rules
+	Rulebook  *rulebook.Book // of the rules that people make
 	Intake    Intake
 	Backups   Backups
 	Ticketing Ticketing
@@ -162,7 +164,7 @@ type RuleInfo struct {
 	Title      detections.Text  `json:"title"`
 	Level      detections.Level `json:"level"`
 	Kind       string           `json:"kind" doc:"sigma or correlation"`
-	Status     string           `json:"status" enum:"active,rejected"`
+	Status     string           `json:"status" enum:"active,rejected,disabled"`
 	Reason     string           `json:"reason,omitempty" doc:"Why it was rejected"`
 	Path       string           `json:"path"`
 	Line       int              `json:"line,omitempty"`
@@ -173,6 +175,7 @@ type RuleInfo struct {
 
 	Cost     *rules.Cost     `json:"cost,omitempty" doc:"What it costs and brings; absent where it is not in force"`
 	Throttle *rules.Throttle `json:"throttle,omitempty" doc:"That it does not run freely; absent where it does"`
+	RuleKeeping
 }
 
 // RuleDetail is a rule with its text.
@@ -214,6 +217,10 @@ type Rules interface {
 	Reload(ctx context.Context) (RuleReload, error)
 	// RuleSet tells of the rules as a whole, as far as the engine answers.
 	RuleSet(ctx context.Context) (RuleSet, error)
+	// Apply puts what changed since the last time in force.
+	Apply(ctx context.Context) error
+	// Surroundings are what a rule is judged among before it is kept.
+	Surroundings() rulebook.Surroundings
 }
 
 // CMDB is what the API asks of the room cmdb.

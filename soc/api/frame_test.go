@@ -25,6 +25,7 @@ import (
 	"icewatch/soc/audit"
 	"icewatch/soc/identity"
 	"icewatch/soc/reach"
+	"icewatch/soc/rulebook"
 	"icewatch/soc/seal"
 	"icewatch/soc/search"
 	"icewatch/soc/settings"
@@ -370,6 +371,8 @@ func (fakeRules) Get(_ context.Context, id string) (RuleDetail, error) {
 	return RuleDetail{RuleInfo: RuleInfo{ID: "r1"}, Source: "title: x"}, nil
 }
 func (fakeRules) Reload(context.Context) (RuleReload, error) { return RuleReload{Active: 1}, nil }
+func (fakeRules) Apply(context.Context) error                { return nil }
+func (fakeRules) Surroundings() rulebook.Surroundings        { return rulebook.Surroundings{} }
 
 type fakeIntake struct{}
 

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"icewatch/soc/search"
 	"log/slog"
 	"net"
 	"net/http"
@@ -43,9 +44,10 @@ type Server struct {
 	bodies     *memoryPool
 	searches   chan struct{} // one place for each search that may run at once
 	console    *console
-	systems    memo[map[string]int] // business systems by tenant
-	active     memo[int]            // tenants with events of the last day
-	stop       context.Context      // ends what streams when the server stops
+	systems    memo[map[string]int]     // business systems by tenant
+	active     memo[int]                // tenants with events of the last day
+	seenNames  memo[[]search.ValueHits] // of fields, in the last day
+	stop       context.Context          // ends what streams when the server stops
 	stopNow    context.CancelFunc
 	serving    sync.WaitGroup
 

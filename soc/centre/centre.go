@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -363,13 +364,25 @@ func (c *centre) openRules(ctx context.Context) error {
 	for _, dir := range c.Config.Rules.Dirs {
 		sources = append(sources, ruleset.Source{Name: dir, FS: os.DirFS(dir)})
 	}
-	c.keeper = &keeper{loader: ruleset.NewLoader(sources), client: c.client, log: c.log,
+	book, err := c.openRulebook()
+	if err != nil {
+		return err
+	}
+	sources = append(sources, book.Source())
+	c.keeper = &keeper{loader: ruleset.NewLoader(sources), book: book, trend: openTrend(filepath.Join(c.Config.Data, "rules", "trend.json")), client: c.client, log: c.log,
 		report: func(ctx context.Context) (engine.RuleSet, error) { return c.engine.RuleSet(ctx) }}
 	if err := c.keeper.load(ctx, true); err != nil {
 		return err
 	}
 	c.background(func(ctx context.Context) {
-		c.keeper.watch(ctx, c.Config.Rules.Dirs, time.Duration(c.Config.Rules.Interval))
+		c.keeper.watch(ctx, append(slices.Clone(c.Config.Rules.Dirs), book.Folder()), time.Duration(c.Config.Rules.Interval))
+	})
+	c.background(func(ctx context.Context) {
+		c.keeper.trend.watch(ctx, c.keeper.hits, 20*time.Second, func(err error) {
+			if err != nil {
+				c.log.Warn("rules: the trend of hits is not saved", "error", err)
+			}
+		})
 	})
 	return nil
 }
@@ -480,7 +493,7 @@ func (c *centre) openAPI(ctx context.Context) (err error) {
 	decisions := policy.NewLog(&lumberjack.Logger{Filename: filepath.Join(cfg.Data, "log", "decisions.ndjson"), MaxSize: 50, MaxBackups: 5, Compress: true}, c.log)
 	c.later(decisions.Close)
 	c.server, err = api.New(api.Deps{
-		Identity: c.identity, Audit: c.audit, Forward: c.forward, Settings: c.settings, Keys: c.seal, RateLimits: c.limits.Get, Watermark: c.watermark.Get, Own: own, Units: c.units, Decisions: decisions, Tenants: c.tenants, Reach: &c.reach, CMDB: c.cmdb, Search: c.slow.Watch(c.engine, api.Caller), Masking: c.masking, Metrics: c.engine, Saved: c.saved, Exports: c.exports, Aside: c.aside, Rules: c.keeper,
+		Identity: c.identity, Audit: c.audit, Forward: c.forward, Settings: c.settings, Keys: c.seal, RateLimits: c.limits.Get, Watermark: c.watermark.Get, Own: own, Units: c.units, Decisions: decisions, Tenants: c.tenants, Reach: &c.reach, CMDB: c.cmdb, Search: c.slow.Watch(c.engine, api.Caller), Masking: c.masking, Metrics: c.engine, Saved: c.saved, Exports: c.exports, Aside: c.aside, Rules: c.keeper, Rulebook: c.keeper.book,
 		Federation: c.sso, Provider: c.provider, Intake: c.gauge, Watch: c.watch, Holdings: c.holdings(), Backups: c.backups, Ticketing: api.NewTicketing(c.tickets), Protocols: c.protocols(), Ingest: []api.Ingest{elastic, loki, samples},
 		Flows: c.openFlows(c.engine), Traces: traces.New(c.engine), LogQL: c.logql(), Monitors: c.monitors, Forwarding: c.forwarding,
 		Console: console.FS, Ready: c.gauge.parts, WriteMetrics: func(w io.Writer) { c.gauge.write(w, c.metrics) },

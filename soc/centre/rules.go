@@ -15,12 +15,15 @@ import (
 	"icewatch/soc/bus"
 	"icewatch/soc/engine"
 	"icewatch/soc/event"
+	"icewatch/soc/rulebook"
 )
 
 // keeper keeps the rules in force: it follows the folders, looks for faults in
 // what changed, hands it to the engine and holds the policy for ticketing.
 type keeper struct {
 	client *bus.Client
+	book   *rulebook.Book // the last of the sources, and what is switched off
+	trend  *ruleTrend
 	report func(ctx context.Context) (engine.RuleSet, error) // the engine's own word
 	log    *slog.Logger
 
@@ -40,6 +43,7 @@ type content struct {
 	rules    []ruleset.RuleInfo
 	problems []ruleset.Problem
 	policy   *policy.Set
+	support  []ruleset.File // see support
 }
 
 var (
@@ -51,7 +55,11 @@ var (
 func (k *keeper) load(ctx context.Context, force bool) error {
 	k.loading.Lock()
 	defer k.loading.Unlock()
+	if err := k.book.Refresh(); err != nil {
+		k.log.Error("rules: what was changed by hand has no version", "error", err)
+	}
 	bundle := k.loader.Load(force)
+	bundle.SetDisabled(k.book.OffIDs())
 	if old := k.state.Load(); old != nil && old.version == bundle.Version && !force {
 		return nil
 	}
@@ -65,7 +73,7 @@ func (k *keeper) load(ctx context.Context, force bool) error {
 	if err := k.client.PublishControl(ctx, engine.TopicRules, data); err != nil {
 		return fmt.Errorf("centre: rules: %w", err)
 	}
-	k.state.Store(&content{version: bundle.Version, rules: set.Rules(), problems: problems, policy: set.Policy()})
+	k.state.Store(&content{version: bundle.Version, rules: set.Rules(), problems: problems, policy: set.Policy(), support: support(bundle)})
 	for _, p := range problems {
 		k.log.Warn("rules: not in force", "file", p.Path, "line", p.Line, "rule", p.RuleID, "reason", p.Reason)
 	}
@@ -116,6 +124,9 @@ func (k *keeper) List(ctx context.Context) ([]api.RuleInfo, error) {
 	named := map[ruleset.Problem]bool{}
 	reject := func(p ruleset.Problem) {
 		named[p] = true
+		if listed(out, p) {
+			return
+		}
 		r := api.RuleInfo{ID: p.RuleID, Status: "rejected", Reason: p.Reason, Path: p.Path, Line: p.Line, Tactics: []string{}, Techniques: []string{}, Tags: []string{}}
 		r.Title.ZH, r.Title.EN = p.Title, p.Title
 		out = append(out, r)
@@ -130,6 +141,7 @@ func (k *keeper) List(ctx context.Context) ([]api.RuleInfo, error) {
 			}
 		}
 	}
+	k.complete(out)
 	return out, nil
 }
 
@@ -194,6 +206,9 @@ func (k *keeper) Get(ctx context.Context, id string) (api.RuleDetail, error) {
 		if live, err := k.told(ctx); err == nil {
 			running(&d.RuleInfo, &live, byRule(live.Throttled))
 		}
+		one := []api.RuleInfo{d.RuleInfo}
+		k.complete(one)
+		d.RuleInfo = one[0]
 		return d, nil
 	}
 	return api.RuleDetail{}, api.ErrNotFound

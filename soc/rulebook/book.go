@@ -87,8 +87,11 @@ func Open(dir string) (*Book, error) {
 
 // Source is the book as a source of the rule set.
 func (b *Book) Source() ruleset.Source {
-	return ruleset.Source{Name: SourceName, FS: os.DirFS(filepath.Join(b.dir, rulesDir))}
+	return ruleset.Source{Name: SourceName, FS: os.DirFS(b.Folder())}
 }
+
+// Folder is where the files of the rules lie.
+func (b *Book) Folder() string { return filepath.Join(b.dir, rulesDir) }
 
 // Refresh reads the folder again. What somebody changed there by hand, or by a
 // pull of git, becomes a version of its own.
@@ -96,7 +99,11 @@ func (b *Book) Refresh() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	entries, holds := map[string]*Entry{}, map[string]string{}
-	root := os.DirFS(filepath.Join(b.dir, rulesDir))
+	before := make(map[string]*Entry, len(b.entries))
+	for _, e := range b.entries {
+		before[e.File] = e
+	}
+	root := os.DirFS(b.Folder())
 	err := fs.WalkDir(root, ".", func(p string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -113,6 +120,13 @@ func (b *Book) Refresh() error {
 		data, err := fs.ReadFile(root, p)
 		if err != nil {
 			return err
+		}
+		if e := before[p]; e != nil && e.Source == string(data) && entries[e.ID] == nil {
+			entries[e.ID] = e
+			for _, id := range e.Rules {
+				holds[id] = e.ID
+			}
+			return nil
 		}
 		e := &Entry{Source: string(data), File: p}
 		if e.ID, e.Rules = identities(data); e.ID == "" {
