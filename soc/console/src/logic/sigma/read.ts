@@ -1,6 +1,6 @@
 import { isAlias, isMap, isScalar, isSeq, parseAllDocuments, type Document, type YAMLMap } from 'yaml';
 import { Unreadable, parseCondition, type Expr } from './condition';
-import { OPERATORS, group, leaf, simplified, type Counting, type Draft, type Group, type Leaf, type Node, type Operator, type Value } from './tree';
+import { OPERATORS, group, leaf, numeric, simplified, type Counting, type Draft, type Group, type Leaf, type Node, type Operator, type Value } from './tree';
 
 /** Why a rule cannot be shown as a tree; a key of the texts, and the word it is about. */
 export interface Obstacle {
@@ -117,7 +117,7 @@ function detection(d: Document.Parsed): Group {
     }
   });
   const whole = simplified(trees.length === 1 ? (trees[0] as Node) : group('or', trees));
-  return whole.kind === 'group' && !whole.name && !whole.not ? whole : group('and', [whole]);
+  return whole.kind === 'group' && !whole.not ? whole : group('and', [whole]);
 }
 
 function resolve(d: Document.Parsed, v: unknown): unknown {
@@ -195,12 +195,18 @@ function item(key: string, v: unknown): Node {
     const there = /^(true|yes|on|1)$/i.test((values[0] as Value).text);
     return { ...l, values: [], not: l.not === there };
   }
-  if (nulls.length === 0) return { ...l, values };
+  // What is looked for inside a text is a text, however it is written: 007 stays 007.
+  if (nulls.length === 0) return { ...l, values: l.op === 'equals' || numeric(l.op) ? values.map(canonical) : values.map((x) => ({ text: x.text, kind: 'text' })) };
   if (l.op !== 'equals' || l.extra.length > 0 || l.all) stop('shape', key);
   const none: Leaf = { ...l, op: 'null', values: [], cased: false };
   if (values.length === 0) return none;
   const either = group('or', [{ ...l, not: false, values }, { ...none, not: false }]);
   return l.not ? { ...either, not: true } : either;
+}
+
+/** A whole number without what YAML does not count: 007 is 7. */
+function canonical(v: Value): Value {
+  return v.kind === 'number' && /^[+-]?\d+$/.test(v.text) ? { ...v, text: String(BigInt(v.text.replace(/^\+/, ''))) } : v;
 }
 
 const PLAIN_NUMBER = /^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?$/;
