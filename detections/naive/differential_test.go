@@ -237,7 +237,7 @@ func (b *batch) report() string {
 // ICEWATCH_SEED with which one to begin.
 func TestDifferential(t *testing.T) {
 	t.Parallel()
-	pairs := number(t, "ICEWATCH_PAIRS", 400_000)
+	pairs := number(t, "ICEWATCH_PAIRS", 200_000)
 	if testing.Short() {
 		pairs /= 4
 	}

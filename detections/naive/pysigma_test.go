@@ -3,6 +3,7 @@ package naive_test
 import (
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -60,6 +61,8 @@ var peerLimits = map[string]string{
 	"windash of a long dash":              "pySigma changes - and / only; the specification makes all five interchangeable",
 	"week":                                "SQLite's %W counts from the first Monday of the year; ours is the week of ISO 8601",
 	"hour of a day alone":                 "SQLite takes a date without a time for midnight; what is not written is not there",
+	"re endswith":                         "pySigma adds .* before the expression and no anchor behind it, so it may match anywhere",
+	"base64offset of one character":       "pySigma searches the empty text where no character of a variant is the value's alone; it is in every value",
 	"number as another number's text":     "the column keeps texts, in which 2.0 is not 2; numbers are compared as numbers",
 }
 
@@ -158,6 +161,30 @@ func TestPySigma(t *testing.T) {
 		compared, found := againstPySigma(t, strings.Split(string(text), "\n---\n"), events)
 		if compared < 50 || found < 100 {
 			t.Errorf("only %d rules with %d matches were compared", compared, found)
+		}
+	})
+	t.Run("random", func(t *testing.T) {
+		t.Parallel()
+		seed := number(t, "ICEWATCH_SEED", 1)
+		t.Logf("ICEWATCH_SEED=%d", seed)
+		w := newSQLWorld(rand.New(rand.NewPCG(uint64(seed), 8)))
+		n := 300
+		if whole() {
+			n = 3000
+		}
+		var rules []string
+		for len(rules) < n {
+			text := strings.Replace(w.rule(), "title: x\nid: x\n", fmt.Sprintf("title: random %d\n", len(rules)), 1)
+			if _, errs := sigma.Parse([]byte(text), nil); len(errs) == 0 {
+				rules = append(rules, text)
+			}
+		}
+		var events []sample
+		for range 300 {
+			events = append(events, w.event())
+		}
+		if compared, _ := againstPySigma(t, rules, events); compared*10 < n*8 {
+			t.Errorf("only %d rules of %d were compared", compared, n)
 		}
 	})
 	t.Run("own rules", func(t *testing.T) {

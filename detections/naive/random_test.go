@@ -17,6 +17,7 @@ type world struct {
 	*rand.Rand
 	pieces []string
 	fields []string
+	sql    bool // only what SQLite can express, see peerLimits
 }
 
 // newWorld chooses the pieces of one program.
@@ -29,6 +30,23 @@ func newWorld(rng *rand.Rand) *world {
 		"10.1.2.3", "::ffff:10.0.0.1", "fe80::1%eth0", "2001:db8::1", "2024-05-01T19:04:05Z", "2024-12-31", "23:59", "true", "null",
 		"xxxxxxxx", "abcabcabcabd", "aaaaaaab", "the quick brown fox", "\xff\xfe", "é\xc3",
 	}
+	w.choose(base)
+	return w
+}
+
+// newSQLWorld chooses pieces of ASCII for rules that SQLite can answer.
+func newSQLWorld(rng *rand.Rand) *world {
+	w := &world{Rand: rng, sql: true, fields: []string{"Image", "CommandLine", "a", "b.c", "EventID", "with space"}}
+	w.choose([]string{
+		`C:\Windows\System32\cmd.exe`, "powershell.exe -enc", " -f ", "/c", "a", "B", "ab", "aba", "1", "10", "4688", "-3", "%name%", "100%", "a_b", "*", "?", `\`, `\\host\share`,
+		`\*`, "[x]", "it's", `"quoted"`, "user@example.org", "xxxxxxxx", "abcabcabcabd", "aaaaaaab", "the quick brown fox",
+	})
+	return w
+}
+
+// choose takes some of the pieces, parts of them and compositions.
+func (w *world) choose(base []string) {
+	rng := w.Rand
 	for range 6 + rng.IntN(10) {
 		w.pieces = append(w.pieces, pick(w, base))
 	}
@@ -50,7 +68,6 @@ func newWorld(rng *rand.Rand) *world {
 			w.pieces = append(w.pieces, p)
 		}
 	}
-	return w
 }
 
 // boundary moves an index to the beginning of a character.
@@ -97,6 +114,15 @@ func (w *world) written() string {
 	return s
 }
 
+// keyword is a text to be searched. SQLite has one text of all values, in which
+// wildcards could reach from one value into the next.
+func (w *world) keyword() string {
+	if w.sql {
+		return strings.NewReplacer("*", "x", "?", "y").Replace(w.valid() + "e")
+	}
+	return w.written()
+}
+
 // list writes some values, now and then many.
 func (w *world) list(value func() string) []string {
 	n := []int{1, 1, 1, 2, 2, 3, 3, 5, 9, 40}[w.IntN(10)]
@@ -127,14 +153,24 @@ func (w *world) item(keyword bool) (modifiers string, values []string) {
 	if keyword && kind >= 14 {
 		kind -= 10
 	}
+	if w.sql {
+		kind = pick(w, []int{0, 2, 6, 6, 6, 6, 16, 17, 18, 18})
+		if keyword {
+			kind, text = 6, func() string { return quoted(w.keyword()) }
+		}
+	}
 	switch kind {
 	case 0: // encodings
 		value := func() string {
 			// A wildcard cannot be encoded.
-			return quoted(strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`).Replace(w.valid() + "x"))
+			return quoted(strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`).Replace(w.valid() + "xyz"))
 		}
-		modifiers = pick(w, []string{"|wide", "|utf16le", "|utf16be", "|utf16", ""}) + pick(w, []string{"|base64", "|base64offset"})
-		if w.chance(5) {
+		wide := "|utf16le"
+		if w.sql {
+			wide = "|wide" // pySigma knows this name only
+		}
+		modifiers = pick(w, []string{"|wide", wide, "|utf16be", "|utf16", ""}) + pick(w, []string{"|base64", "|base64offset"})
+		if w.chance(5) && !w.sql {
 			modifiers = "|windash" + modifiers
 			value = func() string { return quoted(pick(w, []string{"-a", " /c ", "x–", "a b"})) }
 		}
@@ -150,7 +186,9 @@ func (w *world) item(keyword bool) (modifiers string, values []string) {
 				modifiers += f
 			}
 		}
-		modifiers += pick(w, []string{"", "", "", "", "|startswith", "|endswith", "|contains"})
+		if !w.sql { // pySigma forgets the edge
+			modifiers += pick(w, []string{"", "", "", "", "|startswith", "|endswith", "|contains"})
+		}
 		values = w.list(func() string { return quoted(w.regex(0)) })
 	case 4:
 		modifiers = "|cidr"
@@ -171,6 +209,9 @@ func (w *world) item(keyword bool) (modifiers string, values []string) {
 	case 6, 7, 8, 9, 10, 11, 12, 13: // texts
 		affix := pick(w, []string{"", "|contains", "|contains", "|startswith", "|endswith"})
 		for _, m := range []string{"|windash", "|cased", affix} {
+			if m == "|windash" && w.sql || m == affix && w.sql && keyword {
+				continue // pySigma changes fewer dashes, and its keywords stand anywhere
+			}
 			if m == affix || w.chance(5) {
 				if w.chance(2) {
 					modifiers += m
@@ -195,8 +236,11 @@ func (w *world) item(keyword bool) (modifiers string, values []string) {
 	case 17:
 		modifiers = "|fieldref"
 		for _, m := range []string{"|contains", "|startswith", "|endswith", "|cased"} {
+			if w.sql && (m == "|cased" || modifiers != "|fieldref") {
+				continue // pySigma takes one affix, after fieldref
+			}
 			if w.chance(4) {
-				if w.chance(2) {
+				if w.chance(2) || w.sql {
 					modifiers += m
 				} else {
 					modifiers = m + modifiers
@@ -206,10 +250,14 @@ func (w *world) item(keyword bool) (modifiers string, values []string) {
 		values = w.list(func() string { return quoted(pick(w, w.fields)) })
 	default: // numbers, booleans, null and texts beside one another
 		values = w.list(func() string {
-			switch w.IntN(5) {
-			case 0:
+			switch k := w.IntN(5); {
+			case k == 0 && w.sql:
+				return pick(w, []string{"null", `""`})
+			case k == 0:
 				return pick(w, []string{"null", "true", "false", `""`, "''"})
-			case 1, 2:
+			case k < 3 && w.sql:
+				return pick(w, []string{"1", "10", "4688", "-3"})
+			case k < 3:
 				return w.number()
 			}
 			return text()
@@ -247,7 +295,9 @@ func (w *world) regex(depth int) string {
 	case 7:
 		return literal() + pick(w, []string{"?", "*", "+"})
 	case 8:
-		return "(?i)" + literal()
+		if !w.sql { // Python takes flags at the beginning only
+			return "(?i)" + literal()
+		}
 	}
 	return literal()
 }
@@ -271,14 +321,14 @@ func (w *world) rule() string {
 		fmt.Fprintf(&b, "  %s:\n", name)
 		switch w.IntN(6) {
 		case 0: // keywords
-			for _, v := range w.list(func() string { return quoted(w.written()) }) {
+			for _, v := range w.list(func() string { return quoted(w.keyword()) }) {
 				fmt.Fprintf(&b, "    - %s\n", v)
 			}
 		case 1: // a list of maps, keywords and lists
 			for range 1 + w.IntN(3) {
 				switch w.IntN(5) {
 				case 0:
-					fmt.Fprintf(&b, "    - %s\n", quoted(w.written()))
+					fmt.Fprintf(&b, "    - %s\n", quoted(w.keyword()))
 				case 1:
 					b.WriteString("    -\n")
 					w.fieldsOf(&b, "      - ", "        ")
@@ -339,7 +389,7 @@ func (w *world) condition(names []string, depth int) string {
 	case k == 7:
 		return "(" + w.condition(names, depth+1) + ") and not (" + w.condition(names, depth+1) + ")"
 	case k == 8:
-		return pick(w, []string{"all", "1", "any", "ALL"}) + " of " + name[:strings.LastIndex(name, "_")+1] + "*"
+		return pick(w, []string{"all", "1", "any", "all"}) + " of " + name[:strings.LastIndex(name, "_")+1] + "*"
 	case k == 9 && !strings.HasPrefix(name, "_"):
 		return pick(w, []string{"all", "1"}) + " of them"
 	}
@@ -349,7 +399,7 @@ func (w *world) condition(names []string, depth int) string {
 			n++
 		}
 	}
-	if n < 2 {
+	if n < 2 || w.sql {
 		return name
 	}
 	return fmt.Sprintf("%d OF *_*", 1+w.IntN(n))
@@ -359,6 +409,14 @@ func (w *world) condition(names []string, depth int) string {
 // stand for.
 func (w *world) event() sample {
 	var s sample
+	if w.sql {
+		for _, name := range w.fields {
+			if w.chance(2) {
+				s.values = append(s.values, named{name, pick(w, []any{w.text(), w.text(), w.text() + w.text(), json.Number("4688"), json.Number("-3")})})
+			}
+		}
+		return s
+	}
 	for range w.IntN(8) {
 		name := pick(w, w.fields)
 		if w.chance(12) {
