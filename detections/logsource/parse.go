@@ -14,11 +14,11 @@ import (
 	"icewatch/detections/sigma"
 )
 
-// Parse reads a table. The error says in which line what is wrong.
+// Parse reads a table. The error is a *sigma.Error with the line.
 //
 // A table by itself need not be complete: names of fields that it uses may be
 // given by the one that it extends.
-func Parse(data []byte) (t *Table, err *sigma.Error) {
+func Parse(data []byte) (t *Table, err error) {
 	defer func() {
 		// The YAML library panics on some malformed inputs; a file must never
 		// take the suite down.

@@ -175,3 +175,28 @@ func nested(t *testing.T, file string, g *sigma.Group) {
 		nested(t, file, sub)
 	}
 }
+
+// The example of docs/logsources.md: events as evtx_dump writes them.
+func TestExampleOfTheDocumentation(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/logsources.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "```yaml\n# pipelines/")
+	example, _, ok := strings.Cut(rest, "```")
+	if !ok {
+		t.Fatal("the page has no example of a pipeline")
+	}
+	p, err := Parse([]byte("# " + example))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := Order(append(builtin(t), p)).Apply(parseRule(t, "title: T\nlogsource: {product: windows, service: system}\ndetection: {s: {EventID: 7045, ImagePath: a}, condition: s}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := show(out), `[event.code/winlog.event_id/Event.System.EventID/EventID=#7045 & winlog.event_data.ImagePath/Event.EventData.ImagePath/ImagePath=a]`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}

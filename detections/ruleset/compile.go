@@ -260,18 +260,15 @@ func (c *compiler) table(b *Bundle) *logsource.Table {
 		if path.Base(f.Path) != logsource.FileName {
 			continue
 		}
-		fault := func(err *sigma.Error) {
-			c.problems = append(c.problems, Problem{Path: f.Path, Line: err.Line, Reason: "log-source table: " + err.Reason})
-		}
 		t, err := logsource.Parse(f.Data)
 		switch {
 		case err != nil:
-			fault(err)
+			c.problems = append(c.problems, fault(f.Path, err))
 		case table == nil:
 			table = t
 		default:
 			for _, err := range table.Extend(t) {
-				fault(err)
+				c.problems = append(c.problems, fault(f.Path, err))
 			}
 		}
 	}

@@ -61,12 +61,7 @@ func (c *Cache) pipelines(b *Bundle, opts *Options) *pipelines {
 	for _, f := range files {
 		one, err := pipeline.Parse(f.Data)
 		if err != nil {
-			problem := Problem{Path: f.Path, Reason: err.Error()}
-			var at *sigma.Error
-			if errors.As(err, &at) {
-				problem.Line, problem.Reason = at.Line, at.Reason
-			}
-			p.faults = append(p.faults, problem)
+			p.faults = append(p.faults, fault(f.Path, err))
 			continue
 		}
 		if one.Name == "" {
@@ -77,6 +72,16 @@ func (c *Cache) pipelines(b *Bundle, opts *Options) *pipelines {
 	p.chain = pipeline.Order(list)
 	c.chain = p
 	return p
+}
+
+// fault is what is wrong with a file that is no rule: at its line, where the
+// error knows it.
+func fault(name string, err error) Problem {
+	var at *sigma.Error
+	if errors.As(err, &at) {
+		return Problem{Path: name, Line: at.Line, Reason: at.Reason}
+	}
+	return Problem{Path: name, Reason: err.Error()}
 }
 
 // rewrite sends the rules through the pipelines. A rule that these refuse is

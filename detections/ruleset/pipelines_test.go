@@ -88,6 +88,28 @@ func TestPipelines(t *testing.T) {
 	}
 }
 
+// A broken table is named with its line, and what a folder says twice too; the
+// rest of the table holds.
+func TestTableFaults(t *testing.T) {
+	t.Parallel()
+	own := fstest.MapFS{"logsources.yml": {Data: []byte("logsources:\n- {product: windows, any: [{Channel: '*'}]}\n")}}
+	f := func(text string, want ...string) {
+		t.Helper()
+		theirs := fstest.MapFS{"logsources.yml": {Data: []byte(text)}}
+		_, problems := Compile(Load([]Source{{Name: "a", FS: own}, {Name: "b", FS: theirs}}), event.NewRegistry(0))
+		got := make([]string, len(problems))
+		for i, p := range problems {
+			got[i] = p.String()
+		}
+		if strings.Join(got, "\n") != strings.Join(want, "\n") {
+			t.Errorf("%s\n got %q\nwant %q", text, got, want)
+		}
+	}
+	f("logsources:\n- {product: windows, any: [{host.os.type: windows}]}\n")
+	f("logsources:\n- {product: windows}\n", "b/logsources.yml:2: an entry needs product, category or service, and at least one alternative in any")
+	f("logsources:\n- product: windows\n  any:\n  - {channel: '*'}\n  - {Channel: '*'}\n", "b/logsources.yml:5: the table has this alternative for product=windows already")
+}
+
 // What pipelines made of a rule stays as long as both stay.
 func TestPipelinesAreCached(t *testing.T) {
 	t.Parallel()
