@@ -163,7 +163,7 @@ type RuleInfo struct {
 	ID         string           `json:"id"`
 	Title      detections.Text  `json:"title"`
 	Level      detections.Level `json:"level"`
-	Kind       string           `json:"kind" doc:"sigma or correlation"`
+	Kind       string           `json:"kind" doc:"sigma, correlation or filter"`
 	Status     string           `json:"status" enum:"active,rejected,disabled"`
 	Reason     string           `json:"reason,omitempty" doc:"Why it was rejected"`
 	Path       string           `json:"path"`
@@ -171,6 +171,7 @@ type RuleInfo struct {
 	Tactics    []string         `json:"tactics"`
 	Techniques []string         `json:"techniques"`
 	Tags       []string         `json:"tags"`
+	Filters    []string         `json:"filters,omitempty" doc:"Ids of the Sigma filters that narrow it"`
 	Hits       uint64           `json:"hits" doc:"Matches, of a correlation firings, since the rule is in force as it stands"`
 
 	Cost     *rules.Cost     `json:"cost,omitempty" doc:"What it costs and brings; absent where it is not in force"`
