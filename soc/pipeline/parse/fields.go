@@ -164,17 +164,17 @@ func reserved(name string) bool {
 
 // aliases maps names that many programs use to the ECS field they mean.
 func aliases() map[string]event.FieldID {
-	m := make(map[string]event.FieldID, 96)
+	m := make(map[string]event.FieldID, 128)
 	for id, list := range map[event.FieldID]string{
 		event.Message:            "msg log short_message",
-		event.HostName:           "host hostname host_name host.hostname devname",
+		event.HostName:           "host hostname host_name host.hostname devname Computer ComputerName winlog.computer_name",
 		event.LogLevel:           "level lvl severity loglevel log_level",
 		event.LogLogger:          "logger",
 		event.ServiceName:        "service service_name app application",
-		event.SourceIP:           "src_ip srcip src source_ip sourceip client_ip clientip remote_addr remote_ip remoteip sip client.ip source.address client.address",
-		event.SourcePort:         "src_port srcport sport spt source_port remote_port",
-		event.DestIP:             "dst_ip dstip dst dest_ip destination_ip destip server_ip dip destination.address",
-		event.DestPort:           "dst_port dstport dport dpt dest_port destination_port",
+		event.SourceIP:           "src_ip srcip src source_ip sourceip client_ip clientip remote_addr remote_ip remoteip sip client.ip source.address client.address IpAddress SourceIp winlog.event_data.IpAddress winlog.event_data.SourceIp",
+		event.SourcePort:         "src_port srcport sport spt source_port remote_port IpPort SourcePort winlog.event_data.IpPort winlog.event_data.SourcePort",
+		event.DestIP:             "dst_ip dstip dst dest_ip destination_ip destip server_ip dip destination.address DestinationIp winlog.event_data.DestinationIp",
+		event.DestPort:           "dst_port dstport dport dpt dest_port destination_port DestinationPort winlog.event_data.DestinationPort",
 		event.UserName:           "user username user_name usr srcuser remote_user",
 		event.EventAction:        "action act",
 		event.EventOutcome:       "outcome",

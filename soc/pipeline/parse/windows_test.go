@@ -34,3 +34,21 @@ func TestWindowsDataset(t *testing.T) {
 		}
 	}
 }
+
+// Who a Windows event is about shows in the fields that all events have,
+// whether the names are Windows' own or winlogbeat's.
+func TestWindowsHostAndAddress(t *testing.T) {
+	t.Parallel()
+	p := New(event.NewRegistry(0), Options{})
+	for _, text := range []string{
+		`{"Channel":"Security","EventID":4625,"Computer":"dc1.example","IpAddress":"192.0.2.7","IpPort":"50123"}`,
+		`{"winlog":{"channel":"Security","event_id":4625,"computer_name":"dc1.example","event_data":{"IpAddress":"192.0.2.7","IpPort":"50123"}}}`,
+		`{"winlog":{"channel":"Security","event_id":4625,"computer_name":"other","event_data":{"IpAddress":"-"}},"host":{"name":"dc1.example"},"source":{"ip":"192.0.2.7","port":50123}}`,
+	} {
+		var ev event.Event
+		p.Parse(&intake.Record{Format: intake.JSON, Data: []byte(text)}, &ev)
+		if host, ip, port := ev.Text(event.HostName), ev.Text(event.SourceIP), ev.Text(event.SourcePort); host != "dc1.example" || ip != "192.0.2.7" || port != "50123" {
+			t.Errorf("%s: host %q, source %q:%q", text, host, ip, port)
+		}
+	}
+}
