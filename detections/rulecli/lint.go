@@ -18,7 +18,7 @@ func Lint(w io.Writer, dirs []string) (problems int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	set, found := ruleset.Compile(b, event.NewRegistry(0))
+	set, found := ruleset.CompileWith(b, event.NewRegistry(0), ruleset.Options{Elsewhere: ownNames()})
 	found = append(found, set.Warnings()...)
 	slices.SortStableFunc(found, func(a, b ruleset.Problem) int {
 		return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Line, b.Line))

@@ -13,6 +13,7 @@ import (
 	"icewatch/detections/pipeline"
 	"icewatch/detections/ruleset"
 	"icewatch/rules"
+	"icewatch/soc/event"
 )
 
 // builtin names the suite's own content in paths.
@@ -51,4 +52,16 @@ func load(paths []string) (*ruleset.Bundle, error) {
 		b.Files = append(b.Files, ruleset.File{Source: name, Path: name, Data: data})
 	}
 	return b, nil
+}
+
+// ownNames are the ids and names of the suite's own rules: the filters of a
+// folder may be for them.
+func ownNames() map[string]bool {
+	own := ruleset.Load([]ruleset.Source{{Name: builtin, FS: rules.FS}})
+	set, _ := ruleset.CompileWith(own, event.NewRegistry(0), ruleset.Options{FaultsOnly: true})
+	names := map[string]bool{}
+	for _, r := range set.Rules() {
+		names[r.ID], names[r.Name] = true, true
+	}
+	return names
 }

@@ -247,3 +247,19 @@ cases:
 		}
 	}
 }
+
+// TestLintFilters: a filter for one of the suite's own rules is in order, one
+// for a rule that nobody has is not.
+func TestLintFilters(t *testing.T) {
+	t.Parallel()
+	for rule, want := range map[string]string{"ssh_root_login": "", "nowhere": `the rule "nowhere", which it names, does not exist`} {
+		dir := t.TempDir()
+		text := "title: F\nid: f\nlogsource: {product: linux}\nfilter:\n  rules: [" + rule + "]\n  selection: {user.name: bob}\n  condition: not selection\n"
+		write(t, dir, "f.yml", text)
+		var out strings.Builder
+		found, err := Lint(&out, []string{dir})
+		if err != nil || (found > 0) != (want != "") || !strings.Contains(out.String(), want) {
+			t.Errorf("%s: %d findings, %v: %s", rule, found, err, out.String())
+		}
+	}
+}

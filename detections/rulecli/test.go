@@ -26,7 +26,7 @@ func Test(w io.Writer, dirs []string) (failed int, err error) {
 		return 0, err
 	}
 	reg := event.NewRegistry(0)
-	set, problems := ruleset.Compile(b, reg)
+	set, problems := ruleset.CompileWith(b, reg, ruleset.Options{Elsewhere: ownNames()})
 	for _, p := range problems {
 		fmt.Fprintf(w, "%s\n", p)
 	}

@@ -93,6 +93,9 @@ type Options struct {
 	// FaultsOnly leaves out the program: the set lists its rules and their
 	// faults and has the policies, and cannot match.
 	FaultsOnly bool
+	// Elsewhere are ids and names of rules outside of the bundle: a filter
+	// that names one of them is not at fault.
+	Elsewhere map[string]bool
 }
 
 // Compile compiles every rule of the bundle against the registry's fields.

@@ -74,10 +74,11 @@ func (c *compiler) narrow(r, filter *Rule) {
 }
 
 // missing says what is wrong with a name that no rule in force has: nothing
-// where the rule is only switched off.
+// where the rule is only switched off, or elsewhere.
 func (c *compiler) missing(name string) string {
 	i := slices.IndexFunc(c.set.infos, func(in RuleInfo) bool { return in.ID == name || in.Name == name })
 	switch {
+	case i < 0 && c.opts.Elsewhere[name]:
 	case i < 0:
 		return fmt.Sprintf("the rule %q, which it names, does not exist", name)
 	case c.set.infos[i].Status == Rejected:

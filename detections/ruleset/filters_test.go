@@ -98,6 +98,17 @@ func TestFilterIsListed(t *testing.T) {
 	}
 }
 
+// TestFilterOfARuleElsewhere: a folder is also looked at without the rules
+// that its filters are for.
+func TestFilterOfARuleElsewhere(t *testing.T) {
+	t.Parallel()
+	b := Load([]Source{{Name: "r", FS: files(map[string]string{"f.yml": sigmaFilter("{product: windows}", "[whoami, nowhere]", "not selection")})}})
+	_, problems := CompileWith(b, event.NewRegistry(0), Options{Elsewhere: map[string]bool{"whoami": true}})
+	if len(problems) != 1 || strings.Contains(problems[0].Reason, "whoami") || !strings.Contains(problems[0].Reason, "nowhere") {
+		t.Errorf("problems %v", problems)
+	}
+}
+
 // TestCacheKeepsRulesUnfiltered: a rule that is parsed once is not changed by
 // the filter of one set for the next.
 func TestCacheKeepsRulesUnfiltered(t *testing.T) {
