@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"icewatch/detections"
 	"icewatch/detections/engine"
 	"icewatch/soc/api"
 	"icewatch/soc/client"
@@ -289,6 +290,23 @@ level: high
 		})
 	}
 	check("Milestone Rule", func() []string { return marks["milestone"] })
+	// Each match says by which selection and by which value as it stands in the event.
+	raised, err := s.alertsOf("Milestone Rule")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range rows {
+		a, ok := raised[text(r, "event.id")]
+		if !ok {
+			continue
+		}
+		var detail struct{ Evidence []detections.Match }
+		s.call(s.admin.Options().Token, "GET", "/api/v1/alerts/"+a.ID, "", 200, &detail)
+		if want := []detections.Match{{Selection: "word", Field: "message", Value: text(r, "message")}}; !slices.Equal(detail.Evidence, want) {
+			t.Errorf("the evidence is %+v, want %+v", detail.Evidence, want)
+		}
+		break
+	}
 	check("Newcomer Rule", func() []string {
 		got, err := s.alertsOf("Newcomer Rule")
 		if err != nil || len(got) == 0 {
