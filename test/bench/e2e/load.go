@@ -26,8 +26,8 @@ type load struct {
 	url    string   // of _bulk
 	tokens []string // by tenant
 
-	window int64
-	rate   float64
+	window atomic.Int64    // events that may be on their way
+	rate   float64         // events a second at most; 0 is as many as the suite takes
 	sent   [2]atomic.Int64 // events by way, acknowledged those of _bulk
 	gone   atomic.Int64    // events handed to the senders
 	done   atomic.Int64    // events that the suite has worked
@@ -83,7 +83,7 @@ func (l *load) pace(ctx context.Context, jobs [2]chan job) {
 	began, marked, marks := time.Now(), time.Now(), 0
 	for n := 0; !l.ended.Load(); n++ {
 		c := &l.corpus.chunks[n%len(l.corpus.chunks)]
-		for !l.ended.Load() && (l.gone.Load()-l.done.Load() > l.window || l.rate > 0 && float64(l.gone.Load()) > l.rate*time.Since(began).Seconds()) {
+		for !l.ended.Load() && (l.gone.Load()-l.done.Load() > l.window.Load() || l.rate > 0 && float64(l.gone.Load()) > l.rate*time.Since(began).Seconds()) {
 			select {
 			case <-time.After(2 * time.Millisecond):
 			case <-ctx.Done():

@@ -26,13 +26,13 @@ const (
 
 // measured are the figures of a run.
 type measured struct {
-	took          float64 // seconds of the measurement
-	stored        float64 // events that the lake took meanwhile
-	cpu, load     float64 // seconds of CPU of the suite and of the load generator
-	centre        float64 // of the suite's first process alone
-	lagFrom, lag  int64   // events on their way at the beginning and at the end
-	rss           float64 // bytes, at most
-	firings       float64 // while measured
+	took          float64   // seconds of the measurement
+	stored        float64   // events that the lake took meanwhile
+	cpu, load     float64   // seconds of CPU of the suite and of the load generator
+	centre        float64   // of the suite's first process alone
+	lagFrom, lag  int64     // events on their way at the beginning and at the end
+	rss           []float64 // bytes of each process, when they had most together
+	firings       float64   // while measured
 	delays        []float64
 	sent, held    [2]int64 // events by way: acknowledged, and found in the lake
 	marks, alerts int
@@ -58,6 +58,11 @@ func (m *measured) print() {
 		m.stored, m.took, m.raw(), m.load/m.took, m.rate())
 	fmt.Printf("CPU of the suite: %.2f cores, %.1f µs an event: %.1f centre (intake, bus, alerts), %.1f engine\n", m.cpu/m.took, m.cpu/m.stored*1e6, m.centre/m.stored*1e6, (m.cpu-m.centre)/m.stored*1e6)
 	fmt.Printf("on their way: %d events at the beginning, %d at the end; firings of rules: %.1f a second\n", m.lagFrom, m.lag, m.firings/m.took)
+	for i, name := range []string{"centre", "engine"} {
+		if i < len(m.rss) {
+			fmt.Printf("memory of the %s, when both had most: %.0f MB\n", name, m.rss[i]/1e6)
+		}
+	}
 	fmt.Println("rules that fired most:", m.fired)
 	fmt.Printf("acknowledged and stored: syslog %d and %d, _bulk %d and %d\n", m.sent[syslogTCP], m.held[syslogTCP], m.sent[bulk], m.held[bulk])
 	fmt.Printf("marked events: %d, alerts of them: %d; event to alert: p50 %.2f s, p99 %.2f s, longest %.2f s\n", m.marks, m.alerts, m.delay(0.5), m.delay(0.99), m.delay(1))
@@ -67,7 +72,7 @@ func (m *measured) print() {
 	fmt.Printf("BENCH e2e.cpu_per_event %.1f µs\n", m.cpu/m.stored*1e6)
 	fmt.Printf("BENCH e2e.alert_p50 %.2f s\n", m.delay(0.5))
 	fmt.Printf("BENCH e2e.alert_p99 %.2f s\n", m.delay(0.99))
-	fmt.Printf("BENCH e2e.rss %.0f MB\n", m.rss/1e6)
+	fmt.Printf("BENCH e2e.rss %.0f MB\n", sum(m.rss)/1e6)
 }
 
 // verdict is an error where something was lost. A figure that is not reached
@@ -86,7 +91,8 @@ func (m *measured) verdict() error {
 }
 
 func (b *bench) measured(ctx context.Context, s *suite.Suite, c *corpus, city *city, syslog string) (*measured, error) {
-	l := &load{corpus: c, city: city, syslog: syslog, url: s.URL + "/elastic/_bulk", window: b.window, rate: b.rate}
+	l := &load{corpus: c, city: city, syslog: syslog, url: s.URL + "/elastic/_bulk", rate: b.rate}
+	l.window.Store(leastWindow)
 	for _, t := range tenants {
 		token, err := s.Token(ctx, t)
 		if err != nil {
@@ -111,7 +117,7 @@ func (b *bench) measured(ctx context.Context, s *suite.Suite, c *corpus, city *c
 	}()
 	m := &measured{}
 	watching := make(chan error, 1)
-	go func() { watching <- m.watch(ctx, s, l, before) }()
+	go func() { watching <- m.watch(ctx, s, l, before, b.window) }()
 	seen := map[string]time.Time{}
 	alerting := make(chan error, 1)
 	ended := make(chan struct{})
@@ -192,20 +198,47 @@ func own() float64 {
 	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
 }
 
-// watch tells the load generator what is done, and looks at the memory.
-func (m *measured) watch(ctx context.Context, s *suite.Suite, l *load, before float64) error {
+// leastWindow is how many events may be on their way in any case.
+const leastWindow = 40_000
+
+// watch tells the load generator what is done and how much may be on its way,
+// and looks at the memory. More than a second's work on its way would only make
+// alerts late; much less would leave the suite idle, which hands rows to its
+// store twice a second.
+func (m *measured) watch(ctx context.Context, s *suite.Suite, l *load, before float64, window time.Duration) error {
+	type point struct {
+		at   time.Time
+		rows float64
+	}
+	const looks = 30 // over which the rate is taken
+	var past [looks]point
 	for n := 0; ctx.Err() == nil; n++ {
 		rows, err := s.Metric("icewatch_lake_rows_total")
 		if err != nil {
 			return err
 		}
+		now := point{time.Now(), rows}
 		l.done.Store(int64(rows - before))
+		if then := past[n%looks]; !then.at.IsZero() {
+			rate := (now.rows - then.rows) / now.at.Sub(then.at).Seconds()
+			l.window.Store(max(leastWindow, int64(rate*window.Seconds())))
+		}
+		past[n%looks] = now
 		if n%10 == 0 {
-			m.rss = max(m.rss, s.RSS())
+			if list := s.RSS(); sum(list) > sum(m.rss) {
+				m.rss = list
+			}
 		}
 		_ = rest(ctx, 100*time.Millisecond)
 	}
 	return nil
+}
+
+func sum(list []float64) (sum float64) {
+	for _, v := range list {
+		sum += v
+	}
+	return sum
 }
 
 // looking is how often the API is asked for new alerts, which counts as part of

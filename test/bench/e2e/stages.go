@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"runtime/pprof"
 	"time"
 
@@ -77,6 +78,7 @@ func used(clock int32) time.Duration {
 // stages prints the CPU time of each stage an event. profile is the file for a
 // profile; "" is none.
 func (b *bench) stages(c *corpus, city *city, folder, profile string) error {
+	debug.SetGCPercent(400) // as the engine has it
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	keeping := &retention.Policy{Classes: []retention.Class{{Name: retention.Standard, Keep: 180 * 24 * time.Hour}}}

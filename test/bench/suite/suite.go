@@ -160,8 +160,14 @@ func (s *Suite) Metric(name string) (float64, error) {
 // CPU is the CPU seconds that the suite's processes have used.
 func (s *Suite) CPU() float64 { return CPU(s.cmd.Process.Pid) }
 
-// RSS is the memory of the suite's processes that is resident, in bytes.
-func (s *Suite) RSS() float64 { return RSS(s.cmd.Process.Pid) }
+// RSS is the memory of each of the suite's processes that is resident, in
+// bytes, that of the centre first.
+func (s *Suite) RSS() (list []float64) {
+	for _, p := range s.Processes() {
+		list = append(list, resident(p))
+	}
+	return list
+}
 
 // Processes are the process ids of the suite, that of the centre first.
 func (s *Suite) Processes() []int { return family(s.cmd.Process.Pid) }
@@ -193,20 +199,15 @@ func of(pid int) (sum float64) {
 	return sum
 }
 
-// RSS sums up the resident bytes of a process and its children that live.
-func RSS(pid int) float64 {
-	sum := 0.0
-	for _, p := range family(pid) {
-		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", p))
-		if err != nil {
-			continue
-		}
-		if fields := strings.Fields(string(text)); len(fields) > 1 {
-			n, _ := strconv.ParseFloat(fields[1], 64)
-			sum += n * float64(os.Getpagesize())
-		}
+// resident is the memory of a process in bytes, as far as it is resident.
+func resident(pid int) float64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	if err != nil {
+		return 0
 	}
-	return sum
+	fields := strings.Fields(string(text))
+	n, _ := strconv.ParseFloat(fields[1], 64)
+	return n * float64(os.Getpagesize())
 }
 
 // family is a process and its children.
