@@ -13,6 +13,7 @@ import (
 type corpus struct {
 	chunks []chunk
 	said   string
+	rules  string // how many are in force
 }
 
 // way is an input of the suite.
@@ -66,8 +67,7 @@ func restamp(text []byte, stamps []stamp, t time.Time) {
 	}
 }
 
-// writer renders events of one chunk. In its formats the verbs are strings,
-// numbers and, as %!, the places of times.
+// writer renders events of one chunk.
 type writer struct {
 	chunk
 	r *rand.Rand
@@ -216,7 +216,7 @@ func (b *bench) render(c *city, folder string) (*corpus, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &corpus{}
+	out := &corpus{rules: events.rules}
 	r := rand.New(rand.NewPCG(b.seed, 2))
 	size := 0
 	for n := range max(len(ways), b.pool/perChunk) {

@@ -86,14 +86,15 @@ func (b *bench) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	version, _ := exec.Command(b.binary, "version").CombinedOutput()
-	fmt.Printf("icewatch %s, %s, %d cores\n", strings.TrimSpace(string(version)), runtime.Version(), runtime.NumCPU())
+	version, _ := exec.Command(b.binary, "version").Output()
+	fmt.Printf("%s, %s, %d cores\n", strings.TrimSpace(string(version)), runtime.Version(), runtime.NumCPU())
 	fmt.Println("rules:", said)
 	city := newCity(b.items, b.seed)
 	corpus, err := b.render(city, folder)
 	if err != nil {
 		return err
 	}
+	fmt.Println("rules:", corpus.rules)
 	fmt.Println("events:", corpus.said)
 
 	if b.stagesTo != "" {
