@@ -328,6 +328,11 @@ func BenchmarkMatch(b *testing.B) {
 				m.Match(events[i%len(events)], emit)
 			}
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
+			asked := uint64(0)
+			for _, c := range m.Costs() {
+				asked += c.Asked
+			}
+			b.ReportMetric(float64(asked)/float64(m.meter.events), "asked/event")
 		})
 	}
 }
