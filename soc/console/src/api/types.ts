@@ -1,3 +1,5 @@
+import type { RuleCost, RuleThrottle } from './rules';
+
 /**
  * The REST API's objects as the console reads them (/api/v1/openapi.json).
  * Names and units are the server's. A list may arrive as null where it is
@@ -240,7 +242,7 @@ export interface RuleInfo {
   title: Text;
   level: Severity;
   kind: string;
-  status: 'active' | 'rejected';
+  status: 'active' | 'rejected' | 'disabled';
   reason?: string;
   path: string;
   line?: number;
@@ -248,6 +250,17 @@ export interface RuleInfo {
   techniques?: List<string>;
   tags?: List<string>;
   hits?: number;
+  origin?: 'builtin' | 'folder' | 'own';
+  /** Of an own rule: id of the main rule of its file, under which it is changed. */
+  main?: string;
+  revision?: number;
+  updated_at?: string;
+  updated_by?: string;
+  off?: { by: string; at: string; reason?: string } | null;
+  /** Matches an hour over the last day, the oldest first. */
+  trend?: List<number>;
+  cost?: RuleCost | null;
+  throttle?: RuleThrottle | null;
   /** YAML text, on the detail alone. */
   source?: string;
 }

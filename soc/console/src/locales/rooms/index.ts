@@ -17,8 +17,9 @@ import { signin } from './signin';
 import { storage } from './storage';
 import { tokens } from './tokens';
 import { traces } from './traces';
+import { rules } from './rules';
 import { roles } from './roles';
 import { units } from './units';
 
 /** The texts of the rooms that keep both languages side by side. */
-export const rooms = { ...federation, ...frame, ...accounts, ...units, ...roles, ...groups, ...keys, ...audit, ...search, ...flows, ...monitors, ...masking, ...storage, ...sessions, ...settings, ...signin, ...tokens, ...traces, ...connect, ...forwarding, ...silences };
+export const rooms = { ...federation, ...frame, ...accounts, ...units, ...roles, ...groups, ...keys, ...audit, ...search, ...flows, ...monitors, ...masking, ...storage, ...sessions, ...settings, ...signin, ...tokens, ...traces, ...connect, ...forwarding, ...silences, ...rules };

@@ -1,0 +1,289 @@
+import { useQuery, useQueryClient } from '@tanstack/react-query';
+import { AutoComplete, Button, Checkbox, Input, InputNumber, Select } from 'antd';
+import { useCallback, useEffect, useMemo, useReducer, useRef, useState } from 'react';
+import { Link, useNavigate, useParams } from 'react-router-dom';
+import { ApiError, get, post, put } from '../api/client';
+import { useCan } from '../api/queries';
+import type { Rule, Verdict } from '../api/rules';
+import { SEVERITIES, list } from '../api/types';
+import { useFeedback } from '../app/feedback';
+import { useSettled, usePageTitle } from '../app/hooks';
+import { useKeys } from '../app/keys';
+import { useSettings } from '../app/settings';
+import { readRule, type Obstacle } from '../logic/sigma/read';
+import { unfinished, type Counting, type Draft, group, leaf } from '../logic/sigma/tree';
+import { writeRule } from '../logic/sigma/write';
+import type { Key } from '../locales/zh';
+import { Refused } from '../parts/dialog';
+import { Panel } from '../parts/page';
+import { Builder } from '../parts/rules/builder';
+import { FieldPicker, useCatalogue } from '../parts/rules/fields';
+import { Trial } from '../parts/rules/trial';
+import { YamlEditor } from '../parts/rules/yaml';
+import { Failed, Skeleton } from '../parts/states';
+
+/** Both views of the rule. The YAML is what is kept; the draft may be ahead of it while a condition is not finished. */
+interface Sheet {
+  source: string;
+  draft: Draft | null;
+  obstacle: Obstacle | null;
+}
+interface State extends Sheet {
+  past: Sheet[];
+  future: Sheet[];
+}
+type Action = { kind: 'yaml'; source: string } | { kind: 'draft'; draft: Draft } | { kind: 'undo' } | { kind: 'redo' } | { kind: 'load'; source: string };
+
+const FRESH: Draft = { title: '', titleZh: '', description: '', level: 'medium', status: '', tags: [], logsource: { product: '', category: '', service: '' }, tree: group('and', [leaf('', 'equals')]) };
+
+function sheetOf(source: string): Sheet {
+  if (source === '') return { source, draft: FRESH, obstacle: null };
+  const r = readRule(source);
+  return { source, draft: r.draft ?? null, obstacle: r.obstacle ?? null };
+}
+
+const KEPT = 100;
+function reduce(s: State, a: Action): State {
+  const now: Sheet = { source: s.source, draft: s.draft, obstacle: s.obstacle };
+  const past = [...s.past.slice(-KEPT), now];
+  switch (a.kind) {
+    case 'load':
+      return { ...sheetOf(a.source), past: [], future: [] };
+    case 'yaml':
+      return { ...sheetOf(a.source), past, future: [] };
+    case 'draft':
+      return { source: unfinished(a.draft.tree).length === 0 ? writeRule(s.source, a.draft) : s.source, draft: a.draft, obstacle: null, past, future: [] };
+    case 'undo': {
+      const before = s.past.at(-1);
+      return before ? { ...before, past: s.past.slice(0, -1), future: [now, ...s.future] } : s;
+    }
+    case 'redo': {
+      const [next, ...rest] = s.future;
+      return next ? { ...next, past, future: rest } : s;
+    }
+  }
+}
+
+export default function RuleEdit() {
+  const { t, tx } = useSettings();
+  const { id = '' } = useParams();
+  const query = useQuery({ enabled: id !== '', queryKey: ['rules', id, 'edit'], queryFn: ({ signal }) => get<Rule>(`/rules/${encodeURIComponent(id)}`, {}, signal), staleTime: Infinity, gcTime: 0, refetchOnWindowFocus: false });
+  usePageTitle(id ? (query.data ? t('build.titleEdit', { x: tx(query.data.title) || id }) : t('page.rules')) : t('build.titleNew'));
+  if (id && !query.data) return <div className="page">{query.error ? <Failed error={query.error} what="rules.what" retry={() => void query.refetch()} /> : <Skeleton lines={12} />}</div>;
+  return <Editor key={id} rule={query.data} />;
+}
+
+function Editor({ rule }: { rule?: Rule }) {
+  const { t, tx } = useSettings();
+  const can = useCan();
+  const navigate = useNavigate();
+  const client = useQueryClient();
+  const { done } = useFeedback();
+  const fields = useCatalogue();
+  const [s, dispatch] = useReducer(reduce, null, (): State => ({ ...sheetOf(rule?.file ?? ''), past: [], future: [] }));
+  const [note, setNote] = useState('');
+  const [busy, setBusy] = useState(false);
+  const [error, setError] = useState<unknown>(null);
+  const saved = useRef(rule?.file ?? '');
+  const id = rule?.main ?? rule?.id ?? '';
+  const changed = s.source !== saved.current;
+  const open = s.draft ? unfinished(s.draft.tree).length : 0;
+  const may = can('create-rule');
+
+  const asked = useSettled(s.source, 300);
+  const check = useQuery({
+    enabled: asked !== '',
+    queryKey: ['rule-check', asked, id],
+    queryFn: () => post<Verdict>('/rules/validate', { source: asked, id }),
+    staleTime: 30_000,
+    gcTime: 60_000,
+    retry: false,
+    placeholderData: (before) => before,
+  });
+  const verdict = s.source === '' ? undefined : check.data;
+  const current = asked === s.source && !check.isPlaceholderData && !check.isFetching;
+  const findings = list(verdict?.findings);
+  const ok = verdict?.ok === true && current && open === 0;
+
+  useEffect(() => {
+    if (!changed) return undefined;
+    const warn = (e: BeforeUnloadEvent) => e.preventDefault();
+    window.addEventListener('beforeunload', warn);
+    return () => window.removeEventListener('beforeunload', warn);
+  }, [changed]);
+
+  const save = useCallback(async () => {
+    setBusy(true);
+    setError(null);
+    try {
+      const kept = rule ? await put<Rule>(`/rules/${encodeURIComponent(id)}`, { source: s.source, revision: rule.origin === 'own' ? (rule.revision ?? 0) : 0, note }) : await post<Rule>('/rules', { source: s.source, note });
+      saved.current = s.source;
+      void client.invalidateQueries({ queryKey: ['rules'] });
+      done(t('build.saved', { x: tx(kept.title) || kept.id }));
+      navigate(`/rules/${encodeURIComponent(kept.main || kept.id)}`, { replace: true });
+    } catch (e) {
+      setError(e);
+    } finally {
+      setBusy(false);
+    }
+  }, [rule, id, s.source, note, client, done, navigate, t, tx]);
+
+  useKeys({ 'mod+s': () => ok && may && !busy && void save(), 'mod+z': () => dispatch({ kind: 'undo' }), 'mod+y': () => dispatch({ kind: 'redo' }) });
+
+  const set = (change: Partial<Draft>) => s.draft && dispatch({ kind: 'draft', draft: { ...s.draft, ...change } });
+  const meaning = list(verdict?.rules).map((r) => tx(r.meaning)).filter(Boolean);
+  const d = s.draft;
+  return (
+    <div className="page ruleedit">
+      <div className="head">
+        <h1>
+          <Link to={rule ? `/rules/${encodeURIComponent(id)}` : '/rules'} className="faint">
+            ←
+          </Link>{' '}
+          {rule ? t('build.titleEdit', { x: tx(rule.title) || id }) : t('build.titleNew')}
+        </h1>
+        <div className="end">
+          <Button disabled={s.past.length === 0} onClick={() => dispatch({ kind: 'undo' })} aria-label={t('build.undo')} title={`${t('build.undo')} ⌘Z`}>
+            ↶
+          </Button>
+          <Button disabled={s.future.length === 0} onClick={() => dispatch({ kind: 'redo' })} aria-label={t('build.redo')} title={`${t('build.redo')} ⌘Y`}>
+            ↷
+          </Button>
+          {may && <Input style={{ width: 220 }} placeholder={t('build.note')} aria-label={t('build.note')} value={note} onChange={(e) => setNote(e.target.value)} />}
+          {may && (
+            <Button type="primary" loading={busy} disabled={!ok || !changed} onClick={() => void save()} data-testid="save-rule">
+              {t('build.save')}
+            </Button>
+          )}
+        </div>
+      </div>
+      {!may && <div className="stale">{t('build.noRights')}</div>}
+      {error instanceof ApiError && error.status === 409 ? <div className="stale" role="alert">{t('build.changedMeanwhile')}</div> : null}
+      <Refused error={error} />
+      <div className="buildcols">
+        <div className="stack" style={{ gap: 14 }}>
+          {d ? (
+            <>
+              <Panel title={t('build.about')}>
+                <About draft={d} set={set} />
+              </Panel>
+              <Panel title={t('build.conditions')} id="builder">
+                <Builder tree={d.tree} fields={fields} change={(tree) => set({ tree })} />
+                <Count counting={d.counting} fields={fields} set={(counting) => set({ counting })} />
+                {open > 0 && s.source !== '' && <div className="hint">{t('build.unfinished', { n: open })}</div>}
+              </Panel>
+            </>
+          ) : (
+            <Panel title={t('build.conditions')} id="builder">
+              <div className="state small" data-testid="obstacle">
+                <h3>{t('build.cannot')}</h3>
+                <div>{s.obstacle && t(`buildwhy.${s.obstacle.why}` as Key, { x: s.obstacle.word })}</div>
+              </div>
+            </Panel>
+          )}
+        </div>
+        <div className="stack" style={{ gap: 14 }}>
+          <Panel title={t('build.yaml')} end={<Judgement verdict={verdict} current={current} empty={s.source === ''} />}>
+            <YamlEditor label={t('build.yaml')} value={s.source} findings={findings} onChange={(source) => dispatch({ kind: 'yaml', source })} />
+            <div className="hint">{t('build.yamlWhy')}</div>
+          </Panel>
+          {meaning.length > 0 && (
+            <Panel title={t('rules.meaning')} id="meaning">
+              {meaning.map((m, i) => (
+                <div key={i} className="meaning">
+                  {m}
+                </div>
+              ))}
+            </Panel>
+          )}
+        </div>
+      </div>
+      <Trial source={s.source} ready={ok} />
+    </div>
+  );
+}
+
+function Judgement({ verdict, current, empty }: { verdict?: Verdict; current: boolean; empty: boolean }) {
+  const { t } = useSettings();
+  if (empty) return null;
+  if (!current || !verdict) return <span className="faint">{t('build.checking')}…</span>;
+  const faults = list(verdict.findings).filter((f) => f.severity === 'error').length;
+  const warnings = list(verdict.findings).length - faults;
+  return (
+    <span className="status" data-testid="judgement" data-ok={verdict.ok}>
+      <i className={`dot ${verdict.ok ? 'ok' : 'error'}`} />
+      {faults > 0 ? t('build.faults', { n: faults }) : t('build.ok')}
+      {warnings > 0 && <span className="dim">{t('build.warnings', { n: warnings })}</span>}
+    </span>
+  );
+}
+
+const PRODUCTS = ['linux', 'windows', 'macos', 'aws', 'azure', 'gcp', 'cisco', 'fortios', 'zeek', 'icewatch'];
+const CATEGORIES = ['application', 'authentication', 'antivirus', 'dns', 'dns_query', 'file_event', 'firewall', 'image_load', 'network_connection', 'process_access', 'process_creation', 'proxy', 'ps_script', 'registry_set', 'webserver'];
+const SERVICES = ['auditd', 'auth', 'cron', 'powershell', 'security', 'sshd', 'sudo', 'syslog', 'sysmon', 'system'];
+
+function About({ draft, set }: { draft: Draft; set: (d: Partial<Draft>) => void }) {
+  const { t } = useSettings();
+  const part = (key: keyof Draft['logsource'], label: string, options: string[]) => (
+    <label className="field">
+      <span className="dim">{label}</span>
+      <AutoComplete value={draft.logsource[key]} onChange={(v: string) => set({ logsource: { ...draft.logsource, [key]: v ?? '' } })} options={options.filter((o) => o.includes(draft.logsource[key]) || options.includes(draft.logsource[key])).map((value) => ({ value }))} aria-label={label} placeholder="*" />
+    </label>
+  );
+  return (
+    <div className="about">
+      <label className="field wide">
+        <span className="dim">{t('build.name')}</span>
+        <Input value={draft.title} onChange={(e) => set({ title: e.target.value })} aria-label={t('build.name')} />
+      </label>
+      <label className="field">
+        <span className="dim">{t('build.nameZh')}</span>
+        <Input value={draft.titleZh} onChange={(e) => set({ titleZh: e.target.value })} aria-label={t('build.nameZh')} />
+      </label>
+      <label className="field">
+        <span className="dim">{t('build.level')}</span>
+        <Select value={draft.level} onChange={(level: string) => set({ level })} options={SEVERITIES.map((v) => ({ value: v, label: t(`sev.${v}`) }))} aria-label={t('build.level')} />
+      </label>
+      <label className="field wide">
+        <span className="dim">{t('build.tags')}</span>
+        <Select mode="tags" value={draft.tags} onChange={(tags: string[]) => set({ tags })} open={false} suffixIcon={null} aria-label={t('build.tags')} tokenSeparators={[',', ' ']} />
+      </label>
+      {part('product', t('build.product'), PRODUCTS)}
+      {part('category', t('build.category'), CATEGORIES)}
+      {part('service', t('build.service'), SERVICES)}
+    </div>
+  );
+}
+
+const NEW_COUNT: Counting = { type: 'event_count', field: '', groupBy: [], timespan: '5m', relation: 'gte', threshold: 5, generate: false };
+
+/** Whether each event makes an alert, or so many of them within a window. */
+function Count({ counting, fields, set }: { counting?: Counting; fields: ReturnType<typeof useCatalogue>; set: (c?: Counting) => void }) {
+  const { t } = useSettings();
+  const options = useMemo(() => [...fields.values()].map((f) => ({ value: f.name, label: f.name })), [fields]);
+  const type = counting?.type ?? 'single';
+  return (
+    <div className="bcount" data-testid="counting">
+      <b>{t('build.counting')}</b>
+      <Select
+        aria-label={t('build.counting')}
+        value={type}
+        onChange={(v: string) => set(v === 'single' ? undefined : { ...(counting ?? NEW_COUNT), type: v as Counting['type'] })}
+        options={(['single', 'event_count', 'value_count'] as const).map((v) => ({ value: v, label: t(`build.${v}`) }))}
+        style={{ width: 150 }}
+      />
+      {counting && (
+        <>
+          {counting.type === 'value_count' && <FieldPicker label={t('build.countField')} value={counting.field} fields={fields} onChange={(field) => set({ ...counting, field })} />}
+          <Select aria-label={t('build.threshold')} value={counting.relation} onChange={(relation: Counting['relation']) => set({ ...counting, relation })} options={[['gte', '≥'], ['gt', '>'], ['lte', '≤'], ['lt', '<'], ['eq', '='], ['neq', '≠']].map(([value, label]) => ({ value, label }))} style={{ width: 64 }} />
+          <InputNumber aria-label={t('build.threshold')} min={0} precision={0} value={counting.threshold} onChange={(v) => set({ ...counting, threshold: v ?? 1 })} style={{ width: 90 }} />
+          <Input aria-label={t('build.timespan')} addonBefore={t('build.timespan')} value={counting.timespan} onChange={(e) => set({ ...counting, timespan: e.target.value })} style={{ width: 150 }} />
+          <Select mode="tags" aria-label={t('build.groupBy')} placeholder={t('build.groupBy')} value={counting.groupBy} options={options} onChange={(groupBy: string[]) => set({ ...counting, groupBy })} style={{ minWidth: 240, flex: 1 }} />
+          <Checkbox checked={counting.generate} onChange={(e) => set({ ...counting, generate: e.target.checked })}>
+            {t('build.generate')}
+          </Checkbox>
+        </>
+      )}
+    </div>
+  );
+}
