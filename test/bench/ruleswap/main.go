@@ -146,11 +146,8 @@ func (b *bench) measure(ctx context.Context, s *suite.Suite, syslog string) erro
 		}
 		p := &set.Phases
 		if b.each {
-			fmt.Printf("rule %d: the alert after %.3f s, in force after %.3f s; resident in MB:", n+1, took.Seconds(), p.Total)
-			for _, pid := range s.Processes() {
-				fmt.Printf(" %.0f", suite.RSS(pid)/1e6)
-			}
-			fmt.Println()
+			fmt.Printf("rule %d: the alert after %.3f s, in force after %.3f s; resident in MB ", n+1, took.Seconds(), p.Total)
+			fmt.Println(megabytes(s.RSS()))
 		}
 		inForce = append(inForce, p.Total)
 		for _, x := range []struct {
@@ -161,7 +158,7 @@ func (b *bench) measure(ctx context.Context, s *suite.Suite, syslog string) erro
 		}
 	}
 	used := (s.CPU() - cpu) / time.Since(began).Seconds()
-	grown := s.RSS() - memory
+	after := s.RSS()
 	stop()
 	if err := load.Wait(); err != nil {
 		return err
@@ -172,7 +169,7 @@ func (b *bench) measure(ctx context.Context, s *suite.Suite, syslog string) erro
 	slices.Sort(whole)
 	slices.Sort(inForce)
 	worst := whole[len(whole)-1]
-	fmt.Printf("%d rules were added one by one; the suite used %.2f cores meanwhile, and its memory went from %.0f MB by %+.0f MB\n", b.swaps, used, memory/1e6, grown/1e6)
+	fmt.Printf("%d rules were added one by one; the suite used %.2f cores meanwhile, and the memory of its processes went from %s MB to %s MB\n", b.swaps, used, megabytes(memory), megabytes(after))
 	fmt.Printf("from the write to the alert over the API: median %.3f s, most %.3f s; until in force: median %.3f s, most %.3f s\n", whole[len(whole)/2], worst, inForce[len(inForce)/2], inForce[len(inForce)-1])
 	fmt.Printf("of it on average, in ms: notice %.0f, read %.0f, check %.0f, send %.0f, decode %.0f, parse %.0f, compile %.0f, rest %.0f, swap %.0f\n",
 		1e3*sum.Notice, 1e3*sum.Read, 1e3*sum.Check, 1e3*sum.Send, 1e3*sum.Decode, 1e3*sum.Parse, 1e3*sum.Compile, 1e3*sum.Rest, 1e3*sum.Swap)
@@ -345,6 +342,15 @@ func makeRules(folder string, n int) error {
 		}
 	}
 	return nil
+}
+
+// megabytes writes down the bytes of the suite's processes, the centre first.
+func megabytes(bytes []float64) string {
+	var list []string
+	for _, n := range bytes {
+		list = append(list, fmt.Sprintf("%.0f", n/1e6))
+	}
+	return strings.Join(list, "+")
 }
 
 // rest waits, but not beyond ctx.
