@@ -457,14 +457,16 @@ func (s *Server) ruleFileRoutes() {
 			st := stateOf(ctx)
 			st.object, st.skipAudit = "rules", in.DryRun
 			r, err := book.Import(in.RawBody, s.deps.Rules.Surroundings(), rulebook.ImportOptions{By: Actor(ctx), Note: in.Name, Name: in.Name, DryRun: in.DryRun, Replace: in.OnConflict == "replace"})
+			if !in.DryRun {
+				// Also where it broke off: some of it may be kept, and what others
+				// kept meanwhile waited for it.
+				err = errors.Join(err, s.deps.Rules.Apply(ctx))
+			}
 			if err != nil {
 				return nil, ruleProblem(err)
 			}
 			st.detail = fmt.Sprintf("created %d, changed %d, same %d, skipped %d, invalid %d", r.Created, r.Changed, r.Same, r.Skipped, r.Invalid)
-			if r.Created+r.Changed > 0 && !in.DryRun {
-				err = s.deps.Rules.Apply(ctx)
-			}
-			return Reply(r), err
+			return Reply(r), nil
 		})
 }
 

@@ -55,6 +55,9 @@ var (
 func (k *keeper) load(ctx context.Context, force bool) error {
 	k.loading.Lock()
 	defer k.loading.Unlock()
+	if k.book.Importing() && !force {
+		return nil // whoever imports applies it all at the end
+	}
 	if err := k.book.Refresh(); err != nil {
 		k.log.Error("rules: what was changed by hand has no version", "error", err)
 	}

@@ -20,6 +20,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"icewatch/detections/ruleset"
@@ -62,6 +63,8 @@ type Book struct {
 	dir string
 	now func() time.Time
 
+	importing atomic.Int32
+
 	mu      sync.Mutex
 	entries map[string]*Entry // by id of the main rule
 	holds   map[string]string // id of any rule to that of its file's main rule
@@ -92,6 +95,10 @@ func (b *Book) Source() ruleset.Source {
 
 // Folder is where the files of the rules lie.
 func (b *Book) Folder() string { return filepath.Join(b.dir, rulesDir) }
+
+// Importing tells that an import writes rules at this moment: what is there is
+// a part of what is to come, and not worth putting in force.
+func (b *Book) Importing() bool { return b.importing.Load() > 0 }
 
 // Refresh reads the folder again. What somebody changed there by hand, or by a
 // pull of git, becomes a version of its own.

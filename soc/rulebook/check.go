@@ -67,6 +67,14 @@ type Verdict struct {
 // Check judges a rule's file among the rules there are, without keeping it. id
 // is that of the rule it is to replace, empty for a new one.
 func (b *Book) Check(source, id string, with Surroundings) Verdict {
+	return b.judge(source, id, with, func(rules []*sigma.Rule) []ruleset.Problem {
+		_, problems := ruleset.Compile(draftBundle([]string{source}, rules, with), event.NewRegistry(0))
+		return slices.DeleteFunc(problems, func(p ruleset.Problem) bool { return p.Path != draftPath(0) })
+	})
+}
+
+// judge is Check, with what the compiler says of the file from compiled.
+func (b *Book) judge(source, id string, with Surroundings, compiled func([]*sigma.Rule) []ruleset.Problem) Verdict {
 	v := Verdict{Findings: []Finding{}, Rules: []Read{}}
 	lines := strings.Split(source, "\n")
 	add := func(severity string, line int, rule, message string) {
@@ -119,11 +127,8 @@ func (b *Book) Check(source, id string, with Surroundings) Verdict {
 		}
 	}
 	if len(errs) == 0 {
-		_, problems := ruleset.Compile(draftBundle(source, rules, with), event.NewRegistry(0))
-		for _, p := range problems {
-			if p.Path == draftPath {
-				add(Fault, p.Line, p.RuleID, p.Reason)
-			}
+		for _, p := range compiled(rules) {
+			add(Fault, p.Line, p.RuleID, p.Reason)
 		}
 	}
 	slices.SortStableFunc(v.Findings, func(a, b Finding) int { return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column)) })
@@ -147,14 +152,13 @@ func (b *Book) meets(r *sigma.Rule, line int, id string, with Surroundings, add 
 	}
 }
 
-const (
-	draftSource = "draft"
-	draftPath   = draftSource + "/rule.yml"
-)
+const draftSource = "draft"
 
-// draftBundle is a rule set of the file and what it needs: the rules it counts
-// and the files that say how rules and events meet.
-func draftBundle(source string, rules []*sigma.Rule, with Surroundings) *ruleset.Bundle {
+func draftPath(i int) string { return fmt.Sprintf("%s/%d.yml", draftSource, i) }
+
+// draftBundle is a rule set of files, whose rules are given, and what they
+// need: the rules they count and the files that say how rules and events meet.
+func draftBundle(sources []string, rules []*sigma.Rule, with Surroundings) *ruleset.Bundle {
 	b := &ruleset.Bundle{Files: slices.Clone(with.Support)}
 	have := map[string]bool{}
 	var wanted []string
@@ -184,7 +188,9 @@ func draftBundle(source string, rules []*sigma.Rule, with Surroundings) *ruleset
 			}
 		}
 	}
-	b.Files = append(b.Files, ruleset.File{Source: draftSource, Path: draftPath, Data: []byte(source)})
+	for i, source := range sources {
+		b.Files = append(b.Files, ruleset.File{Source: draftSource, Path: draftPath(i), Data: []byte(source)})
+	}
 	off := slices.DeleteFunc(slices.Clone(with.Off), func(id string) bool {
 		return slices.ContainsFunc(rules, func(r *sigma.Rule) bool { return r.ID == id }) // a rule that is off can be tried
 	})

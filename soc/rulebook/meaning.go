@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"icewatch/detections"
 	"icewatch/detections/sigma"
@@ -303,5 +304,17 @@ func pattern(p sigma.Pattern) (verb, value string) {
 	return "like", quote(b.String())
 }
 
-// quote shows a text with what cannot be seen escaped.
-func quote(s string) string { return "'" + strings.Trim(strconv.QuoteToGraphic(s), `"`) + "'" }
+// quote shows a text as it is, with what cannot be seen escaped.
+func quote(s string) string {
+	var b strings.Builder
+	b.WriteByte('\'')
+	for _, r := range s {
+		if unicode.IsGraphic(r) {
+			b.WriteRune(r)
+			continue
+		}
+		b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
+	}
+	b.WriteByte('\'')
+	return b.String()
+}

@@ -124,7 +124,7 @@ func TestRulesWithoutIDsGetThem(t *testing.T) {
 	if err != nil || len(e.Rules) != 2 || e.ID != e.Rules[1] || len(e.ID) != 36 {
 		t.Fatalf("%+v, %v", e, err)
 	}
-	if !strings.HasPrefix(e.Source, "# ours\nid: ") || strings.Count(e.Source, "\nid: ") != 2 {
+	if !strings.HasPrefix(e.Source, "# ours\ntitle: Failed\nid: ") || strings.Count(e.Source, "\nid: ") != 2 {
 		t.Errorf("the file became %s", e.Source)
 	}
 	// A change that lost the id of the main rule is a change of the same rule.
@@ -223,6 +223,7 @@ func TestMeaning(t *testing.T) {
 		"s: [{a: 1}, {b: null}]\n  t: {c|cidr: 10.0.0.0/8}\n  condition: s and not t": "In every event: (a = 1 or b is null or absent) and not (c is an address in 10.0.0.0/8)",
 		"s: [one, two]\n  condition: s":                                               "In every event: any value contains ['one', 'two']",
 		"s: {n|gte: 5, f|fieldref: g, e|exists: false}\n  condition: s":               "In every event: n ≥ 5 and f = the field g and e is not there",
+		"s: {a|endswith: '\\x.exe'}\n  condition: s":                                  `In every event: a ends with '\x.exe'`,
 		"s: {a|endswith: '.exe'}\n  t: {a|re: 'x+'}\n  condition: 1 of them":          "In every event: a ends with '.exe' or a matches the expression /x+/",
 	} {
 		rules, errs := sigma.Parse([]byte("title: T\nid: n\nlogsource: {}\ndetection:\n  "+text+"\n"), nil)

@@ -64,10 +64,10 @@ func prepare(source, had string) (draft, error) {
 	return d, nil
 }
 
-// named writes an id into every document that has none, before its first key.
+// named writes an id into every document that has none, behind its title.
 func named(source, had string) (string, error) {
 	lines := strings.SplitAfter(source, "\n")
-	var missing []int // lines at which documents without an id begin
+	var missing []int // lines before which an id is to stand
 	var main = -1
 	dec := yaml.NewDecoder(strings.NewReader(source))
 	for {
@@ -93,7 +93,11 @@ func named(source, had string) (string, error) {
 		if root.Style&yaml.FlowStyle != 0 || root.Column != 1 {
 			return "", fmt.Errorf("%w: line %d: the id is missing", ErrInvalid, root.Line)
 		}
-		missing = append(missing, root.Line)
+		at := root.Line
+		if root.Content[0].Value == "title" && len(root.Content) > 2 {
+			at = root.Content[2].Line // an id stands behind the title
+		}
+		missing = append(missing, at)
 		if counts || main < 0 && len(missing) == 1 {
 			main = len(missing) - 1
 		}

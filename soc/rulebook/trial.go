@@ -97,9 +97,9 @@ func (b *Book) Try(ctx context.Context, source string, with Surroundings, start,
 		return Outcome{}, fmt.Errorf("%w: %w", ErrInvalid, errs[0])
 	}
 	t := &trial{reg: event.NewRegistry(0)}
-	set, problems := ruleset.Compile(draftBundle(source, rules, with), t.reg)
+	set, problems := ruleset.Compile(draftBundle([]string{source}, rules, with), t.reg)
 	for _, p := range problems {
-		if p.Path == draftPath {
+		if p.Path == draftPath(0) {
 			return Outcome{}, fmt.Errorf("%w: line %d: %s", ErrInvalid, p.Line, p.Reason)
 		}
 	}
