@@ -59,6 +59,14 @@ func TestConsoleAdministration(t *testing.T) {
 	run("admin.test.mjs", strings.Replace(s.url, "127.0.0.1", "localhost", 1))
 }
 
+// TestConsoleRules drives the rules in real Chromium: one is built, tried,
+// saved, fires on an event over syslog, is switched off, changed and restored.
+func TestConsoleRules(t *testing.T) {
+	t.Parallel()
+	s, run := console(t, "")
+	run("rules.test.mjs", s.url)
+}
+
 // console starts a suite of its own, with more lines of configuration, and returns it with what runs one of the
 // console's tests against it, at the address given.
 func console(t *testing.T, extra string) (*suite, func(script, url string)) {

@@ -419,6 +419,7 @@ func (c *city) compare(rnd *rand.Rand, viewer *client.Client, x *reachtest.Term,
 		return out
 	}
 	c.compareLoki(get, shows, wrong)
+	c.tryRule(viewer, shows, wrong)
 	if got := facet("/api/v1/search/values", "icewatch.tenant", ""); !maps.Equal(got, tenants) {
 		wrong("values of icewatch.tenant", got, tenants)
 	}

@@ -40,7 +40,7 @@ export default function RulePage() {
     enabled: !!r,
     queryKey: ['rules', id, 'alerts'],
     queryFn: async ({ signal }) => list((await get<Page<Alert>>('/alerts', { rule: id, since: '720h', status: 'open,acknowledged,closed', limit: 8 }, signal)).items),
-    refetchInterval: 10_000,
+    refetchInterval: 5_000,
   });
   usePageTitle(r ? tx(r.title) || r.id : t('page.rules'));
   const found = alerts.data ?? [];
@@ -108,7 +108,7 @@ export default function RulePage() {
       )}
       {r.off && (
         <div className="stale">
-          {t('rules.offBy', { by: r.off.by, at: '' })} <When time={r.off.at} /> {r.off.reason}
+          {t('rules.offBy', { by: r.off.by })} <When time={r.off.at} /> {r.off.reason}
         </div>
       )}
       {r.throttle && (

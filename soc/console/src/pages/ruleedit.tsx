@@ -17,7 +17,7 @@ import type { Key } from '../locales/zh';
 import { Refused } from '../parts/dialog';
 import { Panel } from '../parts/page';
 import { Builder } from '../parts/rules/builder';
-import { FieldPicker, useCatalogue } from '../parts/rules/fields';
+import { FieldPicker, keepOnEscape, useCatalogue } from '../parts/rules/fields';
 import { Trial } from '../parts/rules/trial';
 import { YamlEditor } from '../parts/rules/yaml';
 import { Failed, Skeleton } from '../parts/states';
@@ -227,7 +227,7 @@ function About({ draft, set }: { draft: Draft; set: (d: Partial<Draft>) => void 
   const part = (key: keyof Draft['logsource'], label: string, options: string[]) => (
     <label className="field">
       <span className="dim">{label}</span>
-      <AutoComplete value={draft.logsource[key]} onChange={(v: string) => set({ logsource: { ...draft.logsource, [key]: v ?? '' } })} options={options.filter((o) => o.includes(draft.logsource[key]) || options.includes(draft.logsource[key])).map((value) => ({ value }))} aria-label={label} placeholder="*" />
+      <AutoComplete value={draft.logsource[key]} onChange={(v: string) => set({ logsource: { ...draft.logsource, [key]: v ?? '' } })} options={options.filter((o) => o.includes(draft.logsource[key]) || options.includes(draft.logsource[key])).map((value) => ({ value }))} onInputKeyDown={keepOnEscape} aria-label={label} placeholder="*" />
     </label>
   );
   return (

@@ -7,7 +7,7 @@ import { list, type Page } from '../../api/types';
 import { useSettings } from '../../app/settings';
 import { CHOICES, caseless, choiceOf, choose, group, leaf, numeric, replaceAt, typed, valueless, type Choice, type Group, type Leaf, type Node } from '../../logic/sigma/tree';
 import type { Key } from '../../locales/zh';
-import { FieldPicker } from './fields';
+import { FieldPicker, keepOnEscape } from './fields';
 
 interface Props {
   tree: Group;
@@ -157,6 +157,7 @@ function Values({ node, many, set }: { node: Leaf; many: boolean; set: (values: 
       title={hint}
       value={values[0] ?? ''}
       options={options.filter((o) => o.value.toLowerCase().includes((values[0] ?? '').toLowerCase())).slice(0, 12)}
+      onInputKeyDown={keepOnEscape}
       onFocus={() => setOpen(true)}
       onChange={(v: string) => set(v === '' ? [] : [v])}
       style={{ width: '100%' }}

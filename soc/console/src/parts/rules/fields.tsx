@@ -1,6 +1,6 @@
 import { useQuery } from '@tanstack/react-query';
 import { AutoComplete } from 'antd';
-import { useMemo } from 'react';
+import { useMemo, type KeyboardEvent } from 'react';
 import { get } from '../../api/client';
 import type { CatalogueField } from '../../api/rules';
 import { list, type Page } from '../../api/types';
@@ -35,6 +35,11 @@ export function findFields(all: Iterable<CatalogueField>, text: string, tx: (t: 
     .map((x) => x.f);
 }
 
+/** Escape closes the suggestions; a browser would also empty the field, which is one for searches to it. */
+export function keepOnEscape(e: KeyboardEvent<HTMLInputElement | HTMLTextAreaElement>): void {
+  if (e.key === 'Escape') e.preventDefault();
+}
+
 export function FieldPicker({ value, onChange, fields, label, autoFocus }: { value: string; onChange: (name: string) => void; fields: ReadonlyMap<string, CatalogueField>; label: string; autoFocus?: boolean }) {
   const { t, tx, locale } = useSettings();
   const options = useMemo(
@@ -58,6 +63,7 @@ export function FieldPicker({ value, onChange, fields, label, autoFocus }: { val
       value={value}
       onChange={(v: string) => onChange((v ?? '').trim())}
       options={options}
+      onInputKeyDown={keepOnEscape}
       popupMatchSelectWidth={460}
       aria-label={label}
       placeholder={label}

@@ -150,7 +150,9 @@ function Sample({ firing }: { firing: Firing }) {
   return (
     <div style={{ padding: '4px 0 10px 18px' }}>
       <div className="row wrap" style={{ gap: 8, marginBottom: 6 }}>
-        {evidence.map((e, i) => (
+        {evidence
+          .filter((e, i) => evidence.findIndex((x) => x.field === e.field && x.value === e.value) === i)
+          .map((e, i) => (
           <span key={i} className="evi">
             <span className="dim mono">{e.field}</span>{' '}
             <mark>
