@@ -37,8 +37,9 @@ type Backend interface {
 	// and that adding them again may be tried later; but after ErrLost it must
 	// not be tried.
 	Add(rows *logstorage.LogRows) error
-	// Durable tells whether the first n rows taken over since the start, the
-	// last of them at the given time, are on the disk. An error is ErrLost.
+	// Durable tells whether what was there at the start and the first n rows
+	// taken over since, the last of them at the given time, are on the disk. An
+	// error is ErrLost.
 	Durable(n uint64, last time.Time) (bool, error)
 	// Flush makes what was taken over visible to queries.
 	Flush()

@@ -70,6 +70,9 @@ func (e *embedded) Add(rows *logstorage.LogRows) error {
 // disk: they count as there when they are older than ten flush intervals and
 // than the rows that the library says are still in memory.
 func (e *embedded) Durable(n uint64, last time.Time) (bool, error) {
+	if n == 0 {
+		return true, nil // what was there before was read from the disk
+	}
 	if time.Since(last) < 10*e.flush {
 		return false, nil
 	}

@@ -231,9 +231,6 @@ func (l *Lake) Mark() Mark {
 // from the bus again.
 func (l *Lake) Durable(m Mark) (bool, error) {
 	for i, s := range l.stores {
-		if m.taken[i] == 0 {
-			continue
-		}
 		if ok, err := s.Durable(m.taken[i], m.at); !ok || err != nil {
 			return false, err
 		}

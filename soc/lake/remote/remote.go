@@ -10,7 +10,9 @@
 // and is remembered until the node tells three things of a time well after its
 // answer: that it has not started anew since, that ten of its flush intervals
 // have passed, and that no more rows are in its memory than came after the
-// block. Until then the rows count as not durable, and stay on the bus.
+// block. Until then the rows count as not durable, and stay on the bus. What a
+// node holds already when the backend is opened is such a block, too: an engine
+// before this one may have added it a moment ago.
 //
 // A node that has started anew may have lost what was not durable. Then, and
 // also where no answer to an insert tells whether it was taken, the backend is
@@ -79,13 +81,14 @@ var _ lake.Backend = (*Backend)(nil)
 
 // block is rows that one node took over.
 type block struct {
-	end  uint64 // rows taken over by all nodes, these included
+	end  uint64 // rows taken over by all nodes, these included; 0 for what was there before
 	rows uint64 // of these, its own
 	node *member
 	at   time.Time // when the node had answered
 	// base is how many rows the node had counted at its first figures after
-	// that; these rows are among them. 0 until then.
-	base float64
+	// that; these rows are among them. counted tells whether there were any yet.
+	base    float64
+	counted bool
 }
 
 // member is one node and what it told last.
@@ -130,6 +133,9 @@ func Open(ctx context.Context, o Options) (*Backend, error) {
 	wg.Wait()
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("lake: %w", err)
+	}
+	for _, m := range b.nodes {
+		b.blocks = append(b.blocks, block{node: m, at: m.figures.At(), base: m.ingested, counted: true})
 	}
 	watch, stop := context.WithCancel(context.Background())
 	b.stop = stop
@@ -345,8 +351,8 @@ func (b *Backend) told(m *member, f *node.Figures, err error) {
 	for i := range b.blocks {
 		if k := &b.blocks[i]; k.node == m {
 			pending++
-			if k.base == 0 && f.At().After(k.at) {
-				k.base = ingested
+			if !k.counted && f.At().After(k.at) {
+				k.base, k.counted = ingested, true
 				least += float64(k.rows)
 			}
 		}
@@ -372,7 +378,7 @@ func (b *Backend) settle() {
 	n := 0
 	for _, k := range b.blocks {
 		f := k.node.figures
-		if k.node.down != nil || k.base == 0 || f.At().Sub(k.at) < 10*k.node.flush ||
+		if k.node.down != nil || !k.counted || f.At().Sub(k.at) < 10*k.node.flush ||
 			k.node.ingested-k.base < f.Sum("vl_storage_rows", "type", "storage/inmemory") {
 			break
 		}
@@ -389,7 +395,8 @@ func (b *Backend) Durable(n uint64, _ time.Time) (bool, error) {
 	if b.lost != nil {
 		return false, b.lost
 	}
-	return n <= b.durable, nil
+	before := len(b.blocks) > 0 && b.blocks[0].end == 0
+	return n <= b.durable && !before, nil
 }
 
 // Sources implements lake.Backend: each node answers for its own rows.
@@ -462,5 +469,5 @@ func (b *Backend) Close() bool {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.lost == nil && b.durable == b.taken
+	return b.lost == nil && len(b.blocks) == 0
 }

@@ -216,6 +216,37 @@ func TestWhatIsDurableSurvivesAKill(t *testing.T) {
 	}
 }
 
+// TestWhatAnEarlierEngineAddedIsAtStake kills a node right after an engine that
+// started anew has taken what it shows for kept.
+func TestWhatAnEarlierEngineAddedIsAtStake(t *testing.T) {
+	r := newRig(t, 2)
+	r.mustOpen()
+	if err := r.send(200); err != nil {
+		t.Fatal(err)
+	}
+	if again := r.recover(); again != 0 {
+		t.Fatalf("%d events were added again, though the nodes hold them", again)
+	}
+	if ok, err := r.lake.Durable(r.lake.Mark()); ok || err != nil {
+		t.Fatalf("what is in the memory of the nodes is durable: %v %v", ok, err)
+	}
+	r.servers[0].Kill()
+	r.servers[0].Start()
+	if err := r.until(r.lake.Mark(), 30*time.Second); !errors.Is(err, lake.ErrLost) {
+		t.Fatalf("a node lost what was in its memory, and the lake says %v", err)
+	}
+	if r.lake.Close() {
+		t.Error("closing tells that all is durable")
+	}
+	if again := r.recover(); again == 0 {
+		t.Error("nothing was lost: the test tests nothing")
+	}
+	if err := r.until(r.lake.Mark(), 30*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	r.complete()
+}
+
 // TestKilledNodesLoseAndDoubleNothing kills nodes at random moments under load.
 func TestKilledNodesLoseAndDoubleNothing(t *testing.T) {
 	r := newRig(t, 2)
