@@ -1,10 +1,6 @@
 package logsource
 
 import (
-	"bytes"
-	"errors"
-	"io"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,39 +14,17 @@ import (
 //
 // A table by itself need not be complete: names of fields that it uses may be
 // given by the one that it extends.
-func Parse(data []byte) (t *Table, err error) {
-	defer func() {
-		// The YAML library panics on some malformed inputs; a file must never
-		// take the suite down.
-		if x := recover(); x != nil {
-			t, err = nil, errorf(0, "the YAML parser failed: %v", x)
-		}
-	}()
-	var doc yaml.Node
-	if err := yaml.NewDecoder(bytes.NewReader(data)).Decode(&doc); err != nil {
-		if errors.Is(err, io.EOF) {
-			return nil, errorf(1, "the table is empty")
-		}
-		return nil, yamlError(err)
+func Parse(data []byte) (*Table, error) {
+	root, err := sigma.Document(data, "table")
+	if err != nil {
+		return nil, err
 	}
 	p := &parser{t: &Table{fields: map[string][]string{}, Unspecific: map[string][]string{}}}
-	p.file(doc.Content[0])
+	p.file(root)
 	if p.err != nil {
 		return nil, p.err
 	}
 	return p.t, nil
-}
-
-var yamlLine = regexp.MustCompile(`line (\d+): `)
-
-func yamlError(err error) *sigma.Error {
-	text := strings.TrimPrefix(err.Error(), "yaml: ")
-	line := 0
-	if m := yamlLine.FindStringSubmatch(text); m != nil {
-		line, _ = strconv.Atoi(m[1])
-		text = strings.Replace(text, m[0], "", 1)
-	}
-	return errorf(line, "not valid YAML: %s", text)
 }
 
 // parser keeps the first mistake.

@@ -94,7 +94,8 @@ func TestParseErrors(t *testing.T) {
 			t.Errorf("%q: got %v, want %q", text, err, want)
 		}
 	}
-	f("", "line 1: the table is empty")
+	f("", "line 1: the file holds no table")
+	f("named: [x]\n---\nnamed: [y]", "holds one document")
 	f("logsources: {", "not valid YAML")
 	f("logsources: {}", "line 1: logsources has to be a list")
 	f("sources: []", `line 1: "sources" is not known`)

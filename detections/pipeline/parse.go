@@ -1,13 +1,8 @@
 package pipeline
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"io"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -17,8 +12,7 @@ import (
 
 // Bounds of what a file may hold.
 const (
-	maxNesting = 16      // transformations in transformations, parentheses
-	maxNodes   = 200_000 // what a document may unfold to through YAML aliases
+	maxNesting = 16 // transformations in transformations, parentheses
 )
 
 func errorf(line int, format string, args ...any) *sigma.Error {
@@ -27,64 +21,16 @@ func errorf(line int, format string, args ...any) *sigma.Error {
 
 // Parse reads a pipeline file: one YAML document in the format of pySigma's
 // processing pipelines. The error is a *sigma.Error with the line.
-func Parse(data []byte) (p *Pipeline, err error) {
-	defer func() {
-		// The YAML library panics on some malformed inputs; a file must never
-		// take the suite down.
-		if x := recover(); x != nil {
-			p, err = nil, errorf(0, "the YAML parser failed: %v", x)
-		}
-	}()
-	dec := yaml.NewDecoder(bytes.NewReader(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))))
-	var doc, more yaml.Node
-	if err := dec.Decode(&doc); err != nil {
-		if errors.Is(err, io.EOF) {
-			return nil, errorf(1, "the file holds no pipeline")
-		}
-		return nil, yamlError(err)
+func Parse(data []byte) (*Pipeline, error) {
+	root, err := sigma.Document(data, "pipeline")
+	if err != nil {
+		return nil, err
 	}
-	if err := dec.Decode(&more); err == nil {
-		return nil, errorf(more.Line, "a pipeline file holds one document; put the other into a file of its own")
-	} else if !errors.Is(err, io.EOF) {
-		return nil, yamlError(err)
-	}
-	root := doc.Content[0]
-	budget := maxNodes
-	if e := bounded(root, &budget, 0); e != nil {
-		return nil, e
-	}
-	p, e := parseFile(root)
-	if e != nil {
-		return nil, e
+	p, fault := parseFile(root)
+	if fault != nil {
+		return nil, fault
 	}
 	return p, nil
-}
-
-var yamlLine = regexp.MustCompile(`line (\d+): `)
-
-func yamlError(err error) *sigma.Error {
-	text := strings.TrimPrefix(err.Error(), "yaml: ")
-	line := 0
-	if m := yamlLine.FindStringSubmatch(text); m != nil {
-		line, _ = strconv.Atoi(m[1])
-		text = strings.Replace(text, m[0], "", 1)
-	}
-	return errorf(line, "not valid YAML: %s", text)
-}
-
-func bounded(n *yaml.Node, budget *int, depth int) *sigma.Error {
-	if *budget--; *budget < 0 || depth > 100 {
-		return errorf(n.Line, "the document is too large or too deep")
-	}
-	if n.Kind == yaml.AliasNode {
-		return bounded(n.Alias, budget, depth+1)
-	}
-	for _, c := range n.Content {
-		if err := bounded(c, budget, depth+1); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func parseFile(n *yaml.Node) (*Pipeline, *sigma.Error) {

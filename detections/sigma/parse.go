@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"regexp"
-	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -24,10 +22,8 @@ func Parse(data []byte, opts *Options) (rules []*Rule, errs []*Error) {
 		opts = &Options{}
 	}
 	defer func() {
-		// The YAML library panics on some malformed inputs; a rule file must
-		// never take the suite down.
 		if p := recover(); p != nil {
-			errs = append(errs, errorf(0, "the YAML parser failed: %v", p))
+			errs = append(errs, panicked(p))
 		}
 	}()
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
@@ -83,18 +79,6 @@ func lines(all []string, first, last int) string {
 		return ""
 	}
 	return strings.TrimSuffix(strings.TrimRight(strings.Join(all[first-1:last], ""), "\n"), "\n---") + "\n"
-}
-
-var yamlLine = regexp.MustCompile(`line (\d+): `)
-
-func yamlError(err error) *Error {
-	text := strings.TrimPrefix(err.Error(), "yaml: ")
-	line := 0
-	if m := yamlLine.FindStringSubmatch(text); m != nil {
-		line, _ = strconv.Atoi(m[1])
-		text = strings.Replace(text, m[0], "", 1)
-	}
-	return errorf(line, "not valid YAML: %s", text)
 }
 
 // resolve follows an alias to the node it names.
