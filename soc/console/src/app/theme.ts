@@ -13,6 +13,8 @@ export function themeConfig(dark: boolean): ThemeConfig {
       fontSize: 13,
       borderRadius: 6,
       controlHeight: 30,
+      // Off rather than short: a dialog whose animation ends before it is listened for stays, unseen, over the page.
+      motion: !window.matchMedia('(prefers-reduced-motion: reduce)').matches,
       motionDurationMid: '0.12s',
       motionDurationSlow: '0.16s',
       wireframe: false,
