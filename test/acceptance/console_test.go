@@ -82,14 +82,14 @@ func console(t *testing.T, extra string) (*suite, func(script, url string)) {
 	s := newSuite(t, extra)
 	return s, func(script, url string) {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+		ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
 		defer cancel()
 		cmd := exec.CommandContext(ctx, node, "--test", "--test-reporter=spec", "e2e/"+script)
 		// The browser holds the output open: do not wait for it once node is gone.
 		cmd.WaitDelay = 5 * time.Second
 		cmd.Dir = dir
 		cmd.Env = append(cleanEnv(), "BASE_URL="+url, "ICEWATCH_USERNAME=admin", "ICEWATCH_PASSWORD="+password, "CHROMIUM="+chromium, "HOME="+s.dir,
-			"SYSLOG="+s.syslog, "WAIT_MS=20000", "SHOT_DIR="+os.Getenv("ICEWATCH_SHOT_DIR"))
+			"SYSLOG="+s.syslog, "WAIT_MS=45000", "SHOT_DIR="+os.Getenv("ICEWATCH_SHOT_DIR"))
 		out, err := cmd.CombinedOutput()
 		if err != nil {
 			t.Errorf("the console's tests failed: %v\n%s", err, out)
