@@ -36,6 +36,8 @@ type RuleRef struct {
 	Tactics    []string `json:"tactics,omitempty"`
 	Techniques []string `json:"techniques,omitempty"`
 	Tags       []string `json:"tags,omitempty"`
+	Version    string   `json:"version,omitempty"` // the rule's date of change as it gives it, YYYY-MM-DD
+	Hash       string   `json:"hash,omitempty"`    // of the rule's text, filters that narrow it included: 128 bits in hex
 }
 
 // Match is one piece of evidence: the selection and the field value that met it.

@@ -1,21 +1,31 @@
-// Package correlation counts the matches of base rules in windows of event
-// time, per group: Sigma's event_count and value_count. State is bounded and
-// can be taken out and put back, and a firing's identity is derived from rule,
-// window and group, so that a replay raises the same one again.
+// Package correlation counts the matches of rules in windows of event time, per
+// group: all of Sigma's correlation types, correlations of correlations, and
+// the absence of events. docs/correlation.md tells what each means.
 //
-// Windows slide: a condition that stays met as the count grows (gt, gte) fires
-// when some span of the rule's length first holds enough events, and then not
-// again before that window is over; further events in it extend what has
-// fired. A condition with an upper bound (lt, lte, eq, neq) can only be judged
-// when its window is over: such a window opens with a group's first event.
+// What fires depends on the set of events and not on their order, as long as
+// none is later than the lateness. There are three ways to judge:
+//
+//   - A condition that stays met when events are added (rising) fires at once.
+//     Time is cut into cells as long as the timespan; a group fires at most once
+//     for the windows that begin in a cell, so that the cell names the firing.
+//   - Any other condition is judged when its window is over and nothing that is
+//     still in time can change it. Windows of a group follow each other; each
+//     begins with the first event behind the one before.
+//   - Absence is judged in the same way, for the time behind each event.
+//
+// State is bounded and can be taken out and put back. A firing's identity is
+// derived from rule, window and group, so that a replay raises the same one.
 package correlation
 
 import (
-	"container/list"
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"math"
+	"slices"
 	"sort"
+	"strconv"
 	"time"
 
 	"icewatch/detections/sigma"
@@ -24,306 +34,523 @@ import (
 
 // Defaults of the bounds.
 const (
-	DefaultMaxGroups  = 200_000
-	DefaultLateness   = 5 * time.Minute
-	maxEntries        = 4096 // events kept per window
+	DefaultMaxBytes  = 512 << 20
+	DefaultMaxGroups = 1_000_000
+	DefaultLateness  = 5 * time.Minute
+
+	maxEntries        = 4096 // events kept per group at least, where they are needed
+	minCompact        = 32   // entries before it is tried to keep fewer
 	maxEventIDs       = 100
 	maxGroupValueSize = 1024 // bytes of one group-by value
 )
+
+// Options sets bounds. Zero values take the defaults.
+type Options struct {
+	MaxBytes  int64         // of all groups, as estimated
+	MaxGroups int           // of all rules together
+	Lateness  time.Duration // how far behind its group's newest event one may be; rules may say otherwise
+}
 
 // Rule is one correlation as the engine runs it.
 type Rule struct {
 	ID          string
 	Fingerprint string // state of a rule with another one is not taken over
 	Sigma       *sigma.Correlation
+	City        bool    // counts over all tenants
+	Silent      bool    // fires only for the correlations that count it
+	Over        bool    // counts correlations, alone or beside detections
+	Then        []Input // the correlations that count this one; no rule may reach itself this way
 }
 
-// Match is one base-rule match on its way into a window.
+// Input is a place among the rules that a correlation counts.
+type Input struct {
+	Rule  int // index of the correlation
+	Place int // in its list of rules
+}
+
+// Match is one match on its way into a window.
 type Match struct {
 	Time    int64 // event time, Unix nanoseconds
 	Arrived int64 // when the event reached us, Unix nanoseconds; 0 where unknown
 	Event   event.ID
-	Tenant  string   // "" where the rule counts over all tenants
+	Place   int // which of the correlation's rules matched
+	Tenant  string
 	Group   []string // values of group-by
-	Values  []string // values of the counted fields; value_count only
+	Values  []string // values of the fields of value_…
 	Weight  int      // how many events this one stands for, at least 1
 	// Fields makes the flat fields of the event. It is called when a window
 	// fires, or where the window is judged only when over.
 	Fields func() map[string]string
+	// Then makes what the correlations of Rule.Then look at, in their order. It
+	// is nil where there are none.
+	Then func() []Link
+}
+
+// Link is an event as one more correlation of a chain sees it.
+type Link struct {
+	None          bool // it does not count: it has nothing to group by, or no value
+	Group, Values []string
+	Then          []Link // for those that count that correlation
 }
 
 // Firing is a window whose condition is met.
 type Firing struct {
 	Rule   int
 	ID     string // hex, derived from rule, window and group
-	Tenant string
+	Tenant string // "" where the rule counts over all tenants
 	Group  []string
-	From   int64 // event time of the first event in the window
-	To     int64 // event time of the last
-	Count  int64 // events or distinct values, whatever the rule counts
-	Events int   // events in the window
+	From   int64   // event time of the first event in the window
+	To     int64   // event time of the last; for absence when the time was over
+	Count  float64 // what the condition is about: events, values, rules, or a number made of values
+	Events int     // events in the window
 	IDs    []string
-	Fields map[string]string // of the last event
+	Fields map[string]string // of an event of the window: that which met the condition, else the last that is known
 }
 
-// Stats are counters.
+// Stats are counters, since the start but for the first two.
 type Stats struct {
-	Groups  int
-	Evicted uint64 // windows dropped because there were too many
-	Late    uint64 // events too late to count
-	Cut     uint64 // events dropped from a window that held too many
+	Groups     int
+	Bytes      int64             // of the groups, as estimated
+	Evicted    uint64            // groups dropped because of the bounds
+	EvictedBy  map[string]uint64 // Evicted by rule id
+	Late       uint64            // events too late to count
+	Duplicates uint64            // events that were there already
+	Cut        uint64            // events dropped from a group that held too many
+	NoNumber   uint64            // events whose value is none, where a number is needed
 }
+
+// kind is how entries are judged.
+type kind uint8
+
+const (
+	counts   kind = iota // events
+	distinct             // values, or firings of the correlations below
+	temporal
+	ordered
+	sum
+	average
+	percentile
+	median
+	absence
+)
 
 // State runs correlations. It belongs to one goroutine.
 type State struct {
-	maxGroups int
-	lateness  int64
-	rules     []*ruleState
-	groups    int
-	clock     int64 // newest arrival
-	swept     int64 // arrival at which silent groups were last looked for
-	stats     Stats
+	opts   Options
+	rules  []*ruleState
+	order  []*ruleState // each behind those that it counts
+	epochs []string     // names of the bus epochs that entries refer to
+	epoch  map[string]uint16
+	clock  int64 // newest arrival
+	swept  int64 // arrival at which silent groups were last looked for
+	groups int
+	bytes  int64
+	stats  Stats
+
+	slack   int // entries of a group before compaction is tried
+	scratch []byte
+	values  []uint64
+	numbers []weighted
 }
 
 type ruleState struct {
-	rule      Rule
-	span      int64
-	threshold int64
+	Rule
+	kind      kind
 	rising    bool
-	distinct  bool
+	span      int64
+	late      int64 // how late an event may be, time that correlations below take included
+	threshold int64 // least count that can meet a rising condition
+	cases     []maskCase
+	openers   uint64 // places whose matches open a window; ordered with "not" only
+	stored    bool   // entries keep what the correlations of Then look at
 	groups    map[string]*group
-	order     *list.List // of *group, least recently touched first
+	first     *group // least recently touched
+	last      *group
+	evicted   uint64
 }
 
-type group struct {
-	rule     int
-	key      string
-	tenant   string
-	values   []string
-	entries  []entry        // by time
-	weight   int64          // of all entries
-	distinct map[uint64]int // entries by value; value_count only
-	until    int64          // latched: events before this belong to a window that fired
-	newest   int64          // event time
-	touched  int64          // arrival
-	pending  *pending
-	place    *list.Element
-}
+// maskCase is a sigma.Case as bits of places.
+type maskCase struct{ present, absent uint64 }
 
-type entry struct {
-	time   int64
-	value  uint64 // hash of the counted value
-	weight int
-	id     event.ID
-}
-
-// pending is a window that is judged when it is over.
-type pending struct {
-	from   int64
-	last   int64             // event time of the last event in the window
-	fields map[string]string // of that event
-	after  map[string]string // of the newest event behind the window
-}
-
-// New makes a state for the rules. maxGroups and lateness may be zero for the
-// defaults.
-func New(rules []Rule, maxGroups int, lateness time.Duration) *State {
-	if maxGroups <= 0 {
-		maxGroups = DefaultMaxGroups
+// New makes a state for the rules.
+func New(rules []Rule, opts Options) *State {
+	if opts.MaxBytes <= 0 {
+		opts.MaxBytes = DefaultMaxBytes
 	}
-	if lateness <= 0 {
-		lateness = DefaultLateness
+	if opts.MaxGroups <= 0 {
+		opts.MaxGroups = DefaultMaxGroups
 	}
-	s := &State{maxGroups: maxGroups, lateness: int64(lateness)}
+	if opts.Lateness <= 0 {
+		opts.Lateness = DefaultLateness
+	}
+	s := &State{opts: opts, slack: minCompact, epoch: map[string]uint16{}}
 	for _, r := range rules {
-		threshold, rising := r.Sigma.Rising()
-		s.rules = append(s.rules, &ruleState{rule: r, span: int64(r.Sigma.Timespan), threshold: threshold, rising: rising,
-			distinct: r.Sigma.Type == "value_count", groups: map[string]*group{}, order: list.New()})
+		s.rules = append(s.rules, newRule(r, int64(cmp.Or(r.Sigma.Lateness, opts.Lateness))))
+	}
+	s.arrange()
+	return s
+}
+
+// arrange puts the rules in an order in which each stands behind those that it
+// counts, and gives each the time that these take: what a correlation finds
+// late is late for those that count it.
+func (s *State) arrange() {
+	seen := make([]bool, len(s.rules))
+	var visit func(i int)
+	visit = func(i int) {
+		if seen[i] {
+			return
+		}
+		seen[i] = true
+		for _, next := range s.rules[i].Then {
+			visit(next.Rule)
+		}
+		s.order = append(s.order, s.rules[i])
+	}
+	for i := range s.rules {
+		visit(i)
+	}
+	slices.Reverse(s.order)
+	for _, r := range s.order {
+		delay := r.late
+		if !r.rising {
+			// Its windows may last twice the span, events come late into them, and
+			// silence is waited for before they are judged.
+			delay = 2*r.span + 3*r.late
+		}
+		for _, next := range r.Then {
+			s.rules[next.Rule].late = max(s.rules[next.Rule].late, delay)
+		}
+	}
+}
+
+func newRule(r Rule, late int64) *ruleState {
+	threshold, rising := r.Sigma.Rising()
+	kinds := map[string]kind{"event_count": counts, "value_count": distinct, "temporal": temporal, "temporal_ordered": ordered, "value_sum": sum,
+		"value_avg": average, "value_percentile": percentile, "value_median": median}
+	s := &ruleState{Rule: r, kind: kinds[r.Sigma.Type], rising: rising, span: int64(r.Sigma.Timespan), late: late, threshold: threshold,
+		stored: len(r.Then) > 0, groups: map[string]*group{}}
+	switch {
+	case r.Sigma.Absent:
+		s.kind, s.rising = absence, false
+	case s.kind == counts && r.Over:
+		s.kind = distinct // a firing shows in many events and is one
+	}
+	for _, c := range r.Sigma.Cases {
+		m := maskCase{bits(c.Present), bits(c.Absent)}
+		s.cases = append(s.cases, m)
+		s.openers |= m.present
+	}
+	if s.rising || s.kind != ordered || s.openers == 0 {
+		s.openers = math.MaxUint64
 	}
 	return s
+}
+
+func bits(places []int) (mask uint64) {
+	for _, p := range places {
+		mask |= 1 << p
+	}
+	return mask
 }
 
 // Stats returns the counters.
 func (s *State) Stats() Stats {
 	st := s.stats
-	st.Groups = s.groups
+	st.Groups, st.Bytes, st.EvictedBy = s.groups, s.bytes, map[string]uint64{}
+	for _, r := range s.rules {
+		if r.evicted > 0 {
+			st.EvictedBy[r.ID] = r.evicted
+		}
+	}
 	return st
+}
+
+// found is a match as it goes into a group.
+type found struct {
+	entry
+	arrived int64  // when news of the group came last; older than now where silence told it
+	tenant  string // of the event
+	group   []string
+	fields  func() map[string]string
+	then    func() []Link
 }
 
 // Add counts a match for a rule and emits what fires.
 func (s *State) Add(rule int, m Match, emit func(Firing)) {
-	r := s.rules[rule]
-	arrived := m.Arrived
-	if arrived == 0 {
-		arrived = m.Time
-	}
+	arrived := min(cmp.Or(m.Arrived, m.Time), maxTime)
 	s.Advance(arrived, emit)
-
-	key := groupKey(m.Tenant, m.Group)
-	g := r.groups[key]
-	if g == nil {
-		g = &group{rule: rule, key: key, tenant: m.Tenant, newest: m.Time}
-		for _, v := range m.Group {
-			if len(v) > maxGroupValueSize {
-				v = v[:maxGroupValueSize]
-			}
-			g.values = append(g.values, string([]byte(v))) // the event's memory is reused
-		}
-		if r.distinct {
-			g.distinct = map[uint64]int{}
-		}
-		s.keep(g)
-		g.touched = s.clock
-		s.evict(g)
-	} else {
-		r.order.MoveToBack(g.place)
-		g.touched = s.clock
+	r := s.rules[rule]
+	if m.Time > arrived+r.late { // a clock that is wrong by so much says nothing
+		m.Time = arrived
 	}
+	m.Time = min(max(m.Time, -maxTime), maxTime)
+	s.awake(r, &m, emit)
+	f := found{entry: entry{time: m.Time, seq: m.Event.Sequence, index: m.Event.Index, epoch: s.intern(m.Event.Epoch), weight: uint32(min(max(1, m.Weight), math.MaxUint32))},
+		arrived: s.clock, tenant: m.Tenant, group: m.Group, fields: m.Fields, then: m.Then}
+	if !s.valued(r, &f.entry, m.Values, m.Place, nil) {
+		return
+	}
+	s.add(r, &f, emit)
+	s.evict(r.last)
+}
 
-	if m.Time < g.newest-r.span-s.lateness {
+// valued puts into an entry what the rule counts; false where there is nothing.
+// from is the identity of the firing that is counted, nil for an event.
+func (s *State) valued(r *ruleState, e *entry, values []string, place int, from []byte) bool {
+	switch r.kind {
+	case counts, absence:
+	case distinct:
+		switch {
+		case r.Sigma.Type == "value_count":
+			e.value = hashValues(values)
+		case from != nil:
+			e.value = binary.BigEndian.Uint64(from)
+		default:
+			h := sha256.New()
+			h.Write([]byte(s.epochs[e.epoch]))
+			h.Write(binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(nil, e.seq), e.index))
+			e.value = binary.BigEndian.Uint64(h.Sum(nil))
+		}
+	case temporal, ordered:
+		e.value = uint64(place)
+	default:
+		if len(values) == 0 {
+			return false
+		}
+		v, err := strconv.ParseFloat(values[0], 64)
+		if err != nil || math.IsInf(v, 0) || math.IsNaN(v) {
+			s.stats.NoNumber++
+			return false
+		}
+		e.value = math.Float64bits(v)
+	}
+	return true
+}
+
+// add puts an entry into its group and judges it.
+func (s *State) add(r *ruleState, f *found, emit func(Firing)) {
+	tenant := f.tenant
+	if r.City {
+		tenant = ""
+	}
+	s.scratch = appendKey(s.scratch[:0], tenant, f.group)
+	g := r.groups[string(s.scratch)]
+	if g == nil {
+		g = &group{key: string(s.scratch), newest: f.time, touched: f.arrived}
+		s.keep(r, g)
+	} else {
+		r.unlink(g)
+		g.touched = max(g.touched, f.arrived)
+		r.link(g)
+	}
+	if f.time < g.newest-r.late {
 		s.stats.Late++
 		return
 	}
-	g.newest = max(g.newest, m.Time)
-	if r.rising && m.Time < g.until && m.Time >= g.until-r.span {
-		return // extends a window that has fired
-	}
-	e := entry{time: m.Time, weight: max(1, m.Weight), id: m.Event}
-	e.id.Epoch = string([]byte(e.id.Epoch))
-	if r.distinct {
-		e.value = hashValues(m.Values)
-	}
-	g.insert(e)
-	if r.rising {
-		s.judgeRising(r, g, e, m, emit)
-	} else {
-		s.extendPending(r, g, m, emit)
-	}
-	s.prune(r, g)
-}
-
-// insert keeps entries in the order of time; equal times in that of arrival.
-func (g *group) insert(e entry) {
-	at := len(g.entries)
-	if at > 0 && g.entries[at-1].time > e.time {
-		at = sort.Search(len(g.entries), func(i int) bool { return g.entries[i].time > e.time })
-	}
-	g.entries = append(g.entries, entry{})
-	copy(g.entries[at+1:], g.entries[at:])
-	g.entries[at] = e
-	g.weight += int64(e.weight)
-	if g.distinct != nil {
-		g.distinct[e.value]++
-	}
-}
-
-// cut removes the entries from lo to hi.
-func (g *group) cut(lo, hi int) {
-	for _, e := range g.entries[lo:hi] {
-		g.weight -= int64(e.weight)
-		if g.distinct != nil {
-			if g.distinct[e.value]--; g.distinct[e.value] == 0 {
-				delete(g.distinct, e.value)
-			}
-		}
-	}
-	g.entries = append(g.entries[:lo], g.entries[hi:]...)
-}
-
-// upper is the most that any window of the group can count.
-func (g *group) upper() int64 {
-	if g.distinct != nil {
-		return int64(len(g.distinct))
-	}
-	return g.weight
-}
-
-// judgeRising looks for a window holding the new entry that has enough.
-func (s *State) judgeRising(r *ruleState, g *group, e entry, m Match, emit func(Firing)) {
-	if g.upper() < r.threshold {
+	at, there := g.place(&f.entry)
+	if there {
+		s.stats.Duplicates++
 		return
 	}
-	// The windows that may have become full start within one span before the
-	// entry. Two ends run over them.
-	lo := sort.Search(len(g.entries), func(i int) bool { return g.entries[i].time > e.time-r.span })
-	c := newCounter(r.distinct)
-	hi := lo
-	for ; lo < len(g.entries) && g.entries[lo].time <= e.time; lo++ {
-		for hi < len(g.entries) && g.entries[hi].time < g.entries[lo].time+r.span {
-			c.add(g.entries[hi])
-			hi++
+	g.newest = max(g.newest, f.time)
+	before := g.size()
+	s.remember(r, g, at, f)
+	g.entries = slices.Insert(g.entries, at, f.entry)
+	if r.rising {
+		s.rise(r, g, at, f, emit)
+	} else {
+		s.close(r, g, g.newest-r.late, emit)
+	}
+	s.prune(r, g)
+	s.bytes += g.size() - before
+}
+
+// awake forgets the group that a match goes into where it was silent too long:
+// whether it is looked for in time must not matter.
+func (s *State) awake(r *ruleState, m *Match, emit func(Firing)) {
+	tenant := m.Tenant
+	if r.City {
+		tenant = ""
+	}
+	s.scratch = appendKey(s.scratch[:0], tenant, m.Group)
+	if g := r.groups[string(s.scratch)]; g != nil && s.silent(r, g) {
+		s.sweep(emit)
+	}
+}
+
+// silent tells whether so much time has passed since anything came for the
+// group that nothing in it matters to what may still come.
+func (s *State) silent(r *ruleState, g *group) bool { return g.touched+r.span+r.late < s.clock }
+
+// Advance tells the time of arrival, before which nothing arrives any more:
+// windows of silent groups close, and these are forgotten. Add calls it.
+func (s *State) Advance(arrived int64, emit func(Firing)) {
+	s.clock = max(s.clock, arrived)
+	if s.clock-s.swept < int64(time.Second) {
+		return
+	}
+	s.sweep(emit)
+	s.evict(nil)
+}
+
+// sweep forgets silent groups, those of a rule before those that count it.
+func (s *State) sweep(emit func(Firing)) {
+	s.swept = s.clock
+	for _, r := range s.order {
+		for g := r.first; g != nil && s.silent(r, g); g = r.first {
+			s.finish(r, g, emit)
+			s.drop(r, g)
 		}
-		if c.count() >= r.threshold && r.rule.Sigma.Met(c.count()) {
-			s.fire(r, g, lo, hi, c.count(), m.Fields(), emit)
-			g.until = g.entries[lo].time + r.span
-			g.cut(lo, hi) // what the fired window holds is spent
+	}
+}
+
+// Finish judges the windows that are still open, as if time went on without
+// events: for input that has an end. Absence is not judged: that the input
+// ends says nothing about what would have come.
+func (s *State) Finish(emit func(Firing)) {
+	for _, r := range s.order {
+		for g := r.first; g != nil; g = r.first {
+			if r.kind != absence {
+				s.finish(r, g, emit)
+			}
+			s.drop(r, g)
+		}
+	}
+}
+
+// evict drops the groups that have been silent longest, but never spare.
+func (s *State) evict(spare *group) {
+	for s.groups > s.opts.MaxGroups || s.bytes > s.opts.MaxBytes {
+		var oldest *group
+		var of *ruleState
+		for _, r := range s.rules {
+			if g := r.first; g != nil && g != spare && (oldest == nil || g.touched < oldest.touched) {
+				oldest, of = g, r
+			}
+		}
+		if oldest == nil {
 			return
 		}
-		c.remove(g.entries[lo])
+		s.drop(of, oldest)
+		of.evicted++
+		s.stats.Evicted++
 	}
 }
 
-// extendPending opens a window at the group's first event and closes it when
-// an event lies behind it.
-func (s *State) extendPending(r *ruleState, g *group, m Match, emit func(Firing)) {
-	if g.pending == nil {
-		g.pending = &pending{from: g.entries[0].time, last: m.Time}
-	}
-	p := g.pending
-	p.from = min(p.from, g.entries[0].time) // a late event opens it earlier
-	switch {
-	case m.Time >= p.from+r.span:
-		if m.Time >= g.newest {
-			p.after = m.Fields()
-		}
-	case m.Time >= p.last || p.fields == nil:
-		p.last, p.fields = m.Time, m.Fields()
-	}
-	for g.pending != nil && g.newest >= g.pending.from+r.span+s.lateness {
-		s.closePending(r, g, emit)
-	}
+func (s *State) keep(r *ruleState, g *group) {
+	r.groups[g.key] = g
+	r.link(g)
+	s.groups++
+	s.bytes += g.size()
 }
 
-// closePending judges the open window and opens the next one where events
-// behind it are there already.
-func (s *State) closePending(r *ruleState, g *group, emit func(Firing)) {
-	end := g.pending.from + r.span
-	hi := sort.Search(len(g.entries), func(i int) bool { return g.entries[i].time >= end })
-	c := newCounter(r.distinct)
-	for _, e := range g.entries[:hi] {
-		c.add(e)
-	}
-	if hi > 0 && r.rule.Sigma.Met(c.count()) {
-		s.fire(r, g, 0, hi, c.count(), g.pending.fields, emit)
-	}
-	g.cut(0, hi)
-	after := g.pending.after
-	g.pending = nil
-	if len(g.entries) > 0 {
-		g.pending = &pending{from: g.entries[0].time, last: g.entries[len(g.entries)-1].time, fields: after, after: after}
-	}
+func (s *State) drop(r *ruleState, g *group) {
+	r.unlink(g)
+	delete(r.groups, g.key)
+	s.groups--
+	s.bytes -= g.size()
 }
 
-func (s *State) fire(r *ruleState, g *group, lo, hi int, count int64, fields map[string]string, emit func(Firing)) {
-	f := Firing{Rule: g.rule, Tenant: g.tenant, Group: g.values, From: g.entries[lo].time, To: g.entries[hi-1].time,
-		Count: count, Fields: fields}
-	for i := lo; i < hi; i++ {
-		f.Events += g.entries[i].weight
-		if i >= hi-maxEventIDs {
-			f.IDs = append(f.IDs, g.entries[i].id.String())
+// link puts a group behind those of its rule that were touched before it:
+// mostly all, and where silence of another rule's group told of it only few.
+func (r *ruleState) link(g *group) {
+	at := r.last
+	if at != nil && at.touched > g.touched {
+		at = nil
+		for next := r.first; next.touched <= g.touched; next = next.after {
+			at = next
 		}
 	}
-	// At most one window of a group fires per span, so the span in which it
-	// starts names it, whichever of its events a replay sees first.
+	g.before = at
+	if at != nil {
+		g.after, at.after = at.after, g
+	} else {
+		g.after, r.first = r.first, g
+	}
+	if g.after != nil {
+		g.after.before = g
+	} else {
+		r.last = g
+	}
+}
+
+func (r *ruleState) unlink(g *group) {
+	if g.before != nil {
+		g.before.after = g.after
+	} else {
+		r.first = g.after
+	}
+	if g.after != nil {
+		g.after.before = g.before
+	} else {
+		r.last = g.before
+	}
+}
+
+// intern gives the number of an epoch's name. There is one as long as the bus
+// keeps its data; the last number stands for all where there are very many.
+func (s *State) intern(epoch string) uint16 {
+	if i, ok := s.epoch[epoch]; ok {
+		return i
+	}
+	if len(s.epochs) == math.MaxUint16 {
+		return math.MaxUint16 - 1
+	}
+	i := uint16(len(s.epochs))
+	epoch = string([]byte(epoch)) // the event's memory is reused
+	s.epochs = append(s.epochs, epoch)
+	s.epoch[epoch] = i
+	return i
+}
+
+// identity names a window by rule, group and the cell in which it begins.
+func (r *ruleState) identity(g *group, from int64) []byte {
 	h := sha256.New()
-	h.Write([]byte(r.rule.ID))
+	h.Write([]byte(r.ID))
 	h.Write([]byte{0})
 	h.Write([]byte(g.key))
 	var b [8]byte
-	binary.BigEndian.PutUint64(b[:], uint64(floorDiv(f.From, r.span)))
+	binary.BigEndian.PutUint64(b[:], uint64(floorDiv(from, r.span)))
 	h.Write(b[:])
-	f.ID = hex.EncodeToString(h.Sum(nil)[:16])
+	return h.Sum(nil)[:16]
+}
+
+// fire emits a window that holds entries lo to hi of its group.
+func (s *State) fire(r *ruleState, g *group, lo, hi int, count float64, fields map[string]string, emit func(Firing)) {
+	if r.Silent {
+		return
+	}
+	f := Firing{Rule: slices.Index(s.rules, r), From: g.entries[lo].time, To: g.entries[hi-1].time, Count: count, Fields: fields}
+	f.ID = hex.EncodeToString(r.identity(g, f.From))
+	f.Tenant, f.Group = splitKey(g.key)
+	if r.kind == absence {
+		f.To += r.span
+	}
+	for i := lo; i < hi; i++ {
+		if i == lo || !g.entries[i].same(&g.entries[i-1]) {
+			f.Events += int(g.entries[i].weight)
+			f.IDs = append(f.IDs, event.ID{Epoch: s.epochs[g.entries[i].epoch], Sequence: g.entries[i].seq, Index: g.entries[i].index}.String())
+		}
+	}
+	f.IDs = f.IDs[max(0, len(f.IDs)-maxEventIDs):]
 	emit(f)
+}
+
+// chain hands what a window found to the correlations that count it: id is
+// the window, e the event that shows it.
+func (s *State) chain(r *ruleState, g *group, id []byte, e entry, tenant string, links []Link, fields func() map[string]string, emit func(Firing)) {
+	for i, next := range r.Then {
+		if i >= len(links) || links[i].None {
+			continue
+		}
+		to, l := s.rules[next.Rule], links[i]
+		f := found{entry: e, arrived: g.touched, tenant: tenant, group: l.Group, fields: fields, then: func() []Link { return l.Then }}
+		f.extra = nil
+		if s.valued(to, &f.entry, l.Values, next.Place, id) {
+			s.add(to, &f, emit)
+		}
+	}
 }
 
 func floorDiv(a, b int64) int64 {
@@ -334,116 +561,8 @@ func floorDiv(a, b int64) int64 {
 	return q
 }
 
-// prune drops entries that no later event can share a window with, and keeps
-// a window from growing without end.
-func (s *State) prune(r *ruleState, g *group) {
-	if r.rising {
-		limit := g.newest - r.span - s.lateness
-		if len(g.entries) > 0 && g.entries[0].time <= limit {
-			g.cut(0, sort.Search(len(g.entries), func(i int) bool { return g.entries[i].time > limit }))
-		}
-	}
-	most := max(maxEntries, int(min(2*r.threshold, 1<<20)))
-	if len(g.entries) <= most {
-		return
-	}
-	if r.distinct {
-		g.compact()
-	} else if !r.rising {
-		g.fold(len(g.entries) / 2)
-	}
-	if over := len(g.entries) - most; over > 0 {
-		s.stats.Cut += uint64(over)
-		g.cut(0, over)
-	}
-}
-
-// compact keeps of each value the latest entry: earlier ones only matter to
-// windows that lie in the past.
-func (g *group) compact() {
-	seen := make(map[uint64]bool, len(g.distinct))
-	keep := len(g.entries)
-	for i := len(g.entries) - 1; i >= 0; i-- {
-		if e := g.entries[i]; !seen[e.value] {
-			seen[e.value] = true
-			keep--
-			g.entries[keep] = e
-		}
-	}
-	g.entries = append(g.entries[:0], g.entries[keep:]...)
-	g.weight = 0
-	for _, e := range g.entries {
-		g.weight += int64(e.weight)
-		g.distinct[e.value] = 1
-	}
-}
-
-// fold makes one entry of the first n, which lie in the window that is open.
-func (g *group) fold(n int) {
-	for _, e := range g.entries[1:n] {
-		g.entries[0].weight += e.weight
-	}
-	g.entries = append(g.entries[:1], g.entries[n:]...)
-}
-
-// Advance tells the time of arrival: windows that are over close, groups that
-// have been silent are forgotten. Add calls it by itself.
-func (s *State) Advance(arrived int64, emit func(Firing)) {
-	s.clock = max(s.clock, arrived)
-	if s.clock-s.swept < int64(time.Second) {
-		return
-	}
-	s.swept = s.clock
-	for _, r := range s.rules {
-		for el := r.order.Front(); el != nil; el = r.order.Front() {
-			g := el.Value.(*group)
-			if g.touched+r.span+s.lateness >= s.clock {
-				break
-			}
-			for g.pending != nil {
-				s.closePending(r, g, emit)
-			}
-			s.drop(g)
-		}
-	}
-}
-
-// evict drops the group that has been silent longest, but never spare.
-func (s *State) evict(spare *group) {
-	for s.groups > s.maxGroups {
-		var oldest *group
-		for _, r := range s.rules {
-			if el := r.order.Front(); el != nil {
-				if g := el.Value.(*group); g != spare && (oldest == nil || g.touched < oldest.touched) {
-					oldest = g
-				}
-			}
-		}
-		if oldest == nil {
-			return
-		}
-		s.drop(oldest)
-		s.stats.Evicted++
-	}
-}
-
-func (s *State) keep(g *group) {
-	r := s.rules[g.rule]
-	r.groups[g.key] = g
-	g.place = r.order.PushBack(g)
-	s.groups++
-}
-
-func (s *State) drop(g *group) {
-	r := s.rules[g.rule]
-	r.order.Remove(g.place)
-	delete(r.groups, g.key)
-	s.groups--
-}
-
-// groupKey is injective: each part is preceded by its length.
-func groupKey(tenant string, values []string) string {
-	b := make([]byte, 0, 64)
+// appendKey is injective: each part is preceded by its length.
+func appendKey(b []byte, tenant string, values []string) []byte {
 	b = binary.AppendUvarint(b, uint64(len(tenant)))
 	b = append(b, tenant...)
 	for _, v := range values {
@@ -453,7 +572,17 @@ func groupKey(tenant string, values []string) string {
 		b = binary.AppendUvarint(b, uint64(len(v)))
 		b = append(b, v...)
 	}
-	return string(b)
+	return b
+}
+
+// splitKey reads what appendKey wrote.
+func splitKey(key string) (tenant string, values []string) {
+	r := &reader{b: []byte(key)}
+	tenant = r.text()
+	for len(r.b) > 0 && !r.bad {
+		values = append(values, r.text())
+	}
+	return tenant, values
 }
 
 func hashValues(values []string) uint64 {
@@ -467,38 +596,10 @@ func hashValues(values []string) uint64 {
 	return binary.BigEndian.Uint64(h.Sum(nil))
 }
 
-// counter counts events, or distinct values.
-type counter struct {
-	events int64
-	values map[uint64]int
-}
-
-func newCounter(distinct bool) *counter {
-	if distinct {
-		return &counter{values: map[uint64]int{}}
+// search gives the first entry at or behind a time.
+func (g *group) search(t int64) int {
+	if n := len(g.entries); n == 0 || g.entries[n-1].time < t {
+		return n
 	}
-	return &counter{}
-}
-
-func (c *counter) add(e entry) {
-	c.events += int64(e.weight)
-	if c.values != nil {
-		c.values[e.value]++
-	}
-}
-
-func (c *counter) remove(e entry) {
-	c.events -= int64(e.weight)
-	if c.values != nil {
-		if c.values[e.value]--; c.values[e.value] == 0 {
-			delete(c.values, e.value)
-		}
-	}
-}
-
-func (c *counter) count() int64 {
-	if c.values != nil {
-		return int64(len(c.values))
-	}
-	return c.events
+	return sort.Search(len(g.entries), func(i int) bool { return g.entries[i].time >= t })
 }

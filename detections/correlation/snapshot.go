@@ -4,135 +4,237 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
+	"math"
 	"slices"
-
-	"icewatch/soc/event"
 )
 
-// snapshotVersion is the first byte of a snapshot.
-const snapshotVersion = 1
+// snapshotVersion is the first byte of a snapshot: the state's own version.
+// Version 1 knew two of the types and kept other things of an event.
+const snapshotVersion = 2
 
 var errSnapshot = errors.New("correlation: the snapshot is damaged")
+
+// Closed says that the open windows of a rule ended unjudged, because it is no
+// more or means something else now.
+type Closed struct {
+	Rule   string // id; "" where a snapshot of an earlier version was left out as a whole
+	Groups int    // 0 where it is not known
+}
 
 // Snapshot writes the state down. Restore reads it.
 func (s *State) Snapshot() []byte {
 	w := &writer{b: []byte{snapshotVersion}}
 	w.int(s.clock)
+	w.int(s.swept)
+	w.texts(s.epochs)
 	w.uint(uint64(len(s.rules)))
 	for _, r := range s.rules {
-		w.text(r.rule.ID)
-		w.text(r.rule.Fingerprint)
-		w.uint(uint64(r.order.Len()))
-		for el := r.order.Front(); el != nil; el = el.Next() {
-			g := el.Value.(*group)
-			w.text(g.tenant)
-			w.texts(g.values)
-			w.int(g.until)
-			w.int(g.newest)
-			w.int(g.touched)
-			w.uint(uint64(len(g.entries)))
-			for _, e := range g.entries {
-				w.int(e.time)
-				w.uint(e.value)
-				w.uint(uint64(e.weight))
-				w.text(e.id.Epoch)
-				w.uint(e.id.Sequence)
-				w.uint(uint64(e.id.Index))
-			}
-			if g.pending == nil {
-				w.uint(0)
-				continue
-			}
-			w.uint(1)
-			w.int(g.pending.from)
-			w.int(g.pending.last)
-			w.fields(g.pending.fields)
-			w.fields(g.pending.after)
+		w.text(r.ID)
+		w.text(r.Fingerprint)
+		w.uint(uint64(len(r.groups)))
+		for g := r.first; g != nil; g = g.after {
+			w.group(g)
 		}
 	}
 	return w.b
 }
 
-// Restore replaces the state by a snapshot's. Rules that are not here any
-// more, or whose fingerprint differs, lose their windows; dropped counts them.
-// On an error the state is empty.
-func (s *State) Restore(data []byte) (dropped int, err error) {
+func (w *writer) group(g *group) {
+	w.text(g.key)
+	w.int(g.newest)
+	w.int(g.touched)
+	w.uint(uint64(len(g.fired)))
+	for _, c := range g.fired {
+		w.int(c)
+	}
+	w.uint(uint64(len(g.entries)))
+	before := int64(0)
+	for i := range g.entries {
+		e := &g.entries[i]
+		w.int(e.time - before)
+		before = e.time
+		w.uint(e.seq)
+		w.uint(uint64(e.index))
+		w.uint(uint64(e.epoch))
+		w.uint(e.value)
+		w.uint(uint64(e.weight))
+		x := e.extra
+		if x == nil {
+			x = &extra{}
+		}
+		w.text(string(x.fields))
+		w.text(string(x.links))
+	}
+}
+
+// Restore replaces the state by a snapshot's. The windows of rules that are not
+// here any more, or whose fingerprint differs, are closed. On an error the
+// state is empty.
+func (s *State) Restore(data []byte) ([]Closed, error) {
 	s.clear()
 	r := &reader{b: data}
-	if version := r.byte(); version != snapshotVersion {
-		return 0, fmt.Errorf("correlation: snapshot version %d is not %d", version, snapshotVersion)
+	switch version := r.byte(); {
+	case r.bad:
+		return nil, errSnapshot
+	case version == 1:
+		return []Closed{{}}, nil
+	case version != snapshotVersion:
+		return nil, fmt.Errorf("correlation: snapshot version %d is not %d", version, snapshotVersion)
 	}
-	byID := map[string]int{}
-	for i, rs := range s.rules {
-		byID[rs.rule.ID] = i
+	byID := map[string]*ruleState{}
+	for _, rs := range s.rules {
+		byID[rs.ID] = rs
 	}
-	s.clock = r.int()
+	s.clock, s.swept = r.int(), r.int()
+	for _, name := range r.texts() {
+		s.intern(name)
+	}
+	var closed []Closed
 	for n := r.count(); n > 0 && !r.bad; n-- {
 		id, fingerprint := r.text(), r.text()
-		at, known := byID[id]
-		known = known && s.rules[at].rule.Fingerprint == fingerprint
-		for groups := r.count(); groups > 0 && !r.bad; groups-- {
-			g := r.group()
-			if r.bad {
-				break
+		to := byID[id]
+		if to != nil && to.Fingerprint != fingerprint {
+			to = nil
+		}
+		groups := r.count()
+		if to == nil && groups > 0 {
+			closed = append(closed, Closed{id, groups})
+		}
+		for ; groups > 0 && !r.bad; groups-- {
+			if g := r.group(len(s.epochs)); !r.bad && to != nil {
+				s.adopt(to, g)
 			}
-			if !known {
-				dropped++
-				continue
-			}
-			s.adopt(at, g)
 		}
 	}
 	if r.bad || len(r.b) > 0 {
 		s.clear()
-		return 0, errSnapshot
+		return nil, errSnapshot
 	}
-	return dropped, nil
+	return closed, nil
 }
 
-// adopt takes a group without its sums into a rule.
-func (s *State) adopt(rule int, g *group) {
-	g.rule, g.key, g.weight, g.distinct = rule, groupKey(g.tenant, g.values), 0, nil
-	if s.rules[rule].distinct {
-		g.distinct = map[uint64]int{}
-	}
-	for _, e := range g.entries {
-		g.weight += int64(e.weight)
-		if g.distinct != nil {
-			g.distinct[e.value]++
-		}
-	}
-	if s.rules[rule].groups[g.key] == nil {
-		s.keep(g)
+// adopt takes a group into a rule.
+func (s *State) adopt(r *ruleState, g *group) {
+	if r.groups[g.key] == nil && len(g.entries) > 0 {
+		s.keep(r, g)
 	}
 }
 
 // Inherit takes over the windows of another state, which must not be used any
-// more, for the rules that both have with the same fingerprint.
-func (s *State) Inherit(old *State) {
-	s.clock, s.swept = old.clock, old.swept
-	s.stats = old.stats
-	byID := map[string]int{}
-	for i, r := range s.rules {
-		byID[r.rule.ID] = i
+// more, for the rules that both have with the same fingerprint, and tells which
+// others were closed.
+func (s *State) Inherit(old *State) []Closed {
+	s.clock, s.swept, s.stats = old.clock, old.swept, old.stats
+	s.epochs, s.epoch = old.epochs, old.epoch
+	byID := map[string]*ruleState{}
+	for _, r := range s.rules {
+		byID[r.ID] = r
 	}
+	var closed []Closed
 	for _, r := range old.rules {
-		at, ok := byID[r.rule.ID]
-		if !ok || s.rules[at].rule.Fingerprint != r.rule.Fingerprint {
+		to := byID[r.ID]
+		if to != nil {
+			to.evicted = r.evicted
+		}
+		if to == nil || to.Fingerprint != r.Fingerprint {
+			if len(r.groups) > 0 {
+				closed = append(closed, Closed{r.ID, len(r.groups)})
+			}
 			continue
 		}
-		for el := r.order.Front(); el != nil; el = el.Next() {
-			s.adopt(at, el.Value.(*group))
+		for g := r.first; g != nil; {
+			next := g.after
+			s.adopt(to, g)
+			g = next
 		}
 	}
+	return closed
 }
 
 func (s *State) clear() {
 	for _, r := range s.rules {
-		r.groups = map[string]*group{}
-		r.order.Init()
+		r.groups, r.first, r.last = map[string]*group{}, nil, nil
 	}
-	s.groups, s.clock, s.swept = 0, 0, 0
+	s.groups, s.bytes, s.clock, s.swept = 0, 0, 0, 0
+	s.epochs, s.epoch = nil, map[string]uint16{}
+}
+
+// encodeFields writes flat fields down.
+func encodeFields(m map[string]string) []byte {
+	if len(m) == 0 {
+		return nil
+	}
+	w := &writer{}
+	w.uint(uint64(len(m)))
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		w.text(k)
+		w.text(m[k])
+	}
+	return slices.Clip(w.b)
+}
+
+func (x *extra) decodeFields() map[string]string {
+	if x == nil || x.fields == nil {
+		return nil
+	}
+	r := &reader{b: x.fields}
+	n := r.count()
+	m := make(map[string]string, min(n, 1024))
+	for ; n > 0 && !r.bad; n-- {
+		k := r.text()
+		m[k] = r.text()
+	}
+	return m
+}
+
+// encodeLinks writes down what correlations look at of an event.
+func encodeLinks(tenant string, links []Link) []byte {
+	w := &writer{}
+	w.text(tenant)
+	w.links(links)
+	return slices.Clip(w.b)
+}
+
+func (w *writer) links(links []Link) {
+	w.uint(uint64(len(links)))
+	for _, l := range links {
+		if l.None {
+			w.uint(1)
+			continue
+		}
+		w.uint(0)
+		w.texts(l.Group)
+		w.texts(l.Values)
+		w.links(l.Then)
+	}
+}
+
+func (x *extra) decodeLinks() (tenant string, links []Link) {
+	if x == nil || x.links == nil {
+		return "", nil
+	}
+	r := &reader{b: x.links}
+	tenant = r.text()
+	return tenant, r.links(0)
+}
+
+// maxChain bounds how deep links go, against damaged snapshots.
+const maxChain = 64
+
+func (r *reader) links(depth int) (links []Link) {
+	for n := r.count(); n > 0 && !r.bad; n-- {
+		if depth > maxChain {
+			r.bad = true
+			break
+		}
+		l := Link{None: r.uint() == 1}
+		if !l.None {
+			l.Group, l.Values, l.Then = r.texts(), r.texts(), r.links(depth+1)
+		}
+		links = append(links, l)
+	}
+	return links
 }
 
 type writer struct{ b []byte }
@@ -149,19 +251,6 @@ func (w *writer) texts(list []string) {
 	w.uint(uint64(len(list)))
 	for _, s := range list {
 		w.text(s)
-	}
-}
-
-func (w *writer) fields(m map[string]string) {
-	names := make([]string, 0, len(m))
-	for k := range m {
-		names = append(names, k)
-	}
-	slices.Sort(names)
-	w.uint(uint64(len(names)))
-	for _, k := range names {
-		w.text(k)
-		w.text(m[k])
 	}
 }
 
@@ -217,39 +306,49 @@ func (r *reader) text() string {
 	return s
 }
 
-func (r *reader) fields() map[string]string {
-	n := r.count()
-	if n == 0 {
-		return nil
+func (r *reader) texts() (list []string) {
+	for n := r.count(); n > 0 && !r.bad; n-- {
+		list = append(list, r.text())
 	}
-	m := make(map[string]string, min(n, 1024))
-	for ; n > 0 && !r.bad; n-- {
-		k := r.text()
-		m[k] = r.text()
-	}
-	return m
+	return list
 }
 
-func (r *reader) group() *group {
-	g := &group{tenant: r.text()}
+// group reads a group whose entries refer to known epochs.
+func (r *reader) group(epochs int) *group {
+	g := &group{key: r.text(), newest: r.int(), touched: r.int()}
 	for n := r.count(); n > 0 && !r.bad; n-- {
-		g.values = append(g.values, r.text())
+		g.fired = append(g.fired, r.int())
 	}
-	g.until, g.newest, g.touched = r.int(), r.int(), r.int()
-	epoch := ""
+	at := int64(0)
 	for n := r.count(); n > 0 && !r.bad; n-- {
-		e := entry{time: r.int(), value: r.uint(), weight: int(r.uint())}
-		id := event.ID{Epoch: r.text(), Sequence: r.uint(), Index: uint32(r.uint())}
-		if id.Epoch == epoch {
-			id.Epoch = epoch // one copy of the same text
+		step := r.int()
+		at += step
+		e := entry{time: at, seq: r.uint(), index: uint32(r.uint())}
+		epoch := r.uint()
+		e.value, e.weight, e.epoch = r.uint(), uint32(r.uint()), uint16(epoch)
+		x := extra{fields: []byte(r.text()), links: []byte(r.text())}
+		if len(x.fields) == 0 {
+			x.fields = nil
 		}
-		epoch = id.Epoch
-		e.id = id
+		if len(x.links) == 0 {
+			x.links = nil
+		}
+		if x.fields != nil || x.links != nil {
+			e.extra = &x
+			g.extras += x.size()
+		}
+		first := len(g.entries) == 0
+		if epoch >= uint64(epochs) || at < -maxTime || at > maxTime || !first && (step < 0 || g.entries[len(g.entries)-1].order(&e) >= 0) {
+			r.bad = true
+			break
+		}
 		g.entries = append(g.entries, e)
 	}
-	if r.uint() == 1 {
-		g.pending = &pending{from: r.int(), last: r.int()}
-		g.pending.fields, g.pending.after = r.fields(), r.fields()
+	if g.newest < -maxTime || g.newest > maxTime || g.touched < -maxTime || g.touched > maxTime {
+		r.bad = true
 	}
 	return g
 }
+
+// maxTime bounds times, in Unix nanoseconds, so that sums of them stay right.
+const maxTime = math.MaxInt64 / 4

@@ -4,6 +4,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -23,7 +24,8 @@ import (
 type Options struct {
 	Registry  *event.Registry // required
 	Log       *slog.Logger    // default: slog.Default()
-	MaxGroups int             // live correlation windows of all rules together; default 200,000
+	MaxGroups int             // live correlation groups of all rules together; default 1,000,000
+	MaxBytes  int64           // that these take; default 512 MiB
 	Lateness  time.Duration   // how far behind its group's newest event time an event still counts; default 5 min
 	Flood     Flood           // bounds what one rule may raise; zero is without bound
 	Slow      Slow            // bounds what one rule may take of the time; zero is without bound
@@ -40,10 +42,13 @@ type Stats struct {
 	Hits        map[string]uint64 `json:"hits"`     // by rule id, since the rule is in force as it stands
 	Disabled    map[string]string `json:"disabled"` // rule id to the panic that disabled it
 	Panics      uint64            `json:"panics"`
-	Groups      int               `json:"groups"`       // live correlation windows
-	Evicted     uint64            `json:"evicted"`      // windows dropped because of MaxGroups
+	Groups      int               `json:"groups"`       // live correlation groups
+	GroupBytes  int64             `json:"group_bytes"`  // that these take, as estimated
+	Evicted     uint64            `json:"evicted"`      // groups dropped because of MaxGroups and MaxBytes
+	EvictedBy   map[string]uint64 `json:"evicted_by"`   // Evicted by rule id
 	Late        uint64            `json:"late"`         // events too late to correlate
-	Cut         uint64            `json:"cut"`          // events dropped from windows that held too many
+	Duplicates  uint64            `json:"duplicates"`   // events that were counted already
+	Cut         uint64            `json:"cut"`          // events dropped from groups that held too many
 	PolicyFails uint64            `json:"policy_fails"` // priorities that fell back to the rule's level
 }
 
@@ -88,13 +93,13 @@ type compiled struct {
 	ref      detections.RuleRef
 	sentence template
 	advice   template
-	city     bool
 }
 
 type feed struct {
-	correlation int
-	groupBy     [][]event.FieldID // for each field the names it can have
-	fields      [][]event.FieldID
+	correlation, place int
+	groupBy            [][]event.FieldID // for each field the names it can have
+	fields             [][]event.FieldID
+	then               []feed
 }
 
 // New makes an engine without rules: it emits nothing until Swap.
@@ -106,7 +111,7 @@ func New(opts Options) *Engine {
 		opts.Now = time.Now
 	}
 	e := &Engine{opts: opts, flood: opts.Flood.orDefault(), slow: opts.Slow.orDefault(), reg: opts.Registry, log: opts.Log, off: map[string]string{},
-		state: correlation.New(nil, opts.MaxGroups, opts.Lateness)}
+		state: correlation.New(nil, correlation.Options{})}
 	e.repeat, _ = e.reg.Intern("icewatch.repeat")
 	return e
 }
@@ -123,7 +128,7 @@ func (e *Engine) Swap(set *ruleset.Set) {
 	for _, r := range set.Correlations() {
 		counts = append(counts, e.compile(r))
 	}
-	state := correlation.New(set.StateRules(), e.opts.MaxGroups, e.opts.Lateness)
+	state := correlation.New(set.StateRules(), correlation.Options{MaxBytes: e.opts.MaxBytes, MaxGroups: e.opts.MaxGroups, Lateness: e.opts.Lateness})
 	var matcher *match.Matcher
 	if p := set.Program(); p != nil {
 		matcher = p.NewMatcher()
@@ -131,7 +136,7 @@ func (e *Engine) Swap(set *ruleset.Set) {
 
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	state.Inherit(e.state)
+	e.closed(state.Inherit(e.state))
 	e.inherit(rules, counts, matcher)
 	e.set, e.rules, e.counts, e.state, e.matcher = set, rules, counts, state, matcher
 	clear(e.off)
@@ -139,7 +144,7 @@ func (e *Engine) Swap(set *ruleset.Set) {
 }
 
 func (e *Engine) compile(r *ruleset.Rule) compiled {
-	c := compiled{Rule: r, record: &record{text: r.Source}, city: r.Custom.Scope == "city"}
+	c := compiled{Rule: r, record: &record{text: r.Source}}
 	groupBy := r.Custom.GroupBy
 	if r.Correlation != nil {
 		groupBy = r.Correlation.GroupBy
@@ -150,11 +155,9 @@ func (e *Engine) compile(r *ruleset.Rule) compiled {
 		c.names = append(c.names, name)
 		c.groupBy = append(c.groupBy, e.field(name))
 	}
-	for _, f := range r.Feeds {
-		c.feeds = append(c.feeds, feed{correlation: f.Correlation, groupBy: e.alternatives(f.GroupBy), fields: e.alternatives(f.Fields)})
-	}
+	c.feeds = e.feeds(r.Feeds)
 	c.ref = detections.RuleRef{ID: r.ID, Title: r.Info.Title, Level: r.Level, Kind: r.Info.Kind, Tactics: r.Info.Tactics,
-		Techniques: r.Info.Techniques, Tags: r.Tags}
+		Techniques: r.Info.Techniques, Tags: r.Tags, Version: cmp.Or(r.Modified, r.Date), Hash: hash(r.Fingerprint())}
 	sentence := r.Custom.Sentence
 	if sentence == (detections.Text{}) {
 		sentence = detections.Text{ZH: braceless(r.Info.Title.ZH) + "（{host.name}）", EN: braceless(r.Info.Title.EN) + " on {host.name}"}
@@ -247,9 +250,9 @@ func (e *Engine) matched(c *compiled, ev *event.Event, evidence func() []detecti
 			continue
 		}
 		m := correlation.Match{Time: ev.Time, Arrived: arrival(ev), Event: ev.ID, Tenant: ev.Tenant, Weight: e.weight(ev),
-			Fields: func() map[string]string { return e.flat(ev) }}
-		if count.city {
-			m.Tenant = ""
+			Place: f.place, Fields: func() map[string]string { return e.flat(ev) }}
+		if len(f.then) > 0 {
+			m.Then = func() []correlation.Link { return links(ev, f.then) }
 		}
 		if m.Group = firstValues(ev, f.groupBy); len(m.Group) > 0 && !anyValue(m.Group) {
 			continue // nothing to group by: unrelated events would add up
@@ -299,6 +302,9 @@ func (e *Engine) single(c *compiled, ev *event.Event, group []string, evidence [
 // fired makes the occurrence of a window whose condition is met.
 func (e *Engine) fired(f correlation.Firing, emit func(detections.Occurrence)) {
 	c := &e.counts[f.Rule]
+	if _, off := e.off[c.ID]; off {
+		return
+	}
 	c.record.hit(e.clock)
 	e.offer(c, sighting{tenant: f.Tenant, group: f.Group, from: time.Unix(0, f.From).UTC(), to: time.Unix(0, f.To).UTC(), events: f.Events, ids: f.IDs,
 		build: func() detections.Occurrence { return e.window(c, f) }}, emit)
@@ -311,7 +317,9 @@ func (e *Engine) window(c *compiled, f correlation.Firing) detections.Occurrence
 	if o.Fields == nil {
 		o.Fields = map[string]string{}
 	}
-	o.Tenant = o.Fields["icewatch.tenant"]
+	if o.Tenant = o.Fields["icewatch.tenant"]; o.Tenant == "" {
+		o.Tenant = f.Tenant
+	}
 	for i, name := range c.names {
 		if i < len(f.Group) && f.Group[i] != "" {
 			o.Group = append(o.Group, detections.Pair{Field: name, Value: f.Group[i]})
@@ -332,7 +340,7 @@ func (e *Engine) emit(o detections.Occurrence, emit func(detections.Occurrence))
 }
 
 // finish gives an occurrence its key, texts and priority.
-func (e *Engine) finish(c *compiled, o *detections.Occurrence, tenant string, count int64) {
+func (e *Engine) finish(c *compiled, o *detections.Occurrence, tenant string, count float64) {
 	parts := []string{"alert", c.ID, tenant}
 	for _, p := range o.Group {
 		parts = append(parts, p.Field, p.Value)
@@ -357,7 +365,8 @@ func (e *Engine) Stats() Stats {
 	defer e.mu.Unlock()
 	st := e.stats
 	c := e.state.Stats()
-	st.Groups, st.Evicted, st.Late, st.Cut = c.Groups, c.Evicted, c.Late, c.Cut
+	st.Groups, st.GroupBytes, st.Evicted, st.EvictedBy = c.Groups, c.Bytes, c.Evicted, c.EvictedBy
+	st.Late, st.Duplicates, st.Cut = c.Late, c.Duplicates, c.Cut
 	st.Held = e.held
 	st.Hits = make(map[string]uint64, len(e.rules)+len(e.counts))
 	for _, list := range [][]compiled{e.rules, e.counts} {

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -178,11 +179,11 @@ func braceless(s string) string {
 // maxPlace bounds what one place puts into a sentence, in bytes.
 const maxPlace = 512
 
-func (t template) fill(o *detections.Occurrence, count int64) detections.Text {
+func (t template) fill(o *detections.Occurrence, count float64) detections.Text {
 	return detections.Text{ZH: fill(t.zh, o, count, "（未知）"), EN: fill(t.en, o, count, "(unknown)")}
 }
 
-func fill(pieces []piece, o *detections.Occurrence, count int64, unknown string) string {
+func fill(pieces []piece, o *detections.Occurrence, count float64, unknown string) string {
 	if len(pieces) == 1 {
 		return pieces[0].text
 	}
@@ -192,7 +193,7 @@ func fill(pieces []piece, o *detections.Occurrence, count int64, unknown string)
 		switch p.field {
 		case "":
 		case "count":
-			b.WriteString(strconv.FormatInt(count, 10))
+			b.WriteString(number(count))
 		case "events":
 			b.WriteString(strconv.Itoa(o.Count))
 		default:
@@ -207,6 +208,11 @@ func fill(pieces []piece, o *detections.Occurrence, count int64, unknown string)
 		}
 	}
 	return b.String()
+}
+
+// number writes a count, or with up to two decimals what was made of values.
+func number(v float64) string {
+	return strconv.FormatFloat(math.Round(v*100)/100, 'f', -1, 64)
 }
 
 func shorten(v string) string {

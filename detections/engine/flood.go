@@ -179,7 +179,7 @@ func (e *Engine) sweep(emit func(detections.Occurrence)) {
 func (e *Engine) release(c *compiled, g *withheld) detections.Occurrence {
 	o := g.Occ
 	o.Held, o.EventIDs = g.N, lastIDs(o.EventIDs)
-	e.finish(c, &o, o.Tenant, int64(o.Count))
+	e.finish(c, &o, o.Tenant, float64(o.Count))
 	g.N, g.Occ = 0, detections.Occurrence{}
 	return o
 }
@@ -187,7 +187,7 @@ func (e *Engine) release(c *compiled, g *withheld) detections.Occurrence {
 // ungroup makes an occurrence one of all groups that are not told apart.
 func (e *Engine) ungroup(c *compiled, o *detections.Occurrence) {
 	o.Group = nil
-	e.finish(c, o, o.Tenant, int64(o.Count))
+	e.finish(c, o, o.Tenant, float64(o.Count))
 }
 
 // maxHeldIDs is how many events an occurrence names.

@@ -253,14 +253,14 @@ func (e *Engine) throttled() []Throttle {
 	return out
 }
 
-// Tick raises what is due of what was held back while nothing comes in: at is a
-// time before which no event that is still to come arrived.
+// Tick raises what is due while nothing comes in, windows that are over and
+// what was held back: at is a time before which no event that is still to come arrived.
 func (e *Engine) Tick(at time.Time, emit func(detections.Occurrence)) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.pass(at, emit)
 	if len(e.flooding) == 0 && len(e.leftover) == 0 {
 		return
 	}
-	e.clock = max(e.clock, at.UnixNano())
 	e.sweep(emit)
 }

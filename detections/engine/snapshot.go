@@ -10,7 +10,7 @@ import (
 )
 
 // snapshotMark is the first byte of a snapshot that holds more than the
-// correlation's, whose own first byte is its version, 1.
+// correlation's, whose own first byte is its version, a small number.
 const snapshotMark = 0xE2
 
 // memory is what detection remembers beside the correlation windows.
@@ -68,13 +68,11 @@ func (e *Engine) Restore(data []byte) error {
 			return fmt.Errorf("engine: restore %d bytes: %w", len(data), err)
 		}
 	}
-	dropped, err := e.state.Restore(windows)
+	closed, err := e.state.Restore(windows)
 	if err != nil {
 		return fmt.Errorf("engine: restore %d bytes: %w", len(data), err)
 	}
-	if dropped > 0 {
-		e.log.Info("correlation windows of changed rules were dropped", "windows", dropped)
-	}
+	e.closed(closed)
 	e.clock = m.Clock
 	e.swept = m.Clock / 1e9
 	e.leftover = append(e.leftover[:0], m.Leftover...)

@@ -16,7 +16,10 @@ type fields struct {
 }
 
 // feedFields holds for each field the names it can have.
-type feedFields struct{ group, values [][]event.FieldID }
+type feedFields struct {
+	group, values [][]event.FieldID
+	then          []feedFields
+}
 
 // timeFields are where events of several origins carry their time; the first
 // that can be read counts.
@@ -38,13 +41,16 @@ func newFields(set *ruleset.Set, reg *event.Registry) *fields {
 		}
 		return list
 	}
+	var all func(feeds []ruleset.Feed) []feedFields
+	all = func(feeds []ruleset.Feed) (list []feedFields) {
+		for _, feed := range feeds {
+			list = append(list, feedFields{group: each(feed.GroupBy), values: each(feed.Fields), then: all(feed.Then)})
+		}
+		return list
+	}
 	f := &fields{times: ids(timeFields)}
 	for _, d := range set.Detections() {
-		var list []feedFields
-		for _, feed := range d.Feeds {
-			list = append(list, feedFields{group: each(feed.GroupBy), values: each(feed.Fields)})
-		}
-		f.feeds = append(f.feeds, list)
+		f.feeds = append(f.feeds, all(d.Feeds))
 	}
 	return f
 }
@@ -70,7 +76,20 @@ func (f *fields) time(ev *event.Event) int64 {
 func (f *fields) match(ev *event.Event, detection, feed int) (correlation.Match, bool) {
 	names := f.feeds[detection][feed]
 	m := correlation.Match{Group: values(ev, names.group), Values: values(ev, names.values), Fields: func() map[string]string { return nil }}
+	if then := links(ev, names.then); then != nil {
+		m.Then = func() []correlation.Link { return then }
+	}
 	return m, !empty(m.Group) && !empty(m.Values)
+}
+
+// links is what the correlations of a chain look at.
+func links(ev *event.Event, feeds []feedFields) (list []correlation.Link) {
+	for _, f := range feeds {
+		l := correlation.Link{Group: values(ev, f.group), Values: values(ev, f.values), Then: links(ev, f.then)}
+		l.None = empty(l.Group) || empty(l.Values)
+		list = append(list, l)
+	}
+	return list
 }
 
 // values gives a value for each field, of the first of its names that has one.

@@ -82,6 +82,9 @@ func Match(out, errw io.Writer, opts MatchOptions) error {
 	r.out, r.errw, r.progress = w, errw, newProgress(errw, in)
 	err = r.all(newLines(in))
 	r.progress.done()
+	if err == nil {
+		err = r.finish()
+	}
 	if flushErr := w.Flush(); flushErr != nil && err == nil {
 		err = fmt.Errorf("write matches: %w", flushErr)
 	}

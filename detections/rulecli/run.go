@@ -35,6 +35,7 @@ type run struct {
 	progress *progress
 
 	events, broken, matches int
+	last                    int // line of the last event that a correlation looked at
 }
 
 func newRun(set *ruleset.Set, reg *event.Registry, threads int) *run {
@@ -47,7 +48,7 @@ func newRun(set *ruleset.Set, reg *event.Registry, threads int) *run {
 	}
 	if len(r.counts) > 0 {
 		r.fields = newFields(set, reg)
-		r.state = correlation.New(set.StateRules(), 0, 0)
+		r.state = correlation.New(set.StateRules(), correlation.Options{})
 	}
 	for range threads {
 		r.workers = append(r.workers, &worker{run: r, matcher: set.Program().NewMatcher(), decoder: r.newDecoder()})
@@ -211,8 +212,27 @@ func (r *run) take(b *batch) error {
 	if _, err := r.out.Write(b.found[written:]); err != nil {
 		return fmt.Errorf("write matches: %w", err)
 	}
+	if n := len(b.feeds); n > 0 {
+		r.last = b.feeds[n-1].line
+	}
 	r.progress.show(r.events, r.matches)
 	return nil
+}
+
+// finish judges the windows that the end of the events leaves open. Their
+// lines are those of the last event that a correlation looked at.
+func (r *run) finish() error {
+	if r.state == nil {
+		return nil
+	}
+	var err error
+	r.state.Finish(func(fired correlation.Firing) {
+		r.matches++
+		if _, failed := r.out.Write(appendLine(r.out.AvailableBuffer(), r.last, r.counts[fired.Rule])); failed != nil {
+			err = fmt.Errorf("write matches: %w", failed)
+		}
+	})
+	return err
 }
 
 func appendLine(b []byte, line int, tail []byte) []byte {
@@ -284,7 +304,8 @@ func (w *worker) event(b *batch, number int) {
 		}
 		for i, f := range d.Feeds {
 			if m, ok := r.fields.match(&w.ev, at, i); ok {
-				m.Time = time
+				m.Time, m.Place = time, f.Place
+				m.Event = event.ID{Sequence: uint64(number)}
 				b.feeds = append(b.feeds, feed{at: len(b.found), line: number, correlation: f.Correlation, match: m})
 			}
 		}

@@ -2,8 +2,6 @@ package ruleset
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"path"
 	"slices"
@@ -45,21 +43,15 @@ const (
 	Rejected        = "rejected"
 )
 
-// Feed is a correlation that counts a rule's matches.
-type Feed struct {
-	Correlation int // index into Set.Correlations
-	// The fields of this rule's events that make the group, and those whose
-	// distinct values count. Each has the names under which pipelines look for
-	// it: the first one that the event has counts.
-	GroupBy, Fields [][]string
-}
-
 // Rule is one rule in force.
 type Rule struct {
 	*sigma.Rule
 	Info   RuleInfo
 	Silent bool   // matches are only counted by correlations
 	Feeds  []Feed // detections only
+
+	then  []correlation.Input // correlations only: those that count this one
+	bases []*Rule             // correlations only: what it counts, by its list of rules
 
 	native *sigma.Rule // as it was before the pipelines
 }
@@ -311,100 +303,4 @@ func (c *compiler) detections(reg *event.Registry, table *logsource.Table) {
 		program, _ = match.Compile(rules, reg, table)
 	}
 	c.set.program = program
-}
-
-// correlate links correlations to the rules they count.
-func (c *compiler) correlate() {
-	byName := map[string]*Rule{}
-	for _, r := range c.set.detections {
-		byName[r.ID] = r
-		if r.Name != "" {
-			byName[r.Name] = r
-		}
-	}
-	known := map[string]bool{}
-	for _, r := range c.found {
-		known[r.ID], known[r.Name] = true, true
-	}
-	loud := map[*Rule]bool{}
-next:
-	for _, r := range c.found {
-		if r.Correlation == nil {
-			continue
-		}
-		var bases []*Rule
-		for _, ref := range r.Correlation.Rules {
-			base, ok := byName[ref]
-			switch {
-			case !ok && c.off[ref]:
-				c.rejectRule(r, r.Correlation.Line, "the rule %q it refers to is switched off", ref)
-				continue next
-			case !ok && known[ref]:
-				c.rejectRule(r, r.Correlation.Line, "the rule %q it refers to is rejected or is itself a correlation, which is not supported yet", ref)
-				continue next
-			case !ok:
-				c.rejectRule(r, r.Correlation.Line, "the rule %q it refers to does not exist", ref)
-				continue next
-			}
-			bases = append(bases, base)
-		}
-		at := len(c.set.correlations)
-		c.set.correlations = append(c.set.correlations, r)
-		c.set.infos = append(c.set.infos, r.Info)
-		for i, base := range bases {
-			ref := r.Correlation.Rules[i]
-			feed := Feed{Correlation: at}
-			var err error
-			if feed.GroupBy, err = c.names(base, aliased(r.Correlation, r.Correlation.GroupBy, ref, base)); err == nil {
-				feed.Fields, err = c.names(base, aliased(r.Correlation, r.Correlation.Fields, ref, base))
-			}
-			if err != nil { // not where the pipelines took the rule itself
-				c.problems = append(c.problems, Problem{Path: r.Info.Path, Line: r.Line, RuleID: r.ID, Title: r.Title, Reason: err.Error()})
-				continue
-			}
-			base.Feeds = append(base.Feeds, feed)
-			base.Silent = true
-			if r.Correlation.Generate {
-				loud[base] = true
-			}
-		}
-	}
-	for r := range loud {
-		r.Silent = false
-	}
-}
-
-// aliased replaces alias names by the fields they stand for in a rule's events.
-func aliased(c *sigma.Correlation, fields []string, ref string, base *Rule) []string {
-	out := slices.Clone(fields)
-	for i, f := range out {
-		for _, name := range []string{ref, base.Name, base.ID} {
-			if field := c.Aliases[f][name]; field != "" {
-				out[i] = field
-				break
-			}
-		}
-	}
-	return out
-}
-
-// StateRules returns the correlations in the form the state wants. A rule's
-// fingerprint covers the rules it counts: their windows mean something else
-// once those change.
-func (s *Set) StateRules() []correlation.Rule {
-	hashes := make([]string, len(s.correlations))
-	for i, r := range s.correlations {
-		hashes[i] = r.Fingerprint()
-	}
-	for _, d := range s.detections {
-		for _, f := range d.Feeds {
-			hashes[f.Correlation] += "\x00" + d.Fingerprint()
-		}
-	}
-	out := make([]correlation.Rule, len(s.correlations))
-	for i, r := range s.correlations {
-		sum := sha256.Sum256([]byte(hashes[i]))
-		out[i] = correlation.Rule{ID: r.ID, Fingerprint: hex.EncodeToString(sum[:16]), Sigma: r.Correlation}
-	}
-	return out
 }

@@ -14,6 +14,7 @@
 //	      - after: 10s       # since the step before; default 1s
 //	        event: {event.action: ssh_login, source.ip: 203.0.113.9}
 //	        set: {icewatch.source.internal: "true"}
+//	      - after: 10m       # alone: time passes and nothing comes
 //	    fires: [name, …]     # instead of match: exactly these rules fire
 //	    incident: true       # whether the alerts together open an incident
 package ruletest
@@ -258,8 +259,11 @@ func (r *Runner) play(f *file, c *testCase) ([]detections.Occurrence, error) {
 				if err := r.fill(&ev, s.Event, count); err != nil {
 					return nil, fmt.Errorf("step %d: %w", i+1, err)
 				}
+			case s.Line == "" && s.Event == nil && s.After != nil:
+				eng.Tick(at, func(o detections.Occurrence) { out = append(out, o) })
+				continue
 			default:
-				return nil, fmt.Errorf("step %d needs either line or event", i+1)
+				return nil, fmt.Errorf("step %d needs either line or event, or after alone to let time pass", i+1)
 			}
 			for _, set := range []map[string]any{f.Set, c.Set, s.Set} {
 				if err := r.fill(&ev, set, count); err != nil {

@@ -123,7 +123,7 @@ func (r *reader) rule(rule *Rule, root *yaml.Node) *Error {
 	}
 	switch {
 	case correlation != nil:
-		if rule.Correlation, err = parseCorrelation(correlation); err == nil && generate {
+		if rule.Correlation, err = parseCorrelation(correlation, &rule.Custom); err == nil && generate {
 			rule.Correlation.Generate = true
 		}
 	case filter != nil:
@@ -342,8 +342,12 @@ func (r *reader) custom(rule *Rule, n *yaml.Node) *Error {
 			if rule.Custom.Scope, err = text(key, val); err == nil && rule.Custom.Scope != "tenant" && rule.Custom.Scope != "city" {
 				err = errorf(val.Line, "icewatch.scope is tenant or city, not %q", rule.Custom.Scope)
 			}
+		case "absence":
+			rule.Custom.Absence, err = boolean(key, val)
+		case "lateness":
+			rule.Custom.Lateness, err = timespan(val)
 		default:
-			r.warn(key.Line, "icewatch.%s is not known; known are title, sentence, advice, group_by, scope", key.Value)
+			r.warn(key.Line, "icewatch.%s is not known; known are title, sentence, advice, group_by, scope, absence, lateness", key.Value)
 		}
 		if err != nil {
 			return err

@@ -1,6 +1,8 @@
 package sigma
 
 import (
+	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -8,11 +10,19 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-func parseCorrelation(n *yaml.Node) (*Correlation, *Error) {
+// correlationTypes are those that are known, the specification's and value_median, which
+// pySigma adds.
+var correlationTypes = []string{"event_count", "value_count", "temporal", "temporal_ordered", "value_sum", "value_avg", "value_percentile", "value_median"}
+
+// maxTemporalRules bounds the rules of a temporal correlation.
+const maxTemporalRules = 64
+
+func parseCorrelation(n *yaml.Node, custom *Custom) (*Correlation, *Error) {
 	if n.Kind != yaml.MappingNode {
 		return nil, errorf(n.Line, "correlation has to be a map")
 	}
-	c := &Correlation{Line: n.Line}
+	c := &Correlation{Line: n.Line, Absent: custom.Absence, Lateness: custom.Lateness, Percentile: -1}
+	var condition *yaml.Node
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, val := n.Content[i], resolve(n.Content[i+1])
 		var err *Error
@@ -30,7 +40,7 @@ func parseCorrelation(n *yaml.Node) (*Correlation, *Error) {
 		case "aliases":
 			c.Aliases, err = aliases(val)
 		case "condition":
-			err = c.readCondition(val)
+			condition = val
 		default:
 			err = errorf(key.Line, "correlation.%s is not known; known are type, rules, group-by, timespan, generate, aliases, condition", key.Value)
 		}
@@ -38,28 +48,107 @@ func parseCorrelation(n *yaml.Node) (*Correlation, *Error) {
 			return nil, err
 		}
 	}
-	switch c.Type {
-	case "event_count":
-	case "value_count":
-		if len(c.Fields) == 0 {
-			return nil, errorf(n.Line, "value_count needs condition.field")
-		}
-	case "temporal", "temporal_ordered", "value_sum", "value_avg", "value_percentile", "value_median":
-		return nil, errorf(n.Line, "correlation type %q is not supported yet", c.Type)
-	case "":
-		return nil, errorf(n.Line, "correlation has no type")
-	default:
-		return nil, errorf(n.Line, "correlation type %q is unknown; known are event_count, value_count, temporal, temporal_ordered, value_sum, value_avg, value_percentile, value_median", c.Type)
-	}
 	switch {
-	case len(c.Rules) == 0:
-		return nil, errorf(n.Line, "correlation names no rules")
+	case c.Type == "":
+		return nil, errorf(n.Line, "correlation has no type")
+	case !slices.Contains(correlationTypes, c.Type):
+		return nil, errorf(n.Line, "correlation type %q is unknown; known are %s", c.Type, strings.Join(correlationTypes, ", "))
 	case c.Timespan <= 0:
 		return nil, errorf(n.Line, "correlation has no timespan")
-	case len(c.Bounds) == 0:
-		return nil, errorf(n.Line, "correlation has no condition")
 	}
-	return c, nil
+	if condition != nil {
+		if err := c.readCondition(condition); err != nil {
+			return nil, err
+		}
+	}
+	return c, c.check(n.Line)
+}
+
+// Temporal tells whether the correlation asks which of its rules match, and
+// not how often.
+func (c *Correlation) Temporal() bool {
+	return c.Type == "temporal" || c.Type == "temporal_ordered"
+}
+
+// Numeric tells whether the values of its field are taken as numbers.
+func (c *Correlation) Numeric() bool {
+	return strings.HasPrefix(c.Type, "value_") && c.Type != "value_count"
+}
+
+// check finds what does not go together, and fills in what need not be said.
+func (c *Correlation) check(line int) *Error {
+	if len(c.Rules) == 0 {
+		return errorf(line, "correlation names no rules")
+	}
+	for i, name := range c.Rules {
+		if slices.Contains(c.Rules[:i], name) {
+			return errorf(line, "correlation names the rule %q twice", name)
+		}
+	}
+	if c.Absent {
+		return c.checkAbsent(line)
+	}
+	if c.Temporal() {
+		switch {
+		case len(c.Rules) > maxTemporalRules:
+			return errorf(line, "a %s correlation is of %d rules at most, not %d", c.Type, maxTemporalRules, len(c.Rules))
+		case len(c.Fields) > 0:
+			return errorf(line, "condition.field is for the types value_…, not for %s", c.Type)
+		case len(c.Cases) == 0 && len(c.Bounds) == 0:
+			c.Bounds = []Bound{{Relation: "gte", Value: float64(len(c.Rules))}}
+		}
+	}
+	values := strings.HasPrefix(c.Type, "value_")
+	switch {
+	case values && len(c.Fields) == 0:
+		return errorf(line, "%s needs condition.field", c.Type)
+	case !values && len(c.Fields) > 0:
+		return errorf(line, "condition.field is for the types value_…, not for %s", c.Type)
+	case c.Numeric() && len(c.Fields) > 1:
+		return errorf(line, "%s takes one field, not %d", c.Type, len(c.Fields))
+	case c.Type == "value_percentile" && c.Percentile < 0:
+		return errorf(line, "value_percentile needs condition.percentile, from 0 to 100: which percentile of the values is compared")
+	case c.Type != "value_percentile" && c.Percentile >= 0:
+		return errorf(line, "condition.percentile is for value_percentile, not for %s", c.Type)
+	case len(c.Bounds) == 0 && len(c.Cases) == 0:
+		return errorf(line, "correlation has no condition")
+	case !c.Numeric() && len(c.Bounds) > 0 && !c.possible():
+		return errorf(line, "the condition is never met: a window begins with an event, so that it counts 1 at least; for silence write icewatch.absence: true")
+	}
+	return nil
+}
+
+// possible tells whether any count of 1 and more can meet the bounds.
+func (c *Correlation) possible() bool {
+	if c.Met(1) {
+		return true
+	}
+	for _, b := range c.Bounds {
+		v := math.Floor(b.Value)
+		for _, n := range []float64{v - 1, v, v + 1} {
+			if n >= 1 && c.Met(n) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// checkAbsent checks a correlation that waits for silence.
+func (c *Correlation) checkAbsent(line int) *Error {
+	if c.Type != "event_count" {
+		return errorf(line, "icewatch.absence is for the type event_count, not for %s", c.Type)
+	}
+	for _, b := range c.Bounds {
+		if none := b.Relation == "eq" && b.Value == 0 || b.Relation == "lte" && b.Value == 0 || b.Relation == "lt" && b.Value == 1; !none {
+			return errorf(line, "with icewatch.absence the condition can only be eq: 0 (or be left out), not %s: %s", b.Relation, b)
+		}
+	}
+	if len(c.Cases) > 0 || len(c.Fields) > 0 || c.Percentile >= 0 {
+		return errorf(line, "with icewatch.absence the condition can only be eq: 0 (or be left out)")
+	}
+	c.Bounds = []Bound{{Relation: "eq", Value: 0}}
+	return nil
 }
 
 func timespan(n *yaml.Node) (time.Duration, *Error) {
@@ -98,16 +187,22 @@ func aliases(n *yaml.Node) (map[string]map[string]string, *Error) {
 }
 
 func (c *Correlation) readCondition(n *yaml.Node) *Error {
+	if n.Kind == yaml.ScalarNode && c.Temporal() {
+		return c.readExpression(n)
+	}
 	if n.Kind != yaml.MappingNode {
-		return errorf(n.Line, "a correlation's condition has to be a map such as gte: 10")
+		return errorf(n.Line, "the condition of a %s correlation has to be a map such as gte: 10", c.Type)
 	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, val := n.Content[i], resolve(n.Content[i+1])
 		switch key.Value {
 		case "gt", "gte", "lt", "lte", "eq", "neq":
-			v, err := strconv.ParseInt(val.Value, 10, 64)
-			if err != nil || v < 0 {
-				return errorf(val.Line, "condition %s needs a whole number, not %q", key.Value, val.Value)
+			v, err := strconv.ParseFloat(val.Value, 64)
+			switch {
+			case err != nil || math.IsInf(v, 0) || math.IsNaN(v) || val.Kind != yaml.ScalarNode:
+				return errorf(val.Line, "condition %s needs a number, not %q", key.Value, val.Value)
+			case !c.Numeric() && (v < 0 || v != math.Trunc(v) || v > 1<<53):
+				return errorf(val.Line, "condition %s of %s needs a whole number, not %q", key.Value, c.Type, val.Value)
 			}
 			c.Bounds = append(c.Bounds, Bound{Relation: key.Value, Value: v})
 		case "field":
@@ -115,15 +210,25 @@ func (c *Correlation) readCondition(n *yaml.Node) *Error {
 			if c.Fields, err = texts(key, val); err != nil {
 				return err
 			}
+		case "percentile":
+			v, err := strconv.ParseFloat(val.Value, 64)
+			if err != nil || !(v >= 0 && v <= 100) {
+				return errorf(val.Line, "condition percentile needs a number from 0 to 100, not %q", val.Value)
+			}
+			c.Percentile = v
 		default:
-			return errorf(key.Line, "condition %q is none of gt, gte, lt, lte, eq, neq, field", key.Value)
+			return errorf(key.Line, "condition %q is none of gt, gte, lt, lte, eq, neq, field, percentile", key.Value)
 		}
 	}
 	return nil
 }
 
-// Met tells whether a count satisfies every bound.
-func (c *Correlation) Met(count int64) bool {
+// String is the bound's number as it is written.
+func (b Bound) String() string { return strconv.FormatFloat(b.Value, 'f', -1, 64) }
+
+// Met tells whether a count, or what the correlation makes of values,
+// satisfies every bound.
+func (c *Correlation) Met(count float64) bool {
 	for _, b := range c.Bounds {
 		ok := false
 		switch b.Relation {
@@ -147,18 +252,27 @@ func (c *Correlation) Met(count int64) bool {
 	return true
 }
 
-// Rising tells whether the condition, once met, stays met as the count grows:
-// then a window can fire as soon as it is met, else only when it is over.
-// Threshold is the count at which a rising condition is first met.
+// Rising tells whether the condition, once met, stays met however many events
+// are added: then a window can fire as soon as it is met, else only when it is
+// over. Threshold is the count at which a condition on a count is first met.
 func (c *Correlation) Rising() (threshold int64, rising bool) {
+	switch c.Type {
+	case "value_avg", "value_percentile", "value_median":
+		return 0, false
+	}
 	threshold = 1
 	for _, b := range c.Bounds {
 		switch b.Relation {
 		case "gt":
-			threshold = max(threshold, b.Value+1)
+			threshold = max(threshold, int64(math.Floor(b.Value))+1)
 		case "gte":
-			threshold = max(threshold, b.Value)
+			threshold = max(threshold, int64(math.Ceil(b.Value)))
 		default:
+			return 0, false
+		}
+	}
+	for _, one := range c.Cases {
+		if len(one.Absent) > 0 {
 			return 0, false
 		}
 	}

@@ -63,7 +63,9 @@ type Custom struct {
 	Sentence detections.Text // with {field.name} places
 	Advice   detections.Text
 	GroupBy  []string
-	Scope    string // "tenant" (default) or "city": whether a correlation counts over tenants
+	Scope    string        // "tenant" (default) or "city": whether a correlation counts over tenants
+	Absence  bool          // a correlation fires when its events stay away for its timespan
+	Lateness time.Duration // how late a correlation's events may be; 0 is the engine's default
 }
 
 // Related names a rule that this one has to do with.
@@ -240,18 +242,22 @@ type Expr struct {
 // Bound is one comparison of a correlation's count.
 type Bound struct {
 	Relation string // gt, gte, lt, lte, eq, neq
-	Value    int64
+	Value    float64
 }
 
 // Correlation is a document that counts the matches of other rules.
 type Correlation struct {
-	Type     string // event_count or value_count
-	Rules    []string
-	GroupBy  []string
-	Aliases  map[string]map[string]string // alias → rule name or id → field
-	Timespan time.Duration
-	Bounds   []Bound
-	Fields   []string // value_count: whose distinct values count
-	Generate bool     // the rules referred to also alert themselves
-	Line     int
+	Type       string   // event_count, value_count, temporal, temporal_ordered, value_sum, value_avg, value_percentile or value_median
+	Rules      []string // ids or names of detections and correlations
+	GroupBy    []string
+	Aliases    map[string]map[string]string // alias → rule name or id → field
+	Timespan   time.Duration
+	Bounds     []Bound       // all have to hold
+	Cases      []Case        // temporal types with an expression: any has to hold
+	Fields     []string      // value_…: whose values count
+	Percentile float64       // value_percentile: 0 to 100; else below 0
+	Generate   bool          // the rules referred to also alert themselves
+	Absent     bool          // fires when events stay away for the timespan
+	Lateness   time.Duration // how late events may be; 0 is the engine's default
+	Line       int
 }

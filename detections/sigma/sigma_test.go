@@ -54,7 +54,7 @@ func TestReject(t *testing.T) {
 	f("filter without condition", "title: x\nlogsource: {product: p}\nfilter:\n  rules: [a]\n", 4, "filter has no condition")
 	f("Sigma 1 collection", "action: global\ntitle: x\n", 1, "action documents")
 	f("correlation without type", "title: x\ncorrelation:\n  rules: [a]\n", 3, "no type")
-	f("temporal", "title: x\ncorrelation:\n  type: temporal\n  rules: [a]\n", 3, "not supported yet")
+	f("temporal", "title: x\ncorrelation:\n  type: temporal\n  rules: [a]\n", 3, "no timespan")
 	f("value_count without field", "title: x\ncorrelation:\n  type: value_count\n  rules: [a]\n  timespan: 1m\n  condition: {gte: 3}\n", 3, "condition.field")
 	f("timespan", "title: x\ncorrelation:\n  type: event_count\n  rules: [a]\n  timespan: soon\n", 5, "timespan")
 	f("alias bomb", "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\n"+

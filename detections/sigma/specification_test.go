@@ -159,7 +159,7 @@ func (f *fixture) checkReads(t *testing.T, set *ruleset.Set) {
 	if c := r.Correlation; c != nil {
 		var bounds []string
 		for _, b := range c.Bounds {
-			bounds = append(bounds, fmt.Sprintf("%s %d", b.Relation, b.Value))
+			bounds = append(bounds, fmt.Sprintf("%s %s", b.Relation, b))
 		}
 		got["bounds"], got["timespan"], got["generate"] = bounds, c.Timespan.String(), c.Generate
 	}

@@ -99,7 +99,7 @@ func counting(c *sigma.Correlation, w words) string {
 		if i > 0 {
 			b.WriteString(w.and)
 		}
-		fmt.Fprintf(&b, " %s %v", signs[bound.Relation], bound.Value)
+		fmt.Fprintf(&b, " %s %s", signs[bound.Relation], bound)
 	}
 	return b.String()
 }

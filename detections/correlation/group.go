@@ -1,0 +1,263 @@
+package correlation
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"unsafe"
+)
+
+// group is the events of one rule that have the same values to group by.
+type group struct {
+	key           string
+	entries       []entry // by time, then identity
+	fired         []int64 // cells that fired and may still be met, ascending; rising only
+	newest        int64   // event time
+	touched       int64   // arrival
+	before, after *group  // of the same rule, by touched
+	extras        int64   // bytes
+	due           int     // number of entries at which compaction is tried again
+}
+
+// entry is an event in a group. An event may have several in a group of a
+// temporal correlation, one for each rule it matched, and of a chain, one for
+// each window it shows.
+type entry struct {
+	time   int64
+	seq    uint64
+	value  uint64 // hash of what is told apart, place among the rules, or bits of a number
+	extra  *extra // nil for most
+	index  uint32
+	weight uint32
+	epoch  uint16
+}
+
+// extra is what few entries keep: encoded, see snapshot.go.
+type extra struct {
+	fields []byte // flat fields of the event, where the window is judged when over
+	links  []byte // what the correlations that count this one look at, with the tenant
+}
+
+func (x *extra) size() int64 {
+	if x == nil {
+		return 0
+	}
+	return int64(unsafe.Sizeof(*x)) + int64(cap(x.fields)) + int64(cap(x.links))
+}
+
+// groupCost is what a group takes beside its key and entries: itself, and its
+// place in the map.
+const groupCost = int64(unsafe.Sizeof(group{})) + 48
+
+func (g *group) size() int64 {
+	return groupCost + int64(len(g.key)) + int64(cap(g.entries))*int64(unsafe.Sizeof(entry{})) + 8*int64(cap(g.fired)) + g.extras
+}
+
+// order sorts entries in a way that does not depend on their arrival.
+func (e *entry) order(o *entry) int {
+	return cmp.Or(cmp.Compare(e.time, o.time), cmp.Compare(e.epoch, o.epoch), cmp.Compare(e.seq, o.seq), cmp.Compare(e.index, o.index),
+		cmp.Compare(e.value, o.value))
+}
+
+// same tells whether both are of one event.
+func (e *entry) same(o *entry) bool {
+	return e.time == o.time && e.seq == o.seq && e.index == o.index && e.epoch == o.epoch
+}
+
+// place finds where an entry belongs, and whether it is there already.
+func (g *group) place(e *entry) (at int, there bool) {
+	if n := len(g.entries); n == 0 || g.entries[n-1].time < e.time {
+		return n, false
+	}
+	return slices.BinarySearchFunc(g.entries, e, func(a entry, b *entry) int { return a.order(b) })
+}
+
+// cut removes the entries from lo to hi.
+func (g *group) cut(lo, hi int) {
+	for i := lo; i < hi; i++ {
+		g.extras -= g.entries[i].extra.size()
+	}
+	if lo == 0 && hi == len(g.entries) && cap(g.entries) > 8 {
+		g.entries = nil
+		return
+	}
+	g.entries = slices.Delete(g.entries, lo, hi)
+	if n := len(g.entries); cap(g.entries) > 64 && n < cap(g.entries)/4 {
+		g.entries = append(make([]entry, 0, n+n/4+1), g.entries...)
+	}
+}
+
+// retain keeps the entries that keep says, in their order.
+func (g *group) retain(keep func(i int) bool) {
+	n := 0
+	for i := range g.entries {
+		if keep(i) {
+			g.entries[n] = g.entries[i]
+			n++
+			continue
+		}
+		g.extras -= g.entries[i].extra.size()
+	}
+	clear(g.entries[n:])
+	g.entries = g.entries[:n]
+}
+
+func (g *group) hasFired(cell int64) bool { return slices.Contains(g.fired, cell) }
+
+// remember keeps what the entry's firings need later. Fields are kept of the
+// last event in each cell only: every window holds at least one such.
+func (s *State) remember(r *ruleState, g *group, at int, f *found) {
+	var x extra
+	if r.stored && f.then != nil {
+		x.links = encodeLinks(f.tenant, f.then())
+	}
+	if !r.rising && f.fields != nil {
+		cell := floorDiv(f.time, r.span)
+		if at == len(g.entries) || floorDiv(g.entries[at].time, r.span) != cell {
+			x.fields = encodeFields(f.fields())
+			if at > 0 && floorDiv(g.entries[at-1].time, r.span) == cell {
+				g.forget(at - 1)
+			}
+		}
+	}
+	if x.fields == nil && x.links == nil {
+		return
+	}
+	f.extra = &x
+	g.extras += x.size()
+}
+
+// forget drops the fields that an entry keeps.
+func (g *group) forget(at int) {
+	x := g.entries[at].extra
+	if x == nil || x.fields == nil {
+		return
+	}
+	g.extras -= x.size()
+	if x.fields = nil; x.links == nil {
+		g.entries[at].extra = nil
+	} else {
+		g.extras += x.size()
+	}
+}
+
+// prune drops entries that matter to no window any more, and keeps a group
+// from growing without end.
+func (s *State) prune(r *ruleState, g *group) {
+	if r.rising {
+		limit := g.newest - r.late - r.span // no window reaches so far back
+		if g.entries[0].time <= limit {
+			g.cut(0, g.search(limit+1))
+		}
+		first := floorDiv(limit, r.span)
+		g.fired = slices.DeleteFunc(g.fired, func(c int64) bool { return c < first })
+	}
+	if len(g.entries) < max(s.slack, g.due) {
+		return
+	}
+	if !r.stored {
+		s.compact(r, g)
+	}
+	cells := r.late/r.span + 3
+	most := max(maxEntries, int(min(cells*min(r.threshold, 1<<20), 1<<20)))
+	if over := len(g.entries) - most; over > 0 {
+		over += most / 4 // not with every event
+		if r.kind == counts && !r.rising {
+			over -= g.fold(over)
+		}
+		s.stats.Cut += uint64(over)
+		g.cut(0, over)
+	}
+	g.due = min(2*len(g.entries), most+1)
+}
+
+// fold joins the first n entries pairwise where only their number matters.
+func (g *group) fold(n int) (gone int) {
+	n = min(n, len(g.entries)/2)
+	g.retain(func(i int) bool {
+		if i < 2*n && i%2 == 1 {
+			g.entries[(i-1)/2].weight += g.entries[i].weight
+			gone++
+			return false
+		}
+		return true
+	})
+	return gone
+}
+
+// compact drops entries without which every window is judged the same, now
+// and with whatever may still come:
+//
+//   - Where a cell has fired, only windows that begin in the cell before look
+//     at it, and these at its beginning; where that one has fired too, none.
+//   - Of several entries of one cell that count the same, a window sees the
+//     first or the last wherever it sees any.
+func (s *State) compact(r *ruleState, g *group) {
+	switch {
+	case r.kind == absence:
+		// What has another one within the span before and behind is no end.
+		last := 0
+		g.retain(func(i int) bool {
+			// retain has moved the entries before i to the front by now.
+			keep := i == 0 || i == len(g.entries)-1 || g.entries[i].extra != nil || g.entries[i+1].time-g.entries[last].time > r.span
+			if keep && i > 0 {
+				last++
+			}
+			return keep
+		})
+		return
+	case !r.rising:
+		return
+	}
+	n := len(g.entries)
+	cell := make([]int64, n)
+	for i := range g.entries {
+		cell[i] = floorDiv(g.entries[i].time, r.span)
+	}
+	drop := make([]bool, n)
+	for lo := 0; lo < n; {
+		hi := lo
+		for hi < n && cell[hi] == cell[lo] {
+			hi++
+		}
+		fired := g.hasFired(cell[lo])
+		switch {
+		case fired && g.hasFired(cell[lo]-1):
+			for i := lo; i < hi; i++ {
+				drop[i] = true
+			}
+		case r.kind == counts || r.kind == sum:
+			total := 0.0
+			for i := lo; i < hi && fired; i++ {
+				drop[i] = r.Sigma.Met(total)
+				total += r.share(&g.entries[i])
+			}
+		case r.kind == ordered:
+			for i := lo + 1; i < hi-1; i++ {
+				drop[i] = g.entries[i].value == g.entries[i-1].value && g.entries[i].value == g.entries[i+1].value
+			}
+		default:
+			first, last := map[uint64]bool{}, map[uint64]bool{}
+			for i := lo; i < hi; i++ {
+				drop[i] = first[g.entries[i].value] || fired && int64(len(first)) >= r.threshold && r.kind == distinct
+				first[g.entries[i].value] = true
+			}
+			for i := hi - 1; i >= lo && !fired; i-- {
+				if !last[g.entries[i].value] {
+					drop[i] = false
+				}
+				last[g.entries[i].value] = true
+			}
+		}
+		lo = hi
+	}
+	g.retain(func(i int) bool { return !drop[i] })
+}
+
+// share is what an entry adds to a rising count or sum.
+func (r *ruleState) share(e *entry) float64 {
+	if r.kind == sum {
+		return max(0, math.Float64frombits(e.value)) * float64(e.weight)
+	}
+	return float64(e.weight)
+}

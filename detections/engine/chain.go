@@ -1,0 +1,53 @@
+package engine
+
+import (
+	"time"
+
+	"icewatch/detections"
+	"icewatch/detections/correlation"
+	"icewatch/detections/ruleset"
+	"icewatch/soc/event"
+)
+
+// feeds finds the fields that correlations look at.
+func (e *Engine) feeds(list []ruleset.Feed) (out []feed) {
+	for _, f := range list {
+		out = append(out, feed{correlation: f.Correlation, place: f.Place, groupBy: e.alternatives(f.GroupBy), fields: e.alternatives(f.Fields), then: e.feeds(f.Then)})
+	}
+	return out
+}
+
+// links is what the correlations of a chain look at of an event, in memory of
+// their own.
+func links(ev *event.Event, feeds []feed) []correlation.Link {
+	out := make([]correlation.Link, len(feeds))
+	for i := range feeds {
+		f := &feeds[i]
+		l := correlation.Link{Group: firstValues(ev, f.groupBy), Values: firstValues(ev, f.fields)}
+		if len(l.Group) > 0 && !anyValue(l.Group) || len(l.Values) > 0 && !anyValue(l.Values) {
+			l.None = true
+		} else if len(f.then) > 0 {
+			l.Then = links(ev, f.then)
+		}
+		out[i] = l
+	}
+	return out
+}
+
+// closed tells which running windows a change of the rules ended.
+func (e *Engine) closed(list []correlation.Closed) {
+	for _, c := range list {
+		if c.Rule == "" {
+			e.log.Info("correlation windows of an earlier version of icewatch are left out; they begin anew")
+			continue
+		}
+		e.log.Info("a correlation or a rule it counts has changed or is gone; its windows are closed", "rule", c.Rule, "groups", c.Groups)
+	}
+}
+
+// pass lets time pass for the correlations: windows that are over by then are
+// judged, and silence is noticed.
+func (e *Engine) pass(at time.Time, emit func(detections.Occurrence)) {
+	e.clock = max(e.clock, at.UnixNano())
+	e.state.Advance(at.UnixNano(), func(f correlation.Firing) { e.fired(f, emit) })
+}
