@@ -284,20 +284,3 @@ func FuzzRestore(f *testing.F) {
 		s.Advance(2_000_000*second, func(Firing) {})
 	})
 }
-
-func BenchmarkAdd(b *testing.B) {
-	s := New([]Rule{rule(b, "value_count", "5m", "field: v, gte: 1000000")}, Options{})
-	emit := func(Firing) {}
-	groups := make([]Match, 10_000)
-	for i := range groups {
-		groups[i] = at(1, fmt.Sprint("h", i), fmt.Sprint("v", i%7))
-	}
-	b.ReportAllocs()
-	b.ResetTimer()
-	for i := range b.N {
-		m := groups[i%len(groups)]
-		m.Time = int64(i) * int64(time.Millisecond)
-		m.Arrived = m.Time
-		s.Add(0, m, emit)
-	}
-}

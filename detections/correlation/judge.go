@@ -111,22 +111,22 @@ func (g *group) opener(r *ruleState, at int) uint64 {
 	return g.entries[at].value
 }
 
-// over fires a window that is over.
+// over fires a window that is over. The correlations that count it see its last
+// event.
 func (s *State) over(r *ruleState, g *group, lo, hi int, count float64, emit func(Firing)) {
-	last := hi - 1
-	for last > lo && (g.entries[last].extra == nil || g.entries[last].extra.fields == nil) {
-		last--
+	known := hi - 1
+	for known > lo && (g.entries[known].extra == nil || g.entries[known].extra.fields == nil) {
+		known--
 	}
-	fields := func() map[string]string { return g.entries[last].extra.decodeFields() }
-	kept := fields()
-	s.fire(r, g, lo, hi, count, kept, emit)
+	fields := g.entries[known].extra.decodeFields()
+	s.fire(r, g, lo, hi, count, fields, emit)
 	if r.stored {
-		e := g.entries[last]
+		e := g.entries[hi-1]
 		tenant, links := e.extra.decodeLinks()
 		if r.kind == absence {
 			e.time += r.span
 		}
-		s.chain(r, g, r.identity(g, g.entries[lo].time), e, tenant, links, func() map[string]string { return kept }, emit)
+		s.chain(r, g, r.identity(g, g.entries[lo].time), e, tenant, links, func() map[string]string { return fields }, emit)
 	}
 }
 

@@ -332,7 +332,7 @@ func oracleAll(models []*model, stream []*sample, lateness, now int64) []string 
 					}
 					in := window(e.time, e.time+m.span-1)
 					if m.holds(in, len(m.over)) {
-						last := in[len(in)-1] // the last in the cell whose event is kept
+						last := in[len(in)-1]
 						show(e.time, last, last.time)
 					}
 					until = e.time + m.span
@@ -357,10 +357,8 @@ func random(rng *rand.Rand) []*model {
 		n := 1 + rng.IntN(3)
 		for p := range n {
 			o := -1
-			// What is judged when over hands on one event of its window, whichever
-			// that is: only windows of whole cells are compared.
 			if len(list) > 0 && (p == 0 || rng.IntN(3) == 0) {
-				if at := rng.IntN(len(list)); !slices.Contains(m.over, at) && (list[at].rising() || list[at].absent) {
+				if at := rng.IntN(len(list)); !slices.Contains(m.over, at) {
 					o = at
 				}
 			}

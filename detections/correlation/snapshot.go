@@ -116,7 +116,7 @@ func (s *State) Restore(data []byte) ([]Closed, error) {
 
 // adopt takes a group into a rule.
 func (s *State) adopt(r *ruleState, g *group) {
-	if r.groups[g.key] == nil && len(g.entries) > 0 {
+	if r.groups[g.key] == nil {
 		s.keep(r, g)
 	}
 }

@@ -1,0 +1,108 @@
+package ruleset
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"icewatch/detections/correlation"
+	"icewatch/soc/event"
+)
+
+func countOf(id, rules, more string) string {
+	return fmt.Sprintf("title: %s\nid: %s\nname: name_%s\ncorrelation:\n  type: event_count\n  rules: [%s]\n  timespan: 1m\n  group-by: [who]\n  condition: {gte: 3}\n%s", id, id, id, rules, more)
+}
+
+func TestCorrelationsThatCannotBe(t *testing.T) {
+	t.Parallel()
+	row := map[string]string{"base.yml": sigmaRule("base", "x"), "row0.yml": countOf("row0", "base", "")}
+	for i := 1; i <= maxChain; i++ {
+		row[fmt.Sprintf("row%d.yml", i)] = countOf(fmt.Sprint("row", i), fmt.Sprint("row", i-1), "")
+	}
+	f := func(name string, with map[string]string, want ...string) {
+		t.Helper()
+		_, problems := Compile(Load([]Source{{Name: "s", FS: files(with)}}), event.NewRegistry(0))
+		var got []string
+		for _, p := range problems {
+			got = append(got, p.RuleID+": "+p.Reason)
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
+	}
+	f("of itself", map[string]string{"a.yml": countOf("a", "a", "")}, "a: it counts itself: name_a → name_a")
+	f("of each other", map[string]string{"a.yml": countOf("a", "b", ""), "b.yml": countOf("b", "name_c", ""), "c.yml": countOf("c", "a", "")},
+		`a: the rule "b" it refers to is rejected`, `b: the rule "name_c" it refers to is rejected`, "c: it counts itself: name_a → name_b → name_c → name_a")
+	f("beside one that can be", map[string]string{"a.yml": sigmaRule("a", "x"), "b.yml": countOf("b", "a", ""), "c.yml": countOf("c", "b, name_b", "")},
+		`c: it names the same rule twice, as "b" and "name_b"`)
+	f("too many in a row", row, fmt.Sprintf("row%d: %d correlations in a row count each other, up to %d may", maxChain, maxChain+1, maxChain))
+}
+
+// TestChainOfRules looks at what a detection's events are looked at for, three
+// correlations in a row.
+func TestChainOfRules(t *testing.T) {
+	t.Parallel()
+	set, problems := Compile(Load([]Source{{Name: "s", FS: files(map[string]string{
+		"d.yml": sigmaRule("d", "x"),
+		"c.yml": countOf("c", "name_b", ""), // stands before what it counts
+		"a.yml": strings.Replace(countOf("a", "d", ""), "  group-by", "  aliases: {who: {d: user.name}}\n  group-by", 1),
+		"b.yml": strings.Replace(countOf("b", "a", "icewatch: {scope: city}\n"), "group-by: [who]", "group-by: [who, place]\n  aliases: {place: {a: host.name}}", 1),
+	})}}), event.NewRegistry(0))
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	place := map[string]int{}
+	for i, r := range set.Correlations() {
+		place[r.ID] = i
+		if r.Silent != (r.ID != "c") {
+			t.Errorf("%s: silent %v", r.ID, r.Silent)
+		}
+	}
+	rules := set.StateRules()
+	if a := rules[place["a"]]; !slices.Equal(a.Then, []correlation.Input{{Rule: place["b"], Place: 0}}) || a.Over || !a.Silent {
+		t.Errorf("a is %+v", a)
+	}
+	if b := rules[place["b"]]; !b.Over || !b.City {
+		t.Errorf("b is %+v", b)
+	}
+	feed := set.Detections()[0].Feeds[0]
+	for _, want := range []string{"a [[user.name]]", "b [[user.name] [host.name]]", "c [[user.name]]"} {
+		if got := fmt.Sprint(set.Correlations()[feed.Correlation].ID, " ", feed.GroupBy); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+		if len(feed.Then) > 0 {
+			feed = feed.Then[0]
+		}
+	}
+}
+
+// TestFingerprints tells which changes of a rule keep its windows.
+func TestFingerprints(t *testing.T) {
+	t.Parallel()
+	prints := func(base, rule string) string {
+		set, problems := Compile(Load([]Source{{Name: "s", FS: files(map[string]string{"a.yml": base, "b.yml": rule})}}), event.NewRegistry(0))
+		if len(problems) > 0 {
+			t.Fatal(problems)
+		}
+		return set.StateRules()[0].Fingerprint
+	}
+	was := prints(sigmaRule("a", "x"), countOf("b", "a", ""))
+	for name, c := range map[string]struct {
+		base, rule string
+		same       bool
+	}{
+		"nothing":            {sigmaRule("a", "x"), countOf("b", "a", ""), true},
+		"the texts":          {sigmaRule("a", "x"), "\n# moved\n" + countOf("b", "a", "level: critical\ndescription: more\n"), true},
+		"what is counted":    {sigmaRule("a", "y"), countOf("b", "a", ""), false},
+		"the threshold":      {sigmaRule("a", "x"), strings.Replace(countOf("b", "a", ""), "gte: 3", "gte: 4", 1), false},
+		"the timespan":       {sigmaRule("a", "x"), strings.Replace(countOf("b", "a", ""), "1m", "2m", 1), false},
+		"the scope":          {sigmaRule("a", "x"), countOf("b", "a", "icewatch: {scope: city}\n"), false},
+		"how late events be": {sigmaRule("a", "x"), countOf("b", "a", "icewatch: {lateness: 1m}\n"), false},
+	} {
+		if got := prints(c.base, c.rule); (got == was) != c.same {
+			t.Errorf("a change of %s: the fingerprint stays: %v", name, got == was)
+		}
+	}
+}
