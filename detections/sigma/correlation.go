@@ -53,13 +53,14 @@ func parseCorrelation(n *yaml.Node, custom *Custom) (*Correlation, *Error) {
 		return nil, errorf(n.Line, "correlation has no type")
 	case !slices.Contains(correlationTypes, c.Type):
 		return nil, errorf(n.Line, "correlation type %q is unknown; known are %s", c.Type, strings.Join(correlationTypes, ", "))
-	case c.Timespan <= 0:
-		return nil, errorf(n.Line, "correlation has no timespan")
 	}
 	if condition != nil {
 		if err := c.readCondition(condition); err != nil {
 			return nil, err
 		}
+	}
+	if c.Timespan <= 0 {
+		return nil, errorf(n.Line, "correlation has no timespan")
 	}
 	return c, c.check(n.Line)
 }
@@ -191,7 +192,7 @@ func (c *Correlation) readCondition(n *yaml.Node) *Error {
 		return c.readExpression(n)
 	}
 	if n.Kind != yaml.MappingNode {
-		return errorf(n.Line, "the condition of a %s correlation has to be a map such as gte: 10", c.Type)
+		return errorf(n.Line, "a correlation's condition has to be a map such as gte: 10")
 	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, val := n.Content[i], resolve(n.Content[i+1])
@@ -199,10 +200,10 @@ func (c *Correlation) readCondition(n *yaml.Node) *Error {
 		case "gt", "gte", "lt", "lte", "eq", "neq":
 			v, err := strconv.ParseFloat(val.Value, 64)
 			switch {
-			case err != nil || math.IsInf(v, 0) || math.IsNaN(v) || val.Kind != yaml.ScalarNode:
+			case !c.Numeric() && !(err == nil && v >= 0 && v == math.Trunc(v) && v <= 1<<53):
+				return errorf(val.Line, "condition %s needs a whole number, not %q", key.Value, val.Value)
+			case err != nil || math.IsInf(v, 0) || math.IsNaN(v):
 				return errorf(val.Line, "condition %s needs a number, not %q", key.Value, val.Value)
-			case !c.Numeric() && (v < 0 || v != math.Trunc(v) || v > 1<<53):
-				return errorf(val.Line, "condition %s of %s needs a whole number, not %q", key.Value, c.Type, val.Value)
 			}
 			c.Bounds = append(c.Bounds, Bound{Relation: key.Value, Value: v})
 		case "field":
