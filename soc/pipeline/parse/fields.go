@@ -171,7 +171,7 @@ func aliases() map[string]event.FieldID {
 		event.LogLevel:           "level lvl severity loglevel log_level",
 		event.LogLogger:          "logger",
 		event.ServiceName:        "service service_name app application",
-		event.SourceIP:           "src_ip srcip src source_ip sourceip client_ip clientip remote_addr remote_ip remoteip sip client.ip source.address client.address IpAddress SourceIp winlog.event_data.IpAddress winlog.event_data.SourceIp",
+		event.SourceIP:           "src_ip srcip src source_ip sourceip client_ip clientip remote_addr remote_ip remoteip remip sip client.ip source.address client.address IpAddress SourceIp winlog.event_data.IpAddress winlog.event_data.SourceIp",
 		event.SourcePort:         "src_port srcport sport spt source_port remote_port IpPort SourcePort winlog.event_data.IpPort winlog.event_data.SourcePort",
 		event.DestIP:             "dst_ip dstip dst dest_ip destination_ip destip server_ip dip destination.address DestinationIp winlog.event_data.DestinationIp",
 		event.DestPort:           "dst_port dstport dport dpt dest_port destination_port DestinationPort winlog.event_data.DestinationPort",

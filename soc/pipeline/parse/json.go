@@ -25,6 +25,7 @@ func (p *Parser) json(text string) bool {
 	first := p.base
 	p.base = 0
 	p.sensorFlow(first)
+	p.byMember(first)
 	p.windows()
 	p.settle()
 	if p.jsonTime != "" && !(p.soft && p.timed) {
@@ -37,6 +38,21 @@ func (p *Parser) json(text string) bool {
 	}
 	p.nested(text)
 	return true
+}
+
+// byMember recognises the programs whose records show by one member, which
+// was read among those from first.
+func (p *Parser) byMember(first int) {
+	for i := min(first, len(p.ev.Fields)); i < len(p.ev.Fields); i++ {
+		switch p.ev.Fields[i].ID {
+		case p.names.zeekQueryType, p.names.suricataQuery:
+			p.sensorDNS()
+			return
+		case p.names.pgBackend:
+			p.postgresJSON()
+			return
+		}
+	}
 }
 
 // nested recognises the message within a JSON object, as shippers send it: the

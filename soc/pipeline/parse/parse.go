@@ -287,6 +287,20 @@ func (p *Parser) byProgram(text string) bool {
 		return p.access(text, "nginx") || p.nginxError(text)
 	case "apache", "apache2", "httpd":
 		return p.access(text, "apache") || p.apacheError(text)
+	case "named":
+		return p.named(text)
+	case "dnsmasq":
+		return p.dnsmasq(text)
+	case "unbound":
+		return p.unbound(text)
+	case "openvpn":
+		return p.openvpn(text)
+	case "mysql-server_auditing":
+		return p.serverAudit(text)
+	case "mysqld", "mariadbd", "mysql":
+		return p.mysqlDenied(text)
+	case "postgres", "postgresql":
+		return p.postgresql(text)
 	}
 	if hasPrefix(text, "pam_") {
 		return p.pamLine(name, text)
@@ -305,7 +319,7 @@ func (p *Parser) byShape(text string) bool {
 			return true
 		}
 	case c >= '0' && c <= '9':
-		if p.nginxError(text) {
+		if p.nginxError(text) || p.serverAuditFile(text) || p.mysqlDenied(text) {
 			return true
 		}
 	}

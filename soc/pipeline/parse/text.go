@@ -199,6 +199,10 @@ type names struct {
 	sudoError, tty, remoteUser                                   event.FieldID
 	connState, origHost, eventType, flowBytesToServer            event.FieldID
 	winlogChannel, channel, eventID                              event.FieldID
+	namespace, queryText, assigned                               event.FieldID
+	pgSeverity, pgBackend, pgState, pgDatabase, pgRemote         event.FieldID
+	dnsName, dnsType, dnsRegistered, zeekQuery, zeekQueryType    event.FieldID
+	suricataQuery, suricataQueryType, suricataSource             event.FieldID
 	sensor                                                       map[event.FieldID]sensorPart
 	aliases                                                      map[string]event.FieldID
 	otel                                                         map[string]otelField
@@ -231,6 +235,22 @@ func (n *names) init(reg *event.Registry) {
 	n.eventID = id("EventID")
 	n.eventType = id("event_type")
 	n.flowBytesToServer = id("flow.bytes_toserver")
+	n.namespace = id("db.namespace")
+	n.queryText = id("db.query.text")
+	n.pgSeverity = id("error_severity")
+	n.pgBackend = id("backend_type")
+	n.pgState = id("state_code")
+	n.pgDatabase = id("dbname")
+	n.pgRemote = id("remote_host")
+	n.dnsName = id("dns.question.name")
+	n.dnsType = id("dns.question.type")
+	n.dnsRegistered = id("dns.question.registered_domain")
+	n.zeekQuery = id("query")
+	n.zeekQueryType = id("qtype_name")
+	n.suricataQuery = id("dns.rrname")
+	n.suricataQueryType = id("dns.rrtype")
+	n.suricataSource = id("src_ip")
+	n.assigned = id("vpn.assigned_ip")
 	n.sensor = make(map[event.FieldID]sensorPart, len(sensorNames))
 	for name, part := range sensorNames {
 		n.sensor[id(name)] = part
