@@ -2,7 +2,10 @@
 // a rule's single firing, as it leaves detection for ticketing.
 package detections
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Level is a rule's severity as Sigma names it.
 type Level string
@@ -28,6 +31,8 @@ type Text struct {
 // RuleRef is what an alert keeps of the rule that raised it.
 type RuleRef struct {
 	ID         string   `json:"id"`
+	Version    string   `json:"version,omitempty"` // when it was last changed, as it says itself (Sigma's modified, else date)
+	Hash       string   `json:"hash,omitempty"`    // SHA-256 of its source as it stands, in hexadecimal
 	Title      Text     `json:"title"`
 	Sentence   Text     `json:"sentence"` // template with {field.name} places, already filled in an Occurrence
 	Advice     Text     `json:"advice"`
@@ -36,8 +41,6 @@ type RuleRef struct {
 	Tactics    []string `json:"tactics,omitempty"`
 	Techniques []string `json:"techniques,omitempty"`
 	Tags       []string `json:"tags,omitempty"`
-	Version    string   `json:"version,omitempty"` // the rule's date of change as it gives it, YYYY-MM-DD
-	Hash       string   `json:"hash,omitempty"`    // of the rule's text, filters that narrow it included: 128 bits in hex
 }
 
 // Match is one piece of evidence: the selection and the field value that met it.
@@ -72,4 +75,65 @@ type Occurrence struct {
 	EventIDs []string          `json:"event_ids"`      // the last 100 at most
 	Priority string            `json:"priority"`       // P1 (most urgent) to P4, by policy
 	Reasons  []Text            `json:"reasons"`        // why that priority
+
+	Judgement
+}
+
+// Verdict says how far an attack got.
+type Verdict string
+
+// The verdicts, from the least to the worst. No verdict is the empty text:
+// nothing that was logged tells.
+const (
+	Failed      Verdict = "failed"      // it was stopped or refused
+	Attempt     Verdict = "attempt"     // it was tried; that it did anything is not shown
+	Success     Verdict = "success"     // it did what it was for
+	Compromised Verdict = "compromised" // the victim does what the attacker wants
+)
+
+// Verdicts lists the verdicts from the least to the worst.
+var Verdicts = []Verdict{Failed, Attempt, Success, Compromised}
+
+// Rank orders verdicts: 0 where there is none, 1 for Failed to 4 for Compromised.
+func (v Verdict) Rank() int { return slices.Index(Verdicts, v) + 1 }
+
+// Phases lists the phases of Lockheed Martin's kill chain in their order.
+var Phases = []string{"reconnaissance", "weaponization", "delivery", "exploitation", "installation", "command-and-control", "actions-on-objectives"}
+
+// Directions lists where an attack goes, seen from the networks that are ours,
+// as ECS names it in network.direction.
+var Directions = []string{"inbound", "outbound", "lateral", "internal", "external"}
+
+// Party is one side of an attack. What is not known is empty.
+type Party struct {
+	IP     string `json:"ip,omitempty"`
+	Name   string `json:"name,omitempty"`   // of the item, else of the host
+	User   string `json:"user,omitempty"`   // the account that acts, or that is acted upon
+	Zone   string `json:"zone,omitempty"`   // network zone
+	Item   string `json:"item,omitempty"`   // id of the configuration item
+	System string `json:"system,omitempty"` // name of the business system
+	Tenant string `json:"tenant,omitempty"` // whose it is; empty for an address that is nobody's we know
+}
+
+// Risk is a class of GB/Z 20986-2007 by its codes: its seven classes and their
+// subclasses, and below them types of our own and the user's.
+type Risk struct {
+	Class    string `json:"class,omitempty"`
+	Subclass string `json:"subclass,omitempty"`
+	Type     string `json:"type,omitempty"`
+}
+
+// Judgement is what is made of a firing beside its priority: how far the attack
+// got, where in the course of an intrusion it stands, who attacks whom, and
+// what kind of risk it is.
+type Judgement struct {
+	Verdict       Verdict `json:"verdict,omitempty"`
+	VerdictReason Text    `json:"verdict_reason,omitzero"`
+	Phase         string  `json:"phase,omitempty"` // of the kill chain, the furthest; one of Phases
+	Attacker      *Party  `json:"attacker,omitempty"`
+	Victim        *Party  `json:"victim,omitempty"`
+	Direction     string  `json:"direction,omitempty"` // one of Directions
+	Threat        string  `json:"threat,omitempty"`    // outbound, lateral, external, tunnel or website
+	Attack        string  `json:"attack,omitempty"`    // type of attack, of the taxonomy
+	Risk          Risk    `json:"risk,omitzero"`
 }

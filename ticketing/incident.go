@@ -74,7 +74,8 @@ func (c *correlation) recompute(i *incident) {
 		return
 	}
 	before := i.Priority
-	var tactics, techniques []string
+	var tactics, techniques, phases []string
+	i.Verdict = 0
 	i.AlertCount = len(members)
 	i.Severity, i.Priority = members[0].Severity, members[0].Priority
 	i.FirstSeen, i.LastSeen = members[0].FirstSeen, members[0].LastSeen
@@ -82,8 +83,9 @@ func (c *correlation) recompute(i *incident) {
 		i.Severity, i.Priority = max(i.Severity, m.Severity), min(i.Priority, m.Priority)
 		i.FirstSeen, i.LastSeen = min(i.FirstSeen, m.FirstSeen), max(i.LastSeen, m.LastSeen)
 		tactics, techniques = union(tactics, listOf(m.Tactics)...), union(techniques, listOf(m.Techniques)...)
+		i.Verdict, phases = max(i.Verdict, m.Verdict), phaseUnion(phases, m.Phase)
 	}
-	i.doc.Tactics, i.doc.Techniques = tactics, techniques
+	i.doc.Tactics, i.doc.Techniques, i.doc.Phases, i.Phase = tactics, techniques, phases, furthest(phases)
 
 	// The item with the gravest alerts: one of a level outweighs three of the
 	// level below.
@@ -414,6 +416,6 @@ func saveIncident(ctx context.Context, tx bun.Tx, i *incident) error {
 var incidentColumns = []string{
 	"severity", "priority", "status", "ci_id", "system_id", "assignee", "first_seen", "last_seen", "alert_count",
 	"ack_due", "resolve_due", "due", "acked_at", "resolved_at", "ack_breach", "resolve_breach", "acknowledged_at",
-	"acknowledged_by", "closed_at", "closed_by", "resolution", "told_at", "tell_at", "muted_at", "muted_kind", "search", "doc",
+	"acknowledged_by", "closed_at", "closed_by", "resolution", "told_at", "tell_at", "muted_at", "muted_kind", "verdict", "phase", "search", "doc",
 	"reach_unit", "reach_region", "reach_industry", "reach_labels",
 }

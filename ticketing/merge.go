@@ -98,6 +98,7 @@ func (a *alert) merge(o *detections.Occurrence, s subject) {
 	}
 	a.Tactics = strings.Join(union(listOf(a.Tactics), o.Rule.Tactics...), ",")
 	a.Techniques = strings.Join(union(listOf(a.Techniques), o.Rule.Techniques...), ",")
+	a.judge(o, m)
 	d.addEvents(o)
 	d.addRecent(o, m)
 
@@ -112,6 +113,7 @@ func (a *alert) merge(o *detections.Occurrence, s subject) {
 	d.CI, d.System, d.Owner, d.User = s.ci, s.system, s.owner, s.user
 	a.Item, a.Actor, a.SourceIP, a.Recon = s.item, s.actor, s.sourceIP, recon(&o.Rule)
 	a.Kept = s.facts
+	a.judgeLatest(o)
 	a.CIID, a.SystemID = "", ""
 	if s.ci != nil {
 		a.CIID = s.ci.ID

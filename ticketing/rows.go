@@ -50,6 +50,12 @@ type alertRow struct {
 	Resolution     string `bun:"resolution"`
 	Tactics        string `bun:"tactics"`
 	Techniques     string `bun:"techniques"`
+	Verdict        int    `bun:"verdict"`
+	Phase          string `bun:"phase"`
+	Direction      string `bun:"direction"`
+	Threat         string `bun:"threat"`
+	Attack         string `bun:"attack"`
+	Risk           string `bun:"risk"`
 	Search         string `bun:"search"`
 	Facts          string `bun:"facts"`
 	Doc            string `bun:"doc"`
@@ -59,7 +65,7 @@ type alertRow struct {
 // lightColumns are what correlation reads of an alert it does not change.
 var lightColumns = []string{
 	"id", "tenant", "rule_id", "rule_title", "severity", "priority", "status", "first_seen", "last_seen", "count",
-	"item", "actor", "recon", "incident_id", "held", "joins", "tactics", "techniques", "facts",
+	"item", "actor", "recon", "incident_id", "held", "joins", "tactics", "techniques", "verdict", "phase", "facts",
 	"reach_unit", "reach_region", "reach_industry", "reach_labels",
 }
 
@@ -88,6 +94,7 @@ type alertDoc struct {
 	Recent    []OccurrenceRef    `json:"recent"` // newest first, maxRecent
 	Latest    mark               `json:"latest"` // the occurrence that fields, title, evidence are of
 	ReasonsOf mark               `json:"reasons_of"`
+	judgement
 }
 
 // alert is a row with its doc unpacked.
@@ -126,6 +133,8 @@ func (a *alert) view() Alert {
 		Tactics: splitList(a.Tactics), Techniques: splitList(a.Techniques), CreatedAt: at(a.CreatedAt),
 		AcknowledgedAt: maybe(a.AcknowledgedAt), AcknowledgedBy: a.AcknowledgedBy,
 		ClosedAt: maybe(a.ClosedAt), ClosedBy: a.ClosedBy, Resolution: a.Resolution, Labels: a.labels(),
+		Verdict: verdictOf(a.Verdict), VerdictReason: d.VerdictReason, Phases: orEmpty(d.Phases), Attacker: d.Attacker, Victim: d.Victim,
+		Direction: a.Direction, Threat: a.Threat, Attack: a.Attack, Risk: d.Risk,
 	}
 	if v.Fields == nil {
 		v.Fields = map[string]string{}
@@ -168,6 +177,8 @@ type incidentRow struct {
 	TellAt         int64  `bun:"tell_at"`
 	MutedAt        int64  `bun:"muted_at"`
 	MutedKind      string `bun:"muted_kind"`
+	Verdict        int    `bun:"verdict"`
+	Phase          string `bun:"phase"`
 	Search         string `bun:"search"`
 	Doc            string `bun:"doc"`
 	reach.Kept
@@ -187,6 +198,7 @@ type incidentDoc struct {
 	Core       int64             `json:"core"`   // when its gravest alerts began, Unix milliseconds
 	Tactics    []string          `json:"tactics"`
 	Techniques []string          `json:"techniques"`
+	Phases     []string          `json:"phases,omitempty"` // in the order of the kill chain
 }
 
 // incident is a row with its doc and links unpacked.
@@ -244,6 +256,7 @@ func (i *incident) view(now time.Time) Incident {
 		Status: i.Status, CI: d.CI, System: d.System, Owner: d.Owner, Assignee: i.Assignee, Actors: orEmpty(d.Actors),
 		OpenedAt: at(i.OpenedAt), FirstSeen: at(i.FirstSeen), LastSeen: at(i.LastSeen), AlertCount: i.AlertCount,
 		Tactics: orEmpty(d.Tactics), Techniques: orEmpty(d.Techniques), Reasons: orEmpty(d.Reasons),
+		Verdict: verdictOf(i.Verdict), Phases: orEmpty(d.Phases),
 		SLA: SLA{
 			AckDue: at(i.AckDue), ResolveDue: at(i.ResolveDue), AckedAt: maybe(i.AckedAt), ResolvedAt: maybe(i.ResolvedAt),
 			State: c.State(now),

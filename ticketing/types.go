@@ -95,6 +95,15 @@ type Alert struct {
 	Resolution     string             `json:"resolution,omitempty"`
 	Labels         map[string]string  `json:"labels" doc:"What the matchers of silences look at"`
 	SilencedBy     []string           `json:"silenced_by" doc:"Ids of the silences that mute it now"`
+	Verdict        detections.Verdict `json:"verdict,omitempty" enum:"failed,attempt,success,compromised" doc:"How far the attack got, the worst of its firings; absent where nothing tells"`
+	VerdictReason  detections.Text    `json:"verdict_reason,omitzero" doc:"Why that verdict"`
+	Phases         []string           `json:"phases" doc:"Phases of the kill chain that it reached, in their order"`
+	Attacker       *detections.Party  `json:"attacker,omitempty"`
+	Victim         *detections.Party  `json:"victim,omitempty"`
+	Direction      string             `json:"direction,omitempty" enum:"inbound,outbound,lateral,internal,external" doc:"Where the attack goes, seen from the networks that are ours"`
+	Threat         string             `json:"threat,omitempty" enum:"outbound,lateral,external,tunnel,website"`
+	Attack         string             `json:"attack,omitempty" doc:"Type of attack"`
+	Risk           detections.Risk    `json:"risk,omitzero" doc:"Class of GB/Z 20986-2007"`
 }
 
 // AlertDetail is an alert with its latest firings and all that was done.
@@ -127,30 +136,32 @@ type SLA struct {
 
 // Incident gathers the alerts of one intrusion or fault.
 type Incident struct {
-	ID             string            `json:"id"`
-	Tenant         string            `json:"tenant"`
-	Title          detections.Text   `json:"title" doc:"What happened, as a sentence"`
-	Severity       detections.Level  `json:"severity" enum:"critical,high,medium,low,informational"`
-	Priority       string            `json:"priority" enum:"P1,P2,P3,P4"`
-	Status         Status            `json:"status" enum:"open,acknowledged,closed"`
-	CI             *CI               `json:"ci,omitempty"`
-	System         *System           `json:"system,omitempty"`
-	Owner          string            `json:"owner,omitempty"`
-	Assignee       string            `json:"assignee,omitempty"`
-	Actors         []string          `json:"actors" doc:"Addresses the intrusion comes from"`
-	OpenedAt       Time              `json:"opened_at" format:"date-time"`
-	FirstSeen      Time              `json:"first_seen" format:"date-time"`
-	LastSeen       Time              `json:"last_seen" format:"date-time"`
-	AlertCount     int               `json:"alert_count"`
-	Tactics        []string          `json:"tactics"`
-	Techniques     []string          `json:"techniques"`
-	Reasons        []detections.Text `json:"reasons" doc:"Why it was opened"`
-	SLA            SLA               `json:"sla"`
-	AcknowledgedAt *Time             `json:"acknowledged_at,omitempty" format:"date-time"`
-	AcknowledgedBy string            `json:"acknowledged_by,omitempty"`
-	ClosedAt       *Time             `json:"closed_at,omitempty" format:"date-time"`
-	ClosedBy       string            `json:"closed_by,omitempty"`
-	Resolution     string            `json:"resolution,omitempty"`
+	ID             string             `json:"id"`
+	Tenant         string             `json:"tenant"`
+	Title          detections.Text    `json:"title" doc:"What happened, as a sentence"`
+	Severity       detections.Level   `json:"severity" enum:"critical,high,medium,low,informational"`
+	Priority       string             `json:"priority" enum:"P1,P2,P3,P4"`
+	Status         Status             `json:"status" enum:"open,acknowledged,closed"`
+	CI             *CI                `json:"ci,omitempty"`
+	System         *System            `json:"system,omitempty"`
+	Owner          string             `json:"owner,omitempty"`
+	Assignee       string             `json:"assignee,omitempty"`
+	Actors         []string           `json:"actors" doc:"Addresses the intrusion comes from"`
+	OpenedAt       Time               `json:"opened_at" format:"date-time"`
+	FirstSeen      Time               `json:"first_seen" format:"date-time"`
+	LastSeen       Time               `json:"last_seen" format:"date-time"`
+	AlertCount     int                `json:"alert_count"`
+	Tactics        []string           `json:"tactics"`
+	Techniques     []string           `json:"techniques"`
+	Reasons        []detections.Text  `json:"reasons" doc:"Why it was opened"`
+	Verdict        detections.Verdict `json:"verdict,omitempty" enum:"failed,attempt,success,compromised" doc:"The worst of its alerts"`
+	Phases         []string           `json:"phases" doc:"Phases of the kill chain that its alerts reached, in their order"`
+	SLA            SLA                `json:"sla"`
+	AcknowledgedAt *Time              `json:"acknowledged_at,omitempty" format:"date-time"`
+	AcknowledgedBy string             `json:"acknowledged_by,omitempty"`
+	ClosedAt       *Time              `json:"closed_at,omitempty" format:"date-time"`
+	ClosedBy       string             `json:"closed_by,omitempty"`
+	Resolution     string             `json:"resolution,omitempty"`
 }
 
 // IncidentDetail is an incident with its alerts and all that was done.

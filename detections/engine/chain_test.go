@@ -72,7 +72,7 @@ func TestChainAndSilence(t *testing.T) {
 		t.Fatalf("raised %+v", got)
 	}
 	got := collect(e, outcomes(s, "fffs")...)
-	if len(got) != 1 || got[0].Rule.ID != "guessed" || got[0].Rule.Version != "2026-11-26" || len(got[0].Rule.Hash) != 32 || got[0].Tenant == "" || got[0].Fields["event.outcome"] != "success" {
+	if len(got) != 1 || got[0].Rule.ID != "guessed" || got[0].Rule.Version != "2026-11-26" || len(got[0].Rule.Hash) != 64 || got[0].Tenant == "" || got[0].Fields["event.outcome"] != "success" {
 		t.Fatalf("raised %+v", got)
 	}
 	var silent []detections.Occurrence

@@ -4,7 +4,6 @@
 package engine
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -17,6 +16,7 @@ import (
 	"icewatch/detections/match"
 	"icewatch/detections/policy"
 	"icewatch/detections/ruleset"
+	"icewatch/detections/verdict"
 	"icewatch/soc/event"
 )
 
@@ -93,6 +93,7 @@ type compiled struct {
 	ref      detections.RuleRef
 	sentence template
 	advice   template
+	phase    string // of the kill chain
 }
 
 type feed struct {
@@ -156,8 +157,9 @@ func (e *Engine) compile(r *ruleset.Rule) compiled {
 		c.groupBy = append(c.groupBy, e.field(name))
 	}
 	c.feeds = e.feeds(r.Feeds)
-	c.ref = detections.RuleRef{ID: r.ID, Title: r.Info.Title, Level: r.Level, Kind: r.Info.Kind, Tactics: r.Info.Tactics,
-		Techniques: r.Info.Techniques, Tags: r.Tags, Version: cmp.Or(r.Modified, r.Date), Hash: hash(r.Fingerprint())}
+	c.phase = verdict.Phase(r.Info.Tactics)
+	c.ref = detections.RuleRef{ID: r.ID, Version: r.Version(), Hash: r.Hash(), Title: r.Info.Title, Level: r.Level, Kind: r.Info.Kind, Tactics: r.Info.Tactics,
+		Techniques: r.Info.Techniques, Tags: r.Tags}
 	sentence := r.Custom.Sentence
 	if sentence == (detections.Text{}) {
 		sentence = detections.Text{ZH: braceless(r.Info.Title.ZH) + "（{host.name}）", EN: braceless(r.Info.Title.EN) + " on {host.name}"}
@@ -347,6 +349,7 @@ func (e *Engine) finish(c *compiled, o *detections.Occurrence, tenant string, co
 	}
 	o.Key = hash(parts...)
 	o.Rule = c.ref
+	o.Phase = c.phase
 	o.Rule.Sentence = c.sentence.fill(o, count)
 	o.Rule.Advice = c.advice.fill(o, count)
 

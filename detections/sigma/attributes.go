@@ -1,6 +1,8 @@
 package sigma
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"regexp"
 	"strings"
 	"time"
@@ -416,4 +418,19 @@ func (r *Rule) Fingerprint() string {
 		print += "\x00" + f.Source
 	}
 	return print
+}
+
+// Version says which state of the rule this is: when it was last changed, as
+// the rule itself has it, "" where it does not say.
+func (r *Rule) Version() string {
+	if r.Modified != "" {
+		return r.Modified
+	}
+	return r.Date
+}
+
+// Hash is the SHA-256 of the rule's source as it stands, in hexadecimal.
+func (r *Rule) Hash() string {
+	sum := sha256.Sum256([]byte(r.Source))
+	return hex.EncodeToString(sum[:])
 }
