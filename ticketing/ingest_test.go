@@ -289,36 +289,3 @@ func TestCompareEventIDs(t *testing.T) {
 		}
 	}
 }
-
-// BenchmarkIngest takes in batches of 500 occurrences on a database whose
-// every commit is fsynced: new alerts, and firings merged into open ones.
-func BenchmarkIngest(b *testing.B) {
-	for _, bench := range []struct {
-		name  string
-		hosts int // different keys of a batch
-	}{{"merge", 5}, {"mixed", 100}, {"new", 500}, {"oneitem", 100}} {
-		b.Run(bench.name, func(b *testing.B) {
-			s, _ := newService(b, realPolicy())
-			n := 0
-			for b.Loop() {
-				batch := make([]detections.Occurrence, 500)
-				for i := range batch {
-					h := sealWeb
-					k := i % bench.hosts
-					if bench.name == "new" {
-						k = n + i
-					}
-					if bench.name != "oneitem" {
-						h.id = fmt.Sprint("ci-", k)
-					}
-					batch[i] = fire(ruleGuess, h, fmt.Sprintf("198.18.%d.%d", k/250%250, k%250), time.Duration(n+i)*time.Millisecond, nil)
-				}
-				n += len(batch)
-				if err := s.Ingest(b.Context(), batch); err != nil {
-					b.Fatal(err)
-				}
-			}
-			b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "occurrences/s")
-		})
-	}
-}

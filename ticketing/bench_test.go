@@ -1,0 +1,94 @@
+package ticketing
+
+import (
+	"fmt"
+	"syscall"
+	"testing"
+	"time"
+
+	"icewatch/detections"
+)
+
+// BenchmarkIngest takes occurrences in on a database whose every commit is
+// fsynced, under the suite's own incident policy. Its figures are the CPU time
+// of the whole process for a firing, garbage collection included, and how many
+// firings a second that makes on one core.
+//
+//   - existing: firings of 200 alerts that no incident holds, eight at a time,
+//     which is what the bus hands over several times a second;
+//   - new: every firing opens an alert on an item of its own;
+//   - incident: firings of 500 alerts that one open incident holds, eight at a
+//     time;
+//   - grouped: batches of 500 firings of 100 alerts;
+//   - storm: 10,000 firings at once, of 10,000 attackers on 20 items.
+func BenchmarkIngest(b *testing.B) {
+	for _, bench := range []struct {
+		name  string
+		batch int
+		made  func(n int) detections.Occurrence // the nth firing
+		ready int                               // firings before the measurement
+	}{
+		{"existing", 8, func(n int) detections.Occurrence {
+			return onHost(ruleGuess, n, n%200, n%200)
+		}, 200},
+		{"new", 8, func(n int) detections.Occurrence {
+			return onHost(ruleGuess, n, n, n)
+		}, 0},
+		{"incident", 8, func(n int) detections.Occurrence {
+			if n < 4 {
+				return intrusion(sealWeb, "198.18.0.1", 0)[[]int{0, 3, 7, 8}[n]]
+			}
+			return fire(ruleGuess, sealWeb, address(n%500), time.Duration(n)*time.Millisecond, nil)
+		}, 504},
+		{"grouped", 500, func(n int) detections.Occurrence {
+			return onHost(ruleGuess, n, n%100, n%100)
+		}, 100},
+		{"storm", 10_000, func(n int) detections.Occurrence {
+			return onHost(ruleGuess, n, n%20, n)
+		}, 0},
+	} {
+		b.Run(bench.name, func(b *testing.B) {
+			s, _ := newService(b, realPolicy())
+			n := 0
+			take := func(size int) {
+				batch := make([]detections.Occurrence, size)
+				for i := range batch {
+					batch[i] = bench.made(n)
+					n++
+				}
+				if err := s.Ingest(b.Context(), batch); err != nil {
+					b.Fatal(err)
+				}
+			}
+			for n < bench.ready {
+				take(bench.batch)
+			}
+			ready, spent := n, cpuTime()
+			for b.Loop() {
+				take(bench.batch)
+			}
+			spent, fired := cpuTime()-spent, float64(n-ready)
+			b.ReportMetric(float64(spent.Microseconds())/fired, "cpu-µs/firing")
+			b.ReportMetric(fired/spent.Seconds(), "firings/cpu-s")
+		})
+	}
+}
+
+// onHost is the nth firing of a rule, on one of many hosts by one of many
+// actors.
+func onHost(r rule, n, host, actor int) detections.Occurrence {
+	h := sealWeb
+	h.id, h.name = fmt.Sprint("ci-", host), fmt.Sprint("web-", host)
+	return fire(r, h, address(actor), time.Duration(n)*time.Millisecond, nil)
+}
+
+func address(n int) string { return fmt.Sprintf("198.18.%d.%d", n/250%250, n%250) }
+
+// cpuTime is what the process has used of the processors.
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		panic(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
