@@ -50,8 +50,9 @@ func (s *Service) Ingest(ctx context.Context, occs []detections.Occurrence) erro
 	}
 	var changes []Change
 	var st Stats
+	told := false
 	err = s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-		changes, st = nil, Stats{Duplicates: uint64(duplicates)}
+		changes, st, told = nil, Stats{Duplicates: uint64(duplicates)}, false
 		known, err := takeIn(ctx, tx, hashes, now)
 		if err != nil {
 			return err
@@ -81,6 +82,7 @@ func (s *Service) Ingest(ctx context.Context, occs []detections.Occurrence) erro
 			return err
 		}
 		changes, st.Incidents, st.PolicyErrors = c.changes, uint64(c.opened), uint64(c.failed)
+		told = len(c.dirty) > 0
 		return nil
 	})
 	if err != nil {
@@ -94,8 +96,10 @@ func (s *Service) Ingest(ctx context.Context, occs []detections.Occurrence) erro
 		all.PolicyErrors += st.PolicyErrors
 	})
 	s.note(ctx, changes...)
-	s.nudge()
-	s.out.Wake()
+	if told { // else no due time has come nearer, and nobody is told of anything
+		s.nudge()
+		s.out.Wake()
+	}
 	return nil
 }
 

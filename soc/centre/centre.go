@@ -6,7 +6,6 @@ package centre
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -32,7 +31,6 @@ import (
 	"icewatch/collectors/otlp"
 	"icewatch/collectors/remotewrite"
 	"icewatch/collectors/webbody"
-	"icewatch/detections"
 	"icewatch/detections/ruleset"
 	"icewatch/rules"
 	"icewatch/soc/alertmanager"
@@ -403,46 +401,6 @@ func (c *centre) openTicketing(ctx context.Context) (err error) {
 	}
 	c.background(func(ctx context.Context) { c.takeOccurrences(ctx, first.First) })
 	return nil
-}
-
-// takeOccurrences hands over what detection raised, and lets the bus forget it
-// once it is in SQL. Whatever is still there at a start is handed over again;
-// ticketing knows each occurrence by its id.
-func (c *centre) takeOccurrences(ctx context.Context, from uint64) {
-	trimmed := time.Now()
-	err := c.client.Occurrences(ctx, from, func(m bus.Message) error {
-		var occ []detections.Occurrence
-		if err := json.Unmarshal(m.Data, &occ); err != nil {
-			c.log.Error("ticketing: a message of occurrences is damaged and left out", "sequence", m.Sequence, "error", err)
-			return nil
-		}
-		for wait := 100 * time.Millisecond; ; wait = min(2*wait, 10*time.Second) {
-			err := c.tickets.Ingest(ctx, occ)
-			if err == nil {
-				break
-			}
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			c.log.Error("ticketing: occurrences wait", "count", len(occ), "error", err)
-			select {
-			case <-time.After(wait):
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-		if time.Since(trimmed) > 10*time.Second && c.holds.Load() == 0 {
-			trimmed = time.Now()
-			if err := c.client.TrimOccurrences(ctx, m.Sequence); err != nil && ctx.Err() == nil {
-				c.log.Warn("ticketing: trimming the bus", "error", err)
-			}
-		}
-		return nil
-	})
-	if err != nil && ctx.Err() == nil {
-		c.log.Error("ticketing: occurrences are not taken any more", "error", err)
-		c.failed <- err
-	}
 }
 
 func (c *centre) startEngine(context.Context) error {

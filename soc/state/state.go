@@ -188,6 +188,9 @@ func dsn(path, mode string, pragmas ...string) string {
 	q := url.Values{"mode": {mode}, "_txlock": {"immediate"}}
 	q.Add("_pragma", fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()))
 	q.Add("_pragma", "mmap_size(0)")
+	// What a statement sets aside to undo itself, and what it sorts, is small:
+	// it need not go through a file, which the pure-Go driver makes dear.
+	q.Add("_pragma", "temp_store(MEMORY)")
 	for _, p := range pragmas {
 		q.Add("_pragma", p)
 	}
