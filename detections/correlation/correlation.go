@@ -132,7 +132,8 @@ type State struct {
 	bytes  int64
 	stats  Stats
 
-	slack   int // entries of a group before compaction is tried
+	now     content // of the event that Add saw last
+	slack   int     // entries of a group before compaction is tried
 	scratch []byte
 	values  []uint64
 	numbers []weighted
@@ -207,8 +208,7 @@ type found struct {
 	entry
 	arrived int64  // when news of the group came last; older than now where silence told it
 	tenant  string // of the event
-	group   []string
-	fields  func() map[string]string
+	fields  *content
 	then    func() []Link
 }
 
@@ -221,13 +221,20 @@ func (s *State) Add(rule int, m Match, emit func(Firing)) {
 		m.Time = arrived
 	}
 	m.Time = min(max(m.Time, -maxTime), maxTime)
-	s.awake(r, &m, emit)
+	g := s.find(r, m.Tenant, m.Group)
+	if g != nil && s.silent(r, g) { // whether it was looked for in time must not matter
+		s.sweep(emit)
+		g = s.find(r, m.Tenant, m.Group)
+	}
 	f := found{entry: entry{time: m.Time, seq: m.Event.Sequence, index: m.Event.Index, epoch: s.intern(m.Event.Epoch), weight: uint32(min(max(1, m.Weight), math.MaxUint32))},
-		arrived: s.clock, tenant: m.Tenant, group: m.Group, fields: m.Fields, then: m.Then}
+		arrived: s.clock, tenant: m.Tenant, fields: &s.now, then: m.Then}
+	if s.now.fields = m.Fields; !s.now.of.same(&f.entry) { // else another rule counts it too
+		s.now.of, s.now.encoded = f.entry, ""
+	}
 	if !s.valued(r, &f.entry, m.Values, m.Place, nil) {
 		return
 	}
-	s.add(r, &f, emit)
+	s.add(r, g, &f, emit)
 	s.evict(r.last)
 }
 
@@ -264,14 +271,18 @@ func (s *State) valued(r *ruleState, e *entry, values []string, place int, from 
 	return true
 }
 
-// add puts an entry into its group and judges it.
-func (s *State) add(r *ruleState, f *found, emit func(Firing)) {
-	tenant := f.tenant
+// find gives the group of an event, nil where there is none yet, and leaves its
+// key in s.scratch.
+func (s *State) find(r *ruleState, tenant string, values []string) *group {
 	if r.City {
 		tenant = ""
 	}
-	s.scratch = appendKey(s.scratch[:0], tenant, f.group)
-	g := r.groups[string(s.scratch)]
+	s.scratch = appendKey(s.scratch[:0], tenant, values)
+	return r.groups[string(s.scratch)]
+}
+
+// add puts an entry into its group, as find gives it, and judges that.
+func (s *State) add(r *ruleState, g *group, f *found, emit func(Firing)) {
 	if g == nil {
 		g = &group{key: string(s.scratch), newest: f.time, touched: f.arrived}
 		s.keep(r, g)
@@ -292,7 +303,7 @@ func (s *State) add(r *ruleState, f *found, emit func(Firing)) {
 	g.newest = max(g.newest, f.time)
 	before := g.size()
 	s.remember(r, g, at, f)
-	g.entries = slices.Insert(g.entries, at, f.entry)
+	g.insert(at, f.entry)
 	if r.rising {
 		s.rise(r, g, at, f, emit)
 	} else {
@@ -300,19 +311,6 @@ func (s *State) add(r *ruleState, f *found, emit func(Firing)) {
 	}
 	s.prune(r, g)
 	s.bytes += g.size() - before
-}
-
-// awake forgets the group that a match goes into where it was silent too long:
-// whether it is looked for in time must not matter.
-func (s *State) awake(r *ruleState, m *Match, emit func(Firing)) {
-	tenant := m.Tenant
-	if r.City {
-		tenant = ""
-	}
-	s.scratch = appendKey(s.scratch[:0], tenant, m.Group)
-	if g := r.groups[string(s.scratch)]; g != nil && s.silent(r, g) {
-		s.sweep(emit)
-	}
 }
 
 // silent tells whether so much time has passed since anything came for the
@@ -427,16 +425,16 @@ func (s *State) fire(r *ruleState, g *group, lo, hi int, count float64, fields m
 
 // chain hands what a window found to the correlations that count it: id is
 // the window, e the event that shows it.
-func (s *State) chain(r *ruleState, g *group, id []byte, e entry, tenant string, links []Link, fields func() map[string]string, emit func(Firing)) {
+func (s *State) chain(r *ruleState, g *group, id []byte, e entry, tenant string, links []Link, fields *content, emit func(Firing)) {
 	for i, next := range r.Then {
 		if i >= len(links) || links[i].None {
 			continue
 		}
 		to, l := s.rules[next.Rule], links[i]
-		f := found{entry: e, arrived: g.touched, tenant: tenant, group: l.Group, fields: fields, then: func() []Link { return l.Then }}
-		f.extra = nil
+		f := found{entry: e, arrived: g.touched, tenant: tenant, fields: fields, then: func() []Link { return l.Then }}
+		f.extra = 0
 		if s.valued(to, &f.entry, l.Values, next.Place, id) {
-			s.add(to, &f, emit)
+			s.add(to, s.find(to, tenant, l.Group), &f, emit)
 		}
 	}
 }

@@ -11,11 +11,10 @@ import (
 type group struct {
 	key           string
 	entries       []entry // by time, then identity
-	fired         []int64 // cells that fired and may still be met, ascending; rising only
 	newest        int64   // event time
 	touched       int64   // arrival
 	before, after *group  // of the same rule, by touched
-	extras        int64   // bytes
+	extras        *extras // what few entries keep
 	due           int     // number of entries at which compaction is tried again
 }
 
@@ -26,23 +25,10 @@ type entry struct {
 	time   int64
 	seq    uint64
 	value  uint64 // hash of what is told apart, place among the rules, or bits of a number
-	extra  *extra // nil for most
 	index  uint32
 	weight uint32
+	extra  uint32 // what it keeps in group.extras, 0 for nothing
 	epoch  uint16
-}
-
-// extra is what few entries keep: encoded, see snapshot.go.
-type extra struct {
-	fields []byte // flat fields of the event, where the window is judged when over
-	links  []byte // what the correlations that count this one look at, with the tenant
-}
-
-func (x *extra) size() int64 {
-	if x == nil {
-		return 0
-	}
-	return int64(unsafe.Sizeof(*x)) + int64(cap(x.fields)) + int64(cap(x.links))
 }
 
 // groupCost is what a group takes beside its key and entries: itself, and its
@@ -50,7 +36,7 @@ func (x *extra) size() int64 {
 const groupCost = int64(unsafe.Sizeof(group{})) + 48
 
 func (g *group) size() int64 {
-	return groupCost + int64(len(g.key)) + int64(cap(g.entries))*int64(unsafe.Sizeof(entry{})) + 8*int64(cap(g.fired)) + g.extras
+	return groupCost + int64(len(g.key)) + int64(cap(g.entries))*int64(unsafe.Sizeof(entry{})) + g.extras.size()
 }
 
 // order sorts entries in a way that does not depend on their arrival.
@@ -72,10 +58,19 @@ func (g *group) place(e *entry) (at int, there bool) {
 	return slices.BinarySearchFunc(g.entries, e, func(a entry, b *entry) int { return a.order(b) })
 }
 
+// insert puts an entry at a place. Most groups have few: their memory grows by
+// no more than is needed.
+func (g *group) insert(at int, e entry) {
+	if n := len(g.entries); n == cap(g.entries) && n < 4 {
+		g.entries = append(make([]entry, 0, n+1), g.entries...)
+	}
+	g.entries = slices.Insert(g.entries, at, e)
+}
+
 // cut removes the entries from lo to hi.
 func (g *group) cut(lo, hi int) {
 	for i := lo; i < hi; i++ {
-		g.extras -= g.entries[i].extra.size()
+		g.release(&g.entries[i])
 	}
 	if lo == 0 && hi == len(g.entries) && cap(g.entries) > 8 {
 		g.entries = nil
@@ -96,13 +91,15 @@ func (g *group) retain(keep func(i int) bool) {
 			n++
 			continue
 		}
-		g.extras -= g.entries[i].extra.size()
+		g.release(&g.entries[i])
 	}
 	clear(g.entries[n:])
 	g.entries = g.entries[:n]
 }
 
-func (g *group) hasFired(cell int64) bool { return slices.Contains(g.fired, cell) }
+func (g *group) hasFired(cell int64) bool {
+	return g.extras != nil && slices.Contains(g.extras.fired, cell)
+}
 
 // remember keeps what the entry's firings need later. Fields are kept of the
 // last event in each cell only: every window holds at least one such.
@@ -111,33 +108,17 @@ func (s *State) remember(r *ruleState, g *group, at int, f *found) {
 	if r.stored && f.then != nil {
 		x.links = encodeLinks(f.tenant, f.then())
 	}
-	if !r.rising && f.fields != nil {
+	if !r.rising && f.fields != nil && f.fields.fields != nil {
 		cell := floorDiv(f.time, r.span)
 		if at == len(g.entries) || floorDiv(g.entries[at].time, r.span) != cell {
-			x.fields = encodeFields(f.fields())
+			x.fields = f.fields.encode()
 			if at > 0 && floorDiv(g.entries[at-1].time, r.span) == cell {
-				g.forget(at - 1)
+				g.forget(&g.entries[at-1])
 			}
 		}
 	}
-	if x.fields == nil && x.links == nil {
-		return
-	}
-	f.extra = &x
-	g.extras += x.size()
-}
-
-// forget drops the fields that an entry keeps.
-func (g *group) forget(at int) {
-	x := g.entries[at].extra
-	if x == nil || x.fields == nil {
-		return
-	}
-	g.extras -= x.size()
-	if x.fields = nil; x.links == nil {
-		g.entries[at].extra = nil
-	} else {
-		g.extras += x.size()
+	if x != (extra{}) {
+		f.extra = g.hold(x)
 	}
 }
 
@@ -149,8 +130,9 @@ func (s *State) prune(r *ruleState, g *group) {
 		if g.entries[0].time <= limit {
 			g.cut(0, g.search(limit+1))
 		}
-		first := floorDiv(limit, r.span)
-		g.fired = slices.DeleteFunc(g.fired, func(c int64) bool { return c < first })
+		if first := floorDiv(limit, r.span); g.extras != nil {
+			g.extras.fired = slices.DeleteFunc(g.extras.fired, func(c int64) bool { return c < first })
+		}
 	}
 	if len(g.entries) < max(s.slack, g.due) {
 		return
@@ -199,7 +181,7 @@ func (s *State) compact(r *ruleState, g *group) {
 		last := 0
 		g.retain(func(i int) bool {
 			// retain has moved the entries before i to the front by now.
-			keep := i == 0 || i == len(g.entries)-1 || g.entries[i].extra != nil || g.entries[i+1].time-g.entries[last].time > r.span
+			keep := i == 0 || i == len(g.entries)-1 || g.entries[i].extra != 0 || g.entries[i+1].time-g.entries[last].time > r.span
 			if keep && i > 0 {
 				last++
 			}

@@ -33,8 +33,9 @@ func (s *State) rise(r *ruleState, g *group, at int, f *found, emit func(Firing)
 				continue
 			}
 			if !had {
-				g.fired = append(g.fired, cell)
-				s.fire(r, g, lo, end, count, call(f.fields), emit)
+				more := g.more()
+				more.fired = append(more.fired, cell)
+				s.fire(r, g, lo, end, count, f.fields.call(), emit)
 			}
 			if r.stored {
 				id := r.identity(g, cell*r.span)
@@ -43,20 +44,13 @@ func (s *State) rise(r *ruleState, g *group, at int, f *found, emit func(Firing)
 					from--
 				}
 				for _, e := range slices.Clone(g.entries[from:end]) {
-					tenant, links := e.extra.decodeLinks()
+					tenant, links := decodeLinks(g.extra(&e).links)
 					s.chain(r, g, id, e, tenant, links, f.fields, emit)
 				}
 			}
 		}
 		i = end
 	}
-}
-
-func call(fields func() map[string]string) map[string]string {
-	if fields == nil {
-		return nil
-	}
-	return fields()
 }
 
 // close judges the windows that end at or before a time, behind which
@@ -115,18 +109,18 @@ func (g *group) opener(r *ruleState, at int) uint64 {
 // event.
 func (s *State) over(r *ruleState, g *group, lo, hi int, count float64, emit func(Firing)) {
 	known := hi - 1
-	for known > lo && (g.entries[known].extra == nil || g.entries[known].extra.fields == nil) {
+	for known > lo && g.extra(&g.entries[known]).fields == "" {
 		known--
 	}
-	fields := g.entries[known].extra.decodeFields()
+	fields := decodeFields(g.extra(&g.entries[known]).fields)
 	s.fire(r, g, lo, hi, count, fields, emit)
 	if r.stored {
 		e := g.entries[hi-1]
-		tenant, links := e.extra.decodeLinks()
+		tenant, links := decodeLinks(g.extra(&e).links)
 		if r.kind == absence {
 			e.time += r.span
 		}
-		s.chain(r, g, r.identity(g, g.entries[lo].time), e, tenant, links, func() map[string]string { return fields }, emit)
+		s.chain(r, g, r.identity(g, g.entries[lo].time), e, tenant, links, &content{fields: func() map[string]string { return fields }}, emit)
 	}
 }
 

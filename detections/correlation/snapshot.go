@@ -44,8 +44,12 @@ func (w *writer) group(g *group) {
 	w.text(g.key)
 	w.int(g.newest)
 	w.int(g.touched)
-	w.uint(uint64(len(g.fired)))
-	for _, c := range g.fired {
+	var fired []int64
+	if g.extras != nil {
+		fired = g.extras.fired
+	}
+	w.uint(uint64(len(fired)))
+	for _, c := range fired {
 		w.int(c)
 	}
 	w.uint(uint64(len(g.entries)))
@@ -59,12 +63,9 @@ func (w *writer) group(g *group) {
 		w.uint(uint64(e.epoch))
 		w.uint(e.value)
 		w.uint(uint64(e.weight))
-		x := e.extra
-		if x == nil {
-			x = &extra{}
-		}
-		w.text(string(x.fields))
-		w.text(string(x.links))
+		x := g.extra(e)
+		w.text(x.fields)
+		w.text(x.links)
 	}
 }
 
@@ -161,9 +162,9 @@ func (s *State) clear() {
 }
 
 // encodeFields writes flat fields down.
-func encodeFields(m map[string]string) []byte {
+func encodeFields(m map[string]string) string {
 	if len(m) == 0 {
-		return nil
+		return ""
 	}
 	w := &writer{}
 	w.uint(uint64(len(m)))
@@ -171,14 +172,14 @@ func encodeFields(m map[string]string) []byte {
 		w.text(k)
 		w.text(m[k])
 	}
-	return slices.Clip(w.b)
+	return string(w.b)
 }
 
-func (x *extra) decodeFields() map[string]string {
-	if x == nil || x.fields == nil {
+func decodeFields(text string) map[string]string {
+	if text == "" {
 		return nil
 	}
-	r := &reader{b: x.fields}
+	r := &reader{b: []byte(text)}
 	n := r.count()
 	m := make(map[string]string, min(n, 1024))
 	for ; n > 0 && !r.bad; n-- {
@@ -189,11 +190,11 @@ func (x *extra) decodeFields() map[string]string {
 }
 
 // encodeLinks writes down what correlations look at of an event.
-func encodeLinks(tenant string, links []Link) []byte {
+func encodeLinks(tenant string, links []Link) string {
 	w := &writer{}
 	w.text(tenant)
 	w.links(links)
-	return slices.Clip(w.b)
+	return string(w.b)
 }
 
 func (w *writer) links(links []Link) {
@@ -210,11 +211,11 @@ func (w *writer) links(links []Link) {
 	}
 }
 
-func (x *extra) decodeLinks() (tenant string, links []Link) {
-	if x == nil || x.links == nil {
+func decodeLinks(text string) (tenant string, links []Link) {
+	if text == "" {
 		return "", nil
 	}
-	r := &reader{b: x.links}
+	r := &reader{b: []byte(text)}
 	tenant = r.text()
 	return tenant, r.links(0)
 }
@@ -317,7 +318,8 @@ func (r *reader) texts() (list []string) {
 func (r *reader) group(epochs int) *group {
 	g := &group{key: r.text(), newest: r.int(), touched: r.int()}
 	for n := r.count(); n > 0 && !r.bad; n-- {
-		g.fired = append(g.fired, r.int())
+		more := g.more()
+		more.fired = append(more.fired, r.int())
 	}
 	at := int64(0)
 	for n := r.count(); n > 0 && !r.bad; n-- {
@@ -326,16 +328,8 @@ func (r *reader) group(epochs int) *group {
 		e := entry{time: at, seq: r.uint(), index: uint32(r.uint())}
 		epoch := r.uint()
 		e.value, e.weight, e.epoch = r.uint(), uint32(r.uint()), uint16(epoch)
-		x := extra{fields: []byte(r.text()), links: []byte(r.text())}
-		if len(x.fields) == 0 {
-			x.fields = nil
-		}
-		if len(x.links) == 0 {
-			x.links = nil
-		}
-		if x.fields != nil || x.links != nil {
-			e.extra = &x
-			g.extras += x.size()
+		if x := (extra{fields: r.text(), links: r.text()}); x != (extra{}) {
+			e.extra = g.hold(x)
 		}
 		first := len(g.entries) == 0
 		if epoch >= uint64(epochs) || at < -maxTime || at > maxTime || !first && (step < 0 || g.entries[len(g.entries)-1].order(&e) >= 0) {

@@ -23,7 +23,7 @@ func links(ev *event.Event, feeds []feed) []correlation.Link {
 	out := make([]correlation.Link, len(feeds))
 	for i := range feeds {
 		f := &feeds[i]
-		l := correlation.Link{Group: firstValues(ev, f.groupBy), Values: firstValues(ev, f.fields)}
+		l := correlation.Link{Group: appendFirst(nil, ev, f.groupBy), Values: appendFirst(nil, ev, f.fields)}
 		if len(l.Group) > 0 && !anyValue(l.Group) || len(l.Values) > 0 && !anyValue(l.Values) {
 			l.None = true
 		} else if len(f.then) > 0 {

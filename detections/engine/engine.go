@@ -72,6 +72,8 @@ type Engine struct {
 	off     map[string]string
 	repeat  event.FieldID
 
+	group, values []string // of the match at hand
+
 	clock    int64                   // newest arrival
 	swept    int64                   // second of arrival in which floods were last looked at
 	flooding []*record               // rules that are throttled
@@ -245,6 +247,7 @@ func (e *Engine) matched(c *compiled, ev *event.Event, evidence func() []detecti
 		e.offer(c, sighting{tenant: ev.Tenant, group: group, from: at, to: at, events: e.weight(ev), ids: []string{ev.ID.String()},
 			build: func() detections.Occurrence { return e.single(c, ev, group, evidence()) }}, emit)
 	}
+	fields := func() map[string]string { return e.flat(ev) }
 	for i := range c.feeds {
 		f := &c.feeds[i]
 		count := &e.counts[f.correlation]
@@ -252,14 +255,16 @@ func (e *Engine) matched(c *compiled, ev *event.Event, evidence func() []detecti
 			continue
 		}
 		m := correlation.Match{Time: ev.Time, Arrived: arrival(ev), Event: ev.ID, Tenant: ev.Tenant, Weight: e.weight(ev),
-			Place: f.place, Fields: func() map[string]string { return e.flat(ev) }}
+			Place: f.place, Fields: fields}
 		if len(f.then) > 0 {
 			m.Then = func() []correlation.Link { return links(ev, f.then) }
 		}
-		if m.Group = firstValues(ev, f.groupBy); len(m.Group) > 0 && !anyValue(m.Group) {
+		e.group = appendFirst(e.group[:0], ev, f.groupBy)
+		if m.Group = e.group; len(m.Group) > 0 && !anyValue(m.Group) {
 			continue // nothing to group by: unrelated events would add up
 		}
-		if m.Values = firstValues(ev, f.fields); len(m.Values) > 0 && !anyValue(m.Values) {
+		e.values = appendFirst(e.values[:0], ev, f.fields)
+		if m.Values = e.values; len(m.Values) > 0 && !anyValue(m.Values) {
 			continue // an absent value is not one more value
 		}
 		count.record.before.Asked++

@@ -62,19 +62,17 @@ func groupKey(tenant string, values []string) string {
 	return string(b)
 }
 
-// firstValues is values of fields that each can have several names: the first
+// appendFirst is values of fields that each can have several names: the first
 // name that has a value counts.
-func firstValues(ev *event.Event, fields [][]event.FieldID) []string {
-	if len(fields) == 0 {
-		return nil
-	}
-	out := make([]string, len(fields))
-	for i, names := range fields {
+func appendFirst(out []string, ev *event.Event, fields [][]event.FieldID) []string {
+	for _, names := range fields {
+		value := ""
 		for _, id := range names {
-			if id != 0 && out[i] == "" {
-				out[i] = ev.Text(id)
+			if id != 0 && value == "" {
+				value = ev.Text(id)
 			}
 		}
+		out = append(out, value)
 	}
 	return out
 }
