@@ -8,12 +8,12 @@ import "embed"
 
 // FS holds the content at its path inside this folder.
 //
-//go:embed policy sigma correlation pipelines logsources.yml stories.test.yml
+//go:embed policy sigma correlation pipelines logsources.yml taxonomy.yml stories.test.yml
 var FS embed.FS
 
 // Foundation is the part that holds without any rule of ours: the policies, by
-// which alerts get priorities and incidents open, the table of log sources and
-// the pipelines.
+// which alerts get priorities and incidents open, the table of log
+// sources, the pipelines and the taxonomy, by which alerts are classed.
 //
-//go:embed policy/*.rego pipelines logsources.yml
+//go:embed policy/*.rego pipelines logsources.yml taxonomy.yml
 var Foundation embed.FS

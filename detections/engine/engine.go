@@ -29,6 +29,7 @@ type Options struct {
 	Lateness  time.Duration   // how far behind its group's newest event time an event still counts; default 5 min
 	Flood     Flood           // bounds what one rule may raise; zero is without bound
 	Slow      Slow            // bounds what one rule may take of the time; zero is without bound
+	Places    verdict.Places  // what the CMDB knows of an address; nil where it is not asked
 
 	Now func() time.Time // default: time.Now; what a rule takes of the time goes by it
 }
@@ -95,7 +96,7 @@ type compiled struct {
 	ref      detections.RuleRef
 	sentence template
 	advice   template
-	phase    string // of the kill chain
+	class    verdict.Rule
 }
 
 type feed struct {
@@ -126,10 +127,10 @@ func (e *Engine) Swap(set *ruleset.Set) {
 	// What takes time is made before the lock, so that events go on.
 	var rules, counts []compiled
 	for _, r := range set.Detections() {
-		rules = append(rules, e.compile(r))
+		rules = append(rules, e.compile(set, r))
 	}
 	for _, r := range set.Correlations() {
-		counts = append(counts, e.compile(r))
+		counts = append(counts, e.compile(set, r))
 	}
 	state := correlation.New(set.StateRules(), correlation.Options{MaxBytes: e.opts.MaxBytes, MaxGroups: e.opts.MaxGroups, Lateness: e.opts.Lateness})
 	var matcher *match.Matcher
@@ -146,7 +147,7 @@ func (e *Engine) Swap(set *ruleset.Set) {
 	e.turn(set.Version())
 }
 
-func (e *Engine) compile(r *ruleset.Rule) compiled {
+func (e *Engine) compile(set *ruleset.Set, r *ruleset.Rule) compiled {
 	c := compiled{Rule: r, record: &record{text: r.Source}}
 	groupBy := r.Custom.GroupBy
 	if r.Correlation != nil {
@@ -159,13 +160,13 @@ func (e *Engine) compile(r *ruleset.Rule) compiled {
 		c.groupBy = append(c.groupBy, e.field(name))
 	}
 	c.feeds = e.feeds(r.Feeds)
-	c.phase = verdict.Phase(r.Info.Tactics)
 	c.ref = detections.RuleRef{ID: r.ID, Version: r.Version(), Hash: r.Hash(), Title: r.Info.Title, Level: r.Level, Kind: r.Info.Kind, Tactics: r.Info.Tactics,
 		Techniques: r.Info.Techniques, Tags: r.Tags}
 	sentence := r.Custom.Sentence
 	if sentence == (detections.Text{}) {
 		sentence = detections.Text{ZH: braceless(r.Info.Title.ZH) + "（{host.name}）", EN: braceless(r.Info.Title.EN) + " on {host.name}"}
 	}
+	c.class = set.Taxonomy().Classify(&c.ref, verdict.Claims{Verdict: r.Custom.Verdict, Attack: r.Custom.Attack, Attacker: r.Custom.Attacker})
 	c.sentence, c.advice = newTemplate(sentence), newTemplate(r.Custom.Advice)
 	return c
 }
@@ -346,7 +347,7 @@ func (e *Engine) emit(o detections.Occurrence, emit func(detections.Occurrence))
 	e.stats.Occurrences++
 }
 
-// finish gives an occurrence its key, texts and priority.
+// finish gives an occurrence its key, texts, judgement and priority.
 func (e *Engine) finish(c *compiled, o *detections.Occurrence, tenant string, count float64) {
 	parts := []string{"alert", c.ID, tenant}
 	for _, p := range o.Group {
@@ -354,7 +355,7 @@ func (e *Engine) finish(c *compiled, o *detections.Occurrence, tenant string, co
 	}
 	o.Key = hash(parts...)
 	o.Rule = c.ref
-	o.Phase = c.phase
+	o.Judgement = e.set.Taxonomy().Judge(&c.class, o, e.opts.Places)
 	o.Rule.Sentence = c.sentence.fill(o, count)
 	o.Rule.Advice = c.advice.fill(o, count)
 

@@ -12,6 +12,7 @@ import (
 	"icewatch/detections/logsource"
 	"icewatch/detections/pipeline"
 	"icewatch/detections/ruleset"
+	"icewatch/detections/verdict"
 	"icewatch/rules"
 	"icewatch/soc/event"
 )
@@ -29,7 +30,7 @@ func load(paths []string) (*ruleset.Bundle, error) {
 	}
 	b := &ruleset.Bundle{}
 	for _, f := range own.Files {
-		if strings.HasSuffix(f.Path, ".rego") || path.Base(f.Path) == logsource.FileName || path.Base(path.Dir(f.Path)) == pipeline.Folder {
+		if strings.HasSuffix(f.Path, ".rego") || path.Base(f.Path) == logsource.FileName || path.Base(f.Path) == verdict.FileName || path.Base(path.Dir(f.Path)) == pipeline.Folder {
 			b.Files = append(b.Files, f)
 		}
 	}

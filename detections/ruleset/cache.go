@@ -13,6 +13,7 @@ import (
 	"icewatch/detections/match"
 	"icewatch/detections/policy"
 	"icewatch/detections/sigma"
+	"icewatch/detections/verdict"
 	"icewatch/soc/event"
 )
 
@@ -73,7 +74,7 @@ func (c *Cache) parse(b *Bundle, opts *sigma.Options, t *Timing) []*parsed {
 	fresh := make(map[[sha256.Size]byte][]byte)
 	for i := range b.Files {
 		f := &b.Files[i]
-		if strings.HasSuffix(f.Path, ".rego") || path.Base(f.Path) == logsource.FileName || path.Base(f.Path) == PlaceholderFile || isPipeline(f.Path) {
+		if strings.HasSuffix(f.Path, ".rego") || path.Base(f.Path) == logsource.FileName || path.Base(f.Path) == PlaceholderFile || path.Base(f.Path) == verdict.FileName || isPipeline(f.Path) {
 			continue
 		}
 		sum := f.digest()

@@ -14,6 +14,7 @@ import (
 	"icewatch/detections/pipeline"
 	"icewatch/detections/policy"
 	"icewatch/detections/sigma"
+	"icewatch/detections/verdict"
 	"icewatch/soc/event"
 )
 
@@ -64,6 +65,7 @@ type Set struct {
 	correlations []*Rule
 	program      *match.Program
 	policy       *policy.Set
+	taxonomy     *verdict.Taxonomy
 	warnings     []Problem
 	timing       Timing
 }
@@ -122,6 +124,7 @@ func compile(b *Bundle, reg *event.Registry, opts Options, cache *Cache) (*Set, 
 	c.detections(reg, table)
 	c.set.timing.Program = time.Since(programmed)
 	c.correlate()
+	c.set.taxonomy = c.taxonomy(b)
 
 	policies, faults := cache.policy(b)
 	for _, f := range faults {
@@ -140,6 +143,9 @@ func (s *Set) Rules() []RuleInfo { return s.infos }
 
 // Policy returns the prepared policies of the bundle; never nil.
 func (s *Set) Policy() *policy.Set { return s.policy }
+
+// Taxonomy returns how the bundle classes alerts; never nil.
+func (s *Set) Taxonomy() *verdict.Taxonomy { return s.taxonomy }
 
 // Detections returns the single-event rules in force, in the program's order.
 func (s *Set) Detections() []*Rule { return s.detections }
@@ -268,6 +274,32 @@ func (c *compiler) table(b *Bundle) *logsource.Table {
 		}
 	}
 	return table
+}
+
+// taxonomy is what the bundle's files of that name make together, those of later
+// sources upon those of earlier ones.
+func (c *compiler) taxonomy(b *Bundle) *verdict.Taxonomy {
+	t := &verdict.Taxonomy{}
+	for _, f := range b.Files {
+		if path.Base(f.Path) != verdict.FileName {
+			continue
+		}
+		more, err := t.With(f.Data)
+		if err != nil {
+			c.problems = append(c.problems, fault(f.Path, err))
+			continue
+		}
+		t = more
+	}
+	if len(t.Attacks) > 0 {
+		for _, r := range c.found {
+			if id := r.Custom.Attack; id != "" && t.Attack(id) == nil {
+				c.set.warnings = append(c.set.warnings, Problem{Path: r.Info.Path, Line: r.Line, RuleID: r.ID, Title: r.Title,
+					Reason: fmt.Sprintf("icewatch.attack %q is no type of attack of the taxonomy", id)})
+			}
+		}
+	}
+	return t
 }
 
 func (c *compiler) detections(reg *event.Registry, table *logsource.Table) {

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -324,6 +325,9 @@ func oneOff(a, b string) bool {
 	return len(a) <= 1 && len(b) <= 1 || len(a) == 2 && len(b) == 2 && a[0] == b[1] && a[1] == b[0]
 }
 
+// ends are the ends of a connection that a rule may name as the attacker.
+var ends = []string{"source", "destination", "host"}
+
 func (r *reader) custom(rule *Rule, n *yaml.Node) *Error {
 	if n.Kind != yaml.MappingNode {
 		return errorf(n.Line, "icewatch has to be a map")
@@ -348,8 +352,20 @@ func (r *reader) custom(rule *Rule, n *yaml.Node) *Error {
 			rule.Custom.Absence, err = boolean(key, val)
 		case "lateness":
 			rule.Custom.Lateness, err = timespan(val)
+		case "verdict":
+			var s string
+			if s, err = text(key, val); err == nil && detections.Verdict(s).Rank() == 0 {
+				err = errorf(val.Line, "icewatch.verdict is failed, attempt, success or compromised, not %q", s)
+			}
+			rule.Custom.Verdict = detections.Verdict(s)
+		case "attack":
+			rule.Custom.Attack, err = text(key, val)
+		case "attacker":
+			if rule.Custom.Attacker, err = text(key, val); err == nil && !slices.Contains(ends, rule.Custom.Attacker) {
+				err = errorf(val.Line, "icewatch.attacker is source, destination or host, not %q", rule.Custom.Attacker)
+			}
 		default:
-			r.warn(key.Line, "icewatch.%s is not known; known are title, sentence, advice, group_by, scope, absence, lateness", key.Value)
+			r.warn(key.Line, "icewatch.%s is not known; known are title, sentence, advice, group_by, scope, absence, lateness, verdict, attack, attacker", key.Value)
 		}
 		if err != nil {
 			return err

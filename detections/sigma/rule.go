@@ -63,9 +63,12 @@ type Custom struct {
 	Sentence detections.Text // with {field.name} places
 	Advice   detections.Text
 	GroupBy  []string
-	Scope    string        // "tenant" (default) or "city": whether a correlation counts over tenants
-	Absence  bool          // a correlation fires when its events stay away for its timespan
-	Lateness time.Duration // how late a correlation's events may be; 0 is the engine's default
+	Scope    string             // "tenant" (default) or "city": whether a correlation counts over tenants
+	Absence  bool               // a correlation fires when its events stay away for its timespan
+	Lateness time.Duration      // how late a correlation's events may be; 0 is the engine's default
+	Verdict  detections.Verdict // how far an attack got of which the rule tells; "" where the event tells
+	Attack   string             // its type, of the taxonomy
+	Attacker string             // which end attacks: source, destination or host; "" where the event tells
 }
 
 // Related names a rule that this one has to do with.

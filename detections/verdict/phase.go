@@ -37,14 +37,28 @@ var phases = map[string]string{
 	"impair-process-control":    "actions-on-objectives",
 }
 
-// Phase returns the phase of the kill chain that tactics reach: the furthest,
-// "" where none is known.
-func Phase(tactics []string) string {
+// techniquePhases are techniques that are of another phase than their tactic:
+// ATT&CK counts the exploitation of a server as initial access.
+var techniquePhases = map[string]string{
+	"T1190": "exploitation",
+	"T1203": "exploitation",
+	"T1210": "exploitation",
+	"T1078": "exploitation",
+	"T1133": "exploitation",
+	"T1105": "installation",
+}
+
+// Phase returns the phase of the kill chain that a rule's tactics and
+// techniques reach: the furthest, "" where none is known.
+func Phase(tactics, techniques []string) string {
 	furthest := -1
+	reach := func(phase string) { furthest = max(furthest, slices.Index(detections.Phases, phase)) }
 	for _, t := range tactics {
-		if p := slices.Index(detections.Phases, phases[t]); p > furthest {
-			furthest = p
-		}
+		reach(phases[normal(t)])
+	}
+	for _, t := range techniques {
+		id, _, _ := strings.Cut(strings.ToUpper(t), ".")
+		reach(techniquePhases[id])
 	}
 	if furthest < 0 {
 		return ""

@@ -11,6 +11,7 @@ import (
 
 	"icewatch/detections/logsource"
 	"icewatch/detections/ruleset"
+	"icewatch/detections/verdict"
 	"icewatch/soc/api"
 	"icewatch/soc/rulebook"
 )
@@ -26,7 +27,7 @@ func (c *centre) openRulebook() (*rulebook.Book, error) {
 func support(b *ruleset.Bundle) []ruleset.File {
 	var out []ruleset.File
 	for _, f := range b.Files {
-		if path.Base(f.Path) == logsource.FileName || slices.Contains(strings.Split(path.Dir(f.Path), "/"), "pipelines") {
+		if path.Base(f.Path) == logsource.FileName || path.Base(f.Path) == verdict.FileName || slices.Contains(strings.Split(path.Dir(f.Path), "/"), "pipelines") {
 			out = append(out, f)
 		}
 	}

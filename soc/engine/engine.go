@@ -187,7 +187,8 @@ func Run(ctx context.Context, opts Options, log *slog.Logger) error {
 	e := &Engine{opts: opts, log: log, client: client, lake: lk, loads: make(chan load, writersInUse), reg: reg, health: health, started: time.Now(), metric: newMetricLake(opts, health.board, log),
 		pipe: pipeline.New(pipeline.Options{Registry: reg, Keeping: &opts.Keeping, Future: lake.FutureLimit, Relays: opts.Relays,
 			NamesPerTenant: opts.NamesMax, Parse: parseOptions(opts)}),
-		seen: pipeline.NewSeen(opts.SenderIDs), detect: rules.New(rules.Options{Registry: reg, Log: log, Flood: opts.Flood, Slow: opts.Slow}), byKey: map[string]int{}, meter: newMeter(), tails: newTails()}
+		seen: pipeline.NewSeen(opts.SenderIDs), byKey: map[string]int{}, meter: newMeter(), tails: newTails()}
+	e.detect = rules.New(rules.Options{Registry: reg, Log: log, Flood: opts.Flood, Slow: opts.Slow, Places: e.place})
 	e.series = newMetricIntake(opts, client, &e.hold, &e.sampleHolds, health.board, log)
 	e.tenants.Store(&map[string]*atomic.Uint64{})
 	empty := ""

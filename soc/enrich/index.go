@@ -51,7 +51,13 @@ type zone struct {
 // level holds the networks of one prefix length.
 type level struct {
 	bits int
-	nets map[netip.Prefix]string // the tenant, "" where shared
+	nets map[netip.Prefix]block
+}
+
+// block is what is known of a network.
+type block struct {
+	tenant string // "" where shared
+	name   string
 }
 
 // nameEntry is one item that goes by a host name; all of one name form a chain.
@@ -165,12 +171,12 @@ func (z *zone) addNetwork(n Network) error {
 	i := slices.IndexFunc(*levels, func(l level) bool { return l.bits == p.Bits() })
 	if i < 0 {
 		i = len(*levels)
-		*levels = append(*levels, level{bits: p.Bits(), nets: map[netip.Prefix]string{}})
+		*levels = append(*levels, level{bits: p.Bits(), nets: map[netip.Prefix]block{}})
 	}
 	if _, ok := (*levels)[i].nets[p]; ok {
 		return fmt.Errorf("enrich: network %s in zone %q is there twice", p, n.Zone)
 	}
-	(*levels)[i].nets[p] = n.Tenant
+	(*levels)[i].nets[p] = block{tenant: n.Tenant, name: n.Name}
 	return nil
 }
 
@@ -186,6 +192,37 @@ func (x *Index) At(zoneName string, addr netip.Addr) (Item, bool) {
 		return Item{}, false
 	}
 	return x.items[i], true
+}
+
+// Place is what is known of an address, as far as a tenant may know of it.
+type Place struct {
+	Internal bool   // it is the city's
+	Zone     string // name of the narrowest network around it, else of the network zone; "" outside of what is ours
+	Item     Item   // the item that has it; the zero Item where none does that the tenant may know of
+	Tenant   string // whose item it is, else whose network; "" where nobody's or everybody's
+}
+
+// Place tells of an address in a network zone to those who see a tenant's events.
+func (x *Index) Place(zoneName, tenant string, addr netip.Addr) Place {
+	z := x.zoneOf(zoneName)
+	addr = addr.WithZone("").Unmap()
+	at := z.byAddress(addr)
+	p := Place{Internal: at != none || isInternal(z, addr)}
+	net, bits, ok := z.network(addr)
+	switch {
+	case ok && bits > 0 && net.name != "":
+		p.Zone = net.name
+	case p.Internal && zoneName != "":
+		p.Zone = zoneName
+	case p.Internal:
+		p.Zone = DefaultZone
+	}
+	if at = x.visible(at, tenant); at != none {
+		p.Item, p.Tenant = x.items[at], x.items[at].Tenant
+	} else if net.tenant == tenant || tenant == "" || tenant == cityTenant || tenant == unassignedTenant {
+		p.Tenant = net.tenant
+	}
+	return p
 }
 
 // Internal tells whether an address is the city's: an item's, or in one of the
@@ -216,9 +253,9 @@ func (z *zone) byAddress(addr netip.Addr) int32 {
 
 // network finds the narrowest network of the zone that holds addr. bits is its
 // prefix length.
-func (z *zone) network(addr netip.Addr) (tenant string, bits int, ok bool) {
+func (z *zone) network(addr netip.Addr) (net block, bits int, ok bool) {
 	if z == nil || !addr.IsValid() {
-		return "", 0, false
+		return block{}, 0, false
 	}
 	levels := z.nets6
 	if addr.Is4() {
@@ -229,11 +266,11 @@ func (z *zone) network(addr netip.Addr) (tenant string, bits int, ok bool) {
 		if err != nil {
 			continue
 		}
-		if tenant, ok := levels[i].nets[p]; ok {
-			return tenant, levels[i].bits, true
+		if net, ok := levels[i].nets[p]; ok {
+			return net, levels[i].bits, true
 		}
 	}
-	return "", 0, false
+	return block{}, 0, false
 }
 
 // byName returns the item that goes by a host name, or none. The name in full
@@ -342,8 +379,8 @@ func (x *Index) Tenant(zoneName string, addr netip.Addr, hostname string) (slug 
 	if at != none && x.items[at].Tenant != "" {
 		return x.items[at].Tenant, true
 	}
-	tenant, _, _ := z.network(addr)
-	return tenant, tenant != ""
+	net, _, _ := z.network(addr)
+	return net.tenant, net.tenant != ""
 }
 
 // looksLikeAddress spares host names the cost of a failed parse.
