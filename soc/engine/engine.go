@@ -74,6 +74,7 @@ type Engine struct {
 	client *bus.Client
 	lake   *lake.Lake
 	loads  chan load // rows on their way to the lake
+	left   []load    // of these, what storage could not send when it ended
 	pipe   *pipeline.Pipeline
 	seen   *pipeline.Seen
 	detect *rules.Engine
@@ -112,6 +113,7 @@ type Engine struct {
 	parsed   uint64                                    // last batch parsed
 	parsedAt time.Time                                 // when the bus took it
 	begun    checkpoint                                // as it was at the start
+	handed   position                                  // of the last load
 	stuck    bool                                      // a load could not be handed over: none after it may be
 	last     atomic.Uint64                             // last batch handed to the lake
 	lastTime atomic.Int64                              // when the bus took it
@@ -184,7 +186,7 @@ func Run(ctx context.Context, opts Options, log *slog.Logger) error {
 		return fmt.Errorf("engine: %w", err)
 	}
 	reg := event.NewRegistry(50_000)
-	e := &Engine{opts: opts, log: log, client: client, lake: lk, loads: make(chan load, writersInUse), reg: reg, health: health, started: time.Now(), metric: newMetricLake(opts, health.board, log),
+	e := &Engine{opts: opts, log: log, client: client, lake: lk, loads: make(chan load, loadsWaiting), reg: reg, health: health, started: time.Now(), metric: newMetricLake(opts, health.board, log),
 		pipe: pipeline.New(pipeline.Options{Registry: reg, Keeping: &opts.Keeping, Future: lake.FutureLimit, Relays: opts.Relays,
 			NamesPerTenant: opts.NamesMax, Parse: parseOptions(opts)}),
 		seen: pipeline.NewSeen(opts.SenderIDs), byKey: map[string]int{}, meter: newMeter(), tails: newTails()}

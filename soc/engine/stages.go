@@ -50,10 +50,6 @@ func (e *Engine) consume(ctx context.Context) error {
 	for range inFlight {
 		free <- &batch{}
 	}
-	writers := make(chan *lake.Writer, writersInUse)
-	for range cap(writers) {
-		writers <- e.lake.NewWriter(e.reg)
-	}
 	// Each may hold all batches, so that a stage waits for a batch alone.
 	toDetect, toStore, toEdges := make(chan *batch, inFlight), make(chan *batch, inFlight), make(chan *batch, inFlight)
 	done := func(b *batch) {
@@ -93,8 +89,8 @@ func (e *Engine) consume(ctx context.Context) error {
 			}
 		},
 		func() error { return e.detection(ctx, toDetect, done) },
-		func() error { return e.storage(ctx, toStore, done, writers) },
-		func() error { return e.handing(ctx, writers) },
+		func() error { return e.storage(ctx, toStore, done) },
+		func() error { return e.handing(ctx) },
 		func() error { return e.edgesStage(ctx, toEdges, done) },
 	}
 	ended := make(chan error, len(stages))
@@ -195,75 +191,87 @@ func (e *Engine) detectIn(ctx context.Context, b *batch) error {
 	return nil
 }
 
-// Rows are handed to the lake many at a time: each handing-over becomes a part
-// of its own there, sorted by stream, and small parts cost more to merge than to
-// write.
+// Rows wait until those of their stream fill a block of the lake, and are handed
+// over as they are where that takes too long: less is merged then, and a search
+// shows an event some two seconds after it came. Where few events come there is
+// time to merge, and no need to wait.
 const (
-	handSize  = 24 << 20 // bytes of rows
-	handAfter = 500 * time.Millisecond
+	handTick  = 250 * time.Millisecond
+	handAfter = 500 * time.Millisecond  // rows wait so long for others of their stream
+	handLate  = 1500 * time.Millisecond // where many come
+	handMany  = 8 << 20                 // bytes of rows that wait: many come
+	handMost  = 96 << 20                // bytes of rows that wait, at most
 )
 
-// writersInUse is one that rows are laid out in and one that is handed over.
-const writersInUse = 2
+// loadsWaiting is how many loads may wait for the lake while rows are laid out.
+const loadsWaiting = 2
 
-// load are rows on their way to the lake.
+// load are rows on their way to the lake; none where only the position moved.
 type load struct {
-	writer *lake.Writer
-	at     position // of the last batch in them
+	rows *lake.Load
+	// at is the last batch of which no row is on its way behind these.
+	at position
 }
 
-// storage takes in the events of each batch as rows. The rows of one load are
-// laid out while those of the load before are handed over.
-func (e *Engine) storage(ctx context.Context, batches <-chan *batch, done func(*batch), writers <-chan *lake.Writer) error {
-	tick := time.NewTicker(handAfter)
+// storage takes in the events of each batch as rows, and sends these on their
+// way to the lake.
+func (e *Engine) storage(ctx context.Context, batches <-chan *batch, done func(*batch)) error {
+	tick := time.NewTicker(handTick)
 	defer tick.Stop()
-	before := e.begun // batches up to it are stored
 	var (
-		writer *lake.Writer
-		at     position
+		writer = e.lake.NewWriter(e.reg)
+		before = e.begun  // batches up to it are stored
+		taken  []position // batches of which rows may be waiting
+		at     position   // the last batch of which none is
+		sent   position   // at, as handing was told
 	)
-	hand := func() error {
-		if writer == nil {
-			return nil
+	take := func(since time.Time) load {
+		rows := writer.Take(since)
+		oldest, waiting := writer.Oldest()
+		for len(taken) > 0 && (!waiting || taken[0].seq < oldest) {
+			at, taken = taken[0], taken[1:]
 		}
-		select {
-		case e.loads <- load{writer, at}:
-			writer = nil
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+		return load{rows, at}
 	}
+	hand := func(since time.Time) {
+		l := take(since)
+		if l.rows == nil && l.at == sent {
+			return
+		}
+		sent = l.at
+		if ctx.Err() == nil {
+			select {
+			case e.loads <- l:
+				return
+			case <-ctx.Done():
+			}
+		}
+		e.left = append(e.left, l) // in their order, behind those that were sent
+	}
+	defer func() { e.left = append(e.left, take(time.Now())) }()
 	for {
 		select {
 		case b := <-batches:
-			if writer == nil {
-				select {
-				case writer = <-writers:
-				case <-ctx.Done():
-					return nil
-				}
-			}
 			if b.seq > before.Stored {
 				if err := e.storeIn(ctx, b, writer); err != nil {
 					return err
 				}
 			}
-			at = position{b.seq, b.floor, b.at}
+			taken = append(taken, position{b.seq, b.floor, b.at})
 			done(b)
-			if writer.Size() >= handSize {
-				if err := hand(); err != nil {
-					return err
-				}
+			switch {
+			case writer.Size() >= handMost:
+				hand(time.Now())
+			case writer.Full():
+				hand(time.Time{})
 			}
-		case <-tick.C:
-			if err := hand(); err != nil {
-				return err
+		case now := <-tick.C:
+			wait := handAfter
+			if writer.Size() >= handMany {
+				wait = handLate
 			}
+			hand(now.Add(-wait))
 		case <-ctx.Done():
-			if writer != nil {
-				e.loads <- load{writer, at} // there is room for one a writer
-			}
 			return nil
 		}
 	}
@@ -272,13 +280,17 @@ func (e *Engine) storage(ctx context.Context, batches <-chan *batch, done func(*
 // rest hands over what was on its way when the stages ended.
 func (e *Engine) rest(ctx context.Context) error {
 	for !e.stuck {
+		var l load
 		select {
-		case l := <-e.loads:
-			if err := e.handOver(ctx, l); err != nil {
-				return err
-			}
+		case l = <-e.loads:
 		default:
-			return nil
+			if len(e.left) == 0 {
+				return nil
+			}
+			l, e.left = e.left[0], e.left[1:]
+		}
+		if err := e.handOver(ctx, l); err != nil {
+			return err
 		}
 	}
 	return errors.New("what came before them was not taken by the lake")
@@ -286,7 +298,7 @@ func (e *Engine) rest(ctx context.Context) error {
 
 // handing gives the loads to the lake one after the other, and keeps the
 // checkpoint.
-func (e *Engine) handing(ctx context.Context, writers chan<- *lake.Writer) error {
+func (e *Engine) handing(ctx context.Context) error {
 	second := time.NewTicker(time.Second)
 	defer second.Stop()
 	for ticks := 1; ; {
@@ -295,7 +307,6 @@ func (e *Engine) handing(ctx context.Context, writers chan<- *lake.Writer) error
 			if err := e.handOver(ctx, l); err != nil {
 				return err
 			}
-			writers <- l.writer
 		case <-second.C:
 			if err := e.advance(); err != nil {
 				return err
@@ -346,7 +357,7 @@ func (e *Engine) storeIn(ctx context.Context, b *batch, writer *lake.Writer) err
 func (e *Engine) handOver(ctx context.Context, l load) error {
 	e.stuck = true
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
-		err := l.writer.Flush()
+		err := l.rows.Hand()
 		if err == nil {
 			break
 		}
@@ -360,6 +371,11 @@ func (e *Engine) handOver(ctx context.Context, l load) error {
 			return ctx.Err()
 		}
 	}
+	e.stuck = false
+	if l.at == e.handed {
+		return nil // rows of later batches are among those that wait
+	}
+	e.handed = l.at
 	if l.at.seq > e.ckpt.Stored {
 		e.marks = append(e.marks, mark{l.at, e.lake.Mark()})
 	}
@@ -369,7 +385,6 @@ func (e *Engine) handOver(ctx context.Context, l load) error {
 	e.last.Store(l.at.seq)
 	e.lastTime.Store(l.at.at.UnixNano())
 	e.floor = l.at.floor
-	e.stuck = false
 	return nil
 }
 

@@ -33,10 +33,10 @@ type Backend interface {
 	// Sources are what holds the rows: the folder, or each node of a cluster.
 	// The lake puts their answers together.
 	Sources() []Source
-	// Add takes rows over, in memory at least. An error means that it did not,
-	// and that adding them again may be tried later; but after ErrLost it must
-	// not be tried.
-	Add(rows *logstorage.LogRows) error
+	// Add takes rows over, in memory at least, all of them together. An error
+	// means that it took none, and that adding them again may be tried later;
+	// but after ErrLost it must not be tried.
+	Add(rows []*logstorage.LogRows) error
 	// Durable tells whether what was there at the start and the first n rows
 	// taken over since, the last of them at the given time, are on the disk. An
 	// error is ErrLost.

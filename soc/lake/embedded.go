@@ -59,10 +59,11 @@ func openEmbedded(dir string, class Class, opts Options) (*embedded, error) {
 }
 
 // Add implements Backend. It does not fail: the library panics instead.
-func (e *embedded) Add(rows *logstorage.LogRows) error {
-	n := rows.RowsCount()
-	e.MustAddRows(rows)
-	e.taken.Add(uint64(n))
+func (e *embedded) Add(rows []*logstorage.LogRows) error {
+	for _, r := range rows {
+		e.MustAddRows(r)
+		e.taken.Add(uint64(r.RowsCount()))
+	}
 	return nil
 }
 

@@ -68,7 +68,6 @@ type Options struct {
 type Lake struct {
 	stores  []*store
 	classes map[string]class
-	rows    atomic.Uint64
 	names   names
 	aside   string // prefix of columns that veiled queries keep aside
 }
@@ -202,8 +201,9 @@ type Stats struct {
 
 // Stats returns the lake's figures.
 func (l *Lake) Stats() Stats {
-	s := Stats{Rows: l.rows.Load(), Stores: make(map[string]BackendStats, len(l.stores))}
+	s := Stats{Stores: make(map[string]BackendStats, len(l.stores))}
 	for _, st := range l.stores {
+		s.Rows += st.taken.Load()
 		b := st.Stats()
 		s.Stores[st.name] = b
 		s.add(b)

@@ -28,14 +28,14 @@ const (
 	fieldOriginal = "event.original"
 )
 
-// Writer gathers rows and hands them to the stores. It is not safe for
-// concurrent use.
+// Writer lays events out as rows and gathers them until they are handed to the
+// stores. It is not safe for concurrent use.
 type Writer struct {
+	gatherer
 	lake    *Lake
 	reg     *event.Registry
-	pending []pending // by store of the lake
-	size    int
 	fields  []logstorage.Field
+	rowSize int // of the row laid out last, as the library counts it
 	refs    []reference
 	sorted  []reference // memory of sortReferences
 	stream  [1]logstorage.Field
@@ -46,12 +46,6 @@ type Writer struct {
 		ms   int64
 		text string
 	}
-}
-
-// pending are the rows not yet handed to a store.
-type pending struct {
-	store *store
-	rows  *logstorage.LogRows
 }
 
 // plan says how the fields of an event become those of a row. Events of one
@@ -74,11 +68,7 @@ var own = [...]string{fieldTenant, fieldSequence, fieldID, fieldCreated}
 
 // NewWriter makes a writer for events whose fields reg names.
 func (l *Lake) NewWriter(reg *event.Registry) *Writer {
-	w := &Writer{lake: l, reg: reg, plans: map[uint64]*plan{}}
-	for _, s := range l.stores {
-		w.pending = append(w.pending, pending{s, logstorage.GetLogRows(nil, nil, nil, nil, "")})
-	}
-	return w
+	return &Writer{gatherer: newGatherer(), lake: l, reg: reg, plans: map[uint64]*plan{}}
 }
 
 // Space is where a tenant's rows go.
@@ -95,11 +85,11 @@ func (e *RefusedError) Error() string { return "lake: " + e.Reason }
 
 func refused(format string, args ...any) error { return &RefusedError{fmt.Sprintf(format, args...)} }
 
-// Add takes in one event of a tenant, which Flush hands over. A *RefusedError
-// means that the lake cannot hold the event as it is; nothing of it was kept
-// then. stream names the stream, of which there must be few: rows of one stream
-// lie side by side in blocks, and blocks of many rows are written once, while
-// small ones are merged over and over.
+// Add takes in one event of a tenant, which is handed over by Take or Flush. A
+// *RefusedError means that the lake cannot hold the event as it is; nothing of
+// it was kept then. stream names the stream, of which there must be few: rows of
+// one stream lie side by side in blocks, and blocks of many rows are written
+// once, while small ones are merged over and over.
 func (w *Writer) Add(ev *event.Event, to Space, stream string) error {
 	c := w.lake.class(to.Class)
 	now := time.Now()
@@ -113,11 +103,8 @@ func (w *Writer) Add(ev *event.Event, to Space, stream string) error {
 		return err
 	}
 	w.stream[0] = logstorage.Field{Name: "event.dataset", Value: stream}
-	for i := range w.pending {
-		if p := &w.pending[i]; p.store == c.store {
-			p.rows.MustAdd(logstorage.TenantID{AccountID: to.Account}, ev.Time, w.fields, w.stream[:])
-		}
-	}
+	w.gather(streamKey{c.store, to.Account, stream}, ev.ID.Sequence, now, w.rowSize).
+		MustAdd(logstorage.TenantID{AccountID: to.Account}, ev.Time, w.fields, w.stream[:])
 	return nil
 }
 
@@ -130,35 +117,6 @@ func (l *Lake) class(name string) class {
 	return l.classes[Standard]
 }
 
-// Size is how many bytes the rows have that were not handed over yet, about.
-func (w *Writer) Size() int { return w.size }
-
-// Flush hands everything taken in to the stores. After an error what could not
-// be handed over is still there.
-func (w *Writer) Flush() error {
-	for i := range w.pending {
-		if err := w.hand(&w.pending[i]); err != nil {
-			return err
-		}
-	}
-	w.size = 0
-	return nil
-}
-
-func (w *Writer) hand(p *pending) error {
-	n := p.rows.RowsCount()
-	if n == 0 {
-		return nil
-	}
-	if err := p.store.Add(p.rows); err != nil {
-		return fmt.Errorf("lake: the class %s: %w", p.store.name, err)
-	}
-	p.rows.ResetKeepSettings()
-	p.store.taken.Add(uint64(n))
-	w.lake.rows.Add(uint64(n))
-	return nil
-}
-
 // convert lays the event out as the library's fields, in the order of their
 // names. An array becomes a JSON array in one field.
 func (w *Writer) convert(ev *event.Event) error {
@@ -169,7 +127,7 @@ func (w *Writer) convert(ev *event.Event) error {
 	// Where the message is all of the raw text, JSON would be kept twice: it
 	// is laid out in fields already.
 	message := !(ev.Raw != "" && ev.Raw[0] == '{' && ev.Text(event.Message) == ev.Raw)
-	whole, size := false, 0
+	whole, size := false, rowOverhead
 	for at, place := range w.plan.order {
 		var value string
 		if place < 0 {
@@ -192,7 +150,7 @@ func (w *Writer) convert(ev *event.Event) error {
 		}
 		name := w.plan.names[at]
 		w.fields = append(w.fields, logstorage.Field{Name: name, Value: value})
-		size += len(name) + len(value) + 8
+		size += len(name) + len(value) + fieldOverhead
 	}
 	if !whole && ev.Raw != "" {
 		name, value := fieldOriginal, ev.Raw
@@ -205,7 +163,7 @@ func (w *Writer) convert(ev *event.Event) error {
 		// In its place by name: the library sorts what is sorted in no time.
 		at, _ := slices.BinarySearchFunc(w.fields, name, func(f logstorage.Field, name string) int { return strings.Compare(f.Name, name) })
 		w.fields = slices.Insert(w.fields, at, logstorage.Field{Name: name, Value: value})
-		size += len(name) + len(value) + 8
+		size += len(name) + len(value) + fieldOverhead
 	}
 	if len(w.fields) > MaxFields {
 		return refused("the event has %d fields; %d is the most", len(w.fields), MaxFields)
@@ -213,7 +171,7 @@ func (w *Writer) convert(ev *event.Event) error {
 	if size > MaxRowSize {
 		return refused("the event has %d bytes; %d is the most", size, MaxRowSize)
 	}
-	w.size += size
+	w.rowSize = size
 	return nil
 }
 

@@ -239,7 +239,7 @@ func (m *member) insert(ctx context.Context, rows []byte) (*http.Response, error
 }
 
 // Add implements lake.Backend.
-func (b *Backend) Add(rows *logstorage.LogRows) error {
+func (b *Backend) Add(rows []*logstorage.LogRows) error {
 	b.mu.Lock()
 	lost := b.lost
 	b.mu.Unlock()
@@ -247,7 +247,11 @@ func (b *Backend) Add(rows *logstorage.LogRows) error {
 		return lost
 	}
 	var body []byte
-	rows.ForEachRow(func(_ uint64, r *logstorage.InsertRow) { body = r.Marshal(body) })
+	count := 0
+	for _, list := range rows {
+		list.ForEachRow(func(_ uint64, r *logstorage.InsertRow) { body = r.Marshal(body) })
+		count += list.RowsCount()
+	}
 	first := b.next.Add(1)
 	var refused []error
 	for i := range b.nodes {
@@ -257,11 +261,11 @@ func (b *Backend) Add(rows *logstorage.LogRows) error {
 		case err == nil:
 			b.mu.Lock()
 			defer b.mu.Unlock()
-			b.taken += uint64(rows.RowsCount())
-			b.blocks = append(b.blocks, block{end: b.taken, rows: uint64(rows.RowsCount()), node: m, at: time.Now()})
+			b.taken += uint64(count)
+			b.blocks = append(b.blocks, block{end: b.taken, rows: uint64(count), node: m, at: time.Now()})
 			return b.lost
 		case taken:
-			return b.lose("whether the server %s took %d rows is not known: %w", m.Name(), rows.RowsCount(), err)
+			return b.lose("whether the server %s took %d rows is not known: %w", m.Name(), count, err)
 		}
 		refused = append(refused, err)
 	}

@@ -176,10 +176,8 @@ func (b *bench) stages(c *corpus, city *city, folder, profile string) error {
 			}
 		}
 		lap(rows)
-		if writer.Size() > 24<<20 {
-			if err := writer.Flush(); err != nil {
-				return err
-			}
+		if err := writer.Take(time.Now().Add(-1500 * time.Millisecond)).Hand(); err != nil { // as the engine does
+			return err
 		}
 		lap(handing)
 		total += len(recs)

@@ -1,0 +1,125 @@
+package lake
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/VictoriaMetrics/VictoriaMetrics/lib/logstorage"
+
+	"icewatch/soc/event"
+)
+
+// add takes in one event of a stream.
+func add(t *testing.T, w *Writer, stream string, seq uint64, text string) {
+	t.Helper()
+	ev := event.Event{ID: event.ID{Epoch: "e", Sequence: seq}, Time: time.Now().UnixNano(), Created: time.Now().UnixNano(), Tenant: "a", Raw: text}
+	ev.Set(event.Message, text)
+	if err := w.Add(&ev, Space{Account: 1}, stream); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestFullBlocks: a load is handed over as soon as the library calls its block
+// full, and not before: merges copy a full block, and encode another anew.
+func TestFullBlocks(t *testing.T) {
+	l := openLake(t, t.TempDir())
+	defer l.Close()
+	w := l.NewWriter(event.NewRegistry(0))
+	rows := 0
+	for ; !w.Full(); rows++ {
+		add(t, w, "busy", uint64(rows), fmt.Sprintf("row %d %s", rows, strings.Repeat("x", rows%3000)))
+	}
+	if err := w.Take(time.Time{}).Hand(); err != nil {
+		t.Fatal(err)
+	}
+	l.Flush()
+	var st logstorage.StorageStats
+	l.stores[0].Backend.(*embedded).UpdateStats(&st)
+	if st.InmemoryBlocks != 1 || st.InmemoryRowsCount != uint64(rows) {
+		t.Fatalf("%d rows lie in %d blocks; one block of %d rows is right", st.InmemoryRowsCount, st.InmemoryBlocks, rows)
+	}
+	if most := uint64(blockSize + 8<<10); st.UncompressedInmemorySize < blockSize || st.UncompressedInmemorySize > most {
+		t.Errorf("the library counts %d bytes in the block; %d to %d is right", st.UncompressedInmemorySize, blockSize, most)
+	}
+	if w.Full() || w.Size() != 0 {
+		t.Errorf("after that, full: %v, %d bytes wait; nothing should", w.Full(), w.Size())
+	}
+}
+
+func TestTake(t *testing.T) {
+	l := openLake(t, t.TempDir())
+	defer l.Close()
+	w := l.NewWriter(event.NewRegistry(0))
+	if _, waiting := w.Oldest(); waiting || w.Take(time.Now()) != nil {
+		t.Fatal("a new writer has rows")
+	}
+	begun := time.Now()
+	add(t, w, "quiet", 7, "one")
+	add(t, w, "busy", 8, "two")
+	if w.Take(time.Time{}) != nil || w.Take(begun.Add(-time.Second)) != nil {
+		t.Error("rows are taken that neither fill a block nor waited long")
+	}
+	for seq := uint64(9); !w.Full(); seq++ {
+		add(t, w, "busy", seq, strings.Repeat("x", 100_000))
+	}
+	full := w.Take(time.Time{})
+	if full == nil || len(full.parts) != 1 || len(full.parts[0].rows) != 1 {
+		t.Fatalf("taken: %+v; the rows of one stream are right", full)
+	}
+	if seq, waiting := w.Oldest(); !waiting || seq != 7 {
+		t.Errorf("the oldest row that waits: batch %d, %v; 7 is right", seq, waiting)
+	}
+	add(t, w, "busy", 1000, "three")
+	rest := w.Take(time.Now())
+	if rest == nil || rest.parts[0].count != 2 {
+		t.Fatalf("taken: %+v; two rows are right", rest)
+	}
+	if _, waiting := w.Oldest(); waiting {
+		t.Error("a row waits after all were taken")
+	}
+	for _, load := range []*Load{rest, full, nil} {
+		if err := load.Hand(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.Flush()
+	if got := rows(t, l, []uint32{1}, `"three" or "one"`, 10); len(got) != 2 {
+		t.Errorf("found %d rows; 2 are right", len(got))
+	}
+}
+
+// unwilling is a backend that takes nothing for some calls.
+type unwilling struct {
+	Backend
+	times int
+}
+
+func (u *unwilling) Add(rows []*logstorage.LogRows) error {
+	if u.times--; u.times >= 0 {
+		return errors.New("not now")
+	}
+	return u.Backend.Add(rows)
+}
+
+// TestHandAgain: what a store did not take is still there, and none is handed
+// over twice.
+func TestHandAgain(t *testing.T) {
+	l := openLake(t, t.TempDir())
+	defer l.Close()
+	l.stores[0].Backend = &unwilling{l.stores[0].Backend, 2}
+	w := l.NewWriter(event.NewRegistry(0))
+	for i := range 10 {
+		add(t, w, fmt.Sprint("stream-", i%3), uint64(i), "row")
+	}
+	failed := 0
+	for w.Flush() != nil {
+		failed++
+	}
+	l.Flush()
+	if got := rows(t, l, []uint32{1}, "*", 100); len(got) != 10 || failed != 2 || l.Stats().Rows != 10 {
+		t.Errorf("after %d failures %d rows are found and %d counted; 10 and 10 after 2 are right", failed, len(got), l.Stats().Rows)
+	}
+}
