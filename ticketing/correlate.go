@@ -76,6 +76,15 @@ func (s *Service) correlate(ctx context.Context, tx bun.Tx, touched []*alert, no
 	if err := c.loadIncidents(ctx, holders); err != nil {
 		return nil, err
 	}
+	rose, err := c.follow(ctx, touched)
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range rose {
+		if !slices.Contains(touched, a) {
+			touched = append(slices.Clip(touched), a)
+		}
+	}
 	decisions := c.judgeAll(ctx, touched)
 	more, err := c.neighbours(ctx, touched)
 	if err != nil {

@@ -177,6 +177,9 @@ func (c *correlation) describe(ctx context.Context, i *incident) error {
 			}
 		}
 	}
+	if err := c.parties(ctx, i, members); err != nil {
+		return err
+	}
 	if len(members) == 1 {
 		doc, err := c.docOf(ctx, members[0].ID)
 		if err != nil {
@@ -278,6 +281,11 @@ func (c *correlation) save(ctx context.Context) error {
 		return err
 	}
 	var entries []timelineRow
+	for _, a := range touched {
+		if a.Verdict > a.before {
+			entries = append(entries, verdictEntry(a, c.now))
+		}
+	}
 	ids := slices.Sorted(maps.Keys(c.dirty))
 	for _, id := range ids {
 		i, attached := c.incidents[id], c.attached[id]

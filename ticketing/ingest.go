@@ -35,6 +35,7 @@ func (s *Service) Ingest(ctx context.Context, occs []detections.Occurrence) erro
 		o := occs[i] // a copy: the caller's stay as they are
 		complete(&o, now)
 		atHome(&o)
+		discreet(&o)
 		sum := sha256.Sum256([]byte(o.ID))
 		h := string(sum[:16])
 		if _, twice := hashes[h]; twice {
@@ -213,6 +214,9 @@ func mergeAll(ctx context.Context, tx bun.Tx, fresh []*detections.Occurrence, su
 			open[k] = a
 		}
 		a.merge(o, subjects[o])
+		if a.fresh {
+			a.before = a.Verdict // opened with it
+		}
 	}
 	out := make([]*alert, 0, len(open))
 	for _, a := range open {
@@ -261,7 +265,7 @@ var alertColumns = []string{
 	"rule_id", "rule_title", "severity", "priority", "status", "first_seen", "last_seen", "count", "occurrences",
 	"item", "actor", "recon", "ci_id", "system_id", "source_ip", "assignee", "incident_id", "held", "joins", "judge",
 	"acknowledged_at", "acknowledged_by", "closed_at", "closed_by", "resolution", "tactics", "techniques",
-	"verdict", "phase", "direction", "threat", "attack", "risk",
+	"verdict", "phase", "direction", "threat", "attack", "risk", "attacker", "victim",
 	"search", "facts", "doc", "reach_unit", "reach_region", "reach_industry", "reach_labels",
 }
 

@@ -1,7 +1,10 @@
 package ticketing
 
 import (
+	"cmp"
+	"context"
 	"slices"
+	"strings"
 
 	"icewatch/detections"
 )
@@ -34,6 +37,14 @@ func (a *alert) judgeLatest(o *detections.Occurrence) {
 	d := &a.doc
 	d.Attacker, d.Victim, d.Risk = o.Attacker, o.Victim, o.Risk
 	a.Direction, a.Threat, a.Attack, a.Risk = o.Direction, o.Threat, o.Attack, riskKey(o.Risk)
+	a.alertRow.Attacker, a.alertRow.Victim = addressOf(o.Attacker), addressOf(o.Victim)
+}
+
+func addressOf(p *detections.Party) string {
+	if p == nil {
+		return ""
+	}
+	return p.IP
 }
 
 // riskKey is a risk as the column has it: a class is a prefix of its subclasses.
@@ -71,4 +82,63 @@ func verdictOf(rank int) detections.Verdict {
 		return ""
 	}
 	return detections.Verdicts[rank-1]
+}
+
+// maxParties is how many attackers, and how many victims, an incident names.
+const maxParties = 50
+
+// parties adds to an incident who attacks whom in the alerts that fired or that
+// it took in just now.
+func (c *correlation) parties(ctx context.Context, i *incident, members []*alertRow) error {
+	for _, m := range members {
+		if c.touched[m.ID] == nil && !slices.Contains(c.attached[i.ID], m) {
+			continue
+		}
+		doc, err := c.docOf(ctx, m.ID)
+		if err != nil {
+			return err
+		}
+		i.doc.Attackers, i.doc.Victims = withParty(i.doc.Attackers, doc.Attacker), withParty(i.doc.Victims, doc.Victim)
+	}
+	return nil
+}
+
+// withParty adds a party to a list that is sorted. One whose machine is known
+// takes the place of its address alone.
+func withParty(list []detections.Party, p *detections.Party) []detections.Party {
+	if p == nil {
+		return list
+	}
+	same := func(q detections.Party) bool {
+		if p.Item != "" && q.Item != "" {
+			return p.Item == q.Item && p.User == q.User
+		}
+		return p.IP == q.IP && p.User == q.User && (p.IP != "" || p.Name == q.Name)
+	}
+	list = slices.Clone(list)
+	if at := slices.IndexFunc(list, same); at >= 0 {
+		if list[at].Item == "" && p.Item != "" {
+			list[at] = *p
+		}
+	} else if len(list) < maxParties {
+		list = append(list, *p)
+	}
+	slices.SortFunc(list, func(a, b detections.Party) int {
+		return cmp.Or(strings.Compare(a.IP, b.IP), strings.Compare(a.Name, b.Name), strings.Compare(a.User, b.User))
+	})
+	return list
+}
+
+// asSeen makes of an incident's judgement what those alerts tell that somebody
+// sees who does not see all.
+func (i *Incident) asSeen(alerts []Alert) {
+	i.Verdict, i.Phases, i.Attackers, i.Victims = "", nil, nil, nil
+	for _, a := range alerts {
+		if a.Verdict.Rank() > i.Verdict.Rank() {
+			i.Verdict = a.Verdict
+		}
+		i.Phases = phaseUnion(i.Phases, a.Phases...)
+		i.Attackers, i.Victims = withParty(i.Attackers, a.Attacker), withParty(i.Victims, a.Victim)
+	}
+	i.Phases, i.Attackers, i.Victims = orEmpty(i.Phases), orEmpty(i.Attackers), orEmpty(i.Victims)
 }

@@ -327,6 +327,7 @@ func (s *Service) countAlerts(ctx context.Context, r reach.Reach, list []Inciden
 		if i := &list[n]; !r.CoversWhole(i.Tenant) {
 			at[i.ID], ids = i, append(ids, i.ID)
 			i.AlertCount = 0
+			i.Attackers, i.Victims = []detections.Party{}, []detections.Party{} // the detail has those that are in reach
 		}
 	}
 	for part := range slices.Chunk(ids, idsPerStatement) {
@@ -387,6 +388,9 @@ func (s *Service) Incident(ctx context.Context, r reach.Reach, id string) (Incid
 	}
 	if d.Alerts, err = s.alertViews(rows); err != nil {
 		return IncidentDetail{}, err
+	}
+	if !r.CoversWhole(i.Tenant) {
+		d.asSeen(d.Alerts)
 	}
 	if d.Timeline, err = s.timeline(ctx, id); err == nil && !r.CoversWhole(i.Tenant) {
 		d.Timeline, err = s.visibleEntries(ctx, r, d.Timeline)

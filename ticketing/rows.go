@@ -56,6 +56,8 @@ type alertRow struct {
 	Threat         string `bun:"threat"`
 	Attack         string `bun:"attack"`
 	Risk           string `bun:"risk"`
+	Attacker       string `bun:"attacker"`
+	Victim         string `bun:"victim"`
 	Search         string `bun:"search"`
 	Facts          string `bun:"facts"`
 	Doc            string `bun:"doc"`
@@ -65,7 +67,7 @@ type alertRow struct {
 // lightColumns are what correlation reads of an alert it does not change.
 var lightColumns = []string{
 	"id", "tenant", "rule_id", "rule_title", "severity", "priority", "status", "first_seen", "last_seen", "count",
-	"item", "actor", "recon", "incident_id", "held", "joins", "tactics", "techniques", "verdict", "phase", "facts",
+	"item", "actor", "recon", "incident_id", "held", "joins", "tactics", "techniques", "verdict", "phase", "direction", "threat", "attack", "attacker", "facts",
 	"reach_unit", "reach_region", "reach_industry", "reach_labels",
 }
 
@@ -101,8 +103,10 @@ type alertDoc struct {
 type alert struct {
 	alertRow
 	doc    alertDoc
-	fresh  bool // made in this transaction
-	raised bool // graver, or about something else, than before this transaction
+	fresh  bool   // made in this transaction
+	raised bool   // graver, or about something else, than before this transaction
+	before int    // rank of the verdict before this transaction
+	by     string // id of the alert that raised the verdict in it
 }
 
 func (a *alert) pack() error {
@@ -115,6 +119,7 @@ func (a *alert) pack() error {
 }
 
 func (a *alert) unpack() error {
+	a.before = a.Verdict
 	if err := json.Unmarshal([]byte(a.Doc), &a.doc); err != nil {
 		return fmt.Errorf("ticketing: unpack alert %s: %w", a.ID, err)
 	}
@@ -186,19 +191,21 @@ type incidentRow struct {
 
 // incidentDoc is the part of an incident that SQL only keeps.
 type incidentDoc struct {
-	Title      detections.Text   `json:"title"`
-	Reasons    []detections.Text `json:"reasons"`
-	Severity   int               `json:"severity"` // the least the policy gave it
-	Priority   int               `json:"priority"` // the least urgent the policy lets it be; 0 where it did not say
-	CI         *CI               `json:"ci,omitempty"`
-	System     *System           `json:"system,omitempty"`
-	Owner      string            `json:"owner,omitempty"`
-	Actors     []string          `json:"actors"` // addresses, to be shown
-	Item       string            `json:"item"`   // the item that CI, System and Owner are of
-	Core       int64             `json:"core"`   // when its gravest alerts began, Unix milliseconds
-	Tactics    []string          `json:"tactics"`
-	Techniques []string          `json:"techniques"`
-	Phases     []string          `json:"phases,omitempty"` // in the order of the kill chain
+	Title      detections.Text    `json:"title"`
+	Reasons    []detections.Text  `json:"reasons"`
+	Severity   int                `json:"severity"` // the least the policy gave it
+	Priority   int                `json:"priority"` // the least urgent the policy lets it be; 0 where it did not say
+	CI         *CI                `json:"ci,omitempty"`
+	System     *System            `json:"system,omitempty"`
+	Owner      string             `json:"owner,omitempty"`
+	Actors     []string           `json:"actors"` // addresses, to be shown
+	Item       string             `json:"item"`   // the item that CI, System and Owner are of
+	Core       int64              `json:"core"`   // when its gravest alerts began, Unix milliseconds
+	Tactics    []string           `json:"tactics"`
+	Techniques []string           `json:"techniques"`
+	Phases     []string           `json:"phases,omitempty"` // in the order of the kill chain
+	Attackers  []detections.Party `json:"attackers,omitempty"`
+	Victims    []detections.Party `json:"victims,omitempty"`
 }
 
 // incident is a row with its doc and links unpacked.
@@ -256,7 +263,7 @@ func (i *incident) view(now time.Time) Incident {
 		Status: i.Status, CI: d.CI, System: d.System, Owner: d.Owner, Assignee: i.Assignee, Actors: orEmpty(d.Actors),
 		OpenedAt: at(i.OpenedAt), FirstSeen: at(i.FirstSeen), LastSeen: at(i.LastSeen), AlertCount: i.AlertCount,
 		Tactics: orEmpty(d.Tactics), Techniques: orEmpty(d.Techniques), Reasons: orEmpty(d.Reasons),
-		Verdict: verdictOf(i.Verdict), Phases: orEmpty(d.Phases),
+		Verdict: verdictOf(i.Verdict), Phases: orEmpty(d.Phases), Attackers: orEmpty(d.Attackers), Victims: orEmpty(d.Victims),
 		SLA: SLA{
 			AckDue: at(i.AckDue), ResolveDue: at(i.ResolveDue), AckedAt: maybe(i.AckedAt), ResolvedAt: maybe(i.ResolvedAt),
 			State: c.State(now),

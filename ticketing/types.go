@@ -116,10 +116,10 @@ type AlertDetail struct {
 
 // TimelineEntry is one thing that happened to an alert or incident. Kind is
 // one of opened, alert, acknowledged, assigned, comment, closed, reopened,
-// notified, sla.
+// notified, sla, verdict.
 type TimelineEntry struct {
 	Time  Time            `json:"time" format:"date-time"`
-	Kind  string          `json:"kind" enum:"opened,alert,acknowledged,assigned,comment,closed,reopened,notified,sla"`
+	Kind  string          `json:"kind" enum:"opened,alert,acknowledged,assigned,comment,closed,reopened,notified,sla,verdict"`
 	Actor string          `json:"actor" doc:"Who did it; system where the suite did"`
 	Text  detections.Text `json:"text"`
 	Data  map[string]any  `json:"data,omitempty"`
@@ -156,6 +156,8 @@ type Incident struct {
 	Reasons        []detections.Text  `json:"reasons" doc:"Why it was opened"`
 	Verdict        detections.Verdict `json:"verdict,omitempty" enum:"failed,attempt,success,compromised" doc:"The worst of its alerts"`
 	Phases         []string           `json:"phases" doc:"Phases of the kill chain that its alerts reached, in their order"`
+	Attackers      []detections.Party `json:"attackers" doc:"50 at most; of whoever sees the incident in part, those of the alerts that he sees"`
+	Victims        []detections.Party `json:"victims" doc:"As attackers"`
 	SLA            SLA                `json:"sla"`
 	AcknowledgedAt *Time              `json:"acknowledged_at,omitempty" format:"date-time"`
 	AcknowledgedBy string             `json:"acknowledged_by,omitempty"`
