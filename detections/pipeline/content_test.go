@@ -34,7 +34,8 @@ func builtin(t testing.TB) Chain {
 	return Order(list)
 }
 
-// The suite's own rules use the names of ECS: the pipelines leave them alone.
+// The suite's own rules use the names of ECS: the pipelines leave them alone,
+// but for those of programs whose own names everybody writes rules in.
 func TestOwnRulesStayAsTheyAre(t *testing.T) {
 	t.Parallel()
 	chain := builtin(t)
@@ -52,6 +53,9 @@ func TestOwnRulesStayAsTheyAre(t *testing.T) {
 			t.Fatalf("%s: %v", name, errs[0])
 		}
 		for _, r := range parsed {
+			if l := r.Logsource; l.Product == "windows" || l.Product == "kubernetes" || l.Category == "process_creation" {
+				continue
+			}
 			out, err := chain.Apply(r)
 			if err != nil {
 				t.Errorf("%s: %v", name, err)

@@ -241,7 +241,7 @@ cases:
 	if err != nil || n != 6 {
 		t.Errorf("%d failures, %v", n, err)
 	}
-	for _, want := range []string{`"should fire": the rule does not fire`, `"should not": the rule fires 1 times`, `rule "r9" is not in force`, "expects nothing", "nome", "has no test"} {
+	for _, want := range []string{`"should fire": the rule does not fire`, `"should not": the rule fires 1 times`, `rule "r9" is not in force`, "expects nothing", "nome", "has no negative test"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no line %q in\n%s", want, out.String())
 		}

@@ -66,6 +66,11 @@ func (c *compiler) correlate() {
 	for r := range loud {
 		r.Silent = false
 	}
+	for _, list := range [...][]*Rule{c.set.detections, c.set.correlations} {
+		for _, r := range list {
+			r.Silent = r.Silent || r.Custom.Counted
+		}
+	}
 	for at, r := range c.set.correlations {
 		for place, base := range r.bases {
 			if base.Detection == nil {

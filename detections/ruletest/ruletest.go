@@ -17,10 +17,15 @@
 //	      - after: 10m       # alone: time passes and nothing comes
 //	    fires: [name, …]     # instead of match: exactly these rules fire
 //	    incident: true       # whether the alerts together open an incident
+//	    at: "02:30"          # clock of the first step
+//
+// Lines may hold the places of a Stage, such as {n} and {time}. With items, what
+// the CMDB would know, enrichment is the real one:
+//
+//	items: [{name: web-1, addresses: [10.1.2.3], labels: [backup], criticality: 4}]
 package ruletest
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -30,46 +35,15 @@ import (
 	"strings"
 	"time"
 
-	"go.yaml.in/yaml/v3"
-
 	"icewatch/detections"
 	"icewatch/detections/engine"
 	"icewatch/detections/policy"
 	"icewatch/detections/ruleset"
+	"icewatch/soc/enrich"
 	"icewatch/soc/event"
 	"icewatch/soc/intake"
 	"icewatch/soc/pipeline/parse"
 )
-
-// Start is the event time of a case's first step.
-var Start = time.Date(2026, 3, 2, 1, 0, 0, 0, time.UTC)
-
-type file struct {
-	Rule  string         `yaml:"rule"`
-	Set   map[string]any `yaml:"set"`
-	Cases []testCase     `yaml:"cases"`
-}
-
-type testCase struct {
-	Name        string         `yaml:"name"`
-	Rule        string         `yaml:"rule"`
-	Match       *bool          `yaml:"match"`
-	Occurrences *int           `yaml:"occurrences"`
-	Fires       *[]string      `yaml:"fires"`
-	Incident    *bool          `yaml:"incident"`
-	Set         map[string]any `yaml:"set"`
-	Steps       []step         `yaml:"steps"`
-	Lines       []string       `yaml:"lines"`
-}
-
-type step struct {
-	Line   string         `yaml:"line"`
-	Event  map[string]any `yaml:"event"`
-	Set    map[string]any `yaml:"set"`
-	Repeat int            `yaml:"repeat"`
-	Every  time.Duration  `yaml:"every"`
-	After  *time.Duration `yaml:"after"`
-}
 
 // Runner runs test files against one rule set.
 type Runner struct {
@@ -96,18 +70,21 @@ func New(set *ruleset.Set, reg *event.Registry) *Runner {
 
 // File runs the cases of one file and returns a line for each that failed.
 func (r *Runner) File(name string, data []byte) (cases int, failures []string) {
-	var f file
-	dec := yaml.NewDecoder(bytes.NewReader(data))
-	dec.KnownFields(true)
-	if err := dec.Decode(&f); err != nil {
+	f, err := Parse(data)
+	if err != nil {
 		return 0, []string{fmt.Sprintf("%s: %v", name, err)}
+	}
+	mentioned := map[string]bool{} // by the exact lists of all cases
+	for i := range f.Cases {
+		if f.Cases[i].Fires != nil {
+			for _, rule := range *f.Cases[i].Fires {
+				mentioned[r.ids[rule]] = true
+			}
+		}
 	}
 	for i := range f.Cases {
 		c := &f.Cases[i]
-		if c.Rule == "" {
-			c.Rule = f.Rule
-		}
-		if err := r.run(&f, c); err != nil {
+		if err := r.run(f, c, mentioned); err != nil {
 			failures = append(failures, fmt.Sprintf("%s: case %q: %v", name, c.Name, err))
 		}
 	}
@@ -133,17 +110,16 @@ func (r *Runner) Untested() []string {
 		}
 	}
 	for _, rule := range r.set.Correlations() {
-		check(rule)
+		if !rule.Silent {
+			check(rule)
+		}
 	}
 	return out
 }
 
-func (r *Runner) run(f *file, c *testCase) error {
+func (r *Runner) run(f *File, c *Case, mentioned map[string]bool) error {
 	if c.Match == nil && c.Occurrences == nil && c.Fires == nil && c.Incident == nil {
 		return fmt.Errorf("expects nothing: give match, occurrences, fires or incident")
-	}
-	for _, line := range c.Lines {
-		c.Steps = append(c.Steps, step{Line: line})
 	}
 	if len(c.Steps) == 0 {
 		return fmt.Errorf("has no steps")
@@ -187,6 +163,13 @@ func (r *Runner) run(f *file, c *testCase) error {
 		if got, expected := r.names(count), r.names(want); got != expected {
 			return fmt.Errorf("%s; expected: %s", got, expected)
 		}
+		for id := range mentioned {
+			if count[id] > 0 {
+				r.positive[id] = true
+			} else {
+				r.negative[id] = true
+			}
+		}
 	}
 	if c.Incident != nil {
 		open, why, err := r.incident(fired)
@@ -220,61 +203,48 @@ func (r *Runner) names(count map[string]int) string {
 	return "these fire: " + strings.Join(out, ", ")
 }
 
-// play sends the steps through parser and engine.
-func (r *Runner) play(f *file, c *testCase) ([]detections.Occurrence, error) {
+// play sends the steps through parser, enrichment and engine.
+func (r *Runner) play(f *File, c *Case) ([]detections.Occurrence, error) {
+	stage := Stage{Start: c.begin(Start), Net: "10.7", Out: "203.0.113", Tenant: "test"}
+	index, err := enrich.NewIndex(enrich.Snapshot{Items: stage.Items(f, c)})
+	if err != nil {
+		return nil, err
+	}
 	eng := engine.New(engine.Options{Registry: r.reg, Log: slog.New(slog.DiscardHandler)})
 	eng.Swap(r.set)
 	parser := parse.New(r.reg, parse.Options{Location: time.UTC})
 	var out []detections.Occurrence
-	at := Start
+	emit := func(o detections.Occurrence) { out = append(out, o) }
 	sequence := uint64(0)
-	for i, s := range c.Steps {
-		if s.Every == 0 {
-			s.Every = time.Second
-		}
+	for _, m := range c.moments(stage.Start) {
+		s, at := m.step, m.at
+		var ev event.Event
+		count := strconv.Itoa(m.n)
 		switch {
-		case s.After != nil:
-			at = at.Add(*s.After)
-		case i > 0:
-			at = at.Add(time.Second)
+		case s.Line != "":
+			line := stage.text(s.Line, m.n, at)
+			rec := intake.Record{Format: Format(line), Received: at.UnixNano(), Data: []byte(line)}
+			parser.Parse(&rec, &ev)
+		case s.Event != nil:
+			if err := r.fill(&ev, s.Event, count); err != nil {
+				return nil, fmt.Errorf("step %d: %w", m.place, err)
+			}
+		default:
+			eng.Tick(at, emit)
+			continue
 		}
-		for n := range max(1, s.Repeat) {
-			if n > 0 {
-				at = at.Add(s.Every)
+		for _, set := range []map[string]any{f.Set, c.Set, s.Set} {
+			if err := r.fill(&ev, set, count); err != nil {
+				return nil, fmt.Errorf("step %d: set: %w", m.place, err)
 			}
-			var ev event.Event
-			count := strconv.Itoa(n + 1)
-			switch {
-			case s.Line != "" && s.Event == nil:
-				line := strings.ReplaceAll(s.Line, "{n}", count)
-				rec := intake.Record{Format: intake.Line, Received: at.UnixNano(), Data: []byte(line)}
-				switch line[0] {
-				case '<':
-					rec.Format = intake.Syslog
-				case '{':
-					rec.Format = intake.JSON
-				}
-				parser.Parse(&rec, &ev)
-			case s.Event != nil && s.Line == "":
-				if err := r.fill(&ev, s.Event, count); err != nil {
-					return nil, fmt.Errorf("step %d: %w", i+1, err)
-				}
-			case s.Line == "" && s.Event == nil && s.After != nil:
-				eng.Tick(at, func(o detections.Occurrence) { out = append(out, o) })
-				continue
-			default:
-				return nil, fmt.Errorf("step %d needs either line or event, or after alone to let time pass", i+1)
-			}
-			for _, set := range []map[string]any{f.Set, c.Set, s.Set} {
-				if err := r.fill(&ev, set, count); err != nil {
-					return nil, fmt.Errorf("step %d: set: %w", i+1, err)
-				}
-			}
-			sequence++
-			ev.ID = event.ID{Epoch: "test", Sequence: sequence}
-			ev.Time, ev.Created, ev.Tenant = at.UnixNano(), at.UnixNano(), "test"
-			eng.Process(&ev, func(o detections.Occurrence) { out = append(out, o) })
 		}
+		sequence++
+		ev.ID = event.ID{Epoch: "test", Sequence: sequence}
+		ev.Time, ev.Created, ev.Tenant = at.UnixNano(), at.UnixNano(), stage.Tenant
+		if len(f.Items)+len(c.Items) > 0 {
+			index.Apply(&ev)
+		}
+		eng.Process(&ev, emit)
 	}
 	for id, why := range eng.Stats().Disabled {
 		return nil, fmt.Errorf("rule %s panics: %s", id, why)

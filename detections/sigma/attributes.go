@@ -348,6 +348,10 @@ func (r *reader) custom(rule *Rule, n *yaml.Node) *Error {
 			if rule.Custom.Scope, err = text(key, val); err == nil && rule.Custom.Scope != "tenant" && rule.Custom.Scope != "city" {
 				err = errorf(val.Line, "icewatch.scope is tenant or city, not %q", rule.Custom.Scope)
 			}
+		case "alert":
+			var alert bool
+			alert, err = boolean(key, val)
+			rule.Custom.Counted = !alert
 		case "absence":
 			rule.Custom.Absence, err = boolean(key, val)
 		case "lateness":
@@ -365,7 +369,7 @@ func (r *reader) custom(rule *Rule, n *yaml.Node) *Error {
 				err = errorf(val.Line, "icewatch.attacker is source, destination or host, not %q", rule.Custom.Attacker)
 			}
 		default:
-			r.warn(key.Line, "icewatch.%s is not known; known are title, sentence, advice, group_by, scope, absence, lateness, verdict, attack, attacker", key.Value)
+			r.warn(key.Line, "icewatch.%s is not known; known are title, sentence, advice, group_by, scope, alert, absence, lateness, verdict, attack, attacker", key.Value)
 		}
 		if err != nil {
 			return err
