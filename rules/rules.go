@@ -8,7 +8,7 @@ import "embed"
 
 // FS holds the content at its path inside this folder.
 //
-//go:embed policy sigma correlation pipelines logsources.yml taxonomy.yml stories.test.yml
+//go:embed policy sigma correlation scenarios pipelines logsources.yml taxonomy.yml stories.test.yml
 var FS embed.FS
 
 // Foundation is the part that holds without any rule of ours: the policies, by
