@@ -3,7 +3,6 @@ package ticketing
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -32,55 +31,54 @@ const (
 // alerts that belong to it. Which item an incident is about, who its actors are
 // and what it is called are worked out anew from all its alerts each time.
 type correlation struct {
-	s   *Service
-	tx  bun.Tx
-	now time.Time
+	s *Service
+	*live
+	tx   bun.Tx
+	now  time.Time
+	anew bool // ask the policy whatever is remembered
 
-	touched   map[string]*alert
-	rows      map[string]*alertRow // every alert at hand, the touched among them
-	byItem    map[string][]*alertRow
-	byActor   map[string][]*alertRow
-	asked     map[string]bool // items and actors whose alerts are at hand
-	facts     map[string]policy.Alert
-	incidents map[string]*incident
-	members   map[string]map[string]*alertRow // by incident; only where read
-	attached  map[string][]*alertRow          // by incident, in this transaction
-	rejudged  map[string]bool                 // free alerts judged anew: whether they join
-	dirty     map[string]bool
+	touched  map[string]*alert
+	attached map[string][]*alert // by incident, in this transaction
+	rejudged map[string]bool     // free alerts judged anew: whether they join
+	dirty    map[string]bool     // incidents that are written back whole
+	gone     map[string]bool     // incidents that only went on
 
 	changes        []Change
 	opened, failed int
 }
 
 // correlate judges the touched alerts, applies what follows, and writes back
-// alerts and incidents.
-func (s *Service) correlate(ctx context.Context, tx bun.Tx, touched []*alert, now time.Time) (*correlation, error) {
+// alerts and incidents. With anew the policy is asked about each of them,
+// whatever it said before.
+func (s *Service) correlate(ctx context.Context, tx bun.Tx, touched []*alert, now time.Time, anew bool) (*correlation, error) {
 	c := &correlation{
-		s: s, tx: tx, now: now, touched: map[string]*alert{}, rows: map[string]*alertRow{},
-		byItem: map[string][]*alertRow{}, byActor: map[string][]*alertRow{}, asked: map[string]bool{},
-		facts: map[string]policy.Alert{}, incidents: map[string]*incident{}, members: map[string]map[string]*alertRow{},
-		attached: map[string][]*alertRow{}, rejudged: map[string]bool{}, dirty: map[string]bool{},
+		s: s, live: s.live, tx: tx, now: now, anew: anew, touched: map[string]*alert{}, attached: map[string][]*alert{},
+		rejudged: map[string]bool{}, dirty: map[string]bool{}, gone: map[string]bool{},
 	}
-	var items, actors, holders []string
+	links := make([]link, 0, 2*len(touched))
+	var holders []string
 	for _, a := range touched {
-		c.touched[a.ID] = a
-		c.add(&a.alertRow)
-		items, actors = append(items, a.Item), append(actors, a.Actor)
+		c.touch(a)
+		links = append(links, sliceOf(a.ofLinks())...)
 		if a.Held {
 			holders = append(holders, a.IncidentID)
 		}
 	}
-	if err := c.load(ctx, items, actors); err != nil {
+	if err := c.load(ctx, tx, links...); err != nil {
 		return nil, err
 	}
-	if err := c.loadIncidents(ctx, holders); err != nil {
+	if err := c.loadIncidents(ctx, tx, holders...); err != nil {
 		return nil, err
+	}
+	for _, a := range touched {
+		c.seat(a)
 	}
 	rose, err := c.follow(ctx, touched)
 	if err != nil {
 		return nil, err
 	}
 	for _, a := range rose {
+		c.seat(a)
 		if !slices.Contains(touched, a) {
 			touched = append(slices.Clip(touched), a)
 		}
@@ -100,18 +98,31 @@ func (s *Service) correlate(ctx context.Context, tx bun.Tx, touched []*alert, no
 			cmp.Compare(a.FirstSeen, b.FirstSeen), strings.Compare(a.ID, b.ID))
 	})
 	for _, a := range order {
-		inc, err := c.place(ctx, a, decisions[a.ID])
+		d, judged := decisions[a.ID]
+		i, err := c.place(ctx, a, d)
 		if err != nil {
 			return nil, err
 		}
-		if inc != nil {
-			inc.weigh(decisions[a.ID])
-			if err := c.settle(ctx, inc); err != nil {
-				return nil, err
-			}
+		if i == nil {
+			continue
+		}
+		i.weigh(d)
+		if !judged && a.shape == a.shaped() {
+			err = c.goOn(ctx, i, a)
+		} else {
+			err = c.settle(ctx, i)
+		}
+		if err != nil {
+			return nil, err
 		}
 	}
 	return c, c.save(ctx)
+}
+
+// touch makes an alert at hand one of those that are written back whole.
+func (c *correlation) touch(a *alert) {
+	c.touched[a.ID] = a
+	a.stirred = c.turn
 }
 
 func compareBool(a, b bool) int {
@@ -123,80 +134,6 @@ func compareBool(a, b bool) int {
 	default:
 		return -1
 	}
-}
-
-func tenantKey(tenant, value string) string { return tenant + "\x00" + value }
-
-// add puts an alert at hand, unless it is there already.
-func (c *correlation) add(r *alertRow) {
-	if _, there := c.rows[r.ID]; there {
-		return
-	}
-	c.rows[r.ID] = r
-	if r.Item != "" {
-		k := tenantKey(r.Tenant, r.Item)
-		c.byItem[k] = append(c.byItem[k], r)
-	}
-	if r.Actor != "" {
-		k := tenantKey(r.Tenant, r.Actor)
-		c.byActor[k] = append(c.byActor[k], r)
-	}
-}
-
-// load puts at hand the open alerts on the items and by the actors, and the
-// open incidents these draw alerts into.
-func (c *correlation) load(ctx context.Context, items, actors []string) error {
-	for _, l := range []struct {
-		kind   string
-		values []string
-	}{{linkItem, items}, {linkActor, actors}} {
-		var ask []string
-		for _, v := range l.values {
-			if k := l.kind + "\x00" + v; v != "" && !c.asked[k] {
-				c.asked[k] = true
-				ask = append(ask, v)
-			}
-		}
-		for part := range slices.Chunk(ask, idsPerStatement) {
-			var rows []*alertRow
-			err := c.tx.NewRaw(`SELECT ? FROM (SELECT ?, row_number() OVER (PARTITION BY tenant, ? ORDER BY severity DESC, last_seen DESC, id) AS n
-				FROM ticketing_alerts WHERE status <> 'closed' AND ? <> '' AND ? IN (?)) AS a WHERE n <= ?`,
-				columnList(lightColumns), columnList(lightColumns), bun.Ident(l.kind), bun.Ident(l.kind), bun.Ident(l.kind), bun.In(part), maxPerKey).Scan(ctx, &rows)
-			if err != nil {
-				return fmt.Errorf("read the open alerts of %d %ss: %w", len(part), l.kind, err)
-			}
-			for _, r := range rows {
-				c.add(r)
-			}
-			var ids []string
-			err = c.tx.NewRaw(`SELECT DISTINCT i.id FROM ticketing_links AS l JOIN ticketing_incidents AS i ON i.id = l.incident_id
-				WHERE l.kind = ? AND l.value IN (?) AND i.status <> 'closed'`, l.kind, bun.In(part)).Scan(ctx, &ids)
-			if err != nil {
-				return fmt.Errorf("look for open incidents of %d %ss: %w", len(part), l.kind, err)
-			}
-			if err := c.loadIncidents(ctx, ids); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func columnList(columns []string) bun.Safe { return bun.Safe(strings.Join(columns, ", ")) }
-
-// loadIncidents puts incidents at hand with what draws alerts into them.
-func (c *correlation) loadIncidents(ctx context.Context, ids []string) error {
-	ids = slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return id == "" || c.incidents[id] != nil })
-	slices.Sort(ids)
-	ids = slices.Compact(ids)
-	loaded, err := readIncidents(ctx, c.tx, ids)
-	if err != nil {
-		return err
-	}
-	for _, i := range loaded {
-		c.incidents[i.ID] = i
-	}
-	return nil
 }
 
 // readIncidents reads incidents with their links. Ids that do not exist are
@@ -236,6 +173,33 @@ func readIncidents(ctx context.Context, tx bun.IDB, ids []string) ([]*incident, 
 	return out, nil
 }
 
+// judgeEvery is how long a decision may rest on how often, how long and with
+// which values an alert has fired. Whatever else changes, the policy is asked
+// at once; see live.seat.
+const judgeEvery = 15 * time.Second
+
+// recall returns what the policy said of an alert last, where nothing but its
+// further firings has come since, and it said so no longer ago than that.
+func (c *correlation) recall(a *alert, longest time.Duration) (policy.Decision, bool) {
+	item, actor := c.version(a)
+	d := &a.decided
+	return d.Decision, !d.at.IsZero() && d.item == item && d.actor == actor && c.now.Sub(d.at) < longest
+}
+
+// ask asks the policy about an alert that is at hand whole.
+func (c *correlation) ask(ctx context.Context, a *alert) (policy.Decision, error) {
+	d, err := c.s.policy.Incident(ctx, policy.IncidentInput{Alert: a.judged(), Related: c.related(a)})
+	if err != nil {
+		c.failed++
+		c.s.log.Error("ticketing: the incident policy failed; it is asked again", "alert", a.ID, "rule", a.RuleID, "error", err)
+		return d, err
+	}
+	item, actor := c.version(a)
+	a.decided = decided{Decision: d, item: item, actor: actor, at: c.now}
+	delete(c.again, a.ID)
+	return d, nil
+}
+
 // judgeAll asks the policy about the touched alerts that no incident holds,
 // and about those that an incident about another item holds: they may show
 // that their own item is hit as well. An alert whose question failed keeps the
@@ -243,16 +207,20 @@ func readIncidents(ctx context.Context, tx bun.IDB, ids []string) ([]*incident, 
 func (c *correlation) judgeAll(ctx context.Context, touched []*alert) map[string]policy.Decision {
 	out := make(map[string]policy.Decision, len(touched))
 	for _, a := range touched {
-		if a.Status == StatusClosed || a.Held && (a.Item == "" || slices.Contains(c.incidents[a.IncidentID].items, a.Item)) {
+		if a.Status == StatusClosed || a.Held && (a.Item == "" || c.incidents[a.IncidentID] != nil && slices.Contains(c.incidents[a.IncidentID].items, a.Item)) {
 			a.Judge = false
+			delete(c.again, a.ID)
 			continue
 		}
-		d, err := c.s.policy.Incident(ctx, policy.IncidentInput{Alert: a.judged(), Related: c.related(&a.alertRow)})
-		if err != nil {
-			c.failed++
-			c.s.log.Error("ticketing: the incident policy failed; it is asked again", "alert", a.ID, "rule", a.RuleID, "error", err)
-			a.Judge = true
-			continue
+		d, recalled := c.recall(a, judgeEvery)
+		if recalled && !c.anew {
+			c.again[a.ID] = true
+		} else {
+			var err error
+			if d, err = c.ask(ctx, a); err != nil {
+				a.Judge = true
+				continue
+			}
 		}
 		a.Judge, a.Joins = false, d.Join || d.Open
 		out[a.ID] = d
@@ -271,49 +239,42 @@ type neighbour struct {
 // looks at each alert from its own side: without this, whether a story makes an
 // incident would depend on which of its alerts came last.
 func (c *correlation) neighbours(ctx context.Context, touched []*alert) ([]neighbour, error) {
-	var ids, items, actors []string
+	var ids []string
+	var links []link
 	seen := map[string]bool{}
 	for _, a := range touched {
 		if !a.fresh && !a.raised || a.Held || a.Status == StatusClosed {
 			continue
 		}
-		for _, r := range c.relations(&a.alertRow) {
+		for _, r := range c.relations(a) {
 			if !r.Held && c.touched[r.ID] == nil && !seen[r.ID] {
 				seen[r.ID] = true
-				ids, items, actors = append(ids, r.ID), append(items, r.Item), append(actors, r.Actor)
+				ids, links = append(ids, r.ID), append(links, sliceOf(r.ofLinks())...)
 			}
 		}
 	}
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	if err := c.load(ctx, items, actors); err != nil {
+	if err := c.load(ctx, c.tx, links...); err != nil {
 		return nil, err
 	}
-	found, err := readAlerts(ctx, c.tx, ids)
+	found, err := c.wholes(ctx, c.tx, ids...)
 	if err != nil {
 		return nil, err
 	}
-	decisions := c.judgeAll(ctx, found)
 	var out []neighbour
 	for _, a := range found {
-		if d := decisions[a.ID]; d.Open {
-			c.promote(a)
+		if a.Status == StatusClosed || a.Held {
+			continue
+		}
+		if d, err := c.ask(ctx, a); err == nil && d.Open {
+			a.Judge, a.Joins = false, true
+			c.touch(a)
 			out = append(out, neighbour{a, d})
 		}
 	}
 	return out, nil
-}
-
-// promote makes an alert at hand one of those that are written back whole.
-func (c *correlation) promote(a *alert) {
-	old := c.rows[a.ID]
-	c.touched[a.ID], c.rows[a.ID] = a, &a.alertRow
-	for _, list := range [][]*alertRow{c.byItem[tenantKey(a.Tenant, a.Item)], c.byActor[tenantKey(a.Tenant, a.Actor)]} {
-		if n := slices.Index(list, old); n >= 0 {
-			list[n] = &a.alertRow
-		}
-	}
 }
 
 // related returns the other open alerts on the alert's item or by its actor
@@ -321,20 +282,14 @@ func (c *correlation) promote(a *alert) {
 // hundreds of addresses at a time: of one rule only a few such alerts are
 // shown, since a policy asks what kinds there are and what this actor did, and
 // takes time for each.
-func (c *correlation) related(a *alertRow) []policy.Alert {
-	rows := c.relations(a)
-	out := make([]policy.Alert, 0, len(rows))
-	for _, r := range rows {
-		f, ok := c.facts[r.ID]
-		if !ok {
-			if t := c.touched[r.ID]; t != nil {
-				f = t.judged()
-				f.Fields = nil
-			} else if err := json.Unmarshal([]byte(r.Facts), &f); err != nil {
-				c.s.log.Error("ticketing: an alert's facts cannot be read", "alert", r.ID, "error", err)
-				continue
-			}
-			c.facts[r.ID] = f
+func (c *correlation) related(a *alert) []policy.Alert {
+	list := c.relations(a)
+	out := make([]policy.Alert, 0, len(list))
+	for _, r := range list {
+		f, err := r.seen()
+		if err != nil {
+			c.s.log.Error("ticketing: a relation is left out", "error", err)
+			continue
 		}
 		out = append(out, f)
 	}
@@ -342,23 +297,25 @@ func (c *correlation) related(a *alertRow) []policy.Alert {
 }
 
 // relations chooses what related returns.
-func (c *correlation) relations(a *alertRow) []*alertRow {
-	var rows []*alertRow
+func (c *correlation) relations(a *alert) []*alert {
+	var near []*alert
 	seen := map[string]bool{a.ID: true}
-	for _, list := range [][]*alertRow{c.byItem[tenantKey(a.Tenant, a.Item)], c.byActor[tenantKey(a.Tenant, a.Actor)]} {
-		for _, r := range list {
-			if !seen[r.ID] && r.Status != StatusClosed && c.near(a.FirstSeen, a.LastSeen, r.FirstSeen, r.LastSeen) {
+	for _, by := range a.ofLinks() {
+		co := c.cohort(a.Tenant, by)
+		if co == nil {
+			continue
+		}
+		for _, r := range co.alerts {
+			if !seen[r.ID] && r.Status != StatusClosed && c.near(a.spanned(), r.spanned()) {
 				seen[r.ID] = true
-				rows = append(rows, r)
+				near = append(near, r)
 			}
 		}
 	}
-	slices.SortFunc(rows, func(a, b *alertRow) int {
-		return cmp.Or(cmp.Compare(b.Severity, a.Severity), cmp.Compare(b.LastSeen, a.LastSeen), strings.Compare(a.ID, b.ID))
-	})
-	out := make([]*alertRow, 0, min(len(rows), maxRelated))
+	slices.SortFunc(near, rank)
+	out := make([]*alert, 0, min(len(near), maxRelated))
 	perRule := map[string]int{}
-	for _, r := range rows {
+	for _, r := range near {
 		if len(out) == maxRelated {
 			break
 		}
@@ -372,29 +329,22 @@ func (c *correlation) relations(a *alertRow) []*alertRow {
 	return out
 }
 
-// near tells whether two spans of event time are within the window.
-func (c *correlation) near(first1, last1, first2, last2 int64) bool {
-	w := c.s.cfg.Window.Milliseconds()
-	return first1-w <= last2 && first2-w <= last1
-}
-
 // reaches tells whether an alert is within an incident's time: an incident
 // goes on as long as alerts follow, but takes in from before only what lies
 // within the window of its gravest alerts, lest it gather weeks of noise.
-func (c *correlation) reaches(i *incident, a *alertRow) bool {
-	w := c.s.cfg.Window.Milliseconds()
-	return a.LastSeen >= i.doc.Core-w && a.FirstSeen <= i.LastSeen+w
+func (c *correlation) reaches(i *incident, a *alert) bool {
+	return a.LastSeen >= i.doc.Core-c.window && a.FirstSeen <= i.LastSeen+c.window
 }
 
-// find returns the open incident of the alert's tenant that draws it in by
-// its item or its actor, the latest opened where there are several.
-func (c *correlation) find(a *alertRow, value string, links func(*incident) []string) *incident {
-	if value == "" {
+// find returns the open incident of the alert's tenant that draws it in by a
+// link, the latest opened where there are several.
+func (c *correlation) find(a *alert, by link) *incident {
+	if by.value == "" {
 		return nil
 	}
 	var best *incident
-	for _, i := range c.incidents {
-		if i.Status == StatusClosed || i.Tenant != a.Tenant || !slices.Contains(links(i), value) || !c.reaches(i, a) {
+	for _, i := range c.drawing[tenantLink{a.Tenant, by}] {
+		if i.Status == StatusClosed || !c.reaches(i, a) {
 			continue
 		}
 		if best == nil || i.OpenedAt > best.OpenedAt || i.OpenedAt == best.OpenedAt && i.ID > best.ID {
@@ -404,73 +354,77 @@ func (c *correlation) find(a *alertRow, value string, links func(*incident) []st
 	return best
 }
 
-func itemsOf(i *incident) []string  { return i.items }
-func actorsOf(i *incident) []string { return i.actors }
-
 // place puts an alert where it belongs and returns the incident that changed
 // by it, or nil.
 func (c *correlation) place(ctx context.Context, a *alert, d policy.Decision) (*incident, error) {
 	if a.Status == StatusClosed {
 		return nil, nil
 	}
+	byItem, byActor := c.find(a, link{linkItem, a.Item}), c.find(a, link{linkActor, a.Actor})
 	if a.Held {
 		i := c.incidents[a.IncidentID]
-		if d.Open && !slices.Contains(i.items, a.Item) && (a.Actor == "" || slices.Contains(i.actors, a.Actor)) &&
-			c.find(&a.alertRow, a.Item, itemsOf) == nil {
+		if i == nil {
+			return nil, fmt.Errorf("alert %s: incident %s that holds it is not open", a.ID, a.IncidentID)
+		}
+		if d.Open && !slices.Contains(i.items, a.Item) && (a.Actor == "" || slices.Contains(i.actors, a.Actor)) && byItem == nil {
 			i.items = union(i.items, a.Item)
+			c.know(i)
 		}
 		return i, nil
 	}
-	if !d.Open && !d.Join {
+	switch {
+	case !d.Open && !d.Join:
 		return nil, nil
-	}
-	if i := c.find(&a.alertRow, a.Item, itemsOf); i != nil {
-		return i, c.attach(i, &a.alertRow)
-	}
-	byActor := c.find(&a.alertRow, a.Actor, actorsOf)
-	if !d.Open {
-		if byActor == nil {
-			return nil, nil
+	case byItem != nil:
+		c.attach(byItem, a)
+		return byItem, nil
+	case !d.Open:
+		if byActor != nil {
+			c.attach(byActor, a)
 		}
-		return byActor, c.attach(byActor, &a.alertRow)
+		return byActor, nil
 	}
 	if byActor == nil && a.Actor == "" {
 		// Nothing says who did it, but alerts that led to this decision may
 		// be held already, by their actor: it is the same intrusion on a
 		// further item.
-		if err := c.loadHolders(ctx, a); err != nil {
+		var err error
+		if byActor, err = c.holder(ctx, a); err != nil {
 			return nil, err
 		}
-		byActor = c.holder(a)
 	}
 	if byActor != nil {
 		byActor.items = union(byActor.items, a.Item)
-		return byActor, c.attach(byActor, &a.alertRow)
+		c.know(byActor)
+		c.attach(byActor, a)
+		return byActor, nil
 	}
-	return c.open(ctx, a, d)
-}
-
-// loadHolders puts the incidents at hand that hold other alerts on the item.
-func (c *correlation) loadHolders(ctx context.Context, a *alert) error {
-	var ids []string
-	for _, r := range c.byItem[tenantKey(a.Tenant, a.Item)] {
-		if r.Held {
-			ids = append(ids, r.IncidentID)
-		}
-	}
-	return c.loadIncidents(ctx, ids)
+	return c.openIncident(ctx, a, d)
 }
 
 // holder returns the incident that holds the gravest alert on the alert's
 // item that is more than looking around.
-func (c *correlation) holder(a *alert) *incident {
-	var best *alertRow
-	for _, r := range c.byItem[tenantKey(a.Tenant, a.Item)] {
-		if r.ID == a.ID || !r.Held || r.Recon || r.Status == StatusClosed || !c.near(a.FirstSeen, a.LastSeen, r.FirstSeen, r.LastSeen) {
+func (c *correlation) holder(ctx context.Context, a *alert) (*incident, error) {
+	co := c.cohort(a.Tenant, link{linkItem, a.Item})
+	if co == nil {
+		return nil, nil
+	}
+	var ids []string
+	for _, r := range co.alerts {
+		if r.Held {
+			ids = append(ids, r.IncidentID)
+		}
+	}
+	if err := c.loadIncidents(ctx, c.tx, ids...); err != nil {
+		return nil, err
+	}
+	var best *alert
+	for _, r := range co.alerts {
+		if r == a || !r.Held || r.Recon || r.Status == StatusClosed || !c.near(a.spanned(), r.spanned()) {
 			continue
 		}
 		i := c.incidents[r.IncidentID]
-		if i == nil || i.Status == StatusClosed || !c.reaches(i, &a.alertRow) {
+		if i == nil || i.Status == StatusClosed || !c.reaches(i, a) {
 			continue
 		}
 		if best == nil || cmp.Or(cmp.Compare(r.Severity, best.Severity), strings.Compare(best.ID, r.ID)) > 0 {
@@ -478,55 +432,57 @@ func (c *correlation) holder(a *alert) *incident {
 		}
 	}
 	if best == nil {
-		return nil
+		return nil, nil
 	}
-	return c.incidents[best.IncidentID]
+	return c.incidents[best.IncidentID], nil
 }
 
-func (c *correlation) attach(i *incident, r *alertRow) error {
-	r.IncidentID, r.Held = i.ID, true
-	c.attached[i.ID] = append(c.attached[i.ID], r)
+func (c *correlation) attach(i *incident, a *alert) {
+	a.IncidentID, a.Held, a.stirred = i.ID, true, c.turn
+	c.attached[i.ID] = append(c.attached[i.ID], a)
 	if m := c.members[i.ID]; m != nil {
-		m[r.ID] = r
+		m[a.ID] = a
 	}
-	return nil
+}
+
+// goOn takes a further firing of an alert into the incident that holds it. It
+// made nothing else of the alert, so that nothing else becomes of the incident,
+// unless it lasts long enough now to take in what came later.
+func (c *correlation) goOn(ctx context.Context, i *incident, a *alert) error {
+	if c.dirty[i.ID] {
+		return nil // it was settled with the alert as it is now
+	}
+	if a.Kept != i.Kept && (a.Item == i.doc.Item || i.doc.Item == "") || // the latest alert on the item tells who may see it
+		i.AlertCount == 1 && i.doc.Title != a.doc.Title || !i.names(&a.doc) {
+		return c.settle(ctx, i)
+	}
+	if a.LastSeen > i.LastSeen {
+		i.LastSeen = a.LastSeen
+		c.gone[i.ID] = true
+	}
+	took, err := c.gather(ctx, i)
+	if err != nil || !took {
+		return err
+	}
+	return c.settle(ctx, i)
 }
 
 // settle brings an incident into line with its alerts and takes in the free
 // ones that belong to it, until nothing changes.
 func (c *correlation) settle(ctx context.Context, i *incident) error {
 	c.dirty[i.ID] = true
-	if err := c.loadMembers(ctx, i); err != nil {
+	if err := c.loadMembers(ctx, c.tx, i); err != nil {
 		return err
+	}
+	for _, a := range c.attached[i.ID] {
+		c.members[i.ID][a.ID] = a
 	}
 	for {
 		c.recompute(i)
-		if err := c.load(ctx, i.items, i.actors); err != nil {
+		c.know(i)
+		took, err := c.gather(ctx, i)
+		if err != nil {
 			return err
-		}
-		took := false
-		for _, l := range []struct {
-			values []string
-			rows   map[string][]*alertRow
-		}{{i.items, c.byItem}, {i.actors, c.byActor}} {
-			for _, v := range l.values {
-				for _, r := range l.rows[tenantKey(i.Tenant, v)] {
-					if r.Held || r.Status == StatusClosed || !c.reaches(i, r) {
-						continue
-					}
-					joins, err := c.joins(ctx, r)
-					if err != nil {
-						return err
-					}
-					if !joins {
-						continue
-					}
-					if err := c.attach(i, r); err != nil {
-						return err
-					}
-					took = true
-				}
-			}
 		}
 		if !took {
 			return c.describe(ctx, i)
@@ -534,62 +490,66 @@ func (c *correlation) settle(ctx context.Context, i *incident) error {
 	}
 }
 
+// gather takes the free alerts into an incident that belong to it, and tells
+// whether there were any.
+func (c *correlation) gather(ctx context.Context, i *incident) (took bool, err error) {
+	draws := slices.Clone(i.draws)
+	links := make([]link, 0, len(draws))
+	for _, by := range draws {
+		links = append(links, by.link)
+	}
+	if err := c.load(ctx, c.tx, links...); err != nil {
+		return false, err
+	}
+	for _, by := range draws {
+		co := c.cohort(by.tenant, by.link)
+		if co == nil {
+			continue
+		}
+		for _, r := range slices.Clone(co.alerts) {
+			if r.Held || r.Status == StatusClosed || !c.reaches(i, r) {
+				continue
+			}
+			joins, err := c.joins(ctx, r)
+			if err != nil {
+				return false, err
+			}
+			if joins {
+				c.attach(i, r)
+				took = true
+			}
+		}
+	}
+	return took, nil
+}
+
+// rejudgeEvery is how long a free alert that did not fire keeps apart from an
+// incident where nothing around it has changed: the policy itself may have.
+const rejudgeEvery = 5 * time.Minute
+
 // joins tells whether the policy lets a free alert join an incident. What was
 // judged in an earlier transaction, before its relations were there, is judged
 // again with them.
-func (c *correlation) joins(ctx context.Context, r *alertRow) (bool, error) {
+func (c *correlation) joins(ctx context.Context, r *alert) (bool, error) {
 	if r.Joins || c.touched[r.ID] != nil {
 		return r.Joins, nil
 	}
 	if known, ok := c.rejudged[r.ID]; ok {
 		return known, nil
 	}
-	if err := c.load(ctx, []string{r.Item}, []string{r.Actor}); err != nil {
+	if err := c.load(ctx, c.tx, sliceOf(r.ofLinks())...); err != nil {
 		return false, err
 	}
-	doc, err := c.docOf(ctx, r.ID)
-	if err != nil {
-		return false, err
+	d, recalled := c.recall(r, rejudgeEvery)
+	if !recalled {
+		if _, err := c.wholes(ctx, c.tx, r.ID); err != nil {
+			return false, err
+		}
+		var err error
+		if d, err = c.ask(ctx, r); err != nil {
+			d = policy.Decision{} // it stays free, and is judged again when it fires
+		}
 	}
-	in := &alert{alertRow: *r, doc: *doc}
-	d, err := c.s.policy.Incident(ctx, policy.IncidentInput{Alert: in.judged(), Related: c.related(r)})
-	if err != nil {
-		// The alert stays free; it is judged again when it fires.
-		c.failed++
-		c.s.log.Error("ticketing: the incident policy failed", "alert", r.ID, "rule", r.RuleID, "error", err)
-	}
-	c.rejudged[r.ID] = err == nil && (d.Join || d.Open)
+	c.rejudged[r.ID] = d.Join || d.Open
 	return c.rejudged[r.ID], nil
-}
-
-// loadMembers puts all alerts of an incident at hand.
-func (c *correlation) loadMembers(ctx context.Context, i *incident) error {
-	if c.members[i.ID] != nil {
-		return nil
-	}
-	m := map[string]*alertRow{}
-	c.members[i.ID] = m
-	if !i.fresh {
-		var rows []*alertRow
-		if err := c.tx.NewSelect().Model(&rows).Column(lightColumns...).Where("incident_id = ?", i.ID).Scan(ctx); err != nil {
-			return fmt.Errorf("read the alerts of incident %s: %w", i.ID, err)
-		}
-		for _, r := range rows {
-			if there := c.rows[r.ID]; there != nil {
-				r = there
-			}
-			if r.IncidentID == i.ID {
-				m[r.ID] = r
-			}
-		}
-	}
-	for _, r := range c.attached[i.ID] {
-		m[r.ID] = r
-	}
-	for _, a := range c.touched {
-		if a.Held && a.IncidentID == i.ID {
-			m[a.ID] = &a.alertRow
-		}
-	}
-	return nil
 }

@@ -31,14 +31,18 @@ const (
 // fired, in whatever order they came: each of the two may be the later. It
 // returns the alerts whose verdict rose, which may be others than fired.
 func (c *correlation) follow(ctx context.Context, touched []*alert) ([]*alert, error) {
-	type rise struct{ attack, by *alertRow }
+	type rise struct{ attack, by *alert }
 	var rises []rise
 	for _, a := range touched {
 		if a.Item == "" {
 			continue
 		}
-		for _, r := range c.byItem[tenantKey(a.Tenant, a.Item)] {
-			for _, pair := range [2]rise{{&a.alertRow, r}, {r, &a.alertRow}} {
+		co := c.cohort(a.Tenant, link{linkItem, a.Item})
+		if co == nil {
+			continue
+		}
+		for _, r := range co.alerts {
+			for _, pair := range [2]rise{{a, r}, {r, a}} {
 				if pair.attack != pair.by && cameOf(pair.attack, pair.by) > pair.attack.Verdict {
 					rises = append(rises, pair)
 				}
@@ -54,19 +58,23 @@ func (c *correlation) follow(ctx context.Context, touched []*alert) ([]*alert, e
 			missing = append(missing, r.attack.ID)
 		}
 	}
-	slices.Sort(missing)
-	found, err := readAlerts(ctx, c.tx, slices.Compact(missing))
+	found, err := c.wholes(ctx, c.tx, missing...)
 	if err != nil {
 		return nil, err
 	}
 	var holders []string
+	var links []link
 	for _, a := range found {
-		c.promote(a)
+		c.touch(a)
+		links = append(links, sliceOf(a.ofLinks())...)
 		if a.Held {
 			holders = append(holders, a.IncidentID)
 		}
 	}
-	if err := c.loadIncidents(ctx, holders); err != nil {
+	if err := c.load(ctx, c.tx, links...); err != nil {
+		return nil, err
+	}
+	if err := c.loadIncidents(ctx, c.tx, holders...); err != nil {
 		return nil, err
 	}
 	// The gravest first, then the earliest: what is told does not depend on
@@ -86,8 +94,8 @@ func (c *correlation) follow(ctx context.Context, touched []*alert) ([]*alert, e
 		if a == nil { // closed and gone in the meantime
 			continue
 		}
-		if rank := cameOf(&a.alertRow, r.by); rank > a.Verdict {
-			a.Verdict, a.doc.VerdictReason = rank, cameOfReason(&a.alertRow, r.by, rank)
+		if rank := cameOf(a, r.by); rank > a.Verdict {
+			a.Verdict, a.doc.VerdictReason = rank, cameOfReason(a, r.by, rank)
 			a.doc.VerdictOf, a.by, a.raised = mark{At: r.by.LastSeen * int64(time.Millisecond), ID: r.by.ID}, r.by.ID, true
 			if !slices.Contains(out, a) {
 				out = append(out, a)
@@ -99,7 +107,7 @@ func (c *correlation) follow(ctx context.Context, touched []*alert) ([]*alert, e
 
 // cameOf is the rank of the verdict that an alert on the same item lends to an
 // attack, 0 where it tells nothing of it.
-func cameOf(attack, by *alertRow) int {
+func cameOf(attack, by *alert) int {
 	if attack.Status == StatusClosed || attack.Attack == "" || attack.Recon ||
 		by.LastSeen < attack.FirstSeen || by.FirstSeen > attack.LastSeen+followed.Milliseconds() {
 		return 0
@@ -129,11 +137,11 @@ func cameOf(attack, by *alertRow) int {
 }
 
 // dealt tells whether the victim dealt with the very address that attacked it.
-func dealt(attack, by *alertRow) bool {
+func dealt(attack, by *alert) bool {
 	return attack.Attacker != "" && attack.Attacker == by.Attacker && by.Direction == "outbound"
 }
 
-func cameOfReason(attack, by *alertRow, rank int) detections.Text {
+func cameOfReason(attack, by *alert, rank int) detections.Text {
 	var t detections.Text
 	_ = json.Unmarshal([]byte(by.RuleTitle), &t)
 	when := by.FirstSeen

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -18,8 +19,8 @@ import (
 	"icewatch/detections/policy"
 )
 
-// open opens an incident with an alert as its first.
-func (c *correlation) open(ctx context.Context, a *alert, d policy.Decision) (*incident, error) {
+// openIncident opens an incident with an alert as its first.
+func (c *correlation) openIncident(ctx context.Context, a *alert, d policy.Decision) (*incident, error) {
 	day := c.now.In(c.s.zone).Format("20060102")
 	var n int
 	err := c.tx.NewRaw(`INSERT INTO ticketing_numbers (day, last) VALUES (?, 1)
@@ -41,9 +42,10 @@ func (c *correlation) open(ctx context.Context, a *alert, d policy.Decision) (*i
 	if a.Item != "" {
 		i.items = []string{a.Item}
 	}
-	c.incidents[i.ID] = i
+	c.know(i)
 	c.opened++
-	return i, c.attach(i, &a.alertRow)
+	c.attach(i, a)
+	return i, nil
 }
 
 // weigh takes in what the policy makes of an incident's alerts together. What
@@ -69,22 +71,24 @@ func (i *incident) weigh(d policy.Decision) {
 // recompute works out from its alerts how grave an incident is, what it is
 // about and who did it.
 func (c *correlation) recompute(i *incident) {
-	members := slices.SortedFunc(maps.Values(c.members[i.ID]), func(a, b *alertRow) int { return strings.Compare(a.ID, b.ID) })
+	members := c.members[i.ID]
 	if len(members) == 0 {
 		return
 	}
 	before := i.Priority
 	var tactics, techniques, phases []string
-	i.Verdict = 0
-	i.AlertCount = len(members)
-	i.Severity, i.Priority = members[0].Severity, members[0].Priority
-	i.FirstSeen, i.LastSeen = members[0].FirstSeen, members[0].LastSeen
+	taken := map[[3]string]bool{} // there are few different ones
+	i.Severity, i.Priority, i.Verdict, i.FirstSeen, i.LastSeen = 0, 4, 0, math.MaxInt64, math.MinInt64
 	for _, m := range members {
-		i.Severity, i.Priority = max(i.Severity, m.Severity), min(i.Priority, m.Priority)
+		i.Severity, i.Priority, i.Verdict = max(i.Severity, m.Severity), min(i.Priority, m.Priority), max(i.Verdict, m.Verdict)
 		i.FirstSeen, i.LastSeen = min(i.FirstSeen, m.FirstSeen), max(i.LastSeen, m.LastSeen)
-		tactics, techniques = union(tactics, listOf(m.Tactics)...), union(techniques, listOf(m.Techniques)...)
-		i.Verdict, phases = max(i.Verdict, m.Verdict), phaseUnion(phases, m.Phase)
+		if lists := [3]string{m.Tactics, m.Techniques, m.Phase}; !taken[lists] {
+			taken[lists] = true
+			tactics, techniques = union(tactics, listOf(m.Tactics)...), union(techniques, listOf(m.Techniques)...)
+			phases = phaseUnion(phases, m.Phase)
+		}
 	}
+	i.AlertCount = len(members)
 	i.doc.Tactics, i.doc.Techniques, i.doc.Phases, i.Phase = tactics, techniques, phases, furthest(phases)
 
 	// The item with the gravest alerts: one of a level outweighs three of the
@@ -131,7 +135,7 @@ func (c *correlation) recompute(i *incident) {
 // alerts on its items that name one and are more than looking around. Whoever
 // merely scanned or knocked while somebody else got in is not among them, so
 // that his deeds elsewhere stay apart.
-func principals(i *incident, members []*alertRow) []string {
+func principals(i *incident, members map[string]*alert) []string {
 	grave, out := -1, []string(nil)
 	for _, m := range members {
 		if m.Actor == "" || m.Recon || len(i.items) > 0 && !slices.Contains(i.items, m.Item) {
@@ -149,14 +153,12 @@ func principals(i *incident, members []*alertRow) []string {
 
 // describe fills in the item's details, system and owner, and the title.
 func (c *correlation) describe(ctx context.Context, i *incident) error {
-	members := slices.Collect(maps.Values(c.members[i.ID]))
-	slices.SortFunc(members, func(a, b *alertRow) int {
-		return cmp.Or(cmp.Compare(a.FirstSeen, b.FirstSeen), cmp.Compare(b.Severity, a.Severity), strings.Compare(a.ID, b.ID))
-	})
 	// The latest alert on the item tells what it is, and who may see it.
-	var source *alertRow
-	for _, m := range members {
-		if (m.Item == i.doc.Item || i.doc.Item == "") && (source == nil || m.LastSeen >= source.LastSeen) {
+	var source, any *alert
+	for _, m := range c.members[i.ID] {
+		any = m
+		if (m.Item == i.doc.Item || i.doc.Item == "") &&
+			(source == nil || cmp.Or(cmp.Compare(m.LastSeen, source.LastSeen), began(m, source)) > 0) {
 			source = m
 		}
 	}
@@ -177,31 +179,35 @@ func (c *correlation) describe(ctx context.Context, i *incident) error {
 			}
 		}
 	}
-	if err := c.parties(ctx, i, members); err != nil {
+	if err := c.parties(ctx, i); err != nil {
 		return err
 	}
-	if len(members) == 1 {
-		doc, err := c.docOf(ctx, members[0].ID)
-		if err != nil {
-			return err
-		}
-		i.doc.Title = doc.Title
+	if len(c.members[i.ID]) > 1 {
+		i.doc.Title = title(i, c.members[i.ID])
 		return nil
 	}
-	i.doc.Title = title(i, members)
-	return nil
+	doc, err := c.docOf(ctx, any.ID)
+	if err == nil {
+		i.doc.Title = doc.Title
+	}
+	return err
 }
 
-// docOf returns the rest of an alert at hand or in SQL.
+// began orders alerts by when they began.
+func began(a, b *alert) int {
+	return cmp.Or(cmp.Compare(a.FirstSeen, b.FirstSeen), cmp.Compare(b.Severity, a.Severity), strings.Compare(a.ID, b.ID))
+}
+
+// docOf returns the rest of an alert.
 func (c *correlation) docOf(ctx context.Context, id string) (*alertDoc, error) {
-	if a := c.touched[id]; a != nil {
-		return &a.doc, nil
+	found, err := c.wholes(ctx, c.tx, id)
+	if err != nil {
+		return nil, err
 	}
-	a := &alert{alertRow: alertRow{ID: id}}
-	if err := c.tx.NewSelect().Model(&a.alertRow).Column("doc").Where("id = ?", id).Scan(ctx); err != nil {
-		return nil, fmt.Errorf("read alert %s: %w", id, err)
+	if len(found) == 0 {
+		return nil, fmt.Errorf("read alert %s: there is none", id)
 	}
-	return &a.doc, a.unpack()
+	return &found[0].doc, nil
 }
 
 // maxSteps is how many steps a title names.
@@ -209,29 +215,34 @@ const maxSteps = 5
 
 // title says in a sentence who did what to which item: the gravest rules of
 // the members, in the order they began.
-func title(i *incident, members []*alertRow) detections.Text {
+func title(i *incident, members map[string]*alert) detections.Text {
 	type step struct {
 		title    detections.Text
 		severity int
-		first    int64
+		first    *alert
 	}
 	byRule := map[string]*step{}
-	var steps []*step
 	for _, m := range members {
 		s := byRule[m.RuleID]
 		if s == nil {
-			s = &step{first: m.FirstSeen}
-			_ = json.Unmarshal([]byte(m.RuleTitle), &s.title)
+			s = &step{first: m}
 			byRule[m.RuleID] = s
-			steps = append(steps, s)
+		}
+		if began(m, s.first) < 0 {
+			s.first = m
 		}
 		s.severity = max(s.severity, m.Severity)
+	}
+	inTime := func(a, b *step) int { return began(a.first, b.first) }
+	steps := slices.SortedFunc(maps.Values(byRule), inTime)
+	for _, s := range steps {
+		_ = json.Unmarshal([]byte(s.first.RuleTitle), &s.title)
 	}
 	more := len(steps) > maxSteps
 	if more {
 		slices.SortStableFunc(steps, func(a, b *step) int { return cmp.Compare(b.severity, a.severity) })
 		steps = steps[:maxSteps]
-		slices.SortStableFunc(steps, func(a, b *step) int { return cmp.Compare(a.first, b.first) })
+		slices.SortFunc(steps, inTime)
 	}
 	var zh, en []string
 	for _, s := range steps {
@@ -276,12 +287,13 @@ const maxEntries = 10
 // save writes everything back: alerts, incidents, what draws alerts in,
 // timelines and notifications.
 func (c *correlation) save(ctx context.Context) error {
-	touched := slices.SortedFunc(maps.Values(c.touched), func(a, b *alert) int { return strings.Compare(a.ID, b.ID) })
-	if err := saveAlerts(ctx, c.tx, touched); err != nil {
+	byID := func(a, b *alert) int { return strings.Compare(a.ID, b.ID) }
+	unsaved := slices.DeleteFunc(slices.SortedFunc(maps.Values(c.touched), byID), func(a *alert) bool { return !a.unsaved() })
+	if err := saveAlerts(ctx, c.tx, unsaved); err != nil {
 		return err
 	}
 	var entries []timelineRow
-	for _, a := range touched {
+	for _, a := range unsaved {
 		if a.Verdict > a.before {
 			entries = append(entries, verdictEntry(a, c.now))
 		}
@@ -334,11 +346,37 @@ func (c *correlation) save(ctx context.Context) error {
 				return err
 			}
 		}
-		if err := saveIncident(ctx, c.tx, i); err != nil {
+		if err := c.s.saveIncident(ctx, c.tx, i); err != nil {
 			return err
 		}
 	}
+	var gone []*incident
+	for id := range c.gone {
+		if !c.dirty[id] {
+			gone = append(gone, c.incidents[id])
+		}
+	}
+	if err := saveLasts(ctx, c.tx, gone); err != nil {
+		return err
+	}
+	c.end()
 	return nil
+}
+
+// end leaves alerts and incidents as the next transaction finds them.
+func (c *correlation) end() {
+	for _, a := range c.touched {
+		a.fresh, a.merged, a.raised, a.before, a.by = false, false, false, a.Verdict, ""
+		a.shape = a.shaped()
+	}
+	for id, list := range c.attached {
+		c.incidents[id].fresh = false
+		for _, a := range list {
+			if a.saved != nil {
+				a.saved.IncidentID, a.saved.Held = a.IncidentID, a.Held
+			}
+		}
+	}
 }
 
 func openedText(i *incident) detections.Text {
@@ -355,9 +393,9 @@ func openedText(i *incident) detections.Text {
 }
 
 // attachedEntries tells of the alerts an incident took in.
-func attachedEntries(i *incident, attached []*alertRow, now time.Time) []timelineRow {
+func attachedEntries(i *incident, attached []*alert, now time.Time) []timelineRow {
 	attached = slices.Clone(attached)
-	slices.SortFunc(attached, func(a, b *alertRow) int {
+	slices.SortFunc(attached, func(a, b *alert) int {
 		return cmp.Or(cmp.Compare(a.FirstSeen, b.FirstSeen), strings.Compare(a.ID, b.ID))
 	})
 	if len(attached) > maxEntries {
@@ -391,7 +429,7 @@ func (i *incident) tellLater(now time.Time, interval time.Duration) {
 }
 
 // saveIncident writes an incident and what draws alerts into it.
-func saveIncident(ctx context.Context, tx bun.Tx, i *incident) error {
+func (s *Service) saveIncident(ctx context.Context, tx bun.Tx, i *incident) error {
 	if err := i.pack(); err != nil {
 		return err
 	}
@@ -417,6 +455,7 @@ func saveIncident(ctx context.Context, tx bun.Tx, i *incident) error {
 			return fmt.Errorf("write the links of incident %s: %w", i.ID, err)
 		}
 	}
+	s.live.know(i)
 	return nil
 }
 

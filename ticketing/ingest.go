@@ -52,7 +52,7 @@ func (s *Service) Ingest(ctx context.Context, occs []detections.Occurrence) erro
 	var changes []Change
 	var st Stats
 	told := false
-	err = s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+	err = s.write(ctx, func(ctx context.Context, tx bun.Tx) error {
 		changes, st, told = nil, Stats{Duplicates: uint64(duplicates)}, false
 		known, err := takeIn(ctx, tx, hashes, now)
 		if err != nil {
@@ -69,7 +69,7 @@ func (s *Service) Ingest(ctx context.Context, occs []detections.Occurrence) erro
 		if len(fresh) == 0 {
 			return nil
 		}
-		touched, err := mergeAll(ctx, tx, fresh, subjects, now)
+		touched, err := s.live.mergeAll(ctx, tx, fresh, subjects, now)
 		if err != nil {
 			return err
 		}
@@ -78,7 +78,7 @@ func (s *Service) Ingest(ctx context.Context, occs []detections.Occurrence) erro
 				st.AlertsOpened++
 			}
 		}
-		c, err := s.correlate(ctx, tx, touched, now)
+		c, err := s.correlate(ctx, tx, touched, now, false)
 		if err != nil {
 			return err
 		}
@@ -173,107 +173,32 @@ func takeIn(ctx context.Context, tx bun.Tx, hashes map[string]*detections.Occurr
 
 // mergeAll merges occurrences into the alerts that are open, and opens alerts
 // for the rest. The alerts are not written back yet. They come ordered by id.
-func mergeAll(ctx context.Context, tx bun.Tx, fresh []*detections.Occurrence, subjects map[*detections.Occurrence]subject, now time.Time) ([]*alert, error) {
+func (l *live) mergeAll(ctx context.Context, tx bun.Tx, fresh []*detections.Occurrence, subjects map[*detections.Occurrence]subject, now time.Time) ([]*alert, error) {
 	keys := make([]string, 0, len(fresh))
 	for _, o := range fresh {
 		keys = append(keys, keyOf(o))
 	}
 	slices.Sort(keys)
 	keys = slices.Compact(keys)
-	open := make(map[string]*alert, len(keys))
-	last := make(map[string]int, len(keys))
-	for part := range slices.Chunk(keys, idsPerStatement) {
-		var rows []alertRow
-		if err := tx.NewSelect().Model(&rows).Where("key IN (?)", bun.In(part)).Where("status <> ?", StatusClosed).Scan(ctx); err != nil {
-			return nil, fmt.Errorf("read the open alerts of %d keys: %w", len(part), err)
-		}
-		for _, r := range rows {
-			a := &alert{alertRow: r}
-			if err := a.unpack(); err != nil {
-				return nil, err
-			}
-			open[r.Key] = a
-		}
-		var gens []struct {
-			Key  string `bun:"key"`
-			Last int    `bun:"last"`
-		}
-		if err := tx.NewSelect().Model((*alertRow)(nil)).Column("key").ColumnExpr("max(generation) AS last").
-			Where("key IN (?)", bun.In(part)).Group("key").Scan(ctx, &gens); err != nil {
-			return nil, fmt.Errorf("read the generations of %d keys: %w", len(part), err)
-		}
-		for _, g := range gens {
-			last[g.Key] = g.Last
-		}
+	if err := l.loadKeys(ctx, tx, keys); err != nil {
+		return nil, err
 	}
 	for _, o := range fresh {
 		k := keyOf(o)
-		a := open[k]
+		a := l.open[k]
 		if a == nil {
-			a = newAlert(k, last[k]+1, o, now)
-			open[k] = a
+			a = newAlert(k, l.last[k]+1, o, now)
+			l.keep(a)
 		}
 		a.merge(o, subjects[o])
 		if a.fresh {
 			a.before = a.Verdict // opened with it
 		}
 	}
-	out := make([]*alert, 0, len(open))
-	for _, a := range open {
-		out = append(out, a)
+	out := make([]*alert, 0, len(keys))
+	for _, k := range keys {
+		out = append(out, l.open[k])
 	}
 	slices.SortFunc(out, func(a, b *alert) int { return strings.Compare(a.ID, b.ID) })
 	return out, nil
-}
-
-// saveAlerts writes alerts back, new ones and changed ones alike.
-func saveAlerts(ctx context.Context, tx bun.Tx, alerts []*alert) error {
-	rows := make([]alertRow, 0, rowsPerStatement)
-	flush := func() error {
-		if len(rows) == 0 {
-			return nil
-		}
-		q := tx.NewInsert().Model(&rows).On("CONFLICT (id) DO UPDATE").Returning("NULL")
-		for _, c := range alertColumns {
-			q = q.Set("? = EXCLUDED.?", bun.Ident(c), bun.Ident(c))
-		}
-		if _, err := q.Exec(ctx); err != nil {
-			return fmt.Errorf("write %d alerts: %w", len(rows), err)
-		}
-		rows = rows[:0]
-		return nil
-	}
-	size := 0
-	for _, a := range alerts {
-		if err := a.finish(); err != nil {
-			return err
-		}
-		rows = append(rows, a.alertRow)
-		// A statement stays well under SQLite's limit of a megabyte.
-		if size += len(a.Doc) + len(a.Facts) + len(a.Search); len(rows) == rowsPerStatement || size > 256<<10 {
-			size = 0
-			if err := flush(); err != nil {
-				return err
-			}
-		}
-	}
-	return flush()
-}
-
-// alertColumns are the columns that an alert's life changes.
-var alertColumns = []string{
-	"rule_id", "rule_title", "severity", "priority", "status", "first_seen", "last_seen", "count", "occurrences",
-	"item", "actor", "recon", "ci_id", "system_id", "source_ip", "assignee", "incident_id", "held", "joins", "judge",
-	"acknowledged_at", "acknowledged_by", "closed_at", "closed_by", "resolution", "tactics", "techniques",
-	"verdict", "phase", "direction", "threat", "attack", "risk", "attacker", "victim",
-	"search", "facts", "doc", "reach_unit", "reach_region", "reach_industry", "reach_labels",
-}
-
-func saveTimeline(ctx context.Context, tx bun.Tx, entries []timelineRow) error {
-	for part := range slices.Chunk(entries, rowsPerStatement) {
-		if _, err := tx.NewInsert().Model(&part).Returning("NULL").Exec(ctx); err != nil {
-			return fmt.Errorf("ticketing: write %d timeline entries: %w", len(part), err)
-		}
-	}
-	return nil
 }

@@ -89,9 +89,9 @@ const maxParties = 50
 
 // parties adds to an incident who attacks whom in the alerts that fired or that
 // it took in just now.
-func (c *correlation) parties(ctx context.Context, i *incident, members []*alertRow) error {
-	for _, m := range members {
-		if c.touched[m.ID] == nil && !slices.Contains(c.attached[i.ID], m) {
+func (c *correlation) parties(ctx context.Context, i *incident) error {
+	for _, m := range c.members[i.ID] {
+		if m.stirred < c.turn {
 			continue
 		}
 		doc, err := c.docOf(ctx, m.ID)
@@ -101,6 +101,11 @@ func (c *correlation) parties(ctx context.Context, i *incident, members []*alert
 		i.doc.Attackers, i.doc.Victims = withParty(i.doc.Attackers, doc.Attacker), withParty(i.doc.Victims, doc.Victim)
 	}
 	return nil
+}
+
+// names tells whether an incident names an alert's parties already.
+func (i *incident) names(d *alertDoc) bool {
+	return slices.Equal(withParty(i.doc.Attackers, d.Attacker), i.doc.Attackers) && slices.Equal(withParty(i.doc.Victims, d.Victim), i.doc.Victims)
 }
 
 // withParty adds a party to a list that is sorted. One whose machine is known

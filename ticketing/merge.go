@@ -83,6 +83,7 @@ func newAlert(key string, generation int, o *detections.Occurrence, now time.Tim
 // same in whatever order the occurrences come.
 func (a *alert) merge(o *detections.Occurrence, s subject) {
 	d := &a.doc
+	a.merged = true
 	grave, item, actor := a.Severity, a.Item, a.Actor
 	defer func() { a.raised = a.raised || a.Severity > grave || a.Item != item || a.Actor != actor }()
 	a.FirstSeen = min(a.FirstSeen, o.From.UnixMilli())
@@ -252,9 +253,8 @@ func (a *alert) judged() policy.Alert {
 	return p
 }
 
-// finish makes the columns that derive from the rest.
-func (a *alert) finish() error {
-	d := &a.doc
+// state makes the column of what a policy sees of the alert as a relation.
+func (a *alert) state() error {
 	facts := a.judged()
 	facts.Fields = nil
 	data, err := json.Marshal(facts)
@@ -262,6 +262,12 @@ func (a *alert) finish() error {
 		return fmt.Errorf("ticketing: facts of alert %s: %w", a.ID, err)
 	}
 	a.Facts = string(data)
+	return nil
+}
+
+// finish makes the columns that derive from the rest of the alert.
+func (a *alert) finish() error {
+	d := &a.doc
 	parts := []string{a.ID, d.Title.ZH, d.Title.EN, d.Rule.ID, d.Rule.Title.ZH, d.Rule.Title.EN, a.SourceIP, d.User, d.Owner, a.SystemID, a.CIID}
 	if d.CI != nil {
 		parts = append(parts, d.CI.Name)

@@ -83,16 +83,15 @@ func (s *Service) heardOf(members []*alert) (heard []*alert, by []string) {
 
 // heard tells whether one of the alerts that an incident took in is not
 // silenced.
-func (c *correlation) heard(ctx context.Context, attached []*alertRow) (bool, error) {
+func (c *correlation) heard(ctx context.Context, attached []*alert) (bool, error) {
 	if !c.s.muting.Any() {
 		return len(attached) > 0, nil
 	}
 	for _, r := range attached {
-		doc, err := c.docOf(ctx, r.ID)
-		if err != nil {
+		if _, err := c.docOf(ctx, r.ID); err != nil {
 			return false, err
 		}
-		if len(c.s.silencesOf(&alert{alertRow: *r, doc: *doc})) == 0 {
+		if len(c.s.silencesOf(r)) == 0 {
 			return true, nil
 		}
 	}
@@ -134,7 +133,7 @@ func (s *Service) tellUnmuted(ctx context.Context, now time.Time) error {
 		return fmt.Errorf("look for silenced incidents: %w", err)
 	}
 	for part := range slices.Chunk(ids, idsPerStatement) {
-		err := s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		err := s.write(ctx, func(ctx context.Context, tx bun.Tx) error {
 			list, err := readIncidents(ctx, tx, part)
 			if err != nil {
 				return err
@@ -174,5 +173,5 @@ func (s *Service) tellOne(ctx context.Context, tx bun.Tx, i *incident, now time.
 		return err
 	}
 	i.ToldAt, i.TellAt = now.UnixMilli(), 0
-	return saveIncident(ctx, tx, i)
+	return s.saveIncident(ctx, tx, i)
 }

@@ -236,7 +236,7 @@ func (s *Service) breaches(ctx context.Context, now time.Time) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	err = s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+	err = s.write(ctx, func(ctx context.Context, tx bun.Tx) error {
 		list, err := readIncidents(ctx, tx, ids)
 		if err != nil {
 			return err
@@ -253,7 +253,7 @@ func (s *Service) breaches(ctx context.Context, now time.Time) error {
 				return err
 			}
 			i.ToldAt, i.TellAt = ms, 0
-			if err := saveIncident(ctx, tx, i); err != nil {
+			if err := s.saveIncident(ctx, tx, i); err != nil {
 				return err
 			}
 		}
@@ -296,7 +296,7 @@ func (s *Service) tellDue(ctx context.Context, now time.Time) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	err := s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+	err := s.write(ctx, func(ctx context.Context, tx bun.Tx) error {
 		list, err := readIncidents(ctx, tx, ids)
 		if err != nil {
 			return err
@@ -311,7 +311,7 @@ func (s *Service) tellDue(ctx context.Context, now time.Time) error {
 				}
 			}
 			i.ToldAt, i.TellAt = now.UnixMilli(), 0
-			if err := saveIncident(ctx, tx, i); err != nil {
+			if err := s.saveIncident(ctx, tx, i); err != nil {
 				return err
 			}
 		}
@@ -321,27 +321,30 @@ func (s *Service) tellDue(ctx context.Context, now time.Time) error {
 	return err
 }
 
-// judgeAgain asks the policy about alerts for which it failed.
+// judgeAgain asks the policy about alerts for which it failed, and about those
+// that have fired since it was asked last.
 func (s *Service) judgeAgain(ctx context.Context, now time.Time) error {
 	var ids []string
 	if err := s.db.NewSelect().Model((*alertRow)(nil)).Column("id").Where("judge = 1").OrderExpr("last_seen").
 		Limit(idsPerStatement).Scan(ctx, &ids); err != nil {
 		return fmt.Errorf("look for alerts to judge: %w", err)
 	}
-	if len(ids) == 0 {
-		return nil
-	}
 	var c *correlation
-	err := s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-		alerts, err := readAlerts(ctx, tx, ids)
-		if err != nil {
+	err := s.write(ctx, func(ctx context.Context, tx bun.Tx) error {
+		all := slices.Concat(ids, s.live.fired(idsPerStatement))
+		alerts, err := s.live.wholes(ctx, tx, all...)
+		alerts = slices.DeleteFunc(alerts, func(a *alert) bool { return a.Status == StatusClosed })
+		if err != nil || len(alerts) == 0 {
 			return err
 		}
-		c, err = s.correlate(ctx, tx, alerts, now)
+		c, err = s.correlate(ctx, tx, alerts, now, true)
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("judge %d alerts again: %w", len(ids), err)
+		return fmt.Errorf("judge alerts again: %w", err)
+	}
+	if c == nil {
+		return nil
 	}
 	s.count(func(st *Stats) { st.Incidents += uint64(c.opened); st.PolicyErrors += uint64(c.failed) })
 	s.note(ctx, c.changes...)

@@ -27,7 +27,7 @@ func (s *Service) Recover(ctx context.Context, tenant, key string, why detection
 	now := s.now()
 	var last alertRow
 	closed := false
-	err := s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+	err := s.write(ctx, func(ctx context.Context, tx bun.Tx) error {
 		last, closed = alertRow{}, false
 		rows := []alertRow{}
 		if err := tx.NewSelect().Model(&rows).Where("key = ?", tenant+"/"+key).OrderExpr("generation DESC").Limit(1).Scan(ctx); err != nil {
@@ -49,6 +49,7 @@ func (s *Service) Recover(ctx context.Context, tenant, key string, why detection
 		if err := saveAlerts(ctx, tx, []*alert{a}); err != nil {
 			return err
 		}
+		s.live.drop(a)
 		return saveTimeline(ctx, tx, []timelineRow{entry(a.ID, now, "closed", SystemActor, why, map[string]any{"resolution": Recovered})})
 	})
 	if err != nil {

@@ -104,9 +104,18 @@ type alert struct {
 	alertRow
 	doc    alertDoc
 	fresh  bool   // made in this transaction
+	merged bool   // fired in this transaction
 	raised bool   // graver, or about something else, than before this transaction
 	before int    // rank of the verdict before this transaction
 	by     string // id of the alert that raised the verdict in it
+	atHand
+}
+
+// bare is the row without what finish makes of the rest.
+func (a *alert) bare() *alertRow {
+	r := a.alertRow
+	r.Doc, r.Search, r.Facts = "", "", ""
+	return &r
 }
 
 func (a *alert) pack() error {
@@ -123,6 +132,7 @@ func (a *alert) unpack() error {
 	if err := json.Unmarshal([]byte(a.Doc), &a.doc); err != nil {
 		return fmt.Errorf("ticketing: unpack alert %s: %w", a.ID, err)
 	}
+	a.whole = true
 	return nil
 }
 
@@ -212,9 +222,10 @@ type incidentDoc struct {
 type incident struct {
 	incidentRow
 	doc    incidentDoc
-	items  []string // what it is about: further alerts about these belong to it
-	actors []string // who did it: further alerts by these belong to it
-	fresh  bool
+	items  []string     // what it is about: further alerts about these belong to it
+	actors []string     // who did it: further alerts by these belong to it
+	fresh  bool         // opened in this transaction
+	draws  []tenantLink // items and actors, as live knows them
 }
 
 func (i *incident) pack() error {
@@ -317,6 +328,7 @@ type linkRow struct {
 	Value         string `bun:"value,pk"`
 }
 
+// The kinds of links.
 const (
 	linkItem  = "item"
 	linkActor = "actor"

@@ -159,6 +159,9 @@ type Service struct {
 	muting *silence.Store
 	ignore map[string]bool
 
+	live   *live
+	writer chan struct{} // has one element while somebody writes what is at hand
+
 	wake chan struct{} // tells Run that a due time may have come nearer
 
 	mu    sync.Mutex // guards stats
@@ -186,8 +189,9 @@ func Open(ctx context.Context, db *state.DB, deps Deps) (*Service, error) {
 	s := &Service{
 		db: db, policy: deps.Policy, items: deps.Items, cfg: deps.Config.WithDefaults(),
 		log: deps.Log, clock: deps.Clock, zone: deps.Zone, audit: deps.Audit,
-		ignore: map[string]bool{}, wake: make(chan struct{}, 1),
+		ignore: map[string]bool{}, wake: make(chan struct{}, 1), writer: make(chan struct{}, 1),
 	}
+	s.live = newLive(s.cfg.Window)
 	s.sla = s.cfg.SLA.Merge()
 	if s.log == nil {
 		s.log = slog.Default()

@@ -222,7 +222,7 @@ func (s *Service) alertBatch(ctx context.Context, by Actor, ids []string, action
 	now := s.now()
 	order := slices.Clone(ids)
 	var changes []Change
-	err = s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+	err = s.write(ctx, func(ctx context.Context, tx bun.Tx) error {
 		done, failed, changes = nil, map[string]error{}, nil
 		found, err := readAlerts(ctx, tx, ids)
 		if err != nil {
@@ -267,6 +267,7 @@ func (s *Service) alertBatch(ctx context.Context, by Actor, ids []string, action
 		if err := saveAlerts(ctx, tx, changed); err != nil {
 			return err
 		}
+		s.live.drop(changed...)
 		for _, a := range changed {
 			done = append(done, s.shown(a))
 		}

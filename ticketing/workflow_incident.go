@@ -19,7 +19,7 @@ type incidentStep func(ctx context.Context, tx bun.Tx, i *incident, now time.Tim
 func (s *Service) oneIncident(ctx context.Context, by Actor, id, action, detail string, step incidentStep) (Incident, error) {
 	now := s.now()
 	var out *incident
-	err := s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+	err := s.write(ctx, func(ctx context.Context, tx bun.Tx) error {
 		list, err := readIncidents(ctx, tx, []string{id})
 		if err != nil {
 			return err
@@ -33,7 +33,7 @@ func (s *Service) oneIncident(ctx context.Context, by Actor, id, action, detail 
 			return err
 		}
 		entries = append(entries, s.late(out, now)...)
-		if err := saveIncident(ctx, tx, out); err != nil {
+		if err := s.saveIncident(ctx, tx, out); err != nil {
 			return err
 		}
 		return saveTimeline(ctx, tx, entries)
@@ -141,6 +141,7 @@ func (s *Service) closeIncident(by Actor, c Close) incidentStep {
 					map[string]any{"resolution": c.Resolution, "incident_id": i.ID}))
 			}
 		}
+		s.live.forget() // its alerts are not what they were
 		return entries, s.tell(ctx, tx, i, "resolved", strconv.FormatInt(now.UnixMilli(), 10), now)
 	}
 }
@@ -188,6 +189,7 @@ func (s *Service) ReopenIncident(ctx context.Context, by Actor, id string) (Inci
 			Set("held = ?", true).Exec(ctx); err != nil {
 			return nil, fmt.Errorf("take back the alerts of %s: %w", i.ID, err)
 		}
+		s.live.forget()
 		i.tellLater(now, s.cfg.GroupInterval)
 		return entries, nil
 	})

@@ -1,0 +1,584 @@
+package ticketing
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"icewatch/detections/policy"
+	"icewatch/soc/reach"
+	"icewatch/soc/state"
+)
+
+// What is kept at hand at most. With more all is forgotten and read again as it
+// is asked for, so that what goes on just now stays at hand.
+const (
+	maxLive = 20_000      // alerts, about a kilobyte each
+	maxDocs = 4_000       // docs of these, some ten kilobytes each
+	maxKeys = 4 * maxLive // keys of occurrences
+)
+
+// live keeps at hand what is open, from one transaction to the next, so that a
+// firing costs what it changes and not what there is. SQL owns the state: live
+// is filled from it as things are asked for, whatever changes in it is written
+// by the same transaction, and after one that failed it is empty, as it is
+// after a start. It is used within Service.write alone.
+type live struct {
+	alerts    map[string]*alert            // by id
+	open      map[string]*alert            // by key: the alert that is open for it
+	last      map[string]int               // by key: the latest generation; only of keys that were asked for
+	cohorts   map[link]map[string]*cohort  // by what its alerts have in common, and by tenant
+	incidents map[string]*incident         // by id
+	drawn     map[link]bool                // whose open incidents are at hand
+	drawing   map[tenantLink][]*incident   // incidents that draw alerts in by a link
+	members   map[string]map[string]*alert // all alerts of an incident, closed ones too
+	again     map[string]bool              // ids of alerts whose last decision rests on an older state of them
+
+	window   int64            // milliseconds; see correlation.near
+	versions uint64           // of cohorts, counted over all of them
+	grown    map[*cohort]bool // in this transaction
+	short    []link           // whose cohorts SQL has to fill up again
+	docs     int              // of alerts
+	turn     uint64           // counts transactions
+}
+
+// link is what alerts have in common: an item or an actor.
+type link struct{ kind, value string }
+
+// tenantLink is a link of one tenant's.
+type tenantLink struct {
+	tenant string
+	link
+}
+
+// cohort is the open alerts of a tenant that have a link in common; where there
+// are many, the gravest and latest of them.
+type cohort struct {
+	alerts  []*alert
+	more    bool   // SQL has further ones, which rank below
+	version uint64 // another one once anything changes that decisions rest on
+}
+
+// atHand is what memory knows of an alert beside what SQL has.
+type atHand struct {
+	whole   bool          // the doc and all columns are there, not lightColumns alone
+	saved   *alertRow     // as it stands in SQL, without what finish makes; nil where it does not
+	facts   *policy.Alert // what a policy sees of it as a relation
+	shape   shape         // as its incident has seen it last
+	links   [2]link       // of its cohorts
+	span    span          // as its cohorts have seen it
+	decided decided
+	used    uint64 // turn in which its doc was asked for last
+	stirred uint64 // turn in which it was touched, or taken into an incident, last
+}
+
+// shape is all of an alert that its incident is made of, but for how long it
+// has gone on.
+type shape struct {
+	severity, priority, verdict     int
+	first                           int64
+	phase, item, actor, rule, title string
+	tactics, techniques             string
+	recon                           bool
+	facts                           reach.Kept
+}
+
+func (a *alertRow) shaped() shape {
+	return shape{
+		severity: a.Severity, priority: a.Priority, verdict: a.Verdict, first: a.FirstSeen, phase: a.Phase, item: a.Item, actor: a.Actor,
+		rule: a.RuleID, title: a.RuleTitle, tactics: a.Tactics, techniques: a.Techniques, recon: a.Recon, facts: a.Kept,
+	}
+}
+
+// decided is a decision of the incident policy and what it rests on.
+type decided struct {
+	policy.Decision
+	item, actor uint64    // versions of the alert's cohorts
+	at          time.Time // zero where there is none
+}
+
+// span is the event times of an alert, in Unix milliseconds.
+type span struct{ first, last int64 }
+
+func (a *alertRow) spanned() span { return span{a.FirstSeen, a.LastSeen} }
+
+func (a *alertRow) ofLinks() [2]link { return [2]link{{linkItem, a.Item}, {linkActor, a.Actor}} }
+
+func newLive(window time.Duration) *live {
+	l := &live{window: window.Milliseconds()}
+	l.forget()
+	return l
+}
+
+// forget empties it.
+func (l *live) forget() {
+	l.alerts, l.open, l.last = map[string]*alert{}, map[string]*alert{}, map[string]int{}
+	l.cohorts, l.grown = map[link]map[string]*cohort{}, map[*cohort]bool{}
+	l.incidents, l.members = map[string]*incident{}, map[string]map[string]*alert{}
+	l.drawn, l.drawing = map[link]bool{}, map[tenantLink][]*incident{}
+	l.docs, l.short = 0, nil
+	if l.again == nil { // outlives the rest: it stands nowhere else
+		l.again = map[string]bool{}
+	}
+}
+
+type writing struct{}
+
+// write runs a write transaction that may use what is at hand.
+func (s *Service) write(ctx context.Context, fn func(ctx context.Context, tx bun.Tx) error) error {
+	if ctx.Value(writing{}) == s {
+		return state.ErrNestedTx
+	}
+	select {
+	case s.writer <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	done := false
+	defer func() {
+		if !done {
+			s.live.forget()
+		}
+		<-s.writer
+	}()
+	s.live.turn++
+	if err := s.db.RunInTx(context.WithValue(ctx, writing{}, s), nil, fn); err != nil {
+		return err
+	}
+	s.live.bound()
+	done = true
+	return nil
+}
+
+// bound lets go of what is too much, between transactions.
+func (l *live) bound() {
+	if len(l.alerts) > maxLive || len(l.last) > maxKeys || len(l.again) > maxLive {
+		l.forget()
+		return
+	}
+	for c := range l.grown {
+		c.trim()
+	}
+	clear(l.grown)
+	for _, by := range l.short {
+		delete(l.cohorts, by)
+		delete(l.drawn, by)
+	}
+	l.short = nil
+	if l.docs <= maxDocs {
+		return
+	}
+	l.docs = 0
+	for _, a := range l.alerts {
+		switch {
+		case a.whole && a.used < l.turn:
+			a.whole, a.saved, a.doc = false, nil, alertDoc{}
+		case a.whole:
+			l.docs++
+		}
+	}
+}
+
+// trim keeps the gravest and latest of a large cohort.
+func (c *cohort) trim() {
+	if len(c.alerts) <= 2*maxPerKey {
+		return
+	}
+	slices.SortFunc(c.alerts, rank)
+	clear(c.alerts[maxPerKey:])
+	c.alerts, c.more = c.alerts[:maxPerKey], true
+}
+
+// rank orders alerts by what of them matters most.
+func rank(a, b *alert) int {
+	return cmp.Or(cmp.Compare(b.Severity, a.Severity), cmp.Compare(b.LastSeen, a.LastSeen), strings.Compare(a.ID, b.ID))
+}
+
+func (l *live) cohort(tenant string, by link) *cohort {
+	if by.value == "" {
+		return nil
+	}
+	return l.cohorts[by][tenant]
+}
+
+// version tells the versions of an alert's cohorts.
+func (l *live) version(a *alert) (item, actor uint64) {
+	if c := l.cohort(a.Tenant, link{linkItem, a.Item}); c != nil {
+		item = c.version
+	}
+	if c := l.cohort(a.Tenant, link{linkActor, a.Actor}); c != nil {
+		actor = c.version
+	}
+	return item, actor
+}
+
+func (l *live) changed(c *cohort) {
+	l.versions++
+	c.version = l.versions
+}
+
+// join puts an alert into the cohort of a link, which is made where it is
+// missing.
+func (l *live) join(a *alert, by link) {
+	tenants := l.cohorts[by]
+	if tenants == nil {
+		tenants = map[string]*cohort{}
+		l.cohorts[by] = tenants
+	}
+	c := tenants[a.Tenant]
+	if c == nil {
+		c = &cohort{}
+		tenants[a.Tenant] = c
+	}
+	c.alerts = append(c.alerts, a)
+	l.changed(c)
+	l.grown[c] = true
+}
+
+// seat brings an alert's cohorts into line with it: they are at hand. Their
+// versions change where it is new to them, where what a policy sees of it is
+// not what it was, or where its times stand in another relation to another's.
+// That it fired once more, by the same values, changes none.
+func (l *live) seat(a *alert) {
+	facts := a.judged()
+	facts.Fields = nil
+	same := a.facts != nil && sameKind(*a.facts, facts)
+	a.facts = &facts
+	if !same {
+		a.decided, a.saved = decided{}, nil // facts are a column of their own
+	}
+	now := a.ofLinks()
+	for n, by := range now {
+		if was := a.links[n]; was != by {
+			if c := l.cohort(a.Tenant, was); c != nil {
+				if i := slices.Index(c.alerts, a); i >= 0 {
+					c.alerts = slices.Delete(c.alerts, i, i+1)
+					l.changed(c)
+				}
+				if c.more {
+					l.short = append(l.short, was)
+				}
+			}
+		}
+		switch c := l.cohort(a.Tenant, by); {
+		case by.value == "" || !l.drawn[by]:
+		case c == nil || !slices.Contains(c.alerts, a):
+			l.join(a, by)
+		case !same || l.crosses(c, a):
+			l.changed(c)
+		}
+	}
+	a.links, a.span = now, a.spanned()
+}
+
+// sameKind tells whether a policy sees the same in two states of an alert, but
+// for how often and how long it fired.
+func sameKind(a, b policy.Alert) bool {
+	a.First, a.Last, a.Count = b.First, b.Last, b.Count
+	return reflect.DeepEqual(a, b)
+}
+
+// crosses tells whether an alert's times have come to stand in another relation
+// to those of another alert of the cohort: which of them began before the other
+// ended, or whether they are near each other.
+func (l *live) crosses(c *cohort, a *alert) bool {
+	was, is := a.span, a.spanned()
+	return was != is && slices.ContainsFunc(c.alerts, func(b *alert) bool {
+		return b != a && (was.last >= b.span.first != (is.last >= b.span.first) || b.span.last >= was.first != (b.span.last >= is.first) ||
+			l.near(was, b.span) != l.near(is, b.span))
+	})
+}
+
+// near tells whether two spans are within the window.
+func (l *live) near(a, b span) bool {
+	return a.first-l.window <= b.last && b.first-l.window <= a.last
+}
+
+// keep puts an alert at hand that SQL does not have yet.
+func (l *live) keep(a *alert) {
+	l.alerts[a.ID], l.open[a.Key], l.last[a.Key] = a, a, a.Generation
+	a.whole, a.used = true, l.turn
+	l.docs++
+}
+
+// light puts at hand what lightColumns say of an alert, unless it is there.
+func (l *live) light(r alertRow) *alert {
+	if a := l.alerts[r.ID]; a != nil {
+		return a
+	}
+	a := &alert{alertRow: r}
+	a.shape, a.links, a.span = r.shaped(), r.ofLinks(), r.spanned()
+	l.alerts[r.ID] = a
+	return a
+}
+
+// take puts a whole alert at hand. What the transaction has changed in one
+// whose columns were at hand before stays.
+func (l *live) take(r alertRow) (*alert, error) {
+	a := l.light(r)
+	a.used = l.turn
+	if a.whole {
+		return a, nil
+	}
+	incident, held := a.IncidentID, a.Held
+	a.alertRow = r
+	if err := a.unpack(); err != nil {
+		return nil, err
+	}
+	a.Doc, a.Search = "", ""
+	if a.facts != nil {
+		a.Facts = ""
+	}
+	a.saved = a.bare()
+	a.IncidentID, a.Held = incident, held
+	l.docs++
+	return a, nil
+}
+
+// wholes returns alerts whole, ordered by id. Ids that do not exist are left
+// out.
+func (l *live) wholes(ctx context.Context, tx bun.Tx, ids ...string) ([]*alert, error) {
+	var out []*alert
+	var missing []string
+	for _, id := range ids {
+		if a := l.alerts[id]; a != nil && a.whole {
+			a.used = l.turn
+			out = append(out, a)
+		} else {
+			missing = append(missing, id)
+		}
+	}
+	for part := range slices.Chunk(missing, idsPerStatement) {
+		var rows []alertRow
+		if err := tx.NewSelect().Model(&rows).Where("id IN (?)", bun.In(part)).Scan(ctx); err != nil {
+			return nil, fmt.Errorf("read %d alerts: %w", len(part), err)
+		}
+		for _, r := range rows {
+			a, err := l.take(r)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, a)
+		}
+	}
+	slices.SortFunc(out, func(a, b *alert) int { return strings.Compare(a.ID, b.ID) })
+	return slices.Compact(out), nil
+}
+
+// loadKeys puts at hand what is open for keys, whole.
+func (l *live) loadKeys(ctx context.Context, tx bun.Tx, keys []string) error {
+	var ask, light []string
+	for _, k := range keys {
+		if _, known := l.last[k]; !known {
+			ask = append(ask, k)
+		} else if a := l.open[k]; a != nil && !a.whole {
+			light = append(light, a.ID)
+		}
+	}
+	for part := range slices.Chunk(ask, idsPerStatement) {
+		var rows []alertRow
+		if err := tx.NewSelect().Model(&rows).Where("key IN (?)", bun.In(part)).Where("status <> ?", StatusClosed).Scan(ctx); err != nil {
+			return fmt.Errorf("read the open alerts of %d keys: %w", len(part), err)
+		}
+		for _, r := range rows {
+			a, err := l.take(r)
+			if err != nil {
+				return err
+			}
+			l.open[r.Key] = a
+		}
+		var generations []struct {
+			Key  string `bun:"key"`
+			Last int    `bun:"last"`
+		}
+		if err := tx.NewSelect().Model((*alertRow)(nil)).Column("key").ColumnExpr("max(generation) AS last").
+			Where("key IN (?)", bun.In(part)).Group("key").Scan(ctx, &generations); err != nil {
+			return fmt.Errorf("read the generations of %d keys: %w", len(part), err)
+		}
+		for _, k := range part {
+			l.last[k] = 0
+		}
+		for _, g := range generations {
+			l.last[g.Key] = g.Last
+		}
+	}
+	_, err := l.wholes(ctx, tx, light...)
+	return err
+}
+
+// load puts at hand the open alerts of links, and the open incidents that these
+// draw alerts into.
+func (l *live) load(ctx context.Context, tx bun.Tx, links ...link) error {
+	byKind := map[string][]string{}
+	for _, by := range links {
+		if by.value != "" && !l.drawn[by] {
+			l.drawn[by] = true
+			byKind[by.kind] = append(byKind[by.kind], by.value)
+		}
+	}
+	for kind, values := range byKind {
+		for part := range slices.Chunk(values, idsPerStatement) {
+			var rows []alertRow
+			err := tx.NewRaw(`SELECT ? FROM (SELECT ?, row_number() OVER (PARTITION BY tenant, ? ORDER BY severity DESC, last_seen DESC, id) AS n
+				FROM ticketing_alerts WHERE status <> 'closed' AND ? <> '' AND ? IN (?)) AS a WHERE n <= ?`,
+				columnList(lightColumns), columnList(lightColumns), bun.Ident(kind), bun.Ident(kind), bun.Ident(kind), bun.In(part), maxPerKey).Scan(ctx, &rows)
+			if err != nil {
+				return fmt.Errorf("read the open alerts of %d %ss: %w", len(part), kind, err)
+			}
+			for _, r := range rows {
+				// This transaction may have moved it already.
+				if a := l.light(r); a.Status != StatusClosed {
+					for _, by := range a.ofLinks() {
+						if by.kind == kind && slices.Contains(part, by.value) {
+							l.join(a, by)
+						}
+					}
+				}
+			}
+			for _, v := range part {
+				for _, c := range l.cohorts[link{kind, v}] {
+					c.more = len(c.alerts) >= maxPerKey
+				}
+			}
+			var ids []string
+			err = tx.NewRaw(`SELECT DISTINCT i.id FROM ticketing_links AS l JOIN ticketing_incidents AS i ON i.id = l.incident_id
+				WHERE l.kind = ? AND l.value IN (?) AND i.status <> 'closed'`, kind, bun.In(part)).Scan(ctx, &ids)
+			if err != nil {
+				return fmt.Errorf("look for open incidents of %d %ss: %w", len(part), kind, err)
+			}
+			if err := l.loadIncidents(ctx, tx, ids...); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func columnList(columns []string) bun.Safe { return bun.Safe(strings.Join(columns, ", ")) }
+
+// loadIncidents puts incidents at hand with what draws alerts into them.
+func (l *live) loadIncidents(ctx context.Context, tx bun.Tx, ids ...string) error {
+	ids = slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return id == "" || l.incidents[id] != nil })
+	slices.Sort(ids)
+	loaded, err := readIncidents(ctx, tx, slices.Compact(ids))
+	if err != nil {
+		return err
+	}
+	for _, i := range loaded {
+		l.know(i)
+	}
+	return nil
+}
+
+// know puts an incident at hand as it is now, or lets go of one that is closed.
+func (l *live) know(i *incident) {
+	if old := l.incidents[i.ID]; old != nil {
+		for _, by := range old.draws {
+			l.drawing[by] = slices.DeleteFunc(l.drawing[by], func(o *incident) bool { return o == old })
+			if len(l.drawing[by]) == 0 {
+				delete(l.drawing, by)
+			}
+		}
+	}
+	i.draws = nil
+	if i.Status == StatusClosed {
+		delete(l.incidents, i.ID)
+		delete(l.members, i.ID)
+		return
+	}
+	for _, item := range i.items {
+		i.draws = append(i.draws, tenantLink{i.Tenant, link{linkItem, item}})
+	}
+	for _, actor := range i.actors {
+		i.draws = append(i.draws, tenantLink{i.Tenant, link{linkActor, actor}})
+	}
+	for _, by := range i.draws {
+		l.drawing[by] = append(l.drawing[by], i)
+	}
+	l.incidents[i.ID] = i
+}
+
+// loadMembers puts all alerts of an incident at hand that SQL knows to be its.
+func (l *live) loadMembers(ctx context.Context, tx bun.Tx, i *incident) error {
+	if l.members[i.ID] != nil {
+		return nil
+	}
+	m := map[string]*alert{}
+	l.members[i.ID] = m
+	if i.fresh {
+		return nil
+	}
+	var rows []alertRow
+	if err := tx.NewSelect().Model(&rows).Column(lightColumns...).Where("incident_id = ?", i.ID).Scan(ctx); err != nil {
+		return fmt.Errorf("read the alerts of incident %s: %w", i.ID, err)
+	}
+	for _, r := range rows {
+		if a := l.light(r); a.IncidentID == i.ID {
+			m[a.ID] = a
+		}
+	}
+	return nil
+}
+
+// fired names alerts, so many at most, that have fired since the policy was
+// asked about them; they are none of those then.
+func (l *live) fired(most int) []string {
+	var ids []string
+	for id := range l.again {
+		if len(ids) == most {
+			break
+		}
+		ids = append(ids, id)
+		delete(l.again, id)
+	}
+	return ids
+}
+
+// drop lets go of alerts that were changed beside it, and of all that they are
+// part of, so that it is read again.
+func (l *live) drop(alerts ...*alert) {
+	for _, a := range alerts {
+		for _, r := range []*alert{a, l.alerts[a.ID]} {
+			if r == nil {
+				continue
+			}
+			for _, by := range slices.Concat(r.links[:], sliceOf(r.ofLinks())) {
+				delete(l.cohorts, by)
+				delete(l.drawn, by)
+			}
+			delete(l.members, r.IncidentID)
+			delete(l.open, r.Key)
+			delete(l.last, r.Key)
+		}
+		delete(l.alerts, a.ID)
+		delete(l.again, a.ID)
+	}
+}
+
+func sliceOf(pair [2]link) []link { return pair[:] }
+
+// seen returns what a policy sees of an alert as a relation, with times and
+// state as they are now.
+func (a *alert) seen() (policy.Alert, error) {
+	if a.facts == nil {
+		var facts policy.Alert
+		if a.whole {
+			facts = a.judged()
+			facts.Fields = nil
+		} else if err := json.Unmarshal([]byte(a.Facts), &facts); err != nil {
+			return facts, fmt.Errorf("ticketing: the facts of alert %s cannot be read: %w", a.ID, err)
+		}
+		a.facts, a.Facts = &facts, ""
+	}
+	facts := *a.facts
+	facts.First, facts.Last, facts.Count = when(a.FirstSeen), when(a.LastSeen), a.Count
+	facts.Status, facts.Priority = string(a.Status), priorityOf(a.Priority)
+	return facts, nil
+}

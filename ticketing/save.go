@@ -1,0 +1,135 @@
+package ticketing
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/schema"
+)
+
+// alertColumns are the columns that an alert's life changes.
+var alertColumns = []string{
+	"rule_id", "rule_title", "severity", "priority", "status", "first_seen", "last_seen", "count", "occurrences",
+	"item", "actor", "recon", "ci_id", "system_id", "source_ip", "assignee", "incident_id", "held", "joins", "judge",
+	"acknowledged_at", "acknowledged_by", "closed_at", "closed_by", "resolution", "tactics", "techniques",
+	"verdict", "phase", "direction", "threat", "attack", "risk", "attacker", "victim",
+	"search", "facts", "doc", "reach_unit", "reach_region", "reach_industry", "reach_labels",
+}
+
+// firingColumns are those of them that a further firing changes as a rule. A
+// statement that names no more leaves most indexes of the table alone.
+var firingColumns = []string{"last_seen", "count", "occurrences", "search", "doc"}
+
+// onlyFired tells whether an alert differs from what SQL has in firingColumns
+// alone.
+func (a *alert) onlyFired() bool {
+	if a.saved == nil {
+		return false
+	}
+	r := *a.bare()
+	r.LastSeen, r.Count, r.Occurrences = a.saved.LastSeen, a.saved.Count, a.saved.Occurrences
+	return r == *a.saved
+}
+
+// unsaved tells whether SQL has another state of an alert.
+func (a *alert) unsaved() bool { return a.merged || a.saved == nil || *a.bare() != *a.saved }
+
+// saveAlerts writes alerts back, new ones and changed ones alike. It does so by
+// prepared statements: a doc has many kilobytes, which SQLite would read letter
+// by letter as a part of a statement's text.
+func saveAlerts(ctx context.Context, tx bun.Tx, alerts []*alert) error {
+	table := tx.Dialect().Tables().Get(reflect.TypeFor[alertRow]())
+	var all, changing []string
+	for _, f := range table.Fields {
+		all = append(all, f.Name)
+	}
+	for _, c := range alertColumns {
+		changing = append(changing, c+" = EXCLUDED."+c)
+	}
+	put := prepared{tx: tx, table: table, columns: all, text: fmt.Sprintf("INSERT INTO ticketing_alerts (%s) VALUES (?%s) ON CONFLICT (id) DO UPDATE SET %s",
+		strings.Join(all, ", "), strings.Repeat(", ?", len(all)-1), strings.Join(changing, ", "))}
+	defer put.close()
+	fired := prepared{tx: tx, table: table, columns: append(slices.Clone(firingColumns), "id"),
+		text: fmt.Sprintf("UPDATE ticketing_alerts SET %s = ? WHERE id = ?", strings.Join(firingColumns, " = ?, "))}
+	defer fired.close()
+	for _, a := range alerts {
+		use := &put
+		if a.onlyFired() {
+			use = &fired
+		} else if err := a.state(); err != nil {
+			return err
+		}
+		if err := a.finish(); err != nil {
+			return err
+		}
+		if err := use.exec(ctx, reflect.ValueOf(&a.alertRow).Elem()); err != nil {
+			return fmt.Errorf("write alert %s: %w", a.ID, err)
+		}
+		a.saved = a.bare()
+		a.Doc, a.Search = "", ""
+		if a.facts != nil {
+			a.Facts = ""
+		}
+	}
+	return nil
+}
+
+// prepared is a statement of a transaction that takes columns of rows. It is
+// prepared when it is needed first.
+type prepared struct {
+	tx      bun.Tx
+	table   *schema.Table
+	columns []string
+	text    string
+
+	stmt   *sql.Stmt
+	fields []*schema.Field
+	args   []any
+}
+
+func (p *prepared) exec(ctx context.Context, row reflect.Value) (err error) {
+	if p.stmt == nil {
+		if p.stmt, err = p.tx.Tx.PrepareContext(ctx, p.text); err != nil {
+			return err
+		}
+		for _, c := range p.columns {
+			p.fields = append(p.fields, p.table.LookupField(c))
+		}
+	}
+	p.args = p.args[:0]
+	for _, f := range p.fields {
+		p.args = append(p.args, f.Value(row).Interface())
+	}
+	_, err = p.stmt.ExecContext(ctx, p.args...)
+	return err
+}
+
+func (p *prepared) close() {
+	if p.stmt != nil {
+		p.stmt.Close()
+	}
+}
+
+// saveLasts writes down until when incidents have gone on.
+func saveLasts(ctx context.Context, tx bun.Tx, incidents []*incident) error {
+	for _, i := range incidents {
+		if _, err := tx.Tx.ExecContext(ctx, "UPDATE ticketing_incidents SET last_seen = ? WHERE id = ?", i.LastSeen, i.ID); err != nil {
+			return fmt.Errorf("write when incident %s was seen last: %w", i.ID, err)
+		}
+	}
+	return nil
+}
+
+func saveTimeline(ctx context.Context, tx bun.Tx, entries []timelineRow) error {
+	for part := range slices.Chunk(entries, rowsPerStatement) {
+		if _, err := tx.NewInsert().Model(&part).Returning("NULL").Exec(ctx); err != nil {
+			return fmt.Errorf("ticketing: write %d timeline entries: %w", len(part), err)
+		}
+	}
+	return nil
+}
