@@ -49,9 +49,10 @@ var errRejected = errors.New("cmdb: rejected")
 // are in the report, and where there is one nothing is written.
 func (s *Service) change(ctx context.Context, drafts []*draft, mistakes errorList, opts ImportOptions) (Report, error) {
 	var report Report
-	run := func(ctx context.Context, tx bun.Tx) error {
+	run := func(ctx context.Context, w *writer) error {
+		tx := w.tx
 		p := &planner{
-			db: tx, classes: s.classes, tenants: s.tenants, within: opts.Within, tenant: opts.Tenant,
+			db: tx, model: s.Model(), tenants: s.tenants, within: opts.Within, tenant: opts.Tenant,
 			now: s.now(), drafts: drafts, errs: mistakes,
 		}
 		if err := p.run(ctx); err != nil {
@@ -81,7 +82,7 @@ func (s *Service) change(ctx context.Context, drafts []*draft, mistakes errorLis
 		if opts.DryRun || len(todo) == 0 {
 			return nil
 		}
-		if err := write(ctx, tx, todo, opts.Actor, p.now); err != nil {
+		if err := w.store(ctx, todo, p); err != nil {
 			return err
 		}
 		ids := make([]string, len(todo))
@@ -103,106 +104,14 @@ func (s *Service) change(ctx context.Context, drafts []*draft, mistakes errorLis
 	var err error
 	if opts.DryRun {
 		// A dry run only reads: it need not keep writers waiting.
-		err = s.db.Read.RunInTx(ctx, nil, run)
+		err = s.db.view(ctx, func(ctx context.Context, tx bun.Tx) error { return run(ctx, &writer{s: s, tx: tx}) })
 	} else {
-		err = s.db.RunInTx(ctx, nil, run)
+		err = s.write(ctx, opts.Actor, run)
 	}
 	if err != nil && !errors.Is(err, errRejected) {
 		return Report{}, err
 	}
-	if !opts.DryRun && report.Created+report.Updated > 0 {
-		s.notify()
-	}
 	return report, nil
-}
-
-// write stores new and changed items with addresses, labels and history.
-func write(ctx context.Context, tx bun.Tx, drafts []*draft, actor string, now time.Time) error {
-	var created, updated []itemRow
-	var changedIDs, renamed, ids []string
-	var addresses []addressRow
-	var labels []labelRow
-	var history []historyRow
-	for _, d := range drafts {
-		row := toRow(&d.final)
-		ids = append(ids, row.ID)
-		action := actionUpdated
-		if d.old == nil {
-			action = actionCreated
-			created = append(created, row)
-		} else {
-			updated = append(updated, row)
-			changedIDs = append(changedIDs, row.ID)
-			if d.old.Name != row.Name || d.old.Tenant != row.Tenant {
-				renamed = append(renamed, row.ID)
-			}
-		}
-		for _, a := range d.final.Addresses {
-			addresses = append(addresses, addressRow{Zone: d.final.Zone, Address: a, ItemID: row.ID})
-		}
-		for _, l := range d.final.Labels {
-			labels = append(labels, labelRow{Label: l, ItemID: row.ID})
-		}
-		history = append(history, historyOf(d.old, &d.final, actor, action, now))
-	}
-	// Give up old names and addresses first, so that two items may swap them.
-	for part := range slices.Chunk(renamed, chunk) {
-		_, err := tx.NewUpdate().Model((*itemRow)(nil)).Set("name = '~renamed ' || id").Where("id IN (?)", bun.In(part)).Exec(ctx)
-		if err != nil {
-			return fmt.Errorf("cmdb: give up old names: %w", err)
-		}
-	}
-	for part := range slices.Chunk(changedIDs, chunk) {
-		if _, err := tx.NewDelete().Model((*addressRow)(nil)).Where("item_id IN (?)", bun.In(part)).Exec(ctx); err != nil {
-			return fmt.Errorf("cmdb: give up old addresses: %w", err)
-		}
-		if _, err := tx.NewDelete().Model((*labelRow)(nil)).Where("item_id IN (?)", bun.In(part)).Exec(ctx); err != nil {
-			return fmt.Errorf("cmdb: take off old labels: %w", err)
-		}
-	}
-	for i := range updated {
-		if _, err := tx.NewUpdate().Model(&updated[i]).ExcludeColumn("reach_unit", "reach_region", "reach_industry", "reach_labels").WherePK().Exec(ctx); err != nil {
-			return fmt.Errorf("cmdb: update item %q: %w", updated[i].ID, err)
-		}
-	}
-	if err := insertAll(ctx, tx, created); err != nil {
-		return fmt.Errorf("cmdb: create items: %w", err)
-	}
-	if err := insertAll(ctx, tx, addresses); err != nil {
-		return fmt.Errorf("cmdb: store addresses: %w", err)
-	}
-	if err := insertAll(ctx, tx, labels); err != nil {
-		return fmt.Errorf("cmdb: store labels: %w", err)
-	}
-	if err := settle(ctx, tx, ids); err != nil {
-		return err
-	}
-	if err := keepHistory(ctx, tx, history); err != nil {
-		return fmt.Errorf("cmdb: store history: %w", err)
-	}
-	return bump(ctx, tx)
-}
-
-// keepHistory stores entries with the facts that their items have now.
-func keepHistory(ctx context.Context, tx bun.Tx, entries []historyRow) error {
-	for part := range slices.Chunk(entries, chunk) {
-		ids := make([]string, len(part))
-		for i := range part {
-			ids[i] = part[i].ItemID
-		}
-		var rows []itemRow
-		if err := tx.NewSelect().Model(&rows).Where("i.id IN (?)", bun.In(ids)).Scan(ctx); err != nil {
-			return err
-		}
-		facts := make(map[string]reach.Kept, len(rows))
-		for i := range rows {
-			facts[rows[i].ID] = rows[i].Kept
-		}
-		for i := range part {
-			part[i].Kept = facts[part[i].ItemID]
-		}
-	}
-	return insertAll(ctx, tx, entries)
 }
 
 func insertAll[T any](ctx context.Context, tx bun.Tx, rows []T) error {
@@ -210,14 +119,6 @@ func insertAll[T any](ctx context.Context, tx bun.Tx, rows []T) error {
 		if _, err := tx.NewInsert().Model(&part).Exec(ctx); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// bump counts a change, which makes the next snapshot a new version.
-func bump(ctx context.Context, tx bun.Tx) error {
-	if _, err := tx.ExecContext(ctx, "UPDATE cmdb_version SET version = version + 1 WHERE id = 1"); err != nil {
-		return fmt.Errorf("cmdb: count the change: %w", err)
 	}
 	return nil
 }
@@ -294,11 +195,11 @@ func (s *Service) Upsert(ctx context.Context, r reach.Reach, actor string, it It
 	return d.final, nil
 }
 
-// Delete removes one item in reach. One that others still belong to, in reach
-// or not, is ErrConflict.
+// Delete removes one item in reach. One that others still belong to or refer
+// to, in reach or not, is ErrConflict.
 func (s *Service) Delete(ctx context.Context, r reach.Reach, actor, id string) error {
-	err := s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-		row, err := getRow(ctx, tx, r, id)
+	return s.write(ctx, actor, func(ctx context.Context, w *writer) error {
+		row, err := getRow(ctx, w.tx, r, id)
 		if err != nil {
 			return err
 		}
@@ -306,39 +207,19 @@ func (s *Service) Delete(ctx context.Context, r reach.Reach, actor, id string) e
 		if err != nil {
 			return err
 		}
-		members := func(of reach.Reach) (int, error) {
-			n, err := of.Within(tx.NewSelect().Model((*itemRow)(nil)).Where("i.system_id = ? OR i.organisation_id = ?", id, id), "i").Count(ctx)
-			if err != nil {
-				return 0, fmt.Errorf("cmdb: members of %q: %w", id, err)
-			}
-			return int(n), nil
-		}
-		all, err := members(reach.All())
+		all, err := w.dependents(ctx, reach.All(), it.seq)
 		if err != nil {
 			return err
 		}
-		seen, err := members(r)
+		seen, err := w.dependents(ctx, r, it.seq)
 		switch {
 		case err != nil:
 			return err
 		case seen > 0:
-			return fmt.Errorf("%w: %d items belong to %s %q: move or delete them first", ErrConflict, seen, it.Class, it.Name)
+			return fmt.Errorf("%w: %d items belong to %s %q or refer to it: move or delete them first", ErrConflict, seen, it.Class, it.Name)
 		case all > 0:
-			return fmt.Errorf("%w: items outside of your reach belong to %s %q", ErrConflict, it.Class, it.Name)
+			return fmt.Errorf("%w: items outside of your reach belong to %s %q or refer to it", ErrConflict, it.Class, it.Name)
 		}
-		if _, err := tx.NewDelete().Model((*itemRow)(nil)).Where("id = ?", id).Exec(ctx); err != nil {
-			return fmt.Errorf("cmdb: delete item %q: %w", id, err)
-		}
-		h := historyOf(&it, nil, actor, actionDeleted, s.now())
-		h.Kept = row.Kept
-		if _, err := tx.NewInsert().Model(&h).Exec(ctx); err != nil {
-			return fmt.Errorf("cmdb: history of %q: %w", id, err)
-		}
-		return bump(ctx, tx)
+		return w.remove(ctx, &it, row.Kept)
 	})
-	if err != nil {
-		return err
-	}
-	s.notify()
-	return nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"icewatch/cmdb/model"
 	"icewatch/soc/reach"
 	"icewatch/soc/tenancy"
 )
@@ -41,7 +42,8 @@ func (p *planner) checkReferences(ctx context.Context) error {
 				p.fail(d, colOrganisation, "organisation %q is of tenant %q: want one of tenant %q or a shared one", org.ID, org.Tenant, f.Tenant)
 			}
 		}
-		if d.old != nil && d.old.Tenant != f.Tenant && d.class.Layer < 2 {
+		p.checkReferenceTenants(d)
+		if d.old != nil && d.old.Tenant != f.Tenant && d.class.Rank < 2 {
 			moved = append(moved, d)
 		}
 	}
@@ -63,13 +65,30 @@ func (p *planner) checkReferences(ctx context.Context) error {
 	return nil
 }
 
+// checkReferenceTenants sees that what reference attributes point to is of the
+// item's tenant or shared.
+func (p *planner) checkReferenceTenants(d *draft) {
+	f := &d.final
+	for i := range d.class.Attributes {
+		a := &d.class.Attributes[i]
+		if a.Type != model.Reference || f.Attributes[a.Name] == "" {
+			continue
+		}
+		for _, id := range a.Each(f.Attributes[a.Name]) {
+			if to := p.current(id); to != nil && to.Tenant != "" && to.Tenant != f.Tenant && f.Tenant != "" && f.Tenant != tenancy.City {
+				p.fail(d, attrPrefix+a.Name, "item %q is of tenant %q: want one of tenant %q or a shared one", to.ID, to.Tenant, f.Tenant)
+			}
+		}
+	}
+}
+
 // checkUnique makes sure that after the change no two items share a name
 // within class and tenant, or an address within a zone.
 func (p *planner) checkUnique(ctx context.Context) error {
-	names := make(map[nameKey]*draft, len(p.drafts))
+	names := make(map[identityKey]*draft, len(p.drafts))
 	addresses := make(map[addressKey]*draft, len(p.drafts))
 	var wanted []string
-	var unread []string // names that were not read beforehand
+	var unread []string // identities that were not looked for beforehand
 	taken := func(d *draft, column, what string, holder *Item, facts reach.Facts) {
 		if !p.within.Match(facts) {
 			p.fail(d, column, "%s is taken by an item outside of your reach", what)
@@ -80,7 +99,7 @@ func (p *planner) checkUnique(ctx context.Context) error {
 	checkName := func(d *draft, holder *Item, facts reach.Facts) {
 		// A holder in the file goes by its name there.
 		if !d.bad && holder.ID != d.final.ID && p.byID[holder.ID] == nil {
-			taken(d, colName, fmt.Sprintf("the name %q", holder.Name), holder, facts)
+			taken(d, colName, keyText(d.class, holder.identity), holder, facts)
 		}
 	}
 	for _, d := range p.drafts {
@@ -88,18 +107,19 @@ func (p *planner) checkUnique(ctx context.Context) error {
 			continue
 		}
 		f := &d.final
-		k := nameKey{f.Class, f.Tenant, f.Name}
+		k := identityKey{f.Class, f.Tenant, f.identity}
 		if other := names[k]; other != nil {
-			p.fail(d, colName, "the name %q is used in row %d as well", f.Name, other.row)
+			p.fail(d, colName, "%s is used in row %d as well", keyText(d.class, f.identity), other.row)
 			continue
 		}
 		names[k] = d
-		if d.given[colName] {
-			if holder := p.storedNames[k]; holder != nil {
+		switch {
+		case p.looked[f.identity]:
+			if holder := p.storedKeys[k]; holder != nil {
 				checkName(d, holder, p.facts[holder.ID])
 			}
-		} else if d.old != nil && d.old.Tenant != f.Tenant {
-			unread = append(unread, f.Name)
+		case d.old == nil || d.old.Tenant != f.Tenant || d.old.identity != f.identity:
+			unread = append(unread, f.identity)
 		}
 		for _, a := range f.Addresses {
 			k := addressKey{f.Zone, a}
@@ -113,8 +133,8 @@ func (p *planner) checkUnique(ctx context.Context) error {
 			}
 		}
 	}
-	if err := selectBy(ctx, p.db, "name", unread, func(it Item, facts reach.Facts) {
-		if d := names[nameKey{it.Class, it.Tenant, it.Name}]; d != nil {
+	if err := selectBy(ctx, p.db, "identity", unread, func(it Item, facts reach.Facts) {
+		if d := names[identityKey{it.Class, it.Tenant, it.identity}]; d != nil {
 			checkName(d, &it, facts)
 		}
 	}); err != nil {

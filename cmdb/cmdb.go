@@ -18,7 +18,7 @@ import (
 )
 
 // The classes code knows by name. Which others there are, and what their items
-// may carry, is data: see classes.yaml.
+// may carry, is data: see package model.
 const (
 	Organisation   = "organisation"
 	BusinessSystem = "business_system"
@@ -38,6 +38,9 @@ var (
 	ErrConflict = errors.New("cmdb: conflict")
 	// ErrInvalid says that an item breaks a rule of its class.
 	ErrInvalid = errors.New("cmdb: invalid item")
+	// ErrStale says that somebody else changed the item meanwhile; see
+	// StaleError.
+	ErrStale = errors.New("cmdb: the item was changed meanwhile")
 	// ErrCursor says that a list was asked for with a cursor it did not give.
 	ErrCursor = errors.New("cmdb: unknown cursor")
 	// ErrTooLarge says that a file is beyond the limits of an import.
@@ -61,6 +64,12 @@ type Item struct {
 	Attributes   map[string]string `json:"attributes"`
 	CreatedAt    time.Time         `json:"created_at"`
 	UpdatedAt    time.Time         `json:"updated_at"`
+	// Revision counts the item's changes. Who changes an item may say which
+	// one he saw; see ErrStale.
+	Revision int64 `json:"revision,omitempty" yaml:"-"`
+
+	seq      int32  // as relations and indexes know it; never given twice
+	identity string // what the class's key makes of it
 }
 
 // fill puts an empty list or map where there is none, so that whoever reads the
@@ -150,6 +159,10 @@ type HistoryEntry struct {
 	Actor   string    `json:"actor"`
 	Action  string    `json:"action"` // "created", "updated" or "deleted"
 	Changes []Change  `json:"changes"`
+	// Revision is the item's after the change; Model is the revision of the
+	// model that made the change, 0 where somebody did.
+	Revision int64 `json:"revision,omitempty"`
+	Model    int64 `json:"model,omitempty"`
 }
 
 // Format is a file format of import and export.

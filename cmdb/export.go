@@ -8,7 +8,6 @@ import (
 	"io"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"github.com/uptrace/bun"
@@ -29,7 +28,7 @@ const yamlDocument = 500
 // written to w: a slow reader must not keep a connection, and an error must
 // not leave half a file that looks whole.
 func (s *Service) Export(ctx context.Context, r reach.Reach, format Format, w io.Writer, f Filter) error {
-	spool, err := os.CreateTemp(filepath.Dir(s.db.Path()), "cmdb-export-*")
+	spool, err := os.CreateTemp(s.db.spool, "cmdb-export-*")
 	if err != nil {
 		return fmt.Errorf("cmdb: export: %w", err)
 	}
@@ -39,7 +38,7 @@ func (s *Service) Export(ctx context.Context, r reach.Reach, format Format, w io
 		return fmt.Errorf("cmdb: export: %w", err)
 	}
 	buffered := bufio.NewWriter(spool)
-	err = s.db.Read.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+	err = s.db.view(ctx, func(ctx context.Context, tx bun.Tx) error {
 		switch format {
 		case CSV:
 			return s.exportCSV(ctx, tx, r, buffered, &f)
@@ -108,7 +107,7 @@ func (s *Service) exportYAML(ctx context.Context, tx bun.Tx, r reach.Reach, w io
 	}
 	doc.Items = []yamlItem{}
 	err := each(ctx, tx, r, f, func(it *Item, _ reach.Kept) error {
-		c := s.classes.byName[it.Class]
+		c := s.Model().Class(it.Class)
 		if c == nil {
 			return fmt.Errorf("item %q is of class %q, which is not there any more", it.ID, it.Class)
 		}

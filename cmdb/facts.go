@@ -17,21 +17,32 @@ const (
 	attrUnit     = "unit" // id of an organisation of the suite's own tree
 	attrRegion   = "region"
 	attrIndustry = "industry"
+	attrLine     = "business_line"
+)
+
+// What labels start with that say of an item, to data scopes only, which
+// business line and which resource zone it is of.
+const (
+	lineLabel = "line:"
+	zoneLabel = "zone:"
 )
 
 // settle works out the facts of the items named, and of all that take theirs
 // from them: an item's own attributes count first, then those of its business
 // system, then those of its organisation; its labels and its system's add up.
-func settle(ctx context.Context, tx bun.Tx, ids []string) error {
+// It names the items whose facts changed.
+func settle(ctx context.Context, tx bun.Tx, ids []string) ([]string, error) {
+	var all []string
 	for len(ids) > 0 {
 		var changed []string
 		for part := range slices.Chunk(ids, chunk) {
 			some, err := settlePart(ctx, tx, part)
 			if err != nil {
-				return fmt.Errorf("cmdb: work out what data scopes see: %w", err)
+				return nil, fmt.Errorf("cmdb: work out what data scopes see: %w", err)
 			}
 			changed = append(changed, some...)
 		}
+		all = append(all, changed...)
 		// What belongs to an item that changed may change with it. Nothing
 		// belongs to itself, so this ends.
 		ids = nil
@@ -39,14 +50,14 @@ func settle(ctx context.Context, tx bun.Tx, ids []string) error {
 			var members []string
 			err := tx.NewSelect().Model((*itemRow)(nil)).Column("id").Where("i.system_id IN (?) OR i.organisation_id IN (?)", bun.In(part), bun.In(part)).Scan(ctx, &members)
 			if err != nil {
-				return fmt.Errorf("cmdb: work out what data scopes see: %w", err)
+				return nil, fmt.Errorf("cmdb: work out what data scopes see: %w", err)
 			}
 			ids = append(ids, members...)
 		}
 		slices.Sort(ids)
 		ids = slices.Compact(ids)
 	}
-	return nil
+	return all, nil
 }
 
 // settlePart does so for some items, whose superiors are as stored, and names
@@ -70,6 +81,8 @@ func settlePart(ctx context.Context, tx bun.Tx, ids []string) ([]string, error) 
 			above[superiors[i].ID] = superiors[i].Kept
 		}
 	}
+	// Most of a file's items share their facts: one statement sets them all.
+	same := map[reach.Kept][]string{}
 	var changed []string
 	for i := range rows {
 		r := &rows[i]
@@ -77,15 +90,17 @@ func settlePart(ctx context.Context, tx bun.Tx, ids []string) ([]string, error) 
 		if err != nil {
 			return nil, err
 		}
-		if facts == r.Kept {
-			continue
+		if facts != r.Kept {
+			same[facts] = append(same[facts], r.ID)
+			changed = append(changed, r.ID)
 		}
-		_, err = tx.NewUpdate().Model((*itemRow)(nil)).Where("id = ?", r.ID).
+	}
+	for facts, ids := range same {
+		_, err := tx.NewUpdate().Model((*itemRow)(nil)).Where("id IN (?)", bun.In(ids)).
 			Set("reach_unit = ?, reach_region = ?, reach_industry = ?, reach_labels = ?", facts.Unit, facts.Region, facts.Industry, facts.Labels).Exec(ctx)
 		if err != nil {
 			return nil, err
 		}
-		changed = append(changed, r.ID)
 	}
 	return changed, nil
 }
@@ -99,6 +114,14 @@ func (r *itemRow) work(system, organisation reach.Kept) (reach.Kept, error) {
 	}
 	if err := json.Unmarshal([]byte(r.Labels), &labels); err != nil {
 		return reach.Kept{}, fmt.Errorf("item %s: stored labels: %w", r.ID, err)
+	}
+	// Who may administer a business line or a resource zone is a matter of
+	// data scopes, which look at labels.
+	if line := own[attrLine]; line != "" {
+		labels = append(labels, lineLabel+line)
+	}
+	if r.Zone != "" && r.Zone != DefaultZone {
+		labels = append(labels, zoneLabel+r.Zone)
 	}
 	first := func(values ...string) string {
 		for _, v := range values {
@@ -125,14 +148,15 @@ func (s *Service) settleAll(ctx context.Context) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	return s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-		if err := settle(ctx, tx, ids); err != nil {
+	return s.write(ctx, shippedActor, func(ctx context.Context, w *writer) error {
+		if _, err := settle(ctx, w.tx, ids); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, "DELETE FROM cmdb_unsettled"); err != nil {
+		if _, err := w.tx.ExecContext(ctx, "DELETE FROM cmdb_unsettled"); err != nil {
 			return fmt.Errorf("cmdb: note what was worked out: %w", err)
 		}
-		return bump(ctx, tx)
+		w.dirty = true
+		return nil
 	})
 }
 

@@ -31,8 +31,8 @@ const (
 // The error is about the file as a whole (ErrTooLarge, an unknown format) or
 // about the suite; mistakes in rows are in the report and not an error.
 func (s *Service) Import(ctx context.Context, format Format, r io.Reader, opts ImportOptions) (Report, error) {
-	if opts.Class != "" && s.classes.byName[opts.Class] == nil {
-		return Report{}, fmt.Errorf("%w: unknown class %q: want one of %s", ErrInvalid, opts.Class, s.classes.names())
+	if opts.Class != "" && s.Model().Class(opts.Class) == nil {
+		return Report{}, fmt.Errorf("%w: unknown class %q: want one of %s", ErrInvalid, opts.Class, classNames(s.Model()))
 	}
 	if slugs, all := opts.Within.TenantSlugs(); opts.Tenant == "" && !all && len(slugs) == 1 {
 		opts.Tenant = slugs[0]

@@ -13,6 +13,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"icewatch/cmdb/model"
 	"icewatch/soc/reach"
 	"icewatch/soc/tenancy"
 )
@@ -69,7 +70,7 @@ func (e *errorList) add(row int, column, format string, args ...any) {
 	}
 }
 
-type nameKey struct{ class, tenant, name string }
+type identityKey struct{ class, tenant, identity string }
 
 type addressKey struct{ zone, address string }
 
@@ -77,7 +78,7 @@ type addressKey struct{ zone, address string }
 // of the tables. It changes nothing.
 type planner struct {
 	db      bun.IDB
-	classes *classSet
+	model   *model.Model
 	tenants *tenancy.Registry
 	within  reach.Reach // what may be changed and referred to
 	tenant  string      // of new items that name none
@@ -88,12 +89,13 @@ type planner struct {
 	drafts []*draft
 	byID   map[string]*draft // drafts by final id
 	byName map[string][]*draft
-	// stored holds what was read from the tables, by id and by name.
+	// stored holds what was read from the tables, by id and by identity.
 	stored      map[string]*Item
-	storedNames map[nameKey]*Item
+	storedKeys  map[identityKey]*Item
+	looked      map[string]bool        // the identities that were looked for
 	facts       map[string]reach.Facts // of what was read, by id
-	storedByRef map[string][]*Item     // layer 0 and 1 items by name
-	raw         map[string][]*draft    // layer 0 and 1 drafts by id and name as written
+	storedByRef map[string][]*Item     // by name
+	raw         map[string][]*draft    // drafts by id and name as written
 }
 
 func (p *planner) fail(d *draft, column, format string, args ...any) {
@@ -104,7 +106,8 @@ func (p *planner) fail(d *draft, column, format string, args ...any) {
 // run fills in old and final of every draft, or leaves mistakes in errs.
 func (p *planner) run(ctx context.Context) error {
 	p.byID, p.byName = map[string]*draft{}, map[string][]*draft{}
-	p.stored, p.storedNames, p.storedByRef = map[string]*Item{}, map[nameKey]*Item{}, map[string][]*Item{}
+	p.stored, p.storedKeys, p.storedByRef = map[string]*Item{}, map[identityKey]*Item{}, map[string][]*Item{}
+	p.looked = map[string]bool{}
 	p.facts = map[string]reach.Facts{}
 	for _, d := range p.drafts {
 		p.checkValues(d)
@@ -112,10 +115,10 @@ func (p *planner) run(ctx context.Context) error {
 	if err := p.prefetch(ctx); err != nil {
 		return err
 	}
-	// Lower layers first: a host may take its tenant from its system, which
+	// Lower ranks first: a host may take its tenant from its system, which
 	// may stand further down in the same file.
 	order := slices.Clone(p.drafts)
-	slices.SortStableFunc(order, func(a, b *draft) int { return layer(a) - layer(b) })
+	slices.SortStableFunc(order, func(a, b *draft) int { return rank(a) - rank(b) })
 	for _, d := range order {
 		if !d.bad {
 			p.identify(d)
@@ -138,18 +141,44 @@ func (p *planner) run(ctx context.Context) error {
 	return nil
 }
 
-func layer(d *draft) int {
+func rank(d *draft) int {
 	if d.class == nil {
 		return 0
 	}
-	return d.class.Layer
+	return d.class.Rank
+}
+
+// The classes that the fields system and organisation refer to.
+var (
+	systemClasses       = []string{BusinessSystem}
+	organisationClasses = []string{Organisation}
+)
+
+// titles names classes, for error messages.
+func (p *planner) titles(classes []string) string {
+	if len(classes) > 3 {
+		return "item"
+	}
+	names := make([]string, len(classes))
+	for i, c := range classes {
+		names[i] = c
+		if t := p.model.Class(c).Title.EN; t != "" {
+			names[i] = strings.ToLower(t)
+		}
+	}
+	return strings.Join(names, " or ")
 }
 
 // checkValues brings the values given into canonical form.
 func (p *planner) checkValues(d *draft) {
 	w := &d.want
 	w.Class = strings.ToLower(strings.TrimSpace(w.Class))
-	d.class = p.classes.byName[w.Class]
+	d.class = p.model.Class(w.Class)
+	if d.class != nil && d.class.Abstract {
+		p.fail(d, colClass, "there are no items of class %q: want one of %s", w.Class, strings.Join(p.model.Concrete(w.Class), ", "))
+		d.class = nil
+		return
+	}
 	w.ID = strings.TrimSpace(w.ID)
 	if w.ID != "" && !idPattern.MatchString(w.ID) {
 		p.fail(d, colID, "%q: want 1 to 128 of letters, digits, '.', '_', ':' and '-', the first a letter or digit", w.ID)
@@ -158,9 +187,9 @@ func (p *planner) checkValues(d *draft) {
 		switch {
 		case w.Class == "" && d.bad: // it was given, but could not be read
 		case w.Class == "":
-			p.fail(d, colClass, "the class is missing: want one of %s", p.classes.names())
+			p.fail(d, colClass, "the class is missing: want one of %s", classNames(p.model))
 		default:
-			p.fail(d, colClass, "unknown class %q: want one of %s", w.Class, p.classes.names())
+			p.fail(d, colClass, "unknown class %q: want one of %s", w.Class, classNames(p.model))
 		}
 		return
 	}
@@ -218,7 +247,9 @@ func (p *planner) checkValues(d *draft) {
 		}
 		v, err := checkAttrValue(value)
 		if err == nil && v != "" {
-			v, err = d.class.checkAttribute(name, v)
+			if a := d.class.Attribute(name); a != nil {
+				v, err = a.Check(v)
+			}
 		}
 		if err != nil {
 			p.fail(d, column, "%v", err)
@@ -231,7 +262,7 @@ func (p *planner) checkValues(d *draft) {
 // checkApplies refuses values that mean nothing for the class.
 func (p *planner) checkApplies(d *draft) {
 	c, w := d.class, &d.want
-	if c.Addresses == noAddresses {
+	if c.Addresses == model.NoAddresses {
 		if len(w.Addresses) > 0 {
 			p.fail(d, colAddresses, "an item of class %s has no addresses", c.Name)
 		}
@@ -249,18 +280,18 @@ func (p *planner) checkApplies(d *draft) {
 
 // prefetch reads the stored items that the drafts may be or name.
 func (p *planner) prefetch(ctx context.Context) error {
-	var ids, names, refs []string
+	var ids, identities, refs []string
 	for _, d := range p.drafts {
 		if d.want.ID != "" {
 			ids = append(ids, d.want.ID)
 		}
-		if d.want.Name != "" {
-			names = append(names, d.want.Name)
-		}
-		for _, ref := range []string{d.want.System, d.want.Organisation} {
-			if ref != "" {
-				refs = append(refs, ref)
+		if d.want.ID == "" && d.class != nil {
+			if key, ok, _ := p.keyOf(d); ok {
+				identities = append(identities, key)
 			}
+		}
+		for _, ref := range d.references() {
+			refs = append(refs, ref)
 		}
 	}
 	keep := func(it Item, facts reach.Facts) {
@@ -268,22 +299,26 @@ func (p *planner) prefetch(ctx context.Context) error {
 			return
 		}
 		p.stored[it.ID], p.facts[it.ID] = &it, facts
-		p.storedNames[nameKey{it.Class, it.Tenant, it.Name}] = &it
-		if c := p.classes.byName[it.Class]; c != nil && c.Layer < 2 {
-			p.storedByRef[it.Name] = append(p.storedByRef[it.Name], &it)
-		}
+		p.storedKeys[identityKey{it.Class, it.Tenant, it.identity}] = &it
+		p.storedByRef[it.Name] = append(p.storedByRef[it.Name], &it)
 	}
 	if err := selectBy(ctx, p.db, "id", slices.Concat(ids, refs), keep); err != nil {
 		return err
 	}
-	if err := selectBy(ctx, p.db, "name", slices.Concat(names, refs), keep); err != nil {
+	if err := selectBy(ctx, p.db, "identity", identities, keep); err != nil {
+		return err
+	}
+	for _, key := range identities {
+		p.looked[key] = true
+	}
+	if err := selectBy(ctx, p.db, "name", refs, keep); err != nil {
 		return err
 	}
 	// What an item already belongs to is needed to check what it is now.
 	var parents []string
 	for _, it := range p.stored {
-		for _, id := range []string{it.System, it.Organisation} {
-			if id != "" && p.stored[id] == nil {
+		for _, id := range referencesOf(p.model.Class(it.Class), it) {
+			if p.stored[id] == nil {
 				parents = append(parents, id)
 			}
 		}
@@ -330,9 +365,14 @@ func (p *planner) identify(d *draft) {
 		return
 	}
 	if d.old == nil && w.ID == "" {
-		d.old = p.storedNames[nameKey{w.Class, tenant, name}]
+		key, ok, missing := p.keyOf(d)
+		if !ok {
+			p.fail(d, missing, "it is part of what makes an item of class %s one: give it, or the item's id", w.Class)
+			return
+		}
+		d.old = p.storedKeys[identityKey{w.Class, tenant, key}]
 		if d.old != nil && p.coversTenant(tenant) && !p.visible(d.old.ID) {
-			p.fail(d, colName, "the name %q is taken by an item outside of your reach", name)
+			p.fail(d, colName, "%s is taken by an item outside of your reach", keyText(d.class, key))
 			return
 		}
 	}
@@ -352,9 +392,18 @@ func (p *planner) identify(d *draft) {
 	}
 	w.Tenant, w.Name = tenant, name
 	p.byID[w.ID] = d
-	if d.class.Layer < 2 {
-		p.byName[name] = append(p.byName[name], d)
+	p.byName[name] = append(p.byName[name], d)
+}
+
+// seqOf is the number of a draft or of a stored item that was read, 0 of others.
+func (p *planner) seqOf(id string) int32 {
+	if d := p.byID[id]; d != nil && d.final.seq != 0 {
+		return d.final.seq
 	}
+	if it := p.stored[id]; it != nil {
+		return it.seq
+	}
+	return 0
 }
 
 // visible tells whether a stored item is in reach.
@@ -372,18 +421,18 @@ func outsideReach(tenant string) string {
 }
 
 // target is an item that a reference may mean, stored or in the same file.
-type target struct{ id, class, tenant string }
+type target struct{ id, tenant string }
 
 // targets lists what a reference may mean: the item of that id, else the items
 // of that name.
-func (p *planner) targets(class, ref string) []target {
+func (p *planner) targets(classes []string, ref string) []target {
 	var out []target
-	if d := p.byID[ref]; d != nil && d.want.Class == class {
-		out = append(out, target{d.want.ID, class, d.want.Tenant})
-	} else if it := p.stored[ref]; it != nil && it.Class == class && d == nil {
-		out = append(out, target{it.ID, class, it.Tenant})
+	if d := p.byID[ref]; d != nil && slices.Contains(classes, d.want.Class) {
+		out = append(out, target{d.want.ID, d.want.Tenant})
+	} else if it := p.stored[ref]; it != nil && slices.Contains(classes, it.Class) && d == nil {
+		out = append(out, target{it.ID, it.Tenant})
 	} else {
-		out = p.namesakes(class, ref)
+		out = p.namesakes(classes, ref)
 	}
 	return slices.DeleteFunc(out, func(t target) bool {
 		switch {
@@ -396,18 +445,18 @@ func (p *planner) targets(class, ref string) []target {
 	})
 }
 
-// namesakes lists the items of that class and name, in the file and stored.
-func (p *planner) namesakes(class, ref string) []target {
+// namesakes lists the items of those classes and that name, in the file and stored.
+func (p *planner) namesakes(classes []string, ref string) []target {
 	var out []target
 	for _, d := range p.byName[ref] {
-		if d.want.Class == class {
-			out = append(out, target{d.want.ID, class, d.want.Tenant})
+		if slices.Contains(classes, d.want.Class) {
+			out = append(out, target{d.want.ID, d.want.Tenant})
 		}
 	}
 	for _, it := range p.storedByRef[ref] {
 		// An item that is in the file too goes by its name there.
-		if it.Class == class && p.byID[it.ID] == nil {
-			out = append(out, target{it.ID, class, it.Tenant})
+		if slices.Contains(classes, it.Class) && p.byID[it.ID] == nil {
+			out = append(out, target{it.ID, it.Tenant})
 		}
 	}
 	return out
@@ -415,24 +464,22 @@ func (p *planner) namesakes(class, ref string) []target {
 
 // broken tells whether a reference means a row that has mistakes of its own.
 // Then only those are worth telling.
-func (p *planner) broken(class, ref string) bool {
+func (p *planner) broken(classes []string, ref string) bool {
 	if p.raw == nil {
 		p.raw = map[string][]*draft{}
 		for _, d := range p.drafts {
-			if layer(d) < 2 {
-				p.raw[d.want.ID] = append(p.raw[d.want.ID], d)
-				p.raw[d.want.Name] = append(p.raw[d.want.Name], d)
-			}
+			p.raw[d.want.ID] = append(p.raw[d.want.ID], d)
+			p.raw[d.want.Name] = append(p.raw[d.want.Name], d)
 		}
 	}
 	return slices.ContainsFunc(p.raw[ref], func(d *draft) bool {
-		return d.bad && (d.want.Class == class || d.class == nil)
+		return d.bad && (slices.Contains(classes, d.want.Class) || d.class == nil)
 	})
 }
 
 // tenantOfSystem derives the tenant of an item that names only its system.
 func (p *planner) tenantOfSystem(d *draft) (string, bool) {
-	found := p.targets(BusinessSystem, d.want.System)
+	found := p.targets(systemClasses, d.want.System)
 	// Of several systems of one name, the item's present or default tenant
 	// decides.
 	if len(found) > 1 {
@@ -446,7 +493,7 @@ func (p *planner) tenantOfSystem(d *draft) (string, bool) {
 	}
 	switch len(found) {
 	case 0:
-		if d.bad = true; !p.broken(BusinessSystem, d.want.System) {
+		if d.bad = true; !p.broken(systemClasses, d.want.System) {
 			p.fail(d, colSystem, "unknown business system %q", d.want.System)
 		}
 		return "", false
@@ -458,9 +505,9 @@ func (p *planner) tenantOfSystem(d *draft) (string, bool) {
 }
 
 // resolve turns a reference into an id. own is the tenant of the referring item.
-func (p *planner) resolve(d *draft, column, class, ref, own string) string {
+func (p *planner) resolve(d *draft, column string, classes []string, ref, own string) string {
 	var near, shared, far []target
-	for _, t := range p.targets(class, ref) {
+	for _, t := range p.targets(classes, ref) {
 		switch t.tenant {
 		case own:
 			near = append(near, t)
@@ -470,7 +517,6 @@ func (p *planner) resolve(d *draft, column, class, ref, own string) string {
 			far = append(far, t)
 		}
 	}
-	what := strings.ToLower(p.classes.byName[class].Title.EN)
 	for _, group := range [][]target{near, shared} {
 		switch len(group) {
 		case 0:
@@ -483,8 +529,8 @@ func (p *planner) resolve(d *draft, column, class, ref, own string) string {
 	}
 	switch {
 	case len(far) == 0:
-		if d.bad = true; !p.broken(class, ref) {
-			p.fail(d, column, "unknown %s %q", what, ref)
+		if d.bad = true; !p.broken(classes, ref) {
+			p.fail(d, column, "unknown %s %q", p.titles(classes), ref)
 		}
 		return ""
 	case len(far) > 1:
@@ -515,7 +561,7 @@ func (p *planner) merge(d *draft) {
 	if d.given[colLabels] {
 		f.Labels = w.Labels
 	}
-	if d.class.Addresses == noAddresses {
+	if d.class.Addresses == model.NoAddresses {
 		f.Zone = ""
 	} else {
 		if d.given[colZone] {
@@ -528,13 +574,13 @@ func (p *planner) merge(d *draft) {
 	if d.given[colSystem] {
 		f.System = ""
 		if w.System != "" {
-			f.System = p.resolve(d, colSystem, BusinessSystem, w.System, f.Tenant)
+			f.System = p.resolve(d, colSystem, systemClasses, w.System, f.Tenant)
 		}
 	}
 	if d.given[colOrganisation] {
 		f.Organisation = ""
 		if w.Organisation != "" {
-			f.Organisation = p.resolve(d, colOrganisation, Organisation, w.Organisation, f.Tenant)
+			f.Organisation = p.resolve(d, colOrganisation, organisationClasses, w.Organisation, f.Tenant)
 		}
 	}
 	if w.Criticality != 0 {
@@ -543,7 +589,16 @@ func (p *planner) merge(d *draft) {
 	if f.Criticality == 0 {
 		f.Criticality = p.defaultCriticality(&f)
 	}
-	if len(d.attrs) > 0 || d.wholeAttrs {
+	p.mergeAttributes(d, &f)
+	f.identity = identityOf(d.class, &f)
+	f.fill()
+	d.final = f
+}
+
+// mergeAttributes takes over the attributes given, and sees that those are
+// there which the class wants.
+func (p *planner) mergeAttributes(d *draft, f *Item) {
+	if len(d.attrs) > 0 || d.wholeAttrs || d.old == nil {
 		merged := map[string]string{}
 		if !d.wholeAttrs {
 			for k, v := range f.Attributes {
@@ -551,10 +606,18 @@ func (p *planner) merge(d *draft) {
 			}
 		}
 		for k, v := range d.attrs {
+			if a := d.class.Attribute(k); v != "" && a != nil && a.Type == model.Reference {
+				v = p.resolveAll(d, a, v, f.Tenant)
+			}
 			if v == "" {
 				delete(merged, k)
 			} else {
 				merged[k] = v
+			}
+		}
+		for i := range d.class.Attributes {
+			if a := &d.class.Attributes[i]; d.old == nil && a.Default != "" && merged[a.Name] == "" {
+				merged[a.Name] = a.Default
 			}
 		}
 		if len(merged) > maxAttrs {
@@ -562,8 +625,22 @@ func (p *planner) merge(d *draft) {
 		}
 		f.Attributes = merged
 	}
-	f.fill()
-	d.final = f
+	for i := range d.class.Attributes {
+		if a := &d.class.Attributes[i]; a.Required && f.Attributes[a.Name] == "" && !d.bad {
+			p.fail(d, attrPrefix+a.Name, "an item of class %s needs a value", f.Class)
+		}
+	}
+}
+
+// resolveAll turns what a reference attribute names, ids or names, into ids.
+func (p *planner) resolveAll(d *draft, a *model.Attribute, value, own string) string {
+	var ids []string
+	for _, ref := range a.Each(value) {
+		if id := p.resolve(d, attrPrefix+a.Name, p.model.Concrete(a.Targets()...), ref, own); id != "" && !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	return strings.Join(ids, ";")
 }
 
 // defaultCriticality is what an item gets that is created without one: its

@@ -2,51 +2,64 @@ package cmdb
 
 import (
 	"context"
-	"embed"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/uptrace/bun"
 
+	"icewatch/cmdb/model"
 	"icewatch/soc/enrich"
 	"icewatch/soc/reach"
 	"icewatch/soc/state"
 	"icewatch/soc/tenancy"
 )
 
-//go:embed migrations/*.sql
-var migrations embed.FS
-
 // Service is the CMDB. It is safe for concurrent use.
 type Service struct {
-	db      *state.DB
+	db      *Database
 	tenants *tenancy.Registry
-	classes *classSet
+	shipped model.Document
+	model   atomic.Pointer[model.Model]
 	changed chan struct{}
 	now     func() time.Time // whole milliseconds, as the tables keep them
 	// importing holds one token: imports of large files take turns, which
 	// bounds their memory.
 	importing chan struct{}
+	topology  topology
 }
 
-// Open migrates the tables and brings in, or up to date, the business system
-// of each tenant.
+// Open keeps the CMDB in the suite's own state; see OpenOn.
 func Open(ctx context.Context, db *state.DB, tenants *tenancy.Registry) (*Service, error) {
-	if err := db.Migrate(ctx, "cmdb", migrations); err != nil {
+	return OpenOn(ctx, OnState(db), tenants)
+}
+
+// OpenOn migrates the tables and brings in, or up to date, the business system
+// of each tenant.
+func OpenOn(ctx context.Context, db *Database, tenants *tenancy.Registry) (*Service, error) {
+	if err := db.migrate(ctx); err != nil {
 		return nil, fmt.Errorf("cmdb: %w", err)
 	}
-	classes, err := loadClasses(classesYAML)
+	shipped, err := model.Shipped()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("cmdb: %w", err)
 	}
 	s := &Service{
-		db: db, tenants: tenants, classes: classes,
+		db: db, tenants: tenants, shipped: shipped,
 		changed:   make(chan struct{}, 1),
 		importing: make(chan struct{}, 1),
 		now:       func() time.Time { return time.Now().UTC().Truncate(time.Millisecond) },
 	}
+	m, err := compileModel(shipped)
+	if err != nil {
+		return nil, fmt.Errorf("cmdb: %w", err)
+	}
+	s.model.Store(m)
 	if err := s.settleAll(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.indexAll(ctx); err != nil {
 		return nil, err
 	}
 	if err := s.syncTenants(ctx); err != nil {
@@ -55,8 +68,19 @@ func Open(ctx context.Context, db *state.DB, tenants *tenancy.Registry) (*Servic
 	return s, nil
 }
 
-// Classes lists the classes, as the class table orders them.
-func (s *Service) Classes() []Class { return slices.Clone(s.classes.list) }
+// Model returns the model in force.
+func (s *Service) Model() *model.Model { return s.model.Load() }
+
+// Classes lists the classes that items can be of, as the model orders them.
+func (s *Service) Classes() []Class {
+	m := s.Model()
+	names := m.Concrete()
+	out := make([]Class, len(names))
+	for i, n := range names {
+		out[i] = *m.Class(n)
+	}
+	return out
+}
 
 // Changed delivers after changes, one value for any number of them, so that
 // the centre can publish a new snapshot. It is one channel, for one listener;
@@ -74,7 +98,7 @@ func (s *Service) notify() {
 // version grows with every change.
 func (s *Service) Snapshot(ctx context.Context) (enrich.Snapshot, error) {
 	snap := enrich.Snapshot{Networks: []enrich.Network{}, Items: []enrich.Item{}}
-	err := s.db.Read.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+	err := s.db.view(ctx, func(ctx context.Context, tx bun.Tx) error {
 		if err := tx.QueryRowContext(ctx, "SELECT version FROM cmdb_version WHERE id = 1").Scan(&snap.Version); err != nil {
 			return fmt.Errorf("cmdb: read the version: %w", err)
 		}
@@ -88,14 +112,15 @@ func (s *Service) Snapshot(ctx context.Context) (enrich.Snapshot, error) {
 			return err
 		}
 		var classes []string
-		for _, c := range s.classes.list {
-			if c.Addresses != noAddresses || c.Hostnames || c.Name == BusinessSystem {
+		m := s.Model()
+		for _, name := range m.Concrete() {
+			if c := m.Class(name); c.Addresses != model.NoAddresses || c.Hostnames || c.Name == BusinessSystem {
 				classes = append(classes, c.Name)
 			}
 		}
 		return each(ctx, tx, all, &Filter{Classes: classes}, func(it *Item, facts reach.Kept) error {
-			c := s.classes.byName[it.Class]
-			if c.Addresses == cidrAddresses {
+			c := m.Class(it.Class)
+			if c.Addresses == model.CIDRs {
 				for _, a := range it.Addresses {
 					snap.Networks = append(snap.Networks, enrich.Network{Zone: it.Zone, CIDR: a, Name: it.Name, Tenant: it.Tenant})
 				}

@@ -42,6 +42,9 @@ type itemRow struct {
 	Search         string `bun:"search"`
 	CreatedAt      int64  `bun:"created_at"`
 	UpdatedAt      int64  `bun:"updated_at"`
+	Seq            int32  `bun:"seq"`
+	Identity       string `bun:"identity"`
+	Revision       int64  `bun:"revision"`
 	reach.Kept
 }
 
@@ -69,6 +72,8 @@ type historyRow struct {
 	Actor         string `bun:"actor"`
 	Action        string `bun:"action"`
 	Changes       string `bun:"changes"`
+	Revision      int64  `bun:"revision"`
+	Model         int64  `bun:"model"`
 	reach.Kept
 }
 
@@ -79,6 +84,7 @@ func toRow(it *Item) itemRow {
 		Owner: it.Owner, Labels: jsonList(it.Labels), SystemID: it.System, OrganisationID: it.Organisation,
 		Attributes: jsonMap(it.Attributes), Search: searchText(it),
 		CreatedAt: it.CreatedAt.UnixMilli(), UpdatedAt: it.UpdatedAt.UnixMilli(),
+		Seq: it.seq, Identity: it.identity, Revision: it.Revision,
 	}
 }
 
@@ -87,6 +93,7 @@ func (r *itemRow) item() (Item, error) {
 		ID: r.ID, Class: r.Class, Tenant: r.Tenant, Name: r.Name, Zone: r.Zone, Criticality: r.Criticality,
 		Owner: r.Owner, System: r.SystemID, Organisation: r.OrganisationID,
 		CreatedAt: time.UnixMilli(r.CreatedAt).UTC(), UpdatedAt: time.UnixMilli(r.UpdatedAt).UTC(),
+		Revision: r.Revision, seq: r.Seq, identity: r.Identity,
 	}
 	for _, f := range []struct {
 		text string
@@ -315,6 +322,7 @@ func (s *Service) History(ctx context.Context, r reach.Reach, id string, before 
 		out[i] = HistoryEntry{
 			ID: row.ID, ItemID: row.ItemID, Class: row.Class, Name: row.Name, Tenant: row.Tenant,
 			Time: time.UnixMilli(row.Time).UTC(), Actor: row.Actor, Action: row.Action,
+			Revision: row.Revision, Model: row.Model,
 		}
 		if err := json.Unmarshal([]byte(row.Changes), &out[i].Changes); err != nil {
 			return nil, fmt.Errorf("cmdb: history entry %d: %w", row.ID, err)

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"icewatch/cmdb/model"
 )
 
 // Bounds of one item.
@@ -58,7 +60,7 @@ func checkAttrValue(s string) (string, error) {
 // checkAddress returns the canonical form of an address of a class.
 func checkAddress(kind, s string) (string, error) {
 	s = strings.TrimSpace(s)
-	if kind == cidrAddresses {
+	if kind == model.CIDRs {
 		p, err := netip.ParsePrefix(s)
 		if err != nil {
 			return "", fmt.Errorf("%q is not an address range such as 10.1.0.0/16 or 2001:db8::/48", s)
@@ -160,7 +162,7 @@ func checkList(values []string, check func(string) (string, error)) ([]string, [
 // canonicalAddress returns an address or CIDR as the tables have it, or s where
 // it is neither: then nothing matches it.
 func canonicalAddress(s string) string {
-	for _, kind := range []string{ipAddresses, cidrAddresses} {
+	for _, kind := range []string{model.IPs, model.CIDRs} {
 		if a, err := checkAddress(kind, s); err == nil {
 			return a
 		}

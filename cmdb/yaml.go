@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"icewatch/cmdb/model"
 )
 
 // maxFileValues bounds the values of one YAML file, which anchors could
@@ -253,7 +255,7 @@ func toYAML(c *Class, it *Item) yamlItem {
 	if y.Attributes == nil {
 		y.Attributes = map[string]string{}
 	}
-	if c.Addresses != noAddresses {
+	if c.Addresses != model.NoAddresses {
 		list := append([]string{}, it.Addresses...)
 		y.Zone, y.Addresses = &it.Zone, &list
 	}

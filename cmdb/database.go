@@ -1,0 +1,120 @@
+package cmdb
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/pgdialect"
+
+	"icewatch/soc/state"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+//go:embed postgres/*.sql
+var postgresMigrations embed.FS
+
+// Database is where the CMDB keeps its tables. Statements are the same for both
+// kinds; what differs is here.
+type Database struct {
+	*bun.DB // writes, and reads that need not be of one moment
+	// view runs fn on one moment of the tables, change in one write
+	// transaction; those run one after the other, which what a plan saw to be
+	// free relies on.
+	view, change func(ctx context.Context, fn func(context.Context, bun.Tx) error) error
+	migrate      func(context.Context) error
+	spool        string // where files are made that need not stay; "" is the system's place
+	close        func() error
+}
+
+// OnState keeps the tables in the suite's own state, a SQLite file.
+func OnState(db *state.DB) *Database {
+	return &Database{
+		DB: db.DB,
+		view: func(ctx context.Context, fn func(context.Context, bun.Tx) error) error {
+			return db.Read.RunInTx(ctx, nil, fn)
+		},
+		change: func(ctx context.Context, fn func(context.Context, bun.Tx) error) error {
+			return db.RunInTx(ctx, nil, fn)
+		},
+		migrate: func(ctx context.Context) error { return db.Migrate(ctx, "cmdb", migrations) },
+		spool:   filepath.Dir(db.Path()),
+		close:   func() error { return nil }, // the state is its owner's
+	}
+}
+
+// postgresConnections is how many connections the CMDB holds at most.
+const postgresConnections = 8
+
+// OpenPostgres keeps the tables in a PostgreSQL database, 14 or newer. url is a
+// connection string as libpq reads it, such as
+// postgres://icewatch@db.example/cmdb; its search_path decides the schema. The
+// server is asked once; the error does not repeat the password.
+func OpenPostgres(ctx context.Context, url string) (*Database, error) {
+	conf, err := pgx.ParseConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("cmdb: PostgreSQL: %w", err)
+	}
+	// Statements carry their values, escaped, as they do for SQLite: preparing
+	// each would fill the server's memory with texts that never come again.
+	conf.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol
+	conf.RuntimeParams["standard_conforming_strings"] = "on"
+	pool := stdlib.OpenDB(*conf)
+	pool.SetMaxOpenConns(postgresConnections)
+	pool.SetMaxIdleConns(postgresConnections)
+	if err := pool.PingContext(ctx); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("cmdb: PostgreSQL at %s:%d, database %q as %q: %w", conf.Host, conf.Port, conf.Database, conf.User, err)
+	}
+	db := bun.NewDB(pool, pgdialect.New())
+	return &Database{
+		DB: db,
+		view: func(ctx context.Context, fn func(context.Context, bun.Tx) error) error {
+			return db.RunInTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}, fn)
+		},
+		change: func(ctx context.Context, fn func(context.Context, bun.Tx) error) error {
+			return db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+				if _, err := tx.ExecContext(ctx, "SELECT version FROM cmdb_version WHERE id = 1 FOR UPDATE"); err != nil {
+					return fmt.Errorf("cmdb: wait for other writers: %w", err)
+				}
+				return fn(ctx, tx)
+			})
+		},
+		migrate: func(ctx context.Context) error { return migratePostgres(ctx, pool) },
+		close:   db.Close,
+	}, nil
+}
+
+// Close gives back what OpenPostgres took.
+func (db *Database) Close() error { return db.close() }
+
+func migratePostgres(ctx context.Context, pool *sql.DB) error {
+	files, err := fs.Sub(postgresMigrations, "postgres")
+	if err != nil {
+		return err
+	}
+	p, err := goose.NewProvider(goose.DialectPostgres, pool, files, goose.WithTableName("goose_cmdb"), goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return fmt.Errorf("PostgreSQL: %w", err)
+	}
+	current, target, err := p.GetVersions(ctx)
+	if err != nil {
+		return fmt.Errorf("PostgreSQL: read the version of the tables: %w", err)
+	}
+	if current > target {
+		return fmt.Errorf("PostgreSQL: the tables are at version %d, this release knows up to %d: start the newer release", current, target)
+	}
+	if _, err := p.Up(ctx); err != nil {
+		return fmt.Errorf("PostgreSQL: move the tables from version %d to %d: %w", current, target, err)
+	}
+	return nil
+}
