@@ -318,6 +318,7 @@ func (c *correlation) save(ctx context.Context) error {
 		}
 		if i.fresh {
 			entries = append(entries, entry(id, c.now, "opened", SystemActor, openedText(i), map[string]any{"reasons": orEmpty(i.doc.Reasons)}))
+			entries = append(entries, c.s.assign(i, c.now)...)
 			c.changes = append(c.changes, Change{Actor: SystemActor, Action: "incident.open", Object: id, Tenant: i.Tenant})
 		}
 		entries = append(entries, attachedEntries(i, attached, c.now)...)
@@ -461,7 +462,7 @@ func (s *Service) saveIncident(ctx context.Context, tx bun.Tx, i *incident) erro
 
 // incidentColumns are the columns that an incident's life changes.
 var incidentColumns = []string{
-	"severity", "priority", "status", "ci_id", "system_id", "assignee", "first_seen", "last_seen", "alert_count",
+	"severity", "priority", "status", "ci_id", "system_id", "assignee", "team", "first_seen", "last_seen", "alert_count",
 	"ack_due", "resolve_due", "due", "acked_at", "resolved_at", "ack_breach", "resolve_breach", "acknowledged_at",
 	"acknowledged_by", "closed_at", "closed_by", "resolution", "told_at", "tell_at", "muted_at", "muted_kind", "verdict", "phase", "search", "doc",
 	"reach_unit", "reach_region", "reach_industry", "reach_labels",

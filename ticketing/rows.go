@@ -172,6 +172,7 @@ type incidentRow struct {
 	CIID           string `bun:"ci_id"`
 	SystemID       string `bun:"system_id"`
 	Assignee       string `bun:"assignee"`
+	Team           string `bun:"team"`
 	OpenedAt       int64  `bun:"opened_at"`
 	FirstSeen      int64  `bun:"first_seen"`
 	LastSeen       int64  `bun:"last_seen"`
@@ -271,7 +272,7 @@ func (i *incident) view(now time.Time) Incident {
 	d, c := &i.doc, i.clock()
 	return Incident{
 		ID: i.ID, Tenant: i.Tenant, Title: d.Title, Severity: severityOf(i.Severity), Priority: priorityOf(i.Priority),
-		Status: i.Status, CI: d.CI, System: d.System, Owner: d.Owner, Assignee: i.Assignee, Actors: orEmpty(d.Actors),
+		Status: i.Status, CI: d.CI, System: d.System, Owner: d.Owner, Assignee: i.Assignee, Team: i.Team, Actors: orEmpty(d.Actors),
 		OpenedAt: at(i.OpenedAt), FirstSeen: at(i.FirstSeen), LastSeen: at(i.LastSeen), AlertCount: i.AlertCount,
 		Tactics: orEmpty(d.Tactics), Techniques: orEmpty(d.Techniques), Reasons: orEmpty(d.Reasons),
 		Verdict: verdictOf(i.Verdict), Phases: orEmpty(d.Phases), Attackers: orEmpty(d.Attackers), Victims: orEmpty(d.Victims),

@@ -132,6 +132,8 @@ func (c Config) Validate() error {
 type Deps struct {
 	Policy Policy // required
 	Items  Items  // optional
+	// Assigner gives incidents that open to who is on duty. Optional.
+	Assigner Assigner
 	// Reach compiles what silences are bounded to. Default: one that knows no
 	// tenants, which only takes reaches without conditions.
 	Reach  *reach.Compiler
@@ -146,18 +148,19 @@ type Deps struct {
 
 // Service is the room. It is safe for concurrent use.
 type Service struct {
-	db     *state.DB
-	policy Policy
-	items  Items
-	cfg    Config
-	sla    sla.Targets
-	log    *slog.Logger
-	clock  func() time.Time
-	zone   *time.Location
-	audit  func(ctx context.Context, c Change)
-	out    *outbox.Box
-	muting *silence.Store
-	ignore map[string]bool
+	db       *state.DB
+	policy   Policy
+	items    Items
+	assigner Assigner
+	cfg      Config
+	sla      sla.Targets
+	log      *slog.Logger
+	clock    func() time.Time
+	zone     *time.Location
+	audit    func(ctx context.Context, c Change)
+	out      *outbox.Box
+	muting   *silence.Store
+	ignore   map[string]bool
 
 	live   *live
 	writer chan struct{} // has one element while somebody writes what is at hand
@@ -187,7 +190,7 @@ func Open(ctx context.Context, db *state.DB, deps Deps) (*Service, error) {
 		return nil, err
 	}
 	s := &Service{
-		db: db, policy: deps.Policy, items: deps.Items, cfg: deps.Config.WithDefaults(),
+		db: db, policy: deps.Policy, items: deps.Items, assigner: deps.Assigner, cfg: deps.Config.WithDefaults(),
 		log: deps.Log, clock: deps.Clock, zone: deps.Zone, audit: deps.Audit,
 		ignore: map[string]bool{}, wake: make(chan struct{}, 1), writer: make(chan struct{}, 1),
 	}

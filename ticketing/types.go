@@ -116,10 +116,10 @@ type AlertDetail struct {
 
 // TimelineEntry is one thing that happened to an alert or incident. Kind is
 // one of opened, alert, acknowledged, assigned, comment, closed, reopened,
-// notified, sla, verdict.
+// notified, escalated, sla, verdict.
 type TimelineEntry struct {
 	Time  Time            `json:"time" format:"date-time"`
-	Kind  string          `json:"kind" enum:"opened,alert,acknowledged,assigned,comment,closed,reopened,notified,sla,verdict"`
+	Kind  string          `json:"kind" enum:"opened,alert,acknowledged,assigned,comment,closed,reopened,notified,escalated,sla,verdict"`
 	Actor string          `json:"actor" doc:"Who did it; system where the suite did"`
 	Text  detections.Text `json:"text"`
 	Data  map[string]any  `json:"data,omitempty"`
@@ -146,6 +146,7 @@ type Incident struct {
 	System         *System            `json:"system,omitempty"`
 	Owner          string             `json:"owner,omitempty"`
 	Assignee       string             `json:"assignee,omitempty"`
+	Team           string             `json:"team,omitempty" doc:"Id of the team on whose duty roster it is"`
 	Actors         []string           `json:"actors" doc:"Addresses the intrusion comes from"`
 	OpenedAt       Time               `json:"opened_at" format:"date-time"`
 	FirstSeen      Time               `json:"first_seen" format:"date-time"`

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -71,12 +72,20 @@ func Zone(name string) (*time.Location, error) {
 	if name == "Local" {
 		return nil, errors.New(`zone "Local": want an IANA name such as Asia/Shanghai, which means the same on every machine`)
 	}
+	if loc, ok := zones.Load(name); ok {
+		return loc.(*time.Location), nil
+	}
 	loc, err := time.LoadLocation(name)
 	if err != nil {
 		return nil, fmt.Errorf("zone %q: want an IANA name such as Asia/Shanghai: %w", name, err)
 	}
+	zones.Store(name, loc)
 	return loc, nil
 }
+
+// zones remembers zones by name, since loading one reads a file and rosters ask
+// for theirs at every turn. There are some six hundred.
+var zones sync.Map
 
 // Compile makes a spec ready, or says what is wrong with it. Holidays may be
 // nil where none are known.
