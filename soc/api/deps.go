@@ -41,6 +41,7 @@ import (
 	"icewatch/soc/tenancy"
 	"icewatch/soc/traces"
 	"icewatch/soc/units"
+	"icewatch/ticketing/duty"
 )
 
 // Deps is what the API needs of the other rooms. Identity, Audit and Log are
@@ -73,7 +74,9 @@ type Deps struct {
 	Intake    Intake
 	Backups   Backups
 	Ticketing Ticketing
-	Watch     Watch // over the suite itself
+	Duty      *duty.Store // nil registers no route
+	Incidents Incidents   // of the routes of duty; required with Duty
+	Watch     Watch       // over the suite itself
 	Holdings  *Holdings
 
 	Federation Federation // identity providers; nil: only local users sign in

@@ -59,6 +59,8 @@ var publicRoutes = []string{
 	"POST /oidc/token",
 	"POST /oidc/userinfo",
 	"GET /api/v1/branding",
+	"GET /api/v1/duty/acknowledge/:token",
+	"POST /api/v1/duty/acknowledge/:token",
 	"GET /api/v1/branding/logo",
 	"POST /api/v1/auth/login/totp",
 	"POST /api/v1/auth/login/recovery",

@@ -52,6 +52,7 @@ func (s *Server) routes() {
 	s.storageRoutes()
 	s.usageRoutes()
 	s.removalRoutes()
+	s.dutyRoutes()
 	if s.deps.Ticketing != nil {
 		s.deps.Ticketing.Routes(s)
 	}

@@ -69,6 +69,8 @@ import (
 	"icewatch/soc/watch"
 	"icewatch/tenants"
 	"icewatch/ticketing"
+	"icewatch/ticketing/duty"
+	"icewatch/ticketing/workdays"
 )
 
 // Options are what the command line gives beside the configuration.
@@ -92,7 +94,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		}
 		c.log.Info("stopped")
 	}()
-	for _, step := range []func(context.Context) error{c.folder, c.openState, c.openMasking, c.openFederation, c.openProvider, c.openBus, c.openCMDB, c.openRules, c.openTicketing, c.openAlertmanager, c.openWatch, c.startEngine, c.openGate, c.openSamples, c.openBackups, c.openSaved, c.openForwarding, c.openElastic, c.openAPI, c.runSaved, c.runForwarding, c.keepFigures, c.startCollectors} {
+	for _, step := range []func(context.Context) error{c.folder, c.openState, c.openMasking, c.openFederation, c.openProvider, c.openBus, c.openCMDB, c.openRules, c.openDuty, c.openTicketing, c.runDuty, c.openAlertmanager, c.openWatch, c.startEngine, c.openGate, c.openSamples, c.openBackups, c.openSaved, c.openForwarding, c.openElastic, c.openAPI, c.runSaved, c.runForwarding, c.keepFigures, c.startCollectors} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -144,6 +146,8 @@ type centre struct {
 	samples   samples
 	keeper    *keeper
 	tickets   *ticketing.Service
+	duty      *duty.Store
+	holidays  atomic.Pointer[workdays.Holidays]
 	watch     *watch.Watch
 
 	alertmanager *alertmanager.Service
@@ -390,7 +394,7 @@ func (c *centre) openTicketing(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	c.tickets, err = ticketing.Open(ctx, c.db, ticketing.Deps{Policy: c.keeper, Items: items{c.cmdb}, Reach: &c.reach, Seal: c.seal, Egress: c.egress, Config: cfg, Log: c.log})
+	c.tickets, err = ticketing.Open(ctx, c.db, ticketing.Deps{Policy: c.keeper, Items: items{c.cmdb}, Assigner: c.duty, Reach: &c.reach, Seal: c.seal, Egress: c.egress, Config: cfg, Log: c.log})
 	if err != nil {
 		return err
 	}
@@ -452,7 +456,7 @@ func (c *centre) openAPI(ctx context.Context) (err error) {
 	c.later(decisions.Close)
 	c.server, err = api.New(api.Deps{
 		Identity: c.identity, Audit: c.audit, Forward: c.forward, Settings: c.settings, Keys: c.seal, RateLimits: c.limits.Get, Watermark: c.watermark.Get, Own: own, Units: c.units, Decisions: decisions, Tenants: c.tenants, Reach: &c.reach, CMDB: c.cmdb, Search: c.slow.Watch(c.engine, api.Caller), Masking: c.masking, Metrics: c.engine, Saved: c.saved, Exports: c.exports, Aside: c.aside, Rules: c.keeper, Rulebook: c.keeper.book,
-		Federation: c.sso, Provider: c.provider, Intake: c.gauge, Watch: c.watch, Holdings: c.holdings(), Backups: c.backups, Ticketing: api.NewTicketing(c.tickets), Protocols: c.protocols(), Ingest: []api.Ingest{elastic, loki, samples},
+		Federation: c.sso, Provider: c.provider, Intake: c.gauge, Watch: c.watch, Holdings: c.holdings(), Backups: c.backups, Ticketing: api.NewTicketing(c.tickets), Duty: c.duty, Incidents: c.tickets, Protocols: c.protocols(), Ingest: []api.Ingest{elastic, loki, samples},
 		Flows: c.openFlows(c.engine), Traces: traces.New(c.engine), LogQL: c.logql(), Monitors: c.monitors, Forwarding: c.forwarding,
 		Console: console.FS, Ready: c.gauge.parts, WriteMetrics: func(w io.Writer) { c.gauge.write(w, c.metrics) },
 		Log: c.log, Version: c.Version, MaxBody: int64(cfg.HTTP.MaxBody), MaxUnpacked: int64(cfg.HTTP.MaxUnpacked),

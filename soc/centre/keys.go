@@ -17,6 +17,7 @@ import (
 	"icewatch/soc/masking"
 	"icewatch/soc/seal"
 	"icewatch/soc/state"
+	"icewatch/ticketing/duty"
 	"icewatch/ticketing/outbox"
 )
 
@@ -26,6 +27,7 @@ func sealed(data string) []seal.Place {
 	return slices.Concat(
 		[]seal.Place{audit.Sealed(auditDir(data))},
 		outbox.Sealed(),
+		duty.Sealed(),
 		provider.Sealed(),
 		identity.Sealed(),
 		federation.Sealed(),

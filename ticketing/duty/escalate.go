@@ -91,8 +91,11 @@ func (s *Store) Escalate(ctx context.Context) (wait time.Duration, err error) {
 	for _, r := range rows {
 		at[r.Incident] = r
 	}
-	called := false
+	called, roster := false, s.Roster()
 	for _, w := range waiting {
+		if _, ok := roster.Team(w.Team); !ok {
+			continue // the team is gone: nobody is called
+		}
 		row, known := at[w.ID]
 		delete(at, w.ID)
 		if known && row.current(w) && (row.NextAt == 0 || row.NextAt > s.now().UnixMilli()) {
@@ -135,29 +138,26 @@ func (s *Store) advance(ctx context.Context, id string) (called bool, err error)
 			return err
 		}
 		now := s.now()
-		e := escalationRow{Incident: id}
-		known, err := tx.NewSelect().Model(&e).WherePK().Count(ctx)
-		if err != nil {
+		var rows []escalationRow
+		if err := tx.NewSelect().Model(&rows).Where("incident = ?", id).Scan(ctx); err != nil {
 			return fmt.Errorf("duty: read the escalation of %s: %w", id, err)
-		}
-		if known > 0 {
-			if err := tx.NewSelect().Model(&e).WherePK().Scan(ctx); err != nil {
-				return fmt.Errorf("duty: read the escalation of %s: %w", id, err)
-			}
 		}
 		team, has := roster.Team(w.Team)
 		if !has {
 			return nil // the team is gone: nobody is called
 		}
 		p := team.PolicyFor(w.Priority)
-		if known == 0 || !e.current(w) {
-			since, calls := w.Opened, 0
-			if known > 0 && e.Episode == w.Episode {
+		var e escalationRow
+		if len(rows) > 0 && rows[0].current(w) {
+			e = rows[0]
+		} else {
+			since := w.Opened
+			e = escalationRow{Incident: id, Episode: w.Episode, Team: w.Team, Priority: w.Priority}
+			if len(rows) > 0 && rows[0].Episode == w.Episode {
 				// More or less urgent than it was, or another team's: its steps
 				// begin anew, now.
-				since, calls = now, e.Calls
+				since, e.Calls = now, rows[0].Calls
 			}
-			e = escalationRow{Incident: id, Episode: w.Episode, Team: w.Team, Priority: w.Priority, Calls: calls}
 			if d, ok := p.wait(Place{}); ok {
 				e.NextAt = since.Add(d).UnixMilli()
 			}

@@ -9,10 +9,11 @@ import (
 
 // Policy says who is called while nobody has acknowledged an incident.
 type Policy struct {
-	Priorities []string `json:"priorities" maxItems:"4" nullable:"false" doc:"For these; none named: for all"`
-	Steps      []Step   `json:"steps" minItems:"1" maxItems:"20" nullable:"false"`
-	Repeat     int      `json:"repeat,omitempty" minimum:"0" maximum:"20" doc:"How often the steps are gone through again"`
-	HeadAfter  int      `json:"head_after_minutes,omitempty" minimum:"0" maximum:"10080" doc:"Minutes after the last step until the head is called, once; 0: he is not, beyond what steps say"`
+	Priorities  []string `json:"priorities" maxItems:"4" nullable:"false" doc:"For these; none named: for all"`
+	Steps       []Step   `json:"steps" minItems:"1" maxItems:"20" nullable:"false"`
+	Repeat      int      `json:"repeat,omitempty" minimum:"0" maximum:"20" doc:"How often the steps are gone through again"`
+	RepeatAfter int      `json:"repeat_after_minutes,omitempty" minimum:"0" maximum:"10080" doc:"Minutes after the last step until the first is done again; 0: as many as the first one has"`
+	HeadAfter   int      `json:"head_after_minutes,omitempty" minimum:"0" maximum:"10080" doc:"Minutes after the last step until the head is called, once; 0: he is not, beyond what steps say"`
 }
 
 // Step is one call.
@@ -58,8 +59,8 @@ func (p *Policy) check(lines map[string]bool, head string) error {
 	if p.HeadAfter > 0 && head == "" {
 		return fmt.Errorf("head_after_minutes: the team has no head: name one")
 	}
-	if p.Repeat > 0 && p.Steps[0].After == 0 && len(p.Steps) == 1 {
-		return fmt.Errorf("repeat: the only step comes at once, so all repetitions would: give it minutes")
+	if p.Repeat > 0 && p.Steps[0].After == 0 && p.RepeatAfter == 0 {
+		return fmt.Errorf("repeat_after_minutes: the first step comes at once, so each repetition would: give it minutes")
 	}
 	return nil
 }
@@ -96,6 +97,8 @@ type Place struct{ Round, Step int }
 // where there is none: the policy is through.
 func (p *Policy) wait(at Place) (d time.Duration, ok bool) {
 	switch {
+	case at.Step == 0 && at.Round > 0 && p.RepeatAfter > 0:
+		return time.Duration(p.RepeatAfter) * time.Minute, true
 	case at.Step < len(p.Steps):
 		return time.Duration(p.Steps[at.Step].After) * time.Minute, true
 	case at.Step == len(p.Steps) && at.Round == p.Repeat && p.HeadAfter > 0:

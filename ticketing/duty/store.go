@@ -256,6 +256,11 @@ func (s *Store) Put(ctx context.Context, by ticketing.Actor, id string, revision
 			return Team{}, fmt.Errorf("%w: there is no user %q", ErrInvalid, m)
 		}
 	}
+	if id != "" {
+		if _, err := s.own(by, id); err != nil {
+			return Team{}, err
+		}
+	}
 	now := s.now()
 	t := Team{ID: id, Revision: 1, UpdatedAt: now, UpdatedBy: by.Name, Content: c}
 	if !t.Covered(by.Reach) {
