@@ -344,6 +344,7 @@ export const en: Record<Key, string> = {
   'timeline.assigned': 'Assigned',
   'timeline.comment': 'Comment',
   'timeline.closed': 'Closed',
+  'timeline.escalated': 'Escalated',
   'timeline.reopened': 'Reopened',
   'timeline.notified': 'Notified',
   'timeline.sla': 'Deadline',

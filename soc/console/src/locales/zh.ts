@@ -343,6 +343,7 @@ export const zh = {
   'timeline.assigned': '指派',
   'timeline.comment': '备注',
   'timeline.closed': '关闭',
+  'timeline.escalated': '升级呼叫',
   'timeline.reopened': '重新打开',
   'timeline.notified': '通知',
   'timeline.sla': '时限',
