@@ -34,9 +34,8 @@ import (
 
 // Defaults of the bounds.
 const (
-	DefaultMaxBytes  = 512 << 20
-	DefaultMaxGroups = 1_000_000
-	DefaultLateness  = 5 * time.Minute
+	DefaultMaxBytes = 512 << 20
+	DefaultLateness = 5 * time.Minute
 
 	maxEntries        = 4096 // events kept per group at least, where they are needed
 	minCompact        = 32   // entries before it is tried to keep fewer
@@ -47,14 +46,15 @@ const (
 // Options sets bounds. Zero values take the defaults.
 type Options struct {
 	MaxBytes  int64         // of all groups, as estimated
-	MaxGroups int           // of all rules together
+	MaxGroups int           // of all rules together; default: as many as fit
 	Lateness  time.Duration // how far behind its group's newest event one may be; rules may say otherwise
 }
 
 // Rule is one correlation as the engine runs it.
 type Rule struct {
 	ID          string
-	Fingerprint string // state of a rule with another one is not taken over
+	Fingerprint string // of what it counts: windows of a rule with another one are closed
+	Terms       string // of how it judges: windows of a rule with others go on where they hold all events
 	Sigma       *sigma.Correlation
 	City        bool    // counts over all tenants
 	Silent      bool    // fires only for the correlations that count it
@@ -145,7 +145,7 @@ func New(rules []Rule, opts Options) *State {
 		opts.MaxBytes = DefaultMaxBytes
 	}
 	if opts.MaxGroups <= 0 {
-		opts.MaxGroups = DefaultMaxGroups
+		opts.MaxGroups = math.MaxInt
 	}
 	if opts.Lateness <= 0 {
 		opts.Lateness = DefaultLateness
@@ -202,6 +202,9 @@ func (s *State) Stats() Stats {
 	}
 	return st
 }
+
+// Limit is how many bytes the groups may take.
+func (s *State) Limit() int64 { return s.opts.MaxBytes }
 
 // found is a match as it goes into a group.
 type found struct {

@@ -237,18 +237,6 @@ func TestReplayRaisesTheSameIDs(t *testing.T) {
 	}
 }
 
-func TestChangedRuleLosesItsWindows(t *testing.T) {
-	t.Parallel()
-	s := New([]Rule{rule(t, "event_count", "10s", "gte: 3")}, Options{})
-	run(s, seconds(1, 2))
-	changed := rule(t, "event_count", "10s", "gte: 3")
-	changed.Fingerprint = "2"
-	n := New([]Rule{changed}, Options{})
-	if closed, err := n.Restore(s.Snapshot()); err != nil || !slices.Equal(closed, []Closed{{"c", 1}}) || n.Stats().Groups != 0 {
-		t.Errorf("closed %v, error %v, groups %d", closed, err, n.Stats().Groups)
-	}
-}
-
 func TestBounded(t *testing.T) {
 	t.Parallel()
 	s := New([]Rule{rule(t, "event_count", "10s", "gte: 3")}, Options{MaxGroups: 100})

@@ -15,7 +15,8 @@ type group struct {
 	touched       int64   // arrival
 	before, after *group  // of the same rule, by touched
 	extras        *extras // what few entries keep
-	due           int     // number of entries at which compaction is tried again
+	due           uint32  // number of entries at which compaction is tried again
+	thinned       bool    // entries were dropped that another condition would need
 }
 
 // entry is an event in a group. An event may have several in a group of a
@@ -134,11 +135,12 @@ func (s *State) prune(r *ruleState, g *group) {
 			g.extras.fired = slices.DeleteFunc(g.extras.fired, func(c int64) bool { return c < first })
 		}
 	}
-	if len(g.entries) < max(s.slack, g.due) {
+	if len(g.entries) < max(s.slack, int(g.due)) {
 		return
 	}
-	if !r.stored {
+	if n := len(g.entries); !r.stored {
 		s.compact(r, g)
+		g.thinned = g.thinned || len(g.entries) < n
 	}
 	cells := r.late/r.span + 3
 	most := max(maxEntries, int(min(cells*min(r.threshold, 1<<20), 1<<20)))
@@ -149,8 +151,9 @@ func (s *State) prune(r *ruleState, g *group) {
 		}
 		s.stats.Cut += uint64(over)
 		g.cut(0, over)
+		g.thinned = true
 	}
-	g.due = min(2*len(g.entries), most+1)
+	g.due = uint32(min(2*len(g.entries), most+1))
 }
 
 // fold joins the first n entries pairwise where only their number matters.

@@ -10,16 +10,31 @@ import (
 )
 
 // snapshotVersion is the first byte of a snapshot: the state's own version.
-// Version 1 knew two of the types and kept other things of an event.
-const snapshotVersion = 2
+// Those before knew fewer types and kept other things of a group.
+const snapshotVersion = 3
 
 var errSnapshot = errors.New("correlation: the snapshot is damaged")
 
-// Closed says that the open windows of a rule ended unjudged, because it is no
-// more or means something else now.
+// Why says what became of the windows of a rule when the rules changed.
+type Why string
+
+// The reasons why windows are closed.
+const (
+	Gone    Why = "gone"    // the rule is not in force any more
+	Recount Why = "recount" // it counts something else, or over another time
+	// Rejudge: it counts the same and judges otherwise. Groups of which all
+	// events are still there go on under the new condition; those of which the
+	// former one had let go of some are closed.
+	Rejudge Why = "rejudge"
+	Older   Why = "older" // the snapshot is of an earlier version and was left out
+)
+
+// Closed says that open windows of a rule ended unjudged, and what went on.
 type Closed struct {
-	Rule   string // id; "" where a snapshot of an earlier version was left out as a whole
-	Groups int    // 0 where it is not known
+	Rule   string // id; "" for Older
+	Why    Why
+	Groups int // whose windows were closed; 0 for Older, where it is not known
+	Kept   int // whose windows go on, judged by the rule as it is now
 }
 
 // Snapshot writes the state down. Restore reads it.
@@ -32,6 +47,7 @@ func (s *State) Snapshot() []byte {
 	for _, r := range s.rules {
 		w.text(r.ID)
 		w.text(r.Fingerprint)
+		w.text(r.Terms)
 		w.uint(uint64(len(r.groups)))
 		for g := r.first; g != nil; g = g.after {
 			w.group(g)
@@ -44,6 +60,11 @@ func (w *writer) group(g *group) {
 	w.text(g.key)
 	w.int(g.newest)
 	w.int(g.touched)
+	if g.thinned {
+		w.uint(1)
+	} else {
+		w.uint(0)
+	}
 	var fired []int64
 	if g.extras != nil {
 		fired = g.extras.fired
@@ -69,88 +90,112 @@ func (w *writer) group(g *group) {
 	}
 }
 
-// Restore replaces the state by a snapshot's. The windows of rules that are not
-// here any more, or whose fingerprint differs, are closed. On an error the
-// state is empty.
+// Restore replaces the state by a snapshot's. Windows of rules that changed
+// since go on where they can, as with Inherit. On an error the state is empty.
 func (s *State) Restore(data []byte) ([]Closed, error) {
 	s.clear()
 	r := &reader{b: data}
 	switch version := r.byte(); {
 	case r.bad:
 		return nil, errSnapshot
-	case version == 1:
-		return []Closed{{}}, nil
+	case version < snapshotVersion:
+		return []Closed{{Why: Older}}, nil
 	case version != snapshotVersion:
 		return nil, fmt.Errorf("correlation: snapshot version %d is not %d", version, snapshotVersion)
 	}
-	byID := map[string]*ruleState{}
-	for _, rs := range s.rules {
-		byID[rs.ID] = rs
-	}
+	heirs := s.byID()
 	s.clock, s.swept = r.int(), r.int()
 	for _, name := range r.texts() {
 		s.intern(name)
 	}
 	var closed []Closed
 	for n := r.count(); n > 0 && !r.bad; n-- {
-		id, fingerprint := r.text(), r.text()
-		to := byID[id]
-		if to != nil && to.Fingerprint != fingerprint {
-			to = nil
-		}
-		groups := r.count()
-		if to == nil && groups > 0 {
-			closed = append(closed, Closed{id, groups})
-		}
-		for ; groups > 0 && !r.bad; groups-- {
-			if g := r.group(len(s.epochs)); !r.bad && to != nil {
-				s.adopt(to, g)
+		old := Rule{ID: r.text(), Fingerprint: r.text(), Terms: r.text()}
+		h := s.inherit(heirs[old.ID], &old)
+		for groups := r.count(); groups > 0 && !r.bad; groups-- {
+			if g := r.group(len(s.epochs)); !r.bad {
+				h.take(g)
 			}
 		}
+		closed = h.report(closed)
 	}
 	if r.bad || len(r.b) > 0 {
 		s.clear()
 		return nil, errSnapshot
 	}
+	s.evict(nil)
 	return closed, nil
 }
 
-// adopt takes a group into a rule.
-func (s *State) adopt(r *ruleState, g *group) {
-	if r.groups[g.key] == nil {
-		s.keep(r, g)
-	}
-}
-
 // Inherit takes over the windows of another state, which must not be used any
-// more, for the rules that both have with the same fingerprint, and tells which
-// others were closed.
+// more, and tells what became of those of rules that changed.
 func (s *State) Inherit(old *State) []Closed {
 	s.clock, s.swept, s.stats = old.clock, old.swept, old.stats
 	s.epochs, s.epoch = old.epochs, old.epoch
-	byID := map[string]*ruleState{}
-	for _, r := range s.rules {
-		byID[r.ID] = r
-	}
+	heirs := s.byID()
 	var closed []Closed
 	for _, r := range old.rules {
-		to := byID[r.ID]
+		to := heirs[r.ID]
 		if to != nil {
 			to.evicted = r.evicted
 		}
-		if to == nil || to.Fingerprint != r.Fingerprint {
-			if len(r.groups) > 0 {
-				closed = append(closed, Closed{r.ID, len(r.groups)})
-			}
-			continue
-		}
+		h := s.inherit(to, &r.Rule)
 		for g := r.first; g != nil; {
 			next := g.after
-			s.adopt(to, g)
+			h.take(g)
 			g = next
 		}
+		closed = h.report(closed)
 	}
+	s.evict(nil)
 	return closed
+}
+
+func (s *State) byID() map[string]*ruleState {
+	m := make(map[string]*ruleState, len(s.rules))
+	for _, r := range s.rules {
+		m[r.ID] = r
+	}
+	return m
+}
+
+// heritage is what goes over from a rule as it was to the rule as it is.
+type heritage struct {
+	Closed
+	state *State
+	to    *ruleState // nil where nothing can
+}
+
+func (s *State) inherit(to *ruleState, old *Rule) *heritage {
+	h := &heritage{state: s, to: to, Closed: Closed{Rule: old.ID}}
+	switch {
+	case to == nil:
+		h.Why = Gone
+	case to.Fingerprint != old.Fingerprint:
+		h.Why, h.to = Recount, nil
+	case to.Terms != old.Terms:
+		h.Why = Rejudge
+	}
+	return h
+}
+
+// take lets a group go on, or closes its windows.
+func (h *heritage) take(g *group) {
+	switch {
+	case h.to == nil || h.Why == Rejudge && g.thinned:
+		h.Groups++
+	case h.to.groups[g.key] == nil:
+		h.Kept++
+		h.state.keep(h.to, g)
+	}
+}
+
+// report adds what is worth telling.
+func (h *heritage) report(list []Closed) []Closed {
+	if h.Why == "" || h.Groups+h.Kept == 0 {
+		return list
+	}
+	return append(list, h.Closed)
 }
 
 func (s *State) clear() {
@@ -316,7 +361,7 @@ func (r *reader) texts() (list []string) {
 
 // group reads a group whose entries refer to known epochs.
 func (r *reader) group(epochs int) *group {
-	g := &group{key: r.text(), newest: r.int(), touched: r.int()}
+	g := &group{key: r.text(), newest: r.int(), touched: r.int(), thinned: r.uint() == 1}
 	for n := r.count(); n > 0 && !r.bad; n-- {
 		more := g.more()
 		more.fired = append(more.fired, r.int())

@@ -34,17 +34,6 @@ func links(ev *event.Event, feeds []feed) []correlation.Link {
 	return out
 }
 
-// closed tells which running windows a change of the rules ended.
-func (e *Engine) closed(list []correlation.Closed) {
-	for _, c := range list {
-		if c.Rule == "" {
-			e.log.Info("correlation windows of an earlier version of icewatch are left out; they begin anew")
-			continue
-		}
-		e.log.Info("a correlation or a rule it counts has changed or is gone; its windows are closed", "rule", c.Rule, "groups", c.Groups)
-	}
-}
-
 // pass lets time pass for the correlations: windows that are over by then are
 // judged, and silence is noticed.
 func (e *Engine) pass(at time.Time, emit func(detections.Occurrence)) {

@@ -24,8 +24,8 @@ import (
 type Options struct {
 	Registry  *event.Registry // required
 	Log       *slog.Logger    // default: slog.Default()
-	MaxGroups int             // live correlation groups of all rules together; default 1,000,000
-	MaxBytes  int64           // that these take; default 512 MiB
+	MaxBytes  int64           // that live correlation groups of all rules take together; default 512 MiB
+	MaxGroups int             // of these; default as many as fit
 	Lateness  time.Duration   // how far behind its group's newest event time an event still counts; default 5 min
 	Flood     Flood           // bounds what one rule may raise; zero is without bound
 	Slow      Slow            // bounds what one rule may take of the time; zero is without bound
@@ -84,6 +84,9 @@ type Engine struct {
 	judged   time.Time // when the rules' time was last looked at
 	swaps    uint64
 	sets     []SetUse // the last ones, the one in force at the end
+
+	closings     []Closing // the last ones
+	closedGroups uint64
 }
 
 // compiled is a rule with what does not change from firing to firing.
@@ -140,7 +143,7 @@ func (e *Engine) Swap(set *ruleset.Set) {
 
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.closed(state.Inherit(e.state))
+	e.closed(state.Inherit(e.state), titles(e.counts, counts))
 	e.inherit(rules, counts, matcher)
 	e.set, e.rules, e.counts, e.state, e.matcher = set, rules, counts, state, matcher
 	clear(e.off)

@@ -164,6 +164,7 @@ type Report struct {
 	Throttled []Throttle      `json:"throttled"`
 	Program   int             `json:"program"` // bytes
 	Rules     int             `json:"rules"`   // in force, correlations too
+	Windows   Windows         `json:"windows"` // of correlations
 }
 
 // Report tells of every rule in force.
@@ -172,7 +173,7 @@ func (e *Engine) Report() Report {
 	defer e.mu.Unlock()
 	e.closeUse()
 	out := Report{Events: e.stats.Events, Swaps: e.swaps, Held: e.held, Costs: make(map[string]Cost, len(e.rules)+len(e.counts)),
-		Sets: append([]SetUse{}, e.sets...), Throttled: e.throttled(), Rules: len(e.rules) + len(e.counts)}
+		Sets: append([]SetUse{}, e.sets...), Throttled: e.throttled(), Rules: len(e.rules) + len(e.counts), Windows: e.windows()}
 	if n := len(e.sets); n > 0 {
 		out.Version, out.Since = e.sets[n-1].Version, e.sets[n-1].Since
 	}

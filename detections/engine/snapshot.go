@@ -72,7 +72,7 @@ func (e *Engine) Restore(data []byte) error {
 	if err != nil {
 		return fmt.Errorf("engine: restore %d bytes: %w", len(data), err)
 	}
-	e.closed(closed)
+	e.closed(closed, titles(e.counts))
 	e.clock = m.Clock
 	e.swept = m.Clock / 1e9
 	e.leftover = append(e.leftover[:0], m.Leftover...)

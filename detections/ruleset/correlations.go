@@ -232,8 +232,9 @@ func fieldsOf(base *Rule, way []step, fields []string) []string {
 }
 
 // StateRules returns the correlations in the form the state wants. A rule's
-// fingerprint covers what it counts, and of the rule itself what decides how:
-// windows stay valid when its texts or its level change.
+// fingerprint covers what it counts and how its windows hold that, its terms the
+// condition: windows stay valid when texts or a level change, in the rule or
+// in those it counts, and mostly when its threshold does.
 func (s *Set) StateRules() []correlation.Rule {
 	prints := map[*Rule]string{}
 	var print func(r *Rule) string
@@ -241,35 +242,64 @@ func (s *Set) StateRules() []correlation.Rule {
 		if p, ok := prints[r]; ok {
 			return p
 		}
-		p := r.Fingerprint()
+		parts := []string{r.Meaning()}
 		if r.Correlation != nil {
-			p = meaning(r)
+			parts = []string{counted(r)}
 			for _, base := range r.bases {
-				p += "\x00" + print(base)
+				parts = append(parts, print(base), looked(base, r, s))
+				if base.Correlation != nil { // whose firings are counted: they depend on its condition
+					parts = append(parts, terms(base))
+				}
 			}
 		}
-		sum := sha256.Sum256([]byte(p))
-		prints[r] = hex.EncodeToString(sum[:16])
+		prints[r] = digest(parts...)
 		return prints[r]
 	}
 	out := make([]correlation.Rule, len(s.correlations))
 	for i, r := range s.correlations {
-		out[i] = correlation.Rule{ID: r.ID, Fingerprint: print(r), Sigma: r.Correlation, City: r.Custom.Scope == "city", Silent: r.Silent, Then: r.then,
+		out[i] = correlation.Rule{ID: r.ID, Fingerprint: print(r), Terms: digest(terms(r)), Sigma: r.Correlation, City: r.Custom.Scope == "city", Silent: r.Silent, Then: r.then,
 			Over: slices.ContainsFunc(r.bases, func(b *Rule) bool { return b.Correlation != nil })}
 		if len(r.then) > 0 { // its entries keep what those look at
+			parts := []string{out[i].Fingerprint}
 			for _, next := range r.then {
-				out[i].Fingerprint += "+" + meaning(s.correlations[next.Rule])
+				parts = append(parts, counted(s.correlations[next.Rule]))
 			}
-			sum := sha256.Sum256([]byte(out[i].Fingerprint))
-			out[i].Fingerprint = hex.EncodeToString(sum[:16])
+			out[i].Fingerprint = digest(parts...)
 		}
 	}
 	return out
 }
 
-// meaning is what decides how a correlation counts.
-func meaning(r *Rule) string {
+// digest is the same for the same parts, 128 bits in hex.
+func digest(parts ...string) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q", parts))
+	return hex.EncodeToString(sum[:16])
+}
+
+// counted is what decides what a correlation counts, and what its windows hold.
+func counted(r *Rule) string {
 	c := *r.Correlation
-	c.Line, c.Generate = 0, false
-	return fmt.Sprintf("%q %q %+v", r.ID, r.Custom.Scope, sigma.Correlation(c))
+	_, rising := c.Rising()
+	var opening []sigma.Case // what opens a window decides what is kept
+	if slices.ContainsFunc(c.Cases, func(c sigma.Case) bool { return len(c.Absent) > 0 }) {
+		opening = c.Cases
+	}
+	return fmt.Sprintf("%q %q %q %q %q %q %v %d %v %v %v", r.ID, r.Custom.Scope, c.Type, c.Rules, c.GroupBy, c.Fields, c.Aliases, c.Timespan, c.Absent, rising, opening)
+}
+
+// terms is how a correlation judges what it counted.
+func terms(r *Rule) string {
+	c := r.Correlation
+	return fmt.Sprintf("%#v %v %v %d", c.Bounds, c.Cases, c.Percentile, c.Lateness)
+}
+
+// looked names the fields at which a correlation looks in the events of a
+// detection that it counts, as the pipelines have them.
+func looked(base, r *Rule, s *Set) string {
+	for _, f := range base.Feeds {
+		if s.correlations[f.Correlation] == r {
+			return fmt.Sprintf("%q %q", f.GroupBy, f.Fields)
+		}
+	}
+	return ""
 }

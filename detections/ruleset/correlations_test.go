@@ -78,31 +78,62 @@ func TestChainOfRules(t *testing.T) {
 	}
 }
 
-// TestFingerprints tells which changes of a rule keep its windows.
+// TestFingerprints tells which changes of a rule keep its windows, and which
+// keep those that hold all events.
 func TestFingerprints(t *testing.T) {
 	t.Parallel()
-	prints := func(base, rule string) string {
+	compile := func(base, rule string) correlation.Rule {
 		set, problems := Compile(Load([]Source{{Name: "s", FS: files(map[string]string{"a.yml": base, "b.yml": rule})}}), event.NewRegistry(0))
 		if len(problems) > 0 {
 			t.Fatal(problems)
 		}
-		return set.StateRules()[0].Fingerprint
+		return set.StateRules()[0]
 	}
-	was := prints(sigmaRule("a", "x"), countOf("b", "a", ""))
-	for name, c := range map[string]struct {
-		base, rule string
-		same       bool
-	}{
-		"nothing":            {sigmaRule("a", "x"), countOf("b", "a", ""), true},
-		"the texts":          {sigmaRule("a", "x"), "\n# moved\n" + countOf("b", "a", "level: critical\ndescription: more\n"), true},
-		"what is counted":    {sigmaRule("a", "y"), countOf("b", "a", ""), false},
-		"the threshold":      {sigmaRule("a", "x"), strings.Replace(countOf("b", "a", ""), "gte: 3", "gte: 4", 1), false},
-		"the timespan":       {sigmaRule("a", "x"), strings.Replace(countOf("b", "a", ""), "1m", "2m", 1), false},
-		"the scope":          {sigmaRule("a", "x"), countOf("b", "a", "icewatch: {scope: city}\n"), false},
-		"how late events be": {sigmaRule("a", "x"), countOf("b", "a", "icewatch: {lateness: 1m}\n"), false},
-	} {
-		if got := prints(c.base, c.rule); (got == was) != c.same {
-			t.Errorf("a change of %s: the fingerprint stays: %v", name, got == was)
+	base, rule := sigmaRule("a", "x"), countOf("b", "a", "")
+	was := compile(base, rule)
+	changed := func(old, to string) string {
+		if !strings.Contains(rule, old) {
+			t.Fatalf("the rule has no %q", old)
 		}
+		return strings.Replace(rule, old, to, 1)
+	}
+	for name, c := range map[string]struct{ base, rule, stays string }{
+		"nothing":                {base, rule, "both"},
+		"the texts":              {base, "\n# moved\n" + countOf("b", "a", "level: critical\ndescription: more\n"), "both"},
+		"texts of what counts":   {"# moved\n" + base + "level: low\ndescription: more\n", rule, "both"},
+		"what is counted":        {sigmaRule("a", "y"), rule, "terms"},
+		"the group":              {base, changed("[who]", "[whom]"), "terms"},
+		"the threshold":          {base, changed("gte: 3", "gte: 4"), "print"},
+		"the relation":           {base, changed("gte: 3", "gt: 3"), "print"},
+		"when it is judged":      {base, changed("gte: 3", "lte: 3"), ""},
+		"the timespan":           {base, changed("1m", "2m"), "terms"},
+		"the scope":              {base, countOf("b", "a", "icewatch: {scope: city}\n"), "terms"},
+		"how late events may be": {base, countOf("b", "a", "icewatch: {lateness: 1m}\n"), "print"},
+	} {
+		is := compile(c.base, c.rule)
+		stays := map[[2]bool]string{{true, true}: "both", {true, false}: "print", {false, true}: "terms", {}: ""}[[2]bool{is.Fingerprint == was.Fingerprint, is.Terms == was.Terms}]
+		if stays != c.stays {
+			t.Errorf("a change of %s keeps %q, not %q", name, stays, c.stays)
+		}
+	}
+}
+
+// TestAChangedConditionBelow closes the windows of what counts a correlation.
+func TestAChangedConditionBelow(t *testing.T) {
+	t.Parallel()
+	prints := func(inner string) map[string]string {
+		set, problems := Compile(Load([]Source{{Name: "s", FS: files(map[string]string{"a.yml": sigmaRule("a", "x"), "b.yml": inner, "c.yml": countOf("c", "b", "")})}}), event.NewRegistry(0))
+		if len(problems) > 0 {
+			t.Fatal(problems)
+		}
+		out := map[string]string{}
+		for _, r := range set.StateRules() {
+			out[r.ID] = r.Fingerprint
+		}
+		return out
+	}
+	was, is := prints(countOf("b", "a", "")), prints(strings.Replace(countOf("b", "a", ""), "gte: 3", "gte: 4", 1))
+	if was["b"] != is["b"] || was["c"] == is["c"] {
+		t.Errorf("fingerprints %v became %v", was, is)
 	}
 }

@@ -3,6 +3,7 @@ package sigma
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"regexp"
 	"slices"
 	"strings"
@@ -430,14 +431,29 @@ func (r *Rule) Attack() (tacticNames, techniqueIDs []string) {
 	return tacticNames, techniqueIDs
 }
 
-// Fingerprint is equal for two rules that detect the same way under the same id:
-// state kept for one is valid for the other.
-func (r *Rule) Fingerprint() string {
-	print := r.ID + "\x00" + r.Source
+// Meaning is equal for two states of a detection that ask the same of events,
+// however they are worded, laid out and commented: what was counted by one is
+// valid for the other. Filters that narrow it belong to it.
+func (r *Rule) Meaning() string {
+	print := r.ID + "\x00" + decisive(r.Source)
 	for _, f := range r.Filters {
-		print += "\x00" + f.Source
+		print += "\x00" + decisive(f.Source)
 	}
 	return print
+}
+
+// decisive are the parts of a document that decide what it matches, and all of
+// it where they cannot be told.
+func decisive(source string) string {
+	var d struct{ Taxonomy, Logsource, Detection, Filter any }
+	if err := yaml.Unmarshal([]byte(source), &d); err != nil {
+		return source
+	}
+	text, err := json.Marshal(d)
+	if err != nil {
+		return source
+	}
+	return string(text)
 }
 
 // Version says which state of the rule this is: when it was last changed, as

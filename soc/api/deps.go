@@ -211,6 +211,7 @@ type RuleSet struct {
 	Phases    rules.Phases     `json:"phases"`
 	Sets      []rules.SetUse   `json:"sets" nullable:"false" doc:"The last ten sets, the one in force at the end, and how many events each judged"`
 	Throttled []rules.Throttle `json:"throttled" nullable:"false" doc:"Rules that do not run freely"`
+	Windows   rules.Windows    `json:"windows" doc:"What correlations hold, what they lost for want of memory, and what changes of rules closed"`
 }
 
 // Rules is what the API asks of the rule set's keeper.

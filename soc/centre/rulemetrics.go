@@ -24,6 +24,10 @@ func (k *keeper) figures(w io.Writer) {
 	p := &live.Phases
 	fmt.Fprintf(w, "icewatch_rules_in_force %d\nicewatch_rules_info{version=%q} 1\nicewatch_rules_swaps_total %d\nicewatch_rules_program_bytes %d\n", live.Rules, live.Version, live.Swaps, live.Program)
 	fmt.Fprintf(w, "icewatch_rules_compile_seconds %g\nicewatch_rules_change_seconds %g\nicewatch_rules_held_matches_total %d\n", p.Parse+p.Compile+p.Rest, p.Total, live.Held)
+	v := &live.Windows
+	fmt.Fprintf(w, "icewatch_correlation_groups %d\nicewatch_correlation_bytes %d\nicewatch_correlation_limit_bytes %d\n", v.Groups, v.Bytes, v.Limit)
+	fmt.Fprintf(w, "icewatch_correlation_evicted_groups_total %d\nicewatch_correlation_closed_groups_total %d\nicewatch_correlation_late_events_total %d\nicewatch_correlation_cut_events_total %d\n",
+		v.Evicted, v.ClosedGroups, v.Late, v.Cut)
 	states := map[string]int{rules.Flooding: 0, rules.SetAside: 0, rules.Failed: 0}
 	for _, t := range live.Throttled {
 		states[t.State]++

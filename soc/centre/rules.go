@@ -172,13 +172,13 @@ func byRule(list []rules.Throttle) map[string]*rules.Throttle {
 // RuleSet implements api.Rules.
 func (k *keeper) RuleSet(ctx context.Context) (api.RuleSet, error) {
 	st := k.state.Load()
-	out := api.RuleSet{Loaded: st.version, Rejected: len(st.problems), Sets: []rules.SetUse{}, Throttled: []rules.Throttle{}}
+	out := api.RuleSet{Loaded: st.version, Rejected: len(st.problems), Sets: []rules.SetUse{}, Throttled: []rules.Throttle{}, Windows: rules.Windows{EvictedBy: map[string]uint64{}, Closed: []rules.Closing{}}}
 	live, err := k.told(ctx)
 	if err != nil {
 		return out, nil // the engine is not there to put it in force
 	}
 	out.Version, out.InForce, out.Since, out.Swaps, out.Program, out.Rules = live.Version, live.Version == st.version, live.Since, live.Swaps, live.Program, live.Rules
-	out.Phases, out.Events, out.Held = live.Phases, live.Events, live.Held
+	out.Phases, out.Events, out.Held, out.Windows = live.Phases, live.Events, live.Held, live.Windows
 	out.Sets, out.Throttled = append(out.Sets, live.Sets...), append(out.Throttled, live.Throttled...)
 	if out.InForce {
 		out.Rejected = len(live.Problems)

@@ -27,6 +27,8 @@ const (
 	RuleFlood      = "rule-flood"  // a rule fires so much that it is throttled
 	RuleSlow       = "rule-slow"   // a rule takes so much time that it is set aside
 	RuleFailed     = "rule-failed" // a rule panicked and is not asked any more
+	// CorrelationFull says that correlations drop groups to stay within their memory.
+	CorrelationFull = "correlation-full"
 )
 
 // Severity says how grave a condition is, in the words of alerts.

@@ -189,6 +189,14 @@ type Rules struct {
 	Interval Duration `yaml:"interval" doc:"How often the folders are looked at besides, where the system does not tell of changes, as on network file systems."`
 	Flood    Flood    `yaml:"flood" doc:"When a rule fires so much that it is throttled: everything is still counted, but not each match raises an occurrence of its own."`
 	Slow     Slow     `yaml:"slow" doc:"When a rule takes so much of the engine's time that it is set aside for a while."`
+
+	Correlation Correlation `yaml:"correlation" doc:"What correlations may hold of events (docs/correlation.md)."`
+}
+
+// Correlation bounds the state of correlations.
+type Correlation struct {
+	Memory   Size     `yaml:"memory" doc:"Memory for groups of events; some 350 bytes each. Beyond it the groups that have been silent longest are dropped, counted, and an alarm says so."`
+	Lateness Duration `yaml:"lateness" doc:"How much older than the newest of its group an event may be and still count, where the rule does not say."`
 }
 
 // Flood bounds what one rule may raise.
@@ -272,9 +280,10 @@ func Default() *Config {
 		Lake: Lake{Retention: Duration(retention.LegalMinimum), FlushInterval: Duration(5 * time.Second), ScrubPeriod: Duration(7 * 24 * time.Hour), ScrubRate: 16 << 20,
 			Classes:      []Class{{Name: "short", Keep: Duration(30 * retention.Day)}, {Name: "long", Keep: Duration(365 * retention.Day)}, {Name: "archive", Keep: Duration(1095 * retention.Day)}},
 			SecuritySets: []string{"icewatch.*", "*.auth", "*.audit", "*.security", "*.alert", "sudo.*", "pam.*", "iptables.*"}},
-		Metrics:  Metrics{Retention: Duration(180 * 24 * time.Hour), Interval: Duration(15 * time.Second)},
-		Limits:   Limits{Fields: 500, Names: 1000, SenderIDs: 1_000_000},
-		Rules:    Rules{BuiltIn: true, Interval: Duration(2 * time.Second), Flood: Flood{Rate: 200, Window: Duration(10 * time.Second), Interval: Duration(10 * time.Second)}, Slow: Slow{Percent: 20, Window: Duration(10 * time.Second), Pause: Duration(time.Minute)}},
+		Metrics: Metrics{Retention: Duration(180 * 24 * time.Hour), Interval: Duration(15 * time.Second)},
+		Limits:  Limits{Fields: 500, Names: 1000, SenderIDs: 1_000_000},
+		Rules: Rules{BuiltIn: true, Interval: Duration(2 * time.Second), Flood: Flood{Rate: 200, Window: Duration(10 * time.Second), Interval: Duration(10 * time.Second)}, Slow: Slow{Percent: 20, Window: Duration(10 * time.Second), Pause: Duration(time.Minute)},
+			Correlation: Correlation{Memory: 512 << 20, Lateness: Duration(5 * time.Minute)}},
 		Security: Security{Egress: Egress{Private: true}},
 		SLA: []SLA{
 			{"P1", Duration(15 * time.Minute), Duration(4 * time.Hour)},
@@ -428,6 +437,8 @@ func (c *Config) Validate() []Problem {
 	}
 	atLeast("rules.slow.window", int64(c.Rules.Slow.Window), int64(time.Second), " ns (1s)")
 	atLeast("rules.slow.pause", int64(c.Rules.Slow.Pause), int64(time.Second), " ns (1s)")
+	atLeast("rules.correlation.memory", int64(c.Rules.Correlation.Memory), 1<<20, " (1MiB)")
+	atLeast("rules.correlation.lateness", int64(c.Rules.Correlation.Lateness), int64(time.Second), " ns (1s)")
 	folder := func(path string, v string) {
 		if st, err := os.Stat(v); err != nil {
 			bad(path, "%q cannot be read: %v", v, err)

@@ -63,8 +63,12 @@ type Options struct {
 	ScrubRate     int64            // bytes a second that are read for it
 	Flood         rules.Flood      // bounds what one rule may raise
 	Slow          rules.Slow       // bounds what one rule may take of the time
-	Died          string           // last words of the engine before this one
-	DiedInRow     int              // how many engines did not stay up before this one
+
+	CorrelationMemory int64         // bytes for groups of correlations; 0 is the default
+	Lateness          time.Duration // of events that correlations still count; 0 is the default
+
+	Died      string // last words of the engine before this one
+	DiedInRow int    // how many engines did not stay up before this one
 }
 
 // Engine is one running engine.
@@ -190,7 +194,8 @@ func Run(ctx context.Context, opts Options, log *slog.Logger) error {
 		pipe: pipeline.New(pipeline.Options{Registry: reg, Keeping: &opts.Keeping, Future: lake.FutureLimit, Relays: opts.Relays,
 			NamesPerTenant: opts.NamesMax, Parse: parseOptions(opts)}),
 		seen: pipeline.NewSeen(opts.SenderIDs), byKey: map[string]int{}, meter: newMeter(), tails: newTails()}
-	e.detect = rules.New(rules.Options{Registry: reg, Log: log, Flood: opts.Flood, Slow: opts.Slow, Places: e.place})
+	e.detect = rules.New(rules.Options{Registry: reg, Log: log, Flood: opts.Flood, Slow: opts.Slow, Places: e.place,
+		MaxBytes: opts.CorrelationMemory, Lateness: opts.Lateness})
 	e.series = newMetricIntake(opts, client, &e.hold, &e.sampleHolds, health.board, log)
 	e.tenants.Store(&map[string]*atomic.Uint64{})
 	empty := ""

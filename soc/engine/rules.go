@@ -65,11 +65,13 @@ func (e *Engine) ruleSet() RuleSet {
 func (e *Engine) watchRules(ctx context.Context) {
 	t := time.NewTicker(time.Second)
 	defer t.Stop()
+	var evictions evictions
 	for {
 		select {
 		case <-t.C:
 			e.detect.Judge()
 			tellThrottled(e.health.board, e.detect.Throttled())
+			evictions.tell(e.health.board, e.detect.Windows(), time.Now())
 		case <-ctx.Done():
 			return
 		}
@@ -100,6 +102,28 @@ func tellThrottled(board *condition.Board, now []rules.Throttle) {
 		if strings.HasPrefix(c.Kind, "rule-") && !stands[[2]string{c.Kind, c.Key}] {
 			board.Clear(c.Kind, c.Key)
 		}
+	}
+}
+
+// calm is how long no group must have been dropped for the alarm to end.
+const calm = 5 * time.Minute
+
+// evictions remembers when correlations last lost groups to their memory.
+type evictions struct {
+	count uint64
+	last  time.Time
+}
+
+// tell keeps a condition from when groups are dropped until none was for a while.
+func (v *evictions) tell(board *condition.Board, w rules.Windows, now time.Time) {
+	switch {
+	case w.Evicted != v.count:
+		v.count, v.last = w.Evicted, now
+		text := w.Full()
+		board.Set(condition.Condition{Kind: condition.CorrelationFull, Severity: condition.High, Text: condition.Text{ZH: text.ZH, EN: text.EN}})
+	case !v.last.IsZero() && now.Sub(v.last) >= calm:
+		v.last = time.Time{}
+		board.Clear(condition.CorrelationFull, "")
 	}
 }
 

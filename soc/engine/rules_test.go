@@ -44,3 +44,26 @@ func TestAConditionForEachThrottledRule(t *testing.T) {
 	f([]rules.Throttle{throttle("b", rules.SetAside), throttle("c", rules.Failed)}, "rule-failed c", "rule-slow b")
 	f(nil)
 }
+
+// TestAConditionWhileCorrelationsLackMemory follows the alarm from the first
+// group that is dropped to its end.
+func TestAConditionWhileCorrelationsLackMemory(t *testing.T) {
+	t.Parallel()
+	var board condition.Board
+	var v evictions
+	at := time.Date(2026, 3, 2, 1, 0, 0, 0, time.UTC)
+	for _, step := range []struct {
+		after   time.Duration
+		evicted uint64
+		stands  bool
+	}{
+		{0, 0, false}, {time.Second, 3, true}, {calm - time.Second, 3, true}, {0, 4, true}, {calm - time.Second, 4, true}, {time.Second, 4, false}, {time.Hour, 4, false}, {time.Second, 5, true},
+	} {
+		at = at.Add(step.after)
+		v.tell(&board, rules.Windows{Limit: 1 << 20, Evicted: step.evicted, EvictedBy: map[string]uint64{"scan": step.evicted}}, at)
+		list := board.List()
+		if stands := len(list) == 1 && list[0].Kind == condition.CorrelationFull && list[0].Severity == condition.High; stands != step.stands {
+			t.Fatalf("at %s with %d groups dropped the conditions are %+v", at, step.evicted, list)
+		}
+	}
+}
