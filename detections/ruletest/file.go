@@ -10,6 +10,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"icewatch/detections"
 	"icewatch/soc/enrich"
 	"icewatch/soc/intake"
 )
@@ -36,6 +37,12 @@ type Item struct {
 	Criticality int      `yaml:"criticality"` // 1 to 5; 3 where there is none
 }
 
+// Is tells whether a party goes by a name: an address, the name of a host or
+// item, or an account.
+func Is(p *detections.Party, name string) bool {
+	return p != nil && name != "" && (p.IP == name || p.Name == name || p.User == name)
+}
+
 // Case is one case of a file. It expects at least one of Match, Occurrences,
 // Fires and Incident.
 type Case struct {
@@ -45,7 +52,9 @@ type Case struct {
 	Occurrences *int           `yaml:"occurrences"`
 	Fires       *[]string      `yaml:"fires"`
 	Incident    *bool          `yaml:"incident"`
-	At          string         `yaml:"at"` // clock of the first step, such as "02:30"
+	Attacker    string         `yaml:"attacker"` // of each firing of the case's rule: address, name or account
+	Victim      string         `yaml:"victim"`   // likewise
+	At          string         `yaml:"at"`       // clock of the first step, such as "02:30"
 	Items       []Item         `yaml:"items"`
 	Set         map[string]any `yaml:"set"`
 	Steps       []Step         `yaml:"steps"`

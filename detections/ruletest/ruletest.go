@@ -171,6 +171,20 @@ func (r *Runner) run(f *File, c *Case, mentioned map[string]bool) error {
 			}
 		}
 	}
+	for _, o := range fired {
+		if o.Rule.ID != r.ids[c.Rule] {
+			continue
+		}
+		for _, want := range []struct {
+			name  string
+			party *detections.Party
+			what  string
+		}{{c.Attacker, o.Attacker, "attacker"}, {c.Victim, o.Victim, "victim"}} {
+			if name := stage.Text(want.name); name != "" && !Is(want.party, name) {
+				return fmt.Errorf("the %s is %+v, not %s", want.what, want.party, name)
+			}
+		}
+	}
 	if c.Incident != nil {
 		open, why, err := r.incident(fired)
 		if err != nil {
@@ -203,9 +217,12 @@ func (r *Runner) names(count map[string]int) string {
 	return "these fire: " + strings.Join(out, ", ")
 }
 
+// stage is where cases are played.
+var stage = &Stage{Start: Start, Net: "10.7", Out: "203.0.113", Tenant: "test"}
+
 // play sends the steps through parser, enrichment and engine.
 func (r *Runner) play(f *File, c *Case) ([]detections.Occurrence, error) {
-	stage := Stage{Start: c.begin(Start), Net: "10.7", Out: "203.0.113", Tenant: "test"}
+	at := c.begin(Start)
 	index, err := enrich.NewIndex(enrich.Snapshot{Items: stage.Items(f, c)})
 	if err != nil {
 		return nil, err
@@ -216,7 +233,7 @@ func (r *Runner) play(f *File, c *Case) ([]detections.Occurrence, error) {
 	var out []detections.Occurrence
 	emit := func(o detections.Occurrence) { out = append(out, o) }
 	sequence := uint64(0)
-	for _, m := range c.moments(stage.Start) {
+	for _, m := range c.moments(at) {
 		s, at := m.step, m.at
 		var ev event.Event
 		count := strconv.Itoa(m.n)
