@@ -298,35 +298,48 @@ func (c *correlation) related(a *alert) []policy.Alert {
 
 // relations chooses what related returns.
 func (c *correlation) relations(a *alert) []*alert {
-	var near []*alert
-	seen := map[string]bool{a.ID: true}
-	for _, by := range a.ofLinks() {
-		co := c.cohort(a.Tenant, by)
-		if co == nil {
+	item, actor := c.ranked(a.Tenant, link{linkItem, a.Item}), c.ranked(a.Tenant, link{linkActor, a.Actor})
+	out := make([]*alert, 0, min(len(item)+len(actor), maxRelated))
+	var rules []ruleCount
+	for len(out) < maxRelated && len(item)+len(actor) > 0 {
+		from := &item
+		if len(item) == 0 || len(actor) > 0 && rank(actor[0], item[0]) < 0 {
+			from = &actor
+		}
+		r := (*from)[0]
+		*from = (*from)[1:]
+		if r == a || r.Status == StatusClosed || !c.near(a.spanned(), r.spanned()) {
 			continue
 		}
-		for _, r := range co.alerts {
-			if !seen[r.ID] && r.Status != StatusClosed && c.near(a.spanned(), r.spanned()) {
-				seen[r.ID] = true
-				near = append(near, r)
-			}
-		}
-	}
-	slices.SortFunc(near, rank)
-	out := make([]*alert, 0, min(len(near), maxRelated))
-	perRule := map[string]int{}
-	for _, r := range near {
-		if len(out) == maxRelated {
-			break
-		}
 		if a.Actor == "" || r.Actor != a.Actor {
-			if perRule[r.RuleID]++; perRule[r.RuleID] > maxPerRule {
+			if rules = counted(rules, r.RuleID); rules[0].n > maxPerRule {
 				continue
 			}
+		}
+		if n := len(out); n > 0 && out[n-1] == r {
+			continue // it is in both cohorts, which are in the same order
 		}
 		out = append(out, r)
 	}
 	return out
+}
+
+// ruleCount counts the alerts of a rule.
+type ruleCount struct {
+	rule string
+	n    int
+}
+
+// counted counts one more alert of a rule, which comes first then: of a rule
+// there are many one after the other, and of different rules few.
+func counted(rules []ruleCount, rule string) []ruleCount {
+	i := slices.IndexFunc(rules, func(c ruleCount) bool { return c.rule == rule })
+	if i < 0 {
+		i, rules = len(rules), append(rules, ruleCount{rule: rule})
+	}
+	rules[0], rules[i] = rules[i], rules[0]
+	rules[0].n++
+	return rules
 }
 
 // reaches tells whether an alert is within an incident's time: an incident

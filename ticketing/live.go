@@ -64,6 +64,7 @@ type cohort struct {
 	alerts  []*alert
 	more    bool   // SQL has further ones, which rank below
 	version uint64 // another one once anything changes that decisions rest on
+	sorted  bool   // by rank
 }
 
 // atHand is what memory knows of an alert beside what SQL has.
@@ -191,14 +192,34 @@ func (c *cohort) trim() {
 	if len(c.alerts) <= 2*maxPerKey {
 		return
 	}
-	slices.SortFunc(c.alerts, rank)
+	c.sort()
 	clear(c.alerts[maxPerKey:])
 	c.alerts, c.more = c.alerts[:maxPerKey], true
 }
 
+func (c *cohort) sort() {
+	if !c.sorted {
+		slices.SortFunc(c.alerts, rank)
+		c.sorted = true
+	}
+}
+
 // rank orders alerts by what of them matters most.
 func rank(a, b *alert) int {
-	return cmp.Or(cmp.Compare(b.Severity, a.Severity), cmp.Compare(b.LastSeen, a.LastSeen), strings.Compare(a.ID, b.ID))
+	if d := cmp.Or(cmp.Compare(b.Severity, a.Severity), cmp.Compare(b.LastSeen, a.LastSeen)); d != 0 {
+		return d
+	}
+	return strings.Compare(a.ID, b.ID)
+}
+
+// ranked returns the alerts of a cohort by rank.
+func (l *live) ranked(tenant string, by link) []*alert {
+	c := l.cohort(tenant, by)
+	if c == nil {
+		return nil
+	}
+	c.sort()
+	return c.alerts
 }
 
 func (l *live) cohort(tenant string, by link) *cohort {
@@ -237,7 +258,7 @@ func (l *live) join(a *alert, by link) {
 		c = &cohort{}
 		tenants[a.Tenant] = c
 	}
-	c.alerts = append(c.alerts, a)
+	c.alerts, c.sorted = append(c.alerts, a), false
 	l.changed(c)
 	l.grown[c] = true
 }
@@ -271,8 +292,11 @@ func (l *live) seat(a *alert) {
 		case by.value == "" || !l.drawn[by]:
 		case c == nil || !slices.Contains(c.alerts, a):
 			l.join(a, by)
-		case !same || l.crosses(c, a):
-			l.changed(c)
+		default:
+			c.sorted = false // it was seen later
+			if !same || l.crosses(c, a) {
+				l.changed(c)
+			}
 		}
 	}
 	a.links, a.span = now, a.spanned()
