@@ -28,8 +28,9 @@ var parseFlags sync.Once
 // configure hands the library its settings, once: flags of its own, which must
 // count as parsed before a query runs; the suite's own command line is not
 // flag's.
-func configure(opts Options) {
+func configure(opts Options) (err error) {
 	parseFlags.Do(func() {
+		err = compressFast()
 		if !flag.Parsed() {
 			_ = flag.CommandLine.Parse(nil)
 		}
@@ -40,6 +41,7 @@ func configure(opts Options) {
 			_ = flag.Set("memory.allowedPercent", "25")
 		}
 	})
+	return err
 }
 
 // openEmbedded opens the store in a folder, and makes it where it is missing.

@@ -93,7 +93,9 @@ func Open(opts Options) (_ *Lake, err error) {
 	if opts.FlushInterval < time.Second {
 		opts.FlushInterval = time.Second
 	}
-	configure(opts)
+	if err := configure(opts); err != nil {
+		return nil, err
+	}
 	l := &Lake{classes: map[string]class{}, aside: asideNames()}
 	l.names.load(filepath.Join(opts.Dir, namesFile))
 	defer func() {

@@ -22,6 +22,7 @@ import (
 	"icewatch/soc/event"
 	"icewatch/soc/intake"
 	"icewatch/soc/lake"
+	"icewatch/soc/lake/partition"
 	"icewatch/soc/pipeline"
 	"icewatch/soc/retention"
 )
@@ -86,7 +87,6 @@ func (b *bench) stages(c *corpus, city *city, folder, profile string) error {
 	if err != nil {
 		return err
 	}
-	defer lk.Close()
 	reg := event.NewRegistry(50_000)
 	set, _ := ruleset.Compile(ruleset.Load([]ruleset.Source{{Name: "builtin", FS: rules.FS}, {Name: folder, FS: os.DirFS(folder)}}), reg)
 	pipe := pipeline.New(pipeline.Options{Registry: reg, Keeping: keeping, Future: lake.FutureLimit, Relays: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
@@ -189,6 +189,12 @@ func (b *bench) stages(c *corpus, city *city, folder, profile string) error {
 		fmt.Printf("%-32s %7.2f µs an event\n", name, float64(took[i].Microseconds())/float64(total))
 	}
 	fmt.Printf("%-32s %7.2f µs an event\n", "besides: merging, collecting", float64((all-sum).Microseconds())/float64(total))
+	lk.Close()
+	size, err := partition.Size(filepath.Join(b.dir, "lake"))
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%32s %7.1f bytes an event on the disk\n", "", float64(size)/float64(rounds*len(c.chunks)*perChunk))
 	fmt.Printf("%d events; firings: %v\n", total, fired)
 	return nil
 }
