@@ -104,6 +104,9 @@ var Phases = []string{"reconnaissance", "weaponization", "delivery", "exploitati
 // as ECS names it in network.direction.
 var Directions = []string{"inbound", "outbound", "lateral", "internal", "external"}
 
+// Threats lists the classes of threats that analysis asks for.
+var Threats = []string{"outbound", "lateral", "external", "tunnel", "website"}
+
 // Party is one side of an attack. What is not known is empty.
 type Party struct {
 	IP     string `json:"ip,omitempty"`
@@ -133,7 +136,7 @@ type Judgement struct {
 	Attacker      *Party  `json:"attacker,omitempty"`
 	Victim        *Party  `json:"victim,omitempty"`
 	Direction     string  `json:"direction,omitempty"` // one of Directions
-	Threat        string  `json:"threat,omitempty"`    // outbound, lateral, external, tunnel or website
+	Threat        string  `json:"threat,omitempty"`    // one of Threats
 	Attack        string  `json:"attack,omitempty"`    // type of attack, of the taxonomy
 	Risk          Risk    `json:"risk,omitzero"`
 }

@@ -35,6 +35,7 @@ func (s *Service) Ingest(ctx context.Context, occs []detections.Occurrence) erro
 		o := occs[i] // a copy: the caller's stay as they are
 		complete(&o, now)
 		atHome(&o)
+		s.classed(&o)
 		discreet(&o)
 		sum := sha256.Sum256([]byte(o.ID))
 		h := string(sum[:16])

@@ -3,8 +3,11 @@ package ticketing
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/uptrace/bun"
 
 	"icewatch/detections"
 )
@@ -59,6 +62,9 @@ func riskKey(r detections.Risk) string {
 	return key
 }
 
+// dotted is such a key as people write it.
+func dotted(key string) string { return strings.ReplaceAll(strings.TrimSuffix(key, "/"), "/", ".") }
+
 // phaseUnion adds phases to a list that is in the order of the kill chain.
 func phaseUnion(list []string, more ...string) []string {
 	for _, p := range more {
@@ -82,6 +88,48 @@ func verdictOf(rank int) detections.Verdict {
 		return ""
 	}
 	return detections.Verdicts[rank-1]
+}
+
+// judgedBy adds to a query of alerts what asks for their judgement.
+func judgedBy(q *bun.SelectQuery, query AlertQuery) (*bun.SelectQuery, error) {
+	if len(query.Verdicts) > 0 {
+		ranks := make([]int, 0, len(query.Verdicts))
+		for _, v := range query.Verdicts {
+			rank := detections.Verdict(v).Rank()
+			if rank == 0 && v != "none" {
+				return nil, fmt.Errorf("%w: verdict %q: want failed, attempt, success, compromised or none", ErrInvalid, v)
+			}
+			ranks = append(ranks, rank)
+		}
+		q = q.Where("verdict IN (?)", bun.In(ranks))
+	}
+	for _, of := range []struct {
+		name          string
+		values, known []string
+	}{
+		{"phase", query.Phases, detections.Phases}, {"direction", query.Directions, detections.Directions},
+		{"threat", query.Threats, detections.Threats}, {"attack", query.Attacks, nil},
+	} {
+		if len(of.values) == 0 {
+			continue
+		}
+		for _, v := range of.values {
+			if of.known != nil && !slices.Contains(of.known, v) {
+				return nil, fmt.Errorf("%w: %s %q: want one of %s", ErrInvalid, of.name, v, strings.Join(of.known, ", "))
+			}
+		}
+		q = q.Where("? IN (?)", bun.Ident(of.name), bun.In(of.values))
+	}
+	if len(query.Risks) > 0 {
+		q = q.WhereGroup(" AND ", func(q *bun.SelectQuery) *bun.SelectQuery {
+			for _, r := range query.Risks {
+				key := strings.ReplaceAll(strings.Trim(r, "./"), ".", "/") + "/"
+				q = q.WhereOr("substr(risk, 1, ?) = ?", len(key), key)
+			}
+			return q
+		})
+	}
+	return q, nil
 }
 
 // maxParties is how many attackers, and how many victims, an incident names.

@@ -37,6 +37,14 @@ type AlertQuery struct {
 	Rule       string // id
 	Assignee   string
 	SourceIP   string
+	Verdicts   []string
+	Phases     []string // of the kill chain
+	Directions []string
+	Threats    []string
+	Attacks    []string  // types of attack
+	Risks      []string  // codes of a class, subclass or type, with dots between them
+	Attacker   string    // address
+	Victim     string    // address
 	Q          string    // words that must all occur in title, rule, item, system, address, user or id
 	Since      time.Time // last seen at or after
 	Page
@@ -51,6 +59,8 @@ type IncidentQuery struct {
 	CI         string
 	System     string
 	Assignee   string
+	Verdicts   []string
+	Phases     []string // of the kill chain, the furthest
 	Q          string
 	Since      time.Time // last seen at or after
 	Page
@@ -60,7 +70,7 @@ type IncidentQuery struct {
 var (
 	alertSorts = map[string]string{
 		"last_seen": "last_seen", "first_seen": "first_seen", "created_at": "created_at",
-		"severity": "severity", "priority": "priority", "count": "count",
+		"severity": "severity", "priority": "priority", "count": "count", "verdict": "verdict",
 	}
 	incidentSorts = map[string]string{
 		"opened_at": "opened_at", "last_seen": "last_seen", "first_seen": "first_seen", "severity": "severity",
@@ -178,16 +188,31 @@ func filter(q *bun.SelectQuery, alias string, query AlertQuery) (*bun.SelectQuer
 		}
 		q = q.Where("priority IN (?)", bun.In(ranks))
 	}
+	q, err := judgedBy(q, query)
+	if err != nil {
+		return nil, err
+	}
 	if len(query.Q) > maxQuery {
 		return nil, fmt.Errorf("%w: q: %d bytes, at most %d", ErrInvalid, len(query.Q), maxQuery)
 	}
+	// Nobody finds out by asking what is hidden from him.
+	hidden, searched := query.Reach.Veil(), bun.Safe("search")
+	if hidden != nil {
+		if searched = "lower(id)"; alias == "a" {
+			searched = "lower(rule_title || ' ' || rule_id || ' ' || id)"
+		}
+	}
+	if slices.ContainsFunc(addressFields, hidden.Touches) && query.SourceIP+query.Attacker+query.Victim != "" {
+		return nil, fmt.Errorf("%w: addresses are masked for you: alerts cannot be looked for by source_ip, attacker or victim", ErrInvalid)
+	}
 	for _, word := range strings.Fields(strings.ToLower(query.Q)) {
 		word = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(word)
-		q = q.Where(`search LIKE ? ESCAPE '\'`, "%"+word+"%")
+		q = q.Where(`? LIKE ? ESCAPE '\'`, searched, "%"+word+"%")
 	}
 	for _, is := range [][2]string{
 		{"incident_id", query.Incident}, {"ci_id", query.CI}, {"system_id", query.System}, {"rule_id", query.Rule},
 		{"assignee", query.Assignee}, {"source_ip", query.SourceIP},
+		{"attacker", query.Attacker}, {"victim", query.Victim},
 	} {
 		if is[1] != "" {
 			q = q.Where("? = ?", bun.Ident(is[0]), is[1])
@@ -208,7 +233,7 @@ type listed interface {
 func (r alertRow) place() (string, map[string]int64) {
 	return r.ID, map[string]int64{
 		"last_seen": r.LastSeen, "first_seen": r.FirstSeen, "created_at": r.CreatedAt,
-		"severity": int64(r.Severity), "priority": int64(r.Priority), "count": int64(r.Count),
+		"severity": int64(r.Severity), "priority": int64(r.Priority), "count": int64(r.Count), "verdict": int64(r.Verdict),
 	}
 }
 
@@ -254,6 +279,9 @@ func (s *Service) Alerts(ctx context.Context, query AlertQuery) (items []Alert, 
 		return nil, 0, "", err
 	}
 	items, err = s.alertViews(rows)
+	for n := range items {
+		items[n].veiled(query.Reach.Veil())
+	}
 	return items, total, next, err
 }
 
@@ -288,6 +316,7 @@ func (s *Service) Alert(ctx context.Context, r reach.Reach, id string) (AlertDet
 	opened := TimelineEntry{Time: at(a.CreatedAt), Kind: "opened", Actor: SystemActor, Text: detections.Text{
 		ZH: "规则触发：" + d.Rule.Title.ZH, EN: "Raised by rule: " + d.Rule.Title.EN}, Data: map[string]any{"rule_id": a.RuleID}}
 	d.Timeline = append([]TimelineEntry{opened}, d.Timeline...)
+	d.Alert.veiled(r.Veil()).timeline(d.Timeline)
 	return d, nil
 }
 
@@ -308,14 +337,18 @@ func (s *Service) timeline(ctx context.Context, object string) ([]TimelineEntry,
 func (s *Service) Incidents(ctx context.Context, query IncidentQuery) (items []Incident, total int, next string, err error) {
 	rows, total, next, err := list[incidentRow](ctx, s, "incidents", "i", incidentSorts, "-opened_at", AlertQuery{
 		Reach: query.Reach, Statuses: query.Statuses, Severities: query.Severities, Priorities: query.Priorities,
-		CI: query.CI, System: query.System, Assignee: query.Assignee, Q: query.Q, Since: query.Since, Page: query.Page})
+		CI: query.CI, System: query.System, Assignee: query.Assignee, Verdicts: query.Verdicts, Phases: query.Phases, Q: query.Q, Since: query.Since, Page: query.Page})
 	if err != nil {
 		return nil, 0, "", err
 	}
 	if items, err = incidentViews(rows, s.now()); err != nil {
 		return nil, 0, "", err
 	}
-	return items, total, next, s.countAlerts(ctx, query.Reach, items)
+	err = s.countAlerts(ctx, query.Reach, items)
+	for n := range items {
+		items[n].veiled(query.Reach.Veil())
+	}
+	return items, total, next, err
 }
 
 // countAlerts makes the incidents count those of their alerts that are in
@@ -395,6 +428,7 @@ func (s *Service) Incident(ctx context.Context, r reach.Reach, id string) (Incid
 	if d.Timeline, err = s.timeline(ctx, id); err == nil && !r.CoversWhole(i.Tenant) {
 		d.Timeline, err = s.visibleEntries(ctx, r, d.Timeline)
 	}
+	d.veiled(r.Veil())
 	return d, err
 }
 
@@ -502,6 +536,12 @@ func (s *Service) Overview(ctx context.Context, r reach.Reach, username string) 
 	}
 	if out.LatestAlerts, err = s.alertViews(latest); err != nil {
 		return fail(err)
+	}
+	for n := range out.Incidents {
+		out.Incidents[n].veiled(r.Veil())
+	}
+	for n := range out.LatestAlerts {
+		out.LatestAlerts[n].veiled(r.Veil())
 	}
 	return out, nil
 }

@@ -130,7 +130,9 @@ func (s *Service) Match(ctx context.Context, r reach.Reach, matchers labels.Matc
 	err = s.eachOpen(ctx, r, func(a *alert) bool {
 		if silence.Matches(matchers, a.matchable()) {
 			if total++; limit == 0 || total <= limit {
-				items = append(items, s.shown(a))
+				v := s.shown(a)
+				v.veiled(r.Veil())
+				items = append(items, v)
 			}
 		}
 		return true

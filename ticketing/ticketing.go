@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"icewatch/detections/policy"
+	"icewatch/detections/verdict"
 	"icewatch/soc/egress"
 	"icewatch/soc/enrich"
 	"icewatch/soc/reach"
@@ -134,6 +135,9 @@ type Deps struct {
 	Items  Items  // optional
 	// Assigner gives incidents that open to who is on duty. Optional.
 	Assigner Assigner
+	// Taxonomy is how alerts are classed that come without a judgement, and what
+	// statistics of attacks go by; nil for neither. Rules reload, so it is asked.
+	Taxonomy func() *verdict.Taxonomy
 	// Reach compiles what silences are bounded to. Default: one that knows no
 	// tenants, which only takes reaches without conditions.
 	Reach  *reach.Compiler
@@ -152,6 +156,7 @@ type Service struct {
 	policy   Policy
 	items    Items
 	assigner Assigner
+	taxonomy func() *verdict.Taxonomy
 	cfg      Config
 	sla      sla.Targets
 	log      *slog.Logger
@@ -190,7 +195,7 @@ func Open(ctx context.Context, db *state.DB, deps Deps) (*Service, error) {
 		return nil, err
 	}
 	s := &Service{
-		db: db, policy: deps.Policy, items: deps.Items, assigner: deps.Assigner, cfg: deps.Config.WithDefaults(),
+		db: db, policy: deps.Policy, items: deps.Items, taxonomy: deps.Taxonomy, assigner: deps.Assigner, cfg: deps.Config.WithDefaults(),
 		log: deps.Log, clock: deps.Clock, zone: deps.Zone, audit: deps.Audit,
 		ignore: map[string]bool{}, wake: make(chan struct{}, 1), writer: make(chan struct{}, 1),
 	}

@@ -269,7 +269,9 @@ func (s *Service) alertBatch(ctx context.Context, by Actor, ids []string, action
 		}
 		s.live.drop(changed...)
 		for _, a := range changed {
-			done = append(done, s.shown(a))
+			v := s.shown(a)
+			v.veiled(by.Reach.Veil())
+			done = append(done, v)
 		}
 		return saveTimeline(ctx, tx, entries)
 	})

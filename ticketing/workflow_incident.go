@@ -44,7 +44,12 @@ func (s *Service) oneIncident(ctx context.Context, by Actor, id, action, detail 
 	s.note(ctx, Change{Actor: by.Name, Action: "incident." + action, Object: id, Tenant: out.Tenant, Detail: detail})
 	s.nudge()
 	s.out.Wake()
-	return out.view(now), nil
+	v := out.view(now)
+	if !by.Reach.CoversWhole(v.Tenant) {
+		v.asSeen(nil) // the detail has what is in reach
+	}
+	v.veiled(by.Reach.Veil())
+	return v, nil
 }
 
 func incidentConflict(i *incident, verb string) error {

@@ -43,6 +43,7 @@ func (t *tickets) Overview(ctx context.Context, within reach.Reach, username str
 // Routes implements Ticketing.
 func (t *tickets) Routes(s *Server) {
 	t.alertRoutes(s)
+	t.attackRoutes(s)
 	t.incidentRoutes(s)
 	t.receiverRoutes(s)
 	t.silenceRoutes(s)
@@ -166,12 +167,9 @@ type IDInput struct {
 }
 
 type listAlertsInput struct {
-	TicketFilter
+	AlertFilter
 	PageInput
-	Incident string `query:"incident" maxLength:"64"`
-	Rule     string `query:"rule" maxLength:"200" doc:"Id of a rule"`
-	SourceIP string `query:"source_ip" maxLength:"64"`
-	Sort     string `query:"sort" maxLength:"64" doc:"last_seen, first_seen, created_at, severity, priority or count, with - before it for descending; -last_seen by default"`
+	Sort string `query:"sort" maxLength:"64" doc:"last_seen, first_seen, created_at, severity, priority, verdict or count, with - before it for descending; -last_seen by default"`
 }
 
 type batchFailure struct {
@@ -200,19 +198,12 @@ func (t *tickets) alertRoutes(s *Server) {
 	Register(s, huma.Operation{OperationID: "list-alerts", Method: http.MethodGet, Path: "/alerts", Tags: []string{"alerts"},
 		Summary: "Alerts"}, identity.ScopeRead,
 		func(ctx context.Context, in *listAlertsInput) (*Body[Page[ticketing.Alert]], error) {
-			within, err := Reach(ctx, in.Tenant)
+			query, err := in.query(ctx)
 			if err != nil {
 				return nil, err
 			}
-			since, err := in.since(time.Now())
-			if err != nil {
-				return nil, err
-			}
-			items, total, next, err := t.svc.Alerts(ctx, ticketing.AlertQuery{
-				Reach: within, Statuses: words(in.Status), Severities: words(in.Severity), Priorities: words(in.Priority),
-				Incident: in.Incident, CI: in.CI, System: in.System, Rule: in.Rule, Assignee: assigneeIn(ctx, in.Assignee),
-				SourceIP: in.SourceIP, Q: in.Q, Since: since,
-				Page: ticketing.Page{Sort: in.Sort, Limit: in.Limit, Cursor: in.Cursor}})
+			query.Page = ticketing.Page{Sort: in.Sort, Limit: in.Limit, Cursor: in.Cursor}
+			items, total, next, err := t.svc.Alerts(ctx, query)
 			if err != nil {
 				return nil, ticketProblem(err)
 			}
@@ -290,8 +281,10 @@ func (t *tickets) alertRoutes(s *Server) {
 type listIncidentsInput struct {
 	TicketFilter
 	PageInput
-	Mine bool   `query:"mine" doc:"Only those assigned to the caller"`
-	Sort string `query:"sort" maxLength:"64" doc:"opened_at, last_seen, first_seen, severity, priority, due or alert_count, with - before it for descending; -opened_at by default"`
+	Verdict string `query:"verdict" maxLength:"200" doc:"Worst verdict: failed, attempt, success, compromised, none; several with commas"`
+	Phase   string `query:"phase" maxLength:"400" doc:"Furthest phase of the kill chain; several with commas"`
+	Mine    bool   `query:"mine" doc:"Only those assigned to the caller"`
+	Sort    string `query:"sort" maxLength:"64" doc:"opened_at, last_seen, first_seen, severity, priority, due or alert_count, with - before it for descending; -opened_at by default"`
 }
 
 func (t *tickets) incidentRoutes(s *Server) {
@@ -312,7 +305,7 @@ func (t *tickets) incidentRoutes(s *Server) {
 			}
 			items, total, next, err := t.svc.Incidents(ctx, ticketing.IncidentQuery{
 				Reach: within, Statuses: words(in.Status), Severities: words(in.Severity), Priorities: words(in.Priority),
-				CI: in.CI, System: in.System, Assignee: assignee, Q: in.Q, Since: since,
+				CI: in.CI, System: in.System, Assignee: assignee, Verdicts: words(in.Verdict), Phases: words(in.Phase), Q: in.Q, Since: since,
 				Page: ticketing.Page{Sort: in.Sort, Limit: in.Limit, Cursor: in.Cursor}})
 			if err != nil {
 				return nil, ticketProblem(err)

@@ -11,6 +11,7 @@ import (
 	rules "icewatch/detections/engine"
 	"icewatch/detections/policy"
 	"icewatch/detections/ruleset"
+	"icewatch/detections/verdict"
 	"icewatch/soc/api"
 	"icewatch/soc/bus"
 	"icewatch/soc/engine"
@@ -43,6 +44,7 @@ type content struct {
 	rules    []ruleset.RuleInfo
 	problems []ruleset.Problem
 	policy   *policy.Set
+	taxonomy *verdict.Taxonomy
 	support  []ruleset.File // see support
 }
 
@@ -76,7 +78,7 @@ func (k *keeper) load(ctx context.Context, force bool) error {
 	if err := k.client.PublishControl(ctx, engine.TopicRules, data); err != nil {
 		return fmt.Errorf("centre: rules: %w", err)
 	}
-	k.state.Store(&content{version: bundle.Version, rules: set.Rules(), problems: problems, policy: set.Policy(), support: support(bundle)})
+	k.state.Store(&content{version: bundle.Version, rules: set.Rules(), problems: problems, policy: set.Policy(), taxonomy: set.Taxonomy(), support: support(bundle)})
 	for _, p := range problems {
 		k.log.Warn("rules: not in force", "file", p.Path, "line", p.Line, "rule", p.RuleID, "reason", p.Reason)
 	}
@@ -110,6 +112,14 @@ func (k *keeper) told(ctx context.Context) (engine.RuleSet, error) {
 // Incident asks the policy in force; it implements ticketing.Policy.
 func (k *keeper) Incident(ctx context.Context, in policy.IncidentInput) (policy.Decision, error) {
 	return k.state.Load().policy.Incident(ctx, in)
+}
+
+// Taxonomy is how the rules in force class alerts, nil before there are any.
+func (k *keeper) Taxonomy() *verdict.Taxonomy {
+	if st := k.state.Load(); st != nil {
+		return st.taxonomy
+	}
+	return nil
 }
 
 // List implements api.Rules: the rules in force with what they cost, and those

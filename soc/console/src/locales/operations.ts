@@ -165,6 +165,8 @@ export const operations: Pairs = {
   'export-cmdb': ['导出资产', 'Export configuration items'],
   'list-alerts': ['看告警列表', 'List alerts'],
   'get-alert': ['看一条告警', 'See an alert'],
+  'attack-statistics': ['看攻击统计', 'See statistics of attacks'],
+  'get-taxonomy': ['看攻击与风险分类', 'See how alerts are classed'],
   'acknowledge-alert': ['确认告警', 'Acknowledge an alert'],
   'assign-alert': ['指派告警', 'Assign an alert'],
   'comment-alert': ['给告警加备注', 'Comment on an alert'],

@@ -1,0 +1,71 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	judging "icewatch/detections/verdict"
+	"icewatch/soc/identity"
+	"icewatch/ticketing"
+)
+
+// AlertFilter is what alerts are chosen by.
+type AlertFilter struct {
+	TicketFilter
+	Incident  string `query:"incident" maxLength:"64"`
+	Rule      string `query:"rule" maxLength:"200" doc:"Id of a rule"`
+	SourceIP  string `query:"source_ip" maxLength:"64"`
+	Verdict   string `query:"verdict" maxLength:"200" doc:"failed, attempt, success, compromised, none; several with commas"`
+	Phase     string `query:"phase" maxLength:"400" doc:"Furthest phase of the kill chain: reconnaissance, weaponization, delivery, exploitation, installation, command-and-control, actions-on-objectives; several with commas"`
+	Direction string `query:"direction" maxLength:"200" doc:"inbound, outbound, lateral, internal, external; several with commas"`
+	Threat    string `query:"threat" maxLength:"200" doc:"outbound, lateral, external, tunnel, website; several with commas"`
+	Attack    string `query:"attack" maxLength:"1000" doc:"Types of attack by their ids in the taxonomy; several with commas"`
+	Risk      string `query:"risk" maxLength:"1000" doc:"Risks of GB/Z 20986-2007 by the codes of their tiers with dots between them, such as NAI or NAI.VAI; several with commas"`
+	Attacker  string `query:"attacker" maxLength:"64" doc:"Address of the attacker"`
+	Victim    string `query:"victim" maxLength:"64" doc:"Address of the victim"`
+}
+
+// query is what the filter asks of ticketing, within the caller's reach.
+func (f AlertFilter) query(ctx context.Context) (ticketing.AlertQuery, error) {
+	within, err := Reach(ctx, f.Tenant)
+	if err != nil {
+		return ticketing.AlertQuery{}, err
+	}
+	since, err := f.since(time.Now())
+	if err != nil {
+		return ticketing.AlertQuery{}, err
+	}
+	return ticketing.AlertQuery{
+		Reach: within, Statuses: words(f.Status), Severities: words(f.Severity), Priorities: words(f.Priority),
+		Incident: f.Incident, CI: f.CI, System: f.System, Rule: f.Rule, Assignee: assigneeIn(ctx, f.Assignee), SourceIP: f.SourceIP,
+		Verdicts: words(f.Verdict), Phases: words(f.Phase), Directions: words(f.Direction), Threats: words(f.Threat), Attacks: words(f.Attack),
+		Risks: words(f.Risk), Attacker: f.Attacker, Victim: f.Victim, Q: f.Q, Since: since}, nil
+}
+
+func (t *tickets) attackRoutes(s *Server) {
+	Register(s, huma.Operation{OperationID: "attack-statistics", Method: http.MethodGet, Path: "/attacks", Tags: []string{"alerts"},
+		Summary: "Alerts by type of attack with what tells these apart, and by verdict, phase, direction, threat and risk"}, identity.ScopeRead,
+		func(ctx context.Context, in *struct {
+			AlertFilter
+			Fields string `query:"fields" maxLength:"2000" doc:"Fields whose values are counted, with commas; those of the taxonomy by default"`
+		}) (*Body[ticketing.Attacks], error) {
+			query, err := in.query(ctx)
+			if err != nil {
+				return nil, err
+			}
+			out, err := t.svc.Attacks(ctx, query, words(in.Fields))
+			if err != nil {
+				return nil, ticketProblem(err)
+			}
+			return Reply(out), nil
+		})
+
+	Register(s, huma.Operation{OperationID: "get-taxonomy", Method: http.MethodGet, Path: "/taxonomy", Tags: []string{"alerts"},
+		Summary: "How alerts are classed: risks in three tiers, types of attack, names of tactics and techniques"}, identity.ScopeRead,
+		func(context.Context, *struct{}) (*Body[*judging.Taxonomy], error) {
+			return Reply(t.svc.Taxonomy()), nil
+		})
+}
