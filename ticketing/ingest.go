@@ -1,8 +1,10 @@
 package ticketing
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,10 +16,11 @@ import (
 	"icewatch/soc/enrich"
 )
 
-// rowsPerStatement bounds how many rows one statement reads or writes.
+// How many rows one statement reads or writes at most.
 const (
-	idsPerStatement  = 500
-	rowsPerStatement = 50
+	idsPerStatement         = 500  // by ids that stand in its text
+	rowsPerStatement        = 50   // whose values stand in its text
+	occurrencesPerStatement = 5000 // as one JSON list
 )
 
 // Ingest takes in what detection raised, all of it or nothing, in one
@@ -29,22 +32,17 @@ func (s *Service) Ingest(ctx context.Context, occs []detections.Occurrence) erro
 	}
 	now := s.now()
 	batch := make([]*detections.Occurrence, 0, len(occs))
-	hashes := make(map[string]*detections.Occurrence, len(occs))
-	duplicates := 0
+	ids := make(map[string]bool, len(occs))
 	for i := range occs {
 		o := occs[i] // a copy: the caller's stay as they are
 		complete(&o, now)
 		atHome(&o)
 		s.classed(&o)
 		discreet(&o)
-		sum := sha256.Sum256([]byte(o.ID))
-		h := string(sum[:16])
-		if _, twice := hashes[h]; twice {
-			duplicates++
-			continue
+		if !ids[o.ID] {
+			ids[o.ID] = true
+			batch = append(batch, &o)
 		}
-		hashes[h] = &o
-		batch = append(batch, &o)
 	}
 	subjects, err := s.subjects(ctx, batch)
 	if err != nil {
@@ -54,19 +52,12 @@ func (s *Service) Ingest(ctx context.Context, occs []detections.Occurrence) erro
 	var st Stats
 	told := false
 	err = s.write(ctx, func(ctx context.Context, tx bun.Tx) error {
-		changes, st, told = nil, Stats{Duplicates: uint64(duplicates)}, false
-		known, err := takeIn(ctx, tx, hashes, now)
+		changes, st, told = nil, Stats{}, false
+		fresh, err := takeIn(ctx, tx, batch, now)
 		if err != nil {
 			return err
 		}
-		st.Duplicates += uint64(len(known))
-		fresh := make([]*detections.Occurrence, 0, len(batch))
-		for _, o := range batch {
-			if !known[o.ID] {
-				fresh = append(fresh, o)
-			}
-		}
-		st.Occurrences = uint64(len(fresh))
+		st.Occurrences, st.Duplicates = uint64(len(fresh)), uint64(len(occs)-len(fresh))
 		if len(fresh) == 0 {
 			return nil
 		}
@@ -134,42 +125,48 @@ func (s *Service) subjects(ctx context.Context, batch []*detections.Occurrence) 
 	return out, nil
 }
 
-// takeIn writes down the occurrences and returns the ids of those that were
-// there before.
-func takeIn(ctx context.Context, tx bun.Tx, hashes map[string]*detections.Occurrence, now time.Time) (map[string]bool, error) {
-	known := map[string]bool{}
-	keys := make([]string, 0, len(hashes))
-	for h := range hashes {
-		keys = append(keys, h)
+// hash stands for an occurrence's id.
+type hash [16]byte
+
+func hashOf(id string) hash {
+	sum := sha256.Sum256([]byte(id))
+	return hash(sum[:])
+}
+
+// takeIn writes down the occurrences and returns those that were not there
+// before, in the order of the batch.
+func takeIn(ctx context.Context, tx bun.Tx, batch []*detections.Occurrence, now time.Time) ([]*detections.Occurrence, error) {
+	ids := make([]hash, len(batch))
+	for i, o := range batch {
+		ids[i] = hashOf(o.ID)
 	}
 	// Sorted, the rows land page by page.
-	slices.Sort(keys)
-	for part := range slices.Chunk(keys, idsPerStatement) {
-		blobs := make([][]byte, len(part))
-		for i, h := range part {
-			blobs[i] = []byte(h)
-		}
-		var there [][]byte
-		if err := tx.NewSelect().Model((*occurrenceRow)(nil)).Column("id").Where("id IN (?)", bun.In(blobs)).Scan(ctx, &there); err != nil {
-			return nil, fmt.Errorf("look up %d occurrences: %w", len(part), err)
-		}
-		for _, id := range there {
-			known[hashes[string(id)].ID] = true
-		}
-		rows := make([]occurrenceRow, 0, len(part))
+	sorted := slices.SortedFunc(slices.Values(ids), func(a, b hash) int { return bytes.Compare(a[:], b[:]) })
+	fresh := make(map[hash]bool, len(ids))
+	for part := range slices.Chunk(sorted, occurrencesPerStatement) {
+		list := []byte{'['}
 		for _, h := range part {
-			if !known[hashes[h].ID] {
-				rows = append(rows, occurrenceRow{ID: []byte(h), TakenAt: now.UnixMilli()})
+			list = append(hex.AppendEncode(append(list, '"'), h[:]), `",`...)
+		}
+		list[len(list)-1] = ']'
+		var added [][]byte
+		if err := tx.NewRaw(`INSERT INTO ticketing_occurrences (id, taken_at) SELECT unhex(value), ? FROM json_each(?) WHERE true
+			ON CONFLICT DO NOTHING RETURNING id`, now.UnixMilli(), string(list)).Scan(ctx, &added); err != nil {
+			return nil, fmt.Errorf("write down %d occurrences: %w", len(part), err)
+		}
+		for _, id := range added {
+			if len(id) == len(hash{}) {
+				fresh[hash(id)] = true
 			}
 		}
-		if len(rows) == 0 {
-			continue
-		}
-		if _, err := tx.NewInsert().Model(&rows).Returning("NULL").Exec(ctx); err != nil {
-			return nil, fmt.Errorf("write down %d occurrences: %w", len(rows), err)
+	}
+	out := make([]*detections.Occurrence, 0, len(fresh))
+	for i, o := range batch {
+		if fresh[ids[i]] {
+			out = append(out, o)
 		}
 	}
-	return known, nil
+	return out, nil
 }
 
 // mergeAll merges occurrences into the alerts that are open, and opens alerts

@@ -163,9 +163,15 @@ func (d *alertDoc) addEvents(o *detections.Occurrence) {
 		}
 		d.Events = append(d.Events, mark{At: t, ID: id})
 	}
-	slices.SortFunc(d.Events, func(a, b mark) int {
-		return cmp.Or(cmp.Compare(a.At, b.At), compareEventIDs(a.ID, b.ID))
-	})
+	order := func(a, b mark) int {
+		if d := cmp.Compare(a.At, b.At); d != 0 {
+			return d
+		}
+		return compareEventIDs(a.ID, b.ID)
+	}
+	if !slices.IsSortedFunc(d.Events, order) { // as a rule they come in their order
+		slices.SortFunc(d.Events, order)
+	}
 	if extra := len(d.Events) - maxEvents; extra > 0 {
 		d.Events = slices.Delete(d.Events, 0, extra)
 	}

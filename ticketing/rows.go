@@ -316,6 +316,7 @@ func (r *timelineRow) view() TimelineEntry {
 	return e
 }
 
+// occurrenceRow is an occurrence that was taken in, by its hash; see takeIn.
 type occurrenceRow struct {
 	bun.BaseModel `bun:"table:ticketing_occurrences,alias:o"`
 	ID            []byte `bun:"id,pk"`
