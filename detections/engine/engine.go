@@ -1,10 +1,9 @@
 // Package engine turns events into occurrences: it matches the rules,
-// correlates the matches over event time, fills the sentence templates and
-// asks the policy for a priority. It is the only door the pipeline uses.
+// correlates the matches over event time and fills the sentence templates. It is
+// the only door the pipeline uses.
 package engine
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -14,7 +13,6 @@ import (
 	"icewatch/detections"
 	"icewatch/detections/correlation"
 	"icewatch/detections/match"
-	"icewatch/detections/policy"
 	"icewatch/detections/ruleset"
 	"icewatch/detections/verdict"
 	"icewatch/soc/event"
@@ -43,14 +41,13 @@ type Stats struct {
 	Hits        map[string]uint64 `json:"hits"`     // by rule id, since the rule is in force as it stands
 	Disabled    map[string]string `json:"disabled"` // rule id to the panic that disabled it
 	Panics      uint64            `json:"panics"`
-	Groups      int               `json:"groups"`       // live correlation groups
-	GroupBytes  int64             `json:"group_bytes"`  // that these take, as estimated
-	Evicted     uint64            `json:"evicted"`      // groups dropped because of MaxGroups and MaxBytes
-	EvictedBy   map[string]uint64 `json:"evicted_by"`   // Evicted by rule id
-	Late        uint64            `json:"late"`         // events too late to correlate
-	Duplicates  uint64            `json:"duplicates"`   // events that were counted already
-	Cut         uint64            `json:"cut"`          // events dropped from groups that held too many
-	PolicyFails uint64            `json:"policy_fails"` // priorities that fell back to the rule's level
+	Groups      int               `json:"groups"`      // live correlation groups
+	GroupBytes  int64             `json:"group_bytes"` // that these take, as estimated
+	Evicted     uint64            `json:"evicted"`     // groups dropped because of MaxGroups and MaxBytes
+	EvictedBy   map[string]uint64 `json:"evicted_by"`  // Evicted by rule id
+	Late        uint64            `json:"late"`        // events too late to correlate
+	Duplicates  uint64            `json:"duplicates"`  // events that were counted already
+	Cut         uint64            `json:"cut"`         // events dropped from groups that held too many
 }
 
 // Engine is the detection of one pipeline. Its methods exclude each other by an
@@ -350,7 +347,8 @@ func (e *Engine) emit(o detections.Occurrence, emit func(detections.Occurrence))
 	e.stats.Occurrences++
 }
 
-// finish gives an occurrence its key, texts, judgement and priority.
+// finish gives an occurrence its key, texts and judgement. Its priority is
+// decided for the alert it becomes part of.
 func (e *Engine) finish(c *compiled, o *detections.Occurrence, tenant string, count float64) {
 	parts := []string{"alert", c.ID, tenant}
 	for _, p := range o.Group {
@@ -361,14 +359,6 @@ func (e *Engine) finish(c *compiled, o *detections.Occurrence, tenant string, co
 	o.Judgement = e.set.Taxonomy().Judge(&c.class, o, e.opts.Places)
 	o.Rule.Sentence = c.sentence.fill(o, count)
 	o.Rule.Advice = c.advice.fill(o, count)
-
-	priority, reasons, err := e.set.Policy().Priority(context.Background(), policy.FromOccurrence(o))
-	if err != nil {
-		if e.stats.PolicyFails++; e.stats.PolicyFails == 1 || e.stats.PolicyFails%10_000 == 0 {
-			e.log.Warn("the priority policy failed; priorities follow the rules' levels", "rule", c.ID, "error", err, "times", e.stats.PolicyFails)
-		}
-	}
-	o.Priority, o.Reasons = priority, reasons
 }
 
 // Stats returns the counters.

@@ -19,7 +19,7 @@ func builtin(t testing.TB) []policy.File {
 
 func prepared(t testing.TB, more ...policy.File) (*policy.Set, []policy.Problem) {
 	t.Helper()
-	return policy.New(append(builtin(t), more...))
+	return policy.New(append(builtin(t), more...), policy.Keys{})
 }
 
 func TestPriority(t *testing.T) {
@@ -30,8 +30,9 @@ func TestPriority(t *testing.T) {
 	}
 	f := func(level detections.Level, criticality int, labels []string, want string) {
 		t.Helper()
-		got, reasons, err := s.Priority(context.Background(), policy.Alert{Tenant: "t",
+		j, err := s.Priority(context.Background(), policy.Alert{Tenant: "t",
 			Rule: policy.Rule{ID: "r", Level: level}, Item: policy.Item{Criticality: criticality}, Actor: policy.Actor{Labels: labels}})
+		got, reasons := j.Priority, j.Reasons
 		if err != nil || got != want {
 			t.Errorf("%s on %d: got %s, %v, want %s", level, criticality, got, err, want)
 		}
@@ -114,11 +115,11 @@ func TestIncident(t *testing.T) {
 func TestOverrideAndFallback(t *testing.T) {
 	t.Parallel()
 	ask := func(s *policy.Set) string {
-		p, _, err := s.Priority(context.Background(), policy.Alert{Rule: policy.Rule{Level: "low"}})
+		j, err := s.Priority(context.Background(), policy.Alert{Rule: policy.Rule{Level: "low"}})
 		if err != nil {
 			t.Error(err)
 		}
-		return p
+		return j.Priority
 	}
 	f := func(name, module, want, problem string) {
 		t.Helper()
@@ -147,10 +148,10 @@ func TestOverrideAndFallback(t *testing.T) {
 
 func TestNoPolicyFallsBackToTheLevel(t *testing.T) {
 	t.Parallel()
-	s, _ := policy.New(nil)
-	p, reasons, err := s.Priority(context.Background(), policy.Alert{Rule: policy.Rule{Level: "high"}})
-	if p != "P2" || err == nil || len(reasons) != 1 {
-		t.Errorf("got %s, %v, %v", p, reasons, err)
+	s, _ := policy.New(nil, policy.Keys{})
+	j, err := s.Priority(context.Background(), policy.Alert{Rule: policy.Rule{Level: "high"}})
+	if j.Priority != "P2" || err == nil || len(j.Reasons) != 1 {
+		t.Errorf("got %+v, %v", j, err)
 	}
 	if d, err := s.Incident(context.Background(), policy.IncidentInput{}); err == nil || d.Open {
 		t.Errorf("got %+v, %v", d, err)
@@ -164,29 +165,5 @@ func TestFromOccurrence(t *testing.T) {
 		"icewatch.source.internal": "true", "source.ip": "10.0.0.1", "host.name": "web"}})
 	if a.Item.Criticality != 4 || len(a.Item.Labels) != 2 || len(a.Actor.Labels) != 2 || !a.Actor.Internal || a.Item.Name != "web" {
 		t.Errorf("got %+v", a)
-	}
-}
-
-func BenchmarkPriority(b *testing.B) {
-	s, _ := prepared(b)
-	for i := range b.N {
-		// Each alert is another: the cache does not answer.
-		_, _, err := s.Priority(context.Background(), policy.Alert{Tenant: "t", Rule: policy.Rule{Level: "high"}, Item: policy.Item{Criticality: 3}, Actor: policy.Actor{IP: time.Unix(int64(i), 0).String()}})
-		if err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-func BenchmarkIncident(b *testing.B) {
-	s, _ := prepared(b)
-	in := policy.IncidentInput{Alert: alert("a", 0, []string{"discovery"})}
-	for i := range 20 {
-		in.Related = append(in.Related, alert(string(rune('b'+i)), i, []string{"execution"}))
-	}
-	for range b.N {
-		if _, err := s.Incident(context.Background(), in); err != nil {
-			b.Fatal(err)
-		}
 	}
 }

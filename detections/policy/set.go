@@ -2,16 +2,17 @@ package policy
 
 import (
 	"context"
-	"encoding/json"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
-	"github.com/open-policy-agent/opa/v1/rego"
+	"github.com/open-policy-agent/opa/v1/metrics"
 	"github.com/open-policy-agent/opa/v1/topdown"
 
 	"icewatch/detections"
@@ -25,249 +26,207 @@ const (
 )
 
 const (
-	evalTimeout  = 500 * time.Millisecond // a policy that takes longer is broken
+	evalTimeout  = time.Second // a policy that takes longer is broken
 	cacheEntries = 8192
-	cacheFor     = 30 * time.Second // policies may look at the clock
+	maxReasons   = 32
+	maxLabels    = 16
+	maxText      = 1024 // bytes of one reason, in one language
 )
 
-// Set holds the prepared queries. It is immutable but for its cache, and safe
-// for concurrent use.
+// Set holds the prepared queries. It is immutable but for its cache and
+// counters, and safe for concurrent use.
 type Set struct {
-	priority *rego.PreparedEvalQuery
-	incident *rego.PreparedEvalQuery
-	now      func() time.Time
+	priority *query
+	incident *query
+	packages []Package
+	record   func(*Record) // may be nil
 
 	mu    sync.Mutex
-	cache map[string]cached
+	cache map[string]Judgement
+
+	stats stats
 }
 
-type cached struct {
-	priority string
-	reasons  []detections.Text
-	until    time.Time
+func newSet() *Set { return &Set{cache: map[string]Judgement{}} }
+
+type stats struct{ decisions, cached, failed, nanos atomic.Int64 }
+
+// Stats counts what a set was asked since it is in force.
+type Stats struct {
+	Decisions int64         `json:"decisions" doc:"That Rego was asked for"`
+	Cached    int64         `json:"cached" doc:"Answered from an equal question before"`
+	Failed    int64         `json:"failed"`
+	Took      time.Duration `json:"took" doc:"All decisions together, nanoseconds"`
 }
 
-// capabilities is what a policy may call: everything but the network and the
-// server's environment.
-func capabilities() *ast.Capabilities {
-	c := ast.CapabilitiesForThisVersion()
-	c.Builtins = slices.DeleteFunc(c.Builtins, func(b *ast.Builtin) bool {
-		return b.Name == "opa.runtime" || b.Name == "http.send" || strings.HasPrefix(b.Name, "net.lookup")
-	})
-	c.AllowNet = []string{}
-	return c
+// Stats returns the counters.
+func (s *Set) Stats() Stats {
+	return Stats{Decisions: s.stats.decisions.Load(), Cached: s.stats.cached.Load(), Failed: s.stats.failed.Load(), Took: time.Duration(s.stats.nanos.Load())}
 }
 
-type module struct {
-	file File
-	ast  *ast.Module
-	pkg  string
-}
+// Packages lists the packages in force, by name.
+func (s *Set) Packages() []Package { return s.packages }
 
-// New prepares the policies in files. A broken file is named among the
-// problems and left out: what it would have replaced stays in force.
-func New(files []File) (*Set, []Problem) {
-	s := &Set{now: time.Now, cache: map[string]cached{}}
-	var problems []Problem
-	var modules []module
-	for _, f := range files {
-		if strings.HasSuffix(f.Path, "_test.rego") {
-			continue
-		}
-		m, err := ast.ParseModuleWithOpts(f.Path, string(f.Data), ast.ParserOptions{Capabilities: capabilities()})
-		if err != nil {
-			problems = append(problems, explain(f.Path, err)...)
-			continue
-		}
-		modules = append(modules, module{file: f, ast: m, pkg: m.Package.Path.String()})
-	}
-	for {
-		chosen := choose(modules)
-		bad, faults := s.prepare(chosen)
-		if len(faults) == 0 {
-			return s, problems
-		}
-		problems = append(problems, faults...)
-		before := len(modules)
-		modules = slices.DeleteFunc(modules, func(m module) bool { return bad(m) })
-		if len(modules) == before { // nobody to blame: leave all out
-			modules = nil
-		}
-	}
-}
-
-// choose keeps, of each package, the modules of the last source that has it.
-func choose(modules []module) []module {
-	last := map[string]string{}
-	for _, m := range modules {
-		last[m.pkg] = m.file.Source
-	}
-	var out []module
-	for _, m := range modules {
-		if last[m.pkg] == m.file.Source {
-			out = append(out, m)
-		}
-	}
-	return out
-}
-
-// prepare compiles the modules and tries them once. It answers which modules
-// to leave out where that fails.
-func (s *Set) prepare(modules []module) (bad func(module) bool, faults []Problem) {
-	byPath := map[string]*ast.Module{}
-	for _, m := range modules {
-		byPath[m.file.Path] = m.ast.Copy()
-	}
-	c := ast.NewCompiler().WithCapabilities(capabilities())
-	c.Compile(byPath)
-	if c.Failed() {
-		at := map[string]bool{}
-		for _, e := range c.Errors {
-			p := Problem{Reason: e.Message}
-			if e.Location != nil {
-				p.Path, p.Line = e.Location.File, e.Location.Row
-				at[e.Location.File] = true
-			}
-			faults = append(faults, p)
-		}
-		return func(m module) bool { return at[m.file.Path] }, faults
-	}
-	s.priority, s.incident = nil, nil
-	probe := Alert{Tenant: "probe", Rule: Rule{ID: "probe", Level: detections.Low}}
-	for _, q := range []struct {
-		pkg  string
-		into **rego.PreparedEvalQuery
-		try  func() error
-	}{
-		{priorityPackage, &s.priority, func() error { _, _, err := s.ask(context.Background(), probe); return err }},
-		{incidentPackage, &s.incident, func() error {
-			_, err := s.Incident(context.Background(), IncidentInput{Alert: probe})
-			return err
-		}},
-	} {
-		at := slices.IndexFunc(modules, func(m module) bool { return m.pkg == q.pkg })
-		if at < 0 {
-			continue
-		}
-		prepared, err := rego.New(rego.Query(q.pkg+answerRule), rego.Compiler(c)).PrepareForEval(context.Background())
-		if err == nil {
-			*q.into = &prepared
-			err = q.try()
-		}
-		if err != nil {
-			faults = append(faults, Problem{Path: modules[at].file.Path, Reason: err.Error()})
-			source, pkg := modules[at].file.Source, q.pkg
-			return func(m module) bool { return m.pkg == pkg && m.file.Source == source }, faults
-		}
-	}
-	return nil, nil
-}
-
-func explain(path string, err error) []Problem {
-	var list ast.Errors
-	if !errors.As(err, &list) {
-		return []Problem{{Path: path, Reason: err.Error()}}
-	}
-	var out []Problem
-	for _, e := range list {
-		p := Problem{Path: path, Reason: e.Message}
-		if e.Location != nil {
-			p.Line = e.Location.Row
-		}
-		out = append(out, p)
-	}
-	return out
-}
-
-// normal fills what Rego must never see as null.
-func (a Alert) normal() Alert {
-	for _, list := range []*[]string{&a.Rule.Tactics, &a.Rule.Techniques, &a.Rule.Tags, &a.Item.Labels, &a.Actor.Labels} {
-		if *list == nil {
-			*list = []string{}
-		}
-	}
-	return a
-}
-
-// eval asks a prepared query and decodes its one answer.
-func eval(ctx context.Context, q *rego.PreparedEvalQuery, name string, in, out any) error {
-	ctx, cancel := context.WithTimeout(ctx, evalTimeout)
-	defer cancel()
-	value, err := ast.InterfaceToValue(in)
+// ask evaluates a query; read takes the answer apart.
+func (s *Set) ask(ctx context.Context, q *query, input *ast.Term, read func(*answer)) error {
+	begun := time.Now()
+	err := q.eval(ctx, input, read)
+	s.stats.decisions.Add(1)
+	s.stats.nanos.Add(int64(time.Since(begun)))
 	if err != nil {
-		return fmt.Errorf("policy %s: input: %w", name, err)
-	}
-	results, err := q.Eval(ctx, rego.EvalParsedInput(value))
-	if err != nil {
-		if topdown.IsCancel(err) {
-			return fmt.Errorf("policy %s: took longer than %v", name, evalTimeout)
-		}
-		return fmt.Errorf("policy %s: %w", name, err)
-	}
-	if len(results) != 1 || len(results[0].Expressions) != 1 {
-		return fmt.Errorf("policy %s: decision is undefined for this input", name)
-	}
-	data, err := json.Marshal(results[0].Expressions[0].Value)
-	if err != nil {
-		return fmt.Errorf("policy %s: answer: %w", name, err)
-	}
-	if err := json.Unmarshal(data, out); err != nil {
-		return fmt.Errorf("policy %s: decision has the wrong shape: %w", name, err)
+		s.stats.failed.Add(1)
+		return fmt.Errorf("policy %s: %w", q.name, err)
 	}
 	return nil
 }
 
-// Priority answers P1 (most urgent) to P4 and the reasons. Where the policy
-// fails to answer, the error says why and the priority follows the rule's
-// level alone.
-func (s *Set) Priority(ctx context.Context, a Alert) (priority string, reasons []detections.Text, err error) {
-	a.ID, a.Status, a.Priority, a.First, a.Last, a.Count, a.Fields = "", "", "", time.Time{}, time.Time{}, 0, nil
+func (q *query) eval(ctx context.Context, input *ast.Term, read func(*answer)) error {
+	txn, err := q.store.NewTransaction(ctx)
+	if err != nil {
+		return fmt.Errorf("read its data: %w", err)
+	}
+	defer q.store.Abort(ctx, txn)
+	cancel := topdown.NewCancel()
+	late := time.AfterFunc(evalTimeout, cancel.Cancel)
+	defer late.Stop()
+	defer context.AfterFunc(ctx, cancel.Cancel)()
+
+	var found *ast.Term
+	err = topdown.NewQuery(q.body).WithCompiler(q.compiler).WithInput(input).WithStore(q.store).WithTransaction(txn).WithCancel(cancel).WithMetrics(metrics.NoOp()).
+		Iter(ctx, func(r topdown.QueryResult) error {
+			found = r[answerVar]
+			return nil
+		})
+	switch {
+	case topdown.IsCancel(err) && ctx.Err() != nil:
+		return ctx.Err()
+	case topdown.IsCancel(err):
+		return fmt.Errorf("took longer than %v", evalTimeout)
+	case err != nil:
+		return err
+	case found == nil:
+		return errors.New("decision is undefined for this input")
+	}
+	a := answerOf(found)
+	if read(a); a.err != nil {
+		return fmt.Errorf("decision has the wrong shape: %w", a.err)
+	}
+	return nil
+}
+
+// Priority judges an alert: how urgent it is, and the rest of a Judgement.
+// Where the policy fails to answer, the error says why and the priority follows
+// the rule's level alone, for a security alert must not wait for a policy.
+//
+// The same question is answered from memory as long as the policy's answer
+// depends on its input alone; of the alert only what the policy reads counts.
+func (s *Set) Priority(ctx context.Context, a Alert) (Judgement, error) {
+	q := s.priority
+	if q == nil {
+		return fallback(&a, fmt.Errorf("policy icewatch.priority: %w", errNoPolicy))
+	}
 	a = a.normal()
-	data, err := json.Marshal(a)
+	var room [256]byte
+	key := q.shape.key(room[:0], &a)
+	if q.pure {
+		s.mu.Lock()
+		hit, ok := s.cache[string(key)]
+		s.mu.Unlock()
+		if ok {
+			s.stats.cached.Add(1)
+			if hit.Priority != a.Priority && s.record != nil {
+				s.tell(q, &a, q.shape.term(&a), hit, nil, 0)
+			}
+			return hit, nil
+		}
+	}
+	var j Judgement
+	begun, input := time.Now(), q.shape.term(&a)
+	err := s.ask(ctx, q, input, func(a *answer) {
+		j = Judgement{Priority: a.text(keyPriority), Verdict: a.text(keyVerdict), Muted: a.yes(keyMuted), Labels: a.labels(), Reasons: a.reasons()}
+	})
+	if err == nil {
+		err = j.check()
+	}
 	if err != nil {
-		return fallback(a, fmt.Errorf("policy: input: %w", err))
+		j, err = fallback(&a, err)
 	}
-	key, now := string(data), s.now()
-	s.mu.Lock()
-	hit, ok := s.cache[key]
-	s.mu.Unlock()
-	if ok && now.Before(hit.until) {
-		return hit.priority, hit.reasons, nil
+	if s.record != nil {
+		s.tell(q, &a, input, j, err, time.Since(begun))
 	}
-	priority, reasons, err = s.ask(ctx, a)
-	if err != nil {
-		return fallback(a, err)
+	if err == nil && q.pure {
+		s.mu.Lock()
+		if len(s.cache) >= cacheEntries {
+			clear(s.cache)
+		}
+		s.cache[string(key)] = j
+		s.mu.Unlock()
 	}
-	s.mu.Lock()
-	if len(s.cache) >= cacheEntries {
-		clear(s.cache)
-	}
-	s.cache[key] = cached{priority, reasons, now.Add(cacheFor)}
-	s.mu.Unlock()
-	return priority, reasons, nil
+	return j, err
 }
 
 var errNoPolicy = errors.New("there is none")
 
-func (s *Set) ask(ctx context.Context, a Alert) (string, []detections.Text, error) {
-	if s.priority == nil {
-		return "", nil, fmt.Errorf("policy icewatch.priority: %w", errNoPolicy)
-	}
-	var out struct {
-		Priority string            `json:"priority"`
-		Reasons  []detections.Text `json:"reasons"`
-	}
-	if err := eval(ctx, s.priority, "icewatch.priority", a.normal(), &out); err != nil {
-		return "", nil, err
-	}
-	switch out.Priority {
-	case "P1", "P2", "P3", "P4":
-		return out.Priority, out.Reasons, nil
-	}
-	return "", nil, fmt.Errorf("policy icewatch.priority: priority %q is not P1 to P4", out.Priority)
+// tryPriority and tryIncident ask once, to see whether there is an answer of
+// the right shape.
+func (s *Set) tryPriority() error {
+	_, err := s.Priority(context.Background(), probe)
+	return err
 }
 
-func fallback(a Alert, err error) (string, []detections.Text, error) {
+func (s *Set) tryIncident() error {
+	_, err := s.Incident(context.Background(), IncidentInput{Alert: probe})
+	return err
+}
+
+// Priorities and verdicts that a policy may answer.
+var (
+	priorities = []string{"P1", "P2", "P3", "P4"}
+	verdicts   = []string{"", "attempt", "failed", "success", "compromised"}
+)
+
+// check says what is wrong with a judgement.
+func (j *Judgement) check() error {
+	if !slices.Contains(priorities, j.Priority) {
+		return fmt.Errorf("policy icewatch.priority: priority %q is not P1 to P4", j.Priority)
+	}
+	if !slices.Contains(verdicts, j.Verdict) {
+		return fmt.Errorf("policy icewatch.priority: verdict %q is not attempt, failed, success, compromised or empty", j.Verdict)
+	}
+	if len(j.Labels) > maxLabels {
+		return fmt.Errorf("policy icewatch.priority: %d labels: %d at most", len(j.Labels), maxLabels)
+	}
+	for name := range j.Labels {
+		if !labelName(name) {
+			return fmt.Errorf("policy icewatch.priority: label %q: a name is letters, digits and _, and begins with no digit", name)
+		}
+	}
+	return nil
+}
+
+func labelName(s string) bool {
+	for i, r := range s {
+		if r != '_' && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (i == 0 || r < '0' || r > '9') {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 64
+}
+
+// clip cuts a text at a letter's border.
+func clip(s string) string {
+	if len(s) <= maxText {
+		return s
+	}
+	for i := range s {
+		if i > maxText-3 {
+			return s[:i] + "…"
+		}
+	}
+	return s
+}
+
+func fallback(a *Alert, err error) (Judgement, error) {
 	priority := "P4"
 	switch a.Rule.Level {
 	case detections.Critical:
@@ -277,10 +236,10 @@ func fallback(a Alert, err error) (string, []detections.Text, error) {
 	case detections.Medium:
 		priority = "P3"
 	}
-	return priority, []detections.Text{{
+	return Judgement{Priority: priority, Reasons: []detections.Text{{
 		ZH: "优先级策略未能给出结果，按规则级别取 " + priority + "。",
 		EN: "The priority policy gave no answer; " + priority + " follows from the rule's level.",
-	}}, err
+	}}}, err
 }
 
 // Incident answers whether an alert makes an incident. On an error nothing
@@ -289,15 +248,27 @@ func (s *Set) Incident(ctx context.Context, in IncidentInput) (Decision, error) 
 	if s.incident == nil {
 		return Decision{}, fmt.Errorf("policy icewatch.incident: %w", errNoPolicy)
 	}
-	in.Alert = in.Alert.normal()
-	related := make([]Alert, len(in.Related))
-	for i, r := range in.Related {
-		related[i] = r.normal()
-	}
-	in.Related = related
 	var d Decision
-	if err := eval(ctx, s.incident, "icewatch.incident", in, &d); err != nil {
-		return Decision{}, err
+	begun, input := time.Now(), in.term()
+	err := s.ask(ctx, s.incident, input, func(a *answer) {
+		d = Decision{Open: a.yes(keyOpen), Join: a.yes(keyJoin), Severity: detections.Level(a.text(keySeverity)), Priority: a.text(keyPriority), Reasons: a.reasons()}
+	})
+	switch {
+	case err != nil:
+		d = Decision{}
+	case d.Priority != "" && !slices.Contains(priorities, d.Priority):
+		d, err = Decision{}, fmt.Errorf("policy icewatch.incident: priority %q is not P1 to P4 or empty", d.Priority)
+	case d.Severity != "" && !slices.Contains(detections.Levels, d.Severity):
+		d, err = Decision{}, fmt.Errorf("policy icewatch.incident: severity %q is not %v or empty", d.Severity, detections.Levels)
 	}
-	return d, nil
+	if s.record != nil && (err != nil || d.Open) {
+		s.tell(s.incident, &in.Alert, input, d, err, time.Since(begun))
+	}
+	return d, err
+}
+
+// digest is how a text is told from another where it has no other name.
+func digest(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:8])
 }

@@ -34,7 +34,8 @@ type Source struct {
 	FS   fs.FS
 }
 
-// File is one file of a bundle: a Sigma rule, a Rego policy or a logsource table.
+// File is one file of a bundle: a Sigma rule, a Rego policy, a bundle of
+// policies or a logsource table.
 type File struct {
 	Source string `json:"source"`
 	Path   string `json:"path"` // source name, slash, path inside it
@@ -95,11 +96,14 @@ func wanted(name string) bool {
 	switch {
 	case strings.HasSuffix(name, ".test.yml"), strings.HasSuffix(name, ".test.yaml"), strings.HasSuffix(name, "_test.rego"):
 		return false
-	case strings.HasSuffix(name, ".yml"), strings.HasSuffix(name, ".yaml"), strings.HasSuffix(name, ".rego"):
+	case strings.HasSuffix(name, ".yml"), strings.HasSuffix(name, ".yaml"):
 		return true
 	}
-	return false
+	return isPolicy(name)
 }
+
+// isPolicy tells whether a file is a Rego policy, or a bundle of them.
+func isPolicy(name string) bool { return strings.HasSuffix(name, ".rego") || policy.IsBundle(name) }
 
 func read(fsys fs.FS, name string) ([]byte, error) {
 	f, err := fsys.Open(name)
@@ -166,11 +170,11 @@ func Decode(data []byte) (*Bundle, error) {
 	return b, nil
 }
 
-// Policies returns the bundle's Rego files for policy.New.
+// Policies returns the bundle's Rego files and policy bundles for policy.New.
 func (b *Bundle) Policies() []policy.File {
 	var out []policy.File
 	for _, f := range b.Files {
-		if strings.HasSuffix(f.Path, ".rego") {
+		if isPolicy(f.Path) {
 			out = append(out, policy.File{Source: f.Source, Path: f.Path, Data: f.Data})
 		}
 	}

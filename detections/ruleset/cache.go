@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"path"
 	"runtime"
-	"strings"
 	"sync"
 	"time"
 
@@ -74,7 +73,7 @@ func (c *Cache) parse(b *Bundle, opts *sigma.Options, t *Timing) []*parsed {
 	fresh := make(map[[sha256.Size]byte][]byte)
 	for i := range b.Files {
 		f := &b.Files[i]
-		if strings.HasSuffix(f.Path, ".rego") || path.Base(f.Path) == logsource.FileName || path.Base(f.Path) == PlaceholderFile || path.Base(f.Path) == verdict.FileName || isPipeline(f.Path) {
+		if isPolicy(f.Path) || path.Base(f.Path) == logsource.FileName || path.Base(f.Path) == PlaceholderFile || path.Base(f.Path) == verdict.FileName || isPipeline(f.Path) {
 			continue
 		}
 		sum := f.digest()
@@ -136,7 +135,7 @@ func (c *Cache) check(rules []*sigma.Rule) []error {
 func (c *Cache) policy(b *Bundle) (*policy.Set, []policy.Problem) {
 	h := sha256.New()
 	for i := range b.Files {
-		if f := &b.Files[i]; strings.HasSuffix(f.Path, ".rego") {
+		if f := &b.Files[i]; isPolicy(f.Path) {
 			sum := f.digest()
 			fmt.Fprintf(h, "%d:%s%d:%s", len(f.Source), f.Source, len(f.Path), f.Path)
 			h.Write(sum[:])
@@ -145,7 +144,7 @@ func (c *Cache) policy(b *Bundle) (*policy.Set, []policy.Problem) {
 	sum := [sha256.Size]byte(h.Sum(nil))
 	if c.policies == nil || c.policies.sum != sum {
 		p := &policies{sum: sum}
-		p.set, p.faults = policy.New(b.Policies())
+		p.set, p.faults = policy.New(b.Policies(), policy.Keys{Unverified: true})
 		c.policies = p
 	}
 	return c.policies.set, c.policies.faults

@@ -87,6 +87,10 @@ type Options struct {
 	// FaultsOnly leaves out the program: the set lists its rules and their
 	// faults and has the policies, and cannot match.
 	FaultsOnly bool
+	// NoPolicies leaves the policies out: whoever asks them prepares them by
+	// a policy.Shelf, which knows whose signatures to trust. Otherwise they are
+	// prepared with signatures unverified, as authors of rules want it.
+	NoPolicies bool
 	// Elsewhere are ids and names of rules outside of the bundle: a filter
 	// that names one of them is not at fault.
 	Elsewhere map[string]bool
@@ -126,11 +130,13 @@ func compile(b *Bundle, reg *event.Registry, opts Options, cache *Cache) (*Set, 
 	c.correlate()
 	c.set.taxonomy = c.taxonomy(b)
 
-	policies, faults := cache.policy(b)
-	for _, f := range faults {
-		c.problems = append(c.problems, Problem{Path: f.Path, Line: f.Line, Reason: f.Reason})
+	if !opts.NoPolicies {
+		policies, faults := cache.policy(b)
+		for _, f := range faults {
+			c.problems = append(c.problems, Problem{Path: f.Path, Line: f.Line, Reason: f.Reason})
+		}
+		c.set.policy = policies
 	}
-	c.set.policy = policies
 	slices.SortStableFunc(c.set.infos, func(a, b RuleInfo) int {
 		return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Line, b.Line))
 	})
@@ -141,7 +147,8 @@ func compile(b *Bundle, reg *event.Registry, opts Options, cache *Cache) (*Set, 
 // Rules lists all rules, rejected ones included, sorted by path and line.
 func (s *Set) Rules() []RuleInfo { return s.infos }
 
-// Policy returns the prepared policies of the bundle; never nil.
+// Policy returns the prepared policies of the bundle; nil where they were left
+// out.
 func (s *Set) Policy() *policy.Set { return s.policy }
 
 // Taxonomy returns how the bundle classes alerts; never nil.

@@ -317,6 +317,11 @@ func (r *Runner) incident(fired []detections.Occurrence) (open bool, why string,
 		if had, ok := alerts[o.Key]; ok {
 			a.First, a.Count = had.First, had.Count+a.Count
 		}
+		judged, err := r.set.Policy().Priority(context.Background(), a)
+		if err != nil {
+			return false, "", err
+		}
+		a.Priority = judged.Priority
 		alerts[o.Key] = a
 		in := policy.IncidentInput{Alert: a}
 		for key, other := range alerts {

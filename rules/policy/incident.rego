@@ -1,92 +1,93 @@
-# Whether an alert makes an incident. Your own package icewatch.incident in a
-# rule folder replaces this one.
-#
-# input.alert: the alert that has just changed. input.related: the other alerts,
-# not closed, on the same configuration item or by the same actor within the
-# window that ticketing looks back.
+# METADATA
+# title: Whether an alert makes an incident
+# description: |
+#   input.alert is the alert that has just changed, input.related the other
+#   alerts, not closed, on the same configuration item or by the same actor
+#   within the window that ticketing looks back, and input.story what all of
+#   them show together. Your own package icewatch.incident in a rule folder
+#   replaces this one; docs/policy.md tells what is in input and what decision
+#   may hold.
 package icewatch.incident
 
-approved_labels := {"approved-scanner"}
+# Most alerts change nothing: they are told by what all alerts show together,
+# without a look at each.
+decision := {
+	"open": false, "join": false, "severity": "", "priority": "",
+	"reasons": [{"zh": "来源是经批准的扫描器，不构成事件。", "en": "The source is an approved scanner: no incident."}],
+} if {
+	"approved-scanner" in input.alert.actor.labels
+} else := {"open": false, "join": join, "severity": "", "priority": "", "reasons": []} if {
+	input.alert.priority != "P1"
+	not intrusion_possible
+	not guessed_possible
+} else := {"open": open, "join": join, "severity": severity, "priority": priority, "reasons": [r | some r in reasons]}
+
+intrusion_possible if {
+	count(input.story.tactics) >= enough
+	input.story.rules >= enough
+}
+
+guessed_possible if {
+	"icewatch.login-success" in input.story.tags
+	some technique in input.story.techniques
+	startswith(technique, "T1110")
+}
 
 # How many tactics of ATT&CK, each by another rule, make an intrusion.
 enough := 3
 
-approved(alert) if {
-	some label in alert.actor.labels
-	label in approved_labels
-}
-
-same_item(alert) if {
-	alert.item.id == input.alert.item.id
-	alert.item.id != ""
-}
-
-same_item(alert) if {
-	not known_item(alert)
-	not known_item(input.alert)
-	alert.item.name == input.alert.item.name
-	alert.item.name != ""
-}
-
-known_item(alert) if alert.item.id != ""
-
-same_actor(alert) if {
-	alert.actor.ip == input.alert.actor.ip
-	alert.actor.ip != ""
-}
-
-# The alerts that count together: not those of an approved actor, and of the
+# The alerts that count together: not those of an approved scanner, and of the
 # minor ones, with which strangers knock at every door, only those of an actor
 # who is known to do more.
-counted contains input.alert if not approved(input.alert)
-
-counted contains alert if {
+counted := array.concat([input.alert], [alert |
 	some alert in input.related
 	alert.status != "closed"
-	not approved(alert)
+	not "approved-scanner" in alert.actor.labels
 	weighs(alert)
-}
-
-minor(alert) if alert.rule.level in {"low", "informational"}
+])
 
 weighs(alert) if not minor(alert)
 
 weighs(alert) if alert.actor.ip in serious_actors
 
-serious_actors contains input.alert.actor.ip if input.alert.actor.ip != ""
+minor(alert) if alert.rule.level in {"low", "informational"}
+
+serious_actors contains input.alert.actor.ip
 
 serious_actors contains alert.actor.ip if {
 	some alert in input.related
 	alert.status != "closed"
 	not minor(alert)
-	alert.actor.ip != ""
 }
 
-here contains input.alert if not approved(input.alert)
-
-here contains alert if {
-	some alert in counted
+# Those that count and are about the same item.
+here := array.concat([input.alert], [alert |
+	some i, alert in counted
+	i > 0
 	same_item(alert)
+])
+
+same_item(alert) if alert.item.id == input.alert.item.id
+
+same_item(alert) if {
+	not alert.item.id
+	not input.alert.item.id
+	alert.item.name == input.alert.item.name
 }
 
-tactics contains tactic if {
-	some alert in counted
-	some tactic in alert.rule.tactics
-}
+tactics := {tactic | some tactic in counted[_].rule.tactics}
 
-tactics_here contains tactic if {
-	some alert in here
-	some tactic in alert.rule.tactics
-}
+tactics_here := {tactic | some tactic in here[_].rule.tactics}
 
-rules contains alert.rule.id if some alert in counted
+rules := {alert.rule.id | some alert in counted}
 
-rules_here contains alert.rule.id if some alert in here
+rules_here := {alert.rule.id | some alert in here}
 
 # One rule may carry many tactics: the same number of rules is asked for. And
 # a scan that touches many items must not open an incident on each because of
 # what its actor did elsewhere: two tactics have to show here.
 many_tactics if {
+	intrusion_possible
 	count(tactics) >= enough
 	count(rules) >= enough
 	count(tactics_here) >= 2
@@ -106,56 +107,38 @@ guessers contains guess.actor.ip if {
 	some login in here
 	signed_in(login)
 	guess.actor.ip == login.actor.ip
-	guess.actor.ip != ""
 	time.parse_rfc3339_ns(login.last) >= time.parse_rfc3339_ns(guess.first)
 }
 
-guessed if count(guessers) > 0
+guessed if {
+	guessed_possible
+	count(guessers) > 0
+}
 
 urgent if input.alert.priority == "P1"
 
 default open := false
 
-open if {
-	not approved(input.alert)
-	urgent
-}
+open if urgent
 
-open if {
-	not approved(input.alert)
-	many_tactics
-}
+open if many_tactics
 
-open if {
-	not approved(input.alert)
-	guessed
-}
+open if guessed
 
 # Into an incident that is already open goes what is serious on its own or
 # comes from somebody who is part of it.
 default join := false
 
 join if {
-	not approved(input.alert)
-	open
-}
-
-join if {
-	not approved(input.alert)
-	not input.alert.rule.level in {"low", "informational"}
-}
-
-join if {
-	not approved(input.alert)
-	some alert in counted
-	alert != input.alert
-	same_actor(alert)
-}
-
-join if {
-	not approved(input.alert)
+	not minor(input.alert)
+} else if {
+	some i, alert in counted
+	i > 0
+	alert.actor.ip == input.alert.actor.ip
+} else if {
+	input.related[0]
 	count(rules_here) > 1
-}
+} else := open
 
 # The tactics of MITRE ATT&CK in Chinese.
 tactic_zh := {
@@ -190,11 +173,6 @@ reasons contains {
 	guessed
 }
 
-reasons contains {
-	"zh": "来源是经批准的扫描器，不构成事件。",
-	"en": "The source is an approved scanner: no incident.",
-} if approved(input.alert)
-
 # What the alerts mean together: an attack in several steps is high, and so is
 # who got in by guessing; who got in and went on is critical.
 default severity := ""
@@ -218,5 +196,3 @@ priority := "P1" if {
 } else := "P2" if {
 	severity == "high"
 }
-
-decision := {"open": open, "join": join, "severity": severity, "priority": priority, "reasons": [r | some r in reasons]}
