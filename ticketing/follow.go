@@ -95,13 +95,14 @@ func (c *correlation) follow(ctx context.Context, touched []*alert) ([]*alert, e
 			continue
 		}
 		if rank := cameOf(a, r.by); rank > a.Verdict {
-			a.Verdict, a.doc.VerdictReason = rank, cameOfReason(a, r.by, rank)
+			a.Verdict, a.doc.Detected, a.doc.VerdictReason = rank, rank, cameOfReason(a, r.by, rank)
 			a.doc.VerdictOf, a.by, a.raised = mark{At: r.by.LastSeen * int64(time.Millisecond), ID: r.by.ID}, r.by.ID, true
 			if !slices.Contains(out, a) {
 				out = append(out, a)
 			}
 		}
 	}
+	c.s.rule(ctx, out) // a worse verdict may make them more urgent
 	return out, nil
 }
 

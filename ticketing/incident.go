@@ -107,6 +107,11 @@ func (c *correlation) recompute(i *incident) {
 	if i.doc.Priority > 0 {
 		i.Priority = min(i.Priority, i.doc.Priority)
 	}
+	i.doc.Judged = i.Priority
+	if i.doc.Override != nil {
+		i.Priority = priorityRank(i.doc.Override.Priority, "")
+		before = i.Priority // the clock is the analyst's as well
+	}
 	best := ""
 	for _, item := range i.items {
 		if best == "" || score[item] > score[best] {

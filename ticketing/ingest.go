@@ -65,6 +65,7 @@ func (s *Service) Ingest(ctx context.Context, occs []detections.Occurrence) erro
 		if err != nil {
 			return err
 		}
+		s.rule(ctx, touched)
 		for _, a := range touched {
 			if a.fresh {
 				st.AlertsOpened++

@@ -28,9 +28,10 @@ type judgement struct {
 // judge takes a firing's verdict and phase into the alert.
 func (a *alert) judge(o *detections.Occurrence, m mark) {
 	d := &a.doc
-	if r := o.Verdict.Rank(); r > 0 && (r > a.Verdict || r == a.Verdict && d.VerdictOf.before(m)) {
-		a.Verdict, d.VerdictReason, d.VerdictOf = r, bothLanguages(o.VerdictReason), m
+	if r := o.Verdict.Rank(); r > 0 && (r > d.Detected || r == d.Detected && d.VerdictOf.before(m)) {
+		d.Detected, d.VerdictReason, d.VerdictOf = r, bothLanguages(o.VerdictReason), m
 	}
+	a.Verdict = d.Detected
 	d.Phases = phaseUnion(d.Phases, o.Phase)
 	a.Phase = furthest(d.Phases)
 }

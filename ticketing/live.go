@@ -306,7 +306,7 @@ func (l *live) seat(a *alert) {
 // for how often and how long it fired.
 func sameKind(a, b policy.Alert) bool {
 	a.First, a.Last, a.Count = b.First, b.Last, b.Count
-	return reflect.DeepEqual(a, b)
+	return reflect.DeepEqual(a.Thawed(), b.Thawed())
 }
 
 // crosses tells whether an alert's times have come to stand in another relation
@@ -601,6 +601,7 @@ func (a *alert) seen() (policy.Alert, error) {
 		}
 		a.facts, a.Facts = &facts, ""
 	}
+	a.facts.Freeze() // it is shown to the policy again and again
 	facts := *a.facts
 	facts.First, facts.Last, facts.Count = when(a.FirstSeen), when(a.LastSeen), a.Count
 	facts.Status, facts.Priority = string(a.Status), priorityOf(a.Priority)

@@ -244,6 +244,7 @@ func (a *alert) judged() policy.Alert {
 		Key: a.Key, Rule: d.Rule, Tenant: a.Tenant, Time: when(a.LastSeen), From: when(a.FirstSeen), Count: a.Count,
 		Group: d.Group, Fields: d.Fields, Evidence: d.Evidence, Priority: priorityOf(a.Priority), Reasons: d.Reasons,
 	}
+	o.Judgement = detections.Judgement{Verdict: verdictOf(a.Verdict), Phase: a.Phase, Direction: a.Direction}
 	o.Rule.Level = severityOf(a.Severity)
 	o.Rule.Tactics, o.Rule.Techniques = listOf(a.Tactics), listOf(a.Techniques)
 	p := policy.FromOccurrence(&o)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -22,6 +23,9 @@ import (
 //     notification;
 //   - an alert that joins an incident while it is silenced is no change to
 //     tell of; it is told of when its silence ends;
+//   - an alert that the priority policy mutes, as those in a maintenance window,
+//     counts as silenced until the policy says otherwise, which it is asked
+//     whenever the alert fires again;
 //   - that an incident is over is told even while it is silenced, since a
 //     receiver that opened a ticket would keep it open for good; unless its
 //     receivers never learnt of it.
@@ -60,12 +64,38 @@ func (s *Service) silencesOf(a *alert) []string {
 	return s.muting.Mutes(a.matchable(), a.FactsOf(a.Tenant))
 }
 
-// heardOf returns those of an incident's alerts that are not silenced, none
-// where all that are open are, and the silences that mute the others.
+// quiet tells whether an alert can be muted at all now.
+func (s *Service) quiet() bool { return s.muting.Any() || s.hushed.Load() }
+
+// Why an alert is muted that no silence mutes: a maintenance window, whose id
+// follows, or the priority policy's own reasons.
+const (
+	byMaintenance = "maintenance/"
+	byPolicy      = "policy"
+)
+
+// mutersOf lists what mutes an alert now: ids of silences, and why the priority
+// policy does.
+func (s *Service) mutersOf(a *alert) []string {
+	by := s.silencesOf(a)
+	if !a.Muted || a.Status == StatusClosed {
+		return by
+	}
+	if len(a.doc.Maintenance) == 0 {
+		return append(by, byPolicy)
+	}
+	for _, w := range a.doc.Maintenance {
+		by = append(by, byMaintenance+w.ID)
+	}
+	return by
+}
+
+// heardOf returns those of an incident's alerts that are not muted, none where
+// all that are open are, and what mutes the others.
 func (s *Service) heardOf(members []*alert) (heard []*alert, by []string) {
 	open := 0
 	for _, a := range members {
-		ids := s.silencesOf(a)
+		ids := s.mutersOf(a)
 		by = union(by, ids...)
 		if len(ids) > 0 {
 			continue
@@ -81,17 +111,16 @@ func (s *Service) heardOf(members []*alert) (heard []*alert, by []string) {
 	return heard, by
 }
 
-// heard tells whether one of the alerts that an incident took in is not
-// silenced.
+// heard tells whether one of the alerts that an incident took in is not muted.
 func (c *correlation) heard(ctx context.Context, attached []*alert) (bool, error) {
-	if !c.s.muting.Any() {
+	if !c.s.quiet() {
 		return len(attached) > 0, nil
 	}
 	for _, r := range attached {
 		if _, err := c.docOf(ctx, r.ID); err != nil {
 			return false, err
 		}
-		if len(c.s.silencesOf(r)) == 0 {
+		if len(c.s.mutersOf(r)) == 0 {
 			return true, nil
 		}
 	}
@@ -114,12 +143,26 @@ func (s *Service) holdBack(ctx context.Context, tx bun.Tx, i *incident, kind str
 		return nil
 	}
 	text := detections.Text{ZH: "告警已静默，暂不通知", EN: "Its alerts are silenced: nobody is told for now"}
+	var silences, windows []string
+	for _, id := range by {
+		if window, is := strings.CutPrefix(id, byMaintenance); is {
+			windows = append(windows, window)
+		} else if id != byPolicy {
+			silences = append(silences, id)
+		}
+	}
+	if len(windows) > 0 && len(silences) == 0 {
+		text = detections.Text{ZH: "告警处于维护窗口内，不发通知", EN: "Its alerts fall into a maintenance window: nobody is told"}
+	}
 	if kind == "resolved" {
 		text = detections.Text{ZH: "静默期间未曾通知，结束也不再通知", EN: "Nobody was told of it while it was silenced, so nobody is told of its end"}
 	}
 	data := map[string]any{"status": "silenced", "notification": kind}
-	if len(by) > 0 {
-		data["silences"] = by
+	if len(silences) > 0 {
+		data["silences"] = silences
+	}
+	if len(windows) > 0 {
+		data["maintenance"] = windows
 	}
 	return saveTimeline(ctx, tx, []timelineRow{entry(i.ID, now, "notified", SystemActor, text, data)})
 }

@@ -28,7 +28,7 @@ const maxNotified = 50
 func (s *Service) tell(ctx context.Context, tx bun.Tx, i *incident, kind, unique string, now time.Time) error {
 	var members []*alert // read once, and only where somebody has to know
 	read, part := false, false
-	if kind != "resolved" && s.muting.Any() {
+	if kind != "resolved" && s.quiet() {
 		all, err := alertsOf(ctx, tx, i.ID)
 		if err != nil {
 			return err

@@ -1,6 +1,7 @@
 package ticketing
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -51,6 +52,7 @@ type alertRow struct {
 	Tactics        string `bun:"tactics"`
 	Techniques     string `bun:"techniques"`
 	Verdict        int    `bun:"verdict"`
+	Muted          bool   `bun:"muted"`
 	Phase          string `bun:"phase"`
 	Direction      string `bun:"direction"`
 	Threat         string `bun:"threat"`
@@ -67,7 +69,7 @@ type alertRow struct {
 // lightColumns are what correlation reads of an alert it does not change.
 var lightColumns = []string{
 	"id", "tenant", "rule_id", "rule_title", "severity", "priority", "status", "first_seen", "last_seen", "count",
-	"item", "actor", "recon", "incident_id", "held", "joins", "tactics", "techniques", "verdict", "phase", "direction", "threat", "attack", "attacker", "facts",
+	"item", "actor", "recon", "incident_id", "held", "joins", "muted", "tactics", "techniques", "verdict", "phase", "direction", "threat", "attack", "attacker", "facts",
 	"reach_unit", "reach_region", "reach_industry", "reach_labels",
 }
 
@@ -97,6 +99,7 @@ type alertDoc struct {
 	Latest    mark               `json:"latest"` // the occurrence that fields, title, evidence are of
 	ReasonsOf mark               `json:"reasons_of"`
 	judgement
+	ruling
 }
 
 // alert is a row with its doc unpacked.
@@ -151,6 +154,10 @@ func (a *alert) view() Alert {
 		Verdict: verdictOf(a.Verdict), VerdictReason: d.VerdictReason, Phases: orEmpty(d.Phases), Attacker: d.Attacker, Victim: d.Victim,
 		Direction: a.Direction, Threat: a.Threat, Attack: a.Attack, Risk: d.Risk,
 	}
+	v.Maintenance, v.Muted, v.Routing = orEmpty(d.Maintenance), a.Muted, d.Routing
+	if v.Routing == nil {
+		v.Routing = map[string]string{}
+	}
 	if v.Fields == nil {
 		v.Fields = map[string]string{}
 	}
@@ -204,6 +211,8 @@ type incidentRow struct {
 type incidentDoc struct {
 	Title      detections.Text    `json:"title"`
 	Reasons    []detections.Text  `json:"reasons"`
+	Judged     int                `json:"judged,omitempty"` // priority that follows from the alerts; 0 where it is the column's
+	Override   *Override          `json:"override,omitempty"`
 	Severity   int                `json:"severity"` // the least the policy gave it
 	Priority   int                `json:"priority"` // the least urgent the policy lets it be; 0 where it did not say
 	CI         *CI                `json:"ci,omitempty"`
@@ -282,6 +291,7 @@ func (i *incident) view(now time.Time) Incident {
 		},
 		AcknowledgedAt: maybe(i.AcknowledgedAt), AcknowledgedBy: i.AcknowledgedBy,
 		ClosedAt: maybe(i.ClosedAt), ClosedBy: i.ClosedBy, Resolution: i.Resolution,
+		Judged: priorityOf(cmp.Or(d.Judged, i.Priority)), Override: d.Override,
 	}
 }
 

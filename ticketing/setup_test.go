@@ -57,7 +57,7 @@ var realPolicy = sync.OnceValue(func() *policy.Set {
 	if err != nil {
 		panic(err)
 	}
-	set, problems := policy.New(files)
+	set, problems := policy.New(files, policy.Keys{})
 	if len(problems) > 0 {
 		panic(fmt.Sprintf("the suite's policies: %+v", problems))
 	}

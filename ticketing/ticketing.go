@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"icewatch/detections/policy"
@@ -132,7 +133,11 @@ func (c Config) Validate() error {
 // Deps is what the room needs of others.
 type Deps struct {
 	Policy Policy // required
-	Items  Items  // optional
+	// Judge decides how urgent alerts are. Without one it is as urgent as
+	// whoever raised an alert says.
+	Judge       Judge
+	Maintenance Maintenance // optional
+	Items       Items       // optional
 	// Assigner gives incidents that open to who is on duty. Optional.
 	Assigner Assigner
 	// Taxonomy is how alerts are classed that come without a judgement, and what
@@ -152,20 +157,26 @@ type Deps struct {
 
 // Service is the room. It is safe for concurrent use.
 type Service struct {
-	db       *state.DB
-	policy   Policy
-	items    Items
-	assigner Assigner
-	taxonomy func() *verdict.Taxonomy
-	cfg      Config
-	sla      sla.Targets
-	log      *slog.Logger
-	clock    func() time.Time
-	zone     *time.Location
-	audit    func(ctx context.Context, c Change)
-	out      *outbox.Box
-	muting   *silence.Store
-	ignore   map[string]bool
+	db          *state.DB
+	policy      Policy
+	judge       Judge
+	maintenance Maintenance
+	items       Items
+	assigner    Assigner
+	taxonomy    func() *verdict.Taxonomy
+	cfg         Config
+	sla         sla.Targets
+	log         *slog.Logger
+	clock       func() time.Time
+	zone        *time.Location
+	audit       func(ctx context.Context, c Change)
+	out         *outbox.Box
+	muting      *silence.Store
+	ignore      map[string]bool
+
+	// hushed tells that the policy has muted an alert that may still be open:
+	// until then nobody looks for such.
+	hushed atomic.Bool
 
 	live   *live
 	writer chan struct{} // has one element while somebody writes what is at hand
@@ -183,6 +194,7 @@ type Stats struct {
 	AlertsOpened uint64
 	Incidents    uint64 // opened
 	PolicyErrors uint64 // decisions that failed and will be asked again
+	JudgeErrors  uint64 // alerts whose priority followed the rule's level because the policy failed
 }
 
 // Open brings the room's tables up to date and makes the service. Run must
@@ -195,7 +207,7 @@ func Open(ctx context.Context, db *state.DB, deps Deps) (*Service, error) {
 		return nil, err
 	}
 	s := &Service{
-		db: db, policy: deps.Policy, items: deps.Items, taxonomy: deps.Taxonomy, assigner: deps.Assigner, cfg: deps.Config.WithDefaults(),
+		db: db, policy: deps.Policy, judge: deps.Judge, maintenance: deps.Maintenance, items: deps.Items, taxonomy: deps.Taxonomy, assigner: deps.Assigner, cfg: deps.Config.WithDefaults(),
 		log: deps.Log, clock: deps.Clock, zone: deps.Zone, audit: deps.Audit,
 		ignore: map[string]bool{}, wake: make(chan struct{}, 1), writer: make(chan struct{}, 1),
 	}
@@ -230,6 +242,11 @@ func Open(ctx context.Context, db *state.DB, deps Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	muted, err := db.NewSelect().Model((*alertRow)(nil)).Where("muted = ?", true).Where("status <> ?", StatusClosed).Exists(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("ticketing: look for muted alerts: %w", err)
+	}
+	s.hushed.Store(muted)
 	return s, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"icewatch/detections"
+	"icewatch/detections/policy"
 	"icewatch/ticketing/sla"
 )
 
@@ -95,6 +96,9 @@ type Alert struct {
 	Resolution     string             `json:"resolution,omitempty"`
 	Labels         map[string]string  `json:"labels" doc:"What the matchers of silences look at"`
 	SilencedBy     []string           `json:"silenced_by" doc:"Ids of the silences that mute it now"`
+	Maintenance    []policy.Window    `json:"maintenance" doc:"The maintenance windows that its last event fell into"`
+	Muted          bool               `json:"muted" doc:"The priority policy says that nobody is told of it, as in a maintenance window"`
+	Routing        map[string]string  `json:"routing" doc:"Labels that the priority policy gave it; matchers of silences know them too"`
 	Verdict        detections.Verdict `json:"verdict,omitempty" enum:"failed,attempt,success,compromised" doc:"How far the attack got, the worst of its firings; absent where nothing tells"`
 	VerdictReason  detections.Text    `json:"verdict_reason,omitzero" doc:"Why that verdict"`
 	Phases         []string           `json:"phases" doc:"Phases of the kill chain that it reached, in their order"`
@@ -116,10 +120,10 @@ type AlertDetail struct {
 
 // TimelineEntry is one thing that happened to an alert or incident. Kind is
 // one of opened, alert, acknowledged, assigned, comment, closed, reopened,
-// notified, escalated, sla, verdict.
+// notified, escalated, priority, sla, verdict.
 type TimelineEntry struct {
 	Time  Time            `json:"time" format:"date-time"`
-	Kind  string          `json:"kind" enum:"opened,alert,acknowledged,assigned,comment,closed,reopened,notified,escalated,sla,verdict"`
+	Kind  string          `json:"kind" enum:"opened,alert,acknowledged,assigned,comment,closed,reopened,notified,escalated,priority,sla,verdict"`
 	Actor string          `json:"actor" doc:"Who did it; system where the suite did"`
 	Text  detections.Text `json:"text"`
 	Data  map[string]any  `json:"data,omitempty"`
@@ -155,6 +159,8 @@ type Incident struct {
 	Tactics        []string           `json:"tactics"`
 	Techniques     []string           `json:"techniques"`
 	Reasons        []detections.Text  `json:"reasons" doc:"Why it was opened"`
+	Judged         string             `json:"judged_priority" enum:"P1,P2,P3,P4" doc:"The priority that follows from its alerts and the incident policy; another than priority only where that is overridden"`
+	Override       *Override          `json:"override,omitempty" doc:"An analyst's own priority"`
 	Verdict        detections.Verdict `json:"verdict,omitempty" enum:"failed,attempt,success,compromised" doc:"The worst of its alerts"`
 	Phases         []string           `json:"phases" doc:"Phases of the kill chain that its alerts reached, in their order"`
 	Attackers      []detections.Party `json:"attackers" doc:"50 at most; of whoever sees the incident in part, those of the alerts that he sees"`

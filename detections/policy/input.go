@@ -125,6 +125,10 @@ func (s *shape) term(a *Alert) *ast.Term {
 			top = g.put(top, a)
 			continue
 		}
+		if s == factsShape && a.frozen != nil {
+			top = append(top, [2]*ast.Term{g.key, a.frozen[i]})
+			continue
+		}
 		if pairs := g.put(make([][2]*ast.Term, 0, len(g.leaves)), a); len(pairs) > 0 || g.key.Value != ast.String("fields") {
 			top = append(top, [2]*ast.Term{g.key, ast.ObjectTerm(pairs...)})
 		}
@@ -207,11 +211,27 @@ func (s *shape) key(buf []byte, a *Alert) []byte {
 	return buf
 }
 
-// Freeze prepares the alert for many questions: as related to others it is
-// brought into Rego's form once. It must not be changed any more.
+// Freeze prepares the alert for many questions: as related to others its rule,
+// item, actor and intelligence are brought into Rego's form once. These must not
+// change any more; copies of the alert share the form.
 func (a *Alert) Freeze() {
+	if a.frozen != nil {
+		return
+	}
 	*a = a.normal()
-	a.term = factsShape.term(a)
+	frozen := make([]*ast.Term, len(factsShape.groups))
+	for i := range factsShape.groups {
+		if g := &factsShape.groups[i]; g.key != nil {
+			frozen[i] = ast.ObjectTerm(g.put(nil, a)...)
+		}
+	}
+	a.frozen = frozen
+}
+
+// Thawed is the alert without what Freeze has prepared, to be changed or compared.
+func (a Alert) Thawed() Alert {
+	a.frozen = nil
+	return a
 }
 
 // normal fills what Rego must never see as null.
@@ -273,10 +293,8 @@ var (
 func (in *IncidentInput) term() *ast.Term {
 	related := make([]*ast.Term, len(in.Related))
 	for i := range in.Related {
-		if related[i] = in.Related[i].term; related[i] == nil {
-			a := in.Related[i].normal()
-			related[i] = factsShape.term(&a)
-		}
+		a := in.Related[i].normal()
+		related[i] = factsShape.term(&a)
 	}
 	a, s := in.Alert.normal(), storyOf(in)
 	return ast.ObjectTerm(

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"encoding/json"
 	"strconv"
 	"strings"
@@ -24,7 +25,7 @@ func FromOccurrence(o *detections.Occurrence) Alert {
 			Criticality: criticality, System: f["icewatch.ci.system.id"], Zone: f["icewatch.zone"], Labels: Values(f["icewatch.ci.labels"])},
 		Actor: Actor{IP: f["source.ip"], User: f["user.name"], Item: f["icewatch.source.ci.id"],
 			Internal: f["icewatch.source.internal"] == "true", Labels: Values(f["icewatch.source.ci.labels"])},
-		Direction: f["network.direction"],
+		Verdict: string(o.Verdict), Phase: o.Phase, Direction: cmp.Or(o.Direction, f["network.direction"]),
 		Intelligence: Intelligence{Indicator: firstOf(f, "threat.indicator.name", "threat.indicator.ip", "threat.indicator.url.full", "threat.indicator.url.domain", "threat.indicator.file.hash.sha256"),
 			Type: f["threat.indicator.type"], Confidence: f["threat.indicator.confidence"], Provider: firstOf(f, "threat.indicator.provider", "threat.feed.name")},
 		Priority: o.Priority,

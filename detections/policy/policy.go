@@ -100,7 +100,7 @@ type Alert struct {
 	Count        int               `json:"count"` // events
 	Fields       map[string]string `json:"fields,omitempty"`
 
-	term *ast.Term // see Freeze
+	frozen []*ast.Term // see Freeze; nil where nothing is
 }
 
 // Judgement is the priority policy's answer.

@@ -42,6 +42,7 @@ import (
 	"icewatch/soc/traces"
 	"icewatch/soc/units"
 	"icewatch/ticketing/duty"
+	"icewatch/ticketing/maintenance"
 )
 
 // Deps is what the API needs of the other rooms. Identity, Audit and Log are
@@ -70,14 +71,18 @@ type Deps struct {
 	Metrics   Metrics           // the metric lake
 	Aside     intake.AsideStore // whole texts too long for an event
 	Rules     Rules
-	Rulebook  *rulebook.Book // of the rules that people make
-	Intake    Intake
-	Backups   Backups
-	Ticketing Ticketing
-	Duty      *duty.Store // nil registers no route
-	Incidents Incidents   // of the routes of duty; required with Duty
-	Watch     Watch       // over the suite itself
-	Holdings  *Holdings
+	Policies  Policies
+	// Maintenance holds the maintenance windows; nil answers that they are not
+	// available.
+	Maintenance *settings.Setting[maintenance.Schedule]
+	Rulebook    *rulebook.Book // of the rules that people make
+	Intake      Intake
+	Backups     Backups
+	Ticketing   Ticketing
+	Duty        *duty.Store // nil registers no route
+	Incidents   Incidents   // of the routes of duty; required with Duty
+	Watch       Watch       // over the suite itself
+	Holdings    *Holdings
 
 	Federation Federation // identity providers; nil: only local users sign in
 

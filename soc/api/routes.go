@@ -32,6 +32,8 @@ func (s *Server) routes() {
 	s.catalogueRoutes()
 	s.ruleRoutes()
 	s.ruleSetRoutes()
+	s.policyRoutes()
+	s.maintenanceRoutes()
 	s.fieldRoutes()
 	s.reachRoutes()
 	s.searchRoutes()

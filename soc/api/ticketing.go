@@ -333,6 +333,43 @@ func (t *tickets) incidentRoutes(s *Server) {
 		close: t.svc.CloseIncident, closing: "Close an incident and, unless told otherwise, its alerts",
 		reopen: t.svc.ReopenIncident, reopening: "Undo closing, with the alerts that were closed with it, or acknowledging",
 	})
+	t.priorityRoutes(s)
+}
+
+// priorityRoutes let an analyst set an incident's priority himself, and take
+// that back.
+func (t *tickets) priorityRoutes(s *Server) {
+	reply := func(ctx context.Context, id, detail string, do func(by ticketing.Actor) (ticketing.Incident, error)) (*Body[ticketing.Incident], error) {
+		AuditObject(ctx, "incident:"+clip(id, 64), "", detail)
+		by, err := acting(ctx)
+		if err != nil {
+			return nil, err
+		}
+		i, err := do(by)
+		if err != nil {
+			return nil, ticketProblem(err)
+		}
+		AuditObject(ctx, "incident:"+i.ID, i.Tenant, detail)
+		return Reply(i), nil
+	}
+	Register(s, huma.Operation{OperationID: "override-incident-priority", Method: http.MethodPut, Path: "/incidents/{id}/priority", Tags: []string{"incidents"},
+		Summary: "Set an incident's priority, whatever its alerts say; its targets of response follow", Errors: []int{404, 409, 422}}, identity.ScopeRespond,
+		func(ctx context.Context, in *struct {
+			IDInput
+			Body struct {
+				Priority string `json:"priority" enum:"P1,P2,P3,P4"`
+				Reason   string `json:"reason" minLength:"1" maxLength:"10000" doc:"Kept and shown beside the priority"`
+			}
+		}) (*Body[ticketing.Incident], error) {
+			return reply(ctx, in.ID, "priority: "+in.Body.Priority, func(by ticketing.Actor) (ticketing.Incident, error) {
+				return t.svc.OverridePriority(ctx, by, in.ID, in.Body.Priority, in.Body.Reason)
+			})
+		})
+	Register(s, huma.Operation{OperationID: "undo-incident-priority", Method: http.MethodDelete, Path: "/incidents/{id}/priority", Tags: []string{"incidents"},
+		Summary: "Give an incident back the priority that follows from its alerts", Errors: []int{404, 409}}, identity.ScopeRespond,
+		func(ctx context.Context, in *IDInput) (*Body[ticketing.Incident], error) {
+			return reply(ctx, in.ID, "priority: undo", func(by ticketing.Actor) (ticketing.Incident, error) { return t.svc.UndoOverride(ctx, by, in.ID) })
+		})
 }
 
 // acts is what can be done to an alert or to an incident: the calls, and the

@@ -70,6 +70,7 @@ import (
 	"icewatch/tenants"
 	"icewatch/ticketing"
 	"icewatch/ticketing/duty"
+	"icewatch/ticketing/maintenance"
 	"icewatch/ticketing/workdays"
 )
 
@@ -145,6 +146,8 @@ type centre struct {
 	publisher bus.Publisher
 	samples   samples
 	keeper    *keeper
+	windows   *settings.Setting[maintenance.Schedule]
+	calendar  atomic.Pointer[maintenance.Calendar] // of windows
 	tickets   *ticketing.Service
 	duty      *duty.Store
 	holidays  atomic.Pointer[workdays.Holidays]
@@ -371,7 +374,14 @@ func (c *centre) openRules(ctx context.Context) error {
 		return err
 	}
 	sources = append(sources, book.Source())
-	c.keeper = &keeper{loader: ruleset.NewLoader(sources), book: book, trend: openTrend(filepath.Join(c.Config.Data, "rules", "trend.json")), client: c.client, log: c.log,
+	policies, err := c.openPolicies(ctx)
+	if err != nil {
+		return err
+	}
+	if err := c.openMaintenance(ctx); err != nil {
+		return err
+	}
+	c.keeper = &keeper{policies: policies, loader: ruleset.NewLoader(sources), book: book, trend: openTrend(filepath.Join(c.Config.Data, "rules", "trend.json")), client: c.client, log: c.log,
 		report: func(ctx context.Context) (engine.RuleSet, error) { return c.engine.RuleSet(ctx) }}
 	if err := c.keeper.load(ctx, true); err != nil {
 		return err
@@ -394,7 +404,7 @@ func (c *centre) openTicketing(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	c.tickets, err = ticketing.Open(ctx, c.db, ticketing.Deps{Policy: c.keeper, Items: items{c.cmdb}, Taxonomy: c.keeper.Taxonomy, Assigner: c.duty, Reach: &c.reach, Seal: c.seal, Egress: c.egress, Config: cfg, Log: c.log})
+	c.tickets, err = ticketing.Open(ctx, c.db, ticketing.Deps{Policy: c.keeper, Judge: c.keeper, Maintenance: c, Items: items{c.cmdb}, Taxonomy: c.keeper.Taxonomy, Assigner: c.duty, Reach: &c.reach, Seal: c.seal, Egress: c.egress, Config: cfg, Log: c.log})
 	if err != nil {
 		return err
 	}
@@ -455,7 +465,7 @@ func (c *centre) openAPI(ctx context.Context) (err error) {
 	decisions := policy.NewLog(&lumberjack.Logger{Filename: filepath.Join(cfg.Data, "log", "decisions.ndjson"), MaxSize: 50, MaxBackups: 5, Compress: true}, c.log)
 	c.later(decisions.Close)
 	c.server, err = api.New(api.Deps{
-		Identity: c.identity, Audit: c.audit, Forward: c.forward, Settings: c.settings, Keys: c.seal, RateLimits: c.limits.Get, Watermark: c.watermark.Get, Own: own, Units: c.units, Decisions: decisions, Tenants: c.tenants, Reach: &c.reach, CMDB: c.cmdb, Search: c.slow.Watch(c.engine, api.Caller), Masking: c.masking, Metrics: c.engine, Saved: c.saved, Exports: c.exports, Aside: c.aside, Rules: c.keeper, Rulebook: c.keeper.book,
+		Identity: c.identity, Audit: c.audit, Forward: c.forward, Settings: c.settings, Keys: c.seal, RateLimits: c.limits.Get, Watermark: c.watermark.Get, Own: own, Units: c.units, Decisions: decisions, Tenants: c.tenants, Reach: &c.reach, CMDB: c.cmdb, Search: c.slow.Watch(c.engine, api.Caller), Masking: c.masking, Metrics: c.engine, Saved: c.saved, Exports: c.exports, Aside: c.aside, Rules: c.keeper, Policies: c.keeper.policies, Maintenance: c.windows, Rulebook: c.keeper.book,
 		Federation: c.sso, Provider: c.provider, Intake: c.gauge, Watch: c.watch, Holdings: c.holdings(), Backups: c.backups, Ticketing: api.NewTicketing(c.tickets), Duty: c.duty, Incidents: c.tickets, Protocols: c.protocols(), Ingest: []api.Ingest{elastic, loki, samples},
 		Flows: c.openFlows(c.engine), Traces: traces.New(c.engine), LogQL: c.logql(), Monitors: c.monitors, Forwarding: c.forwarding,
 		Console: console.FS, Ready: c.gauge.parts, WriteMetrics: func(w io.Writer) { c.gauge.write(w, c.metrics) },

@@ -17,6 +17,7 @@ const maxRuleMetrics = 20
 
 // figures prints the metrics of the rules.
 func (k *keeper) figures(w io.Writer) {
+	k.policies.figures(w)
 	live, err := k.told(context.Background())
 	if err != nil || live.Version == "" {
 		return

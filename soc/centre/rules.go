@@ -28,10 +28,11 @@ type keeper struct {
 	report func(ctx context.Context) (engine.RuleSet, error) // the engine's own word
 	log    *slog.Logger
 
-	loading sync.Mutex
-	loader  *ruleset.Loader
-	cache   ruleset.Cache
-	state   atomic.Pointer[content]
+	loading  sync.Mutex
+	loader   *ruleset.Loader
+	policies *policies
+	cache    ruleset.Cache
+	state    atomic.Pointer[content]
 
 	asking sync.Mutex
 	asked  time.Time
@@ -69,7 +70,9 @@ func (k *keeper) load(ctx context.Context, force bool) error {
 		return nil
 	}
 	// For faults and names alone: the engine makes the program.
-	set, problems := k.cache.Compile(bundle, event.NewRegistry(0), ruleset.Options{FaultsOnly: true})
+	set, problems := k.cache.Compile(bundle, event.NewRegistry(0), ruleset.Options{FaultsOnly: true, NoPolicies: true})
+	policies, refused := k.policies.load(bundle)
+	problems = append(problems, refused...)
 	bundle.Origin.Check, bundle.Origin.Sent = set.Timing(), time.Now().UTC()
 	data, err := bundle.Encode()
 	if err != nil {
@@ -78,7 +81,7 @@ func (k *keeper) load(ctx context.Context, force bool) error {
 	if err := k.client.PublishControl(ctx, engine.TopicRules, data); err != nil {
 		return fmt.Errorf("centre: rules: %w", err)
 	}
-	k.state.Store(&content{version: bundle.Version, rules: set.Rules(), problems: problems, policy: set.Policy(), taxonomy: set.Taxonomy(), support: support(bundle)})
+	k.state.Store(&content{version: bundle.Version, rules: set.Rules(), problems: problems, policy: policies, taxonomy: set.Taxonomy(), support: support(bundle)})
 	for _, p := range problems {
 		k.log.Warn("rules: not in force", "file", p.Path, "line", p.Line, "rule", p.RuleID, "reason", p.Reason)
 	}

@@ -24,9 +24,10 @@ const (
 	// SamplesRefused says that samples of a tenant that were taken in were not
 	// stored, such as those that waited until they were too old.
 	SamplesRefused = "samples-refused"
-	RuleFlood      = "rule-flood"  // a rule fires so much that it is throttled
-	RuleSlow       = "rule-slow"   // a rule takes so much time that it is set aside
-	RuleFailed     = "rule-failed" // a rule panicked and is not asked any more
+	RuleFlood      = "rule-flood"     // a rule fires so much that it is throttled
+	RuleSlow       = "rule-slow"      // a rule takes so much time that it is set aside
+	RuleFailed     = "rule-failed"    // a rule panicked and is not asked any more
+	PolicyRefused  = "policy-refused" // a policy is broken, unsigned or wrongly signed
 	// CorrelationFull says that correlations drop groups to stay within their memory.
 	CorrelationFull = "correlation-full"
 )

@@ -184,11 +184,12 @@ type Limits struct {
 
 // Rules configures detection content.
 type Rules struct {
-	Dirs     []string `yaml:"dirs" doc:"Folders of Sigma rules and Rego policies; later folders override earlier ones by rule id. Changes take effect within seconds."`
-	BuiltIn  bool     `yaml:"built_in" doc:"Whether the rules that come with the suite are in force. The policies and the table of log sources are in any case, unless a folder overrides them."`
-	Interval Duration `yaml:"interval" doc:"How often the folders are looked at besides, where the system does not tell of changes, as on network file systems."`
-	Flood    Flood    `yaml:"flood" doc:"When a rule fires so much that it is throttled: everything is still counted, but not each match raises an occurrence of its own."`
-	Slow     Slow     `yaml:"slow" doc:"When a rule takes so much of the engine's time that it is set aside for a while."`
+	Dirs     []string    `yaml:"dirs" doc:"Folders of Sigma rules and Rego policies; later folders override earlier ones by rule id. Changes take effect within seconds."`
+	BuiltIn  bool        `yaml:"built_in" doc:"Whether the rules that come with the suite are in force. The policies and the table of log sources are in any case, unless a folder overrides them."`
+	Interval Duration    `yaml:"interval" doc:"How often the folders are looked at besides, where the system does not tell of changes, as on network file systems."`
+	Policy   PolicyTrust `yaml:"policy" doc:"Whose Rego policies are in force, and the log of what they decide."`
+	Flood    Flood       `yaml:"flood" doc:"When a rule fires so much that it is throttled: everything is still counted, but not each match raises an occurrence of its own."`
+	Slow     Slow        `yaml:"slow" doc:"When a rule takes so much of the engine's time that it is set aside for a while."`
 
 	Correlation Correlation `yaml:"correlation" doc:"What correlations may hold of events (docs/correlation.md)."`
 }
@@ -197,6 +198,21 @@ type Rules struct {
 type Correlation struct {
 	Memory   Size     `yaml:"memory" doc:"Memory for groups of events; some 350 bytes each. Beyond it the groups that have been silent longest are dropped, counted, and an alarm says so."`
 	Lateness Duration `yaml:"lateness" doc:"How much older than the newest of its group an event may be and still count, where the rule does not say."`
+}
+
+// PolicyTrust says whose policies are in force.
+type PolicyTrust struct {
+	Keys             []PolicyKey `yaml:"keys" doc:"Public keys that signatures of policy bundles (*.tar.gz in the folders of rules, made by opa build --bundle --signing-key) are verified with. A bundle that is signed by no key listed here is refused, and its last good state stays in force."`
+	RequireSignature bool        `yaml:"require_signature" doc:"Whether policies that are not signed are refused: bundles without a signature, and plain Rego files in dirs. The suite's own policies are trusted in any case."`
+	Decisions        int         `yaml:"decisions" doc:"Decisions of policies that the decision log keeps, the newest."`
+	DecisionRate     int         `yaml:"decision_rate" doc:"Decisions that it takes a second; those beyond are counted and not kept."`
+}
+
+// PolicyKey is a public key that verifies policy bundles.
+type PolicyKey struct {
+	Name      string `yaml:"name" doc:"Shown beside what it has verified."`
+	File      string `yaml:"file" doc:"Public key or certificate in PEM."`
+	Algorithm string `yaml:"algorithm" doc:"Of JSON Web Signatures: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 or ES512; what opa build --signing-alg was given, there RS256 by default."`
 }
 
 // Flood bounds what one rule may raise.
@@ -282,7 +298,7 @@ func Default() *Config {
 			SecuritySets: []string{"icewatch.*", "*.auth", "*.audit", "*.security", "*.alert", "sudo.*", "pam.*", "iptables.*"}},
 		Metrics: Metrics{Retention: Duration(180 * 24 * time.Hour), Interval: Duration(15 * time.Second)},
 		Limits:  Limits{Fields: 500, Names: 1000, SenderIDs: 1_000_000},
-		Rules: Rules{BuiltIn: true, Interval: Duration(2 * time.Second), Flood: Flood{Rate: 200, Window: Duration(10 * time.Second), Interval: Duration(10 * time.Second)}, Slow: Slow{Percent: 20, Window: Duration(10 * time.Second), Pause: Duration(time.Minute)},
+		Rules: Rules{BuiltIn: true, Policy: PolicyTrust{Decisions: 100_000, DecisionRate: 100}, Interval: Duration(2 * time.Second), Flood: Flood{Rate: 200, Window: Duration(10 * time.Second), Interval: Duration(10 * time.Second)}, Slow: Slow{Percent: 20, Window: Duration(10 * time.Second), Pause: Duration(time.Minute)},
 			Correlation: Correlation{Memory: 512 << 20, Lateness: Duration(5 * time.Minute)}},
 		Security: Security{Egress: Egress{Private: true}},
 		SLA: []SLA{
@@ -429,6 +445,17 @@ func (c *Config) Validate() []Problem {
 	}
 	atLeast("limits.sender_ids", int64(c.Limits.SenderIDs), 1, "")
 	atLeast("rules.interval", int64(c.Rules.Interval), int64(100*time.Millisecond), " ns (100ms)")
+	atLeast("rules.policy.decisions", int64(c.Rules.Policy.Decisions), 1, "")
+	atLeast("rules.policy.decision_rate", int64(c.Rules.Policy.DecisionRate), 1, "")
+	named := map[string]bool{}
+	for i, k := range c.Rules.Policy.Keys {
+		if at := fmt.Sprintf("rules.policy.keys[%d]", i); k.Name == "" || k.File == "" || k.Algorithm == "" {
+			bad(at, "name, file and algorithm are needed")
+		} else if named[k.Name] {
+			bad(at+".name", "%s is given twice", k.Name)
+		}
+		named[k.Name] = true
+	}
 	atLeast("rules.flood.rate", int64(c.Rules.Flood.Rate), 0, "")
 	atLeast("rules.flood.window", int64(c.Rules.Flood.Window), int64(time.Second), " ns (1s)")
 	atLeast("rules.flood.interval", int64(c.Rules.Flood.Interval), int64(time.Second), " ns (1s)")

@@ -112,6 +112,18 @@ func (t Targets) Raise(c *Clock, priority string, now time.Time) bool {
 	return moved
 }
 
+// Lower moves the due times of what has not happened yet to where a less urgent
+// priority puts them, counted from the opening; none comes nearer.
+func (t Targets) Lower(c *Clock, priority string) {
+	target := t.of(priority)
+	if due := c.Opened.Add(target.Ack); c.Acked.IsZero() && due.After(c.AckDue) {
+		c.AckDue = due
+	}
+	if due := c.Opened.Add(target.Resolve); c.Resolved.IsZero() && due.After(c.ResolveDue) {
+		c.ResolveDue = due
+	}
+}
+
 func (t Targets) of(priority string) Target {
 	if target, ok := t[priority]; ok {
 		return target

@@ -1,0 +1,65 @@
+package ticketing
+
+import (
+	"context"
+	"time"
+
+	"icewatch/detections"
+	"icewatch/detections/policy"
+)
+
+// Judge decides how urgent an alert is, whether its verdict stands, how it is
+// routed and whether anybody is told of it. *policy.Set implements it. Like
+// Policy it is called inside a write transaction and must not use the database.
+type Judge interface {
+	Priority(ctx context.Context, a policy.Alert) (policy.Judgement, error)
+}
+
+// Maintenance tells which maintenance windows an alert falls into: one about a
+// configuration item (or "") of a business system (or "") of a tenant, whose
+// last event is of that time. *maintenance.Calendar implements it.
+type Maintenance interface {
+	InForce(item, system, tenant string, at time.Time) []policy.Window
+}
+
+// ruling is what an alert keeps of the priority policy's judgement.
+type ruling struct {
+	Detected    int               `json:"detected,omitempty"` // rank of the firings' verdict; the column has the policy's where it says otherwise
+	Routing     map[string]string `json:"routing,omitempty"`
+	Maintenance []policy.Window   `json:"maintenance,omitempty"`
+}
+
+// rule has the policy judge each alert as the group that it is now. What it
+// said before is forgotten: a group that goes on after a maintenance window is
+// muted no longer, and one whose item has become critical is more urgent.
+// Without a judge the priority stays the most urgent of the firings'.
+func (s *Service) rule(ctx context.Context, alerts []*alert) {
+	if s.judge == nil {
+		return
+	}
+	for _, a := range alerts {
+		q := a.judged()
+		if a.fresh {
+			q.Priority = ""
+		}
+		q.Verdict = string(verdictOf(a.doc.Detected))
+		if s.maintenance != nil {
+			q.Maintenance = s.maintenance.InForce(a.CIID, a.SystemID, a.Tenant, when(a.LastSeen))
+		}
+		j, err := s.judge.Priority(ctx, q)
+		if err != nil {
+			s.count(func(st *Stats) { st.JudgeErrors++ })
+			s.log.Error("ticketing: the priority policy failed; the priority follows the rule's level", "alert", a.ID, "rule", a.RuleID, "error", err)
+		}
+		before, d := a.Priority, &a.doc
+		a.Priority, d.Reasons = priorityRank(j.Priority, severityOf(a.Severity)), j.Reasons
+		a.raised = a.raised || a.Priority < before
+		d.Routing, d.Maintenance, a.Muted = j.Labels, q.Maintenance, j.Muted
+		if a.Muted {
+			s.hushed.Store(true)
+		}
+		if a.Verdict = d.Detected; j.Verdict != "" {
+			a.Verdict = detections.Verdict(j.Verdict).Rank()
+		}
+	}
+}
