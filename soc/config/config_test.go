@@ -80,6 +80,7 @@ func TestReferenceIsTheDefaultAndDocumentsEveryOption(t *testing.T) {
 	}
 	want := Default()
 	want.Files, want.Rules.Dirs, want.Tenants.Dirs, want.Notify.Webhooks = []File{}, []string{}, []string{}, []Webhook{}
+	want.Rules.Policy.Keys = []PolicyKey{}
 	want.Security.Egress.Allow, want.Lake.SecurityOwners = []string{}, []string{}
 	want.Lake.Remote.Nodes, want.Elastic.Clusters = []LakeNode{}, []ElasticCluster{}
 	if !reflect.DeepEqual(c, want) {
