@@ -58,6 +58,9 @@ func (s *Service) change(ctx context.Context, drafts []*draft, mistakes errorLis
 		if err := p.run(ctx); err != nil {
 			return err
 		}
+		if len(p.stale) > 0 {
+			return staleError(ctx, tx, opts.Within, p.stale[0])
+		}
 		if p.errs.total > 0 {
 			slices.SortStableFunc(p.errs.list, func(a, b RowError) int { return a.Row - b.Row })
 			report = Report{DryRun: opts.DryRun, Errors: p.errs.list, Rejected: p.errs.total}
@@ -176,24 +179,6 @@ func diff(before, after *Item) []Change {
 }
 
 func joinList(l []string) string { return strings.Join(l, ";") }
-
-// Upsert creates one item, or replaces the one with the same id (else the same
-// class, tenant and name) as a whole. A Criticality of 0 keeps the old one, or
-// takes the system's, or 3. A rejected item is an *InvalidError.
-func (s *Service) Upsert(ctx context.Context, r reach.Reach, actor string, it Item) (Item, error) {
-	d := &draft{want: it, attrs: maps.Clone(it.Attributes), wholeAttrs: true, given: map[string]bool{}}
-	for _, c := range []string{colName, colTenant, colZone, colAddresses, colHostnames, colCriticality, colOwner, colLabels, colSystem, colOrganisation} {
-		d.given[c] = true
-	}
-	report, err := s.change(ctx, []*draft{d}, errorList{}, ImportOptions{Within: r, Actor: actor})
-	if err != nil {
-		return Item{}, err
-	}
-	if len(report.Errors) > 0 {
-		return Item{}, &InvalidError{Errors: report.Errors}
-	}
-	return d.final, nil
-}
 
 // Delete removes one item in reach. One that others still belong to or refer
 // to, in reach or not, is ErrConflict.

@@ -86,6 +86,10 @@ type planner struct {
 	made    int // ids made so far
 	errs    errorList
 
+	// stale are the drafts of who saw another revision of the item than there
+	// is now.
+	stale []*draft
+
 	drafts []*draft
 	byID   map[string]*draft // drafts by final id
 	byName map[string][]*draft
@@ -375,6 +379,9 @@ func (p *planner) identify(d *draft) {
 			p.fail(d, colName, "%s is taken by an item outside of your reach", keyText(d.class, key))
 			return
 		}
+	}
+	if w.Revision != 0 && (d.old == nil || d.old.Revision != w.Revision) {
+		p.stale = append(p.stale, d)
 	}
 	if d.old != nil {
 		w.ID = d.old.ID

@@ -248,6 +248,9 @@ func (s *Service) Items(ctx context.Context, r reach.Reach, f Filter) (Page, err
 		limit = defaultLimit
 	}
 	limit = min(limit, maxLimit)
+	if f.Expression != "" {
+		return s.search(ctx, r, &f, limit)
+	}
 	var after *cursor
 	if f.Cursor != "" {
 		c, err := decodeCursor(f.Cursor)
@@ -317,6 +320,11 @@ func (s *Service) History(ctx context.Context, r reach.Reach, id string, before 
 	if err := q.Order("h.id DESC").Limit(int64(min(limit, maxLimit))).Scan(ctx); err != nil {
 		return nil, fmt.Errorf("cmdb: history of %q: %w", id, err)
 	}
+	return entries(rows)
+}
+
+// entries are history rows as they are told.
+func entries(rows []historyRow) ([]HistoryEntry, error) {
 	out := make([]HistoryEntry, len(rows))
 	for i, row := range rows {
 		out[i] = HistoryEntry{

@@ -265,9 +265,10 @@ func (g *Graph) Walk(ctx context.Context, from int32, depth, limit int, o Option
 	return list, more, nil
 }
 
-// Neighbours lists the items one relation away from any of some, each once.
-// Only visible items of the allowed classes are among them.
-func (g *Graph) Neighbours(ctx context.Context, from []int32, limit int, o Options) (list []int32, more bool, err error) {
+// Neighbours lists the items one relation away from any of some, each once and
+// at most limit of them; more tells that there were more. Only visible items of
+// the allowed classes are among them.
+func (g *Graph) Neighbours(ctx context.Context, from []int32, limit int, o Options) (list []Reached, more bool, err error) {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
 	k := &gate{o: &o, seen: map[uint32]bool{}}
@@ -293,7 +294,7 @@ func (g *Graph) Neighbours(ctx context.Context, from []int32, limit int, o Optio
 					return false
 				}
 				s.marks[to] = mark{round: s.round}
-				list = append(list, to)
+				list = append(list, Reached{Step{to, typ, fwd}, at, 1})
 				return true
 			})
 		}

@@ -1,0 +1,134 @@
+package cmdb
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"icewatch/soc/reach"
+)
+
+func found(t testing.TB, s *Service, r reach.Reach, expression string) []string {
+	t.Helper()
+	var ids []string
+	f := Filter{Expression: expression, Limit: 2}
+	for {
+		p, err := s.Items(t.Context(), r, f)
+		if err != nil {
+			t.Fatalf("%s: %v", expression, err)
+		}
+		for _, it := range p.Items {
+			ids = append(ids, it.ID)
+		}
+		if f.Cursor = p.Next; f.Cursor != "" {
+			continue
+		}
+		if p.Total != len(ids) {
+			t.Errorf("%s: %d on the pages, %d in all", expression, len(ids), p.Total)
+		}
+		slices.Sort(ids)
+		return ids
+	}
+}
+
+func TestSearch(t *testing.T) {
+	t.Parallel()
+	s := openCity(t)
+	all, onlyA := reach.All(), reach.Tenants("a")
+	for _, c := range []struct {
+		r          reach.Reach
+		expression string
+		want       string
+	}{
+		{all, `class = host`, "h1 h2"},
+		{all, `class = computer and name ^= v`, "v1 v2"},
+		{all, `cpu_cores >= 8`, "h1 h2"},
+		{all, `cpu_cores = 8.0`, "h2"},
+		{all, `cpu_cores in (4, 64) and not class = vm`, "h1"},
+		{all, `os ~ kylin or os ^= OPEN`, "h1 v1"},
+		{all, `os exists and cpu_cores exists`, "h1"},
+		{all, `class = vm and os != openEuler`, "v2"},
+		{all, `address = 10.1.0.1 or address ^= "10.2."`, "h1 v2"},
+		{all, `system = bs-a and class in (vm, service)`, "svc v1 v2"},
+		{all, `system.name = 'a应用' and class = database`, "db"},
+		{all, `system.protection_level = 3 and port = 5432`, "db"},
+		{all, `has -runs_on-> host[cpu_cores > 32]`, "v1 v2"},
+		{all, `has <-runs_on- application`, "v1"},
+		{all, `has -runs_on-> vm -runs_on-> host`, "app db"},
+		{all, `class = database and has -- *`, "db"},
+		{all, `cabinet = cab and has -placed_in-> cabinet[has -placed_in-> room[name = 机房]]`, "h1 h2"},
+		{all, `criticality >= 4 and class = business_system`, "bs-a bs-b"},
+		{all, `created >= 2020-01-01 and class = room`, "room"},
+		{all, `name ~ '%'`, ""},
+		{onlyA, `class = host`, "h1"},
+		{onlyA, `has -placed_in-> cabinet`, ""},
+		{onlyA, `cabinet exists`, "h1"},
+		{reach.Tenants("b"), `system.name exists`, ""},
+	} {
+		if got := strings.Join(found(t, s, c.r, c.expression), " "); got != c.want {
+			t.Errorf("%s: %s, want %s", c.expression, got, c.want)
+		}
+	}
+	for expression, fault := range map[string]string{
+		`class = egg`:                "character 1: unknown class",
+		`a = 1 and cpu_cores > many`: "character 11: \"many\" is not a number",
+		`class > host`:               "a class is compared by",
+		`system > x`:                 "is an item",
+		`label < x`:                  "is compared by",
+		`criticality ~ 4`:            "is no text",
+		`created > soon`:             "is no time",
+		`has -eats-> *`:              "unknown relation type",
+		`has -runs_on*2-> *`:         "one relation a step",
+		`lifecycle = alive`:          "is not one of",
+		`a = `:                       "character 5",
+	} {
+		_, err := s.Items(t.Context(), all, Filter{Expression: expression})
+		if !errors.Is(err, ErrQuery) || !strings.Contains(err.Error(), fault) {
+			t.Errorf("%s: %v, want %q", expression, err, fault)
+		}
+	}
+	if _, err := s.Items(t.Context(), all, Filter{Expression: "name exists", Cursor: "zzz"}); !errors.Is(err, ErrCursor) {
+		t.Errorf("an unknown cursor: %v", err)
+	}
+}
+
+func TestPathQuery(t *testing.T) {
+	t.Parallel()
+	s := openCity(t)
+	for _, c := range []struct {
+		r    reach.Reach
+		text string
+		want string
+	}{
+		{reach.All(), `business_system[name = 'a应用'] <-belongs_to_system- application -runs_on*1..3-> host`, "bs-a>app>h1"},
+		{reach.All(), `host[name = h1] <-runs_on- vm`, "h1>v1 h1>v2"},
+		{reach.All(), `host[name = h1] <-runs_on*2-  *`, "h1>app h1>db"},
+		{reach.All(), `cabinet <-placed_in- host[cpu_cores < 10]`, "cab>h2"},
+		{reach.Tenants("b"), `host --*3- host`, ""},
+		{reach.All(), `room[name = nothing] -- *`, ""},
+	} {
+		e, err := s.Query(t.Context(), c.r, strings.ReplaceAll(c.text, "--*3-", "-*3-"))
+		if err != nil {
+			t.Errorf("%s: %v", c.text, err)
+			continue
+		}
+		var got []string
+		for _, end := range e.Ends {
+			text := ""
+			for _, w := range end.Way {
+				text += w.ID + ">"
+			}
+			got = append(got, text+end.Item.ID)
+		}
+		slices.Sort(got)
+		if strings.Join(got, " ") != c.want {
+			t.Errorf("%s: %v, want %s", c.text, got, c.want)
+		}
+	}
+	for _, text := range []string{`host -eats-> *`, `egg`, `host -runs_on->`} {
+		if _, err := s.Query(t.Context(), reach.All(), text); !errors.Is(err, ErrQuery) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
