@@ -51,6 +51,11 @@ func (s *Service) change(ctx context.Context, drafts []*draft, mistakes errorLis
 	var report Report
 	run := func(ctx context.Context, w *writer) error {
 		tx := w.tx
+		for _, d := range drafts {
+			if err := s.busy(d.want.Class); err != nil {
+				return err
+			}
+		}
 		p := &planner{
 			db: tx, model: s.Model(), tenants: s.tenants, within: opts.Within, tenant: opts.Tenant,
 			now: s.now(), drafts: drafts, errs: mistakes,
@@ -190,6 +195,9 @@ func (s *Service) Delete(ctx context.Context, r reach.Reach, actor, id string) e
 		}
 		it, err := row.item()
 		if err != nil {
+			return err
+		}
+		if err := s.busy(it.Class); err != nil {
 			return err
 		}
 		all, err := w.dependents(ctx, reach.All(), it.seq)

@@ -48,6 +48,7 @@ func open(t testing.TB, path string, cat fs.FS) *Service {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(s.Close)
 	return s
 }
 

@@ -48,7 +48,7 @@ func (w *writer) index(ctx context.Context, seqs []int32) error {
 	for i := range list {
 		ids = append(ids, referencesOf(m.Class(list[i].Class), &list[i])...)
 	}
-	known, err := w.seqsOf(ctx, ids)
+	known, err := seqsOf(ctx, w.tx, ids)
 	if err != nil {
 		return err
 	}
@@ -74,12 +74,12 @@ func (w *writer) index(ctx context.Context, seqs []int32) error {
 }
 
 // seqsOf reads the numbers of items by their ids.
-func (w *writer) seqsOf(ctx context.Context, ids []string) (map[string]int32, error) {
+func seqsOf(ctx context.Context, db bun.IDB, ids []string) (map[string]int32, error) {
 	slices.Sort(ids)
 	out := map[string]int32{}
 	for part := range slices.Chunk(slices.Compact(ids), chunk) {
 		var rows []itemRow
-		if err := w.tx.NewSelect().Model(&rows).Column("id", "seq").Where("i.id IN (?)", bun.In(part)).Scan(ctx); err != nil {
+		if err := db.NewSelect().Model(&rows).Column("id", "seq").Where("i.id IN (?)", bun.In(part)).Scan(ctx); err != nil {
 			return nil, fmt.Errorf("cmdb: read the numbers of items: %w", err)
 		}
 		for i := range rows {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -28,6 +29,12 @@ type Service struct {
 	// bounds their memory.
 	importing chan struct{}
 	topology  topology
+
+	moves      sync.Mutex // one change of the model begins at a time
+	moving     atomic.Pointer[move]
+	background sync.WaitGroup
+	life       context.Context // of what runs in the background
+	end        context.CancelFunc
 }
 
 // Open keeps the CMDB in the suite's own state; see OpenOn.
@@ -51,21 +58,26 @@ func OpenOn(ctx context.Context, db *Database, tenants *tenancy.Registry) (*Serv
 		importing: make(chan struct{}, 1),
 		now:       func() time.Time { return time.Now().UTC().Truncate(time.Millisecond) },
 	}
-	m, err := compileModel(shipped)
-	if err != nil {
-		return nil, fmt.Errorf("cmdb: %w", err)
-	}
-	s.model.Store(m)
-	if err := s.settleAll(ctx); err != nil {
-		return nil, err
-	}
-	if err := s.indexAll(ctx); err != nil {
-		return nil, err
-	}
-	if err := s.syncTenants(ctx); err != nil {
+	s.life, s.end = context.WithCancel(context.WithoutCancel(ctx))
+	if err := s.start(ctx); err != nil {
+		s.Close()
 		return nil, err
 	}
 	return s, nil
+}
+
+// start brings the tables up to what this release wants of them.
+func (s *Service) start(ctx context.Context) error {
+	if err := s.loadModel(ctx); err != nil {
+		return err
+	}
+	if err := s.settleAll(ctx); err != nil {
+		return err
+	}
+	if err := s.indexAll(ctx); err != nil {
+		return err
+	}
+	return s.syncTenants(ctx)
 }
 
 // Model returns the model in force.

@@ -63,6 +63,9 @@ func cutText(s string, limit int) string {
 // last merged is taken over, but a field a user edited stays the user's, and an
 // item a user deleted stays deleted.
 func (s *Service) syncTenants(ctx context.Context) error {
+	if s.busy(BusinessSystem) != nil {
+		return nil // the next start does it
+	}
 	var rows []shippedRow
 	if err := s.db.NewSelect().Model(&rows).Scan(ctx); err != nil {
 		return fmt.Errorf("cmdb: read the shipped items: %w", err)

@@ -132,6 +132,7 @@ type itemChange struct {
 	old, new *Item
 	class    *Class
 	oldClass *Class // where a change of the model changes what values mean
+	silent   bool   // only how the item is found changes, not what it says
 }
 
 // storeItems writes items with addresses, labels, values, relations and
@@ -149,23 +150,29 @@ func (w *writer) storeItems(ctx context.Context, changes []itemChange, seqOf fun
 	var relinked []int32
 	for _, c := range changes {
 		row := toRow(c.new)
-		ids, seqs = append(ids, row.ID), append(seqs, row.Seq)
+		seqs = append(seqs, row.Seq)
 		oldClass := c.class
 		if c.oldClass != nil {
 			oldClass = c.oldClass
 		}
 		action := actionUpdated
+		if !c.silent {
+			ids = append(ids, row.ID)
+		}
 		before := map[valueKey]valueRow{}
 		var linksBefore []relationRow
-		if c.old == nil {
+		switch {
+		case c.old == nil:
 			action = actionCreated
 			created = append(created, row)
-		} else {
+		case !c.silent:
 			updated = append(updated, row)
 			changedIDs = append(changedIDs, row.ID)
 			if c.old.identity != row.Identity || c.old.Tenant != row.Tenant {
 				renamed = append(renamed, row.ID)
 			}
+		}
+		if c.old != nil {
 			before = valuesOf(oldClass, c.old)
 			linksBefore = linksOf(oldClass, c.old, seqOf)
 		}
@@ -189,6 +196,9 @@ func (w *writer) storeItems(ctx context.Context, changes []itemChange, seqOf fun
 				l.Actor, l.CreatedAt = w.actor, now.UnixMilli()
 				relations = append(relations, l)
 			}
+		}
+		if c.silent {
+			continue
 		}
 		for _, a := range c.new.Addresses {
 			addresses = append(addresses, addressRow{Zone: c.new.Zone, Address: a, ItemID: row.ID})
@@ -290,7 +300,10 @@ func (w *writer) dependents(ctx context.Context, r reach.Reach, seq int32) (int,
 	return int(n), nil
 }
 
-type valueKey struct{ attribute, text string }
+type valueKey struct {
+	attribute, text string
+	numeric         bool
+}
 
 // valuesOf are an item's rows in the index of values.
 func valuesOf(c *Class, it *Item) map[valueKey]valueRow {
@@ -302,7 +315,7 @@ func valuesOf(c *Class, it *Item) map[valueKey]valueRow {
 				row.Number = &f
 			}
 		}
-		out[valueKey{attribute, row.Text}] = row
+		out[valueKey{attribute, row.Text, row.Number != nil}] = row
 	}
 	for name, value := range it.Attributes {
 		var a *Attribute
@@ -380,8 +393,11 @@ func (w *writer) reindex(ctx context.Context, old, fresh []valueRow) error {
 		}
 		return strings.Compare(a.Text, b.Text)
 	})
-	if err := insertAll(ctx, w.tx, fresh); err != nil {
-		return fmt.Errorf("cmdb: store values: %w", err)
+	// What a move left half-way may have some of them already.
+	for part := range slices.Chunk(fresh, chunk) {
+		if _, err := w.tx.NewInsert().Model(&part).On("CONFLICT DO NOTHING").Exec(ctx); err != nil {
+			return fmt.Errorf("cmdb: store values: %w", err)
+		}
 	}
 	return nil
 }
@@ -399,8 +415,10 @@ func (w *writer) relink(ctx context.Context, changed []int32, fresh []relationRo
 
 // addRelations stores relations that are not there yet.
 func (w *writer) addRelations(ctx context.Context, rows []relationRow) error {
-	if err := insertAll(ctx, w.tx, rows); err != nil {
-		return fmt.Errorf("cmdb: store relations: %w", err)
+	for part := range slices.Chunk(rows, chunk) {
+		if _, err := w.tx.NewInsert().Model(&part).On("CONFLICT DO NOTHING").Exec(ctx); err != nil {
+			return fmt.Errorf("cmdb: store relations: %w", err)
+		}
 	}
 	w.added = append(w.added, rows...)
 	w.dirty = w.dirty || len(rows) > 0
