@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -19,6 +18,7 @@ import (
 	"icewatch/soc/centre"
 	"icewatch/soc/config"
 	"icewatch/soc/engine"
+	"icewatch/soc/garbage"
 	"icewatch/soc/simulate"
 	"icewatch/soc/supervisor"
 	"icewatch/soc/version"
@@ -39,7 +39,6 @@ type commands struct {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	collectGarbage(200)
 	var c commands
 	k := kong.Parse(&c, kong.Name("icewatch"), kong.UsageOnError(), kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Description("Security operations and observability for a city's digital government."))
@@ -50,16 +49,6 @@ func main() {
 			os.Exit(coded.ExitCode())
 		}
 		os.Exit(1)
-	}
-}
-
-// collectGarbage says by how many percent the heap may grow before it is
-// collected, unless the environment says so. Under load most of what is
-// allocated lives as long as one batch: collecting it less often leaves more
-// time for events.
-func collectGarbage(percent int) {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(percent)
 	}
 }
 
@@ -131,6 +120,7 @@ func (s *serve) Run(ctx context.Context) error {
 	if err := os.Unsetenv("ICEWATCH_ADMIN_PASSWORD"); err != nil {
 		return err
 	}
+	go garbage.Keep(ctx, garbage.Bound{Percent: 200, Bytes: int64(cfg.Memory.Garbage)})
 	log := logger(cfg.Log.Level, cfg.Log.Format, "centre")
 	file, err := s.file()
 	if err != nil {
@@ -185,11 +175,11 @@ type runEngine struct{}
 
 // Run runs the engine with the options that the centre gives on standard input.
 func (runEngine) Run(ctx context.Context) error {
-	collectGarbage(400)
 	var o engine.Options
 	ctx, err := supervisor.Options(ctx, os.Stdin, &o)
 	if err != nil {
 		return err
 	}
+	go garbage.Keep(ctx, garbage.Bound{Percent: 400, Bytes: o.Garbage})
 	return engine.Run(ctx, o, logger(o.LogLevel, o.LogFormat, "engine"))
 }

@@ -420,7 +420,7 @@ func (c *centre) openTicketing(ctx context.Context) (err error) {
 func (c *centre) startEngine(context.Context) error {
 	cfg := c.Config
 	options := engine.Options{Dir: filepath.Join(cfg.Data, "engine"), BusSocket: filepath.Join(c.run, "bus.sock"), QuerySocket: filepath.Join(c.run, "engine.sock"),
-		FlushInterval: time.Duration(cfg.Lake.FlushInterval), LakeMemory: int64(cfg.Lake.Memory),
+		FlushInterval: time.Duration(cfg.Lake.FlushInterval), LakeMemory: int64(cfg.Lake.Memory), Garbage: int64(cfg.Memory.Garbage),
 		MinFree: int64(cfg.Bus.MinFree), Relays: cfg.RelayPrefixes(), FieldsMax: cfg.Limits.Fields, NamesMax: cfg.Limits.Names,
 		SenderIDs: cfg.Limits.SenderIDs, Keep: uint64(cfg.Bus.Keep), LogLevel: cfg.Log.Level, LogFormat: cfg.Log.Format,
 		Flood: floodBound(cfg.Rules.Flood), Slow: slowBound(cfg.Rules.Slow), CorrelationMemory: int64(cfg.Rules.Correlation.Memory), Lateness: time.Duration(cfg.Rules.Correlation.Lateness),

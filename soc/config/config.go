@@ -38,6 +38,7 @@ type Config struct {
 	Backup   Backup   `yaml:"backup" doc:"Backups of everything the suite keeps; how often is decided at run time, in the settings."`
 	Elastic  Elastic  `yaml:"elastic" doc:"The API of Elasticsearch."`
 	Metrics  Metrics  `yaml:"metrics" doc:"The store of metrics: the suite's own, and those sent to it."`
+	Memory   Memory   `yaml:"memory" doc:"What the suite's processes do with the machine's memory."`
 	Limits   Limits   `yaml:"limits" doc:"Bounds on what one event, tenant or sender may bring."`
 	Rules    Rules    `yaml:"rules" doc:"Detection content beside the built-in rules."`
 	Tenants  Tenants  `yaml:"tenants" doc:"Tenants beside the built-in catalogue of government applications."`
@@ -138,6 +139,11 @@ type Lake struct {
 	ScrubRate      Size     `yaml:"scrub_rate" doc:"Bytes a second that are read for it."`
 
 	Remote LakeRemote `yaml:"remote" doc:"Servers that hold the events in place of this machine (docs/drivers.md)."`
+}
+
+// Memory says what the suite's processes do with the machine's memory.
+type Memory struct {
+	Garbage Size `yaml:"garbage" doc:"Memory that each of the two processes may leave to garbage before it is collected; 0 is a 32nd of the machine's, 64 MiB at least. Less costs CPU."`
 }
 
 // Class is one retention class.
@@ -424,6 +430,7 @@ func (c *Config) Validate() []Problem {
 	}
 	atLeast("lake.flush_interval", int64(c.Lake.FlushInterval), int64(time.Second), " ns (1s)")
 	atLeast("lake.memory", int64(c.Lake.Memory), 0, "")
+	atLeast("memory.garbage", int64(c.Memory.Garbage), 0, "")
 	atLeast("lake.scrub_period", int64(c.Lake.ScrubPeriod), 0, "")
 	atLeast("lake.scrub_rate", int64(c.Lake.ScrubRate), 64<<10, " bytes (64KiB)")
 	if c.Lake.ColdDir == "" {

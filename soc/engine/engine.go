@@ -47,6 +47,7 @@ type Options struct {
 	Keeping       retention.Policy // what is kept how long
 	FlushInterval time.Duration    // of the lake
 	LakeMemory    int64            // bytes for caches and queries; 0 is a quarter of the machine
+	Garbage       int64            // bytes of garbage that may lie in memory; 0 is a share of the machine's (soc/garbage)
 	MinFree       int64            // bytes to leave free on the disk
 	Metrics       MetricOptions    // of the metric lake
 	ColdDir       string           // folder for the lake's old days; "" is none
