@@ -19,7 +19,7 @@ CONSOLE_SOURCES := $(shell find $(CONSOLE) -type f -not -path '*/node_modules/*'
 SIGMA_RULES    ?= ../shared/corpora/sigma/rules
 WINDOWS_EVENTS ?= ../shared/corpora/windows/events.jsonl.gz
 
-.PHONY: help run build console release vuln sbom test test-go test-console test-release test-upgrade test-peers test-sigma screenshots lint bench bench-auth bench-intake bench-lake bench-e2e bench-ruleswap bench-correlate fuzz clean
+.PHONY: help run build console release vuln sbom test test-go test-console test-release test-upgrade test-peers test-sigma test-windows screenshots lint bench bench-auth bench-intake bench-lake bench-e2e bench-ruleswap bench-correlate fuzz clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')" 2>/dev/null || grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST)
@@ -74,6 +74,9 @@ test-peers: build ## what needs a real Elasticsearch, assembled from its publish
 test-sigma: ## Sigma's matcher beside the naive evaluator (every public rule on every public event, then 10 million random pairs) and pySigma in SQLite, and a million random correlations beside their oracle: some 20 minutes
 	ICEWATCH_PYSIGMA="$$(test/peers/pysigma.sh)" ICEWATCH_WHOLE=1 ICEWATCH_PAIRS=10000000 go test -count=1 -timeout 60m -v -run 'TestCorpus|TestDifferential|TestPySigma' ./detections/naive
 	ICEWATCH_CORRELATIONS=1000000 go test -count=1 -timeout 60m -v -run TestOracle ./detections/correlation
+
+test-windows: build ## kill engine, centre or both fifty times in the middle of correlation windows: the same alerts as of a suite that is left alone (KILL_ROUNDS; some 5 minutes)
+	ICEWATCH_BIN=$(CURDIR)/bin ICEWATCH_KILL_ROUNDS=$${KILL_ROUNDS:-50} go test -count=1 -timeout 60m -v -run TestWindowsOverKills ./test/acceptance
 
 screenshots: build ## take the pictures of docs/images anew, in real Chromium on the running suite
 	ICEWATCH_BIN=$(CURDIR)/bin ICEWATCH_SHOT_DIR=$(CURDIR)/docs/images go test -count=1 -run TestConsole ./test/acceptance

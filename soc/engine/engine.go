@@ -112,6 +112,7 @@ type Engine struct {
 	from     uint64                                    // first batch to read
 	floor    uint64                                    // sender ids are remembered from this batch on, after the last one stored
 	detected atomic.Uint64                             // last batch whose occurrences are durable
+	snapshot atomic.Uint64                             // last batch that the saved state of detection knows of
 	halfway  bool                                      // detection has seen a part of the batch at hand
 	pending  []detections.Occurrence                   // raised by the batch at hand
 	byKey    map[string]int                            // place in pending by occurrence key and rule
@@ -356,6 +357,7 @@ func (e *Engine) recover(ctx context.Context) error {
 		}
 		e.detected.Store(ds.After)
 	}
+	e.snapshot.Store(e.detected.Load())
 	if err := e.meter.restore(ds.Usage); err != nil {
 		e.log.Error("engine: the count of what the tenants used is not readable; a new one begins", "error", err)
 	}
@@ -455,17 +457,19 @@ func (e *Engine) saveDetection() error {
 	if err != nil {
 		return fmt.Errorf("engine: snapshot of detection: %w", err)
 	}
-	err = writeJSON(e.path("detection.json"), detectState{Epoch: e.epoch, After: e.detected.Load(), State: state, Usage: e.meter.snapshot()})
+	after := e.detected.Load()
+	err = writeJSON(e.path("detection.json"), detectState{Epoch: e.epoch, After: after, State: state, Usage: e.meter.snapshot()})
 	if err == nil {
 		e.meter.saved()
+		e.snapshot.Store(after)
 	}
 	return e.saved("detection.json", err)
 }
 
-// trim lets go of the batches that are stored and detected, but for the
-// newest: the bus must never be empty, or its numbering could start over.
+// trim lets go of the batches that are stored and that detection will not ask
+// for again after a kill, but for the newest: the bus must never be empty, or its numbering could start over.
 func (e *Engine) trim(ctx context.Context) {
-	done := min(e.ckpt.Stored, e.detected.Load(), e.edges.Position())
+	done := min(e.ckpt.Stored, e.snapshot.Load(), e.edges.Position())
 	if done <= e.opts.Keep+1 {
 		return
 	}
@@ -496,11 +500,20 @@ func (e *Engine) count(tenant string) {
 // maxEventIDs is how many events an occurrence names.
 const maxEventIDs = 100
 
-// raise gathers the occurrences of a batch. Firings of one rule for one group
+// raise gathers the occurrences of a batch. Matches of one rule for one group
 // within the batch become one occurrence that counts them: a rule that meets
 // every event raises as many occurrences as it has groups, not as events. A
 // replay reads the same batch and so raises the same.
+//
+// Windows that are over, and what was held back in a flood, come due in a batch
+// or while nothing comes, as the clock has it: each keeps the id by which the
+// centre knows it again, or a replay that meets two of them at once would hide
+// the second behind the first.
 func (e *Engine) raise(o detections.Occurrence) {
+	if o.Rule.Kind != ruleset.KindSigma || o.Held > 0 {
+		e.pending = append(e.pending, o)
+		return
+	}
 	at, ok := e.byKey[o.Key]
 	if !ok {
 		e.byKey[o.Key] = len(e.pending)
@@ -509,7 +522,6 @@ func (e *Engine) raise(o detections.Occurrence) {
 	}
 	p := &e.pending[at]
 	p.Count += o.Count
-	p.Held += o.Held
 	p.EventIDs = append(p.EventIDs, o.EventIDs...)
 	if n := len(p.EventIDs); n > maxEventIDs {
 		p.EventIDs = p.EventIDs[n-maxEventIDs:]

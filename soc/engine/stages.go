@@ -156,9 +156,9 @@ func (e *Engine) detection(ctx context.Context, batches <-chan *batch, done func
 			done(b)
 			worked = time.Now()
 		case <-idle.C:
-			// What arrived before so long has been here by now, if nothing waits.
+			// What arrived before so long is on the bus by now, and here, if nothing waits there.
 			const behind = 2 * time.Second
-			if now := time.Now(); len(batches) == 0 && now.Sub(worked) > behind {
+			if now := time.Now(); len(batches) == 0 && now.Sub(worked) > behind && e.workedAll(ctx) {
 				if err := e.detectIdle(ctx, now.Add(-behind)); err != nil {
 					return err
 				}
@@ -171,6 +171,16 @@ func (e *Engine) detection(ctx context.Context, batches <-chan *batch, done func
 			return nil
 		}
 	}
+}
+
+// workedAll tells whether detection has seen all that is on the bus. After a
+// start it takes a while until the first batch comes: time must not pass for
+// windows before their events are there.
+func (e *Engine) workedAll(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	st, err := e.client.RawState(ctx)
+	return err == nil && st.Last <= e.detected.Load()
 }
 
 func (e *Engine) detectIn(ctx context.Context, b *batch) error {
