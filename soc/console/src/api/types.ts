@@ -1,3 +1,4 @@
+import type { Judged, Party, Phase, Verdict } from './judgement';
 import type { RuleCost, RuleThrottle } from './rules';
 
 /**
@@ -75,6 +76,10 @@ export interface Tenant {
 
 export interface RuleRef {
   id: string;
+  /** When it was last changed, as it says itself. */
+  version?: string;
+  /** SHA-256 of its text. */
+  hash?: string;
   title: Text;
   sentence?: Text;
   advice?: Text;
@@ -114,7 +119,7 @@ export interface TimelineEntry {
   data?: Record<string, unknown> | null;
 }
 
-export interface Alert {
+export interface Alert extends Judged {
   id: string;
   tenant: string;
   rule: RuleRef;
@@ -183,6 +188,12 @@ export interface Incident {
   first_seen: string;
   last_seen: string;
   alert_count: number;
+  /** The worst of its alerts. */
+  verdict?: Verdict;
+  /** Phases of the kill chain that its alerts reached. */
+  phases?: List<Phase>;
+  attackers?: List<Party>;
+  victims?: List<Party>;
   /** Addresses the intrusion comes from. */
   actors?: List<string>;
   acknowledged_by?: string;

@@ -43,6 +43,7 @@ const router = createBrowserRouter([
     element: <Shell />,
     children: [
       { path: '/', element: page(() => import('../pages/shift')) },
+      { path: '/attacks', element: page(() => import('../pages/attacks')) },
       { path: '/alerts', element: page(() => import('../pages/alerts')) },
       { path: '/alerts/:id', element: page(() => import('../pages/alert')) },
       { path: '/silences', element: page(() => import('../pages/silences')) },

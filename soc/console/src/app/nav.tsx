@@ -1,4 +1,5 @@
 import {
+  AimOutlined,
   AlertOutlined,
   ApartmentOutlined,
   ApiOutlined,
@@ -9,6 +10,7 @@ import {
   CloudUploadOutlined,
   ClusterOutlined,
   DashboardOutlined,
+  DatabaseOutlined,
   DeploymentUnitOutlined,
   DesktopOutlined,
   DownloadOutlined,
@@ -17,11 +19,11 @@ import {
   FireOutlined,
   FolderOpenOutlined,
   HddOutlined,
+  IdcardOutlined,
   KeyOutlined,
   LinkOutlined,
   LockOutlined,
   NodeIndexOutlined,
-  IdcardOutlined,
   SafetyCertificateOutlined,
   ScheduleOutlined,
   SendOutlined,
@@ -29,7 +31,6 @@ import {
   SolutionOutlined,
   TeamOutlined,
   UsergroupAddOutlined,
-  DatabaseOutlined,
 } from '@ant-design/icons';
 import type { ReactNode } from 'react';
 import type { Key } from '../locales/zh';
@@ -57,6 +58,7 @@ export const NAV: NavGroup[] = [
     title: 'nav.detect',
     items: [
       { to: '/alerts', needs: ['read'], title: 'page.alerts', icon: <AlertOutlined />, letter: 'a' },
+      { to: '/attacks', needs: ['attack-statistics'], title: 'page.attacks', icon: <AimOutlined />, letter: 'v' },
       { to: '/silences', needs: ['list-silences'], title: 'page.silences', icon: <BellOutlined />, letter: 'y' },
     ] },
   { title: 'nav.respond', items: [{ to: '/incidents', needs: ['read'], title: 'page.incidents', icon: <FireOutlined />, letter: 'i' }] },

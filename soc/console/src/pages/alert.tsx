@@ -10,6 +10,7 @@ import { useKeys } from '../app/keys';
 import { useSettings } from '../app/settings';
 import { AssignButton, CloseDialog, CommentBox, useAlertActions } from '../parts/acting';
 import { AssetFacts, Attack, EvidenceEvents, EvidenceTable, HowBad } from '../parts/alertparts';
+import { Judgement, VerdictMark } from '../parts/judgement';
 import { Panel } from '../parts/page';
 import { Priority, SeverityMark, StatusMark } from '../parts/severity';
 import { SilencedMark } from '../parts/silences/mark';
@@ -80,6 +81,7 @@ export default function AlertPage() {
       <div className="meta" style={{ marginBottom: 16 }}>
         <SeverityMark level={a.severity} />
         <Priority value={a.priority} />
+        <VerdictMark value={a.verdict} reason={tx(a.verdict_reason)} />
         <StatusMark status={a.status} />
         <SilencedMark alert={a} />
         {a.status === 'closed' && a.resolution && <span className="tag">{t(`resolution.${a.resolution}`)}</span>}
@@ -100,9 +102,13 @@ export default function AlertPage() {
       </div>
       <div className="cols">
         <div className="stack" style={{ gap: 14 }}>
+          <Panel title={t('judged.title')} id="judgement">
+            <Judgement of={a} />
+          </Panel>
           <Panel title={t('alert.why')} id="why">
             <div className="row wrap" style={{ marginBottom: 10 }}>
               <Link to={`/rules/${encodeURIComponent(a.rule.id)}`}>{tx(a.rule.title) || a.rule.id}</Link>
+              {a.rule.version && <span className="tag" title={a.rule.hash && `SHA-256 ${a.rule.hash}`}>{t('judged.version', { x: a.rule.version })}</span>}
               <span className="tag">{a.rule.kind === 'correlation' ? t('alert.correlation') : t('alert.sigma')}</span>
               <Attack tactics={a.tactics} techniques={a.techniques} />
             </div>

@@ -3,6 +3,7 @@ import { Button, Input, Select, type InputRef } from 'antd';
 import { useCallback, useEffect, useMemo, useRef, useState } from 'react';
 import { Link, useNavigate } from 'react-router-dom';
 import { get } from '../api/client';
+import { DIRECTIONS, PHASES, THREATS, VERDICTS } from '../api/judgement';
 import { useCan, useTenants } from '../api/queries';
 import { SEVERITIES, STATUSES, list, type Alert, type Page } from '../api/types';
 import { useFeedback } from '../app/feedback';
@@ -13,6 +14,7 @@ import { number } from '../logic/format';
 import { holdStill } from '../logic/live';
 import { parseRange, parseWords, rangeParams, rangeQuery } from '../logic/urlstate';
 import { CloseDialog, useAlertActions, type Patch } from '../parts/acting';
+import { VerdictMark, useTaxonomy } from '../parts/judgement';
 import { TenantName, useTenantName } from '../parts/names';
 import { Head, Updated } from '../parts/page';
 import { Preview } from '../parts/preview';
@@ -39,6 +41,13 @@ export default function Alerts() {
   const range = 'since' in asked ? asked : { since: SPAN };
   const severity = parseWords(url, 'severity', SEVERITIES);
   const status = parseWords(url, 'status', STATUSES);
+  const verdict = parseWords(url, 'verdict', VERDICTS);
+  const phase = parseWords(url, 'phase', PHASES);
+  const direction = parseWords(url, 'direction', DIRECTIONS);
+  const threat = parseWords(url, 'threat', THREATS);
+  const attack = url.get('attack') ?? '';
+  const risk = url.get('risk') ?? '';
+  const attacks = list(useTaxonomy()?.attacks);
   const tenant = url.get('tenant') ?? '';
   const incident = url.get('incident') ?? '';
   const ci = url.get('ci') ?? '';
@@ -58,6 +67,12 @@ export default function Alerts() {
     // What is closed is out of the way unless asked for.
     status: status.length ? status.join(',') : 'open,acknowledged',
     severity: severity.join(','),
+    verdict: verdict.join(','),
+    phase: phase.join(','),
+    direction: direction.join(','),
+    threat: threat.join(','),
+    attack,
+    risk,
     tenant,
     incident,
     ci,
@@ -166,11 +181,11 @@ export default function Alerts() {
     '/': () => filterInput.current?.focus(),
   });
 
-  const columns = preview ? '14px var(--sev-w) minmax(0,1fr) 46px var(--status-w) 72px' : '14px var(--sev-w) minmax(0,1fr) 140px 92px 46px var(--status-w) 72px 64px';
-  const filtered = severity.length + status.length > 0 || tenant || incident || ci || rule || q;
+  const columns = preview ? '14px var(--sev-w) minmax(0,1fr) var(--verdict-w) 46px var(--status-w) 72px' : '14px var(--sev-w) minmax(0,1fr) var(--verdict-w) 132px 92px 46px var(--status-w) 72px 64px';
+  const filtered = severity.length + status.length + verdict.length + phase.length + direction.length + threat.length > 0 || attack || risk || tenant || incident || ci || rule || q;
   const clear = () => {
     setText('');
-    setUrl({ severity: [], status: [], tenant: undefined, incident: undefined, ci: undefined, rule: undefined, q: undefined });
+    setUrl({ severity: [], status: [], verdict: [], phase: [], direction: [], threat: [], attack: undefined, risk: undefined, tenant: undefined, incident: undefined, ci: undefined, rule: undefined, q: undefined });
   };
   const chip = (label: string, param: string) => (
     <span className="chip" key={param}>
@@ -218,6 +233,31 @@ export default function Alerts() {
             </button>
           ))}
         </span>
+        <span className="row" role="group" aria-label={t('alerts.filterVerdict')} style={{ gap: 4 }}>
+          {VERDICTS.map((v) => (
+            <button key={v} className="plain toggle" aria-pressed={verdict.includes(v)} onClick={() => setUrl({ verdict: verdict.includes(v) ? verdict.filter((x) => x !== v) : [...verdict, v] })}>
+              <VerdictMark value={v} />
+            </button>
+          ))}
+        </span>
+        {!attack && attacks.length > 0 && (
+          <Select
+            showSearch
+            style={{ width: 150 }}
+            placeholder={t('judged.attack')}
+            aria-label={t('judged.attack')}
+            value={null}
+            optionFilterProp="label"
+            popupMatchSelectWidth={240}
+            options={attacks.map((x) => ({ value: x.id, label: tx(x.name) }))}
+            onChange={(v: string | null) => setUrl({ attack: v ?? undefined })}
+          />
+        )}
+        {attack && chip(tx(attacks.find((x) => x.id === attack)?.name) || attack, 'attack')}
+        {phase.length > 0 && chip(phase.map((x) => t(`phase.${x}`)).join('、'), 'phase')}
+        {direction.length > 0 && chip(direction.map((x) => t(`direction.${x}`)).join('、'), 'direction')}
+        {threat.length > 0 && chip(threat.map((x) => t(`threat.${x}`)).join('、'), 'threat')}
+        {risk && chip(risk, 'risk')}
         {!tenant && tenants.length > 1 && (
           <Select
             showSearch
@@ -272,6 +312,7 @@ export default function Alerts() {
                 />
                 <span role="columnheader">{t('col.severity')}</span>
                 <span role="columnheader">{t('col.what')}</span>
+                <span role="columnheader">{t('judged.verdict')}</span>
                 {!preview && <span role="columnheader">{t('col.tenant')}</span>}
                 {!preview && <span role="columnheader">{t('col.asset')}</span>}
                 <span role="columnheader" className="num">
@@ -314,6 +355,9 @@ export default function Alerts() {
                   >
                     {tx(a.title)}
                   </Link>
+                  <span>
+                    <VerdictMark value={a.verdict} reason={tx(a.verdict_reason)} />
+                  </span>
                   {!preview && (
                     <span className="ellipsis dim">
                       <TenantName slug={a.tenant} />

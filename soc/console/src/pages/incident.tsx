@@ -12,6 +12,7 @@ import { useSettings } from '../app/settings';
 import { number } from '../logic/format';
 import { AssignButton, CloseDialog, CommentBox, useRefreshCases } from '../parts/acting';
 import { AssetFacts, Attack } from '../parts/alertparts';
+import { PartyList, PhaseStrip, VerdictMark } from '../parts/judgement';
 import { Panel } from '../parts/page';
 import { Priority, SeverityMark, StatusMark } from '../parts/severity';
 import { Empty, Failed, Skeleton, Stale } from '../parts/states';
@@ -121,8 +122,10 @@ export default function IncidentPage() {
         <span>
           {t('col.opened')} <WhenFull time={i.opened_at} />
         </span>
+        <VerdictMark value={i.verdict} />
         <Attack tactics={i.tactics} />
       </div>
+      <PhaseStrip phases={i.phases} />
       <div className="stats">
         <div className="panel stat">
           <span className="n" style={{ fontSize: 20 }}>
@@ -157,11 +160,14 @@ export default function IncidentPage() {
             ) : (
               <div className="list" role="table" aria-label={t('incident.alerts')}>
                 {alerts.map((a) => (
-                  <div key={a.id} className="line" role="row" style={{ gridTemplateColumns: 'var(--sev-w) minmax(0,1fr) 56px var(--status-w) 84px' }}>
+                  <div key={a.id} className="line" role="row" style={{ gridTemplateColumns: 'var(--sev-w) minmax(0,1fr) var(--verdict-w) 56px var(--status-w) 84px' }}>
                     <SeverityMark level={a.severity} />
                     <Link className="what ellipsis" to={`/alerts/${encodeURIComponent(a.id)}`} title={tx(a.title)}>
                       {tx(a.title)}
                     </Link>
+                    <span>
+                      <VerdictMark value={a.verdict} reason={tx(a.verdict_reason)} />
+                    </span>
                     <span className="num dim">×{number(a.count, locale)}</span>
                     <StatusMark status={a.status} />
                     <span className="num dim">
@@ -200,7 +206,23 @@ export default function IncidentPage() {
                   </dd>
                 </>
               )}
-              {list(i.actors).length > 0 && (
+              {list(i.attackers).length > 0 && (
+                <>
+                  <dt>{t('judged.attacker')}</dt>
+                  <dd data-testid="attackers">
+                    <PartyList parties={i.attackers} field="source.ip" />
+                  </dd>
+                </>
+              )}
+              {list(i.victims).length > 0 && (
+                <>
+                  <dt>{t('judged.victim')}</dt>
+                  <dd data-testid="victims">
+                    <PartyList parties={i.victims} field="destination.ip" />
+                  </dd>
+                </>
+              )}
+              {list(i.attackers).length === 0 && list(i.actors).length > 0 && (
                 <>
                   <dt>{t('alert.source')}</dt>
                   <dd>

@@ -10,6 +10,7 @@ import { CloseDialog, useAlertActions, type Patch } from './acting';
 import { AssetFacts, EvidenceTable } from './alertparts';
 import { RawEvent } from './events';
 import { Priority, SeverityMark, StatusMark } from './severity';
+import { VerdictMark } from './judgement';
 import { SilencedMark } from './silences/mark';
 import { WhenFull } from './time';
 
@@ -29,6 +30,7 @@ export function Preview({ id, known, patch }: { id: string; known: Alert; patch:
       <div className="row wrap">
         <SeverityMark level={a.severity} />
         <Priority value={a.priority} />
+        <VerdictMark value={a.verdict} reason={tx(a.verdict_reason)} />
         <StatusMark status={a.status} />
         <SilencedMark alert={a} />
       </div>
