@@ -19,6 +19,8 @@ import (
 //   - new: every firing opens an alert on an item of its own;
 //   - incident: firings of 500 alerts that one open incident holds, eight at a
 //     time;
+//   - joining: every firing opens an alert that joins an incident of 4,000
+//     alerts and more, a hundred at a time;
 //   - grouped: batches of 500 firings of 100 alerts;
 //   - storm: 10,000 firings at once, of 10,000 attackers on 20 items.
 func BenchmarkIngest(b *testing.B) {
@@ -40,6 +42,12 @@ func BenchmarkIngest(b *testing.B) {
 			}
 			return fire(ruleGuess, sealWeb, address(n%500), time.Duration(n)*time.Millisecond, nil)
 		}, 504},
+		{"joining", 100, func(n int) detections.Occurrence {
+			if n < 4 {
+				return intrusion(sealWeb, "198.18.0.1", 0)[[]int{0, 3, 7, 8}[n]]
+			}
+			return fire(ruleGuess, sealWeb, address(n), time.Duration(n)*time.Millisecond, nil)
+		}, 4000},
 		{"grouped", 500, func(n int) detections.Occurrence {
 			return onHost(ruleGuess, n, n%100, n%100)
 		}, 100},

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -42,6 +43,7 @@ type correlation struct {
 	rejudged map[string]bool     // free alerts judged anew: whether they join
 	dirty    map[string]bool     // incidents that are written back whole
 	gone     map[string]bool     // incidents that only went on
+	grew     map[string]bool     // incidents that took alerts in and are to be settled at the end
 
 	changes        []Change
 	opened, failed int
@@ -53,7 +55,7 @@ type correlation struct {
 func (s *Service) correlate(ctx context.Context, tx bun.Tx, touched []*alert, now time.Time, anew bool) (*correlation, error) {
 	c := &correlation{
 		s: s, live: s.live, tx: tx, now: now, anew: anew, touched: map[string]*alert{}, attached: map[string][]*alert{},
-		rejudged: map[string]bool{}, dirty: map[string]bool{}, gone: map[string]bool{},
+		rejudged: map[string]bool{}, dirty: map[string]bool{}, gone: map[string]bool{}, grew: map[string]bool{},
 	}
 	links := make([]link, 0, 2*len(touched))
 	var holders []string
@@ -107,12 +109,20 @@ func (s *Service) correlate(ctx context.Context, tx bun.Tx, touched []*alert, no
 			continue
 		}
 		i.weigh(d)
-		if !judged && a.shape == a.shaped() {
+		switch {
+		case !judged && a.shape == a.shaped():
 			err = c.goOn(ctx, i, a)
-		} else {
+		case a.joined == c.turn && !i.drawsBy(a):
+			err = c.join(ctx, i, a)
+		default:
 			err = c.settle(ctx, i)
 		}
 		if err != nil {
+			return nil, err
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(c.grew)) {
+		if err := c.settle(ctx, c.incidents[id]); err != nil {
 			return nil, err
 		}
 	}
@@ -380,8 +390,7 @@ func (c *correlation) place(ctx context.Context, a *alert, d policy.Decision) (*
 			return nil, fmt.Errorf("alert %s: incident %s that holds it is not open", a.ID, a.IncidentID)
 		}
 		if d.Open && !slices.Contains(i.items, a.Item) && (a.Actor == "" || slices.Contains(i.actors, a.Actor)) && byItem == nil {
-			i.items = union(i.items, a.Item)
-			c.know(i)
+			c.addItem(i, a.Item)
 		}
 		return i, nil
 	}
@@ -407,8 +416,7 @@ func (c *correlation) place(ctx context.Context, a *alert, d policy.Decision) (*
 		}
 	}
 	if byActor != nil {
-		byActor.items = union(byActor.items, a.Item)
-		c.know(byActor)
+		c.addItem(byActor, a.Item)
 		c.attach(byActor, a)
 		return byActor, nil
 	}
@@ -450,8 +458,14 @@ func (c *correlation) holder(ctx context.Context, a *alert) (*incident, error) {
 	return c.incidents[best.IncidentID], nil
 }
 
+// addItem makes an incident one about a further item.
+func (c *correlation) addItem(i *incident, item string) {
+	i.items, i.ranked = union(i.items, item), false
+	c.know(i)
+}
+
 func (c *correlation) attach(i *incident, a *alert) {
-	a.IncidentID, a.Held, a.stirred = i.ID, true, c.turn
+	a.IncidentID, a.Held, a.stirred, a.joined = i.ID, true, c.turn, c.turn
 	c.attached[i.ID] = append(c.attached[i.ID], a)
 	if m := c.members[i.ID]; m != nil {
 		m[a.ID] = a
@@ -480,10 +494,24 @@ func (c *correlation) goOn(ctx context.Context, i *incident, a *alert) error {
 	return c.settle(ctx, i)
 }
 
+// join goes on with an incident that took in an alert by which it draws in no
+// others than before. What else becomes of it is worked out at the end, once for
+// all that it takes in: it may have thousands of alerts.
+func (c *correlation) join(ctx context.Context, i *incident, a *alert) error {
+	c.grew[i.ID] = true
+	i.LastSeen = max(i.LastSeen, a.LastSeen)
+	took, err := c.gather(ctx, i)
+	if err != nil || !took {
+		return err
+	}
+	return c.settle(ctx, i)
+}
+
 // settle brings an incident into line with its alerts and takes in the free
 // ones that belong to it, until nothing changes.
 func (c *correlation) settle(ctx context.Context, i *incident) error {
 	c.dirty[i.ID] = true
+	delete(c.grew, i.ID)
 	if err := c.loadMembers(ctx, c.tx, i); err != nil {
 		return err
 	}

@@ -77,13 +77,15 @@ func (c *correlation) recompute(i *incident) {
 	}
 	before := i.Priority
 	var tactics, techniques, phases []string
-	taken := map[[3]string]bool{} // there are few different ones
+	type lists struct{ tactics, techniques, phase string }
+	var last lists
+	taken := map[lists]bool{last: true} // there are few different ones
 	i.Severity, i.Priority, i.Verdict, i.FirstSeen, i.LastSeen = 0, 4, 0, math.MaxInt64, math.MinInt64
 	for _, m := range members {
 		i.Severity, i.Priority, i.Verdict = max(i.Severity, m.Severity), min(i.Priority, m.Priority), max(i.Verdict, m.Verdict)
 		i.FirstSeen, i.LastSeen = min(i.FirstSeen, m.FirstSeen), max(i.LastSeen, m.LastSeen)
-		if lists := [3]string{m.Tactics, m.Techniques, m.Phase}; !taken[lists] {
-			taken[lists] = true
+		if l := (lists{m.Tactics, m.Techniques, m.Phase}); l != last && !taken[l] {
+			last, taken[l] = l, true
 			tactics, techniques = union(tactics, listOf(m.Tactics)...), union(techniques, listOf(m.Techniques)...)
 			phases = phaseUnion(phases, m.Phase)
 		}
@@ -94,7 +96,7 @@ func (c *correlation) recompute(i *incident) {
 	// The item with the gravest alerts: one of a level outweighs three of the
 	// level below.
 	score := map[string]int{}
-	i.doc.Core = i.LastSeen
+	i.doc.Core, i.gravest, i.ranked = i.LastSeen, i.Severity, true
 	for _, m := range members {
 		if m.Severity == i.Severity {
 			i.doc.Core = min(i.doc.Core, m.FirstSeen)
@@ -121,7 +123,7 @@ func (c *correlation) recompute(i *incident) {
 	if best != i.doc.Item {
 		i.doc.Item, i.doc.CI = best, nil
 	}
-	i.actors = principals(i, members)
+	i.grave, i.actors = principals(i, members)
 	i.doc.Actors = nil
 	for _, a := range i.actors {
 		i.doc.Actors = union(i.doc.Actors, actorAddress(a))
@@ -140,20 +142,38 @@ func (c *correlation) recompute(i *incident) {
 // alerts on its items that name one and are more than looking around. Whoever
 // merely scanned or knocked while somebody else got in is not among them, so
 // that his deeds elsewhere stay apart.
-func principals(i *incident, members map[string]*alert) []string {
-	grave, out := -1, []string(nil)
+func principals(i *incident, members map[string]*alert) (grave int, actors []string) {
+	grave = -1
 	for _, m := range members {
-		if m.Actor == "" || m.Recon || len(i.items) > 0 && !slices.Contains(i.items, m.Item) {
+		if !i.blames(m) {
 			continue
 		}
 		if m.Severity > grave {
-			grave, out = m.Severity, nil
+			grave, actors = m.Severity, nil
 		}
-		if m.Severity == grave {
-			out = union(out, m.Actor)
+		if m.Severity == grave && amongFirst(actors, m.Actor) {
+			actors = union(actors, m.Actor)
+			actors = actors[:min(len(actors), maxActors)]
 		}
 	}
-	return out[:min(len(out), maxActors)]
+	return grave, actors
+}
+
+// blames tells whether an alert tells who is behind an incident.
+func (i *incident) blames(a *alert) bool {
+	return a.Actor != "" && !a.Recon && (len(i.items) == 0 || slices.Contains(i.items, a.Item))
+}
+
+// amongFirst tells whether an actor is, or would be, among the first maxActors.
+func amongFirst(actors []string, actor string) bool {
+	return len(actors) < maxActors || actor <= actors[maxActors-1]
+}
+
+// drawsBy tells whether an incident may draw in others by an alert that it took in
+// than it did before, or from another time.
+func (i *incident) drawsBy(a *alert) bool {
+	return !i.ranked || a.Severity > i.gravest || a.Severity == i.gravest && a.FirstSeen < i.doc.Core ||
+		i.blames(a) && (a.Severity > i.grave || a.Severity == i.grave && amongFirst(i.actors, a.Actor) && !slices.Contains(i.actors, a.Actor))
 }
 
 // describe fills in the item's details, system and owner, and the title.
@@ -227,11 +247,13 @@ func title(i *incident, members map[string]*alert) detections.Text {
 		first    *alert
 	}
 	byRule := map[string]*step{}
+	var s *step
 	for _, m := range members {
-		s := byRule[m.RuleID]
-		if s == nil {
-			s = &step{first: m}
-			byRule[m.RuleID] = s
+		if s == nil || s.first.RuleID != m.RuleID { // as a rule there are many of one
+			if s = byRule[m.RuleID]; s == nil {
+				s = &step{first: m}
+				byRule[m.RuleID] = s
+			}
 		}
 		if began(m, s.first) < 0 {
 			s.first = m

@@ -77,6 +77,7 @@ type atHand struct {
 	span    span          // as its cohorts have seen it
 	decided decided
 	used    uint64 // turn in which its doc was asked for last
+	joined  uint64 // turn in which an incident took it in last
 	stirred uint64 // turn in which it was touched, or taken into an incident, last
 }
 

@@ -236,6 +236,10 @@ type incident struct {
 	actors []string     // who did it: further alerts by these belong to it
 	fresh  bool         // opened in this transaction
 	draws  []tenantLink // items and actors, as live knows them
+	// Once recompute has worked them out: the ranks of its gravest alerts, and of
+	// those that its actors are taken from, -1 where there are none.
+	ranked         bool
+	gravest, grave int
 }
 
 func (i *incident) pack() error {
