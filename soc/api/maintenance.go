@@ -67,13 +67,13 @@ func (s *Server) maintenanceRoutes() {
 		}
 		return s.deps.Maintenance.Set(ctx, maintenance.Schedule{Windows: list}, Actor(ctx))
 	}
-	type idInput struct {
+	type WindowID struct { // exported, since what is embedded is read only so
 		ID string `path:"id" maxLength:"64" pattern:"^[a-z0-9-]+$"`
 	}
 	Register(s, huma.Operation{OperationID: "set-maintenance-window", Method: http.MethodPut, Path: "/maintenance-windows/{id}", Tags: []string{"alerts"},
 		Summary: "Make or change a maintenance window", Errors: []int{403, 422}}, identity.ScopeRespond,
 		func(ctx context.Context, in *struct {
-			idInput
+			WindowID
 			Body maintenance.Window
 		}) (*Body[maintenance.Window], error) {
 			w := in.Body
@@ -97,7 +97,7 @@ func (s *Server) maintenanceRoutes() {
 		})
 	Register(s, huma.Operation{OperationID: "delete-maintenance-window", Method: http.MethodDelete, Path: "/maintenance-windows/{id}", Tags: []string{"alerts"},
 		Summary: "Remove a maintenance window; what it muted stays muted until it fires again", DefaultStatus: http.StatusNoContent, Errors: []int{404}}, identity.ScopeRespond,
-		func(ctx context.Context, in *idInput) (*Empty, error) {
+		func(ctx context.Context, in *WindowID) (*Empty, error) {
 			return nil, change(ctx, in.ID, func(list []maintenance.Window, at int) ([]maintenance.Window, error) {
 				if at < 0 {
 					return nil, ErrNotFound
