@@ -64,8 +64,8 @@ func text(s string) any {
 
 // allFields is the leaf of an alert's fields as a whole.
 var allFields = leaf{"", "fields", func(a *Alert) any {
-	if len(a.Fields) == 0 {
-		return nil
+	if a.Fields == nil {
+		return map[string]string{}
 	}
 	return a.Fields
 }}

@@ -2,6 +2,7 @@ package rulecli
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"io/fs"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"icewatch/detections/policy"
 	"icewatch/detections/ruleset"
 	"icewatch/detections/ruletest"
 	"icewatch/rules"
@@ -18,8 +20,9 @@ import (
 )
 
 // Test runs the *.test.yml files beside the rules in dirs (the built-in ones
-// where dirs is empty) and writes one line a case that failed, one a rule
-// without a positive or negative case, and a summary. failed counts the lines.
+// where dirs is empty) and the tests of policies, *_test.rego, as opa test does.
+// It writes one line a case that failed, one a rule without a positive or
+// negative case, and a summary. failed counts the lines.
 func Test(w io.Writer, dirs []string) (failed int, err error) {
 	b, err := load(dirs)
 	if err != nil {
@@ -34,7 +37,12 @@ func Test(w io.Writer, dirs []string) (failed int, err error) {
 
 	runner := ruletest.New(set, reg)
 	files, cases := 0, 0
+	policies := b.Policies()
 	run := func(name string, data []byte) {
+		if strings.HasSuffix(name, ".rego") {
+			policies = append(policies, policy.File{Source: builtin, Path: name, Data: data})
+			return
+		}
 		files++
 		n, failures := runner.File(name, data)
 		cases += n
@@ -57,6 +65,18 @@ func Test(w io.Writer, dirs []string) (failed int, err error) {
 			}
 		}
 	}
+	if err == nil {
+		var results []policy.TestResult
+		// Policies that cannot be in force are among the problems already.
+		if results, err = policy.Test(context.Background(), sound(policies, problems), policy.Keys{Unverified: true}); err == nil {
+			for _, r := range results {
+				if cases++; r.Failed {
+					failed++
+					fmt.Fprintln(w, r)
+				}
+			}
+		}
+	}
 	if err != nil {
 		return failed, fmt.Errorf("rules test: %w", err)
 	}
@@ -70,12 +90,19 @@ func Test(w io.Writer, dirs []string) (failed int, err error) {
 	return failed, nil
 }
 
+// sound leaves out the files that are at fault.
+func sound(files []policy.File, faults []ruleset.Problem) []policy.File {
+	return slices.DeleteFunc(slices.Clone(files), func(f policy.File) bool {
+		return slices.ContainsFunc(faults, func(p ruleset.Problem) bool { return p.Path == f.Path })
+	})
+}
+
 func walk(fsys fs.FS, prefix string, run func(string, []byte)) error {
 	return fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		if d.IsDir() || !strings.HasSuffix(name, ".test.yml") && !strings.HasSuffix(name, ".test.yaml") {
+		if d.IsDir() || !strings.HasSuffix(name, ".test.yml") && !strings.HasSuffix(name, ".test.yaml") && !strings.HasSuffix(name, "_test.rego") {
 			return nil
 		}
 		data, err := fs.ReadFile(fsys, name)
