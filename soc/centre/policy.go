@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -24,11 +25,11 @@ import (
 // policies keeps the policies in force, tells of those that are not, and logs
 // what they decide.
 type policies struct {
-	shelf *policy.Shelf
-	log   *decisions.Log
-	board *condition.Board
-	keys  policy.Keys
-	warn  func(msg string, args ...any)
+	shelf  *policy.Shelf
+	log    *decisions.Log
+	board  *condition.Board
+	keys   policy.Keys
+	logger *slog.Logger
 
 	mu       sync.Mutex
 	since    time.Time
@@ -53,7 +54,7 @@ func (c *centre) openPolicies(ctx context.Context) (*policies, error) {
 		return nil, err
 	}
 	c.background(log.Run)
-	return &policies{shelf: shelf, log: log, board: &c.wrong, keys: keys, warn: c.log.Warn}, nil
+	return &policies{shelf: shelf, log: log, board: &c.wrong, keys: keys, logger: c.log}, nil
 }
 
 // policyKeys reads the keys of the configuration.
@@ -78,7 +79,7 @@ func policyKeys(c *config.PolicyTrust) (policy.Keys, error) {
 func (p *policies) load(b *ruleset.Bundle) (*policy.Set, []ruleset.Problem) {
 	set, problems, err := p.shelf.Load(b.Policies())
 	if err != nil {
-		p.warn("policies: the last good state is not remembered: a broken file would have nothing to fall back to after a restart", "error", err)
+		p.logger.Warn("policies: the last good state is not remembered: a broken file would have nothing to fall back to after a restart", "error", err)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -86,7 +87,7 @@ func (p *policies) load(b *ruleset.Bundle) (*policy.Set, []ruleset.Problem) {
 		p.set, p.since = set, time.Now().UTC()
 		for _, pkg := range set.Packages() {
 			if pkg.Asked {
-				p.warn("policies: in force", "package", pkg.Name, "source", pkg.Source, "revision", pkg.Revision, "signed_by", pkg.SignedBy)
+				p.logger.Info("policies: in force", "package", pkg.Name, "source", pkg.Source, "revision", pkg.Revision, "signed_by", pkg.SignedBy)
 			}
 		}
 	}
@@ -104,7 +105,7 @@ func (p *policies) load(b *ruleset.Bundle) (*policy.Set, []ruleset.Problem) {
 		}
 		if p.board.Set(condition.Condition{Kind: condition.PolicyRefused, Key: f.Path, Severity: condition.High, Text: condition.Text{
 			ZH: fmt.Sprintf("策略文件 %s 被拒绝（%s）：%s", f.Path, f.Reason, zh), EN: fmt.Sprintf("the policy %s is refused: %s; %s", f.Path, f.Reason, en)}}) {
-			p.warn("policies: refused", "file", f.Path, "line", f.Line, "reason", f.Reason, "last_good_kept", f.Kept)
+			p.logger.Warn("policies: refused", "file", f.Path, "line", f.Line, "reason", f.Reason, "last_good_kept", f.Kept)
 		}
 	}
 	for _, c := range p.board.List() {

@@ -155,6 +155,12 @@ export interface Alert extends Judged {
   timeline?: List<TimelineEntry>;
   /** Ids of the silences that mute it now. */
   silenced_by?: List<string>;
+  /** The maintenance windows that its last event fell into. */
+  maintenance?: List<{ id: string; name: string; until: string }>;
+  /** The priority policy says that nobody is told of it. */
+  muted?: boolean;
+  /** Labels that the priority policy gave it. */
+  routing?: Record<string, string> | null;
   /** What silences match it by. */
   labels?: Record<string, string> | null;
 }
@@ -200,6 +206,10 @@ export interface Incident {
   tactics?: List<string>;
   techniques?: List<string>;
   reasons?: List<Text>;
+  /** The priority that follows from its alerts. */
+  judged_priority?: string;
+  /** An analyst's own priority. */
+  override?: { priority: string; reason: string; by: string; at: string } | null;
   sla?: SLA | null;
   resolution?: Resolution | '';
   alerts?: List<Alert>;

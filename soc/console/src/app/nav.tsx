@@ -30,6 +30,7 @@ import {
   SettingOutlined,
   SolutionOutlined,
   TeamOutlined,
+  ToolOutlined,
   UsergroupAddOutlined,
 } from '@ant-design/icons';
 import type { ReactNode } from 'react';
@@ -60,6 +61,7 @@ export const NAV: NavGroup[] = [
       { to: '/alerts', needs: ['read'], title: 'page.alerts', icon: <AlertOutlined />, letter: 'a' },
       { to: '/attacks', needs: ['attack-statistics'], title: 'page.attacks', icon: <AimOutlined />, letter: 'v' },
       { to: '/silences', needs: ['list-silences'], title: 'page.silences', icon: <BellOutlined />, letter: 'y' },
+      { to: '/maintenance', needs: ['list-maintenance-windows'], title: 'page.maintenance', icon: <ToolOutlined /> },
     ] },
   { title: 'nav.respond', items: [{ to: '/incidents', needs: ['read'], title: 'page.incidents', icon: <FireOutlined />, letter: 'i' }] },
   {
@@ -83,7 +85,7 @@ export const NAV: NavGroup[] = [
   },
   { title: 'nav.assets', items: [{ to: '/cmdb', needs: ['read'], title: 'page.cmdb', icon: <DatabaseOutlined />, letter: 'c' }] },
   { title: 'nav.observe', items: [{ to: '/tenants', needs: ['read'], title: 'page.tenants', icon: <ClusterOutlined />, letter: 't' }] },
-  { title: 'nav.rules', items: [{ to: '/rules', needs: ['read'], title: 'page.rules', icon: <SafetyCertificateOutlined />, letter: 'r' }] },
+  { title: 'nav.rules', items: [{ to: '/rules', needs: ['read'], title: 'page.rules', icon: <SafetyCertificateOutlined />, letter: 'r' }, { to: '/policies', needs: ['get-policies'], title: 'page.policies', icon: <AuditOutlined /> }] },
   {
     title: 'nav.intake',
     items: [

@@ -13,6 +13,7 @@ import { AssetFacts, Attack, EvidenceEvents, EvidenceTable, HowBad } from '../pa
 import { Judgement, VerdictMark } from '../parts/judgement';
 import { Panel } from '../parts/page';
 import { Priority, SeverityMark, StatusMark } from '../parts/severity';
+import { MaintenanceMark } from '../parts/maintenancemark';
 import { SilencedMark } from '../parts/silences/mark';
 import { Failed, Skeleton, Stale } from '../parts/states';
 import { Timeline } from '../parts/timeline';
@@ -84,6 +85,7 @@ export default function AlertPage() {
         <VerdictMark value={a.verdict} reason={tx(a.verdict_reason)} />
         <StatusMark status={a.status} />
         <SilencedMark alert={a} />
+        <MaintenanceMark alert={a} />
         {a.status === 'closed' && a.resolution && <span className="tag">{t(`resolution.${a.resolution}`)}</span>}
         <span>{t('alert.times', { n: a.count })}</span>
         <span>

@@ -13,6 +13,7 @@ import { number } from '../logic/format';
 import { AssignButton, CloseDialog, CommentBox, useRefreshCases } from '../parts/acting';
 import { AssetFacts, Attack } from '../parts/alertparts';
 import { PartyList, PhaseStrip, VerdictMark } from '../parts/judgement';
+import { OverrideButton, OverrideNote } from '../parts/override';
 import { Panel } from '../parts/page';
 import { Priority, SeverityMark, StatusMark } from '../parts/severity';
 import { Empty, Failed, Skeleton, Stale } from '../parts/states';
@@ -104,6 +105,7 @@ export default function IncidentPage() {
               </Button>
             )}
             <AssignButton assign={(u) => act('assign', { assignee: u }, t('incidents.assigned', { x: id, y: u }))} />
+            <OverrideButton incident={i} />
             {i.status === 'closed' ? (
               <Button onClick={() => void reopen()}>{t('act.reopen')}</Button>
             ) : (
@@ -126,6 +128,7 @@ export default function IncidentPage() {
         <Attack tactics={i.tactics} />
       </div>
       <PhaseStrip phases={i.phases} />
+      <OverrideNote incident={i} />
       <div className="stats">
         <div className="panel stat">
           <span className="n" style={{ fontSize: 20 }}>

@@ -147,6 +147,18 @@ export function HowBad({ alert }: { alert: Alert }) {
           ))}
         </ul>
       )}
+      {alert.routing && Object.keys(alert.routing).length > 0 && (
+        <div className="tags">
+          {Object.entries(alert.routing).map(([k, v]) => (
+            <span key={k} className="tag mono">
+              {k}={v}
+            </span>
+          ))}
+        </div>
+      )}
+      <Link className="dim" to={`/policies?${new URLSearchParams({ alert: alert.id })}`}>
+        {t('policy.log')}
+      </Link>
     </>
   );
 }

@@ -9,6 +9,7 @@ import { groups } from './groups';
 import { keys } from './keys';
 import { masking } from './masking';
 import { monitors } from './monitors';
+import { policies } from './policies';
 import { search } from './search';
 import { sessions } from './sessions';
 import { settings } from './settings';
@@ -22,4 +23,4 @@ import { roles } from './roles';
 import { units } from './units';
 
 /** The texts of the rooms that keep both languages side by side. */
-export const rooms = { ...federation, ...frame, ...accounts, ...units, ...roles, ...groups, ...keys, ...audit, ...search, ...flows, ...monitors, ...masking, ...storage, ...sessions, ...settings, ...signin, ...tokens, ...traces, ...connect, ...forwarding, ...silences, ...rules };
+export const rooms = { ...federation, ...frame, ...accounts, ...units, ...roles, ...groups, ...keys, ...audit, ...search, ...flows, ...monitors, ...masking, ...storage, ...sessions, ...settings, ...signin, ...tokens, ...traces, ...connect, ...forwarding, ...silences, ...rules, ...policies };
