@@ -324,3 +324,44 @@ func linksOf(i *incident) []link {
 	}
 	return out
 }
+
+// TestAskedAgain: the policy is asked again at once where an alert beside one is
+// new or graver, and at the latest with the next round where an alert has only
+// fired on.
+func TestAskedAgain(t *testing.T) {
+	t.Parallel()
+	asked := map[string]int{}
+	s, c := newService(t, policyFunc(func(in policy.IncidentInput) (policy.Decision, error) {
+		asked[in.Alert.Rule.ID]++
+		return policy.Decision{Open: in.Alert.Rule.ID == "sudo" && in.Alert.Count > 6}, nil
+	}))
+	expect := func(what string, id string, times, incidents int) {
+		t.Helper()
+		if asked[id] != times || len(allIncidents(t, s)) != incidents {
+			t.Errorf("%s: asked %d times about %s, want %d; %d incidents, want %d", what, asked[id], id, times, len(allIncidents(t, s)), incidents)
+		}
+	}
+	for n := range 3 { // three events each
+		ingest(t, s, fire(ruleSudo, sealDB, "", time.Duration(n)*time.Second, nil))
+	}
+	expect("fired on", "sudo", 1, 0)
+	if err := s.judgeAgain(t.Context(), s.now()); err != nil {
+		t.Fatal(err)
+	}
+	expect("the next round", "sudo", 2, 1)
+
+	ingest(t, s, fire(ruleGuess, sealWeb, "203.0.113.7", 0, nil))
+	ingest(t, s, fire(ruleProbe, sealWeb, "203.0.113.8", 0, nil))
+	expect("another alert on its item", "guess", 2, 1)
+	ingest(t, s, fire(ruleProbe, sealWeb, "203.0.113.8", time.Second, nil))
+	expect("the other fired on", "guess", 2, 1)
+	graver := fire(ruleProbe, sealWeb, "203.0.113.8", 2*time.Second, nil)
+	graver.Rule.Level = detections.Medium
+	ingest(t, s, graver)
+	expect("the other is graver", "guess", 3, 1)
+	ingest(t, s, fire(ruleGuess, sealWeb, "203.0.113.7", time.Second, nil))
+	expect("fired on beside it", "guess", 3, 1)
+	c.forward(judgeEvery)
+	ingest(t, s, fire(ruleGuess, sealWeb, "203.0.113.7", 2*time.Second, nil))
+	expect("fired on later", "guess", 4, 1)
+}
