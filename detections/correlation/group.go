@@ -218,7 +218,10 @@ func (s *State) compact(r *ruleState, g *group) {
 				total += r.share(&g.entries[i])
 			}
 		case r.kind == ordered:
-			for i := lo + 1; i < hi-1; i++ {
+			// Only where nothing comes between them any more: else it would stand
+			// behind one that is gone.
+			settled := g.newest - r.late
+			for i := lo + 1; i < hi-1 && g.entries[i+1].time < settled; i++ {
 				drop[i] = g.entries[i].value == g.entries[i-1].value && g.entries[i].value == g.entries[i+1].value
 			}
 		default:

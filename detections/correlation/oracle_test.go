@@ -318,7 +318,7 @@ func oracleAll(models []*model, stream []*sample, lateness, now int64) []string 
 							continue
 						}
 						id := m.firing([]string{user}, tenant, first.time)
-						if mark := fmt.Sprint(id, last.seq, last.id); !done[mark] {
+						if mark := fmt.Sprint(id, last.seq, " ", last.time, last.id); !done[mark] {
 							done[mark] = true
 							show(first.time, last, last.time)
 						}
@@ -622,28 +622,27 @@ func TestOracle(t *testing.T) {
 	t.Logf("%d cases, %d of them fire, in %v", cases, fired, time.Since(begun).Round(time.Millisecond))
 }
 
-func oracleCase(t *testing.T, seed uint64) int {
-	rng := rand.New(rand.NewPCG(seed, 77))
-	models := random(rng)
-	for _, m := range models {
-		if !possible(m) {
-			return 0
-		}
-	}
-	lateness := int64(1 + rng.IntN(10))
-	ordered := stream(rng)
-	sent := disorder(rng, ordered, lateness)
-	p := &player{models: models, rules: rules(t, models, lateness)}
-	slack := 1 + rng.IntN(10)
+// oneCase is a random case: correlations, a stream, and the order in which it is sent.
+type oneCase struct {
+	models   []*model
+	lateness int64
+	sent     []*sample
+	slack    int // entries beyond which a group is made compact
+	cut      int // before which event the state is restored from a snapshot
+}
+
+// run gives the ids that fired and those that have to. bad tells what else is
+// wrong, if anything.
+func (c *oneCase) run(t *testing.T) (got, want []string, bad string) {
+	p := &player{models: c.models, rules: rules(t, c.models, c.lateness)}
 	fresh := func() *State {
-		s := New(p.rules, Options{Lateness: time.Duration(lateness) * time.Second})
-		s.slack = slack
+		s := New(p.rules, Options{Lateness: time.Duration(c.lateness) * time.Second})
+		s.slack = c.slack
 		return s
 	}
 	p.state = fresh()
-	cut := rng.IntN(len(sent))
-	for i, e := range sent {
-		if i == cut {
+	for i, e := range c.sent {
+		if i == c.cut {
 			next := fresh()
 			if _, err := next.Restore(p.state.Snapshot()); err != nil {
 				t.Fatal(err)
@@ -658,21 +657,71 @@ func oracleCase(t *testing.T, seed uint64) int {
 		p.state.Advance(at*second, p.emit)
 	}
 	if st := p.state.Stats(); st.Late > 0 || st.Groups > 0 || st.Bytes != 0 {
-		t.Errorf("seed %d: stats %+v", seed, st)
-		return -1
+		bad = fmt.Sprintf("stats %+v", st)
 	}
-	got := slices.Clone(p.got)
-	slices.Sort(got)
-	want := oracleAll(models, ordered, lateness, end)
-	if !slices.Equal(got, want) {
-		t.Errorf("seed %d: got %d firings, want %d\n got %v\nwant %v", seed, len(got), len(want), got, want)
-		for _, m := range models {
-			t.Logf("city %v silent %v over %v\n%s", m.city, m.silent, m.over, m.text)
-		}
-		for _, e := range sent {
-			t.Logf("%d #%d %s/%s %s %g x%d %v", e.time, e.seq, e.tenant, e.user, e.value, e.number, e.weight, e.matches)
-		}
-		return -1
+	slices.Sort(p.got)
+	ordered := slices.Clone(c.sent)
+	slices.SortStableFunc(ordered, func(a, b *sample) int { return cmp.Or(cmp.Compare(a.time, b.time), cmp.Compare(a.seq, b.seq)) })
+	want = oracleAll(c.models, slices.CompactFunc(ordered, func(a, b *sample) bool { return a.seq == b.seq }), c.lateness, end)
+	if bad == "" && !slices.Equal(p.got, want) {
+		bad = fmt.Sprintf("%d firings, %d are right", len(p.got), len(want))
 	}
-	return len(want)
+	return p.got, want, bad
+}
+
+// smaller leaves out what is not needed for the case to fail.
+func (c *oneCase) smaller(t *testing.T) *oneCase {
+	for i := 0; i < len(c.sent); {
+		less := *c
+		less.sent = slices.Delete(slices.Clone(c.sent), i, i+1)
+		if i < c.cut {
+			less.cut--
+		}
+		if _, _, bad := less.run(t); bad != "" {
+			c, i = &less, 0
+			continue
+		}
+		i++
+	}
+	return c
+}
+
+// oracleCase runs a case and gives how many firings it has, -1 where it fails.
+func oracleCase(t *testing.T, seed uint64) int {
+	rng := rand.New(rand.NewPCG(seed, 77))
+	c := &oneCase{models: random(rng)}
+	for _, m := range c.models {
+		if !possible(m) {
+			return 0
+		}
+	}
+	c.lateness = int64(1 + rng.IntN(10))
+	c.sent = disorder(rng, stream(rng), c.lateness)
+	c.slack = 1 + rng.IntN(10)
+	c.cut = rng.IntN(len(c.sent))
+	_, want, bad := c.run(t)
+	if bad == "" {
+		return len(want)
+	}
+	c = c.smaller(t)
+	got, want, bad := c.run(t)
+	t.Errorf("seed %d: %s; lateness %d, slack %d, restored before %d\n got %v\nwant %v", seed, bad, c.lateness, c.slack, c.cut, got, want)
+	for _, m := range c.models {
+		t.Logf("city %v silent %v over %v\n%s", m.city, m.silent, m.over, m.text)
+		for _, id := range slices.Compact(slices.Sorted(slices.Values(slices.Concat(got, want)))) {
+			for cell := int64(-300); cell < 3000; cell++ {
+				for _, tenant := range []string{"", "s", "t"} {
+					for _, user := range []string{"a", "b"} {
+						if m.firing([]string{user}, tenant, cell*m.span) == id {
+							t.Logf("  fires for %q %s in the cell of %d: %v, %v is right", tenant, user, cell*m.span, slices.Contains(got, id), slices.Contains(want, id))
+						}
+					}
+				}
+			}
+		}
+	}
+	for _, e := range c.sent {
+		t.Logf("%d #%d %s/%s %s %g x%d %v", e.time, e.seq, e.tenant, e.user, e.value, e.number, e.weight, e.matches)
+	}
+	return -1
 }
