@@ -13,8 +13,8 @@ import (
 	"icewatch/ticketing/maintenance"
 )
 
-// maintenanceWindow is a maintenance window as the API shows it.
-type maintenanceWindow struct {
+// maintenanceWindowView is a maintenance window as the API shows it.
+type maintenanceWindowView struct {
 	maintenance.Window
 	Active bool       `json:"active" doc:"In force now"`
 	Until  *time.Time `json:"until,omitempty" doc:"Where it is in force: until then"`
@@ -27,18 +27,18 @@ func (s *Server) maintenanceRoutes() {
 	var changing sync.Mutex // of the setting, which is read and written whole
 	Register(s, huma.Operation{OperationID: "list-maintenance-windows", Method: http.MethodGet, Path: "/maintenance-windows", Tags: []string{"alerts"},
 		Summary: "Maintenance windows: alerts in them are kept and marked, and nobody is told"}, identity.ScopeRead,
-		func(ctx context.Context, _ *Empty) (*Body[Page[maintenanceWindow]], error) {
+		func(ctx context.Context, _ *Empty) (*Body[Page[maintenanceWindowView]], error) {
 			if s.deps.Maintenance == nil {
 				return nil, unavailable("the maintenance windows")
 			}
 			all := s.deps.Maintenance.Get()
 			active := maintenance.Active(all, time.Now())
-			items := []maintenanceWindow{}
+			items := []maintenanceWindowView{}
 			for _, w := range all.Windows {
 				if err := s.withinReach(ctx, &w); err != nil {
 					continue
 				}
-				v := maintenanceWindow{Window: w}
+				v := maintenanceWindowView{Window: w}
 				if until, is := active[w.ID]; is {
 					v.Active, v.Until = true, &until
 				}
