@@ -38,7 +38,7 @@ func (c *correlation) openIncident(ctx context.Context, a *alert, d policy.Decis
 		},
 		fresh: true,
 	}
-	i.setClock(c.s.sla.Start(priorityOf(a.Priority), c.now))
+	i.setClock(c.s.sla().Start(priorityOf(a.Priority), c.now))
 	if a.Item != "" {
 		i.items = []string{a.Item}
 	}
@@ -130,11 +130,11 @@ func (c *correlation) recompute(i *incident) {
 	}
 	if i.Priority < before && !i.fresh {
 		clock := i.clock()
-		if c.s.sla.Raise(&clock, priorityOf(i.Priority), c.now) {
+		if c.s.sla().Raise(&clock, priorityOf(i.Priority), c.now) {
 			i.setClock(clock)
 		}
 	} else if i.fresh {
-		i.setClock(c.s.sla.Start(priorityOf(i.Priority), c.now))
+		i.setClock(c.s.sla().Start(priorityOf(i.Priority), c.now))
 	}
 }
 
@@ -488,9 +488,9 @@ func (s *Service) saveIncident(ctx context.Context, tx bun.Tx, i *incident) erro
 }
 
 // incidentColumns are the columns that an incident's life changes.
-var incidentColumns = []string{
+var incidentColumns = append([]string{
 	"severity", "priority", "status", "ci_id", "system_id", "assignee", "team", "first_seen", "last_seen", "alert_count",
 	"ack_due", "resolve_due", "due", "acked_at", "resolved_at", "ack_breach", "resolve_breach", "acknowledged_at",
 	"acknowledged_by", "closed_at", "closed_by", "resolution", "told_at", "tell_at", "muted_at", "muted_kind", "verdict", "phase", "search", "doc",
 	"reach_unit", "reach_region", "reach_industry", "reach_labels",
-}
+}, clockColumns...)

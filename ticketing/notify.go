@@ -172,6 +172,7 @@ func (s *Service) Run(ctx context.Context) {
 	for ctx.Err() == nil {
 		now := s.now()
 		s.must(ctx, "write down breaches", s.breaches(ctx, now))
+		s.must(ctx, "warn of what comes due", s.warnings(ctx, now))
 		s.must(ctx, "tell of changes", s.tellDue(ctx, now))
 		// What is held back depends on silences; now and then it is looked at all
 		// the same, since one may have ended while an incident was written.
@@ -210,6 +211,7 @@ func (s *Service) untilDue(ctx context.Context) time.Duration {
 	for _, q := range []*bun.SelectQuery{
 		s.db.NewSelect().Model((*incidentRow)(nil)).ColumnExpr("coalesce(min(due), 0)").Where("status <> 'closed' AND due > ?", s.now().UnixMilli()),
 		s.db.NewSelect().Model((*incidentRow)(nil)).ColumnExpr("coalesce(min(tell_at), 0)").Where("tell_at > 0"),
+		s.db.NewSelect().Model((*incidentRow)(nil)).ColumnExpr("coalesce(min(warn_at), 0)").Where("warn_at > 0"),
 	} {
 		var next int64
 		if err := q.Scan(ctx, &next); err != nil || next == 0 {
@@ -227,8 +229,8 @@ func (s *Service) untilDue(ctx context.Context) time.Duration {
 func (s *Service) breaches(ctx context.Context, now time.Time) error {
 	ms := now.UnixMilli()
 	var ids []string
-	err := s.db.NewSelect().Model((*incidentRow)(nil)).Column("id").Where("status <> 'closed' AND due < ?", ms).
-		Where("(ack_breach = 0 AND acked_at = 0 AND ack_due < ?) OR (resolve_breach = 0 AND resolve_due < ?)", ms, ms).
+	err := s.db.NewSelect().Model((*incidentRow)(nil)).Column("id").Where("status <> 'closed' AND due > 0 AND due < ?", ms).
+		Where("(ack_breach = 0 AND acked_at = 0 AND ack_due < ?) OR (paused_at = 0 AND (resolve_breach = 0 AND resolve_due < ? OR propose_breach = 0 AND proposed_at = 0 AND propose_due > 0 AND propose_due < ?))", ms, ms, ms).
 		OrderExpr("due").Limit(idsPerStatement).Scan(ctx, &ids)
 	if err != nil {
 		return fmt.Errorf("look for late incidents: %w", err)
@@ -280,6 +282,12 @@ func (s *Service) late(i *incident, now time.Time) []timelineRow {
 		entries = append(entries, entry(i.ID, now, "sla", SystemActor,
 			detections.Text{ZH: "处置超时：应于 " + s.local(c.ResolveDue) + " 前关闭", EN: "Solution is late: it was due by " + s.local(c.ResolveDue)},
 			map[string]any{"target": "resolve", "due": at(i.ResolveDue), "state": sla.Breached}))
+	}
+	if i.ProposeBreach == 0 && c.ProposeLate(now) {
+		i.ProposeBreach = now.UnixMilli()
+		entries = append(entries, entry(i.ID, now, "sla", SystemActor,
+			detections.Text{ZH: "解决方案超时：应于 " + s.local(c.ProposeDue) + " 前提出", EN: "The proposal of a solution is late: it was due by " + s.local(c.ProposeDue)},
+			map[string]any{"target": "propose", "due": at(i.ProposeDue), "state": sla.Breached}))
 	}
 	return entries
 }

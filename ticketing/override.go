@@ -77,9 +77,9 @@ func (s *Service) reprioritize(i *incident, rank int, now time.Time) {
 	}
 	clock := i.clock()
 	if rank < before {
-		s.sla.Raise(&clock, priorityOf(rank), now)
+		s.sla().Raise(&clock, priorityOf(rank), now)
 	} else {
-		s.sla.Lower(&clock, priorityOf(rank))
+		s.sla().Lower(&clock, priorityOf(rank))
 	}
 	i.setClock(clock)
 	i.tellLater(now, s.cfg.GroupInterval)

@@ -12,7 +12,6 @@ import (
 
 	"icewatch/detections"
 	"icewatch/soc/reach"
-	"icewatch/ticketing/sla"
 )
 
 // alertRow is an alert as SQL keeps it: in columns what is searched, sorted or
@@ -204,6 +203,7 @@ type incidentRow struct {
 	Phase          string `bun:"phase"`
 	Search         string `bun:"search"`
 	Doc            string `bun:"doc"`
+	clockRow
 	reach.Kept
 }
 
@@ -248,8 +248,7 @@ func (i *incident) pack() error {
 		return fmt.Errorf("ticketing: pack incident %s: %w", i.ID, err)
 	}
 	i.Doc = string(doc)
-	c := i.clock()
-	i.Due = millis(c.Due())
+	i.settle()
 	parts := []string{i.ID, i.doc.Title.ZH, i.doc.Title.EN, i.doc.Owner, strings.Join(i.doc.Actors, " ")}
 	if i.doc.CI != nil {
 		parts = append(parts, i.doc.CI.Name, i.doc.CI.ID)
@@ -268,31 +267,16 @@ func (i *incident) unpack() error {
 	return nil
 }
 
-func (i *incidentRow) clock() sla.Clock {
-	return sla.Clock{
-		Opened: when(i.OpenedAt), AckDue: when(i.AckDue), ResolveDue: when(i.ResolveDue),
-		Acked: when(i.AckedAt), Resolved: when(i.ResolvedAt),
-	}
-}
-
-func (i *incidentRow) setClock(c sla.Clock) {
-	i.AckDue, i.ResolveDue, i.AckedAt, i.ResolvedAt = millis(c.AckDue), millis(c.ResolveDue), millis(c.Acked), millis(c.Resolved)
-	i.Due = millis(c.Due())
-}
-
 // view makes what the API shows at now.
 func (i *incident) view(now time.Time) Incident {
-	d, c := &i.doc, i.clock()
+	d := &i.doc
 	return Incident{
 		ID: i.ID, Tenant: i.Tenant, Title: d.Title, Severity: severityOf(i.Severity), Priority: priorityOf(i.Priority),
 		Status: i.Status, CI: d.CI, System: d.System, Owner: d.Owner, Assignee: i.Assignee, Team: i.Team, Actors: orEmpty(d.Actors),
 		OpenedAt: at(i.OpenedAt), FirstSeen: at(i.FirstSeen), LastSeen: at(i.LastSeen), AlertCount: i.AlertCount,
 		Tactics: orEmpty(d.Tactics), Techniques: orEmpty(d.Techniques), Reasons: orEmpty(d.Reasons),
 		Verdict: verdictOf(i.Verdict), Phases: orEmpty(d.Phases), Attackers: orEmpty(d.Attackers), Victims: orEmpty(d.Victims),
-		SLA: SLA{
-			AckDue: at(i.AckDue), ResolveDue: at(i.ResolveDue), AckedAt: maybe(i.AckedAt), ResolvedAt: maybe(i.ResolvedAt),
-			State: c.State(now),
-		},
+		SLA:            i.slaView(now),
 		AcknowledgedAt: maybe(i.AcknowledgedAt), AcknowledgedBy: i.AcknowledgedBy,
 		ClosedAt: maybe(i.ClosedAt), ClosedBy: i.ClosedBy, Resolution: i.Resolution,
 		Judged: priorityOf(cmp.Or(d.Judged, i.Priority)), Override: d.Override,

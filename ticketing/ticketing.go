@@ -143,6 +143,9 @@ type Deps struct {
 	// Taxonomy is how alerts are classed that come without a judgement, and what
 	// statistics of attacks go by; nil for neither. Rules reload, so it is asked.
 	Taxonomy func() *verdict.Taxonomy
+	// SLA is what is agreed at the moment. Default: the targets of Config, around
+	// the clock.
+	SLA func() *sla.Agreement
 	// Reach compiles what silences are bounded to. Default: one that knows no
 	// tenants, which only takes reaches without conditions.
 	Reach  *reach.Compiler
@@ -165,7 +168,7 @@ type Service struct {
 	assigner    Assigner
 	taxonomy    func() *verdict.Taxonomy
 	cfg         Config
-	sla         sla.Targets
+	sla         func() *sla.Agreement
 	log         *slog.Logger
 	clock       func() time.Time
 	zone        *time.Location
@@ -212,7 +215,13 @@ func Open(ctx context.Context, db *state.DB, deps Deps) (*Service, error) {
 		ignore: map[string]bool{}, wake: make(chan struct{}, 1), writer: make(chan struct{}, 1),
 	}
 	s.live = newLive(s.cfg.Window)
-	s.sla = s.cfg.SLA.Merge()
+	if s.sla = deps.SLA; s.sla == nil {
+		agreed, err := sla.DefaultTerms(s.cfg.SLA).Compile(nil)
+		if err != nil {
+			return nil, fmt.Errorf("ticketing.sla: %w", err)
+		}
+		s.sla = func() *sla.Agreement { return agreed }
+	}
 	if s.log == nil {
 		s.log = slog.Default()
 	}

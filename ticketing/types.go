@@ -120,10 +120,10 @@ type AlertDetail struct {
 
 // TimelineEntry is one thing that happened to an alert or incident. Kind is
 // one of opened, alert, acknowledged, assigned, comment, closed, reopened,
-// notified, escalated, priority, sla, verdict.
+// notified, escalated, priority, sla, paused, resumed, proposed, verdict.
 type TimelineEntry struct {
 	Time  Time            `json:"time" format:"date-time"`
-	Kind  string          `json:"kind" enum:"opened,alert,acknowledged,assigned,comment,closed,reopened,notified,escalated,priority,sla,verdict"`
+	Kind  string          `json:"kind" enum:"opened,alert,acknowledged,assigned,comment,closed,reopened,notified,escalated,priority,sla,paused,resumed,proposed,verdict"`
 	Actor string          `json:"actor" doc:"Who did it; system where the suite did"`
 	Text  detections.Text `json:"text"`
 	Data  map[string]any  `json:"data,omitempty"`
@@ -135,7 +135,16 @@ type SLA struct {
 	ResolveDue Time      `json:"resolve_due" format:"date-time"`
 	AckedAt    *Time     `json:"acked_at,omitempty" format:"date-time"`
 	ResolvedAt *Time     `json:"resolved_at,omitempty" format:"date-time"`
-	State      sla.State `json:"state" enum:"ok,due_soon,breached,met"`
+	State      sla.State `json:"state" enum:"ok,due_soon,paused,breached,met"`
+
+	ResolveWarn   *Time  `json:"resolve_warn,omitempty" format:"date-time" doc:"When it is warned that the solution comes due"`
+	Calendar      string `json:"calendar,omitempty" doc:"Key of the calendar by which the solution's time counts; around the clock where it is absent"`
+	PausedAt      *Time  `json:"paused_at,omitempty" format:"date-time" doc:"Since when the solution's time does not count"`
+	PausedFor     string `json:"paused_for,omitempty" doc:"Key of the reason"`
+	PausedSeconds int64  `json:"paused_seconds,omitempty" doc:"Of the pauses that are over"`
+	Fault         string `json:"fault,omitempty" enum:"online,offline" doc:"Of a device fault that was confirmed"`
+	ProposeDue    *Time  `json:"propose_due,omitempty" format:"date-time" doc:"By when a solution of the fault is to be proposed"`
+	ProposedAt    *Time  `json:"proposed_at,omitempty" format:"date-time"`
 }
 
 // Incident gathers the alerts of one intrusion or fault.

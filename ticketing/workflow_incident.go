@@ -113,6 +113,10 @@ func (s *Service) closeIncident(by Actor, c Close) incidentStep {
 		if i.Status == StatusClosed {
 			return nil, incidentConflict(i, "closed")
 		}
+		var entries []timelineRow
+		if i.PausedAt > 0 {
+			entries = append(entries, s.resume(i, by, now, ""))
+		}
 		i.Status, i.ClosedAt, i.ClosedBy, i.Resolution = StatusClosed, now.UnixMilli(), by.Name, c.Resolution
 		i.ResolvedAt, i.TellAt, i.ToldAt = now.UnixMilli(), 0, now.UnixMilli()
 		zh, en := resolutionText(c.Resolution)
@@ -126,7 +130,7 @@ func (s *Service) closeIncident(by Actor, c Close) incidentStep {
 		if c.KeepAlerts {
 			data["alerts_closed"] = 0
 		}
-		entries := []timelineRow{entry(i.ID, now, "closed", by.Name, withComment("已关闭："+zh, "Closed: "+en, c.Comment), data)}
+		entries = append(entries, entry(i.ID, now, "closed", by.Name, withComment("已关闭："+zh, "Closed: "+en, c.Comment), data))
 		// The alerts are no longer held: what goes on after this opens anew.
 		if _, err := tx.NewUpdate().Model((*alertRow)(nil)).Where("incident_id = ? AND status <> ?", i.ID, StatusClosed).Set("held = ?", false).Exec(ctx); err != nil {
 			return nil, fmt.Errorf("let go of the alerts of %s: %w", i.ID, err)

@@ -239,7 +239,7 @@ func TestRaisedPriority(t *testing.T) {
 	t.Parallel()
 	s, c := newService(t, nil)
 	ingest(t, s, fire(criticalRule("P3"), sealWeb, "203.0.113.7", 0, nil))
-	c.forward(time.Hour)
+	c.forward(30 * time.Minute)
 	r := criticalRule("P1")
 	r.id = "worse"
 	ingest(t, s, fire(r, sealWeb, "203.0.113.7", time.Minute, nil))

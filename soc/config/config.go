@@ -309,9 +309,9 @@ func Default() *Config {
 		Security: Security{Egress: Egress{Private: true}},
 		SLA: []SLA{
 			{"P1", Duration(15 * time.Minute), Duration(4 * time.Hour)},
-			{"P2", Duration(30 * time.Minute), Duration(8 * time.Hour)},
-			{"P3", Duration(4 * time.Hour), Duration(72 * time.Hour)},
-			{"P4", Duration(24 * time.Hour), Duration(7 * 24 * time.Hour)},
+			{"P2", Duration(15 * time.Minute), Duration(6 * time.Hour)},
+			{"P3", Duration(time.Hour), Duration(72 * time.Hour)},
+			{"P4", Duration(time.Hour), Duration(7 * 24 * time.Hour)},
 		},
 	}
 }

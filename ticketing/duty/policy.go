@@ -9,7 +9,7 @@ import (
 
 // Policy says who is called while nobody has acknowledged an incident.
 type Policy struct {
-	Priorities  []string `json:"priorities" maxItems:"4" nullable:"false" doc:"For these; none named: for all"`
+	Priorities  []string `json:"priorities" maxItems:"4" nullable:"false" required:"false" doc:"For these; none named: for all"`
 	Steps       []Step   `json:"steps" minItems:"1" maxItems:"20" nullable:"false"`
 	Repeat      int      `json:"repeat,omitempty" minimum:"0" maximum:"20" doc:"How often the steps are gone through again"`
 	RepeatAfter int      `json:"repeat_after_minutes,omitempty" minimum:"0" maximum:"10080" doc:"Minutes after the last step until the first is done again; 0: as many as the first one has"`
@@ -18,9 +18,9 @@ type Policy struct {
 
 // Step is one call.
 type Step struct {
-	After int      `json:"after_minutes" minimum:"0" maximum:"10080" doc:"Minutes after the step before; of the first: after the incident opened"`
-	Lines []string `json:"lines" maxItems:"10" nullable:"false" doc:"Keys of the team's lines: whoever is on duty there at that moment"`
-	Users []string `json:"users" maxItems:"50" nullable:"false"`
+	After int      `json:"after_minutes" required:"false" minimum:"0" maximum:"10080" doc:"Minutes after the step before; of the first: after the incident opened"`
+	Lines []string `json:"lines" maxItems:"10" nullable:"false" required:"false" doc:"Keys of the team's lines: whoever is on duty there at that moment"`
+	Users []string `json:"users" maxItems:"50" nullable:"false" required:"false"`
 	Head  bool     `json:"head,omitempty"`
 }
 

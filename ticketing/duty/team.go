@@ -25,15 +25,15 @@ type Text = detections.Text
 type Content struct {
 	Name       Text     `json:"name"`
 	Unit       string   `json:"unit,omitempty" maxLength:"64" doc:"Id of the organisation it belongs to"`
-	Tenants    []string `json:"tenants" maxItems:"1000" nullable:"false" doc:"Whose incidents it looks after; none named: everybody's"`
-	Systems    []string `json:"systems" maxItems:"1000" nullable:"false" doc:"Only those of these systems (id or name); none named: all"`
-	Priorities []string `json:"priorities" maxItems:"4" nullable:"false" doc:"Only those of these priorities; none named: all"`
-	Owners     []string `json:"owners" maxItems:"100" nullable:"false" doc:"What stands as owner of an item or system in the CMDB and means this team; its id and its names always do"`
+	Tenants    []string `json:"tenants" maxItems:"1000" nullable:"false" required:"false" doc:"Whose incidents it looks after; none named: everybody's"`
+	Systems    []string `json:"systems" maxItems:"1000" nullable:"false" required:"false" doc:"Only those of these systems (id or name); none named: all"`
+	Priorities []string `json:"priorities" maxItems:"4" nullable:"false" required:"false" doc:"Only those of these priorities; none named: all"`
+	Owners     []string `json:"owners" maxItems:"100" nullable:"false" required:"false" doc:"What stands as owner of an item or system in the CMDB and means this team; its id and its names always do"`
 	Head       string   `json:"head,omitempty" maxLength:"64" doc:"Name of the user who is called when nobody else acknowledges"`
 	Zone       string   `json:"zone,omitempty" maxLength:"64" doc:"IANA time zone of its hours; Asia/Shanghai by default"`
-	Receivers  []string `json:"receivers" maxItems:"50" nullable:"false" doc:"Receivers of its escalations; none named: all that are told of the tenant"`
+	Receivers  []string `json:"receivers" maxItems:"50" nullable:"false" required:"false" doc:"Receivers of its escalations; none named: all that are told of the tenant"`
 	Lines      []Line   `json:"lines" minItems:"1" maxItems:"10" nullable:"false" doc:"First line, second line, …: whoever is on the first has the incident"`
-	Policies   []Policy `json:"policies" maxItems:"10" nullable:"false" doc:"Who is called when; the first that is for the priority counts. None: the first line at once, each next one after 15 minutes, then the head"`
+	Policies   []Policy `json:"policies" maxItems:"10" nullable:"false" required:"false" doc:"Who is called when; the first that is for the priority counts. None: the first line at once, each next one after 15 minutes, then the head"`
 }
 
 // Team is a team as it is kept.
@@ -49,20 +49,20 @@ type Team struct {
 type Line struct {
 	Key    string  `json:"key" maxLength:"32" doc:"Small letters, digits and hyphens; does not change"`
 	Name   Text    `json:"name"`
-	Layers []Layer `json:"layers" maxItems:"20" nullable:"false" doc:"Where several have somebody on duty, the last of them counts"`
+	Layers []Layer `json:"layers" maxItems:"20" nullable:"false" required:"false" doc:"Where several have somebody on duty, the last of them counts"`
 }
 
 // Layer is one rotation: groups of people who take turns, within certain hours.
 // Or it is a plan by date, and then Shifts says all.
 type Layer struct {
 	Name    string            `json:"name,omitempty" maxLength:"100"`
-	From    workdays.Date     `json:"from" maxLength:"10" doc:"The day on whose hand-over the first turn begins"`
+	From    workdays.Date     `json:"from" required:"false" maxLength:"10" doc:"The day on whose hand-over the first turn begins"`
 	Until   workdays.Date     `json:"until,omitempty" maxLength:"10" doc:"The last day; none: for ever"`
-	Turn    Turn              `json:"turn"`
-	People  [][]string        `json:"people" maxItems:"200" nullable:"false" doc:"Who takes turns: in each group all are on duty together; an empty group is a turn of nobody"`
+	Turn    Turn              `json:"turn" required:"false"`
+	People  [][]string        `json:"people" maxItems:"200" nullable:"false" required:"false" doc:"Who takes turns: in each group all are on duty together; an empty group is a turn of nobody"`
 	Days    string            `json:"days,omitempty" enum:"all,workdays,restdays" doc:"On which days: all, workdays (make-up days too), or days of rest and holidays"`
-	Windows []workdays.Window `json:"windows" maxItems:"50" nullable:"false" doc:"Within these hours only; none: around the clock. By workdays or restdays a day that makes up counts as a Monday and a holiday as a Sunday"`
-	Shifts  []Shift           `json:"shifts" maxItems:"5000" nullable:"false" doc:"A plan by date instead of turns"`
+	Windows []workdays.Window `json:"windows" maxItems:"50" nullable:"false" required:"false" doc:"Within these hours only; none: around the clock. By workdays or restdays a day that makes up counts as a Monday and a holiday as a Sunday"`
+	Shifts  []Shift           `json:"shifts" maxItems:"5000" nullable:"false" required:"false" doc:"A plan by date instead of turns"`
 }
 
 // Turn says how long a turn of a rotation is.
@@ -90,7 +90,7 @@ const (
 type Shift struct {
 	From   time.Time `json:"from"`
 	To     time.Time `json:"to"`
-	People []string  `json:"people" maxItems:"50" nullable:"false"`
+	People []string  `json:"people" maxItems:"50" nullable:"false" required:"false"`
 }
 
 // Override puts others on duty for a while.
@@ -100,7 +100,7 @@ type Override struct {
 	Line     string    `json:"line"`
 	From     time.Time `json:"from"`
 	To       time.Time `json:"to"`
-	People   []string  `json:"people" nullable:"false"`
+	People   []string  `json:"people" nullable:"false" required:"false"`
 	Replaces string    `json:"replaces,omitempty" doc:"Only this person's place is taken; the others stay"`
 	Note     string    `json:"note,omitempty"`
 	By       string    `json:"by"`

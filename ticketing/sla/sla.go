@@ -1,7 +1,7 @@
 // Package sla keeps the clocks of incidents: when the first response and the
-// solution are due, and how things stand now. A clock is a plain value that is
-// stored with its incident; nothing here waits or remembers, so a restart
-// cannot stop a clock.
+// solution are due, by the calendar of its priority and less its pauses, and how
+// things stand now. A clock is a plain value that is stored with its incident;
+// nothing here waits or remembers, so a restart cannot stop a clock.
 package sla
 
 import (
@@ -15,14 +15,11 @@ type State string
 // The states of a clock.
 const (
 	OK       State = "ok"       // running, time enough left
-	DueSoon  State = "due_soon" // running, at most the last quarter of the time left
+	DueSoon  State = "due_soon" // running, and the time of the warning has come
+	Paused   State = "paused"   // stopped, for a reason that the terms allow
 	Breached State = "breached" // a due time passed without what was due
 	Met      State = "met"      // resolved, everything in time
 )
-
-// soonShare is the share of the whole time that is left when a clock turns
-// from OK to DueSoon: one part in four.
-const soonShare = 4
 
 // Target is the time a priority allows, counted from the opening.
 type Target struct {
@@ -33,15 +30,16 @@ type Target struct {
 // Targets maps priorities, "P1" (most urgent) to "P4", to their targets.
 type Targets map[string]Target
 
-// Default returns the built-in targets: P1 15 min and 4 h, P2 30 min and 8 h,
-// P3 4 h and 3 days, P4 1 day and 7 days.
+// Default returns the built-in targets: a major event (P1, P2) is responded to
+// within 15 minutes, a general one within an hour; they are solved within 4 h,
+// 6 h, 3 days and 7 days.
 func Default() Targets {
 	const day = 24 * time.Hour
 	return Targets{
 		"P1": {Ack: 15 * time.Minute, Resolve: 4 * time.Hour},
-		"P2": {Ack: 30 * time.Minute, Resolve: 8 * time.Hour},
-		"P3": {Ack: 4 * time.Hour, Resolve: 3 * day},
-		"P4": {Ack: day, Resolve: 7 * day},
+		"P2": {Ack: 15 * time.Minute, Resolve: 6 * time.Hour},
+		"P3": {Ack: time.Hour, Resolve: 3 * day},
+		"P4": {Ack: time.Hour, Resolve: 7 * day},
 	}
 }
 
@@ -82,53 +80,35 @@ func (t Targets) Validate() error {
 }
 
 // Clock is the clock of one incident. Zero times are things that have not
-// happened.
+// happened, or are not to happen.
 type Clock struct {
-	Opened     time.Time
-	AckDue     time.Time
-	ResolveDue time.Time
-	Acked      time.Time
-	Resolved   time.Time
+	Opened      time.Time
+	AckWarn     time.Time // when it is warned that the response comes due
+	AckDue      time.Time
+	ResolveDue  time.Time
+	ResolveWarn time.Time
+	Acked       time.Time
+	Resolved    time.Time
+
+	// Calendar is that by whose hours the time of the solution counts; "" is
+	// around the clock.
+	Calendar string
+	// Paused is since when the time of the solution does not count.
+	Paused time.Time
+
+	// Of a device fault that was confirmed: its kind, and by when a solution
+	// must be proposed, and was.
+	Fault      string
+	ProposeDue time.Time
+	Proposed   time.Time
 }
 
-// Start begins a clock at opened. An unknown priority gets P4's targets.
-func (t Targets) Start(priority string, opened time.Time) Clock {
-	target := t.of(priority)
-	return Clock{Opened: opened, AckDue: opened.Add(target.Ack), ResolveDue: opened.Add(target.Resolve)}
-}
-
-// Raise gives the clock the targets of a more urgent priority from now on. It
-// never puts a due time off, and never into the past: who learns at this
-// moment that it is urgent has the urgent target's time from this moment.
-// It tells whether a due time moved.
-func (t Targets) Raise(c *Clock, priority string, now time.Time) bool {
-	target, moved := t.of(priority), false
-	if due := now.Add(target.Ack); c.Acked.IsZero() && due.Before(c.AckDue) {
-		c.AckDue, moved = due, true
+// counted is the time up to which the solution's clock has counted at now.
+func (c Clock) counted(now time.Time) time.Time {
+	if !c.Paused.IsZero() && c.Paused.Before(now) {
+		return c.Paused
 	}
-	if due := now.Add(target.Resolve); c.Resolved.IsZero() && due.Before(c.ResolveDue) {
-		c.ResolveDue, moved = due, true
-	}
-	return moved
-}
-
-// Lower moves the due times of what has not happened yet to where a less urgent
-// priority puts them, counted from the opening; none comes nearer.
-func (t Targets) Lower(c *Clock, priority string) {
-	target := t.of(priority)
-	if due := c.Opened.Add(target.Ack); c.Acked.IsZero() && due.After(c.AckDue) {
-		c.AckDue = due
-	}
-	if due := c.Opened.Add(target.Resolve); c.Resolved.IsZero() && due.After(c.ResolveDue) {
-		c.ResolveDue = due
-	}
-}
-
-func (t Targets) of(priority string) Target {
-	if target, ok := t[priority]; ok {
-		return target
-	}
-	return t["P4"]
+	return now
 }
 
 // AckLate tells whether the acknowledgement was or is late at now.
@@ -148,34 +128,89 @@ func (c Clock) ResolveLate(now time.Time) bool {
 	if !c.Resolved.IsZero() {
 		done = c.Resolved
 	}
-	return done.After(c.ResolveDue)
+	return c.counted(done).After(c.ResolveDue)
 }
 
-// Due returns the due time that comes next: the acknowledgement's while nobody
-// has acknowledged, else the solution's. It is zero once resolved.
-func (c Clock) Due() time.Time {
-	switch {
-	case !c.Resolved.IsZero():
-		return time.Time{}
-	case c.Acked.IsZero() && c.AckDue.Before(c.ResolveDue):
-		return c.AckDue
-	default:
-		return c.ResolveDue
+// ProposeLate tells whether the proposal of a solution was or is late at now.
+func (c Clock) ProposeLate(now time.Time) bool {
+	if c.ProposeDue.IsZero() {
+		return false
 	}
+	done := now
+	if !c.Proposed.IsZero() {
+		done = c.Proposed
+	} else if !c.Resolved.IsZero() {
+		done = c.Resolved
+	}
+	return c.counted(done).After(c.ProposeDue)
+}
+
+// Due returns the due time that comes next of those still to be kept. It is
+// zero once resolved, and while the clock is paused and nothing else runs.
+func (c Clock) Due() time.Time {
+	if !c.Resolved.IsZero() {
+		return time.Time{}
+	}
+	var due time.Time
+	take := func(t time.Time) {
+		if !t.IsZero() && (due.IsZero() || t.Before(due)) {
+			due = t
+		}
+	}
+	if c.Acked.IsZero() {
+		take(c.AckDue)
+	}
+	if c.Paused.IsZero() {
+		take(c.ResolveDue)
+		if c.Proposed.IsZero() {
+			take(c.ProposeDue)
+		}
+	}
+	return due
+}
+
+// WarnAt returns when it is to be warned next of a due time; zero where none is
+// to be kept or its warning is past at now.
+func (c Clock) WarnAt(now time.Time) time.Time {
+	var at time.Time
+	take := func(t time.Time) {
+		if t.After(now) && (at.IsZero() || t.Before(at)) {
+			at = t
+		}
+	}
+	if c.Acked.IsZero() && c.Resolved.IsZero() {
+		take(c.AckWarn)
+	}
+	if c.Resolved.IsZero() && c.Paused.IsZero() {
+		take(c.ResolveWarn)
+	}
+	return at
+}
+
+// AckSoon tells whether the acknowledgement is to be given and its warning is
+// due at now.
+func (c Clock) AckSoon(now time.Time) bool {
+	return c.Acked.IsZero() && c.Resolved.IsZero() && !c.AckWarn.IsZero() && !now.Before(c.AckWarn)
+}
+
+// ResolveSoon tells the same of the solution.
+func (c Clock) ResolveSoon(now time.Time) bool {
+	return c.Resolved.IsZero() && c.Paused.IsZero() && !c.ResolveWarn.IsZero() && !now.Before(c.ResolveWarn)
 }
 
 // State tells how the clock stands at now. A late acknowledgement stays a
 // breach, whatever is done later.
 func (c Clock) State(now time.Time) State {
-	if c.AckLate(now) || c.ResolveLate(now) {
+	switch {
+	case c.AckLate(now) || c.ResolveLate(now) || c.ProposeLate(now):
 		return Breached
-	}
-	if !c.Resolved.IsZero() {
+	case !c.Resolved.IsZero():
 		return Met
-	}
-	due := c.Due()
-	if left := due.Sub(now); left <= due.Sub(c.Opened)/soonShare {
+	case !c.Paused.IsZero():
+		return Paused
+	case c.AckSoon(now) || c.ResolveSoon(now):
 		return DueSoon
+	default:
+		return OK
 	}
-	return OK
 }

@@ -47,8 +47,8 @@ type Holiday struct {
 // Year is what is published for one year.
 type Year struct {
 	Source string    `json:"source" yaml:"source" doc:"Which publication says so"`
-	Off    []Holiday `json:"off" yaml:"off" nullable:"false"`
-	Work   []Date    `json:"work" yaml:"work" nullable:"false" doc:"Days of a weekend that are worked to make up for days off"`
+	Off    []Holiday `json:"off" yaml:"off" nullable:"false" required:"false"`
+	Work   []Date    `json:"work" yaml:"work" nullable:"false" required:"false" doc:"Days of a weekend that are worked to make up for days off"`
 }
 
 // Book is the holidays of several years, by year.
