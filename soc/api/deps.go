@@ -80,9 +80,11 @@ type Deps struct {
 	Backups     Backups
 	Ticketing   Ticketing
 	Duty        *duty.Store // nil registers no route
-	Incidents   Incidents   // of the routes of duty; required with Duty
-	Watch       Watch       // over the suite itself
-	Holdings    *Holdings
+	Incidents   Incidents   // of the routes of duty and service levels; required with them
+
+	ServiceLevels ServiceLevels // nil registers no route
+	Watch         Watch         // over the suite itself
+	Holdings      *Holdings
 
 	Federation Federation // identity providers; nil: only local users sign in
 

@@ -161,6 +161,7 @@ func (s *Server) dutyRoutes() {
 	s.dutyRosterRoutes()
 	s.dutySwapRoutes()
 	s.dutyLinkRoutes()
+	s.dutyBookRoutes()
 }
 
 func (s *Server) dutyTeamRoutes() {
@@ -442,7 +443,13 @@ func (s *Server) dutySwapRoutes() {
 		})
 }
 
-// Incidents is what the routes of duty ask of ticketing.
+// Incidents is what the routes of duty and service levels ask of ticketing.
 type Incidents interface {
+	duty.Book
+	Measures(ctx context.Context, within reach.Reach, team string, from, to time.Time) ([]ticketing.Measure, error)
+	PauseIncident(ctx context.Context, by ticketing.Actor, id, reason, comment string) (ticketing.Incident, error)
+	ResumeIncident(ctx context.Context, by ticketing.Actor, id, comment string) (ticketing.Incident, error)
+	ConfirmFault(ctx context.Context, by ticketing.Actor, id, kind, comment string) (ticketing.Incident, error)
+	ProposeSolution(ctx context.Context, by ticketing.Actor, id, text string) (ticketing.Incident, error)
 	Incident(ctx context.Context, within reach.Reach, id string) (ticketing.IncidentDetail, error)
 }

@@ -55,6 +55,7 @@ func (s *Server) routes() {
 	s.usageRoutes()
 	s.removalRoutes()
 	s.dutyRoutes()
+	s.slaRoutes()
 	if s.deps.Ticketing != nil {
 		s.deps.Ticketing.Routes(s)
 	}

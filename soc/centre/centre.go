@@ -71,7 +71,6 @@ import (
 	"icewatch/ticketing"
 	"icewatch/ticketing/duty"
 	"icewatch/ticketing/maintenance"
-	"icewatch/ticketing/workdays"
 )
 
 // Options are what the command line gives beside the configuration.
@@ -150,7 +149,7 @@ type centre struct {
 	calendar  atomic.Pointer[maintenance.Calendar] // of windows
 	tickets   *ticketing.Service
 	duty      *duty.Store
-	holidays  atomic.Pointer[workdays.Holidays]
+	levels    *serviceLevels
 	watch     *watch.Watch
 
 	alertmanager *alertmanager.Service
@@ -404,7 +403,7 @@ func (c *centre) openTicketing(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	c.tickets, err = ticketing.Open(ctx, c.db, ticketing.Deps{Policy: c.keeper, Judge: c.keeper, Maintenance: c, Items: items{c.cmdb}, Taxonomy: c.keeper.Taxonomy, Assigner: c.duty, Reach: &c.reach, Seal: c.seal, Egress: c.egress, Config: cfg, Log: c.log})
+	c.tickets, err = ticketing.Open(ctx, c.db, ticketing.Deps{Policy: c.keeper, Judge: c.keeper, Maintenance: c, Items: items{c.cmdb}, Taxonomy: c.keeper.Taxonomy, Assigner: c.duty, SLA: c.levels.Agreement, Reach: &c.reach, Seal: c.seal, Egress: c.egress, Config: cfg, Log: c.log})
 	if err != nil {
 		return err
 	}
@@ -466,7 +465,7 @@ func (c *centre) openAPI(ctx context.Context) (err error) {
 	c.later(decisions.Close)
 	c.server, err = api.New(api.Deps{
 		Identity: c.identity, Audit: c.audit, Forward: c.forward, Settings: c.settings, Keys: c.seal, RateLimits: c.limits.Get, Watermark: c.watermark.Get, Own: own, Units: c.units, Decisions: decisions, Tenants: c.tenants, Reach: &c.reach, CMDB: c.cmdb, Search: c.slow.Watch(c.engine, api.Caller), Masking: c.masking, Metrics: c.engine, Saved: c.saved, Exports: c.exports, Aside: c.aside, Rules: c.keeper, Policies: c.keeper.policies, Maintenance: c.windows, Rulebook: c.keeper.book,
-		Federation: c.sso, Provider: c.provider, Intake: c.gauge, Watch: c.watch, Holdings: c.holdings(), Backups: c.backups, Ticketing: api.NewTicketing(c.tickets), Duty: c.duty, Incidents: c.tickets, Protocols: c.protocols(), Ingest: []api.Ingest{elastic, loki, samples},
+		Federation: c.sso, Provider: c.provider, Intake: c.gauge, Watch: c.watch, Holdings: c.holdings(), Backups: c.backups, Ticketing: api.NewTicketing(c.tickets), Duty: c.duty, Incidents: c.tickets, ServiceLevels: c.levels, Protocols: c.protocols(), Ingest: []api.Ingest{elastic, loki, samples},
 		Flows: c.openFlows(c.engine), Traces: traces.New(c.engine), LogQL: c.logql(), Monitors: c.monitors, Forwarding: c.forwarding,
 		Console: console.FS, Ready: c.gauge.parts, WriteMetrics: func(w io.Writer) { c.gauge.write(w, c.metrics) },
 		Log: c.log, Version: c.Version, MaxBody: int64(cfg.HTTP.MaxBody), MaxUnpacked: int64(cfg.HTTP.MaxUnpacked),
