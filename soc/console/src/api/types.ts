@@ -176,7 +176,12 @@ export interface SLA {
   resolve_due?: string | null;
   acked_at?: string | null;
   resolved_at?: string | null;
-  state: 'ok' | 'due_soon' | 'breached' | 'met';
+  state: 'ok' | 'due_soon' | 'paused' | 'breached' | 'met';
+  paused_at?: string | null;
+  paused_for?: string;
+  fault?: 'online' | 'offline';
+  propose_due?: string | null;
+  proposed_at?: string | null;
 }
 
 export interface Incident {

@@ -65,6 +65,14 @@ export const NAV: NavGroup[] = [
     ] },
   { title: 'nav.respond', items: [{ to: '/incidents', needs: ['read'], title: 'page.incidents', icon: <FireOutlined />, letter: 'i' }] },
   {
+    title: 'nav.duty',
+    items: [
+      { to: '/duty', needs: ['get-my-duty'], title: 'page.duty', icon: <SolutionOutlined /> },
+      { to: '/duty/calendar', needs: ['list-duty-teams'], title: 'page.roster', icon: <ScheduleOutlined /> },
+      { to: '/sla', needs: ['get-sla-report'], title: 'page.sla', icon: <DashboardOutlined /> },
+    ],
+  },
+  {
     title: 'nav.search',
     items: [
       {

@@ -210,7 +210,7 @@ export const operations: Pairs = {
   'export-duty-calendar': ['导出值班日历', 'Export a duty calendar'],
   'import-duty-calendar': ['导入值班日历', 'Import a duty calendar'],
   'list-holidays': ['看节假日', 'List holidays'],
-  'set-holidays': ['上传节假日', 'Upload holidays'],
+  'upload-holidays': ['上传节假日', 'Upload holidays'],
   'get-sla-report': ['看服务水平达成报告', 'See the SLA report'],
   'export-sla-report': ['导出服务水平达成报告', 'Export the SLA report'],
   'get-sla-terms': ['看服务水平约定', 'See the SLA terms'],

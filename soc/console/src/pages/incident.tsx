@@ -17,6 +17,7 @@ import { OverrideButton, OverrideNote } from '../parts/override';
 import { Panel } from '../parts/page';
 import { Priority, SeverityMark, StatusMark } from '../parts/severity';
 import { Empty, Failed, Skeleton, Stale } from '../parts/states';
+import { ClockActions } from '../parts/duty/clockactions';
 import { Timeline } from '../parts/timeline';
 import { Deadline, When, WhenFull } from '../parts/time';
 import { Token } from '../parts/token';
@@ -106,6 +107,7 @@ export default function IncidentPage() {
             )}
             <AssignButton assign={(u) => act('assign', { assignee: u }, t('incidents.assigned', { x: id, y: u }))} />
             <OverrideButton incident={i} />
+            <ClockActions incident={i} />
             {i.status === 'closed' ? (
               <Button onClick={() => void reopen()}>{t('act.reopen')}</Button>
             ) : (

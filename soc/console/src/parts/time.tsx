@@ -38,6 +38,7 @@ export function Deadline({ due, done, state }: { due?: string | null; done?: str
     const ok = Date.parse(done) <= at;
     return <span className={`sla ${ok ? 'met' : 'breached'}`}>{t(ok ? 'sla.met' : 'sla.missed')}</span>;
   }
+  if (state === 'paused') return <span className="sla">{t('sla.paused')}</span>;
   const left = at - now;
   const cls = left < 0 ? 'breached' : state === 'due_soon' || left < 300_000 ? 'due_soon' : '';
   return (
