@@ -88,6 +88,7 @@ type shape struct {
 	first                           int64
 	phase, item, actor, rule, title string
 	tactics, techniques             string
+	attacker, victim                string
 	recon                           bool
 	facts                           reach.Kept
 }
@@ -95,7 +96,7 @@ type shape struct {
 func (a *alertRow) shaped() shape {
 	return shape{
 		severity: a.Severity, priority: a.Priority, verdict: a.Verdict, first: a.FirstSeen, phase: a.Phase, item: a.Item, actor: a.Actor,
-		rule: a.RuleID, title: a.RuleTitle, tactics: a.Tactics, techniques: a.Techniques, recon: a.Recon, facts: a.Kept,
+		rule: a.RuleID, title: a.RuleTitle, tactics: a.Tactics, techniques: a.Techniques, attacker: a.Attacker, victim: a.Victim, recon: a.Recon, facts: a.Kept,
 	}
 }
 
