@@ -106,6 +106,9 @@ func TestReach(t *testing.T) {
 			}
 		}
 		var gotAlerts, gotIncidents []string
+		if attacks, err := s.Attacks(ctx, AlertQuery{Reach: r}, nil); err != nil || attacks.Alerts != len(wantAlerts) || attacks.Counted != len(wantAlerts) {
+			wrong("statistics of %d alerts, by the fields of %d, want %d (%v)", attacks.Alerts, attacks.Counted, len(wantAlerts), err)
+		}
 		list, total, _, err := s.Alerts(ctx, AlertQuery{Reach: r, Page: Page{Limit: 1000}})
 		for _, a := range list {
 			gotAlerts = append(gotAlerts, a.ID)

@@ -68,7 +68,7 @@ type alertRow struct {
 // lightColumns are what correlation reads of an alert it does not change.
 var lightColumns = []string{
 	"id", "tenant", "rule_id", "rule_title", "severity", "priority", "status", "first_seen", "last_seen", "count",
-	"item", "actor", "recon", "incident_id", "held", "joins", "muted", "tactics", "techniques", "verdict", "phase", "direction", "threat", "attack", "attacker", "facts",
+	"item", "actor", "recon", "incident_id", "held", "joins", "muted", "tactics", "techniques", "verdict", "phase", "direction", "threat", "attack", "attacker", "victim", "facts",
 	"reach_unit", "reach_region", "reach_industry", "reach_labels",
 }
 

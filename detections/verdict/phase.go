@@ -53,7 +53,11 @@ var techniquePhases = map[string]string{
 func Phase(tactics, techniques []string) string {
 	furthest := -1
 	reach := func(phase string) { furthest = max(furthest, slices.Index(detections.Phases, phase)) }
+	outside := slices.ContainsFunc(tactics, func(t string) bool { return normal(t) == "reconnaissance" })
 	for _, t := range tactics {
+		if outside && normal(t) == "discovery" {
+			continue // it tells of looking around, from within or from without: no more than that
+		}
 		reach(phases[normal(t)])
 	}
 	for _, t := range techniques {

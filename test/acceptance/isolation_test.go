@@ -244,6 +244,13 @@ func (c *city) alerts(as *client.Client) (list []alert) {
 	if page.Total != len(page.Items) {
 		c.t.Fatalf("%d alerts of %d", len(page.Items), page.Total)
 	}
+	var attacks struct{ Alerts, Counted int }
+	if err := as.Get(context.Background(), "/api/v1/attacks", nil, &attacks); err != nil {
+		c.t.Fatal(err)
+	}
+	if attacks.Alerts != page.Total || attacks.Counted > page.Total {
+		c.t.Fatalf("%d alerts in reach, and statistics of %d, by the fields of %d", page.Total, attacks.Alerts, attacks.Counted)
+	}
 	return page.Items
 }
 
