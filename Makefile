@@ -19,7 +19,7 @@ CONSOLE_SOURCES := $(shell find $(CONSOLE) -type f -not -path '*/node_modules/*'
 SIGMA_RULES    ?= ../shared/corpora/sigma/rules
 WINDOWS_EVENTS ?= ../shared/corpora/windows/events.jsonl.gz
 
-.PHONY: help run build console release vuln sbom test test-go test-console test-release test-upgrade test-peers test-sigma test-windows screenshots lint bench bench-auth bench-intake bench-lake bench-e2e bench-ruleswap bench-correlate fuzz clean
+.PHONY: help run build console release vuln sbom test test-go test-console test-release test-upgrade test-peers test-sigma test-windows screenshots lint bench bench-auth bench-intake bench-lake bench-e2e bench-ruleswap bench-policy bench-correlate fuzz clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')" 2>/dev/null || grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST)
@@ -70,6 +70,7 @@ test-peers: build ## what needs a real Elasticsearch, assembled from its publish
 	test/peers/elasticsearch.sh
 	go test -count=1 ./test/peers ./soc/elastic ./soc/forwarding
 	ICEWATCH_JAEGER="$$(test/peers/jaeger.sh)" go test -count=1 ./soc/traces/jaeger
+	ICEWATCH_OPA="$$(test/peers/opa.sh)" go test -count=1 -run TestRealOPA ./detections/policy
 
 test-sigma: ## Sigma's matcher beside the naive evaluator (every public rule on every public event, then 10 million random pairs) and pySigma in SQLite, and a million random correlations beside their oracle: some 20 minutes
 	ICEWATCH_PYSIGMA="$$(test/peers/pysigma.sh)" ICEWATCH_WHOLE=1 ICEWATCH_PAIRS=10000000 go test -count=1 -timeout 60m -v -run 'TestCorpus|TestDifferential|TestPySigma' ./detections/naive
@@ -121,6 +122,9 @@ bench-detect: ## rules over events on one core, beside the naive evaluator and a
 	cd test/bench/detect/peer && go build -o ../../../../bin/bench-detect-peer .
 	go build -o bin/bench-detect ./test/bench/detect
 	bin/bench-detect -rules $(SIGMA_RULES) -events $(SIGMA_EVENTS) $(DETECT_FLAGS)
+
+bench-policy: ## what a decision of the policies costs: BENCH policy.decision, in microseconds
+	go test -count=1 -run '^$$' -bench . -benchtime 3s ./detections/policy
 
 bench-ruleswap: build ## from the write of a rule among 3,000 to its first alert, under load (BENCH lines; SIGMA_RULES=folder of rules, SWAP_FLAGS="-rate 20000")
 	go build -o bin/bench-ruleswap ./test/bench/ruleswap
