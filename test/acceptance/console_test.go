@@ -2,6 +2,7 @@ package acceptance
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -65,6 +66,25 @@ func TestConsoleRules(t *testing.T) {
 	t.Parallel()
 	s, run := console(t, "")
 	run("rules.test.mjs", s.url)
+}
+
+// TestConsolePolicies drives the pages of policies and maintenance windows, and
+// an override of an incident's priority, in real Chromium.
+func TestConsolePolicies(t *testing.T) {
+	t.Parallel()
+	s, run := console(t, "")
+	if _, err := s.simulate("--seed", "7", "--duration", "10s", "--rate", "30"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, time.Minute, "an incident opens", func() error {
+		var page struct{ Total int }
+		get(t, s, "/api/v1/incidents", &page)
+		if page.Total == 0 {
+			return fmt.Errorf("none")
+		}
+		return nil
+	})
+	run("policies.test.mjs", s.url)
 }
 
 // console starts a suite of its own, with more lines of configuration, and returns it with what runs one of the

@@ -567,6 +567,7 @@ func (c *city) compare(rnd *rand.Rand, viewer *client.Client, x *reachtest.Term,
 		}
 	}
 	c.compareSilences(alerts, visible, get, wrong)
+	c.comparePolicies(alerts, visible, get, wrong)
 	var all, own struct{ Items []alert }
 	if err := c.admin.Get(ctx, "/api/v1/incidents", url.Values{"limit": {"1000"}}, &all); err != nil {
 		t.Fatal(err)
@@ -699,6 +700,37 @@ func (c *city) silence() {
 		c.must(http.MethodPost, "/api/v1/silences", map[string]any{"comment": "isolation", "ends_at": time.Now().Add(time.Hour),
 			"matchers": []map[string]any{{"name": "tenant", "value": x.Slug + "|", "isRegex": true}, {"name": "alertname", "value": "", "isRegex": false, "isEqual": false}}}, &made)
 		c.silences[made.ID] = x.Slug
+		c.must(http.MethodPut, "/api/v1/maintenance-windows/of-"+x.Slug, map[string]any{"id": "of-" + x.Slug, "name": "isolation", "tenants": []string{x.Slug},
+			"start": time.Now().Add(24 * time.Hour), "end": time.Now().Add(25 * time.Hour)}, nil)
+	}
+}
+
+// comparePolicies: the decisions that somebody sees are about alerts that he
+// sees, and the maintenance windows about tenants of which he sees all.
+func (c *city) comparePolicies(alerts []alert, visible map[string]bool, get func(string, url.Values, any), wrong func(string, any, any)) {
+	hidden := map[string]bool{}
+	for _, a := range alerts {
+		hidden[a.Tenant] = hidden[a.Tenant] || !visible[a.ID]
+	}
+	var decisions struct {
+		Items []struct {
+			Custom struct{ Alert, Tenant string }
+		}
+	}
+	get("/api/v1/policy-decisions", url.Values{"limit": {"500"}}, &decisions)
+	for _, d := range decisions.Items {
+		if hidden[d.Custom.Tenant] {
+			wrong("a decision on an alert of "+d.Custom.Tenant, d.Custom.Alert, "none")
+		}
+	}
+	var windows struct{ Items []struct{ Tenants []string } }
+	get("/api/v1/maintenance-windows", url.Values{}, &windows)
+	for _, w := range windows.Items {
+		for _, tenant := range w.Tenants {
+			if hidden[tenant] {
+				wrong("a maintenance window of "+tenant, "it is listed", "none")
+			}
+		}
 	}
 }
 
