@@ -86,7 +86,8 @@ type shown struct {
 
 // showAll makes the lake show what it was handed, if that was not done just
 // now, and returns up to which batch it does.
-func (e *Engine) showAll() uint64 {
+func (e *Engine) showAll(ctx context.Context) uint64 {
+	e.look(ctx)
 	e.shown.mu.Lock()
 	defer e.shown.mu.Unlock()
 	if last := e.last.Load(); last > e.shown.seq && time.Since(e.shown.at) >= showEvery {
@@ -174,7 +175,7 @@ func (e *Engine) page(ctx context.Context, q arrivalQuestion, out *bufio.Writer)
 		a.Next = search.Place{Epoch: e.epoch, Sequence: 1}
 	}
 	a.Next.Sequence = max(a.Next.Sequence, 1)
-	from, to := a.Next.Sequence, e.showAll()
+	from, to := a.Next.Sequence, e.showAll(ctx)
 	var p arrivals.Page
 	if from <= to {
 		var err error

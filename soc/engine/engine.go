@@ -46,6 +46,7 @@ type Options struct {
 	QuerySocket   string           // where the engine answers searches
 	Keeping       retention.Policy // what is kept how long
 	FlushInterval time.Duration    // of the lake
+	Unseen        time.Duration    // rows wait so long for their block of the lake while nobody reads it; 0 is ten seconds
 	LakeMemory    int64            // bytes for caches and queries; 0 is a quarter of the machine
 	Garbage       int64            // bytes of garbage that may lie in memory; 0 is a share of the machine's (soc/garbage)
 	MinFree       int64            // bytes to leave free on the disk
@@ -86,6 +87,7 @@ type Engine struct {
 	tails  *tails
 	reg    *event.Registry
 	meter  *meter
+	looks  *looks
 	edges  *ledger.Ledger // of flows
 	health *healed
 	metric *metricLake
@@ -169,6 +171,9 @@ type detectState struct {
 // Run runs the engine until ctx ends. It returns an error where it cannot go
 // on; whoever supervises it starts it again.
 func Run(ctx context.Context, opts Options, log *slog.Logger) error {
+	if opts.Unseen <= 0 {
+		opts.Unseen = handUnseen
+	}
 	health, err := heal(ctx, opts, log)
 	if err != nil || ctx.Err() != nil {
 		return err
@@ -195,7 +200,7 @@ func Run(ctx context.Context, opts Options, log *slog.Logger) error {
 	e := &Engine{opts: opts, log: log, client: client, lake: lk, loads: make(chan load, loadsWaiting), reg: reg, health: health, started: time.Now(), metric: newMetricLake(opts, health.board, log),
 		pipe: pipeline.New(pipeline.Options{Registry: reg, Keeping: &opts.Keeping, Future: lake.FutureLimit, Relays: opts.Relays,
 			NamesPerTenant: opts.NamesMax, Parse: parseOptions(opts)}),
-		seen: pipeline.NewSeen(opts.SenderIDs), byKey: map[string]int{}, meter: newMeter(), tails: newTails()}
+		seen: pipeline.NewSeen(opts.SenderIDs), byKey: map[string]int{}, meter: newMeter(), tails: newTails(), looks: newLooks()}
 	e.detect = rules.New(rules.Options{Registry: reg, Log: log, Flood: opts.Flood, Slow: opts.Slow, Places: e.place,
 		MaxBytes: opts.CorrelationMemory, Lateness: opts.Lateness})
 	e.series = newMetricIntake(opts, client, &e.hold, &e.sampleHolds, health.board, log)
@@ -250,6 +255,9 @@ func Run(ctx context.Context, opts Options, log *slog.Logger) error {
 	}
 	if err := e.recover(ctx); err != nil {
 		return err
+	}
+	if ctx.Err() != nil {
+		return nil // it was told to stop before it had found its place
 	}
 	stopQueries, err := e.serveQueries(opts.QuerySocket)
 	if err != nil {

@@ -31,9 +31,12 @@ type suite struct {
 	sink    bus.Publisher
 	client  *Client
 	stop    func()
+	unseen  time.Duration // of the options
 }
 
-func start(t *testing.T) *suite {
+func start(t *testing.T) *suite { return startWith(t, 0) }
+
+func startWith(t *testing.T, unseen time.Duration) *suite {
 	t.Helper()
 	// A unix socket's path is short; t.TempDir has the test's long name in it.
 	dir, err := os.MkdirTemp("", "iw")
@@ -42,7 +45,7 @@ func start(t *testing.T) *suite {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	log := slog.New(slog.DiscardHandler)
-	s := &suite{t: t, dir: dir}
+	s := &suite{t: t, dir: dir, unseen: unseen}
 	if s.server, err = bus.Open(t.Context(), bus.Options{Dir: filepath.Join(dir, "bus"), Log: log}); err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +95,7 @@ func (s *suite) start() {
 	go func() {
 		done <- Run(ctx, Options{Dir: filepath.Join(s.dir, "engine"), BusSocket: filepath.Join(s.dir, "bus.sock"), QuerySocket: filepath.Join(s.dir, "engine.sock"),
 			Keeping: retention.Policy{Classes: []retention.Class{{Name: retention.Standard, Keep: 30 * 24 * time.Hour}}}, LakeMemory: 128 << 20, Relays: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, SenderIDs: 1000, Keep: 5,
-			FieldsMax: 500, NamesMax: 50}, slog.New(slog.DiscardHandler))
+			FieldsMax: 500, NamesMax: 50, Unseen: s.unseen}, slog.New(slog.DiscardHandler))
 	}()
 	stopped := false
 	s.stop = func() {

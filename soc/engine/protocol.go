@@ -146,6 +146,7 @@ func (e *Engine) serveQueries(path string) (stop func(), err error) {
 				http.Error(w, err.Error(), http.StatusBadRequest)
 				return
 			}
+			e.look(ctx)
 			out := bufio.NewWriterSize(flushing{w}, 64<<10)
 			v := judge(answer(ctx, q, out))
 			if b, err := json.Marshal(v); err == nil {

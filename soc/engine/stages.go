@@ -203,8 +203,8 @@ func (e *Engine) detectIn(ctx context.Context, b *batch) error {
 
 // Rows wait until those of their stream fill a block of the lake, and are handed
 // over as they are where that takes too long: less is merged then, and a search
-// shows an event some two seconds after it came. Where few events come there is
-// time to merge, and no need to wait.
+// shows an event some two seconds after it came (but see handUnseen). Where few
+// events come there is time to merge, and no need to wait.
 const (
 	handTick  = 250 * time.Millisecond
 	handAfter = 500 * time.Millisecond  // rows wait so long for others of their stream
@@ -221,6 +221,8 @@ type load struct {
 	rows *lake.Load
 	// at is the last batch of which no row is on its way behind these.
 	at position
+	// handed is closed when they were handed over; nil: nobody waits for it.
+	handed chan<- struct{}
 }
 
 // storage takes in the events of each batch as rows, and sends these on their
@@ -241,13 +243,14 @@ func (e *Engine) storage(ctx context.Context, batches <-chan *batch, done func(*
 		for len(taken) > 0 && (!waiting || taken[0].seq < oldest) {
 			at, taken = taken[0], taken[1:]
 		}
-		return load{rows, at}
+		return load{rows: rows, at: at}
 	}
-	hand := func(since time.Time) {
+	hand := func(since time.Time, handed chan<- struct{}) {
 		l := take(since)
-		if l.rows == nil && l.at == sent {
+		if l.rows == nil && l.at == sent && handed == nil {
 			return
 		}
+		l.handed = handed
 		sent = l.at
 		if ctx.Err() == nil {
 			select {
@@ -271,16 +274,22 @@ func (e *Engine) storage(ctx context.Context, batches <-chan *batch, done func(*
 			done(b)
 			switch {
 			case writer.Size() >= handMost:
-				hand(time.Now())
+				hand(time.Now(), nil)
 			case writer.Full():
-				hand(time.Time{})
+				hand(time.Time{}, nil)
 			}
+		case handed := <-e.looks.first:
+			hand(time.Now(), handed)
 		case now := <-tick.C:
 			wait := handAfter
-			if writer.Size() >= handMany {
+			switch {
+			case writer.Size() < handMany:
+			case e.looks.lately():
 				wait = handLate
+			default:
+				wait = e.opts.Unseen
 			}
-			hand(now.Add(-wait))
+			hand(now.Add(-wait), nil)
 		case <-ctx.Done():
 			return nil
 		}
@@ -316,6 +325,9 @@ func (e *Engine) handing(ctx context.Context) error {
 		case l := <-e.loads:
 			if err := e.handOver(ctx, l); err != nil {
 				return err
+			}
+			if l.handed != nil {
+				close(l.handed)
 			}
 		case <-second.C:
 			if err := e.advance(); err != nil {

@@ -236,6 +236,7 @@ func (e *Engine) tail(ctx context.Context, q question, emit func(*search.Tailed)
 	defer look.Stop()
 	said := time.Now()
 	for {
+		e.look(ctx)
 		batches, end := e.tails.since(place)
 		if len(batches) > 0 {
 			e.tails.show(e.lake, end)

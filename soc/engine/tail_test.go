@@ -106,7 +106,7 @@ func TestTail(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer lk.Close()
-	e := &Engine{lake: lk, tails: newTails(), epoch: "e1"}
+	e := &Engine{lake: lk, tails: newTails(), looks: seen(), epoch: "e1"}
 	wr := lk.NewWriter(event.NewRegistry(0))
 	// put stores a batch whose events have these ages and texts.
 	put := func(seq uint64, account uint32, events ...any) {

@@ -1,0 +1,56 @@
+package engine
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"icewatch/soc/intake"
+	"icewatch/soc/reach"
+)
+
+// TestWhoLooksSeesRowsThatWait: while nobody looks, rows of streams that fill no
+// block wait, here for an hour; a look, also beside others, has them handed over.
+func TestWhoLooksSeesRowsThatWait(t *testing.T) {
+	s := startWith(t, time.Hour)
+	const (
+		streams = 12 // of a megabyte: more than handMany, and none fills a block
+		each    = 16
+	)
+	filler := strings.Repeat("x", 64<<10)
+	for i := range streams {
+		recs := make([]intake.Record, each)
+		for n := range recs {
+			recs[n] = intake.Record{Collector: "c", Format: intake.JSON, Tenant: "a", Data: fmt.Appendf(nil, `{"event.dataset":"set-%d.log","message":"waiting","filler":"%s"}`, i, filler)}
+		}
+		s.send(recs...)
+	}
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() { s.rows(reach.Tenants("a"), "message:waiting | fields message", streams*each) })
+	}
+	wg.Wait()
+}
+
+// seen are looks of which the last was just now.
+func seen() *looks {
+	l := newLooks()
+	l.last.Store(time.Now().UnixNano())
+	return l
+}
+
+// TestALookDoesNotWaitForever: where nothing is handed over at the moment, a
+// look goes on with what there is.
+func TestALookDoesNotWaitForever(t *testing.T) {
+	e := &Engine{looks: newLooks()}
+	var wg sync.WaitGroup
+	for range 3 {
+		wg.Go(func() { e.look(t.Context()) })
+	}
+	wg.Wait()
+	if !e.looks.lately() {
+		t.Error("nobody has looked of late; somebody did")
+	}
+}
