@@ -19,15 +19,15 @@ func (e *Engine) feeds(list []ruleset.Feed) (out []feed) {
 
 // links is what the correlations of a chain look at of an event, in memory of
 // their own.
-func links(ev *event.Event, feeds []feed) []correlation.Link {
+func (e *Engine) links(ev *event.Event, feeds []feed) []correlation.Link {
 	out := make([]correlation.Link, len(feeds))
 	for i := range feeds {
 		f := &feeds[i]
 		l := correlation.Link{Group: appendFirst(nil, ev, f.groupBy), Values: appendFirst(nil, ev, f.fields)}
-		if len(l.Group) > 0 && !anyValue(l.Group) || len(l.Values) > 0 && !anyValue(l.Values) {
+		if !e.counts[f.correlation].within(ev.Tenant) || len(l.Group) > 0 && !anyValue(l.Group) || len(l.Values) > 0 && !anyValue(l.Values) {
 			l.None = true
 		} else if len(f.then) > 0 {
-			l.Then = links(ev, f.then)
+			l.Then = e.links(ev, f.then)
 		}
 		out[i] = l
 	}

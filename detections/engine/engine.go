@@ -252,13 +252,13 @@ func (e *Engine) matched(c *compiled, ev *event.Event, evidence func() []detecti
 	for i := range c.feeds {
 		f := &c.feeds[i]
 		count := &e.counts[f.correlation]
-		if _, off := e.off[count.ID]; off {
+		if _, off := e.off[count.ID]; off || !count.within(ev.Tenant) {
 			continue
 		}
 		m := correlation.Match{Time: ev.Time, Arrived: arrival(ev), Event: ev.ID, Tenant: ev.Tenant, Weight: e.weight(ev),
 			Place: f.place, Fields: fields}
 		if len(f.then) > 0 {
-			m.Then = func() []correlation.Link { return links(ev, f.then) }
+			m.Then = func() []correlation.Link { return e.links(ev, f.then) }
 		}
 		e.group = appendFirst(e.group[:0], ev, f.groupBy)
 		if m.Group = e.group; len(m.Group) > 0 && !anyValue(m.Group) {
@@ -337,7 +337,12 @@ func (e *Engine) window(c *compiled, f correlation.Firing) detections.Occurrence
 			}
 		}
 	}
-	e.finish(c, &o, f.Tenant, f.Count)
+	tenant := f.Tenant
+	if c.city() {
+		e.settle(c, &o)
+		tenant = o.Tenant // an alert is of one tenant
+	}
+	e.finish(c, &o, tenant, f.Count)
 	return o
 }
 

@@ -284,7 +284,7 @@ func counted(r *Rule) string {
 	if slices.ContainsFunc(c.Cases, func(c sigma.Case) bool { return len(c.Absent) > 0 }) {
 		opening = c.Cases
 	}
-	return fmt.Sprintf("%q %q %q %q %q %q %v %d %v %v %v", r.ID, r.Custom.Scope, c.Type, c.Rules, c.GroupBy, c.Fields, c.Aliases, c.Timespan, c.Absent, rising, opening)
+	return fmt.Sprintf("%q %q %q %q %q %q %q %v %d %v %v %v", r.ID, r.Custom.Scope, r.Custom.Tenants, c.Type, c.Rules, c.GroupBy, c.Fields, c.Aliases, c.Timespan, c.Absent, rising, opening)
 }
 
 // terms is how a correlation judges what it counted.

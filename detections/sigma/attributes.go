@@ -333,6 +333,7 @@ func (r *reader) custom(rule *Rule, n *yaml.Node) *Error {
 	if n.Kind != yaml.MappingNode {
 		return errorf(n.Line, "icewatch has to be a map")
 	}
+	var tenants *yaml.Node
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, val := n.Content[i], resolve(n.Content[i+1])
 		var err *Error
@@ -349,6 +350,9 @@ func (r *reader) custom(rule *Rule, n *yaml.Node) *Error {
 			if rule.Custom.Scope, err = text(key, val); err == nil && rule.Custom.Scope != "tenant" && rule.Custom.Scope != "city" {
 				err = errorf(val.Line, "icewatch.scope is tenant or city, not %q", rule.Custom.Scope)
 			}
+		case "tenants":
+			rule.Custom.Tenants, err = texts(key, val)
+			tenants = val
 		case "alert":
 			var alert bool
 			alert, err = boolean(key, val)
@@ -370,11 +374,14 @@ func (r *reader) custom(rule *Rule, n *yaml.Node) *Error {
 				err = errorf(val.Line, "icewatch.attacker is source, destination or host, not %q", rule.Custom.Attacker)
 			}
 		default:
-			r.warn(key.Line, "icewatch.%s is not known; known are title, sentence, advice, group_by, scope, alert, absence, lateness, verdict, attack, attacker", key.Value)
+			r.warn(key.Line, "icewatch.%s is not known; known are title, sentence, advice, group_by, scope, tenants, alert, absence, lateness, verdict, attack, attacker", key.Value)
 		}
 		if err != nil {
 			return err
 		}
+	}
+	if tenants != nil && rule.Custom.Scope != "city" {
+		return errorf(tenants.Line, "icewatch.tenants is for icewatch.scope: city; without it each tenant is counted apart")
 	}
 	return nil
 }

@@ -64,6 +64,7 @@ type Custom struct {
 	Advice   detections.Text
 	GroupBy  []string
 	Scope    string             // "tenant" (default) or "city": whether a correlation counts over tenants
+	Tenants  []string           // of scope city: the slugs of those over which it counts; none for all
 	Counted  bool               // raises no alert of its own, only counts for correlations, even for those with generate
 	Absence  bool               // a correlation fires when its events stay away for its timespan
 	Lateness time.Duration      // how late a correlation's events may be; 0 is the engine's default
