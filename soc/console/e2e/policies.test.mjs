@@ -47,6 +47,8 @@ steps('a weekly maintenance window is declared, switched off and removed', async
   await dialog.getByRole('button', { name: /保\s*存/ }).click();
   const row = page.getByRole('row').filter({ hasText: '周末补丁' });
   await row.getByText('22:00–02:00').waitFor();
+  const [made] = (await desk.context.request.get(`${BASE}/api/v1/maintenance-windows`).then((r) => r.json())).items;
+  assert.deepEqual([made.start, made.end, made.weekly.days], [undefined, undefined, ['saturday']], 'a weekly window goes on week after week');
   await shot(page, 'maintenance');
   await row.getByRole('button', { name: /停\s*用/ }).click();
   await row.getByRole('button', { name: /启\s*用/ }).waitFor();

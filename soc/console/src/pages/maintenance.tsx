@@ -208,6 +208,8 @@ function WindowForm({ window: w, save, close }: { window: Partial<MaintenanceWin
         tell({ said: t('maintenance.saved'), renew: RENEW });
       }}
     >
+      {(form) => (
+        <>
       <Form.Item name="name" label={t('maintenance.name')} rules={[{ required: true, whitespace: true, message: t('maintenance.name') }]}>
         <Input maxLength={60} autoFocus />
       </Form.Item>
@@ -219,6 +221,8 @@ function WindowForm({ window: w, save, close }: { window: Partial<MaintenanceWin
       </Form.Item>
       <Form.Item name="kind" label={t('maintenance.when')}>
         <Segmented
+          // A weekly window has no bounds unless somebody gives it some.
+          onChange={(kind) => form.setFieldsValue(kind === 'weekly' ? { start: '', end: '' } : { start: hours(0), end: hours(2) })}
           options={[
             { value: 'once', label: t('maintenance.once') },
             { value: 'weekly', label: t('maintenance.weekly') },
@@ -276,6 +280,8 @@ function WindowForm({ window: w, save, close }: { window: Partial<MaintenanceWin
       >
         <TenantsPicker />
       </Form.Item>
+        </>
+      )}
     </FormDialog>
   );
 }

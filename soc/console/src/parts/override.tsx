@@ -61,7 +61,7 @@ export function OverrideNote({ incident }: { incident: Incident }) {
   const o = incident.override;
   if (!o) return null;
   return (
-    <div className="notice" data-testid="override">
+    <div className="notice" style={{ marginTop: 10 }} data-testid="override">
       <Priority value={o.priority} /> {t('override.of', { p: incident.judged_priority ?? '' })} <When time={o.at} />
       <div style={{ overflowWrap: 'anywhere' }}>{t('override.by', { u: o.by, r: o.reason })}</div>
     </div>
