@@ -67,7 +67,7 @@ func TestVerdicts(t *testing.T) {
 		{"attacker=203.0.113.72&attack=sql-injection", "compromised", "outbound", "sql-injection", "NAI.VAI.sql-injection", "inbound", "website", "exploitation", "203.0.113.72", "web-72"},
 		{"attacker=198.51.100.72&attack=command-and-control", "compromised", "ACCEPT", "command-and-control", "MI.BI.command-and-control", "outbound", "outbound", "command-and-control", "198.51.100.72", "web-72"},
 		{"attacker=203.0.113.73&attack=brute-force", "success", "", "brute-force", "NAI.ONAI.brute-force", "inbound", "external", "exploitation", "203.0.113.73", "ssh-73"},
-		{"attacker=203.0.113.74&attack=scan", "failed", "BLOCK", "scan", "NAI.NSEI.scan", "inbound", "external", "reconnaissance", "203.0.113.74", "web-71"},
+		{"attacker=203.0.113.74&attack=scan", "failed", "stopped it", "scan", "NAI.NSEI.scan", "inbound", "external", "reconnaissance", "203.0.113.74", "web-71"},
 	} {
 		var last []ticketing.Alert
 		eventually(t, 2*time.Minute, want.query+" is judged "+want.verdict, func() error {
