@@ -196,6 +196,7 @@ type Report struct {
 	Updated   int        `json:"updated"`
 	Unchanged int        `json:"unchanged"`
 	DryRun    bool       `json:"dry_run"`
+	IDs       []string   `json:"-"`                  // of UpsertAll: of the items, in their order
 	Errors    []RowError `json:"errors,omitempty"`   // the first 1000
 	Rejected  int        `json:"rejected,omitempty"` // errors in all
 }

@@ -90,7 +90,11 @@ func (s *Service) UpsertAll(ctx context.Context, list []Fields, opts ImportOptio
 	for i, f := range list {
 		drafts[i] = f.draft(i+1, opts.Class, &mistakes)
 	}
-	return s.change(ctx, drafts, mistakes, opts)
+	report, err := s.change(ctx, drafts, mistakes, opts)
+	for _, d := range drafts {
+		report.IDs = append(report.IDs, d.final.ID)
+	}
+	return report, err
 }
 
 // Fields are what is given of an item: a nil one stays as it is.

@@ -60,12 +60,14 @@ func (c *compiler) alias(prefix string) string {
 	return prefix + strconv.Itoa(c.aliases)
 }
 
-// reachOf is the reach as a condition on a table of items.
+// reachOf is the reach as a condition on a table of items. No index by tenant is
+// to be used for it: most tenants have more items than any other condition
+// leaves.
 func (c *compiler) reachOf(alias string) sqlText {
 	if c.within.Everything() {
 		return sqlText{text: "1 = 1"}
 	}
-	text, args := c.within.SQL(reach.Columns{Tenant: alias + ".tenant", Unit: alias + ".reach_unit", Region: alias + ".reach_region",
+	text, args := c.within.SQL(reach.Columns{Tenant: "(" + alias + ".tenant || '')", Unit: alias + ".reach_unit", Region: alias + ".reach_region",
 		Industry: alias + ".reach_industry", Labels: alias + ".reach_labels"})
 	return sqlText{text, args}
 }
@@ -234,6 +236,11 @@ func (c *compiler) condition(e *query.Expr, alias string) (sqlText, error) {
 		return sqlText{}, err
 	}
 	v := c.alias("v")
+	if e.Op != query.Equal && e.Op != query.In {
+		// The index by item finds a handful of values; that by value would
+		// find those of all items in the range, for each item again.
+		inner.text = strings.Replace(inner.text, "$attribute = ?", "($attribute || '') = ?", 1)
+	}
 	return sqlText{"EXISTS (SELECT 1 FROM cmdb_values " + v + " WHERE " + v + ".item = " + alias + ".seq AND " + strings.ReplaceAll(inner.text, "$", v+".") + ")", inner.args}, nil
 }
 
@@ -391,7 +398,7 @@ func (s *Service) plan(ctx context.Context, db bun.IDB, c *compiler, e *query.Ex
 	if e.Kind == query.And {
 		parts = e.Kids
 	}
-	var out searchPlan
+	out := searchPlan{where: []sqlText{c.reachOf("i")}}
 	lead, fewest := -1, int64(0)
 	var leading sqlText
 	for i, p := range parts {

@@ -260,7 +260,7 @@ func (m *move) batch(ctx context.Context, db bun.IDB, after int32) ([]moved, err
 		return nil, nil
 	}
 	var rows []itemRow
-	if err := db.NewSelect().Model(&rows).Where("i.class IN (?) AND i.seq > ?", bun.In(m.classes), after).Order("i.seq").Limit(moveBatch).Scan(ctx); err != nil {
+	if err := db.NewSelect().Model(&rows).Where(anyClass("i")+" IN (?) AND i.seq > ?", bun.In(m.classes), after).Order("i.seq").Limit(moveBatch).Scan(ctx); err != nil {
 		return nil, fmt.Errorf("cmdb: read the items to move: %w", err)
 	}
 	list, err := items(rows)
@@ -596,7 +596,7 @@ func (s *Service) moveRules(ctx context.Context, m *move, actor string) error {
 	for _, r := range fresh {
 		for after := int32(0); ; {
 			var seqs []int32
-			err := s.db.NewSelect().Model((*itemRow)(nil)).Column("seq").Where("i.class IN (?) AND i.seq > ?", bun.In(m.to.Concrete(r.From...)), after).
+			err := s.db.NewSelect().Model((*itemRow)(nil)).Column("seq").Where(anyClass("i")+" IN (?) AND i.seq > ?", bun.In(m.to.Concrete(r.From...)), after).
 				Order("i.seq").Limit(chunk).Scan(ctx, &seqs)
 			if err != nil {
 				return fmt.Errorf("cmdb: read the items of rule %q: %w", r.Name, err)

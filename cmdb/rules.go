@@ -94,6 +94,11 @@ func (w *writer) apply(ctx context.Context, m *model.Model, rule *model.Rule, se
 	return w.addRelations(ctx, fresh)
 }
 
+// anyClass is the class of the items that go by alias, for conditions that no
+// index is to be used for: both databases take a list of classes for more
+// telling than it is, and would read all items of them.
+func anyClass(alias string) string { return "(" + alias + ".class || '')" }
+
 // side is the SQL that joins the values of a field of one end of a rule.
 func side(m *model.Model, alias, field string) (join, value string, args []any) {
 	switch field {
@@ -131,7 +136,7 @@ func (w *writer) joined(ctx context.Context, m *model.Model, rule *model.Rule, e
 		other, classes, otherClasses = "f", rule.To, rule.From
 	}
 	// Most files hold items of one class, which most rules do not look at.
-	n, err := w.tx.NewSelect().Model((*itemRow)(nil)).Where("i.seq IN (?)", bun.In(seqs)).Where("i.class IN (?)", bun.In(m.Concrete(classes...))).Count(ctx)
+	n, err := w.tx.NewSelect().Model((*itemRow)(nil)).Where("i.seq IN (?)", bun.In(seqs)).Where(anyClass("i")+" IN (?)", bun.In(m.Concrete(classes...))).Count(ctx)
 	if err != nil || n == 0 {
 		return nil, err
 	}
@@ -157,7 +162,7 @@ func (w *writer) joined(ctx context.Context, m *model.Model, rule *model.Rule, e
 	args = append([]any{bun.In(seqs), bun.In(m.Concrete(classes...)), bun.In(m.Concrete(otherClasses...))}, args...)
 	var out []pair
 	err = w.tx.NewRaw("SELECT DISTINCT f.seq AS from_seq, t.seq AS to_seq FROM "+tables+
-		" WHERE "+end+".seq IN (?) AND "+end+".class IN (?) AND "+other+".class IN (?)"+where.String(), args...).Scan(ctx, &out)
+		" WHERE "+end+".seq IN (?) AND "+anyClass(end)+" IN (?) AND "+anyClass(other)+" IN (?)"+where.String(), args...).Scan(ctx, &out)
 	return out, err
 }
 
@@ -171,7 +176,7 @@ func (w *writer) withinPairs(ctx context.Context, m *model.Model, rule *model.Ru
 		Zone    string `bun:"zone"`
 		Address string `bun:"address"`
 	}
-	err := w.tx.NewRaw("SELECT a.zone, a.address FROM cmdb_addresses a JOIN cmdb_items i ON i.id = a.item_id WHERE i.seq IN (?) AND i.class IN (?)",
+	err := w.tx.NewRaw("SELECT a.zone, a.address FROM cmdb_addresses a JOIN cmdb_items i ON i.id = a.item_id WHERE i.seq IN (?) AND "+anyClass("i")+" IN (?)",
 		bun.In(seqs), bun.In(toClasses)).Scan(ctx, &moved)
 	if err != nil {
 		return nil, nil, err
@@ -191,7 +196,7 @@ func (w *writer) withinPairs(ctx context.Context, m *model.Model, rule *model.Ru
 		}
 		for zone := range zones {
 			var more []int32
-			err := w.tx.NewRaw("SELECT DISTINCT i.seq FROM cmdb_items i WHERE i.zone = ? AND i.class IN (?)", zone, bun.In(fromClasses)).Scan(ctx, &more)
+			err := w.tx.NewRaw("SELECT DISTINCT i.seq FROM cmdb_items i WHERE i.id IN (SELECT item_id FROM cmdb_addresses WHERE zone = ?) AND "+anyClass("i")+" IN (?)", zone, bun.In(fromClasses)).Scan(ctx, &more)
 			if err != nil {
 				return nil, nil, err
 			}
@@ -208,7 +213,7 @@ func (w *writer) withinPairs(ctx context.Context, m *model.Model, rule *model.Ru
 			Zone    string `bun:"zone"`
 			Address string `bun:"address"`
 		}
-		err := w.tx.NewRaw("SELECT i.seq, i.tenant, a.zone, a.address FROM cmdb_addresses a JOIN cmdb_items i ON i.id = a.item_id WHERE i.seq IN (?) AND i.class IN (?)",
+		err := w.tx.NewRaw("SELECT i.seq, i.tenant, a.zone, a.address FROM cmdb_addresses a JOIN cmdb_items i ON i.id = a.item_id WHERE i.seq IN (?) AND "+anyClass("i")+" IN (?)",
 			bun.In(part), bun.In(fromClasses)).Scan(ctx, &rows)
 		if err != nil {
 			return nil, nil, err
@@ -276,7 +281,7 @@ func (w *writer) rangesAround(ctx context.Context, classes []string, addresses f
 	out := map[addressKey]rangeRow{}
 	for part := range slices.Chunk(list, chunk) {
 		var rows []rangeRow
-		err := w.tx.NewRaw("SELECT i.seq, i.tenant, a.zone, a.address FROM cmdb_addresses a JOIN cmdb_items i ON i.id = a.item_id WHERE (a.zone, a.address) IN (?) AND i.class IN (?)",
+		err := w.tx.NewRaw("SELECT i.seq, i.tenant, a.zone, a.address FROM cmdb_addresses a JOIN cmdb_items i ON i.id = a.item_id WHERE (a.zone, a.address) IN (?) AND "+anyClass("i")+" IN (?)",
 			bun.In(part), bun.In(classes)).Scan(ctx, &rows)
 		if err != nil {
 			return nil, err

@@ -42,12 +42,12 @@ func (s *Service) search(ctx context.Context, r reach.Reach, f *Filter, limit in
 		return Page{}, err
 	}
 	var n int
-	count := plan.apply(f.where(r.Within(s.db.NewSelect().Model((*itemRow)(nil)).ColumnExpr("1 AS one"), "i")), 0).Limit(maxCount + 1)
+	count := plan.apply(f.where(s.db.NewSelect().Model((*itemRow)(nil)).ColumnExpr("1 AS one")), 0).Limit(maxCount + 1)
 	if err := s.db.NewSelect().TableExpr("(?) AS found", count).ColumnExpr("count(*)").Scan(ctx, &n); err != nil {
 		return Page{}, fmt.Errorf("cmdb: count items: %w", err)
 	}
 	var rows []itemRow
-	q := plan.apply(f.where(r.Within(s.db.NewSelect().Model(&rows), "i")), after)
+	q := plan.apply(f.where(s.db.NewSelect().Model(&rows)), after)
 	if err := q.Order("i.seq").Limit(int64(limit + 1)).Scan(ctx); err != nil {
 		return Page{}, fmt.Errorf("cmdb: search items: %w", err)
 	}
@@ -180,7 +180,8 @@ func (s *Service) Query(ctx context.Context, r reach.Reach, text string) (Ends, 
 // starts are the items that a path query begins at, one more than are followed
 // where there are too many.
 func (s *Service) starts(ctx context.Context, c *compiler, n query.Node) ([]int32, error) {
-	q := c.within.Within(s.db.NewSelect().Model((*itemRow)(nil)).Column("i.seq"), "i")
+	may := c.reachOf("i")
+	q := s.db.NewSelect().Model((*itemRow)(nil)).Column("i.seq").Where(may.text, may.args...)
 	if len(n.Classes) > 0 {
 		names, err := c.classes(n.Classes, 1)
 		if err != nil {
@@ -271,7 +272,7 @@ func (s *Service) keep(ctx context.Context, c *compiler, step *query.Step, seqs 
 	for start := 0; start < len(seqs); start += chunk {
 		q := s.db.NewSelect().Model((*itemRow)(nil)).Column("i.seq").Where("i.seq IN (?)", bun.In(seqs[start:min(start+chunk, len(seqs))]))
 		if len(classes) > 0 {
-			q = q.Where("i.class IN (?)", bun.In(classes))
+			q = q.Where(anyClass("i")+" IN (?)", bun.In(classes))
 		}
 		if where.text != "" {
 			q = q.Where(where.text, where.args...)

@@ -132,3 +132,25 @@ func TestPathQuery(t *testing.T) {
 		}
 	}
 }
+
+func TestStatistics(t *testing.T) {
+	t.Parallel()
+	s := openCity(t)
+	if err := s.Delete(t.Context(), reach.All(), "t", "svc"); err != nil {
+		t.Fatal(err)
+	}
+	st, err := s.Statistics(t.Context(), reach.Tenants("a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st.Items != 8 || st.Classes["vm"] != 2 || st.Classes["host"] != 1 || st.Classes["cabinet"] != 0 || st.Zones["z"] != 6 || len(st.Changes) != statisticsDays {
+		t.Errorf("%+v", st)
+	}
+	sum := DayChanges{}
+	for _, d := range st.Changes {
+		sum.Created, sum.Updated, sum.Deleted = sum.Created+d.Created, sum.Updated+d.Updated, sum.Deleted+d.Deleted
+	}
+	if sum.Created != 9 || sum.Deleted != 1 {
+		t.Errorf("%+v", st.Changes)
+	}
+}

@@ -308,11 +308,14 @@ func (s *Service) refs(ctx context.Context, r reach.Reach, seqs []int32) (map[in
 	out := make(map[int32]Ref, len(seqs))
 	for part := range slices.Chunk(seqs, chunk) {
 		var rows []itemRow
-		q := s.db.NewSelect().Model(&rows).Column("id", "class", "name", "criticality", "owner", "seq")
-		if err := r.Within(q, "i").Where("i.seq IN (?)", bun.In(part)).Scan(ctx); err != nil {
+		q := s.db.NewSelect().Model(&rows).Column(append([]string{"id", "class", "name", "tenant", "criticality", "owner", "seq"}, reach.KeptColumns...)...)
+		if err := q.Where("i.seq IN (?)", bun.In(part)).Scan(ctx); err != nil {
 			return nil, fmt.Errorf("cmdb: read the items of a path: %w", err)
 		}
 		for i := range rows {
+			if !r.Match(rows[i].FactsOf(rows[i].Tenant)) {
+				continue
+			}
 			out[rows[i].Seq] = Ref{ID: rows[i].ID, Class: rows[i].Class, Name: rows[i].Name, Criticality: rows[i].Criticality, Owner: rows[i].Owner}
 		}
 	}

@@ -14,7 +14,6 @@ ALTER TABLE cmdb_version ADD COLUMN next_seq INTEGER NOT NULL DEFAULT 1;
 UPDATE cmdb_version SET next_seq = 1 + coalesce((SELECT max(seq) FROM cmdb_items), 0);
 
 -- The attributes of items, and what else is looked for by value: one row each.
--- Rows are taken off by their key, so no index by item is needed.
 CREATE TABLE cmdb_values (
     attribute TEXT    NOT NULL,
     text      TEXT    NOT NULL, -- lower case, cut
@@ -23,6 +22,7 @@ CREATE TABLE cmdb_values (
     PRIMARY KEY (attribute, text, item)
 ) WITHOUT ROWID;
 CREATE INDEX cmdb_values_number ON cmdb_values (attribute, number, item) WHERE number IS NOT NULL;
+CREATE INDEX cmdb_values_item ON cmdb_values (item, attribute);
 
 -- How items hang together. origin is 'manual', 'rule.NAME' or 'field.NAME'.
 CREATE TABLE cmdb_relations (

@@ -92,6 +92,7 @@ CREATE TABLE cmdb_values (
     PRIMARY KEY (attribute, text, item)
 );
 CREATE INDEX cmdb_values_number ON cmdb_values (attribute, number, item) WHERE number IS NOT NULL;
+CREATE INDEX cmdb_values_item ON cmdb_values (item, attribute);
 
 CREATE TABLE cmdb_relations (
     from_seq   BIGINT NOT NULL,

@@ -5,7 +5,6 @@ import (
 	"context"
 	"net/http"
 	"reflect"
-	"strings"
 	"sync"
 	"time"
 
@@ -239,15 +238,10 @@ func (s *Server) cmdbRoutes() {
 		Q      string `query:"q" maxLength:"256" doc:"Words that all occur in name, addresses, owner or labels"`
 		Tenant string `query:"tenant" maxLength:"4096"`
 		System string `query:"system" maxLength:"256" doc:"Id of a business system"`
+		Filter string `query:"filter" maxLength:"8192" doc:"A filter such as criticality >= 4 and has -runs_on-> host[os ~ kylin]"`
 	}
 	filter := func(class, q string) cmdb.Filter {
-		f := cmdb.Filter{Query: q}
-		for c := range strings.SplitSeq(class, ",") {
-			if c = strings.TrimSpace(c); c != "" {
-				f.Classes = append(f.Classes, c)
-			}
-		}
-		return f
+		return cmdb.Filter{Query: q, Classes: words(class)}
 	}
 
 	Register(s, huma.Operation{OperationID: "list-cmdb-classes", Method: http.MethodGet, Path: "/cmdb/classes", Tags: []string{"cmdb"},
@@ -271,7 +265,7 @@ func (s *Server) cmdbRoutes() {
 				return nil, err
 			}
 			f := filter(in.Class, in.Q)
-			f.Limit, f.Cursor, f.System = in.Limit, in.Cursor, in.System
+			f.Limit, f.Cursor, f.System, f.Expression = in.Limit, in.Cursor, in.System, in.Filter
 			page, err := s.deps.CMDB.Items(ctx, within, f)
 			if err != nil {
 				return nil, err

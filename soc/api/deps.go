@@ -237,6 +237,9 @@ type Rules interface {
 
 // CMDB is what the API asks of the room cmdb.
 type CMDB interface {
+	CMDBModels
+	CMDBItems
+	CMDBTopology
 	Classes() []cmdb.Class
 	Items(ctx context.Context, scope reach.Reach, f cmdb.Filter) (cmdb.Page, error)
 	Get(ctx context.Context, scope reach.Reach, id string) (cmdb.Item, error)

@@ -383,6 +383,7 @@ func (fakeIntake) Stats(context.Context) IntakeStats { return IntakeStats{Events
 
 // fakeCMDB remembers the scope it was asked with.
 type fakeCMDB struct {
+	CMDB   // what no test here asks for
 	mu     sync.Mutex
 	scopes []reach.Reach
 }

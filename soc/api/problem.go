@@ -97,6 +97,9 @@ func (s *Server) toProblem(ctx context.Context, err error) error {
 	if problem := savedProblem(err); problem != nil {
 		return problem
 	}
+	if problem, ok := cmdbProblem(err); ok {
+		return problem
+	}
 	switch {
 	case errors.As(err, &se):
 		return err

@@ -486,6 +486,24 @@ func (c *city) compare(rnd *rand.Rand, viewer *client.Client, x *reachtest.Term,
 	if err := errors.Join(err, resp.Body.Close()); err != nil || len(records) != len(hosts)+1 {
 		wrong("the export", len(records)-1, len(hosts))
 	}
+	var found struct {
+		Items []struct{ ID string }
+		Total int
+	}
+	get("/api/v1/cmdb/items", url.Values{"filter": {"class = computer and name exists"}, "limit": {"1000"}}, &found)
+	if len(found.Items) != len(hosts) || found.Total != len(hosts) {
+		wrong("the hosts that a filter finds", found.Total, len(hosts))
+	}
+	var ends struct{ Ends []struct{ Item struct{ ID string } } }
+	get("/api/v1/cmdb/query", url.Values{"path": {"host[name exists]"}}, &ends)
+	if len(ends.Ends) != len(hosts) {
+		wrong("the hosts that a path query finds", len(ends.Ends), len(hosts))
+	}
+	var counts struct{ Classes map[string]int }
+	get("/api/v1/cmdb/statistics", nil, &counts)
+	if counts.Classes["host"] != len(hosts) {
+		wrong("the count of hosts", counts.Classes, len(hosts))
+	}
 	for id, f := range c.items {
 		if rnd.IntN(10) > 0 {
 			continue
@@ -507,6 +525,13 @@ func (c *city) compare(rnd *rand.Rand, viewer *client.Client, x *reachtest.Term,
 			}
 			if detail.Relations.Counts["host"] != members {
 				wrong("the members of "+id, detail.Relations.Counts, members)
+			}
+			var related struct{ Items []struct{ Item struct{ Class string } } }
+			get("/api/v1/cmdb/items/"+id+"/relations", url.Values{"class": {"host"}, "limit": {"1000"}}, &related)
+			var walk struct{ Counts map[string]int }
+			get("/api/v1/cmdb/items/"+id+"/walk", url.Values{"kind": {"around"}, "depth": {"1"}}, &walk)
+			if len(related.Items) != members || walk.Counts["host"] != members {
+				wrong("the relations of "+id, []int{len(related.Items), walk.Counts["host"]}, members)
 			}
 		}
 	}

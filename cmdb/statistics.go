@@ -1,0 +1,83 @@
+package cmdb
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"icewatch/soc/reach"
+)
+
+// Statistics are how much there is within a reach.
+type Statistics struct {
+	Items   int            `json:"items"`
+	Classes map[string]int `json:"classes" nullable:"false" doc:"Class → items"`
+	Zones   map[string]int `json:"zones" nullable:"false" doc:"Network zone → items that have one"`
+	Changes []DayChanges   `json:"changes" nullable:"false" doc:"Of the last 7 days (UTC), oldest first"`
+}
+
+// DayChanges are the changes of one day.
+type DayChanges struct {
+	Day     string `json:"day"` // 2006-01-02
+	Created int    `json:"created"`
+	Updated int    `json:"updated"`
+	Deleted int    `json:"deleted"`
+}
+
+// statisticsDays is how many days of changes are counted.
+const statisticsDays = 7
+
+// Statistics counts the items in reach, and their changes of the last days.
+func (s *Service) Statistics(ctx context.Context, r reach.Reach) (Statistics, error) {
+	out := Statistics{Classes: map[string]int{}, Zones: map[string]int{}}
+	for column, into := range map[string]map[string]int{"class": out.Classes, "zone": out.Zones} {
+		var rows []struct {
+			What string `bun:"what"`
+			N    int    `bun:"n"`
+		}
+		q := s.db.NewSelect().Model((*itemRow)(nil)).ColumnExpr("i." + column + " AS what, count(*) AS n")
+		if err := r.Within(q, "i").GroupExpr("i."+column).Scan(ctx, &rows); err != nil {
+			return Statistics{}, fmt.Errorf("cmdb: count items by %s: %w", column, err)
+		}
+		for _, row := range rows {
+			if row.What != "" {
+				into[row.What] = row.N
+			}
+		}
+	}
+	for _, n := range out.Classes {
+		out.Items += n
+	}
+	today := s.now().Truncate(24 * time.Hour)
+	first := today.AddDate(0, 0, 1-statisticsDays)
+	days := make([]DayChanges, statisticsDays)
+	for i := range days {
+		days[i].Day = first.AddDate(0, 0, i).Format(time.DateOnly)
+	}
+	const day = int64(24 * time.Hour / time.Millisecond)
+	var rows []struct {
+		Day    int64  `bun:"day"`
+		Action string `bun:"action"`
+		N      int    `bun:"n"`
+	}
+	q := s.db.NewSelect().Model((*historyRow)(nil)).ColumnExpr("h.time / ? AS day, h.action, count(*) AS n", day).Where("h.time >= ?", first.UnixMilli())
+	if err := r.Within(q, "h").GroupExpr("h.time / ?, h.action", day).Scan(ctx, &rows); err != nil {
+		return Statistics{}, fmt.Errorf("cmdb: count changes: %w", err)
+	}
+	for _, row := range rows {
+		i := int(row.Day - first.UnixMilli()/day)
+		if i < 0 || i >= len(days) {
+			continue
+		}
+		switch row.Action {
+		case actionCreated:
+			days[i].Created = row.N
+		case actionUpdated:
+			days[i].Updated = row.N
+		case actionDeleted:
+			days[i].Deleted = row.N
+		}
+	}
+	out.Changes = days
+	return out, nil
+}
