@@ -494,7 +494,9 @@ func (c *city) compare(rnd *rand.Rand, viewer *client.Client, x *reachtest.Term,
 	if len(found.Items) != len(hosts) || found.Total != len(hosts) {
 		wrong("the hosts that a filter finds", found.Total, len(hosts))
 	}
-	var ends struct{ Ends []struct{ Item struct{ ID string } } }
+	var ends struct {
+		Ends []struct{ Item struct{ ID string } }
+	}
 	get("/api/v1/cmdb/query", url.Values{"path": {"host[name exists]"}}, &ends)
 	if len(ends.Ends) != len(hosts) {
 		wrong("the hosts that a path query finds", len(ends.Ends), len(hosts))
@@ -526,7 +528,9 @@ func (c *city) compare(rnd *rand.Rand, viewer *client.Client, x *reachtest.Term,
 			if detail.Relations.Counts["host"] != members {
 				wrong("the members of "+id, detail.Relations.Counts, members)
 			}
-			var related struct{ Items []struct{ Item struct{ Class string } } }
+			var related struct {
+				Items []struct{ Item struct{ Class string } }
+			}
 			get("/api/v1/cmdb/items/"+id+"/relations", url.Values{"class": {"host"}, "limit": {"1000"}}, &related)
 			var walk struct{ Counts map[string]int }
 			get("/api/v1/cmdb/items/"+id+"/walk", url.Values{"kind": {"around"}, "depth": {"1"}}, &walk)
