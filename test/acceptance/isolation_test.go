@@ -486,13 +486,13 @@ func (c *city) compare(rnd *rand.Rand, viewer *client.Client, x *reachtest.Term,
 	if err := errors.Join(err, resp.Body.Close()); err != nil || len(records) != len(hosts)+1 {
 		wrong("the export", len(records)-1, len(hosts))
 	}
-	var found struct {
+	var filtered struct {
 		Items []struct{ ID string }
 		Total int
 	}
-	get("/api/v1/cmdb/items", url.Values{"filter": {"class = computer and name exists"}, "limit": {"1000"}}, &found)
-	if len(found.Items) != len(hosts) || found.Total != len(hosts) {
-		wrong("the hosts that a filter finds", found.Total, len(hosts))
+	get("/api/v1/cmdb/items", url.Values{"filter": {"class = computer and name exists"}, "limit": {"1000"}}, &filtered)
+	if len(filtered.Items) != len(hosts) || filtered.Total != len(hosts) {
+		wrong("the hosts that a filter finds", filtered.Total, len(hosts))
 	}
 	var ends struct {
 		Ends []struct{ Item struct{ ID string } }
