@@ -30,7 +30,8 @@ func clip(s string) string {
 // words are what a meaning is made of in one language.
 type words struct {
 	events, any, with, and, or, not, all, anyField, null, exists, absent string
-	same, within, count, distinct, of, letters, field                    string
+	same, within, count, distinct, of, letters, field, silence           string
+	numbers                                                              map[string]string // of values, by type
 	verbs                                                                map[string]string
 	parts                                                                map[sigma.TimePart]string
 	span                                                                 func(time.Duration) string
@@ -39,19 +40,21 @@ type words struct {
 var english = words{
 	events: "In events of ", any: "In every event", with: ": ", and: " and ", or: " or ", not: "not ", all: " (all of them)",
 	anyField: "any value", null: " is null or absent", exists: " is there", absent: " is not there",
-	same: "for one ", within: "within ", count: "events", distinct: "distinct values of ", of: " that match ", letters: " (letter case counts)", field: "the field ",
-	verbs: map[string]string{"is": " = ", "contains": " contains ", "starts": " starts with ", "ends": " ends with ", "like": " matches ", "re": " matches the expression ", "cidr": " is an address in "},
-	parts: map[sigma.TimePart]string{sigma.Minute: "the minute of ", sigma.Hour: "the hour of ", sigma.Day: "the day of ", sigma.Week: "the week of ", sigma.Month: "the month of ", sigma.Year: "the year of "},
-	span:  func(d time.Duration) string { return plainSpan(d, " s", " min", " h", " d") },
+	same: "for one ", within: "within ", count: "events", distinct: "distinct values of ", of: " that match ", letters: " (letter case counts)", field: "the field ", silence: "no event comes",
+	numbers: map[string]string{"value_sum": "the sum of ", "value_avg": "the mean of ", "value_median": "the median of ", "value_percentile": "the percentile of "},
+	verbs:   map[string]string{"is": " = ", "contains": " contains ", "starts": " starts with ", "ends": " ends with ", "like": " matches ", "re": " matches the expression ", "cidr": " is an address in "},
+	parts:   map[sigma.TimePart]string{sigma.Minute: "the minute of ", sigma.Hour: "the hour of ", sigma.Day: "the day of ", sigma.Week: "the week of ", sigma.Month: "the month of ", sigma.Year: "the year of "},
+	span:    func(d time.Duration) string { return plainSpan(d, " s", " min", " h", " d") },
 }
 
 var chinese = words{
 	events: "在以下来源的事件中：", any: "在所有事件中", with: "，", and: " 且 ", or: " 或 ", not: "不满足 ", all: "（全部）",
 	anyField: "任意字段", null: " 为空或不存在", exists: " 存在", absent: " 不存在",
-	same: "同一 ", within: "", count: "条事件", distinct: "的不同取值数：", of: "，匹配规则 ", letters: "（区分大小写）", field: "字段 ",
-	verbs: map[string]string{"is": " = ", "contains": " 包含 ", "starts": " 开头为 ", "ends": " 结尾为 ", "like": " 匹配 ", "re": " 匹配正则 ", "cidr": " 属于网段 "},
-	parts: map[sigma.TimePart]string{sigma.Minute: "分钟：", sigma.Hour: "小时：", sigma.Day: "日：", sigma.Week: "周：", sigma.Month: "月：", sigma.Year: "年："},
-	span:  func(d time.Duration) string { return plainSpan(d, " 秒", " 分钟", " 小时", " 天") + "内" },
+	same: "同一 ", within: "", count: "条事件", distinct: "的不同取值数：", of: "，匹配规则 ", letters: "（区分大小写）", field: "字段 ", silence: "没有事件到来",
+	numbers: map[string]string{"value_sum": "总和：", "value_avg": "平均值：", "value_median": "中位数：", "value_percentile": "百分位数："},
+	verbs:   map[string]string{"is": " = ", "contains": " 包含 ", "starts": " 开头为 ", "ends": " 结尾为 ", "like": " 匹配 ", "re": " 匹配正则 ", "cidr": " 属于网段 "},
+	parts:   map[sigma.TimePart]string{sigma.Minute: "分钟：", sigma.Hour: "小时：", sigma.Day: "日：", sigma.Week: "周：", sigma.Month: "月：", sigma.Year: "年："},
+	span:    func(d time.Duration) string { return plainSpan(d, " 秒", " 分钟", " 小时", " 天") + "内" },
 }
 
 func plainSpan(d time.Duration, s, m, h, day string) string {
@@ -88,7 +91,15 @@ func counting(c *sigma.Correlation, w words) string {
 		b.WriteString(w.with + w.same + strings.Join(c.GroupBy, " + "))
 	}
 	b.WriteString(w.of + strings.Join(c.Rules, ", ") + w.with)
-	if len(c.Fields) > 0 {
+	if c.Absent {
+		return b.String() + w.silence
+	}
+	if c.Numeric() {
+		b.WriteString(w.numbers[c.Type] + c.Fields[0])
+		if c.Type == "value_percentile" {
+			fmt.Fprintf(&b, " (%g)", c.Percentile)
+		}
+	} else if len(c.Fields) > 0 {
 		b.WriteString(w.distinct + strings.Join(c.Fields, " + "))
 	} else if c.Type == "event_count" {
 		b.WriteString(w.count)
