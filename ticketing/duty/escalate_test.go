@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math/rand/v2"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -208,7 +209,8 @@ func TestLink(t *testing.T) {
 		t.Fatal(err)
 	}
 	token := links(t, w)
-	if len(token) != 2 || token["qian"] == token["sun"] {
+	public := regexp.MustCompile(`^[A-Za-z0-9-]{1,64}$`) // what a path without sign-in may hold
+	if len(token) != 2 || token["qian"] == token["sun"] || !public.MatchString(token["qian"]) {
 		t.Fatalf("links: %v", token)
 	}
 	everything := func(context.Context, string) (reach.Reach, error) { return reach.All(), nil }
@@ -221,7 +223,7 @@ func TestLink(t *testing.T) {
 	if got := w.read(i.ID); got.Status != ticketing.StatusOpen {
 		t.Fatal("looking at a link acknowledged the incident")
 	}
-	for name, bad := range map[string]string{"nothing": "", "noise": "AAAA", "another length": token["qian"] + "A", "another last letter": flip(token["qian"], len(token["qian"])-3), "another first letter": flip(token["qian"], 2), "another expiry": flip(token["qian"], 28)} {
+	for name, bad := range map[string]string{"nothing": "", "noise": "AAAA", "another length": token["qian"] + "AAAAAAAA", "another last letter": flip(token["qian"], len(token["qian"])-3), "another first letter": flip(token["qian"], 2), "another expiry": flip(token["qian"], 40)} {
 		if _, err := w.duty.UseLink(t.Context(), bad, everything); !errors.Is(err, ErrLink) {
 			t.Errorf("%s: %v", name, err)
 		}

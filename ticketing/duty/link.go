@@ -5,8 +5,9 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/base64"
+	"encoding/base32"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -29,7 +30,9 @@ const (
 	linkLives = 24 * time.Hour
 	idBytes   = 16
 	macBytes  = 16
-	// LinkPath is where links lead; the token comes behind it.
+	// LinkPath is where links lead; the token comes behind it, in base32:
+	// paths that need no sign-in take 64 letters, digits and hyphens at most,
+	// and it has as many.
 	LinkPath = "/api/v1/duty/acknowledge/"
 )
 
@@ -92,18 +95,18 @@ func (s *Store) link(ctx context.Context, tx bun.Tx, w ticketing.Waiting, person
 	id := make([]byte, idBytes)
 	_, _ = rand.Read(id) // it never fails
 	expires := now.Add(linkLives).UnixMilli()
-	row := linkRow{ID: base64.RawURLEncoding.EncodeToString(id), Incident: w.ID, Episode: w.Episode, Person: person, ExpiresAt: expires}
+	row := linkRow{ID: hex.EncodeToString(id), Incident: w.ID, Episode: w.Episode, Person: person, ExpiresAt: expires}
 	if _, err := tx.NewInsert().Model(&row).Returning("NULL").Exec(ctx); err != nil {
 		return "", fmt.Errorf("duty: write a link: %w", err)
 	}
 	token := binary.BigEndian.AppendUint64(id, uint64(expires))
 	token = append(token, s.mac(id, expires)...)
-	return strings.TrimRight(s.deps.URL, "/") + LinkPath + base64.RawURLEncoding.EncodeToString(token), nil
+	return strings.TrimRight(s.deps.URL, "/") + LinkPath + base32.StdEncoding.EncodeToString(token), nil
 }
 
 // read checks a token and finds its record.
 func (s *Store) read(ctx context.Context, token string) (linkRow, error) {
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(token)
+	raw, err := base32.StdEncoding.DecodeString(token)
 	if err != nil || len(raw) != idBytes+8+macBytes {
 		return linkRow{}, ErrLink
 	}
@@ -115,7 +118,7 @@ func (s *Store) read(ctx context.Context, token string) (linkRow, error) {
 		return linkRow{}, ErrExpired
 	}
 	var rows []linkRow
-	if err := s.db.NewSelect().Model(&rows).Where("id = ?", base64.RawURLEncoding.EncodeToString(id)).Scan(ctx); err != nil {
+	if err := s.db.NewSelect().Model(&rows).Where("id = ?", hex.EncodeToString(id)).Scan(ctx); err != nil {
 		return linkRow{}, fmt.Errorf("duty: read a link: %w", err)
 	}
 	if len(rows) == 0 {
