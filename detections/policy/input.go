@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -126,7 +127,7 @@ func (s *shape) term(a *Alert) *ast.Term {
 			continue
 		}
 		if s == factsShape && a.frozen != nil {
-			top = append(top, [2]*ast.Term{g.key, a.frozen[i]})
+			top = append(top, [2]*ast.Term{g.key, a.frozen.groups[i]})
 			continue
 		}
 		if pairs := g.put(make([][2]*ast.Term, 0, len(g.leaves)), a); len(pairs) > 0 || g.key.Value != ast.String("fields") {
@@ -219,13 +220,44 @@ func (a *Alert) Freeze() {
 		return
 	}
 	*a = a.normal()
-	frozen := make([]*ast.Term, len(factsShape.groups))
+	groups := make([]*ast.Term, len(factsShape.groups))
 	for i := range factsShape.groups {
 		if g := &factsShape.groups[i]; g.key != nil {
-			frozen[i] = ast.ObjectTerm(g.put(nil, a)...)
+			groups[i] = ast.ObjectTerm(g.put(nil, a)...)
 		}
 	}
-	a.frozen = frozen
+	a.frozen = &frozen{groups: groups}
+}
+
+// frozen is what Freeze prepares. It is shared by copies of an alert, and
+// remembers the last form of the whole, which most questions need again.
+type frozen struct {
+	groups []*ast.Term // by factsShape.groups
+	last   atomic.Pointer[seen]
+}
+
+// seen is an alert with its form.
+type seen struct {
+	alert Alert
+	term  *ast.Term
+}
+
+// facts is the alert's form as related to another.
+func (a *Alert) facts() *ast.Term {
+	if a.frozen == nil {
+		n := a.normal()
+		return factsShape.term(&n)
+	}
+	l := a.frozen.last.Load()
+	if l != nil && l.alert.ID == a.ID && l.alert.Tenant == a.Tenant && l.alert.Verdict == a.Verdict && l.alert.Phase == a.Phase && l.alert.Direction == a.Direction &&
+		l.alert.Priority == a.Priority && l.alert.Status == a.Status && l.alert.Count == a.Count && l.alert.First.Equal(a.First) && l.alert.Last.Equal(a.Last) &&
+		slices.Equal(l.alert.Maintenance, a.Maintenance) {
+		return l.term
+	}
+	n := a.normal()
+	t := factsShape.term(&n)
+	a.frozen.last.Store(&seen{n, t})
+	return t
 }
 
 // Thawed is the alert without what Freeze has prepared, to be changed or compared.
@@ -293,8 +325,7 @@ var (
 func (in *IncidentInput) term() *ast.Term {
 	related := make([]*ast.Term, len(in.Related))
 	for i := range in.Related {
-		a := in.Related[i].normal()
-		related[i] = factsShape.term(&a)
+		related[i] = in.Related[i].facts()
 	}
 	a, s := in.Alert.normal(), storyOf(in)
 	return ast.ObjectTerm(

@@ -11,8 +11,6 @@ package policy
 import (
 	"time"
 
-	"github.com/open-policy-agent/opa/v1/ast"
-
 	"icewatch/detections"
 )
 
@@ -100,7 +98,7 @@ type Alert struct {
 	Count        int               `json:"count"` // events
 	Fields       map[string]string `json:"fields,omitempty"`
 
-	frozen []*ast.Term // see Freeze; nil where nothing is
+	frozen *frozen // see Freeze; nil where nothing is
 }
 
 // Judgement is the priority policy's answer.
