@@ -99,7 +99,7 @@ export default function AttacksPage() {
                 {g.information.length === 0 ? (
                   <span className="dim">{t('attacks.noInformation')}</span>
                 ) : (
-                  <dl className="facts">
+                  <dl className="facts information">
                     {g.information.map((f) => (
                       <InformationRow key={f.field} field={f.field} values={f.values} locale={locale} />
                     ))}

@@ -25,7 +25,7 @@ export function VerdictMark({ value, reason }: { value?: Verdict; reason?: strin
   const t = useT();
   if (!value) return null;
   return (
-    <span className={`verdict verdict-${value}`} title={reason || undefined} data-testid="verdict">
+    <span className={`vmark vmark-${value}`} title={reason || undefined} data-testid="verdict">
       <svg width="11" height="11" viewBox="0 0 12 12" aria-hidden="true" fill="none" stroke="currentColor" strokeWidth="1.6" strokeLinecap="round" strokeLinejoin="round">
         {value === 'failed' && <path d="M2.5 2.5 9.5 9.5M9.5 2.5 2.5 9.5" />}
         {value === 'attempt' && <circle cx="6" cy="6" r="4.2" strokeDasharray="2.2 2" />}
