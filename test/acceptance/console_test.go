@@ -87,6 +87,14 @@ func TestConsolePolicies(t *testing.T) {
 	run("policies.test.mjs", s.url)
 }
 
+// TestConsoleDuty drives duty and service levels in real Chromium: a team with
+// its roster and escalation, overrides, notes, terms, report and holidays.
+func TestConsoleDuty(t *testing.T) {
+	t.Parallel()
+	s, run := console(t, "")
+	run("duty.test.mjs", s.url)
+}
+
 // console starts a suite of its own, with more lines of configuration, and returns it with what runs one of the
 // console's tests against it, at the address given.
 func console(t *testing.T, extra string) (*suite, func(script, url string)) {

@@ -67,8 +67,7 @@ export const NAV: NavGroup[] = [
   {
     title: 'nav.duty',
     items: [
-      { to: '/duty', needs: ['get-my-duty'], title: 'page.duty', icon: <SolutionOutlined /> },
-      { to: '/duty/calendar', needs: ['list-duty-teams'], title: 'page.roster', icon: <ScheduleOutlined /> },
+      { to: '/duty', needs: ['get-my-duty'], title: 'page.duty', icon: <SolutionOutlined />, below: [{ to: '/duty/calendar', needs: ['list-duty-teams'], title: 'page.roster', icon: <ScheduleOutlined /> }] },
       { to: '/sla', needs: ['get-sla-report'], title: 'page.sla', icon: <DashboardOutlined /> },
     ],
   },
