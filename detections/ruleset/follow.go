@@ -17,14 +17,17 @@ const (
 	settle = 50 * time.Millisecond
 	// atLatest is when it is read although it is not quiet.
 	atLatest = 500 * time.Millisecond
+	// restful is how many times as long as a look at the folders took nobody
+	// looks again, so that thousands of rules cost a hundredth of a core at most.
+	restful = 100
 )
 
 // Follow calls changed when something in the folders may have changed, until
 // ctx ends: soon after the system tells of it, and besides at every interval,
-// since file systems of other machines tell nothing. Folders need not be there
-// yet.
+// longer where looking takes long, since file systems of other machines tell
+// nothing. Folders need not be there yet.
 func Follow(ctx context.Context, dirs []string, every time.Duration, log *slog.Logger, changed func()) {
-	poll := time.NewTicker(every)
+	poll := time.NewTimer(every)
 	defer poll.Stop()
 	var events <-chan fsnotify.Event
 	var faults <-chan error
@@ -88,8 +91,10 @@ func Follow(ctx context.Context, dirs []string, every time.Duration, log *slog.L
 			first = time.Time{}
 			changed()
 		case <-poll.C:
+			begun := time.Now()
 			all()
 			changed()
+			poll.Reset(max(every, restful*time.Since(begun)))
 		case <-ctx.Done():
 			return
 		}

@@ -326,6 +326,7 @@ func (c *centre) openCMDB(ctx context.Context) (err error) {
 	if c.cmdb, err = cmdb.Open(ctx, c.db, c.tenants); err != nil {
 		return err
 	}
+	c.later(func() error { c.cmdb.Close(); return nil })
 	if err := c.publishTenants(ctx); err != nil {
 		return err
 	}

@@ -214,7 +214,7 @@ func (m *measured) watch(ctx context.Context, s *suite.Suite, l *load, before fl
 		at     time.Time
 		events float64
 	}
-	const looks = 30 // over which the rate is taken
+	const looks = 12 // over which the rate is taken
 	var past [looks]point
 	for n := 0; ctx.Err() == nil; n++ {
 		events, err := s.Metric(passed)
@@ -228,12 +228,12 @@ func (m *measured) watch(ctx context.Context, s *suite.Suite, l *load, before fl
 			l.window.Store(max(leastWindow, int64(rate*window.Seconds())))
 		}
 		past[n%looks] = now
-		if n%10 == 0 {
+		if n%4 == 0 {
 			if list := s.RSS(); sum(list) > sum(m.rss) {
 				m.rss = list
 			}
 		}
-		_ = rest(ctx, 100*time.Millisecond)
+		_ = rest(ctx, 250*time.Millisecond) // more often it would cost the suite what is not its work
 	}
 	return nil
 }

@@ -3,7 +3,7 @@ import type { Pairs } from './pairs';
 /** Texts about duty and service levels. */
 export const duty = {
   'nav.duty': ['值班', 'Duty'],
-  'page.duty': ['我的值班', 'My duty'],
+  'page.duty': ['值班与交接', 'Duty and hand-over'],
   'page.roster': ['值班日历', 'Duty calendar'],
   'page.team': ['班组与升级', 'Team and escalation'],
   'page.sla': ['服务水平', 'Service levels'],
