@@ -210,76 +210,76 @@ function WindowForm({ window: w, save, close }: { window: Partial<MaintenanceWin
     >
       {(form) => (
         <>
-      <Form.Item name="name" label={t('maintenance.name')} rules={[{ required: true, whitespace: true, message: t('maintenance.name') }]}>
-        <Input maxLength={60} autoFocus />
-      </Form.Item>
-      <Form.Item name="id" label={t('maintenance.id')} extra={t('maintenance.idWhy')} hidden={!!w.id} rules={[{ required: true, pattern: /^[a-z0-9-]{1,64}$/, message: t('maintenance.idWhy') }]}>
-        <Input />
-      </Form.Item>
-      <Form.Item name="reason" label={t('maintenance.reason')}>
-        <Input maxLength={300} />
-      </Form.Item>
-      <Form.Item name="kind" label={t('maintenance.when')}>
-        <Segmented
-          // A weekly window has no bounds unless somebody gives it some.
-          onChange={(kind) => form.setFieldsValue(kind === 'weekly' ? { start: '', end: '' } : { start: hours(0), end: hours(2) })}
-          options={[
-            { value: 'once', label: t('maintenance.once') },
-            { value: 'weekly', label: t('maintenance.weekly') },
-          ]}
-        />
-      </Form.Item>
-      <Form.Item noStyle shouldUpdate={(a: Values, b: Values) => a.kind !== b.kind}>
-        {({ getFieldValue }) =>
-          getFieldValue('kind') === 'weekly' && (
-            <>
-              <Form.Item name="days" label={t('maintenance.days')} rules={[{ required: true, message: t('maintenance.days') }]}>
-                <Select mode="multiple" options={WEEKDAYS.map((d) => ({ value: d, label: t(`maintenance.day.${d}`) }))} />
-              </Form.Item>
-              <div className="two">
-                <Form.Item name="from" label={t('maintenance.from')} rules={[{ required: true, pattern: /^([01]\d|2[0-3]):[0-5]\d$/, message: 'HH:MM' }]}>
-                  <Input placeholder="22:00" />
-                </Form.Item>
-                <Form.Item name="to" label={t('maintenance.to')} rules={[{ required: true, pattern: /^(([01]\d|2[0-3]):[0-5]\d|24:00)$/, message: 'HH:MM' }]}>
-                  <Input placeholder="02:00" />
-                </Form.Item>
-              </div>
-              <Form.Item name="zone" label={t('maintenance.zone')} rules={[{ required: true, whitespace: true, message: t('maintenance.zone') }]}>
-                <Input placeholder="Asia/Shanghai" />
-              </Form.Item>
-            </>
-          )
-        }
-      </Form.Item>
-      <div className="two">
-        <Form.Item name="start" label={t('maintenance.start')}>
-          <input type="datetime-local" className="when" />
-        </Form.Item>
-        <Form.Item name="end" label={t('maintenance.end')}>
-          <input type="datetime-local" className="when" />
-        </Form.Item>
-      </div>
-      <Form.Item name="items" label={t('maintenance.items')}>
-        <WordsInput placeholder={t('maintenance.scopeHint')} />
-      </Form.Item>
-      <Form.Item name="systems" label={t('maintenance.systems')}>
-        <WordsInput placeholder={t('maintenance.scopeHint')} />
-      </Form.Item>
-      <Form.Item
-        name="tenants"
-        label={t('maintenance.tenants')}
-        dependencies={['items', 'systems']}
-        rules={[
-          ({ getFieldValue }) => ({
-            validator: (_, tenants: string[] | undefined) =>
-              list(tenants).length + list(getFieldValue('items') as string[]).length + list(getFieldValue('systems') as string[]).length > 0
-                ? Promise.resolve()
-                : Promise.reject(new Error(t('maintenance.scopeNone'))),
-          }),
-        ]}
-      >
-        <TenantsPicker />
-      </Form.Item>
+          <Form.Item name="name" label={t('maintenance.name')} rules={[{ required: true, whitespace: true, message: t('maintenance.name') }]}>
+            <Input maxLength={60} autoFocus />
+          </Form.Item>
+          <Form.Item name="id" label={t('maintenance.id')} extra={t('maintenance.idWhy')} hidden={!!w.id} rules={[{ required: true, pattern: /^[a-z0-9-]{1,64}$/, message: t('maintenance.idWhy') }]}>
+            <Input />
+          </Form.Item>
+          <Form.Item name="reason" label={t('maintenance.reason')}>
+            <Input maxLength={300} />
+          </Form.Item>
+          <Form.Item name="kind" label={t('maintenance.when')}>
+            <Segmented
+              // A weekly window has no bounds unless somebody gives it some.
+              onChange={(kind) => form.setFieldsValue(kind === 'weekly' ? { start: '', end: '' } : { start: hours(0), end: hours(2) })}
+              options={[
+                { value: 'once', label: t('maintenance.once') },
+                { value: 'weekly', label: t('maintenance.weekly') },
+              ]}
+            />
+          </Form.Item>
+          <Form.Item noStyle shouldUpdate={(a: Values, b: Values) => a.kind !== b.kind}>
+            {({ getFieldValue }) =>
+              getFieldValue('kind') === 'weekly' && (
+                <>
+                  <Form.Item name="days" label={t('maintenance.days')} rules={[{ required: true, message: t('maintenance.days') }]}>
+                    <Select mode="multiple" options={WEEKDAYS.map((d) => ({ value: d, label: t(`maintenance.day.${d}`) }))} />
+                  </Form.Item>
+                  <div className="two">
+                    <Form.Item name="from" label={t('maintenance.from')} rules={[{ required: true, pattern: /^([01]\d|2[0-3]):[0-5]\d$/, message: 'HH:MM' }]}>
+                      <Input placeholder="22:00" />
+                    </Form.Item>
+                    <Form.Item name="to" label={t('maintenance.to')} rules={[{ required: true, pattern: /^(([01]\d|2[0-3]):[0-5]\d|24:00)$/, message: 'HH:MM' }]}>
+                      <Input placeholder="02:00" />
+                    </Form.Item>
+                  </div>
+                  <Form.Item name="zone" label={t('maintenance.zone')} rules={[{ required: true, whitespace: true, message: t('maintenance.zone') }]}>
+                    <Input placeholder="Asia/Shanghai" />
+                  </Form.Item>
+                </>
+              )
+            }
+          </Form.Item>
+          <div className="two">
+            <Form.Item name="start" label={t('maintenance.start')}>
+              <input type="datetime-local" className="when" />
+            </Form.Item>
+            <Form.Item name="end" label={t('maintenance.end')}>
+              <input type="datetime-local" className="when" />
+            </Form.Item>
+          </div>
+          <Form.Item name="items" label={t('maintenance.items')}>
+            <WordsInput placeholder={t('maintenance.scopeHint')} />
+          </Form.Item>
+          <Form.Item name="systems" label={t('maintenance.systems')}>
+            <WordsInput placeholder={t('maintenance.scopeHint')} />
+          </Form.Item>
+          <Form.Item
+            name="tenants"
+            label={t('maintenance.tenants')}
+            dependencies={['items', 'systems']}
+            rules={[
+              ({ getFieldValue }) => ({
+                validator: (_, tenants: string[] | undefined) =>
+                  list(tenants).length + list(getFieldValue('items') as string[]).length + list(getFieldValue('systems') as string[]).length > 0
+                    ? Promise.resolve()
+                    : Promise.reject(new Error(t('maintenance.scopeNone'))),
+              }),
+            ]}
+          >
+            <TenantsPicker />
+          </Form.Item>
         </>
       )}
     </FormDialog>
