@@ -411,7 +411,8 @@ func openedText(i *incident) detections.Text {
 	var zh, en []string
 	for _, r := range i.doc.Reasons {
 		r = bothLanguages(r)
-		zh, en = append(zh, r.ZH), append(en, r.EN)
+		// Reasons are sentences; here they are parts of one.
+		zh, en = append(zh, strings.TrimSuffix(r.ZH, "。")), append(en, strings.TrimSuffix(r.EN, "."))
 	}
 	t := detections.Text{ZH: "事件开立", EN: "Incident opened"}
 	if len(zh) > 0 {
