@@ -109,6 +109,45 @@ steps('its alert shows why: the raw event with the matching values marked', asyn
   await page.getByTestId('hit').first().waitFor();
 });
 
+steps('an alert tells how far the attack got and who attacks whom, and the list filters by that', async () => {
+  const find = async () => {
+    const { items } = await (await fetch('/api/v1/alerts?verdict=compromised&limit=100')).json();
+    const a = (items ?? []).find((x) => x.attacker?.ip && x.victim?.name && x.phases?.length && x.risk?.class && x.techniques?.length);
+    return a && { id: a.id, attacker: a.attacker.ip, victim: a.victim.name, phases: a.phases.length, techniques: a.techniques };
+  };
+  // The call home is the story's last step: its alert may come after the incident.
+  const told = await (await page.waitForFunction(find)).jsonValue();
+
+  await page.goto(`${BASE}/alerts?verdict=compromised`);
+  const rows = page.locator('[role=row][data-id]');
+  await rows.first().waitFor();
+  const marks = await rows.getByTestId('verdict').allInnerTexts();
+  assert.equal(marks.length, await rows.count(), 'an alert in the list has no verdict');
+  assert.deepEqual([...new Set(marks.map((m) => m.trim()))], ['失陷']);
+  const toggle = page.getByRole('group', { name: '按判定筛选' }).getByRole('button', { name: '失陷' });
+  assert.equal(await toggle.getAttribute('aria-pressed'), 'true');
+
+  await page.locator(`[role=row][data-id="${told.id}"] a.what`).click();
+  await page.waitForURL(new RegExp(`/alerts/${told.id}`));
+  await page.locator('.meta').getByTestId('verdict').filter({ hasText: '失陷' }).waitFor();
+  const panel = page.getByTestId('judgement');
+  await panel.getByTestId('verdict').filter({ hasText: '失陷' }).waitFor();
+  assert.notEqual((await panel.getByTestId('verdict-reason').innerText()).trim(), '');
+  await panel.getByTestId('attacker').getByText(told.attacker, { exact: true }).waitFor();
+  await panel.getByTestId('victim').getByText(told.victim, { exact: true }).waitFor();
+  assert.equal(await panel.getByTestId('phases').locator('li.on').count(), told.phases);
+  // Names come with the taxonomy, a moment after the codes.
+  await panel.getByTestId('risk').filter({ hasText: /事件/ }).waitFor();
+  assert.match(await panel.getByTestId('risk').innerText(), /GB\/Z 20986-2007/);
+  for (const code of told.techniques) await page.getByTestId('technique').filter({ hasText: code }).locator('.ellipsis').first().waitFor();
+
+  // Back to the list with its filter, and out of it.
+  await page.goBack();
+  await page.waitForURL(/verdict=compromised/);
+  await toggle.click();
+  await page.waitForURL((u) => !u.searchParams.has('verdict'));
+});
+
 steps('search finds, counts, filters by click and expands', async () => {
   await page.goto(`${BASE}/search?since=1h`);
   await page.getByTestId('hit').first().waitFor();

@@ -23,6 +23,11 @@ export function absolute(time: string | number, ms = false): string {
   return `${t.y}-${t.mo}-${t.da} ${t.h}:${t.mi}:${t.s}${ms ? `.${t.ms}` : ''}`;
 }
 
+/** A text whose moments, written in UTC or with an offset as the server does, read in the reader's zone. */
+export function localTimes(text: string): string {
+  return text.replace(/\b\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-]\d{2}:\d{2})/g, (time) => absolute(time));
+}
+
 /** The shortest text that is not ambiguous today: 16:03:12, or 11-20 16:03, or 2025-11-20. */
 export function compact(time: string | number, now: number): string {
   const d = new Date(time);

@@ -3,7 +3,7 @@ import type { Evidence } from '../api/types';
 import { factorAsked } from './signin';
 import { evidenceFields, markEvidence } from './evidence';
 import { toCSV } from './export';
-import { absolute, bytes, clock, compact, number, relative } from './format';
+import { absolute, bytes, clock, compact, localTimes, number, relative } from './format';
 import { holdStill } from './live';
 import { fieldIs, filterIn, filterOut, hasTopLevelOr, narrowBy, phraseIn, phraseOut, quote, splitPipes } from './logsql';
 import { durationMs, goDuration, parseRange, parseWords, rangeBounds, rangeParams, safeReturn, withParams } from './urlstate';
@@ -150,6 +150,11 @@ describe('format', () => {
     expect(clock(-3_909_000, 'zh-CN')).toBe('1:05:09');
     expect(clock(55 * 3_600_000, 'zh-CN')).toBe('2天7小时');
     expect(clock(55 * 3_600_000, 'en-US')).toBe('2d 7h');
+  });
+  it("turns the moments within a text into the reader's", () => {
+    const at = '2026-11-23T08:00:00Z';
+    expect(localTimes(`登录成功（${at}），2026-11-23T16:00:00.25+08:00`)).toBe(`登录成功（${absolute(at)}），${absolute(at)}`);
+    expect(localTimes('T1110.001 on 2026-11-23, port 22')).toBe('T1110.001 on 2026-11-23, port 22');
   });
   it('tells numbers', () => {
     expect(number(1234567, 'zh-CN')).toBe('1,234,567');

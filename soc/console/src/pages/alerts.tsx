@@ -209,7 +209,7 @@ export default function Alerts() {
         <Input
           ref={filterInput}
           allowClear
-          style={{ width: 250 }}
+          style={{ width: 236 }}
           placeholder={t('alerts.filter')}
           aria-label={t('alerts.filter')}
           value={text}
@@ -243,7 +243,7 @@ export default function Alerts() {
         {!attack && attacks.length > 0 && (
           <Select
             showSearch
-            style={{ width: 150 }}
+            style={{ width: 98 }}
             placeholder={t('judged.attack')}
             aria-label={t('judged.attack')}
             value={null}
@@ -261,7 +261,7 @@ export default function Alerts() {
         {!tenant && tenants.length > 1 && (
           <Select
             showSearch
-            style={{ width: 170 }}
+            style={{ width: 98 }}
             placeholder={t('alerts.filterTenant')}
             aria-label={t('alerts.filterTenant')}
             value={null}

@@ -42,7 +42,7 @@ export default function AttacksPage() {
         const n = values.find((f) => f.value === v)?.alerts ?? 0;
         return (
           <div key={v} className="row" style={{ padding: '2px 0', opacity: n ? 1 : 0.5 }}>
-            <Link to={alertsLink({ [param]: v })}>{t(`${prefix}.${v}` as Key)}</Link>
+            <Link to={alertsLink({ [param]: v })}>{param === 'verdict' ? <VerdictMark value={v as Verdict} /> : t(`${prefix}.${v}` as Key)}</Link>
             <span style={{ marginLeft: 'auto' }}>{number(n, locale)}</span>
           </div>
         );

@@ -203,14 +203,6 @@ export default function IncidentPage() {
           )}
           <Panel title={t('incident.facts')}>
             <dl className="facts">
-              {list(i.techniques).length > 0 && (
-                <>
-                  <dt>{t('alert.techniques')}</dt>
-                  <dd>
-                    <Attack techniques={i.techniques} />
-                  </dd>
-                </>
-              )}
               {list(i.attackers).length > 0 && (
                 <>
                   <dt>{t('judged.attacker')}</dt>
@@ -247,6 +239,14 @@ export default function IncidentPage() {
               <dd>
                 <WhenFull time={i.last_seen} />
               </dd>
+              {list(i.techniques).length > 0 && (
+                <>
+                  <dt>{t('alert.techniques')}</dt>
+                  <dd>
+                    <Attack techniques={i.techniques} />
+                  </dd>
+                </>
+              )}
             </dl>
           </Panel>
           <Panel title={t('incident.notices')}>

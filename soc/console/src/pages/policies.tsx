@@ -11,7 +11,7 @@ import { SearchBox } from '../parts/search';
 import { Priority } from '../parts/severity';
 import { Empty, Loaded, Stale } from '../parts/states';
 import { DataTable } from '../parts/table';
-import { When, WhenFull } from '../parts/time';
+import { When } from '../parts/time';
 
 /** Which policies are in force, which are refused and why, and what they decided. */
 export default function Policies() {
@@ -34,11 +34,9 @@ export default function Policies() {
               </Figure>
               <Figure label={t('policy.signatures')}>{t(st.require_signature ? 'policy.required' : 'policy.optional')}</Figure>
             </div>
-            <Panel title={t('policy.refused')}>
-              {list(st.problems).length === 0 ? (
-                <span className="dim">{t('policy.refusedNone')}</span>
-              ) : (
-                list(st.problems).map((p, i) => (
+            {list(st.problems).length > 0 && (
+              <Panel title={t('policy.refused')}>
+                {list(st.problems).map((p, i) => (
                   <div key={i} className="notice warn" role="alert" style={{ overflowWrap: 'anywhere' }}>
                     <b className="mono">
                       {p.path}
@@ -47,10 +45,10 @@ export default function Policies() {
                     <div>{p.reason}</div>
                     <div className="dim">{t(p.kept ? 'policy.kept' : 'policy.notKept')}</div>
                   </div>
-                ))
-              )}
-            </Panel>
-            <Panel title={t('policy.inForce')} flush>
+                ))}
+              </Panel>
+            )}
+            <Panel title={t('policy.inForce')} end={list(st.problems).length === 0 && <span className="dim">{t('policy.refusedNone')}</span>} flush>
               <DataTable<PolicyPackage>
                 label={t('policy.inForce')}
                 rows={list(st.packages)}
@@ -128,7 +126,7 @@ function Decisions() {
                 rows={rows}
                 rowKey={(d) => d.decision_id}
                 columns={[
-                  { key: 'time', title: t('policy.time'), render: (d) => <WhenFull time={d.timestamp} /> },
+                  { key: 'time', title: t('policy.time'), render: (d) => <When time={d.timestamp} /> },
                   { key: 'path', title: t('policy.path'), render: (d) => <span className="mono">{d.path}</span> },
                   {
                     key: 'result',
@@ -146,7 +144,7 @@ function Decisions() {
                     title: t('policy.input'),
                     render: (d) => (
                       <details>
-                        <summary className="mono faint">{d.custom.input_digest.slice(0, 12)}</summary>
+                        <summary className="mono faint nowrap">{d.custom.input_digest.slice(0, 12)}</summary>
                         <pre className="mono" style={{ whiteSpace: 'pre-wrap', overflowWrap: 'anywhere', maxWidth: 560 }}>
                           {JSON.stringify(d.input, null, 1)}
                         </pre>

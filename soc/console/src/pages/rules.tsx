@@ -178,6 +178,7 @@ export default function Rules() {
                     {
                       key: 'title',
                       title: t('col.name'),
+                      width: 210,
                       render: (r) => (
                         <>
                           {r.id ? <Link to={`/rules/${encodeURIComponent(r.id)}`}>{tx(r.title) || r.id}</Link> : tx(r.title) || r.path} {r.origin === 'own' && <span className="tag">{t('rules.own')}</span>}{' '}

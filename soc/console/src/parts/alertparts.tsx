@@ -7,7 +7,9 @@ import { list, type Alert, type CIRef, type LogEvent, type SystemRef } from '../
 import { useSettings, useT } from '../app/settings';
 import { zh, type Key } from '../locales/zh';
 import { fieldIs } from '../logic/logsql';
+import { techniqueName } from '../logic/risk';
 import { FieldTable, RawEvent } from './events';
+import { useTaxonomy } from './judgement';
 import { TenantName } from './names';
 import { Criticality, Priority, SeverityMark } from './severity';
 import { Skeleton } from './states';
@@ -229,6 +231,18 @@ const TACTICS = Object.keys(zh)
   .filter((k) => k.startsWith('tactic.'))
   .map((k) => k.slice('tactic.'.length));
 
+/** A technique of ATT&CK: its code, and what it is called. */
+function Technique({ id }: { id: string }) {
+  const { tx } = useSettings();
+  const name = tx(techniqueName(useTaxonomy()?.techniques, id));
+  return (
+    <span className="tag technique" title={name ? `${id} ${name}` : undefined} data-testid="technique">
+      <span className="mono">{id}</span>
+      {name && <span className="ellipsis">{name}</span>}
+    </span>
+  );
+}
+
 /** How far an intrusion has come, and by which techniques. */
 export function Attack({ tactics, techniques }: { tactics?: string[] | null; techniques?: string[] | null }) {
   const t = useT();
@@ -236,7 +250,7 @@ export function Attack({ tactics, techniques }: { tactics?: string[] | null; tec
   const codes = list(techniques);
   if (phases.length + codes.length === 0) return null;
   return (
-    <span className="row wrap" style={{ gap: 4, display: 'inline-flex' }}>
+    <span className="row wrap" style={{ gap: 4, display: 'inline-flex', maxWidth: '100%' }}>
       {phases.length > 0 && (
         <span className="chain" aria-label={t('alert.phases')}>
           {phases.map((x) => {
@@ -246,9 +260,7 @@ export function Attack({ tactics, techniques }: { tactics?: string[] | null; tec
         </span>
       )}
       {codes.map((x) => (
-        <span key={x} className="tag mono">
-          {x}
-        </span>
+        <Technique key={x} id={x} />
       ))}
     </span>
   );

@@ -5,8 +5,9 @@ import { DIRECTIONS, PHASES, type Judged, type Party, type Phase, type Taxonomy,
 import { useCan } from '../api/queries';
 import { list, type List } from '../api/types';
 import { useSettings, useT } from '../app/settings';
+import { localTimes } from '../logic/format';
 import { riskNames } from '../logic/risk';
-import { TenantName } from './names';
+import { TenantName, useTenantName } from './names';
 import { Token } from './token';
 
 /** How alerts are classed: the tree of risks, the types of attack, and names. */
@@ -25,7 +26,7 @@ export function VerdictMark({ value, reason }: { value?: Verdict; reason?: strin
   const t = useT();
   if (!value) return null;
   return (
-    <span className={`vmark vmark-${value}`} title={reason || undefined} data-testid="verdict">
+    <span className={`vmark vmark-${value}`} title={reason ? localTimes(reason) : undefined} data-testid="verdict">
       <svg width="11" height="11" viewBox="0 0 12 12" aria-hidden="true" fill="none" stroke="currentColor" strokeWidth="1.6" strokeLinecap="round" strokeLinejoin="round">
         {value === 'failed' && <path d="M2.5 2.5 9.5 9.5M9.5 2.5 2.5 9.5" />}
         {value === 'attempt' && <circle cx="6" cy="6" r="4.2" strokeDasharray="2.2 2" />}
@@ -56,6 +57,7 @@ export function PhaseStrip({ phases }: { phases?: List<Phase> }) {
 /** One side of an attack: the machine by its name, and where it stands. */
 function PartyBox({ party, side, outside }: { party?: Party; side: 'attacker' | 'victim'; outside: boolean }) {
   const t = useT();
+  const tenantName = useTenantName();
   const field = side === 'attacker' ? 'source.ip' : 'destination.ip';
   return (
     <div className={`party ${side}`} data-testid={side}>
@@ -72,7 +74,7 @@ function PartyBox({ party, side, outside }: { party?: Party; side: 'attacker' | 
           <div className="where">
             {party.zone ? <span className="tag">{party.zone}</span> : outside && <span className="tag">{t('judged.outside')}</span>}
             {party.system && <span className="tag">{party.system}</span>}
-            {party.tenant && (
+            {party.tenant && tenantName(party.tenant) !== party.system && (
               <span className="tag">
                 <TenantName slug={party.tenant} />
               </span>
@@ -95,25 +97,32 @@ function outside(j: Judged, p?: Party): boolean {
   return !!p && !p.zone && !p.item && !!j.direction && ['inbound', 'outbound', 'external'].includes(j.direction);
 }
 
+/** Who attacks whom, and which way. */
+export function Parties({ of: j }: { of: Judged }) {
+  const t = useT();
+  if (!j.attacker && !j.victim) return null;
+  return (
+    <div className="parties">
+      <PartyBox party={j.attacker} side="attacker" outside={outside(j, j.attacker)} />
+      <div className="arrow" aria-hidden="true">
+        <span>→</span>
+        {j.direction && DIRECTIONS.includes(j.direction) && <small>{t(`direction.${j.direction}`)}</small>}
+      </div>
+      <PartyBox party={j.victim} side="victim" outside={outside(j, j.victim)} />
+    </div>
+  );
+}
+
 /** Who attacks whom, and how that went. */
 export function Judgement({ of: j }: { of: Judged }) {
   const { t, tx } = useSettings();
   const taxonomy = useTaxonomy();
   const risk = riskNames(list(taxonomy?.risks), [j.risk?.class, j.risk?.subclass, j.risk?.type]);
   const attack = list(taxonomy?.attacks).find((a) => a.id === j.attack);
-  const reason = tx(j.verdict_reason);
+  const reason = localTimes(tx(j.verdict_reason));
   return (
     <div className="judgement" data-testid="judgement">
-      {(j.attacker || j.victim) && (
-        <div className="parties">
-          <PartyBox party={j.attacker} side="attacker" outside={outside(j, j.attacker)} />
-          <div className="arrow" aria-hidden="true">
-            <span>→</span>
-            {j.direction && DIRECTIONS.includes(j.direction) && <small>{t(`direction.${j.direction}`)}</small>}
-          </div>
-          <PartyBox party={j.victim} side="victim" outside={outside(j, j.victim)} />
-        </div>
-      )}
+      <Parties of={j} />
       <PhaseStrip phases={j.phases} />
       <dl className="facts">
         <dt>{t('judged.verdict')}</dt>

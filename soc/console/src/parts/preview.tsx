@@ -6,11 +6,12 @@ import { get } from '../api/client';
 import { useCan } from '../api/queries';
 import { list, type Alert } from '../api/types';
 import { useSettings } from '../app/settings';
+import { localTimes } from '../logic/format';
 import { CloseDialog, useAlertActions, type Patch } from './acting';
 import { AssetFacts, EvidenceTable } from './alertparts';
 import { RawEvent } from './events';
 import { Priority, SeverityMark, StatusMark } from './severity';
-import { VerdictMark } from './judgement';
+import { Parties, VerdictMark } from './judgement';
 import { SilencedMark } from './silences/mark';
 import { WhenFull } from './time';
 
@@ -59,6 +60,8 @@ export function Preview({ id, known, patch }: { id: string; known: Alert; patch:
           )}
         </div>
       )}
+      <Parties of={a} />
+      {tx(a.verdict_reason) && <div>{localTimes(tx(a.verdict_reason))}</div>}
       <div>
         <h3 className="dim" style={{ fontSize: 12, marginBottom: 4 }}>
           {t('alert.why')}

@@ -1,6 +1,7 @@
 import { type TimelineEntry } from '../api/types';
 import { useSettings } from '../app/settings';
 import { zh, type Key } from '../locales/zh';
+import { localTimes } from '../logic/format';
 import { When } from './time';
 
 /** An alert opens when its rule fires, and its alert entries tell of the incident it went into. */
@@ -22,7 +23,7 @@ export function Timeline({ entries, of = 'incident' }: { entries: readonly Timel
               <span className="dim">{e.actor && e.actor !== 'system' ? e.actor : t('timeline.system')}</span>
               <When time={e.time} />
             </div>
-            {tx(e.text) && <div className="t-text">{tx(e.text)}</div>}
+            {tx(e.text) && <div className="t-text">{localTimes(tx(e.text))}</div>}
           </li>
         );
       })}
