@@ -7,7 +7,9 @@ import (
 	"strings"
 
 	"icewatch/detections"
+	"icewatch/detections/policy"
 	"icewatch/detections/verdict"
+	"icewatch/soc/event"
 )
 
 // city tells whether the rule counts over tenants.
@@ -18,16 +20,19 @@ func (c *compiled) within(tenant string) bool {
 	return len(c.Custom.Tenants) == 0 || slices.Contains(c.Custom.Tenants, tenant)
 }
 
-// others are the fields by which enrichment tells of configuration items. What
-// they hold is for those who see the event, which is of one tenant.
-var others = []string{"icewatch.ci.", "icewatch.source.ci.", "icewatch.destination.ci."}
+// told is how the fields begin by which enrichment tells of configuration items.
+// What they hold is for those who see the event, which is of one tenant.
+var told = []string{"icewatch.ci.", "icewatch.source.ci.", "icewatch.destination.ci.", "icewatch.reach."}
+
+// asked are the fields that enrichment goes by.
+var asked = []event.FieldID{event.Zone, event.HostName, event.HostIP, event.ObserverName, event.ObserverIP, event.EventCategory, event.SourceIP, event.DestIP, event.Peer}
 
 // settle gives the firing of a rule that counts over tenants to the tenant whose
 // machine is the victim, wherever the event came from that met the condition:
 // the log of the city's firewall tells of an attack on a bureau's server, and
-// the bureau has to see it. What the CMDB said of other machines to those who
-// see that event does not go along. Where the victim is nobody's, the firing
-// stays with the event's tenant.
+// the bureau has to see it, with what the CMDB says to the bureau and not to
+// those who see that event. Where the victim is nobody's, the firing stays with
+// the event's tenant.
 func (e *Engine) settle(c *compiled, o *detections.Occurrence) {
 	j := e.set.Taxonomy().Judge(&c.class, o, e.everywhere())
 	if j.Victim == nil || j.Victim.Tenant == "" || j.Victim.Tenant == o.Tenant {
@@ -35,13 +40,22 @@ func (e *Engine) settle(c *compiled, o *detections.Occurrence) {
 	}
 	o.Tenant = j.Victim.Tenant
 	maps.DeleteFunc(o.Fields, func(name, _ string) bool {
-		return slices.ContainsFunc(others, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
+		return slices.ContainsFunc(told, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
 	})
 	o.Fields["icewatch.tenant"] = o.Tenant
-	if j.Victim.Item != "" {
-		o.Fields["icewatch.ci.id"], o.Fields["icewatch.ci.name"], o.Fields["icewatch.ci.tenant"] = j.Victim.Item, j.Victim.Name, o.Tenant
-		if j.Victim.System != "" {
-			o.Fields["icewatch.ci.system.name"] = j.Victim.System
+	if e.opts.Enrich == nil {
+		return
+	}
+	ev := &event.Event{Tenant: o.Tenant}
+	for _, id := range asked {
+		for _, value := range policy.Values(o.Fields[e.reg.Name(id)]) {
+			ev.Fields = append(ev.Fields, event.Field{ID: id, Value: value})
+		}
+	}
+	e.opts.Enrich(ev)
+	for name, value := range e.flat(ev) {
+		if slices.ContainsFunc(told, func(prefix string) bool { return strings.HasPrefix(name, prefix) }) {
+			o.Fields[name] = value
 		}
 	}
 }

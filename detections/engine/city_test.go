@@ -89,7 +89,7 @@ func TestAScanOverTenants(t *testing.T) {
 		port, _ := reg.Intern("destination.port")
 		destination, _ := reg.Intern("destination.ip")
 		enriched, _ := reg.Intern("icewatch.source.ci.name")
-		e := New(Options{Registry: reg, Log: quiet, Places: bureaus})
+		e := New(Options{Registry: reg, Log: quiet, Places: bureaus, Enrich: enrich})
 		e.Swap(compileFiles(t, reg, map[string]string{"a.yml": scanRules}))
 		s := newStream()
 		var events []*event.Event
@@ -97,6 +97,7 @@ func TestAScanOverTenants(t *testing.T) {
 			ev := s.next(time.Second, c.source)
 			ev.Tenant = tenant
 			ev.Delete(event.HostName)
+			ev.Set(event.ReachUnit, tenant+"-unit")
 			ev.Set(event.EventOutcome, "failure")
 			ev.Set(destination, c.destination)
 			ev.Set(port, fmt.Sprint(1000+i))
@@ -116,6 +117,19 @@ func TestAScanOverTenants(t *testing.T) {
 	}
 }
 
+// enrich names the item that an event goes to, to the tenant whose it is.
+func enrich(ev *event.Event) {
+	to, err := netip.ParseAddr(ev.Text(event.DestIP))
+	if err != nil {
+		return
+	}
+	if p := bureaus("", ev.Tenant, to); p.Item != "" {
+		ev.Set(event.CIID, p.Item)
+		ev.Set(event.CIOwner, p.Tenant+" owner")
+		ev.Set(event.ReachUnit, p.Tenant+"-unit")
+	}
+}
+
 // checkParties fails where a bureau is told of another's machines.
 func checkParties(t *testing.T, name string, o *detections.Occurrence) {
 	t.Helper()
@@ -131,6 +145,9 @@ func checkParties(t *testing.T, name string, o *detections.Occurrence) {
 	}
 	if o.Victim.Tenant != o.Tenant || o.Fields["icewatch.ci.id"] != o.Victim.Item && o.Fields["icewatch.ci.id"] != "" || o.Fields["icewatch.tenant"] != o.Tenant {
 		t.Errorf("%s: the firing is of %s, its victim %+v, its fields %v", name, o.Tenant, o.Victim, o.Fields)
+	}
+	if owner := o.Fields["icewatch.ci.owner"]; owner != "" && owner != o.Tenant+" owner" {
+		t.Errorf("%s: the firing of %s names the owner %q", name, o.Tenant, owner)
 	}
 }
 

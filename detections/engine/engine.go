@@ -28,6 +28,8 @@ type Options struct {
 	Flood     Flood           // bounds what one rule may raise; zero is without bound
 	Slow      Slow            // bounds what one rule may take of the time; zero is without bound
 	Places    verdict.Places  // what the CMDB knows of an address; nil where it is not asked
+	// Enrich says of an event what the CMDB knows to its tenant, anew; nil where it is not asked.
+	Enrich func(*event.Event)
 
 	Now func() time.Time // default: time.Now; what a rule takes of the time goes by it
 }

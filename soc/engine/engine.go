@@ -201,7 +201,7 @@ func Run(ctx context.Context, opts Options, log *slog.Logger) error {
 		pipe: pipeline.New(pipeline.Options{Registry: reg, Keeping: &opts.Keeping, Future: lake.FutureLimit, Relays: opts.Relays,
 			NamesPerTenant: opts.NamesMax, Parse: parseOptions(opts)}),
 		seen: pipeline.NewSeen(opts.SenderIDs), byKey: map[string]int{}, meter: newMeter(), tails: newTails(), looks: newLooks()}
-	e.detect = rules.New(rules.Options{Registry: reg, Log: log, Flood: opts.Flood, Slow: opts.Slow, Places: e.place,
+	e.detect = rules.New(rules.Options{Registry: reg, Log: log, Flood: opts.Flood, Slow: opts.Slow, Places: e.place, Enrich: e.enrich,
 		MaxBytes: opts.CorrelationMemory, Lateness: opts.Lateness})
 	e.series = newMetricIntake(opts, client, &e.hold, &e.sampleHolds, health.board, log)
 	e.tenants.Store(&map[string]*atomic.Uint64{})

@@ -1,4 +1,4 @@
-import { keepPreviousData, useQuery } from '@tanstack/react-query';
+import { useQuery } from '@tanstack/react-query';
 import { Button } from 'antd';
 import { useEffect, useRef, useState } from 'react';
 import { get } from '../../api/client';
@@ -42,7 +42,6 @@ export function QueryBar({
     queryKey: ['suggest', text, where, asked.tenant],
     enabled: language === 'LogsQL' && open && text === draft,
     queryFn: ({ signal }) => get<Suggestions>('/search/suggest', { text, cursor: where, start: asked.start, end: asked.end, tenant: asked.tenant }, signal),
-    placeholderData: keepPreviousData,
     staleTime: 30_000,
     retry: false,
   });
