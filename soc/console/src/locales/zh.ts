@@ -213,7 +213,7 @@ export const zh = {
   'col.opened': '立案',
 
   'alerts.what': '告警',
-  'alerts.filter': '按文字、IP、主机、用户筛选',
+  'alerts.filter': '文字、IP、主机、用户',
   'alerts.new': '{n} 条新告警',
   'alerts.empty': '这个范围里没有符合条件的告警',
   'alerts.emptyWhy': '可以放宽时间范围或清除筛选。',

@@ -243,7 +243,7 @@ export default function Alerts() {
         {!attack && attacks.length > 0 && (
           <Select
             showSearch
-            style={{ width: 98 }}
+            style={{ width: locale === 'en-US' ? 150 : 98 }}
             placeholder={t('judged.attack')}
             aria-label={t('judged.attack')}
             value={null}
@@ -261,7 +261,7 @@ export default function Alerts() {
         {!tenant && tenants.length > 1 && (
           <Select
             showSearch
-            style={{ width: 98 }}
+            style={{ width: locale === 'en-US' ? 150 : 98 }}
             placeholder={t('alerts.filterTenant')}
             aria-label={t('alerts.filterTenant')}
             value={null}

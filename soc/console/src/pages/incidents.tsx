@@ -10,13 +10,14 @@ import { useSettings } from '../app/settings';
 import { number } from '../logic/format';
 import { holdStill } from '../logic/live';
 import { parseWords } from '../logic/urlstate';
+import { VerdictMark } from '../parts/judgement';
 import { useTenantName } from '../parts/names';
 import { Head, Updated } from '../parts/page';
 import { Priority, SeverityMark, StatusMark } from '../parts/severity';
 import { Empty, Failed, Skeleton, Stale } from '../parts/states';
 import { SLAClock, When } from '../parts/time';
 
-const COLUMNS = 'var(--sev-w) 30px minmax(0,1fr) 152px 130px 48px var(--status-w) 64px 116px 72px';
+const COLUMNS = 'var(--sev-w) 30px minmax(0,1fr) var(--verdict-w) 152px 130px 48px var(--status-w) 64px 116px 72px';
 
 /** The deadline that runs now; none sorts last. */
 export function due(i: Incident): number {
@@ -134,10 +135,11 @@ export default function Incidents() {
             <div className="list" role="table" aria-label={t('page.incidents')}>
               <div className="line head-line" role="row" style={{ gridTemplateColumns: COLUMNS }}>
                 <span role="columnheader">{t('col.severity')}</span>
-                <span role="columnheader" className="visually-hidden">
-                  {t('col.priority')}
+                <span role="columnheader">
+                  <span className="visually-hidden">{t('col.priority')}</span>
                 </span>
                 <span role="columnheader">{t('col.what')}</span>
+                <span role="columnheader">{t('judged.verdict')}</span>
                 <span role="columnheader">{t('col.id')}</span>
                 <span role="columnheader">{t('col.system')}</span>
                 <span role="columnheader" className="num">
@@ -159,6 +161,9 @@ export default function Incidents() {
                   <Link className="what ellipsis" to={`/incidents/${encodeURIComponent(i.id)}`} title={tx(i.title)}>
                     {tx(i.title)}
                   </Link>
+                  <span>
+                    <VerdictMark value={i.verdict} />
+                  </span>
                   <span className="mono dim ellipsis">{i.id}</span>
                   <span className="ellipsis dim" title={i.system?.name}>
                     {i.system?.name || i.ci?.name || tenantName(i.tenant)}
