@@ -122,10 +122,15 @@ steps('an event opens to its fields and to what came around it', async () => {
   await field.getByRole('button', { name: /^排除/ }).click();
   await page.waitForURL(/%21event\.dataset|!event\.dataset/);
   await page.goBack();
+  await page.waitForFunction(() => document.querySelector('textarea[role=combobox]').value === '"Failed password"');
   await searched();
-  await page.keyboard.press('j');
-  await page.keyboard.press('c');
+  // The list of before may stand for a moment yet, and takes its mark along.
   const context = page.getByTestId('context');
+  while (!(await context.isVisible())) {
+    if (!(await page.locator('[data-testid=hit].cursor').count())) await page.keyboard.press('j');
+    await page.keyboard.press('c');
+    await page.waitForTimeout(100);
+  }
   await context.locator('.hit.anchor').waitFor();
   assert.ok((await context.locator('.hit').count()) > 1, 'the context holds the event alone');
   await shot(page, 'search-context');
