@@ -33,6 +33,7 @@ type RuleInfo struct {
 	Techniques []string         `json:"techniques"`
 	Tags       []string         `json:"tags"`
 	Filters    []string         `json:"filters,omitempty"` // ids of the Sigma filters that narrow it
+	Counts     []string         `json:"counts,omitempty"`  // of correlations: the rules they count, by name or id as they are written
 	Source     string           `json:"-"`                 // YAML text of the rule's document
 }
 
@@ -217,7 +218,7 @@ func info(r *sigma.Rule, path string) RuleInfo {
 	}
 	switch {
 	case r.Correlation != nil:
-		in.Kind = KindCorrelation
+		in.Kind, in.Counts = KindCorrelation, r.Correlation.Rules
 	case r.Filter != nil:
 		in.Kind = KindFilter
 	}

@@ -182,6 +182,8 @@ type RuleInfo struct {
 	Techniques []string         `json:"techniques"`
 	Tags       []string         `json:"tags"`
 	Filters    []string         `json:"filters,omitempty" doc:"Ids of the Sigma filters that narrow it"`
+	Name       string           `json:"name,omitempty" doc:"Under which correlations may count it, beside its id"`
+	Counts     []string         `json:"counts,omitempty" doc:"Of a correlation: the rules it counts, by name or id as they are written"`
 	Hits       uint64           `json:"hits" doc:"Matches, of a correlation firings, since the rule is in force as it stands"`
 
 	Cost     *rules.Cost     `json:"cost,omitempty" doc:"What it costs and brings; absent where it is not in force"`

@@ -222,6 +222,9 @@ func (t *trial) judge(rules []*sigma.Rule) {
 			e.Process(ev, take)
 		}
 	}
+	// No event of the range is still to come: windows that were over at its end
+	// are judged, and who fell silent within it is found.
+	e.Tick(t.out.End, take)
 	slices.SortStableFunc(t.out.Samples, func(a, b Firing) int { return b.Time.Compare(a.Time) })
 	if len(t.out.Samples) > TrialSamples {
 		t.out.Samples = t.out.Samples[:TrialSamples]

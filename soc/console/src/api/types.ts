@@ -276,6 +276,10 @@ export interface RuleInfo {
   techniques?: List<string>;
   tags?: List<string>;
   hits?: number;
+  /** Under which correlations may count it, beside its id. */
+  name?: string;
+  /** Of a correlation: what it counts, by name or id. */
+  counts?: List<string>;
   origin?: 'builtin' | 'folder' | 'own';
   /** Of an own rule: id of the main rule of its file, under which it is changed. */
   main?: string;

@@ -71,6 +71,7 @@ function counting(d: Document.Parsed, base: Document.Parsed): Counting {
   const type = str(c.type);
   if (type !== 'event_count' && type !== 'value_count') stop('counting', type);
   if (c.aliases) stop('counting', 'aliases');
+  if (d.getIn(['icewatch', 'absence']) === true) stop('counting', 'absence');
   const rules = (Array.isArray(c.rules) ? c.rules : [c.rules]).map(str);
   if (rules.length !== 1 || ![str(base.get('name')), str(base.get('id')), str(base.get('title'))].includes(rules[0] as string)) stop('counting', rules.join(', '));
   const condition = c.condition as Record<string, unknown> | undefined;

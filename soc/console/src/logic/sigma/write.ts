@@ -83,7 +83,7 @@ function empty(v: unknown): boolean {
 }
 
 /** Sets a key, a new one at its place in the usual order. */
-function put(d: Doc, key: string, v: unknown): void {
+export function put(d: Doc, key: string, v: unknown): void {
   const node = d.createNode(v);
   if (d.has(key)) {
     d.set(key, node);
@@ -99,7 +99,7 @@ function put(d: Doc, key: string, v: unknown): void {
   else map.items.splice(at, 0, pair as never);
 }
 
-function render(d: Doc): string {
+export function render(d: Doc): string {
   d.directives = undefined as never;
   return d.toString({ lineWidth: 0, directives: false, indentSeq: true }).replace(/^---\n/, '');
 }
