@@ -285,6 +285,14 @@ func TestTry(t *testing.T) {
 	if out, err = b.Try(t.Context(), counts, Surroundings{}, start, end, rows, quiet); err != nil || out.Matches != 12 || out.Firings == 0 || out.Firings > 3 || out.Samples[0].Rule != "m" || out.Samples[0].Count < 5 {
 		t.Errorf("a count: %d firings, %v, %+v", out.Firings, err, out.Samples)
 	}
+	// Windows that are over by the end of the range are judged, though no event comes behind them.
+	for what, tail := range map[string]string{"distinct values": "{type: value_count, rules: [base], group-by: [user.name], timespan: 1m, condition: {field: user.name, eq: 1}}\nicewatch: {lateness: 1s}\n",
+		"silence": "{type: event_count, rules: [base], group-by: [user.name], timespan: 10m}\nicewatch: {absence: true}\n"} {
+		source := strings.SplitAfter(counts, "correlation: ")[0] + tail
+		if out, err = b.Try(t.Context(), source, Surroundings{}, start, end, rows, quiet); err != nil || out.Firings == 0 || out.Samples[0].Rule != "m" {
+			t.Errorf("%s: %d firings, %v", what, out.Firings, err)
+		}
+	}
 	// Cut short, it says so and what it found.
 	ctx, cancel := context.WithCancel(t.Context())
 	out, err = b.Try(ctx, ruleText("n", "li"), Surroundings{}, start, end, rows, func(Progress) error { cancel(); return nil })

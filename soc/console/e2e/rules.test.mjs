@@ -1,7 +1,8 @@
 /**
  * Detection rules in real Chromium: one is built from three nested conditions,
  * tried on stored events, saved, fires on an event that comes in by syslog, is
- * switched off and stays silent, is changed by its YAML, and put back.
+ * switched off and stays silent, is changed by its YAML, and put back. A
+ * correlation is built of two shipped rules, saved, and in force.
  *
  * Environment: as for desk.mjs; SYSLOG is where the suite takes syslog over TCP.
  */
@@ -199,6 +200,82 @@ steps('a change is a version, the one before comes back, and what is deleted too
   await page.getByText('门禁读卡器被破坏').first().waitFor();
 });
 
+/** Chooses a rule to count, found by what is typed, by its title. */
+async function count(text, title) {
+  await page.getByTestId('add-rule').click();
+  await page.keyboard.type(text);
+  await page.locator(`.ant-select-dropdown:visible .ant-select-item-option[title="${title}"]`).click();
+  await page.getByTestId('counted').locator('li').filter({ hasText: title }).waitFor();
+  await page.keyboard.press('Escape');
+}
+
+let chainURL = '';
+
+steps('a correlation of two shipped rules is built, put in order by the keyboard, and follows its YAML', async () => {
+  await page.goto(`${BASE}/rules/new`);
+  await settled(page);
+  await page.getByTestId('begin-ordered').click();
+  await page.getByTestId('fault-rules').waitFor();
+  await page.getByLabel('规则名称').fill('Guessed, then scanning');
+  await page.getByLabel('中文名称').fill('口令被猜中后扫描');
+  await count('port_scan', '端口扫描');
+  await count('ssh_guessed', 'SSH 口令被猜中');
+  const items = page.getByTestId('counted').locator('li');
+  const order = () => items.evaluateAll((all) => all.map((e) => e.dataset.ref));
+  assert.deepEqual(await order(), ['port_scan', 'ssh_guessed']);
+  // The second goes up, and stays where the hand is.
+  await items.nth(1).focus();
+  await page.keyboard.press('Alt+ArrowUp');
+  await until('the other order', async () => (await order()).join() === 'ssh_guessed,port_scan');
+  assert.equal(await page.evaluate(() => document.activeElement?.dataset.ref), 'ssh_guessed');
+  const yaml = page.getByTestId('yaml');
+  await until('the YAML', async () => /type: temporal_ordered\n  rules:\n    - ssh_guessed\n    - port_scan\n/.test(await yaml.inputValue()));
+  // From the YAML back: what only it can say stays, and is told.
+  await yaml.fill((await yaml.inputValue()).replace('timespan: 1h', 'timespan: 2h').replace('level: high', 'level: high\nauthor: the desk'));
+  await until('the window', async () => (await page.locator('input[aria-label="时间窗"]').inputValue()) === '2h');
+  await page.getByTestId('kept').getByText('author').waitFor();
+  await page.locator('[data-testid=judgement][data-ok=true]').waitFor();
+  // What feeds them stands left of them: the guessing feeds the one that was guessed.
+  await page.getByTestId('chain').locator('.chainnode.here').waitFor();
+  assert.ok((await page.getByTestId('chain').locator('.chainnode').count()) >= 5);
+  await shot(page, 'correlation-builder');
+});
+
+steps('what is wrong with a correlation is told at its place', async () => {
+  const yaml = page.getByTestId('yaml');
+  const good = await yaml.inputValue();
+  await yaml.fill(good.replace('- port_scan', '- port_scam'));
+  await page.getByTestId('fault-rules').getByText('port_scam').waitFor();
+  assert.equal(await page.getByTestId('save-rule').isDisabled(), true);
+  await yaml.fill(good);
+  await page.locator('[data-testid=judgement][data-ok=true]').waitFor();
+});
+
+steps('it is tried, saved and in force, with its chain on its page', async () => {
+  await page.getByTestId('trial').getByRole('button', { name: '试跑' }).click();
+  await page.getByTestId('trial-result').waitFor();
+  await page.getByTestId('save-rule').click();
+  await page.waitForURL((u) => /\/rules\/[0-9a-f-]{36}$/.test(u.pathname));
+  chainURL = page.url();
+  const id = new URL(chainURL).pathname.split('/').at(-1);
+  await until('the correlation in force', async () => {
+    const set = await api('GET', '/rule-set');
+    return set.in_force && (await api('GET', `/rules/${id}`)).status === 'active';
+  });
+  const kept = await api('GET', `/rules/${id}`);
+  assert.equal(kept.kind, 'correlation');
+  assert.deepEqual(kept.counts, ['ssh_guessed', 'port_scan']);
+  assert.match(kept.file, /timespan: 2h/);
+  assert.match(kept.file, /author: the desk/);
+  await page.locator('[data-testid=rule-status] .dot.ok').waitFor();
+  await page.getByTestId('chain').getByText('SSH 口令被猜中', { exact: true }).waitFor();
+  await page.getByTestId('closings').waitFor();
+  await shot(page, 'correlation-page');
+  await page.goto(`${BASE}/rules?show=windows`);
+  await page.getByTestId('windows').getByText('在存分组').waitFor();
+  await shot(page, 'correlation-windows');
+});
+
 steps('in the dark and in English', async () => {
   const other = await open(browser, { theme: 'dark', locale: 'en-US' });
   await signIn(other.page, PASSWORD);
@@ -208,5 +285,10 @@ steps('in the dark and in English', async () => {
   await other.page.getByText('Save and put in force').waitFor();
   await other.page.getByTestId('condition').nth(3).waitFor();
   await shot(other.page, 'rule-builder-dark-en');
+  await other.page.goto(`${chainURL}/edit`);
+  await settled(other.page);
+  await other.page.getByTestId('counted').locator('li').nth(1).waitFor();
+  await other.page.getByTestId('chain').locator('.chainnode.here').waitFor();
+  await shot(other.page, 'correlation-builder-dark-en');
   await other.context.close();
 });

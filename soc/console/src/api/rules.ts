@@ -94,3 +94,32 @@ export interface CatalogueField {
   description: Text;
   seen: number;
 }
+
+/** What became of a correlation's open windows when it changed. */
+export interface Closing {
+  at: string;
+  rule: string;
+  title: Text;
+  why: 'gone' | 'recount' | 'rejudge' | 'older';
+  groups: number;
+  kept: number;
+  reason: Text;
+}
+/** What the correlations hold, and what they lost. */
+export interface Windows {
+  groups: number;
+  bytes: number;
+  limit: number;
+  evicted: number;
+  evicted_by: Record<string, number> | null;
+  late: number;
+  cut: number;
+  no_number: number;
+  closed_groups: number;
+  closed: List<Closing>;
+}
+export interface RuleSet {
+  version: string;
+  in_force: boolean;
+  windows: Windows;
+}

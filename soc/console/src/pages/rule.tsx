@@ -1,21 +1,24 @@
 import { useQuery } from '@tanstack/react-query';
 import { Button, Switch } from 'antd';
-import { useEffect, useState } from 'react';
+import { useEffect, useMemo, useState } from 'react';
 import { Link, useNavigate, useParams } from 'react-router-dom';
 import { del, get, post } from '../api/client';
 import { useCan } from '../api/queries';
 import type { Rule, RuleVersion } from '../api/rules';
-import { list, type Alert, type Page } from '../api/types';
+import { list, type Alert, type Page, type RuleInfo } from '../api/types';
 import { useAct } from '../app/act';
 import { copyText, useFeedback } from '../app/feedback';
 import { usePageTitle, useUrl } from '../app/hooks';
 import { useKeys } from '../app/keys';
 import { useSettings } from '../app/settings';
 import { number } from '../logic/format';
+import { chainOf, member } from '../logic/sigma/chain';
 import { Attack, eventsLink } from '../parts/alertparts';
 import { Ask } from '../parts/dialog';
 import { Panel } from '../parts/page';
+import { ChainPicture } from '../parts/rules/chain';
 import { Spark } from '../parts/rules/trial';
+import { Closings, useWindows } from '../parts/rules/windows';
 import { SeverityMark, StatusMark } from '../parts/severity';
 import { Empty, Failed, Loaded, Skeleton } from '../parts/states';
 import { When } from '../parts/time';
@@ -43,6 +46,9 @@ export default function RulePage() {
     refetchInterval: 5_000,
   });
   usePageTitle(r ? tx(r.title) || r.id : t('page.rules'));
+  const windows = useWindows(r?.kind === 'correlation').data;
+  const all = useQuery({ queryKey: ['rules'], queryFn: ({ signal }) => get<Page<RuleInfo>>('/rules', {}, signal), staleTime: 15_000 });
+  const chain = useMemo(() => (r ? chainOf(member(r), list(all.data?.items).map(member)) : null), [r, all.data]);
   const found = alerts.data ?? [];
   const events = [...new Set(found.flatMap((a) => list(a.event_ids)))].slice(-200);
   const eventsAt = events.length > 0 ? eventsLink(events, found.map((a) => a.first_seen).sort()[0] as string, found.map((a) => a.last_seen).sort().at(-1) as string) : '';
@@ -123,6 +129,11 @@ export default function RulePage() {
               <div className="meaning">{tx(r.meaning)}</div>
             </Panel>
           )}
+          {chain && chain.nodes.length > 1 && all.data && (
+            <Panel title={t('chain.title')} end={<span className="dim">{t('chain.why')}</span>}>
+              <ChainPicture chain={chain} />
+            </Panel>
+          )}
           <Panel
             title={
               <>
@@ -177,6 +188,12 @@ export default function RulePage() {
                   </>
                 )
               )}
+              {windows && (
+                <>
+                  <dt>{t('windows.evicted')}</dt>
+                  <dd data-testid="rule-evicted">{number(windows.evicted_by?.[r.id] ?? 0, locale)}</dd>
+                </>
+              )}
               {r.updated_at && (
                 <>
                   <dt>{t('rules.updated')}</dt>
@@ -187,6 +204,11 @@ export default function RulePage() {
               )}
             </dl>
           </Panel>
+          {windows && (
+            <Panel title={t('windows.closed')} id="closings">
+              <Closings w={windows} rule={r.id} />
+            </Panel>
+          )}
           <Panel title={t('rules.recent')}>
             <Loaded query={alerts} what="alerts.what" lines={3} small>
               {(rows) =>

@@ -5,11 +5,14 @@ import { Link, useNavigate, useParams } from 'react-router-dom';
 import { ApiError, get, post, put } from '../api/client';
 import { useCan } from '../api/queries';
 import type { Rule, Verdict } from '../api/rules';
-import { SEVERITIES, list } from '../api/types';
+import { SEVERITIES, list, type Page, type RuleInfo } from '../api/types';
 import { useFeedback } from '../app/feedback';
 import { useSettled, usePageTitle } from '../app/hooks';
 import { useKeys } from '../app/keys';
 import { useSettings } from '../app/settings';
+import { chainOf, member } from '../logic/sigma/chain';
+import { INDICATOR, fromTemplate, lacking, type Correlation } from '../logic/sigma/correlation';
+import { readCorrelation, writeCorrelation, type CorrelationFile } from '../logic/sigma/correlationyaml';
 import { readRule, type Obstacle } from '../logic/sigma/read';
 import { unfinished, type Counting, type Draft, group, leaf } from '../logic/sigma/tree';
 import { writeRule } from '../logic/sigma/write';
@@ -17,42 +20,71 @@ import type { Key } from '../locales/zh';
 import { Refused } from '../parts/dialog';
 import { Panel } from '../parts/page';
 import { Builder } from '../parts/rules/builder';
+import { ChainPicture } from '../parts/rules/chain';
+import { CorrelationForm } from '../parts/rules/correlation';
+import { useCountables } from '../parts/rules/counted';
 import { FieldPicker, keepOnEscape, useCatalogue } from '../parts/rules/fields';
+import { Templates, type Beginning } from '../parts/rules/templates';
 import { Trial } from '../parts/rules/trial';
 import { YamlEditor } from '../parts/rules/yaml';
 import { Failed, Skeleton } from '../parts/states';
 
-/** Both views of the rule. The YAML is what is kept; the draft may be ahead of it while a condition is not finished. */
+/**
+ * Both views of the rule. The YAML is what is kept; what is built may be ahead
+ * of it while it is not finished. A rule is built either as a tree of
+ * conditions or as a correlation of other rules.
+ */
 interface Sheet {
   source: string;
   draft: Draft | null;
+  correlation: Correlation | null;
+  /** What the YAML says beside what the form shows; of a correlation alone. */
+  file: CorrelationFile | null;
   obstacle: Obstacle | null;
 }
 interface State extends Sheet {
   past: Sheet[];
   future: Sheet[];
 }
-type Action = { kind: 'yaml'; source: string } | { kind: 'draft'; draft: Draft } | { kind: 'undo' } | { kind: 'redo' } | { kind: 'load'; source: string };
+type Action = { kind: 'yaml'; source: string } | { kind: 'draft'; draft: Draft } | { kind: 'correlation'; correlation: Correlation } | { kind: 'begin'; with: Beginning } | { kind: 'undo' } | { kind: 'redo' };
 
 const FRESH: Draft = { title: '', titleZh: '', description: '', level: 'medium', status: '', tags: [], logsource: { product: '', category: '', service: '' }, tree: group('and', [leaf('', 'equals')]) };
 
 function sheetOf(source: string): Sheet {
-  if (source === '') return { source, draft: FRESH, obstacle: null };
+  const none = { source, draft: null, correlation: null, file: null, obstacle: null };
+  if (source === '') return { ...none, draft: FRESH };
   const r = readRule(source);
-  return { source, draft: r.draft ?? null, obstacle: r.obstacle ?? null };
+  if (r.draft) return { ...none, draft: r.draft };
+  const c = readCorrelation(source);
+  if (c?.file) return { ...none, correlation: c.file.correlation, file: c.file };
+  return { ...none, obstacle: c?.obstacle ?? r.obstacle };
+}
+
+function correlated(s: Sheet, correlation: Correlation): Sheet {
+  if (lacking(correlation).length > 0) return { ...s, draft: null, correlation, obstacle: null };
+  const source = writeCorrelation(s.source, correlation);
+  return { source, draft: null, correlation, file: readCorrelation(source)?.file ?? s.file, obstacle: null };
+}
+
+function begun(b: Beginning): Sheet {
+  if (b === 'conditions') return sheetOf('');
+  if (b === 'indicator') return sheetOf(INDICATOR);
+  return { ...sheetOf(''), draft: null, correlation: fromTemplate(b) };
 }
 
 const KEPT = 100;
 function reduce(s: State, a: Action): State {
-  const now: Sheet = { source: s.source, draft: s.draft, obstacle: s.obstacle };
+  const now: Sheet = { source: s.source, draft: s.draft, correlation: s.correlation, file: s.file, obstacle: s.obstacle };
   const past = [...s.past.slice(-KEPT), now];
   switch (a.kind) {
-    case 'load':
-      return { ...sheetOf(a.source), past: [], future: [] };
     case 'yaml':
       return { ...sheetOf(a.source), past, future: [] };
     case 'draft':
-      return { source: unfinished(a.draft.tree).length === 0 ? writeRule(s.source, a.draft) : s.source, draft: a.draft, obstacle: null, past, future: [] };
+      return { ...now, source: unfinished(a.draft.tree).length === 0 ? writeRule(s.source, a.draft) : s.source, draft: a.draft, correlation: null, file: null, obstacle: null, past, future: [] };
+    case 'correlation':
+      return { ...correlated(now, a.correlation), past, future: [] };
+    case 'begin':
+      return { ...begun(a.with), past, future: [] };
     case 'undo': {
       const before = s.past.at(-1);
       return before ? { ...before, past: s.past.slice(0, -1), future: [now, ...s.future] } : s;
@@ -87,7 +119,13 @@ function Editor({ rule }: { rule?: Rule }) {
   const saved = useRef(rule?.file ?? '');
   const id = rule?.main ?? rule?.id ?? '';
   const changed = s.source !== saved.current;
-  const open = s.draft ? unfinished(s.draft.tree).length : 0;
+  const c = s.correlation;
+  const open = s.draft ? unfinished(s.draft.tree).length : c ? lacking(c).length : 0;
+  const [beginning, setBeginning] = useState<Beginning>('conditions');
+  const known = useQuery({ enabled: c !== null, queryKey: ['rules'], queryFn: ({ signal }) => get<Page<RuleInfo>>('/rules', {}, signal), staleTime: 15_000 });
+  const rules = useMemo(() => list(known.data?.items), [known.data]);
+  const beside = useMemo(() => s.file?.beside ?? [], [s.file]);
+  const countables = useCountables(rules, beside, s.file?.id || id);
   const may = can('create-rule');
 
   const asked = useSettled(s.source, 300);
@@ -133,6 +171,13 @@ function Editor({ rule }: { rule?: Rule }) {
   const set = (change: Partial<Draft>) => s.draft && dispatch({ kind: 'draft', draft: { ...s.draft, ...change } });
   const meaning = list(verdict?.rules).map((r) => tx(r.meaning)).filter(Boolean);
   const d = s.draft;
+  const chain = useMemo(() => {
+    if (!c) return null;
+    const own = { id: s.file?.id || id, name: c.name, title: c.title, titleZh: c.titleZh, correlation: true, rules: c.rules };
+    const others = beside.map((b) => ({ id: b.id, name: b.name, title: b.title, correlation: b.correlation, rules: b.rules }));
+    // The file's own rules stand before those in force, of which they may be a newer text.
+    return chainOf(own, [...others, ...rules.map(member).filter((m) => !others.some((o) => o.id === m.id || (o.name !== '' && o.name === m.name)))]);
+  }, [c, s.file, id, beside, rules]);
   return (
     <div className="page ruleedit">
       <div className="head">
@@ -160,9 +205,20 @@ function Editor({ rule }: { rule?: Rule }) {
       {!may && <div className="stale">{t('build.noRights')}</div>}
       {error instanceof ApiError && error.status === 409 ? <div className="stale" role="alert">{t('build.changedMeanwhile')}</div> : null}
       <Refused error={error} />
+      {!rule && (
+        <Templates
+          value={beginning}
+          choose={(b) => {
+            setBeginning(b);
+            dispatch({ kind: 'begin', with: b });
+          }}
+        />
+      )}
       <div className="buildcols">
         <div className="stack" style={{ gap: 14 }}>
-          {d ? (
+          {c ? (
+            <CorrelationForm c={c} file={s.file ?? undefined} findings={current ? findings : []} fields={fields} countables={countables} set={(correlation) => dispatch({ kind: 'correlation', correlation })} />
+          ) : d ? (
             <>
               <Panel title={t('build.about')}>
                 <About draft={d} set={set} />
@@ -187,6 +243,11 @@ function Editor({ rule }: { rule?: Rule }) {
             <YamlEditor label={t('build.yaml')} value={s.source} findings={findings} onChange={(source) => dispatch({ kind: 'yaml', source })} />
             <div className="hint">{t('build.yamlWhy')}</div>
           </Panel>
+          {chain && chain.nodes.length > 1 && (
+            <Panel title={t('chain.title')} end={<span className="dim">{t('chain.why')}</span>}>
+              <ChainPicture chain={chain} />
+            </Panel>
+          )}
           {meaning.length > 0 && (
             <Panel title={t('rules.meaning')} id="meaning">
               {meaning.map((m, i) => (
@@ -198,7 +259,7 @@ function Editor({ rule }: { rule?: Rule }) {
           )}
         </div>
       </div>
-      <Trial source={s.source} ready={ok} />
+      <Trial source={s.source} ready={ok} why={c || d?.counting ? 'try.correlation' : undefined} />
     </div>
   );
 }

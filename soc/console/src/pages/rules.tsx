@@ -17,6 +17,7 @@ import { Attack } from '../parts/alertparts';
 import { Head } from '../parts/page';
 import { RuleImport } from '../parts/rules/importing';
 import { Spark } from '../parts/rules/trial';
+import { WindowsDialog, useWindows } from '../parts/rules/windows';
 import { SearchBox } from '../parts/search';
 import { SeverityMark } from '../parts/severity';
 import { Empty, Loaded, Stale } from '../parts/states';
@@ -52,6 +53,7 @@ export default function Rules() {
   const rows = useMemo(() => all.filter((r) => ruleMatches(r, filter)).sort(ruleOrder(tx)), [all, tx, url]); // eslint-disable-line react-hooks/exhaustive-deps
   const counts = useMemo(() => ruleCounts(all), [all]);
   const may = can('disable-rules');
+  const windows = useWindows().data;
   const filtered = Object.values(filter).some(Boolean);
   useKeys({ n: () => can('create-rule') && navigate('/rules/new') });
 
@@ -75,6 +77,7 @@ export default function Rules() {
           {t('rules.export')}
         </Button>
         {can('import-rules') && <Button onClick={() => setUrl({ show: 'import' })}>{t('rules.import')}</Button>}
+        {can('get-rule-set') && <Button onClick={() => setUrl({ show: 'windows' })}>{t('windows.title')}</Button>}
         {can('reload-rules') && (
           <Button loading={busy} onClick={() => void reload()}>
             {t('rules.reload')}
@@ -105,6 +108,15 @@ export default function Rules() {
         )}
       </div>
       <Stale query={query} />
+      {windows && windows.evicted > 0 && (
+        <div className="stale" data-testid="evicted">
+          <span aria-hidden="true">⚠</span>
+          {t('windows.evictedWarn', { n: number(windows.evicted, locale) })}
+          <Button size="small" style={{ marginLeft: 'auto' }} onClick={() => setUrl({ show: 'windows' })}>
+            {t('do.details')}
+          </Button>
+        </div>
+      )}
       {counts.rejected > 0 && filter.status !== 'rejected' && (
         <div className="stale">
           <span aria-hidden="true">⚠</span>
@@ -256,6 +268,7 @@ export default function Rules() {
           }}
         />
       )}
+      {url.get('show') === 'windows' && <WindowsDialog rules={all} close={() => setUrl({ show: undefined })} />}
       {url.get('show') === 'deleted' && <Deleted close={() => setUrl({ show: undefined })} failed={failed} />}
     </div>
   );

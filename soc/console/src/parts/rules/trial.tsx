@@ -8,6 +8,7 @@ import { useSettings } from '../../app/settings';
 import { number } from '../../logic/format';
 import { goDuration } from '../../logic/urlstate';
 import { sseReader } from '../../logic/sse';
+import type { Key } from '../../locales/zh';
 import { FieldTable, RawEvent } from '../events';
 import { Panel } from '../page';
 import { Empty } from '../states';
@@ -17,7 +18,7 @@ import { Token } from '../token';
 const SPANS = ['15m', '1h', '6h', '24h', '7d', '30d'] as const;
 
 /** Runs the rule over stored events: how far it has come, then what it would have raised. */
-export function Trial({ source, ready }: { source: string; ready: boolean }) {
+export function Trial({ source, ready, why = 'try.why' }: { source: string; ready: boolean; why?: Key }) {
   const { t, tx, locale } = useSettings();
   const [url, setUrl] = useUrl();
   const since = SPANS.find((s) => s === url.get('over')) ?? '1h';
@@ -78,7 +79,7 @@ export function Trial({ source, ready }: { source: string; ready: boolean }) {
         </div>
       }
     >
-      {!running && !outcome && !error && <div className="dim">{t('try.why')}</div>}
+      {!running && !outcome && !error && <div className="dim">{t(why)}</div>}
       {running && (
         <div className="row">
           <Progress percent={Math.round(progress.share * 100)} size="small" style={{ maxWidth: 320 }} />
