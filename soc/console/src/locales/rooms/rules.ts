@@ -214,6 +214,7 @@ export const rules = {
   'corr.addTerm': ['规则', 'Rule'],
   'corr.term': ['条件中的规则', 'Rule of the condition'],
   'corr.generate': ['被计数的规则自身也告警', 'The counted rules alert by themselves too'],
+  'corr.silences': ['不勾选时，上面的规则自身不再告警，除非另有关联要求', 'Without, the rules above raise no alerts of their own any more, unless another correlation asks for it'],
   'corr.alert': ['产生告警', 'Raises alerts'],
   'corr.alertWhy': ['不勾选则只供其他关联计数', 'Without, it is only counted by other correlations'],
   'corr.lateness': ['等待迟到事件', 'Waits for late events'],

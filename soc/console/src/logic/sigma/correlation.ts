@@ -159,9 +159,10 @@ export function setGroupBy(c: Correlation, groupBy: string[]): Correlation {
   return { ...c, groupBy, aliases: c.aliases.filter((a) => !gone.includes(a.name)) };
 }
 
+/** What is counted goes on to alert: otherwise a new correlation would silence the rules it counts. */
 const BEGIN: Correlation = {
   title: '', titleZh: '', name: '', level: 'medium', tags: [], sentenceZh: '', sentenceEn: '', type: 'event_count', absence: false, rules: [], groupBy: [], aliases: [], timespan: '10m',
-  bounds: [{ relation: 'gte', value: '5' }], expression: null, fields: [], percentile: '', generate: false, alert: true, lateness: '',
+  bounds: [{ relation: 'gte', value: '5' }], expression: null, fields: [], percentile: '', generate: true, alert: true, lateness: '',
 };
 
 /** What people begin from. */
@@ -176,7 +177,7 @@ export function fromTemplate(template: Exclude<Template, 'indicator'>): Correlat
     case 'correlation':
       return { ...BEGIN, type: 'temporal', bounds: [], groupBy: ['host.name'], timespan: '1h', level: 'high' };
     case 'ordered':
-      return { ...BEGIN, type: 'temporal_ordered', bounds: [], groupBy: ['host.name'], timespan: '1h', level: 'high', generate: true };
+      return { ...BEGIN, type: 'temporal_ordered', bounds: [], groupBy: ['host.name'], timespan: '1h', level: 'high' };
     case 'absence':
       return { ...BEGIN, absence: true, bounds: [], groupBy: ['host.name'], timespan: '15m', lateness: '1m' };
   }

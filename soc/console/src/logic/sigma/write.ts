@@ -86,6 +86,8 @@ function empty(v: unknown): boolean {
 export function put(d: Doc, key: string, v: unknown): void {
   const node = d.createNode(v);
   if (d.has(key)) {
+    const old = d.get(key, true);
+    if (isScalar(old) && isScalar(node)) node.comment = old.comment;
     d.set(key, node);
     return;
   }

@@ -139,6 +139,7 @@ export function CorrelationForm({ c, file, findings, fields, countables, set }: 
             {t('corr.generate')}
           </Checkbox>
         </div>
+        {!c.generate && c.rules.length > 0 && <div className="hint">{t('corr.silences')}</div>}
         {fault('generate')}
         {file && file.kept.length > 0 && (
           <div className="hint" data-testid="kept">

@@ -48,6 +48,7 @@ export function Counted({ refs, ordered, countables, add, remove, move }: { refs
     (item?.querySelector<HTMLElement>(`${want.control}:not(:disabled)`) ?? (item as HTMLElement | undefined))?.focus();
   }, [refs]);
   const shift = (ref: string, by: -1 | 1, control: string) => {
+    if (refs[refs.indexOf(ref) + by] === undefined) return;
     follow.current = { ref, control };
     move(ref, by);
   };
