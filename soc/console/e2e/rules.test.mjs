@@ -227,7 +227,7 @@ steps('a correlation of two shipped rules is built, put in order by the keyboard
   await items.nth(1).focus();
   await page.keyboard.press('Alt+ArrowUp');
   await until('the other order', async () => (await order()).join() === 'ssh_guessed,port_scan');
-  assert.equal(await page.evaluate(() => document.activeElement?.dataset.ref), 'ssh_guessed');
+  await until('the focus on what was moved', () => page.evaluate(() => document.activeElement?.dataset.ref === 'ssh_guessed'));
   const yaml = page.getByTestId('yaml');
   await until('the YAML', async () => /type: temporal_ordered\n  rules:\n    - ssh_guessed\n    - port_scan\n/.test(await yaml.inputValue()));
   // From the YAML back: what only it can say stays, and is told.
