@@ -60,6 +60,11 @@ func TestChainOfRules(t *testing.T) {
 			t.Errorf("%s: silent %v", r.ID, r.Silent)
 		}
 	}
+	for _, r := range set.Rules() {
+		if want := map[string][]string{"a": {"d"}, "b": {"a"}, "c": {"name_b"}}[r.ID]; !slices.Equal(r.Counts, want) {
+			t.Errorf("%s is said to count %q, want %q", r.ID, r.Counts, want)
+		}
+	}
 	rules := set.StateRules()
 	if a := rules[place["a"]]; !slices.Equal(a.Then, []correlation.Input{{Rule: place["b"], Place: 0}}) || a.Over || !a.Silent {
 		t.Errorf("a is %+v", a)

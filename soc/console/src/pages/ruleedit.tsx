@@ -46,7 +46,7 @@ interface State extends Sheet {
   past: Sheet[];
   future: Sheet[];
 }
-type Action = { kind: 'yaml'; source: string } | { kind: 'draft'; draft: Draft } | { kind: 'correlation'; correlation: Correlation } | { kind: 'begin'; with: Beginning } | { kind: 'undo' } | { kind: 'redo' };
+type Action = { kind: 'yaml'; source: string } | { kind: 'draft'; draft: Draft } | { kind: 'correlation'; correlation: Correlation } | { kind: 'begin'; with: Beginning } | { kind: 'form' } | { kind: 'undo' } | { kind: 'redo' };
 
 const FRESH: Draft = { title: '', titleZh: '', description: '', level: 'medium', status: '', tags: [], logsource: { product: '', category: '', service: '' }, tree: group('and', [leaf('', 'equals')]) };
 
@@ -83,6 +83,11 @@ function reduce(s: State, a: Action): State {
       return { ...now, source: unfinished(a.draft.tree).length === 0 ? writeRule(s.source, a.draft) : s.source, draft: a.draft, correlation: null, file: null, obstacle: null, past, future: [] };
     case 'correlation':
       return { ...correlated(now, a.correlation), past, future: [] };
+    case 'form': {
+      // A rule that counts its own events is shown as a tree; here it becomes a correlation with all that one has.
+      const file = readCorrelation(s.source)?.file;
+      return file ? { ...now, draft: null, correlation: file.correlation, file, obstacle: null, past, future: [] } : s;
+    }
     case 'begin':
       return { ...begun(a.with), past, future: [] };
     case 'undo': {
@@ -223,7 +228,18 @@ function Editor({ rule }: { rule?: Rule }) {
               <Panel title={t('build.about')}>
                 <About draft={d} set={set} />
               </Panel>
-              <Panel title={t('build.conditions')} id="builder">
+              <Panel
+                title={t('build.conditions')}
+                id="builder"
+                end={
+                  d.counting &&
+                  open === 0 && (
+                    <button type="button" className="plain link" onClick={() => dispatch({ kind: 'form' })} data-testid="as-correlation">
+                      {t('corr.asForm')}
+                    </button>
+                  )
+                }
+              >
                 <Builder tree={d.tree} fields={fields} change={(tree) => set({ tree })} />
                 <Count counting={d.counting} fields={fields} set={(counting) => set({ counting })} />
                 {open > 0 && s.source !== '' && <div className="hint">{t('build.unfinished', { n: open })}</div>}

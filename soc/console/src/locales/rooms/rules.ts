@@ -157,6 +157,7 @@ export const rules = {
   'corr.absenceWhy': ['本应出现的事件没有出现', 'What should come does not come'],
   'corr.indicator': ['情报', 'Intelligence'],
   'corr.indicatorWhy': ['威胁情报指标首次出现；事件须带 threat.indicator.name 字段', 'A threat indicator is first seen; events have to bring the field threat.indicator.name'],
+  'corr.asForm': ['按关联编辑', 'Edit as a correlation'],
   'corr.title': ['关联', 'Correlation'],
   'corr.kind': ['类型', 'Type'],
   'corrkind.event_count': ['事件数', 'Number of events'],
