@@ -238,6 +238,8 @@ steps('a correlation of two shipped rules is built, put in order by the keyboard
   // What feeds them stands left of them: the guessing feeds the one that was guessed.
   await page.getByTestId('chain').locator('.chainnode.here').waitFor();
   assert.ok((await page.getByTestId('chain').locator('.chainnode').count()) >= 5);
+  // A long chain scrolls within its panel.
+  assert.ok(await page.getByTestId('chain').evaluate((e) => getComputedStyle(e).overflowX === 'auto'));
   await shot(page, 'correlation-builder');
 });
 

@@ -15,7 +15,7 @@ export function ChainPicture({ chain }: { chain: Layout }) {
   const title = (n: Link) => (locale === 'zh-CN' && n.titleZh) || n.title || t('chain.new');
   const at = new Map(chain.nodes.map((n) => [n.key, n]));
   return (
-    <div className="chain" data-testid="chain" tabIndex={0} role="region" aria-label={t('chain.title')}>
+    <div className="rulechain" data-testid="chain" tabIndex={0} role="region" aria-label={t('chain.title')}>
       <div className="chainbox" style={{ width: x(chain.columns) - ACROSS, height: y(chain.rows) - DOWN }}>
         <svg width={x(chain.columns) - ACROSS} height={y(chain.rows) - DOWN} aria-hidden="true">
           {chain.edges.map(([from, to]) => {
