@@ -22,6 +22,7 @@ require (
 	github.com/gofiber/fiber/v2 v2.52.15
 	github.com/grafana/loki/pkg/push v0.0.0-20250630054201-94c0ba7b0952
 	github.com/grafana/loki/v3 v3.7.8
+	github.com/jackc/pgx/v5 v5.9.2
 	github.com/jmespath/go-jmespath v0.4.0
 	github.com/klauspost/compress v1.20.2
 	github.com/mileusna/useragent v1.3.5
@@ -29,7 +30,6 @@ require (
 	github.com/nats-io/nats.go v1.49.0
 	github.com/open-policy-agent/opa v1.20.2
 	github.com/pquerna/otp v1.5.0
-	github.com/jackc/pgx/v5 v5.8.0
 	github.com/pressly/goose/v3 v3.27.0
 	github.com/prometheus/client_golang v1.24.1
 	github.com/prometheus/otlptranslator v1.0.0
