@@ -292,7 +292,9 @@ func (s *Service) late(i *incident, now time.Time) []timelineRow {
 	return entries
 }
 
-func (s *Service) local(t time.Time) string { return t.In(s.zone).Format("2006-01-02 15:04") }
+// local writes a time for a text, in the suite's zone and with its offset: who
+// reads it elsewhere is told the right moment, and the console in his own zone.
+func (s *Service) local(t time.Time) string { return t.In(s.zone).Format(time.RFC3339) }
 
 // tellDue tells of the changes whose time has come.
 func (s *Service) tellDue(ctx context.Context, now time.Time) error {

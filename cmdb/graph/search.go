@@ -233,47 +233,21 @@ func (g *Graph) Walk(ctx context.Context, from int32, depth, limit int, o Option
 	s.marks[from] = mark{round: s.round, from: -1}
 	frontier := []int32{from}
 	for d := 1; d <= depth && len(frontier) > 0 && !more; d++ {
-		var next []int32
-		for i, at := range frontier {
-			if i%checkEvery == 0 {
-				if err := ctx.Err(); err != nil {
-					return nil, false, err
-				}
-			}
-			for _, fwd := range [2]bool{true, false} {
-				need := Forward
-				if !fwd {
-					need = Backward
-				}
-				g.each(at, fwd, func(to int32, typ uint16) bool {
-					if k.o.follow(typ)&need == 0 || s.marks[to].round == s.round || !k.passes(g.node(to)) {
-						return true
-					}
-					if len(list) == limit {
-						more = true
-						return false
-					}
-					s.marks[to] = mark{round: s.round, from: at}
-					next = append(next, to)
-					list = append(list, Reached{Step{to, typ, fwd}, at, d})
-					return true
-				})
-			}
+		ring := len(list)
+		if list, more, err = g.ring(ctx, k, s, frontier, d, limit, list); err != nil {
+			return nil, false, err
 		}
-		frontier = next
+		frontier = frontier[:0]
+		for _, r := range list[ring:] {
+			frontier = append(frontier, r.Node)
+		}
 	}
 	return list, more, nil
 }
 
-// Neighbours lists the items one relation away from any of some, each once and
-// at most limit of them; more tells that there were more. Only visible items of
-// the allowed classes are among them.
-func (g *Graph) Neighbours(ctx context.Context, from []int32, limit int, o Options) (list []Reached, more bool, err error) {
-	g.mu.RLock()
-	defer g.mu.RUnlock()
-	k := &gate{o: &o, seen: map[uint32]bool{}}
-	s := g.borrow()
-	defer g.scratch.Put(s)
+// ring adds the items one relation away from any of some that were not reached
+// before, at most limit in all.
+func (g *Graph) ring(ctx context.Context, k *gate, s *scratch, from []int32, depth, limit int, list []Reached) (_ []Reached, more bool, err error) {
 	for i, at := range from {
 		if i%checkEvery == 0 {
 			if err := ctx.Err(); err != nil {
@@ -293,11 +267,23 @@ func (g *Graph) Neighbours(ctx context.Context, from []int32, limit int, o Optio
 					more = true
 					return false
 				}
-				s.marks[to] = mark{round: s.round}
-				list = append(list, Reached{Step{to, typ, fwd}, at, 1})
+				s.marks[to] = mark{round: s.round, from: at}
+				list = append(list, Reached{Step{to, typ, fwd}, at, depth})
 				return true
 			})
 		}
 	}
 	return list, more, nil
+}
+
+// Neighbours lists the items one relation away from any of some, each once and
+// at most limit of them; more tells that there were more. Only visible items of
+// the allowed classes are among them.
+func (g *Graph) Neighbours(ctx context.Context, from []int32, limit int, o Options) (list []Reached, more bool, err error) {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	k := &gate{o: &o, seen: map[uint32]bool{}}
+	s := g.borrow()
+	defer g.scratch.Put(s)
+	return g.ring(ctx, k, s, from, 1, limit, nil)
 }
