@@ -70,7 +70,6 @@ test-peers: build ## what needs a real Elasticsearch, assembled from its publish
 	test/peers/elasticsearch.sh
 	go test -count=1 ./test/peers ./soc/elastic ./soc/forwarding
 	ICEWATCH_JAEGER="$$(test/peers/jaeger.sh)" go test -count=1 ./soc/traces/jaeger
-	ICEWATCH_OPA="$$(test/peers/opa.sh)" go test -count=1 -run TestRealOPA ./detections/policy
 
 test-sigma: ## Sigma's matcher beside the naive evaluator (every public rule on every public event, then 10 million random pairs) and pySigma in SQLite, and a million random correlations beside their oracle: some 20 minutes
 	ICEWATCH_PYSIGMA="$$(test/peers/pysigma.sh)" ICEWATCH_WHOLE=1 ICEWATCH_PAIRS=10000000 go test -count=1 -timeout 60m -v -run 'TestCorpus|TestDifferential|TestPySigma' ./detections/naive
