@@ -10,8 +10,10 @@ import (
 	"time"
 )
 
-// TestIdleMemory sums the resident memory of all of the suite's processes
-// while nothing comes in.
+// TestIdleMemory sums the memory that the suite's processes take while nothing
+// comes in. It is their proportional share (Pss in proc(5)): centre and engine run
+// the same program, whose pages are in memory once, and how many of them a process
+// has mapped besides is the machine's readahead.
 func TestIdleMemory(t *testing.T) {
 	// Alone: what other tests do on the machine does not change another
 	// process's memory, but the garbage collector's rest comes with idle time.
@@ -19,13 +21,13 @@ func TestIdleMemory(t *testing.T) {
 	time.Sleep(8 * time.Second)
 	total := 0
 	for name, pid := range map[string]int{"centre": s.pid(), "engine": s.enginePID()} {
-		status, err := os.ReadFile(filepath.Join("/proc", fmt.Sprint(pid), "status"))
+		rollup, err := os.ReadFile(filepath.Join("/proc", fmt.Sprint(pid), "smaps_rollup"))
 		if err != nil {
-			t.Skipf("resident memory is read from /proc: %v", err)
+			t.Skipf("memory is read from /proc: %v", err)
 		}
-		m := regexp.MustCompile(`VmRSS:\s+(\d+) kB`).FindSubmatch(status)
+		m := regexp.MustCompile(`(?m)^Pss:\s+(\d+) kB`).FindSubmatch(rollup)
 		if m == nil {
-			t.Fatalf("%s: no VmRSS in its status", name)
+			t.Fatalf("%s: no Pss in its smaps_rollup:\n%s", name, rollup)
 		}
 		kb, _ := strconv.Atoi(string(m[1]))
 		t.Logf("%s: %d MB", name, kb/1000)
