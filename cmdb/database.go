@@ -32,6 +32,7 @@ type Database struct {
 	// free relies on.
 	view, change func(ctx context.Context, fn func(context.Context, bun.Tx) error) error
 	migrate      func(context.Context) error
+	tables       func(ctx context.Context, name string, sqlite, postgres fs.FS) error
 	spool        string // where files are made that need not stay; "" is the system's place
 	close        func() error
 }
@@ -47,8 +48,11 @@ func OnState(db *state.DB) *Database {
 			return db.RunInTx(ctx, nil, fn)
 		},
 		migrate: func(ctx context.Context) error { return db.Migrate(ctx, "cmdb", migrations) },
-		spool:   filepath.Dir(db.Path()),
-		close:   func() error { return nil }, // the state is its owner's
+		tables: func(ctx context.Context, name string, sqlite, _ fs.FS) error {
+			return db.Migrate(ctx, name, sqlite)
+		},
+		spool: filepath.Dir(db.Path()),
+		close: func() error { return nil }, // the state is its owner's
 	}
 }
 
@@ -89,20 +93,40 @@ func OpenPostgres(ctx context.Context, url string) (*Database, error) {
 				return fn(ctx, tx)
 			})
 		},
-		migrate: func(ctx context.Context) error { return migratePostgres(ctx, pool) },
-		close:   db.Close,
+		migrate: func(ctx context.Context) error { return migratePostgres(ctx, pool, "cmdb", postgresMigrations) },
+		tables: func(ctx context.Context, name string, _, postgres fs.FS) error {
+			return migratePostgres(ctx, pool, name, postgres)
+		},
+		close: db.Close,
 	}, nil
 }
 
 // Close gives back what OpenPostgres took.
 func (db *Database) Close() error { return db.close() }
 
-func migratePostgres(ctx context.Context, pool *sql.DB) error {
-	files, err := fs.Sub(postgresMigrations, "postgres")
+// View runs fn on one moment of the tables.
+func (db *Database) View(ctx context.Context, fn func(context.Context, bun.Tx) error) error {
+	return db.view(ctx, fn)
+}
+
+// Change runs fn in a write transaction. Those run one after the other.
+func (db *Database) Change(ctx context.Context, fn func(context.Context, bun.Tx) error) error {
+	return db.change(ctx, fn)
+}
+
+// Migrate brings the tables of a room beside the CMDB up to date. name is the
+// room's; its steps lie in the directory migrations of sqlite and in the
+// directory postgres of postgres, by which of the two the database is.
+func (db *Database) Migrate(ctx context.Context, name string, sqlite, postgres fs.FS) error {
+	return db.tables(ctx, name, sqlite, postgres)
+}
+
+func migratePostgres(ctx context.Context, pool *sql.DB, name string, from fs.FS) error {
+	files, err := fs.Sub(from, "postgres")
 	if err != nil {
 		return err
 	}
-	p, err := goose.NewProvider(goose.DialectPostgres, pool, files, goose.WithTableName("goose_cmdb"), goose.WithDisableGlobalRegistry(true))
+	p, err := goose.NewProvider(goose.DialectPostgres, pool, files, goose.WithTableName("goose_"+name), goose.WithDisableGlobalRegistry(true))
 	if err != nil {
 		return fmt.Errorf("PostgreSQL: %w", err)
 	}
