@@ -10,27 +10,37 @@ import (
 	"icewatch/collectors/filetail"
 	"icewatch/collectors/registry"
 	"icewatch/collectors/syslog"
+	"icewatch/soc/config"
 )
 
 // sources makes the collectors that the configuration names.
 func (c *centre) sources(deps collectors.Deps) ([]collectors.Collector, error) {
 	var out []collectors.Collector
 	s := c.Config.Syslog
-	if on(s.UDP) {
-		err := add(c, &out, deps, "syslog_udp", func(cfg *syslog.UDPConfig) {
-			cfg.Listen, cfg.Tenant, cfg.Zone = s.UDP, s.Tenant, s.Zone
-		})
-		if err != nil {
-			return nil, err
+	// The first listeners keep the ids that they have always had: they are in
+	// the events that are stored.
+	listeners := append([]config.SyslogListener{{UDP: s.UDP, TCP: s.TCP, Tenant: s.Tenant, Zone: s.Zone}}, s.Listeners...)
+	for i, l := range listeners {
+		id := "syslog-"
+		if i > 0 {
+			id += l.ListenerName() + "-"
 		}
-	}
-	if on(s.TCP) {
-		err := add(c, &out, deps, "syslog_tcp", func(cfg *syslog.TCPConfig) {
-			cfg.Listen, cfg.Tenant, cfg.Zone = s.TCP, s.Tenant, s.Zone
-			cfg.MaxConnections, cfg.MaxMessage, cfg.IdleTimeout = s.MaxConnections, int(s.MaxMessage), time.Duration(s.IdleTimeout)
-		})
-		if err != nil {
-			return nil, err
+		if on(l.UDP) {
+			err := add(c, &out, deps, "syslog_udp", func(cfg *syslog.UDPConfig) {
+				cfg.ID, cfg.Listen, cfg.Tenant, cfg.Zone = id+"udp", l.UDP, l.Tenant, l.Zone
+			})
+			if err != nil {
+				return nil, err
+			}
+		}
+		if on(l.TCP) {
+			err := add(c, &out, deps, "syslog_tcp", func(cfg *syslog.TCPConfig) {
+				cfg.ID, cfg.Listen, cfg.Tenant, cfg.Zone = id+"tcp", l.TCP, l.Tenant, l.Zone
+				cfg.MaxConnections, cfg.MaxMessage, cfg.IdleTimeout = s.MaxConnections, int(s.MaxMessage), time.Duration(s.IdleTimeout)
+			})
+			if err != nil {
+				return nil, err
+			}
 		}
 	}
 	if err := c.flowSources(&out, deps); err != nil {

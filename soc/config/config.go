@@ -79,6 +79,25 @@ type Syslog struct {
 	MaxMessage     Size     `yaml:"max_message" doc:"Longest message read over TCP; what is longer is cut and marked."`
 	MaxConnections int      `yaml:"max_connections" doc:"TCP connections at a time."`
 	IdleTimeout    Duration `yaml:"idle_timeout" doc:"A TCP connection silent for so long is closed. Keep it long: a plain syslog sender loses the message by which it notices."`
+
+	Listeners []SyslogListener `yaml:"listeners" doc:"Further listeners, one for each isolated network that sends here: an address belongs to the zone of the listener it is heard at, so that equal addresses of two networks stay two assets. The bounds above hold for each."`
+}
+
+// SyslogListener is a further pair of syslog listeners, for a network of its own.
+type SyslogListener struct {
+	Name   string `yaml:"name" doc:"Name of the listener, part of icewatch.collector of its events. Without one: its zone."`
+	UDP    string `yaml:"udp" doc:"Address for datagrams; off or empty switches it off."`
+	TCP    string `yaml:"tcp" doc:"Address for streams; off or empty switches it off."`
+	Tenant string `yaml:"tenant" doc:"Tenant of everything that comes in here. Empty: decided by the sender's network or item in the CMDB."`
+	Zone   string `yaml:"zone" doc:"Network zone the senders sit in."`
+}
+
+// ListenerName is the listener's name, or its zone's.
+func (l SyslogListener) ListenerName() string {
+	if l.Name != "" {
+		return l.Name
+	}
+	return l.Zone
 }
 
 // Flows configures the flow listeners.
@@ -387,6 +406,22 @@ func (c *Config) Validate() []Problem {
 	}
 	atLeast("syslog.max_connections", int64(c.Syslog.MaxConnections), 1, "")
 	atLeast("syslog.idle_timeout", int64(c.Syslog.IdleTimeout), int64(time.Second), " ns (1s)")
+	listeners := map[string]bool{}
+	for i, l := range c.Syslog.Listeners {
+		at, name := fmt.Sprintf("syslog.listeners[%d]", i), l.ListenerName()
+		if listeners[name] || !fileSet.MatchString(name) {
+			bad(at+".name", "%q is given twice, or has other characters than letters, digits, dot, dash and underscore", name)
+		}
+		listeners[name] = true
+		if (l.UDP == "" || l.UDP == "off") && (l.TCP == "" || l.TCP == "off") {
+			bad(at, "neither udp nor tcp is given; at least one address such as :5515 is expected")
+		}
+		for key, v := range map[string]string{"udp": l.UDP, "tcp": l.TCP} {
+			if v != "" {
+				address(at+"."+key, v, true)
+			}
+		}
+	}
 	address("flows.netflow", c.Flows.NetFlow, true)
 	address("flows.sflow", c.Flows.SFlow, true)
 	address("otlp.grpc", c.OTLP.GRPC, true)

@@ -52,8 +52,12 @@ var risky = map[uint16]string{21: "FTP", 23: "telnet", 69: "TFTP", 111: "RPC", 1
 // ports looks at what else listens on this machine for others.
 func (r *report) ports() {
 	own := map[string]bool{}
-	for _, l := range [][2]string{{"tcp", r.Config.HTTP.Listen}, {"tcp", r.Config.Syslog.TCP}, {"udp", r.Config.Syslog.UDP},
-		{"udp", r.Config.Flows.NetFlow}, {"udp", r.Config.Flows.SFlow}} {
+	listeners := [][2]string{{"tcp", r.Config.HTTP.Listen}, {"tcp", r.Config.Syslog.TCP}, {"udp", r.Config.Syslog.UDP},
+		{"udp", r.Config.Flows.NetFlow}, {"udp", r.Config.Flows.SFlow}}
+	for _, l := range r.Config.Syslog.Listeners {
+		listeners = append(listeners, [2]string{"tcp", l.TCP}, [2]string{"udp", l.UDP})
+	}
+	for _, l := range listeners {
 		if _, port, err := net.SplitHostPort(l[1]); err == nil {
 			own[l[0]+"/"+port] = true
 		}
