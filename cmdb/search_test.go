@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"icewatch/cmdb/model"
 	"icewatch/soc/reach"
 )
 
@@ -143,7 +144,7 @@ func TestStatistics(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if st.Items != 8 || st.Classes["vm"] != 2 || st.Classes["host"] != 1 || st.Classes["cabinet"] != 0 || st.Zones["z"] != 6 || len(st.Changes) != statisticsDays {
+	if st.Items != 8 || st.Relations == 0 || st.Classes["vm"] != 2 || st.Classes["host"] != 1 || st.Classes["cabinet"] != 0 || st.Zones["z"] != 6 || len(st.Changes) != statisticsDays {
 		t.Errorf("%+v", st)
 	}
 	sum := DayChanges{}
@@ -152,5 +153,82 @@ func TestStatistics(t *testing.T) {
 	}
 	if sum.Created != 9 || sum.Deleted != 1 {
 		t.Errorf("%+v", st.Changes)
+	}
+}
+
+func TestSubgraph(t *testing.T) {
+	t.Parallel()
+	s := openCity(t)
+	show := func(r reach.Reach, ids []string, filter string) string {
+		t.Helper()
+		g, err := s.Subgraph(t.Context(), r, ids, filter)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out []string
+		for _, it := range g.Items {
+			out = append(out, it.ID)
+		}
+		for _, l := range g.Relations {
+			out = append(out, l.From+"-"+l.Type+"-"+l.To)
+		}
+		slices.Sort(out)
+		return strings.Join(out, " ")
+	}
+	for _, c := range []struct {
+		name   string
+		reach  reach.Reach
+		ids    []string
+		filter string
+		want   string
+	}{
+		{"by ids", reach.All(), []string{"v1", "h1", "nothing"}, "", "h1 v1 v1-runs_on-h1"},
+		{"by a filter", reach.All(), []string{"h1"}, "class = vm", "h1 v1 v1-runs_on-h1 v2 v2-runs_on-h1"},
+		{"named twice", reach.All(), []string{"v1", "v1"}, "name = v1", "v1"},
+		{"within reach", reach.Tenants("b"), []string{"v1", "h1", "h2", "cab"}, "class = host", "h2"},
+		{"nothing", reach.All(), nil, "", ""},
+	} {
+		if got := show(c.reach, c.ids, c.filter); got != c.want {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+	var wrong *FilterError
+	if _, err := s.Subgraph(t.Context(), reach.All(), nil, "class ="); !errors.As(err, &wrong) {
+		t.Errorf("a filter that is none: %v", err)
+	}
+	if _, err := s.Subgraph(t.Context(), reach.All(), make([]string, MaxSubgraph+1), ""); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("too many: %v", err)
+	}
+}
+
+func TestPreviewRule(t *testing.T) {
+	t.Parallel()
+	s := openCity(t)
+	rule := func(where ...model.Condition) model.Document {
+		return model.Document{Rules: []model.Rule{{Name: "addresses_in_networks", Type: "in_network", From: []string{"computer"}, To: []string{"network"}, Where: where}}}
+	}
+	within := model.Condition{From: "address", Op: model.Within, To: "address"}
+	off := rule(within)
+	off.Rules[0].Off = true
+	named := model.Document{Rules: []model.Rule{{Name: "same_system", Type: "depends_on", From: []string{"application"}, To: []string{"application", "vm"}, Where: []model.Condition{{From: "zone", Op: model.Equal, To: "zone"}}}}}
+	for _, c := range []struct {
+		name             string
+		d                model.Document
+		rule             string
+		made, kept, gone int
+	}{
+		// The database is an instance, and no computer: what the shipped rule
+		// made of it is looked at by its first items only.
+		{"as shipped", rule(within), "addresses_in_networks", 0, 2, 0},
+		{"off", off, "addresses_in_networks", 0, 0, 2},
+		{"new", named, "same_system", 0, 0, 0},
+	} {
+		p, err := s.PreviewRule(t.Context(), c.d, c.rule)
+		if err != nil || p.Made != c.made || p.Kept != c.kept || p.Dropped != c.gone || len(p.Samples) != c.made+c.gone {
+			t.Errorf("%s: %+v: %v", c.name, p, err)
+		}
+	}
+	if _, err := s.PreviewRule(t.Context(), model.Document{}, "none"); !errors.Is(err, ErrInvalid) {
+		t.Errorf("no such rule: %v", err)
 	}
 }

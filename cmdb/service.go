@@ -80,6 +80,9 @@ func (s *Service) start(ctx context.Context) error {
 	return s.syncTenants(ctx)
 }
 
+// Database is where the tables are, for rooms beside this one.
+func (s *Service) Database() *Database { return s.db }
+
 // Model returns the model in force.
 func (s *Service) Model() *model.Model { return s.model.Load() }
 

@@ -3,6 +3,7 @@ package cmdb
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"icewatch/soc/reach"
@@ -10,10 +11,12 @@ import (
 
 // Statistics are how much there is within a reach.
 type Statistics struct {
-	Items   int            `json:"items"`
-	Classes map[string]int `json:"classes" nullable:"false" doc:"Class → items"`
-	Zones   map[string]int `json:"zones" nullable:"false" doc:"Network zone → items that have one"`
-	Changes []DayChanges   `json:"changes" nullable:"false" doc:"Of the last 7 days (UTC), oldest first"`
+	Items     int            `json:"items"`
+	Relations int            `json:"relations" doc:"Between two items within reach; one of several origins counts as often"`
+	Classes   map[string]int `json:"classes" nullable:"false" doc:"Class → items"`
+	Zones     map[string]int `json:"zones" nullable:"false" doc:"Network zone → items that have one"`
+	Lines     map[string]int `json:"lines" nullable:"false" doc:"Business line → items of it, by their own attribute or their system's"`
+	Changes   []DayChanges   `json:"changes" nullable:"false" doc:"Of the last 7 days (UTC), oldest first"`
 }
 
 // DayChanges are the changes of one day.
@@ -29,7 +32,7 @@ const statisticsDays = 7
 
 // Statistics counts the items in reach, and their changes of the last days.
 func (s *Service) Statistics(ctx context.Context, r reach.Reach) (Statistics, error) {
-	out := Statistics{Classes: map[string]int{}, Zones: map[string]int{}}
+	out := Statistics{Classes: map[string]int{}, Zones: map[string]int{}, Lines: map[string]int{}}
 	for column, into := range map[string]map[string]int{"class": out.Classes, "zone": out.Zones} {
 		var rows []struct {
 			What string `bun:"what"`
@@ -47,6 +50,13 @@ func (s *Service) Statistics(ctx context.Context, r reach.Reach) (Statistics, er
 	}
 	for _, n := range out.Classes {
 		out.Items += n
+	}
+	if err := s.countLines(ctx, r, out.Lines); err != nil {
+		return Statistics{}, err
+	}
+	var err error
+	if out.Relations, err = s.countRelations(ctx, r); err != nil {
+		return Statistics{}, err
 	}
 	today := s.now().Truncate(24 * time.Hour)
 	first := today.AddDate(0, 0, 1-statisticsDays)
@@ -80,4 +90,42 @@ func (s *Service) Statistics(ctx context.Context, r reach.Reach) (Statistics, er
 	}
 	out.Changes = days
 	return out, nil
+}
+
+// countLines counts the items of each business line.
+func (s *Service) countLines(ctx context.Context, r reach.Reach, into map[string]int) error {
+	var rows []struct {
+		Labels string `bun:"labels"`
+		N      int    `bun:"n"`
+	}
+	q := s.db.NewSelect().Model((*itemRow)(nil)).ColumnExpr("i.reach_labels AS labels, count(*) AS n").Where("instr(i.reach_labels, ?) > 0", ";"+lineLabel)
+	if err := r.Within(q, "i").GroupExpr("i.reach_labels").Scan(ctx, &rows); err != nil {
+		return fmt.Errorf("cmdb: count items by business line: %w", err)
+	}
+	for _, row := range rows {
+		for _, label := range reach.SplitLabels(row.Labels) {
+			if line, ok := strings.CutPrefix(label, lineLabel); ok {
+				into[line] += row.N
+			}
+		}
+	}
+	return nil
+}
+
+// countRelations counts the relations both of whose items are in reach.
+func (s *Service) countRelations(ctx context.Context, r reach.Reach) (int, error) {
+	g, err := s.topologyGraph(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if r.Everything() {
+		return g.Stats().Edges, nil
+	}
+	t := &s.topology
+	return g.Count(func(facts uint32) bool {
+		t.names.RLock()
+		f := t.facts.value(facts)
+		t.names.RUnlock()
+		return r.Match(f.FactsOf(f.tenant))
+	}), nil
 }

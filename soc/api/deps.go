@@ -19,6 +19,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"icewatch/cmdb"
+	"icewatch/cmdb/drawing"
 	"icewatch/collectors"
 	"icewatch/detections"
 	rules "icewatch/detections/engine"
@@ -60,6 +61,7 @@ type Deps struct {
 	Tenants   Tenants
 	Reach     *reach.Compiler // of data scopes; where it is nil, those with conditions show nothing
 	CMDB      CMDB
+	Drawings  *drawing.Store // topologies that people drew; nil registers no route
 	Search    search.Store
 	Saved     *saved.Store     // searches under a name, log groups and histories; nil registers no route
 	Exports   *export.Service  // nil registers no route
@@ -242,6 +244,7 @@ type CMDB interface {
 	CMDBModels
 	CMDBItems
 	CMDBTopology
+	CMDBViews
 	Classes() []cmdb.Class
 	Items(ctx context.Context, scope reach.Reach, f cmdb.Filter) (cmdb.Page, error)
 	Get(ctx context.Context, scope reach.Reach, id string) (cmdb.Item, error)

@@ -25,6 +25,7 @@ import (
 	"gopkg.in/natefinch/lumberjack.v2"
 
 	"icewatch/cmdb"
+	"icewatch/cmdb/drawing"
 	"icewatch/collectors"
 	"icewatch/collectors/elasticbulk"
 	"icewatch/collectors/lokipush"
@@ -139,6 +140,7 @@ type centre struct {
 	reach     reach.Compiler
 	otlp      *otlp.Handler
 	cmdb      *cmdb.Service
+	drawings  *drawing.Store
 	aside     *aside.Store
 	bus       *bus.Server
 	client    *bus.Client
@@ -327,6 +329,9 @@ func (c *centre) openCMDB(ctx context.Context) (err error) {
 		return err
 	}
 	c.later(func() error { c.cmdb.Close(); return nil })
+	if c.drawings, err = drawing.Open(ctx, c.cmdb.Database()); err != nil {
+		return err
+	}
 	if err := c.publishTenants(ctx); err != nil {
 		return err
 	}
@@ -465,7 +470,7 @@ func (c *centre) openAPI(ctx context.Context) (err error) {
 	decisions := policy.NewLog(&lumberjack.Logger{Filename: filepath.Join(cfg.Data, "log", "decisions.ndjson"), MaxSize: 50, MaxBackups: 5, Compress: true}, c.log)
 	c.later(decisions.Close)
 	c.server, err = api.New(api.Deps{
-		Identity: c.identity, Audit: c.audit, Forward: c.forward, Settings: c.settings, Keys: c.seal, RateLimits: c.limits.Get, Watermark: c.watermark.Get, Own: own, Units: c.units, Decisions: decisions, Tenants: c.tenants, Reach: &c.reach, CMDB: c.cmdb, Search: c.slow.Watch(c.engine, api.Caller), Masking: c.masking, Metrics: c.engine, Saved: c.saved, Exports: c.exports, Aside: c.aside, Rules: c.keeper, Policies: c.keeper.policies, Maintenance: c.windows, Rulebook: c.keeper.book,
+		Identity: c.identity, Audit: c.audit, Forward: c.forward, Settings: c.settings, Keys: c.seal, RateLimits: c.limits.Get, Watermark: c.watermark.Get, Own: own, Units: c.units, Decisions: decisions, Tenants: c.tenants, Reach: &c.reach, CMDB: c.cmdb, Drawings: c.drawings, Search: c.slow.Watch(c.engine, api.Caller), Masking: c.masking, Metrics: c.engine, Saved: c.saved, Exports: c.exports, Aside: c.aside, Rules: c.keeper, Policies: c.keeper.policies, Maintenance: c.windows, Rulebook: c.keeper.book,
 		Federation: c.sso, Provider: c.provider, Intake: c.gauge, Watch: c.watch, Holdings: c.holdings(), Backups: c.backups, Ticketing: api.NewTicketing(c.tickets), Duty: c.duty, Incidents: c.tickets, ServiceLevels: c.levels, Protocols: c.protocols(), Ingest: []api.Ingest{elastic, loki, samples},
 		Flows: c.openFlows(c.engine), Traces: traces.New(c.engine), LogQL: c.logql(), Monitors: c.monitors, Forwarding: c.forwarding,
 		Console: console.FS, Ready: c.gauge.parts, WriteMetrics: func(w io.Writer) { c.gauge.write(w, c.metrics) },

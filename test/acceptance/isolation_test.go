@@ -44,6 +44,7 @@ type city struct {
 	rows  []row
 
 	silences map[string]string // by id, the tenant whose alerts it mutes
+	drawing  string            // id of a shared topology of all hosts
 }
 
 // TestIsolation gives one user scope after scope and reads by every road there
@@ -168,6 +169,7 @@ func (c *city) build(rnd *rand.Rand, tenants, events int) {
 	if err := c.admin.Send(ctx, http.MethodPost, "/api/v1/cmdb/import", url.Values{"format": {"yaml"}}, header, bytes.NewReader(file), nil); err != nil {
 		t.Fatal(err)
 	}
+	c.draw(hosts)
 	time.Sleep(3 * time.Second) // the engine takes in the items
 	for _, slug := range slugs {
 		var body bytes.Buffer
@@ -501,6 +503,7 @@ func (c *city) compare(rnd *rand.Rand, viewer *client.Client, x *reachtest.Term,
 	if len(ends.Ends) != len(hosts) {
 		wrong("the hosts that a path query finds", len(ends.Ends), len(hosts))
 	}
+	c.compareDrawing(viewer, hosts, wrong)
 	var counts struct{ Classes map[string]int }
 	get("/api/v1/cmdb/statistics", nil, &counts)
 	if counts.Classes["host"] != len(hosts) {
