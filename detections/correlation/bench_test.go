@@ -15,7 +15,7 @@ func benchMatches(groups int) []Match {
 	fields := map[string]string{"source.ip": "203.0.113.9", "host.name": "web-1"}
 	for i := range list {
 		list[i] = Match{Event: event.ID{Epoch: "e"}, Tenant: "t", Group: []string{fmt.Sprintf("10.%d.%d.%d", i>>16&255, i>>8&255, i&255)},
-			Values: []string{fmt.Sprint(i % 7)}, Fields: func() map[string]string { return fields }}
+			Values: []string{fmt.Sprint(i % 7)}, Fields: inOrder(fields)}
 	}
 	return list
 }

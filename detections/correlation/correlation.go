@@ -22,6 +22,8 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"hash/maphash"
+	"iter"
 	"math"
 	"slices"
 	"sort"
@@ -78,9 +80,10 @@ type Match struct {
 	Group   []string // values of group-by
 	Values  []string // values of the fields of value_…
 	Weight  int      // how many events this one stands for, at least 1
-	// Fields makes the flat fields of the event. It is called when a window
-	// fires, or where the window is judged only when over.
-	Fields func() map[string]string
+	// Fields are the flat fields of the event, each name once. They are read when
+	// a window fires, or where the window is judged only when over; the texts are
+	// copied.
+	Fields iter.Seq2[string, string]
 	// Then makes what the correlations of Rule.Then look at, in their order. It
 	// is nil where there are none.
 	Then func() []Link
@@ -134,7 +137,10 @@ type State struct {
 
 	now     content // of the event that Add saw last
 	slack   int     // entries of a group before compaction is tried
-	scratch []byte
+	seeds   [2]maphash.Seed
+	scratch []byte // key of the group looked for last
+	hash    [2]uint64
+	written int // bytes of the last snapshot
 	values  []uint64
 	numbers []weighted
 }
@@ -150,7 +156,7 @@ func New(rules []Rule, opts Options) *State {
 	if opts.Lateness <= 0 {
 		opts.Lateness = DefaultLateness
 	}
-	s := &State{opts: opts, slack: minCompact, epoch: map[string]uint16{}}
+	s := &State{opts: opts, slack: minCompact, epoch: map[string]uint16{}, seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}}
 	for _, r := range rules {
 		s.rules = append(s.rules, newRule(r, int64(cmp.Or(r.Sigma.Lateness, opts.Lateness))))
 	}
@@ -275,24 +281,29 @@ func (s *State) valued(r *ruleState, e *entry, values []string, place int, from 
 }
 
 // find gives the group of an event, nil where there is none yet, and leaves its
-// key in s.scratch.
+// key in s.scratch and s.hash.
 func (s *State) find(r *ruleState, tenant string, values []string) *group {
 	if r.City {
 		tenant = ""
 	}
 	s.scratch = appendKey(s.scratch[:0], tenant, values)
-	return r.groups[string(s.scratch)]
+	s.hash = s.sum(s.scratch)
+	return r.groups.find(s.hash)
+}
+
+// sum tells keys apart without looking at them: 128 bits under seeds that nobody
+// outside knows.
+func (s *State) sum(key []byte) [2]uint64 {
+	return [2]uint64{maphash.Bytes(s.seeds[0], key), maphash.Bytes(s.seeds[1], key)}
 }
 
 // add puts an entry into its group, as find gives it, and judges that.
 func (s *State) add(r *ruleState, g *group, f *found, emit func(Firing)) {
 	if g == nil {
-		g = &group{key: string(s.scratch), newest: f.time, touched: f.arrived}
+		g = &group{key: string(s.scratch), hash: s.hash, newest: f.time, touched: f.arrived, queued: f.arrived}
 		s.keep(r, g)
 	} else {
-		r.unlink(g)
-		g.touched = max(g.touched, f.arrived)
-		r.link(g)
+		r.touch(g, f.arrived)
 	}
 	if f.time < g.newest-r.late {
 		s.stats.Late++
@@ -335,9 +346,13 @@ func (s *State) Advance(arrived int64, emit func(Firing)) {
 func (s *State) sweep(emit func(Firing)) {
 	s.swept = s.clock
 	for _, r := range s.order {
-		for g := r.first; g != nil && s.silent(r, g); g = r.first {
-			s.finish(r, g, emit)
-			s.drop(r, g)
+		for g := r.first; g != nil && g.queued+r.span+r.late < s.clock; {
+			next := g.after
+			if s.silent(r, g) {
+				s.finish(r, g, emit)
+				s.drop(r, g)
+			}
+			g = next
 		}
 	}
 }
@@ -362,7 +377,7 @@ func (s *State) evict(spare *group) {
 		var oldest *group
 		var of *ruleState
 		for _, r := range s.rules {
-			if g := r.first; g != nil && g != spare && (oldest == nil || g.touched < oldest.touched) {
+			if g := r.first; g != nil && g != spare && (oldest == nil || g.queued < oldest.queued) {
 				oldest, of = g, r
 			}
 		}
@@ -376,15 +391,17 @@ func (s *State) evict(spare *group) {
 }
 
 func (s *State) keep(r *ruleState, g *group) {
-	r.groups[g.key] = g
+	r.groups.put(g)
 	r.link(g)
+	r.live++
 	s.groups++
 	s.bytes += g.size()
 }
 
 func (s *State) drop(r *ruleState, g *group) {
 	r.unlink(g)
-	delete(r.groups, g.key)
+	r.groups.remove(g)
+	r.live--
 	s.groups--
 	s.bytes -= g.size()
 }
@@ -392,6 +409,9 @@ func (s *State) drop(r *ruleState, g *group) {
 // intern gives the number of an epoch's name. There is one as long as the bus
 // keeps its data; the last number stands for all where there are very many.
 func (s *State) intern(epoch string) uint16 {
+	if n := len(s.epochs); n > 0 && s.epochs[n-1] == epoch { // mostly
+		return uint16(n - 1)
+	}
 	if i, ok := s.epoch[epoch]; ok {
 		return i
 	}

@@ -28,7 +28,7 @@ func rule(t testing.TB, kind, span, condition string) Rule {
 // at makes a match at a second, in a group, with a value.
 func at(sec int64, group, value string) Match {
 	return Match{Time: sec * second, Arrived: 1_000_000*second + sec*second, Event: event.ID{Epoch: "e", Sequence: uint64(sec)}, Tenant: "t",
-		Group: []string{group}, Values: []string{value}, Fields: func() map[string]string { return map[string]string{"sec": fmt.Sprint(sec)} }}
+		Group: []string{group}, Values: []string{value}, Fields: inOrder(map[string]string{"sec": fmt.Sprint(sec)})}
 }
 
 func run(s *State, list []Match) []Firing {

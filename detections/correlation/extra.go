@@ -1,6 +1,12 @@
 package correlation
 
-import "unsafe"
+import (
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+	"unsafe"
+)
 
 // extra is what few entries keep: encoded, see snapshot.go.
 type extra struct {
@@ -86,25 +92,42 @@ func (g *group) forget(e *entry) {
 	}
 }
 
+// inOrder gives flat fields by name, so that what is written of them is the same
+// every time.
+func inOrder(m map[string]string) iter.Seq2[string, string] {
+	return func(yield func(string, string) bool) {
+		for _, name := range slices.Sorted(maps.Keys(m)) {
+			if !yield(name, m[name]) {
+				return
+			}
+		}
+	}
+}
+
 // content is the fields of an event, written down at most once for all groups
 // that keep them.
 type content struct {
 	of      entry // the event, by time and identity
-	fields  func() map[string]string
+	fields  iter.Seq2[string, string]
 	encoded string
+	scratch []byte
 }
 
 func (c *content) encode() string {
 	if c.encoded == "" {
-		c.encoded = encodeFields(c.fields())
+		c.encoded, c.scratch = encodeFields(c.fields, c.scratch[:0])
 	}
 	return c.encoded
 }
 
-// call gives the fields, nil where none are known.
-func (c *content) call() map[string]string {
+// copy gives the fields, nil where none are known.
+func (c *content) copy() map[string]string {
 	if c == nil || c.fields == nil {
 		return nil
 	}
-	return c.fields()
+	m := map[string]string{}
+	for name, value := range c.fields {
+		m[name] = strings.Clone(value)
+	}
+	return m
 }

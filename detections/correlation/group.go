@@ -10,13 +10,48 @@ import (
 // group is the events of one rule that have the same values to group by.
 type group struct {
 	key           string
-	entries       []entry // by time, then identity
-	newest        int64   // event time
-	touched       int64   // arrival
-	before, after *group  // of the same rule, by touched
-	extras        *extras // what few entries keep
+	hash          [2]uint64 // of key, in this process
+	entries       []entry   // by time, then identity
+	newest        int64     // event time
+	touched       int64     // arrival
+	queued        int64     // touched when it was put into the rule's list; seldom much less
+	before, after *group    // of the same rule, by queued
+	alike         *group    // another of the rule with the same first half of hash
+	extras        *extras   // what few entries keep
 	due           uint32  // number of entries at which compaction is tried again
 	thinned       bool    // entries were dropped that another condition would need
+}
+
+// index finds the groups of a rule by the first half of their keys' hash.
+type index map[uint64]*group
+
+func (x index) find(hash [2]uint64) *group {
+	g := x[hash[0]]
+	for g != nil && g.hash[1] != hash[1] {
+		g = g.alike
+	}
+	return g
+}
+
+func (x index) put(g *group) {
+	g.alike = x[g.hash[0]]
+	x[g.hash[0]] = g
+}
+
+func (x index) remove(g *group) {
+	first := x[g.hash[0]]
+	switch {
+	case first != g:
+		before := first
+		for before.alike != g {
+			before = before.alike
+		}
+		before.alike = g.alike
+	case g.alike != nil:
+		x[g.hash[0]] = g.alike
+	default:
+		delete(x, g.hash[0])
+	}
 }
 
 // entry is an event in a group. An event may have several in a group of a
@@ -34,7 +69,7 @@ type entry struct {
 
 // groupCost is what a group takes beside its key and entries: itself, and its
 // place in the map.
-const groupCost = int64(unsafe.Sizeof(group{})) + 48
+const groupCost = int64(unsafe.Sizeof(group{})) + 40
 
 func (g *group) size() int64 {
 	return groupCost + int64(len(g.key)) + int64(cap(g.entries))*int64(unsafe.Sizeof(entry{})) + g.extras.size()
@@ -59,11 +94,11 @@ func (g *group) place(e *entry) (at int, there bool) {
 	return slices.BinarySearchFunc(g.entries, e, func(a entry, b *entry) int { return a.order(b) })
 }
 
-// insert puts an entry at a place. Most groups have few: their memory grows by
-// no more than is needed.
+// insert puts an entry at a place.
 func (g *group) insert(at int, e entry) {
-	if n := len(g.entries); n == cap(g.entries) && n < 4 {
-		g.entries = append(make([]entry, 0, n+1), g.entries...)
+	if at == len(g.entries) { // mostly
+		g.entries = append(g.entries, e)
+		return
 	}
 	g.entries = slices.Insert(g.entries, at, e)
 }

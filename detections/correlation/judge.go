@@ -35,7 +35,7 @@ func (s *State) rise(r *ruleState, g *group, at int, f *found, emit func(Firing)
 			if !had {
 				more := g.more()
 				more.fired = append(more.fired, cell)
-				s.fire(r, g, lo, end, count, f.fields.call(), emit)
+				s.fire(r, g, lo, end, count, f.fields.copy(), emit)
 			}
 			if r.stored {
 				id := r.identity(g, cell*r.span)
@@ -120,7 +120,7 @@ func (s *State) over(r *ruleState, g *group, lo, hi int, count float64, emit fun
 		if r.kind == absence {
 			e.time += r.span
 		}
-		s.chain(r, g, r.identity(g, g.entries[lo].time), e, tenant, links, &content{fields: func() map[string]string { return fields }}, emit)
+		s.chain(r, g, r.identity(g, g.entries[lo].time), e, tenant, links, &content{fields: inOrder(fields)}, emit)
 	}
 }
 

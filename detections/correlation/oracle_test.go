@@ -589,7 +589,7 @@ func (p *player) send(e *sample) {
 				continue
 			}
 			p.state.Add(at, Match{Time: e.time * second, Arrived: p.clock * second, Event: event.ID{Epoch: "e", Sequence: e.seq}, Place: place, Tenant: e.tenant,
-				Group: []string{e.user}, Values: p.values(at, e), Weight: e.weight, Fields: func() map[string]string { return map[string]string{"u": e.user} },
+				Group: []string{e.user}, Values: p.values(at, e), Weight: e.weight, Fields: inOrder(map[string]string{"u": e.user}),
 				Then: p.links(at, e)}, p.emit)
 		}
 	}

@@ -31,8 +31,9 @@ type ruleState struct {
 	cases     []maskCase
 	openers   uint64 // places whose matches open a window; ordered with "not" only
 	stored    bool   // entries keep what the correlations of Then look at
-	groups    map[string]*group
-	first     *group // least recently touched
+	groups    index
+	live      int // groups
+	first     *group // least recently touched, about
 	last      *group
 	evicted   uint64
 }
@@ -45,7 +46,7 @@ func newRule(r Rule, late int64) *ruleState {
 	kinds := map[string]kind{"event_count": counts, "value_count": distinct, "temporal": temporal, "temporal_ordered": ordered, "value_sum": sum,
 		"value_avg": average, "value_percentile": percentile, "value_median": median}
 	s := &ruleState{Rule: r, kind: kinds[r.Sigma.Type], rising: rising, span: int64(r.Sigma.Timespan), late: late, threshold: threshold,
-		stored: len(r.Then) > 0, groups: map[string]*group{}}
+		stored: len(r.Then) > 0, groups: index{}}
 	switch {
 	case r.Sigma.Absent:
 		s.kind, s.rising = absence, false
@@ -70,13 +71,26 @@ func bits(places []int) (mask uint64) {
 	return mask
 }
 
-// link puts a group behind those of its rule that were touched before it:
+// touch tells that something came for a group. It goes to the end of the list
+// only when a part of the timespan has passed since it last did: the groups
+// beside it in the list are seldom in the processor's cache.
+func (r *ruleState) touch(g *group, arrived int64) {
+	g.touched = max(g.touched, arrived)
+	if g.touched-g.queued <= r.span/64 {
+		return
+	}
+	r.unlink(g)
+	g.queued = g.touched
+	r.link(g)
+}
+
+// link puts a group behind those of its rule that were queued before it:
 // mostly all, and where silence of another rule's group told of it only few.
 func (r *ruleState) link(g *group) {
 	at := r.last
-	if at != nil && at.touched > g.touched {
+	if at != nil && at.queued > g.queued {
 		at = nil
-		for next := r.first; next.touched <= g.touched; next = next.after {
+		for next := r.first; next.queued <= g.queued; next = next.after {
 			at = next
 		}
 	}

@@ -4,14 +4,13 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"maps"
+	"iter"
 	"math"
-	"slices"
 )
 
 // snapshotVersion is the first byte of a snapshot: the state's own version.
 // Those before knew fewer types and kept other things of a group.
-const snapshotVersion = 3
+const snapshotVersion = 4
 
 var errSnapshot = errors.New("correlation: the snapshot is damaged")
 
@@ -39,7 +38,8 @@ type Closed struct {
 
 // Snapshot writes the state down. Restore reads it.
 func (s *State) Snapshot() []byte {
-	w := &writer{b: []byte{snapshotVersion}}
+	// About as long as the last: growing from nothing costs as much as writing.
+	w := &writer{b: append(make([]byte, 0, s.written+s.written/8+1), snapshotVersion)}
 	w.int(s.clock)
 	w.int(s.swept)
 	w.texts(s.epochs)
@@ -48,11 +48,12 @@ func (s *State) Snapshot() []byte {
 		w.text(r.ID)
 		w.text(r.Fingerprint)
 		w.text(r.Terms)
-		w.uint(uint64(len(r.groups)))
+		w.uint(uint64(r.live))
 		for g := r.first; g != nil; g = g.after {
 			w.group(g)
 		}
 	}
+	s.written = len(w.b)
 	return w.b
 }
 
@@ -60,6 +61,7 @@ func (w *writer) group(g *group) {
 	w.text(g.key)
 	w.int(g.newest)
 	w.int(g.touched)
+	w.int(g.touched - g.queued)
 	if g.thinned {
 		w.uint(1)
 	} else {
@@ -114,6 +116,7 @@ func (s *State) Restore(data []byte) ([]Closed, error) {
 		h := s.inherit(heirs[old.ID], &old)
 		for groups := r.count(); groups > 0 && !r.bad; groups-- {
 			if g := r.group(len(s.epochs)); !r.bad {
+				g.hash = s.sum([]byte(g.key))
 				h.take(g)
 			}
 		}
@@ -131,7 +134,7 @@ func (s *State) Restore(data []byte) ([]Closed, error) {
 // more, and tells what became of those of rules that changed.
 func (s *State) Inherit(old *State) []Closed {
 	s.clock, s.swept, s.stats = old.clock, old.swept, old.stats
-	s.epochs, s.epoch = old.epochs, old.epoch
+	s.epochs, s.epoch, s.seeds, s.written = old.epochs, old.epoch, old.seeds, old.written
 	heirs := s.byID()
 	var closed []Closed
 	for _, r := range old.rules {
@@ -184,7 +187,7 @@ func (h *heritage) take(g *group) {
 	switch {
 	case h.to == nil || h.Why == Rejudge && g.thinned:
 		h.Groups++
-	case h.to.groups[g.key] == nil:
+	case h.to.groups.find(g.hash) == nil:
 		h.Kept++
 		h.state.keep(h.to, g)
 	}
@@ -200,24 +203,21 @@ func (h *heritage) report(list []Closed) []Closed {
 
 func (s *State) clear() {
 	for _, r := range s.rules {
-		r.groups, r.first, r.last = map[string]*group{}, nil, nil
+		r.groups, r.live, r.first, r.last = index{}, 0, nil, nil
 	}
 	s.groups, s.bytes, s.clock, s.swept = 0, 0, 0, 0
 	s.epochs, s.epoch = nil, map[string]uint16{}
 }
 
-// encodeFields writes flat fields down.
-func encodeFields(m map[string]string) string {
-	if len(m) == 0 {
-		return ""
+// encodeFields writes flat fields down, one pair behind the other. It returns the
+// memory that it worked in, too.
+func encodeFields(fields iter.Seq2[string, string], scratch []byte) (string, []byte) {
+	w := &writer{b: scratch}
+	for name, value := range fields {
+		w.text(name)
+		w.text(value)
 	}
-	w := &writer{}
-	w.uint(uint64(len(m)))
-	for _, k := range slices.Sorted(maps.Keys(m)) {
-		w.text(k)
-		w.text(m[k])
-	}
-	return string(w.b)
+	return string(w.b), w.b
 }
 
 func decodeFields(text string) map[string]string {
@@ -225,11 +225,10 @@ func decodeFields(text string) map[string]string {
 		return nil
 	}
 	r := &reader{b: []byte(text)}
-	n := r.count()
-	m := make(map[string]string, min(n, 1024))
-	for ; n > 0 && !r.bad; n-- {
-		k := r.text()
-		m[k] = r.text()
+	m := map[string]string{}
+	for len(r.b) > 0 && !r.bad {
+		name := r.text()
+		m[name] = r.text()
 	}
 	return m
 }
@@ -361,7 +360,9 @@ func (r *reader) texts() (list []string) {
 
 // group reads a group whose entries refer to known epochs.
 func (r *reader) group(epochs int) *group {
-	g := &group{key: r.text(), newest: r.int(), touched: r.int(), thinned: r.uint() == 1}
+	g := &group{key: r.text(), newest: r.int(), touched: r.int()}
+	g.queued = g.touched - r.int()
+	g.thinned = r.uint() == 1
 	for n := r.count(); n > 0 && !r.bad; n-- {
 		more := g.more()
 		more.fired = append(more.fired, r.int())
@@ -383,7 +384,7 @@ func (r *reader) group(epochs int) *group {
 		}
 		g.entries = append(g.entries, e)
 	}
-	if g.newest < -maxTime || g.newest > maxTime || g.touched < -maxTime || g.touched > maxTime {
+	if g.newest < -maxTime || g.newest > maxTime || g.touched < -maxTime || g.touched > maxTime || g.queued > g.touched || g.queued < -maxTime {
 		r.bad = true
 	}
 	return g

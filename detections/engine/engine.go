@@ -250,7 +250,6 @@ func (e *Engine) matched(c *compiled, ev *event.Event, evidence func() []detecti
 		e.offer(c, sighting{tenant: ev.Tenant, group: group, from: at, to: at, events: e.weight(ev), ids: []string{ev.ID.String()},
 			build: func() detections.Occurrence { return e.single(c, ev, group, evidence()) }}, emit)
 	}
-	fields := func() map[string]string { return e.flat(ev) }
 	for i := range c.feeds {
 		f := &c.feeds[i]
 		count := &e.counts[f.correlation]
@@ -258,7 +257,7 @@ func (e *Engine) matched(c *compiled, ev *event.Event, evidence func() []detecti
 			continue
 		}
 		m := correlation.Match{Time: ev.Time, Arrived: arrival(ev), Event: ev.ID, Tenant: ev.Tenant, Weight: e.weight(ev),
-			Place: f.place, Fields: fields}
+			Place: f.place, Fields: e.fields(ev)}
 		if len(f.then) > 0 {
 			m.Then = func() []correlation.Link { return e.links(ev, f.then) }
 		}

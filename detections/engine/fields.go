@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"iter"
 	"math"
 	"strconv"
 	"strings"
@@ -89,42 +90,72 @@ func anyValue(list []string) bool {
 // maxFlatValue bounds a value in an occurrence; the lake has it whole.
 const maxFlatValue = 16 << 10
 
-// flat copies the event's fields out of its memory, which is reused. A field
-// with several values becomes a JSON array.
+// flat copies the event's fields out of its memory, which is reused.
 func (e *Engine) flat(ev *event.Event) map[string]string {
 	m := make(map[string]string, len(ev.Fields)+4)
-	var several map[event.FieldID][]string
-	for _, f := range ev.Fields {
-		if f.Kind == event.Null {
-			continue
-		}
-		name := e.reg.Name(f.ID)
-		v := f.Value
-		if len(v) > maxFlatValue {
-			v = v[:maxFlatValue]
-		}
-		if had, twice := m[name]; twice {
-			if several == nil {
-				several = map[event.FieldID][]string{}
-			}
-			if several[f.ID] == nil {
-				several[f.ID] = []string{had}
-			}
-			several[f.ID] = append(several[f.ID], strings.Clone(v))
-			continue
-		}
-		m[name] = strings.Clone(v)
+	for name, value := range e.fields(ev) {
+		m[name] = strings.Clone(value)
 	}
-	for id, list := range several {
-		if data, err := json.Marshal(list); err == nil {
-			m[e.reg.Name(id)] = string(data)
-		}
-	}
-	m["@timestamp"] = ev.Timestamp().Format(time.RFC3339Nano)
-	m["event.id"] = ev.ID.String()
-	m["icewatch.tenant"] = strings.Clone(ev.Tenant)
 	return m
 }
+
+// fields are the event's as one text each, in its memory; of a name that comes
+// twice the last counts. A field with several values becomes a JSON array.
+func (e *Engine) fields(ev *event.Event) iter.Seq2[string, string] {
+	return func(yield func(string, string) bool) {
+		// Which fields may come more than once, by the lowest bits of their ids.
+		var seen, again uint64
+		for i := range ev.Fields {
+			bit := uint64(1) << (ev.Fields[i].ID % 64)
+			again |= seen & bit
+			seen |= bit
+		}
+		for i := range ev.Fields {
+			f := &ev.Fields[i]
+			if f.Kind == event.Null {
+				continue
+			}
+			v := bounded(f.Value)
+			if again>>(f.ID%64)&1 == 1 {
+				several := texts(ev.Fields, f.ID)
+				if several[0] != &f.Value {
+					continue // told with the first
+				}
+				if len(several) > 1 {
+					v = array(several)
+				}
+			}
+			if !yield(e.reg.Name(f.ID), v) {
+				return
+			}
+		}
+		_ = yield("@timestamp", ev.Timestamp().Format(time.RFC3339Nano)) && yield("event.id", ev.ID.String()) && yield("icewatch.tenant", ev.Tenant)
+	}
+}
+
+// texts are a field's values.
+func texts(fields []event.Field, id event.FieldID) (list []*string) {
+	for i := range fields {
+		if f := &fields[i]; f.ID == id && f.Kind != event.Null {
+			list = append(list, &f.Value)
+		}
+	}
+	return list
+}
+
+func array(list []*string) string {
+	out := make([]string, len(list))
+	for i, v := range list {
+		out[i] = bounded(*v)
+	}
+	data, err := json.Marshal(out)
+	if err != nil { // texts can always be written
+		return bounded(*list[0])
+	}
+	return string(data)
+}
+
+func bounded(v string) string { return v[:min(len(v), maxFlatValue)] }
 
 // template is a text with {field} places in both languages, split once.
 type template struct{ zh, en []piece }

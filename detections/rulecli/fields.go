@@ -75,7 +75,7 @@ func (f *fields) time(ev *event.Event) int64 {
 // event has none of the fields that it counts by.
 func (f *fields) match(ev *event.Event, detection, feed int) (correlation.Match, bool) {
 	names := f.feeds[detection][feed]
-	m := correlation.Match{Group: values(ev, names.group), Values: values(ev, names.values), Fields: func() map[string]string { return nil }}
+	m := correlation.Match{Group: values(ev, names.group), Values: values(ev, names.values)}
 	if then := links(ev, names.then); then != nil {
 		m.Then = func() []correlation.Link { return then }
 	}
