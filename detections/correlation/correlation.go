@@ -22,7 +22,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"hash/maphash"
 	"iter"
 	"math"
 	"slices"
@@ -127,6 +126,7 @@ type State struct {
 	opts   Options
 	rules  []*ruleState
 	order  []*ruleState // each behind those that it counts
+	index  index        // of the groups
 	epochs []string     // names of the bus epochs that entries refer to
 	epoch  map[string]uint16
 	clock  int64 // newest arrival
@@ -137,10 +137,8 @@ type State struct {
 
 	now     content // of the event that Add saw last
 	slack   int     // entries of a group before compaction is tried
-	seeds   [2]maphash.Seed
-	scratch []byte // key of the group looked for last
-	hash    [2]uint64
-	written int // bytes of the last snapshot
+	scratch []byte  // key of the group looked for last
+	written int     // bytes of the last snapshot
 	values  []uint64
 	numbers []weighted
 }
@@ -156,7 +154,7 @@ func New(rules []Rule, opts Options) *State {
 	if opts.Lateness <= 0 {
 		opts.Lateness = DefaultLateness
 	}
-	s := &State{opts: opts, slack: minCompact, epoch: map[string]uint16{}, seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}}
+	s := &State{opts: opts, slack: minCompact, epoch: map[string]uint16{}, index: newIndex()}
 	for _, r := range rules {
 		s.rules = append(s.rules, newRule(r, int64(cmp.Or(r.Sigma.Lateness, opts.Lateness))))
 	}
@@ -280,28 +278,11 @@ func (s *State) valued(r *ruleState, e *entry, values []string, place int, from 
 	return true
 }
 
-// find gives the group of an event, nil where there is none yet, and leaves its
-// key in s.scratch and s.hash.
-func (s *State) find(r *ruleState, tenant string, values []string) *group {
-	if r.City {
-		tenant = ""
-	}
-	s.scratch = appendKey(s.scratch[:0], tenant, values)
-	s.hash = s.sum(s.scratch)
-	return r.groups.find(s.hash)
-}
-
-// sum tells keys apart without looking at them: 128 bits under seeds that nobody
-// outside knows.
-func (s *State) sum(key []byte) [2]uint64 {
-	return [2]uint64{maphash.Bytes(s.seeds[0], key), maphash.Bytes(s.seeds[1], key)}
-}
-
 // add puts an entry into its group, as find gives it, and judges that.
 func (s *State) add(r *ruleState, g *group, f *found, emit func(Firing)) {
 	if g == nil {
-		g = &group{key: string(s.scratch), hash: s.hash, newest: f.time, touched: f.arrived, queued: f.arrived}
-		s.keep(r, g)
+		g = &group{newest: f.time, touched: f.arrived, queued: f.arrived}
+		s.keep(r, s.scratch, g)
 	} else {
 		r.touch(g, f.arrived)
 	}
@@ -390,22 +371,6 @@ func (s *State) evict(spare *group) {
 	}
 }
 
-func (s *State) keep(r *ruleState, g *group) {
-	r.groups.put(g)
-	r.link(g)
-	r.live++
-	s.groups++
-	s.bytes += g.size()
-}
-
-func (s *State) drop(r *ruleState, g *group) {
-	r.unlink(g)
-	r.groups.remove(g)
-	r.live--
-	s.groups--
-	s.bytes -= g.size()
-}
-
 // intern gives the number of an epoch's name. There is one as long as the bus
 // keeps its data; the last number stands for all where there are very many.
 func (s *State) intern(epoch string) uint16 {
@@ -432,7 +397,7 @@ func (s *State) fire(r *ruleState, g *group, lo, hi int, count float64, fields m
 	}
 	f := Firing{Rule: slices.Index(s.rules, r), From: g.entries[lo].time, To: g.entries[hi-1].time, Count: count, Fields: fields}
 	f.ID = hex.EncodeToString(r.identity(g, f.From))
-	f.Tenant, f.Group = splitKey(g.key)
+	f.Tenant, f.Group = splitKey(g.cell.key)
 	if r.kind == absence {
 		f.To += r.span
 	}
@@ -468,30 +433,6 @@ func floorDiv(a, b int64) int64 {
 		q--
 	}
 	return q
-}
-
-// appendKey is injective: each part is preceded by its length.
-func appendKey(b []byte, tenant string, values []string) []byte {
-	b = binary.AppendUvarint(b, uint64(len(tenant)))
-	b = append(b, tenant...)
-	for _, v := range values {
-		if len(v) > maxGroupValueSize {
-			v = v[:maxGroupValueSize]
-		}
-		b = binary.AppendUvarint(b, uint64(len(v)))
-		b = append(b, v...)
-	}
-	return b
-}
-
-// splitKey reads what appendKey wrote.
-func splitKey(key string) (tenant string, values []string) {
-	r := &reader{b: []byte(key)}
-	tenant = r.text()
-	for len(r.b) > 0 && !r.bad {
-		values = append(values, r.text())
-	}
-	return tenant, values
 }
 
 func hashValues(values []string) uint64 {

@@ -9,49 +9,17 @@ import (
 
 // group is the events of one rule that have the same values to group by.
 type group struct {
-	key           string
-	hash          [2]uint64 // of key, in this process
-	entries       []entry   // by time, then identity
-	newest        int64     // event time
-	touched       int64     // arrival
-	queued        int64     // touched when it was put into the rule's list; seldom much less
-	before, after *group    // of the same rule, by queued
-	alike         *group    // another of the rule with the same first half of hash
-	extras        *extras   // what few entries keep
+	cell          *cell
+	entries       []entry // by time, then identity
+	newest        int64   // event time
+	touched       int64   // arrival
+	queued        int64   // touched when it was put into the rule's list; seldom much less
+	quiet         int64   // close has nothing to do until this time; 0 where it is not known
+	before, after *group  // of the same rule, by queued
+	extras        *extras // what few entries keep
 	due           uint32  // number of entries at which compaction is tried again
 	thinned       bool    // entries were dropped that another condition would need
-}
-
-// index finds the groups of a rule by the first half of their keys' hash.
-type index map[uint64]*group
-
-func (x index) find(hash [2]uint64) *group {
-	g := x[hash[0]]
-	for g != nil && g.hash[1] != hash[1] {
-		g = g.alike
-	}
-	return g
-}
-
-func (x index) put(g *group) {
-	g.alike = x[g.hash[0]]
-	x[g.hash[0]] = g
-}
-
-func (x index) remove(g *group) {
-	first := x[g.hash[0]]
-	switch {
-	case first != g:
-		before := first
-		for before.alike != g {
-			before = before.alike
-		}
-		before.alike = g.alike
-	case g.alike != nil:
-		x[g.hash[0]] = g.alike
-	default:
-		delete(x, g.hash[0])
-	}
+	heavy         bool    // entries stand for several events
 }
 
 // entry is an event in a group. An event may have several in a group of a
@@ -67,12 +35,9 @@ type entry struct {
 	epoch  uint16
 }
 
-// groupCost is what a group takes beside its key and entries: itself, and its
-// place in the map.
-const groupCost = int64(unsafe.Sizeof(group{})) + 40
-
+// size is what a group takes beside its cell.
 func (g *group) size() int64 {
-	return groupCost + int64(len(g.key)) + int64(cap(g.entries))*int64(unsafe.Sizeof(entry{})) + g.extras.size()
+	return int64(unsafe.Sizeof(*g)) + int64(cap(g.entries))*int64(unsafe.Sizeof(entry{})) + g.extras.size()
 }
 
 // order sorts entries in a way that does not depend on their arrival.
@@ -88,7 +53,7 @@ func (e *entry) same(o *entry) bool {
 
 // place finds where an entry belongs, and whether it is there already.
 func (g *group) place(e *entry) (at int, there bool) {
-	if n := len(g.entries); n == 0 || g.entries[n-1].time < e.time {
+	if n := len(g.entries); n == 0 || g.newest < e.time || g.entries[n-1].time < e.time {
 		return n, false
 	}
 	return slices.BinarySearchFunc(g.entries, e, func(a entry, b *entry) int { return a.order(b) })
@@ -96,6 +61,10 @@ func (g *group) place(e *entry) (at int, there bool) {
 
 // insert puts an entry at a place.
 func (g *group) insert(at int, e entry) {
+	g.heavy = g.heavy || e.weight > 1
+	if at == 0 {
+		g.quiet = 0
+	}
 	if at == len(g.entries) { // mostly
 		g.entries = append(g.entries, e)
 		return
@@ -197,6 +166,7 @@ func (g *group) fold(n int) (gone int) {
 	g.retain(func(i int) bool {
 		if i < 2*n && i%2 == 1 {
 			g.entries[(i-1)/2].weight += g.entries[i].weight
+			g.heavy = true
 			gone++
 			return false
 		}

@@ -3,6 +3,7 @@ package correlation
 import (
 	"cmp"
 	"math"
+	"math/bits"
 	"slices"
 )
 
@@ -11,6 +12,9 @@ import (
 // event: for each of them it is enough to look at the longest window that
 // begins in a cell.
 func (s *State) rise(r *ruleState, g *group, at int, f *found, emit func(Firing)) {
+	if len(g.entries) < r.least && !g.heavy {
+		return
+	}
 	added := f.time
 	for i := at; i < len(g.entries) && g.entries[i].time < added+r.span; {
 		t := g.entries[i].time
@@ -56,9 +60,14 @@ func (s *State) rise(r *ruleState, g *group, at int, f *found, emit func(Firing)
 // close judges the windows that end at or before a time, behind which
 // everything is there.
 func (s *State) close(r *ruleState, g *group, until int64, emit func(Firing)) {
+	if until < g.quiet {
+		return
+	}
+	g.quiet = 0
 	for len(g.entries) > 0 {
 		if r.kind == absence {
-			if g.entries[0].time+r.span >= until {
+			if over := g.entries[0].time + r.span; over >= until {
+				g.quiet = over + 1
 				return
 			}
 			if len(g.entries) == 1 || g.entries[1].time-g.entries[0].time > r.span {
@@ -86,7 +95,10 @@ func (s *State) close(r *ruleState, g *group, until int64, emit func(Firing)) {
 			return
 		}
 		from := g.entries[open].time
-		if from+r.span > until {
+		if over := from + r.span; over > until {
+			if open == 0 {
+				g.quiet = over
+			}
 			return
 		}
 		lo, hi := g.search(from), g.search(from+r.span)
@@ -159,9 +171,9 @@ func (s *State) measure(r *ruleState, es []entry) (count float64, met bool) {
 			mask |= 1 << es[i].value
 		}
 		if len(r.cases) > 0 {
-			return float64(popcount(mask)), slices.ContainsFunc(r.cases, func(c maskCase) bool { return mask&c.present == c.present && mask&c.absent == 0 })
+			return float64(bits.OnesCount64(mask)), slices.ContainsFunc(r.cases, func(c maskCase) bool { return mask&c.present == c.present && mask&c.absent == 0 })
 		}
-		count = float64(popcount(mask))
+		count = float64(bits.OnesCount64(mask))
 	case ordered:
 		if len(r.cases) > 0 {
 			return r.orderedCases(es)
@@ -173,34 +185,24 @@ func (s *State) measure(r *ruleState, es []entry) (count float64, met bool) {
 	return count, r.Sigma.Met(count)
 }
 
-func popcount(m uint64) (n int) {
-	for ; m != 0; m &= m - 1 {
-		n++
-	}
-	return n
-}
-
 // longest is the most rules that match one behind the other in the order of
 // the list. Matches of the same time are in order.
 func longest(es []entry, rules int) int {
 	var best [64]int // longest run that ends with a rule
 	for i := 0; i < len(es); {
-		j := i
 		var here uint64
-		for ; j < len(es) && es[j].time == es[i].time; j++ {
-			here |= 1 << es[j].value
+		for at := es[i].time; i < len(es) && es[i].time == at; i++ {
+			here |= 1 << es[i].value
 		}
-		for p := range rules {
-			if here>>p&1 == 1 {
-				best[p] = max(best[p], 1)
-				if p > 0 {
-					best[p] = max(best[p], 1+slices.Max(best[:p]))
-				}
+		for ; here != 0; here &= here - 1 {
+			p, before := bits.TrailingZeros64(here), 0
+			for _, n := range best[:p] {
+				before = max(before, n)
 			}
+			best[p] = max(best[p], before+1)
 		}
-		i = j
 	}
-	return slices.Max(best[:])
+	return slices.Max(best[:rules])
 }
 
 // orderedCases tells whether in a case the rules that have to be there match
@@ -217,7 +219,7 @@ func (r *ruleState) orderedCases(es []entry) (count float64, met bool) {
 		in := es
 		left := c.present
 		for left != 0 && len(in) > 0 {
-			next := uint64(popcount((left & -left) - 1)) // place of the lowest bit
+			next := uint64(bits.TrailingZeros64(left)) // place of the lowest bit
 			i := slices.IndexFunc(in, func(e entry) bool { return e.value == next })
 			if i < 0 {
 				break
@@ -231,10 +233,10 @@ func (r *ruleState) orderedCases(es []entry) (count float64, met bool) {
 			in = in[k:]
 		}
 		if left == 0 {
-			return float64(popcount(c.present)), true
+			return float64(bits.OnesCount64(c.present)), true
 		}
 	}
-	return float64(popcount(mask)), false
+	return float64(bits.OnesCount64(mask)), false
 }
 
 type weighted struct {

@@ -90,6 +90,11 @@ func (s *State) account() (groups int, bytes int64) {
 			bytes += g.size()
 		}
 	}
+	for _, c := range s.index.cells {
+		for ; c != nil; c = c.alike {
+			bytes += c.size()
+		}
+	}
 	return groups, bytes
 }
 
@@ -130,7 +135,7 @@ func TestEvictionByBytes(t *testing.T) {
 	live, oldest := map[string]bool{}, math.MaxInt
 	for place, r := range s.rules {
 		for g := r.first; g != nil; g = g.after {
-			_, values := splitKey(g.key)
+			_, values := splitKey(g.cell.key)
 			name := fmt.Sprint(place, values[0])
 			live[name], oldest = true, min(oldest, touched[name])
 		}

@@ -31,8 +31,8 @@ type ruleState struct {
 	cases     []maskCase
 	openers   uint64 // places whose matches open a window; ordered with "not" only
 	stored    bool   // entries keep what the correlations of Then look at
-	groups    index
-	live      int // groups
+	least     int    // entries below which a rising condition is not met, unless they stand for several events
+	live      int    // groups
 	first     *group // least recently touched, about
 	last      *group
 	evicted   uint64
@@ -46,15 +46,20 @@ func newRule(r Rule, late int64) *ruleState {
 	kinds := map[string]kind{"event_count": counts, "value_count": distinct, "temporal": temporal, "temporal_ordered": ordered, "value_sum": sum,
 		"value_avg": average, "value_percentile": percentile, "value_median": median}
 	s := &ruleState{Rule: r, kind: kinds[r.Sigma.Type], rising: rising, span: int64(r.Sigma.Timespan), late: late, threshold: threshold,
-		stored: len(r.Then) > 0, groups: index{}}
+		stored: len(r.Then) > 0}
 	switch {
 	case r.Sigma.Absent:
 		s.kind, s.rising = absence, false
 	case s.kind == counts && r.Over:
 		s.kind = distinct // a firing shows in many events and is one
 	}
+	switch {
+	case !rising || len(r.Sigma.Cases) > 0:
+	case s.kind == counts, s.kind == distinct, s.kind == temporal, s.kind == ordered:
+		s.least = int(min(threshold, math.MaxInt32))
+	}
 	for _, c := range r.Sigma.Cases {
-		m := maskCase{bits(c.Present), bits(c.Absent)}
+		m := maskCase{placesOf(c.Present), placesOf(c.Absent)}
 		s.cases = append(s.cases, m)
 		s.openers |= m.present
 	}
@@ -64,7 +69,7 @@ func newRule(r Rule, late int64) *ruleState {
 	return s
 }
 
-func bits(places []int) (mask uint64) {
+func placesOf(places []int) (mask uint64) {
 	for _, p := range places {
 		mask |= 1 << p
 	}
@@ -125,7 +130,7 @@ func (r *ruleState) identity(g *group, from int64) []byte {
 	h := sha256.New()
 	h.Write([]byte(r.ID))
 	h.Write([]byte{0})
-	h.Write([]byte(g.key))
+	h.Write([]byte(g.cell.key))
 	var b [8]byte
 	binary.BigEndian.PutUint64(b[:], uint64(floorDiv(from, r.span)))
 	h.Write(b[:])

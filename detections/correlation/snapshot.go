@@ -58,7 +58,7 @@ func (s *State) Snapshot() []byte {
 }
 
 func (w *writer) group(g *group) {
-	w.text(g.key)
+	w.text(g.cell.key)
 	w.int(g.newest)
 	w.int(g.touched)
 	w.int(g.touched - g.queued)
@@ -115,9 +115,9 @@ func (s *State) Restore(data []byte) ([]Closed, error) {
 		old := Rule{ID: r.text(), Fingerprint: r.text(), Terms: r.text()}
 		h := s.inherit(heirs[old.ID], &old)
 		for groups := r.count(); groups > 0 && !r.bad; groups-- {
+			key := r.text()
 			if g := r.group(len(s.epochs)); !r.bad {
-				g.hash = s.sum([]byte(g.key))
-				h.take(g)
+				h.take(key, g)
 			}
 		}
 		closed = h.report(closed)
@@ -134,7 +134,7 @@ func (s *State) Restore(data []byte) ([]Closed, error) {
 // more, and tells what became of those of rules that changed.
 func (s *State) Inherit(old *State) []Closed {
 	s.clock, s.swept, s.stats = old.clock, old.swept, old.stats
-	s.epochs, s.epoch, s.seeds, s.written = old.epochs, old.epoch, old.seeds, old.written
+	s.epochs, s.epoch, s.written = old.epochs, old.epoch, old.written
 	heirs := s.byID()
 	var closed []Closed
 	for _, r := range old.rules {
@@ -145,7 +145,7 @@ func (s *State) Inherit(old *State) []Closed {
 		h := s.inherit(to, &r.Rule)
 		for g := r.first; g != nil; {
 			next := g.after
-			h.take(g)
+			h.take(g.cell.key, g)
 			g = next
 		}
 		closed = h.report(closed)
@@ -183,13 +183,15 @@ func (s *State) inherit(to *ruleState, old *Rule) *heritage {
 }
 
 // take lets a group go on, or closes its windows.
-func (h *heritage) take(g *group) {
+func (h *heritage) take(name string, g *group) {
+	key := []byte(name)
 	switch {
 	case h.to == nil || h.Why == Rejudge && g.thinned:
 		h.Groups++
-	case h.to.groups.find(g.hash) == nil:
+	case h.state.index.find(key).find(h.to) == nil:
 		h.Kept++
-		h.state.keep(h.to, g)
+		g.quiet = 0 // under the rule as it was
+		h.state.keep(h.to, key, g)
 	}
 }
 
@@ -203,8 +205,9 @@ func (h *heritage) report(list []Closed) []Closed {
 
 func (s *State) clear() {
 	for _, r := range s.rules {
-		r.groups, r.live, r.first, r.last = index{}, 0, nil, nil
+		r.live, r.first, r.last = 0, nil, nil
 	}
+	s.index = newIndex()
 	s.groups, s.bytes, s.clock, s.swept = 0, 0, 0, 0
 	s.epochs, s.epoch = nil, map[string]uint16{}
 }
@@ -360,7 +363,7 @@ func (r *reader) texts() (list []string) {
 
 // group reads a group whose entries refer to known epochs.
 func (r *reader) group(epochs int) *group {
-	g := &group{key: r.text(), newest: r.int(), touched: r.int()}
+	g := &group{newest: r.int(), touched: r.int()}
 	g.queued = g.touched - r.int()
 	g.thinned = r.uint() == 1
 	for n := r.count(); n > 0 && !r.bad; n-- {
@@ -383,8 +386,9 @@ func (r *reader) group(epochs int) *group {
 			break
 		}
 		g.entries = append(g.entries, e)
+		g.heavy = g.heavy || e.weight > 1
 	}
-	if g.newest < -maxTime || g.newest > maxTime || g.touched < -maxTime || g.touched > maxTime || g.queued > g.touched || g.queued < -maxTime {
+	if len(g.entries) > 0 && g.newest < at || g.newest < -maxTime || g.newest > maxTime || g.touched < -maxTime || g.touched > maxTime || g.queued > g.touched || g.queued < -maxTime {
 		r.bad = true
 	}
 	return g
