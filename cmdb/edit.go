@@ -48,7 +48,7 @@ func staleError(ctx context.Context, tx bun.Tx, r reach.Reach, d *draft) error {
 		e.ID, e.Revision = d.old.ID, d.old.Revision
 	}
 	var rows []historyRow
-	q := r.Within(tx.NewSelect().Model(&rows), "h").Where("h.item_id = ? AND h.revision > ?", e.ID, e.Seen)
+	q := r.Within(tx.NewSelect().Model(&rows), "h").Where("h.item_id = ? AND h.revision > ? AND h.other_id = ''", e.ID, e.Seen)
 	if err := q.Order("h.id DESC").Limit(defaultLimit).Scan(ctx); err != nil {
 		return fmt.Errorf("cmdb: what changed item %q: %w", e.ID, err)
 	}

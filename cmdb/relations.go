@@ -250,7 +250,7 @@ func (w *writer) checkCardinality(ctx context.Context, m *model.Model, links []L
 func linked(it *itemRow, field, before, after, actor string, now time.Time) historyRow {
 	b, _ := json.Marshal([]Change{{Field: field, Before: before, After: after}}) // texts always encode
 	return historyRow{ItemID: it.ID, Class: it.Class, Tenant: it.Tenant, Name: it.Name, Time: now.UnixMilli(),
-		Actor: actor, Action: actionUpdated, Changes: string(b), Revision: it.Revision}
+		Actor: actor, Action: actionUpdated, Changes: string(b), Revision: it.Revision, OtherID: before + after} // one of them is empty
 }
 
 func originText(origin string) string {

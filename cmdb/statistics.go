@@ -71,7 +71,7 @@ func (s *Service) Statistics(ctx context.Context, r reach.Reach) (Statistics, er
 		N      int    `bun:"n"`
 	}
 	q := s.db.NewSelect().Model((*historyRow)(nil)).ColumnExpr("h.time / ? AS day, h.action, count(*) AS n", day).Where("h.time >= ?", first.UnixMilli())
-	if err := r.Within(q, "h").GroupExpr("h.time / ?, h.action", day).Scan(ctx, &rows); err != nil {
+	if err := s.told(r, q).GroupExpr("h.time / ?, h.action", day).Scan(ctx, &rows); err != nil {
 		return Statistics{}, fmt.Errorf("cmdb: count changes: %w", err)
 	}
 	for _, row := range rows {

@@ -74,6 +74,7 @@ type historyRow struct {
 	Changes       string `bun:"changes"`
 	Revision      int64  `bun:"revision"`
 	Model         int64  `bun:"model"`
+	OtherID       string `bun:"other_id"` // of a relation that was made or taken away: its other end
 	reach.Kept
 }
 
@@ -307,13 +308,14 @@ func getRow(ctx context.Context, db bun.IDB, r reach.Reach, id string) (*itemRow
 // History lists the changes of an item in reach, newest first. before is the ID
 // of the last entry of the page before, 0 for the first page. The history of a
 // deleted item is still there. Each entry is seen by who could see the item
-// right after that change, or before where it was deleted.
+// right after that change, or before where it was deleted, and one of a relation
+// by who sees its other end now.
 func (s *Service) History(ctx context.Context, r reach.Reach, id string, before int64, limit int) ([]HistoryEntry, error) {
 	if limit <= 0 {
 		limit = defaultLimit
 	}
 	var rows []historyRow
-	q := r.Within(s.db.NewSelect().Model(&rows), "h").Where("h.item_id = ?", id)
+	q := s.told(r, s.db.NewSelect().Model(&rows)).Where("h.item_id = ?", id)
 	if before > 0 {
 		q = q.Where("h.id < ?", before)
 	}
@@ -321,6 +323,16 @@ func (s *Service) History(ctx context.Context, r reach.Reach, id string, before 
 		return nil, fmt.Errorf("cmdb: history of %q: %w", id, err)
 	}
 	return entries(rows)
+}
+
+// told narrows a query of history rows to those that a reach is told of.
+func (s *Service) told(r reach.Reach, q *bun.SelectQuery) *bun.SelectQuery {
+	q = r.Within(q, "h")
+	if r.Everything() {
+		return q
+	}
+	other := s.db.NewSelect().TableExpr("cmdb_items AS i").ColumnExpr("1").Where("i.id = h.other_id")
+	return q.Where("(h.other_id = '' OR EXISTS (?))", r.Within(other, "i"))
 }
 
 // entries are history rows as they are told.

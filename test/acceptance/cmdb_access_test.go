@@ -1,0 +1,250 @@
+package acceptance
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// cmdbReads says how each route of the CMDB that reads is asked: one entry for
+// each question, the rest of its URL after the path, or the body of what is not
+// a GET. OWN, and {id} in a path, becomes one after the other of the items that
+// the callers see. A route that is not here fails.
+var cmdbReads = map[string][]string{
+	"list-cmdb-classes":         {""},
+	"get-cmdb-model":            {""},
+	"list-cmdb-model-revisions": {""},
+
+	"list-cmdb-items": {"?limit=1000", "?limit=1", "?limit=1000&class=host", "?limit=1000&q=scarlet", "?limit=1000&q=10.8", "?limit=1000&system=in-sys",
+		"?limit=1000&filter=" + url.QueryEscape(`name exists`), "?limit=1000&filter=" + url.QueryEscape(`has <-runs_on- vm`),
+		"?limit=1000&filter=" + url.QueryEscape(`system.name ~ "scarlet"`), "?limit=1000&filter=" + url.QueryEscape(`zone = south or criticality >= 1`)},
+	"get-cmdb-item":       {""},
+	"export-cmdb":         {"?format=csv", "?format=yaml", "?format=csv&q=scarlet"},
+	"get-cmdb-history":    {"?limit=1000"},
+	"get-cmdb-statistics": {""},
+	"list-cmdb-relations": {"?limit=1000", "?limit=1000&type=runs_on"},
+	"find-cmdb-path":      {"?from=in-host&to=in-far&hops=8", "?from=in-vm&to=OWN&hops=8"},
+	"walk-cmdb":           {"?kind=around&depth=4", "?kind=impact&depth=4", "?kind=root_cause&depth=4"},
+	"query-cmdb":          {"?path=" + url.QueryEscape("host <-runs_on- *"), "?path=" + url.QueryEscape("computer -*1..3- *"), "?path=" + url.QueryEscape("business_system")},
+}
+
+// cmdbCommon are the routes that answer the same to everybody, whatever items
+// there are: the model is the city's.
+var cmdbCommon = []string{"list-cmdb-classes", "get-cmdb-model", "list-cmdb-model-revisions"}
+
+// cmdbWrites are bodies that the routes take which change one item.
+var cmdbWrites = map[string]string{
+	"change-cmdb-item":  `{"owner":"me"}`,
+	"delete-cmdb-item":  ``,
+	"restore-cmdb-item": `{"entry":1}`,
+}
+
+// indigo is what two restricted users see in part: one line of business, and
+// hosts in one zone of the network. From in-host to in-far there is no way but
+// over scarlet items.
+const indigo = `
+- {id: in-org, class: organisation, name: indigo bureau, tenant: e-seal, attributes: {business_line: indigo}}
+- {id: in-sys, class: business_system, name: indigo payments, tenant: e-seal, attributes: {business_line: indigo}}
+- {id: in-host, class: host, name: indigo-host, tenant: e-seal, zone: north, addresses: [10.8.0.1], system: in-sys}
+- {id: in-vm, class: vm, name: indigo-vm, tenant: e-seal, zone: north, addresses: [10.8.0.2], system: in-sys, attributes: {hypervisor: in-host}}
+- {id: in-far, class: host, name: indigo-far, tenant: e-seal, zone: north, addresses: [10.8.0.3], attributes: {business_line: indigo}}
+`
+
+// scarlet is another line's, in another zone, of the same tenant and with
+// relations to the first: everything that could show through.
+const scarlet = `
+- {id: sc-sys, class: business_system, name: scarlet payments, tenant: e-seal, owner: scarlet owner, organisation: in-org, attributes: {business_line: scarlet}}
+- {id: sc-host, class: host, name: scarlet-host, tenant: e-seal, zone: south, addresses: [10.8.0.1], system: sc-sys, labels: [scarlet-label]}
+- {id: sc-vm, class: vm, name: scarlet-vm, tenant: e-seal, zone: south, addresses: [10.8.0.2], system: sc-sys, attributes: {hypervisor: in-host}}
+- {id: sc-app, class: application, name: scarlet app, tenant: e-seal, system: sc-sys}
+`
+
+// TestOneLineOfBusiness reads by every route of the CMDB as somebody who is
+// bound to one line of business, and as somebody who is bound to one zone, and
+// then brings another line's items in. Nothing of what the two are told may
+// change, to the byte: whatever differs would tell them of what is not theirs.
+// What the routes are comes from the suite.
+func TestOneLineOfBusiness(t *testing.T) {
+	t.Parallel()
+	s := newSuite(t, "")
+	ctx := context.Background()
+	ordered(t, s, "PUT", "/api/v1/settings/rate-limits", `{"enabled":false}`)
+	if err := s.imports(indigo); err != nil {
+		t.Fatal(err)
+	}
+	bound := map[string]string{}
+	for name, scope := range map[string]string{"of-line": `label = "line:indigo"`, "of-zone": `label = "zone:north"`} {
+		id := s.person(name, "operator")
+		if err := s.admin.JSON(ctx, http.MethodPut, "/api/v1/users/"+id+"/access", nil, map[string]any{"reach": scope}, nil); err != nil {
+			t.Fatal(err)
+		}
+		session, err := s.admin.Login(ctx, name, "Own-Word-2026-"+name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bound[name] = session.Token
+	}
+	bound["admin"] = s.admin.Options().Token
+
+	ask := func(token, method, path, body string) string {
+		t.Helper()
+		req, err := http.NewRequestWithContext(ctx, method, s.url+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Authorization", "Bearer "+token)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatalf("%s %s: %v", method, path, err)
+		}
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatalf("%s %s: %v", method, path, err)
+		}
+		return fmt.Sprintf("%d %s", resp.StatusCode, text)
+	}
+	var list struct{ Items []route }
+	get(t, s, "/api/v1/access/operations?routes=true", &list)
+	var reads, changes []route
+	for _, r := range list.Items {
+		switch {
+		case !strings.HasPrefix(r.Path, "/api/v1/cmdb"):
+		case r.Method == http.MethodGet || cmdbReads[r.ID] != nil:
+			if cmdbReads[r.ID] == nil {
+				t.Errorf("%s (%s %s) is a route of the CMDB that no test of isolation asks: say in cmdbReads how it is asked", r.ID, r.Method, r.Path)
+			}
+			reads = append(reads, r)
+		case placeholder.MatchString(r.Path):
+			changes = append(changes, r)
+		}
+	}
+	if len(reads) < len(cmdbReads) || len(changes) < len(cmdbWrites) {
+		t.Errorf("the suite lists %d routes that read and %d that change; the tables have %d and %d", len(reads), len(changes), len(cmdbReads), len(cmdbWrites))
+	}
+
+	// told asks every route, by question; strip takes away what names the request.
+	own := []string{"in-org", "in-sys", "in-host", "in-vm", "in-far"}
+	told := func(token string) map[string]string {
+		out := map[string]string{}
+		for _, r := range reads {
+			for _, q := range cmdbReads[r.ID] {
+				url, body := placeholder.ReplaceAllString(r.Path, "OWN")+q, ""
+				if r.Method != http.MethodGet {
+					url, body = strings.TrimSuffix(url, q), q
+				}
+				for _, id := range own {
+					question := r.ID + " " + strings.ReplaceAll(url+body, "OWN", id)
+					if out[question] == "" {
+						out[question] = strip(ask(token, r.Method, strings.ReplaceAll(url, "OWN", id), strings.ReplaceAll(body, "OWN", id)), "")
+					}
+				}
+			}
+		}
+		return out
+	}
+	before := map[string]map[string]string{}
+	for name, token := range bound {
+		before[name] = told(token)
+	}
+	seen := strings.Join(slices.Collect(maps.Values(before["of-line"])), "\n")
+	for _, word := range own {
+		if !strings.Contains(seen, word) {
+			t.Errorf("who is bound to the line does not see its own %s", word)
+		}
+	}
+	if err := s.imports(scarlet); err != nil {
+		t.Fatal(err)
+	}
+	ordered(t, s, "POST", "/api/v1/cmdb/relations", `{"relations":[{"from":"in-vm","type":"depends_on","to":"sc-app"},{"from":"sc-app","type":"depends_on","to":"in-far"}]}`)
+	// What is worked out in the background has to have its chance to show.
+	eventually(t, time.Minute, "the other line's items are known", func() error {
+		if answer := ask(bound["admin"], "GET", "/api/v1/cmdb/path?from=in-host&to=in-far&hops=8", ""); !strings.Contains(answer, "sc-app") {
+			return fmt.Errorf("%s", answer)
+		}
+		return nil
+	})
+	for _, name := range []string{"of-line", "of-zone"} {
+		after, answered := told(bound[name]), map[string]bool{}
+		for _, question := range slices.Sorted(maps.Keys(after)) {
+			was, is := before[name][question], after[question]
+			if was != is {
+				t.Errorf("%s is told of another line by %s:\nbefore %.600s\nafter  %.600s", name, question, was, is)
+			}
+			id, _, _ := strings.Cut(question, " ")
+			answered[id] = answered[id] || strings.HasPrefix(is, "200 ")
+		}
+		for id, yes := range answered {
+			if !yes {
+				t.Errorf("%s: no question to %s is answered, so they test nothing", name, id)
+			}
+		}
+	}
+	// The questions are such that there is something to hide.
+	everything := told(bound["admin"])
+	hides := map[string]bool{}
+	for question, is := range everything {
+		id, _, _ := strings.Cut(question, " ")
+		hides[id] = hides[id] || is != before["admin"][question]
+	}
+	for id, changed := range hides {
+		if common := slices.Contains(cmdbCommon, id); common == changed {
+			t.Errorf("%s: the administrator's answers changed: %v, and it is listed as common: %v", id, changed, common)
+		}
+	}
+
+	// What is another's is answered as what there is not.
+	const absent = "sc-none"
+	for _, name := range []string{"of-line", "of-zone"} {
+		for _, r := range slices.Concat(reads, changes) {
+			if !placeholder.MatchString(r.Path) {
+				continue
+			}
+			body, ok := cmdbWrites[r.ID]
+			if !ok && cmdbReads[r.ID] == nil {
+				t.Errorf("%s (%s %s) changes an item and no test of isolation tries it: say in cmdbWrites what body it takes", r.ID, r.Method, r.Path)
+				continue
+			}
+			if q := cmdbReads[r.ID]; r.Method != http.MethodGet && q != nil {
+				body = q[0]
+			}
+			for _, id := range []string{"sc-host", "sc-sys", "sc-app"} {
+				theirs := ask(bound[name], r.Method, placeholder.ReplaceAllString(r.Path, id), body)
+				nobody := ask(bound[name], r.Method, placeholder.ReplaceAllString(r.Path, absent), body)
+				if strip(theirs, id) != strip(nobody, absent) || theirs[:3] != "404" && r.ID != "get-cmdb-history" {
+					t.Errorf("%s: %s %s of another line's %s answers\n%.300s\nof what there is not\n%.300s", name, r.ID, r.Path, id, theirs, nobody)
+				}
+			}
+		}
+		for _, path := range []string{"/api/v1/cmdb/path?hops=8&from=in-host&to=", "/api/v1/cmdb/path?hops=8&to=in-host&from="} {
+			if theirs := ask(bound[name], "GET", path+"sc-host", ""); theirs[:3] != "404" {
+				t.Errorf("%s: %ssc-host answers %.300s", name, path, theirs)
+			}
+		}
+		body := `{"relations":[{"from":"in-host","type":"depends_on","to":"sc-host"}]}`
+		theirs, nobody := ask(bound[name], "POST", "/api/v1/cmdb/relations", body), ask(bound[name], "POST", "/api/v1/cmdb/relations", strings.ReplaceAll(body, "sc-host", absent))
+		if strip(theirs, "sc-host") != strip(nobody, absent) || theirs[0] == '2' {
+			t.Errorf("%s relates another line's item: %.300s; one that there is not: %.300s", name, theirs, nobody)
+		}
+	}
+}
+
+// strip takes the id that was asked for, and what names the request, out of an
+// answer.
+func strip(answer, id string) string {
+	if id != "" {
+		answer = strings.ReplaceAll(answer, id, "ID")
+	}
+	return requestName.ReplaceAllString(answer, "")
+}
+
+var requestName = regexp.MustCompile(`"instance":"[^"]*",?`)
