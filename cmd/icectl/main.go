@@ -58,6 +58,7 @@ type cli struct {
 	Tokens    tokensCmd    `cmd:"" help:"Make, list and revoke access tokens (administrators)."`
 	Users     usersCmd     `cmd:"" help:"List and create users (administrators)."`
 	Audit     auditCmd     `cmd:"" help:"Verify, list, replay and export the audit log (audit administrators)."`
+	Evidence  evidenceCmd  `cmd:"" help:"Verify what was sealed of an incident."`
 	Sources   sourcesCmd   `cmd:"" help:"Show what comes in: each source with its counters."`
 	Rules     rulesCmd     `cmd:"" help:"Lint, test and match detection rules on this machine, without a server."`
 	Version   versionCmd   `cmd:"" help:"Print the version of icectl."`

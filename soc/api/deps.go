@@ -84,6 +84,7 @@ type Deps struct {
 	Duty        *duty.Store // nil registers no route
 	Incidents   Incidents   // of the routes of duty and service levels; required with them
 
+	Casework      *Casework     // evidence, tasks, reports of incidents; nil registers no route
 	ServiceLevels ServiceLevels // nil registers no route
 	Watch         Watch         // over the suite itself
 	Holdings      *Holdings

@@ -90,11 +90,15 @@ func newSuite(t *testing.T, change func(*Deps)) *suite {
 		t.Fatal(err)
 	}
 	s.tickets = tickets
+	casework, err := OpenCasework(ctx, db, tickets, trail)
+	if err != nil {
+		t.Fatal(err)
+	}
 	scopes := &reach.Compiler{}
 	scopes.SetDirectory(reach.NewDirectory([]reach.Tenant{{Slug: "a"}, {Slug: "b"}, {Slug: "unassigned"}}, nil))
 	deps := Deps{
 		Reach:     scopes,
-		Ticketing: NewTicketing(tickets),
+		Ticketing: NewTicketing(tickets), Casework: casework, Incidents: tickets,
 		Identity:  ids, Settings: set, Own: own, Units: tree, Audit: trail, Log: log, Version: "test",
 		Tenants: fakeTenants{}, CMDB: s.cmdb, Search: s.search, Rules: fakeRules{}, Intake: fakeIntake{},
 		Ingest:       []Ingest{s.ingest},

@@ -61,6 +61,7 @@ func (s *Server) routes() {
 	s.removalRoutes()
 	s.dutyRoutes()
 	s.slaRoutes()
+	s.caseRoutes()
 	if s.deps.Ticketing != nil {
 		s.deps.Ticketing.Routes(s)
 	}

@@ -95,7 +95,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		}
 		c.log.Info("stopped")
 	}()
-	for _, step := range []func(context.Context) error{c.folder, c.openState, c.openMasking, c.openFederation, c.openProvider, c.openBus, c.openCMDB, c.openRules, c.openDuty, c.openTicketing, c.runDuty, c.openAlertmanager, c.openWatch, c.startEngine, c.openGate, c.openSamples, c.openBackups, c.openSaved, c.openForwarding, c.openElastic, c.openAPI, c.runSaved, c.runForwarding, c.keepFigures, c.startCollectors} {
+	for _, step := range []func(context.Context) error{c.folder, c.openState, c.openMasking, c.openFederation, c.openProvider, c.openBus, c.openCMDB, c.openRules, c.openDuty, c.openTicketing, c.runDuty, c.openCasework, c.openAlertmanager, c.openWatch, c.startEngine, c.openGate, c.openSamples, c.openBackups, c.openSaved, c.openForwarding, c.openElastic, c.openAPI, c.runSaved, c.runForwarding, c.keepFigures, c.startCollectors} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -151,6 +151,7 @@ type centre struct {
 	calendar  atomic.Pointer[maintenance.Calendar] // of windows
 	tickets   *ticketing.Service
 	duty      *duty.Store
+	casework  *api.Casework
 	levels    *serviceLevels
 	watch     *watch.Watch
 
@@ -472,6 +473,7 @@ func (c *centre) openAPI(ctx context.Context) (err error) {
 	c.server, err = api.New(api.Deps{
 		Identity: c.identity, Audit: c.audit, Forward: c.forward, Settings: c.settings, Keys: c.seal, RateLimits: c.limits.Get, Watermark: c.watermark.Get, Own: own, Units: c.units, Decisions: decisions, Tenants: c.tenants, Reach: &c.reach, CMDB: c.cmdb, Drawings: c.drawings, Search: c.slow.Watch(c.engine, api.Caller), Masking: c.masking, Metrics: c.engine, Saved: c.saved, Exports: c.exports, Aside: c.aside, Rules: c.keeper, Policies: c.keeper.policies, Maintenance: c.windows, Rulebook: c.keeper.book,
 		Federation: c.sso, Provider: c.provider, Intake: c.gauge, Watch: c.watch, Holdings: c.holdings(), Backups: c.backups, Ticketing: api.NewTicketing(c.tickets), Duty: c.duty, Incidents: c.tickets, ServiceLevels: c.levels, Protocols: c.protocols(), Ingest: []api.Ingest{elastic, loki, samples},
+		Casework: c.casework,
 		Flows: c.openFlows(c.engine), Traces: traces.New(c.engine), LogQL: c.logql(), Monitors: c.monitors, Forwarding: c.forwarding,
 		Console: console.FS, Ready: c.gauge.parts, WriteMetrics: func(w io.Writer) { c.gauge.write(w, c.metrics) },
 		Log: c.log, Version: c.Version, MaxBody: int64(cfg.HTTP.MaxBody), MaxUnpacked: int64(cfg.HTTP.MaxUnpacked),
