@@ -157,4 +157,3 @@ func contentDisposition(name string) string {
 
 // stamp is the time in names of files.
 func stamp(t time.Time) string { return t.UTC().Format("20060102T150405Z") }
-

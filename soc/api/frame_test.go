@@ -99,7 +99,7 @@ func newSuite(t *testing.T, change func(*Deps)) *suite {
 	deps := Deps{
 		Reach:     scopes,
 		Ticketing: NewTicketing(tickets), Casework: casework, Incidents: tickets,
-		Identity:  ids, Settings: set, Own: own, Units: tree, Audit: trail, Log: log, Version: "test",
+		Identity: ids, Settings: set, Own: own, Units: tree, Audit: trail, Log: log, Version: "test",
 		Tenants: fakeTenants{}, CMDB: s.cmdb, Search: s.search, Rules: fakeRules{}, Intake: fakeIntake{},
 		Ingest:       []Ingest{s.ingest},
 		Console:      fstest.MapFS{"index.html": {Data: []byte("<html>console</html>")}, "assets/app-1a2b.js": {Data: []byte(strings.Repeat("let x = 1;\n", 500))}},
