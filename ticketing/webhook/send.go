@@ -135,19 +135,29 @@ func (s *Sender) Send(ctx context.Context, t Target, delivery string, body []byt
 	}
 	resp, err := s.client.Do(req)
 	if err != nil {
-		return Result{Err: withoutURL(err), Retry: !errors.Is(err, egress.ErrRefused)}
+		return Unanswered(err)
 	}
 	defer resp.Body.Close()
 	// What the receiver says is not kept: it may quote secrets.
 	_, _ = io.CopyN(io.Discard, resp.Body, readLimit)
+	return Judge(resp, s.clock())
+}
 
+// Unanswered is the result of a request that an HTTP client gave up with err.
+func Unanswered(err error) Result {
+	return Result{Err: withoutURL(err), Retry: !errors.Is(err, egress.ErrRefused)}
+}
+
+// Judge says by an answer's status what became of an attempt; now turns dates
+// in Retry-After into waiting times.
+func Judge(resp *http.Response, now time.Time) Result {
 	r := Result{HTTPStatus: resp.StatusCode}
 	switch code := resp.StatusCode; {
 	case code >= 200 && code <= 299:
 		return r
 	case code == http.StatusRequestTimeout, code == http.StatusTooManyRequests, code >= 500:
 		r.Retry = true
-		r.RetryAfter = s.retryAfter(resp.Header.Get("Retry-After"))
+		r.RetryAfter = retryAfter(resp.Header.Get("Retry-After"), now)
 		r.Err = fmt.Errorf("the receiver answered %d %s", code, http.StatusText(code))
 	case code >= 300 && code <= 399:
 		r.Err = fmt.Errorf("the receiver answered %d %s: redirects are not followed", code, http.StatusText(code))
@@ -158,7 +168,7 @@ func (s *Sender) Send(ctx context.Context, t Target, delivery string, body []byt
 }
 
 // retryAfter reads the header of RFC 9110, section 10.2.3: seconds or a date.
-func (s *Sender) retryAfter(v string) time.Duration {
+func retryAfter(v string, now time.Time) time.Duration {
 	if v == "" {
 		return 0
 	}
@@ -166,7 +176,7 @@ func (s *Sender) retryAfter(v string) time.Duration {
 		return time.Duration(max(0, min(n, 7*24*3600))) * time.Second
 	}
 	if at, err := http.ParseTime(v); err == nil {
-		return max(0, at.Sub(s.clock()))
+		return max(0, at.Sub(now))
 	}
 	return 0
 }
