@@ -21,7 +21,6 @@ const (
 	// MaxOutput bounds what one makes, in bytes.
 	MaxOutput = 64 << 10
 	maxRounds = 20000 // of all its loops together
-	maxNodes  = 5000
 )
 
 // ErrTooLong says that a template made more than MaxOutput.
@@ -43,7 +42,7 @@ func (e *Error) Error() string {
 var errRounds = fmt.Errorf("its loops go round more than %d times", maxRounds)
 
 // round is the function that counts rounds: a call of it is put into each loop.
-const round = "\u200bround"
+const round = "icewatch_round"
 
 // bounded is a template that costs little.
 type bounded struct{ t *template.Template }
@@ -129,10 +128,7 @@ func placed(err error) error {
 }
 
 // checker walks a template before it runs.
-type checker struct {
-	text  *parse.Tree
-	nodes int
-}
+type checker struct{ text *parse.Tree }
 
 func (c *checker) fail(n parse.Node, format string, args ...any) error {
 	location, _ := c.text.ErrorContext(n)
@@ -144,9 +140,6 @@ func (c *checker) fail(n parse.Node, format string, args ...any) error {
 }
 
 func (c *checker) node(n parse.Node) error {
-	if c.nodes++; c.nodes > maxNodes {
-		return &Error{Reason: fmt.Sprintf("it has more than %d parts", maxNodes)}
-	}
 	switch n := n.(type) {
 	case *parse.ListNode:
 		if n == nil {
