@@ -1,17 +1,17 @@
 package outbox
 
 import (
+	"cmp"
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/uptrace/bun"
 
-	"icewatch/ticketing/webhook"
+	"icewatch/ticketing/channel"
 )
 
 // The longest Run sleeps while something waits, and while nothing does. Due
@@ -95,11 +95,16 @@ func (b *Box) heads(ctx context.Context) ([]message, error) {
 // serve delivers to one receiver until nothing is due.
 func (b *Box) serve(ctx context.Context, name string) {
 	for ctx.Err() == nil {
-		var m message
-		err := b.db.NewSelect().Model(&m).Where("state = ? AND receiver = ?", pending, name).
-			OrderExpr("id").Limit(1).Scan(ctx)
-		if errors.Is(err, sql.ErrNoRows) {
-			return
+		to, err := b.receiver(ctx, name)
+		var due []message
+		if err == nil {
+			limit := 1
+			if to != nil {
+				if kind, ok := channel.KindOf(to.Kind); ok && kind.Merges {
+					limit = maxMerged
+				}
+			}
+			due, err = b.due(ctx, name, limit)
 		}
 		if err != nil {
 			if ctx.Err() == nil {
@@ -107,56 +112,151 @@ func (b *Box) serve(ctx context.Context, name string) {
 			}
 			return
 		}
-		if m.NextAt > b.clock().UnixMilli() {
+		if len(due) == 0 {
 			return
 		}
-		if err := b.attempt(ctx, m); err != nil {
-			// The state could not be written: stop here, the poll comes back.
-			b.log.Error("outbox: settle a notification", "receiver", name, "incident", m.IncidentID, "error", err)
+		n, wait, err := b.room(ctx, to, len(due))
+		if err == nil && n == 0 {
+			err = b.postpone(ctx, due[0], wait)
+			if err == nil {
+				return
+			}
+		}
+		if err == nil {
+			err = b.attempt(ctx, to, due[:n])
+		}
+		if err != nil {
+			// The state could not be read or written: stop here, the poll comes back.
+			b.log.Error("outbox: settle a notification", "receiver", name, "incident", due[0].IncidentID, "error", err)
 			return
 		}
 	}
 }
 
-// attempt tries one notification once and writes down what became of it.
-func (b *Box) attempt(ctx context.Context, m message) error {
+// maxMerged is how many notifications go out as one at most.
+const maxMerged = 200
+
+// due returns what waits for a receiver and is due, in order. One that is not
+// due holds up all behind it.
+func (b *Box) due(ctx context.Context, name string, limit int) ([]message, error) {
+	var rows []message
+	err := b.db.NewSelect().Model(&rows).Where("state = ? AND receiver = ?", pending, name).OrderExpr("id").Limit(int64(limit)).Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("outbox: read what waits for %s: %w", name, err)
+	}
+	now := b.clock().UnixMilli()
+	for i, m := range rows {
+		if m.NextAt > now {
+			return rows[:i], nil
+		}
+	}
+	return rows, nil
+}
+
+// receiver finds a receiver, still sealed; nil where it is gone.
+func (b *Box) receiver(ctx context.Context, name string) (*receiver, error) {
+	all, err := b.all(ctx, b.db)
+	if err != nil {
+		return nil, err
+	}
+	for i := range all {
+		if all[i].Name == name {
+			return &all[i], nil
+		}
+	}
+	return nil, nil
+}
+
+// shortWindow is the longest window of a limit that is waited for rather than
+// merged for.
+const shortWindow = 10 * time.Second
+
+// room says how many of the notifications that are due go into the next
+// attempt: one, or all of them as one message where the vendor's limit takes
+// one more only; 0 where it takes none for now, and how long to wait then. It
+// counts what stands in the log, so it holds over restarts.
+func (b *Box) room(ctx context.Context, to *receiver, due int) (n int, wait time.Duration, err error) {
+	if to == nil || to.Disabled {
+		return 1, 0, nil
+	}
+	kind, ok := channel.KindOf(to.Kind)
+	if !ok {
+		return 1, 0, nil
+	}
+	n = 1
+	now := b.clock()
+	for _, l := range kind.Limits {
+		var sent []int64
+		err := b.db.NewSelect().Model((*Attempt)(nil)).Column("at").Where("receiver = ? AND carried = '' AND at > ? AND at <= ?", to.Name, now.Add(-l.Window).UnixMilli(), now.UnixMilli()).
+			OrderExpr("at DESC").Limit(int64(l.Count)).Scan(ctx, &sent)
+		if err != nil {
+			return 0, 0, fmt.Errorf("outbox: count what %s was sent: %w", to.Name, err)
+		}
+		switch left := l.Count - len(sent); {
+		case left <= 0:
+			wait = max(wait, time.UnixMilli(sent[len(sent)-1]).Add(l.Window).Sub(now)+time.Millisecond)
+		case left == 1 && kind.Merges && l.Window > shortWindow:
+			n = due
+		}
+	}
+	if wait > 0 {
+		return 0, wait, nil
+	}
+	return n, 0, nil
+}
+
+// postpone lets the first notification wait, without an attempt.
+func (b *Box) postpone(ctx context.Context, m message, wait time.Duration) error {
+	_, err := b.db.NewUpdate().Model((*message)(nil)).Set("next_at = ?", b.clock().Add(wait).UnixMilli()).Where("id = ?", m.ID).Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("outbox: postpone %s: %w", m.Delivery, err)
+	}
+	return nil
+}
+
+// attempt tries notifications, several as one message, once and writes down
+// what became of them.
+func (b *Box) attempt(ctx context.Context, to *receiver, batch []message) error {
 	// An attempt under way is finished even while the suite stops: broken off,
 	// it would have to be repeated.
 	ctx = context.WithoutCancel(ctx)
-	all, err := b.all(ctx, b.db)
-	if err != nil {
-		return err
-	}
-	a := Attempt{
-		Delivery: m.Delivery, Receiver: m.Receiver, IncidentID: m.IncidentID, Tenant: m.Tenant, Kind: m.Kind,
-		Attempt: m.Attempts + 1, Kept: m.Kept,
-	}
-	var to *receiver
-	for i := range all {
-		if all[i].Name == m.Receiver {
-			to = &all[i]
-		}
-	}
-	var res webhook.Result
-	if to == nil {
-		res.Err = errors.New("the receiver was removed")
-	} else if *to, res.Err = b.plain(*to); res.Err == nil {
-		a.URLHost = webhook.Host(to.URL)
-		sender := b.guarded
-		if _, fixed := b.fixed[to.Name]; fixed {
-			sender = b.free
-		}
-		res = sender.Send(ctx, webhook.Target{URL: to.URL, Secret: to.Secret}, m.Delivery, []byte(m.Body))
-	}
+	sent := b.send(ctx, to, batch)
 	now := b.clock()
-	a.At, a.HTTPStatus = now.UnixMilli(), res.HTTPStatus
+	rows := make([]Attempt, 0, len(batch))
+	for i, m := range batch {
+		a := b.outcome(m, sent, now)
+		if i > 0 {
+			a.Carried = batch[0].Delivery
+		}
+		rows = append(rows, a)
+		log := b.log.Info
+		if a.Status != Delivered {
+			log = b.log.Warn
+		}
+		log("notification", "receiver", a.Receiver, "channel", a.Channel, "host", a.URLHost, "incident", a.IncidentID, "kind", a.Kind,
+			"attempt", a.Attempt, "status", a.Status, "http_status", a.HTTPStatus, "error", a.Error)
+	}
+	return b.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		for i, a := range rows {
+			if err := b.settle(ctx, tx, batch[i], a, sent); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// outcome is what an attempt means for one notification.
+func (b *Box) outcome(m message, s sending, now time.Time) Attempt {
+	a := Attempt{Delivery: m.Delivery, Receiver: m.Receiver, IncidentID: m.IncidentID, Tenant: m.Tenant, Kind: m.Kind, Attempt: m.Attempts + 1, Kept: m.Kept,
+		URLHost: s.host, Channel: s.channel, At: now.UnixMilli(), HTTPStatus: s.HTTPStatus}
 	switch {
-	case res.Err == nil:
-		a.Status = Delivered
-	case res.Retry:
-		next := now.Add(max(b.backoff(a.Attempt), res.RetryAfter))
-		a.Status, a.Error, a.NextAt = Retrying, res.Err.Error(), next.UnixMilli()
-		if end := time.UnixMilli(m.CreatedAt).Add(b.cfg.MaxAge); next.After(end) {
+	case s.Err == nil:
+		a.Status, a.Error = Delivered, s.remark
+	case s.Retry:
+		next := now.Add(max(b.backoff(a.Attempt), s.RetryAfter))
+		a.Status, a.Error, a.NextAt = Retrying, s.Err.Error(), next.UnixMilli()
+		if end := time.UnixMilli(max(m.CreatedAt, m.Since)).Add(b.cfg.MaxAge); next.After(end) {
 			// The last attempt is made when time is up, whatever the wait.
 			a.NextAt = end.UnixMilli()
 			if !end.After(now) {
@@ -165,37 +265,35 @@ func (b *Box) attempt(ctx context.Context, m message) error {
 			}
 		}
 	default:
-		a.Status, a.Error = Failed, res.Err.Error()
+		a.Status, a.Error = Failed, s.Err.Error()
 	}
-	log := b.log.Info
-	if a.Status != Delivered {
-		log = b.log.Warn
-	}
-	log("webhook", "receiver", a.Receiver, "host", a.URLHost, "incident", a.IncidentID, "kind", a.Kind,
-		"attempt", a.Attempt, "status", a.Status, "http_status", a.HTTPStatus, "error", a.Error)
+	return a
+}
 
-	return b.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-		if _, err := tx.NewInsert().Model(&a).Exec(ctx); err != nil {
-			return fmt.Errorf("outbox: log attempt %d of %s: %w", a.Attempt, a.Delivery, err)
+// settle writes down what became of one notification. What it said is kept as
+// long as the log is, so that it can be sent again.
+func (b *Box) settle(ctx context.Context, tx bun.Tx, m message, a Attempt, s sending) error {
+	if _, err := tx.NewInsert().Model(&a).Exec(ctx); err != nil {
+		return fmt.Errorf("outbox: log attempt %d of %s: %w", a.Attempt, a.Delivery, err)
+	}
+	u := tx.NewUpdate().Model((*message)(nil)).Where("id = ?", m.ID).Set("attempts = ?", a.Attempt).Set("error = ?", a.Error).
+		Set("title = ?", cmp.Or(s.title, m.Title)).Set("reached = ?", strings.Join(s.Done, ","))
+	if a.Status == Retrying {
+		u = u.Set("next_at = ?", a.NextAt)
+	} else {
+		state := Failed
+		if a.Status == Delivered {
+			state = Delivered
 		}
-		u := tx.NewUpdate().Model((*message)(nil)).Where("id = ?", m.ID).Set("attempts = ?", a.Attempt)
-		if a.Status == Retrying {
-			u = u.Set("next_at = ?", a.NextAt)
-		} else {
-			state := Failed
-			if a.Status == Delivered {
-				state = Delivered
-			}
-			u = u.Set("state = ?", state).Set("settled_at = ?", a.At).Set("body = ''")
-		}
-		if _, err := u.Exec(ctx); err != nil {
-			return fmt.Errorf("outbox: settle %s: %w", a.Delivery, err)
-		}
-		if a.Status != Retrying && b.settled != nil {
-			return b.settled(ctx, tx, a)
-		}
-		return nil
-	})
+		u = u.Set("state = ?", state).Set("settled_at = ?", a.At)
+	}
+	if _, err := u.Exec(ctx); err != nil {
+		return fmt.Errorf("outbox: settle %s: %w", a.Delivery, err)
+	}
+	if a.Status != Retrying && b.settled != nil {
+		return b.settled(ctx, tx, a)
+	}
+	return nil
 }
 
 // backoff returns the wait after the nth failed attempt.

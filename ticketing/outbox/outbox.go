@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"embed"
@@ -19,7 +20,9 @@ import (
 	"icewatch/soc/reach"
 	"icewatch/soc/seal"
 	"icewatch/soc/state"
+	"icewatch/ticketing/channel"
 	"icewatch/ticketing/webhook"
+	"icewatch/ticketing/wording"
 )
 
 //go:embed migrations/*.sql
@@ -57,6 +60,14 @@ type Deps struct {
 	// Settled is called within the transaction that settles a notification,
 	// delivered or failed for good. Optional.
 	Settled func(ctx context.Context, tx bun.Tx, a Attempt) error
+	// Person finds whom a notification is for by name. Optional: without it
+	// nobody has an address of his own.
+	Person func(ctx context.Context, name string) (channel.Person, bool)
+	// Wording finds a wording by name, language and kind of channel. Optional:
+	// without it, and where it fails, a notification has the default words.
+	Wording func(ctx context.Context, name, language, kind string) (*wording.Wording, error)
+	// Zone is that of times in texts. Default time.Local.
+	Zone *time.Location
 }
 
 // Box is the outbox. It is safe for concurrent use.
@@ -69,23 +80,15 @@ type Box struct {
 	clock   func() time.Time
 	settled func(ctx context.Context, tx bun.Tx, a Attempt) error
 	egress  *egress.Guard
-	guarded *webhook.Sender // to receivers of SQL
+	guarded *webhook.Sender             // to receivers of SQL
+	via     *channel.Via                // to contact points
+	words   map[string]*wording.Wording // the default ones, by language
+	deps    Deps
 	free    *webhook.Sender // to those of the configuration
 	wake    chan struct{}
 
 	mu   sync.Mutex
 	busy map[string]bool // receivers being served
-}
-
-type receiver struct {
-	bun.BaseModel `bun:"table:outbox_receivers,alias:r"`
-	Name          string `bun:"name,pk"`
-	URL           string `bun:"url"` // sealed in SQL, as the secret is; see plain
-	SendResolved  bool   `bun:"send_resolved"`
-	Secret        string `bun:"secret"`
-	Tenants       string `bun:"tenants"`
-	CreatedAt     int64  `bun:"created_at"`
-	CreatedBy     string `bun:"created_by"`
 }
 
 type message struct {
@@ -102,6 +105,14 @@ type message struct {
 	CreatedAt     int64  `bun:"created_at"`
 	NextAt        int64  `bun:"next_at"`
 	SettledAt     int64  `bun:"settled_at"`
+	Thread        string `bun:"thread"`
+	Route         string `bun:"route"`
+	People        string `bun:"people"`
+	Reached       string `bun:"reached"`
+	Title         string `bun:"title"`
+	Error         string `bun:"error"`
+	Since         int64  `bun:"since"`
+	SentAgainBy   string `bun:"sent_again_by"`
 	reach.Kept
 }
 
@@ -121,6 +132,8 @@ type Attempt struct {
 	Error         string `bun:"error"`
 	At            int64  `bun:"at"`      // Unix milliseconds
 	NextAt        int64  `bun:"next_at"` // Unix milliseconds; 0 where none follows
+	Channel       string `bun:"channel"` // kind of the receiver
+	Carried       string `bun:"carried"` // delivery that it was merged into; "" where it went by itself
 	reach.Kept           // of the incident, as of the notification
 }
 
@@ -131,7 +144,10 @@ type Message struct {
 	Facts      reach.Kept // of the incident: who may see that it was told of
 	Kind       string     // opened, changed, sla, resolved
 	Resolved   bool       // goes only to receivers that asked for it
-	Only       string     // goes to this receiver alone; "" for all that want it
+	Only       string     // goes to this receiver alone; "" for those that are told of every incident
+	Thread     string     // what notifications about the same thing share; IncidentID where it is empty
+	Route      string     // which route sends it, for the log
+	People     []string   // names of the users whom it is for
 	// Unique tells this notification from the incident's others, so that its
 	// delivery id can be derived.
 	Unique string
@@ -141,8 +157,9 @@ type Message struct {
 
 // The kinds of what is sealed here; the id behind them is the receiver's name.
 const (
-	kindSecret = "receiver"
-	kindURL    = "receiver-url"
+	kindSecret   = "receiver"
+	kindURL      = "receiver-url"
+	kindSettings = "receiver-settings"
 )
 
 // Sealed names what this room keeps sealed.
@@ -150,6 +167,7 @@ func Sealed() []seal.Place {
 	return []seal.Place{
 		seal.Column(kindSecret, "outbox_receivers", "name", "secret"),
 		seal.Column(kindURL, "outbox_receivers", "name", "url"),
+		seal.Column(kindSettings, "outbox_settings", "receiver", "settings"),
 	}
 }
 
@@ -165,7 +183,17 @@ func Open(ctx context.Context, db *state.DB, deps Deps) (*Box, error) {
 	b := &Box{
 		db: db, cfg: deps.Config.WithDefaults(), seal: deps.Seal, egress: deps.Egress, fixed: map[string]receiver{},
 		log: deps.Log, clock: deps.Clock, settled: deps.Settled,
-		wake: make(chan struct{}, 1), busy: map[string]bool{},
+		wake: make(chan struct{}, 1), busy: map[string]bool{}, words: map[string]*wording.Wording{}, deps: deps,
+	}
+	for _, language := range []string{"zh", "en"} {
+		w, err := wording.New(language, wording.Text{})
+		if err != nil {
+			return nil, fmt.Errorf("outbox: the default wording: %w", err)
+		}
+		b.words[language] = w
+	}
+	if b.deps.Zone == nil {
+		b.deps.Zone = time.Local
 	}
 	if b.log == nil {
 		b.log = slog.Default()
@@ -180,7 +208,7 @@ func Open(ctx context.Context, db *state.DB, deps Deps) (*Box, error) {
 		}
 		b.fixed[r.Name] = receiver{
 			Name: r.Name, URL: r.URL, Secret: secret, Tenants: strings.Join(r.Tenants, ","),
-			SendResolved: r.SendResolved == nil || *r.SendResolved,
+			SendResolved: r.SendResolved == nil || *r.SendResolved, Kind: "webhook", Every: true, Language: "zh",
 		}
 	}
 	if b.egress == nil {
@@ -191,6 +219,7 @@ func Open(ctx context.Context, db *state.DB, deps Deps) (*Box, error) {
 		b.egress = guard
 	}
 	b.guarded = webhook.NewSender(b.egress.Transport(b.cfg.Timeout), b.cfg.Timeout, b.clock)
+	b.via = channel.NewVia(b.egress, b.cfg.Timeout, b.clock)
 	b.free = webhook.NewSender(egress.Unguarded(b.cfg.Timeout), b.cfg.Timeout, b.clock)
 	if err := db.Migrate(ctx, "outbox", migrations); err != nil {
 		return nil, err
@@ -209,7 +238,7 @@ func (b *Box) Enqueue(ctx context.Context, tx bun.Tx, m Message) (int, error) {
 	now := b.clock().UnixMilli()
 	var rows []message
 	for _, r := range all {
-		if m.Resolved && !r.SendResolved || m.Only != "" && m.Only != r.Name {
+		if r.Disabled || m.Resolved && !r.SendResolved || m.Only != "" && m.Only != r.Name || m.Only == "" && !r.Every {
 			continue
 		}
 		if r.Tenants != "" && !slices.Contains(strings.Split(r.Tenants, ","), m.Tenant) {
@@ -223,6 +252,7 @@ func (b *Box) Enqueue(ctx context.Context, tx bun.Tx, m Message) (int, error) {
 		rows = append(rows, message{
 			Delivery: hex.EncodeToString(sum[:16]), Receiver: r.Name, IncidentID: m.IncidentID, Tenant: m.Tenant,
 			Kind: m.Kind, Body: string(body), State: pending, CreatedAt: now, NextAt: now, Kept: m.Facts,
+			Thread: cmp.Or(m.Thread, m.IncidentID), Route: m.Route, People: strings.Join(m.People, ","),
 		})
 	}
 	if len(rows) == 0 {
@@ -240,173 +270,4 @@ func (b *Box) Wake() {
 	case b.wake <- struct{}{}:
 	default:
 	}
-}
-
-// all returns every receiver, ordered by name; those of SQL are still sealed.
-// One of the configuration hides one of SQL with the same name.
-func (b *Box) all(ctx context.Context, db bun.IDB) ([]receiver, error) {
-	var rows []receiver
-	if err := db.NewSelect().Model(&rows).Scan(ctx); err != nil {
-		return nil, fmt.Errorf("outbox: read the receivers: %w", err)
-	}
-	rows = slices.DeleteFunc(rows, func(r receiver) bool { _, hidden := b.fixed[r.Name]; return hidden })
-	for _, r := range b.fixed {
-		rows = append(rows, r)
-	}
-	slices.SortFunc(rows, func(a, c receiver) int { return strings.Compare(a.Name, c.Name) })
-	return rows, nil
-}
-
-// plain opens what is sealed of a receiver.
-func (b *Box) plain(r receiver) (_ receiver, err error) {
-	if _, fixed := b.fixed[r.Name]; fixed {
-		return r, nil
-	}
-	if r.URL, err = b.seal.OpenString(r.URL, kindURL+":"+r.Name); err != nil {
-		return r, fmt.Errorf("outbox: the url of receiver %s: %w", r.Name, err)
-	}
-	if r.Secret, err = b.seal.OpenString(r.Secret, kindSecret+":"+r.Name); err != nil {
-		return r, fmt.Errorf("outbox: the secret of receiver %s: %w", r.Name, err)
-	}
-	return r, nil
-}
-
-// sealed is the opposite of plain.
-func (b *Box) sealed(r receiver) (_ receiver, err error) {
-	if r.URL, err = b.seal.SealString(r.URL, kindURL+":"+r.Name); err != nil {
-		return r, fmt.Errorf("outbox: the url of receiver %s: %w", r.Name, err)
-	}
-	if r.Secret, err = b.seal.SealString(r.Secret, kindSecret+":"+r.Name); err != nil {
-		return r, fmt.Errorf("outbox: the secret of receiver %s: %w", r.Name, err)
-	}
-	return r, nil
-}
-
-// ReceiverInfo is what may be shown of a receiver.
-type ReceiverInfo struct {
-	Name         string
-	URL          string // without password and query values
-	SendResolved bool
-	Signed       bool
-	Tenants      []string // empty for all
-	FromConfig   bool
-	CreatedAt    time.Time // zero for one of the configuration
-	CreatedBy    string
-}
-
-func (b *Box) info(r receiver) ReceiverInfo {
-	i := ReceiverInfo{Name: r.Name, URL: webhook.Redact(r.URL), SendResolved: r.SendResolved, Signed: r.Secret != "", CreatedBy: r.CreatedBy}
-	if r.Tenants != "" {
-		i.Tenants = strings.Split(r.Tenants, ",")
-	}
-	if _, fixed := b.fixed[r.Name]; fixed {
-		i.FromConfig = true
-	} else {
-		i.CreatedAt = time.UnixMilli(r.CreatedAt).UTC()
-	}
-	return i
-}
-
-// Receivers lists every receiver by name.
-func (b *Box) Receivers(ctx context.Context) ([]ReceiverInfo, error) {
-	all, err := b.all(ctx, b.db)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]ReceiverInfo, 0, len(all))
-	for _, r := range all {
-		if r, err = b.plain(r); err != nil {
-			return nil, err
-		}
-		out = append(out, b.info(r))
-	}
-	return out, nil
-}
-
-// AddReceiver makes a receiver in SQL. It gets what happens from now on. A URL
-// that the guard refuses is ErrInvalid.
-func (b *Box) AddReceiver(ctx context.Context, actor string, r Receiver) (ReceiverInfo, error) {
-	if err := r.check(); err != nil {
-		return ReceiverInfo{}, fmt.Errorf("%w: %w", ErrInvalid, err)
-	}
-	if err := b.egress.Check(ctx, r.URL); err != nil {
-		return ReceiverInfo{}, fmt.Errorf("%w: url: %w", ErrInvalid, err)
-	}
-	for _, t := range r.Tenants {
-		if t == "" || strings.Contains(t, ",") {
-			return ReceiverInfo{}, fmt.Errorf("%w: tenants: %q is no slug", ErrInvalid, t)
-		}
-	}
-	if _, ok := b.fixed[r.Name]; ok {
-		return ReceiverInfo{}, fmt.Errorf("receiver %s: %w", r.Name, ErrExists)
-	}
-	row := receiver{
-		Name: r.Name, URL: r.URL, Secret: r.Secret, SendResolved: r.SendResolved == nil || *r.SendResolved,
-		Tenants: strings.Join(r.Tenants, ","), CreatedAt: b.clock().UnixMilli(), CreatedBy: actor,
-	}
-	kept, err := b.sealed(row)
-	if err != nil {
-		return ReceiverInfo{}, err
-	}
-	res, err := b.db.NewInsert().Model(&kept).On("CONFLICT (name) DO NOTHING").Returning("NULL").Exec(ctx)
-	if err != nil {
-		return ReceiverInfo{}, fmt.Errorf("outbox: add receiver %s: %w", r.Name, err)
-	}
-	if n, _ := res.RowsAffected(); n == 0 {
-		return ReceiverInfo{}, fmt.Errorf("receiver %s: %w", r.Name, ErrExists)
-	}
-	return b.info(row), nil
-}
-
-// RemoveReceiver removes a receiver of SQL. What still waits for it is given
-// up, which the delivery log says.
-func (b *Box) RemoveReceiver(ctx context.Context, name string) error {
-	if _, ok := b.fixed[name]; ok {
-		return fmt.Errorf("receiver %s: %w", name, ErrFromConfig)
-	}
-	res, err := b.db.NewDelete().Model((*receiver)(nil)).Where("name = ?", name).Exec(ctx)
-	if err != nil {
-		return fmt.Errorf("outbox: remove receiver %s: %w", name, err)
-	}
-	if n, _ := res.RowsAffected(); n == 0 {
-		return fmt.Errorf("receiver %s: %w", name, ErrNotFound)
-	}
-	b.Wake()
-	return nil
-}
-
-// LogQuery asks for a part of the delivery log.
-type LogQuery struct {
-	Reach    reach.Reach // the zero value shows nothing
-	Incident string      // "" for all
-	Before   int64       // only attempts with a smaller id; 0 for the newest
-	Limit    int
-}
-
-// Log returns attempts, newest first, and how many there are in all. more
-// tells whether older ones follow.
-func (b *Box) Log(ctx context.Context, q LogQuery) (attempts []Attempt, total int, more bool, err error) {
-	where := func(s *bun.SelectQuery) *bun.SelectQuery {
-		s = q.Reach.Within(s, "t")
-		if q.Incident != "" {
-			s = s.Where("incident_id = ?", q.Incident)
-		}
-		return s
-	}
-	n, err := where(b.db.NewSelect().Model((*Attempt)(nil))).Count(ctx)
-	total = int(n)
-	if err != nil {
-		return nil, 0, false, fmt.Errorf("outbox: count the delivery log: %w", err)
-	}
-	s := where(b.db.NewSelect().Model(&attempts))
-	if q.Before > 0 {
-		s = s.Where("id < ?", q.Before)
-	}
-	if err := s.OrderExpr("id DESC").Limit(int64(q.Limit) + 1).Scan(ctx); err != nil {
-		return nil, 0, false, fmt.Errorf("outbox: read the delivery log: %w", err)
-	}
-	if len(attempts) > q.Limit {
-		return attempts[:q.Limit], total, true, nil
-	}
-	return attempts, total, false, nil
 }
