@@ -95,22 +95,21 @@ type Filter struct {
 	Label        string
 	System       string // id
 	Organisation string // id
-	Query        string // words that must all occur in name, id, hostnames, addresses, owner or labels
-	// Expression is a filter of package query. Items it selects come in the
-	// order in which they were made.
-	Expression string
-	Limit      int    // items a page: 50 where 0, at most 1000
-	Cursor     string // Next of the page before
+	Query        string // words that must all occur in name, id, hostnames, addresses, owner, labels or attributes
+	Expression   string // a filter of package query
+	// Sort is the field to sort by, with a minus before it for the largest
+	// first; without one items come by class and name, or as they were made
+	// where there is an Expression.
+	Sort   string
+	Limit  int    // items a page: 50 where 0, at most 1000
+	Cursor string // Next of the page before
 }
 
-// Page is one page of a list, ordered by class, name and id.
+// Page is one page of a list.
 type Page struct {
 	Items []Item `json:"items"`
 	Total int    `json:"total"` // matches on all pages
-	// Capped tells that there are more matches than Total: a search by an
-	// Expression counts no further.
-	Capped bool   `json:"capped,omitempty"`
-	Next   string `json:"next"` // "" on the last page
+	Next  string `json:"next"`  // "" on the last page
 }
 
 // Ref names another item.

@@ -65,7 +65,7 @@ func (s *Service) Export(ctx context.Context, r reach.Reach, format Format, w io
 func (s *Service) exportCSV(ctx context.Context, tx bun.Tx, r reach.Reach, w io.Writer, f *Filter) error {
 	// The header must name every attribute, so the items are read twice.
 	names := map[string]bool{}
-	err := each(ctx, tx, r, f, func(it *Item, _ reach.Kept) error {
+	err := s.each(ctx, tx, r, f, func(it *Item, _ reach.Kept) error {
 		for k := range it.Attributes {
 			names[k] = true
 		}
@@ -81,7 +81,7 @@ func (s *Service) exportCSV(ctx context.Context, tx bun.Tx, r reach.Reach, w io.
 	}
 	out := csv.NewWriter(w)
 	out.Write(header) // the writer keeps its first error for Flush
-	err = each(ctx, tx, r, f, func(it *Item, _ reach.Kept) error { return out.Write(csvRecord(it, attributes)) })
+	err = s.each(ctx, tx, r, f, func(it *Item, _ reach.Kept) error { return out.Write(csvRecord(it, attributes)) })
 	if err != nil {
 		return fmt.Errorf("cmdb: export: %w", err)
 	}
@@ -106,7 +106,7 @@ func (s *Service) exportYAML(ctx context.Context, tx bun.Tx, r reach.Reach, w io
 		return err
 	}
 	doc.Items = []yamlItem{}
-	err := each(ctx, tx, r, f, func(it *Item, _ reach.Kept) error {
+	err := s.each(ctx, tx, r, f, func(it *Item, _ reach.Kept) error {
 		c := s.Model().Class(it.Class)
 		if c == nil {
 			return fmt.Errorf("item %q is of class %q, which is not there any more", it.ID, it.Class)

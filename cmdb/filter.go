@@ -1,14 +1,16 @@
 package cmdb
 
 import (
-	"context"
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/uptrace/bun"
+	"github.com/bits-and-blooms/bitset"
 
+	"icewatch/cmdb/columns"
+	"icewatch/cmdb/graph"
 	"icewatch/cmdb/model"
 	"icewatch/cmdb/query"
 	"icewatch/soc/reach"
@@ -36,145 +38,138 @@ func asFilterError(err error) error {
 	return err
 }
 
-// compiler makes SQL conditions of filters. What a filter asks of other items,
-// it asks of those in reach only: it must not tell of what the caller may not
-// see.
-type compiler struct {
-	m       *model.Model
-	within  reach.Reach
-	aliases int
+// finder finds the items of filters in the index. What a filter asks of other
+// items, it asks of those in reach only: it must not tell of what the caller
+// may not see.
+type finder struct {
+	s      *Service
+	m      *model.Model
+	within reach.Reach
+	v      columns.View
+	g      *graph.Graph   // nil where no filter follows relations
+	seen   *bitset.BitSet // see inReach
 }
 
-// sqlText is a part of a statement with its values.
-type sqlText struct {
-	text string
-	args []any
-}
-
-func (c *compiler) fail(e *query.Expr, format string, args ...any) error {
+func fail(e *query.Expr, format string, args ...any) error {
 	return &FilterError{e.Pos, fmt.Sprintf(format, args...)}
 }
 
-func (c *compiler) alias(prefix string) string {
-	c.aliases++
-	return prefix + strconv.Itoa(c.aliases)
-}
-
-// reachOf is the reach as a condition on a table of items. No index by tenant is
-// to be used for it: most tenants have more items than any other condition
-// leaves.
-func (c *compiler) reachOf(alias string) sqlText {
-	if c.within.Everything() {
-		return sqlText{text: "1 = 1"}
+// inReach are the items that the caller may see; not to be changed.
+func (f *finder) inReach() *bitset.BitSet {
+	if f.seen == nil {
+		if f.seen = f.v.Items(); f.within.Key() != reach.All().Key() {
+			f.seen.InPlaceIntersection(f.v.Column(colFacts).Judge(f.within.Key(), func(text []byte) bool { return f.within.Match(factsOf(text)) }))
+		}
 	}
-	text, args := c.within.SQL(reach.Columns{Tenant: "(" + alias + ".tenant || '')", Unit: alias + ".reach_unit", Region: alias + ".reach_region",
-		Industry: alias + ".reach_industry", Labels: alias + ".reach_labels"})
-	return sqlText{text, args}
+	return f.seen
 }
 
-// where is a filter as a condition on the items that go by alias.
-func (c *compiler) where(e *query.Expr, alias string) (sqlText, error) {
+// items are the items of a filter, in reach or not. The set is the caller's.
+func (f *finder) items(e *query.Expr) (*bitset.BitSet, error) {
 	switch e.Kind {
 	case query.And, query.Or:
-		var out sqlText
-		for i, k := range e.Kids {
-			part, err := c.where(k, alias)
-			if err != nil {
-				return sqlText{}, err
+		var out *bitset.BitSet
+		for _, k := range e.Kids {
+			part, err := f.items(k)
+			switch {
+			case err != nil:
+				return nil, err
+			case out == nil:
+				out = part
+			case e.Kind == query.And:
+				out.InPlaceIntersection(part)
+			default:
+				out.InPlaceUnion(part)
 			}
-			if i > 0 {
-				out.text += " " + strings.ToUpper(e.Kind) + " "
-			}
-			out.text += part.text
-			out.args = append(out.args, part.args...)
 		}
-		out.text = "(" + out.text + ")"
 		return out, nil
 	case query.Not:
-		part, err := c.where(e.Kids[0], alias)
-		part.text = "NOT " + part.text
-		return part, err
+		part, err := f.items(e.Kids[0])
+		if err != nil {
+			return nil, err
+		}
+		return f.others(part), nil
 	case query.Has:
-		return c.has(e.Steps, alias)
+		return f.has(e.Steps)
 	}
-	if e.Of != "" {
-		return c.superior(e, alias)
+	if e.Of == "" {
+		return f.condition(e)
 	}
-	return c.condition(e, alias)
-}
-
-// superior is a condition on the system or organisation of an item.
-func (c *compiler) superior(e *query.Expr, alias string) (sqlText, error) {
-	up := c.alias("u")
 	inner := *e
 	inner.Of = ""
-	cond, err := c.condition(&inner, up)
+	above, err := f.condition(&inner)
 	if err != nil {
-		return sqlText{}, err
+		return nil, err
 	}
-	may := c.reachOf(up)
-	return sqlText{"EXISTS (SELECT 1 FROM cmdb_items " + up + " WHERE " + up + ".id = " + alias + "." + e.Of + "_id AND " + may.text + " AND " + cond.text + ")",
-		append(may.args, cond.args...)}, nil
+	above.InPlaceIntersection(f.inReach())
+	return f.v.Column(e.Of).To(f.v.Column(colID), above), nil
 }
 
-// has is a condition on what an item is related to.
-func (c *compiler) has(steps []query.Step, alias string) (sqlText, error) {
-	s := steps[0]
+// others are all items but some.
+func (f *finder) others(some *bitset.BitSet) *bitset.BitSet {
+	out := f.v.Items()
+	out.InPlaceDifference(some)
+	return out
+}
+
+// has are the items that are related to others as steps say.
+func (f *finder) has(steps []query.Step) (*bitset.BitSet, error) {
+	s := &steps[0]
 	if s.Min != 1 || s.Max != 1 {
-		return sqlText{}, &FilterError{s.Pos, "a filter follows one relation a step: write the steps out, or ask for a path"}
+		return nil, &FilterError{s.Pos, "a filter follows one relation a step: write the steps out, or ask for a path"}
 	}
 	for _, t := range s.Types {
-		if c.m.Relation(t) == nil {
-			return sqlText{}, &FilterError{s.Pos, fmt.Sprintf("unknown relation type %q: want one of %s", t, relationNames(c.m))}
+		if f.m.Relation(t) == nil {
+			return nil, &FilterError{s.Pos, fmt.Sprintf("unknown relation type %q: want one of %s", t, relationNames(f.m))}
 		}
 	}
-	other := c.alias("o")
-	var inner []sqlText
-	if len(s.To.Classes) > 0 {
-		names, err := c.classes(s.To.Classes, s.Pos)
-		if err != nil {
-			return sqlText{}, err
-		}
-		inner = append(inner, sqlText{other + ".class IN (?)", []any{bun.In(names)}})
-	}
-	if s.To.Filter != nil {
-		part, err := c.where(s.To.Filter, other)
-		if err != nil {
-			return sqlText{}, err
-		}
-		inner = append(inner, part)
+	targets, err := f.node(&s.To, s.Pos)
+	if err != nil {
+		return nil, err
 	}
 	if len(steps) > 1 {
-		part, err := c.has(steps[1:], other)
+		further, err := f.has(steps[1:])
 		if err != nil {
-			return sqlText{}, err
+			return nil, err
 		}
-		inner = append(inner, part)
+		targets.InPlaceIntersection(further)
 	}
-	inner = append(inner, c.reachOf(other))
-	var ways []string
-	var args []any
-	for _, way := range []struct {
-		on        bool
-		near, far string
-	}{{s.Forward, "from_seq", "to_seq"}, {s.Backward, "to_seq", "from_seq"}} {
-		if !way.on {
-			continue
-		}
-		rel := c.alias("r")
-		text := "EXISTS (SELECT 1 FROM cmdb_relations " + rel + " JOIN cmdb_items " + other + " ON " + other + ".seq = " + rel + "." + way.far +
-			" WHERE " + rel + "." + way.near + " = " + alias + ".seq"
-		if len(s.Types) > 0 {
-			text += " AND " + rel + ".type IN (?)"
-			args = append(args, bun.In(s.Types))
-		}
-		for _, part := range inner {
-			text += " AND " + part.text
-			args = append(args, part.args...)
-		}
-		ways = append(ways, text+")")
+	o, err := f.s.options(f.within, Scope{Types: s.Types}, func(*model.RelationType) graph.Direction { return direction(s) })
+	if err != nil {
+		return nil, err
 	}
-	return sqlText{"(" + strings.Join(ways, " OR ") + ")", args}, nil
+	return f.g.Sources(targets, o.Follow), nil
+}
+
+// direction is the way that a step goes.
+func direction(s *query.Step) (way graph.Direction) {
+	if s.Forward {
+		way |= graph.Forward
+	}
+	if s.Backward {
+		way |= graph.Backward
+	}
+	return way
+}
+
+// node are the items in reach that a path may come to. The set is the caller's.
+func (f *finder) node(n *query.Node, pos int) (*bitset.BitSet, error) {
+	out := f.inReach().Clone()
+	if len(n.Classes) > 0 {
+		names, err := f.classes(n.Classes, pos)
+		if err != nil {
+			return nil, err
+		}
+		out.InPlaceIntersection(f.v.Column(colClass).Equal(names...))
+	}
+	if n.Filter != nil {
+		part, err := f.items(n.Filter)
+		if err != nil {
+			return nil, err
+		}
+		out.InPlaceIntersection(part)
+	}
+	return out, nil
 }
 
 func relationNames(m *model.Model) string {
@@ -186,277 +181,176 @@ func relationNames(m *model.Model) string {
 }
 
 // classes are the classes that items can be of, of those named.
-func (c *compiler) classes(names []string, pos int) ([]string, error) {
+func (f *finder) classes(names []string, pos int) ([]string, error) {
 	for _, n := range names {
-		if c.m.Class(n) == nil {
-			return nil, &FilterError{pos, fmt.Sprintf("unknown class %q: want one of %s", n, classNames(c.m))}
+		if f.m.Class(n) == nil {
+			return nil, &FilterError{pos, fmt.Sprintf("unknown class %q: want one of %s", n, classNames(f.m))}
 		}
 	}
-	return c.m.Concrete(names...), nil
+	return f.m.Concrete(names...), nil
 }
 
-// columns are the fields that the table of items has itself.
-var columns = map[string]string{"id": "id", "name": "name", "tenant": "tenant", "zone": "zone", "criticality": "criticality",
-	"created": "created_at", "updated": "updated_at", "revision": "revision"}
-
-// condition is one condition on an item's own fields.
-func (c *compiler) condition(e *query.Expr, alias string) (sqlText, error) {
+// condition are the items that fulfil one condition on their own fields.
+func (f *finder) condition(e *query.Expr) (*bitset.BitSet, error) {
 	if e.Op == query.NotEqual {
 		equal := *e
 		equal.Op = query.Equal
-		part, err := c.condition(&equal, alias)
-		part.text = "NOT " + part.text
-		return part, err
+		part, err := f.condition(&equal)
+		if err != nil {
+			return nil, err
+		}
+		return f.others(part), nil
 	}
-	if column, ok := columns[e.Field]; ok {
-		return c.column(e, alias+"."+column)
-	}
+	column := f.v.Column(e.Field)
 	switch e.Field {
 	case colClass:
 		if e.Op != query.Equal && e.Op != query.In {
-			return sqlText{}, c.fail(e, "a class is compared by =, != and in, not by %s", e.Op)
+			return nil, fail(e, "a class is compared by =, != and in, not by %s", e.Op)
 		}
-		names, err := c.classes(e.Values, e.Pos)
+		names, err := f.classes(e.Values, e.Pos)
 		if err != nil {
-			return sqlText{}, err
+			return nil, err
 		}
-		if len(names) == 0 {
-			return sqlText{text: "1 = 0"}, nil
-		}
-		return sqlText{alias + ".class IN (?)", []any{bun.In(names)}}, nil
+		return column.Equal(names...), nil
 	case colSystem, colOrganisation:
-		return c.reference(e, alias)
-	case "address":
-		return c.listed(e, alias, "cmdb_addresses", "address", canonicalAddress)
-	case "label":
-		return c.listed(e, alias, "cmdb_labels", "label", func(s string) string { return s })
-	}
-	inner, err := c.value(e)
-	if err != nil {
-		return sqlText{}, err
-	}
-	v := c.alias("v")
-	if e.Op != query.Equal && e.Op != query.In {
-		// The index by item finds a handful of values; that by value would
-		// find those of all items in the range, for each item again.
-		inner.text = strings.Replace(inner.text, "$attribute = ?", "($attribute || '') = ?", 1)
-	}
-	return sqlText{"EXISTS (SELECT 1 FROM cmdb_values " + v + " WHERE " + v + ".item = " + alias + ".seq AND " + strings.ReplaceAll(inner.text, "$", v+".") + ")", inner.args}, nil
-}
-
-// reference is a condition on what an item belongs to, by id or name.
-func (c *compiler) reference(e *query.Expr, alias string) (sqlText, error) {
-	column := alias + "." + e.Field + "_id"
-	switch e.Op {
-	case query.Exists:
-		return sqlText{text: column + " IS NOT NULL"}, nil
-	case query.Equal, query.In:
-		up := c.alias("u")
-		may := c.reachOf(up)
-		return sqlText{"(" + column + " IS NOT NULL AND " + column + " IN (SELECT " + up + ".id FROM cmdb_items " + up + " WHERE (" + up + ".id IN (?) OR " + up + ".name IN (?)) AND " + may.text + "))",
-			append([]any{bun.In(e.Values), bun.In(e.Values)}, may.args...)}, nil
-	}
-	return sqlText{}, c.fail(e, "%s is an item: want =, !=, in or exists, or a field of it such as %s.name", e.Field, e.Field)
-}
-
-// listed is a condition on a value that the item has in a table of its own.
-func (c *compiler) listed(e *query.Expr, alias, table, column string, canonical func(string) string) (sqlText, error) {
-	l := c.alias("l")
-	var inner sqlText
-	switch e.Op {
-	case query.Exists:
-		inner.text = "1 = 1"
-	case query.Equal, query.In:
-		values := make([]string, len(e.Values))
-		for i, v := range e.Values {
-			values[i] = canonical(v)
+		return f.reference(e)
+	case colCriticality, colRevision, colCreated, colUpdated:
+		return f.number(e)
+	case colID, colName, colTenant, colZone:
+		return f.text(e, column, e.Values), nil
+	case colLabel, colAddress:
+		if slices.Contains([]string{query.Less, query.LessEqual, query.Greater, query.GreaterEqual}, e.Op) {
+			return nil, fail(e, "%s is compared by =, !=, ~, ^=, in and exists, not by %s", e.Field, e.Op)
 		}
-		inner = sqlText{l + "." + column + " IN (?)", []any{bun.In(values)}}
-	case query.Prefix:
-		inner = prefixOf(l+"."+column, e.Values[0])
-	case query.Contains:
-		inner = sqlText{l + "." + column + ` LIKE ? ESCAPE '\'`, []any{likeAny(e.Values[0])}}
-	default:
-		return sqlText{}, c.fail(e, "%s is compared by =, !=, ~, ^=, in and exists, not by %s", e.Field, e.Op)
+		values := e.Values
+		if e.Field == colAddress && (e.Op == query.Equal || e.Op == query.In) {
+			values = eachOf(values, canonicalAddress)
+		}
+		return f.text(e, column, values), nil
+	case colOwner, colHostname:
+		return f.text(e, column, eachOf(e.Values, strings.ToLower)), nil
 	}
-	return sqlText{alias + ".id IN (SELECT " + l + ".item_id FROM " + table + " " + l + " WHERE " + inner.text + ")", inner.args}, nil
+	return f.attribute(e, f.v.Column(attrPrefix+e.Field))
 }
 
-// column is a condition on a column of the table of items.
-func (c *compiler) column(e *query.Expr, column string) (sqlText, error) {
-	values := make([]any, len(e.Values))
+func eachOf[T any](list []T, fn func(T) T) []T {
+	out := make([]T, len(list))
+	for i, v := range list {
+		out[i] = fn(v)
+	}
+	return out
+}
+
+// text are the items one of whose texts in a column fulfils a condition.
+func (f *finder) text(e *query.Expr, column *columns.Column, values []string) *bitset.BitSet {
+	switch e.Op {
+	case query.Exists:
+		return column.Filled()
+	case query.Equal, query.In:
+		out := column.Equal(values...)
+		if slices.Contains(values, "") {
+			out.InPlaceUnion(f.others(column.Filled()))
+		}
+		return out
+	case query.Contains:
+		return column.Contain(strings.ToLower(values[0]))
+	case query.Prefix:
+		return column.Where(func(text []byte) bool { return strings.HasPrefix(string(text), values[0]) })
+	}
+	return column.Where(func(text []byte) bool { return holds(e.Op, cmp.Compare(string(text), values[0])) })
+}
+
+// holds tells whether a comparison came out as an operator wants.
+func holds(op string, c int) bool {
+	switch op {
+	case query.Less:
+		return c < 0
+	case query.LessEqual:
+		return c <= 0
+	case query.Greater:
+		return c > 0
+	case query.GreaterEqual:
+		return c >= 0
+	}
+	return c == 0 // Equal and In
+}
+
+// reference are the items that belong to others, by their id or name.
+func (f *finder) reference(e *query.Expr) (*bitset.BitSet, error) {
+	column := f.v.Column(e.Field)
+	switch e.Op {
+	case query.Exists:
+		return column.Filled(), nil
+	case query.Equal, query.In:
+		named := f.v.Column(colID).Equal(e.Values...)
+		named.InPlaceUnion(f.v.Column(colName).Equal(e.Values...))
+		named.InPlaceIntersection(f.inReach())
+		return column.To(f.v.Column(colID), named), nil
+	}
+	return nil, fail(e, "%s is an item: want =, !=, in or exists, or a field of it such as %s.name", e.Field, e.Field)
+}
+
+// number are the items whose number fulfils a condition.
+func (f *finder) number(e *query.Expr) (*bitset.BitSet, error) {
+	wanted := make([]int64, len(e.Values))
 	for i, v := range e.Values {
-		switch e.Field {
-		case colCriticality, "revision":
-			n, err := strconv.ParseInt(v, 10, 64)
-			if err != nil {
-				return sqlText{}, c.fail(e, "%q is not a whole number, which %s is", v, e.Field)
-			}
-			values[i] = n
-		case "created", "updated":
+		if e.Field == colCreated || e.Field == colUpdated {
 			t, err := parseTime(v)
 			if err != nil {
-				return sqlText{}, c.fail(e, "%v", err)
+				return nil, fail(e, "%v", err)
 			}
-			values[i] = t.UnixMilli()
-		default:
-			values[i] = v
+			wanted[i] = t.UnixMilli()
+			continue
 		}
-	}
-	text := e.Field != colCriticality && e.Field != "revision" && e.Field != "created" && e.Field != "updated"
-	switch {
-	case e.Op == query.Exists:
-		if text {
-			return sqlText{text: column + " <> ''"}, nil
+		n, err := strconv.ParseInt(v, 10, 64)
+		if err != nil {
+			return nil, fail(e, "%q is not a whole number, which %s is", v, e.Field)
 		}
-		return sqlText{text: "1 = 1"}, nil
-	case e.Op == query.In:
-		return sqlText{column + " IN (?)", []any{bun.In(values)}}, nil
-	case e.Op == query.Contains && text:
-		return sqlText{"lower(" + column + `) LIKE ? ESCAPE '\'`, []any{likeAny(strings.ToLower(e.Values[0]))}}, nil
-	case e.Op == query.Prefix && text:
-		return prefixOf(column, e.Values[0]), nil
-	case e.Op == query.Contains, e.Op == query.Prefix:
-		return sqlText{}, c.fail(e, "%s is no text: want =, !=, <, <=, > or >=", e.Field)
-	}
-	return sqlText{column + " " + e.Op + " ?", values}, nil
-}
-
-// value is a condition on the index of values, whose columns are marked by $.
-func (c *compiler) value(e *query.Expr) (sqlText, error) {
-	a := c.m.Attribute(e.Field)
-	out := sqlText{"$attribute = ?", []any{e.Field}}
-	and := func(text string, args ...any) sqlText {
-		return sqlText{"(" + out.text + " AND " + text + ")", append(out.args, args...)}
-	}
-	if e.Op == query.Exists {
-		return sqlText{"(" + out.text + ")", out.args}, nil
-	}
-	numeric := a != nil && a.Type.Numeric() && e.Op != query.Contains && e.Op != query.Prefix
-	values := make([]any, len(e.Values))
-	for i, v := range e.Values {
-		switch {
-		case numeric:
-			n, err := strconv.ParseFloat(v, 64)
-			if err != nil {
-				return sqlText{}, c.fail(e, "%q is not a number, which %s is", v, e.Field)
-			}
-			values[i] = n
-		case a != nil && a.Type != model.Text && a.Type != model.Reference && e.Op != query.Contains && e.Op != query.Prefix:
-			// A value is looked for by any of its names, as it is given.
-			one := *a
-			one.Multiple = false
-			canonical, err := one.Check(v)
-			if err != nil {
-				return sqlText{}, c.fail(e, "%v", err)
-			}
-			values[i] = indexText(canonical)
-		default:
-			values[i] = indexText(v)
-		}
-	}
-	column := "$text"
-	if numeric {
-		column = "$number"
+		wanted[i] = n
 	}
 	switch e.Op {
-	case query.In:
-		return and(column+" IN (?)", bun.In(values)), nil
-	case query.Contains:
-		return and(`$text LIKE ? ESCAPE '\'`, likeAny(indexText(e.Values[0]))), nil
-	case query.Prefix:
-		p := prefixOf("$text", indexText(e.Values[0]))
-		return and(p.text, p.args...), nil
+	case query.Exists:
+		return f.v.Items(), nil
+	case query.Contains, query.Prefix:
+		return nil, fail(e, "%s is no text: want =, !=, <, <=, > or >=", e.Field)
 	}
-	return and(column+" "+e.Op+" ?", values...), nil
+	return f.v.Numbers(e.Field, func(n int64) bool {
+		return slices.ContainsFunc(wanted, func(w int64) bool { return holds(e.Op, cmp.Compare(n, w)) })
+	}), nil
 }
 
-// prefixOf says by a range, which an index finds, that a text begins so.
-func prefixOf(column, prefix string) sqlText {
-	if prefix == "" {
-		return sqlText{text: "1 = 1"}
+// attribute are the items one of whose values of an attribute fulfils a
+// condition. A value is looked for by any of its names, as it is given.
+func (f *finder) attribute(e *query.Expr, column *columns.Column) (*bitset.BitSet, error) {
+	a := f.m.Attribute(e.Field)
+	if a == nil || e.Op == query.Contains || e.Op == query.Prefix || e.Op == query.Exists {
+		return f.text(e, column, eachOf(e.Values, strings.ToLower)), nil
 	}
-	return sqlText{"(" + column + " >= ? AND " + column + " < ?)", []any{prefix, prefix + "\U0010FFFF"}}
-}
-
-func likeAny(s string) string { return "%" + likeEscaper.Replace(s) + "%" }
-
-// searchPlan is how a filter is looked for: through an index, where one narrows
-// it down, and item by item for the rest.
-type searchPlan struct {
-	from  string // tables besides cmdb_items i, with a comma after
-	where []sqlText
-}
-
-// fewItems is how many items of an index a search is ready to put in order.
-const fewItems = 2000
-
-// plan decides how to look for the items of a filter: of the conditions that all
-// must hold, the one that the fewest items fulfil leads.
-func (s *Service) plan(ctx context.Context, db bun.IDB, c *compiler, e *query.Expr) (searchPlan, error) {
-	parts := []*query.Expr{e}
-	if e.Kind == query.And {
-		parts = e.Kids
-	}
-	out := searchPlan{where: []sqlText{c.reachOf("i")}}
-	lead, fewest := -1, int64(0)
-	var leading sqlText
-	for i, p := range parts {
-		if p.Kind != query.Condition || p.Of != "" || p.Op == query.NotEqual || columns[p.Field] != "" ||
-			slices.Contains([]string{colClass, colSystem, colOrganisation, "address", "label"}, p.Field) {
-			continue
-		}
-		inner, err := c.value(p)
-		if err != nil {
-			return searchPlan{}, err
-		}
-		inner.text = strings.ReplaceAll(inner.text, "$", "d.")
-		if p.Op == query.Contains {
-			// Counting it costs as much as looking for it: it leads only where
-			// nothing else does.
-			if lead < 0 {
-				lead, fewest, leading = i, fewItems+1, inner
+	if a.Type.Numeric() {
+		wanted := make([]float64, len(e.Values))
+		for i, v := range e.Values {
+			n, err := strconv.ParseFloat(v, 64)
+			if err != nil {
+				return nil, fail(e, "%q is not a number, which %s is", v, e.Field)
 			}
-			continue
+			wanted[i] = n
 		}
-		var n int64
-		if err := db.NewRaw("SELECT count(*) FROM (SELECT 1 FROM cmdb_values d WHERE "+inner.text+" LIMIT ?) AS found", append(inner.args, fewItems+1)...).Scan(ctx, &n); err != nil {
-			return searchPlan{}, fmt.Errorf("cmdb: plan a search: %w", err)
-		}
-		if lead < 0 || n < fewest || parts[lead].Op == query.Contains {
-			lead, fewest, leading = i, n, inner
+		return column.Where(func(text []byte) bool {
+			n, err := strconv.ParseFloat(string(text), 64)
+			return err == nil && slices.ContainsFunc(wanted, func(w float64) bool { return holds(e.Op, cmp.Compare(n, w)) })
+		}), nil
+	}
+	values := slices.Clone(e.Values)
+	if a.Type != model.Text && a.Type != model.Reference && a.Type != model.Table {
+		one := *a
+		one.Multiple = false
+		for i, v := range values {
+			canonical, err := one.Check(v)
+			if err != nil {
+				return nil, fail(e, "%v", err)
+			}
+			values[i] = canonical
 		}
 	}
-	for i, p := range parts {
-		if i == lead {
-			continue
-		}
-		part, err := c.where(p, "i")
-		if err != nil {
-			return searchPlan{}, err
-		}
-		out.where = append(out.where, part)
-	}
-	switch {
-	case lead < 0:
-	case fewest > fewItems && parts[lead].Op == query.Equal && !c.numeric(parts[lead].Field):
-		// The index has the items of one value in order: it is walked.
-		out.from = "cmdb_values AS d CROSS JOIN "
-		out.where = append([]sqlText{{"i.seq = d.item", nil}, leading}, out.where...)
-	case fewest <= fewItems || parts[lead].Op == query.Contains:
-		out.where = append([]sqlText{{"i.seq IN (SELECT d.item FROM cmdb_values d WHERE " + leading.text + ")", leading.args}}, out.where...)
-	default:
-		// So many that the items themselves are walked, and most fulfil it soon.
-		part, err := c.where(parts[lead], "i")
-		if err != nil {
-			return searchPlan{}, err
-		}
-		out.where = append(out.where, part)
-	}
-	return out, nil
-}
-
-func (c *compiler) numeric(field string) bool {
-	a := c.m.Attribute(field)
-	return a != nil && a.Type.Numeric()
+	return f.text(e, column, eachOf(values, strings.ToLower)), nil
 }

@@ -593,6 +593,9 @@ func (s *Service) moveRules(ctx context.Context, m *move, actor string) error {
 			return err
 		}
 	}
+	if err := s.keepValues(ctx, ruledFields(m.to)); err != nil {
+		return err
+	}
 	for _, r := range fresh {
 		for after := int32(0); ; {
 			var seqs []int32
@@ -636,6 +639,9 @@ func (s *Service) loadModel(ctx context.Context) error {
 		return err
 	}
 	s.model.Store(m)
+	if err := s.startValues(ctx); err != nil {
+		return err
+	}
 	if len(rows) == 0 || rows[0].State != stateMoving {
 		return nil
 	}

@@ -5,10 +5,14 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/bits-and-blooms/bitset"
 	"github.com/uptrace/bun"
 
+	"icewatch/cmdb/columns"
 	"icewatch/cmdb/graph"
 	"icewatch/cmdb/model"
 	"icewatch/cmdb/query"
@@ -16,78 +20,236 @@ import (
 )
 
 const (
-	// maxCount is how many items a search counts.
-	maxCount = 10_000
 	// maxFrontier is how many items a path query follows at a time.
 	maxFrontier = 20_000
 	// maxEnds is how many ends of a path query are told.
 	maxEnds = 1000
 )
 
-// search lists the items of a filter's expression.
-func (s *Service) search(ctx context.Context, r reach.Reach, f *Filter, limit int) (Page, error) {
-	e, err := query.ParseFilter(f.Expression)
+// look runs fn on the items in memory, with the relations where filters follow
+// some.
+func (s *Service) look(ctx context.Context, r reach.Reach, related bool, fn func(*finder) error) error {
+	t, err := s.index.get(ctx, s.life)
 	if err != nil {
-		return Page{}, asFilterError(err)
+		return err
 	}
-	after := int32(0)
+	f := &finder{s: s, m: s.Model(), within: r}
+	if related {
+		if f.g, err = s.topologyGraph(ctx); err != nil {
+			return err
+		}
+	}
+	return t.Read(func(v columns.View) error {
+		f.v = v
+		return fn(f)
+	})
+}
+
+// followsRelations tells whether a filter follows relations.
+func followsRelations(e *query.Expr) bool {
+	return e != nil && (e.Kind == query.Has || slices.ContainsFunc(e.Kids, followsRelations))
+}
+
+// filtered are the items in reach that a filter selects. The set is the
+// caller's.
+func (f *finder) filtered(filter *Filter, e *query.Expr) (*bitset.BitSet, error) {
+	out := f.inReach().Clone()
+	for _, c := range []struct {
+		column string
+		values []string
+	}{
+		{colClass, filter.Classes}, {colTenant, filter.Tenants}, {colZone, []string{filter.Zone}}, {colAddress, []string{canonicalAddress(filter.Address)}},
+		{colLabel, []string{filter.Label}}, {colSystem, []string{filter.System}}, {colOrganisation, []string{filter.Organisation}},
+	} {
+		if len(c.values) > 0 && c.values[0] != "" {
+			out.InPlaceIntersection(f.v.Column(c.column).Equal(c.values...))
+		}
+	}
+	for _, word := range strings.Fields(strings.ToLower(filter.Query)) {
+		anywhere := &bitset.BitSet{}
+		f.v.Columns(func(name string, c *columns.Column) {
+			if strings.HasPrefix(name, attrPrefix) || slices.Contains(queryColumns, name) {
+				anywhere.InPlaceUnion(c.Contain(word))
+			}
+		})
+		out.InPlaceIntersection(anywhere)
+	}
+	if e != nil {
+		selected, err := f.items(e)
+		if err != nil {
+			return nil, err
+		}
+		out.InPlaceIntersection(selected)
+	}
+	return out, nil
+}
+
+// queryColumns are what a Filter's Query looks through besides attributes.
+var queryColumns = []string{colID, colName, colOwner, colHostname, colAddress, colLabel}
+
+// sortable are the fields that lists are sorted by, besides attributes.
+var sortable = []string{colID, colClass, colName, colTenant, colZone, colOwner, colAddress, colHostname}
+
+// order is how a list is sorted. field has a minus before it where the largest
+// come first.
+func (f *finder) order(field string, expression bool) (columns.Order, error) {
+	switch {
+	case field == "" && expression:
+		return columns.Order{}, nil
+	case field == "":
+		return columns.Order{Columns: []string{colClass, colName}}, nil
+	}
+	name, descending := strings.CutPrefix(field, "-")
+	o := columns.Order{Descending: descending}
+	switch {
+	case slices.Contains([]string{colCriticality, colCreated, colUpdated, colRevision}, name):
+		o.Number = name
+	case slices.Contains(sortable, name):
+		o.Columns = []string{name}
+	default:
+		name = strings.TrimPrefix(name, attrPrefix)
+		a := f.m.Attribute(name)
+		if a == nil {
+			return o, fmt.Errorf("%w: sort by %q: want %s, criticality, created, updated, revision or an attribute, a minus before it for the largest first",
+				ErrQuery, field, strings.Join(sortable, ", "))
+		}
+		o.Columns, o.Numeric = []string{attrPrefix + name}, a.Type.Numeric()
+	}
+	return o, nil
+}
+
+// Items lists items in reach. What the tables say is read last: an item that
+// changed in this very moment is told as it is now, or not at all.
+func (s *Service) Items(ctx context.Context, r reach.Reach, f Filter) (Page, error) {
+	limit := f.Limit
+	if limit <= 0 {
+		limit = defaultLimit
+	}
+	limit = min(limit, maxLimit)
+	e, err := parseExpression(&f)
+	if err != nil {
+		return Page{}, err
+	}
+	var after *columns.Mark
 	if f.Cursor != "" {
-		if after, err = decodeSeq(f.Cursor); err != nil {
+		if after, err = decodeMark(f.Cursor); err != nil {
 			return Page{}, err
 		}
 	}
-	c := &compiler{m: s.Model(), within: r}
-	plan, err := s.plan(ctx, s.db, c, e)
+	var p Page
+	var seqs []int32
+	err = s.look(ctx, r, followsRelations(e), func(found *finder) error {
+		o, err := found.order(f.Sort, e != nil)
+		if err != nil {
+			return err
+		}
+		all, err := found.filtered(&f, e)
+		if err != nil {
+			return err
+		}
+		p.Total = int(all.Count())
+		seqs = found.v.Sorted(all, o, after, limit+1)
+		if len(seqs) > limit {
+			seqs = seqs[:limit]
+			p.Next = encodeMark(found.v.Mark(seqs[limit-1], o))
+		}
+		return nil
+	})
 	if err != nil {
 		return Page{}, err
 	}
-	var n int
-	count := plan.apply(f.where(s.db.NewSelect().Model((*itemRow)(nil)).ColumnExpr("1 AS one")), 0).Limit(maxCount + 1)
-	if err := s.db.NewSelect().TableExpr("(?) AS found", count).ColumnExpr("count(*)").Scan(ctx, &n); err != nil {
-		return Page{}, fmt.Errorf("cmdb: count items: %w", err)
-	}
-	var rows []itemRow
-	q := plan.apply(f.where(s.db.NewSelect().Model(&rows)), after)
-	if err := q.Order("i.seq").Limit(int64(limit + 1)).Scan(ctx); err != nil {
-		return Page{}, fmt.Errorf("cmdb: search items: %w", err)
-	}
-	list, err := items(rows)
+	p.Items = make([]Item, 0, len(seqs))
+	err = s.itemsOf(ctx, s.db, r, seqs, func(it *Item, _ reach.Kept) error {
+		p.Items = append(p.Items, *it)
+		return nil
+	})
 	if err != nil {
 		return Page{}, err
-	}
-	p := Page{Items: list, Total: min(n, maxCount), Capped: n > maxCount}
-	if len(list) > limit {
-		p.Items = list[:limit]
-		p.Next = encodeSeq(list[limit-1].seq)
 	}
 	return p, nil
 }
 
-// apply adds the conditions of a plan to a query of items.
-func (p *searchPlan) apply(q *bun.SelectQuery, after int32) *bun.SelectQuery {
-	if p.from != "" {
-		q = q.ModelTableExpr(p.from+"cmdb_items AS i").Where("d.item > ?", after)
+func parseExpression(f *Filter) (*query.Expr, error) {
+	if f.Expression == "" {
+		return nil, nil
 	}
-	for _, w := range p.where {
-		q = q.Where(w.text, w.args...)
+	e, err := query.ParseFilter(f.Expression)
+	if err != nil {
+		return nil, asFilterError(err)
 	}
-	return q.Where("i.seq > ?", after)
+	return e, nil
 }
 
-func encodeSeq(seq int32) string {
-	b, _ := json.Marshal(seq)
+// itemsOf reads the items of some numbers, in their order, with the facts that
+// data scopes see of them. What is gone or out of reach is left out.
+func (s *Service) itemsOf(ctx context.Context, db bun.IDB, r reach.Reach, seqs []int32, fn func(*Item, reach.Kept) error) error {
+	for part := range slices.Chunk(seqs, chunk) {
+		var rows []itemRow
+		if err := db.NewSelect().Model(&rows).Where("i.seq IN (?)", bun.In(part)).Scan(ctx); err != nil {
+			return fmt.Errorf("cmdb: read items: %w", err)
+		}
+		at := make(map[int32]*itemRow, len(rows))
+		for i := range rows {
+			at[rows[i].Seq] = &rows[i]
+		}
+		for _, seq := range part {
+			row := at[seq]
+			if row == nil || !r.Match(row.FactsOf(row.Tenant)) {
+				continue
+			}
+			it, err := row.item()
+			if err != nil {
+				return err
+			}
+			if err := fn(&it, row.Kept); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// each calls fn for every item in reach that a filter selects, by class and
+// name, with the facts that data scopes see of it.
+func (s *Service) each(ctx context.Context, db bun.IDB, r reach.Reach, f *Filter, fn func(*Item, reach.Kept) error) error {
+	e, err := parseExpression(f)
+	if err != nil {
+		return err
+	}
+	var seqs []int32
+	err = s.look(ctx, r, followsRelations(e), func(found *finder) error {
+		o, err := found.order(f.Sort, false)
+		if err != nil {
+			return err
+		}
+		all, err := found.filtered(f, e)
+		if err != nil {
+			return err
+		}
+		seqs = found.v.Sorted(all, o, nil, int(all.Count()))
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return s.itemsOf(ctx, db, r, seqs, fn)
+}
+
+func encodeMark(m columns.Mark) string {
+	b, _ := json.Marshal(m) // it always encodes
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
-func decodeSeq(s string) (seq int32, err error) {
+func decodeMark(s string) (*columns.Mark, error) {
+	var m columns.Mark
 	b, err := base64.RawURLEncoding.DecodeString(s)
 	if err == nil {
-		err = json.Unmarshal(b, &seq)
+		err = json.Unmarshal(b, &m)
 	}
-	if err != nil || seq < 0 {
-		return 0, fmt.Errorf("%w: %q", ErrCursor, s)
+	if err != nil || m.Item < 0 {
+		return nil, fmt.Errorf("%w: %q", ErrCursor, s)
 	}
-	return seq, nil
+	return &m, nil
 }
 
 // parseTime reads a time of a filter: a date, or a time with its zone.
@@ -127,8 +289,7 @@ func (s *Service) Query(ctx context.Context, r reach.Reach, text string) (Ends, 
 		return Ends{}, err
 	}
 	out := Ends{Ends: []End{}}
-	c := &compiler{m: s.Model(), within: r}
-	start, err := s.starts(ctx, c, p.From)
+	start, err := s.starts(ctx, r, p.From)
 	if err != nil {
 		return Ends{}, err
 	}
@@ -140,7 +301,7 @@ func (s *Service) Query(ctx context.Context, r reach.Reach, text string) (Ends, 
 	came := make([]map[int32]int32, len(p.Steps))
 	for i := range p.Steps {
 		var more bool
-		if frontier, came[i], more, err = s.follow(ctx, g, c, &p.Steps[i], frontier); err != nil {
+		if frontier, came[i], more, err = s.follow(ctx, g, r, &p.Steps[i], frontier); err != nil {
 			return Ends{}, err
 		}
 		out.More = out.More || more
@@ -179,40 +340,21 @@ func (s *Service) Query(ctx context.Context, r reach.Reach, text string) (Ends, 
 
 // starts are the items that a path query begins at, one more than are followed
 // where there are too many.
-func (s *Service) starts(ctx context.Context, c *compiler, n query.Node) ([]int32, error) {
-	may := c.reachOf("i")
-	q := s.db.NewSelect().Model((*itemRow)(nil)).Column("i.seq").Where(may.text, may.args...)
-	if len(n.Classes) > 0 {
-		names, err := c.classes(n.Classes, 1)
-		if err != nil {
-			return nil, err
-		}
-		q = q.Where("i.class IN (?)", bun.In(names))
-	}
-	if n.Filter != nil {
-		plan, err := s.plan(ctx, s.db, c, n.Filter)
-		if err != nil {
-			return nil, err
-		}
-		q = plan.apply(q, 0)
-	}
+func (s *Service) starts(ctx context.Context, r reach.Reach, n query.Node) ([]int32, error) {
 	var seqs []int32
-	if err := q.Order("i.seq").Limit(maxFrontier+1).Scan(ctx, &seqs); err != nil {
-		return nil, fmt.Errorf("cmdb: where the path begins: %w", err)
-	}
-	return seqs, nil
+	err := s.look(ctx, r, followsRelations(n.Filter), func(f *finder) error {
+		all, err := f.node(&n, 1)
+		if err == nil {
+			seqs = f.v.Sorted(all, columns.Order{}, nil, maxFrontier+1)
+		}
+		return err
+	})
+	return seqs, err
 }
 
 // follow takes one step of a path query.
-func (s *Service) follow(ctx context.Context, g *graph.Graph, c *compiler, step *query.Step, frontier []int32) (next []int32, came map[int32]int32, more bool, err error) {
-	way := graph.Direction(0)
-	if step.Forward {
-		way |= graph.Forward
-	}
-	if step.Backward {
-		way |= graph.Backward
-	}
-	o, err := s.options(c.within, Scope{Types: step.Types}, func(*model.RelationType) graph.Direction { return way })
+func (s *Service) follow(ctx context.Context, g *graph.Graph, r reach.Reach, step *query.Step, frontier []int32) (next []int32, came map[int32]int32, more bool, err error) {
+	o, err := s.options(r, Scope{Types: step.Types}, func(*model.RelationType) graph.Direction { return direction(step) })
 	if err != nil {
 		return nil, nil, false, &FilterError{step.Pos, err.Error()}
 	}
@@ -244,44 +386,29 @@ func (s *Service) follow(ctx context.Context, g *graph.Graph, c *compiler, step 
 		}
 		origin = further
 	}
-	if next, err = s.keep(ctx, c, step, next); err != nil {
+	if next, err = s.keep(ctx, r, step, next); err != nil {
 		return nil, nil, false, err
 	}
 	return next, came, more, nil
 }
 
 // keep leaves of some items those that a step may come to.
-func (s *Service) keep(ctx context.Context, c *compiler, step *query.Step, seqs []int32) ([]int32, error) {
+func (s *Service) keep(ctx context.Context, r reach.Reach, step *query.Step, seqs []int32) ([]int32, error) {
 	if len(step.To.Classes) == 0 && step.To.Filter == nil {
 		return seqs, nil
 	}
-	var classes []string
-	var where sqlText
-	var err error
-	if len(step.To.Classes) > 0 {
-		if classes, err = c.classes(step.To.Classes, step.Pos); err != nil {
-			return nil, err
-		}
-	}
-	if step.To.Filter != nil {
-		if where, err = c.where(step.To.Filter, "i"); err != nil {
-			return nil, err
-		}
-	}
 	var out []int32
-	for start := 0; start < len(seqs); start += chunk {
-		q := s.db.NewSelect().Model((*itemRow)(nil)).Column("i.seq").Where("i.seq IN (?)", bun.In(seqs[start:min(start+chunk, len(seqs))]))
-		if len(classes) > 0 {
-			q = q.Where(anyClass("i")+" IN (?)", bun.In(classes))
+	err := s.look(ctx, r, followsRelations(step.To.Filter), func(f *finder) error {
+		allowed, err := f.node(&step.To, step.Pos)
+		if err != nil {
+			return err
 		}
-		if where.text != "" {
-			q = q.Where(where.text, where.args...)
+		for _, seq := range seqs {
+			if allowed.Test(uint(seq)) {
+				out = append(out, seq)
+			}
 		}
-		var some []int32
-		if err := q.Order("i.seq").Scan(ctx, &some); err != nil {
-			return nil, fmt.Errorf("cmdb: filter the items of a step: %w", err)
-		}
-		out = append(out, some...)
-	}
-	return out, nil
+		return nil
+	})
+	return out, err
 }

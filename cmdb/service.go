@@ -3,6 +3,7 @@ package cmdb
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"icewatch/cmdb/columns"
 	"icewatch/cmdb/model"
 	"icewatch/soc/enrich"
 	"icewatch/soc/reach"
@@ -28,7 +30,10 @@ type Service struct {
 	// importing holds one token: imports of large files take turns, which
 	// bounds their memory.
 	importing chan struct{}
+	writing   chan struct{} // holds one token: commits become known in their order
 	topology  topology
+	index     memory[*columns.Table]
+	valued    atomic.Pointer[map[string]bool] // fields whose values are kept for rules
 
 	moves      sync.Mutex // one change of the model begins at a time
 	moving     atomic.Pointer[move]
@@ -56,14 +61,31 @@ func OpenOn(ctx context.Context, db *Database, tenants *tenancy.Registry) (*Serv
 		db: db, tenants: tenants, shipped: shipped,
 		changed:   make(chan struct{}, 1),
 		importing: make(chan struct{}, 1),
+		writing:   make(chan struct{}, 1),
 		now:       func() time.Time { return time.Now().UTC().Truncate(time.Millisecond) },
 	}
+	s.topology.memory.read, s.topology.memory.apply = s.readTopology, s.topology.apply
+	s.index.read, s.index.apply = s.readIndex, s.applyIndex
 	s.life, s.end = context.WithCancel(context.WithoutCancel(ctx))
 	if err := s.start(ctx); err != nil {
 		s.Close()
 		return nil, err
 	}
+	// Of a million items it takes half a minute, which nobody should wait for
+	// when he asks.
+	s.background.Go(s.warm)
 	return s, nil
+}
+
+// warm reads into memory what searches need.
+func (s *Service) warm() {
+	_, err := s.index.get(s.life, s.life)
+	if err == nil {
+		_, err = s.topology.memory.get(s.life, s.life)
+	}
+	if err != nil && s.life.Err() == nil {
+		slog.Warn("cmdb: the items are not in memory yet: the next search reads them", "error", err)
+	}
 }
 
 // start brings the tables up to what this release wants of them.
@@ -119,7 +141,7 @@ func (s *Service) Snapshot(ctx context.Context) (enrich.Snapshot, error) {
 		}
 		systems := map[string]Item{}
 		all := reach.All()
-		err := each(ctx, tx, all, &Filter{Classes: []string{BusinessSystem}}, func(it *Item, _ reach.Kept) error {
+		err := s.each(ctx, tx, all, &Filter{Classes: []string{BusinessSystem}}, func(it *Item, _ reach.Kept) error {
 			systems[it.ID] = *it
 			return nil
 		})
@@ -133,7 +155,7 @@ func (s *Service) Snapshot(ctx context.Context) (enrich.Snapshot, error) {
 				classes = append(classes, c.Name)
 			}
 		}
-		return each(ctx, tx, all, &Filter{Classes: classes}, func(it *Item, facts reach.Kept) error {
+		return s.each(ctx, tx, all, &Filter{Classes: classes}, func(it *Item, facts reach.Kept) error {
 			c := m.Class(it.Class)
 			if c.Addresses == model.CIDRs {
 				for _, a := range it.Addresses {

@@ -2,12 +2,9 @@ package cmdb
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -39,7 +36,6 @@ type itemRow struct {
 	SystemID       string `bun:"system_id,nullzero"`
 	OrganisationID string `bun:"organisation_id,nullzero"`
 	Attributes     string `bun:"attributes"`
-	Search         string `bun:"search"`
 	CreatedAt      int64  `bun:"created_at"`
 	UpdatedAt      int64  `bun:"updated_at"`
 	Seq            int32  `bun:"seq"`
@@ -83,7 +79,7 @@ func toRow(it *Item) itemRow {
 		ID: it.ID, Class: it.Class, Tenant: it.Tenant, Name: it.Name, Zone: it.Zone,
 		Addresses: jsonList(it.Addresses), Hostnames: jsonList(it.Hostnames), Criticality: it.Criticality,
 		Owner: it.Owner, Labels: jsonList(it.Labels), SystemID: it.System, OrganisationID: it.Organisation,
-		Attributes: jsonMap(it.Attributes), Search: searchText(it),
+		Attributes: jsonMap(it.Attributes),
 		CreatedAt: it.CreatedAt.UnixMilli(), UpdatedAt: it.UpdatedAt.UnixMilli(),
 		Seq: it.seq, Identity: it.identity, Revision: it.Revision,
 	}
@@ -138,147 +134,6 @@ func jsonMap(m map[string]string) string {
 	}
 	b, _ := json.Marshal(m)
 	return string(b)
-}
-
-// searchText joins what a list query looks through.
-func searchText(it *Item) string {
-	parts := []string{it.Name, it.ID, it.Owner}
-	parts = append(parts, it.Hostnames...)
-	parts = append(parts, it.Addresses...)
-	parts = append(parts, it.Labels...)
-	for _, k := range slices.Sorted(maps.Keys(it.Attributes)) {
-		parts = append(parts, it.Attributes[k])
-	}
-	return strings.ToLower(strings.Join(parts, "\n"))
-}
-
-// where adds a filter to a query of items.
-func (f *Filter) where(q *bun.SelectQuery) *bun.SelectQuery {
-	if len(f.Classes) > 0 {
-		q = q.Where("i.class IN (?)", bun.In(f.Classes))
-	}
-	if len(f.Tenants) > 0 {
-		q = q.Where("i.tenant IN (?)", bun.In(f.Tenants))
-	}
-	if f.Zone != "" {
-		q = q.Where("i.zone = ?", f.Zone)
-	}
-	if f.Address != "" {
-		q = q.Where("i.id IN (SELECT item_id FROM cmdb_addresses WHERE address = ?)", canonicalAddress(f.Address))
-	}
-	if f.Label != "" {
-		q = q.Where("i.id IN (SELECT item_id FROM cmdb_labels WHERE label = ?)", f.Label)
-	}
-	if f.System != "" {
-		q = q.Where("i.system_id = ?", f.System)
-	}
-	if f.Organisation != "" {
-		q = q.Where("i.organisation_id = ?", f.Organisation)
-	}
-	for _, word := range strings.Fields(strings.ToLower(f.Query)) {
-		q = q.Where(`i.search LIKE ? ESCAPE '\'`, "%"+likeEscaper.Replace(word)+"%")
-	}
-	return q
-}
-
-var likeEscaper = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
-
-// cursor is the place after one item in the order of a list.
-type cursor struct{ Class, Name, ID string }
-
-func (c cursor) encode() string {
-	b, _ := json.Marshal([]string{c.Class, c.Name, c.ID})
-	return base64.RawURLEncoding.EncodeToString(b)
-}
-
-func decodeCursor(s string) (cursor, error) {
-	b, err := base64.RawURLEncoding.DecodeString(s)
-	if err != nil {
-		return cursor{}, fmt.Errorf("%w: %q", ErrCursor, s)
-	}
-	var l []string
-	if err := json.Unmarshal(b, &l); err != nil || len(l) != 3 {
-		return cursor{}, fmt.Errorf("%w: %q", ErrCursor, s)
-	}
-	return cursor{l[0], l[1], l[2]}, nil
-}
-
-// page reads up to limit items after a place.
-func page(ctx context.Context, db bun.IDB, r reach.Reach, f *Filter, after *cursor, limit int) ([]itemRow, error) {
-	var rows []itemRow
-	q := f.where(r.Within(db.NewSelect().Model(&rows), "i"))
-	if after != nil {
-		q = q.Where("(i.class, i.name, i.id) > (?, ?, ?)", after.Class, after.Name, after.ID)
-	}
-	if err := q.Order("i.class", "i.name", "i.id").Limit(int64(limit)).Scan(ctx); err != nil {
-		return nil, fmt.Errorf("cmdb: list items: %w", err)
-	}
-	return rows, nil
-}
-
-// each calls fn for every item of the filter, in order, with the facts that
-// data scopes see of it.
-func each(ctx context.Context, db bun.IDB, r reach.Reach, f *Filter, fn func(*Item, reach.Kept) error) error {
-	var after *cursor
-	for {
-		list, err := page(ctx, db, r, f, after, maxLimit)
-		if err != nil {
-			return err
-		}
-		for i := range list {
-			it, err := list[i].item()
-			if err != nil {
-				return err
-			}
-			if err := fn(&it, list[i].Kept); err != nil {
-				return err
-			}
-		}
-		if len(list) < maxLimit {
-			return nil
-		}
-		last := &list[len(list)-1]
-		after = &cursor{last.Class, last.Name, last.ID}
-	}
-}
-
-// Items lists items in reach.
-func (s *Service) Items(ctx context.Context, r reach.Reach, f Filter) (Page, error) {
-	limit := f.Limit
-	if limit <= 0 {
-		limit = defaultLimit
-	}
-	limit = min(limit, maxLimit)
-	if f.Expression != "" {
-		return s.search(ctx, r, &f, limit)
-	}
-	var after *cursor
-	if f.Cursor != "" {
-		c, err := decodeCursor(f.Cursor)
-		if err != nil {
-			return Page{}, err
-		}
-		after = &c
-	}
-	total, err := f.where(r.Within(s.db.NewSelect().Model((*itemRow)(nil)), "i")).Count(ctx)
-	if err != nil {
-		return Page{}, fmt.Errorf("cmdb: count items: %w", err)
-	}
-	rows, err := page(ctx, s.db, r, &f, after, limit+1)
-	if err != nil {
-		return Page{}, err
-	}
-	list, err := items(rows)
-	if err != nil {
-		return Page{}, err
-	}
-	p := Page{Items: list, Total: int(total)}
-	if len(list) > limit {
-		p.Items = list[:limit]
-		last := &list[limit-1]
-		p.Next = cursor{last.Class, last.Name, last.ID}.encode()
-	}
-	return p, nil
 }
 
 // Get returns one item in reach, or ErrNotFound.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"sync/atomic"
 
 	"github.com/uptrace/bun"
 
@@ -23,12 +22,9 @@ const (
 	maxWalk = 5000
 )
 
-// topology is the relations in memory. They are read when they are first asked
-// for; from then on they follow every commit.
+// topology is the relations in memory.
 type topology struct {
-	mu      sync.Mutex // loads and follows, one at a time
-	graph   atomic.Pointer[graph.Graph]
-	version int64 // of the tables that the graph follows
+	memory memory[*graph.Graph]
 
 	names   sync.RWMutex // of the numbers below
 	types   numbers[string]
@@ -75,21 +71,8 @@ func (t *topology) edge(r *relationRow) graph.Edge {
 	return graph.Edge{From: r.From, To: r.To, Type: uint16(t.types.number(r.Type))}
 }
 
-// follow makes the changes of a commit. Where nobody has asked for the graph
-// yet there is nothing to do: it is read whole then.
-func (t *topology) follow(version int64, w *writer) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	g := t.graph.Load()
-	if g == nil || version <= t.version {
-		return
-	}
-	if version != t.version+1 {
-		// Commits came to us in another order. Reading all again is rare, and
-		// always right.
-		t.graph.Store(nil)
-		return
-	}
+// apply makes the changes of a commit.
+func (t *topology) apply(g *graph.Graph, w *writer) {
 	t.names.Lock()
 	c := graph.Changes{Nodes: make(map[int32]graph.Node, len(w.nodes)+len(w.gone))}
 	for _, n := range w.nodes {
@@ -106,25 +89,22 @@ func (t *topology) follow(version int64, w *writer) {
 	}
 	t.names.Unlock()
 	g.Apply(c)
-	t.version = version
 }
 
-// topologyGraph returns the relations in memory, read at the first call.
+// topologyGraph returns the relations in memory.
 func (s *Service) topologyGraph(ctx context.Context) (*graph.Graph, error) {
+	return s.topology.memory.get(ctx, s.life)
+}
+
+// readTopology makes the graph of the tables.
+func (s *Service) readTopology(ctx context.Context) (*graph.Graph, int64, error) {
 	t := &s.topology
-	if g := t.graph.Load(); g != nil {
-		return g, nil
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if g := t.graph.Load(); g != nil {
-		return g, nil
-	}
+	var version int64
 	var nodes []graph.Node
 	var edges []graph.Edge
 	err := s.db.view(ctx, func(ctx context.Context, tx bun.Tx) error {
 		var size int
-		if err := tx.QueryRowContext(ctx, "SELECT version, next_seq FROM cmdb_version WHERE id = 1").Scan(&t.version, &size); err != nil {
+		if err := tx.QueryRowContext(ctx, "SELECT version, next_seq FROM cmdb_version WHERE id = 1").Scan(&version, &size); err != nil {
 			return fmt.Errorf("read the version: %w", err)
 		}
 		nodes = make([]graph.Node, size)
@@ -162,11 +142,9 @@ func (s *Service) topologyGraph(ctx context.Context) (*graph.Graph, error) {
 		return rows.Err()
 	})
 	if err != nil {
-		return nil, fmt.Errorf("cmdb: bring the relations into memory: %w", err)
+		return nil, 0, fmt.Errorf("cmdb: bring the relations into memory: %w", err)
 	}
-	g := graph.New(nodes, edges)
-	t.graph.Store(g)
-	return g, nil
+	return graph.New(nodes, edges), version, nil
 }
 
 // TopologyStats returns the sizes of the relations in memory.

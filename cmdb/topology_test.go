@@ -294,7 +294,7 @@ func TestGraphFollows(t *testing.T) {
 			continue
 		}
 		followed := snapshot()
-		s.topology.graph.Store(nil)
+		s.topology.memory.forget()
 		if anew := snapshot(); followed != anew {
 			t.Fatalf("round %d: in memory\n%s\n\nin the tables\n%s", round, followed, anew)
 		}

@@ -3,6 +3,7 @@ package cmdb
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,7 +17,7 @@ import (
 	"icewatch/soc/reach"
 )
 
-// maxValueText is how many characters of a value are looked for.
+// maxValueText is how many characters of a value rules compare.
 const maxValueText = 200
 
 // originField marks relations that follow from a field of the first item.
@@ -24,10 +25,9 @@ const originField = "field."
 
 type valueRow struct {
 	bun.BaseModel `bun:"table:cmdb_values,alias:v"`
-	Attribute     string   `bun:"attribute,pk"`
-	Text          string   `bun:"text,pk"`
-	Number        *float64 `bun:"number"`
-	Item          int32    `bun:"item,pk"`
+	Attribute     string `bun:"attribute,pk"`
+	Text          string `bun:"text,pk"`
+	Item          int32  `bun:"item,pk"`
 }
 
 type relationRow struct {
@@ -48,12 +48,19 @@ type writer struct {
 	actor string
 	model int64 // revision of the model that makes the change, 0 where somebody does
 	dirty bool  // something was changed
-	// What the relations in memory have to follow.
+	// What is in memory has to follow.
+	items   []storedItem
 	nodes   []graphNode
 	gone    []int32
 	added   []relationRow
 	removed []relationRow
 	lengths map[string][]int // see prefixLengths; the addresses of a change are stored by then
+}
+
+// storedItem is an item as it was stored, with what its values mean.
+type storedItem struct {
+	item  *Item
+	class *Class
 }
 
 type graphNode struct {
@@ -63,8 +70,14 @@ type graphNode struct {
 }
 
 // write runs fn in one write transaction. Where fn changed something, the
-// change is counted, the relations in memory follow and the listener is told.
+// change is counted, what is in memory follows and the listener is told.
 func (s *Service) write(ctx context.Context, actor string, fn func(context.Context, *writer) error) error {
+	select {
+	case s.writing <- struct{}{}:
+		defer func() { <-s.writing }()
+	case <-ctx.Done():
+		return fmt.Errorf("cmdb: wait for other writers: %w", context.Cause(ctx))
+	}
 	w := &writer{s: s, actor: actor}
 	var version int64
 	err := s.db.change(ctx, func(ctx context.Context, tx bun.Tx) error {
@@ -81,7 +94,8 @@ func (s *Service) write(ctx context.Context, actor string, fn func(context.Conte
 	if err != nil || !w.dirty {
 		return err
 	}
-	s.topology.follow(version, w)
+	s.index.follow(version, w)
+	s.topology.memory.follow(version, w)
 	s.notify()
 	return nil
 }
@@ -150,6 +164,7 @@ func (w *writer) storeItems(ctx context.Context, changes []itemChange, seqOf fun
 	var relinked []int32
 	for _, c := range changes {
 		row := toRow(c.new)
+		w.items = append(w.items, storedItem{c.new, c.class})
 		seqs = append(seqs, row.Seq)
 		oldClass := c.class
 		if c.oldClass != nil {
@@ -159,7 +174,7 @@ func (w *writer) storeItems(ctx context.Context, changes []itemChange, seqOf fun
 		if !c.silent {
 			ids = append(ids, row.ID)
 		}
-		before := map[valueKey]valueRow{}
+		before := map[valueRow]bool{}
 		var linksBefore []relationRow
 		switch {
 		case c.old == nil:
@@ -173,17 +188,17 @@ func (w *writer) storeItems(ctx context.Context, changes []itemChange, seqOf fun
 			}
 		}
 		if c.old != nil {
-			before = valuesOf(oldClass, c.old)
+			before = w.s.valuesOf(oldClass, c.old)
 			linksBefore = linksOf(oldClass, c.old, seqOf)
 		}
-		after := valuesOf(c.class, c.new)
-		for k, v := range after {
-			if _, same := before[k]; !same {
+		after := w.s.valuesOf(c.class, c.new)
+		for v := range after {
+			if !before[v] {
 				values = append(values, v)
 			}
 		}
-		for k, v := range before {
-			if _, same := after[k]; !same {
+		for v := range before {
+			if !after[v] {
 				oldValues = append(oldValues, v)
 			}
 		}
@@ -261,11 +276,7 @@ func (w *writer) storeItems(ctx context.Context, changes []itemChange, seqOf fun
 // remove deletes one item that nothing refers to, with all that is its own.
 func (w *writer) remove(ctx context.Context, it *Item, facts reach.Kept) error {
 	w.dirty = true
-	var values []valueRow
-	for _, v := range valuesOf(w.s.Model().Class(it.Class), it) {
-		values = append(values, v)
-	}
-	if err := w.reindex(ctx, values, nil); err != nil {
+	if err := w.reindex(ctx, slices.Collect(maps.Keys(w.s.valuesOf(w.s.Model().Class(it.Class), it))), nil); err != nil {
 		return err
 	}
 	var ruled []int32 // what a rule joined to it may have to be joined to another
@@ -300,24 +311,28 @@ func (w *writer) dependents(ctx context.Context, r reach.Reach, seq int32) (int,
 	return int(n), nil
 }
 
-type valueKey struct {
-	attribute, text string
-	numeric         bool
-}
-
-// valuesOf are an item's rows in the index of values.
-func valuesOf(c *Class, it *Item) map[valueKey]valueRow {
-	out := make(map[valueKey]valueRow, len(it.Attributes))
-	add := func(attribute, value string, numeric bool) {
-		row := valueRow{Attribute: attribute, Text: indexText(value), Item: it.seq}
-		if numeric {
-			if f, err := strconv.ParseFloat(value, 64); err == nil {
-				row.Number = &f
+// valuesOf are an item's rows of the values that rules look at.
+func (s *Service) valuesOf(c *Class, it *Item) map[valueRow]bool {
+	valued := *s.valued.Load()
+	out := map[valueRow]bool{}
+	add := func(attribute, value string) { out[valueRow{Attribute: attribute, Text: indexText(value), Item: it.seq}] = true }
+	for name := range valued {
+		switch name {
+		case colHostname:
+			for _, h := range it.Hostnames {
+				add(name, h)
 			}
+			continue
+		case colOwner:
+			if it.Owner != "" {
+				add(name, it.Owner)
+			}
+			continue
 		}
-		out[valueKey{attribute, row.Text, row.Number != nil}] = row
-	}
-	for name, value := range it.Attributes {
+		value, ok := it.Attributes[name]
+		if !ok {
+			continue
+		}
 		var a *Attribute
 		if c != nil {
 			a = c.Attribute(name)
@@ -326,19 +341,13 @@ func valuesOf(c *Class, it *Item) map[valueKey]valueRow {
 			continue
 		}
 		for _, v := range a.Each(value) {
-			add(name, v, a != nil && a.Type.Numeric())
+			add(name, v)
 		}
-	}
-	for _, h := range it.Hostnames {
-		add("hostname", h, false)
-	}
-	if it.Owner != "" {
-		add("owner", it.Owner, false)
 	}
 	return out
 }
 
-// indexText is a value as the index has it.
+// indexText is a value as rules compare it.
 func indexText(value string) string {
 	value = strings.ToLower(value)
 	if utf8.RuneCountInString(value) > maxValueText {
@@ -375,7 +384,7 @@ func linksOf(c *Class, it *Item, seqOf func(string) int32) []relationRow {
 	return out
 }
 
-// reindex takes values off the index and adds others.
+// reindex takes values that rules look at away and adds others.
 func (w *writer) reindex(ctx context.Context, old, fresh []valueRow) error {
 	for part := range slices.Chunk(old, chunk) {
 		keys := make([][]any, len(part))
