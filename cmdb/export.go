@@ -37,6 +37,9 @@ func (s *Service) Export(ctx context.Context, r reach.Reach, format Format, w io
 	if err := os.Remove(spool.Name()); err != nil {
 		return fmt.Errorf("cmdb: export: %w", err)
 	}
+	if err := s.ready(ctx); err != nil {
+		return err
+	}
 	buffered := bufio.NewWriter(spool)
 	err = s.db.view(ctx, func(ctx context.Context, tx bun.Tx) error {
 		switch format {

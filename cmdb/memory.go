@@ -96,6 +96,16 @@ func (m *memory[T]) next(c commit) {
 	}
 }
 
+// keep gives up what is in memory unless it is of a version, or being read.
+func (m *memory[T]) keep(version int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.there && m.version != version {
+		slog.Warn("cmdb: another process changes the tables: what is in memory is read anew", "version", m.version, "now", version)
+		m.drop()
+	}
+}
+
 // drop gives up what is in memory; the next to ask has it read again.
 func (m *memory[T]) drop() {
 	var none T

@@ -27,7 +27,7 @@ const (
 )
 
 // look runs fn on the items in memory, with the relations where filters follow
-// some.
+// some. Who answers a question by it calls ready first.
 func (s *Service) look(ctx context.Context, r reach.Reach, related bool, fn func(*finder) error) error {
 	t, err := s.index.get(ctx, s.life)
 	if err != nil {
@@ -35,7 +35,7 @@ func (s *Service) look(ctx context.Context, r reach.Reach, related bool, fn func
 	}
 	f := &finder{s: s, m: s.Model(), within: r}
 	if related {
-		if f.g, err = s.topologyGraph(ctx); err != nil {
+		if f.g, err = s.topology.memory.get(ctx, s.life); err != nil {
 			return err
 		}
 	}
@@ -135,6 +135,9 @@ func (s *Service) Items(ctx context.Context, r reach.Reach, f Filter) (Page, err
 		if after, err = decodeMark(f.Cursor); err != nil {
 			return Page{}, err
 		}
+	}
+	if err := s.ready(ctx); err != nil {
+		return Page{}, err
 	}
 	var p Page
 	var seqs []int32

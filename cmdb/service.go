@@ -31,6 +31,7 @@ type Service struct {
 	// bounds their memory.
 	importing chan struct{}
 	writing   chan struct{} // holds one token: commits become known in their order
+	landing   sync.RWMutex  // held from before a commit until what is in memory has followed it
 	topology  topology
 	index     memory[*columns.Table]
 	valued    atomic.Pointer[map[string]bool] // fields whose values are kept for rules
@@ -88,6 +89,32 @@ func (s *Service) warm() {
 	}
 }
 
+// fresh gives up what is in memory where another process has changed the
+// tables since.
+func (s *Service) fresh(ctx context.Context) error {
+	s.landing.RLock()
+	defer s.landing.RUnlock()
+	var version int64
+	// A raw query would go by SQLite's one connection for writers, who may be
+	// waiting for us.
+	if err := s.db.NewSelect().Table("cmdb_version").Column("version").Where("id = 1").Scan(ctx, &version); err != nil {
+		return fmt.Errorf("cmdb: read the version: %w", err)
+	}
+	s.index.keep(version)
+	s.topology.memory.keep(version)
+	return nil
+}
+
+// ready waits until the items are in memory as the tables have them. Who holds
+// a connection must have called it before: reading needs one as well.
+func (s *Service) ready(ctx context.Context) error {
+	if err := s.fresh(ctx); err != nil {
+		return err
+	}
+	_, err := s.index.get(ctx, s.life)
+	return err
+}
+
 // start brings the tables up to what this release wants of them.
 func (s *Service) start(ctx context.Context) error {
 	if err := s.loadModel(ctx); err != nil {
@@ -135,6 +162,9 @@ func (s *Service) notify() {
 // version grows with every change.
 func (s *Service) Snapshot(ctx context.Context) (enrich.Snapshot, error) {
 	snap := enrich.Snapshot{Networks: []enrich.Network{}, Items: []enrich.Item{}}
+	if err := s.ready(ctx); err != nil {
+		return enrich.Snapshot{}, err
+	}
 	err := s.db.view(ctx, func(ctx context.Context, tx bun.Tx) error {
 		if err := tx.QueryRowContext(ctx, "SELECT version FROM cmdb_version WHERE id = 1").Scan(&snap.Version); err != nil {
 			return fmt.Errorf("cmdb: read the version: %w", err)

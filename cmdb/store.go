@@ -80,7 +80,7 @@ func toRow(it *Item) itemRow {
 		Addresses: jsonList(it.Addresses), Hostnames: jsonList(it.Hostnames), Criticality: it.Criticality,
 		Owner: it.Owner, Labels: jsonList(it.Labels), SystemID: it.System, OrganisationID: it.Organisation,
 		Attributes: jsonMap(it.Attributes),
-		CreatedAt: it.CreatedAt.UnixMilli(), UpdatedAt: it.UpdatedAt.UnixMilli(),
+		CreatedAt:  it.CreatedAt.UnixMilli(), UpdatedAt: it.UpdatedAt.UnixMilli(),
 		Seq: it.seq, Identity: it.identity, Revision: it.Revision,
 	}
 }

@@ -93,6 +93,9 @@ func (t *topology) apply(g *graph.Graph, w *writer) {
 
 // topologyGraph returns the relations in memory.
 func (s *Service) topologyGraph(ctx context.Context) (*graph.Graph, error) {
+	if err := s.fresh(ctx); err != nil {
+		return nil, err
+	}
 	return s.topology.memory.get(ctx, s.life)
 }
 

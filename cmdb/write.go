@@ -80,6 +80,7 @@ func (s *Service) write(ctx context.Context, actor string, fn func(context.Conte
 	}
 	w := &writer{s: s, actor: actor}
 	var version int64
+	landing := false
 	err := s.db.change(ctx, func(ctx context.Context, tx bun.Tx) error {
 		w.tx = tx
 		if err := fn(ctx, w); err != nil || !w.dirty {
@@ -89,8 +90,13 @@ func (s *Service) write(ctx context.Context, actor string, fn func(context.Conte
 		if err != nil {
 			return fmt.Errorf("cmdb: count the change: %w", err)
 		}
+		s.landing.Lock()
+		landing = true
 		return nil
 	})
+	if landing {
+		defer s.landing.Unlock()
+	}
 	if err != nil || !w.dirty {
 		return err
 	}
@@ -315,7 +321,9 @@ func (w *writer) dependents(ctx context.Context, r reach.Reach, seq int32) (int,
 func (s *Service) valuesOf(c *Class, it *Item) map[valueRow]bool {
 	valued := *s.valued.Load()
 	out := map[valueRow]bool{}
-	add := func(attribute, value string) { out[valueRow{Attribute: attribute, Text: indexText(value), Item: it.seq}] = true }
+	add := func(attribute, value string) {
+		out[valueRow{Attribute: attribute, Text: indexText(value), Item: it.seq}] = true
+	}
 	for name := range valued {
 		switch name {
 		case colHostname:

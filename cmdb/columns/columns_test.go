@@ -80,7 +80,9 @@ func TestAgainstPlainMaps(t *testing.T) {
 			w := words[rnd.IntN(len(words))]
 			many, one := v.Column("many"), v.Column("one")
 			check("all", v.Items(), func(int32, item) bool { return true })
-			check("equal", many.Equal(w, "bc"), func(_ int32, it item) bool { return w != "" && slices.Contains(it.many, w) || slices.Contains(it.many, "bc") })
+			check("equal", many.Equal(w, "bc"), func(_ int32, it item) bool {
+				return w != "" && slices.Contains(it.many, w) || slices.Contains(it.many, "bc")
+			})
 			check("contain", one.Contain(strings.ToLower(w)), func(_ int32, it item) bool {
 				return slices.ContainsFunc(it.one, func(s string) bool { return strings.Contains(strings.ToLower(s), strings.ToLower(w)) })
 			})
