@@ -66,7 +66,7 @@ func reset(t *testing.T, s *Service) {
 		for _, q := range []string{
 			"DELETE FROM cmdb_items WHERE id <> 'bs-a'", "DELETE FROM cmdb_history",
 			"UPDATE cmdb_items SET name = 'a', owner = '', labels = '[]', attributes = '{}', organisation_id = NULL",
-			"DELETE FROM cmdb_labels", "DELETE FROM cmdb_addresses",
+			"DELETE FROM cmdb_labels", "DELETE FROM cmdb_addresses", "UPDATE cmdb_version SET version = version + 1",
 		} {
 			if _, err := tx.ExecContext(ctx, q); err != nil {
 				return err

@@ -292,7 +292,7 @@ func (s *Service) Query(ctx context.Context, r reach.Reach, text string) (Ends, 
 		return Ends{}, err
 	}
 	out := Ends{Ends: []End{}}
-	start, err := s.starts(ctx, r, p.From)
+	start, err := s.starts(ctx, r, p.From, maxFrontier+1)
 	if err != nil {
 		return Ends{}, err
 	}
@@ -341,14 +341,13 @@ func (s *Service) Query(ctx context.Context, r reach.Reach, text string) (Ends, 
 	return out, nil
 }
 
-// starts are the items that a path query begins at, one more than are followed
-// where there are too many.
-func (s *Service) starts(ctx context.Context, r reach.Reach, n query.Node) ([]int32, error) {
+// starts are the first items in reach that a path may begin at.
+func (s *Service) starts(ctx context.Context, r reach.Reach, n query.Node, limit int) ([]int32, error) {
 	var seqs []int32
 	err := s.look(ctx, r, followsRelations(n.Filter), func(f *finder) error {
 		all, err := f.node(&n, 1)
 		if err == nil {
-			seqs = f.v.Sorted(all, columns.Order{}, nil, maxFrontier+1)
+			seqs = f.v.Sorted(all, columns.Order{}, nil, limit)
 		}
 		return err
 	})

@@ -37,15 +37,21 @@ type Subgraph struct {
 // that nothing in reach has are passed over.
 func (s *Service) Subgraph(ctx context.Context, r reach.Reach, ids []string, expression string) (Subgraph, error) {
 	out := Subgraph{Items: []Place{}, Relations: []Link{}}
-	var e *query.Expr
-	if expression != "" {
-		var err error
-		if e, err = query.ParseFilter(expression); err != nil {
-			return out, asFilterError(err)
-		}
-	}
 	if len(ids) > MaxSubgraph {
 		return out, fmt.Errorf("%w: %d items: want at most %d", ErrTooLarge, len(ids), MaxSubgraph)
+	}
+	var found []int32
+	if expression != "" {
+		e, err := query.ParseFilter(expression)
+		if err != nil {
+			return out, asFilterError(err)
+		}
+		if err := s.ready(ctx); err != nil {
+			return out, err
+		}
+		if found, err = s.starts(ctx, r, query.Node{Filter: e}, MaxSubgraph+1); err != nil {
+			return out, err
+		}
 	}
 	err := s.db.view(ctx, func(ctx context.Context, tx bun.Tx) error {
 		places := map[int32]*Place{}
@@ -75,16 +81,10 @@ func (s *Service) Subgraph(ctx context.Context, r reach.Reach, ids []string, exp
 			}
 			take(rows)
 		}
-		if e != nil {
-			c := &compiler{m: s.Model(), within: r}
-			plan, err := s.plan(ctx, tx, c, e)
-			if err != nil {
-				return err
-			}
+		for part := range slices.Chunk(found, chunk) {
 			var rows []itemRow
-			q := plan.apply(r.Within(tx.NewSelect().Model(&rows), "i"), 0)
-			if err := q.Order("i.seq").Limit(MaxSubgraph + 1).Scan(ctx); err != nil {
-				return fmt.Errorf("cmdb: search items: %w", err)
+			if err := r.Within(tx.NewSelect().Model(&rows).Where("i.seq IN (?)", bun.In(part)), "i").Order("i.seq").Scan(ctx); err != nil {
+				return fmt.Errorf("cmdb: read items: %w", err)
 			}
 			take(rows)
 		}

@@ -239,6 +239,7 @@ func (s *Server) cmdbRoutes() {
 		Tenant string `query:"tenant" maxLength:"4096"`
 		System string `query:"system" maxLength:"256" doc:"Id of a business system"`
 		Filter string `query:"filter" maxLength:"8192" doc:"A filter such as criticality >= 4 and has -runs_on-> host[os ~ kylin]"`
+		Sort   string `query:"sort" maxLength:"128" doc:"Field or attribute to sort by, a minus before it for the largest first"`
 	}
 	filter := func(class, q string) cmdb.Filter {
 		return cmdb.Filter{Query: q, Classes: words(class)}
@@ -265,7 +266,7 @@ func (s *Server) cmdbRoutes() {
 				return nil, err
 			}
 			f := filter(in.Class, in.Q)
-			f.Limit, f.Cursor, f.System, f.Expression = in.Limit, in.Cursor, in.System, in.Filter
+			f.Limit, f.Cursor, f.System, f.Expression, f.Sort = in.Limit, in.Cursor, in.System, in.Filter, in.Sort
 			page, err := s.deps.CMDB.Items(ctx, within, f)
 			if err != nil {
 				return nil, err
