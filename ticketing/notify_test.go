@@ -63,7 +63,7 @@ func (h *hook) payloads() []webhook.Payload {
 
 func (h *hook) await(t testing.TB, n int) []webhook.Payload {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(60 * time.Second)
 	for time.Now().Before(deadline) {
 		if got := h.payloads(); len(got) >= n {
 			return got
@@ -76,7 +76,7 @@ func (h *hook) await(t testing.TB, n int) []webhook.Payload {
 
 func hookConfig(h *hook) Config {
 	return Config{ExternalURL: "https://soc.example/", Webhooks: outbox.Config{
-		BackoffMin: 10 * time.Millisecond, BackoffMax: 50 * time.Millisecond, Timeout: 2 * time.Second,
+		BackoffMin: 10 * time.Millisecond, BackoffMax: 50 * time.Millisecond, Timeout: 30 * time.Second,
 		Receivers: []outbox.Receiver{{Name: "hook", URL: h.URL + "/in?token=geheim", Secret: "s3cret"}},
 	}}
 }
@@ -100,6 +100,7 @@ func TestNotifications(t *testing.T) {
 	ingest(t, s, fire(criticalRule("P1"), sealWeb, "203.0.113.7", 0, nil))
 	got := h.await(t, 1)[0]
 	i := allIncidents(t, s)[0]
+	awaitTimeline(t, s, i.ID, "opened alert notified") // after the receiver's answer
 	if got.Version != "4" || got.Status != "firing" || got.Receiver != "hook" || got.GroupKey != `{}:{incident="`+i.ID+`"}` || got.ExternalURL != "https://soc.example/" {
 		t.Errorf("payload %+v", got)
 	}
@@ -155,7 +156,7 @@ func TestNotifications(t *testing.T) {
 func awaitTimeline(t testing.TB, s *Service, id, want string) {
 	t.Helper()
 	var got string
-	for range 500 {
+	for range 6000 {
 		d, err := s.Incident(t.Context(), reach.All(), id)
 		if err != nil {
 			t.Fatal(err)
