@@ -163,7 +163,7 @@ func TestKillBetweenAppendAndSave(t *testing.T) {
 	b.write("app.log", "")
 	b.start()
 	var before []byte
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		if before, _ = os.ReadFile(b.path("state/positions.json")); strings.Contains(string(before), "app.log") {
 			break
 		}

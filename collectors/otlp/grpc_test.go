@@ -35,7 +35,7 @@ func newGRPC(t *testing.T, s *server, gate Gate) (g *GRPC, export func(ctx conte
 	}
 	t.Cleanup(func() {
 		_ = conn.Close()
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		g.Stop(ctx)
 		if err := <-served; err != nil {

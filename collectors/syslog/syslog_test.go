@@ -56,7 +56,7 @@ func startUDP(t testing.TB, sink intake.Sink) *UDP {
 type stopper interface{ Stop(context.Context) error }
 
 func stop(t testing.TB, c stopper) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := c.Stop(ctx); err != nil && t.Context().Err() == nil {
 		t.Errorf("stop: %v", err)

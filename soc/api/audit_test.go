@@ -47,7 +47,7 @@ func TestAuditOfChanges(t *testing.T) {
 	if a.status != http.StatusConflict {
 		t.Fatal(a.status, a.body)
 	}
-	for range 100 { // what failed is written soon, not at once
+	for range 3000 { // what failed is written soon, not at once
 		if r = s.newest("create-user"); r.Result == audit.Failed {
 			break
 		}

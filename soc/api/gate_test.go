@@ -282,7 +282,7 @@ func TestAuditTrail(t *testing.T) {
 		"admin login ok": false, "admin login denied": false, "admin create-token ok": false,
 		"token:shipper list-users denied": false, " access denied": false, "admin create-user failed": false,
 	}
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	var page audit.Page
 	for missing := true; missing && time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		var err error

@@ -214,7 +214,7 @@ func TestSyslogTCP(t *testing.T) {
 	r.wait(t, 1, 30)
 	add(t, l, 5)
 	r.wait(t, 31, 35)
-	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		list, err := f.Status(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -232,7 +232,7 @@ func TestSyslogTCP(t *testing.T) {
 	_ = ln.Close()
 	add(t, l, 10)
 	f, _ = start(t, db, l, c)
-	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		list, err := f.Status(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -284,7 +284,7 @@ func TestSyslogTLS(t *testing.T) {
 	// A certificate that nobody vouches for is not talked to.
 	target.CA, target.Name = "", "other"
 	f.Set(Config{[]Target{target}})
-	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		if list, err := f.Status(t.Context()); err == nil && strings.Contains(list[0].Error, "certificate") && list[0].Position == 0 {
 			break
 		}

@@ -73,7 +73,7 @@ func TestSlow(t *testing.T) {
 		l.Run(ctx)
 	}()
 	var list []Search
-	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		if list, _, err = l.List(t.Context(), 10, 0); err != nil || len(list) == 2 {
 			break
 		}
