@@ -74,6 +74,9 @@ func parseCredential(authorization, cookie string) credential {
 func (s *Server) authenticate(c *fiber.Ctx) error {
 	ctx := c.UserContext()
 	st := stateOf(ctx)
+	if key, ok := hookKey(c); ok {
+		return s.admitHook(c, st, key)
+	}
 	if s.isPublic(c) {
 		// A foreign page must not sign its visitor in as somebody else.
 		if (c.Get(fiber.HeaderOrigin) != "" || c.Get("Sec-Fetch-Site") != "") && !safeMethod(c.Method()) && !sameOrigin(c) && !takesForeignForms(c.Path()) && !isAssertion(c) {

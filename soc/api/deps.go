@@ -44,6 +44,7 @@ import (
 	"icewatch/soc/units"
 	"icewatch/ticketing/duty"
 	"icewatch/ticketing/maintenance"
+	"icewatch/ticketing/source"
 )
 
 // Deps is what the API needs of the other rooms. Identity, Audit and Log are
@@ -82,7 +83,9 @@ type Deps struct {
 	Backups     Backups
 	Ticketing   Ticketing
 	Duty        *duty.Store // nil registers no route
-	Incidents   Incidents   // of the routes of duty and service levels; required with them
+	// AlertSources take in the alerts of other systems; nil registers no route.
+	AlertSources *source.Service
+	Incidents    Incidents // of the routes of duty and service levels; required with them
 
 	Casework      *Casework     // evidence, tasks, reports of incidents; nil registers no route
 	ServiceLevels ServiceLevels // nil registers no route

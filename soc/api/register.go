@@ -74,6 +74,8 @@ var publicRoutes = []string{
 	"POST /api/v1/auth/saml/:provider/acs",
 	"GET /api/v1/auth/saml/:provider/finish",
 	"GET /api/v1/auth/saml/:provider/metadata",
+	"POST " + hookPath,
+	"POST " + hookPath + "/api/v2/alerts",
 	"GET /healthz",
 	"GET /readyz",
 }

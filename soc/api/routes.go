@@ -62,6 +62,7 @@ func (s *Server) routes() {
 	s.dutyRoutes()
 	s.slaRoutes()
 	s.caseRoutes()
+	s.alertSourceRoutes()
 	if s.deps.Ticketing != nil {
 		s.deps.Ticketing.Routes(s)
 	}

@@ -32,13 +32,18 @@ func (c *centre) openAlertmanager(ctx context.Context) (err error) {
 }
 
 // place adds what the CMDB knows of the item that the fields of an alert name,
-// as the pipeline does for events, and tells whose alert it is.
+// and tells whose alert it is.
 func (c *centre) place(names *event.Registry, tenant string, fields map[string]string) string {
-	host := fields["host.name"]
-	addr, _ := netip.ParseAddr(fields["host.ip"])
+	return c.placeIn(names, tenant, "", fields["host.name"], fields["host.ip"], fields)
+}
+
+// placeIn adds to fields what the CMDB knows of the item of a host in a network
+// zone, as the pipeline does for events, and tells whose alert it is.
+func (c *centre) placeIn(names *event.Registry, tenant, zone, host, ip string, fields map[string]string) string {
+	addr, _ := netip.ParseAddr(ip)
 	x := c.assets.Load()
 	if x != nil && tenant == "" {
-		tenant, _ = x.Tenant("", addr, host)
+		tenant, _ = x.Tenant(zone, addr, host)
 	}
 	if tenant == "" {
 		tenant = tenancy.Unassigned
@@ -47,11 +52,13 @@ func (c *centre) place(names *event.Registry, tenant string, fields map[string]s
 		return tenant
 	}
 	ev := event.Event{Tenant: tenant}
-	if host != "" {
-		ev.Add(event.HostName, host)
+	for id, value := range map[event.FieldID]string{event.Zone: zone, event.HostName: host, event.SourceIP: fields["source.ip"], event.DestIP: fields["destination.ip"]} {
+		if value != "" {
+			ev.Add(id, value)
+		}
 	}
 	if addr.IsValid() {
-		ev.Add(event.HostIP, fields["host.ip"])
+		ev.Add(event.HostIP, ip)
 	}
 	given := len(ev.Fields)
 	x.Apply(&ev)

@@ -72,6 +72,7 @@ import (
 	"icewatch/ticketing"
 	"icewatch/ticketing/duty"
 	"icewatch/ticketing/maintenance"
+	"icewatch/ticketing/source"
 )
 
 // Options are what the command line gives beside the configuration.
@@ -95,7 +96,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		}
 		c.log.Info("stopped")
 	}()
-	for _, step := range []func(context.Context) error{c.folder, c.openState, c.openMasking, c.openFederation, c.openProvider, c.openBus, c.openCMDB, c.openRules, c.openDuty, c.openTicketing, c.runDuty, c.openCasework, c.openAlertmanager, c.openWatch, c.startEngine, c.openGate, c.openSamples, c.openBackups, c.openSaved, c.openForwarding, c.openElastic, c.openAPI, c.runSaved, c.runForwarding, c.keepFigures, c.startCollectors} {
+	for _, step := range []func(context.Context) error{c.folder, c.openState, c.openMasking, c.openFederation, c.openProvider, c.openBus, c.openCMDB, c.openRules, c.openDuty, c.openTicketing, c.runDuty, c.openCasework, c.openAlertmanager, c.openWatch, c.startEngine, c.openGate, c.openSamples, c.openBackups, c.openSaved, c.openForwarding, c.openAlertSources, c.openElastic, c.openAPI, c.runSaved, c.runForwarding, c.keepFigures, c.runAlertMail, c.startCollectors} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -156,6 +157,7 @@ type centre struct {
 	watch     *watch.Watch
 
 	alertmanager *alertmanager.Service
+	alertSources *source.Service
 	watched      // what the watch over the suite needs
 	engine       *engine.Client
 	saved        *saved.Store
@@ -473,8 +475,8 @@ func (c *centre) openAPI(ctx context.Context) (err error) {
 	c.server, err = api.New(api.Deps{
 		Identity: c.identity, Audit: c.audit, Forward: c.forward, Settings: c.settings, Keys: c.seal, RateLimits: c.limits.Get, Watermark: c.watermark.Get, Own: own, Units: c.units, Decisions: decisions, Tenants: c.tenants, Reach: &c.reach, CMDB: c.cmdb, Drawings: c.drawings, Search: c.slow.Watch(c.engine, api.Caller), Masking: c.masking, Metrics: c.engine, Saved: c.saved, Exports: c.exports, Aside: c.aside, Rules: c.keeper, Policies: c.keeper.policies, Maintenance: c.windows, Rulebook: c.keeper.book,
 		Federation: c.sso, Provider: c.provider, Intake: c.gauge, Watch: c.watch, Holdings: c.holdings(), Backups: c.backups, Ticketing: api.NewTicketing(c.tickets), Duty: c.duty, Incidents: c.tickets, ServiceLevels: c.levels, Protocols: c.protocols(), Ingest: []api.Ingest{elastic, loki, samples},
-		Casework: c.casework,
-		Flows:    c.openFlows(c.engine), Traces: traces.New(c.engine), LogQL: c.logql(), Monitors: c.monitors, Forwarding: c.forwarding,
+		Casework: c.casework, AlertSources: c.alertSources,
+		Flows: c.openFlows(c.engine), Traces: traces.New(c.engine), LogQL: c.logql(), Monitors: c.monitors, Forwarding: c.forwarding,
 		Console: console.FS, Ready: c.gauge.parts, WriteMetrics: func(w io.Writer) { c.gauge.write(w, c.metrics) },
 		Log: c.log, Version: c.Version, MaxBody: int64(cfg.HTTP.MaxBody), MaxUnpacked: int64(cfg.HTTP.MaxUnpacked),
 	})

@@ -19,6 +19,7 @@ import (
 	"icewatch/soc/state"
 	"icewatch/ticketing/duty"
 	"icewatch/ticketing/outbox"
+	"icewatch/ticketing/source"
 )
 
 // sealed lists all places where the rooms keep sealed secrets, in the data
@@ -33,6 +34,7 @@ func sealed(data string) []seal.Place {
 		federation.Sealed(),
 		masking.Sealed(),
 		forwarding.Sealed(),
+		source.Sealed(),
 	)
 }
 

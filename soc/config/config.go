@@ -24,27 +24,28 @@ import (
 // Config is everything an operator can decide. The doc tags are the texts of
 // the reference that `icewatch config print` writes.
 type Config struct {
-	Data     string   `yaml:"data" doc:"Folder of everything the suite keeps: bus, lake, state."`
-	Log      Log      `yaml:"log" doc:"The suite's own log, on standard error."`
-	HTTP     HTTP     `yaml:"http" doc:"Console, API and intake over HTTP."`
-	Syslog   Syslog   `yaml:"syslog" doc:"Intake of syslog (RFC 5424, RFC 3164)."`
-	Flows    Flows    `yaml:"flows" doc:"Intake of network flows."`
-	OTLP     OTLP     `yaml:"otlp" doc:"Intake of OpenTelemetry's logs, metrics and traces (OTLP) on the protocol's own ports; on http.listen it is served at /otlp/v1/* besides."`
-	Files    []File   `yaml:"files" doc:"Log files of this machine to follow."`
-	Relays   []string `yaml:"relays" doc:"Networks of syslog relays. Behind a relay the HOSTNAME in the message names the device; any other sender is the device itself, whatever name it gives."`
-	Identity Identity `yaml:"identity" doc:"Who may sign in; most of it is decided at run time, in the settings."`
-	Bus      Bus      `yaml:"bus" doc:"The durable queue between intake and engine."`
-	Lake     Lake     `yaml:"lake" doc:"The store of events."`
-	Backup   Backup   `yaml:"backup" doc:"Backups of everything the suite keeps; how often is decided at run time, in the settings."`
-	Elastic  Elastic  `yaml:"elastic" doc:"The API of Elasticsearch."`
-	Metrics  Metrics  `yaml:"metrics" doc:"The store of metrics: the suite's own, and those sent to it."`
-	Memory   Memory   `yaml:"memory" doc:"What the suite's processes do with the machine's memory."`
-	Limits   Limits   `yaml:"limits" doc:"Bounds on what one event, tenant or sender may bring."`
-	Rules    Rules    `yaml:"rules" doc:"Detection content beside the built-in rules."`
-	Tenants  Tenants  `yaml:"tenants" doc:"Tenants beside the built-in catalogue of government applications."`
-	Notify   Notify   `yaml:"notify" doc:"Who is told of incidents."`
-	Security Security `yaml:"security" doc:"How the suite guards itself and its secrets."`
-	SLA      []SLA    `yaml:"sla" doc:"How soon an incident must be acknowledged and resolved, by priority."`
+	Data      string    `yaml:"data" doc:"Folder of everything the suite keeps: bus, lake, state."`
+	Log       Log       `yaml:"log" doc:"The suite's own log, on standard error."`
+	HTTP      HTTP      `yaml:"http" doc:"Console, API and intake over HTTP."`
+	Syslog    Syslog    `yaml:"syslog" doc:"Intake of syslog (RFC 5424, RFC 3164)."`
+	Flows     Flows     `yaml:"flows" doc:"Intake of network flows."`
+	OTLP      OTLP      `yaml:"otlp" doc:"Intake of OpenTelemetry's logs, metrics and traces (OTLP) on the protocol's own ports; on http.listen it is served at /otlp/v1/* besides."`
+	Files     []File    `yaml:"files" doc:"Log files of this machine to follow."`
+	Relays    []string  `yaml:"relays" doc:"Networks of syslog relays. Behind a relay the HOSTNAME in the message names the device; any other sender is the device itself, whatever name it gives."`
+	Identity  Identity  `yaml:"identity" doc:"Who may sign in; most of it is decided at run time, in the settings."`
+	Bus       Bus       `yaml:"bus" doc:"The durable queue between intake and engine."`
+	Lake      Lake      `yaml:"lake" doc:"The store of events."`
+	Backup    Backup    `yaml:"backup" doc:"Backups of everything the suite keeps; how often is decided at run time, in the settings."`
+	Elastic   Elastic   `yaml:"elastic" doc:"The API of Elasticsearch."`
+	Metrics   Metrics   `yaml:"metrics" doc:"The store of metrics: the suite's own, and those sent to it."`
+	Memory    Memory    `yaml:"memory" doc:"What the suite's processes do with the machine's memory."`
+	Limits    Limits    `yaml:"limits" doc:"Bounds on what one event, tenant or sender may bring."`
+	Rules     Rules     `yaml:"rules" doc:"Detection content beside the built-in rules."`
+	Tenants   Tenants   `yaml:"tenants" doc:"Tenants beside the built-in catalogue of government applications."`
+	AlertMail AlertMail `yaml:"alert_mail" doc:"Mails that become alerts, sent to alert sources of the kind mail."`
+	Notify    Notify    `yaml:"notify" doc:"Who is told of incidents."`
+	Security  Security  `yaml:"security" doc:"How the suite guards itself and its secrets."`
+	SLA       []SLA     `yaml:"sla" doc:"How soon an incident must be acknowledged and resolved, by priority."`
 }
 
 // Log configures the suite's own log.
@@ -63,6 +64,12 @@ type HTTP struct {
 	ExternalURL string `yaml:"external_url" doc:"How people reach the console, such as https://soc.example.gov.cn; used in notices, and the name of the OpenID provider (docs/oidc-provider.md), so it should not change later."`
 	MaxBody     Size   `yaml:"max_body" doc:"Largest request body, as sent."`
 	MaxUnpacked Size   `yaml:"max_unpacked" doc:"Largest request body once decompressed."`
+}
+
+// AlertMail configures the SMTP server of alert sources.
+type AlertMail struct {
+	Listen string `yaml:"listen" doc:"Address to listen on; off switches it off. On other than a loopback address it needs a certificate for STARTTLS, that of http."`
+	Domain string `yaml:"domain" doc:"What stands behind the @ of the sources' addresses, and how the server greets."`
 }
 
 // Identity configures what must be known of signing in before the state opens.
@@ -316,8 +323,9 @@ func Default() *Config {
 		Flows: Flows{NetFlow: ":2055", SFlow: ":6343", Zone: "default"},
 		OTLP: OTLP{GRPC: "127.0.0.1:4317", HTTP: "127.0.0.1:4318", MaxMessage: 16 << 20,
 			Promote: []string{"deployment.environment.name", "host.name", "k8s.cluster.name", "k8s.namespace.name", "k8s.pod.name"}},
-		Relays: []string{"127.0.0.0/8", "::1/128"},
-		Bus:    Bus{MaxSize: 8 << 30, MaxMetrics: 2 << 30, MinFree: 512 << 20, Keep: 1000},
+		AlertMail: AlertMail{Listen: "off", Domain: "icewatch"},
+		Relays:    []string{"127.0.0.0/8", "::1/128"},
+		Bus:       Bus{MaxSize: 8 << 30, MaxMetrics: 2 << 30, MinFree: 512 << 20, Keep: 1000},
 		Lake: Lake{Retention: Duration(retention.LegalMinimum), FlushInterval: Duration(5 * time.Second), ScrubPeriod: Duration(7 * 24 * time.Hour), ScrubRate: 16 << 20,
 			Classes:      []Class{{Name: "short", Keep: Duration(30 * retention.Day)}, {Name: "long", Keep: Duration(365 * retention.Day)}, {Name: "archive", Keep: Duration(1095 * retention.Day)}},
 			SecuritySets: []string{"icewatch.*", "*.auth", "*.audit", "*.security", "*.alert", "sudo.*", "pam.*", "iptables.*"}},
@@ -398,6 +406,10 @@ func (c *Config) Validate() []Problem {
 	}
 	atLeast("http.max_body", int64(c.HTTP.MaxBody), 64<<10, " bytes (64KiB)")
 	atLeast("http.max_unpacked", int64(c.HTTP.MaxUnpacked), int64(c.HTTP.MaxBody), " bytes, which is http.max_body,")
+	address("alert_mail.listen", c.AlertMail.Listen, true)
+	if d := c.AlertMail.Domain; d == "" || strings.ContainsAny(d, "@ \t") {
+		bad("alert_mail.domain", "%q is no name behind an @; one such as soc.example.gov.cn is expected", d)
+	}
 	address("syslog.udp", c.Syslog.UDP, true)
 	address("syslog.tcp", c.Syslog.TCP, true)
 	atLeast("syslog.max_message", int64(c.Syslog.MaxMessage), 1024, " bytes (1KiB)")

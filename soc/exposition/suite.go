@@ -4,6 +4,13 @@ package exposition
 // without help, and fails the acceptance test that holds /metrics against
 // Prometheus' linter.
 var Suite = []Family{
+	{"icewatch_alert_source_alerts_total", Counter, "Alerts of an alert source that fired or ended, repetitions included."},
+	{"icewatch_alert_source_dead_letters", Gauge, "Messages of an alert source that could not be mapped and wait."},
+	{"icewatch_alert_source_discarded_alerts_total", Counter, "Alerts of an alert source that its corrections left out."},
+	{"icewatch_alert_source_firing_alerts", Gauge, "Alerts of an alert source that fire now."},
+	{"icewatch_alert_source_last_message_timestamp_seconds", Gauge, "When the last message of an alert source came."},
+	{"icewatch_alert_source_messages_total", Counter, "Messages of an alert source."},
+	{"icewatch_alert_source_unmapped_messages_total", Counter, "Messages of an alert source of which something could not be mapped."},
 	{"icewatch_bus_batches_total", Counter, "Batches made durable on the bus."},
 	{"icewatch_bus_bytes_total", Counter, "Bytes of raw events handed to the bus and made durable, with what they are wrapped in."},
 	{"icewatch_bus_disk_full", Gauge, "Whether intake has stopped because too little disk is left."},

@@ -196,13 +196,13 @@ func digest(token string) string {
 var errUnknown = errors.New("there is no alert source of this address and token")
 
 // Known finds the source that a request means: key is the token, or the id with
-// the token as credential. Sources that are disabled are not known.
+// the token as credential.
 func (s *Service) Known(key, credential string) (id string, ok bool) {
 	one, err := s.find(key, credential)
 	if err != nil {
 		return "", false
 	}
-	return one.ID, one.Enabled
+	return one.ID, true
 }
 
 func (s *Service) find(key, credential string) (*source, error) {
@@ -222,3 +222,6 @@ func (s *Service) byID(id string) *source {
 	defer s.mu.RUnlock()
 	return s.sources[id]
 }
+
+// Dictionary is the field dictionary in force.
+func (s *Service) Dictionary() Dictionary { return s.deps.Dictionary() }
