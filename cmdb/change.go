@@ -56,6 +56,7 @@ func (s *Service) change(ctx context.Context, drafts []*draft, mistakes errorLis
 				return err
 			}
 		}
+		opts.step(Step{Phase: "checking", Rows: len(drafts), Done: 20})
 		p := &planner{
 			db: tx, model: s.Model(), tenants: s.tenants, within: opts.Within, tenant: opts.Tenant,
 			now: s.now(), drafts: drafts, errs: mistakes,
@@ -67,7 +68,7 @@ func (s *Service) change(ctx context.Context, drafts []*draft, mistakes errorLis
 			return staleError(ctx, tx, opts.Within, p.stale[0])
 		}
 		if p.errs.total > 0 {
-			slices.SortStableFunc(p.errs.list, func(a, b RowError) int { return a.Row - b.Row })
+			inOrder(p.errs.list, drafts)
 			report = Report{DryRun: opts.DryRun, Errors: p.errs.list, Rejected: p.errs.total}
 			return errRejected
 		}
@@ -89,6 +90,12 @@ func (s *Service) change(ctx context.Context, drafts []*draft, mistakes errorLis
 		report.DryRun = opts.DryRun
 		if opts.DryRun || len(todo) == 0 {
 			return nil
+		}
+		w.step = func(phase string, done int) { opts.step(Step{phase, len(drafts), done}) }
+		if opts.Source != "" {
+			if err := w.record(ctx, &report, opts); err != nil {
+				return err
+			}
 		}
 		if err := w.store(ctx, todo, p); err != nil {
 			return err
@@ -120,6 +127,22 @@ func (s *Service) change(ctx context.Context, drafts []*draft, mistakes errorLis
 		return Report{}, err
 	}
 	return report, nil
+}
+
+// inOrder sorts mistakes as their places come in the file.
+func inOrder(list []RowError, drafts []*draft) {
+	sheets := map[string]int{}
+	for _, d := range drafts {
+		if _, known := sheets[d.sheet]; !known {
+			sheets[d.sheet] = len(sheets)
+		}
+	}
+	slices.SortStableFunc(list, func(a, b RowError) int {
+		if a.Sheet != b.Sheet {
+			return sheets[a.Sheet] - sheets[b.Sheet]
+		}
+		return a.Row - b.Row
+	})
 }
 
 func insertAll[T any](ctx context.Context, tx bun.Tx, rows []T) error {

@@ -109,7 +109,7 @@ func (p *planner) checkUnique(ctx context.Context) error {
 		f := &d.final
 		k := identityKey{f.Class, f.Tenant, f.identity}
 		if other := names[k]; other != nil {
-			p.fail(d, colName, "%s is used in row %d as well", keyText(d.class, f.identity), other.row)
+			p.fail(d, colName, "%s is used in %s as well", keyText(d.class, f.identity), other.at())
 			continue
 		}
 		names[k] = d
@@ -124,7 +124,7 @@ func (p *planner) checkUnique(ctx context.Context) error {
 		for _, a := range f.Addresses {
 			k := addressKey{f.Zone, a}
 			if other := addresses[k]; other != nil {
-				p.fail(d, colAddresses, "address %s in zone %q is used in row %d as well", a, f.Zone, other.row)
+				p.fail(d, colAddresses, "address %s in zone %q is used in %s as well", a, f.Zone, other.at())
 				continue
 			}
 			addresses[k] = d

@@ -11,6 +11,7 @@ package cmdb
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"icewatch/soc/reach"
@@ -175,9 +176,15 @@ type Format string
 
 // The file formats.
 const (
-	YAML Format = "yaml"
-	CSV  Format = "csv"
+	YAML   Format = "yaml"
+	CSV    Format = "csv"
+	XLSX   Format = "xlsx"
+	JSON   Format = "json"   // an array of items
+	NDJSON Format = "ndjson" // an item a line
 )
+
+// Formats are all of them.
+var Formats = []Format{XLSX, CSV, JSON, NDJSON, YAML}
 
 // ImportOptions say how a file is taken in.
 type ImportOptions struct {
@@ -186,6 +193,18 @@ type ImportOptions struct {
 	Class  string      // of rows that name none
 	Tenant string      // of new items that name none
 	DryRun bool        // check and count, change nothing
+	// Source is what the change came from, such as the name of a file. A change
+	// with one is kept among Imports, and can be taken back as a whole.
+	Source string
+	// Step is told how far the change is. Optional.
+	Step func(Step)
+}
+
+// Step is how far an import is.
+type Step struct {
+	Phase string `json:"phase"` // "reading", "checking", "writing" or what is written
+	Rows  int    `json:"rows"`  // of the file, as far as they are known
+	Done  int    `json:"done"`  // percent of the whole, an estimate
 }
 
 // Report is the outcome of an import. Where Errors is not empty, nothing was
@@ -195,26 +214,37 @@ type Report struct {
 	Updated   int        `json:"updated"`
 	Unchanged int        `json:"unchanged"`
 	DryRun    bool       `json:"dry_run"`
+	Import    int64      `json:"import,omitempty"`   // its number among Imports, 0 where nothing was changed
 	IDs       []string   `json:"-"`                  // of UpsertAll: of the items, in their order
 	Errors    []RowError `json:"errors,omitempty"`   // the first 1000
 	Rejected  int        `json:"rejected,omitempty"` // errors in all
 }
 
 // RowError is one mistake in a file. Row counts as a spreadsheet does (the
-// header is row 1) in CSV, and is the line in YAML; 0 is the file as a whole.
+// header is row 1) in XLSX and CSV, is the line in YAML and NDJSON and the
+// number of the item in JSON; 0 is the file as a whole.
 type RowError struct {
+	Sheet   string `json:"sheet,omitempty"` // of a workbook
 	Row     int    `json:"row"`
-	Column  string `json:"column,omitempty"`
-	Message string `json:"message"`
+	Column  string `json:"column,omitempty"` // the column's own name, such as attr.os
+	Cell    string `json:"cell,omitempty"`   // of a table, such as C7
+	Value   string `json:"value,omitempty"`  // what stands there, where it is a cell
+	Message string `json:"message"`          // what is wrong, and what would be right
 }
 
 // Error implements error.
 func (e RowError) Error() string {
-	switch {
-	case e.Row == 0:
-		return e.Message
-	case e.Column == "":
-		return fmt.Sprintf("row %d: %s", e.Row, e.Message)
+	where := ""
+	if e.Sheet != "" {
+		where = fmt.Sprintf("sheet %q, ", e.Sheet)
 	}
-	return fmt.Sprintf("row %d, column %s: %s", e.Row, e.Column, e.Message)
+	switch {
+	case e.Row == 0 && where == "":
+		return e.Message
+	case e.Row == 0:
+		return strings.TrimSuffix(where, ", ") + ": " + e.Message
+	case e.Column == "":
+		return fmt.Sprintf("%srow %d: %s", where, e.Row, e.Message)
+	}
+	return fmt.Sprintf("%srow %d, column %s: %s", where, e.Row, e.Column, e.Message)
 }

@@ -14,6 +14,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"icewatch/soc/reach"
+	"icewatch/soc/spreadsheet"
 )
 
 // yamlDocument is how many items one YAML document holds. A long export is
@@ -47,8 +48,12 @@ func (s *Service) Export(ctx context.Context, r reach.Reach, format Format, w io
 			return s.exportCSV(ctx, tx, r, buffered, &f)
 		case YAML:
 			return s.exportYAML(ctx, tx, r, buffered, &f)
+		case XLSX:
+			return s.exportXLSX(ctx, tx, r, buffered, &f)
+		case JSON, NDJSON:
+			return s.exportJSON(ctx, tx, r, buffered, &f, format == JSON)
 		}
-		return fmt.Errorf("cmdb: unknown format %q: want yaml or csv", format)
+		return unknownFormat(format)
 	})
 	if err != nil {
 		return err
@@ -77,14 +82,13 @@ func (s *Service) exportCSV(ctx context.Context, tx bun.Tx, r reach.Reach, w io.
 	if err != nil {
 		return err
 	}
-	attributes := slices.Sorted(maps.Keys(names))
-	header := slices.Clone(csvColumns)
-	for _, a := range attributes {
+	header := slices.Clone(tableColumns)
+	for _, a := range slices.Sorted(maps.Keys(names)) {
 		header = append(header, attrPrefix+a)
 	}
 	out := csv.NewWriter(w)
 	out.Write(header) // the writer keeps its first error for Flush
-	err = s.each(ctx, tx, r, f, func(it *Item, _ reach.Kept) error { return out.Write(csvRecord(it, attributes)) })
+	err = s.each(ctx, tx, r, f, func(it *Item, _ reach.Kept) error { return out.Write(spreadsheet.Row(record(it, header))) })
 	if err != nil {
 		return fmt.Errorf("cmdb: export: %w", err)
 	}
@@ -99,7 +103,7 @@ func (s *Service) exportYAML(ctx context.Context, tx bun.Tx, r reach.Reach, w io
 	enc := yaml.NewEncoder(w)
 	enc.SetIndent(2)
 	var doc struct {
-		Items []yamlItem `yaml:"items"`
+		Items []fileItem `yaml:"items"`
 	}
 	written := false
 	flush := func() error {
@@ -108,16 +112,9 @@ func (s *Service) exportYAML(ctx context.Context, tx bun.Tx, r reach.Reach, w io
 		doc.Items = doc.Items[:0]
 		return err
 	}
-	doc.Items = []yamlItem{}
-	err := s.each(ctx, tx, r, f, func(it *Item, _ reach.Kept) error {
-		c := s.Model().Class(it.Class)
-		if c == nil {
-			return fmt.Errorf("item %q is of class %q, which is not there any more", it.ID, it.Class)
-		}
-		// The item is reused by the page after it: the copy is what the
-		// document points to.
-		own := *it
-		if doc.Items = append(doc.Items, toYAML(c, &own)); len(doc.Items) == yamlDocument {
+	doc.Items = []fileItem{}
+	err := s.eachFile(ctx, tx, r, f, func(it fileItem) error {
+		if doc.Items = append(doc.Items, it); len(doc.Items) == yamlDocument {
 			return flush()
 		}
 		return nil
@@ -132,4 +129,18 @@ func (s *Service) exportYAML(ctx context.Context, tx bun.Tx, r reach.Reach, w io
 		return fmt.Errorf("cmdb: export: %w", err)
 	}
 	return nil
+}
+
+// eachFile calls fn for every item of the filter, as a file has it.
+func (s *Service) eachFile(ctx context.Context, tx bun.Tx, r reach.Reach, f *Filter, fn func(fileItem) error) error {
+	return s.each(ctx, tx, r, f, func(it *Item, _ reach.Kept) error {
+		c := s.Model().Class(it.Class)
+		if c == nil {
+			return fmt.Errorf("item %q is of class %q, which is not there any more", it.ID, it.Class)
+		}
+		// The item is reused by the page after it: the copy is what a
+		// document points to.
+		own := *it
+		return fn(toFile(c, &own))
+	})
 }

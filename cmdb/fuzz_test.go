@@ -46,7 +46,7 @@ func checkRoundTrip(t *testing.T, s *Service, total int) {
 	t.Helper()
 	ctx := context.Background()
 	opts := ImportOptions{Within: reach.All(), Actor: "fuzz"}
-	for _, f := range []Format{CSV, YAML} {
+	for _, f := range []Format{CSV, YAML, NDJSON} {
 		var out bytes.Buffer
 		if err := s.Export(ctx, reach.All(), f, &out, Filter{}); err != nil {
 			t.Fatal(err)

@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"golang.org/x/text/encoding/simplifiedchinese"
 	"golang.org/x/text/encoding/unicode"
 
+	"icewatch/cmdb/sheet"
 	"icewatch/soc/tenancy"
 )
 
@@ -42,15 +44,10 @@ func (s *Service) Import(ctx context.Context, format Format, r io.Reader, opts I
 			return Report{}, fmt.Errorf("%w: unknown tenant %q", ErrInvalid, opts.Tenant)
 		}
 	}
-	var parse func([]byte, string) ([]*draft, errorList, error)
-	switch format {
-	case CSV:
-		parse = parseCSV
-	case YAML:
-		parse = parseYAML
-	default:
-		return Report{}, fmt.Errorf("cmdb: unknown format %q: want yaml or csv", format)
+	if !slices.Contains(Formats, format) {
+		return Report{}, unknownFormat(format)
 	}
+	opts.step(Step{Phase: "reading"})
 	data, err := io.ReadAll(io.LimitReader(r, maxFile+1))
 	if err != nil {
 		return Report{}, fmt.Errorf("cmdb: read the file: %w", err)
@@ -64,18 +61,78 @@ func (s *Service) Import(ctx context.Context, format Format, r io.Reader, opts I
 	case <-ctx.Done():
 		return Report{}, fmt.Errorf("cmdb: wait for another import: %w", ctx.Err())
 	}
-	text, err := decodeText(data)
-	if err != nil {
-		return rejected(opts, RowError{Message: err.Error()}), nil
-	}
-	drafts, mistakes, err := parse(text, opts.Class)
+	drafts, mistakes, place, err := s.parse(format, data, opts.Class)
 	if err != nil {
 		if row, ok := errors.AsType[RowError](err); ok {
 			return rejected(opts, row), nil
 		}
 		return Report{}, err
 	}
-	return s.change(ctx, drafts, mistakes, opts)
+	report, err := s.change(ctx, drafts, mistakes, opts)
+	if place != nil {
+		place(report.Errors)
+	}
+	return report, err
+}
+
+// parse reads a file into drafts. place, where it is not nil, says of mistakes
+// which cells they are in.
+func (s *Service) parse(format Format, data []byte, class string) (drafts []*draft, mistakes errorList, place func([]RowError), err error) {
+	if format == CSV || format == XLSX {
+		t, err := openTable(format, data)
+		if err != nil {
+			return nil, mistakes, nil, err
+		}
+		p, err := parseTable(t, s.Model(), class)
+		return p.drafts, p.mistakes, func(list []RowError) { locate(list, t, p.layouts) }, err
+	}
+	text, err := decodeText(data)
+	if err != nil {
+		return nil, mistakes, nil, RowError{Message: err.Error()}
+	}
+	switch format {
+	case JSON:
+		drafts, mistakes, err = parseJSON(text, class)
+	case NDJSON:
+		drafts, mistakes, err = parseNDJSON(text, class)
+	default:
+		drafts, mistakes, err = parseYAML(text, class)
+	}
+	return drafts, mistakes, nil, err
+}
+
+func unknownFormat(f Format) error {
+	return fmt.Errorf("%w: unknown format %q: want one of %v", ErrInvalid, f, Formats)
+}
+
+// step tells the importer how far he is, where he wants to know.
+func (o *ImportOptions) step(s Step) {
+	if o.Step != nil {
+		o.Step(s)
+	}
+}
+
+// openTable reads a file that is a table. What is wrong with the file as a
+// whole is a RowError.
+func openTable(format Format, data []byte) (table, error) {
+	switch format {
+	case CSV:
+		text, err := decodeText(data)
+		if err != nil {
+			return nil, RowError{Message: err.Error()}
+		}
+		return csvTable(text), nil
+	case XLSX:
+		b, err := sheet.Open(data)
+		if errors.Is(err, sheet.ErrFormat) {
+			return nil, RowError{Message: err.Error()}
+		}
+		if err != nil {
+			return nil, tooLarge(err)
+		}
+		return bookTable(b), nil
+	}
+	return nil, fmt.Errorf("%w: the format %q has no cells: want %s or %s", ErrInvalid, format, XLSX, CSV)
 }
 
 // rejected is the report on a file that could not even be read as one.
@@ -87,7 +144,7 @@ func rejected(opts ImportOptions, e RowError) Report {
 func decodeText(data []byte) ([]byte, error) {
 	switch {
 	case bytes.HasPrefix(data, []byte("PK\x03\x04")):
-		return nil, errors.New("this is a ZIP file, perhaps a spreadsheet (XLSX): save it as CSV first")
+		return nil, errors.New("this is a ZIP file, perhaps a spreadsheet (XLSX): import it with the format xlsx")
 	case bytes.HasPrefix(data, []byte{0xef, 0xbb, 0xbf}):
 		data = data[3:]
 	case bytes.HasPrefix(data, []byte{0xff, 0xfe}), bytes.HasPrefix(data, []byte{0xfe, 0xff}):

@@ -41,7 +41,9 @@ func TestImportMistakes(t *testing.T) {
 			t.Fatalf("%s: %d items, %v: something was imported", what, p.Total, err)
 		}
 	}
-	e := func(row int, column, message string) RowError { return RowError{row, column, message} }
+	e := func(row int, column, message string) RowError {
+		return RowError{Row: row, Column: column, Message: message}
+	}
 
 	f("bad IP", head+"host,good,a,,10.0.0.1,,,\nhost,x,a,,10.0.0,,,\n", e(3, "addresses", `"10.0.0" is not an IP address`))
 	f("CIDR for a host", head+"host,x,a,,10.0.0.0/8,,,\n", e(2, "addresses", "not an IP address"))
@@ -70,7 +72,7 @@ func TestImportMistakes(t *testing.T) {
 	f("bad quotes", "class,name\nhost,good\nhost,\"x\"y\n", e(3, "", "cannot be read"))
 	f("rows count as in a spreadsheet", "class,name,attr.note,criticality\nhost,x,\"one\ntwo\",3\n\nhost,y,,9\n", e(4, "criticality", "9 is out of range"))
 	f("empty file", "", e(0, "", "the file is empty"))
-	f("XLSX", "PK\x03\x04aaaa", e(0, "", "save it as CSV"))
+	f("XLSX", "PK\x03\x04aaaa", e(0, "", "format xlsx"))
 	f("neither UTF-8 nor GBK", "class,name\nhost,\xff\xff\n", e(0, "", "neither UTF-8 nor GB18030"))
 	f("control character", "class,name\nhost,a\x00b\n", e(2, "name", "control character"))
 	f("attribute type", "class,name,tenant,attr.protection_level,attr.cii\nbusiness_system,x,a,9,perhaps\n", e(2, "attr.cii", "neither true nor false"), e(2, "attr.protection_level", "want 1 to 5"))
@@ -99,7 +101,7 @@ func TestImportWholeFileErrors(t *testing.T) {
 			t.Errorf("%v, want %v with %q", err, want, message)
 		}
 	}
-	f("xlsx", "x", ImportOptions{}, nil, "unknown format")
+	f("pdf", "x", ImportOptions{}, ErrInvalid, "unknown format")
 	f(CSV, "x", ImportOptions{Class: "server"}, ErrInvalid, "unknown class")
 	f(CSV, "x", ImportOptions{Tenant: "zz"}, ErrInvalid, "unknown tenant")
 	f(CSV, "x", ImportOptions{Tenant: "b", Within: reach.Tenants("a")}, ErrInvalid, "unknown tenant")

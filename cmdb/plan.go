@@ -43,7 +43,8 @@ const (
 // what is there, those that are not leave it. System and Organisation of want
 // are references as written, ids or names, until the plan resolves them.
 type draft struct {
-	row   int // for error messages
+	sheet string // of the workbook, for error messages
+	row   int    // there, or in the file
 	given map[string]bool
 	want  Item
 	// attrs are the attributes given; an empty value takes one away. With
@@ -61,12 +62,13 @@ type draft struct {
 type errorList struct {
 	list  []RowError
 	total int
+	sheet string // of the mistakes to come
 }
 
 func (e *errorList) add(row int, column, format string, args ...any) {
 	e.total++
 	if len(e.list) < maxErrors {
-		e.list = append(e.list, RowError{Row: row, Column: column, Message: fmt.Sprintf(format, args...)})
+		e.list = append(e.list, RowError{Sheet: e.sheet, Row: row, Column: column, Message: fmt.Sprintf(format, args...)})
 	}
 }
 
@@ -104,7 +106,16 @@ type planner struct {
 
 func (p *planner) fail(d *draft, column, format string, args ...any) {
 	d.bad = true
+	p.errs.sheet = d.sheet
 	p.errs.add(d.row, column, format, args...)
+}
+
+// at says in words where a draft stands.
+func (d *draft) at() string {
+	if d.sheet != "" {
+		return fmt.Sprintf("row %d of sheet %q", d.row, d.sheet)
+	}
+	return fmt.Sprintf("row %d", d.row)
 }
 
 // run fills in old and final of every draft, or leaves mistakes in errs.
@@ -390,7 +401,7 @@ func (p *planner) identify(d *draft) {
 		w.ID = p.newID(d.class.Prefix)
 	}
 	if other := p.byID[w.ID]; other != nil {
-		p.fail(d, colName, "this is the same item as in row %d", other.row)
+		p.fail(d, colName, "this is the same item as in %s", other.at())
 		return
 	}
 	if !p.coversTenant(tenant) {

@@ -71,6 +71,7 @@ type historyRow struct {
 	Revision      int64  `bun:"revision"`
 	Model         int64  `bun:"model"`
 	OtherID       string `bun:"other_id"` // of a relation that was made or taken away: its other end
+	Import        int64  `bun:"import_id"`
 	reach.Kept
 }
 

@@ -48,6 +48,9 @@ type writer struct {
 	actor string
 	model int64 // revision of the model that makes the change, 0 where somebody does
 	dirty bool  // something was changed
+	// imported is the number among Imports of the change, 0 where it has none.
+	imported int64
+	step     func(phase string, done int) // tells how far the change is, in percent
 	// What is in memory has to follow.
 	items   []storedItem
 	nodes   []graphNode
@@ -78,7 +81,7 @@ func (s *Service) write(ctx context.Context, actor string, fn func(context.Conte
 	case <-ctx.Done():
 		return fmt.Errorf("cmdb: wait for other writers: %w", context.Cause(ctx))
 	}
-	w := &writer{s: s, actor: actor}
+	w := &writer{s: s, actor: actor, step: func(string, int) {}}
 	var version int64
 	landing := false
 	err := s.db.change(ctx, func(ctx context.Context, tx bun.Tx) error {
@@ -228,9 +231,10 @@ func (w *writer) storeItems(ctx context.Context, changes []itemChange, seqOf fun
 			labels = append(labels, labelRow{Label: l, ItemID: row.ID})
 		}
 		h := historyOf(c.old, c.new, w.actor, action, now)
-		h.Revision, h.Model = c.new.Revision, w.model
+		h.Revision, h.Model, h.Import = c.new.Revision, w.model, w.imported
 		history = append(history, h)
 	}
+	w.step("items", 40)
 	// Give up old names and addresses first, so that two items may swap them.
 	for part := range slices.Chunk(renamed, chunk) {
 		_, err := w.tx.NewUpdate().Model((*itemRow)(nil)).Set("identity = '~renamed ' || id").Where("id IN (?)", bun.In(part)).Exec(ctx)
@@ -254,18 +258,22 @@ func (w *writer) storeItems(ctx context.Context, changes []itemChange, seqOf fun
 	if err := insertAll(ctx, w.tx, created); err != nil {
 		return fmt.Errorf("cmdb: create items: %w", err)
 	}
+	w.step("addresses", 55)
 	if err := insertAll(ctx, w.tx, addresses); err != nil {
 		return fmt.Errorf("cmdb: store addresses: %w", err)
 	}
 	if err := insertAll(ctx, w.tx, labels); err != nil {
 		return fmt.Errorf("cmdb: store labels: %w", err)
 	}
+	w.step("values", 65)
 	if err := w.reindex(ctx, oldValues, values); err != nil {
 		return err
 	}
+	w.step("relations", 75)
 	if err := w.relink(ctx, relinked, relations); err != nil {
 		return err
 	}
+	w.step("facts", 80)
 	settled, err := settle(ctx, w.tx, ids)
 	if err != nil {
 		return err
@@ -273,9 +281,11 @@ func (w *writer) storeItems(ctx context.Context, changes []itemChange, seqOf fun
 	if err := w.noteNodes(ctx, ids, settled); err != nil {
 		return err
 	}
+	w.step("history", 88)
 	if err := keepHistory(ctx, w.tx, history); err != nil {
 		return fmt.Errorf("cmdb: store history: %w", err)
 	}
+	w.step("rules", 94)
 	return w.generate(ctx, seqs)
 }
 

@@ -104,7 +104,7 @@ func (p *yamlParser) item(n *yaml.Node) error {
 		case key.Value == colAttributes:
 			column = colAttributes
 		case !ok || strings.HasPrefix(column, attrPrefix):
-			p.bad(d, key.Line, key.Value, "unknown key: want %s or attributes", strings.Join(csvColumns, ", "))
+			p.bad(d, key.Line, key.Value, "unknown key: want %s or attributes", strings.Join(tableColumns, ", "))
 			continue
 		}
 		if d.given[column] {
@@ -228,27 +228,27 @@ func yamlSyntax(err error) error {
 	return e
 }
 
-// yamlItem is an item as an export writes it. What the class does not have is
+// fileItem is an item as an export writes it. What the class does not have is
 // nil and left out; what it has is written even where it is empty, so that an
 // import brings back exactly this.
-type yamlItem struct {
-	ID           string            `yaml:"id"`
-	Class        string            `yaml:"class"`
-	Name         string            `yaml:"name"`
-	Tenant       string            `yaml:"tenant"`
-	Zone         *string           `yaml:"zone,omitempty"`
-	Addresses    *[]string         `yaml:"addresses,flow,omitempty"`
-	Hostnames    *[]string         `yaml:"hostnames,flow,omitempty"`
-	Criticality  int               `yaml:"criticality"`
-	Owner        string            `yaml:"owner"`
-	Labels       []string          `yaml:"labels,flow"`
-	System       *string           `yaml:"system,omitempty"`
-	Organisation string            `yaml:"organisation"`
-	Attributes   map[string]string `yaml:"attributes"`
+type fileItem struct {
+	ID           string            `json:"id" yaml:"id"`
+	Class        string            `json:"class" yaml:"class"`
+	Name         string            `json:"name" yaml:"name"`
+	Tenant       string            `json:"tenant" yaml:"tenant"`
+	Zone         *string           `json:"zone,omitempty" yaml:"zone,omitempty"`
+	Addresses    *[]string         `json:"addresses,omitempty" yaml:"addresses,flow,omitempty"`
+	Hostnames    *[]string         `json:"hostnames,omitempty" yaml:"hostnames,flow,omitempty"`
+	Criticality  int               `json:"criticality" yaml:"criticality"`
+	Owner        string            `json:"owner" yaml:"owner"`
+	Labels       []string          `json:"labels" yaml:"labels,flow"`
+	System       *string           `json:"system,omitempty" yaml:"system,omitempty"`
+	Organisation string            `json:"organisation" yaml:"organisation"`
+	Attributes   map[string]string `json:"attributes" yaml:"attributes"`
 }
 
-func toYAML(c *Class, it *Item) yamlItem {
-	y := yamlItem{
+func toFile(c *Class, it *Item) fileItem {
+	y := fileItem{
 		ID: it.ID, Class: it.Class, Name: it.Name, Tenant: it.Tenant, Criticality: it.Criticality, Owner: it.Owner,
 		Labels: append([]string{}, it.Labels...), Organisation: it.Organisation, Attributes: it.Attributes,
 	}
