@@ -88,8 +88,33 @@ func (s *Service) change(ctx context.Context, drafts []*draft, mistakes errorLis
 			todo = append(todo, d)
 		}
 		report.DryRun = opts.DryRun
-		if opts.DryRun || len(todo) == 0 {
+		if opts.proposing == nil && !opts.approved && opts.Actor != shippedActor {
+			refs := make([]Ref, len(todo))
+			for i, d := range todo {
+				refs[i] = Ref{ID: d.final.ID, Class: d.final.Class, Name: d.final.Name}
+			}
+			err := s.guard(refs)
+			if e, ok := errors.AsType[*ProtectedError](err); ok && opts.DryRun {
+				report.Protected = e.Total
+			} else if err != nil {
+				return err
+			}
+		}
+		if opts.DryRun || len(todo) == 0 && opts.proposing == nil && len(opts.remove) == 0 {
 			return nil
+		}
+		var before map[string]reach.Kept
+		if opts.proposing != nil {
+			var ids []string
+			for _, d := range todo {
+				if d.old != nil {
+					ids = append(ids, d.old.ID)
+				}
+			}
+			var err error
+			if before, err = keptOf(ctx, tx, ids); err != nil {
+				return err
+			}
 		}
 		w.step = func(phase string, done int) { opts.step(Step{phase, len(drafts), done}) }
 		if opts.Source != "" {
@@ -97,14 +122,26 @@ func (s *Service) change(ctx context.Context, drafts []*draft, mistakes errorLis
 				return err
 			}
 		}
-		if err := w.store(ctx, todo, p); err != nil {
-			return err
+		if len(todo) > 0 {
+			if err := w.store(ctx, todo, p); err != nil {
+				return err
+			}
+		}
+		for _, x := range opts.remove {
+			if err := w.removeSeen(ctx, opts.Within, x); err != nil {
+				return err
+			}
 		}
 		ids := make([]string, len(todo))
 		for i, d := range todo {
 			ids[i] = d.final.ID
 		}
 		hidden, err := outside(ctx, tx, opts.Within, ids)
+		if err == nil && len(hidden) == 0 && opts.proposing != nil {
+			if err = opts.proposing.note(ctx, w, opts.Within, todo, before); err == nil {
+				err = errProposed
+			}
+		}
 		if err != nil || len(hidden) == 0 {
 			return err
 		}
@@ -123,7 +160,7 @@ func (s *Service) change(ctx context.Context, drafts []*draft, mistakes errorLis
 	} else {
 		err = s.write(ctx, opts.Actor, run)
 	}
-	if err != nil && !errors.Is(err, errRejected) {
+	if err != nil && !errors.Is(err, errRejected) && !errors.Is(err, errProposed) {
 		return Report{}, err
 	}
 	return report, nil
@@ -212,30 +249,42 @@ func joinList(l []string) string { return strings.Join(l, ";") }
 // to, in reach or not, is ErrConflict.
 func (s *Service) Delete(ctx context.Context, r reach.Reach, actor, id string) error {
 	return s.write(ctx, actor, func(ctx context.Context, w *writer) error {
-		row, err := getRow(ctx, w.tx, r, id)
+		it, err := get(ctx, w.tx, r, id)
 		if err != nil {
 			return err
 		}
-		it, err := row.item()
-		if err != nil {
+		if err := s.guard([]Ref{{ID: it.ID, Class: it.Class, Name: it.Name}}); err != nil {
 			return err
 		}
-		if err := s.busy(it.Class); err != nil {
-			return err
-		}
-		all, err := w.dependents(ctx, reach.All(), it.seq)
-		if err != nil {
-			return err
-		}
-		seen, err := w.dependents(ctx, r, it.seq)
-		switch {
-		case err != nil:
-			return err
-		case seen > 0:
-			return fmt.Errorf("%w: %d items belong to %s %q or refer to it: move or delete them first", ErrConflict, seen, it.Class, it.Name)
-		case all > 0:
-			return fmt.Errorf("%w: items outside of your reach belong to %s %q or refer to it", ErrConflict, it.Class, it.Name)
-		}
-		return w.remove(ctx, &it, row.Kept)
+		return w.deleteOne(ctx, r, id)
 	})
+}
+
+// deleteOne removes one item that nothing else belongs to or refers to.
+func (w *writer) deleteOne(ctx context.Context, r reach.Reach, id string) error {
+	row, err := getRow(ctx, w.tx, r, id)
+	if err != nil {
+		return err
+	}
+	it, err := row.item()
+	if err != nil {
+		return err
+	}
+	if err := w.s.busy(it.Class); err != nil {
+		return err
+	}
+	all, err := w.dependents(ctx, reach.All(), it.seq)
+	if err != nil {
+		return err
+	}
+	seen, err := w.dependents(ctx, r, it.seq)
+	switch {
+	case err != nil:
+		return err
+	case seen > 0:
+		return fmt.Errorf("%w: %d items belong to %s %q or refer to it: move or delete them first", ErrConflict, seen, it.Class, it.Name)
+	case all > 0:
+		return fmt.Errorf("%w: items outside of your reach belong to %s %q or refer to it", ErrConflict, it.Class, it.Name)
+	}
+	return w.remove(ctx, &it, row.Kept)
 }

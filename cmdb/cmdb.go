@@ -198,6 +198,10 @@ type ImportOptions struct {
 	Source string
 	// Step is told how far the change is. Optional.
 	Step func(Step)
+
+	approved  bool       // protected classes may be changed
+	proposing *proposing // nothing is changed: what would be is noted here
+	remove    []*Proposal
 }
 
 // Step is how far an import is.
@@ -214,10 +218,11 @@ type Report struct {
 	Updated   int        `json:"updated"`
 	Unchanged int        `json:"unchanged"`
 	DryRun    bool       `json:"dry_run"`
-	Import    int64      `json:"import,omitempty"`   // its number among Imports, 0 where nothing was changed
-	IDs       []string   `json:"-"`                  // of UpsertAll: of the items, in their order
-	Errors    []RowError `json:"errors,omitempty"`   // the first 1000
-	Rejected  int        `json:"rejected,omitempty"` // errors in all
+	Protected int        `json:"protected,omitempty"` // of a dry run: items that need approval
+	Import    int64      `json:"import,omitempty"`    // its number among Imports, 0 where nothing was changed
+	IDs       []string   `json:"-"`                   // of UpsertAll: of the items, in their order
+	Errors    []RowError `json:"errors,omitempty"`    // the first 1000
+	Rejected  int        `json:"rejected,omitempty"`  // errors in all
 }
 
 // RowError is one mistake in a file. Row counts as a spreadsheet does (the

@@ -47,7 +47,10 @@ func (s *Service) Import(ctx context.Context, format Format, r io.Reader, opts I
 	if !slices.Contains(Formats, format) {
 		return Report{}, unknownFormat(format)
 	}
-	opts.step(Step{Phase: "reading"})
+	if opts.Source != "" && opts.proposing == nil {
+		defer s.running.begin(&opts, s.now())()
+	}
+	opts.step(Step{Phase: "reading", Done: 5})
 	data, err := io.ReadAll(io.LimitReader(r, maxFile+1))
 	if err != nil {
 		return Report{}, fmt.Errorf("cmdb: read the file: %w", err)

@@ -18,9 +18,6 @@ import (
 	"icewatch/soc/reach"
 )
 
-// colRevision is a key of JSON items only: the revision that its author saw.
-const colRevision = "revision"
-
 // ignoredKeys are what the API says of an item and nobody can change.
 var ignoredKeys = []string{"created_at", "updated_at"}
 
@@ -150,7 +147,7 @@ func (p *jsonParser) item(row int, raw []byte) error {
 		}
 		switch {
 		case slices.Contains(ignoredKeys, key):
-		case key == colRevision:
+		case key == colRevision: // the one that its author saw
 			n, err := strconv.ParseInt(string(value), 10, 64)
 			if err != nil || n < 0 {
 				p.bad(d, key, "want the number of the revision that you saw, not %s", cutText(string(value), 40))

@@ -391,7 +391,7 @@ func (p *planner) identify(d *draft) {
 			return
 		}
 	}
-	if w.Revision != 0 && (d.old == nil || d.old.Revision != w.Revision) {
+	if w.Revision > 0 && (d.old == nil || d.old.Revision != w.Revision) || w.Revision == MustBeNew && d.old != nil {
 		p.stale = append(p.stale, d)
 	}
 	if d.old != nil {

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -51,6 +52,59 @@ func (r *importRow) told() Import {
 		im.UndoneAt = &at
 	}
 	return im
+}
+
+// Running is an import that is not done yet.
+type Running struct {
+	Actor  string    `json:"actor"`
+	Source string    `json:"source"`
+	DryRun bool      `json:"dry_run"`
+	Since  time.Time `json:"since"`
+	Step
+}
+
+// runs are the imports under way.
+type runs struct {
+	mu   sync.Mutex
+	list []*Running
+}
+
+// begin notes an import and follows its steps, until the function that it
+// returns is called.
+func (l *runs) begin(opts *ImportOptions, now time.Time) func() {
+	r := &Running{Actor: opts.Actor, Source: opts.Source, DryRun: opts.DryRun, Since: now, Step: Step{Phase: "waiting"}}
+	tell := opts.Step
+	opts.Step = func(step Step) {
+		l.mu.Lock()
+		r.Step = step
+		l.mu.Unlock()
+		if tell != nil {
+			tell(step)
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.list = append(l.list, r)
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.list = slices.DeleteFunc(l.list, func(o *Running) bool { return o == r })
+	}
+}
+
+// Running lists the imports under way: all, or where actor is not empty those
+// of that user.
+func (s *Service) Running(actor string) []Running {
+	l := &s.running
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	out := []Running{}
+	for _, r := range l.list {
+		if actor == "" || r.Actor == actor {
+			out = append(out, *r)
+		}
+	}
+	return out
 }
 
 // record keeps what the change at hand does among Imports.
@@ -192,6 +246,13 @@ func (w *writer) undoImport(ctx context.Context, r reach.Reach, id int64) error 
 		}
 		byID[done[i].ItemID] = &done[i]
 		ids = append(ids, done[i].ItemID)
+	}
+	refs := make([]Ref, len(done))
+	for i := range done {
+		refs[i] = Ref{ID: done[i].ItemID, Class: done[i].Class, Name: done[i].Name}
+	}
+	if err := w.s.guard(refs); err != nil {
+		return err
 	}
 	var gone []removal
 	var back []*draft
