@@ -224,19 +224,27 @@ const maxToldValue = 200
 
 // locate says of each mistake which cell it is in and what stands there.
 func locate(list []RowError, t table, layouts map[string]map[string]int) {
+	for i := range list {
+		e := &list[i]
+		if column, ok := layouts[e.Sheet][e.Column]; ok && e.Row > 0 && e.Column != "" {
+			e.Cell = sheet.Name(e.Row, column)
+		}
+	}
+	slices.SortStableFunc(list, func(a, b RowError) int {
+		if a.Sheet != b.Sheet || a.Row != b.Row || a.Cell == "" || b.Cell == "" {
+			return 0
+		}
+		return sheet.ColumnOf(a.Cell) - sheet.ColumnOf(b.Cell)
+	})
 	type at struct {
 		sheet string
 		row   int
 	}
 	rows := map[at][]*RowError{}
 	for i := range list {
-		e := &list[i]
-		column, ok := layouts[e.Sheet][e.Column]
-		if e.Row == 0 || e.Column == "" || !ok {
-			continue
+		if e := &list[i]; e.Cell != "" {
+			rows[at{e.Sheet, e.Row}] = append(rows[at{e.Sheet, e.Row}], e)
 		}
-		e.Cell = sheet.Name(e.Row, column)
-		rows[at{e.Sheet, e.Row}] = append(rows[at{e.Sheet, e.Row}], e)
 	}
 	// What could not be read is a mistake already.
 	_ = t(func(sheet string, row int, cells []string) error {

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -14,13 +15,13 @@ import (
 )
 
 type cmdbCmd struct {
-	Import cmdbImportCmd `cmd:"" help:"Load a YAML or CSV file: all of it, or nothing and the faults by row."`
+	Import cmdbImportCmd `cmd:"" help:"Load an XLSX, CSV, JSON, NDJSON or YAML file: all of it, or nothing and the faults by row."`
 	Export cmdbExportCmd `cmd:"" help:"Print configuration items as a file that can be imported again."`
 }
 
 type cmdbImportCmd struct {
 	File   string `arg:"" help:"File to load; - is standard input (then give --format)."`
-	Format string `help:"Format of the file: ${enum}. Default: by its ending." enum:"yaml,csv," default:""`
+	Format string `help:"Format of the file: ${enum}. Default: by its ending." enum:"xlsx,csv,json,ndjson,yaml," default:""`
 	Class  string `help:"What the rows of a CSV file are: host, network, business_system or organisation." placeholder:"CLASS"`
 	DryRun bool   `help:"Check and count, but change nothing."`
 }
@@ -32,14 +33,14 @@ const maxImport = 64 << 20
 func (m *cmdbImportCmd) Run(a *app) error {
 	format := m.Format
 	if format == "" {
-		switch strings.ToLower(filepath.Ext(m.File)) {
-		case ".yml", ".yaml":
-			format = "yaml"
-		case ".csv":
-			format = "csv"
-		default:
-			return usageError(fmt.Sprintf("%s: its ending is neither .yaml, .yml nor .csv: give --format", m.File))
+		ending := strings.TrimPrefix(strings.ToLower(filepath.Ext(m.File)), ".")
+		if ending == "yml" {
+			ending = "yaml"
 		}
+		if !slices.Contains([]string{"xlsx", "csv", "json", "ndjson", "yaml"}, ending) {
+			return usageError(fmt.Sprintf("%s: its ending is none of .xlsx, .csv, .json, .ndjson, .yaml and .yml: give --format", m.File))
+		}
+		format = ending
 	}
 	data, err := readFile(a, m.File)
 	if err != nil {
@@ -79,7 +80,7 @@ func readFile(a *app, name string) ([]byte, error) {
 
 type cmdbExportCmd struct {
 	Class  string `help:"Only this class: host, network, business_system or organisation." placeholder:"CLASS"`
-	Format string `help:"Format: ${enum}." enum:"yaml,csv" default:"yaml"`
+	Format string `help:"Format: ${enum}." enum:"xlsx,csv,json,ndjson,yaml" default:"yaml"`
 }
 
 // Run writes what the server exports to standard output.

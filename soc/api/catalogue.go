@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"net/http"
 	"reflect"
@@ -220,17 +219,6 @@ type ciDetail struct {
 	Relations cmdb.Relations `json:"relations"`
 }
 
-// cmdbFormat reads the file format.
-func cmdbFormat(s string) (cmdb.Format, error) {
-	switch s {
-	case "yaml", "yml":
-		return cmdb.YAML, nil
-	case "csv":
-		return cmdb.CSV, nil
-	}
-	return "", Problem(http.StatusBadRequest, "format: %q is neither yaml nor csv", clip(s, 64))
-}
-
 func (s *Server) cmdbRoutes() {
 	type itemsInput struct {
 		PageInput
@@ -294,70 +282,5 @@ func (s *Server) cmdbRoutes() {
 				return nil, err
 			}
 			return Reply(d), nil
-		})
-
-	Register(s, huma.Operation{OperationID: "import-cmdb", Method: http.MethodPost, Path: "/cmdb/import", Tags: []string{"cmdb"},
-		Summary: "Import a file of items, all or nothing", MaxBodyBytes: maxAPIBody, BodyReadTimeout: 2 * time.Minute, Errors: []int{400, 413, 422}},
-		identity.ScopeConfigure,
-		func(ctx context.Context, in *struct {
-			Format  string `query:"format" doc:"yaml or csv" default:"yaml"`
-			Class   string `query:"class" maxLength:"64" doc:"Class of rows that name none"`
-			DryRun  bool   `query:"dry_run" doc:"Check and count, change nothing"`
-			RawBody []byte `contentType:"application/octet-stream"`
-		}) (*Body[cmdb.Report], error) {
-			if s.deps.CMDB == nil {
-				return nil, unavailable("the CMDB")
-			}
-			st := stateOf(ctx)
-			st.object, st.skipAudit = "cmdb", in.DryRun
-			within, err := Reach(ctx, "")
-			if err != nil {
-				return nil, err
-			}
-			format, err := cmdbFormat(in.Format)
-			if err != nil {
-				return nil, err
-			}
-			report, err := s.deps.CMDB.Import(ctx, format, bytes.NewReader(in.RawBody), cmdb.ImportOptions{
-				Within: within, Actor: Actor(ctx), Class: in.Class, Tenant: SelectedTenant(ctx), DryRun: in.DryRun})
-			if err != nil {
-				return nil, err
-			}
-			if len(report.Errors) > 0 {
-				return nil, rowsProblem(report)
-			}
-			st.detail = importDetail(report)
-			return Reply(report), nil
-		})
-
-	Register(s, huma.Operation{OperationID: "export-cmdb", Method: http.MethodGet, Path: "/cmdb/export", Tags: []string{"cmdb"},
-		Summary: "The items as a file that can be imported again", Responses: map[string]*huma.Response{"200": {Description: "OK",
-			Content: map[string]*huma.MediaType{"application/yaml": {Schema: &huma.Schema{Type: "string"}}, "text/csv": {Schema: &huma.Schema{Type: "string"}}}}}},
-		identity.ScopeRead,
-		func(ctx context.Context, in *struct {
-			Format string `query:"format" doc:"yaml or csv" default:"yaml"`
-			Class  string `query:"class" maxLength:"1024"`
-			Q      string `query:"q" maxLength:"256"`
-			Tenant string `query:"tenant" maxLength:"4096"`
-		}) (*huma.StreamResponse, error) {
-			if s.deps.CMDB == nil {
-				return nil, unavailable("the CMDB")
-			}
-			within, err := Reach(ctx, in.Tenant)
-			if err != nil {
-				return nil, err
-			}
-			format, err := cmdbFormat(in.Format)
-			if err != nil {
-				return nil, err
-			}
-			var buf bytes.Buffer
-			if err := s.deps.CMDB.Export(ctx, within, format, &buf, filter(in.Class, in.Q)); err != nil {
-				return nil, err
-			}
-			if format == cmdb.CSV {
-				return bodyAnswer("text/csv; charset=utf-8", buf.Bytes()), nil
-			}
-			return bodyAnswer("application/yaml; charset=utf-8", buf.Bytes()), nil
 		})
 }

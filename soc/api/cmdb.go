@@ -221,7 +221,8 @@ func (s *Server) cmdbItemRoutes() {
 	upsert.MaxBodyBytes = maxAPIBody
 	Register(s, upsert, identity.ScopeConfigure,
 		func(ctx context.Context, in *struct {
-			DryRun bool `query:"dry_run" doc:"Check and count, change nothing"`
+			DryRun bool   `query:"dry_run" doc:"Check and count, change nothing"`
+			Source string `query:"source" maxLength:"200" doc:"What the change is: it is kept under it among the imports and can be taken back"`
 			Body   struct {
 				Class string        `json:"class,omitempty" maxLength:"64" doc:"Of items that name none"`
 				Items []cmdb.Fields `json:"items" minItems:"1"`
@@ -233,7 +234,7 @@ func (s *Server) cmdbItemRoutes() {
 			}
 			st := stateOf(ctx)
 			st.object, st.skipAudit = "cmdb", in.DryRun
-			report, err := c.UpsertAll(ctx, in.Body.Items, cmdb.ImportOptions{Within: within, Actor: Actor(ctx), Class: in.Body.Class, Tenant: SelectedTenant(ctx), DryRun: in.DryRun})
+			report, err := c.UpsertAll(ctx, in.Body.Items, cmdb.ImportOptions{Within: within, Actor: Actor(ctx), Class: in.Body.Class, Tenant: SelectedTenant(ctx), DryRun: in.DryRun, Source: in.Source})
 			if err != nil {
 				return nil, err
 			}

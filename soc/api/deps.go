@@ -19,6 +19,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"icewatch/cmdb"
+	"icewatch/cmdb/approval"
 	"icewatch/cmdb/drawing"
 	"icewatch/collectors"
 	"icewatch/detections"
@@ -62,19 +63,22 @@ type Deps struct {
 	Tenants   Tenants
 	Reach     *reach.Compiler // of data scopes; where it is nil, those with conditions show nothing
 	CMDB      CMDB
-	Drawings  *drawing.Store // topologies that people drew; nil registers no route
-	Search    search.Store
-	Saved     *saved.Store     // searches under a name, log groups and histories; nil registers no route
-	Exports   *export.Service  // nil registers no route
-	Monitors  *monitor.Service // of scheduled searches; nil registers no route
-	Masking   *masking.Store   // nil hides nothing
-	Flows     Flows
-	Traces    *traces.Service   // nil answers that it is not available
-	LogQL     *logql.Engine     // nil answers that it is not available
-	Metrics   Metrics           // the metric lake
-	Aside     intake.AsideStore // whole texts too long for an event
-	Rules     Rules
-	Policies  Policies
+	Approvals Approvals
+	// ApprovalPolicy says which items are changed by approval only.
+	ApprovalPolicy func() approval.Policy
+	Drawings       *drawing.Store // topologies that people drew; nil registers no route
+	Search         search.Store
+	Saved          *saved.Store     // searches under a name, log groups and histories; nil registers no route
+	Exports        *export.Service  // nil registers no route
+	Monitors       *monitor.Service // of scheduled searches; nil registers no route
+	Masking        *masking.Store   // nil hides nothing
+	Flows          Flows
+	Traces         *traces.Service   // nil answers that it is not available
+	LogQL          *logql.Engine     // nil answers that it is not available
+	Metrics        Metrics           // the metric lake
+	Aside          intake.AsideStore // whole texts too long for an event
+	Rules          Rules
+	Policies       Policies
 	// Maintenance holds the maintenance windows; nil answers that they are not
 	// available.
 	Maintenance *settings.Setting[maintenance.Schedule]
@@ -248,13 +252,13 @@ type CMDB interface {
 	CMDBModels
 	CMDBItems
 	CMDBTopology
+	CMDBFiles
 	CMDBViews
 	Classes() []cmdb.Class
 	Items(ctx context.Context, scope reach.Reach, f cmdb.Filter) (cmdb.Page, error)
 	Get(ctx context.Context, scope reach.Reach, id string) (cmdb.Item, error)
 	Relations(ctx context.Context, scope reach.Reach, id string) (cmdb.Relations, error)
-	Import(ctx context.Context, format cmdb.Format, r io.Reader, opts cmdb.ImportOptions) (cmdb.Report, error)
-	Export(ctx context.Context, scope reach.Reach, format cmdb.Format, w io.Writer, f cmdb.Filter) error
+	Propose(ctx context.Context, list []cmdb.Fields, remove []string, opts cmdb.ImportOptions) ([]cmdb.Proposal, cmdb.Report, error)
 }
 
 // IntakeStats sums up what came in and how far behind the pipeline is.

@@ -100,6 +100,12 @@ func (s *Server) toProblem(ctx context.Context, err error) error {
 	if problem, ok := cmdbProblem(err); ok {
 		return problem
 	}
+	if problem := cmdbChangeProblem(err); problem != nil {
+		return problem
+	}
+	if problem := approvalProblem(err); problem != nil {
+		return problem
+	}
 	switch {
 	case errors.As(err, &se):
 		return err

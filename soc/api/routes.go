@@ -51,6 +51,8 @@ func (s *Server) routes() {
 	s.cmdbModelRoutes()
 	s.cmdbItemRoutes()
 	s.cmdbTopologyRoutes()
+	s.cmdbFileRoutes()
+	s.cmdbRequestRoutes()
 	s.cmdbViewRoutes()
 	s.cmdbDrawingRoutes()
 	s.backupRoutes()

@@ -226,8 +226,8 @@ func (c *Client) RevokeToken(ctx context.Context, id string) error {
 }
 
 // Import loads a file into the CMDB: all of it or, with a *Problem that lists
-// the faults by row, nothing. format is "yaml" or "csv"; class tells what the
-// rows of a CSV file are.
+// the faults by row, nothing. format is one of "xlsx", "csv",
+// "json", "ndjson" and "yaml"; class tells what rows are that name none.
 func (c *Client) Import(ctx context.Context, format, class string, dryRun bool, file []byte) (ImportReport, error) {
 	q := url.Values{"format": {format}}
 	if class != "" {
@@ -236,13 +236,9 @@ func (c *Client) Import(ctx context.Context, format, class string, dryRun bool, 
 	if dryRun {
 		q.Set("dry_run", strconv.FormatBool(dryRun))
 	}
-	kind := "application/yaml"
-	if format == "csv" {
-		kind = "text/csv"
-	}
 	var rep ImportReport
 	err := c.Send(ctx, http.MethodPost, "/api/v1/cmdb/import", q,
-		http.Header{"Content-Type": {kind}, "Accept": {"application/json"}}, strings.NewReader(string(file)), &rep)
+		http.Header{"Content-Type": {"application/octet-stream"}, "Accept": {"application/json"}}, strings.NewReader(string(file)), &rep)
 	return rep, err
 }
 

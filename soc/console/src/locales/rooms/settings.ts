@@ -71,6 +71,11 @@ export const settings = {
   'choice.abnormal.factor': ['要求第二因素', 'Ask for a second factor'],
   'choice.abnormal.lock': ['拒绝并锁定', 'Refuse and lock'],
 
+  'setting.cmdb-approval': ['资产变更审批', 'Approval of changes of assets'],
+  'setting.cmdb-approval.why': ['受保护类别的资产只能经他人批准后变更（四眼原则）。', 'Items of protected classes are changed once somebody else approves (four eyes).'],
+  'set.cmdb-approval.classes': ['受保护的类别（含其子类）', 'Protected classes, with those that extend them'],
+  'set.cmdb-approval.days': ['申请多少天无人处理后失效', 'Requests expire after days'],
+
   'setting.tokens': ['令牌', 'Tokens'],
   'setting.tokens.why': ['API 令牌最长能用多久。', 'How long an API token may live.'],
   'set.tokens.longest_days': ['最长有效期（天，0 不限）', 'Longest life (days, 0: no limit)'],

@@ -1,0 +1,46 @@
+package centre
+
+import (
+	"context"
+
+	"icewatch/cmdb"
+	"icewatch/cmdb/approval"
+	"icewatch/soc/identity"
+	"icewatch/soc/settings"
+)
+
+// approvals is where changes of protected items wait, and which items those are.
+type approvals struct {
+	desk   *approval.Desk
+	policy func() approval.Policy
+}
+
+// openApprovals opens the desk where changes of protected items wait, and puts
+// in force which those are.
+func (c *centre) openApprovals(ctx context.Context) (err error) {
+	if c.approvals.desk, err = approval.Open(ctx, c.cmdb.Database(), c.cmdb, nil); err != nil {
+		return err
+	}
+	check := func(p approval.Policy) error {
+		if err := p.Check(); err != nil {
+			return err
+		}
+		return cmdb.CheckClasses(c.cmdb.Model(), p.Classes)
+	}
+	// A class that is gone from the model since must not keep the suite from
+	// starting: what is stored is checked as far as it does not need the model.
+	started := false
+	policy, err := settings.Declare(ctx, c.settings, "cmdb-approval", identity.ScopeSystem, approval.DefaultPolicy, func(p approval.Policy) error {
+		if !started {
+			return p.Check()
+		}
+		return check(p)
+	}, func(p approval.Policy) { c.cmdb.Protect(p.Classes) })
+	if err != nil {
+		return err
+	}
+	started = true
+	c.approvals.policy = policy.Get
+	c.cmdb.Protect(policy.Get().Classes)
+	return nil
+}
