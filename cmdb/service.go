@@ -32,7 +32,7 @@ type Service struct {
 	importing chan struct{}
 	writing   chan struct{} // holds one token: commits become known in their order
 	landing   sync.RWMutex  // held from before a commit until what is in memory has followed it
-	running   runs // the imports that are not done yet
+	running   runs          // the imports that are not done yet
 	protected atomic.Pointer[[]string]
 	topology  topology
 	index     memory[*columns.Table]

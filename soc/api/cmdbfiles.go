@@ -169,6 +169,7 @@ func (s *Server) cmdbFileRoutes() {
 			Class  string `query:"class" maxLength:"1024"`
 			Q      string `query:"q" maxLength:"256"`
 			System string `query:"system" maxLength:"256"`
+			Filter string `query:"filter" maxLength:"8192" doc:"A filter such as criticality >= 4 and has -runs_on-> host[os ~ kylin]"`
 			Tenant string `query:"tenant" maxLength:"4096"`
 		}) (*huma.StreamResponse, error) {
 			if s.deps.CMDB == nil {
@@ -180,7 +181,7 @@ func (s *Server) cmdbFileRoutes() {
 			}
 			format := (&CMDBFileInput{Format: in.Format}).format()
 			var out bytes.Buffer
-			if err := s.deps.CMDB.Export(ctx, within, format, &out, cmdb.Filter{Query: in.Q, Classes: words(in.Class), System: in.System}); err != nil {
+			if err := s.deps.CMDB.Export(ctx, within, format, &out, cmdb.Filter{Query: in.Q, Classes: words(in.Class), System: in.System, Expression: in.Filter}); err != nil {
 				return nil, err
 			}
 			return namedFile(cmdbFileTypes[format], "icewatch-cmdb."+string(format), out.Bytes()), nil
@@ -214,22 +215,24 @@ func (s *Server) cmdbFileRoutes() {
 		})
 
 	Register(s, cmdbOperation("undo-cmdb-import", http.MethodPost, "/imports/{id}/undo", "Take an import back as a whole", 404, 409, 422), identity.ScopeConfigure,
-		func(ctx context.Context, in *struct {
-			ID int64 `path:"id" minimum:"1"`
-		}) (*Body[cmdb.Import], error) {
+		func(ctx context.Context, in *ByNumber) (*Body[cmdb.Import], error) {
 			c, within, err := s.cmdbFor(ctx)
 			if err != nil {
 				return nil, err
 			}
-			AuditObject(ctx, fmt.Sprintf("cmdb import %d", in.ID), "", "")
-			im, err := c.ImportByID(ctx, in.ID)
+			AuditObject(ctx, "cmdb import "+clip(in.ID, 64), "", "")
+			id, err := in.number()
+			if err != nil {
+				return nil, err
+			}
+			im, err := c.ImportByID(ctx, id)
 			if err != nil {
 				return nil, err
 			}
 			if actor := importsOf(ctx); actor != "" && im.Actor != actor {
 				return nil, ErrNotFound
 			}
-			im, err = c.UndoImport(ctx, within, Actor(ctx), in.ID)
+			im, err = c.UndoImport(ctx, within, Actor(ctx), id)
 			return Reply(im), err
 		})
 }
@@ -240,6 +243,20 @@ func importsOf(ctx context.Context) string {
 		return ""
 	}
 	return Actor(ctx)
+}
+
+// ByNumber names one thing that is numbered.
+type ByNumber struct {
+	ID string `path:"id" maxLength:"64" doc:"A number"`
+}
+
+// number is the id; what is none is not found.
+func (in *ByNumber) number() (int64, error) {
+	n, err := strconv.ParseInt(in.ID, 10, 64)
+	if err != nil || n < 1 {
+		return 0, ErrNotFound
+	}
+	return n, nil
 }
 
 // numberCursor reads a cursor that is the id of the last entry.

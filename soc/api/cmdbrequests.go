@@ -124,21 +124,22 @@ func (s *Server) cmdbRequestRoutes() {
 			return Reply(PageOf(list, len(list), next)), nil
 		})
 
-	type RequestID struct {
-		ID int64 `path:"id" minimum:"1"`
-	}
 	Register(s, cmdbOperation("get-cmdb-request", http.MethodGet, "/change-requests/{id}", "One change request, and what would change", 404), identity.ScopeConfigure,
-		func(ctx context.Context, in *RequestID) (*Body[approval.Request], error) {
+		func(ctx context.Context, in *ByNumber) (*Body[approval.Request], error) {
 			who, within, err := s.approver(ctx)
 			if err != nil {
 				return nil, err
 			}
-			r, err := s.deps.Approvals.Get(ctx, within, who, in.ID)
+			id, err := in.number()
+			if err != nil {
+				return nil, err
+			}
+			r, err := s.deps.Approvals.Get(ctx, within, who, id)
 			return Reply(r), err
 		})
 
 	type decision struct {
-		RequestID
+		ByNumber
 		Body struct {
 			Comment string `json:"comment,omitempty" maxLength:"1000"`
 		}
@@ -146,12 +147,16 @@ func (s *Server) cmdbRequestRoutes() {
 	decide := func(id, verb, summary string, do func(ctx context.Context, within reach.Reach, who approval.Person, id int64, why string) (approval.Request, error)) {
 		Register(s, cmdbOperation(id, http.MethodPost, "/change-requests/{id}/"+verb, summary, 403, 404, 409, 422), identity.ScopeConfigure,
 			func(ctx context.Context, in *decision) (*Body[approval.Request], error) {
-				AuditObject(ctx, fmt.Sprintf("cmdb change request %d", in.ID), "", in.Body.Comment)
+				AuditObject(ctx, "cmdb change request "+clip(in.ID, 64), "", in.Body.Comment)
 				who, within, err := s.approver(ctx)
 				if err != nil {
 					return nil, err
 				}
-				r, err := do(ctx, within, who, in.ID, in.Body.Comment)
+				number, err := in.number()
+				if err != nil {
+					return nil, err
+				}
+				r, err := do(ctx, within, who, number, in.Body.Comment)
 				return Reply(r), err
 			})
 	}

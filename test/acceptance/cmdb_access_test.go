@@ -33,18 +33,27 @@ var cmdbReads = map[string][]string{
 	"list-cmdb-relations": {"?limit=1000", "?limit=1000&type=runs_on"},
 	"find-cmdb-path":      {"?from=in-host&to=in-far&hops=8", "?from=in-vm&to=OWN&hops=8"},
 	"walk-cmdb":           {"?kind=around&depth=4", "?kind=impact&depth=4", "?kind=root_cause&depth=4"},
+	"get-cmdb-template":   {}, // no two workbooks are equal to the byte
+	"list-cmdb-imports":   {""},
+	"get-cmdb-approval":   {""},
+	"list-cmdb-requests":  {""},
+	"get-cmdb-request":    {},
 	"query-cmdb":          {"?path=" + url.QueryEscape("host <-runs_on- *"), "?path=" + url.QueryEscape("computer -*1..3- *"), "?path=" + url.QueryEscape("business_system")},
 }
 
 // cmdbCommon are the routes that answer the same to everybody, whatever items
 // there are: the model is the city's.
-var cmdbCommon = []string{"list-cmdb-classes", "get-cmdb-model", "list-cmdb-model-revisions"}
+// What people imported and asked for is told to who may see all of it:
+// TestFourEyes and TestUndoImportWithinReach see to that.
+var cmdbCommon = []string{"list-cmdb-classes", "get-cmdb-model", "list-cmdb-model-revisions", "list-cmdb-imports", "get-cmdb-approval", "list-cmdb-requests"}
 
 // cmdbWrites are bodies that the routes take which change one item.
 var cmdbWrites = map[string]string{
 	"change-cmdb-item":  `{"owner":"me"}`,
 	"delete-cmdb-item":  ``,
 	"restore-cmdb-item": `{"entry":1}`,
+
+	"undo-cmdb-import": ``, "approve-cmdb-request": `{}`, "reject-cmdb-request": `{"comment":"no"}`, "withdraw-cmdb-request": `{}`,
 }
 
 // indigo is what two restricted users see in part: one line of business, and
