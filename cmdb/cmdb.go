@@ -5,7 +5,7 @@
 //
 // Items are changed one at a time or by a file, always whole or not at all, and
 // every change is kept with who made it and when. What the pipeline needs goes
-// out as an enrich.Snapshot.
+// out as enrich.Snapshots, one of each part of the items.
 package cmdb
 
 import (

@@ -499,7 +499,16 @@ func (s *Service) run(m *move, row modelRow) {
 		slog.Error("cmdb: the end of a change of the model could not be kept: the next start tries again", "revision", row.Revision, "error", err)
 	}
 	s.moving.Store(nil)
-	s.notify()
+	// What items are to enrichment may have changed with their classes.
+	parts, err := s.Parts(s.life)
+	if err != nil {
+		slog.Error("cmdb: enrichment does not know the new model until the next start", "revision", row.Revision, "error", err)
+	}
+	all := make([]int32, parts)
+	for i := range all {
+		all[i] = int32(i)
+	}
+	s.Retell(all)
 }
 
 func (s *Service) moveAll(ctx context.Context, m *move, row *modelRow) error {

@@ -4,17 +4,12 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/uptrace/bun"
-
 	"icewatch/cmdb/columns"
 	"icewatch/cmdb/model"
-	"icewatch/soc/enrich"
-	"icewatch/soc/reach"
 	"icewatch/soc/state"
 	"icewatch/soc/tenancy"
 )
@@ -25,7 +20,7 @@ type Service struct {
 	tenants *tenancy.Registry
 	shipped model.Document
 	model   atomic.Pointer[model.Model]
-	changed chan struct{}
+	news    news
 	now     func() time.Time // whole milliseconds, as the tables keep them
 	// importing holds one token: imports of large files take turns, which
 	// bounds their memory.
@@ -62,7 +57,7 @@ func OpenOn(ctx context.Context, db *Database, tenants *tenancy.Registry) (*Serv
 	}
 	s := &Service{
 		db: db, tenants: tenants, shipped: shipped,
-		changed:   make(chan struct{}, 1),
+		news:      news{changed: make(chan struct{}, 1), parts: map[int32]bool{}},
 		importing: make(chan struct{}, 1),
 		writing:   make(chan struct{}, 1),
 		now:       func() time.Time { return time.Now().UTC().Truncate(time.Millisecond) },
@@ -148,80 +143,3 @@ func (s *Service) Classes() []Class {
 	return out
 }
 
-// Changed delivers after changes, one value for any number of them, so that
-// the centre can publish a new snapshot. It is one channel, for one listener;
-// a change while nobody listens is not lost.
-func (s *Service) Changed() <-chan struct{} { return s.changed }
-
-func (s *Service) notify() {
-	select {
-	case s.changed <- struct{}{}:
-	default: // one is waiting already
-	}
-}
-
-// Snapshot returns what enrichment needs of all tenants, as of one moment. Its
-// version grows with every change.
-func (s *Service) Snapshot(ctx context.Context) (enrich.Snapshot, error) {
-	snap := enrich.Snapshot{Networks: []enrich.Network{}, Items: []enrich.Item{}}
-	if err := s.ready(ctx); err != nil {
-		return enrich.Snapshot{}, err
-	}
-	err := s.db.view(ctx, func(ctx context.Context, tx bun.Tx) error {
-		if err := tx.QueryRowContext(ctx, "SELECT version FROM cmdb_version WHERE id = 1").Scan(&snap.Version); err != nil {
-			return fmt.Errorf("cmdb: read the version: %w", err)
-		}
-		systems := map[string]Item{}
-		all := reach.All()
-		err := s.each(ctx, tx, all, &Filter{Classes: []string{BusinessSystem}}, func(it *Item, _ reach.Kept) error {
-			systems[it.ID] = *it
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		var classes []string
-		m := s.Model()
-		for _, name := range m.Concrete() {
-			if c := m.Class(name); c.Addresses != model.NoAddresses || c.Hostnames || c.Name == BusinessSystem {
-				classes = append(classes, c.Name)
-			}
-		}
-		return s.each(ctx, tx, all, &Filter{Classes: classes}, func(it *Item, facts reach.Kept) error {
-			c := m.Class(it.Class)
-			if c.Addresses == model.CIDRs {
-				for _, a := range it.Addresses {
-					snap.Networks = append(snap.Networks, enrich.Network{Zone: it.Zone, CIDR: a, Name: it.Name, Tenant: it.Tenant})
-				}
-				return nil
-			}
-			x := enrich.Item{
-				ID: it.ID, Class: it.Class, Name: it.Name, Tenant: it.Tenant, Zone: it.Zone,
-				Addresses: it.Addresses, Hostnames: it.Hostnames, Criticality: it.Criticality,
-				Owner: it.Owner, Labels: it.Labels,
-				Unit: facts.Unit, Region: facts.Region, Industry: facts.Industry, ReachLabels: facts.Labels,
-			}
-			if sys, ok := systems[it.System]; ok {
-				x.SystemID, x.SystemName = sys.ID, sys.Name
-				if x.Owner == "" {
-					x.Owner = sys.Owner
-				}
-			}
-			if it.Class == BusinessSystem {
-				x.SystemID, x.SystemName = it.ID, it.Name
-			}
-			if c.Hostnames {
-				// The name of a host is a host name, where it can be one.
-				if h, err := checkHostname(it.Name); err == nil && !slices.Contains(x.Hostnames, h) {
-					x.Hostnames = append(slices.Clip(x.Hostnames), h)
-				}
-			}
-			snap.Items = append(snap.Items, x)
-			return nil
-		})
-	})
-	if err != nil {
-		return enrich.Snapshot{}, fmt.Errorf("cmdb: make a snapshot: %w", err)
-	}
-	return snap, nil
-}

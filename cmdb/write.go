@@ -55,6 +55,7 @@ type writer struct {
 	items   []storedItem
 	nodes   []graphNode
 	gone    []int32
+	members []int32 // see noteMembers
 	added   []relationRow
 	removed []relationRow
 	lengths map[string][]int // see prefixLengths; the addresses of a change are stored by then
@@ -105,7 +106,7 @@ func (s *Service) write(ctx context.Context, actor string, fn func(context.Conte
 	}
 	s.index.follow(version, w)
 	s.topology.memory.follow(version, w)
-	s.notify()
+	s.tell(w)
 	return nil
 }
 
@@ -279,6 +280,9 @@ func (w *writer) storeItems(ctx context.Context, changes []itemChange, seqOf fun
 		return err
 	}
 	if err := w.noteNodes(ctx, ids, settled); err != nil {
+		return err
+	}
+	if err := w.noteMembers(ctx, changes); err != nil {
 		return err
 	}
 	w.step("history", 88)

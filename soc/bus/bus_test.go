@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -259,5 +260,64 @@ func TestAControlStreamOnTheDiskMovesToMemory(t *testing.T) {
 	}
 	if err := c.PublishControl(t.Context(), "rules", []byte("x")); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestControlPartsAreWholeAtTheMark joins before, while and after the parts of
+// a topic are published: nobody takes for whole what is not.
+func TestControlPartsAreWholeAtTheMark(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir(), 1<<30)
+	defer s.Close()
+	c, err := s.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	join := func() (parts func() map[string]string, whole chan map[string]string) {
+		var mu sync.Mutex
+		have := map[string]string{}
+		copied := func() map[string]string { mu.Lock(); defer mu.Unlock(); return maps.Clone(have) }
+		whole = make(chan map[string]string, 2)
+		go func() {
+			_ = c.ControlParts(t.Context(), "assets", func(name string, data []byte) {
+				mu.Lock()
+				defer mu.Unlock()
+				have[name] = string(data)
+			}, func() { whole <- copied() })
+		}()
+		return copied, whole
+	}
+	publish := func(topic, data string) {
+		t.Helper()
+		if err := c.PublishControl(t.Context(), topic, []byte(data)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, early := join()
+	publish("assets.0", "a")
+	publish("assets.1", "b")
+	publish("assets.0", "c")
+	select {
+	case got := <-early:
+		t.Fatalf("%v was taken for whole", got)
+	default:
+	}
+	publish("assets", "")
+	if got := <-early; got["0"] != "c" || got["1"] != "b" {
+		t.Errorf("%v", got)
+	}
+	// A part that changed after the mark, and one that is new.
+	publish("assets.1", "d")
+	publish("assets.2", "e")
+	now, late := join()
+	if got := <-late; len(got) != 3 || got["0"] != "c" || got["1"] != "d" || got["2"] != "e" {
+		t.Errorf("who comes later: %v", got)
+	}
+	publish("assets.0", "f")
+	for deadline := time.Now().Add(time.Minute); now()["0"] != "f"; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("a change never came: %v", now())
+		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -214,13 +215,41 @@ func (c *Client) PublishControl(ctx context.Context, topic string, data []byte) 
 // Control hands over the newest message of a control topic, then each newer
 // one, until ctx ends.
 func (c *Client) Control(ctx context.Context, topic string, handle func(data []byte)) error {
+	return c.control(ctx, topic, []string{topic}, func(_ string, m jetstream.Msg) { handle(m.Data()) })
+}
+
+// ControlParts is Control for a topic of many parts, each published under the
+// topic, a dot and a name of its own, and the topic itself once all are there:
+// after any change of parts as well. part is called for each part, whole once
+// all of the parts that were there when the call began have been handed over.
+func (c *Client) ControlParts(ctx context.Context, topic string, part func(name string, data []byte), whole func()) error {
+	marked, told := false, false
+	return c.control(ctx, topic, []string{topic, topic + ".>"}, func(name string, m jetstream.Msg) {
+		if name == topic {
+			marked = true
+		} else {
+			part(strings.TrimPrefix(name, topic+"."), m.Data())
+		}
+		// A part that changed since lies behind the mark.
+		if meta, err := m.Metadata(); marked && !told && err == nil && meta.NumPending == 0 {
+			told = true
+			whole()
+		}
+	})
+}
+
+func (c *Client) control(ctx context.Context, topic string, topics []string, handle func(topic string, m jetstream.Msg)) error {
+	subjects := make([]string, len(topics))
+	for i, t := range topics {
+		subjects[i] = controlPrefix + t
+	}
 	cons, err := c.js.OrderedConsumer(ctx, controlStream, jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{controlPrefix + topic}, DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy,
+		FilterSubjects: subjects, DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy,
 	})
 	if err != nil {
 		return fmt.Errorf("bus: control %s: %w", topic, err)
 	}
-	cc, err := cons.Consume(func(m jetstream.Msg) { handle(m.Data()) })
+	cc, err := cons.Consume(func(m jetstream.Msg) { handle(strings.TrimPrefix(m.Subject(), controlPrefix), m) })
 	if err != nil {
 		return fmt.Errorf("bus: control %s: %w", topic, err)
 	}

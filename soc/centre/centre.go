@@ -342,35 +342,7 @@ func (c *centre) openCMDB(ctx context.Context) (err error) {
 	if err := c.publishTenants(ctx); err != nil {
 		return err
 	}
-	if err := c.publishAssets(ctx); err != nil {
-		return err
-	}
-	c.background(func(ctx context.Context) {
-		for {
-			select {
-			case <-c.cmdb.Changed():
-				if err := c.publishAssets(ctx); err != nil && ctx.Err() == nil {
-					c.log.Error("cmdb: the change is not in force for enrichment yet", "error", err)
-				}
-			case <-ctx.Done():
-				return
-			}
-		}
-	})
-	return nil
-}
-
-func (c *centre) publishAssets(ctx context.Context) error {
-	snap, err := c.cmdb.Snapshot(ctx)
-	if err != nil {
-		return err
-	}
-	c.setAssets(snap)
-	data, err := snap.Encode()
-	if err != nil {
-		return err
-	}
-	return c.client.PublishControl(ctx, engine.TopicEnrichment, data)
+	return c.openAssets(ctx)
 }
 
 func (c *centre) openRules(ctx context.Context) error {

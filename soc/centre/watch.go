@@ -146,16 +146,6 @@ func (c *centre) ownerOf(zone string, peer netip.Addr) (tenant, item, name strin
 	return tenant, item, name
 }
 
-// setAssets puts another index of the CMDB in force for the intake.
-func (c *centre) setAssets(s enrich.Snapshot) {
-	x, err := enrich.NewIndex(s)
-	if err != nil {
-		c.log.Error("cmdb: whose an address is stays as it was at intake", "error", err)
-		return
-	}
-	c.assets.Store(x)
-}
-
 // count takes over what both ends counted.
 func (c *centre) count(ctx context.Context) {
 	if st, err := c.gauge.status(ctx); err == nil {

@@ -34,7 +34,7 @@ import (
 // The control topics of the bus by which the centre steers the engine.
 const (
 	TopicRules      = "rules"      // ruleset.Bundle
-	TopicEnrichment = "enrichment" // enrich.Snapshot
+	TopicEnrichment = "enrichment" // parts, each an enrich.Snapshot
 	TopicTenants    = "tenants"    // pipeline.Directory as JSON
 )
 
@@ -304,17 +304,23 @@ func (e *Engine) control(ctx context.Context, wg *sync.WaitGroup) error {
 		e.pipe.SetDirectory(d)
 		return nil
 	})
-	follow(TopicEnrichment, func(b []byte) error {
-		s, err := enrich.Decode(b)
-		if err != nil {
-			return err
+	wg.Go(func() {
+		index := enrich.EmptyIndex()
+		err := e.client.ControlParts(ctx, TopicEnrichment, func(part string, data []byte) {
+			s, err := enrich.Decode(data)
+			if err == nil {
+				err = index.Update(s)
+			}
+			if err != nil {
+				e.log.Error("engine: a control message is not usable, the one before stays in force", "topic", TopicEnrichment, "part", part, "error", err)
+			}
+		}, func() {
+			e.pipe.SetIndex(index)
+			heard <- TopicEnrichment
+		})
+		if err != nil && ctx.Err() == nil {
+			e.log.Error("engine: control", "topic", TopicEnrichment, "error", err)
 		}
-		x, err := enrich.NewIndex(s)
-		if err != nil {
-			return err
-		}
-		e.pipe.SetIndex(x)
-		return nil
 	})
 	follow(TopicRules, e.takeRules)
 	missing := map[string]bool{TopicTenants: true, TopicEnrichment: true, TopicRules: true}

@@ -35,6 +35,8 @@ var criticalities = [...]string{"0", "1", "2", "3", "4", "5"}
 // Fields of these names that came with the event are taken away first: only the
 // CMDB says who is who. Beyond growing ev.Fields, Apply allocates nothing.
 func (x *Index) Apply(ev *event.Event) *Item {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
 	var (
 		zoneName, hostName, observerName string
 		source, dest, peer               netip.Addr
@@ -106,14 +108,12 @@ func (x *Index) Apply(ev *event.Event) *Item {
 		}
 	}
 	if about == none {
-		if i, ok := x.systems[ev.Tenant]; ok {
-			about = i
-		}
+		about = x.systemOf(ev.Tenant)
 	}
 	if about == none {
 		return nil
 	}
-	it := &x.items[about]
+	it := x.items[about]
 	add(ev, event.CIID, it.ID)
 	add(ev, event.CIName, it.Name)
 	add(ev, event.CIClass, it.Class)
@@ -149,7 +149,7 @@ func (x *Index) endpoint(ev *event.Event, z *zone, addr netip.Addr, id, name, la
 	ev.Fields = append(ev.Fields, event.Field{ID: internal, Kind: event.Bool, Value: value})
 	at = x.visible(at, ev.Tenant)
 	if at != none {
-		it := &x.items[at]
+		it := x.items[at]
 		add(ev, id, it.ID)
 		add(ev, name, it.Name)
 		for _, l := range it.Labels {

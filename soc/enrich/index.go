@@ -1,11 +1,10 @@
 package enrich
 
 import (
-	"cmp"
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
+	"sync"
 )
 
 // The tenants whose analysts see the whole city, and whose items everybody may
@@ -29,15 +28,25 @@ const systemClass = "business_system"
 // none is the number of no item.
 const none = int32(-1)
 
-// Index is the immutable form of a Snapshot: who stands behind an address or a
-// host name. It is safe for concurrent use, and looking up allocates nothing.
+// Index is who stands behind an address or a host name. It is safe for
+// concurrent use, and looking up allocates nothing; Update changes it in place.
 type Index struct {
-	items   []Item
-	relay   []bool // by item: carries RelayLabel
+	mu      sync.RWMutex
+	items   []*Item // nil where the number is free; an Item itself never changes
+	relay   []bool  // by item: carries RelayLabel
 	zones   map[string]*zone
 	names   map[string]int32 // first entry of each host name in entries
 	entries []nameEntry
-	systems map[string]int32 // the business system that stands for a tenant
+	systems map[string][]int32 // the business systems of a tenant
+	parts   map[int32]*part
+	// Numbers of items and entries to be given again.
+	freeItems, freeEntries []int32
+}
+
+// part is what came with one Snapshot.
+type part struct {
+	items    map[string]int32 // by id
+	networks []Network
 }
 
 // zone is one network zone. Addresses of different zones have nothing to do
@@ -58,6 +67,7 @@ type level struct {
 type block struct {
 	tenant string // "" where shared
 	name   string
+	part   int32 // it came with
 }
 
 // nameEntry is one item that goes by a host name; all of one name form a chain.
@@ -67,72 +77,73 @@ type nameEntry struct {
 	short bool // the name is the first label of a longer one the item has
 }
 
-// NewIndex builds the index. An address or network that cannot be read, or that
-// two items of one zone share, is an error that names it.
+// NewIndex builds the index of one snapshot. An address or network that cannot
+// be read, or that two items of one zone share, is an error that names it.
 func NewIndex(s Snapshot) (*Index, error) {
-	x := &Index{
-		items:   s.Items,
-		relay:   make([]bool, len(s.Items)),
-		zones:   map[string]*zone{},
-		names:   make(map[string]int32, len(s.Items)*2),
-		entries: make([]nameEntry, 0, len(s.Items)*2),
-		systems: map[string]int32{},
+	if err := s.check(); err != nil {
+		return nil, err
 	}
-	for i := range x.items {
-		it := &x.items[i]
-		x.relay[i] = slices.Contains(it.Labels, RelayLabel)
-		z := x.makeZone(it.Zone)
-		for _, a := range it.Addresses {
-			addr, err := netip.ParseAddr(a)
-			if err != nil {
-				return nil, fmt.Errorf("enrich: item %q: address %q: %w", it.ID, a, err)
-			}
-			addr = addr.Unmap()
-			if other, ok := z.addrs[addr]; ok && other != int32(i) {
-				return nil, fmt.Errorf("enrich: address %s in zone %q is of item %q and of item %q", a, it.Zone, x.items[other].ID, it.ID)
-			}
-			z.addrs[addr] = int32(i)
-		}
-		for _, h := range it.Hostnames {
-			h = strings.ToLower(strings.TrimSuffix(h, "."))
-			if h == "" {
-				continue
-			}
-			x.addName(h, int32(i), false)
-			if short, _, ok := strings.Cut(h, "."); ok && short != "" {
-				x.addName(short, int32(i), true)
-			}
-		}
-		if it.Class == systemClass && it.Tenant != "" {
-			// A tenant may have several systems. The one that stands for
-			// it is named after it; a single one stands for it as well.
-			own := "bs-" + it.Tenant
-			before, taken := x.systems[it.Tenant]
-			switch {
-			case it.ID == own, !taken:
-				x.systems[it.Tenant] = int32(i)
-			case before != none && x.items[before].ID != own:
-				x.systems[it.Tenant] = none
-			}
-		}
-	}
-	for _, n := range s.Networks {
-		if err := x.makeZone(n.Zone).addNetwork(n); err != nil {
-			return nil, err
-		}
-	}
-	for _, z := range x.zones {
-		byLength := func(a, b level) int { return cmp.Compare(b.bits, a.bits) }
-		slices.SortFunc(z.nets4, byLength)
-		slices.SortFunc(z.nets6, byLength)
+	x := EmptyIndex()
+	if err := x.Update(s); err != nil {
+		return nil, err
 	}
 	return x, nil
 }
 
-func (x *Index) makeZone(name string) *zone {
-	if name == "" {
-		name = DefaultZone
+// EmptyIndex knows nobody until it is updated.
+func EmptyIndex() *Index {
+	return &Index{zones: map[string]*zone{}, names: map[string]int32{}, systems: map[string][]int32{}, parts: map[int32]*part{}}
+}
+
+// check sees that no two items of a snapshot are one asset.
+func (s *Snapshot) check() error {
+	type asset struct {
+		zone string
+		addr netip.Addr
 	}
+	owner := map[asset]string{}
+	for i := range s.Items {
+		it := &s.Items[i]
+		for _, a := range it.Addresses {
+			addr, err := netip.ParseAddr(a)
+			if err != nil {
+				return fmt.Errorf("enrich: item %q: address %q: %w", it.ID, a, err)
+			}
+			k := asset{zoneName(it.Zone), addr.Unmap()}
+			if other, ok := owner[k]; ok && other != it.ID {
+				return fmt.Errorf("enrich: address %s in zone %q is of item %q and of item %q", a, it.Zone, other, it.ID)
+			}
+			owner[k] = it.ID
+		}
+	}
+	type network struct {
+		zone   string
+		prefix netip.Prefix
+	}
+	seen := map[network]bool{}
+	for _, n := range s.Networks {
+		p, err := netip.ParsePrefix(n.CIDR)
+		if err != nil {
+			return fmt.Errorf("enrich: network %q: %w", n.Name, err)
+		}
+		k := network{zoneName(n.Zone), p.Masked()}
+		if seen[k] {
+			return fmt.Errorf("enrich: network %s in zone %q is there twice", k.prefix, n.Zone)
+		}
+		seen[k] = true
+	}
+	return nil
+}
+
+func zoneName(name string) string {
+	if name == "" {
+		return DefaultZone
+	}
+	return name
+}
+
+func (x *Index) makeZone(name string) *zone {
+	name = zoneName(name)
 	z := x.zones[name]
 	if z == nil {
 		z = &zone{addrs: map[netip.Addr]int32{}}
@@ -154,44 +165,53 @@ func (x *Index) addName(name string, item int32, short bool) {
 			return
 		}
 	}
-	x.entries = append(x.entries, nameEntry{item: item, next: head, short: short})
+	entry := nameEntry{item: item, next: head, short: short}
+	if n := len(x.freeEntries); n > 0 {
+		x.names[name] = x.freeEntries[n-1]
+		x.entries[x.freeEntries[n-1]] = entry
+		x.freeEntries = x.freeEntries[:n-1]
+		return
+	}
+	x.entries = append(x.entries, entry)
 	x.names[name] = int32(len(x.entries) - 1)
 }
 
-func (z *zone) addNetwork(n Network) error {
-	p, err := netip.ParsePrefix(n.CIDR)
-	if err != nil {
-		return fmt.Errorf("enrich: network %q: %w", n.Name, err)
+// dropName takes an item off the chain of a name.
+func (x *Index) dropName(name string, item int32) {
+	before := none
+	for e, ok := x.names[name]; ok && e != none; before, e = e, x.entries[e].next {
+		if x.entries[e].item != item {
+			continue
+		}
+		switch next := x.entries[e].next; {
+		case before != none:
+			x.entries[before].next = next
+		case next != none:
+			x.names[name] = next
+		default:
+			delete(x.names, name)
+		}
+		x.freeEntries = append(x.freeEntries, e)
+		return
 	}
-	p = p.Masked()
-	levels := &z.nets6
-	if p.Addr().Is4() {
-		levels = &z.nets4
-	}
-	i := slices.IndexFunc(*levels, func(l level) bool { return l.bits == p.Bits() })
-	if i < 0 {
-		i = len(*levels)
-		*levels = append(*levels, level{bits: p.Bits(), nets: map[netip.Prefix]block{}})
-	}
-	if _, ok := (*levels)[i].nets[p]; ok {
-		return fmt.Errorf("enrich: network %s in zone %q is there twice", p, n.Zone)
-	}
-	(*levels)[i].nets[p] = block{tenant: n.Tenant, name: n.Name}
-	return nil
 }
 
 // Known tells whether a configuration item has the address in the zone.
 func (x *Index) Known(zoneName string, addr netip.Addr) bool {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
 	return x.zoneOf(zoneName).byAddress(addr.WithZone("").Unmap()) != none
 }
 
 // At returns the configuration item with the address in the zone.
 func (x *Index) At(zoneName string, addr netip.Addr) (Item, bool) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
 	i := x.zoneOf(zoneName).byAddress(addr.WithZone("").Unmap())
 	if i == none {
 		return Item{}, false
 	}
-	return x.items[i], true
+	return *x.items[i], true
 }
 
 // Place is what is known of an address, as far as a tenant may know of it.
@@ -204,6 +224,8 @@ type Place struct {
 
 // Place tells of an address in a network zone to those who see a tenant's events.
 func (x *Index) Place(zoneName, tenant string, addr netip.Addr) Place {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
 	z := x.zoneOf(zoneName)
 	addr = addr.WithZone("").Unmap()
 	at := z.byAddress(addr)
@@ -218,7 +240,7 @@ func (x *Index) Place(zoneName, tenant string, addr netip.Addr) Place {
 		p.Zone = DefaultZone
 	}
 	if at = x.visible(at, tenant); at != none {
-		p.Item, p.Tenant = x.items[at], x.items[at].Tenant
+		p.Item, p.Tenant = *x.items[at], x.items[at].Tenant
 	} else if net.tenant == tenant || tenant == "" || tenant == cityTenant || tenant == unassignedTenant {
 		p.Tenant = net.tenant
 	}
@@ -228,16 +250,15 @@ func (x *Index) Place(zoneName, tenant string, addr netip.Addr) Place {
 // Internal tells whether an address is the city's: an item's, or in one of the
 // zone's networks or of the ranges that are never routed on the Internet.
 func (x *Index) Internal(zoneName string, addr netip.Addr) bool {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
 	z := x.zoneOf(zoneName)
 	addr = addr.WithZone("").Unmap()
 	return z.byAddress(addr) != none || isInternal(z, addr)
 }
 
 func (x *Index) zoneOf(name string) *zone {
-	if name == "" {
-		name = DefaultZone
-	}
-	return x.zones[name]
+	return x.zones[zoneName(name)]
 }
 
 // byAddress returns the item with the address in the zone, or none.
@@ -320,7 +341,7 @@ func (x *Index) chain(name []byte, shortToo bool, zoneName, tenant string) int32
 		if n.short && !shortToo || x.visible(n.item, tenant) == none {
 			continue
 		}
-		it := &x.items[n.item]
+		it := x.items[n.item]
 		score := 0
 		if !n.short {
 			score = 4
@@ -365,6 +386,8 @@ func (x *Index) visible(i int32, tenant string) int32 {
 // counts after the host name. ok is false where nobody's or everybody's item or
 // network is found.
 func (x *Index) Tenant(zoneName string, addr netip.Addr, hostname string) (slug string, ok bool) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
 	z := x.zoneOf(zoneName)
 	addr = addr.WithZone("").Unmap()
 	at := z.byAddress(addr)

@@ -1,7 +1,7 @@
 // Package enrich adds who and what to an event: the configuration item it
 // happened on, the items behind its addresses, the business system and owner,
-// and whose tenant it is. It works on an immutable index built from a
-// Snapshot, which the CMDB makes and the centre publishes to the engine.
+// and whose tenant it is. It works on an index of Snapshots,
+// which the CMDB makes and the centre publishes to the engine.
 package enrich
 
 import (
@@ -43,15 +43,17 @@ type Item struct {
 	ReachLabels string `json:"reach_labels,omitempty"`
 }
 
-// Snapshot is the whole of what enrichment needs, at one version.
+// Snapshot is what enrichment needs at one version, of one part of the items:
+// a change of one item makes a snapshot of its part, not of a million others.
 type Snapshot struct {
+	Part     int32     `json:"part,omitempty"`
 	Version  int64     `json:"version"`
 	Networks []Network `json:"networks"`
 	Items    []Item    `json:"items"`
 }
 
 // maxDecoded bounds what Decode unpacks, in bytes, so that a damaged or hostile
-// message cannot exhaust the memory. A snapshot of 100,000 items is 30 MB.
+// message cannot exhaust the memory. 100,000 items are 30 MB.
 const maxDecoded = 1 << 30
 
 // zstdMagic starts every Zstandard frame (RFC 8878, section 3.1.1).
