@@ -142,4 +142,3 @@ func (s *Service) Classes() []Class {
 	}
 	return out
 }
-
