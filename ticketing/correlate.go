@@ -45,18 +45,29 @@ type correlation struct {
 	gone     map[string]bool     // incidents that only went on
 	grew     map[string]bool     // incidents that took alerts in and are to be settled at the end
 
+	claimed map[string]bool   // incidents of faults that a group has taken
+	left    map[string]string // incidents that alerts were taken from, and one they went to
+	emptied []*incident       // that were merged into others
+	notes   []timelineRow     // to be written beside what follows from the rest
+
 	changes        []Change
 	opened, failed int
+}
+
+func (s *Service) newCorrelation(tx bun.Tx, now time.Time) *correlation {
+	return &correlation{
+		s: s, live: s.live, tx: tx, now: now, touched: map[string]*alert{}, attached: map[string][]*alert{},
+		rejudged: map[string]bool{}, dirty: map[string]bool{}, gone: map[string]bool{}, grew: map[string]bool{},
+		claimed: map[string]bool{}, left: map[string]string{},
+	}
 }
 
 // correlate judges the touched alerts, applies what follows, and writes back
 // alerts and incidents. With anew the policy is asked about each of them,
 // whatever it said before.
 func (s *Service) correlate(ctx context.Context, tx bun.Tx, touched []*alert, now time.Time, anew bool) (*correlation, error) {
-	c := &correlation{
-		s: s, live: s.live, tx: tx, now: now, anew: anew, touched: map[string]*alert{}, attached: map[string][]*alert{},
-		rejudged: map[string]bool{}, dirty: map[string]bool{}, gone: map[string]bool{}, grew: map[string]bool{},
-	}
+	c := s.newCorrelation(tx, now)
+	c.anew = anew
 	links := make([]link, 0, 2*len(touched))
 	var holders []string
 	for _, a := range touched {
@@ -217,7 +228,7 @@ func (c *correlation) ask(ctx context.Context, a *alert) (policy.Decision, error
 func (c *correlation) judgeAll(ctx context.Context, touched []*alert) map[string]policy.Decision {
 	out := make(map[string]policy.Decision, len(touched))
 	for _, a := range touched {
-		if a.Status == StatusClosed || a.Held && (a.Item == "" || c.incidents[a.IncidentID] != nil && slices.Contains(c.incidents[a.IncidentID].items, a.Item)) {
+		if a.Fault || a.Status == StatusClosed || a.Held && (a.Item == "" || c.incidents[a.IncidentID] != nil && slices.Contains(c.incidents[a.IncidentID].items, a.Item)) {
 			a.Judge = false
 			delete(c.again, a.ID)
 			continue
@@ -253,7 +264,7 @@ func (c *correlation) neighbours(ctx context.Context, touched []*alert) ([]neigh
 	var links []link
 	seen := map[string]bool{}
 	for _, a := range touched {
-		if !a.fresh && !a.raised || a.Held || a.Status == StatusClosed {
+		if a.Fault || !a.fresh && !a.raised || a.Held || a.Status == StatusClosed {
 			continue
 		}
 		for _, r := range c.relations(a) {

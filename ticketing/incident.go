@@ -204,8 +204,10 @@ func (c *correlation) describe(ctx context.Context, i *incident) error {
 			}
 		}
 	}
-	if err := c.parties(ctx, i); err != nil {
-		return err
+	if i.doc.Root == nil {
+		if err := c.parties(ctx, i); err != nil {
+			return err
+		}
 	}
 	if len(c.members[i.ID]) > 1 {
 		i.doc.Title = title(i, c.members[i.ID])
@@ -291,6 +293,9 @@ func title(i *incident, members map[string]*alert) detections.Text {
 	case where == "":
 		where = i.Tenant
 	}
+	if i.doc.Root != nil {
+		return faultTitle(i, detections.Text{ZH: whatZH, EN: whatEN})
+	}
 	switch len(i.doc.Actors) {
 	case 0:
 		return detections.Text{ZH: where + " 疑似遭到入侵：" + whatZH, EN: "Suspected intrusion on " + where + ": " + whatEN}
@@ -319,7 +324,7 @@ func (c *correlation) save(ctx context.Context) error {
 	if err := saveAlerts(ctx, c.tx, unsaved); err != nil {
 		return err
 	}
-	var entries []timelineRow
+	entries := slices.Clone(c.notes)
 	for _, a := range unsaved {
 		if a.Verdict > a.before {
 			entries = append(entries, verdictEntry(a, c.now))

@@ -33,14 +33,16 @@ func (s *Service) Ingest(ctx context.Context, occs []detections.Occurrence) erro
 	now := s.now()
 	batch := make([]*detections.Occurrence, 0, len(occs))
 	ids := make(map[string]bool, len(occs))
+	faulty := make(map[*detections.Occurrence]bool)
 	for i := range occs {
 		o := occs[i] // a copy: the caller's stay as they are
 		complete(&o, now)
 		atHome(&o)
+		fault := s.faults != nil && faultOf(&o) // by what it says itself, before it is classed
 		s.classed(&o)
 		discreet(&o)
 		if !ids[o.ID] {
-			ids[o.ID] = true
+			ids[o.ID], faulty[&o] = true, fault
 			batch = append(batch, &o)
 		}
 	}
@@ -48,9 +50,14 @@ func (s *Service) Ingest(ctx context.Context, occs []detections.Occurrence) erro
 	if err != nil {
 		return err
 	}
+	for o, about := range subjects {
+		about.fault = faulty[o] && about.ci != nil && about.ci.ID != "" && !standsIn(o, about.ci)
+		subjects[o] = about
+	}
 	var changes []Change
 	var st Stats
 	told := false
+	var stirred []*alert
 	err = s.write(ctx, func(ctx context.Context, tx bun.Tx) error {
 		changes, st, told = nil, Stats{}, false
 		fresh, err := takeIn(ctx, tx, batch, now)
@@ -76,7 +83,7 @@ func (s *Service) Ingest(ctx context.Context, occs []detections.Occurrence) erro
 			return err
 		}
 		changes, st.Incidents, st.PolicyErrors = c.changes, uint64(c.opened), uint64(c.failed)
-		told = len(c.dirty) > 0
+		told, stirred = len(c.dirty) > 0, touched
 		return nil
 	})
 	if err != nil {
@@ -90,6 +97,13 @@ func (s *Service) Ingest(ctx context.Context, occs []detections.Occurrence) erro
 		all.PolicyErrors += st.PolicyErrors
 	})
 	s.note(ctx, changes...)
+	if s.noteFaults(stirred, now) {
+		if *s.faults.options.Wait == 0 {
+			// They are taken in: what fails here is tried again by Run.
+			s.must(ctx, "group what fails", s.settleFaults(ctx, now))
+		}
+		s.nudge()
+	}
 	if told { // else no due time has come nearer, and nobody is told of anything
 		s.nudge()
 		s.out.Wake()

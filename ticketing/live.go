@@ -112,7 +112,14 @@ type span struct{ first, last int64 }
 
 func (a *alertRow) spanned() span { return span{a.FirstSeen, a.LastSeen} }
 
-func (a *alertRow) ofLinks() [2]link { return [2]link{{linkItem, a.Item}, {linkActor, a.Actor}} }
+// ofLinks are the links of an alert; one of a fault has none: what it belongs to
+// is decided by who depends on whom.
+func (a *alertRow) ofLinks() [2]link {
+	if a.Fault {
+		return [2]link{}
+	}
+	return [2]link{{linkItem, a.Item}, {linkActor, a.Actor}}
+}
 
 func newLive(window time.Duration) *live {
 	l := &live{window: window.Milliseconds()}
@@ -517,6 +524,10 @@ func (l *live) know(i *incident) {
 	if i.Status == StatusClosed {
 		delete(l.incidents, i.ID)
 		delete(l.members, i.ID)
+		return
+	}
+	if i.doc.Root != nil { // of faults: nothing is drawn in by an item or actor
+		l.incidents[i.ID] = i
 		return
 	}
 	for _, item := range i.items {

@@ -114,6 +114,7 @@ func (a *alert) merge(o *detections.Occurrence, s subject) {
 	d.CI, d.System, d.Owner, d.User = s.ci, s.system, s.owner, s.user
 	a.Item, a.Actor, a.SourceIP, a.Recon = s.item, s.actor, s.sourceIP, recon(&o.Rule)
 	a.Kept = s.facts
+	a.Fault = s.fault
 	a.judgeLatest(o)
 	a.CIID, a.SystemID = "", ""
 	if s.ci != nil {

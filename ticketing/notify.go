@@ -174,6 +174,7 @@ func (s *Service) Run(ctx context.Context) {
 		s.must(ctx, "write down breaches", s.breaches(ctx, now))
 		s.must(ctx, "warn of what comes due", s.warnings(ctx, now))
 		s.must(ctx, "tell of changes", s.tellDue(ctx, now))
+		s.must(ctx, "group what fails", s.settleFaults(ctx, now))
 		// What is held back depends on silences; now and then it is looked at all
 		// the same, since one may have ended while an incident was written.
 		if active, d := s.muting.Active(), now.Sub(unmuted); !slices.Equal(active, silences) || d >= 15*time.Second || d < 0 {
@@ -218,6 +219,11 @@ func (s *Service) untilDue(ctx context.Context) time.Duration {
 			continue
 		}
 		wait = min(wait, time.Second, time.UnixMilli(next).Sub(s.clock())+time.Millisecond)
+	}
+	if s.faults != nil {
+		if next := s.faults.next(); !next.IsZero() {
+			wait = min(wait, time.Second, next.Sub(s.clock())+time.Millisecond)
+		}
 	}
 	if end := s.muting.NextEnd(); !end.IsZero() {
 		wait = min(wait, time.Second, end.Sub(s.clock())+time.Millisecond)

@@ -34,6 +34,7 @@ type alertRow struct {
 	Item           string `bun:"item"`
 	Actor          string `bun:"actor"`
 	Recon          bool   `bun:"recon"`
+	Fault          bool   `bun:"fault"`
 	CIID           string `bun:"ci_id"`
 	SystemID       string `bun:"system_id"`
 	SourceIP       string `bun:"source_ip"`
@@ -68,7 +69,7 @@ type alertRow struct {
 // lightColumns are what correlation reads of an alert it does not change.
 var lightColumns = []string{
 	"id", "tenant", "rule_id", "rule_title", "severity", "priority", "status", "first_seen", "last_seen", "count",
-	"item", "actor", "recon", "incident_id", "held", "joins", "muted", "tactics", "techniques", "verdict", "phase", "direction", "threat", "attack", "attacker", "victim", "facts",
+	"item", "actor", "recon", "fault", "incident_id", "held", "joins", "muted", "tactics", "techniques", "verdict", "phase", "direction", "threat", "attack", "attacker", "victim", "facts",
 	"reach_unit", "reach_region", "reach_industry", "reach_labels",
 }
 
@@ -93,9 +94,10 @@ type alertDoc struct {
 	Owner     string             `json:"owner,omitempty"`
 	Evidence  []detections.Match `json:"evidence"`
 	Fields    map[string]string  `json:"fields"`
-	Events    []mark             `json:"events"` // ascending, the last maxEvents
-	Recent    []OccurrenceRef    `json:"recent"` // newest first, maxRecent
-	Latest    mark               `json:"latest"` // the occurrence that fields, title, evidence are of
+	Events    []mark             `json:"events"`           // ascending, the last maxEvents
+	Recent    []OccurrenceRef    `json:"recent"`           // newest first, maxRecent
+	Pinned    bool               `json:"pinned,omitempty"` // somebody put it into its incident by hand: there it stays
+	Latest    mark               `json:"latest"`           // the occurrence that fields, title, evidence are of
 	ReasonsOf mark               `json:"reasons_of"`
 	judgement
 	ruling
@@ -151,7 +153,7 @@ func (a *alert) view() Alert {
 		AcknowledgedAt: maybe(a.AcknowledgedAt), AcknowledgedBy: a.AcknowledgedBy,
 		ClosedAt: maybe(a.ClosedAt), ClosedBy: a.ClosedBy, Resolution: a.Resolution, Labels: a.labels(),
 		Verdict: verdictOf(a.Verdict), VerdictReason: d.VerdictReason, Phases: orEmpty(d.Phases), Attacker: d.Attacker, Victim: d.Victim,
-		Direction: a.Direction, Threat: a.Threat, Attack: a.Attack, Risk: d.Risk,
+		Direction: a.Direction, Threat: a.Threat, Attack: a.Attack, Risk: d.Risk, Fault: a.Fault,
 	}
 	v.Maintenance, v.Muted, v.Routing = orEmpty(d.Maintenance), a.Muted, d.Routing
 	if v.Routing == nil {
@@ -226,6 +228,9 @@ type incidentDoc struct {
 	Phases     []string           `json:"phases,omitempty"` // in the order of the kill chain
 	Attackers  []detections.Party `json:"attackers,omitempty"`
 	Victims    []detections.Party `json:"victims,omitempty"`
+	Root       *Root              `json:"root,omitempty"` // of an incident of faults
+	MergedInto string             `json:"merged_into,omitempty"`
+	MergedFrom []string           `json:"merged_from,omitempty"`
 }
 
 // incident is a row with its doc and links unpacked.
@@ -280,6 +285,7 @@ func (i *incident) view(now time.Time) Incident {
 		AcknowledgedAt: maybe(i.AcknowledgedAt), AcknowledgedBy: i.AcknowledgedBy,
 		ClosedAt: maybe(i.ClosedAt), ClosedBy: i.ClosedBy, Resolution: i.Resolution,
 		Judged: priorityOf(cmp.Or(d.Judged, i.Priority)), Override: d.Override,
+		Root: d.Root, MergedInto: d.MergedInto, MergedFrom: d.MergedFrom,
 	}
 }
 

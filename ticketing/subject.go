@@ -21,6 +21,7 @@ type subject struct {
 	actor    string // stands for who did it; "" where unknown or meaningless
 	sourceIP string
 	user     string
+	fault    bool       // it tells of a configuration item that fails
 	facts    reach.Kept // what data scopes see of the item
 }
 

@@ -87,6 +87,8 @@ type Config struct {
 	// one incident. Opening, closing and a breached clock are told at once.
 	// Default 5m.
 	GroupInterval time.Duration `yaml:"group_interval"`
+	// Faults are how alerts of items that fail are grouped.
+	Faults Faults `yaml:"faults"`
 	// Webhooks are the receivers and how they are served.
 	Webhooks outbox.Config `yaml:"webhooks"`
 }
@@ -107,6 +109,7 @@ func (c Config) WithDefaults() Config {
 	if c.ExternalURL == "" {
 		c.ExternalURL = "http://127.0.0.1:8080"
 	}
+	c.Faults = c.Faults.withDefaults()
 	c.Webhooks = c.Webhooks.WithDefaults()
 	return c
 }
@@ -124,6 +127,9 @@ func (c Config) Validate() error {
 	if err := c.SLA.Validate(); err != nil {
 		return fmt.Errorf("ticketing.sla: %w", err)
 	}
+	if err := c.Faults.validate(); err != nil {
+		return fmt.Errorf("ticketing.faults.%w", err)
+	}
 	if err := c.Webhooks.Validate(); err != nil {
 		return fmt.Errorf("ticketing.webhooks.%w", err)
 	}
@@ -138,6 +144,9 @@ type Deps struct {
 	Judge       Judge
 	Maintenance Maintenance // optional
 	Items       Items       // optional
+	// Relations tell who depends on whom. Without them every alert is grouped by
+	// item and attacker. Optional.
+	Relations Relations
 	// Assigner gives incidents that open to who is on duty. Optional.
 	Assigner Assigner
 	// Taxonomy is how alerts are classed that come without a judgement, and what
@@ -182,6 +191,7 @@ type Service struct {
 	hushed atomic.Bool
 
 	live   *live
+	faults *faults       // nil without relations
 	writer chan struct{} // has one element while somebody writes what is at hand
 
 	wake chan struct{} // tells Run that a due time may have come nearer
@@ -215,6 +225,9 @@ func Open(ctx context.Context, db *state.DB, deps Deps) (*Service, error) {
 		ignore: map[string]bool{}, wake: make(chan struct{}, 1), writer: make(chan struct{}, 1),
 	}
 	s.live = newLive(s.cfg.Window)
+	if deps.Relations != nil {
+		s.faults = newFaults(deps.Relations, s.cfg.Faults)
+	}
 	if s.sla = deps.SLA; s.sla == nil {
 		agreed, err := sla.DefaultTerms(s.cfg.SLA).Compile(nil)
 		if err != nil {

@@ -108,6 +108,7 @@ type Alert struct {
 	Threat         string             `json:"threat,omitempty" enum:"outbound,lateral,external,tunnel,website"`
 	Attack         string             `json:"attack,omitempty" doc:"Type of attack"`
 	Risk           detections.Risk    `json:"risk,omitzero" doc:"Class of GB/Z 20986-2007"`
+	Fault          bool               `json:"fault,omitempty" doc:"It tells of a configuration item that fails: grouped by who depends on whom"`
 }
 
 // AlertDetail is an alert with its latest firings and all that was done.
@@ -171,6 +172,9 @@ type Incident struct {
 	Reasons        []detections.Text  `json:"reasons" doc:"Why it was opened"`
 	Judged         string             `json:"judged_priority" enum:"P1,P2,P3,P4" doc:"The priority that follows from its alerts and the incident policy; another than priority only where that is overridden"`
 	Override       *Override          `json:"override,omitempty" doc:"An analyst's own priority"`
+	Root           *Root              `json:"root,omitempty" doc:"Of an incident of faults: the item that is thought to have brought the others down"`
+	MergedInto     string             `json:"merged_into,omitempty" doc:"The incident that goes on in its place"`
+	MergedFrom     []string           `json:"merged_from,omitempty" doc:"Incidents that were merged into it"`
 	Verdict        detections.Verdict `json:"verdict,omitempty" enum:"failed,attempt,success,compromised" doc:"The worst of its alerts"`
 	Phases         []string           `json:"phases" doc:"Phases of the kill chain that its alerts reached, in their order"`
 	Attackers      []detections.Party `json:"attackers" doc:"50 at most; of whoever sees the incident in part, those of the alerts that he sees"`

@@ -157,6 +157,13 @@ const (
 	dataset          = "alertmanager"
 )
 
+// FieldItem holds what an alert calls the configuration item that it is about,
+// where it names one: by its id or its name.
+const FieldItem = "icewatch.pushed.item"
+
+// itemLabels name a configuration item, the surest first.
+var itemLabels = []string{"icewatch_ci_id", "ci_id", "ci", "item_id", "configuration_item", "device", "switch", "application", "app", "business_system", "system", "service"}
+
 // hostLabels name the item that an alert is about, the surest first.
 var hostLabels = []string{"host", "hostname", "host_name", "host.name", "nodename", "node", "exported_instance", "instance"}
 
@@ -177,6 +184,14 @@ func fieldsOf(labels map[string]string) map[string]string {
 			}
 		} else if fields[fieldHost] == "" {
 			fields[fieldHost] = host
+		}
+	}
+	if fields[fieldHost] == "" && fields[fieldAddress] == "" || labels["ci"] != "" || labels["ci_id"] != "" || labels["icewatch_ci_id"] != "" {
+		for _, name := range itemLabels {
+			if v := labels[name]; v != "" {
+				fields[FieldItem] = v
+				break
+			}
 		}
 	}
 	return fields

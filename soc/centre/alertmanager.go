@@ -8,6 +8,7 @@ import (
 	"icewatch/collectors/webbody"
 	"icewatch/soc/alertmanager"
 	"icewatch/soc/api"
+	"icewatch/soc/enrich"
 	"icewatch/soc/event"
 	"icewatch/soc/tenancy"
 	"icewatch/ticketing"
@@ -51,6 +52,10 @@ func (c *centre) placeIn(names *event.Registry, tenant, zone, host, ip string, f
 	if x == nil {
 		return tenant
 	}
+	if it := c.named(tenant, host, fields); it != nil {
+		c.called.tell(fields, it, tenant)
+		return ticketing.Home(tenant, fields)
+	}
 	ev := event.Event{Tenant: tenant}
 	for id, value := range map[event.FieldID]string{event.Zone: zone, event.HostName: host, event.SourceIP: fields["source.ip"], event.DestIP: fields["destination.ip"]} {
 		if value != "" {
@@ -70,4 +75,16 @@ func (c *centre) placeIn(names *event.Registry, tenant, zone, host, ip string, f
 		fields[names.Name(id)] = strings.Join(values, ",")
 	}
 	return ticketing.Home(tenant, fields)
+}
+
+// named is the item that an alert names itself: by its id or its name in a label
+// of its own, or where no host of that name is known, as its host.
+func (c *centre) named(tenant, host string, fields map[string]string) *enrich.Item {
+	if name := fields[alertmanager.FieldItem]; name != "" {
+		return c.called.find(context.Background(), tenant, name)
+	}
+	if host == "" || c.assets.Load().Named(host, tenant) {
+		return nil
+	}
+	return c.called.find(context.Background(), tenant, host)
 }

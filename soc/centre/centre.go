@@ -152,6 +152,7 @@ type centre struct {
 	windows   *settings.Setting[maintenance.Schedule]
 	calendar  atomic.Pointer[maintenance.Calendar] // of windows
 	tickets   *ticketing.Service
+	called    *naming // items by what alerts call them
 	duty      *duty.Store
 	casework  *api.Casework
 	levels    *serviceLevels
@@ -388,7 +389,8 @@ func (c *centre) openTicketing(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	c.tickets, err = ticketing.Open(ctx, c.db, ticketing.Deps{Policy: c.keeper, Judge: c.keeper, Maintenance: c, Items: items{c.cmdb}, Taxonomy: c.keeper.Taxonomy, Assigner: c.duty, SLA: c.levels.Agreement, Reach: &c.reach, Seal: c.seal, Egress: c.egress, Config: cfg, Log: c.log})
+	c.called = &naming{cmdb: c.cmdb, log: c.log}
+	c.tickets, err = ticketing.Open(ctx, c.db, ticketing.Deps{Policy: c.keeper, Judge: c.keeper, Maintenance: c, Items: items{c.cmdb}, Relations: relations{c.cmdb}, Taxonomy: c.keeper.Taxonomy, Assigner: c.duty, SLA: c.levels.Agreement, Reach: &c.reach, Seal: c.seal, Egress: c.egress, Config: cfg, Log: c.log})
 	if err != nil {
 		return err
 	}

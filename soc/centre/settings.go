@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"icewatch/detections"
 	"icewatch/soc/config"
 	"icewatch/ticketing"
 	"icewatch/ticketing/outbox"
@@ -15,6 +16,8 @@ import (
 // ticketingConfig hands ticketing its part of the configuration.
 func ticketingConfig(c *config.Config) (ticketing.Config, error) {
 	out := ticketing.Config{ExternalURL: c.HTTP.ExternalURL, SLA: sla.Targets{}}
+	wait := time.Duration(c.Alerts.Faults.Wait)
+	out.Faults = ticketing.Faults{Wait: &wait, Window: time.Duration(c.Alerts.Faults.Window), Opens: detections.Level(c.Alerts.Faults.Opens), Least: c.Alerts.Faults.Least, Share: float64(c.Alerts.Faults.Percent) / 100}
 	for _, s := range c.SLA {
 		out.SLA[s.Priority] = sla.Target{Ack: time.Duration(s.Acknowledge), Resolve: time.Duration(s.Resolve)}
 	}

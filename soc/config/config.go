@@ -43,6 +43,7 @@ type Config struct {
 	Rules     Rules     `yaml:"rules" doc:"Detection content beside the built-in rules."`
 	Tenants   Tenants   `yaml:"tenants" doc:"Tenants beside the built-in catalogue of government applications."`
 	AlertMail AlertMail `yaml:"alert_mail" doc:"Mails that become alerts, sent to alert sources of the kind mail."`
+	Alerts    Alerts    `yaml:"alerts" doc:"How alerts become incidents."`
 	Notify    Notify    `yaml:"notify" doc:"Who is told of incidents."`
 	Security  Security  `yaml:"security" doc:"How the suite guards itself and its secrets."`
 	SLA       []SLA     `yaml:"sla" doc:"How soon an incident must be acknowledged and resolved, by priority."`
@@ -334,6 +335,7 @@ func Default() *Config {
 		Rules: Rules{BuiltIn: true, Policy: PolicyTrust{Decisions: 100_000, DecisionRate: 100}, Interval: Duration(2 * time.Second), Flood: Flood{Rate: 200, Window: Duration(10 * time.Second), Interval: Duration(10 * time.Second)}, Slow: Slow{Percent: 20, Window: Duration(10 * time.Second), Pause: Duration(time.Minute)},
 			Correlation: Correlation{Memory: 512 << 20, Lateness: Duration(5 * time.Minute)}},
 		Security: Security{Egress: Egress{Private: true}},
+		Alerts:   Alerts{Faults: Faults{Wait: Duration(10 * time.Second), Window: Duration(15 * time.Minute), Opens: "medium", Least: 3, Percent: 50}},
 		SLA: []SLA{
 			{"P1", Duration(15 * time.Minute), Duration(4 * time.Hour)},
 			{"P2", Duration(15 * time.Minute), Duration(6 * time.Hour)},

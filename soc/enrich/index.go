@@ -380,6 +380,9 @@ func (x *Index) visible(i int32, tenant string) int32 {
 	return none
 }
 
+// Named tells whether an item that a tenant may see has a host name.
+func (x *Index) Named(name, tenant string) bool { return x.byName(name, "", tenant) != none }
+
 // Tenant tells whose an address or host name is: that of the item with (zone,
 // address); else that of the item with the host name, where one is given; else
 // that of the narrowest network around the address. The address of a relay
