@@ -64,6 +64,7 @@ type Deps struct {
 	Reach     *reach.Compiler // of data scopes; where it is nil, those with conditions show nothing
 	CMDB      CMDB
 	Approvals Approvals
+	Inbox     Inbox // nil registers no route
 	// ApprovalPolicy says which items are changed by approval only.
 	ApprovalPolicy func() approval.Policy
 	Drawings       *drawing.Store // topologies that people drew; nil registers no route

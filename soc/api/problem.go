@@ -106,6 +106,9 @@ func (s *Server) toProblem(ctx context.Context, err error) error {
 	if problem := approvalProblem(err); problem != nil {
 		return problem
 	}
+	if problem := inboxProblem(err); problem != nil {
+		return problem
+	}
 	switch {
 	case errors.As(err, &se):
 		return err

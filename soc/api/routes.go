@@ -53,6 +53,7 @@ func (s *Server) routes() {
 	s.cmdbTopologyRoutes()
 	s.cmdbFileRoutes()
 	s.cmdbRequestRoutes()
+	s.cmdbInboxRoutes()
 	s.cmdbViewRoutes()
 	s.cmdbDrawingRoutes()
 	s.backupRoutes()

@@ -5,6 +5,7 @@ import (
 
 	"icewatch/cmdb"
 	"icewatch/cmdb/approval"
+	"icewatch/cmdb/inbox"
 	"icewatch/soc/identity"
 	"icewatch/soc/settings"
 )
@@ -42,5 +43,21 @@ func (c *centre) openApprovals(ctx context.Context) (err error) {
 	started = true
 	c.approvals.policy = policy.Get
 	c.cmdb.Protect(policy.Get().Classes)
+	return nil
+}
+
+// openInbox opens the inbox of what is unknown to the CMDB.
+func (c *centre) openInbox(ctx context.Context) error {
+	policy, err := settings.Declare(ctx, c.settings, "cmdb-inbox", identity.ScopeConfigure, inbox.DefaultPolicy, inbox.Policy.Check)
+	if err != nil {
+		return err
+	}
+	c.inbox, err = inbox.Open(ctx, c.cmdb.Database(), inbox.Deps{Lake: c.engine, Items: c.cmdb, Policy: policy.Get, Log: c.log})
+	return err
+}
+
+// runInbox gathers what is unknown once events can be asked for.
+func (c *centre) runInbox(context.Context) error {
+	c.background(c.inbox.Run)
 	return nil
 }

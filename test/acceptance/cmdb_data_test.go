@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/xuri/excelize/v2"
 )
@@ -128,5 +129,61 @@ func TestCMDBData(t *testing.T) {
 	s.call(admin, "GET", "/api/v1/cmdb/items/guarded", "", 200, &item)
 	if request.State != "conflict" || item.Owner != "zhang" {
 		t.Errorf("the second request is %s and the owner is %q", request.State, item.Owner)
+	}
+}
+
+// TestCMDBInbox sends events of a host that the CMDB does not know, finds its
+// address and name in the inbox, and makes an item of it.
+func TestCMDBInbox(t *testing.T) {
+	t.Parallel()
+	s := newSuite(t, "")
+	admin := s.admin.Options().Token
+	s.call(admin, "PUT", "/api/v1/settings/cmdb-inbox", `{"enabled":true,"hostnames":true,"delay_seconds":0}`, 200, nil)
+	s.bulk("e-seal",
+		map[string]any{"message": "a", "event.dataset": "fw", "source.ip": "10.66.0.1", "destination.ip": "10.66.0.2", "destination.port": 5432},
+		map[string]any{"message": "b", "event.dataset": "fw", "source.ip": "203.0.113.9", "destination.ip": "fd00::66", "destination.port": 443},
+		map[string]any{"message": "c", "event.dataset": "sys", "host.name": "unknown-66"})
+	type candidate struct {
+		ID                          int
+		Kind, Value, Tenant, ItemID string
+		Events                      int
+		Ports                       []struct{ Service string }
+	}
+	var page struct{ Items []candidate }
+	found := func(state string) map[string]candidate {
+		t.Helper()
+		s.call(admin, "GET", "/api/v1/cmdb/inbox?limit=1000&state="+state, "", 200, &page)
+		out := map[string]candidate{}
+		for _, c := range page.Items {
+			out[c.Value] = c
+		}
+		return out
+	}
+	eventually(t, 60*time.Second, "the unknown are in the inbox", func() error {
+		s.call(admin, "POST", "/api/v1/cmdb/inbox/look", "", 200, nil)
+		got := found("waiting")
+		for _, want := range []string{"10.66.0.1", "10.66.0.2", "fd00::66", "unknown-66"} {
+			if got[want].Tenant != "e-seal" {
+				return fmt.Errorf("%s is missing among %v", want, got)
+			}
+		}
+		return nil
+	})
+	got := found("waiting")
+	if _, outside := got["203.0.113.9"]; outside {
+		t.Error("an address of somebody else is in the inbox")
+	}
+	if c := got["10.66.0.2"]; len(c.Ports) != 1 || c.Ports[0].Service != "postgresql" {
+		t.Errorf("%+v", c)
+	}
+	s.call(admin, "POST", "/api/v1/cmdb/inbox/approve", fmt.Sprintf(`{"ids":[%d],"class":"host","labels":["found"]}`, got["10.66.0.2"].ID), 200, nil)
+	s.call(admin, "POST", "/api/v1/cmdb/inbox/ignore", fmt.Sprintf(`{"ids":[%d],"days":7,"note":"a visitor"}`, got["unknown-66"].ID), 204, nil)
+	var items struct{ Items []struct{ Tenant string } }
+	s.call(admin, "GET", "/api/v1/cmdb/items?q=10.66.0.2", "", 200, &items)
+	if len(items.Items) != 1 || items.Items[0].Tenant != "e-seal" {
+		t.Errorf("%+v", items)
+	}
+	if left := found("waiting"); len(left) != len(got)-2 {
+		t.Errorf("%d wait, want %d", len(left), len(got)-2)
 	}
 }

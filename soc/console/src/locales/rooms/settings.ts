@@ -76,6 +76,14 @@ export const settings = {
   'set.cmdb-approval.classes': ['受保护的类别（含其子类）', 'Protected classes, with those that extend them'],
   'set.cmdb-approval.days': ['申请多少天无人处理后失效', 'Requests expire after days'],
 
+  'setting.cmdb-inbox': ['未知资产发现', 'Unknown assets'],
+  'setting.cmdb-inbox.why': ['日志和流量中出现、资产库中没有的地址和主机名进入候选清单。', 'Addresses and host names in events that the CMDB does not know wait in an inbox.'],
+  'set.cmdb-inbox.enabled': ['开启', 'On'],
+  'set.cmdb-inbox.hostnames': ['也收集主机名', 'Host names too'],
+  'set.cmdb-inbox.delay_seconds': ['查看多久以前的事件（秒）', 'Age of events when looked at (seconds)'],
+  'set.cmdb-inbox.ranges': ['私有地址之外的自有网段', 'Own ranges beside the private ones'],
+  'set.cmdb-inbox.rules': ['自动入库规则', 'Rules that approve'],
+
   'setting.tokens': ['令牌', 'Tokens'],
   'setting.tokens.why': ['API 令牌最长能用多久。', 'How long an API token may live.'],
   'set.tokens.longest_days': ['最长有效期（天，0 不限）', 'Longest life (days, 0: no limit)'],
