@@ -245,3 +245,25 @@ func (s *Service) sent(ctx context.Context, list []ticketing.Alert) (map[string]
 	}
 	return out, nil
 }
+
+// Figures tell how the alerts that were sent in fare.
+type Figures struct {
+	Known  int64      // alerts that fired within the last 30 days
+	Firing int64      // of these, those that fire now
+	LastAt *time.Time // when one was sent last
+}
+
+// Pushed returns the figures of what was sent in.
+func (s *Service) Pushed(ctx context.Context) (Figures, error) {
+	var r struct{ Known, Firing, Last int64 }
+	err := s.db.NewSelect().Model((*row)(nil)).ColumnExpr("count(*) AS known, count(*) FILTER (WHERE over < firing) AS firing, coalesce(max(updated_at), 0) AS last").Scan(ctx, &r)
+	if err != nil {
+		return Figures{}, fmt.Errorf("alertmanager: count what was sent in: %w", err)
+	}
+	f := Figures{Known: r.Known, Firing: r.Firing}
+	if r.Last > 0 {
+		t := time.UnixMilli(r.Last).UTC()
+		f.LastAt = &t
+	}
+	return f, nil
+}

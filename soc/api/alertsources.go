@@ -61,6 +61,7 @@ type newAlertSource struct {
 	Source source.View `json:"source"`
 	Token  string      `json:"token" doc:"Told this once: whoever has it can raise alerts here"`
 	Path   string      `json:"path" doc:"Where a sender posts to that can give no header: the token is in it"`
+	Mail   string      `json:"mail,omitempty" doc:"Where mail for it goes"`
 }
 
 // sourceAsker is who asks for alert sources.
@@ -77,9 +78,9 @@ func sourceProblem(err error) error {
 	case errors.Is(err, source.ErrNotFound):
 		return Problem(http.StatusNotFound, "there is no such alert source or template, or it is not within your reach")
 	case errors.Is(err, source.ErrInvalid):
-		return Problem(http.StatusUnprocessableEntity, "%s", plain(err, source.ErrInvalid, "source: "))
+		return Problem(http.StatusUnprocessableEntity, "%s", plain(err, source.ErrInvalid, ""))
 	case errors.Is(err, source.ErrConflict):
-		return Problem(http.StatusConflict, "%s", plain(err, source.ErrConflict, "source: "))
+		return Problem(http.StatusConflict, "%s", plain(err, source.ErrConflict, ""))
 	}
 	return err
 }
@@ -92,8 +93,12 @@ func answered[T any](v T, err error) (*Body[T], error) {
 	return Reply(v), nil
 }
 
-func made(v source.View, token string, err error) (*Body[newAlertSource], error) {
-	return answered(newAlertSource{v, token, strings.Replace(hookPath, ":key", token, 1)}, err)
+func (s *Server) madeSource(v source.View, token string, err error) (*Body[newAlertSource], error) {
+	out := newAlertSource{Source: v, Token: token, Path: strings.Replace(hookPath, ":key", token, 1)}
+	if v.Kind == source.KindMail {
+		out.Mail = s.deps.AlertSources.MailAddress(token)
+	}
+	return answered(out, err)
 }
 
 // alertSourceRoutes registers what other systems send to, and what administers
@@ -135,7 +140,7 @@ func (s *Server) takeHook(c *fiber.Ctx) error {
 		c.Set(fiber.HeaderRetryAfter, "60")
 		return writeProblem(c, http.StatusServiceUnavailable, "the alert source is disabled: send it again later")
 	case errors.Is(err, source.ErrInvalid):
-		return writeProblem(c, http.StatusUnprocessableEntity, plain(err, source.ErrInvalid, "source: "))
+		return writeProblem(c, http.StatusUnprocessableEntity, plain(err, source.ErrInvalid, ""))
 	case err != nil:
 		s.log.Error("alert sources: a message is not taken, and its sender is told to send it again", "source", id, "request_id", st.requestID, "error", err)
 		c.Set(fiber.HeaderRetryAfter, "5")
@@ -244,7 +249,7 @@ func templateAuthor(ctx context.Context) (source.Asker, error) {
 	return a, err
 }
 
-// alertSourceDraft is a source that is not kept yet. It is exported because
+// AlertSourceDraft is a source that is not kept yet. It is exported because
 // inputs embed it.
 type AlertSourceDraft struct {
 	AlertSourceBody
@@ -322,7 +327,7 @@ func (s *Server) alertSourceCare() {
 			if err == nil {
 				AuditChange(ctx, nil, v.Content)
 			}
-			return made(v, token, err)
+			return s.madeSource(v, token, err)
 		})
 	Register(s, huma.Operation{OperationID: "get-alert-source", Method: http.MethodGet, Path: "/alert-sources/{id}", Tags: tags,
 		Summary: "One alert source", Errors: []int{404}}, identity.ScopeConfigure,
@@ -389,7 +394,7 @@ func (s *Server) alertSourceCare() {
 				return nil, err
 			}
 			v, token, err := sources.Renew(ctx, a, in.ID)
-			return made(v, token, err)
+			return s.madeSource(v, token, err)
 		})
 }
 

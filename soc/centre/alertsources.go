@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"icewatch/rules"
+	"icewatch/soc/config"
 	"icewatch/soc/event"
 	"icewatch/soc/identity"
 	"icewatch/soc/lake"
@@ -64,7 +65,7 @@ func (c *centre) openAlertSources(ctx context.Context) (err error) {
 			}
 			c.watch.Hold(ctx, heldAlertSources, list)
 		},
-		Log: c.log})
+		Others: c.ownAlertSources, MailDomain: mailDomain(c.Config), Log: c.log})
 	if err != nil {
 		return err
 	}
@@ -79,6 +80,32 @@ func (c *centre) openAlertSources(ctx context.Context) (err error) {
 	}
 	c.background(c.alertSources.Run)
 	return nil
+}
+
+// mailDomain is that of the sources' addresses; "" where no mail is taken.
+func mailDomain(cfg *config.Config) string {
+	if !on(cfg.AlertMail.Listen) {
+		return ""
+	}
+	return cfg.AlertMail.Domain
+}
+
+// ownAlertSources are the ways in that are part of the suite: what its own rules
+// raise, and what is sent to the Alertmanager API that all senders share.
+func (c *centre) ownAlertSources(ctx context.Context) ([]source.View, error) {
+	st := c.tickets.Stats()
+	own := source.View{ID: "rules", Builtin: true, SecretsSet: []string{}, Content: source.Content{Name: "rules", Enabled: true},
+		Health: source.Health{State: source.StateOK, Messages: int64(st.Occurrences), Alerts: int64(st.AlertsOpened)}}
+	pushed, err := c.alertmanager.Pushed(ctx)
+	if err != nil {
+		return nil, err
+	}
+	shared := source.View{ID: "alertmanager", Builtin: true, SecretsSet: []string{}, Content: source.Content{Name: "Alertmanager API", Kind: source.KindAlertmanager, Enabled: true, Template: "alertmanager-push"},
+		Health: source.Health{State: source.StateIdle, Alerts: pushed.Known, Firing: pushed.Firing, LastAt: pushed.LastAt}}
+	if pushed.LastAt != nil {
+		shared.Health.State = source.StateOK
+	}
+	return []source.View{own, shared}, nil
 }
 
 // placeAlert adds what the CMDB knows of the item that an alert is about, as the

@@ -27,6 +27,7 @@ import (
 const (
 	maxMail        = 4 << 20
 	maxRecipients  = 10
+	maxMailLine    = 64 << 10 // RFC 5321 says 1,000; what writes HTML does not always keep to it
 	maxMailClients = 64
 	mailPatience   = time.Minute
 )
@@ -38,7 +39,7 @@ func (s *Service) MailServer(domain string, conf *tls.Config) *smtp.Server {
 		return &mailSession{s: s, peer: c.Conn().RemoteAddr()}, nil
 	}))
 	srv.Domain, srv.TLSConfig = domain, conf
-	srv.MaxMessageBytes, srv.MaxRecipients, srv.MaxLineLength = maxMail, maxRecipients, 4000
+	srv.MaxMessageBytes, srv.MaxRecipients, srv.MaxLineLength = maxMail, maxRecipients, maxMailLine
 	srv.ReadTimeout, srv.WriteTimeout = mailPatience, mailPatience
 	srv.EnableSMTPUTF8 = true
 	srv.ErrorLog = mailLog{s.deps.Log}

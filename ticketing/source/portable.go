@@ -37,7 +37,9 @@ func (s *Service) Export(ctx context.Context, a Asker) ([]byte, error) {
 	f := file{Version: fileVersion, Sources: []Content{}}
 	used := map[string]bool{}
 	for _, v := range list {
-		f.Sources, used[v.Template] = append(f.Sources, v.Content), true
+		if !v.Builtin {
+			f.Sources, used[v.Template] = append(f.Sources, v.Content), true
+		}
 	}
 	for _, k := range kept {
 		if k.Own && used[k.ID] {

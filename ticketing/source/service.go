@@ -72,9 +72,14 @@ type Deps struct {
 	Reach func(tenant string) (reach.Reach, error)
 	// Hold tells people what is wrong with the sources now.
 	Hold func(ctx context.Context, now []Alarm)
-	// Changed is told of changes, for an audit log.
-	Log   *slog.Logger     // default slog.Default()
-	Clock func() time.Time // default time.Now
+	// Others lists the ways in that are part of the suite, for those who reach
+	// everything.
+	Others func(ctx context.Context) ([]View, error)
+	// MailDomain is what stands behind the @ of the sources' addresses; "" where no
+	// mail is taken.
+	MailDomain string
+	Log        *slog.Logger     // default slog.Default()
+	Clock      func() time.Time // default time.Now
 }
 
 const sealKind = "alert-source"
@@ -221,6 +226,15 @@ func (s *Service) byID(id string) *source {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.sources[id]
+}
+
+// MailAddress is where mail for a source of this token goes; "" where no mail is
+// taken.
+func (s *Service) MailAddress(token string) string {
+	if s.deps.MailDomain == "" {
+		return ""
+	}
+	return token + "@" + s.deps.MailDomain
 }
 
 // Dictionary is the field dictionary in force.

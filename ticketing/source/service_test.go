@@ -109,6 +109,7 @@ func newRoom(t *testing.T) *room {
 			return nil
 		},
 		Dictionary: func() Dictionary { return r.dict },
+		MailDomain: "soc.example",
 		Clock:      r.now}
 	r.reopen()
 	return r

@@ -140,6 +140,17 @@ func (s *Service) List(ctx context.Context, a Asker, q Query) ([]View, error) {
 		return nil, err
 	}
 	out := []View{}
+	if s.deps.Others != nil && a.Within.Everything() && !q.Removed {
+		others, err := s.deps.Others(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, v := range others {
+			if matches(v, q) {
+				out = append(out, v)
+			}
+		}
+	}
 	for _, r := range rows {
 		if !a.sees(r.Tenant) {
 			continue
@@ -201,6 +212,9 @@ func (s *Service) check(ctx context.Context, a Asker, c *Content) (Template, err
 	}
 	if _, err := NewMapper(t, c.Mapping, c.Corrections, s.deps.Dictionary()); err != nil {
 		return t, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	if c.Kind == KindMail && c.Enabled && s.deps.MailDomain == "" {
+		return t, fmt.Errorf("%w: kind: no mail is taken here: set alert_mail.listen in the configuration first", ErrInvalid)
 	}
 	if c.Events != nil && s.deps.CheckFilter != nil {
 		if err := s.deps.CheckFilter(c.Events.Filter); err != nil {

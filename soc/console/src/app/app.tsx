@@ -67,6 +67,7 @@ const router = createBrowserRouter([
       { path: '/tenants', element: page(() => import('../pages/tenants')) },
       { path: '/sources', element: page(() => import('../pages/sources')) },
       { path: '/connect', element: page(() => import('../pages/connect')) },
+      { path: '/alert-sources', element: page(() => import('../pages/alertsources')) },
       { path: '/forwarding', element: page(() => import('../pages/forwarding/forwarding')) },
       { path: '/rules', element: page(() => import('../pages/rules')) },
       { path: '/rules/new', element: page(() => import('../pages/ruleedit')) },

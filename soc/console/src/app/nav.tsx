@@ -19,6 +19,7 @@ import {
   FireOutlined,
   FolderOpenOutlined,
   HddOutlined,
+  ImportOutlined,
   IdcardOutlined,
   KeyOutlined,
   LinkOutlined,
@@ -97,6 +98,7 @@ export const NAV: NavGroup[] = [
     title: 'nav.intake',
     items: [
       { to: '/sources', needs: ['read'], title: 'page.sources', icon: <ApiOutlined />, letter: 'n' },
+      { to: '/alert-sources', needs: ['list-alert-sources'], title: 'page.alertsources', icon: <ImportOutlined /> },
       { to: '/connect', needs: ['read'], title: 'page.connect', icon: <LinkOutlined />, letter: 'k' },
       { to: '/forwarding', needs: ['list-forward-targets'], title: 'page.forwarding', icon: <SendOutlined />, letter: 'w' },
     ],
