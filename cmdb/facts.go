@@ -23,8 +23,8 @@ const (
 // What labels start with that say of an item, to data scopes only, which
 // business line and which resource zone it is of.
 const (
-	lineLabel = "line:"
-	zoneLabel = "zone:"
+	LineLabel = "line:"
+	ZoneLabel = "zone:"
 )
 
 // settle works out the facts of the items named, and of all that take theirs
@@ -118,10 +118,10 @@ func (r *itemRow) work(system, organisation reach.Kept) (reach.Kept, error) {
 	// Who may administer a business line or a resource zone is a matter of
 	// data scopes, which look at labels.
 	if line := own[attrLine]; line != "" {
-		labels = append(labels, lineLabel+line)
+		labels = append(labels, LineLabel+line)
 	}
 	if r.Zone != "" && r.Zone != DefaultZone {
-		labels = append(labels, zoneLabel+r.Zone)
+		labels = append(labels, ZoneLabel+r.Zone)
 	}
 	first := func(values ...string) string {
 		for _, v := range values {

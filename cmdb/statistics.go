@@ -98,13 +98,13 @@ func (s *Service) countLines(ctx context.Context, r reach.Reach, into map[string
 		Labels string `bun:"labels"`
 		N      int    `bun:"n"`
 	}
-	q := s.db.NewSelect().Model((*itemRow)(nil)).ColumnExpr("i.reach_labels AS labels, count(*) AS n").Where("instr(i.reach_labels, ?) > 0", ";"+lineLabel)
+	q := s.db.NewSelect().Model((*itemRow)(nil)).ColumnExpr("i.reach_labels AS labels, count(*) AS n").Where("instr(i.reach_labels, ?) > 0", ";"+LineLabel)
 	if err := r.Within(q, "i").GroupExpr("i.reach_labels").Scan(ctx, &rows); err != nil {
 		return fmt.Errorf("cmdb: count items by business line: %w", err)
 	}
 	for _, row := range rows {
 		for _, label := range reach.SplitLabels(row.Labels) {
-			if line, ok := strings.CutPrefix(label, lineLabel); ok {
+			if line, ok := strings.CutPrefix(label, LineLabel); ok {
 				into[line] += row.N
 			}
 		}
