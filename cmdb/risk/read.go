@@ -37,7 +37,7 @@ type Line struct {
 	Findings    int             `json:"findings"`
 	Tags        []string        `json:"tags" nullable:"false" doc:"Rating tags"`
 	Why         detections.Text `json:"why" doc:"What counts most"`
-	ScoredAt    time.Time       `json:"scored_at"`
+	ScoredAt    time.Time       `json:"scored_at,omitzero" doc:"Absent of a unit that is scored for the caller, by what he sees of it"`
 }
 
 // Detail is an item's risk with its reasons.
@@ -247,6 +247,7 @@ func (s *Service) unitSeen(ctx context.Context, r reach.Reach, j *joined) (Detai
 	}
 	j.Result = string(text)
 	l, _, err := j.line()
+	l.ScoredAt = time.Time{} // when it was stored would tell of what he does not see
 	return Detail{Line: l, Result: result, Trend: []Day{}}, err
 }
 

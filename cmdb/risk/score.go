@@ -141,6 +141,10 @@ func Score(s Subject, p Policy, now time.Time) Result {
 		total += part.Points
 	}
 	r.Score = int(math.Round(total * r.Importance))
+	for i := range r.Parts {
+		r.Parts[i].Points = math.Round(10*r.Parts[i].Points) / 10
+	}
+	r.Importance = math.Round(100*r.Importance) / 100
 	switch worst {
 	case detections.Compromised:
 		r.Floor = p.CompromisedFloor

@@ -21,6 +21,7 @@ import (
 	"icewatch/cmdb"
 	"icewatch/cmdb/approval"
 	"icewatch/cmdb/drawing"
+	"icewatch/cmdb/risk"
 	"icewatch/collectors"
 	"icewatch/detections"
 	rules "icewatch/detections/engine"
@@ -67,6 +68,7 @@ type Deps struct {
 	Inbox     Inbox // nil registers no route
 	// ApprovalPolicy says which items are changed by approval only.
 	ApprovalPolicy func() approval.Policy
+	Risk           *risk.Service  // how much assets, systems and units are at risk; nil registers no route
 	Drawings       *drawing.Store // topologies that people drew; nil registers no route
 	Search         search.Store
 	Saved          *saved.Store     // searches under a name, log groups and histories; nil registers no route
@@ -260,6 +262,7 @@ type CMDB interface {
 	Get(ctx context.Context, scope reach.Reach, id string) (cmdb.Item, error)
 	Relations(ctx context.Context, scope reach.Reach, id string) (cmdb.Relations, error)
 	Propose(ctx context.Context, list []cmdb.Fields, remove []string, opts cmdb.ImportOptions) ([]cmdb.Proposal, cmdb.Report, error)
+	Contacts(ctx context.Context, r reach.Reach, id string) ([]cmdb.Contact, error)
 }
 
 // IntakeStats sums up what came in and how far behind the pipeline is.

@@ -56,6 +56,8 @@ func (s *Server) routes() {
 	s.cmdbInboxRoutes()
 	s.cmdbViewRoutes()
 	s.cmdbDrawingRoutes()
+	s.cmdbRiskRoutes()
+	s.cmdbArchiveRoutes()
 	s.backupRoutes()
 	s.protocolRoutes()
 	s.watchRoutes()

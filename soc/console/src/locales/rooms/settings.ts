@@ -122,6 +122,17 @@ export const settings = {
   'set.watch.clock_seconds': ['时钟跳变（秒）', 'Clock jump (s)'],
   'set.watch.slow_search_ms': ['慢检索阈值（毫秒）', 'Slow search (ms)'],
 
+  'setting.asset-risk': ['资产风险算法', 'Risk of assets'],
+  'setting.asset-risk.why': ['四部分共 100 分；告警每过一个半衰期权重减半。更改后全部资产重新评分。', 'The four parts share 100 points; an alert counts half after each half-life. A change scores all assets anew.'],
+  'set.asset-risk.threat': ['告警与事件（20–80 分）', 'Alerts and incidents (20–80)'],
+  'set.asset-risk.finding': ['隐患（5–50 分）', 'Findings (5–50)'],
+  'set.asset-risk.exposure': ['暴露面（5–40 分）', 'Exposure (5–40)'],
+  'set.asset-risk.protection': ['防护缺口（5–40 分）', 'Missing protection (5–40)'],
+  'set.asset-risk.half_life_days': ['告警半衰期（天，1–30）', 'Half-life of alerts (days, 1–30)'],
+  'set.asset-risk.medium_at': ['中危起点（10–50）', 'Medium from (10–50)'],
+  'set.asset-risk.high_at': ['高危起点（40–80）', 'High from (40–80)'],
+  'set.asset-risk.compromised_floor': ['失陷最低分（80–100）', 'Compromised at least (80–100)'],
+
   'setting.storage': ['存储策略', 'Storage policy'],
   'setting.storage.why': ['磁盘告警阈值、清理阈值，以及日志与流量的保留天数。安全与审计日志至少保留 180 天。', 'Thresholds for alarms and for clearing, and the days that logs and flows are kept. Security and audit logs: 180 days at least.'],
   'set.storage.alert_free_percent': ['剩余低于（%）时告警，0 不告警', 'Alarm below free (%), 0: never'],
