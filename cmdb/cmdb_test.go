@@ -35,6 +35,17 @@ func catalogue(slugs ...string) fs.FS {
 // open opens a CMDB at path with these tenants.
 func open(t testing.TB, path string, cat fs.FS) *Service {
 	t.Helper()
+	return openOn(t, path, cat, func(db *state.DB) *Database { return database(t, db, path) })
+}
+
+// openOld opens tables in SQLite, whatever the other tests run on.
+func openOld(t testing.TB, path string, cat fs.FS) *Service {
+	t.Helper()
+	return openOn(t, path, cat, OnState)
+}
+
+func openOn(t testing.TB, path string, cat fs.FS, keep func(*state.DB) *Database) *Service {
+	t.Helper()
 	ctx := context.Background()
 	db, err := state.Open(ctx, path)
 	if err != nil {
@@ -45,7 +56,7 @@ func open(t testing.TB, path string, cat fs.FS) *Service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := OpenOn(ctx, database(t, db, path), reg)
+	s, err := OpenOn(ctx, keep(db), reg)
 	if err != nil {
 		t.Fatal(err)
 	}

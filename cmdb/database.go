@@ -4,11 +4,15 @@ import (
 	"context"
 	"database/sql"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/uptrace/bun"
@@ -59,6 +63,23 @@ func OnState(db *state.DB) *Database {
 // postgresConnections is how many connections the CMDB holds at most.
 const postgresConnections = 8
 
+// postgresConnect is how long a connection may take to come about where the URL
+// does not say.
+const postgresConnect = 10 * time.Second
+
+// Away tells whether an error says that PostgreSQL could not be asked: it is
+// down, cannot be reached, or is being restarted.
+func Away(err error) bool {
+	var connect *pgconn.ConnectError
+	var server *pgconn.PgError
+	if errors.As(err, &server) {
+		// Class 08 is connections, 57P administrators' shutdowns, 53300 too
+		// many connections.
+		return strings.HasPrefix(server.Code, "08") || strings.HasPrefix(server.Code, "57P") || server.Code == "53300"
+	}
+	return errors.As(err, &connect)
+}
+
 // OpenPostgres keeps the tables in a PostgreSQL database, 14 or newer. url is a
 // connection string as libpq reads it, such as
 // postgres://icewatch@db.example/cmdb; its search_path decides the schema. The
@@ -67,6 +88,9 @@ func OpenPostgres(ctx context.Context, url string) (*Database, error) {
 	conf, err := pgx.ParseConfig(url)
 	if err != nil {
 		return nil, fmt.Errorf("cmdb: PostgreSQL: %w", err)
+	}
+	if conf.ConnectTimeout == 0 {
+		conf.ConnectTimeout = postgresConnect
 	}
 	// Statements carry their values, escaped, as they do for SQLite: preparing
 	// each would fill the server's memory with texts that never come again.

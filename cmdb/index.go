@@ -71,7 +71,12 @@ func (s *Service) readIndex(ctx context.Context) (*columns.Table, int64, error) 
 		return nil, 0, fmt.Errorf("cmdb: bring the items into memory: %w", err)
 	}
 	t.Clip()
-	return t, version, nil
+	// The order of lists is made now, not while the first one is waited for.
+	err = t.Read(func(v columns.View) error {
+		v.Sorted(v.Items(), columns.Order{Columns: []string{colClass, colName}}, nil, 1)
+		return nil
+	})
+	return t, version, err
 }
 
 // applyIndex makes the changes of a commit.

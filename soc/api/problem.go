@@ -143,6 +143,9 @@ func (s *Server) toProblem(ctx context.Context, err error) error {
 	case errors.Is(err, identity.ErrNoAccount), errors.Is(err, identity.ErrDisabled), errors.Is(err, federation.ErrUnmapped):
 		// Only who has proved who he is hears this.
 		return Problem(http.StatusForbidden, "%s", err.Error())
+	case cmdb.Away(err):
+		s.log.Warn("the CMDB's database cannot be asked", "request_id", RequestID(ctx), "error", err)
+		return unavailable("the CMDB's database")
 	case errors.Is(err, peer.ErrUnavailable):
 		s.log.Warn("a directory cannot be asked", "request_id", RequestID(ctx), "error", err)
 		return unavailable("the directory that keeps the password")

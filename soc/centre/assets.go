@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"icewatch/cmdb"
 	"icewatch/soc/engine"
 	"icewatch/soc/enrich"
 )
@@ -12,6 +13,24 @@ import (
 // assetRetry is how long the centre waits before it publishes again what it
 // could not, such as while the CMDB's database is away.
 const assetRetry = 2 * time.Second
+
+// cmdbDatabase is where the configuration has the CMDB keep its items.
+func (c *centre) cmdbDatabase(ctx context.Context) (*cmdb.Database, error) {
+	url, err := c.Config.CMDB.URL()
+	switch {
+	case err != nil:
+		return nil, err
+	case url == "":
+		return cmdb.OnState(c.db), nil
+	}
+	db, err := cmdb.OpenPostgres(ctx, url)
+	if err != nil {
+		return nil, fmt.Errorf("cmdb.postgres: %w", err)
+	}
+	c.later(db.Close)
+	c.log.Info("cmdb: items are kept on PostgreSQL", "database", c.Config.CMDB.Postgres)
+	return db, nil
+}
 
 // openAssets publishes what enrichment needs of the CMDB's items, part by part,
 // and then each part that changes.

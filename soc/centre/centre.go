@@ -334,7 +334,11 @@ func (c *centre) accounts(slugs []string) []uint32 {
 }
 
 func (c *centre) openCMDB(ctx context.Context) (err error) {
-	if c.cmdb, err = cmdb.Open(ctx, c.db, c.tenants); err != nil {
+	database, err := c.cmdbDatabase(ctx)
+	if err != nil {
+		return err
+	}
+	if c.cmdb, err = cmdb.OpenOn(ctx, database, c.tenants); err != nil {
 		return err
 	}
 	c.later(func() error { c.cmdb.Close(); return nil })

@@ -36,6 +36,7 @@ type Config struct {
 	Bus       Bus       `yaml:"bus" doc:"The durable queue between intake and engine."`
 	Lake      Lake      `yaml:"lake" doc:"The store of events."`
 	Backup    Backup    `yaml:"backup" doc:"Backups of everything the suite keeps; how often is decided at run time, in the settings."`
+	CMDB      CMDB      `yaml:"cmdb" doc:"Where the CMDB keeps its items."`
 	Elastic   Elastic   `yaml:"elastic" doc:"The API of Elasticsearch."`
 	Metrics   Metrics   `yaml:"metrics" doc:"The store of metrics: the suite's own, and those sent to it."`
 	Memory    Memory    `yaml:"memory" doc:"What the suite's processes do with the machine's memory."`
@@ -552,6 +553,7 @@ func (c *Config) Validate() []Problem {
 		}
 		file(at+".secret_file", w.SecretFile)
 	}
+	c.checkCMDB(bad, file)
 	c.checkElastic(bad, file)
 	for i, network := range c.Security.Egress.Allow {
 		if _, err := (Egress{Allow: []string{network}}).Guard(); err != nil {

@@ -302,18 +302,56 @@ func (b *bench) paths() {
 	fmt.Printf("# %d of %d paths were found\n", found, n)
 }
 
-// lookups measures the index that the pipeline enriches from.
+// lookups measures the index that the pipeline enriches from: how soon it has
+// a change, and what a lookup takes.
 func (b *bench) lookups() {
-	start := time.Now()
-	snap, err := b.s.Snapshot(context.Background())
+	ctx := context.Background()
+	before, start := memory(), time.Now()
+	x := enrich.EmptyIndex()
+	parts, err := b.s.Parts(ctx)
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	x, err := enrich.NewIndex(snap)
-	if err != nil {
-		b.t.Fatal(err)
+	// What goes from the centre over the bus to the engine.
+	send := func(part int32) (bytes int) {
+		snap, err := b.s.Part(ctx, part)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		data, err := snap.Encode()
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		if snap, err = enrich.Decode(data); err != nil {
+			b.t.Fatal(err)
+		}
+		if err := x.Update(snap); err != nil {
+			b.t.Fatal(err)
+		}
+		return len(data)
 	}
-	fmt.Printf("# the index for enrichment of %d items was made in %s\n", len(snap.Items), time.Since(start).Round(time.Millisecond))
+	largest := 0
+	for part := range parts {
+		largest = max(largest, send(part))
+	}
+	fmt.Printf("# the index for enrichment came about in %s: %d MiB; the largest of %d messages has %d bytes\n", time.Since(start).Round(time.Millisecond), (int64(memory())-int64(before))>>20, parts, largest)
+	b.s.ChangedParts()
+	n := 0
+	b.figure("cmdb.change_p95", b.p95(50, func() {
+		n++
+		id := fmt.Sprintf("vm-%d", b.rnd.IntN(b.total))
+		it, err := b.s.Get(ctx, reach.All(), id)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		it.Owner = fmt.Sprint("changed ", n)
+		if _, err := b.s.Upsert(ctx, reach.All(), "bench", it); err != nil {
+			b.t.Fatal(err)
+		}
+		for _, part := range b.s.ChangedParts() {
+			send(part)
+		}
+	}), "ms")
 	addrs := make([]netip.Addr, 4096)
 	zones := make([]string, len(addrs))
 	for i := range addrs {
