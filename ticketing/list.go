@@ -41,10 +41,11 @@ type AlertQuery struct {
 	Phases     []string // of the kill chain
 	Directions []string
 	Threats    []string
-	Attacks    []string  // types of attack
-	Risks      []string  // codes of a class, subclass or type, with dots between them
-	Attacker   string    // address
-	Victim     string    // address
+	Attacks    []string // types of attack
+	Risks      []string // codes of a class, subclass or type, with dots between them
+	Attacker   string   // address
+	Victim     string   // address
+	Tag        string
 	Q          string    // words that must all occur in title, rule, item, system, address, user or id
 	Since      time.Time // last seen at or after
 	Page
@@ -217,6 +218,9 @@ func filter(q *bun.SelectQuery, alias string, query AlertQuery) (*bun.SelectQuer
 		if is[1] != "" {
 			q = q.Where("? = ?", bun.Ident(is[0]), is[1])
 		}
+	}
+	if query.Tag != "" {
+		q = q.Where("instr(',' || tags || ',', ?) > 0", ","+query.Tag+",")
 	}
 	if !query.Since.IsZero() {
 		q = q.Where("last_seen >= ?", query.Since.UnixMilli())

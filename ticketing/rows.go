@@ -49,6 +49,7 @@ type alertRow struct {
 	ClosedAt       int64  `bun:"closed_at"`
 	ClosedBy       string `bun:"closed_by"`
 	Resolution     string `bun:"resolution"`
+	Tags           string `bun:"tags"`
 	Tactics        string `bun:"tactics"`
 	Techniques     string `bun:"techniques"`
 	Verdict        int    `bun:"verdict"`
@@ -155,6 +156,7 @@ func (a *alert) view() Alert {
 		Verdict: verdictOf(a.Verdict), VerdictReason: d.VerdictReason, Phases: orEmpty(d.Phases), Attacker: d.Attacker, Victim: d.Victim,
 		Direction: a.Direction, Threat: a.Threat, Attack: a.Attack, Risk: d.Risk, Fault: a.Fault,
 	}
+	v.Tags = splitList(a.Tags)
 	v.Maintenance, v.Muted, v.Routing = orEmpty(d.Maintenance), a.Muted, d.Routing
 	if v.Routing == nil {
 		v.Routing = map[string]string{}

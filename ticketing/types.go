@@ -33,7 +33,7 @@ const (
 )
 
 // Resolutions lists what an alert or incident may be closed as.
-var Resolutions = []string{"true_positive", "false_positive", "benign", "duplicate"}
+var Resolutions = []string{"true_positive", "false_positive", "benign", "test", "duplicate"}
 
 // CI is the configuration item an alert or incident is about, as it was when
 // the latest event was enriched. ID is empty for a host the CMDB does not
@@ -94,6 +94,7 @@ type Alert struct {
 	ClosedAt       *Time              `json:"closed_at,omitempty" format:"date-time"`
 	ClosedBy       string             `json:"closed_by,omitempty"`
 	Resolution     string             `json:"resolution,omitempty"`
+	Tags           []string           `json:"tags" nullable:"false" doc:"That people gave it"`
 	Labels         map[string]string  `json:"labels" doc:"What the matchers of silences look at"`
 	SilencedBy     []string           `json:"silenced_by" doc:"Ids of the silences that mute it now"`
 	Maintenance    []policy.Window    `json:"maintenance" doc:"The maintenance windows that its last event fell into"`
@@ -122,10 +123,10 @@ type AlertDetail struct {
 // TimelineEntry is one thing that happened to an alert or incident. Kind is
 // one of opened, alert, acknowledged, assigned, comment, closed, reopened,
 // notified, escalated, priority, sla, paused, resumed, proposed, verdict, evidence, observable,
-// task, related, review, report, order, tag.
+// task, related, review, report, order, tag, undone.
 type TimelineEntry struct {
 	Time  Time            `json:"time" format:"date-time"`
-	Kind  string          `json:"kind" enum:"opened,alert,acknowledged,assigned,comment,closed,reopened,notified,escalated,priority,sla,paused,resumed,proposed,verdict,evidence,observable,task,related,review,report,order,tag"`
+	Kind  string          `json:"kind" enum:"opened,alert,acknowledged,assigned,comment,closed,reopened,notified,escalated,priority,sla,paused,resumed,proposed,verdict,evidence,observable,task,related,review,report,order,tag,undone"`
 	Actor string          `json:"actor" doc:"Who did it; system where the suite did"`
 	Text  detections.Text `json:"text"`
 	Data  map[string]any  `json:"data,omitempty"`

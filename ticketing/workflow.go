@@ -187,8 +187,9 @@ func (s *Service) oneAlert(ctx context.Context, by Actor, id, action, detail str
 // Batch is one action on several alerts.
 type Batch struct {
 	IDs      []string
-	Action   string // acknowledge, assign, close, reopen
+	Action   string // acknowledge, assign, close, reopen, tag, untag
 	Assignee string // of assign
+	Tag      string // of tag and untag
 	Close    Close  // of close; its comment is that of acknowledge as well
 }
 
@@ -198,8 +199,16 @@ func (s *Service) BatchAlerts(ctx context.Context, by Actor, b Batch) (done []Al
 	if len(b.IDs) == 0 || len(b.IDs) > maxBatch {
 		return nil, nil, fmt.Errorf("%w: ids: %d of them, want 1 to %d", ErrInvalid, len(b.IDs), maxBatch)
 	}
-	var step alertStep
-	detail := ""
+	step, detail, err := b.step(by)
+	if err != nil {
+		return nil, nil, err
+	}
+	return s.alertBatch(ctx, by, b.IDs, b.Action, detail, step)
+}
+
+// step makes of an action what it does to each alert, and what the audit log
+// says of it beside its name.
+func (b *Batch) step(by Actor) (step alertStep, detail string, err error) {
 	switch b.Action {
 	case "acknowledge":
 		err, step = checkText("comment", b.Close.Comment, maxComment, false), ackAlert(by, b.Close.Comment)
@@ -209,16 +218,21 @@ func (s *Service) BatchAlerts(ctx context.Context, by Actor, b Batch) (done []Al
 		err, step, detail = b.Close.check(), closeAlert(by, b.Close), b.Close.Resolution
 	case "reopen":
 		step = reopenAlert(by)
+	case "tag", "untag":
+		err, step, detail = checkTag(b.Tag), tagAlert(by, b.Tag, b.Action == "tag"), b.Tag
 	default:
-		err = fmt.Errorf("%w: action %q: want acknowledge, assign, close or reopen", ErrInvalid, b.Action)
+		err = fmt.Errorf("%w: action %q: want acknowledge, assign, close, reopen, tag or untag", ErrInvalid, b.Action)
 	}
-	if err != nil {
-		return nil, nil, err
-	}
-	return s.alertBatch(ctx, by, b.IDs, b.Action, detail, step)
+	return step, detail, err
 }
 
 func (s *Service) alertBatch(ctx context.Context, by Actor, ids []string, action, detail string, step alertStep) (done []Alert, failed map[string]error, err error) {
+	return s.alertBatchAnd(ctx, by, ids, action, detail, step, func(context.Context, bun.Tx, []*alert) error { return nil })
+}
+
+// alertBatchAnd hands the alerts that were changed to also, within the
+// transaction.
+func (s *Service) alertBatchAnd(ctx context.Context, by Actor, ids []string, action, detail string, step alertStep, also func(ctx context.Context, tx bun.Tx, changed []*alert) error) (done []Alert, failed map[string]error, err error) {
 	now := s.now()
 	order := slices.Clone(ids)
 	var changes []Change
@@ -268,6 +282,9 @@ func (s *Service) alertBatch(ctx context.Context, by Actor, ids []string, action
 			return err
 		}
 		s.live.drop(changed...)
+		if err := also(ctx, tx, changed); err != nil {
+			return err
+		}
 		for _, a := range changed {
 			v := s.shown(a)
 			v.veiled(by.Reach.Veil())
@@ -341,6 +358,8 @@ func resolutionText(r string) (zh, en string) {
 		return "误报", "false positive"
 	case "benign":
 		return "正常行为", "benign"
+	case "test":
+		return "演练测试", "test"
 	case Recovered:
 		return "已恢复", "recovered"
 	default:

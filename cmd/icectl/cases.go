@@ -202,7 +202,7 @@ func (m *commentCmd) Run(a *app, col collection) error {
 
 type closeCmd struct {
 	IDs        []string `arg:"" name:"id" help:"Which ones."`
-	Resolution string   `help:"What it was: ${enum}." enum:"true_positive,false_positive,benign,duplicate" required:"" placeholder:"WHAT"`
+	Resolution string   `help:"What it was: ${enum}." enum:"true_positive,false_positive,benign,test,duplicate" required:"" placeholder:"WHAT"`
 	Comment    string   `help:"Why, for the timeline." short:"m" placeholder:"TEXT"`
 }
 

@@ -42,6 +42,7 @@ func (t *tickets) Overview(ctx context.Context, within reach.Reach, username str
 
 // Routes implements Ticketing.
 func (t *tickets) Routes(s *Server) {
+	t.bulkRoutes(s) // before alerts by their ids
 	t.alertRoutes(s)
 	t.attackRoutes(s)
 	t.incidentRoutes(s)
@@ -142,7 +143,7 @@ type textBody struct {
 
 // CloseBody is how a thing is closed.
 type CloseBody struct {
-	Resolution string `json:"resolution" enum:"true_positive,false_positive,benign,duplicate"`
+	Resolution string `json:"resolution" enum:"true_positive,false_positive,benign,test,duplicate"`
 	Comment    string `json:"comment,omitempty" maxLength:"10000"`
 }
 
@@ -236,9 +237,10 @@ func (t *tickets) alertRoutes(s *Server) {
 		func(ctx context.Context, in *struct {
 			Body struct {
 				IDs        []string `json:"ids" minItems:"1" maxItems:"500" nullable:"false"`
-				Action     string   `json:"action" enum:"acknowledge,assign,close,reopen"`
+				Action     string   `json:"action" enum:"acknowledge,assign,close,reopen,tag,untag"`
+				Tag        string   `json:"tag,omitempty" maxLength:"40" doc:"Of tag and untag"`
 				Assignee   string   `json:"assignee,omitempty" maxLength:"200" doc:"Of assign"`
-				Resolution string   `json:"resolution,omitempty" enum:"true_positive,false_positive,benign,duplicate" doc:"Of close"`
+				Resolution string   `json:"resolution,omitempty" enum:"true_positive,false_positive,benign,test,duplicate" doc:"Of close"`
 				Comment    string   `json:"comment,omitempty" maxLength:"10000" doc:"Of acknowledge and close"`
 			}
 		}) (*Body[batchResult], error) {
@@ -248,7 +250,7 @@ func (t *tickets) alertRoutes(s *Server) {
 				return nil, err
 			}
 			done, failed, err := t.svc.BatchAlerts(ctx, by, ticketing.Batch{
-				IDs: in.Body.IDs, Action: in.Body.Action, Assignee: in.Body.Assignee,
+				IDs: in.Body.IDs, Action: in.Body.Action, Assignee: in.Body.Assignee, Tag: in.Body.Tag,
 				Close: ticketing.Close{Resolution: in.Body.Resolution, Comment: in.Body.Comment}})
 			if err != nil {
 				return nil, ticketProblem(err)
@@ -334,6 +336,8 @@ func (t *tickets) incidentRoutes(s *Server) {
 		reopen: t.svc.ReopenIncident, reopening: "Undo closing, with the alerts that were closed with it, or acknowledging",
 	})
 	t.priorityRoutes(s)
+	t.regroupRoutes(s)
+	t.recordRoutes(s)
 }
 
 // priorityRoutes let an analyst set an incident's priority himself, and take

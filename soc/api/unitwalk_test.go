@@ -71,6 +71,7 @@ func TestAUnitSeesOnlyItsOwn(t *testing.T) {
 	alert, incident := first("/api/v1/alerts?tenant=b"), first("/api/v1/incidents?tenant=b")
 	theirs := map[string]string{"id": incident, "alerts id": alert, "alert": alert, "incident": incident}
 	theirs["item"] = make("/api/v1/incidents/"+incident+"/evidence?name=zebra.txt&reason=zebra", "zebra", "Content-Type", "application/octet-stream")
+	make("/api/v1/alerts/"+alert+"/assign", `{"assignee":"zebra"}`)
 	make("/api/v1/incidents/"+incident+"/comments", `{"text":"about the zebra"}`)
 
 	about := func(path string) bool {
