@@ -320,3 +320,44 @@ func (s *Service) Cases(ctx context.Context, r reach.Reach, limit int) ([]Case, 
 	}
 	return out, nil
 }
+
+// AlertsAfter reads alerts in the order in which they were made, after the one
+// with that time and id; whoever calls it sees everything. It is for indexes.
+func (s *Service) AlertsAfter(ctx context.Context, created int64, id string, limit int) ([]Alert, error) {
+	var rows []alertRow
+	err := s.db.NewSelect().Model(&rows).Where("(created_at, id) > (?, ?)", created, id).OrderExpr("created_at, id").Limit(int64(limit)).Scan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("ticketing: read the alerts after %q: %w", id, err)
+	}
+	return s.alertViews(rows)
+}
+
+// IncidentsOf returns the incidents in reach that hold some of the alerts that
+// are in reach, and how many of them.
+func (s *Service) IncidentsOf(ctx context.Context, r reach.Reach, alerts []string) (map[string]int, error) {
+	out := map[string]int{}
+	for part := range slices.Chunk(alerts, idsPerStatement) {
+		var rows []struct {
+			Incident string `bun:"incident_id"`
+			N        int    `bun:"n"`
+		}
+		err := r.Within(s.db.NewSelect().Model((*alertRow)(nil)), "a").ColumnExpr("incident_id, count(*) AS n").Where("id IN (?) AND incident_id <> ''", bun.In(part)).Group("incident_id").Scan(ctx, &rows)
+		if err != nil {
+			return nil, fmt.Errorf("ticketing: look for the incidents of %d alerts: %w", len(part), err)
+		}
+		for _, x := range rows {
+			out[x.Incident] += x.N
+		}
+	}
+	return out, nil
+}
+
+// RulesOf returns the ids of the rules of an incident's alerts in reach.
+func (s *Service) RulesOf(ctx context.Context, r reach.Reach, incident string) ([]string, error) {
+	rules := []string{}
+	err := r.Within(s.db.NewSelect().Model((*alertRow)(nil)), "a").ColumnExpr("DISTINCT rule_id").Where("incident_id = ?", incident).OrderExpr("rule_id").Scan(ctx, &rules)
+	if err != nil {
+		return nil, fmt.Errorf("ticketing: read the rules of %s: %w", incident, err)
+	}
+	return rules, nil
+}

@@ -15,6 +15,9 @@ import (
 	"icewatch/soc/state"
 	"icewatch/ticketing"
 	"icewatch/ticketing/evidence"
+	"icewatch/ticketing/observable"
+	"icewatch/ticketing/plan"
+	"icewatch/ticketing/statutory"
 )
 
 // Casework is what people keep of incidents beside their alerts. Its rooms know
@@ -22,14 +25,28 @@ import (
 type Casework struct {
 	Incidents *ticketing.Service
 	Evidence  *evidence.Locker
-	Signer    evidence.Signer // the suite's key, of archives and reports
+	Signer    evidence.Signer // the suite's key, of archives
+
+	Plans       *plan.Store
+	Observables *observable.Store // its Run must run
+	Statutory   *statutory.Store
 }
 
 // OpenCasework opens the rooms of casework beside ticketing.
-func OpenCasework(ctx context.Context, db *state.DB, incidents *ticketing.Service, signer evidence.Signer) (*Casework, error) {
+// known tells whether there is a user of a name; nil takes everybody.
+func OpenCasework(ctx context.Context, db *state.DB, incidents *ticketing.Service, signer evidence.Signer, known func(name string) bool) (*Casework, error) {
 	c := &Casework{Incidents: incidents, Signer: signer}
 	var err error
 	if c.Evidence, err = evidence.Open(ctx, db, evidence.Deps{Timeline: incidents, Clock: incidents.Now}); err != nil {
+		return nil, err
+	}
+	if c.Plans, err = plan.Open(ctx, db, plan.Deps{Timeline: incidents, Known: known, Clock: incidents.Now}); err != nil {
+		return nil, err
+	}
+	if c.Observables, err = observable.Open(ctx, db, observable.Deps{Timeline: incidents, Alerts: indexed(incidents), Clock: incidents.Now}); err != nil {
+		return nil, err
+	}
+	if c.Statutory, err = statutory.Open(ctx, db, statutory.Deps{Timeline: incidents, Clock: incidents.Now}); err != nil {
 		return nil, err
 	}
 	return c, nil
@@ -41,6 +58,10 @@ func (s *Server) caseRoutes() {
 		return
 	}
 	s.evidenceRoutes()
+	s.observableRoutes()
+	s.planRoutes()
+	s.taskRoutes()
+	s.reportRoutes()
 }
 
 // caseProblem says the errors of casework's rooms as problems.
@@ -51,6 +72,9 @@ func caseProblem(err error) error {
 	}{
 		{evidence.ErrNotFound, http.StatusNotFound}, {evidence.ErrInvalid, http.StatusUnprocessableEntity}, {evidence.ErrConflict, http.StatusConflict},
 		{evidence.ErrTooLarge, http.StatusRequestEntityTooLarge}, {evidence.ErrDamaged, http.StatusInternalServerError},
+		{plan.ErrNotFound, http.StatusNotFound}, {plan.ErrInvalid, http.StatusUnprocessableEntity}, {plan.ErrConflict, http.StatusConflict},
+		{observable.ErrNotFound, http.StatusNotFound}, {observable.ErrInvalid, http.StatusUnprocessableEntity}, {observable.ErrConflict, http.StatusConflict},
+		{statutory.ErrNotFound, http.StatusNotFound}, {statutory.ErrInvalid, http.StatusUnprocessableEntity}, {statutory.ErrConflict, http.StatusConflict}, {statutory.ErrForbidden, http.StatusForbidden},
 	} {
 		if errors.Is(err, p.kind) {
 			return Problem(p.status, "%s", plain(err, p.kind, ""))

@@ -90,7 +90,7 @@ func newSuite(t *testing.T, change func(*Deps)) *suite {
 		t.Fatal(err)
 	}
 	s.tickets = tickets
-	casework, err := OpenCasework(ctx, db, tickets, trail)
+	casework, err := OpenCasework(ctx, db, tickets, trail, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -71,6 +71,10 @@ func TestAUnitSeesOnlyItsOwn(t *testing.T) {
 	alert, incident := first("/api/v1/alerts?tenant=b"), first("/api/v1/incidents?tenant=b")
 	theirs := map[string]string{"id": incident, "alerts id": alert, "alert": alert, "incident": incident}
 	theirs["item"] = make("/api/v1/incidents/"+incident+"/evidence?name=zebra.txt&reason=zebra", "zebra", "Content-Type", "application/octet-stream")
+	theirs["task"] = make("/api/v1/incidents/"+incident+"/tasks", `{"title":"zebra"}`)
+	theirs["report"] = make("/api/v1/incidents/"+incident+"/statutory", `{"kind":"first","level":"major","operator":"cii","known_at":1,"answers":{"unit":"zebra"}}`)
+	theirs["disposal-plans id"] = make("/api/v1/disposal-plans", `{"name":"everybody's","steps":[{"title":"look"}]}`)
+	make("/api/v1/incidents/"+incident+"/observables", `{"type":"domain","value":"zebra.example"}`)
 	make("/api/v1/alerts/"+alert+"/assign", `{"assignee":"zebra"}`)
 	make("/api/v1/incidents/"+incident+"/comments", `{"text":"about the zebra"}`)
 

@@ -37,8 +37,10 @@ CREATE TABLE ticketing_regroups (
 );
 CREATE INDEX ticketing_regroups_incident ON ticketing_regroups (incident, at);
 CREATE INDEX ticketing_timeline_at ON ticketing_timeline (at);
+CREATE INDEX ticketing_alerts_created ON ticketing_alerts (created_at, id);  -- what indexes follow
 
 -- +goose Down
+DROP INDEX ticketing_alerts_created;
 DROP INDEX ticketing_timeline_at;
 DROP TABLE ticketing_regroups;
 DROP TABLE ticketing_bulk_alerts;
