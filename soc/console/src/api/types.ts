@@ -22,10 +22,10 @@ export interface Page<T> {
 
 export type Severity = 'critical' | 'high' | 'medium' | 'low' | 'informational';
 export type Status = 'open' | 'acknowledged' | 'closed';
-export type Resolution = 'true_positive' | 'false_positive' | 'benign' | 'duplicate';
+export type Resolution = 'true_positive' | 'false_positive' | 'benign' | 'test' | 'duplicate';
 export const SEVERITIES: Severity[] = ['critical', 'high', 'medium', 'low', 'informational'];
 export const STATUSES: Status[] = ['open', 'acknowledged', 'closed'];
-export const RESOLUTIONS: Resolution[] = ['true_positive', 'false_positive', 'benign', 'duplicate'];
+export const RESOLUTIONS: Resolution[] = ['true_positive', 'false_positive', 'benign', 'test', 'duplicate'];
 
 export interface User {
   id: string;

@@ -64,7 +64,7 @@ export const NAV: NavGroup[] = [
       { to: '/silences', needs: ['list-silences'], title: 'page.silences', icon: <BellOutlined />, letter: 'y' },
       { to: '/maintenance', needs: ['list-maintenance-windows'], title: 'page.maintenance', icon: <ToolOutlined /> },
     ] },
-  { title: 'nav.respond', items: [{ to: '/incidents', needs: ['read'], title: 'page.incidents', icon: <FireOutlined />, letter: 'i' }] },
+  { title: 'nav.respond', items: [{ to: '/incidents', needs: ['read'], title: 'page.incidents', icon: <FireOutlined />, letter: 'i' }, { to: '/disposals', needs: ['list-disposals'], title: 'page.disposals', icon: <AuditOutlined /> }, { to: '/disposal-plans', needs: ['list-disposal-plans'], title: 'page.plans', icon: <SolutionOutlined /> }] },
   {
     title: 'nav.duty',
     items: [

@@ -20,6 +20,8 @@ import { Empty, Failed, Skeleton, Stale } from '../parts/states';
 import { ClockActions } from '../parts/duty/clockactions';
 import { Timeline } from '../parts/timeline';
 import { Deadline, When, WhenFull } from '../parts/time';
+import { Evidence, Observables, Similar, Tasks } from '../parts/casework/panels';
+import { Reports } from '../parts/casework/reports';
 import { Token } from '../parts/token';
 
 function Notices({ id }: { id: string }) {
@@ -183,6 +185,9 @@ export default function IncidentPage() {
               </div>
             )}
           </Panel>
+          <Tasks incident={i} />
+          <Evidence incident={i} />
+          <Observables incident={i} />
           <Panel title={t('alert.timeline')}>
             {respond && <CommentBox submit={(text) => act('comments', { text }, t('alerts.commented'))} />}
             <Timeline entries={list(i.timeline)} />
@@ -249,6 +254,8 @@ export default function IncidentPage() {
               )}
             </dl>
           </Panel>
+          <Similar incident={i} />
+          <Reports incident={i} />
           <Panel title={t('incident.notices')}>
             <Notices id={i.id} />
           </Panel>
