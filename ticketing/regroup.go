@@ -75,7 +75,9 @@ func (r *regroupRow) view() (out Regroup, doc regroupDoc, err error) {
 type regrouping struct {
 	*correlation
 	by     Actor
-	tenant string // of the incidents
+	tenant string   // of the incidents
+	moved  []string // ids of alerts
+	free   bool     // they may be moved by topology again: what put them there is undone
 }
 
 // regroup runs f over a correlation that has nothing at hand but what it loads,
@@ -89,6 +91,9 @@ func (s *Service) regroup(ctx context.Context, by Actor, action string, f func(c
 			rejudged: map[string]bool{}, dirty: map[string]bool{}, gone: map[string]bool{}, grew: map[string]bool{}}}
 		row, err := f(ctx, g)
 		if err != nil {
+			return err
+		}
+		if err := g.pin(ctx); err != nil {
 			return err
 		}
 		for _, id := range slices.Sorted(maps.Keys(g.dirty)) {
@@ -153,7 +158,22 @@ func (g *regrouping) take(ctx context.Context, id string, open bool) (*incident,
 func (g *regrouping) move(a *alert, from, to *incident) {
 	delete(g.members[from.ID], a.ID)
 	g.attach(to, a)
+	g.moved = append(g.moved, a.ID)
 	g.dirty[to.ID] = true
+}
+
+// pin keeps the alerts that were moved by hand where they are, whatever the
+// relations of their items say.
+func (g *regrouping) pin(ctx context.Context) error {
+	list, err := g.wholes(ctx, g.tx, g.moved...)
+	if err != nil {
+		return err
+	}
+	for _, a := range list {
+		a.doc.Pinned, a.saved = !g.free, nil // nil: SQL has another state of it
+		g.touch(a)
+	}
+	return nil
 }
 
 // keepItems leaves an incident those of its items that its alerts are about.
@@ -174,6 +194,7 @@ func (g *regrouping) say(ctx context.Context, id, zh, en string, data map[string
 
 // end closes an incident whose alerts have gone into another one.
 func (g *regrouping) end(ctx context.Context, i *incident, into string) error {
+	i.doc.MergedInto = into
 	if i.PausedAt > 0 {
 		if err := saveTimeline(ctx, g.tx, []timelineRow{g.s.resume(i, g.by, g.now, "")}); err != nil {
 			return err
@@ -217,6 +238,7 @@ func (s *Service) Merge(ctx context.Context, by Actor, id string, others []strin
 				g.move(a, from, into)
 			}
 			g.keepItems(into, from.items...)
+			into.doc.MergedFrom = union(into.doc.MergedFrom, other)
 			if err := g.end(ctx, from, id); err != nil {
 				return row, err
 			}
@@ -253,6 +275,7 @@ func (s *Service) Split(ctx context.Context, by Actor, id string, alerts []strin
 		}
 		slices.SortFunc(moved, began)
 		delete(g.members[id], moved[0].ID)
+		g.moved = append(g.moved, moved[0].ID)
 		to, err := g.openIncident(ctx, moved[0], policy.Decision{})
 		if err != nil {
 			return row, err
@@ -297,7 +320,7 @@ func (s *Service) UndoRegroup(ctx context.Context, by Actor, id, which string) (
 		if row.UndoneAt != 0 {
 			return row, &Conflict{Object: row.ID, By: row.UndoneBy, At: at(row.UndoneAt), Reason: fmt.Sprintf("%s was undone by %s already", row.ID, row.UndoneBy)}
 		}
-		row.UndoneAt, row.UndoneBy = g.now.UnixMilli(), by.Name
+		row.UndoneAt, row.UndoneBy, g.free = g.now.UnixMilli(), by.Name, true
 		one, err := g.take(ctx, id, true)
 		if err != nil {
 			return row, err
@@ -356,6 +379,8 @@ func (g *regrouping) partAgain(ctx context.Context, one *incident, former former
 	if len(g.members[to.ID]) == 0 || len(g.members[one.ID]) == 0 {
 		return &Conflict{Object: to.ID, Status: to.Status, Reason: fmt.Sprintf("none of the alerts of %s is in %s any more, or no other would be left: there is nothing to take back", former.ID, one.ID)}
 	}
+	to.doc.MergedInto = ""
+	one.doc.MergedFrom = slices.DeleteFunc(one.doc.MergedFrom, func(id string) bool { return id == to.ID })
 	g.keepItems(to, former.Items...)
 	g.keepItems(one)
 	to.tellLater(g.now, g.s.cfg.GroupInterval)

@@ -54,7 +54,10 @@ func TestMergeAndSplit(t *testing.T) {
 	if len(alerts) != len(beforeAlerts)+len(otherAlerts) || got.AlertCount != len(alerts) || merged.Alerts != len(otherAlerts) {
 		t.Errorf("after the merge %d alerts, counted %d, %d went over", len(alerts), got.AlertCount, merged.Alerts)
 	}
-	if o, left := standing(t, s, other); o.Status != StatusClosed || o.Resolution != "duplicate" || len(left) != 0 {
+	if got.MergedFrom == nil || got.MergedFrom[0] != other {
+		t.Errorf("it does not say what was merged into it: %v", got.MergedFrom)
+	}
+	if o, left := standing(t, s, other); o.MergedInto != one || o.Status != StatusClosed || o.Resolution != "duplicate" || len(left) != 0 {
 		t.Errorf("the merged one: %+v with %d alerts", o, len(left))
 	}
 	fires(2 * time.Minute) // on both hosts
@@ -70,7 +73,7 @@ func TestMergeAndSplit(t *testing.T) {
 	if after, list := standing(t, s, one); !slices.Equal(list, beforeAlerts) || after.Severity != before.Severity || !slices.Equal(after.Actors, before.Actors) || after.CI.ID != before.CI.ID {
 		t.Errorf("after undoing: %+v %v\nbefore: %+v %v", after, list, before, beforeAlerts)
 	}
-	if after, list := standing(t, s, other); !slices.Equal(list, otherAlerts) || after.Status != wasOther.Status || after.Resolution != "" || after.Title != wasOther.Title {
+	if after, list := standing(t, s, other); !slices.Equal(list, otherAlerts) || after.Status != wasOther.Status || after.MergedInto != "" || after.Resolution != "" || after.Title != wasOther.Title {
 		t.Errorf("the other after undoing: %+v %v", after, list)
 	}
 	var conflict *Conflict
