@@ -95,6 +95,12 @@ func TestConsoleDuty(t *testing.T) {
 	run("duty.test.mjs", s.url)
 }
 
+func TestConsoleAlertSources(t *testing.T) {
+	t.Parallel()
+	s, run := console(t, "")
+	run("alertsources.test.mjs", s.url)
+}
+
 // console starts a suite of its own, with more lines of configuration, and returns it with what runs one of the
 // console's tests against it, at the address given.
 func console(t *testing.T, extra string) (*suite, func(script, url string)) {

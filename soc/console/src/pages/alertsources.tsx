@@ -136,7 +136,7 @@ export default function AlertSources() {
                         </>
                       ),
                     },
-                    { key: 'tenant', title: t('asource.tenant'), render: (x) => (x.tenant ? tenantName(x.tenant) : <span className="faint">{t('asource.byItem')}</span>) },
+                    { key: 'tenant', title: t('asource.tenant'), render: (x) => <span className={x.tenant ? undefined : 'faint'} style={{ whiteSpace: 'nowrap' }}>{x.tenant ? tenantName(x.tenant) : t('asource.byItem')}</span> },
                     { key: 'state', title: t('col.status'), render: (x) => (removed ? <When time={x.removed_at} /> : <SourceStateMark source={x} />) },
                     ...(open
                       ? []

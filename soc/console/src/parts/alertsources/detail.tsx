@@ -173,7 +173,7 @@ function Messages({ source: x, failed = false, edit }: { source: AlertSource; fa
                     num: true,
                     render: (m) =>
                       m.binary ? null : (
-                        <button className="plain link" onClick={() => edit(m.body)}>
+                        <button className="plain link" style={{ whiteSpace: 'nowrap' }} onClick={() => edit(m.body)}>
                           {t('asource.useSample')}
                         </button>
                       ),

@@ -223,7 +223,7 @@ export function SourceForm({ source, first, close }: { source?: AlertSource; /**
             <Input.TextArea
               aria-label={t('asource.rules')}
               className="mono"
-              autoSize={{ minRows: 6, maxRows: 18 }}
+              rows={10}
               spellCheck={false}
               placeholder={'fields:\n  service: .labels.app\nseverity: {S1: critical}\ncorrections:\n  - {field: host, op: lower}'}
               value={d.rules}

@@ -49,7 +49,7 @@ export function Templates({ close }: { close: () => void }) {
         />
         {one && (
           <>
-            <Input.TextArea aria-label={t('asource.template')} className="mono" spellCheck={false} autoSize={{ minRows: 16, maxRows: 28 }} value={shown} onChange={(e) => setText(e.target.value)} />
+            <Input.TextArea aria-label={t('asource.template')} className="mono" spellCheck={false} rows={22} value={shown} onChange={(e) => setText(e.target.value)} />
             <div className="row wrap">
               {!one.own && text === null && (
                 <Button onClick={() => setText(shown.replace(/^id: .*$/m, `id: my-${one.id}`).replace(/^version: .*$/m, 'version: 1'))}>{t('asource.templateNew')}</Button>
