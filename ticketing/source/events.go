@@ -56,6 +56,9 @@ func (s *Service) readEvents(ctx context.Context, t *task) error {
 		if got.Lost {
 			s.deps.Log.Error("alert sources: the bus began anew: events before that are no alerts any more", "source", one.Name, "place", place, "next", got.Next)
 		}
+		if current := s.byID(one.ID); current != nil {
+			one = current // its template may have changed meanwhile
+		}
 		var done []mapped
 		now := s.now()
 		for _, e := range got.Events {
