@@ -82,6 +82,9 @@ func (s *Service) Ingest(ctx context.Context, occs []detections.Occurrence) erro
 		if err != nil {
 			return err
 		}
+		if err := s.routeRaised(ctx, tx, touched, now); err != nil {
+			return err
+		}
 		changes, st.Incidents, st.PolicyErrors = c.changes, uint64(c.opened), uint64(c.failed)
 		told, stirred = len(c.dirty) > 0, touched
 		return nil

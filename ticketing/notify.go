@@ -49,6 +49,18 @@ func (s *Service) tell(ctx context.Context, tx bun.Tx, i *incident, kind, unique
 	if part {
 		i.mute(mutedPart, now)
 	}
+	if kind != "resolved" && s.routes != nil && !s.routes.Idle() {
+		if !read {
+			var err error
+			if members, err = alertsOf(ctx, tx, i.ID); err != nil {
+				return err
+			}
+			read = true
+		}
+		if err := s.route(ctx, tx, members, urgentKind(kind), now); err != nil {
+			return err
+		}
+	}
 	_, err := s.out.Enqueue(ctx, tx, outbox.Message{
 		IncidentID: i.ID, Tenant: i.Tenant, Facts: i.Kept, Kind: kind, Resolved: i.Status == StatusClosed, Unique: unique,
 		Render: func(receiver string) (_ []byte, err error) {
@@ -175,6 +187,7 @@ func (s *Service) Run(ctx context.Context) {
 		s.must(ctx, "warn of what comes due", s.warnings(ctx, now))
 		s.must(ctx, "tell of changes", s.tellDue(ctx, now))
 		s.must(ctx, "group what fails", s.settleFaults(ctx, now))
+		s.must(ctx, "tell what routes send", s.dispatch(ctx, now))
 		// What is held back depends on silences; now and then it is looked at all
 		// the same, since one may have ended while an incident was written.
 		if active, d := s.muting.Active(), now.Sub(unmuted); !slices.Equal(active, silences) || d >= 15*time.Second || d < 0 {
@@ -224,6 +237,9 @@ func (s *Service) untilDue(ctx context.Context) time.Duration {
 		if next := s.faults.next(); !next.IsZero() {
 			wait = min(wait, time.Second, next.Sub(s.clock())+time.Millisecond)
 		}
+	}
+	if !s.nextGroup.IsZero() {
+		wait = min(wait, time.Second, s.nextGroup.Sub(s.clock())+time.Millisecond)
 	}
 	if end := s.muting.NextEnd(); !end.IsZero() {
 		wait = min(wait, time.Second, end.Sub(s.clock())+time.Millisecond)

@@ -27,9 +27,12 @@ import (
 	"icewatch/soc/reach"
 	"icewatch/soc/seal"
 	"icewatch/soc/state"
+	"icewatch/ticketing/channel"
 	"icewatch/ticketing/outbox"
+	"icewatch/ticketing/routing"
 	"icewatch/ticketing/silence"
 	"icewatch/ticketing/sla"
+	"icewatch/ticketing/wording"
 )
 
 //go:embed migrations/*.sql
@@ -155,6 +158,11 @@ type Deps struct {
 	// SLA is what is agreed at the moment. Default: the targets of Config, around
 	// the clock.
 	SLA func() *sla.Agreement
+	// Routes say which contact points are told of which alerts. Optional.
+	Routes *routing.Store
+	// Person and Wording are the outbox's: see outbox.Deps. Optional.
+	Person  func(ctx context.Context, name string) (channel.Person, bool)
+	Wording func(ctx context.Context, name, language, kind string) (*wording.Wording, error)
 	// Reach compiles what silences are bounded to. Default: one that knows no
 	// tenants, which only takes reaches without conditions.
 	Reach  *reach.Compiler
@@ -184,6 +192,9 @@ type Service struct {
 	audit       func(ctx context.Context, c Change)
 	out         *outbox.Box
 	muting      *silence.Store
+	routes      *routing.Store
+	routed      routed
+	nextGroup   time.Time // when a group of the routes is due; Run's alone
 	ignore      map[string]bool
 
 	// hushed tells that the policy has muted an alert that may still be open:
@@ -224,6 +235,7 @@ func Open(ctx context.Context, db *state.DB, deps Deps) (*Service, error) {
 		log: deps.Log, clock: deps.Clock, zone: deps.Zone, audit: deps.Audit,
 		ignore: map[string]bool{}, wake: make(chan struct{}, 1), writer: make(chan struct{}, 1),
 	}
+	s.routes = deps.Routes
 	s.live = newLive(s.cfg.Window)
 	if deps.Relations != nil {
 		s.faults = newFaults(deps.Relations, s.cfg.Faults)
@@ -252,6 +264,7 @@ func Open(ctx context.Context, db *state.DB, deps Deps) (*Service, error) {
 	}
 	out, err := outbox.Open(ctx, db, outbox.Deps{
 		Config: s.cfg.Webhooks, Seal: deps.Seal, Egress: deps.Egress, Log: s.log, Clock: s.clock, Settled: s.delivered,
+		Person: deps.Person, Wording: deps.Wording, Zone: s.zone,
 	})
 	if err != nil {
 		return nil, err
