@@ -1,6 +1,7 @@
 package ticketing
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -54,19 +55,31 @@ func (a *alert) routable() map[string]string {
 	return set
 }
 
-// RoutingLabels are what routes match of an alert within reach.
-func (s *Service) RoutingLabels(ctx context.Context, within reach.Reach, id string) (map[string]string, error) {
-	if _, err := s.Alert(ctx, within, id); err != nil {
-		return nil, err
+// RoutingLabels are what routes match of an alert within reach, and the same as
+// the reader may see them.
+func (s *Service) RoutingLabels(ctx context.Context, within reach.Reach, id string) (matched, shown map[string]string, err error) {
+	view, err := s.Alert(ctx, within, id)
+	if err != nil {
+		return nil, nil, err
 	}
 	list, err := readAlerts(ctx, s.db, []string{id})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if len(list) == 0 {
-		return nil, fmt.Errorf("alert %s: %w", id, ErrNotFound)
+		return nil, nil, fmt.Errorf("alert %s: %w", id, ErrNotFound)
 	}
-	return list[0].routable(), nil
+	matched, shown = list[0].routable(), map[string]string{}
+	for name, value := range matched {
+		shown[name] = value
+		if name == "user" {
+			shown[name] = view.User
+		}
+		if v, own := view.Labels[name]; own {
+			shown[name] = v
+		}
+	}
+	return matched, shown, nil
 }
 
 // routed remembers which alerts went through the routes, and as what, so that
@@ -302,3 +315,29 @@ func (s *Service) dispatch(ctx context.Context, now time.Time) error {
 	}
 	return err
 }
+
+// PayloadOf makes the notification of an incident within reach as it stands, to
+// try words with.
+func (s *Service) PayloadOf(ctx context.Context, within reach.Reach, id string) (webhook.Payload, error) {
+	if _, err := s.Incident(ctx, within, id); err != nil {
+		return webhook.Payload{}, err
+	}
+	list, err := readIncidents(ctx, s.db, []string{id})
+	if err != nil || len(list) == 0 {
+		return webhook.Payload{}, fmt.Errorf("incident %s: %w", id, cmp.Or(err, error(ErrNotFound)))
+	}
+	members, err := alertsOf(ctx, s.db, id)
+	if err != nil {
+		return webhook.Payload{}, err
+	}
+	alerts := []webhook.Alert{}
+	for _, a := range members {
+		if within.Match(a.FactsOf(a.Tenant)) {
+			alerts = append(alerts, s.notified(list[0], a))
+		}
+	}
+	return webhook.New("preview", s.cfg.ExternalURL, map[string]string{"incident": id}, alerts, maxNotified), nil
+}
+
+// ExternalURL is where people reach the console.
+func (s *Service) ExternalURL() string { return s.cfg.ExternalURL }

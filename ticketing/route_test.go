@@ -147,7 +147,7 @@ func TestRoutes(t *testing.T) {
 		t.Errorf("%d groups stay, %v", n, err)
 	}
 	// A dry run says the same.
-	set, err := s.RoutingLabels(t.Context(), reach.All(), allAlerts(t, s)[0].ID)
+	set, _, err := s.RoutingLabels(t.Context(), reach.All(), allAlerts(t, s)[0].ID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +155,7 @@ func TestRoutes(t *testing.T) {
 	if err != nil || len(hits) != 1 || strings.Join(hits[0].Path, "/") != "root/seal" || hits[0].Receivers[0] != "a" || hits[0].GroupLabels["incident"] != i.ID {
 		t.Errorf("where: %+v, %v", hits, err)
 	}
-	if _, err := s.RoutingLabels(t.Context(), reach.Tenants("tax"), allAlerts(t, s)[0].ID); err == nil {
+	if _, _, err := s.RoutingLabels(t.Context(), reach.Tenants("tax"), allAlerts(t, s)[0].ID); err == nil {
 		t.Error("the labels of another tenant's alert are shown")
 	}
 }

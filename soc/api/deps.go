@@ -94,6 +94,7 @@ type Deps struct {
 	AlertSources *source.Service
 	Incidents    Incidents // of the routes of duty and service levels; required with them
 
+	Notifying     *Notifying    // contact points, routes, wordings, dispatch log; nil registers no route
 	Casework      *Casework     // evidence, tasks, reports of incidents; nil registers no route
 	ServiceLevels ServiceLevels // nil registers no route
 	Watch         Watch         // over the suite itself

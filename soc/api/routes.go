@@ -66,6 +66,7 @@ func (s *Server) routes() {
 	s.removalRoutes()
 	s.dutyRoutes()
 	s.slaRoutes()
+	s.notifyRoutes()
 	s.caseRoutes()
 	s.alertSourceRoutes()
 	if s.deps.Ticketing != nil {

@@ -74,7 +74,9 @@ import (
 	"icewatch/ticketing"
 	"icewatch/ticketing/duty"
 	"icewatch/ticketing/maintenance"
+	"icewatch/ticketing/routing"
 	"icewatch/ticketing/source"
+	"icewatch/ticketing/wording"
 )
 
 // Options are what the command line gives beside the configuration.
@@ -158,6 +160,8 @@ type centre struct {
 	tickets   *ticketing.Service
 	called    *naming // items by what alerts call them
 	duty      *duty.Store
+	routes    *routing.Store
+	wordings  *wording.Store
 	casework  *api.Casework
 	levels    *serviceLevels
 	watch     *watch.Watch
@@ -396,12 +400,16 @@ func (c *centre) openRules(ctx context.Context) error {
 }
 
 func (c *centre) openTicketing(ctx context.Context) (err error) {
+	if err := c.openNotify(ctx); err != nil {
+		return err
+	}
 	cfg, err := ticketingConfig(c.Config)
 	if err != nil {
 		return err
 	}
 	c.called = &naming{cmdb: c.cmdb, log: c.log}
-	c.tickets, err = ticketing.Open(ctx, c.db, ticketing.Deps{Policy: c.keeper, Judge: c.keeper, Maintenance: c, Items: items{c.cmdb}, Relations: relations{c.cmdb}, Taxonomy: c.keeper.Taxonomy, Assigner: c.duty, SLA: c.levels.Agreement, Reach: &c.reach, Seal: c.seal, Egress: c.egress, Config: cfg, Log: c.log})
+	c.tickets, err = ticketing.Open(ctx, c.db, ticketing.Deps{Policy: c.keeper, Judge: c.keeper, Maintenance: c, Items: items{c.cmdb}, Relations: relations{c.cmdb}, Taxonomy: c.keeper.Taxonomy, Assigner: c.duty, SLA: c.levels.Agreement, Reach: &c.reach, Seal: c.seal, Egress: c.egress, Config: cfg, Log: c.log,
+		Routes: c.routes, Person: c.person, Wording: c.wordings.Wording})
 	if err != nil {
 		return err
 	}
@@ -464,7 +472,7 @@ func (c *centre) openAPI(ctx context.Context) (err error) {
 	c.server, err = api.New(api.Deps{
 		Identity: c.identity, Audit: c.audit, Forward: c.forward, Settings: c.settings, Keys: c.seal, RateLimits: c.limits.Get, Watermark: c.watermark.Get, Own: own, Units: c.units, Decisions: decisions, Tenants: c.tenants, Reach: &c.reach, CMDB: c.cmdb, Drawings: c.drawings, Risk: c.risk, Approvals: c.approvals.desk, Inbox: c.inbox, ApprovalPolicy: c.approvals.policy, Search: c.slow.Watch(c.engine, api.Caller), Masking: c.masking, Metrics: c.engine, Saved: c.saved, Exports: c.exports, Aside: c.aside, Rules: c.keeper, Policies: c.keeper.policies, Maintenance: c.windows, Rulebook: c.keeper.book,
 		Federation: c.sso, Provider: c.provider, Intake: c.gauge, Watch: c.watch, Holdings: c.holdings(), Backups: c.backups, Ticketing: api.NewTicketing(c.tickets), Duty: c.duty, Incidents: c.tickets, ServiceLevels: c.levels, Protocols: c.protocols(), Ingest: []api.Ingest{elastic, loki, samples},
-		Casework: c.casework, AlertSources: c.alertSources,
+		Casework: c.casework, AlertSources: c.alertSources, Notifying: &api.Notifying{Tickets: c.tickets, Routes: c.routes, Wordings: c.wordings},
 		Flows: c.openFlows(c.engine), Traces: traces.New(c.engine), LogQL: c.logql(), Monitors: c.monitors, Forwarding: c.forwarding,
 		Console: console.FS, Ready: c.gauge.parts, WriteMetrics: func(w io.Writer) { c.gauge.write(w, c.metrics) },
 		Log: c.log, Version: c.Version, MaxBody: int64(cfg.HTTP.MaxBody), MaxUnpacked: int64(cfg.HTTP.MaxUnpacked),

@@ -459,3 +459,9 @@ func (b *Box) Try(ctx context.Context, c Contact, n channel.Notice) (channel.Res
 	}
 	return ch.Send(ctx, b.via, &n), nil
 }
+
+// CheckContact tells what is wrong with a contact point that is to be.
+func (b *Box) CheckContact(ctx context.Context, c Contact) error {
+	_, err := b.rowOf(ctx, &c)
+	return err
+}

@@ -54,6 +54,7 @@ type Route struct {
 	Disabled       bool     `json:"disabled,omitempty" doc:"Passed over with all below it"`
 	Matchers       []string `json:"matchers,omitempty" doc:"All have to accept an alert: severity=~\"critical|high\""`
 	Receivers      []string `json:"receivers,omitempty" doc:"Contact points"`
+	Nobody         bool     `json:"nobody,omitempty" doc:"Nobody is told of what it takes, nor of what those below it take that name no receivers"`
 	Continue       bool     `json:"continue,omitempty" doc:"The routes behind it are asked as well"`
 	GroupBy        []string `json:"group_by,omitempty" doc:"Labels; \"...\" for all: each alert by itself"`
 	GroupWait      string   `json:"group_wait,omitempty" doc:"How long the first notification of a group waits: 30s"`
@@ -169,7 +170,10 @@ func (c *compiled) node(r *Route, parent *node, path []string, fresh func() stri
 	if n.matchers, err = silence.ParseMatchers(r.Matchers); err != nil {
 		return nil, located(n.path, "%w", err)
 	}
-	if len(r.Receivers) > 0 {
+	if r.Nobody && len(r.Receivers) > 0 {
+		return nil, located(n.path, "it tells nobody, and names receivers: one of the two")
+	}
+	if r.Nobody || len(r.Receivers) > 0 {
 		n.receivers = r.Receivers
 	}
 	if len(r.GroupBy) > 0 {

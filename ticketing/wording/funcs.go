@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"regexp"
 	"slices"
@@ -245,4 +246,9 @@ func (ps Pairs) Values() []string {
 		out = append(out, p.Value)
 	}
 	return out
+}
+
+// FuncNames lists the functions of templates.
+func FuncNames() []string {
+	return slices.Sorted(maps.Keys(Funcs()))
 }
