@@ -19,7 +19,7 @@ CONSOLE_SOURCES := $(shell find $(CONSOLE) -type f -not -path '*/node_modules/*'
 SIGMA_RULES    ?= ../shared/corpora/sigma/rules
 WINDOWS_EVENTS ?= ../shared/corpora/windows/events.jsonl.gz
 
-.PHONY: help run build console release vuln sbom test test-go test-console test-release test-upgrade test-peers test-sigma test-windows screenshots lint bench bench-auth bench-intake bench-lake bench-e2e bench-ruleswap bench-policy bench-correlate bench-cmdb fuzz clean
+.PHONY: help run build console release vuln sbom test test-go test-console test-release test-upgrade test-peers test-sigma test-windows test-alerts screenshots lint bench bench-auth bench-intake bench-lake bench-e2e bench-ruleswap bench-policy bench-correlate bench-cmdb fuzz clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')" 2>/dev/null || grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST)
@@ -77,6 +77,9 @@ test-sigma: ## Sigma's matcher beside the naive evaluator (every public rule on 
 
 test-windows: build ## kill engine, centre or both fifty times in the middle of correlation windows: the same alerts as of a suite that is left alone (KILL_ROUNDS; some 5 minutes)
 	ICEWATCH_BIN=$(CURDIR)/bin ICEWATCH_KILL_ROUNDS=$${KILL_ROUNDS:-50} go test -count=1 -timeout 60m -v -run TestWindowsOverKills ./test/acceptance
+
+test-alerts: build ## kill the suite sixty times while alerts are grouped, sent and escalated: nothing is lost, nothing doubled (NOTIFY_KILLS rounds of two; some 5 minutes)
+	ICEWATCH_BIN=$(CURDIR)/bin ICEWATCH_NOTIFY_KILLS=$${NOTIFY_KILLS:-30} go test -count=1 -timeout 40m -v -run TestNotifyKills ./test/acceptance
 
 screenshots: build ## take the pictures of docs/images anew, in real Chromium on the running suite
 	ICEWATCH_BIN=$(CURDIR)/bin ICEWATCH_SHOT_DIR=$(CURDIR)/docs/images go test -count=1 -run TestConsole ./test/acceptance
