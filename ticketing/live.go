@@ -156,6 +156,9 @@ func (s *Service) write(ctx context.Context, fn func(ctx context.Context, tx bun
 		if !done {
 			s.live.forget()
 		}
+		if s.routed.settle(done) {
+			s.nudge()
+		}
 		<-s.writer
 	}()
 	s.live.turn++

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -85,8 +86,10 @@ func (s *Service) RoutingLabels(ctx context.Context, within reach.Reach, id stri
 // routed remembers which alerts went through the routes, and as what, so that
 // one that fires again costs no look at them.
 type routed struct {
-	mu   sync.Mutex
-	seen map[string]routedAs
+	mu      sync.Mutex
+	seen    map[string]routedAs
+	pending map[string]routedAs // of the transaction under way
+	any     bool                // it put an alert into a group
 }
 
 type routedAs struct {
@@ -97,7 +100,8 @@ type routedAs struct {
 // maxRouted bounds what is remembered; beyond it all is asked again.
 const maxRouted = 200_000
 
-// fresh tells whether an alert has to go through the routes, and remembers it.
+// fresh tells whether an alert has to go through the routes, and remembers it
+// once the transaction is done.
 func (r *routed) fresh(a *alert) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -105,11 +109,27 @@ func (r *routed) fresh(a *alert) bool {
 	if was, ok := r.seen[a.ID]; ok && was == as {
 		return false
 	}
-	if r.seen == nil || len(r.seen) >= maxRouted {
-		r.seen = map[string]routedAs{}
+	if r.pending == nil {
+		r.pending = map[string]routedAs{}
 	}
-	r.seen[a.ID] = as
+	r.pending[a.ID] = as
 	return true
+}
+
+// settle ends a transaction, and tells whether it put an alert into a group that
+// Run has to look at: it could not see it before.
+func (r *routed) settle(done bool) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	any := r.any && done
+	if done && len(r.pending) > 0 {
+		if r.seen == nil || len(r.seen) >= maxRouted {
+			r.seen = map[string]routedAs{}
+		}
+		maps.Copy(r.seen, r.pending)
+	}
+	r.any, r.pending = false, nil
+	return any
 }
 
 // route sends alerts through the routes, within the transaction of what
@@ -125,7 +145,9 @@ func (s *Service) route(ctx context.Context, tx bun.Tx, alerts []*alert, urgent 
 		}
 	}
 	if len(subjects) > 0 {
-		s.nudge()
+		s.routed.mu.Lock()
+		s.routed.any = true
+		s.routed.mu.Unlock()
 	}
 	return s.routes.Take(ctx, tx, now, subjects)
 }

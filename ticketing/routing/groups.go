@@ -221,20 +221,11 @@ func (s *Store) Look(ctx context.Context, now time.Time, host Host) (told bool, 
 			return told, next, err
 		}
 	}
-	var soonest, left int64
-	row := s.db.NewSelect().Model((*groupRow)(nil)).ColumnExpr("count(*)").
+	var soonest int64
+	row := s.db.NewSelect().Model((*groupRow)(nil)).
 		ColumnExpr("coalesce(min(CASE WHEN escalate_at > 0 AND (flush_at = 0 OR escalate_at < flush_at) THEN escalate_at WHEN flush_at > 0 THEN flush_at END), 0)")
-	if err := row.Scan(ctx, &left, &soonest); err != nil {
+	if err := row.Scan(ctx, &soonest); err != nil {
 		return told, next, fmt.Errorf("routing: look for the next group: %w", err)
-	}
-	if left == 0 {
-		s.busy.Store(false)
-		// One may have opened between the look and the mark.
-		there, err := s.db.NewSelect().Model((*groupRow)(nil)).Exists(ctx)
-		if err != nil || there {
-			s.busy.Store(true)
-		}
-		return told, next, err
 	}
 	if soonest > 0 {
 		next = time.UnixMilli(soonest)

@@ -40,7 +40,7 @@ type Store struct {
 	db    *state.DB
 	deps  Deps
 	trees atomic.Pointer[map[string]*compiled] // in force, by scope
-	busy  atomic.Bool                          // there are groups
+	busy  atomic.Bool                          // there are groups, or were since the start
 }
 
 // Version is a tree as it was written.
