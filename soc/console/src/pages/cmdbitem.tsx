@@ -9,6 +9,7 @@ import { number } from '../logic/format';
 import { relatedItems } from '../logic/relations';
 import { TenantName } from '../parts/names';
 import { Panel } from '../parts/page';
+import { ContactCard } from '../parts/risk';
 import { Criticality, SeverityMark, StatusMark } from '../parts/severity';
 import { Failed, Loaded, Skeleton, Stale } from '../parts/states';
 import { When, WhenFull } from '../parts/time';
@@ -43,6 +44,7 @@ export default function CMDBItemPage() {
       <div className="meta" style={{ marginBottom: 16 }}>
         <span className="tag">{className(i.class)}</span>
         <span className="mono">{i.id}</span>
+        <Link to={`/assets/${encodeURIComponent(i.id)}`}>{t('portrait.what')}</Link>
         <span>
           {t('cmdb.updated')} <WhenFull time={i.updated_at} />
         </span>
@@ -86,7 +88,9 @@ export default function CMDBItemPage() {
               {i.owner && (
                 <>
                   <dt>{t('col.owner')}</dt>
-                  <dd>{i.owner}</dd>
+                  <dd>
+                    <ContactCard id={i.id}>{i.owner}</ContactCard>
+                  </dd>
                 </>
               )}
               {i.zone && (

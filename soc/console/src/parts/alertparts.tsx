@@ -11,6 +11,7 @@ import { techniqueName } from '../logic/risk';
 import { FieldTable, RawEvent } from './events';
 import { useTaxonomy } from './judgement';
 import { TenantName } from './names';
+import { ContactCard } from './risk';
 import { Criticality, Priority, SeverityMark } from './severity';
 import { Skeleton } from './states';
 import { Token } from './token';
@@ -206,7 +207,7 @@ export function AssetFacts({ ci, system, owner, tenant }: { ci?: CIRef | null; s
         {(owner || ci?.owner) && (
           <>
             <dt>{t('col.owner')}</dt>
-            <dd>{owner || ci?.owner}</dd>
+            <dd>{ci?.id ? <ContactCard id={ci.id}>{owner || ci.owner}</ContactCard> : owner}</dd>
           </>
         )}
         {list(ci?.labels).length > 0 && (

@@ -1,5 +1,6 @@
 import { accounts } from './accounts';
 import { alertsources } from './alertsources';
+import { assets } from './assets';
 import { audit } from './audit';
 import { duty } from './duty';
 import { casework } from './casework';
@@ -26,4 +27,4 @@ import { roles } from './roles';
 import { units } from './units';
 
 /** The texts of the rooms that keep both languages side by side. */
-export const rooms = { ...federation, ...frame, ...accounts, ...units, ...roles, ...groups, ...keys, ...audit, ...search, ...flows, ...monitors, ...masking, ...storage, ...sessions, ...settings, ...signin, ...tokens, ...traces, ...connect, ...forwarding, ...silences, ...duty, ...rules, ...policies, ...alertsources, ...casework };
+export const rooms = { ...federation, ...frame, ...accounts, ...units, ...roles, ...groups, ...keys, ...audit, ...search, ...flows, ...monitors, ...masking, ...storage, ...sessions, ...settings, ...signin, ...tokens, ...traces, ...connect, ...forwarding, ...silences, ...duty, ...rules, ...policies, ...alertsources, ...casework, ...assets };

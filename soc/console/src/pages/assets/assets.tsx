@@ -1,0 +1,5 @@
+import { Archive } from './archive';
+
+export default function Page() {
+  return <Archive kind="asset" />;
+}
