@@ -19,7 +19,7 @@ CONSOLE_SOURCES := $(shell find $(CONSOLE) -type f -not -path '*/node_modules/*'
 SIGMA_RULES    ?= ../shared/corpora/sigma/rules
 WINDOWS_EVENTS ?= ../shared/corpora/windows/events.jsonl.gz
 
-.PHONY: help run build console release vuln sbom test test-go test-console test-release test-upgrade test-peers test-sigma test-windows test-alerts screenshots lint bench bench-auth bench-intake bench-lake bench-e2e bench-ruleswap bench-policy bench-correlate bench-cmdb fuzz clean
+.PHONY: help run build console release vuln sbom test test-go test-console test-release test-upgrade test-peers test-sigma test-windows test-alerts screenshots lint bench bench-auth bench-intake bench-lake bench-e2e bench-ruleswap bench-policy bench-correlate bench-cmdb bench-alerts fuzz clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')" 2>/dev/null || grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST)
@@ -134,6 +134,10 @@ bench-ruleswap: build ## from the write of a rule among 3,000 to its first alert
 
 bench-cmdb: ## a million items and five million relations on SQLite and PostgreSQL (BENCH lines; CMDB_ITEMS=100000 is shorter)
 	CMDB_ITEMS=$(or $(CMDB_ITEMS),1000000) go test -count=1 -timeout 3h -run TestBench ./test/bench/cmdb -v
+
+bench-alerts: build ## alerts through the Alertmanager API beside a real Alertmanager, and until they are told (BENCH lines; ALERTS_FLAGS="-measure 3s")
+	go build -o bin/bench-alerts ./test/bench/alerts
+	bin/bench-alerts -icewatch bin/icewatch $(ALERTS_FLAGS)
 
 bench-correlate: ## memory of a million live groups, and CPU of 100 correlations over 50,000 events/s (BENCH lines; CORRELATE_FLAGS="-rounds 1")
 	go build -o bin/bench-correlate ./test/bench/correlate

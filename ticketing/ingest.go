@@ -65,6 +65,9 @@ func (s *Service) Ingest(ctx context.Context, occs []detections.Occurrence) erro
 			return err
 		}
 		st.Occurrences, st.Duplicates = uint64(len(fresh)), uint64(len(occs)-len(fresh))
+		if fresh, err = s.withoutDropped(ctx, tx, fresh, subjects, now); err != nil {
+			return err
+		}
 		if len(fresh) == 0 {
 			return nil
 		}
@@ -100,6 +103,7 @@ func (s *Service) Ingest(ctx context.Context, occs []detections.Occurrence) erro
 		all.PolicyErrors += st.PolicyErrors
 	})
 	s.note(ctx, changes...)
+	s.firesInhibition(stirred)
 	if s.noteFaults(stirred, now) {
 		if *s.faults.options.Wait == 0 {
 			// They are taken in: what fails here is tried again by Run.
@@ -217,4 +221,26 @@ func (l *live) mergeAll(ctx context.Context, tx bun.Tx, fresh []*detections.Occu
 	}
 	slices.SortFunc(out, func(a, b *alert) int { return strings.Compare(a.ID, b.ID) })
 	return out, nil
+}
+
+// withoutDropped leaves out what silences without data collection mute, and
+// counts it with them.
+func (s *Service) withoutDropped(ctx context.Context, tx bun.Tx, fresh []*detections.Occurrence, subjects map[*detections.Occurrence]subject, now time.Time) ([]*detections.Occurrence, error) {
+	if !s.muting.AnyDrops() {
+		return fresh, nil
+	}
+	dropped := map[string]int{}
+	kept := make([]*detections.Occurrence, 0, len(fresh))
+	for _, o := range fresh {
+		a := newAlert(keyOf(o), 1, o, now) // as it would be
+		a.merge(o, subjects[o])
+		by := s.muting.Drops(a.labels(), a.FactsOf(a.Tenant))
+		for _, id := range by {
+			dropped[id]++
+		}
+		if len(by) == 0 {
+			kept = append(kept, o)
+		}
+	}
+	return kept, s.muting.CountDropped(ctx, tx, dropped)
 }

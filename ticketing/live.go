@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -47,6 +48,7 @@ type live struct {
 	short    []link           // whose cohorts SQL has to fill up again
 	docs     int              // of alerts
 	turn     uint64           // counts transactions
+	reopened atomic.Bool      // alerts were closed, opened or changed beside it
 }
 
 // link is what alerts have in common: an item or an actor.
@@ -129,6 +131,7 @@ func newLive(window time.Duration) *live {
 
 // forget empties it.
 func (l *live) forget() {
+	l.reopened.Store(true)
 	l.alerts, l.open, l.last = map[string]*alert{}, map[string]*alert{}, map[string]int{}
 	l.cohorts, l.grown = map[link]map[string]*cohort{}, map[*cohort]bool{}
 	l.incidents, l.members = map[string]*incident{}, map[string]map[string]*alert{}
@@ -584,6 +587,7 @@ func (l *live) fired(most int) []string {
 // drop lets go of alerts that were changed beside it, and of all that they are
 // part of, so that it is read again.
 func (l *live) drop(alerts ...*alert) {
+	l.reopened.Store(true)
 	for _, a := range alerts {
 		for _, r := range []*alert{a, l.alerts[a.ID]} {
 			if r == nil {

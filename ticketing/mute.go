@@ -23,6 +23,8 @@ import (
 //     notification;
 //   - an alert that joins an incident while it is silenced is no change to
 //     tell of; it is told of when its silence ends;
+//   - an alert that a rule of inhibition mutes (see inhibit.go) counts as silenced
+//     while the alert that mutes it is open;
 //   - an alert that the priority policy mutes, as those in a maintenance window,
 //     counts as silenced until the policy says otherwise, which it is asked
 //     whenever the alert fires again;
@@ -52,7 +54,7 @@ func (i *incident) mute(kind string, now time.Time) {
 // shown is an alert as the API shows it, with what silences it.
 func (s *Service) shown(a *alert) Alert {
 	v := a.view()
-	v.SilencedBy = orEmpty(s.silencesOf(a))
+	v.SilencedBy, v.InhibitedBy = orEmpty(s.silencesOf(a)), orEmpty(s.inhibitedBy(a))
 	return v
 }
 
@@ -65,7 +67,7 @@ func (s *Service) silencesOf(a *alert) []string {
 }
 
 // quiet tells whether an alert can be muted at all now.
-func (s *Service) quiet() bool { return s.muting.Any() || s.hushed.Load() }
+func (s *Service) quiet() bool { return s.muting.Any() || s.hushed.Load() || s.inhibit.any() }
 
 // Why an alert is muted that no silence mutes: a maintenance window, whose id
 // follows, or the priority policy's own reasons.
@@ -78,6 +80,9 @@ const (
 // policy does.
 func (s *Service) mutersOf(a *alert) []string {
 	by := s.silencesOf(a)
+	for _, x := range s.inhibitedBy(a) {
+		by = append(by, byInhibition+x.RuleID)
+	}
 	if !a.Muted || a.Status == StatusClosed {
 		return by
 	}
@@ -143,13 +148,18 @@ func (s *Service) holdBack(ctx context.Context, tx bun.Tx, i *incident, kind str
 		return nil
 	}
 	text := detections.Text{ZH: "告警已静默，暂不通知", EN: "Its alerts are silenced: nobody is told for now"}
-	var silences, windows []string
+	var silences, windows, rules []string
 	for _, id := range by {
 		if window, is := strings.CutPrefix(id, byMaintenance); is {
 			windows = append(windows, window)
+		} else if rule, is := strings.CutPrefix(id, byInhibition); is {
+			rules = append(rules, rule)
 		} else if id != byPolicy {
 			silences = append(silences, id)
 		}
+	}
+	if len(rules) > 0 && len(silences)+len(windows) == 0 {
+		text = detections.Text{ZH: "告警被其他告警抑制，暂不通知", EN: "Its alerts are inhibited by others that fire: nobody is told for now"}
 	}
 	if len(windows) > 0 && len(silences) == 0 {
 		text = detections.Text{ZH: "告警处于维护窗口内，不发通知", EN: "Its alerts fall into a maintenance window: nobody is told"}
@@ -163,6 +173,9 @@ func (s *Service) holdBack(ctx context.Context, tx bun.Tx, i *incident, kind str
 	}
 	if len(windows) > 0 {
 		data["maintenance"] = windows
+	}
+	if len(rules) > 0 {
+		data["inhibitions"] = rules
 	}
 	return saveTimeline(ctx, tx, []timelineRow{entry(i.ID, now, "notified", SystemActor, text, data)})
 }

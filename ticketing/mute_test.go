@@ -289,3 +289,59 @@ func TestLabels(t *testing.T) {
 func logOf(incident string) outbox.LogQuery {
 	return outbox.LogQuery{Reach: reach.All(), Incident: incident, Limit: 10}
 }
+
+// TestRecurringSilence: a silence that recurs holds back what fires in its times
+// alone; what a silence without data collection mutes is dropped and counted,
+// and its owner is told before it ends and when it has, once each.
+func TestRecurringSilence(t *testing.T) {
+	t.Parallel()
+	h, c := newHook(t, nil), newClock() // 16:00 in Shanghai
+	s := openService(t, openDB(t), c, Deps{Config: hookConfig(h)})
+	by := Actor{Name: "zhang", Reach: reach.All()}
+	night := mustMatchers(t, "severity=critical")
+	night.StartsAt, night.EndsAt = c.now().Add(-time.Minute), c.now().Add(72*time.Hour)
+	night.Recurrence = &silence.Recurrence{Rule: "FREQ=DAILY", Lasts: 2 * time.Hour, Zone: "Asia/Shanghai"}
+	drop := mustMatchers(t, "rule_id=sudo")
+	drop.EndsAt, drop.NoData, drop.Owner, drop.Receiver = c.now().Add(3*time.Hour), true, "li", "hook"
+	made, err := s.SetSilences(t.Context(), by, []silence.Silence{night, drop})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sudo := fire(ruleSudo, sealWeb, "", 0, nil)
+	ingest(t, s, fire(criticalRule("P1"), sealWeb, "203.0.113.7", 0, nil), sudo, sudo)
+	ingest(t, s, sudo)
+	if alerts := allAlerts(t, s); len(alerts) != 1 || !slices.Equal(alerts[0].SilencedBy, []string{made[0].ID}) {
+		t.Fatalf("%d alerts: %+v", len(alerts), alerts)
+	}
+	if l, err := s.Silence(t.Context(), by.Reach, made[1].ID); err != nil || l.Dropped != 1 { // the same firing counts once
+		t.Errorf("dropped %d, %v", l.Dropped, err)
+	}
+	if matched, muted, err := s.Lately(t.Context(), by.Reach, *made[0].Silence, 7*24*time.Hour); err != nil || matched != 1 || muted != 0 && muted != 1 {
+		t.Errorf("last week: %d, %d, %v", matched, muted, err)
+	}
+	for range 2 {
+		c.forward(130 * time.Minute)
+		if allAlerts(t, s)[0].SilencedBy == nil || len(allAlerts(t, s)[0].SilencedBy) > 0 {
+			t.Errorf("silenced at %s", c.now())
+		}
+		for range 2 {
+			if err := s.tellOwners(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	running(t, s)
+	told := map[string]int{}
+	for _, p := range h.await(t, 2) {
+		if p.CommonLabels["silence"] == made[1].ID && p.CommonLabels["owner"] == "li" {
+			told[p.Status]++
+		}
+	}
+	c.forward(20 * time.Hour) // the next day's
+	if by := allAlerts(t, s)[0].SilencedBy; len(by) != 1 {
+		t.Errorf("silenced by %v the next day", by)
+	}
+	if told["firing"] != 1 || told["resolved"] != 1 {
+		t.Errorf("the owner was told %v", told)
+	}
+}

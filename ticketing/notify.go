@@ -190,11 +190,15 @@ func (s *Service) Run(ctx context.Context) {
 		s.must(ctx, "tell what routes send", s.dispatch(ctx, now))
 		// What is held back depends on silences; now and then it is looked at all
 		// the same, since one may have ended while an incident was written.
-		if active, d := s.muting.Active(), now.Sub(unmuted); !slices.Equal(active, silences) || d >= 15*time.Second || d < 0 {
+		freed, err := s.freshenInhibition(ctx, now)
+		s.must(ctx, "read what inhibits alerts", err)
+		freed = s.unmute.Swap(false) || freed
+		if active, d := s.muting.Active(), now.Sub(unmuted); freed || !slices.Equal(active, silences) || d >= 15*time.Second || d < 0 {
 			silences, unmuted = active, now
 			s.must(ctx, "tell of what silences held back", s.tellUnmuted(ctx, now))
 		}
 		if d := now.Sub(retried); d >= 15*time.Second || d < 0 {
+			s.must(ctx, "tell who owns silences of their end", s.tellOwners(ctx))
 			retried = now
 			s.must(ctx, "ask the policy again", s.judgeAgain(ctx, now))
 		}

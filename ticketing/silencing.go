@@ -2,13 +2,17 @@ package ticketing
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/prometheus/alertmanager/pkg/labels"
 
 	"icewatch/soc/reach"
 	"icewatch/ticketing/silence"
+	"icewatch/ticketing/webhook"
 )
 
 // Silence is a silence as somebody sees it.
@@ -185,4 +189,82 @@ func (s *Service) ExpireSilence(ctx context.Context, by Actor, id string) (Silen
 	}
 	s.note(ctx, Change{Actor: by.Name, Action: "silence.expire", Object: id})
 	return s.silenceView(by.Reach, &l), nil
+}
+
+// noticeBefore is how long before a silence ends its owner is told.
+const noticeBefore = time.Hour
+
+// tellOwners tells whoever owns silences that they end soon, or have ended.
+func (s *Service) tellOwners(ctx context.Context) error {
+	list, err := s.muting.Notices(ctx, noticeBefore)
+	if err != nil {
+		return fmt.Errorf("ticketing: %w", err)
+	}
+	for i := range list {
+		n := &list[i]
+		unique, status := "soon", webhook.Firing
+		zh, en := "静默即将结束", "A silence ends soon"
+		if n.Over {
+			unique, status, zh, en = "over", webhook.Resolved, "静默已结束", "A silence has ended"
+		}
+		alert := webhook.Alert{Status: status, StartsAt: n.StartsAt, EndsAt: n.EndsAt, GeneratorURL: strings.TrimRight(s.cfg.ExternalURL, "/") + "/silences?q=" + n.ID,
+			Labels: map[string]string{"alertname": "SilenceEnds", "silence": n.ID, "owner": firstOf(n.Owner, n.CreatedBy)},
+			Annotations: map[string]string{"summary": zh + "：" + n.Comment, "summary_en": en + ": " + n.Comment, "description": n.Matchers.String(),
+				"description_en": n.Matchers.String(), "ends_at": s.local(n.EndsAt)}}
+		body, err := json.Marshal(webhook.New(n.Receiver, s.cfg.ExternalURL, map[string]string{"silence": n.ID}, []webhook.Alert{alert}, maxNotified))
+		if err != nil {
+			return fmt.Errorf("ticketing: encode the notice of silence %s: %w", n.ID, err)
+		}
+		// A receiver that is gone is no reason to ask for ever.
+		if err := s.TellReceiver(ctx, n.Receiver, s.noticeTenant(n), "silence", n.ID+" "+unique, body); err != nil {
+			s.log.Warn("ticketing: the owner of a silence is not told of its end", "silence", n.ID, "receiver", n.Receiver, "error", err)
+		}
+		if err := s.muting.Told(ctx, n); err != nil {
+			return fmt.Errorf("ticketing: %w", err)
+		}
+	}
+	return nil
+}
+
+// noticeTenant is the tenant of a notice: the silence's, where it has one.
+func (s *Service) noticeTenant(n *silence.Notice) string {
+	if slugs, all := s.muting.Reach(&n.Silence).TenantSlugs(); !all && len(slugs) == 1 {
+		return slugs[0]
+	}
+	return ""
+}
+
+// Lately counts what of the last week the matchers accept: alerts in reach that
+// fired, and of these those that a silence would have muted by its times.
+func (s *Service) Lately(ctx context.Context, r reach.Reach, l silence.Silence, within time.Duration) (matched, muted int, err error) {
+	now := s.now()
+	since := now.Add(-within)
+	var before *alertRow
+	for {
+		var rows []alertRow
+		q := r.Within(s.db.NewSelect().Model(&rows), "a").Where("last_seen >= ?", since.UnixMilli()).OrderExpr("last_seen DESC, id DESC").Limit(idsPerStatement)
+		if before != nil {
+			q = q.Where("(last_seen, id) < (?, ?)", before.LastSeen, before.ID)
+		}
+		if err := q.Scan(ctx); err != nil {
+			return 0, 0, fmt.Errorf("ticketing: read the alerts of the last %s: %w", within, err)
+		}
+		for _, row := range rows {
+			a := &alert{alertRow: row}
+			if err := a.unpack(); err != nil {
+				return 0, 0, err
+			}
+			if !silence.Matches(l.Matchers, a.matchable()) {
+				continue
+			}
+			matched++
+			if l.MutesAround(when(a.LastSeen)) {
+				muted++
+			}
+		}
+		if len(rows) < idsPerStatement {
+			return matched, muted, nil
+		}
+		before = &rows[len(rows)-1]
+	}
 }

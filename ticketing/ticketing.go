@@ -195,11 +195,13 @@ type Service struct {
 	routes      *routing.Store
 	routed      routed
 	nextGroup   time.Time // when a group of the routes is due; Run's alone
+	inhibit     *inhibiting
 	ignore      map[string]bool
 
 	// hushed tells that the policy has muted an alert that may still be open:
 	// until then nobody looks for such.
 	hushed atomic.Bool
+	unmute atomic.Bool // what mutes alerts has changed: see who is to be told
 
 	live   *live
 	faults *faults       // nil without relations
@@ -275,6 +277,12 @@ func Open(ctx context.Context, db *state.DB, deps Deps) (*Service, error) {
 	}
 	s.muting, err = silence.Open(ctx, db, silence.Deps{Compile: deps.Reach.Reach, Clock: s.clock, Log: s.log, Changed: s.nudge})
 	if err != nil {
+		return nil, err
+	}
+	if s.inhibit, err = openInhibiting(ctx, s); err != nil {
+		return nil, err
+	}
+	if err := s.reloadInhibition(ctx); err != nil {
 		return nil, err
 	}
 	muted, err := db.NewSelect().Model((*alertRow)(nil)).Where("muted = ?", true).Where("status <> ?", StatusClosed).Exists(ctx)

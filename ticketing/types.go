@@ -97,6 +97,7 @@ type Alert struct {
 	Tags           []string           `json:"tags" nullable:"false" doc:"That people gave it"`
 	Labels         map[string]string  `json:"labels" doc:"What the matchers of silences look at"`
 	SilencedBy     []string           `json:"silenced_by" doc:"Ids of the silences that mute it now"`
+	InhibitedBy    []Inhibited        `json:"inhibited_by" nullable:"false" doc:"Rules of inhibition that mute it now, and by which alert"`
 	Maintenance    []policy.Window    `json:"maintenance" doc:"The maintenance windows that its last event fell into"`
 	Muted          bool               `json:"muted" doc:"The priority policy says that nobody is told of it, as in a maintenance window"`
 	Routing        map[string]string  `json:"routing" doc:"Labels that the priority policy gave it; matchers of silences know them too"`

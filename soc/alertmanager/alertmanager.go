@@ -73,6 +73,7 @@ type Service struct {
 	db      *state.DB
 	started time.Time
 	telling sync.Mutex // one goroutine tells ticketing
+	hand    *hand
 }
 
 // New brings the room's table up to date and makes the service. Run must run
@@ -87,7 +88,7 @@ func New(ctx context.Context, db *state.DB, deps Deps) (*Service, error) {
 	if err := db.Migrate(ctx, "alertmanager", migrations); err != nil {
 		return nil, fmt.Errorf("alertmanager: %w", err)
 	}
-	return &Service{Deps: deps, db: db, started: deps.Clock().UTC()}, nil
+	return &Service{Deps: deps, db: db, started: deps.Clock().UTC(), hand: newHand()}, nil
 }
 
 // Protocol returns the API's routes.

@@ -148,7 +148,10 @@ func (s *Service) show(a *ticketing.Alert, receivers []outbox.ReceiverInfo, push
 	out := alert{Labels: a.Labels, Fingerprint: webhook.Fingerprint(a.Labels), StartsAt: a.FirstSeen, UpdatedAt: a.LastSeen,
 		EndsAt: ticketing.Time{Time: now.Add(refreshed)}, Receivers: []receiver{{own}}, GeneratorURL: s.link("alerts", a.ID), incident: a.IncidentID,
 		Status: alertStatus{InhibitedBy: []string{}, MutedBy: []string{}, SilencedBy: a.SilencedBy, State: active}}
-	if len(a.SilencedBy) > 0 {
+	for _, by := range a.InhibitedBy {
+		out.Status.InhibitedBy = append(out.Status.InhibitedBy, by.RuleID)
+	}
+	if len(a.SilencedBy)+len(a.InhibitedBy) > 0 {
 		out.Status.State = suppressed
 	}
 	if r := pushed[rowKey(a.Tenant, a.Fields[fieldFingerprint])]; r != nil {

@@ -138,10 +138,13 @@ func (s *Service) postAlerts(c *fiber.Ctx) error {
 		good = append(good, list[i])
 	}
 	ctx := c.UserContext()
-	if err := s.take(ctx, s.Caller.Tenant(c), good, now); err != nil {
+	news, err := s.take(ctx, s.Caller.Tenant(c), good, now)
+	if err != nil {
 		return err
 	}
-	s.tell(ctx)
+	if news {
+		s.tell(ctx)
+	}
 	if len(wrong) > 0 {
 		return text(c, http.StatusBadRequest, errors.Join(wrong...).Error())
 	}

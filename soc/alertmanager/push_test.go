@@ -130,7 +130,7 @@ func (f *fixture) send(tenant string, list ...sentAlert) {
 			f.t.Fatal(err)
 		}
 	}
-	if err := f.take(f.t.Context(), tenant, list, f.now); err != nil {
+	if _, err := f.take(f.t.Context(), tenant, list, f.now); err != nil {
 		f.t.Fatal(err)
 	}
 	f.tell(f.t.Context())
@@ -328,4 +328,53 @@ func FuzzSilence(f *testing.F) {
 			t.Fatalf("%q became %+v", data, l)
 		}
 	})
+}
+
+// TestFiresOn: an alert that is sent again and again stays, though SQL hears of
+// its new end only now and then; a restart in between ends none of them.
+func TestFiresOn(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	again := func(s *Service) {
+		t.Helper()
+		list := []sentAlert{{Labels: map[string]string{"alertname": "Again"}}}
+		if err := list[0].complete(f.now); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.take(t.Context(), "e-seal", list, f.now); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.flush(t.Context(), false); err != nil {
+			t.Fatal(err)
+		}
+		s.tell(t.Context())
+	}
+	written := func() int64 {
+		var r row
+		if err := f.db.NewSelect().Model(&r).Scan(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if r.Over != 0 || r.Firing != 1 || r.EndsAt <= f.now.UnixMilli() {
+			t.Fatalf("at %s the alert is %+v", f.now, r)
+		}
+		return r.EndsAt
+	}
+	writes, last := 0, int64(0)
+	s := f.Service
+	for n := range 60 {
+		again(s)
+		if end := written(); end != last {
+			writes, last = writes+1, end
+		}
+		f.now = f.now.Add(30 * time.Second)
+		if n%10 == 9 {
+			var err error
+			if s, err = New(t.Context(), f.db, f.Deps); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if writes > 20 {
+		t.Errorf("60 sendings in half an hour made %d writes of the end", writes)
+	}
 }

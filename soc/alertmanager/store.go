@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -35,8 +36,12 @@ type row struct {
 // keep is how long an alert that is over stays known.
 const keep = 30 * 24 * time.Hour
 
-// perStatement bounds how many rows one statement reads or writes.
-const perStatement = 200
+// perStatement bounds how many rows one statement reads or writes, tellAtOnce
+// how many alerts ticketing takes in at a time.
+const (
+	perStatement = 200
+	tellAtOnce   = 1000
+)
 
 func rowKey(tenant, fingerprint string) string { return tenant + "\x00" + fingerprint }
 
@@ -55,66 +60,98 @@ func texts(doc string) map[string]string {
 	return out
 }
 
-// take writes down what was sent. An alert is the same as another of its tenant
-// when its labels are; it begins anew when it was over.
-func (s *Service) take(ctx context.Context, tenant string, list []sentAlert, now time.Time) error {
+// take takes in what was sent, and tells whether ticketing has to know of
+// something. An alert is the same as another of its tenant when its labels are;
+// it begins anew when it was over. What is new is written down; what only fires
+// on is kept at hand.
+func (s *Service) take(ctx context.Context, tenant string, list []sentAlert, now time.Time) (news bool, err error) {
 	rows := make([]row, 0, len(list))
 	for i := range list {
 		a := &list[i]
 		labels, err1 := json.Marshal(a.Labels)
 		notes, err2 := json.Marshal(a.Annotations)
 		if err := errors.Join(err1, err2); err != nil {
-			return fmt.Errorf("alertmanager: encode an alert: %w", err)
+			return false, fmt.Errorf("alertmanager: encode an alert: %w", err)
 		}
-		rows = append(rows, row{Tenant: s.Place(tenant, fieldsOf(a.Labels)), Fingerprint: webhook.Fingerprint(a.Labels), Labels: string(labels), Annotations: string(notes), URL: a.GeneratorURL,
+		print := webhook.Fingerprint(a.Labels)
+		owner := s.hand.place(tenant, print, now, func() string { return s.Place(tenant, fieldsOf(a.Labels)) })
+		rows = append(rows, row{Tenant: owner, Fingerprint: print, Labels: string(labels), Annotations: string(notes), URL: a.GeneratorURL,
 			StartsAt: a.StartsAt.UnixMilli(), EndsAt: a.EndsAt.UnixMilli(), UpdatedAt: now.UnixMilli(), Since: now.UnixMilli(), Firing: 1})
 	}
-	err := s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-		for part := range slices.Chunk(rows, perStatement) {
-			if err := takePart(ctx, tx, part, now); err != nil {
-				return err
+	s.hand.taking.Lock()
+	defer s.hand.taking.Unlock()
+	if err := s.bring(ctx, rows); err != nil {
+		return false, err
+	}
+	changed, longer := map[string]*row{}, map[string]*row{}
+	known := func(k string) *row {
+		for _, m := range []map[string]*row{changed, longer} {
+			if r := m[k]; r != nil {
+				return r
+			}
+		}
+		return s.hand.get(k)
+	}
+	for i := range rows {
+		k := rowKey(rows[i].Tenant, rows[i].Fingerprint)
+		have := known(k)
+		next := follow(have, rows[i], now.UnixMilli())
+		switch {
+		case next == nil:
+		case changed[k] == nil && extension(have, next):
+			longer[k] = next
+		default:
+			changed[k] = next
+			delete(longer, k)
+		}
+	}
+	write, extend := sorted(changed), sorted(longer)
+	s.hand.extend(extend)
+	if len(write) == 0 {
+		return false, nil
+	}
+	err = s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		for part := range slices.Chunk(write, perStatement) {
+			_, err := tx.NewInsert().Model(&part).On("CONFLICT (tenant, fingerprint) DO UPDATE").
+				Set("annotations = EXCLUDED.annotations, url = EXCLUDED.url, starts_at = EXCLUDED.starts_at, ends_at = EXCLUDED.ends_at, updated_at = EXCLUDED.updated_at, since = EXCLUDED.since, firing = EXCLUDED.firing").
+				Returning("NULL").Exec(ctx)
+			if err != nil {
+				return fmt.Errorf("write %d alerts: %w", len(part), err)
 			}
 		}
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("alertmanager: take in %d alerts: %w", len(list), err)
+		return false, fmt.Errorf("alertmanager: take in %d alerts: %w", len(list), err)
 	}
-	return nil
+	s.hand.put(write...)
+	return true, nil
 }
 
-func takePart(ctx context.Context, tx bun.Tx, part []row, now time.Time) error {
-	prints := make([]string, 0, len(part))
-	for _, r := range part {
-		prints = append(prints, r.Fingerprint)
+// sorted lists rows by their keys.
+func sorted(rows map[string]*row) []row {
+	out := make([]row, 0, len(rows))
+	for _, k := range slices.Sorted(maps.Keys(rows)) {
+		out = append(out, *rows[k])
 	}
-	var have []row
-	if err := tx.NewSelect().Model(&have).Where("fingerprint IN (?)", bun.In(prints)).Scan(ctx); err != nil {
-		return fmt.Errorf("read the alerts that are known: %w", err)
-	}
-	known := make(map[string]*row, len(have))
-	for i := range have {
-		known[rowKey(have[i].Tenant, have[i].Fingerprint)] = &have[i]
-	}
-	changed := map[string]*row{}
-	for i := range part {
-		k := rowKey(part[i].Tenant, part[i].Fingerprint)
-		if next := follow(known[k], part[i], now.UnixMilli()); next != nil {
-			known[k], changed[k] = next, next
+	return out
+}
+
+// bring puts at hand what SQL has of alerts.
+func (s *Service) bring(ctx context.Context, rows []row) error {
+	var missing []string
+	for i := range rows {
+		if s.hand.get(rowKey(rows[i].Tenant, rows[i].Fingerprint)) == nil {
+			missing = append(missing, rows[i].Fingerprint)
 		}
 	}
-	if len(changed) == 0 {
-		return nil
-	}
-	rows := make([]row, 0, len(changed))
-	for _, r := range changed {
-		rows = append(rows, *r)
-	}
-	_, err := tx.NewInsert().Model(&rows).On("CONFLICT (tenant, fingerprint) DO UPDATE").
-		Set("annotations = EXCLUDED.annotations, url = EXCLUDED.url, starts_at = EXCLUDED.starts_at, ends_at = EXCLUDED.ends_at, updated_at = EXCLUDED.updated_at, since = EXCLUDED.since, firing = EXCLUDED.firing").
-		Returning("NULL").Exec(ctx)
-	if err != nil {
-		return fmt.Errorf("write %d alerts: %w", len(rows), err)
+	for part := range slices.Chunk(missing, perStatement) {
+		var have []row
+		if err := s.db.NewSelect().Model(&have).Where("fingerprint IN (?)", bun.In(part)).Scan(ctx); err != nil {
+			return fmt.Errorf("alertmanager: read the alerts that are known: %w", err)
+		}
+		have = slices.DeleteFunc(have, func(r row) bool { return s.hand.get(rowKey(r.Tenant, r.Fingerprint)) != nil })
+		s.hand.put(have...)
 	}
 	return nil
 }
@@ -149,7 +186,7 @@ func (s *Service) tell(ctx context.Context) {
 		if err != nil && ctx.Err() == nil {
 			s.Log.Error("alertmanager: alerts that were sent in wait for ticketing and will be tried again", "error", err)
 		}
-		if err != nil || n < perStatement {
+		if err != nil || n < tellAtOnce {
 			return
 		}
 	}
@@ -158,9 +195,16 @@ func (s *Service) tell(ctx context.Context) {
 func (s *Service) tellPart(ctx context.Context) (int, error) {
 	var rows []row
 	now := s.Clock().UnixMilli()
-	err := s.db.NewSelect().Model(&rows).Where("told < firing").WhereOr("over < firing AND ends_at <= ?", now).Limit(perStatement).Scan(ctx)
+	err := s.db.NewSelect().Model(&rows).Where("told < firing").WhereOr("over < firing AND ends_at <= ?", now).Limit(tellAtOnce).Scan(ctx)
 	if err != nil || len(rows) == 0 {
 		return 0, err
+	}
+	// What SQL has as over may fire on: then it has to know first.
+	if s.hand.newer(rows, now) {
+		if err := s.flush(ctx, true); err != nil {
+			return 0, err
+		}
+		return tellAtOnce, nil
 	}
 	var occs []detections.Occurrence
 	for i := range rows {
@@ -178,20 +222,37 @@ func (s *Service) tellPart(ctx context.Context) (int, error) {
 	if err := s.Tickets.Ingest(ctx, occs); err != nil {
 		return 0, err
 	}
+	overs := make([]int64, len(rows))
 	for i := range rows {
 		r := &rows[i]
-		over := max(r.Over, r.Firing-1)
+		overs[i] = max(r.Over, r.Firing-1)
 		if r.EndsAt <= now {
 			if err := s.Tickets.Recover(ctx, r.Tenant, r.key(), ended(r)); err != nil {
 				return 0, err
 			}
-			over = r.Firing
+			overs[i] = r.Firing
 		}
-		_, err := s.db.NewUpdate().Model((*row)(nil)).Set("told = ?", r.Firing).Set("over = ?", over).
-			Where("tenant = ? AND fingerprint = ? AND told <= ? AND over <= ?", r.Tenant, r.Fingerprint, r.Firing, over).Exec(ctx)
+	}
+	// In one transaction: each would wait for the disk by itself.
+	err = s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		stmt, err := tx.Tx.PrepareContext(ctx, "UPDATE alertmanager_pushed SET told = ?, over = ? WHERE tenant = ? AND fingerprint = ? AND told <= ? AND over <= ?")
 		if err != nil {
-			return 0, fmt.Errorf("alertmanager: note what ticketing knows: %w", err)
+			return err
 		}
+		defer stmt.Close()
+		for i := range rows {
+			r := &rows[i]
+			if _, err := stmt.ExecContext(ctx, r.Firing, overs[i], r.Tenant, r.Fingerprint, r.Firing, overs[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("alertmanager: note what ticketing knows of %d alerts: %w", len(rows), err)
+	}
+	for i := range rows {
+		s.hand.told(rowKey(rows[i].Tenant, rows[i].Fingerprint), rows[i].Firing, overs[i])
 	}
 	return len(rows), nil
 }
@@ -210,6 +271,9 @@ func (s *Service) Run(ctx context.Context) {
 	t := time.NewTicker(time.Second)
 	defer t.Stop()
 	for n := 0; ; n++ {
+		if err := s.flush(ctx, false); err != nil && ctx.Err() == nil {
+			s.Log.Error("alertmanager: until when alerts fire is not written down and will be tried again", "error", err)
+		}
 		s.tell(ctx)
 		if n%3600 == 0 {
 			_, err := s.db.NewDelete().Model((*row)(nil)).Where("over = firing AND updated_at < ?", s.Clock().Add(-keep).UnixMilli()).Exec(ctx)
@@ -219,6 +283,9 @@ func (s *Service) Run(ctx context.Context) {
 		}
 		select {
 		case <-ctx.Done():
+			if err := s.flush(context.WithoutCancel(ctx), true); err != nil {
+				s.Log.Warn("alertmanager: until when alerts fire is not written down", "error", err)
+			}
 			return
 		case <-t.C:
 		}
@@ -240,7 +307,10 @@ func (s *Service) sent(ctx context.Context, list []ticketing.Alert) (map[string]
 			return nil, fmt.Errorf("alertmanager: read what was sent of %d alerts: %w", len(part), err)
 		}
 		for i := range rows {
-			out[rowKey(rows[i].Tenant, rows[i].Fingerprint)] = &rows[i]
+			k := rowKey(rows[i].Tenant, rows[i].Fingerprint)
+			if out[k] = s.hand.get(k); out[k] == nil {
+				out[k] = &rows[i]
+			}
 		}
 	}
 	return out, nil

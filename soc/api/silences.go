@@ -45,6 +45,25 @@ type silenceView struct {
 	State     silence.State    `json:"state" enum:"pending,active,expired"`
 	Tenants   []string         `json:"tenants" doc:"Whose alerts it may mute; null for all"`
 	Editable  bool             `json:"editable" doc:"All that it mutes is within the caller's reach"`
+	SilenceExtras
+	Dropped int                 `json:"dropped" doc:"Firings that it dropped, where it collects no data"`
+	Times   [][2]ticketing.Time `json:"times" nullable:"false" doc:"The next five times at most: from, to"`
+}
+
+// SilenceExtras are what a silence has beside Alertmanager's. It is exported
+// because inputs embed it.
+type SilenceExtras struct {
+	Recurrence *SilenceRecurrence `json:"recurrence,omitempty" doc:"Absent for one that is once"`
+	NoData     bool               `json:"no_data,omitempty" doc:"What it mutes is dropped and counted, not kept"`
+	Owner      string             `json:"owner,omitempty" maxLength:"500" doc:"Who answers for it; its maker by default"`
+	Receiver   string             `json:"receiver,omitempty" maxLength:"500" doc:"Receiver that is told an hour before it ends and when it has; nobody by default"`
+}
+
+// SilenceRecurrence makes a silence active again and again.
+type SilenceRecurrence struct {
+	Rule    string `json:"rule" minLength:"1" maxLength:"500" example:"FREQ=WEEKLY;BYDAY=SA,SU" doc:"RRULE of RFC 5545: daily, weekly, monthly or yearly, at the time of the day at which the silence starts"`
+	Seconds int64  `json:"seconds" minimum:"60" maximum:"2678400" doc:"How long each time lasts"`
+	Zone    string `json:"zone" minLength:"1" maxLength:"64" example:"Asia/Shanghai" doc:"IANA time zone by whose clock the times begin"`
 }
 
 // SilenceBody is a silence as it is written. It is exported because inputs embed
@@ -54,17 +73,27 @@ type SilenceBody struct {
 	StartsAt *time.Time       `json:"starts_at,omitempty" doc:"Now by default"`
 	EndsAt   time.Time        `json:"ends_at"`
 	Comment  string           `json:"comment" minLength:"1" maxLength:"10000" doc:"Why"`
+	SilenceExtras
 }
 
 // silencePreview is what a silence would mute.
 type silencePreview struct {
 	Items []ticketing.Alert `json:"items" nullable:"false" doc:"The 50 last seen at most"`
 	Total int               `json:"total"`
+	Week  int               `json:"week" doc:"Alerts of the last seven days that the matchers accept"`
+	Muted int               `json:"muted" doc:"Of these, those that fell into the silence's times; all where it is once"`
 }
 
 func viewOfSilence(l ticketing.Silence) silenceView {
 	v := silenceView{ID: l.ID, Matchers: []silenceMatcher{}, StartsAt: ticketing.Time{Time: l.StartsAt}, EndsAt: ticketing.Time{Time: l.EndsAt},
-		UpdatedAt: ticketing.Time{Time: l.UpdatedAt}, CreatedBy: l.CreatedBy, Comment: l.Comment, State: l.State, Tenants: l.Tenants, Editable: l.Editable}
+		UpdatedAt: ticketing.Time{Time: l.UpdatedAt}, CreatedBy: l.CreatedBy, Comment: l.Comment, State: l.State, Tenants: l.Tenants, Editable: l.Editable, Dropped: l.Dropped, Times: [][2]ticketing.Time{}}
+	v.NoData, v.Owner, v.Receiver = l.NoData, l.Owner, l.Receiver
+	if r := l.Recurrence; r != nil {
+		v.Recurrence = &SilenceRecurrence{Rule: r.Rule, Seconds: int64(r.Lasts.Seconds()), Zone: r.Zone}
+	}
+	for _, t := range l.Times(time.Now(), 5) {
+		v.Times = append(v.Times, [2]ticketing.Time{{Time: t[0]}, {Time: t[1]}})
+	}
 	for _, m := range l.Matchers {
 		equal := m.Type == labels.MatchEqual || m.Type == labels.MatchRegexp
 		v.Matchers = append(v.Matchers, silenceMatcher{Name: m.Name, Value: m.Value, IsRegex: m.Type == labels.MatchRegexp || m.Type == labels.MatchNotRegexp, IsEqual: &equal})
@@ -96,8 +125,19 @@ func matchersOf(list []silenceMatcher) (labels.Matchers, error) {
 	return out, nil
 }
 
+func (r *SilenceRecurrence) recurrence() *silence.Recurrence {
+	if r == nil {
+		return nil
+	}
+	return &silence.Recurrence{Rule: r.Rule, Lasts: time.Duration(r.Seconds) * time.Second, Zone: r.Zone}
+}
+
 func (b SilenceBody) silence(id, actor string) (silence.Silence, error) {
-	l := silence.Silence{ID: id, EndsAt: b.EndsAt, Comment: b.Comment, CreatedBy: actor}
+	l := silence.Silence{ID: id, EndsAt: b.EndsAt, Comment: b.Comment, CreatedBy: actor, NoData: b.NoData, Owner: b.Owner, Receiver: b.Receiver}
+	if l.Owner == "" {
+		l.Owner = actor
+	}
+	l.Recurrence = b.Recurrence.recurrence()
 	if b.StartsAt != nil {
 		l.StartsAt = *b.StartsAt
 	}
@@ -206,8 +246,10 @@ func (t *tickets) silenceRoutes(s *Server) {
 		Summary: "The open alerts that a silence with these matchers would mute", Errors: []int{403, 422}}, identity.ScopeRead,
 		func(ctx context.Context, in *struct {
 			Body struct {
-				Matchers []silenceMatcher `json:"matchers" minItems:"1" maxItems:"64" nullable:"false"`
-				Tenants  []string         `json:"tenants,omitempty" maxItems:"1000" doc:"Of these alone; all within reach by default"`
+				Matchers   []silenceMatcher   `json:"matchers" minItems:"1" maxItems:"64" nullable:"false"`
+				Tenants    []string           `json:"tenants,omitempty" maxItems:"1000" doc:"Of these alone; all within reach by default"`
+				StartsAt   *time.Time         `json:"starts_at,omitempty" doc:"Now by default"`
+				Recurrence *SilenceRecurrence `json:"recurrence,omitempty"`
 			}
 		}) (*Body[silencePreview], error) {
 			stateOf(ctx).skipAudit = true // it changes nothing
@@ -219,8 +261,19 @@ func (t *tickets) silenceRoutes(s *Server) {
 			if err != nil {
 				return nil, err
 			}
-			items, total, err := t.svc.Match(ctx, within, matchers, 50)
-			return Reply(silencePreview{Items: items, Total: total}), err
+			l := silence.Silence{Matchers: matchers, StartsAt: time.Now(), Recurrence: in.Body.Recurrence.recurrence()}
+			if in.Body.StartsAt != nil {
+				l.StartsAt = *in.Body.StartsAt
+			}
+			if err := l.Compile(); err != nil {
+				return nil, silenceProblem(err, "")
+			}
+			out := silencePreview{}
+			if out.Items, out.Total, err = t.svc.Match(ctx, within, matchers, 50); err != nil {
+				return nil, err
+			}
+			out.Week, out.Muted, err = t.svc.Lately(ctx, within, l, 7*24*time.Hour)
+			return Reply(out), err
 		})
 	Register(s, huma.Operation{OperationID: "create-silence", Method: http.MethodPost, Path: "/silences", Tags: tags,
 		Summary: "Mute alerts for a time", DefaultStatus: http.StatusCreated, Errors: []int{403, 422},

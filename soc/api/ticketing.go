@@ -48,6 +48,7 @@ func (t *tickets) Routes(s *Server) {
 	t.incidentRoutes(s)
 	t.receiverRoutes(s)
 	t.silenceRoutes(s)
+	t.inhibitionRoutes(s)
 }
 
 // ticketProblem says ticketing's errors as problems.

@@ -734,6 +734,8 @@ func (c *city) silence() {
 		c.silences[made.ID] = x.Slug
 		c.must(http.MethodPut, "/api/v1/maintenance-windows/of-"+x.Slug, map[string]any{"id": "of-" + x.Slug, "name": "isolation", "tenants": []string{x.Slug},
 			"start": time.Now().Add(24 * time.Hour), "end": time.Now().Add(25 * time.Hour)}, nil)
+		never := []map[string]any{{"name": "alertname", "value": "of-" + x.Slug}}
+		c.must(http.MethodPost, "/api/v1/inhibitions", map[string]any{"name": "of " + x.Slug, "tenants": []string{x.Slug}, "source": never, "target": never}, nil)
 	}
 }
 
@@ -761,6 +763,15 @@ func (c *city) comparePolicies(alerts []alert, visible map[string]bool, get func
 		for _, tenant := range w.Tenants {
 			if hidden[tenant] {
 				wrong("a maintenance window of "+tenant, "it is listed", "none")
+			}
+		}
+	}
+	var inhibitions struct{ Items []struct{ Tenants []string } }
+	get("/api/v1/inhibitions", nil, &inhibitions)
+	for _, r := range inhibitions.Items {
+		for _, tenant := range r.Tenants {
+			if hidden[tenant] {
+				wrong("a rule of inhibition of "+tenant, "it is listed", "none")
 			}
 		}
 	}

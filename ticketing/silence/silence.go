@@ -71,6 +71,11 @@ type Silence struct {
 	CreatedBy   string
 	Comment     string
 	Annotations map[string]string
+	Recurrence  *Recurrence // nil for one that is once
+	NoData      bool        // what it mutes is dropped and counted, not kept
+	Dropped     int         // so many firings
+	Owner       string      // who answers for it
+	Receiver    string      // who is told before it ends and when it has; "" for nobody
 
 	// Terms are of the reach in which it mutes at most.
 	Terms reach.Terms
@@ -81,10 +86,11 @@ func (s *Silence) State(now time.Time) State {
 	switch {
 	case !s.EndsAt.After(now):
 		return Expired
-	case s.StartsAt.After(now):
-		return Pending
 	default:
-		return Active
+		if _, active := s.activeAt(now); active {
+			return Active
+		}
+		return Pending
 	}
 }
 
@@ -168,6 +174,52 @@ func (s *Store) Mutes(set map[string]string, f reach.Facts) []string {
 	return ids
 }
 
+// Drops lists the ids of the active silences without data collection that mute
+// an alert with these labels and facts, in order.
+func (s *Store) Drops(set map[string]string, f reach.Facts) []string {
+	now := s.now()
+	s.mu.RLock()
+	var by []*Silence
+	for _, l := range s.live {
+		if l.NoData && l.State(now) == Active && Matches(l.Matchers, set) {
+			by = append(by, l)
+		}
+	}
+	s.mu.RUnlock()
+	var ids []string
+	for _, l := range by {
+		if s.Reach(l).Match(f) {
+			ids = append(ids, l.ID)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// AnyDrops tells whether a silence without data collection is active.
+func (s *Store) AnyDrops() bool {
+	now := s.now()
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, l := range s.live {
+		if l.NoData && l.State(now) == Active {
+			return true
+		}
+	}
+	return false
+}
+
+// CountDropped adds to how many firings silences have dropped, within the
+// transaction that leaves them out.
+func (s *Store) CountDropped(ctx context.Context, tx bun.Tx, by map[string]int) error {
+	for _, id := range slices.Sorted(maps.Keys(by)) {
+		if _, err := tx.NewUpdate().Model((*row)(nil)).Set("dropped = dropped + ?", by[id]).Where("id = ?", id).Exec(ctx); err != nil {
+			return fmt.Errorf("silence: count what silence %s dropped: %w", id, err)
+		}
+	}
+	return nil
+}
+
 // Active lists the ids of the active silences, in order.
 func (s *Store) Active() []string {
 	now := s.now()
@@ -205,8 +257,8 @@ func (s *Store) NextEnd() time.Time {
 	defer s.mu.RUnlock()
 	var next time.Time
 	for _, l := range s.live {
-		if l.State(now) == Active && (next.IsZero() || l.EndsAt.Before(next)) {
-			next = l.EndsAt
+		if until, active := l.activeAt(now); active && (next.IsZero() || until.Before(next)) {
+			next = until
 		}
 	}
 	return next
@@ -316,6 +368,13 @@ func (s *Store) prepare(ctx context.Context, tx bun.Tx, within reach.Reach, l *S
 	if l.StartsAt.Before(time.UnixMilli(1)) {
 		l.StartsAt = now
 	}
+	if l.Recurrence != nil {
+		own := *l.Recurrence
+		l.Recurrence = &own
+		if err := own.compile(l.StartsAt); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+		}
+	}
 	if err := check(l, now); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
@@ -346,8 +405,8 @@ func (s *Store) prepare(ctx context.Context, tx bun.Tx, within reach.Reach, l *S
 	if err != nil {
 		return nil, fmt.Errorf("silence: make an id: %w", err)
 	}
-	l.ID = id.String()
-	if l.StartsAt.Before(now) {
+	l.ID, l.Dropped = id.String(), 0
+	if l.StartsAt.Before(now) && l.Recurrence == nil {
 		l.StartsAt = now
 	}
 	return old, nil
@@ -360,6 +419,9 @@ func goesOn(old, l *Silence, now time.Time) bool {
 	}
 	switch old.State(now) {
 	case Active:
+		if (old.Recurrence == nil) != (l.Recurrence == nil) || old.NoData != l.NoData || old.Recurrence != nil && (old.Recurrence.Rule != l.Recurrence.Rule || old.Recurrence.Lasts != l.Recurrence.Lasts || old.Recurrence.Zone != l.Recurrence.Zone) {
+			return false
+		}
 		if old.StartsAt.Unix() != l.StartsAt.Unix() {
 			return false
 		}
@@ -391,6 +453,8 @@ func check(l *Silence, now time.Time) error {
 		return fmt.Errorf("end time %s: it must not be before the start time %s", l.EndsAt.Format(time.RFC3339), l.StartsAt.Format(time.RFC3339))
 	case !l.EndsAt.After(now):
 		return fmt.Errorf("end time %s: it can't be in the past", l.EndsAt.Format(time.RFC3339))
+	case utf8.RuneCountInString(l.Owner) > maxBy || !utf8.ValidString(l.Owner) || len(l.Receiver) > maxBy:
+		return fmt.Errorf("owner, receiver: want at most %d characters of UTF-8", maxBy)
 	case strings.TrimSpace(l.CreatedBy) == "":
 		return errors.New("created by: it is missing")
 	case utf8.RuneCountInString(l.CreatedBy) > maxBy || !utf8.ValidString(l.CreatedBy):
@@ -510,6 +574,14 @@ type row struct {
 	Comment       string `bun:"comment"`
 	Annotations   string `bun:"annotations"`
 	Reach         string `bun:"reach"`
+	Rule          string `bun:"rrule"`
+	Lasts         int64  `bun:"lasts"`
+	Zone          string `bun:"zone"`
+	NoData        bool   `bun:"no_data"`
+	Dropped       int    `bun:"dropped"`
+	Owner         string `bun:"owner"`
+	Receiver      string `bun:"receiver"`
+	Noticed       string `bun:"noticed"`
 }
 
 func (s *Store) read(ctx context.Context, q *bun.SelectQuery) ([]*Silence, error) {
@@ -520,8 +592,12 @@ func (s *Store) read(ctx context.Context, q *bun.SelectQuery) ([]*Silence, error
 	list := make([]*Silence, 0, len(rows))
 	for _, r := range rows {
 		l := &Silence{ID: r.ID, StartsAt: time.UnixMilli(r.StartsAt).UTC(), EndsAt: time.UnixMilli(r.EndsAt).UTC(),
-			UpdatedAt: time.UnixMilli(r.UpdatedAt).UTC(), CreatedBy: r.CreatedBy, Comment: r.Comment}
+			UpdatedAt: time.UnixMilli(r.UpdatedAt).UTC(), CreatedBy: r.CreatedBy, Comment: r.Comment, NoData: r.NoData, Dropped: r.Dropped, Owner: r.Owner, Receiver: r.Receiver}
 		err := errors.Join(json.Unmarshal([]byte(r.Matchers), &l.Matchers), json.Unmarshal([]byte(r.Reach), &l.Terms))
+		if r.Rule != "" {
+			l.Recurrence = &Recurrence{Rule: r.Rule, Lasts: time.Duration(r.Lasts) * time.Millisecond, Zone: r.Zone}
+			err = errors.Join(err, l.Recurrence.compile(l.StartsAt))
+		}
 		if r.Annotations != "" {
 			err = errors.Join(err, json.Unmarshal([]byte(r.Annotations), &l.Annotations))
 		}
@@ -540,7 +616,10 @@ func write(ctx context.Context, db bun.IDB, l *Silence) error {
 		return fmt.Errorf("silence: encode silence %s: %w", l.ID, err)
 	}
 	r := row{ID: l.ID, Matchers: string(matchers), StartsAt: l.StartsAt.UnixMilli(), EndsAt: l.EndsAt.UnixMilli(), UpdatedAt: l.UpdatedAt.UnixMilli(),
-		CreatedBy: l.CreatedBy, Comment: l.Comment, Reach: string(terms)}
+		CreatedBy: l.CreatedBy, Comment: l.Comment, Reach: string(terms), NoData: l.NoData, Dropped: l.Dropped, Owner: l.Owner, Receiver: l.Receiver}
+	if l.Recurrence != nil {
+		r.Rule, r.Lasts, r.Zone = l.Recurrence.Rule, l.Recurrence.Lasts.Milliseconds(), l.Recurrence.Zone
+	}
 	if len(l.Annotations) > 0 {
 		a, err := json.Marshal(l.Annotations)
 		if err != nil {
@@ -548,10 +627,46 @@ func write(ctx context.Context, db bun.IDB, l *Silence) error {
 		}
 		r.Annotations = string(a)
 	}
-	_, err := db.NewInsert().Model(&r).On("CONFLICT (id) DO UPDATE").Set("matchers = EXCLUDED.matchers, starts_at = EXCLUDED.starts_at, ends_at = EXCLUDED.ends_at, updated_at = EXCLUDED.updated_at, created_by = EXCLUDED.created_by, comment = EXCLUDED.comment, annotations = EXCLUDED.annotations, reach = EXCLUDED.reach").
+	_, err := db.NewInsert().Model(&r).On("CONFLICT (id) DO UPDATE").Set("matchers = EXCLUDED.matchers, starts_at = EXCLUDED.starts_at, ends_at = EXCLUDED.ends_at, updated_at = EXCLUDED.updated_at, created_by = EXCLUDED.created_by, comment = EXCLUDED.comment, annotations = EXCLUDED.annotations, reach = EXCLUDED.reach, rrule = EXCLUDED.rrule, lasts = EXCLUDED.lasts, zone = EXCLUDED.zone, no_data = EXCLUDED.no_data, owner = EXCLUDED.owner, receiver = EXCLUDED.receiver, noticed = ''").
 		Returning("NULL").Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("silence: write silence %s: %w", l.ID, err)
+	}
+	return nil
+}
+
+// Notice is that a silence ends soon, or has ended, for whoever owns it.
+type Notice struct {
+	Silence
+	Over bool
+}
+
+// Notices lists what owners have to be told: of silences that end within a time
+// and last longer than that, and of such as have ended. Told notes that they
+// were.
+func (s *Store) Notices(ctx context.Context, within time.Duration) ([]Notice, error) {
+	now := s.now()
+	list, err := s.read(ctx, s.db.NewSelect().Where("receiver <> ''").
+		Where("noticed = '' AND ends_at > ? AND ends_at <= ? AND ends_at - starts_at > ? OR noticed <> 'over' AND ends_at <= ?",
+			now.UnixMilli(), now.Add(within).UnixMilli(), within.Milliseconds(), now.UnixMilli()))
+	if err != nil {
+		return nil, err
+	}
+	var out []Notice
+	for _, l := range list {
+		out = append(out, Notice{*l, !l.EndsAt.After(now)})
+	}
+	return out, nil
+}
+
+// Told notes that the owner was told.
+func (s *Store) Told(ctx context.Context, n *Notice) error {
+	word := "soon"
+	if n.Over {
+		word = "over"
+	}
+	if _, err := s.db.NewUpdate().Model((*row)(nil)).Set("noticed = ?", word).Where("id = ?", n.ID).Exec(ctx); err != nil {
+		return fmt.Errorf("silence: note that the owner of %s was told: %w", n.ID, err)
 	}
 	return nil
 }
