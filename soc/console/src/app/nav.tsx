@@ -21,6 +21,7 @@ import {
   HddOutlined,
   ImportOutlined,
   IdcardOutlined,
+  InboxOutlined,
   KeyOutlined,
   LinkOutlined,
   LockOutlined,
@@ -91,11 +92,26 @@ export const NAV: NavGroup[] = [
       { to: '/flows', needs: ['read'], title: 'page.flows', icon: <DeploymentUnitOutlined />, letter: 'f' },
     ],
   },
-  { title: 'nav.assets', items: [{ to: '/cmdb', needs: ['read'], title: 'page.cmdb', icon: <DatabaseOutlined />, letter: 'c' },
+  {
+    title: 'nav.assets',
+    items: [
+      {
+        to: '/cmdb',
+        needs: ['read'],
+        title: 'page.cmdb',
+        icon: <DatabaseOutlined />,
+        letter: 'c',
+        below: [
+          { to: '/cmdb/inbox', needs: ['list-cmdb-inbox'], title: 'page.cmdbInbox', icon: <InboxOutlined /> },
+          { to: '/cmdb/import', needs: ['export-cmdb'], title: 'page.cmdbImport', icon: <ImportOutlined /> },
+          { to: '/cmdb/requests', needs: ['list-cmdb-requests'], title: 'page.cmdbRequests', icon: <AuditOutlined /> },
+        ],
+      },
       { to: '/units', needs: ['list-cmdb-units'], title: 'page.archive.unit', icon: <ApartmentOutlined /> },
       { to: '/systems', needs: ['list-cmdb-systems'], title: 'page.archive.system', icon: <AppstoreOutlined /> },
       { to: '/risk', needs: ['list-cmdb-risk'], title: 'page.archive.asset', icon: <SafetyCertificateOutlined /> },
-    ] },
+    ],
+  },
   { title: 'nav.observe', items: [{ to: '/tenants', needs: ['read'], title: 'page.tenants', icon: <ClusterOutlined />, letter: 't' }] },
   { title: 'nav.rules', items: [{ to: '/rules', needs: ['read'], title: 'page.rules', icon: <SafetyCertificateOutlined />, letter: 'r' }, { to: '/policies', needs: ['get-policies'], title: 'page.policies', icon: <AuditOutlined /> }] },
   {
