@@ -170,13 +170,14 @@ func (b *Inbox) Run(ctx context.Context) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
-		if err := b.Look(ctx); err != nil && ctx.Err() == nil {
-			b.deps.Log.Warn("what is unknown to the CMDB could not be gathered; it is tried again", "error", err)
-		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return
+		}
+		// That search is away is told by who watches it.
+		if err := b.Look(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, search.ErrUnavailable) {
+			b.deps.Log.Warn("what is unknown to the CMDB could not be gathered; it is tried again", "error", err)
 		}
 	}
 }

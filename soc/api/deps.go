@@ -66,6 +66,8 @@ type Deps struct {
 	CMDB      CMDB
 	Approvals Approvals
 	Inbox     Inbox // nil registers no route
+	// Attachments keeps the files of items; nil registers no route.
+	Attachments Attachments
 	// ApprovalPolicy says which items are changed by approval only.
 	ApprovalPolicy func() approval.Policy
 	Risk           *risk.Service  // how much assets, systems and units are at risk; nil registers no route

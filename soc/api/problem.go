@@ -109,6 +109,9 @@ func (s *Server) toProblem(ctx context.Context, err error) error {
 	if problem := inboxProblem(err); problem != nil {
 		return problem
 	}
+	if problem := attachmentProblem(err); problem != nil {
+		return problem
+	}
 	switch {
 	case errors.As(err, &se):
 		return err

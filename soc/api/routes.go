@@ -54,6 +54,7 @@ func (s *Server) routes() {
 	s.cmdbFileRoutes()
 	s.cmdbRequestRoutes()
 	s.cmdbInboxRoutes()
+	s.cmdbAttachmentRoutes()
 	s.cmdbViewRoutes()
 	s.cmdbDrawingRoutes()
 	s.cmdbRiskRoutes()

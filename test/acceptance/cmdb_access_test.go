@@ -49,6 +49,8 @@ var cmdbReads = map[string][]string{
 	"get-cmdb-approval":           {""},
 	"list-cmdb-requests":          {""},
 	"get-cmdb-request":            {},
+	"list-cmdb-attachments":       {""},
+	"get-cmdb-attachment":         {},
 	"list-cmdb-inbox":             {}, // a candidate is of a tenant and no item yet: TestInbox asks as another tenant
 	"export-cmdb-inbox":           {},
 	"query-cmdb":                  {"?path=" + url.QueryEscape("host <-runs_on- *"), "?path=" + url.QueryEscape("computer -*1..3- *"), "?path=" + url.QueryEscape("business_system")},
@@ -59,7 +61,7 @@ var cmdbReads = map[string][]string{
 // the callers' own. What people imported and asked for is told to who may see
 // all of it: TestFourEyes and TestUndoImportWithinReach see to that.
 var cmdbCommon = []string{"list-cmdb-classes", "get-cmdb-model", "list-cmdb-model-revisions", "list-cmdb-topologies", "get-cmdb-topology", "list-cmdb-topology-versions",
-	"list-cmdb-imports", "get-cmdb-approval", "list-cmdb-requests"}
+	"list-cmdb-imports", "list-cmdb-attachments", "get-cmdb-approval", "list-cmdb-requests"}
 
 // cmdbWrites are bodies that the routes take which change one item.
 var cmdbWrites = map[string]string{
@@ -68,6 +70,7 @@ var cmdbWrites = map[string]string{
 	"restore-cmdb-item": `{"entry":1}`,
 	"mark-cmdb-item":    `{"cii":true}`,
 	"undo-cmdb-import":  ``, "approve-cmdb-request": `{}`, "reject-cmdb-request": `{"comment":"no"}`, "withdraw-cmdb-request": `{}`,
+	"add-cmdb-attachment": `text`, "remove-cmdb-attachment": ``, "restore-cmdb-attachment": ``,
 }
 
 // indigo is what two restricted users see in part: one line of business, and

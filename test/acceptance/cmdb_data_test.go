@@ -96,6 +96,23 @@ func TestCMDBData(t *testing.T) {
 	}
 	s.call(admin, "POST", undo, "", 409, nil)
 
+	// A file of an item, from the way in to the way back.
+	s.call(admin, "POST", "/api/v1/cmdb/items", `{"id":"filed","class":"organisation","name":"filed"}`, 200, nil)
+	const files = "/api/v1/cmdb/items/filed/attachments"
+	s.call(admin, "POST", files+"?name=page.html", "<html>", 422, nil)
+	var kept struct {
+		ID   int
+		Size int
+	}
+	s.call(admin, "POST", files+"?name=notes.txt", "twelve bytes", 201, &kept)
+	one := fmt.Sprintf("%s/%d", files, kept.ID)
+	if got := s.call(admin, "GET", one, "", 200, nil); string(got) != "twelve bytes" || kept.Size != 12 {
+		t.Errorf("%q, %+v", got, kept)
+	}
+	s.call(admin, "DELETE", one, "", 200, nil)
+	s.call(admin, "POST", one+"/restore", "", 200, nil)
+	s.call(admin, "GET", "/api/v1/cmdb/items/guarded/attachments/"+fmt.Sprint(kept.ID), "", 404, nil)
+
 	// Two people at one protected item.
 	_, zhang := s.signedInUser("cmdb-zhang", "admin", "e-seal")
 	_, li := s.signedInUser("cmdb-li", "admin", "e-seal")
