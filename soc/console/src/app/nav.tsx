@@ -71,6 +71,17 @@ export const NAV: NavGroup[] = [
     items: [
       { to: '/duty', needs: ['get-my-duty'], title: 'page.duty', icon: <SolutionOutlined />, below: [{ to: '/duty/calendar', needs: ['list-duty-teams'], title: 'page.roster', icon: <ScheduleOutlined /> }] },
       { to: '/sla', needs: ['get-sla-report'], title: 'page.sla', icon: <DashboardOutlined /> },
+      {
+        to: '/notify',
+        needs: ['list-deliveries'],
+        title: 'page.deliveries',
+        icon: <BellOutlined />,
+        below: [
+          { to: '/notify/contacts', needs: ['list-contact-points'], title: 'page.contacts', icon: <SolutionOutlined /> },
+          { to: '/notify/routes', needs: ['get-routing'], title: 'page.routing', icon: <ApartmentOutlined /> },
+          { to: '/notify/wordings', needs: ['list-wordings'], title: 'page.wordings', icon: <FileSearchOutlined /> },
+        ],
+      },
     ],
   },
   {

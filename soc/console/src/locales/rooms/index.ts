@@ -14,6 +14,7 @@ import { groups } from './groups';
 import { keys } from './keys';
 import { masking } from './masking';
 import { monitors } from './monitors';
+import { notify } from './notify';
 import { policies } from './policies';
 import { search } from './search';
 import { sessions } from './sessions';
@@ -28,4 +29,4 @@ import { roles } from './roles';
 import { units } from './units';
 
 /** The texts of the rooms that keep both languages side by side. */
-export const rooms = { ...federation, ...frame, ...accounts, ...units, ...roles, ...groups, ...keys, ...audit, ...search, ...flows, ...monitors, ...masking, ...storage, ...sessions, ...settings, ...signin, ...tokens, ...traces, ...connect, ...forwarding, ...silences, ...duty, ...rules, ...policies, ...alertsources, ...casework, ...assets, ...cmdbdata };
+export const rooms = { ...federation, ...frame, ...accounts, ...units, ...roles, ...groups, ...keys, ...audit, ...search, ...flows, ...monitors, ...masking, ...storage, ...sessions, ...settings, ...signin, ...tokens, ...traces, ...connect, ...forwarding, ...silences, ...duty, ...notify, ...rules, ...policies, ...alertsources, ...casework, ...assets, ...cmdbdata };
