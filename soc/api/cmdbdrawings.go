@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -19,6 +20,8 @@ import (
 type CMDBViews interface {
 	Subgraph(ctx context.Context, r reach.Reach, ids []string, expression string) (cmdb.Subgraph, error)
 	PreviewRule(ctx context.Context, d model.Document, name string) (cmdb.RulePreview, error)
+	Changes(ctx context.Context, r reach.Reach, f cmdb.ChangeFilter) ([]cmdb.HistoryEntry, error)
+	Labels(ctx context.Context, r reach.Reach) ([]cmdb.LabelCount, error)
 }
 
 // drawer is who asks for drawings. Whoever may change the model may change what
@@ -40,8 +43,8 @@ func drawingProblem(err error) error {
 	return err
 }
 
-// cmdbViewRoutes registers how some items hang together, and the preview of
-// what a rule would join.
+// cmdbViewRoutes registers how some items hang together, what changed of them,
+// their labels, and the preview of what a rule would join.
 func (s *Server) cmdbViewRoutes() {
 	graph := cmdbOperation("view-cmdb-graph", http.MethodPost, "/graph", "Some items within reach and the relations among them", 400, 413)
 	graph.MaxBodyBytes = maxAPIBody
@@ -59,6 +62,34 @@ func (s *Server) cmdbViewRoutes() {
 			stateOf(ctx).skipAudit = true
 			out, err := c.Subgraph(ctx, within, in.Body.Items, in.Body.Filter)
 			return Reply(out), err
+		})
+
+	Register(s, cmdbOperation("list-cmdb-changes", http.MethodGet, "/changes", "What happened to items within reach, newest first", 400), identity.ScopeRead,
+		func(ctx context.Context, in *struct {
+			Since  time.Time `query:"since"`
+			Until  time.Time `query:"until" doc:"Before it"`
+			Action string    `query:"action" enum:"created,updated,deleted,"`
+			Class  string    `query:"class" maxLength:"64"`
+			Actor  string    `query:"actor" maxLength:"256"`
+			Before int64     `query:"before" minimum:"0" doc:"Id of the last entry of the page before"`
+			Limit  int       `query:"limit" minimum:"1" maximum:"1000" default:"50"`
+		}) (*Body[Page[cmdb.HistoryEntry]], error) {
+			c, within, err := s.cmdbFor(ctx)
+			if err != nil {
+				return nil, err
+			}
+			list, err := c.Changes(ctx, within, cmdb.ChangeFilter{Since: in.Since, Until: in.Until, Action: in.Action, Class: in.Class, Actor: in.Actor, Before: in.Before, Limit: in.Limit})
+			return Reply(PageOf(list, len(list), "")), err
+		})
+
+	Register(s, cmdbOperation("list-cmdb-labels", http.MethodGet, "/labels", "The labels of items within reach, and how many items carry each"), identity.ScopeRead,
+		func(ctx context.Context, _ *Empty) (*Body[Page[cmdb.LabelCount]], error) {
+			c, within, err := s.cmdbFor(ctx)
+			if err != nil {
+				return nil, err
+			}
+			list, err := c.Labels(ctx, within)
+			return Reply(PageOf(list, len(list), "")), err
 		})
 
 	preview := cmdbOperation("preview-cmdb-rule", http.MethodPost, "/model/rule-preview", "Which relations a rule would make of the items there are", 403, 422)

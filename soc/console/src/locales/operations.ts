@@ -231,6 +231,8 @@ export const operations: Pairs = {
   'find-cmdb-path': ['查找关键路径', 'Find a path between items'],
   'walk-cmdb': ['影响与根因分析', 'Walk impact and root causes'],
   'view-cmdb-graph': ['看资产关系图', 'See how items hang together'],
+  'list-cmdb-changes': ['看资产变更', 'See what changed in the CMDB'],
+  'list-cmdb-labels': ['看资产标签', 'List labels of configuration items'],
   'preview-cmdb-rule': ['预览关系规则', 'Preview a relation rule'],
   'list-cmdb-topologies': ['看拓扑图列表', 'List drawn topologies'],
   'create-cmdb-topology': ['新建拓扑图', 'Keep a topology'],
