@@ -28,7 +28,6 @@ export const en: Record<Key, string> = {
   'page.attacks': 'Attacks',
   'page.incidents': 'Incidents',
   'page.search': 'Log search',
-  'page.cmdb': 'Assets',
   'page.tenants': 'Tenants',
   'page.rules': 'Detection rules',
   'page.sources': 'Intake',

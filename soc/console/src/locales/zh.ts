@@ -27,7 +27,6 @@ export const zh = {
   'page.attacks': '攻击分析',
   'page.incidents': '事件',
   'page.search': '日志检索',
-  'page.cmdb': '资产台账',
   'page.tenants': '租户',
   'page.rules': '检测规则',
   'page.sources': '数据接入',

@@ -27,3 +27,8 @@ export function download(name: string, type: string, data: BlobPart): void {
   a.click();
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
 }
+
+/** Rows of texts as a file for spreadsheets, as toCSV writes them. */
+export function tableCSV(rows: readonly (readonly string[])[]): string {
+  return `\ufeff${rows.map((r) => r.map(cell).join(',')).join('\r\n')}\r\n`;
+}

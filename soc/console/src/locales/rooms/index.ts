@@ -2,6 +2,7 @@ import { accounts } from './accounts';
 import { alertsources } from './alertsources';
 import { assets } from './assets';
 import { audit } from './audit';
+import { cmdb } from './cmdb';
 import { cmdbdata } from './cmdbdata';
 import { duty } from './duty';
 import { casework } from './casework';
@@ -29,4 +30,4 @@ import { roles } from './roles';
 import { units } from './units';
 
 /** The texts of the rooms that keep both languages side by side. */
-export const rooms = { ...federation, ...frame, ...accounts, ...units, ...roles, ...groups, ...keys, ...audit, ...search, ...flows, ...monitors, ...masking, ...storage, ...sessions, ...settings, ...signin, ...tokens, ...traces, ...connect, ...forwarding, ...silences, ...duty, ...notify, ...rules, ...policies, ...alertsources, ...casework, ...assets, ...cmdbdata };
+export const rooms = { ...federation, ...frame, ...accounts, ...units, ...roles, ...groups, ...keys, ...audit, ...search, ...flows, ...monitors, ...masking, ...storage, ...sessions, ...settings, ...signin, ...tokens, ...traces, ...connect, ...forwarding, ...silences, ...duty, ...notify, ...rules, ...policies, ...alertsources, ...casework, ...assets, ...cmdbdata, ...cmdb };
