@@ -23,7 +23,7 @@ type ChangeFilter struct {
 // would show it.
 func (s *Service) Changes(ctx context.Context, r reach.Reach, f ChangeFilter) ([]HistoryEntry, error) {
 	var rows []historyRow
-	q := r.Within(s.db.NewSelect().Model(&rows), "h")
+	q := s.told(r, s.db.NewSelect().Model(&rows))
 	if !f.Since.IsZero() {
 		q = q.Where("h.time >= ?", f.Since.UnixMilli())
 	}

@@ -132,6 +132,28 @@ func (s *Service) Database() *Database { return s.db }
 // Model returns the model in force.
 func (s *Service) Model() *model.Model { return s.model.Load() }
 
+// Shipped names the definitions that the suite brings, by their kind as a
+// model.Document names it: whatever else the model has, administrators made.
+func (s *Service) Shipped() map[string][]string {
+	d := &s.shipped
+	return map[string][]string{
+		"layers":         names(d.Layers, func(x model.Layer) string { return x.Name }),
+		"dictionaries":   names(d.Dictionaries, func(x model.Dictionary) string { return x.Name }),
+		"templates":      names(d.Templates, func(x model.Template) string { return x.Name }),
+		"classes":        names(d.Classes, func(x model.Class) string { return x.Name }),
+		"relation_types": names(d.RelationTypes, func(x model.RelationType) string { return x.Name }),
+		"rules":          names(d.Rules, func(x model.Rule) string { return x.Name }),
+	}
+}
+
+func names[T any](list []T, name func(T) string) []string {
+	out := make([]string, len(list))
+	for i, x := range list {
+		out[i] = name(x)
+	}
+	return out
+}
+
 // Classes lists the classes that items can be of, as the model orders them.
 func (s *Service) Classes() []Class {
 	m := s.Model()

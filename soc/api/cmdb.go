@@ -17,6 +17,7 @@ import (
 // CMDBModels is what the API asks of the CMDB about its model.
 type CMDBModels interface {
 	Model() *model.Model
+	Shipped() map[string][]string
 	Revisions(ctx context.Context) ([]cmdb.ModelRevision, error)
 	PreviewModel(ctx context.Context, d model.Document) (cmdb.ModelPreview, error)
 	ChangeModel(ctx context.Context, actor string, c cmdb.ModelChange) (cmdb.ModelRevision, error)
@@ -63,7 +64,8 @@ func (s *Server) cmdbModelRoutes() {
 	type modelAnswer struct {
 		Revision int64 `json:"revision" doc:"Of the newest change in force; 0 where there is none"`
 		*model.Model
-		Moving *cmdb.ModelRevision `json:"moving,omitempty" doc:"A change whose items are on their way"`
+		Moving  *cmdb.ModelRevision `json:"moving,omitempty" doc:"A change whose items are on their way"`
+		Shipped map[string][]string `json:"shipped" nullable:"false" doc:"Kind of definition → names of those that the suite brings"`
 	}
 	Register(s, cmdbOperation("get-cmdb-model", http.MethodGet, "/model", "The model in force: layers, classes, dictionaries, relation types and rules"), identity.ScopeRead,
 		func(ctx context.Context, _ *Empty) (*Body[modelAnswer], error) {
@@ -75,7 +77,7 @@ func (s *Server) cmdbModelRoutes() {
 			if err != nil {
 				return nil, err
 			}
-			out := modelAnswer{Model: c.Model()}
+			out := modelAnswer{Model: c.Model(), Shipped: c.Shipped()}
 			for i := range list {
 				switch {
 				case list[i].State == "moving":

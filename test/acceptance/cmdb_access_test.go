@@ -40,6 +40,8 @@ var cmdbReads = map[string][]string{
 	"list-cmdb-contacts":          {""},
 	"list-cmdb-units":             {"?limit=1000", "?q=indigo", "?q=scarlet", "?sort=alerts"},
 	"list-cmdb-systems":           {"?limit=1000", "?q=indigo", "?q=10.8.0.1", "?q=scarlet-host", "?labels=filed", "?level=low"},
+	"list-cmdb-changes":           {"?limit=1000", "?limit=1000&action=created&class=host"},
+	"list-cmdb-labels":            {""},
 	"view-cmdb-graph":             {`{"filter":"name exists"}`, `{"items":["in-host","in-vm","sc-vm","sc-host"]}`},
 	"list-cmdb-topologies":        {""},
 	"get-cmdb-topology":           {"/api/v1/cmdb/topologies/DRAWING"},

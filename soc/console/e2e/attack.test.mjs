@@ -76,7 +76,7 @@ test('log lines', async () => {
 
 test('items of the CMDB', async () => {
   await shows('/cmdb?class=host');
-  await page.locator('main a[href^="/cmdb/"]').first().click();
+  await page.locator('main table a[href^="/cmdb/"]').first().click();
   await page.waitForURL(/\/cmdb\/.+/);
   await page.waitForFunction((m) => document.body.innerText.includes(m), MARKUP);
   await inert();

@@ -114,6 +114,8 @@ export interface Model {
   relation_types: List<RelationType>;
   rules: List<RelationRule>;
   moving?: ModelRevision;
+  /** Names of the definitions that the suite brings, by kind. */
+  shipped?: Record<string, string[]>;
 }
 export interface ItemRef {
   id: string;
