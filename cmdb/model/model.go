@@ -25,13 +25,13 @@ type Document struct {
 // instance over infrastructure.
 type Layer struct {
 	Name  string       `json:"name" yaml:"name"`
-	Title tenancy.Text `json:"title" yaml:"title"`
+	Title tenancy.Text `json:"title,omitzero" yaml:"title"`
 }
 
 // Dictionary holds the standard values of attributes.
 type Dictionary struct {
 	Name   string       `json:"name" yaml:"name"`
-	Title  tenancy.Text `json:"title" yaml:"title,omitempty"`
+	Title  tenancy.Text `json:"title,omitzero" yaml:"title,omitempty"`
 	Values []Value      `json:"values" yaml:"values"`
 }
 
@@ -46,7 +46,7 @@ type Value struct {
 // Template is a set of attributes that several classes have.
 type Template struct {
 	Name       string       `json:"name" yaml:"name"`
-	Title      tenancy.Text `json:"title" yaml:"title,omitempty"`
+	Title      tenancy.Text `json:"title,omitzero" yaml:"title,omitempty"`
 	Attributes []Attribute  `json:"attributes" yaml:"attributes"`
 }
 
@@ -61,7 +61,7 @@ const (
 // from its templates and from the class it extends.
 type Class struct {
 	Name       string       `json:"class" yaml:"class"`
-	Title      tenancy.Text `json:"name" yaml:"name,omitempty"`
+	Title      tenancy.Text `json:"name,omitzero" yaml:"name,omitempty"`
 	Layer      string       `json:"layer,omitempty" yaml:"layer,omitempty" doc:"Business layer"`
 	Extends    string       `json:"extends,omitempty" yaml:"extends,omitempty" doc:"The class whose attributes it has"`
 	Abstract   bool         `json:"abstract,omitempty" yaml:"abstract,omitempty" doc:"There are no items of it, only of classes that extend it"`
@@ -105,7 +105,7 @@ func (t Type) Numeric() bool { return t == Integer || t == Decimal }
 // Attribute describes one attribute of a class.
 type Attribute struct {
 	Name       string       `json:"name" yaml:"name"`
-	Title      tenancy.Text `json:"title" yaml:"title,omitempty"`
+	Title      tenancy.Text `json:"title,omitzero" yaml:"title,omitempty"`
 	Type       Type         `json:"type" yaml:"type" enum:"text,integer,decimal,date,enum,boolean,table,ip,reference,attachment"`
 	Required   bool         `json:"required,omitempty" yaml:"required,omitempty"`
 	Multiple   bool         `json:"multiple,omitempty" yaml:"multiple,omitempty" doc:"Several values, separated by semicolons"`
@@ -156,8 +156,8 @@ const (
 // RelationType describes one way in which items hang together.
 type RelationType struct {
 	Name        string       `json:"name" yaml:"name"`
-	Title       tenancy.Text `json:"title" yaml:"title,omitempty" doc:"Read from the first item to the second"`
-	Reverse     tenancy.Text `json:"reverse" yaml:"reverse,omitempty" doc:"Read the other way"`
+	Title       tenancy.Text `json:"title,omitzero" yaml:"title,omitempty" doc:"Read from the first item to the second"`
+	Reverse     tenancy.Text `json:"reverse,omitzero" yaml:"reverse,omitempty" doc:"Read the other way"`
 	From        []string     `json:"from,omitempty" yaml:"from,omitempty" doc:"Classes it starts from; any where empty"`
 	To          []string     `json:"to,omitempty" yaml:"to,omitempty"`
 	Cardinality string       `json:"cardinality,omitempty" yaml:"cardinality,omitempty" enum:"one_to_one,one_to_many,many_to_one,many_to_many,"`
@@ -167,7 +167,7 @@ type RelationType struct {
 // Rule makes relations of what items say.
 type Rule struct {
 	Name  string       `json:"name" yaml:"name"`
-	Title tenancy.Text `json:"title" yaml:"title,omitempty"`
+	Title tenancy.Text `json:"title,omitzero" yaml:"title,omitempty"`
 	Type  string       `json:"type" yaml:"type" doc:"Of the relations it makes"`
 	From  []string     `json:"from" yaml:"from" doc:"Classes of the first item"`
 	To    []string     `json:"to" yaml:"to" doc:"Classes of the second"`

@@ -32,9 +32,9 @@ const go = async (p, path) => {
   await settled(p);
 };
 /** Chooses in a field that searches as one types. */
-const pick = async (p, field, text) => {
+const pick = async (p, field, text, typed = text) => {
   await field.click();
-  await field.fill(text);
+  await field.fill(typed);
   await p.locator('.ant-select-dropdown:visible .ant-select-item-option').filter({ hasText: text }).first().click();
 };
 
@@ -54,9 +54,7 @@ steps('the home tells what there is, and each figure leads to its list', async (
 steps('a filter is built by hand, and a mistake is told with its place', async () => {
   await go(page, '/cmdb/items?class=host');
   await page.getByRole('button', { name: /高级筛选/ }).click();
-  await page.getByLabel('字段').first().click();
-  await page.getByLabel('字段').first().fill('criticality');
-  await page.locator('.ant-select-dropdown:visible .ant-select-item-option').first().click();
+  await pick(page, page.getByRole('combobox', { name: '字段' }).first(), '重要性', 'criticality');
   await page.getByLabel('值', { exact: true }).first().fill('5');
   await page.getByRole('button', { name: '筛选', exact: true }).click();
   await page.waitForURL(/criticality/);
@@ -151,7 +149,7 @@ steps('a topology is drawn, grown along relations, saved, and found by what stan
   await dialog.getByRole('button', { name: '创建' }).click();
   await page.waitForURL(/\/cmdb\/topologies\/.+/);
   await page.getByText('这张图还是空的').waitFor();
-  await pick(page, page.getByLabel('添加资产'), '医保结算系统');
+  await pick(page, page.getByRole('combobox', { name: '添加资产' }), '医保结算系统');
   await drawn(page, 1);
   await page.getByRole('list', { name: '图中的资产' }).getByRole('button', { name: /医保结算系统/ }).click();
   await page.getByTestId('chosen').getByRole('button', { name: /包含/ }).click();

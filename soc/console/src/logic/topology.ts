@@ -34,7 +34,7 @@ export function lanes(items: readonly { id: string; layer: string }[], links: re
   }
   const at = new Map<string, Point>();
   const out: Lane[] = [];
-  const widest = Math.min(perRow, Math.max(1, ...[...byLayer.values()].map((v) => v.length)));
+  const widest = Math.min(perRow, Math.max(3, ...[...byLayer.values()].map((v) => v.length)));
   const width = widest * (NODE.width + ACROSS) + ACROSS;
   let y = 0;
   for (const key of keys) {

@@ -138,7 +138,7 @@ function ItemForm({ cls, item }: { cls: Class; item?: Item }) {
             *
           </span>
         )}
-        {keyNames(cls).includes(name) && <span className="tag key">{t('ci.key')}</span>}
+        {keyNames(cls).includes(name) && <span className="tag iskey">{t('ci.key')}</span>}
       </label>
       {input}
       {errors[name] ? (

@@ -1,7 +1,7 @@
 import { useQuery } from '@tanstack/react-query';
 import { Button } from 'antd';
 import { useState, type ReactNode } from 'react';
-import { Link, Navigate, useLocation } from 'react-router-dom';
+import { Link, Navigate, useLocation, useNavigate } from 'react-router-dom';
 import { useWords, type ListedDrawing, type Statistics } from '../../api/cmdb';
 import { get } from '../../api/client';
 import { useCan } from '../../api/queries';
@@ -46,6 +46,7 @@ function useFollowed(): [ReadonlySet<string>, (key: string) => void] {
 export default function Home() {
   const { t } = useSettings();
   const { search } = useLocation();
+  const navigate = useNavigate();
   const can = useCan();
   const words = useWords();
   const statistics = useQuery({ queryKey: ['cmdb', 'statistics'], queryFn: ({ signal }) => get<Statistics>('/cmdb/statistics', {}, signal), staleTime: 10_000, refetchInterval: 60_000 });
@@ -59,9 +60,9 @@ export default function Home() {
           {t('page.cmdb.path')}
         </Link>
         {can('create-cmdb-item') && (
-          <Link className="ant-btn ant-btn-primary filebtn" to="/cmdb/items/new">
+          <Button type="primary" onClick={() => navigate('/cmdb/items/new')}>
             {t('ci.new')}
-          </Link>
+          </Button>
         )}
       </Head>
       <Stale query={statistics} />
@@ -103,7 +104,7 @@ function Stat({ to, n, label }: { to: string; n: number; label: string }) {
   const { locale } = useSettings();
   return (
     <Link className="panel stat" to={to}>
-      <span className="n num">{number(n, locale)}</span>
+      <span className="n">{number(n, locale)}</span>
       <span className="l">{label}</span>
     </Link>
   );
@@ -160,7 +161,7 @@ function Changes({ statistics }: { statistics: Statistics }) {
         <>
           {KINDS.map((k) => (
             <span key={k} className="row" style={{ gap: 5 }}>
-              <i className={`key ${k}`} aria-hidden="true" />
+              <i className={`kind ${k}`} aria-hidden="true" />
               {t(`ci.${k}`)}
             </span>
           ))}

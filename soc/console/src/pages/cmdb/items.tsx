@@ -185,9 +185,9 @@ export default function Items() {
         </Dropdown>
         {can('import-cmdb') && <Button onClick={() => setUrl({ import: '1' })}>{t('cmdb.import')}</Button>}
         {can('create-cmdb-item') && (
-          <Link className="ant-btn ant-btn-primary filebtn" to={`/cmdb/items/new${theClass && !theClass.abstract ? `?class=${cls}` : ''}`}>
+          <Button type="primary" onClick={() => navigate(`/cmdb/items/new${theClass && !theClass.abstract ? `?class=${cls}` : ''}`)}>
             {t('ci.new')}
-          </Link>
+          </Button>
         )}
       </Head>
       <div className="split cmdbsplit">

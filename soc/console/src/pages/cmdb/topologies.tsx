@@ -35,7 +35,7 @@ export function PropertiesFields() {
         <Input maxLength={200} placeholder={t('ci.topo.scenarioHint')} />
       </Form.Item>
       <Form.Item name="description" label={t('ci.topo.description')}>
-        <Input.TextArea maxLength={2000} autoSize={{ minRows: 2, maxRows: 6 }} />
+        <Input.TextArea maxLength={2000} rows={2} />
       </Form.Item>
       <Form.Item name="shared" label={t('ci.topo.shared')} valuePropName="checked" extra={t('ci.topo.sharedWhy')}>
         <Switch />

@@ -316,7 +316,7 @@ function Desk({ drawing }: { drawing: Drawing }) {
           ) : chosenNote && editable ? (
             <>
               <h2>{t('ci.topo.note')}</h2>
-              <Input.TextArea aria-label={t('ci.topo.note')} autoSize={{ minRows: 2 }} maxLength={2000} value={list(content.notes)[Number(chosenNote[1])]?.text ?? ''} onChange={(e) => e.target.value && change((c) => ({ ...c, notes: list(c.notes).map((n, i) => (i === Number(chosenNote[1]) ? { ...n, text: e.target.value } : n)) }))} />
+              <Input.TextArea aria-label={t('ci.topo.note')} rows={2} maxLength={2000} value={list(content.notes)[Number(chosenNote[1])]?.text ?? ''} onChange={(e) => e.target.value && change((c) => ({ ...c, notes: list(c.notes).map((n, i) => (i === Number(chosenNote[1]) ? { ...n, text: e.target.value } : n)) }))} />
               <Button size="small" onClick={() => remove(chosen)}>
                 {t('ci.topo.remove')}
               </Button>

@@ -112,7 +112,7 @@ export function AttributeDialog({ attribute, others, done, close }: { attribute?
                         </Form.Item>
                       ) : (
                         <Form.Item name="valuesText" label={t('ci.model.values')}>
-                          <Input.TextArea autoSize={{ minRows: 3, maxRows: 8 }} />
+                          <Input.TextArea rows={3} />
                         </Form.Item>
                       )}
                     </>
@@ -130,7 +130,7 @@ export function AttributeDialog({ attribute, others, done, close }: { attribute?
                   )}
                   {type === 'table' && (
                     <Form.Item name="columnsText" label={t('ci.model.columns')}>
-                      <Input.TextArea className="mono" autoSize={{ minRows: 3, maxRows: 8 }} />
+                      <Input.TextArea className="mono" rows={3} />
                     </Form.Item>
                   )}
                 </div>

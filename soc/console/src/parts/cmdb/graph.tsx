@@ -207,9 +207,11 @@ export const ItemGraph = forwardRef<GraphHandle, Props>(function ItemGraph(props
       await g.draw();
       if (fitted.current !== (fitKey ?? '') && nodes.length > 0) {
         fitted.current = fitKey ?? '';
-        await g.fitView({ when: 'overflow', direction: 'both' });
-        await g.fitCenter();
-        if (g.getZoom() > 1) await g.zoomTo(1);
+        await g.fitView();
+        if (g.getZoom() > 1) {
+          await g.zoomTo(1);
+          await g.fitCenter();
+        }
       }
       box.current?.setAttribute('data-drawn', String(nodes.length));
     });

@@ -74,7 +74,7 @@ export function AttributeInput(g: Given) {
     case 'table':
       return <TableInput {...g} />;
     default:
-      return (a.max_length ?? 0) > 200 ? <Input.TextArea id={id} aria-label={label} status={status} autoSize={{ minRows: 2, maxRows: 8 }} maxLength={a.max_length} value={value} onChange={(e) => onChange(e.target.value)} /> : <Input id={id} aria-label={label} status={status} maxLength={a.max_length || undefined} placeholder={a.multiple ? t('ci.listHint') : undefined} value={value} onChange={(e) => onChange(e.target.value)} />;
+      return (a.max_length ?? 0) > 200 ? <Input.TextArea id={id} aria-label={label} status={status} rows={2} maxLength={a.max_length} value={value} onChange={(e) => onChange(e.target.value)} /> : <Input id={id} aria-label={label} status={status} maxLength={a.max_length || undefined} placeholder={a.multiple ? t('ci.listHint') : undefined} value={value} onChange={(e) => onChange(e.target.value)} />;
   }
 }
 
