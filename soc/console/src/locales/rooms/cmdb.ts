@@ -181,7 +181,6 @@ export const cmdb = {
   'ci.tab.relations': ['关系', 'Relations'],
   'ci.tab.graph': ['影响与根因', 'Impact and root cause'],
   'ci.tab.history': ['历史', 'History'],
-  'ci.portrait': ['画像', 'Portrait'],
   'ci.inTopologies': ['出现在拓扑图', 'In topologies'],
   'ci.walk.impact': ['影响（下游）', 'Impact (downstream)'],
   'ci.walk.root_cause': ['根因（上游）', 'Root cause (upstream)'],

@@ -19,6 +19,7 @@ import { WalkView } from '../../parts/cmdb/walk';
 import { Ask } from '../../parts/dialog';
 import { TenantName } from '../../parts/names';
 import { Panel } from '../../parts/page';
+import { ContactCard } from '../../parts/risk';
 import { Criticality, SeverityMark, StatusMark } from '../../parts/severity';
 import { Empty, Failed, Loaded, Skeleton, Stale } from '../../parts/states';
 import { Tabs, useTab } from '../../parts/tabs';
@@ -66,6 +67,7 @@ export default function ItemPage() {
       <div className="meta" style={{ marginBottom: 12 }}>
         <span className="tag">{words.className(i.class)}</span>
         <span className="mono">{i.id}</span>
+        <Link to={`/assets/${encodeURIComponent(i.id)}`}>{t('portrait.what')}</Link>
         <span>
           {t('cmdb.updated')} <WhenFull time={i.updated_at} />
         </span>
@@ -143,7 +145,7 @@ function Overview({ item: i }: { item: Item }) {
             {i.system && fact(t('ci.f.system'), <ItemName id={i.system} />)}
             {i.organisation && fact(t('ci.f.organisation'), <ItemName id={i.organisation} />)}
             {i.criticality ? fact(t('ci.f.criticality'), <Criticality value={i.criticality} />) : null}
-            {fact(t('ci.f.owner'), i.owner || <span className="faint">–</span>)}
+            {fact(t('ci.f.owner'), i.owner ? <ContactCard id={i.id}>{i.owner}</ContactCard> : <span className="faint">–</span>)}
             {i.zone && fact(t('ci.f.zone'), <Link to={`/cmdb/items?${new URLSearchParams({ filter: `zone = ${quoted(i.zone)}` })}`}>{i.zone}</Link>)}
             {list(i.addresses).length > 0 &&
               fact(
