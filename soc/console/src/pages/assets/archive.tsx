@@ -45,7 +45,7 @@ export function Archive({ kind }: { kind: RiskKind }) {
   const rows: Row[] = (query.data?.pages ?? []).flatMap((p) => list(p.items)).map((x) => ('score' in x ? { id: x.id, name: x.name, risk: x } : x));
   const total = query.data?.pages[0]?.total ?? 0;
   const o = overview.data;
-  const portrait = (x: Row) => <Link to={`/assets/${encodeURIComponent(x.id)}`}>{x.name || x.id}</Link>;
+  const portrait = (x: Row) => <Link to={`/portraits/${encodeURIComponent(x.id)}`}>{x.name || x.id}</Link>;
   const counts = (x: Row) => (
     <span className="faint">
       {SORTS.slice(1, 4).map((s) => `${t(`risk.${s}`)} ${number((x.risk?.[s] as number | undefined) ?? 0, locale)}`).join(' · ')}
@@ -90,7 +90,7 @@ export function Archive({ kind }: { kind: RiskKind }) {
                 <span>{tx(x.risk?.why)}</span>
                 {x.unit && x.unit.id !== x.id && (
                   <span className="faint">
-                    {t('archive.unit')} <Link to={`/assets/${encodeURIComponent(x.unit.id)}`}>{x.unit.name}</Link>
+                    {t('archive.unit')} <Link to={`/portraits/${encodeURIComponent(x.unit.id)}`}>{x.unit.name}</Link>
                   </span>
                 )}
                 <div className="row wrap" style={{ gap: 4 }}>

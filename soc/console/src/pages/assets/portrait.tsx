@@ -57,7 +57,7 @@ export default function PortraitPage() {
   const none = <span className="faint">{t('portrait.none')}</span>;
   const links = (types: readonly string[]): ReactNode => {
     const found = list(relations.data?.items).filter((r) => types.includes(r.type));
-    return found.length === 0 ? none : found.map((r) => <div key={r.type + r.item.id}><Link to={`/assets/${encodeURIComponent(r.item.id)}`}>{r.item.name}</Link></div>);
+    return found.length === 0 ? none : found.map((r) => <div key={r.type + r.item.id}><Link to={`/portraits/${encodeURIComponent(r.item.id)}`}>{r.item.name}</Link></div>);
   };
   const facts = (names: readonly string[]): ReactNode => {
     const found = attributes.filter(([k]) => names.includes(k));

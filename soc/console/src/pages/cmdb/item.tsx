@@ -67,7 +67,7 @@ export default function ItemPage() {
       <div className="meta" style={{ marginBottom: 12 }}>
         <span className="tag">{words.className(i.class)}</span>
         <span className="mono">{i.id}</span>
-        <Link to={`/assets/${encodeURIComponent(i.id)}`}>{t('portrait.what')}</Link>
+        <Link to={`/portraits/${encodeURIComponent(i.id)}`}>{t('portrait.what')}</Link>
         <span>
           {t('cmdb.updated')} <WhenFull time={i.updated_at} />
         </span>
