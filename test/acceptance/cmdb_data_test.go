@@ -155,11 +155,20 @@ func TestCMDBInbox(t *testing.T) {
 	t.Parallel()
 	s := newSuite(t, "")
 	admin := s.admin.Options().Token
-	s.call(admin, "PUT", "/api/v1/settings/cmdb-inbox", `{"enabled":true,"hostnames":true,"delay_seconds":0}`, 200, nil)
+	// The first look is at what was two minutes ago, so that the next one begins
+	// there; without a delay it sees the events once they can be found.
+	s.call(admin, "POST", "/api/v1/cmdb/inbox/look", "", 200, nil)
 	s.bulk("e-seal",
 		map[string]any{"message": "a", "event.dataset": "fw", "source.ip": "10.66.0.1", "destination.ip": "10.66.0.2", "destination.port": 5432},
 		map[string]any{"message": "b", "event.dataset": "fw", "source.ip": "203.0.113.9", "destination.ip": "fd00::66", "destination.port": 443},
 		map[string]any{"message": "c", "event.dataset": "sys", "host.name": "unknown-66"})
+	eventually(t, 60*time.Second, "the events can be found", func() error {
+		if rows := s.find(`"event.dataset":in(fw,sys) | stats count() n`); len(rows) != 1 || fmt.Sprint(rows[0]["n"]) != "3" {
+			return fmt.Errorf("%v", rows)
+		}
+		return nil
+	})
+	s.call(admin, "PUT", "/api/v1/settings/cmdb-inbox", `{"enabled":true,"hostnames":true,"delay_seconds":0}`, 200, nil)
 	type candidate struct {
 		ID                          int
 		Kind, Value, Tenant, ItemID string
