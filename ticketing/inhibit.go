@@ -139,28 +139,15 @@ func mayInhibit(r reach.Reach, rule *inhibition.Rule) bool {
 	return !slices.ContainsFunc(rule.Tenants, func(t string) bool { return !r.CoversWhole(t) })
 }
 
-// Inhibitions lists the rules of inhibition that mute alerts of tenants that a
-// reach touches.
+// Inhibitions lists the rules of inhibition that mute nothing beyond a reach. Of
+// another one whoever sees an alert that it mutes learns its name there.
 func (s *Service) Inhibitions(ctx context.Context, r reach.Reach) ([]inhibition.Rule, error) {
 	list, err := s.inhibit.store.List(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("ticketing: %w", err)
 	}
-	out := make([]inhibition.Rule, 0, len(list))
-	for _, rule := range list {
-		if len(rule.Tenants) > 0 {
-			// Of a rule for several only what is his own is his to know.
-			if rule.Tenants = slices.DeleteFunc(rule.Tenants, func(t string) bool { return !r.CoversTenant(t) }); len(rule.Tenants) == 0 {
-				continue
-			}
-		}
-		out = append(out, rule)
-	}
-	return out, nil
+	return slices.DeleteFunc(list, func(rule inhibition.Rule) bool { return !mayInhibit(r, &rule) }), nil
 }
-
-// MayInhibit tells whether somebody may change a rule.
-func (s *Service) MayInhibit(r reach.Reach, rule inhibition.Rule) bool { return mayInhibit(r, &rule) }
 
 // SetInhibition makes a rule of inhibition, or changes the one whose id it
 // carries. All that it mutes, and muted before, must be within the actor's reach.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/prometheus/alertmanager/pkg/labels"
@@ -21,7 +20,6 @@ type inhibitionView struct {
 	ID        string         `json:"id"`
 	UpdatedAt ticketing.Time `json:"updated_at" format:"date-time"`
 	UpdatedBy string         `json:"updated_by"`
-	Editable  bool           `json:"editable" doc:"All that it mutes is within the caller's reach"`
 }
 
 // InhibitionBody is a rule of inhibition as it is written. It is exported because
@@ -64,16 +62,15 @@ func inhibitionProblem(err error, id string) error {
 	return err
 }
 
-func (t *tickets) inhibitionView(ctx context.Context, r inhibition.Rule) (inhibitionView, error) {
-	within, err := Reach(ctx, "")
+func viewOfInhibition(r inhibition.Rule) inhibitionView {
 	return inhibitionView{InhibitionBody: InhibitionBody{Name: r.Name, Description: r.Description, Source: matcherViews(r.Source), Target: matcherViews(r.Target), Equal: r.Equal, Tenants: r.Tenants, Off: r.Off},
-		ID: r.ID, UpdatedAt: ticketing.Time{Time: r.UpdatedAt.Truncate(time.Millisecond)}, UpdatedBy: r.UpdatedBy, Editable: t.svc.MayInhibit(within, r)}, err
+		ID: r.ID, UpdatedAt: ticketing.Time{Time: r.UpdatedAt}, UpdatedBy: r.UpdatedBy}
 }
 
 func (t *tickets) inhibitionRoutes(s *Server) {
 	tags := []string{"inhibitions"}
 	Register(s, huma.Operation{OperationID: "list-inhibitions", Method: http.MethodGet, Path: "/inhibitions", Tags: tags,
-		Summary: "Rules by which one alert mutes others"}, identity.ScopeRead,
+		Summary: "Rules by which one alert mutes others: those that mute nothing beyond my reach"}, identity.ScopeRead,
 		func(ctx context.Context, _ *Empty) (*Body[Page[inhibitionView]], error) {
 			within, err := Reach(ctx, "")
 			if err != nil {
@@ -85,11 +82,7 @@ func (t *tickets) inhibitionRoutes(s *Server) {
 			}
 			items := make([]inhibitionView, 0, len(list))
 			for _, r := range list {
-				v, err := t.inhibitionView(ctx, r)
-				if err != nil {
-					return nil, err
-				}
-				items = append(items, v)
+				items = append(items, viewOfInhibition(r))
 			}
 			return Reply(PageOf(items, len(items), "")), nil
 		})
@@ -113,8 +106,7 @@ func (t *tickets) inhibitionRoutes(s *Server) {
 			return nil, inhibitionProblem(err, id)
 		}
 		AuditObject(ctx, "inhibition:"+made.ID, "", made.Name)
-		v, err := t.inhibitionView(ctx, made)
-		return Reply(v), err
+		return Reply(viewOfInhibition(made)), nil
 	}
 	Register(s, huma.Operation{OperationID: "create-inhibition", Method: http.MethodPost, Path: "/inhibitions", Tags: tags,
 		Summary: "Have alerts mute others while they fire", DefaultStatus: http.StatusCreated, Errors: []int{422},
@@ -153,8 +145,7 @@ func (t *tickets) inhibitionRoutes(s *Server) {
 			if err != nil {
 				return nil, inhibitionProblem(err, in.ID)
 			}
-			v, err := t.inhibitionView(ctx, r)
-			return Reply(v), err
+			return Reply(viewOfInhibition(r)), nil
 		})
 	Register(s, huma.Operation{OperationID: "preview-inhibition", Method: http.MethodPost, Path: "/inhibitions/preview", Tags: tags,
 		Summary: "The open alerts that a rule of inhibition would mute now", Errors: []int{422}}, identity.ScopeRead,

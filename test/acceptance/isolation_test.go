@@ -734,7 +734,7 @@ func (c *city) silence() {
 		c.silences[made.ID] = x.Slug
 		c.must(http.MethodPut, "/api/v1/maintenance-windows/of-"+x.Slug, map[string]any{"id": "of-" + x.Slug, "name": "isolation", "tenants": []string{x.Slug},
 			"start": time.Now().Add(24 * time.Hour), "end": time.Now().Add(25 * time.Hour)}, nil)
-		never := []map[string]any{{"name": "alertname", "value": "of-" + x.Slug}}
+		never := []map[string]any{{"name": "alertname", "value": "of-" + x.Slug, "isRegex": false}}
 		c.must(http.MethodPost, "/api/v1/inhibitions", map[string]any{"name": "of " + x.Slug, "tenants": []string{x.Slug}, "source": never, "target": never}, nil)
 	}
 }
