@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Item, Model } from '../api/cmdb';
-import { attributeGroups, changesBetween, clashes, classTree, concrete, countOf, fieldBody, fieldText, fieldsBody, tableRows } from './cmdb';
+import { attributeGroups, clashes, classTree, concrete, countOf, fieldBody, fieldText, fieldsBody, tableRows } from './cmdb';
 
 const model: Model = {
   revision: 0,
@@ -43,13 +43,6 @@ describe('the CMDB', () => {
       ['owner', '', 'wang', 'me', true],
       ['name', 'web', 'web', 'n', false],
       ['zone', '', 'dmz', '', false],
-    ]);
-  });
-  it('finds what differs between two items', () => {
-    expect(changesBetween(item, { ...item, labels: ['a'], attributes: { rack: '1' } })).toEqual([
-      { field: 'labels', before: 'a;b', after: 'a' },
-      { field: 'attr.os', before: 'Kylin', after: '' },
-      { field: 'attr.rack', before: '', after: '1' },
     ]);
   });
   it('groups attributes by the template they come from, inherited ones too', () => {

@@ -1,5 +1,5 @@
 /** What pages of the CMDB work out of the model and its items; nothing here asks the server. */
-import type { Attribute, Change, Class, HistoryEntry, Item, Model } from '../api/cmdb';
+import type { Attribute, Class, Item, Model } from '../api/cmdb';
 import { list } from '../api/types';
 
 /** The fields every item has besides its attributes, as history and imports name them. */
@@ -98,17 +98,6 @@ export function clashes(since: readonly { field: string; before: string; after: 
   return [...out.values()].sort((a, b) => Number(b.clashes) - Number(a.clashes) || a.field.localeCompare(b.field));
 }
 
-/** The fields of two items that differ, as history tells them. */
-export function changesBetween(before: Item, after: Item): Change[] {
-  const fields = [...FIELDS, ...new Set([...Object.keys(before.attributes ?? {}), ...Object.keys(after.attributes ?? {})].sort().map((a) => `attr.${a}`))];
-  return fields.map((field) => ({ field, before: fieldText(before, field), after: fieldText(after, field) })).filter((c) => c.before !== c.after);
-}
-
-/** What kind of change a history entry was, where several fields of items are relations. */
-export function isRelation(c: Change): boolean {
-  return /^(relation|related)\./.test(c.field);
-}
-
 /** Attributes by where they come from: the templates by name, then the class's own. */
 export function attributeGroups(cls: Class | undefined, model: Model | undefined): { template: string; attributes: Attribute[] }[] {
   if (!cls) return [];
@@ -140,8 +129,3 @@ export function tableRows(text: string): Record<string, unknown>[] {
 
 /** How many changed that day, all kinds together. */
 export const changed = (d: { created: number; updated: number; deleted: number }) => d.created + d.updated + d.deleted;
-
-/** The last entry of a history that a restore can go back to, for the undo of what was just done. */
-export function entryBefore(entries: readonly HistoryEntry[]): HistoryEntry | undefined {
-  return entries[1];
-}

@@ -108,6 +108,7 @@ export const ItemGraph = forwardRef<GraphHandle, Props>(function ItemGraph(props
       container: box.current,
       autoResize: true,
       animation: false,
+      padding: 12,
       zoomRange: [0.05, 3],
       background: 'transparent',
       behaviors: [{ type: 'drag-canvas', key: 'drag' }, { type: 'zoom-canvas', key: 'zoom' }, ...(movable ? [{ type: 'drag-element', key: 'move', dropEffect: 'none' as const, enable: (e: { targetType?: string; target?: { id?: string } }) => e.targetType === 'node' && !String(e.target?.id).startsWith('lane ') }] : [])],
