@@ -71,7 +71,7 @@ func TestSearch(t *testing.T) {
 	f("openapi.json", 200, `"/api/v1/search"`, `"3.1.0"`)
 	f("cmdb/classes", 200, `"host"`)
 	f("cmdb/items/none", 404)
-	f("cmdb/export?format=xml", 400)
+	f("cmdb/export?format=xml", 422)
 
 	admin := bearer(s.login("admin", adminPassword))
 	if a := s.call("POST", "/api/v1/cmdb/import?format=csv", "bad", admin...); a.status != 422 || !strings.Contains(string(a.body), `"row":3`) ||
