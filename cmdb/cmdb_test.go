@@ -56,7 +56,7 @@ func openOn(t testing.TB, path string, cat fs.FS, keep func(*state.DB) *Database
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := OpenOn(ctx, keep(db), reg)
+	s, err := Open(ctx, keep(db), reg)
 	if err != nil {
 		t.Fatal(err)
 	}

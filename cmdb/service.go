@@ -10,7 +10,6 @@ import (
 
 	"icewatch/cmdb/columns"
 	"icewatch/cmdb/model"
-	"icewatch/soc/state"
 	"icewatch/soc/tenancy"
 )
 
@@ -40,14 +39,9 @@ type Service struct {
 	end        context.CancelFunc
 }
 
-// Open keeps the CMDB in the suite's own state; see OpenOn.
-func Open(ctx context.Context, db *state.DB, tenants *tenancy.Registry) (*Service, error) {
-	return OpenOn(ctx, OnState(db), tenants)
-}
-
-// OpenOn migrates the tables and brings in, or up to date, the business system
+// Open migrates the tables and brings in, or up to date, the business system
 // of each tenant.
-func OpenOn(ctx context.Context, db *Database, tenants *tenancy.Registry) (*Service, error) {
+func Open(ctx context.Context, db *Database, tenants *tenancy.Registry) (*Service, error) {
 	if err := db.migrate(ctx); err != nil {
 		return nil, fmt.Errorf("cmdb: %w", err)
 	}

@@ -51,7 +51,7 @@ func open(t *testing.T, on func(*state.DB) *cmdb.Database) *cmdb.Service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := cmdb.OpenOn(ctx, on(db), tenants)
+	s, err := cmdb.Open(ctx, on(db), tenants)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -41,7 +41,7 @@ func onBoth(t *testing.T, test func(t *testing.T, s *Store, items *cmdb.Service)
 			if err != nil {
 				t.Fatal(err)
 			}
-			items, err := cmdb.OpenOn(ctx, database(t, db), tenants)
+			items, err := cmdb.Open(ctx, database(t, db), tenants)
 			if err != nil {
 				t.Fatal(err)
 			}

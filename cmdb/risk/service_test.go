@@ -89,7 +89,7 @@ func onBoth(t *testing.T, ledger string, test func(x *town)) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			items, err := cmdb.OpenOn(ctx, database(t, db), tenants)
+			items, err := cmdb.Open(ctx, database(t, db), tenants)
 			if err != nil {
 				t.Fatal(err)
 			}

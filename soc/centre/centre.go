@@ -344,7 +344,7 @@ func (c *centre) openCMDB(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if c.cmdb, err = cmdb.OpenOn(ctx, database, c.tenants); err != nil {
+	if c.cmdb, err = cmdb.Open(ctx, database, c.tenants); err != nil {
 		return err
 	}
 	c.later(func() error { c.cmdb.Close(); return nil })

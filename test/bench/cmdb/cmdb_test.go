@@ -74,7 +74,7 @@ func run(t *testing.T, name string, open func(*state.DB) *cmdb.Database) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b.s, err = cmdb.OpenOn(t.Context(), open(db), tenants); err != nil {
+	if b.s, err = cmdb.Open(t.Context(), open(db), tenants); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(b.s.Close)
