@@ -71,7 +71,7 @@ export default function Home() {
           s.items === 0 ? (
             <div className="panel">
               <Empty title={t('ci.homeEmpty')} why={t('ci.homeEmptyWhy')}>
-                <Link to="/cmdb/items?import=1">
+                <Link to="/cmdb/import">
                   <Button type="primary">{t('cmdb.import')}</Button>
                 </Link>
                 <Link to="/cmdb/items/new">{t('ci.new')}</Link>

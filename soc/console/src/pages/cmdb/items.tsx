@@ -19,7 +19,6 @@ import { ClassTree } from '../../parts/cmdb/classtree';
 import { fieldName } from '../../parts/cmdb/fieldname';
 import { FilterBuilder, emptyCondition } from '../../parts/cmdb/filterbuilder';
 import { allItems, MOST } from '../../parts/cmdb/upsert';
-import { ImportDialog } from '../../parts/cmdbimport';
 import { TenantName, useTenantName } from '../../parts/names';
 import { Head } from '../../parts/page';
 import { SearchBox } from '../../parts/search';
@@ -27,7 +26,6 @@ import { Criticality } from '../../parts/severity';
 import { Empty, Failed, Skeleton, Stale } from '../../parts/states';
 import { DataTable, type Column } from '../../parts/table';
 import { When } from '../../parts/time';
-import { useClasses } from '../../parts/cmdb/classes';
 
 const LIMIT = 100;
 const CAPPED = 10_000;
@@ -56,8 +54,6 @@ export default function Items() {
   const [open, setOpen] = useState(filter !== '');
   const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
   const [bulk, setBulk] = useState<Item[] | null>(null);
-  const importing = url.get('import') === '1';
-  const classes = useClasses();
   const statistics = useQuery({ queryKey: ['cmdb', 'statistics'], queryFn: ({ signal }) => get<Statistics>('/cmdb/statistics', {}, signal), staleTime: 30_000 });
 
   const asked = { class: cls, q, tenant, system, filter };
@@ -183,7 +179,7 @@ export default function Items() {
         >
           <Button>{t('cmdb.export')} ▾</Button>
         </Dropdown>
-        {can('import-cmdb') && <Button onClick={() => setUrl({ import: '1' })}>{t('cmdb.import')}</Button>}
+        {can('import-cmdb') && <Link to="/cmdb/import"><Button>{t('cmdb.import')}</Button></Link>}
         {can('create-cmdb-item') && (
           <Button type="primary" onClick={() => navigate(`/cmdb/items/new${theClass && !theClass.abstract ? `?class=${cls}` : ''}`)}>
             {t('ci.new')}
@@ -252,7 +248,7 @@ export default function Items() {
               <Failed error={query.error} what="cmdb.what" retry={() => void query.refetch()} />
             ) : rows.length === 0 ? (
               <Empty title={narrowed ? t('ci.none') : t('ci.noneYet', { x: cls ? words.className(cls) : t('cmdb.what') })} why={t(narrowed ? 'ci.noneWhy' : 'ci.noneYetWhy')}>
-                {narrowed ? <Button onClick={() => setUrl({ q: undefined, tenant: undefined, system: undefined, filter: undefined })}>{t('do.clear')}</Button> : can('import-cmdb') && <Button onClick={() => setUrl({ import: '1' })}>{t('cmdb.import')}</Button>}
+                {narrowed ? <Button onClick={() => setUrl({ q: undefined, tenant: undefined, system: undefined, filter: undefined })}>{t('do.clear')}</Button> : can('import-cmdb') && <Link to="/cmdb/import"><Button>{t('cmdb.import')}</Button></Link>}
               </Empty>
             ) : (
               <>
@@ -287,7 +283,6 @@ export default function Items() {
           </div>
         </div>
       </div>
-      {importing && <ImportDialog classes={list(classes.data)} close={() => setUrl({ import: undefined })} />}
       {bulk && (
         <BulkDialog
           items={bulk}
