@@ -1,19 +1,14 @@
 package drawing
 
 import (
-	"context"
 	"errors"
 	"math"
-	"path/filepath"
 	"strings"
 	"testing"
-	"testing/fstest"
 
 	"icewatch/cmdb"
+	"icewatch/cmdb/cmdbtest"
 	"icewatch/soc/reach"
-	"icewatch/soc/state"
-	"icewatch/soc/tenancy"
-	"icewatch/test/peers"
 )
 
 const ledger = `
@@ -24,46 +19,15 @@ const ledger = `
 
 // onBoth runs a test on both kinds of databases.
 func onBoth(t *testing.T, test func(t *testing.T, s *Store, items *cmdb.Service)) {
-	run := func(name string, database func(t *testing.T, db *state.DB) *cmdb.Database) {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			ctx := t.Context()
-			db, err := state.Open(ctx, filepath.Join(t.TempDir(), "state.db"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { db.Close() })
-			catalogue := fstest.MapFS{}
-			for _, slug := range []string{"a", "b"} {
-				catalogue[slug+"/tenant.yaml"] = &fstest.MapFile{Data: []byte("slug: " + slug + "\nname: {zh: 应用, en: App}\ndomain: test\nprotection_level: 3\nsubsystems:\n  - {zh: 子, en: Sub}\n")}
-			}
-			tenants, err := tenancy.Open(ctx, db, catalogue)
-			if err != nil {
-				t.Fatal(err)
-			}
-			items, err := cmdb.Open(ctx, database(t, db), tenants)
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(items.Close)
-			if r, err := items.Import(ctx, cmdb.YAML, strings.NewReader(ledger), cmdb.ImportOptions{Within: reach.All(), Actor: "t"}); err != nil || len(r.Errors) > 0 {
-				t.Fatal(err, r.Errors)
-			}
-			s, err := Open(ctx, items.Database())
-			if err != nil {
-				t.Fatal(err)
-			}
-			test(t, s, items)
-		})
-	}
-	run("SQLite", func(_ *testing.T, db *state.DB) *cmdb.Database { return cmdb.OnState(db) })
-	run("PostgreSQL", func(t *testing.T, _ *state.DB) *cmdb.Database {
-		d, err := cmdb.OpenPostgres(context.Background(), peers.StartPostgres(t, "-c", "fsync=off"))
+	cmdbtest.OnBoth(t, func(t *testing.T, items *cmdb.Service) {
+		if r, err := items.Import(t.Context(), cmdb.YAML, strings.NewReader(ledger), cmdb.ImportOptions{Within: reach.All(), Actor: "t"}); err != nil || len(r.Errors) > 0 {
+			t.Fatal(err, r.Errors)
+		}
+		s, err := Open(t.Context(), items.Database())
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { d.Close() })
-		return d
+		test(t, s, items)
 	})
 }
 

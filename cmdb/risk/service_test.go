@@ -3,19 +3,15 @@ package risk
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"testing/fstest"
 	"time"
 
 	"icewatch/cmdb"
+	"icewatch/cmdb/cmdbtest"
 	"icewatch/detections"
 	"icewatch/soc/reach"
-	"icewatch/soc/state"
-	"icewatch/soc/tenancy"
-	"icewatch/test/peers"
 )
 
 // town is a service on a ledger whose alerts the test makes.
@@ -72,45 +68,15 @@ func (x *town) of(id string) Detail {
 
 // onBoth runs a test on both kinds of databases.
 func onBoth(t *testing.T, ledger string, test func(x *town)) {
-	run := func(name string, database func(t *testing.T, db *state.DB) *cmdb.Database) {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			ctx := t.Context()
-			db, err := state.Open(ctx, filepath.Join(t.TempDir(), "state.db"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { db.Close() })
-			catalogue := fstest.MapFS{}
-			for _, slug := range []string{"a", "b"} {
-				catalogue[slug+"/tenant.yaml"] = &fstest.MapFile{Data: []byte("slug: " + slug + "\nname: {zh: 应用, en: App}\ndomain: test\nprotection_level: 3\nsubsystems:\n  - {zh: 子, en: Sub}\n")}
-			}
-			tenants, err := tenancy.Open(ctx, db, catalogue)
-			if err != nil {
-				t.Fatal(err)
-			}
-			items, err := cmdb.Open(ctx, database(t, db), tenants)
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(items.Close)
-			x := &town{t: t, items: items, clock: now}
-			x.imports(ledger)
-			if x.Service, err = Open(ctx, Deps{Items: items, Alerts: x, Clock: func() time.Time { return x.clock }}); err != nil {
-				t.Fatal(err)
-			}
-			x.follow()
-			test(x)
-		})
-	}
-	run("SQLite", func(_ *testing.T, db *state.DB) *cmdb.Database { return cmdb.OnState(db) })
-	run("PostgreSQL", func(t *testing.T, _ *state.DB) *cmdb.Database {
-		d, err := cmdb.OpenPostgres(context.Background(), peers.StartPostgres(t, "-c", "fsync=off"))
-		if err != nil {
+	cmdbtest.OnBoth(t, func(t *testing.T, items *cmdb.Service) {
+		x := &town{t: t, items: items, clock: now}
+		x.imports(ledger)
+		var err error
+		if x.Service, err = Open(t.Context(), Deps{Items: items, Alerts: x, Clock: func() time.Time { return x.clock }}); err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { d.Close() })
-		return d
+		x.follow()
+		test(x)
 	})
 }
 
