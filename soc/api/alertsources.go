@@ -302,18 +302,7 @@ func (s *Server) alertSourceCare() {
 			if err != nil {
 				return nil, err
 			}
-			from := 0
-			if in.Cursor != "" {
-				if from, err = strconv.Atoi(in.Cursor); err != nil || from < 0 {
-					return nil, Problem(http.StatusBadRequest, "the cursor is none that a list gave")
-				}
-			}
-			from = min(from, len(list))
-			to, next := min(from+in.Limit, len(list)), ""
-			if to < len(list) {
-				next = strconv.Itoa(to)
-			}
-			return Reply(PageOf(list[from:to], len(list), next)), nil
+			return pageFrom(list, in.PageInput)
 		})
 	Register(s, huma.Operation{OperationID: "create-alert-source", Method: http.MethodPost, Path: "/alert-sources", Tags: tags,
 		Summary: "Take in the alerts of another system", DefaultStatus: http.StatusCreated, Errors: []int{409, 422}}, identity.ScopeConfigure,

@@ -40,18 +40,7 @@ func (s *Server) forwardingRoutes() {
 			if err != nil {
 				return nil, err
 			}
-			from := 0
-			if in.Cursor != "" {
-				if from, err = strconv.Atoi(in.Cursor); err != nil || from < 0 {
-					return nil, Problem(http.StatusBadRequest, "the cursor is none that a list gave")
-				}
-			}
-			from = min(from, len(list))
-			to, next := min(from+in.Limit, len(list)), ""
-			if to < len(list) {
-				next = strconv.Itoa(to)
-			}
-			return Reply(PageOf(list[from:to], len(list), next)), nil
+			return pageFrom(list, in.PageInput)
 		})
 	s.forwardFileRoutes() // before the routes by id
 	Register(s, huma.Operation{OperationID: "create-forward-target", Method: http.MethodPost, Path: "/forwarding/targets", Tags: tags,

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -102,6 +103,20 @@ func PageOf[T any](items []T, total int, next string) Page[T] {
 		items = []T{}
 	}
 	return Page[T]{Items: items, Total: total, Next: next}
+}
+
+// pageFrom answers with the page of a whole list that was asked for.
+func pageFrom[T any](list []T, in PageInput) (*Body[Page[T]], error) {
+	from, err := offsetOf(in.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	from = min(from, len(list))
+	to, next := min(from+in.Limit, len(list)), ""
+	if to < len(list) {
+		next = strconv.Itoa(to)
+	}
+	return Reply(PageOf(list[from:to], len(list), next)), nil
 }
 
 // Body is an answer with nothing but a body.
