@@ -129,6 +129,9 @@ func TestBrokenWorkbook(t *testing.T) {
 	if err := s.Marked(CSV, []byte(text), r, &marked); err != nil {
 		t.Error(err)
 	}
+	if err := s.Marked(XLSX, []byte("no workbook"), r, &marked); !errors.Is(err, ErrInvalid) {
+		t.Errorf("a file that is no workbook: %v", err)
+	}
 	if err := s.Marked(JSON, nil, r, &marked); !errors.Is(err, ErrInvalid) {
 		t.Errorf("a JSON file was marked: %v", err)
 	}

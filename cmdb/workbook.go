@@ -263,9 +263,15 @@ func valueTitle(d *model.Dictionary, v model.Value, at int) string {
 // rows in the same places, with each wrong cell coloured and its mistake beside
 // it. report is the one that Import gave on the file.
 func (s *Service) Marked(format Format, data []byte, report Report, w io.Writer) error {
+	unreadable := func(err error) error {
+		if e, ok := errors.AsType[RowError](err); ok {
+			return fmt.Errorf("%w: %w", ErrInvalid, e)
+		}
+		return err
+	}
 	t, err := openTable(format, data)
 	if err != nil {
-		return err
+		return unreadable(err)
 	}
 	type at struct {
 		sheet string
@@ -297,8 +303,8 @@ func (s *Service) Marked(format Format, data []byte, report Report, w io.Writer)
 		}
 		return book.RowAt(row, cells, marks[at{name, row}]...)
 	})
-	if e, ok := errors.AsType[RowError](err); ok {
-		return fmt.Errorf("%w: %w", ErrInvalid, e)
+	if err := unreadable(err); errors.Is(err, ErrInvalid) {
+		return err
 	}
 	if err == nil && !begun {
 		err = emptyBook(book)

@@ -168,7 +168,7 @@ func (s *Service) List(ctx context.Context, r reach.Reach, q Question) ([]Line, 
 			sel = sel.Where("r.level IN (?)", bun.In(ranks))
 		}
 		for _, word := range strings.Fields(strings.ToLower(q.Words)) {
-			sel = sel.Where("i.search LIKE ? ESCAPE '!'", "%"+strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(word)+"%")
+			sel = sel.Where("lower(i.name || ' ' || i.owner || ' ' || i.addresses || ' ' || i.hostnames || ' ' || i.labels) LIKE ? ESCAPE '!'", "%"+strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(word)+"%")
 		}
 		return sel
 	}

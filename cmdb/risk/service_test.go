@@ -125,6 +125,11 @@ func TestFollow(t *testing.T) {
 		if err != nil || total != 3 || list[0].ID != "web" || list[0].Why.EN == "" {
 			t.Errorf("%d %+v, %v", total, list, err)
 		}
+		for words, want := range map[string]int{"WEB": 1, "10.1.0": 3, "10.1.0 permits": 0, "%": 0, "nowhere": 0, "': ' OR 1=1 --": 0} {
+			if list, total, err := x.List(ctx, reach.All(), Question{Words: words, Kind: Asset}); err != nil || total != want || len(list) != want {
+				t.Errorf("%q finds %d %+v, want %d: %v", words, total, list, want, err)
+			}
+		}
 		o, err := x.Overview(ctx, reach.All(), System)
 		if err != nil || o.ByLevel[Compromised] != 1 || o.AtRisk != 1 || o.Worst[0].ID != "sys" || o.Trend[TrendDays-1].ByLevel[Compromised] != 1 || !slices.ContainsFunc(o.Industries, func(s Share) bool { return s.Value == "government" && s.AtRisk == 1 }) {
 			t.Errorf("overview: %+v, %v", o, err)

@@ -230,7 +230,7 @@ func TestContacts(t *testing.T) {
 	f.tell(b, Message{}, body(1))
 	f.tell(b, Message{Only: "ding", Unique: "route", Route: "night"}, body(2))
 	f.run(b)
-	f.until("what a route sends arrives", func() bool { return len(k.got()) == 1 })
+	f.until("what a route sends arrives", func() bool { return f.settled(b) && len(k.got()) == 1 })
 	if l := f.deliveries(b); len(l) != 1 || l[0].Route != "night" {
 		t.Errorf("%+v", l)
 	}
@@ -239,7 +239,7 @@ func TestContacts(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.tell(b, Message{Only: "ding", Unique: "again"}, body(3))
-	f.until("the secrets stayed", func() bool { return len(k.got()) == 2 })
+	f.until("the secrets stayed", func() bool { return f.settled(b) && len(k.got()) == 2 })
 	moved := c
 	moved.Settings = []byte(strings.Replace(string(made.Settings), k.URL, "http://127.0.0.2:1", 1))
 	if _, err := b.ChangeContact(t.Context(), "li", moved); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "anew") {
@@ -294,8 +294,8 @@ func TestWordingFails(t *testing.T) {
 	}
 	f.tell(b, Message{}, body(1))
 	f.run(b)
-	f.until("it arrives", func() bool { return len(k.got()) == 1 })
-	if d := f.deliveries(b)[0]; d.State != Delivered || !strings.Contains(d.Error, "the wording mine failed (title: line 1") {
+	f.until("it is delivered", func() bool { return f.deliveries(b)[0].State == Delivered })
+	if d := f.deliveries(b)[0]; len(k.got()) != 1 || !strings.Contains(d.Error, "the wording mine failed (title: line 1") {
 		t.Errorf("%+v", d)
 	}
 }
