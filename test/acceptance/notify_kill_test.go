@@ -173,7 +173,8 @@ func TestNotifyKills(t *testing.T) {
 	if repeated+again > 2*kills { // one under way to each receiver
 		t.Errorf("%d ids came again over %d kills", repeated+again, kills)
 	}
-	// The clocks are right: nothing was escalated before its time.
+	// The clocks are right: nothing was escalated before its time, as far as times
+	// in whole milliseconds tell.
 	var page struct {
 		Items []struct {
 			Kind, Receiver string
@@ -197,7 +198,7 @@ func TestNotifyKills(t *testing.T) {
 		if d.Kind == "repeat" {
 			t.Errorf("%s was repeated within four hours", d.ID)
 		}
-		if wait := d.CreatedAt.Sub(first[batchOf[d.ID]]); d.Receiver == "beyond" && wait < 2*time.Second {
+		if wait := d.CreatedAt.Sub(first[batchOf[d.ID]]); d.Receiver == "beyond" && wait < 2*time.Second-10*time.Millisecond {
 			t.Errorf("batch %s was escalated after %s, want 2s", batchOf[d.ID], wait)
 		}
 	}

@@ -188,8 +188,8 @@ steps('a change is a version, the one before comes back, and what is deleted too
   await page.waitForURL(ruleURL);
   await page.getByTestId('versions').getByText('a better name').waitFor();
   await page.getByTestId('versions').getByRole('button', { name: '恢复到版本 1' }).click();
-  await page.getByTestId('versions').getByText('版本 3').waitFor();
-  assert.doesNotMatch(await page.locator('pre.source').first().innerText(), /again/);
+  await page.getByTestId('versions').locator('b', { hasText: '版本 3' }).waitFor();
+  await until('the source of before', async () => !/again/.test(await page.locator('pre.source').first().innerText()));
   await page.getByTestId('delete-rule').click();
   await page.locator('.ant-modal').getByRole('button', { name: '删除' }).click();
   await page.waitForURL(/\/rules$/);
