@@ -26,7 +26,7 @@ const ApacheCallback = "/protected/callback"
 // What it shows is the CGI environment that the module set: the claims.
 func StartApache(t testing.TB, port, discovery, clientID, clientSecret, role string) *Apache {
 	t.Helper()
-	apache := program(t, "apache2")
+	apache := Program(t, "apache2")
 	modules := "/usr/lib/apache2/modules"
 	if _, err := os.Stat(filepath.Join(modules, "mod_auth_openidc.so")); err != nil {
 		missing(t, "libapache2-mod-auth-openidc is not installed")

@@ -42,7 +42,7 @@ func StartElasticsearch(t testing.TB) *Elasticsearch {
 	if home == "" {
 		t.Skip("Elasticsearch is not assembled: test/peers/elasticsearch.sh does that (make test-peers)")
 	}
-	java := program(t, "java")
+	java := Program(t, "java")
 	port := FreePort(t)
 	s := &Elasticsearch{URL: "http://127.0.0.1:" + port, t: t}
 	s.args = []string{java, "-Xmx512m", "-p", filepath.Join(home, "lib"), "--add-modules", "jdk.net,ALL-MODULE-PATH", "-cp", filepath.Join(home, "classes"),

@@ -39,7 +39,7 @@ func StartKafka(t testing.TB) *Kafka {
 	if jars == "" {
 		missing(t, "Kafka is not installed: test/peers/kafka.sh fetches it")
 	}
-	java := program(t, "java")
+	java := Program(t, "java")
 	dir := t.TempDir()
 	port, controller := FreePort(t), FreePort(t)
 	k := &Kafka{Address: "127.0.0.1:" + port, t: t}

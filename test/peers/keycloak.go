@@ -43,7 +43,7 @@ func StartKeycloak(t testing.TB) *Keycloak {
 	if _, err := os.Stat(kc); home == "" || err != nil {
 		missing(t, "Keycloak is not installed: test/peers/keycloak.sh fetches it")
 	}
-	program(t, "java")
+	Program(t, "java")
 	port, management := FreePort(t), FreePort(t)
 	k := &Keycloak{URL: "http://127.0.0.1:" + port, t: t}
 	k.Realm = k.URL + "/realms/city"

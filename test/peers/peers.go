@@ -37,8 +37,9 @@ func missing(t testing.TB, what string) {
 	t.Skip(what)
 }
 
-// program finds a program, in the folders of the system's own, too.
-func program(t testing.TB, name string) string {
+// Program finds a program, in the folders of the system's own, too. Where it is
+// absent the test is skipped by the program's name, and fails under ICEWATCH_CI=1.
+func Program(t testing.TB, name string) string {
 	t.Helper()
 	if p, err := exec.LookPath(name); err == nil {
 		return p

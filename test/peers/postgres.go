@@ -51,7 +51,7 @@ func postgresProgram(t testing.TB, name string) string {
 	if len(found) > 0 {
 		return found[len(found)-1]
 	}
-	return program(t, name)
+	return Program(t, name)
 }
 
 func postgresVersion(path string) int {
@@ -64,7 +64,7 @@ func postgresVersion(path string) int {
 func postgresUser(t testing.TB, dir string) []string {
 	t.Helper()
 	if os.Getuid() != 0 {
-		return []string{program(t, "env")}
+		return []string{Program(t, "env")}
 	}
 	u, err := user.Lookup("postgres")
 	if err != nil {
@@ -77,5 +77,5 @@ func postgresUser(t testing.TB, dir string) []string {
 	if err := os.Chown(dir, uid, -1); err != nil {
 		t.Fatal(err)
 	}
-	return []string{program(t, "setpriv"), "--reuid=" + u.Uid, "--regid=" + u.Gid, "--clear-groups", "--"}
+	return []string{Program(t, "setpriv"), "--reuid=" + u.Uid, "--regid=" + u.Gid, "--clear-groups", "--"}
 }

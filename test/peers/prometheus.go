@@ -21,7 +21,7 @@ type Prometheus struct {
 // beside those that give it a port and a folder.
 func StartPrometheus(t testing.TB, config string, flags ...string) *Prometheus {
 	t.Helper()
-	path := program(t, "prometheus")
+	path := Program(t, "prometheus")
 	address := "127.0.0.1:" + FreePort(t)
 	p := &Prometheus{URL: "http://" + address, Dir: t.TempDir()}
 	file := filepath.Join(p.Dir, "prometheus.yml")

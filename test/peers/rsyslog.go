@@ -16,7 +16,7 @@ import (
 // before the test does.
 func StartRsyslog(t testing.TB, port, file string) (stop func()) {
 	t.Helper()
-	binary := program(t, "rsyslogd")
+	binary := Program(t, "rsyslogd")
 	dir := t.TempDir()
 	config := filepath.Join(dir, "rsyslog.conf")
 	text := fmt.Sprintf(`global(workDirectory=%q maxMessageSize="64k")

@@ -30,7 +30,7 @@ type Slapd struct {
 // refuses to search for strangers.
 func StartSlapd(t testing.TB, ldif string) *Slapd {
 	t.Helper()
-	slapd, slapadd := program(t, "slapd"), program(t, "slapadd")
+	slapd, slapadd := Program(t, "slapd"), Program(t, "slapadd")
 	dir := t.TempDir()
 	authority := NewAuthority(t)
 	cert, key := authority.Issue(t, dir)
@@ -106,7 +106,7 @@ userPassword: %s
 // Modify changes the running directory with an LDIF of changes, as its root.
 func (s *Slapd) Modify(ldif string) {
 	s.t.Helper()
-	run(s.t, ldif, program(s.t, "ldapmodify"), "-x", "-H", s.LDAP, "-D", "cn=root,"+BaseDN, "-w", "root-secret")
+	run(s.t, ldif, Program(s.t, "ldapmodify"), "-x", "-H", s.LDAP, "-D", "cn=root,"+BaseDN, "-w", "root-secret")
 }
 
 // Person writes an entry with a password. where is the entry above it.

@@ -6,13 +6,14 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"os"
+	"icewatch/test/peers"
 )
 
 func sample() *Document {
@@ -45,10 +46,7 @@ func TestPDF(t *testing.T) {
 	if one.Len() > 3<<20 {
 		t.Errorf("it has %d bytes", one.Len())
 	}
-	tool, err := exec.LookPath("pdftotext")
-	if err != nil {
-		t.Skip("pdftotext is not installed: what is in the PDF was not read back")
-	}
+	tool := peers.Program(t, "pdftotext") // of poppler-utils
 	file := filepath.Join(t.TempDir(), "report.pdf")
 	if err := os.WriteFile(file, one.Bytes(), 0o600); err != nil {
 		t.Fatal(err)

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"icewatch/test/peers"
 )
 
 func ids() func() string {
@@ -24,13 +26,7 @@ func ids() func() string {
 // amtool says of them: the same receivers, in order, for the same labels.
 func TestLikeAlertmanager(t *testing.T) {
 	t.Parallel()
-	amtool, err := exec.LookPath("amtool")
-	if err != nil {
-		if os.Getenv("ICEWATCH_CI") == "1" {
-			t.Fatal("amtool is missing: install prometheus-alertmanager")
-		}
-		t.Skip("amtool is not installed")
-	}
+	amtool := peers.Program(t, "amtool") // of prometheus-alertmanager
 	random := rand.New(rand.NewPCG(9, 2026))
 	values := []string{"a", "b", "c", ""}
 	var grow func(depth int) (Route, map[string]any)
