@@ -106,7 +106,7 @@ func TestWriteAndRead(t *testing.T) {
 	must(w.Begin("a/b"))
 	must(w.Head([]Head{{Title: "名称 *", Required: true, Note: "unique"}, {Title: "kind", Options: long}}))
 	must(w.Row([]string{"=1+1", "007"}))
-	must(w.RowAt(5, []string{"x", "", "_x0041_"}, Mark{1, "missing"}, Mark{1, "indeed"}))
+	must(w.RowAt(5, []string{"x", "", "_x0041_"}, Mark{1, "missing"}, Mark{0, "odd"}, Mark{1, "indeed"}))
 	must(w.Begin("second"))
 	must(w.Head([]Head{{Title: "h"}}))
 	var b bytes.Buffer
@@ -124,7 +124,7 @@ func TestWriteAndRead(t *testing.T) {
 	defer f.Close()
 	comments, err := f.GetComments("a_b")
 	must(err)
-	if len(comments) != 2 || comments[0].Cell != "A1" || comments[1].Cell != "B5" || comments[1].Paragraph[0].Text != "missing\nindeed" {
+	if len(comments) != 3 || comments[0].Cell != "A1" || comments[1].Cell != "A5" || comments[2].Cell != "B5" || comments[2].Paragraph[0].Text != "missing\nindeed" {
 		t.Errorf("notes: %+v", comments)
 	}
 	rules, err := f.GetDataValidations("a_b")

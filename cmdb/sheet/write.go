@@ -201,10 +201,13 @@ func (w *Writer) RowAt(row int, cells []string, marks ...Mark) error {
 		}
 		w.cells = append(w.cells, v)
 	}
-	notes := map[int]string{}
+	var notes []string // by column, so that the same marks make the same file
 	for _, m := range marks {
 		for len(w.cells) <= m.Column {
 			w.cells = append(w.cells, nil)
+		}
+		for len(notes) <= m.Column {
+			notes = append(notes, "")
 		}
 		value := ""
 		if m.Column < len(cells) {
@@ -220,6 +223,9 @@ func (w *Writer) RowAt(row int, cells []string, marks ...Mark) error {
 		return fmt.Errorf("sheet: row %d of sheet %q: %w", row, w.sheet, err)
 	}
 	for column, text := range notes {
+		if text == "" {
+			continue
+		}
 		if err := w.note(column, text); err != nil {
 			return fmt.Errorf("sheet: note at %s of sheet %q: %w", Name(row, column), w.sheet, err)
 		}
