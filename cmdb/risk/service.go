@@ -98,20 +98,26 @@ func Open(ctx context.Context, d Deps) (*Service, error) {
 func (s *Service) now() time.Time { return s.Clock().UTC().Truncate(time.Millisecond) }
 
 // Run follows alerts and items until ctx ends. What changed is scored within
-// seconds, what time changes within the hour, and everything once a day.
+// seconds, what time changes within the hour, and everything once a day. Where
+// much changes it rests so long between its rounds that intake and alerts have
+// the machine for themselves.
 func (s *Service) Run(ctx context.Context) {
-	t := time.NewTicker(2 * time.Second)
-	defer t.Stop()
 	for {
+		began := time.Now()
 		if err := s.Follow(ctx); err != nil && ctx.Err() == nil {
 			s.Log.Error("risk: scores are not up to date", "error", err)
 		}
 		select {
-		case <-t.C:
+		case <-time.After(rest(time.Since(began))):
 		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+// rest is how long to wait after a round of work.
+func rest(work time.Duration) time.Duration {
+	return min(max(25*work, 2*time.Second), 30*time.Second)
 }
 
 // The marks of how far the work has come.
@@ -124,6 +130,9 @@ const (
 	markAt      = "at"     // the last item of that, as long as it goes on
 	markHeard   = "heard"  // until when logs were looked for, milliseconds
 	heardStride = 5 * time.Minute
+	// seenStride is how often alerts that only fire again are looked at: that
+	// moves the time from which they fade, by days, and no more.
+	seenStride = 5 * time.Minute
 )
 
 // Follow scores once what has to be scored now.
@@ -156,11 +165,13 @@ func (s *Service) Follow(ctx context.Context) error {
 			return err
 		}
 	}
+	var seen time.Time
+	lookedAt := time.UnixMilli(number(marks[markSeen]))
+	again := now.Sub(lookedAt) >= seenStride
+	if again && lookedAt.UnixMilli() > 0 {
+		seen = lookedAt.Add(-time.Minute)
+	}
 	for {
-		seen := time.Time{}
-		if ms := number(marks[markSeen]); ms > 0 {
-			seen = time.UnixMilli(ms).Add(-time.Minute)
-		}
 		ids, next, err := s.Alerts.Stirred(ctx, number(marks[markAlerts]), seen)
 		if err != nil {
 			return err
@@ -175,9 +186,12 @@ func (s *Service) Follow(ctx context.Context) error {
 		if done {
 			break
 		}
+		seen = time.Time{} // once is enough
 	}
-	if err := s.mark(ctx, marks, markSeen, strconv.FormatInt(now.UnixMilli(), 10)); err != nil {
-		return err
+	if again {
+		if err := s.mark(ctx, marks, markSeen, strconv.FormatInt(now.UnixMilli(), 10)); err != nil {
+			return err
+		}
 	}
 	if err := s.everything(ctx, marks, now); err != nil {
 		return err
