@@ -58,7 +58,7 @@ test-console: $(CONSOLE)/node_modules/.package-lock.json
 	cd $(CONSOLE) && npm test --silent
 
 test-go: build
-	ICEWATCH_BIN=$(CURDIR)/bin go test -timeout 25m -parallel 4 ./...
+	ICEWATCH_BIN=$(CURDIR)/bin test/run ./...
 
 test-release: release ## run the release binaries of other platforms under qemu-user
 	ICEWATCH_BIN=$(CURDIR)/bin ICEWATCH_RELEASE_DIR=$(CURDIR)/dist go test -timeout 20m -count=1 -run TestRelease ./test/acceptance
