@@ -20,6 +20,7 @@ type Service struct {
 	shipped model.Document
 	model   atomic.Pointer[model.Model]
 	news    news
+	lately  lately
 	now     func() time.Time // whole milliseconds, as the tables keep them
 	// importing holds one token: imports of large files take turns, which
 	// bounds their memory.
@@ -52,6 +53,7 @@ func Open(ctx context.Context, db *Database, tenants *tenancy.Registry) (*Servic
 	s := &Service{
 		db: db, tenants: tenants, shipped: shipped,
 		news:      news{changed: make(chan struct{}, 1), parts: map[int32]bool{}},
+		lately:    lately{weighed: map[string]weight{}},
 		importing: make(chan struct{}, 1),
 		writing:   make(chan struct{}, 1),
 		now:       func() time.Time { return time.Now().UTC().Truncate(time.Millisecond) },
@@ -115,6 +117,9 @@ func (s *Service) start(ctx context.Context) error {
 		return err
 	}
 	if err := s.indexAll(ctx); err != nil {
+		return err
+	}
+	if err := s.recallWeights(ctx); err != nil {
 		return err
 	}
 	return s.syncTenants(ctx)

@@ -56,6 +56,7 @@ type writer struct {
 	nodes   []graphNode
 	gone    []int32
 	members []int32 // see noteMembers
+	weighed []*Item // whose criticality is another one now
 	added   []relationRow
 	removed []relationRow
 	lengths map[string][]int // see prefixLengths; the addresses of a change are stored by then
@@ -106,6 +107,7 @@ func (s *Service) write(ctx context.Context, actor string, fn func(context.Conte
 	}
 	s.index.follow(version, w)
 	s.topology.memory.follow(version, w)
+	s.lately.noteWeights(w, s.now())
 	s.tell(w)
 	return nil
 }
@@ -198,6 +200,9 @@ func (w *writer) storeItems(ctx context.Context, changes []itemChange, seqOf fun
 			}
 		}
 		if c.old != nil {
+			if c.old.Criticality != c.new.Criticality {
+				w.weighed = append(w.weighed, c.new)
+			}
 			before = w.s.valuesOf(oldClass, c.old)
 			linksBefore = linksOf(oldClass, c.old, seqOf)
 		}

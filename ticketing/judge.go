@@ -2,6 +2,8 @@ package ticketing
 
 import (
 	"context"
+	"maps"
+	"strconv"
 	"time"
 
 	"icewatch/detections"
@@ -22,6 +24,20 @@ type Maintenance interface {
 	InForce(item, system, tenant string, at time.Time) []policy.Window
 }
 
+// The fields in which an event names its configuration item.
+const (
+	fieldItem        = "icewatch.ci.id"
+	fieldCriticality = "icewatch.ci.criticality"
+)
+
+// Criticalities know how critical a configuration item is, 1 to 5, where that
+// was changed of late: an event that came before the change names what it was.
+// It is called inside a write transaction and must not use the database.
+// *cmdb.Service implements it.
+type Criticalities interface {
+	Criticality(item string) (criticality int, ok bool)
+}
+
 // ruling is what an alert keeps of the priority policy's judgement.
 type ruling struct {
 	Detected    int               `json:"detected,omitempty"` // rank of the firings' verdict; the column has the policy's where it says otherwise
@@ -38,6 +54,7 @@ func (s *Service) rule(ctx context.Context, alerts []*alert) {
 		return
 	}
 	for _, a := range alerts {
+		s.weigh(a)
 		q := a.judged()
 		if a.fresh {
 			q.Priority = ""
@@ -61,5 +78,25 @@ func (s *Service) rule(ctx context.Context, alerts []*alert) {
 		if a.Verdict = d.Detected; j.Verdict != "" {
 			a.Verdict = detections.Verdict(j.Verdict).Rank()
 		}
+	}
+}
+
+// weigh has an alert say how critical its item is now, whatever that was when
+// the event passed enrichment.
+func (s *Service) weigh(a *alert) {
+	if s.criticalities == nil {
+		return
+	}
+	d := &a.doc
+	if d.CI != nil {
+		if n, ok := s.criticalities.Criticality(d.CI.ID); ok && n != d.CI.Criticality {
+			ci := *d.CI
+			ci.Criticality = n
+			d.CI = &ci
+		}
+	}
+	if n, ok := s.criticalities.Criticality(d.Fields[fieldItem]); ok && d.Fields[fieldCriticality] != strconv.Itoa(n) {
+		d.Fields = maps.Clone(d.Fields)
+		d.Fields[fieldCriticality] = strconv.Itoa(n)
 	}
 }

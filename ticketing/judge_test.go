@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"icewatch/cmdb"
+	"icewatch/cmdb/cmdbtest"
 	"icewatch/detections"
 	"icewatch/detections/policy"
 	"icewatch/soc/reach"
@@ -177,4 +179,32 @@ func TestOverridePriority(t *testing.T) {
 	if n != 3 {
 		t.Errorf("%d entries in the timeline", n)
 	}
+}
+
+// TestTheVeryNextAlert changes how critical a host is and has an alert on it at
+// once, from an event that was enriched before the change: each is judged by
+// what the host is by then, and says so.
+func TestTheVeryNextAlert(t *testing.T) {
+	t.Parallel()
+	cmdbtest.OnBoth(t, func(t *testing.T, items *cmdb.Service) {
+		cmdbtest.Import(t, items, `{"id":"web","class":"host","name":"web","tenant":"a","criticality":1}`)
+		s := openService(t, openDB(t), newClock(), Deps{Judge: realJudge(), Criticalities: items})
+		stale := map[string]string{fieldCriticality: "1"}
+		for i := range 200 {
+			want, priority := 1+4*(i%2), []string{"P3", "P1"}[i%2]
+			if _, err := items.Upsert(t.Context(), reach.All(), "li", cmdb.Item{ID: "web", Class: "host", Name: "web", Tenant: "a", Criticality: want}); err != nil {
+				t.Fatal(err)
+			}
+			o := fire(ruleGuess, host{id: "web", name: "web", tenant: "a"}, "203.0.113.7", time.Duration(i)*time.Second, stale)
+			o.Key += fmt.Sprint(i)
+			ingest(t, s, o)
+			list, total, _, err := s.Alerts(t.Context(), AlertQuery{Reach: reach.All(), Page: Page{Limit: 1, Sort: "-last_seen"}})
+			if err != nil || total != i+1 {
+				t.Fatalf("%d: %d alerts, %v", i, total, err)
+			}
+			if a := list[0]; a.Priority != priority || a.CI.Criticality != want || a.Fields[fieldCriticality] != fmt.Sprint(want) {
+				t.Fatalf("%d: a host of criticality %d has an alert of priority %s that says %d and %s", i, want, a.Priority, a.CI.Criticality, a.Fields[fieldCriticality])
+			}
+		}
+	})
 }

@@ -147,6 +147,9 @@ type Deps struct {
 	Judge       Judge
 	Maintenance Maintenance // optional
 	Items       Items       // optional
+	// Criticalities say what an item has become since an event named it; without
+	// them what the event says stands. Optional.
+	Criticalities Criticalities
 	// Relations tell who depends on whom. Without them every alert is grouped by
 	// item and attacker. Optional.
 	Relations Relations
@@ -177,26 +180,27 @@ type Deps struct {
 
 // Service is the room. It is safe for concurrent use.
 type Service struct {
-	db          *state.DB
-	policy      Policy
-	judge       Judge
-	maintenance Maintenance
-	items       Items
-	assigner    Assigner
-	taxonomy    func() *verdict.Taxonomy
-	cfg         Config
-	sla         func() *sla.Agreement
-	log         *slog.Logger
-	clock       func() time.Time
-	zone        *time.Location
-	audit       func(ctx context.Context, c Change)
-	out         *outbox.Box
-	muting      *silence.Store
-	routes      *routing.Store
-	routed      routed
-	nextGroup   time.Time // when a group of the routes is due; Run's alone
-	inhibit     *inhibiting
-	ignore      map[string]bool
+	db            *state.DB
+	policy        Policy
+	judge         Judge
+	maintenance   Maintenance
+	items         Items
+	criticalities Criticalities
+	assigner      Assigner
+	taxonomy      func() *verdict.Taxonomy
+	cfg           Config
+	sla           func() *sla.Agreement
+	log           *slog.Logger
+	clock         func() time.Time
+	zone          *time.Location
+	audit         func(ctx context.Context, c Change)
+	out           *outbox.Box
+	muting        *silence.Store
+	routes        *routing.Store
+	routed        routed
+	nextGroup     time.Time // when a group of the routes is due; Run's alone
+	inhibit       *inhibiting
+	ignore        map[string]bool
 
 	// hushed tells that the policy has muted an alert that may still be open:
 	// until then nobody looks for such.
@@ -233,7 +237,7 @@ func Open(ctx context.Context, db *state.DB, deps Deps) (*Service, error) {
 		return nil, err
 	}
 	s := &Service{
-		db: db, policy: deps.Policy, judge: deps.Judge, maintenance: deps.Maintenance, items: deps.Items, taxonomy: deps.Taxonomy, assigner: deps.Assigner, cfg: deps.Config.WithDefaults(),
+		db: db, policy: deps.Policy, judge: deps.Judge, maintenance: deps.Maintenance, items: deps.Items, criticalities: deps.Criticalities, taxonomy: deps.Taxonomy, assigner: deps.Assigner, cfg: deps.Config.WithDefaults(),
 		log: deps.Log, clock: deps.Clock, zone: deps.Zone, audit: deps.Audit,
 		ignore: map[string]bool{}, wake: make(chan struct{}, 1), writer: make(chan struct{}, 1),
 	}

@@ -414,7 +414,7 @@ func (c *centre) openTicketing(ctx context.Context) (err error) {
 		return err
 	}
 	c.called = &naming{cmdb: c.cmdb, log: c.log}
-	c.tickets, err = ticketing.Open(ctx, c.db, ticketing.Deps{Policy: c.keeper, Judge: c.keeper, Maintenance: c, Items: items{c.cmdb}, Relations: relations{c.cmdb}, Taxonomy: c.keeper.Taxonomy, Assigner: c.duty, SLA: c.levels.Agreement, Reach: &c.reach, Seal: c.seal, Egress: c.egress, Config: cfg, Log: c.log,
+	c.tickets, err = ticketing.Open(ctx, c.db, ticketing.Deps{Policy: c.keeper, Judge: c.keeper, Maintenance: c, Items: items{c.cmdb}, Criticalities: c.cmdb, Relations: relations{c.cmdb}, Taxonomy: c.keeper.Taxonomy, Assigner: c.duty, SLA: c.levels.Agreement, Reach: &c.reach, Seal: c.seal, Egress: c.egress, Config: cfg, Log: c.log,
 		Routes: c.routes, Person: c.person, Wording: c.wordings.Wording})
 	if err != nil {
 		return err
