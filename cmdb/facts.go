@@ -105,7 +105,7 @@ func settlePart(ctx context.Context, tx bun.Tx, ids []string) ([]string, error) 
 	return changed, nil
 }
 
-// work makes an item's facts of its own values and its superiors' facts.
+// work makes a stored item's facts of its own values and its superiors' facts.
 func (r *itemRow) work(system, organisation reach.Kept) (reach.Kept, error) {
 	var own map[string]string
 	var labels []string
@@ -115,13 +115,20 @@ func (r *itemRow) work(system, organisation reach.Kept) (reach.Kept, error) {
 	if err := json.Unmarshal([]byte(r.Labels), &labels); err != nil {
 		return reach.Kept{}, fmt.Errorf("item %s: stored labels: %w", r.ID, err)
 	}
+	return workOut(own, labels, r.Zone, system, organisation), nil
+}
+
+// workOut makes an item's facts of its own attributes, labels and network zone
+// and of its superiors' facts.
+func workOut(own map[string]string, labels []string, zone string, system, organisation reach.Kept) reach.Kept {
+	labels = slices.Clip(labels)
 	// Who may administer a business line or a resource zone is a matter of
 	// data scopes, which look at labels.
 	if line := own[attrLine]; line != "" {
 		labels = append(labels, LineLabel+line)
 	}
-	if r.Zone != "" && r.Zone != DefaultZone {
-		labels = append(labels, ZoneLabel+r.Zone)
+	if zone != "" && zone != DefaultZone {
+		labels = append(labels, ZoneLabel+zone)
 	}
 	first := func(values ...string) string {
 		for _, v := range values {
@@ -136,7 +143,46 @@ func (r *itemRow) work(system, organisation reach.Kept) (reach.Kept, error) {
 		Region:   first(own[attrRegion], system.Region, organisation.Region),
 		Industry: first(own[attrIndustry], system.Industry, organisation.Industry),
 		Labels:   reach.JoinLabels(append(labels, reach.SplitLabels(system.Labels)...)),
-	}, nil
+	}
+}
+
+// factsOfNew works out the facts of items that are about to be created, so that
+// each is written once: by id. What they belong to is among them or stored.
+func factsOfNew(ctx context.Context, tx bun.Tx, created []*Item) (map[string]reach.Kept, error) {
+	fresh := make(map[string]*Item, len(created))
+	for _, it := range created {
+		fresh[it.ID] = it
+	}
+	stored := map[string]bool{}
+	for _, it := range created {
+		for _, id := range []string{it.System, it.Organisation} {
+			if id != "" && fresh[id] == nil {
+				stored[id] = true
+			}
+		}
+	}
+	above, err := keptOf(ctx, tx, slices.Sorted(maps.Keys(stored)))
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string]reach.Kept, len(created))
+	var settle func(id string) reach.Kept
+	settle = func(id string) reach.Kept {
+		it := fresh[id]
+		if it == nil {
+			return above[id]
+		}
+		if facts, known := out[id]; known {
+			return facts
+		}
+		out[id] = reach.Kept{} // nothing belongs to itself; were it so, this ends all the same
+		out[id] = workOut(it.Attributes, it.Labels, it.Zone, settle(it.System), settle(it.Organisation))
+		return out[id]
+	}
+	for _, it := range created {
+		settle(it.ID)
+	}
+	return out, nil
 }
 
 // settleAll works out the facts of the items that a migration left without.

@@ -92,7 +92,7 @@ func (s *Service) Relate(ctx context.Context, r reach.Reach, actor string, links
 			return err
 		}
 		made = len(add)
-		if err := keepHistory(ctx, w.tx, keep); err != nil {
+		if err := keepHistory(ctx, w.tx, keep, nil); err != nil {
 			return fmt.Errorf("cmdb: store history: %w", err)
 		}
 		return nil
@@ -131,7 +131,7 @@ func (s *Service) Unrelate(ctx context.Context, r reach.Reach, actor string, l L
 		}
 		now := s.now()
 		return keepHistory(ctx, w.tx, []historyRow{
-			linked(from, relationPrefix+l.Type, to.ID, "", actor, now), linked(to, relatedPrefix+l.Type, from.ID, "", actor, now)})
+			linked(from, relationPrefix+l.Type, to.ID, "", actor, now), linked(to, relatedPrefix+l.Type, from.ID, "", actor, now)}, nil)
 	})
 }
 

@@ -166,7 +166,8 @@ type itemChange struct {
 func (w *writer) storeItems(ctx context.Context, changes []itemChange, seqOf func(id string) int32, now time.Time) error {
 	w.dirty, w.lengths = true, nil
 	var created, updated []itemRow
-	var changedIDs, renamed, ids []string
+	var fresh []*Item
+	var changedIDs, renamed []string
 	var seqs []int32
 	var addresses []addressRow
 	var labels []labelRow
@@ -183,15 +184,12 @@ func (w *writer) storeItems(ctx context.Context, changes []itemChange, seqOf fun
 			oldClass = c.oldClass
 		}
 		action := actionUpdated
-		if !c.silent {
-			ids = append(ids, row.ID)
-		}
 		before := map[valueRow]bool{}
 		var linksBefore []relationRow
 		switch {
 		case c.old == nil:
 			action = actionCreated
-			created = append(created, row)
+			created, fresh = append(created, row), append(fresh, c.new)
 		case !c.silent:
 			updated = append(updated, row)
 			changedIDs = append(changedIDs, row.ID)
@@ -241,6 +239,14 @@ func (w *writer) storeItems(ctx context.Context, changes []itemChange, seqOf fun
 		history = append(history, h)
 	}
 	w.step("items", 40)
+	facts, err := factsOfNew(ctx, w.tx, fresh)
+	if err != nil {
+		return err
+	}
+	for i := range created {
+		created[i].Kept = facts[created[i].ID]
+		w.nodes = append(w.nodes, graphNode{created[i].Seq, created[i].Class, created[i].Tenant, created[i].Kept})
+	}
 	// Give up old names and addresses first, so that two items may swap them.
 	for part := range slices.Chunk(renamed, chunk) {
 		_, err := w.tx.NewUpdate().Model((*itemRow)(nil)).Set("identity = '~renamed ' || id").Where("id IN (?)", bun.In(part)).Exec(ctx)
@@ -280,18 +286,21 @@ func (w *writer) storeItems(ctx context.Context, changes []itemChange, seqOf fun
 		return err
 	}
 	w.step("facts", 80)
-	settled, err := settle(ctx, w.tx, ids)
+	settled, err := settle(ctx, w.tx, changedIDs)
 	if err != nil {
 		return err
 	}
-	if err := w.noteNodes(ctx, ids, settled); err != nil {
+	if err := w.noteNodes(ctx, changedIDs, settled); err != nil {
 		return err
+	}
+	for _, id := range settled {
+		delete(facts, id) // what a new item belongs to changed with the same file
 	}
 	if err := w.noteMembers(ctx, changes); err != nil {
 		return err
 	}
 	w.step("history", 88)
-	if err := keepHistory(ctx, w.tx, history); err != nil {
+	if err := keepHistory(ctx, w.tx, history, facts); err != nil {
 		return fmt.Errorf("cmdb: store history: %w", err)
 	}
 	w.step("rules", 94)
@@ -496,23 +505,24 @@ func (w *writer) noteNodes(ctx context.Context, lists ...[]string) error {
 	return nil
 }
 
-// keepHistory stores entries with the facts that their items have now.
-func keepHistory(ctx context.Context, tx bun.Tx, entries []historyRow) error {
-	for part := range slices.Chunk(entries, chunk) {
-		ids := make([]string, len(part))
-		for i := range part {
-			ids[i] = part[i].ItemID
+// keepHistory stores entries with the facts that their items have now. Those
+// that are known need not be read.
+func keepHistory(ctx context.Context, tx bun.Tx, entries []historyRow, known map[string]reach.Kept) error {
+	var ids []string
+	for i := range entries {
+		if _, ok := known[entries[i].ItemID]; !ok {
+			ids = append(ids, entries[i].ItemID)
 		}
-		var rows []itemRow
-		if err := tx.NewSelect().Model(&rows).Column(append([]string{"id"}, reach.KeptColumns...)...).Where("i.id IN (?)", bun.In(ids)).Scan(ctx); err != nil {
-			return err
-		}
-		facts := make(map[string]reach.Kept, len(rows))
-		for i := range rows {
-			facts[rows[i].ID] = rows[i].Kept
-		}
-		for i := range part {
-			part[i].Kept = facts[part[i].ItemID]
+	}
+	facts, err := keptOf(ctx, tx, ids)
+	if err != nil {
+		return err
+	}
+	for i := range entries {
+		e := &entries[i]
+		var ok bool
+		if e.Kept, ok = known[e.ItemID]; !ok {
+			e.Kept = facts[e.ItemID]
 		}
 	}
 	return insertAll(ctx, tx, entries)
