@@ -182,15 +182,6 @@ func inOrder(list []RowError, drafts []*draft) {
 	})
 }
 
-func insertAll[T any](ctx context.Context, tx bun.Tx, rows []T) error {
-	for part := range slices.Chunk(rows, chunk) {
-		if _, err := tx.NewInsert().Model(&part).Exec(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 func historyOf(before, after *Item, actor, action string, now time.Time) historyRow {
 	b, _ := json.Marshal(diff(before, after)) // strings always encode
 	of := after

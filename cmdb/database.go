@@ -80,6 +80,11 @@ func Away(err error) bool {
 	return errors.As(err, &connect)
 }
 
+// byKeys has PostgreSQL go by the indexes in a write transaction. All that a
+// write looks up has keys, but of tables that it fills itself the server knows
+// no statistics yet, and would read them whole for each few hundred rows.
+const byKeys = "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; "
+
 // OpenPostgres keeps the tables in a PostgreSQL database, 14 or newer. url is a
 // connection string as libpq reads it, such as
 // postgres://icewatch@db.example/cmdb; its search_path decides the schema. The
@@ -111,7 +116,7 @@ func OpenPostgres(ctx context.Context, url string) (*Database, error) {
 		},
 		change: func(ctx context.Context, fn func(context.Context, bun.Tx) error) error {
 			return db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-				if _, err := tx.ExecContext(ctx, "SELECT version FROM cmdb_version WHERE id = 1 FOR UPDATE"); err != nil {
+				if _, err := tx.ExecContext(ctx, byKeys+"SELECT version FROM cmdb_version WHERE id = 1 FOR UPDATE"); err != nil {
 					return fmt.Errorf("cmdb: wait for other writers: %w", err)
 				}
 				return fn(ctx, tx)

@@ -402,9 +402,13 @@ func (w *writer) removeAll(ctx context.Context, list []removal, ids []string, st
 		}
 		ruled = append(ruled, also...)
 	}
-	ruled = slices.DeleteFunc(ruled, func(seq int32) bool { return slices.Contains(w.gone, seq) })
+	gone := make(map[int32]bool, len(w.gone))
+	for _, seq := range w.gone {
+		gone[seq] = true
+	}
+	ruled = slices.DeleteFunc(ruled, func(seq int32) bool { return gone[seq] })
 	slices.Sort(ruled)
-	return w.generate(ctx, slices.Compact(ruled))
+	return w.generate(ctx, slices.Compact(ruled), nil)
 }
 
 // hangsOn notes which of some items others hang on, by a field or by hand.

@@ -72,7 +72,7 @@ func (w *writer) index(ctx context.Context, seqs []int32) error {
 	if err := w.addRelations(ctx, relations); err != nil {
 		return err
 	}
-	return w.generate(ctx, seqs)
+	return w.generate(ctx, seqs, nil)
 }
 
 // seqsOf reads the numbers of items by their ids.

@@ -23,20 +23,60 @@ type pair struct {
 
 // generate brings the relations that rules make up to date for items that were
 // written: what a rule wants of them and is not there is added, what it does
-// not want any more is taken away.
-func (w *writer) generate(ctx context.Context, seqs []int32) error {
+// not want any more is taken away. seqs were there before, fresh are new: no
+// rule has joined those to anything yet.
+func (w *writer) generate(ctx context.Context, seqs []int32, fresh []*Item) error {
 	m := w.s.Model()
 	for i := range m.Rules {
-		if m.Rules[i].Off {
+		rule := &m.Rules[i]
+		if rule.Off {
 			continue
 		}
-		for part := range slices.Chunk(seqs, chunk) {
-			if err := w.apply(ctx, m, &m.Rules[i], part); err != nil {
-				return fmt.Errorf("cmdb: relation rule %q: %w", m.Rules[i].Name, err)
+		from, to := m.Concrete(rule.From...), m.Concrete(rule.To...)
+		within := rule.Where[0].Op == model.Within
+		of, placed := slices.Clip(seqs), []located{}
+		for _, it := range fresh {
+			switch starts, ends := slices.Contains(from, it.Class), slices.Contains(to, it.Class); {
+			case starts && !ends && within:
+				for _, a := range it.Addresses {
+					placed = append(placed, located{it.seq, it.Tenant, it.Zone, a})
+				}
+			case starts || ends:
+				of = append(of, it.seq)
+			}
+		}
+		// These first: a new range finds what lies in it already joined.
+		var pairs []pair
+		for part := range slices.Chunk(placed, chunk) {
+			some, err := w.place(ctx, to, part)
+			if err != nil {
+				return fmt.Errorf("cmdb: relation rule %q: %w", rule.Name, err)
+			}
+			pairs = append(pairs, some...)
+		}
+		if err := w.addRelations(ctx, w.ruled(rule, pairs)); err != nil {
+			return fmt.Errorf("cmdb: relation rule %q: %w", rule.Name, err)
+		}
+		for part := range slices.Chunk(of, chunk) {
+			if err := w.apply(ctx, m, rule, part); err != nil {
+				return fmt.Errorf("cmdb: relation rule %q: %w", rule.Name, err)
 			}
 		}
 	}
 	return nil
+}
+
+// ruled are the relations of a rule between pairs, each once.
+func (w *writer) ruled(rule *model.Rule, pairs []pair) []relationRow {
+	seen := make(map[pair]bool, len(pairs))
+	var out []relationRow
+	for _, p := range pairs {
+		if p.From != p.To && !seen[p] {
+			seen[p] = true
+			out = append(out, relationRow{From: p.From, Type: rule.Type, To: p.To, Origin: originRule + rule.Name, Actor: w.actor, CreatedAt: w.s.now().UnixMilli()})
+		}
+	}
+	return out
 }
 
 // apply does so for one rule and some items, on either side of the rule.
@@ -84,14 +124,8 @@ func (w *writer) apply(ctx context.Context, m *model.Model, rule *model.Rule, se
 			return err
 		}
 	}
-	var fresh []relationRow
-	for _, p := range wanted {
-		if want[p] {
-			want[p] = false
-			fresh = append(fresh, relationRow{From: p.From, Type: rule.Type, To: p.To, Origin: origin, Actor: w.actor, CreatedAt: w.s.now().UnixMilli()})
-		}
-	}
-	return w.addRelations(ctx, fresh)
+	wanted = slices.DeleteFunc(wanted, func(p pair) bool { return !want[p] })
+	return w.addRelations(ctx, w.ruled(rule, wanted))
 }
 
 // anyClass is the class of the items that go by alias, for conditions that no
@@ -188,89 +222,138 @@ func (w *writer) withinPairs(ctx context.Context, m *model.Model, rule *model.Ru
 		return nil, nil, err
 	}
 	around = append(around, inside...)
-	if len(moved) > 0 {
-		// Ranges change seldom: all addresses of their zones are looked at.
-		zones := map[string]bool{}
-		for _, r := range moved {
-			zones[r.Zone] = true
+	for _, r := range moved {
+		in, err := w.addressesIn(ctx, fromClasses, r.Zone, r.Address)
+		if err != nil {
+			return nil, nil, err
 		}
-		for zone := range zones {
-			var more []int32
-			err := w.tx.NewRaw("SELECT DISTINCT i.seq FROM cmdb_items i WHERE i.id IN (SELECT item_id FROM cmdb_addresses WHERE zone = ?) AND "+anyClass("i")+" IN (?)", zone, bun.In(fromClasses)).Scan(ctx, &more)
-			if err != nil {
-				return nil, nil, err
-			}
-			around = append(around, more...)
-		}
+		around = append(around, in...)
 	}
 	slices.Sort(around)
 	around = slices.Compact(around)
 	var out []pair
 	for part := range slices.Chunk(around, chunk) {
-		var rows []struct {
-			Seq     int32  `bun:"seq"`
-			Tenant  string `bun:"tenant"`
-			Zone    string `bun:"zone"`
-			Address string `bun:"address"`
-		}
+		var rows []located
 		err := w.tx.NewRaw("SELECT i.seq, i.tenant, a.zone, a.address FROM cmdb_addresses a JOIN cmdb_items i ON i.id = a.item_id WHERE i.seq IN (?) AND "+anyClass("i")+" IN (?)",
 			bun.In(part), bun.In(fromClasses)).Scan(ctx, &rows)
 		if err != nil {
 			return nil, nil, err
 		}
-		if len(rows) == 0 {
-			continue
-		}
-		ranges, err := w.rangesAround(ctx, toClasses, func(yield func(zone, address string) bool) {
-			for _, r := range rows {
-				if !yield(r.Zone, r.Address) {
-					return
-				}
-			}
-		})
+		pairs, err := w.place(ctx, toClasses, rows)
 		if err != nil {
 			return nil, nil, err
 		}
-		for _, r := range rows {
-			addr, err := netip.ParseAddr(r.Address)
-			if err != nil {
-				continue
-			}
-			for bits := addr.BitLen(); bits >= 0; bits-- {
-				p, _ := addr.Prefix(bits) // the bits are in range
-				if in, ok := ranges[addressKey{r.Zone, p.String()}]; ok && (in.Tenant == "" || r.Tenant == "" || in.Tenant == r.Tenant) {
-					out = append(out, pair{r.Seq, in.Seq})
-					break
-				}
-			}
-		}
+		out = append(out, pairs...)
 	}
 	return out, around, nil
 }
 
-type rangeRow struct {
+// addressesIn names the items of some classes with an address in a range of a
+// network zone. The addresses that begin as the range does are read by their
+// index, so that a range of a zone of a million costs what lies around it.
+func (w *writer) addressesIn(ctx context.Context, classes []string, zone, cidr string) ([]int32, error) {
+	within, err := netip.ParsePrefix(cidr)
+	if err != nil {
+		return nil, nil // nothing lies in what is no range
+	}
+	begin := commonText(within)
+	var rows []located
+	// The last byte of the beginning is a separator: what begins with it ends
+	// before the separator's successor.
+	q := w.tx.NewSelect().TableExpr("cmdb_addresses AS a").Join("JOIN cmdb_items AS i ON i.id = a.item_id").ColumnExpr("i.seq, a.address").
+		Where("a.zone = ?", zone).Where(anyClass("i")+" IN (?)", bun.In(classes))
+	if begin != "" {
+		last := len(begin) - 1
+		q = q.Where("a.address >= ? AND a.address < ?", begin, begin[:last]+string(begin[last]+1))
+	}
+	if err := q.Scan(ctx, &rows); err != nil {
+		return nil, err
+	}
+	var out []int32
+	for _, r := range rows {
+		if addr, err := netip.ParseAddr(r.Address); err == nil && within.Contains(addr) {
+			out = append(out, r.Seq)
+		}
+	}
+	return out, nil
+}
+
+// commonText is what all addresses of a range begin with as they are written,
+// up to a separator; "" where that is nothing.
+func commonText(p netip.Prefix) string {
+	var b strings.Builder
+	if addr := p.Addr(); addr.Is4() {
+		octets := addr.As4()
+		for _, o := range octets[:min(p.Bits()/8, 3)] {
+			fmt.Fprintf(&b, "%d.", o)
+		}
+		return b.String()
+	}
+	bytes := p.Addr().As16()
+	for i := 0; i+2 <= p.Bits()/8; i += 2 {
+		part := uint16(bytes[i])<<8 | uint16(bytes[i+1])
+		if part == 0 || i == 14 {
+			break // what is zero may be written as ::
+		}
+		fmt.Fprintf(&b, "%x:", part)
+	}
+	return b.String()
+}
+
+// located is an address, or a range, of an item.
+type located struct {
 	Seq     int32  `bun:"seq"`
 	Tenant  string `bun:"tenant"`
 	Zone    string `bun:"zone"`
 	Address string `bun:"address"`
 }
 
-// rangesAround reads the ranges that could hold some addresses: of each, its
-// prefixes of all lengths are looked up by key.
-func (w *writer) rangesAround(ctx context.Context, classes []string, addresses func(yield func(zone, address string) bool)) (map[addressKey]rangeRow, error) {
-	keys := map[addressKey]bool{}
+// place finds for addresses the narrowest ranges around them that items of some
+// classes have.
+func (w *writer) place(ctx context.Context, classes []string, addresses []located) ([]pair, error) {
+	if len(addresses) == 0 {
+		return nil, nil
+	}
 	lengths, err := w.prefixLengths(ctx, classes)
 	if err != nil {
 		return nil, err
 	}
-	for zone, address := range addresses {
-		addr, err := netip.ParseAddr(address)
+	ranges, err := w.rangesAround(ctx, classes, lengths, addresses)
+	if err != nil {
+		return nil, err
+	}
+	var out []pair
+	for _, r := range addresses {
+		addr, err := netip.ParseAddr(r.Address)
+		if err != nil {
+			continue
+		}
+		for _, bits := range lengths {
+			p, err := addr.Prefix(bits)
+			if err != nil {
+				continue // of the other family
+			}
+			if in, ok := ranges[addressKey{r.Zone, p.String()}]; ok && (in.Tenant == "" || r.Tenant == "" || in.Tenant == r.Tenant) {
+				out = append(out, pair{r.Seq, in.Seq})
+				break
+			}
+		}
+	}
+	return out, nil
+}
+
+// rangesAround reads the ranges that could hold some addresses: of each, its
+// prefixes of all lengths are looked up by key.
+func (w *writer) rangesAround(ctx context.Context, classes []string, lengths []int, addresses []located) (map[addressKey]located, error) {
+	keys := map[addressKey]bool{}
+	for _, a := range addresses {
+		addr, err := netip.ParseAddr(a.Address)
 		if err != nil {
 			continue
 		}
 		for _, bits := range lengths {
 			if p, err := addr.Prefix(bits); err == nil {
-				keys[addressKey{zone, p.String()}] = true
+				keys[addressKey{a.Zone, p.String()}] = true
 			}
 		}
 	}
@@ -278,9 +361,9 @@ func (w *writer) rangesAround(ctx context.Context, classes []string, addresses f
 	for k := range keys {
 		list = append(list, []any{k.zone, k.address})
 	}
-	out := map[addressKey]rangeRow{}
+	out := map[addressKey]located{}
 	for part := range slices.Chunk(list, chunk) {
-		var rows []rangeRow
+		var rows []located
 		err := w.tx.NewRaw("SELECT i.seq, i.tenant, a.zone, a.address FROM cmdb_addresses a JOIN cmdb_items i ON i.id = a.item_id WHERE (a.zone, a.address) IN (?) AND "+anyClass("i")+" IN (?)",
 			bun.In(part), bun.In(classes)).Scan(ctx, &rows)
 		if err != nil {
@@ -293,8 +376,8 @@ func (w *writer) rangesAround(ctx context.Context, classes []string, addresses f
 	return out, nil
 }
 
-// prefixLengths lists the lengths of the ranges there are: a city has a dozen,
-// and only those need be looked up.
+// prefixLengths lists the lengths of the ranges there are, the longest first: a
+// city has a dozen, and only those need be looked up.
 func (w *writer) prefixLengths(ctx context.Context, classes []string) ([]int, error) {
 	key := strings.Join(classes, ",")
 	if out, ok := w.lengths[key]; ok {
@@ -313,6 +396,7 @@ func (w *writer) prefixLengths(ctx context.Context, classes []string) ([]int, er
 			out = append(out, n)
 		}
 	}
+	slices.SortFunc(out, func(a, b int) int { return b - a })
 	if w.lengths == nil {
 		w.lengths = map[string][]int{}
 	}

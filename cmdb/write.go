@@ -1,6 +1,7 @@
 package cmdb
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -178,7 +179,9 @@ func (w *writer) storeItems(ctx context.Context, changes []itemChange, seqOf fun
 	for _, c := range changes {
 		row := toRow(c.new)
 		w.items = append(w.items, storedItem{c.new, c.class})
-		seqs = append(seqs, row.Seq)
+		if c.old != nil {
+			seqs = append(seqs, row.Seq)
+		}
 		oldClass := c.class
 		if c.oldClass != nil {
 			oldClass = c.oldClass
@@ -271,6 +274,13 @@ func (w *writer) storeItems(ctx context.Context, changes []itemChange, seqOf fun
 		return fmt.Errorf("cmdb: create items: %w", err)
 	}
 	w.step("addresses", 55)
+	// In the order of their index, as all that comes in bulk.
+	slices.SortFunc(addresses, func(a, b addressRow) int {
+		return cmp.Or(strings.Compare(a.Zone, b.Zone), strings.Compare(a.Address, b.Address))
+	})
+	slices.SortFunc(labels, func(a, b labelRow) int {
+		return cmp.Or(strings.Compare(a.Label, b.Label), strings.Compare(a.ItemID, b.ItemID))
+	})
 	if err := insertAll(ctx, w.tx, addresses); err != nil {
 		return fmt.Errorf("cmdb: store addresses: %w", err)
 	}
@@ -304,7 +314,7 @@ func (w *writer) storeItems(ctx context.Context, changes []itemChange, seqOf fun
 		return fmt.Errorf("cmdb: store history: %w", err)
 	}
 	w.step("rules", 94)
-	return w.generate(ctx, seqs)
+	return w.generate(ctx, seqs, fresh)
 }
 
 // remove deletes one item that nothing refers to, with all that is its own.
@@ -332,7 +342,7 @@ func (w *writer) remove(ctx context.Context, it *Item, facts reach.Kept) error {
 		return fmt.Errorf("cmdb: history of %q: %w", it.ID, err)
 	}
 	w.gone = append(w.gone, it.seq)
-	return w.generate(ctx, ruled)
+	return w.generate(ctx, ruled, nil)
 }
 
 // dependents counts the items in reach that belong to an item or refer to it.
@@ -439,10 +449,8 @@ func (w *writer) reindex(ctx context.Context, old, fresh []valueRow) error {
 		return strings.Compare(a.Text, b.Text)
 	})
 	// What a move left half-way may have some of them already.
-	for part := range slices.Chunk(fresh, chunk) {
-		if _, err := w.tx.NewInsert().Model(&part).On("CONFLICT DO NOTHING").Exec(ctx); err != nil {
-			return fmt.Errorf("cmdb: store values: %w", err)
-		}
+	if err := insertNew(ctx, w.tx, fresh); err != nil {
+		return fmt.Errorf("cmdb: store values: %w", err)
 	}
 	return nil
 }
@@ -460,10 +468,8 @@ func (w *writer) relink(ctx context.Context, changed []int32, fresh []relationRo
 
 // addRelations stores relations that are not there yet.
 func (w *writer) addRelations(ctx context.Context, rows []relationRow) error {
-	for part := range slices.Chunk(rows, chunk) {
-		if _, err := w.tx.NewInsert().Model(&part).On("CONFLICT DO NOTHING").Exec(ctx); err != nil {
-			return fmt.Errorf("cmdb: store relations: %w", err)
-		}
+	if err := insertNew(ctx, w.tx, rows); err != nil {
+		return fmt.Errorf("cmdb: store relations: %w", err)
 	}
 	w.added = append(w.added, rows...)
 	w.dirty = w.dirty || len(rows) > 0
