@@ -82,23 +82,31 @@ type silencePreview struct {
 	Total int               `json:"total"`
 	Week  int               `json:"week" doc:"Alerts of the last seven days that the matchers accept"`
 	Muted int               `json:"muted" doc:"Of these, those that fell into the silence's times; all where it is once"`
+
+	Times [][2]ticketing.Time `json:"times,omitempty" doc:"Of one that recurs: the next five times at most: from, to"`
 }
 
 func viewOfSilence(l ticketing.Silence) silenceView {
 	v := silenceView{ID: l.ID, Matchers: []silenceMatcher{}, StartsAt: ticketing.Time{Time: l.StartsAt}, EndsAt: ticketing.Time{Time: l.EndsAt},
-		UpdatedAt: ticketing.Time{Time: l.UpdatedAt}, CreatedBy: l.CreatedBy, Comment: l.Comment, State: l.State, Tenants: l.Tenants, Editable: l.Editable, Dropped: l.Dropped, Times: [][2]ticketing.Time{}}
+		UpdatedAt: ticketing.Time{Time: l.UpdatedAt}, CreatedBy: l.CreatedBy, Comment: l.Comment, State: l.State, Tenants: l.Tenants, Editable: l.Editable, Dropped: l.Dropped, Times: timesOf(l.Silence, time.Now())}
 	v.NoData, v.Owner, v.Receiver = l.NoData, l.Owner, l.Receiver
 	if r := l.Recurrence; r != nil {
 		v.Recurrence = &SilenceRecurrence{Rule: r.Rule, Seconds: int64(r.Lasts.Seconds()), Zone: r.Zone}
-	}
-	for _, t := range l.Times(time.Now(), 5) {
-		v.Times = append(v.Times, [2]ticketing.Time{{Time: t[0]}, {Time: t[1]}})
 	}
 	for _, m := range l.Matchers {
 		equal := m.Type == labels.MatchEqual || m.Type == labels.MatchRegexp
 		v.Matchers = append(v.Matchers, silenceMatcher{Name: m.Name, Value: m.Value, IsRegex: m.Type == labels.MatchRegexp || m.Type == labels.MatchNotRegexp, IsEqual: &equal})
 	}
 	return v
+}
+
+// timesOf are the next five times of a silence at most, itself where it is once.
+func timesOf(l *silence.Silence, now time.Time) [][2]ticketing.Time {
+	times := [][2]ticketing.Time{}
+	for _, t := range l.Times(now, 5) {
+		times = append(times, [2]ticketing.Time{{Time: t[0]}, {Time: t[1]}})
+	}
+	return times
 }
 
 func matchersOf(list []silenceMatcher) (labels.Matchers, error) {
@@ -249,6 +257,7 @@ func (t *tickets) silenceRoutes(s *Server) {
 				Matchers   []silenceMatcher   `json:"matchers" minItems:"1" maxItems:"64" nullable:"false"`
 				Tenants    []string           `json:"tenants,omitempty" maxItems:"1000" doc:"Of these alone; all within reach by default"`
 				StartsAt   *time.Time         `json:"starts_at,omitempty" doc:"Now by default"`
+				EndsAt     *time.Time         `json:"ends_at,omitempty" doc:"In ten years by default"`
 				Recurrence *SilenceRecurrence `json:"recurrence,omitempty"`
 			}
 		}) (*Body[silencePreview], error) {
@@ -261,14 +270,21 @@ func (t *tickets) silenceRoutes(s *Server) {
 			if err != nil {
 				return nil, err
 			}
-			l := silence.Silence{Matchers: matchers, StartsAt: time.Now(), Recurrence: in.Body.Recurrence.recurrence()}
+			now := time.Now()
+			l := silence.Silence{Matchers: matchers, StartsAt: now, EndsAt: now.AddDate(10, 0, 0), Recurrence: in.Body.Recurrence.recurrence()}
 			if in.Body.StartsAt != nil {
 				l.StartsAt = *in.Body.StartsAt
+			}
+			if in.Body.EndsAt != nil {
+				l.EndsAt = *in.Body.EndsAt
 			}
 			if err := l.Compile(); err != nil {
 				return nil, silenceProblem(err, "")
 			}
 			out := silencePreview{}
+			if l.Recurrence != nil {
+				out.Times = timesOf(&l, now)
+			}
 			if out.Items, out.Total, err = t.svc.Match(ctx, within, matchers, 50); err != nil {
 				return nil, err
 			}

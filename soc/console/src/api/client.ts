@@ -125,8 +125,8 @@ async function json<T>(res: Response): Promise<T> {
 export async function get<T>(path: string, query?: Query, signal?: AbortSignal): Promise<T> {
   return json<T>(await request('GET', path, { query, signal }));
 }
-export async function post<T>(path: string, body: unknown = {}): Promise<T> {
-  return json<T>(await request('POST', path, { body }));
+export async function post<T>(path: string, body: unknown = {}, query?: Query): Promise<T> {
+  return json<T>(await request('POST', path, { body, query }));
 }
 export async function patch<T>(path: string, body: unknown): Promise<T> {
   return json<T>(await request('PATCH', path, { body }));

@@ -153,8 +153,12 @@ export interface Alert extends Judged {
   closed_by?: string;
   resolution?: Resolution | '';
   timeline?: List<TimelineEntry>;
+  /** Given by people. */
+  tags?: List<string>;
   /** Ids of the silences that mute it now. */
   silenced_by?: List<string>;
+  /** Rules of inhibition that mute it now; without alert_id where the alert that mutes it is another tenant's. */
+  inhibited_by?: List<{ rule_id: string; rule: string; alert_id?: string }>;
   /** The maintenance windows that its last event fell into. */
   maintenance?: List<{ id: string; name: string; until: string }>;
   /** The priority policy says that nobody is told of it. */
@@ -182,6 +186,26 @@ export interface SLA {
   fault?: 'online' | 'offline';
   propose_due?: string | null;
   proposed_at?: string | null;
+}
+
+/** The item an incident of faults is thought to come from. */
+export interface Root {
+  /** Absent, as name and class, where it is another tenant's. */
+  item_id?: string;
+  name?: string;
+  class?: string;
+  /** It has alerts of its own in this incident. */
+  alerted: boolean;
+  /** It tells nothing itself: most of what depends on it fails. */
+  inferred: boolean;
+  since: string;
+  reason: Text;
+  /** Failing items in this incident. */
+  items: number;
+  /** Of these, how many lie downstream of it. */
+  affected: number;
+  /** Share of all items that fail around it that it explains, 0 to 1. */
+  coverage: number;
 }
 
 export interface Incident {
@@ -215,6 +239,11 @@ export interface Incident {
   judged_priority?: string;
   /** An analyst's own priority. */
   override?: { priority: string; reason: string; by: string; at: string } | null;
+  /** Of an incident of faults: the item that is thought to have brought the others down. */
+  root?: Root | null;
+  /** The incident that goes on in its place. */
+  merged_into?: string;
+  merged_from?: List<string>;
   sla?: SLA | null;
   resolution?: Resolution | '';
   alerts?: List<Alert>;

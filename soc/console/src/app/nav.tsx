@@ -37,10 +37,12 @@ import {
   SettingOutlined,
   ShareAltOutlined,
   SolutionOutlined,
+  StopOutlined,
   TableOutlined,
   TagsOutlined,
   TeamOutlined,
   ToolOutlined,
+  UserOutlined,
   UsergroupAddOutlined,
 } from '@ant-design/icons';
 import type { ReactNode } from 'react';
@@ -69,8 +71,8 @@ export const NAV: NavGroup[] = [
     title: 'nav.detect',
     items: [
       { to: '/alerts', needs: ['read'], title: 'page.alerts', icon: <AlertOutlined />, letter: 'a' },
-      { to: '/attacks', needs: ['attack-statistics'], title: 'page.attacks', icon: <AimOutlined />, letter: 'v' },
-      { to: '/silences', needs: ['list-silences'], title: 'page.silences', icon: <BellOutlined />, letter: 'y' },
+      { to: '/attacks', needs: ['attack-statistics'], title: 'page.attacks', icon: <AimOutlined />, letter: 'v', below: [{ to: '/attackers', needs: ['list-attackers'], title: 'page.attackers', icon: <UserOutlined /> }] },
+      { to: '/silences', needs: ['list-silences'], title: 'page.silences', icon: <BellOutlined />, letter: 'y', below: [{ to: '/inhibitions', needs: ['list-inhibitions'], title: 'page.inhibitions', icon: <StopOutlined /> }] },
       { to: '/maintenance', needs: ['list-maintenance-windows'], title: 'page.maintenance', icon: <ToolOutlined /> },
     ] },
   { title: 'nav.respond', items: [{ to: '/incidents', needs: ['read'], title: 'page.incidents', icon: <FireOutlined />, letter: 'i' }, { to: '/disposals', needs: ['list-disposals'], title: 'page.disposals', icon: <AuditOutlined /> }, { to: '/disposal-plans', needs: ['list-disposal-plans'], title: 'page.plans', icon: <SolutionOutlined /> }] },

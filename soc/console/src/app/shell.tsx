@@ -205,7 +205,7 @@ function Frame({ user }: { user: Me }) {
                   {g.items.map((i) => (
                     <Fragment key={i.to}>
                       <RailItem item={i} narrow={narrow} badge={badges[i.to]} />
-                      {i.below && location.pathname.startsWith(i.to) && i.below.map((b) => <RailItem key={b.to} item={b} narrow={narrow} below />)}
+                      {i.below && [i, ...i.below].some((b) => location.pathname.startsWith(b.to)) && i.below.map((b) => <RailItem key={b.to} item={b} narrow={narrow} below />)}
                     </Fragment>
                   ))}
                 </div>

@@ -30,8 +30,15 @@ export function matchersFor(a: Pick<Alert, 'id' | 'labels'>): Matcher[] {
 }
 
 export const LENGTHS = ['1h', '4h', '8h', '24h', '7d'] as const;
+/** How long one that recurs goes on. */
+export const LONG_LENGTHS = ['30d', '90d', '365d'] as const;
 
 /** What a silence says, to make another of it. */
 export function copyOf(s: Silence): { matchers: Matcher[]; comment: string; tenants: string[] } {
   return { matchers: list(s.matchers), comment: s.comment, tenants: list(s.tenants) };
+}
+
+/** What it takes to make a silence that was ended once more, until the same end. */
+export function againOf(s: Silence): object {
+  return { matchers: list(s.matchers), comment: s.comment, ends_at: s.ends_at, recurrence: s.recurrence, no_data: s.no_data, owner: s.owner, receiver: s.receiver, ...(s.tenants ? { tenants: s.tenants } : {}) };
 }

@@ -11,6 +11,8 @@ import { useSettings } from '../app/settings';
 import { AssignButton, CloseDialog, CommentBox, useAlertActions } from '../parts/acting';
 import { AssetFacts, Attack, EvidenceEvents, EvidenceTable, HowBad } from '../parts/alertparts';
 import { Judgement, VerdictMark } from '../parts/judgement';
+import { AlertTags } from '../parts/alerttags';
+import { InhibitedMark } from '../parts/inhibitions/mark';
 import { Panel } from '../parts/page';
 import { Priority, SeverityMark, StatusMark } from '../parts/severity';
 import { MaintenanceMark } from '../parts/maintenancemark';
@@ -85,6 +87,7 @@ export default function AlertPage() {
         <VerdictMark value={a.verdict} reason={tx(a.verdict_reason)} />
         <StatusMark status={a.status} />
         <SilencedMark alert={a} />
+        <InhibitedMark alert={a} />
         <MaintenanceMark alert={a} />
         {a.status === 'closed' && a.resolution && <span className="tag">{t(`resolution.${a.resolution}`)}</span>}
         <span>{t('alert.times', { n: a.count })}</span>
@@ -101,6 +104,7 @@ export default function AlertPage() {
             {t('alert.incident')} {a.incident_id}
           </Link>
         )}
+        <AlertTags alert={a} />
       </div>
       <div className="cols">
         <div className="stack" style={{ gap: 14 }}>

@@ -1,8 +1,8 @@
 import { useQuery } from '@tanstack/react-query';
-import { Button, Input, Select, type InputRef } from 'antd';
+import { Button, Dropdown, Input, Popover, Select, type InputRef } from 'antd';
 import { useCallback, useEffect, useMemo, useRef, useState } from 'react';
 import { Link, useNavigate } from 'react-router-dom';
-import { get } from '../api/client';
+import { buildPath, get } from '../api/client';
 import { DIRECTIONS, PHASES, THREATS, VERDICTS } from '../api/judgement';
 import { useCan, useTenants } from '../api/queries';
 import { SEVERITIES, STATUSES, list, type Alert, type Page } from '../api/types';
@@ -13,7 +13,9 @@ import { useSettings } from '../app/settings';
 import { number } from '../logic/format';
 import { holdStill } from '../logic/live';
 import { parseRange, parseWords, rangeParams, rangeQuery } from '../logic/urlstate';
-import { CloseDialog, useAlertActions, type Patch } from '../parts/acting';
+import { AssignButton, CloseDialog, useAlertActions, type Patch } from '../parts/acting';
+import { Bulks, useBulk, type BulkBody } from '../parts/bulk';
+import { InhibitedMark } from '../parts/inhibitions/mark';
 import { VerdictMark, useTaxonomy } from '../parts/judgement';
 import { TenantName, useTenantName } from '../parts/names';
 import { Head, Updated } from '../parts/page';
@@ -27,6 +29,8 @@ import { When } from '../parts/time';
 const SPANS = ['1h', '4h', '24h', '7d', '30d', '90d'];
 const SPAN = '7d';
 const LIMIT = 100;
+/** How many alerts one action may change. */
+const MOST = 10_000;
 
 export default function Alerts() {
   const { t, tx, locale } = useSettings();
@@ -52,6 +56,8 @@ export default function Alerts() {
   const incident = url.get('incident') ?? '';
   const ci = url.get('ci') ?? '';
   const rule = url.get('rule') ?? '';
+  const tag = url.get('tag') ?? '';
+  const attacker = url.get('attacker') ?? '';
   const q = url.get('q') ?? '';
   const preview = url.get('preview') === '1';
 
@@ -77,13 +83,14 @@ export default function Alerts() {
     incident,
     ci,
     rule,
+    tag,
+    attacker,
     q,
-    limit: LIMIT,
   };
   const key = JSON.stringify(filter);
   const query = useQuery({
     queryKey: ['alerts', key],
-    queryFn: ({ signal }) => get<Page<Alert>>('/alerts', filter, signal),
+    queryFn: ({ signal }) => get<Page<Alert>>('/alerts', { ...filter, limit: LIMIT }, signal),
     refetchInterval: 5_000,
   });
 
@@ -106,7 +113,7 @@ export default function Alerts() {
     if (!held?.next) return;
     setLoadingMore(true);
     try {
-      const page = await get<Page<Alert>>('/alerts', { ...filter, cursor: held.next });
+      const page = await get<Page<Alert>>('/alerts', { ...filter, limit: LIMIT, cursor: held.next });
       setHeld((h) => h && h.key === key ? { ...h, paged: true, next: page.next ?? '', rows: [...h.rows, ...list(page.items).filter((a) => !h.rows.some((r) => r.id === a.id))] } : h);
     } finally {
       setLoadingMore(false);
@@ -131,16 +138,32 @@ export default function Alerts() {
   }, [cursor, rows.length > 0]); // eslint-disable-line react-hooks/exhaustive-deps
 
   const [selected, setSelected] = useState<Set<string>>(new Set());
-  useEffect(() => setSelected(new Set()), [key]);
+  // All alerts of the filter, those that are not shown too, as many as the reader was told.
+  const [whole, setWhole] = useState(0);
+  const bulk = useBulk();
+  const [listing, setListing] = useState(false);
+  const [tagging, setTagging] = useState('');
+  const unselect = () => {
+    setSelected(new Set());
+    setWhole(0);
+  };
+  useEffect(unselect, [key]);
+  useEffect(() => {
+    if (selected.size < rows.length) setWhole(0);
+  }, [selected, rows.length]);
+  const total = query.data?.total ?? 0;
   const toggle = (id: string) =>
     setSelected((s) => {
       const n = new Set(s);
       if (!n.delete(id)) n.add(id);
       return n;
     });
+  const chosen = whole || selected.size;
   const ids = selected.size > 0 ? rows.filter((r) => selected.has(r.id)).map((r) => r.id) : current ? [current.id] : [];
   const [closing, setClosing] = useState<string[] | null>(null);
   const respond = can('respond');
+  /** What the batch bar does: to the marked ones, or to all that fit. */
+  const batch = (body: BulkBody, some: () => Promise<unknown>) => void (whole ? bulk.run(filter, body, whole) : some()).then(() => unselect());
   const filterInput = useRef<InputRef>(null);
   const move = (d: number) => {
     const next = rows[Math.max(0, Math.min(rows.length - 1, at + d))];
@@ -162,11 +185,11 @@ export default function Alerts() {
       setUrl({ preview: preview ? undefined : '1' });
     },
     Enter: () => open(current),
-    Escape: () => (selected.size ? setSelected(new Set()) : setUrl({ preview: undefined })),
+    Escape: () => (selected.size ? unselect() : setUrl({ preview: undefined })),
     x: () => current && toggle(current.id),
     a: () => {
       if (!respond || ids.length === 0) return;
-      void act.acknowledge(ids).then(() => setSelected(new Set()));
+      batch({ action: 'acknowledge' }, () => act.acknowledge(ids));
     },
     i: () => {
       if (!current) return;
@@ -175,17 +198,17 @@ export default function Alerts() {
     },
     f: () => {
       if (!respond || ids.length === 0) return;
-      void act.close(ids, 'false_positive', '').then(() => setSelected(new Set()));
+      batch({ action: 'close', resolution: 'false_positive' }, () => act.close(ids, 'false_positive', ''));
     },
     s: () => respond && current && navigate(`/silences?${new URLSearchParams({ new: '1', alert: current.id })}`),
     '/': () => filterInput.current?.focus(),
   });
 
   const columns = preview ? '14px var(--sev-w) minmax(0,1fr) var(--verdict-w) 46px var(--status-w) 72px' : '14px var(--sev-w) minmax(0,1fr) var(--verdict-w) 132px 92px 46px var(--status-w) 72px 64px';
-  const filtered = severity.length + status.length + verdict.length + phase.length + direction.length + threat.length > 0 || attack || risk || tenant || incident || ci || rule || q;
+  const filtered = severity.length + status.length + verdict.length + phase.length + direction.length + threat.length > 0 || attack || risk || tenant || incident || ci || rule || tag || attacker || q;
   const clear = () => {
     setText('');
-    setUrl({ severity: [], status: [], verdict: [], phase: [], direction: [], threat: [], attack: undefined, risk: undefined, tenant: undefined, incident: undefined, ci: undefined, rule: undefined, q: undefined });
+    setUrl({ severity: [], status: [], verdict: [], phase: [], direction: [], threat: [], attack: undefined, risk: undefined, tenant: undefined, incident: undefined, ci: undefined, rule: undefined, tag: undefined, attacker: undefined, q: undefined });
   };
   const chip = (label: string, param: string) => (
     <span className="chip" key={param}>
@@ -204,6 +227,18 @@ export default function Alerts() {
         <Button aria-pressed={preview} type={preview ? 'primary' : 'default'} ghost={preview} onClick={() => setUrl({ preview: preview ? undefined : '1' })}>
           {t('alerts.preview')}
         </Button>
+        <Dropdown
+          trigger={['click']}
+          menu={{
+            items: [
+              { key: 'csv', label: <a href={buildPath('/alerts.csv', filter)} download>{t('alerts.csv')}</a> },
+              { key: 'attackers', label: <Link to="/attackers">{t('page.attackers')}</Link> },
+              ...(respond ? [{ key: 'bulk', label: t('bulk.latest'), onClick: () => setListing(true) }] : []),
+            ],
+          }}
+        >
+          <Button>{t('alerts.more')} ▾</Button>
+        </Dropdown>
       </Head>
       <div className="filters" role="search">
         <Input
@@ -275,6 +310,8 @@ export default function Alerts() {
         {incident && chip(t('alerts.inIncident', { x: incident }), 'incident')}
         {ci && chip(t('alerts.ofCI', { x: ci }), 'ci')}
         {rule && chip(t('alerts.ofRule', { x: tx(rows.find((r) => r.rule.id === rule)?.rule.title) || rule }), 'rule')}
+        {tag && chip(t('tags.of', { x: tag }), 'tag')}
+        {attacker && chip(t('alerts.ofAttacker', { x: attacker }), 'attacker')}
         {filtered && (
           <Button type="link" size="small" onClick={clear}>
             {t('do.clear')}
@@ -372,6 +409,7 @@ export default function Alerts() {
                   <span className="row" style={{ gap: 6 }}>
                     <StatusMark status={a.status} />
                     <SilencedMark alert={a} word={false} />
+                    <InhibitedMark alert={a} word={false} />
                   </span>
                   <span className="num dim">
                     <When time={a.last_seen} age />
@@ -387,17 +425,44 @@ export default function Alerts() {
                 </div>
               )}
               {selected.size > 0 && (
-                <div className="batch" role="toolbar" aria-label={t('alerts.selected', { n: selected.size })}>
-                  <b>{t('alerts.selected', { n: selected.size })}</b>
+                <div className="batch" role="toolbar" aria-label={t('alerts.selected', { n: chosen })}>
+                  <b>{whole ? t('bulk.allSelected', { n: whole }) : t('alerts.selected', { n: selected.size })}</b>
                   {respond && (
                     <>
-                      <Button type="primary" onClick={() => void act.acknowledge(ids).then(() => setSelected(new Set()))}>
-                        {t('alerts.ackN', { n: ids.length })}
+                      {!whole && selected.size === rows.length && total > rows.length && (
+                        <Button type="link" disabled={total > MOST} title={total > MOST ? t('bulk.tooMany') : undefined} onClick={() => setWhole(total)}>
+                          {t('bulk.all', { n: total })}
+                        </Button>
+                      )}
+                      <Button type="primary" onClick={() => batch({ action: 'acknowledge' }, () => act.acknowledge(ids))}>
+                        {t('alerts.ackN', { n: chosen })}
                       </Button>
-                      <Button onClick={() => setClosing(ids)}>{t('alerts.closeN', { n: ids.length })}</Button>
+                      <AssignButton assign={(assignee) => batch({ action: 'assign', assignee }, () => act.assign(ids, assignee))} />
+                      <Popover
+                        trigger="click"
+                        content={
+                          <Input
+                            maxLength={40}
+                            style={{ width: 180 }}
+                            aria-label={t('tags.add')}
+                            placeholder={t('tags.hint')}
+                            value={tagging}
+                            onChange={(e) => setTagging(e.target.value)}
+                            onPressEnter={() => {
+                              const name = tagging.trim();
+                              if (!name) return;
+                              setTagging('');
+                              batch({ action: 'tag', tag: name }, () => act.tag(ids, name, true));
+                            }}
+                          />
+                        }
+                      >
+                        <Button>{t('bulk.tagN', { n: chosen })}</Button>
+                      </Popover>
+                      <Button onClick={() => setClosing(ids)}>{t('alerts.closeN', { n: chosen })}</Button>
                     </>
                   )}
-                  <Button type="text" onClick={() => setSelected(new Set())}>
+                  <Button type="text" onClick={unselect}>
                     {t('alerts.unselect')}
                   </Button>
                 </div>
@@ -413,11 +478,12 @@ export default function Alerts() {
       </div>
       {closing && (
         <CloseDialog
-          title={t('alerts.closeN', { n: closing.length })}
+          title={t('alerts.closeN', { n: chosen || closing.length })}
           cancel={() => setClosing(null)}
-          submit={(r, c) => act.close(closing, r, c).then(() => setSelected(new Set()))}
+          submit={(r, c) => (whole ? bulk.run(filter, { action: 'close', resolution: r, comment: c }, whole) : act.close(closing, r, c)).then(() => unselect())}
         />
       )}
+      {listing && <Bulks close={() => setListing(false)} />}
     </div>
   );
 }

@@ -9,19 +9,20 @@ import { useFeedback } from '../app/feedback';
 import { usePageTitle } from '../app/hooks';
 import { useKeys } from '../app/keys';
 import { useSettings } from '../app/settings';
-import { number } from '../logic/format';
 import { AssignButton, CloseDialog, CommentBox, useRefreshCases } from '../parts/acting';
 import { AssetFacts, Attack } from '../parts/alertparts';
 import { PartyList, PhaseStrip, VerdictMark } from '../parts/judgement';
 import { OverrideButton, OverrideNote } from '../parts/override';
 import { Panel } from '../parts/page';
 import { Priority, SeverityMark, StatusMark } from '../parts/severity';
-import { Empty, Failed, Skeleton, Stale } from '../parts/states';
+import { Failed, Skeleton, Stale } from '../parts/states';
 import { ClockActions } from '../parts/duty/clockactions';
 import { Timeline } from '../parts/timeline';
 import { Deadline, When, WhenFull } from '../parts/time';
 import { Evidence, Observables, Similar, Tasks } from '../parts/casework/panels';
+import { MergedNote, Regroups, RelatedAlerts } from '../parts/casework/regroup';
 import { Reports } from '../parts/casework/reports';
+import { RootCause } from '../parts/casework/root';
 import { Token } from '../parts/token';
 
 function Notices({ id }: { id: string }) {
@@ -57,7 +58,7 @@ function Notices({ id }: { id: string }) {
 }
 
 export default function IncidentPage() {
-  const { t, tx, locale } = useSettings();
+  const { t, tx } = useSettings();
   const { id = '' } = useParams();
   const navigate = useNavigate();
   const can = useCan();
@@ -93,7 +94,6 @@ export default function IncidentPage() {
   if (!i) {
     return <div className="page">{query.error ? <Failed error={query.error} what="incidents.what" retry={() => void query.refetch()} /> : <Skeleton lines={14} />}</div>;
   }
-  const alerts = list(i.alerts);
   const reasons = list(i.reasons).map(tx).filter(Boolean);
   return (
     <div className="page">
@@ -119,6 +119,7 @@ export default function IncidentPage() {
         )}
       </div>
       <Stale query={query} />
+      <MergedNote incident={i} />
       <h1 className="sentence">{tx(i.title)}</h1>
       <div className="meta">
         <SeverityMark level={i.severity} />
@@ -161,30 +162,8 @@ export default function IncidentPage() {
       </div>
       <div className="cols">
         <div className="stack" style={{ gap: 14 }}>
-          <Panel title={t('incident.alerts')} end={<Link to={`/alerts?${new URLSearchParams({ incident: i.id, status: 'open,acknowledged,closed', since: '90d' })}`}>{t('shift.allAlerts')} {number(i.alert_count, locale)}</Link>} flush>
-            {alerts.length === 0 ? (
-              <Empty small title={t('incident.noAlerts')} />
-            ) : (
-              <div className="list" role="table" aria-label={t('incident.alerts')}>
-                {alerts.map((a) => (
-                  <div key={a.id} className="line" role="row" style={{ gridTemplateColumns: 'var(--sev-w) minmax(0,1fr) var(--verdict-w) 56px var(--status-w) 84px' }}>
-                    <SeverityMark level={a.severity} />
-                    <Link className="what ellipsis" to={`/alerts/${encodeURIComponent(a.id)}`} title={tx(a.title)}>
-                      {tx(a.title)}
-                    </Link>
-                    <span>
-                      <VerdictMark value={a.verdict} reason={tx(a.verdict_reason)} />
-                    </span>
-                    <span className="num dim">×{number(a.count, locale)}</span>
-                    <StatusMark status={a.status} />
-                    <span className="num dim">
-                      <When time={a.first_seen} />
-                    </span>
-                  </div>
-                ))}
-              </div>
-            )}
-          </Panel>
+          <RootCause incident={i} />
+          <RelatedAlerts incident={i} />
           <Tasks incident={i} />
           <Evidence incident={i} />
           <Observables incident={i} />
@@ -255,6 +234,7 @@ export default function IncidentPage() {
             </dl>
           </Panel>
           <Similar incident={i} />
+          <Regroups incident={i} />
           <Reports incident={i} />
           <Panel title={t('incident.notices')}>
             <Notices id={i.id} />

@@ -9,8 +9,9 @@ import { useAct } from '../app/act';
 import { useNow, useUrl } from '../app/hooks';
 import { useKeys } from '../app/keys';
 import { useSettings } from '../app/settings';
-import { clock, joined } from '../logic/format';
-import { copyOf, matcherText, matchersFor } from '../logic/silence';
+import { absolute, clock, joined } from '../logic/format';
+import { repeatOf } from '../logic/recurrence';
+import { againOf, copyOf, matcherText, matchersFor } from '../logic/silence';
 import { useTenantName } from '../parts/names';
 import { Head } from '../parts/page';
 import { SearchBox } from '../parts/search';
@@ -47,7 +48,7 @@ export default function Silences() {
       said: t('silence.expired'),
       renew: ['silences', 'alerts', 'alert'],
       // Taken back: the same, under a new id, until the same end.
-      undo: () => void act(() => post('/silences', { matchers: list(s.matchers), comment: s.comment, ends_at: s.ends_at, ...(s.tenants ? { tenants: s.tenants } : {}) }), { said: t('silence.saved'), renew: ['silences', 'alerts', 'alert'] }),
+      undo: () => void act(() => post('/silences', againOf(s)), { said: t('silence.saved'), renew: ['silences', 'alerts', 'alert'] }),
     });
   const takeIn = async (f: File | undefined) => {
     if (!f) return;
@@ -111,9 +112,25 @@ export default function Silences() {
                       </span>
                     ),
                   },
-                  { key: 'comment', title: t('silence.comment'), render: (s) => <span style={{ overflowWrap: 'anywhere' }}>{s.comment}</span> },
+                  {
+                    key: 'comment',
+                    title: t('silence.comment'),
+                    render: (s) => (
+                      <>
+                        <span style={{ overflowWrap: 'anywhere' }}>{s.comment}</span>
+                        <span className="tags">
+                          {s.recurrence && (
+                            <span className="tag" title={`${s.recurrence.rule} · ${s.recurrence.zone}`}>
+                              {repeatText(s.recurrence.rule, t)}
+                            </span>
+                          )}
+                          {s.no_data && <span className="tag">{s.dropped > 0 ? t('silence.dropped', { n: s.dropped }) : t('silence.noData')}</span>}
+                        </span>
+                      </>
+                    ),
+                  },
                   { key: 'tenants', title: t('silence.tenants'), render: (s) => (s.tenants ? joined(s.tenants.map(tenantName), locale) : <span className="dim">{t('silence.allTenants')}</span>) },
-                  { key: 'by', title: t('silence.by'), render: (s) => s.created_by },
+                  { key: 'owner', title: t('silence.owner'), render: (s) => <span title={`${t('silence.by')} ${s.created_by}`}>{s.owner || s.created_by}</span> },
                   { key: 'from', title: t('silence.from'), num: true, render: (s) => <When time={s.starts_at} /> },
                   { key: 'until', title: t('silence.until'), num: true, render: (s) => <When time={s.ends_at} /> },
                   {
@@ -148,15 +165,27 @@ export default function Silences() {
   );
 }
 
+/** When one comes again, in words. */
+function repeatText(rule: string, t: ReturnType<typeof useSettings>['t']): string {
+  const r = repeatOf(rule);
+  if (r.kind === 'weekly') return r.weekdays.map((d) => t(`repeat.day.${d}`)).join(' ');
+  if (r.kind === 'monthly') return `${t('repeat.monthly')} ${r.day === -1 ? t('repeat.lastDay') : t('repeat.dayN', { n: r.day })}`;
+  return r.kind === 'daily' ? t('repeat.daily') : rule;
+}
+
 function State({ silence: s }: { silence: Silence }) {
   const { t, locale } = useSettings();
   const now = useNow(1);
+  // One that recurs is active within its times alone.
+  const [from, to] = list(s.times)[0] ?? [];
+  const end = s.recurrence && to ? to : s.ends_at;
   return (
     <span className="status">
       <i className={`dot ${s.state === 'active' ? 'acknowledged' : s.state === 'pending' ? 'open' : 'closed'}`} />
       <span>
-        {t(`silence.state.${s.state}`)}
-        {s.state === 'active' && <div className="faint">{t('silence.left', { t: clock(Date.parse(s.ends_at) - now, locale) })}</div>}
+        {t(s.recurrence && s.state === 'pending' ? 'silence.waits' : `silence.state.${s.state}`)}
+        {s.state === 'active' && <div className="faint">{t('silence.left', { t: clock(Date.parse(end) - now, locale) })}</div>}
+        {s.recurrence && s.state === 'pending' && from && <div className="faint">{t('silence.nextTime', { t: absolute(from).slice(5, 16) })}</div>}
       </span>
     </span>
   );

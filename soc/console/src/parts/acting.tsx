@@ -101,11 +101,24 @@ export function useAlertActions(patch: Patch = () => undefined) {
       ),
     [run, send, patch, done, t],
   );
+  const tag = useCallback(
+    (ids: string[], name: string, on: boolean): Promise<void> =>
+      run(
+        async () => {
+          const answer = await post<{ failed?: List<{ id: string; detail: string }> }>('/alerts/batch', { ids, action: on ? 'tag' : 'untag', tag: name });
+          const refused = list(answer.failed);
+          if (refused.length === ids.length && refused[0]) throw new Error(refused[0].detail);
+          return ids.filter((id) => !refused.some((r) => r.id === id));
+        },
+        (changed) => done(t(on ? 'tags.added' : 'tags.removed', { n: changed.length, x: name }), () => void tag(changed, name, !on)),
+      ),
+    [run, done, t],
+  );
   const comment = useCallback(
     (id: string, text: string) => run(() => post(`/alerts/${encodeURIComponent(id)}/comments`, { text }), () => done(t('alerts.commented'))),
     [run, done, t],
   );
-  return { acknowledge, close, reopen, assign, comment };
+  return { acknowledge, close, reopen, assign, tag, comment };
 }
 
 /** How a case ended, with room to say why. */

@@ -12,6 +12,8 @@ import { AssetFacts, EvidenceTable } from './alertparts';
 import { RawEvent } from './events';
 import { Priority, SeverityMark, StatusMark } from './severity';
 import { Parties, VerdictMark } from './judgement';
+import { AlertTags } from './alerttags';
+import { InhibitedMark } from './inhibitions/mark';
 import { SilencedMark } from './silences/mark';
 import { WhenFull } from './time';
 
@@ -34,6 +36,8 @@ export function Preview({ id, known, patch }: { id: string; known: Alert; patch:
         <VerdictMark value={a.verdict} reason={tx(a.verdict_reason)} />
         <StatusMark status={a.status} />
         <SilencedMark alert={a} />
+        <InhibitedMark alert={a} />
+        <AlertTags alert={a} />
       </div>
       <h2 style={{ fontSize: 16, lineHeight: 1.45, overflowWrap: 'anywhere' }}>
         <Link to={`/alerts/${encodeURIComponent(id)}`} style={{ color: 'inherit' }}>

@@ -15,6 +15,7 @@ import { groups } from './groups';
 import { keys } from './keys';
 import { masking } from './masking';
 import { monitors } from './monitors';
+import { noise } from './noise';
 import { notify } from './notify';
 import { policies } from './policies';
 import { search } from './search';
@@ -30,4 +31,4 @@ import { roles } from './roles';
 import { units } from './units';
 
 /** The texts of the rooms that keep both languages side by side. */
-export const rooms = { ...federation, ...frame, ...accounts, ...units, ...roles, ...groups, ...keys, ...audit, ...search, ...flows, ...monitors, ...masking, ...storage, ...sessions, ...settings, ...signin, ...tokens, ...traces, ...connect, ...forwarding, ...silences, ...duty, ...notify, ...rules, ...policies, ...alertsources, ...casework, ...assets, ...cmdbdata, ...cmdb };
+export const rooms = { ...federation, ...frame, ...accounts, ...units, ...roles, ...groups, ...keys, ...audit, ...search, ...flows, ...monitors, ...masking, ...storage, ...sessions, ...settings, ...signin, ...tokens, ...traces, ...connect, ...forwarding, ...silences, ...duty, ...noise, ...notify, ...rules, ...policies, ...alertsources, ...casework, ...assets, ...cmdbdata, ...cmdb };

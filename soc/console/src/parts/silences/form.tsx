@@ -1,24 +1,23 @@
 import { useQuery } from '@tanstack/react-query';
-import { AutoComplete, Button, Input, Modal, Select } from 'antd';
+import { AutoComplete, Checkbox, Input, Modal, Select } from 'antd';
 import { useId, useState } from 'react';
 import { get, post, put, serverNow } from '../../api/client';
-import { useTenants } from '../../api/queries';
+import type { ContactPoint } from '../../api/notify';
+import { useCan, useTenants } from '../../api/queries';
 import type { Matcher, Silence, SilencePreview } from '../../api/silences';
-import { list, type Alert } from '../../api/types';
+import { list, type Alert, type Page } from '../../api/types';
 import { useAct } from '../../app/act';
 import { useSettled } from '../../app/hooks';
 import { useSettings } from '../../app/settings';
 import { localInput, localTime } from '../../logic/access';
-import { LENGTHS, OPERATORS, operatorOf, whole, withOperator, type Operator } from '../../logic/silence';
+import { absolute } from '../../logic/format';
+import { repeatOf, repeats, ruleOf } from '../../logic/recurrence';
+import { LENGTHS, LONG_LENGTHS, whole } from '../../logic/silence';
 import { durationMs } from '../../logic/urlstate';
 import { Refused } from '../dialog';
-import { SeverityMark } from '../severity';
-import { Failed } from '../states';
-import { When } from '../time';
-
-/** Labels that alerts have, whatever made them; an alert at hand adds its own. */
-const LABELS = ['alertname', 'rule_id', 'severity', 'tenant', 'ci', 'host', 'system', 'source_ip', 'priority', 'incident', 'alert'];
-const EMPTY: Matcher = { name: '', value: '', isRegex: false, isEqual: true };
+import { Found } from './found';
+import { EMPTY, Matchers } from './matchers';
+import { RepeatFields } from './repeat';
 
 export interface Draft {
   matchers: Matcher[];
@@ -38,11 +37,24 @@ export function SilenceForm({ silence, draft, alert, close }: { /** The one to b
   const [from, setFrom] = useState(silence?.state === 'pending' ? localInput(silence.starts_at) : '');
   const [until, setUntil] = useState(() => (silence && silence.state !== 'expired' ? localInput(silence.ends_at) : localInput(new Date(serverNow() + durationMs('4h')).toISOString())));
   const [length, setLength] = useState(silence && silence.state !== 'expired' ? '' : '4h');
+  const [repeat, setRepeatOnly] = useState(() => repeatOf(silence?.recurrence?.rule));
+  const [minutes, setMinutes] = useState(Math.round((silence?.recurrence?.seconds ?? 7200) / 60));
+  const [noData, setNoData] = useState(silence?.no_data ?? false);
+  const [owner, setOwner] = useState(silence?.owner ?? '');
+  const [receiver, setReceiver] = useState(silence?.receiver ?? '');
   const [error, setError] = useState<unknown>(null);
   const [busy, setBusy] = useState(false);
-  const change = (i: number, m: Matcher) => setMatchers((all) => all.map((x, k) => (k === i ? m : x)));
-  const ready = matchers.length > 0 && matchers.every(whole);
-  const now = JSON.stringify({ matchers: matchers.filter(whole), ...(whose.length > 0 ? { tenants: whose } : {}) });
+  const again = repeat.kind !== 'once';
+  const setRepeat = (r: typeof repeat) => {
+    // What recurs goes on for months, what is once for hours.
+    if ((r.kind !== 'once') !== again && length) setLength(r.kind === 'once' ? '4h' : '90d');
+    setRepeatOnly(r);
+  };
+  const zone = silence?.recurrence?.zone ?? Intl.DateTimeFormat().resolvedOptions().timeZone ?? 'Asia/Shanghai';
+  const recurrence = again ? { rule: ruleOf(repeat), seconds: minutes * 60, zone } : undefined;
+  const ready = matchers.length > 0 && matchers.every(whole) && (!again || repeats(repeat));
+  const starts = from ? (localTime(from) ?? undefined) : silence?.state === 'active' ? silence.starts_at : undefined;
+  const now = JSON.stringify({ matchers: matchers.filter(whole), ...(whose.length > 0 ? { tenants: whose } : {}), ...(recurrence && repeats(repeat) ? { starts_at: starts, ends_at: length ? undefined : (localTime(until) ?? undefined), recurrence } : {}) });
   const asked = useSettled(now, 250);
   const preview = useQuery({
     queryKey: ['silence-preview', asked],
@@ -50,13 +62,14 @@ export function SilenceForm({ silence, draft, alert, close }: { /** The one to b
     queryFn: () => post<SilencePreview>('/silences/preview', JSON.parse(asked)),
     retry: false,
   });
-  const values = useLabelValues(alert);
+  const can = useCan();
+  const contacts = useQuery({ queryKey: ['contacts'], enabled: can('list-contact-points'), queryFn: ({ signal }) => get<Page<ContactPoint>>('/contact-points', {}, signal) });
   const begin = () => (from ? (localTime(from) as string) : new Date(serverNow()).toISOString());
   const ends = () => (length ? new Date(Date.parse(begin()) + durationMs(length)).toISOString() : localTime(until));
   const send = async () => {
     setBusy(true);
     setError(null);
-    const body = { matchers, comment: comment.trim(), starts_at: from ? begin() : silence?.state === 'active' ? silence.starts_at : undefined, ends_at: ends(), ...(whose.length > 0 ? { tenants: whose } : {}) };
+    const body = { matchers, comment: comment.trim(), starts_at: starts, ends_at: ends(), recurrence, no_data: noData, owner: owner.trim(), receiver, ...(whose.length > 0 ? { tenants: whose } : {}) };
     try {
       if (silence) await put<Silence>(`/silences/${encodeURIComponent(silence.id)}`, body);
       else await post<Silence>('/silences', body);
@@ -87,34 +100,12 @@ export function SilenceForm({ silence, draft, alert, close }: { /** The one to b
       <Refused error={error} />
       <div className="halves" style={{ paddingTop: 6 }}>
         <div className="stack">
-          <fieldset className="matchers">
-            <legend>
-              {t('silence.matchers')} <span className="faint">{t('silence.matchersWhy')}</span>
-            </legend>
-            {matchers.map((m, i) => (
-              <div key={i} className="matcher">
-                <AutoComplete
-                  aria-label={t('silence.name')}
-                  placeholder={t('silence.name')}
-                  value={m.name}
-                  options={[...new Set([...Object.keys(alert?.labels ?? {}), ...LABELS])].filter((x) => x.includes(m.name) || m.name === '').map((x) => ({ value: x }))}
-                  onChange={(name: string) => change(i, { ...m, name: name.trim(), value: m.value || (alert?.labels?.[name] ?? '') })}
-                />
-                <Select<Operator> aria-label={t('silence.operator')} value={operatorOf(m)} options={OPERATORS.map((o) => ({ value: o, label: o }))} onChange={(o) => change(i, withOperator(m, o))} />
-                <AutoComplete aria-label={t('silence.value')} placeholder={t('silence.value')} value={m.value} options={values(m.name).map((v) => ({ value: v }))} filterOption={(text, o) => String(o?.value).includes(text)} onChange={(value: string) => change(i, { ...m, value })} />
-                <button type="button" className="plain x" aria-label={t('do.remove', { x: m.name || t('silence.name') })} onClick={() => setMatchers((all) => (all.length > 1 ? all.filter((_, k) => k !== i) : [EMPTY]))}>
-                  ✕
-                </button>
-              </div>
-            ))}
-            <Button size="small" type="dashed" onClick={() => setMatchers((all) => [...all, EMPTY])}>
-              + {t('silence.add')}
-            </Button>
-          </fieldset>
+          <Matchers title={t('silence.matchers')} why={t('silence.matchersWhy')} matchers={matchers} set={setMatchers} alert={alert} />
+          <RepeatFields repeat={repeat} set={setRepeat} minutes={minutes} setMinutes={setMinutes} />
           <div>
-            <div className="dim">{t('silence.length')}</div>
+            <div className="dim">{t(again ? 'repeat.until' : 'silence.length')}</div>
             <span className="row wrap" role="group" aria-label={t('silence.length')} style={{ gap: 4 }}>
-              {LENGTHS.map((l) => (
+              {(again ? LONG_LENGTHS : LENGTHS).map((l) => (
                 <button key={l} type="button" className="plain toggle" aria-pressed={length === l} onClick={() => setLength(l)}>
                   {t(`silence.for.${l}`)}
                 </button>
@@ -126,7 +117,7 @@ export function SilenceForm({ silence, draft, alert, close }: { /** The one to b
           </div>
           <div className="two">
             <label>
-              <span className="dim">{t('silence.from')}</span>
+              <span className="dim">{t(again ? 'repeat.first' : 'silence.from')}</span>
               <input type="datetime-local" className="when" aria-label={t('silence.from')} value={from} onChange={(e) => setFrom(e.target.value)} />
               {!from && <span className="faint">{t('silence.fromNow')}</span>}
             </label>
@@ -147,46 +138,36 @@ export function SilenceForm({ silence, draft, alert, close }: { /** The one to b
             <span className="dim">{t('silence.comment')}</span>
             <Input id={`${id}-comment`} placeholder={t('silence.commentWhy')} value={comment} maxLength={1000} onChange={(e) => setComment(e.target.value)} />
           </label>
-        </div>
-        <section className="panel" data-testid="silence-preview" style={{ maxHeight: 420, overflow: 'auto' }} aria-live="polite">
-          <header>
-            <h2>{t('silence.preview')}</h2>
-          </header>
-          <div className="body">
-            {!ready ? (
-              <span className="dim">{t('silence.incomplete')}</span>
-            ) : preview.error ? (
-              <Failed small error={preview.error} what="silence.preview" />
-            ) : !found ? (
-              <b className="faint">…</b>
-            ) : (
-              <>
-                <b>{found.total > 0 ? t('silence.previewN', { n: found.total }) : t('silence.previewNone')}</b>
-                <ul className="plainlist">
-                  {list(found.items).map((a) => (
-                    <li key={a.id} className="row">
-                      <SeverityMark level={a.severity} word={false} />
-                      <span className="grow ellipsis" title={tx(a.title)}>
-                        {tx(a.title)}
-                      </span>
-                      <span className="faint">
-                        <When time={a.last_seen} age />
-                      </span>
-                    </li>
-                  ))}
-                </ul>
-                {found.total > list(found.items).length && <span className="faint">{t('silence.previewMore', { n: found.total - list(found.items).length })}</span>}
-              </>
-            )}
+          <div className="two">
+            <label htmlFor={`${id}-owner`}>
+              <span className="dim">{t('silence.owner')}</span>
+              <Input id={`${id}-owner`} placeholder={t('silence.ownerWhy')} value={owner} maxLength={500} onChange={(e) => setOwner(e.target.value)} />
+            </label>
+            <label htmlFor={`${id}-receiver`}>
+              <span className="dim">{t('silence.receiver')}</span>
+              <AutoComplete id={`${id}-receiver`} allowClear placeholder={t('silence.receiverNone')} value={receiver} onChange={(v: string | undefined) => setReceiver(v ?? '')} options={list(contacts.data?.items).map((c) => ({ value: c.name }))} style={{ width: '100%' }} />
+            </label>
           </div>
-        </section>
+          <Checkbox checked={noData} onChange={(e) => setNoData(e.target.checked)}>
+            {t('silence.noData')} <span className="faint">{t('silence.noDataWhy')}</span>
+          </Checkbox>
+        </div>
+        <Found title={t('silence.preview')} ready={ready} incomplete={t('silence.incomplete')} error={preview.error} found={found}>
+          {found && found.week > 0 && <div className="dim">{t(again ? 'silence.weekMuted' : 'silence.week', { n: found.week, m: found.muted })}</div>}
+          {list(found?.times).length > 0 && (
+            <div data-testid="silence-times">
+              <div className="dim">{t('repeat.next')}</div>
+              <ol className="plainlist">
+                {list(found?.times).map(([a, b]) => (
+                  <li key={a} className="num" style={{ textAlign: 'left' }}>
+                    {absolute(a)} – {absolute(b)}
+                  </li>
+                ))}
+              </ol>
+            </div>
+          )}
+        </Found>
       </div>
     </Modal>
   );
-}
-
-/** What a label may say: of the alert at hand and of the alerts open now. */
-function useLabelValues(alert?: Alert): (name: string) => string[] {
-  const recent = useQuery({ queryKey: ['alerts', 'labels'], queryFn: ({ signal }) => get<{ items: Alert[] }>('/alerts', { limit: 200, status: 'open,acknowledged' }, signal), staleTime: 60_000 }).data;
-  return (name) => [...new Set([alert, ...list(recent?.items)].map((a) => a?.labels?.[name]).filter((v): v is string => !!v))].slice(0, 100);
 }
