@@ -169,6 +169,9 @@ type HistoryEntry struct {
 	// model that made the change, 0 where somebody did.
 	Revision int64 `json:"revision,omitempty"`
 	Model    int64 `json:"model,omitempty"`
+	// Facts are what data scopes saw of the item right after the change, or
+	// before where it was deleted.
+	Facts reach.Kept `json:"-"`
 }
 
 // Format is a file format of import and export.

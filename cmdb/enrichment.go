@@ -24,6 +24,7 @@ type news struct {
 	changed chan struct{}
 	mu      sync.Mutex
 	parts   map[int32]bool
+	next    chan struct{} // closed by the next commit
 }
 
 // Changed delivers after changes, one value for any number of them, so that
@@ -50,6 +51,14 @@ func (s *Service) Retell(parts []int32) {
 	s.notify()
 }
 
+// Stir is closed by the next commit; any number may wait for it. What another
+// process changes in the tables closes it not.
+func (s *Service) Stir() <-chan struct{} {
+	s.news.mu.Lock()
+	defer s.news.mu.Unlock()
+	return s.news.next
+}
+
 func (s *Service) notify() {
 	select {
 	case s.news.changed <- struct{}{}:
@@ -71,6 +80,8 @@ func (s *Service) tell(w *writer) {
 			s.news.parts[seq/partItems] = true
 		}
 	}
+	close(s.news.next)
+	s.news.next = make(chan struct{})
 	s.news.mu.Unlock()
 	s.notify()
 }

@@ -52,7 +52,7 @@ func Open(ctx context.Context, db *Database, tenants *tenancy.Registry) (*Servic
 	}
 	s := &Service{
 		db: db, tenants: tenants, shipped: shipped,
-		news:      news{changed: make(chan struct{}, 1), parts: map[int32]bool{}},
+		news:      news{changed: make(chan struct{}, 1), parts: map[int32]bool{}, next: make(chan struct{})},
 		lately:    lately{weighed: map[string]weight{}},
 		importing: make(chan struct{}, 1),
 		writing:   make(chan struct{}, 1),

@@ -198,7 +198,7 @@ func entries(rows []historyRow) ([]HistoryEntry, error) {
 		out[i] = HistoryEntry{
 			ID: row.ID, ItemID: row.ItemID, Class: row.Class, Name: row.Name, Tenant: row.Tenant,
 			Time: time.UnixMilli(row.Time).UTC(), Actor: row.Actor, Action: row.Action,
-			Revision: row.Revision, Model: row.Model,
+			Revision: row.Revision, Model: row.Model, Facts: row.Kept,
 		}
 		if err := json.Unmarshal([]byte(row.Changes), &out[i].Changes); err != nil {
 			return nil, fmt.Errorf("cmdb: history entry %d: %w", row.ID, err)

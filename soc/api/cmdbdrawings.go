@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -21,6 +22,7 @@ type CMDBViews interface {
 	Subgraph(ctx context.Context, r reach.Reach, ids []string, expression string) (cmdb.Subgraph, error)
 	PreviewRule(ctx context.Context, d model.Document, name string) (cmdb.RulePreview, error)
 	Changes(ctx context.Context, r reach.Reach, f cmdb.ChangeFilter) ([]cmdb.HistoryEntry, error)
+	ChangesWait(ctx context.Context, r reach.Reach, f cmdb.ChangeFilter, most time.Duration) ([]cmdb.HistoryEntry, error)
 	Labels(ctx context.Context, r reach.Reach) ([]cmdb.LabelCount, error)
 }
 
@@ -64,7 +66,10 @@ func (s *Server) cmdbViewRoutes() {
 			return Reply(out), err
 		})
 
-	Register(s, cmdbOperation("list-cmdb-changes", http.MethodGet, "/changes", "What happened to items within reach, newest first", 400), identity.ScopeRead,
+	changes := cmdbOperation("list-cmdb-changes", http.MethodGet, "/changes", "What happened to items within reach, newest first", 400)
+	changes.Description = "With after, oldest first: a program that gives the next of each answer as after of the next question hears of every change once. " +
+		"wait has an answer without changes come only when there is one, or the time is over."
+	Register(s, changes, identity.ScopeRead,
 		func(ctx context.Context, in *struct {
 			Since  time.Time `query:"since"`
 			Until  time.Time `query:"until" doc:"Before it"`
@@ -72,14 +77,32 @@ func (s *Server) cmdbViewRoutes() {
 			Class  string    `query:"class" maxLength:"64"`
 			Actor  string    `query:"actor" maxLength:"256"`
 			Before int64     `query:"before" minimum:"0" doc:"Id of the last entry of the page before"`
+			After  string    `query:"after" maxLength:"20" pattern:"^([0-9]{1,18})?$" doc:"Id of an entry: what follows it, oldest first; 0 is from the beginning. next is there in every answer"`
+			Wait   int       `query:"wait" minimum:"0" maximum:"25" doc:"With after: seconds to wait for a change where there is none"`
 			Limit  int       `query:"limit" minimum:"1" maximum:"1000" default:"50"`
 		}) (*Body[Page[cmdb.HistoryEntry]], error) {
 			c, within, err := s.cmdbFor(ctx)
 			if err != nil {
 				return nil, err
 			}
-			list, err := c.Changes(ctx, within, cmdb.ChangeFilter{Since: in.Since, Until: in.Until, Action: in.Action, Class: in.Class, Actor: in.Actor, Before: in.Before, Limit: in.Limit})
-			return Reply(PageOf(list, len(list), "")), err
+			f := cmdb.ChangeFilter{Since: in.Since, Until: in.Until, Action: in.Action, Class: in.Class, Actor: in.Actor, Before: in.Before, Limit: in.Limit}
+			if in.After == "" {
+				list, err := c.Changes(ctx, within, f)
+				return Reply(PageOf(list, len(list), "")), err
+			}
+			if in.Before > 0 {
+				return nil, Problem(http.StatusBadRequest, "before and after are two directions: give one of them")
+			}
+			f.After, _ = strconv.ParseInt(in.After, 10, 64) // the pattern lets nothing else in
+			if f.After == 0 {
+				f.After = cmdb.Beginning
+			}
+			list, err := c.ChangesWait(ctx, within, f, time.Duration(in.Wait)*time.Second)
+			next := in.After
+			if len(list) > 0 {
+				next = strconv.FormatInt(list[len(list)-1].ID, 10)
+			}
+			return Reply(PageOf(list, len(list), next)), err
 		})
 
 	Register(s, cmdbOperation("list-cmdb-labels", http.MethodGet, "/labels", "The labels of items within reach, and how many items carry each"), identity.ScopeRead,

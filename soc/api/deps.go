@@ -22,6 +22,7 @@ import (
 	"icewatch/cmdb/approval"
 	"icewatch/cmdb/drawing"
 	"icewatch/cmdb/risk"
+	"icewatch/cmdb/subscription"
 	"icewatch/collectors"
 	"icewatch/detections"
 	rules "icewatch/detections/engine"
@@ -70,8 +71,9 @@ type Deps struct {
 	Attachments Attachments
 	// ApprovalPolicy says which items are changed by approval only.
 	ApprovalPolicy func() approval.Policy
-	Risk           *risk.Service  // how much assets, systems and units are at risk; nil registers no route
-	Drawings       *drawing.Store // topologies that people drew; nil registers no route
+	Risk           *risk.Service         // how much assets, systems and units are at risk; nil registers no route
+	Drawings       *drawing.Store        // topologies that people drew; nil registers no route
+	Subscriptions  *subscription.Service // to changes of the CMDB; nil registers no route
 	Search         search.Store
 	Saved          *saved.Store     // searches under a name, log groups and histories; nil registers no route
 	Exports        *export.Service  // nil registers no route

@@ -57,6 +57,7 @@ func (s *Server) routes() {
 	s.cmdbAttachmentRoutes()
 	s.cmdbViewRoutes()
 	s.cmdbDrawingRoutes()
+	s.cmdbSubscriptionRoutes()
 	s.cmdbRiskRoutes()
 	s.cmdbArchiveRoutes()
 	s.backupRoutes()

@@ -29,6 +29,7 @@ import (
 	"icewatch/cmdb/drawing"
 	"icewatch/cmdb/inbox"
 	"icewatch/cmdb/risk"
+	"icewatch/cmdb/subscription"
 	"icewatch/collectors"
 	"icewatch/collectors/elasticbulk"
 	"icewatch/collectors/lokipush"
@@ -101,7 +102,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		}
 		c.log.Info("stopped")
 	}()
-	for _, step := range []func(context.Context) error{c.folder, c.openState, c.openMasking, c.openFederation, c.openProvider, c.openBus, c.openCMDB, c.openRules, c.openDuty, c.openTicketing, c.runDuty, c.openCasework, c.openAlertmanager, c.openWatch, c.startEngine, c.openRisk, c.openGate, c.openSamples, c.openBackups, c.openSaved, c.openForwarding, c.openAlertSources, c.openElastic, c.openAPI, c.runSaved, c.runInbox, c.runForwarding, c.keepFigures, c.runAlertMail, c.startCollectors} {
+	for _, step := range []func(context.Context) error{c.folder, c.openState, c.openMasking, c.openFederation, c.openProvider, c.openBus, c.openCMDB, c.openRules, c.openDuty, c.openTicketing, c.runDuty, c.openSubscriptions, c.openCasework, c.openAlertmanager, c.openWatch, c.startEngine, c.openRisk, c.openGate, c.openSamples, c.openBackups, c.openSaved, c.openForwarding, c.openAlertSources, c.openElastic, c.openAPI, c.runSaved, c.runInbox, c.runSubscriptions, c.runForwarding, c.keepFigures, c.runAlertMail, c.startCollectors} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -128,45 +129,46 @@ type centre struct {
 	undo    []func() error
 	failed  chan error
 
-	db        *state.DB
-	identity  *identity.Service
-	sso       *federation.Service
-	provider  *provider.Service
-	audit     *audit.Log
-	events    *events.Feed       // the audit log's, into the lake
-	forward   *forward.Forwarder // the audit log's records, to others
-	seal      *seal.Box
-	egress    *egress.Guard // of connections to URLs that users gave
-	units     *units.Store
-	masking   *masking.Store
-	settings  *settings.Store
-	limits    *settings.Setting[api.RateLimits]
-	watermark *settings.Setting[api.Watermark]
-	tenants   *tenancy.Registry
-	reach     reach.Compiler
-	otlp      *otlp.Handler
-	cmdb      *cmdb.Service
-	drawings  *drawing.Store
-	approvals approvals
-	inbox     *inbox.Inbox
-	risk      *risk.Service
-	shelf     *attachment.Shelf // files of the CMDB's items
-	aside     *aside.Store
-	bus       *bus.Server
-	client    *bus.Client
-	publisher bus.Publisher
-	samples   samples
-	keeper    *keeper
-	windows   *settings.Setting[maintenance.Schedule]
-	calendar  atomic.Pointer[maintenance.Calendar] // of windows
-	tickets   *ticketing.Service
-	called    *naming // items by what alerts call them
-	duty      *duty.Store
-	routes    *routing.Store
-	wordings  *wording.Store
-	casework  *api.Casework
-	levels    *serviceLevels
-	watch     *watch.Watch
+	db            *state.DB
+	identity      *identity.Service
+	sso           *federation.Service
+	provider      *provider.Service
+	audit         *audit.Log
+	events        *events.Feed       // the audit log's, into the lake
+	forward       *forward.Forwarder // the audit log's records, to others
+	seal          *seal.Box
+	egress        *egress.Guard // of connections to URLs that users gave
+	units         *units.Store
+	masking       *masking.Store
+	settings      *settings.Store
+	limits        *settings.Setting[api.RateLimits]
+	watermark     *settings.Setting[api.Watermark]
+	tenants       *tenancy.Registry
+	reach         reach.Compiler
+	otlp          *otlp.Handler
+	cmdb          *cmdb.Service
+	drawings      *drawing.Store
+	subscriptions *subscription.Service
+	approvals     approvals
+	inbox         *inbox.Inbox
+	risk          *risk.Service
+	shelf         *attachment.Shelf // files of the CMDB's items
+	aside         *aside.Store
+	bus           *bus.Server
+	client        *bus.Client
+	publisher     bus.Publisher
+	samples       samples
+	keeper        *keeper
+	windows       *settings.Setting[maintenance.Schedule]
+	calendar      atomic.Pointer[maintenance.Calendar] // of windows
+	tickets       *ticketing.Service
+	called        *naming // items by what alerts call them
+	duty          *duty.Store
+	routes        *routing.Store
+	wordings      *wording.Store
+	casework      *api.Casework
+	levels        *serviceLevels
+	watch         *watch.Watch
 
 	alertmanager *alertmanager.Service
 	alertSources *source.Service
@@ -476,7 +478,7 @@ func (c *centre) openAPI(ctx context.Context) (err error) {
 	decisions := policy.NewLog(&lumberjack.Logger{Filename: filepath.Join(cfg.Data, "log", "decisions.ndjson"), MaxSize: 50, MaxBackups: 5, Compress: true}, c.log)
 	c.later(decisions.Close)
 	c.server, err = api.New(api.Deps{
-		Identity: c.identity, Audit: c.audit, Forward: c.forward, Settings: c.settings, Keys: c.seal, RateLimits: c.limits.Get, Watermark: c.watermark.Get, Own: own, Units: c.units, Decisions: decisions, Tenants: c.tenants, Reach: &c.reach, CMDB: c.cmdb, Drawings: c.drawings, Risk: c.risk, Approvals: c.approvals.desk, Inbox: c.inbox, Attachments: c.shelf, ApprovalPolicy: c.approvals.policy, Search: c.slow.Watch(c.engine, api.Caller), Masking: c.masking, Metrics: c.engine, Saved: c.saved, Exports: c.exports, Aside: c.aside, Rules: c.keeper, Policies: c.keeper.policies, Maintenance: c.windows, Rulebook: c.keeper.book,
+		Identity: c.identity, Audit: c.audit, Forward: c.forward, Settings: c.settings, Keys: c.seal, RateLimits: c.limits.Get, Watermark: c.watermark.Get, Own: own, Units: c.units, Decisions: decisions, Tenants: c.tenants, Reach: &c.reach, CMDB: c.cmdb, Drawings: c.drawings, Subscriptions: c.subscriptions, Risk: c.risk, Approvals: c.approvals.desk, Inbox: c.inbox, Attachments: c.shelf, ApprovalPolicy: c.approvals.policy, Search: c.slow.Watch(c.engine, api.Caller), Masking: c.masking, Metrics: c.engine, Saved: c.saved, Exports: c.exports, Aside: c.aside, Rules: c.keeper, Policies: c.keeper.policies, Maintenance: c.windows, Rulebook: c.keeper.book,
 		Federation: c.sso, Provider: c.provider, Intake: c.gauge, Watch: c.watch, Holdings: c.holdings(), Backups: c.backups, Ticketing: api.NewTicketing(c.tickets), Duty: c.duty, Incidents: c.tickets, ServiceLevels: c.levels, Protocols: c.protocols(), Ingest: []api.Ingest{elastic, loki, samples},
 		Casework: c.casework, AlertSources: c.alertSources, Notifying: &api.Notifying{Tickets: c.tickets, Routes: c.routes, Wordings: c.wordings},
 		Flows: c.openFlows(c.engine), Traces: traces.New(c.engine), LogQL: c.logql(), Monitors: c.monitors, Forwarding: c.forwarding,

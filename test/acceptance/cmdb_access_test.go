@@ -26,36 +26,41 @@ var cmdbReads = map[string][]string{
 	"list-cmdb-items": {"?limit=1000", "?limit=1", "?limit=1000&class=host", "?limit=1000&q=scarlet", "?limit=1000&q=10.8", "?limit=1000&system=in-sys",
 		"?limit=1000&filter=" + url.QueryEscape(`name exists`), "?limit=1000&filter=" + url.QueryEscape(`has <-runs_on- vm`),
 		"?limit=1000&filter=" + url.QueryEscape(`system.name ~ "scarlet"`), "?limit=1000&filter=" + url.QueryEscape(`zone = south or criticality >= 1`)},
-	"get-cmdb-item":               {""},
-	"export-cmdb":                 {"?format=csv", "?format=yaml", "?format=csv&q=scarlet"},
-	"get-cmdb-history":            {"?limit=1000"},
-	"get-cmdb-statistics":         {""},
-	"list-cmdb-relations":         {"?limit=1000", "?limit=1000&type=runs_on"},
-	"find-cmdb-path":              {"?from=in-host&to=in-far&hops=8", "?from=in-vm&to=OWN&hops=8"},
-	"walk-cmdb":                   {"?kind=around&depth=4", "?kind=impact&depth=4", "?kind=root_cause&depth=4"},
-	"list-cmdb-risk":              {"?limit=1000", "?kind=asset&sort=alerts&limit=1000", "?kind=unit", "?kind=system&q=scarlet", "?unit=in-org", "?system=in-sys"},
-	"export-cmdb-risk":            {"?format=csv", "?format=csv&kind=unit"},
-	"get-cmdb-risk-overview":      {"?kind=asset", "?kind=system", "?kind=unit"},
-	"get-cmdb-item-risk":          {""},
-	"list-cmdb-contacts":          {""},
-	"list-cmdb-units":             {"?limit=1000", "?q=indigo", "?q=scarlet", "?sort=alerts"},
-	"list-cmdb-systems":           {"?limit=1000", "?q=indigo", "?q=10.8.0.1", "?q=scarlet-host", "?labels=filed", "?level=low"},
-	"list-cmdb-changes":           {"?limit=1000", "?limit=1000&action=created&class=host"},
-	"list-cmdb-labels":            {""},
-	"view-cmdb-graph":             {`{"filter":"name exists"}`, `{"items":["in-host","in-vm","sc-vm","sc-host"]}`},
-	"list-cmdb-topologies":        {""},
-	"get-cmdb-topology":           {"/api/v1/cmdb/topologies/DRAWING"},
-	"list-cmdb-topology-versions": {"/api/v1/cmdb/topologies/DRAWING/versions"},
-	"get-cmdb-template":           {}, // no two workbooks are equal to the byte
-	"list-cmdb-imports":           {""},
-	"get-cmdb-approval":           {""},
-	"list-cmdb-requests":          {""},
-	"get-cmdb-request":            {},
-	"list-cmdb-attachments":       {""},
-	"get-cmdb-attachment":         {},
-	"list-cmdb-inbox":             {}, // a candidate is of a tenant and no item yet: TestInbox asks as another tenant
-	"export-cmdb-inbox":           {},
-	"query-cmdb":                  {"?path=" + url.QueryEscape("host <-runs_on- *"), "?path=" + url.QueryEscape("computer -*1..3- *"), "?path=" + url.QueryEscape("business_system")},
+	"get-cmdb-item":                   {""},
+	"export-cmdb":                     {"?format=csv", "?format=yaml", "?format=csv&q=scarlet"},
+	"get-cmdb-history":                {"?limit=1000"},
+	"get-cmdb-statistics":             {""},
+	"list-cmdb-relations":             {"?limit=1000", "?limit=1000&type=runs_on"},
+	"find-cmdb-path":                  {"?from=in-host&to=in-far&hops=8", "?from=in-vm&to=OWN&hops=8"},
+	"walk-cmdb":                       {"?kind=around&depth=4", "?kind=impact&depth=4", "?kind=root_cause&depth=4"},
+	"list-cmdb-risk":                  {"?limit=1000", "?kind=asset&sort=alerts&limit=1000", "?kind=unit", "?kind=system&q=scarlet", "?unit=in-org", "?system=in-sys"},
+	"export-cmdb-risk":                {"?format=csv", "?format=csv&kind=unit"},
+	"get-cmdb-risk-overview":          {"?kind=asset", "?kind=system", "?kind=unit"},
+	"get-cmdb-item-risk":              {""},
+	"list-cmdb-contacts":              {""},
+	"list-cmdb-units":                 {"?limit=1000", "?q=indigo", "?q=scarlet", "?sort=alerts"},
+	"list-cmdb-systems":               {"?limit=1000", "?q=indigo", "?q=10.8.0.1", "?q=scarlet-host", "?labels=filed", "?level=low"},
+	"list-cmdb-changes":               {"?limit=1000", "?limit=1000&action=created&class=host", "?limit=1000&after=0"},
+	"list-cmdb-subscriptions":         {"", "?all=true"},
+	"get-cmdb-subscription":           {},
+	"preview-cmdb-subscription":       {`{"kinds":["created","updated"],"filter":"name exists and system.name exists"}`},
+	"list-cmdb-notices":               {"?limit=1000"}, // of the callers, who have no subscription: TestReachOfTheMoment has some
+	"list-cmdb-labels":                {""},
+	"view-cmdb-graph":                 {`{"filter":"name exists"}`, `{"items":["in-host","in-vm","sc-vm","sc-host"]}`},
+	"list-cmdb-topologies":            {""},
+	"get-cmdb-topology":               {"/api/v1/cmdb/topologies/DRAWING"},
+	"list-cmdb-topology-versions":     {"/api/v1/cmdb/topologies/DRAWING/versions"},
+	"get-cmdb-template":               {}, // no two workbooks are equal to the byte
+	"list-cmdb-imports":               {""},
+	"get-cmdb-approval":               {""},
+	"list-cmdb-requests":              {""},
+	"get-cmdb-request":                {},
+	"list-cmdb-attachments":           {""},
+	"get-cmdb-attachment":             {},
+	"list-cmdb-inbox":                 {}, // a candidate is of a tenant and no item yet: TestInbox asks as another tenant
+	"export-cmdb-inbox":               {},
+	"list-cmdb-subscription-contacts": {""},
+	"query-cmdb":                      {"?path=" + url.QueryEscape("host <-runs_on- *"), "?path=" + url.QueryEscape("computer -*1..3- *"), "?path=" + url.QueryEscape("business_system")},
 }
 
 // cmdbCommon are the routes that answer the same to everybody, whatever items
@@ -63,7 +68,7 @@ var cmdbReads = map[string][]string{
 // the callers' own. What people imported and asked for is told to who may see
 // all of it: TestFourEyes and TestUndoImportWithinReach see to that.
 var cmdbCommon = []string{"list-cmdb-classes", "get-cmdb-model", "list-cmdb-model-revisions", "list-cmdb-topologies", "get-cmdb-topology", "list-cmdb-topology-versions",
-	"list-cmdb-imports", "list-cmdb-attachments", "get-cmdb-approval", "list-cmdb-requests"}
+	"list-cmdb-subscriptions", "list-cmdb-subscription-contacts", "list-cmdb-notices", "list-cmdb-imports", "list-cmdb-attachments", "get-cmdb-approval", "list-cmdb-requests"}
 
 // cmdbWrites are bodies that the routes take which change one item.
 var cmdbWrites = map[string]string{
@@ -72,6 +77,7 @@ var cmdbWrites = map[string]string{
 	"restore-cmdb-item": `{"entry":1}`,
 	"mark-cmdb-item":    `{"cii":true}`,
 	"undo-cmdb-import":  ``, "approve-cmdb-request": `{}`, "reject-cmdb-request": `{"comment":"no"}`, "withdraw-cmdb-request": `{}`,
+	"change-cmdb-subscription": `{"revision":1,"name":"x","enabled":true,"wants":{"notices":true}}`, "delete-cmdb-subscription": ``, "test-cmdb-subscription": ``,
 	"add-cmdb-attachment": `text`, "remove-cmdb-attachment": ``, "restore-cmdb-attachment": ``,
 }
 

@@ -30,6 +30,7 @@ type Notice struct {
 	Thread   string // what notices about the same thing share: replies thread by it
 	First    bool   // of its thread
 	Payload  webhook.Payload
+	Body     []byte // what a program reads in place of the payload; nil for none
 	At       time.Time
 	// The wording, made by a template: one line, plain text, Markdown and HTML.
 	Title, Text, Markdown, HTML string

@@ -66,9 +66,12 @@ func (w *Webhook) Send(ctx context.Context, via *Via, n *Notice) Result {
 	for name, value := range w.Headers {
 		headers[name] = value
 	}
-	body, err := json.Marshal(n.Payload)
-	if err != nil {
-		return final("the message cannot be written: %w", err)
+	body := n.Body
+	if body == nil {
+		var err error
+		if body, err = json.Marshal(n.Payload); err != nil {
+			return final("the message cannot be written: %w", err)
+		}
 	}
 	source := n.Payload.ExternalURL
 	if source == "" {
@@ -84,6 +87,7 @@ func (w *Webhook) Send(ctx context.Context, via *Via, n *Notice) Result {
 				whole[k] = v
 			}
 		}
+		var err error
 		if body, err = json.Marshal(whole); err != nil {
 			return final("the message cannot be written: %w", err)
 		}

@@ -112,6 +112,10 @@ func (b *Box) serve(ctx context.Context, name string) {
 			}
 			return
 		}
+		if due, err = b.through(ctx, due); err != nil {
+			b.log.Error("outbox: settle a notification", "receiver", name, "error", err)
+			return
+		}
 		if len(due) == 0 {
 			return
 		}

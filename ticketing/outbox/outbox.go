@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -89,6 +90,7 @@ type Box struct {
 
 	mu   sync.Mutex
 	busy map[string]bool // receivers being served
+	gate atomic.Pointer[Gate]
 }
 
 type message struct {
@@ -142,17 +144,24 @@ type Message struct {
 	IncidentID string
 	Tenant     string
 	Facts      reach.Kept // of the incident: who may see that it was told of
-	Kind       string     // opened, changed, sla, resolved
+	Kind       string     // opened, changed, sla, resolved, or one that a Gate guards
 	Resolved   bool       // goes only to receivers that asked for it
 	Only       string     // goes to this receiver alone; "" for those that are told of every incident
 	Thread     string     // what notifications about the same thing share; IncidentID where it is empty
 	Route      string     // which route sends it, for the log
 	People     []string   // names of the users whom it is for
+	Sample     bool       // says nothing of any tenant, so it goes to a receiver that is bound to some as well
 	// Unique tells this notification from the incident's others, so that its
 	// delivery id can be derived.
 	Unique string
 	// Render makes the body for a receiver.
 	Render func(receiver string) ([]byte, error)
+}
+
+// Delivery is the id of the notification to a receiver.
+func (m *Message) Delivery(receiver string) string {
+	sum := sha256.Sum256([]byte(strings.Join([]string{m.IncidentID, m.Kind, m.Unique, receiver}, "\x00")))
+	return hex.EncodeToString(sum[:16])
 }
 
 // The kinds of what is sealed here; the id behind them is the receiver's name.
@@ -241,16 +250,15 @@ func (b *Box) Enqueue(ctx context.Context, tx bun.Tx, m Message) (int, error) {
 		if r.Disabled || m.Resolved && !r.SendResolved || m.Only != "" && m.Only != r.Name || m.Only == "" && !r.Every {
 			continue
 		}
-		if r.Tenants != "" && !slices.Contains(strings.Split(r.Tenants, ","), m.Tenant) {
+		if r.Tenants != "" && !m.Sample && !slices.Contains(strings.Split(r.Tenants, ","), m.Tenant) {
 			continue
 		}
 		body, err := m.Render(r.Name)
 		if err != nil {
 			return 0, fmt.Errorf("outbox: render %s of %s for receiver %s: %w", m.Kind, m.IncidentID, r.Name, err)
 		}
-		sum := sha256.Sum256([]byte(strings.Join([]string{m.IncidentID, m.Kind, m.Unique, r.Name}, "\x00")))
 		rows = append(rows, message{
-			Delivery: hex.EncodeToString(sum[:16]), Receiver: r.Name, IncidentID: m.IncidentID, Tenant: m.Tenant,
+			Delivery: m.Delivery(r.Name), Receiver: r.Name, IncidentID: m.IncidentID, Tenant: m.Tenant,
 			Kind: m.Kind, Body: string(body), State: pending, CreatedAt: now, NextAt: now, Kept: m.Facts,
 			Thread: cmp.Or(m.Thread, m.IncidentID), Route: m.Route, People: strings.Join(m.People, ","),
 		})

@@ -88,12 +88,28 @@ func (b *Box) notice(ctx context.Context, m message) (channel.Notice, error) {
 	}
 	if err := json.Unmarshal([]byte(m.Body), &n.Payload); err != nil || n.Payload.Version != webhook.Version {
 		n.Payload = wrapped(m, b.clock())
+		if gated(m.Kind) {
+			n.Body = []byte(m.Body)
+		}
 	}
 	return n, nil
 }
 
-// wrapped makes a payload of a body of another form, such as an export's.
+// wrapped makes a payload of a body of another form, such as an export's. One
+// that is told in words has them as its summary and description.
 func wrapped(m message, now time.Time) webhook.Payload {
+	var words map[string]json.RawMessage
+	if json.Unmarshal([]byte(m.Body), &words) == nil && words["summary"] != nil {
+		said := map[string]string{}
+		for _, name := range []string{"summary", "summary_en", "description", "description_en"} {
+			var text string
+			if json.Unmarshal(words[name], &text) == nil && text != "" {
+				said[name] = text
+			}
+		}
+		a := webhook.Alert{Status: webhook.Firing, StartsAt: now, Labels: map[string]string{"alertname": m.Kind, "severity": "informational", "tenant": m.Tenant}, Annotations: said}
+		return webhook.New(m.Receiver, "", map[string]string{}, []webhook.Alert{a}, 1)
+	}
 	text := m.Body
 	var indented bytes.Buffer
 	if json.Indent(&indented, []byte(m.Body), "", "  ") == nil {
