@@ -58,7 +58,7 @@ func (s *Service) change(ctx context.Context, drafts []*draft, mistakes errorLis
 		}
 		opts.step(Step{Phase: "checking", Rows: len(drafts), Done: 20})
 		p := &planner{
-			db: tx, model: s.Model(), tenants: s.tenants, within: opts.Within, tenant: opts.Tenant,
+			db: tx, model: s.Model(), tenants: s.tenants, within: opts.Within, tenant: opts.Tenant, back: opts.back,
 			now: s.now(), drafts: drafts, errs: mistakes,
 		}
 		if err := p.run(ctx); err != nil {

@@ -1,6 +1,7 @@
 package cmdb
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -70,5 +71,61 @@ func TestLabels(t *testing.T) {
 		if got, err := s.Labels(t.Context(), c.r); err != nil || !slices.Equal(got, c.want) {
 			t.Errorf("%v, want %v: %v", got, c.want, err)
 		}
+	}
+}
+
+// TestChangesWait: a program that reads the changes one after the other gets
+// each once, and one that waits hears of the first within its reach.
+func TestChangesWait(t *testing.T) {
+	t.Parallel()
+	s := openNew(t, "a", "b")
+	ctx := t.Context()
+	last, err := s.LastChange(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := func(id, tenant string) {
+		t.Helper()
+		mustImport(t, s, NDJSON, fmt.Sprintf(`{"id":%q,"class":"host","name":%q,"tenant":%q}`, id, id, tenant))
+	}
+	var want []string
+	for n := range 5 {
+		id := fmt.Sprint("h", n)
+		want = append(want, id)
+		put(id, "a")
+	}
+	var got []string
+	for after := last; ; {
+		list, err := s.Changes(ctx, reach.All(), ChangeFilter{After: after, Limit: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, h := range list {
+			got, after = append(got, h.ItemID), h.ID
+		}
+		if len(list) == 0 {
+			last = after
+			break
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("changes %q, want %q", got, want)
+	}
+	if list, err := s.ChangesWait(ctx, reach.All(), ChangeFilter{After: last}, time.Millisecond); err != nil || len(list) != 0 {
+		t.Errorf("nothing came, and yet %v, %v", list, err)
+	}
+	heard := make(chan string, 1)
+	go func() {
+		list, err := s.ChangesWait(ctx, reach.Tenants("b"), ChangeFilter{After: last}, time.Hour)
+		if err != nil || len(list) != 1 {
+			heard <- fmt.Sprint(list, err)
+			return
+		}
+		heard <- list[0].ItemID
+	}()
+	put("not-his", "a")
+	put("his", "b")
+	if got := <-heard; got != "his" {
+		t.Errorf("who waits hears of %s", got)
 	}
 }

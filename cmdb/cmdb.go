@@ -202,6 +202,7 @@ type ImportOptions struct {
 	// Step is told how far the change is. Optional.
 	Step func(Step)
 
+	back      bool       // items are given what they had before: life cycles do not bind
 	approved  bool       // protected classes may be changed
 	proposing *proposing // nothing is changed: what would be is noted here
 	remove    []*Proposal

@@ -65,11 +65,15 @@ func staleError(ctx context.Context, tx bun.Tx, r reach.Reach, d *draft) error {
 // where the item has another one now, nothing is changed and the error is a
 // *StaleError. A rejected item is an *InvalidError.
 func (s *Service) Upsert(ctx context.Context, r reach.Reach, actor string, it Item) (Item, error) {
+	return s.upsert(ctx, it, ImportOptions{Within: r, Actor: actor})
+}
+
+func (s *Service) upsert(ctx context.Context, it Item, opts ImportOptions) (Item, error) {
 	d := &draft{want: it, attrs: maps.Clone(it.Attributes), wholeAttrs: true, given: map[string]bool{}}
 	for _, c := range []string{colName, colTenant, colZone, colAddresses, colHostnames, colCriticality, colOwner, colLabels, colSystem, colOrganisation} {
 		d.given[c] = true
 	}
-	report, err := s.change(ctx, []*draft{d}, errorList{}, ImportOptions{Within: r, Actor: actor})
+	report, err := s.change(ctx, []*draft{d}, errorList{}, opts)
 	if err != nil {
 		return Item{}, err
 	}
@@ -196,7 +200,7 @@ func (s *Service) Restore(ctx context.Context, r reach.Reach, actor, id string, 
 			return Item{}, fmt.Errorf("cmdb: history entry %d of %q: %w", last.ID, id, err)
 		}
 	}
-	return s.Upsert(ctx, r, actor, now)
+	return s.upsert(ctx, now, ImportOptions{Within: r, Actor: actor, back: true})
 }
 
 // undo puts the values back that changes replaced.

@@ -1,6 +1,7 @@
 package cmdb
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -28,9 +29,10 @@ func identityOf(c *Class, it *Item) string {
 	return strings.Join(parts, identitySeparator)
 }
 
-// keyOf is the identity that a draft gives. missing is the column that it would
+// keyOf is the identity that a draft gives. What it refers to must have been
+// identified; tenant is that of the draft. missing is the column that it would
 // need for one and does not have.
-func (p *planner) keyOf(d *draft) (key string, ok bool, missing string) {
+func (p *planner) keyOf(d *draft, tenant string) (key string, ok bool, missing string) {
 	parts := make([]string, len(d.class.Key))
 	for i, k := range d.class.Key {
 		switch k {
@@ -42,12 +44,62 @@ func (p *planner) keyOf(d *draft) (key string, ok bool, missing string) {
 			}
 		default:
 			parts[i], missing = d.attrs[k], attrPrefix+k
+			if a := d.class.Attribute(k); a.Type == model.Reference && parts[i] != "" {
+				parts[i] = p.resolveAll(d, a, parts[i], tenant)
+			}
 		}
 		if parts[i] == "" {
 			return "", false, missing
 		}
 	}
 	return strings.Join(parts, identitySeparator), true, ""
+}
+
+// maxPossible is how many stored items of one name a reference in a key is
+// tried with beforehand; where there are more, the tables are asked later.
+const maxPossible = 100
+
+// possibleKeys are the identities that a draft may give, whichever of the stored
+// items of its name a reference in it means. What is new has no identity yet,
+// and none that is stored.
+func (p *planner) possibleKeys(d *draft) []string {
+	keys := []string{""}
+	for i, k := range d.class.Key {
+		var parts []string
+		a := d.class.Attribute(k)
+		switch {
+		case k == colName:
+			parts = []string{d.want.Name}
+		case k == colZone:
+			parts = []string{cmp.Or(d.want.Zone, DefaultZone)}
+		case a.Type == model.Reference:
+			if it := p.stored[d.attrs[k]]; it != nil {
+				parts = append(parts, it.ID)
+			}
+			for _, it := range p.storedByRef[d.attrs[k]] {
+				parts = append(parts, it.ID)
+			}
+		default:
+			parts = []string{d.attrs[k]}
+		}
+		if len(keys)*len(parts) > maxPossible {
+			return nil
+		}
+		var longer []string
+		for _, key := range keys {
+			for _, part := range parts {
+				if part == "" {
+					continue
+				}
+				if i > 0 {
+					part = key + identitySeparator + part
+				}
+				longer = append(longer, part)
+			}
+		}
+		keys = longer
+	}
+	return keys
 }
 
 // keyText says in words what an identity is of.

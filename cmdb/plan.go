@@ -1,6 +1,7 @@
 package cmdb
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base32"
@@ -84,6 +85,7 @@ type planner struct {
 	tenants *tenancy.Registry
 	within  reach.Reach // what may be changed and referred to
 	tenant  string      // of new items that name none
+	back    bool        // it gives items what they had before
 	now     time.Time
 	made    int // ids made so far
 	errs    errorList
@@ -133,7 +135,7 @@ func (p *planner) run(ctx context.Context) error {
 	// Lower ranks first: a host may take its tenant from its system, which
 	// may stand further down in the same file.
 	order := slices.Clone(p.drafts)
-	slices.SortStableFunc(order, func(a, b *draft) int { return rank(a) - rank(b) })
+	slices.SortStableFunc(order, func(a, b *draft) int { return cmp.Or(rank(a)-rank(b), depth(a)-depth(b)) })
 	for _, d := range order {
 		if !d.bad {
 			p.identify(d)
@@ -161,6 +163,14 @@ func rank(d *draft) int {
 		return 0
 	}
 	return d.class.Rank
+}
+
+// depth orders drafts of one rank: what a key refers to comes before it.
+func depth(d *draft) int {
+	if d.class == nil {
+		return 0
+	}
+	return d.class.Depth()
 }
 
 // The classes that the fields system and organisation refer to.
@@ -300,8 +310,8 @@ func (p *planner) prefetch(ctx context.Context) error {
 		if d.want.ID != "" {
 			ids = append(ids, d.want.ID)
 		}
-		if d.want.ID == "" && d.class != nil {
-			if key, ok, _ := p.keyOf(d); ok {
+		if d.want.ID == "" && depth(d) == 0 && d.class != nil {
+			if key, ok, _ := p.keyOf(d, ""); ok {
 				identities = append(identities, key)
 			}
 		}
@@ -329,6 +339,9 @@ func (p *planner) prefetch(ctx context.Context) error {
 	if err := selectBy(ctx, p.db, "name", refs, keep); err != nil {
 		return err
 	}
+	if err := p.prefetchReferring(ctx, keep); err != nil {
+		return err
+	}
 	// What an item already belongs to is needed to check what it is now.
 	var parents []string
 	for _, it := range p.stored {
@@ -339,6 +352,26 @@ func (p *planner) prefetch(ctx context.Context) error {
 		}
 	}
 	return selectBy(ctx, p.db, "id", parents, keep)
+}
+
+// prefetchReferring reads the stored items that drafts may be whose keys refer
+// to others, once those are read, the shortest ways first.
+func (p *planner) prefetchReferring(ctx context.Context, keep func(Item, reach.Facts)) error {
+	byDepth := map[int][]string{}
+	for _, d := range p.drafts {
+		if n := depth(d); n > 0 && d.want.ID == "" {
+			byDepth[n] = append(byDepth[n], p.possibleKeys(d)...)
+		}
+	}
+	for _, n := range slices.Sorted(maps.Keys(byDepth)) {
+		if err := selectBy(ctx, p.db, "identity", byDepth[n], keep); err != nil {
+			return err
+		}
+		for _, key := range byDepth[n] {
+			p.looked[key] = true
+		}
+	}
+	return nil
 }
 
 // identify finds the stored item a draft means, or makes a new one.
@@ -380,7 +413,10 @@ func (p *planner) identify(d *draft) {
 		return
 	}
 	if d.old == nil && w.ID == "" {
-		key, ok, missing := p.keyOf(d)
+		key, ok, missing := p.keyOf(d, tenant)
+		if d.bad {
+			return // what its key refers to is unknown, which was told
+		}
 		if !ok {
 			p.fail(d, missing, "it is part of what makes an item of class %s one: give it, or the item's id", w.Class)
 			return
@@ -643,9 +679,28 @@ func (p *planner) mergeAttributes(d *draft, f *Item) {
 		}
 		f.Attributes = merged
 	}
+	p.checkStates(d, f)
 	for i := range d.class.Attributes {
 		if a := &d.class.Attributes[i]; a.Required && f.Attributes[a.Name] == "" && !d.bad {
 			p.fail(d, attrPrefix+a.Name, "an item of class %s needs a value", f.Class)
+		}
+	}
+}
+
+// checkStates refuses steps that a life cycle does not have. Who goes back to
+// what an item was may make any.
+func (p *planner) checkStates(d *draft, f *Item) {
+	if p.back {
+		return
+	}
+	for i := range d.class.Attributes {
+		a := &d.class.Attributes[i]
+		before := ""
+		if d.old != nil {
+			before = d.old.Attributes[a.Name]
+		}
+		if err := a.MayBecome(before, f.Attributes[a.Name]); err != nil {
+			p.fail(d, attrPrefix+a.Name, "%v", err)
 		}
 	}
 }

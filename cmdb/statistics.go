@@ -92,6 +92,12 @@ func (s *Service) Statistics(ctx context.Context, r reach.Reach) (Statistics, er
 	return out, nil
 }
 
+// Lines counts the items in reach of each business line.
+func (s *Service) Lines(ctx context.Context, r reach.Reach) (map[string]int, error) {
+	out := map[string]int{}
+	return out, s.countLines(ctx, r, out)
+}
+
 // countLines counts the items of each business line.
 func (s *Service) countLines(ctx context.Context, r reach.Reach, into map[string]int) error {
 	var rows []struct {

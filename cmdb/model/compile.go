@@ -342,6 +342,9 @@ func (m *Model) takeAttributes(c *Class) error {
 		if err := a.makeCheck(m.dictionaries, false); err != nil {
 			return wrong("attribute", of, "%v", err)
 		}
+		if err := a.checkTransitions(); err != nil {
+			return wrong("attribute", of, "%v", err)
+		}
 		if a.Default != "" {
 			canonical, err := a.Check(a.Default)
 			if err != nil {
@@ -364,7 +367,7 @@ func (m *Model) takeAttributes(c *Class) error {
 			return wrong("class", c.Name, "key: its items have no network zone")
 		case c.byName[k] == nil:
 			return wrong("class", c.Name, "key: unknown attribute %q", k)
-		case c.byName[k].Type == Table, c.byName[k].Type == Attachment, c.byName[k].Type == Reference, c.byName[k].Multiple:
+		case c.byName[k].Type == Table, c.byName[k].Type == Attachment, c.byName[k].Multiple:
 			return wrong("class", c.Name, "key: attribute %q cannot make identity: it is a %s or has several values", k, c.byName[k].Type)
 		}
 	}
@@ -387,6 +390,36 @@ func (m *Model) checkReferences(Document) error {
 			if m.relations[a.RelationName()] == nil {
 				return wrong("attribute", c.Name+"."+a.Name, "unknown relation type %q", a.Relation)
 			}
+		}
+	}
+	for i := range m.Classes {
+		if err := m.deepen(&m.Classes[i], 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// deepen works out how many items stand behind the identity of one of a class:
+// a reference in its key is one, with those behind it.
+func (m *Model) deepen(c *Class, way int) error {
+	if way > maxDepth {
+		return wrong("class", c.Name, "key: it is made by references to its own class, or to more than %d classes in a row", maxDepth)
+	}
+	for _, k := range c.Key {
+		a := c.byName[k]
+		if a == nil || a.Type != Reference {
+			continue
+		}
+		for _, name := range m.Concrete(a.Targets()...) {
+			to := m.classes[name]
+			if to.Rank > c.Rank {
+				return wrong("class", c.Name, "key: %q refers to items of class %s, which is of rank %d: they must be known before items of rank %d", k, name, to.Rank, c.Rank)
+			}
+			if err := m.deepen(to, way+1); err != nil {
+				return err
+			}
+			c.depth = max(c.depth, to.depth+1)
 		}
 	}
 	return nil

@@ -78,7 +78,12 @@ type Class struct {
 	Remove []string `json:"remove,omitempty" yaml:"remove,omitempty" doc:"In a change: attributes the suite brings and the city does not want"`
 
 	byName map[string]*Attribute
+	depth  int
 }
+
+// Depth is how many references stand one behind the other in what makes an item
+// one: 0 where its key has none.
+func (c *Class) Depth() int { return c.depth }
 
 // Type is what the values of an attribute are.
 type Type string
@@ -117,10 +122,12 @@ type Attribute struct {
 	Values     []string     `json:"values,omitempty" yaml:"values,omitempty" doc:"Of an enumeration without a dictionary"`
 	Dictionary string       `json:"dictionary,omitempty" yaml:"dictionary,omitempty" doc:"Whose values an enumeration has"`
 	Open       bool         `json:"open,omitempty" yaml:"open,omitempty" doc:"Values that the dictionary does not know are taken too"`
-	Class      string       `json:"class,omitempty" yaml:"class,omitempty" doc:"Of the items a reference points to"`
-	Classes    []string     `json:"classes,omitempty" yaml:"classes,omitempty" doc:"As class, where there are several"`
-	Relation   string       `json:"relation,omitempty" yaml:"relation,omitempty" doc:"The type of relation that a reference stands for"`
-	Columns    []Attribute  `json:"columns,omitempty" yaml:"columns,omitempty" doc:"Of a table"`
+	// Transitions make an enumeration the states of a life cycle.
+	Transitions []Transition `json:"transitions,omitempty" yaml:"transitions,omitempty" doc:"Which values of an enumeration may follow which; any where there are none"`
+	Class       string       `json:"class,omitempty" yaml:"class,omitempty" doc:"Of the items a reference points to"`
+	Classes     []string     `json:"classes,omitempty" yaml:"classes,omitempty" doc:"As class, where there are several"`
+	Relation    string       `json:"relation,omitempty" yaml:"relation,omitempty" doc:"The type of relation that a reference stands for"`
+	Columns     []Attribute  `json:"columns,omitempty" yaml:"columns,omitempty" doc:"Of a table"`
 	// RenamedFrom is for administrators' documents: the attribute takes over
 	// the values of one that it replaces.
 	RenamedFrom string `json:"renamed_from,omitempty" yaml:"renamed_from,omitempty" doc:"In a change: the attribute whose values it takes over"`

@@ -31,6 +31,7 @@ type CMDBItems interface {
 	Delete(ctx context.Context, r reach.Reach, actor, id string) error
 	History(ctx context.Context, r reach.Reach, id string, before int64, limit int) ([]cmdb.HistoryEntry, error)
 	Restore(ctx context.Context, r reach.Reach, actor, id string, entry int64) (cmdb.Item, error)
+	States(ctx context.Context, r reach.Reach, id string) ([]cmdb.State, error)
 	Statistics(ctx context.Context, r reach.Reach) (cmdb.Statistics, error)
 }
 

@@ -58,6 +58,8 @@ func (s *Server) routes() {
 	s.cmdbViewRoutes()
 	s.cmdbDrawingRoutes()
 	s.cmdbSubscriptionRoutes()
+	s.cmdbKeptRoutes()
+	s.cmdbStateRoutes()
 	s.cmdbRiskRoutes()
 	s.cmdbArchiveRoutes()
 	s.backupRoutes()

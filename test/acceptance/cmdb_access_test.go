@@ -41,6 +41,8 @@ var cmdbReads = map[string][]string{
 	"list-cmdb-units":                 {"?limit=1000", "?q=indigo", "?q=scarlet", "?sort=alerts"},
 	"list-cmdb-systems":               {"?limit=1000", "?q=indigo", "?q=10.8.0.1", "?q=scarlet-host", "?labels=filed", "?level=low"},
 	"list-cmdb-changes":               {"?limit=1000", "?limit=1000&action=created&class=host", "?limit=1000&after=0"},
+	"list-cmdb-views":                 {"", "?deleted=true"},
+	"list-cmdb-followed":              {""},
 	"list-cmdb-subscriptions":         {"", "?all=true"},
 	"get-cmdb-subscription":           {},
 	"preview-cmdb-subscription":       {`{"kinds":["created","updated"],"filter":"name exists and system.name exists"}`},
@@ -68,7 +70,7 @@ var cmdbReads = map[string][]string{
 // the callers' own. What people imported and asked for is told to who may see
 // all of it: TestFourEyes and TestUndoImportWithinReach see to that.
 var cmdbCommon = []string{"list-cmdb-classes", "get-cmdb-model", "list-cmdb-model-revisions", "list-cmdb-topologies", "get-cmdb-topology", "list-cmdb-topology-versions",
-	"list-cmdb-subscriptions", "list-cmdb-subscription-contacts", "list-cmdb-notices", "list-cmdb-imports", "list-cmdb-attachments", "get-cmdb-approval", "list-cmdb-requests"}
+	"list-cmdb-views", "list-cmdb-followed", "list-cmdb-subscriptions", "list-cmdb-subscription-contacts", "list-cmdb-notices", "list-cmdb-imports", "list-cmdb-attachments", "get-cmdb-approval", "list-cmdb-requests"}
 
 // cmdbWrites are bodies that the routes take which change one item.
 var cmdbWrites = map[string]string{
@@ -78,6 +80,7 @@ var cmdbWrites = map[string]string{
 	"mark-cmdb-item":    `{"cii":true}`,
 	"undo-cmdb-import":  ``, "approve-cmdb-request": `{}`, "reject-cmdb-request": `{"comment":"no"}`, "withdraw-cmdb-request": `{}`,
 	"change-cmdb-subscription": `{"revision":1,"name":"x","enabled":true,"wants":{"notices":true}}`, "delete-cmdb-subscription": ``, "test-cmdb-subscription": ``,
+	"change-cmdb-view": `{"revision":1,"name":"x","query":{}}`, "delete-cmdb-view": ``, "restore-cmdb-view": ``,
 	"add-cmdb-attachment": `text`, "remove-cmdb-attachment": ``, "restore-cmdb-attachment": ``,
 }
 
