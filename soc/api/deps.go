@@ -74,7 +74,7 @@ type Deps struct {
 	ApprovalPolicy func() approval.Policy
 	Risk           *risk.Service         // how much assets, systems and units are at risk; nil registers no route
 	Drawings       *drawing.Store        // topologies that people drew; nil registers no route
-	CMDBViews      *view.Store           // lists under a name, and what people follow; nil registers no route
+	Views          *view.Store           // lists under a name, and what people follow; nil registers no route
 	Subscriptions  *subscription.Service // to changes of the CMDB; nil registers no route
 	Search         search.Store
 	Saved          *saved.Store     // searches under a name, log groups and histories; nil registers no route

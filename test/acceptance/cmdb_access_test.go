@@ -29,6 +29,7 @@ var cmdbReads = map[string][]string{
 	"get-cmdb-item":                   {""},
 	"export-cmdb":                     {"?format=csv", "?format=yaml", "?format=csv&q=scarlet"},
 	"get-cmdb-history":                {"?limit=1000"},
+	"get-cmdb-item-states":            {""},
 	"get-cmdb-statistics":             {""},
 	"list-cmdb-relations":             {"?limit=1000", "?limit=1000&type=runs_on"},
 	"find-cmdb-path":                  {"?from=in-host&to=in-far&hops=8", "?from=in-vm&to=OWN&hops=8"},
@@ -67,9 +68,9 @@ var cmdbReads = map[string][]string{
 
 // cmdbCommon are the routes that answer the same to everybody, whatever items
 // there are: the model is the city's, and the drawing of this test shows what is
-// the callers' own. What people imported and asked for is told to who may see
+// the callers' own, as are their items' life cycles and what they keep and follow. What people imported and asked for is told to who may see
 // all of it: TestFourEyes and TestUndoImportWithinReach see to that.
-var cmdbCommon = []string{"list-cmdb-classes", "get-cmdb-model", "list-cmdb-model-revisions", "list-cmdb-topologies", "get-cmdb-topology", "list-cmdb-topology-versions",
+var cmdbCommon = []string{"get-cmdb-item-states", "list-cmdb-classes", "get-cmdb-model", "list-cmdb-model-revisions", "list-cmdb-topologies", "get-cmdb-topology", "list-cmdb-topology-versions",
 	"list-cmdb-views", "list-cmdb-followed", "list-cmdb-subscriptions", "list-cmdb-subscription-contacts", "list-cmdb-notices", "list-cmdb-imports", "list-cmdb-attachments", "get-cmdb-approval", "list-cmdb-requests"}
 
 // cmdbWrites are bodies that the routes take which change one item.
