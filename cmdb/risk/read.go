@@ -140,6 +140,8 @@ type Question struct {
 	System string // id
 	Unit   string // id
 	Words  string // that all occur in name, addresses, owner or labels
+	Region string // of the item, or of the organisation it belongs to
+	Tag    string // rating tag, see Result
 	Sort   string // score (the default), alerts, incidents, findings, criticality; the most first
 	Limit  int    // 50 where 0, at most 1000
 	Offset int
@@ -155,10 +157,15 @@ func (s *Service) List(ctx context.Context, r reach.Reach, q Question) ([]Line, 
 		return nil, 0, fmt.Errorf("%w: sort: %q: want score, alerts, incidents, findings or criticality", ErrInvalid, q.Sort)
 	}
 	where := func(sel *bun.SelectQuery) *bun.SelectQuery {
-		for column, v := range map[string]string{"r.kind": q.Kind, "i.class": q.Class, "i.system_id": q.System, "i.organisation_id": q.Unit} {
+		for column, v := range map[string]string{"r.kind": q.Kind, "i.class": q.Class, "i.system_id": q.System, "i.organisation_id": q.Unit, "i.reach_region": q.Region} {
 			if v != "" {
 				sel = sel.Where(column+" = ?", v)
 			}
+		}
+		if q.Tag != "" {
+			// A result is written with its tags right before its words, and JSON escapes the quotes within texts: no other
+			// place of it reads so, and both databases know LIKE.
+			sel = sel.Where(`r.result LIKE ? ESCAPE '!'`, `%"tags":[%"`+escapeLike(q.Tag)+`"%],"words":%`)
 		}
 		if len(q.Levels) > 0 {
 			ranks := make([]int, len(q.Levels))
@@ -168,7 +175,7 @@ func (s *Service) List(ctx context.Context, r reach.Reach, q Question) ([]Line, 
 			sel = sel.Where("r.level IN (?)", bun.In(ranks))
 		}
 		for _, word := range strings.Fields(strings.ToLower(q.Words)) {
-			sel = sel.Where("lower(i.name || ' ' || i.owner || ' ' || i.addresses || ' ' || i.hostnames || ' ' || i.labels) LIKE ? ESCAPE '!'", "%"+strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(word)+"%")
+			sel = sel.Where("lower(i.name || ' ' || i.owner || ' ' || i.addresses || ' ' || i.hostnames || ' ' || i.labels) LIKE ? ESCAPE '!'", "%"+escapeLike(word)+"%")
 		}
 		return sel
 	}
@@ -203,6 +210,11 @@ func (s *Service) List(ctx context.Context, r reach.Reach, q Question) ([]Line, 
 		out = append(out, l)
 	}
 	return out, int(total), nil
+}
+
+// escapeLike writes a text so that LIKE takes it literally, with ! as escape.
+func escapeLike(text string) string {
+	return strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(text)
 }
 
 // unitsSeen lists units by what a caller sees of them.

@@ -256,9 +256,16 @@ func threats(s *Subject, p Policy, now time.Time) (Part, detections.Verdict, []W
 	}
 	days := int(max(0, now.Sub(heaviest.At)).Hours() / 24)
 	severity := severityNames[heaviest.Severity]
+	ago := textf("%d 天前", "%d days ago", days)
+	switch days {
+	case 0:
+		ago = text("24 小时内", "within 24 hours")
+	case 1:
+		ago = text("1 天前", "1 day ago")
+	}
 	part.Reasons = append(part.Reasons, text(
-		fmt.Sprintf("影响最大：%s（%s%s，%d 天前）", heaviest.Name.ZH, severity.ZH, verdict.ZH, days),
-		fmt.Sprintf("The heaviest is %s (%s%s, %d days ago)", heaviest.Name.EN, severity.EN, verdict.EN, days)))
+		fmt.Sprintf("影响最大：%s（%s%s，%s）", heaviest.Name.ZH, severity.ZH, verdict.ZH, ago.ZH),
+		fmt.Sprintf("The heaviest is %s (%s%s, %s)", heaviest.Name.EN, severity.EN, verdict.EN, ago.EN)))
 	return part, worst, cloud[:min(len(cloud), maxWords)]
 }
 

@@ -86,7 +86,7 @@ const ledger = `
 - {id: sys, class: business_system, name: Permits, tenant: a, organisation: bureau, criticality: 5, attributes: {protection_level: "3", industry: government, business_line: permits}}
 - {id: web, class: host, name: web, tenant: a, system: sys, addresses: [10.1.0.1], attributes: {exposure: internet, open_ports: "80;443", controls: "waf;edr"}}
 - {id: db, class: host, name: db, tenant: a, system: sys, addresses: [10.1.0.2]}
-- {id: office, class: organisation, name: Office}
+- {id: office, class: organisation, name: Office, attributes: {region: 道里区}}
 - {id: other, class: host, name: other, tenant: b, organisation: office, addresses: [10.1.0.3]}
 `
 
@@ -128,6 +128,23 @@ func TestFollow(t *testing.T) {
 		for words, want := range map[string]int{"WEB": 1, "10.1.0": 3, "10.1.0 permits": 0, "%": 0, "nowhere": 0, "': ' OR 1=1 --": 0} {
 			if list, total, err := x.List(ctx, reach.All(), Question{Words: words, Kind: Asset}); err != nil || total != want || len(list) != want {
 				t.Errorf("%q finds %d %+v, want %d: %v", words, total, list, want, err)
+			}
+		}
+		for _, c := range []struct {
+			q    Question
+			want string
+		}{
+			{Question{Kind: Asset, Tag: "compromised"}, "web"}, {Question{Kind: Asset, Tag: "exposed"}, "web"}, {Question{Kind: Asset, Tag: "unprotected"}, "db other"},
+			{Question{Kind: Asset, Tag: "cii"}, ""}, {Question{Kind: Asset, Tag: "%"}, ""}, {Question{Kind: Asset, Region: "道里区"}, "other"}, {Question{Kind: Asset, Region: "道里"}, ""},
+		} {
+			list, total, err := x.List(ctx, reach.All(), c.q)
+			var got []string
+			for _, l := range list {
+				got = append(got, l.ID)
+			}
+			slices.Sort(got)
+			if err != nil || total != len(list) || strings.Join(got, " ") != c.want {
+				t.Errorf("tag %q, region %q: %v of %d, want %s: %v", c.q.Tag, c.q.Region, got, total, c.want, err)
 			}
 		}
 		o, err := x.Overview(ctx, reach.All(), System)

@@ -24,12 +24,14 @@ type RiskInput struct {
 	System string `query:"system" maxLength:"256" doc:"Id of a business system"`
 	Unit   string `query:"unit" maxLength:"256" doc:"Id of an organisation"`
 	Q      string `query:"q" maxLength:"256" doc:"Words that all occur in name, addresses, owner or labels"`
+	Region string `query:"region" maxLength:"256" doc:"Region of the item or of the organisation it belongs to"`
+	Tag    string `query:"tag" enum:"compromised,breached,attacked,exposed,weak,unprotected,silent,cii,key," doc:"Rating tag"`
 	Tenant string `query:"tenant" maxLength:"4096"`
 	Sort   string `query:"sort" enum:"score,alerts,incidents,findings,criticality" default:"score" doc:"The most first"`
 }
 
 func (in *RiskInput) question() risk.Question {
-	q := risk.Question{Kind: in.Kind, Class: in.Class, System: in.System, Unit: in.Unit, Words: in.Q, Sort: in.Sort}
+	q := risk.Question{Kind: in.Kind, Class: in.Class, System: in.System, Unit: in.Unit, Words: in.Q, Region: in.Region, Tag: in.Tag, Sort: in.Sort}
 	for _, l := range words(in.Level) {
 		q.Levels = append(q.Levels, risk.Level(l))
 	}
