@@ -38,8 +38,9 @@ export default defineConfig({
     },
   },
   server: {
-    // `npm run dev` talks to a suite started beside it.
-    proxy: { '/api': process.env.ICEWATCH_URL ?? 'http://127.0.0.1:8080' },
+    // `npm run dev` talks to a suite started beside it. The host stays the one that the browser asked, or the suite
+    // takes a sign-in for one from a foreign page.
+    proxy: { '/api': { target: process.env.ICEWATCH_URL ?? 'http://127.0.0.1:8080', changeOrigin: false } },
   },
   test: { environment: 'node', include: ['src/**/*.test.ts'] },
 });
