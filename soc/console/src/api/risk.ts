@@ -35,7 +35,7 @@ export interface RiskOverview {
   at_risk: number;
   by_level: Record<Level, number>;
   industries: List<{ value: string; total: number; at_risk: number }>;
-  regions: List<{ value: string; total: number; at_risk: number }>;
+  regions: List<{ value: string; total: number; at_risk: number; alerts: number; worst: number }>;
   worst: List<RiskLine>;
 }
 export interface Archived {

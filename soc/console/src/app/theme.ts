@@ -43,6 +43,8 @@ export function themeConfig(dark: boolean): ThemeConfig {
     },
     components: {
       Button: { primaryShadow: 'none', defaultShadow: 'none', dangerShadow: 'none' },
+      // The track is darker than the page it lies on, or the chosen part is not told from the rest.
+      Segmented: dark ? { trackBg: '#1c222b', itemSelectedBg: '#343c48' } : { trackBg: '#e6eaf0', itemSelectedBg: '#ffffff' },
       Modal: { titleFontSize: 16 },
       Form: { itemMarginBottom: 14, verticalLabelPadding: '0 0 4px' },
     },

@@ -6,7 +6,19 @@ export interface Column<T> {
   title: ReactNode;
   num?: boolean;
   width?: number | string;
+  /** What the server calls the field that a click on the title sorts by. */
+  sort?: string;
+  /** The largest first is what a first click asks for. */
+  most?: boolean;
   render: (row: T) => ReactNode;
+}
+
+/** The order that follows a click on a column: its own way first, then the other, then the list's usual one. */
+export function nextSort(sort: string, column: { sort?: string; most?: boolean }, oneWay = false): string {
+  const field = column.sort ?? '';
+  if (oneWay) return sort === field ? '' : field;
+  const [first, second] = column.most ? [`-${field}`, field] : [field, `-${field}`];
+  return sort === first ? second : sort === second ? '' : first;
 }
 
 /** Rows that are marked for something done to many at once. */
@@ -25,6 +37,9 @@ export function DataTable<T>({
   onRow,
   choice,
   marked,
+  sort = '',
+  onSort,
+  oneWay,
 }: {
   label: string;
   columns: Column<T>[];
@@ -34,6 +49,11 @@ export function DataTable<T>({
   choice?: Choice<T>;
   /** The key of the row that stands open beside the table. */
   marked?: string;
+  /** The order there is: a column's field, a minus before it where the largest come first. */
+  sort?: string;
+  onSort?: (sort: string) => void;
+  /** The server sorts each field in one way only, the most first. */
+  oneWay?: boolean;
 }) {
   const t = useT();
   const every = choice !== undefined && rows.length > 0 && rows.every((r) => choice.ids.has(rowKey(r)));
@@ -53,9 +73,7 @@ export function DataTable<T>({
             </th>
           )}
           {columns.map((c) => (
-            <th key={c.key} scope="col" className={c.num ? 'num' : ''} style={{ width: c.width }}>
-              {c.title}
-            </th>
+            <Heading key={c.key} column={c} sort={sort} onSort={c.sort ? onSort : undefined} oneWay={oneWay} />
           ))}
         </tr>
       </thead>
@@ -88,5 +106,23 @@ export function DataTable<T>({
         ))}
       </tbody>
     </table>
+  );
+}
+
+/** A column's title; where the list can be sorted by it, a button that says how it is. */
+function Heading<T>({ column: c, sort, onSort, oneWay }: { column: Column<T>; sort: string; onSort?: (sort: string) => void; oneWay?: boolean }) {
+  const down = sort === `-${c.sort}` || (oneWay === true && sort === c.sort);
+  const up = !down && sort === c.sort;
+  return (
+    <th scope="col" className={c.num ? 'num' : ''} style={{ width: c.width }} aria-sort={onSort ? (down ? 'descending' : up ? 'ascending' : 'none') : undefined}>
+      {onSort ? (
+        <button type="button" className="plain sorter" onClick={() => onSort(nextSort(sort, c, oneWay))}>
+          {c.title}
+          <span aria-hidden="true">{down ? '▼' : up ? '▲' : '↕'}</span>
+        </button>
+      ) : (
+        c.title
+      )}
+    </th>
   );
 }

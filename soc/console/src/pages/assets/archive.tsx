@@ -1,38 +1,50 @@
 import { keepPreviousData, useInfiniteQuery, useQuery } from '@tanstack/react-query';
-import { Button, Input, Segmented, Select } from 'antd';
-import { useEffect, useState } from 'react';
+import { Button, Segmented, Select } from 'antd';
 import { Link } from 'react-router-dom';
+import { useWords, type Item } from '../../api/cmdb';
 import { BASE, buildPath, get } from '../../api/client';
 import { LEVELS, type Archived, type RiskKind, type RiskLine, type RiskOverview } from '../../api/risk';
 import { list, type Page } from '../../api/types';
-import { usePageTitle, useSettled, useUrl } from '../../app/hooks';
+import { usePageTitle, useUrl } from '../../app/hooks';
 import { useSettings } from '../../app/settings';
+import { quoted } from '../../logic/cmdbfilter';
 import { number } from '../../logic/format';
 import { Bars } from '../../parts/charts';
+import { MARKS, MarkTags, type Mark } from '../../parts/cmdb/marks';
+import { useSayValue } from '../../parts/cmdb/value';
 import { Head, Panel } from '../../parts/page';
 import { RiskMark } from '../../parts/risk';
+import { SearchBox } from '../../parts/search';
 import { Empty, Failed, Skeleton, Stale } from '../../parts/states';
-import { DataTable } from '../../parts/table';
+import { DataTable, type Column } from '../../parts/table';
+import { portraitPath } from './portrait';
 
 const SORTS = ['score', 'alerts', 'incidents', 'findings', 'criticality'] as const;
+const COUNTS = ['alerts', 'incidents', 'findings'] as const;
 const PATHS = { unit: '/cmdb/units', system: '/cmdb/systems', asset: '/cmdb/risk' } as const;
+/** The attributes whose values a unit's or system's card shows, and its labels are chosen from. */
+const LABELLED = { unit: ['unit_type', 'industry', 'status'], system: ['system_type', 'system_labels', 'importance', 'exposure', 'risk_labels'], asset: [] } as const;
+/** The rating tags that stand for the marks. */
+const TAGS: Record<Mark, string> = { cii: 'cii', key_asset: 'key' };
 
 type Row = Partial<Archived> & { id: string; name: string; risk?: RiskLine };
 
 /** Units, systems or assets by their risk, found by any names and labels together. */
 export function Archive({ kind }: { kind: RiskKind }) {
   const { t, tx, locale } = useSettings();
+  const words = useWords();
+  const say = useSayValue();
   const [url, setUrl] = useUrl();
   usePageTitle(t(`page.archive.${kind}`));
-  const [text, setText] = useState(url.get('q') ?? '');
-  const q = useSettled(text, 300);
-  const [labelText, setLabelText] = useState(url.get('labels') ?? '');
-  const labels = useSettled(labelText, 300);
-  useEffect(() => setUrl({ q: q || undefined, labels: labels || undefined }), [q, labels, setUrl]);
+  const q = url.get('q') ?? '';
+  const labels = (url.get('labels') ?? '').split(',').filter(Boolean);
   const level = url.get('level') ?? '';
+  const region = url.get('region') ?? '';
+  const mark = kind === 'unit' ? undefined : MARKS.find((m) => m === url.get('mark'));
   const sort = SORTS.find((s) => s === url.get('sort')) ?? 'score';
   const cards = kind !== 'asset' && url.get('view') !== 'rows';
-  const filter = kind === 'asset' ? { kind, q, level, sort } : { q, labels: labels.replaceAll('，', ','), level, sort };
+  const own = [mark && `${mark} = true`, region && (kind === 'unit' ? `region = ${quoted(region)}` : `(region = ${quoted(region)} or organisation.region = ${quoted(region)})`)].filter(Boolean).join(' and ');
+  const filter = kind === 'asset' ? { kind, q, level, sort, tag: mark && TAGS[mark], region } : { q, labels: labels.join(','), level, sort, filter: own };
   const overview = useQuery({ queryKey: ['cmdb', 'risk', 'overview', kind], queryFn: ({ signal }) => get<RiskOverview>('/cmdb/risk/overview', { kind }, signal), refetchInterval: 60_000 });
   const query = useInfiniteQuery({
     queryKey: ['cmdb', 'archive', kind, JSON.stringify(filter)],
@@ -45,31 +57,98 @@ export function Archive({ kind }: { kind: RiskKind }) {
   const rows: Row[] = (query.data?.pages ?? []).flatMap((p) => list(p.items)).map((x) => ('score' in x ? { id: x.id, name: x.name, risk: x } : x));
   const total = query.data?.pages[0]?.total ?? 0;
   const o = overview.data;
-  const portrait = (x: Row) => <Link to={`/portraits/${encodeURIComponent(x.id)}`}>{x.name || x.id}</Link>;
-  const counts = (x: Row) => (
-    <span className="faint">
-      {SORTS.slice(1, 4).map((s) => `${t(`risk.${s}`)} ${number((x.risk?.[s] as number | undefined) ?? 0, locale)}`).join(' · ')}
-    </span>
+  const narrowed = !!(q || labels.length || level || region || mark);
+  const portrait = (x: Row) => (
+    <Link className="ellipsis" title={x.name || x.id} to={portraitPath(x.id)}>
+      {x.name || x.id}
+    </Link>
   );
+  const cls = kind === 'unit' ? 'organisation' : 'business_system';
+  const tags = (x: Row) =>
+    LABELLED[kind].flatMap((a) =>
+      String(x.attributes?.[a] ?? '')
+        .split(';')
+        .filter((v) => v && v !== 'cii' && v !== 'key_asset')
+        .map((v) => (
+          <span className="tag" key={`${a} ${v}`} title={words.attributeName(a, cls)}>
+            <span className="ellipsis">{say(`attr.${a}`, v, cls)}</span>
+          </span>
+        )),
+    );
+  const marks = (x: Row) => <MarkTags of={kind === 'asset' ? { attributes: Object.fromEntries(MARKS.map((m) => [m, String(list(x.risk?.tags).includes(TAGS[m]))])) } : ({ attributes: x.attributes } as Pick<Item, 'attributes'>)} />;
+  const members = (x: Row) =>
+    Object.entries(x.members ?? {})
+      .sort((a, b) => b[1] - a[1])
+      .slice(0, 4)
+      .map(([c, n]) => `${words.className(c)} ${number(n, locale)}`)
+      .join(' · ');
+  const columns: Column<Row>[] = [
+    {
+      key: 'name',
+      title: t('ci.f.name'),
+      render: (x) => (
+        <span className="row" style={{ gap: 6 }}>
+          {portrait(x)}
+          {marks(x)}
+        </span>
+      ),
+    },
+    ...(kind === 'asset' ? [{ key: 'class', title: t('ci.f.class'), width: 110, render: (x: Row) => words.className(x.risk?.class ?? '') }] : [{ key: 'unit', title: t('archive.unit'), render: (x: Row) => (x.unit && x.unit.id !== x.id ? <Link to={portraitPath(x.unit.id)}>{x.unit.name}</Link> : <span className="faint">–</span>) }]),
+    { key: 'score', sort: 'score', title: t('risk.score'), width: 120, render: (x) => (x.risk ? <RiskMark score={x.risk.score} level={x.risk.level} /> : <span className="faint">{t('risk.pendingShort')}</span>) },
+    ...COUNTS.map((s) => ({ key: s, sort: s, title: t(`risk.${s}`), num: true, width: 84, render: (x: Row) => number(x.risk?.[s] ?? 0, locale) })),
+    { key: 'criticality', sort: 'criticality', title: t('risk.criticality'), num: true, width: 90, render: (x) => number(x.risk?.criticality ?? 0, locale) },
+    { key: 'why', title: t('risk.why'), render: (x) => tx(x.risk?.why) },
+  ];
   return (
     <div className="page">
       <Head title={t(`page.archive.${kind}`)} sub={o && `${t('archive.total')} ${number(o.total, locale)} · ${t('archive.atRisk')} ${number(o.at_risk, locale)}`}>
-        <Button href={BASE + buildPath('/cmdb/risk/export', { kind, level, sort, q: kind === 'asset' ? q : undefined, format: 'xlsx' })}>{t('archive.export')}</Button>
+        <Button href={BASE + buildPath('/cmdb/risk/export', { kind, level, sort, q: kind === 'asset' ? q : undefined, tag: kind === 'asset' && mark ? TAGS[mark] : undefined, region: kind === 'asset' ? region : undefined, format: 'xlsx' })}>{t('archive.export')}</Button>
       </Head>
-      {o && (
-        <div className="row wrap" style={{ gap: 8, marginBottom: 12 }}>
-          {LEVELS.map((l) => (
-            <Button key={l} type={level === l ? 'primary' : 'default'} aria-pressed={level === l} onClick={() => setUrl({ level: level === l ? undefined : l })}>
-              {t(`risk.${l}`)} {number(o.by_level[l] ?? 0, locale)}
-            </Button>
-          ))}
-        </div>
-      )}
       <div className="filters" role="search">
-        <Input allowClear style={{ width: 280 }} placeholder={t('archive.search')} aria-label={t('archive.search')} value={text} onChange={(e) => setText(e.target.value)} />
-        {kind !== 'asset' && <Input allowClear style={{ width: 220 }} placeholder={t('archive.labels')} aria-label={t('archive.labels')} value={labelText} onChange={(e) => setLabelText(e.target.value)} />}
-        <Select aria-label={t('archive.sort')} value={sort} style={{ width: 130 }} options={SORTS.map((s) => ({ value: s, label: t(`risk.${s}`) }))} onChange={(s) => setUrl({ sort: s })} />
-        {kind !== 'asset' && <Segmented value={cards ? 'cards' : 'rows'} options={[{ value: 'cards', label: t('archive.cards') }, { value: 'rows', label: t('archive.rows') }]} onChange={(v) => setUrl({ view: v === 'rows' ? 'rows' : undefined })} />}
+        <SearchBox hint={t('archive.search')} width={280} />
+        {kind !== 'asset' && (
+          <Select
+            mode="tags"
+            allowClear
+            maxTagCount="responsive"
+            style={{ width: 260 }}
+            aria-label={t('archive.labels')}
+            placeholder={t('archive.labels')}
+            value={labels}
+            optionFilterProp="label"
+            onChange={(v: string[]) => setUrl({ labels: v.map((x) => x.trim()).filter(Boolean).join(',') || undefined })}
+            options={LABELLED[kind].map((a) => ({
+              label: words.attributeName(a, cls),
+              options: list(list(words.model?.dictionaries).find((d) => d.name === list(words.classOf(cls)?.attributes).find((x) => x.name === a)?.dictionary)?.values).map((v) => ({ value: v.value, label: say(`attr.${a}`, v.value, cls) })),
+            }))}
+          />
+        )}
+        {kind !== 'unit' &&
+          MARKS.map((m) => (
+            <button key={m} className="plain toggle" aria-pressed={mark === m} onClick={() => setUrl({ mark: mark === m ? undefined : m }, true)}>
+              {t(`ci.mark.${m}`)}
+            </button>
+          ))}
+        <span className="sep" />
+        {LEVELS.map((l) => (
+          <button key={l} className="plain toggle" aria-pressed={level === l} onClick={() => setUrl({ level: level === l ? undefined : l }, true)}>
+            {t(`risk.${l}`)} <span className="num">{o ? number(o.by_level[l] ?? 0, locale) : ''}</span>
+          </button>
+        ))}
+        {region && (
+          <span className="chip">
+            {region}
+            <button className="plain" aria-label={t('do.remove', { x: region })} onClick={() => setUrl({ region: undefined })}>
+              ✕
+            </button>
+          </span>
+        )}
+        {kind !== 'asset' && (
+          <span className="row" style={{ gap: 8, marginLeft: 'auto' }}>
+            {cards && <Select aria-label={t('archive.sort')} value={sort} style={{ width: 120 }} options={SORTS.map((s) => ({ value: s, label: t(`risk.${s}`) }))} onChange={(s) => setUrl({ sort: s })} />}
+            <Segmented aria-label={t('archive.view')} value={cards ? 'cards' : 'rows'} options={[{ value: 'cards', label: t('archive.cards') }, { value: 'rows', label: t('archive.rows') }]} onChange={(v) => setUrl({ view: v === 'rows' ? 'rows' : undefined })} />
+          </span>
+        )}
       </div>
       <Stale query={query} />
       {query.error && !query.data ? (
@@ -77,58 +156,62 @@ export function Archive({ kind }: { kind: RiskKind }) {
       ) : !query.data ? (
         <Skeleton lines={8} />
       ) : rows.length === 0 ? (
-        <Empty title={t('archive.none')} why={t('archive.noneWhy')}>
-          <Link to="/cmdb">{t('page.cmdb')}</Link>
-        </Empty>
+        <div className="panel">
+          <Empty title={t(narrowed ? 'archive.none' : 'archive.noneYet', { x: t(`page.archive.${kind}`) })} why={t(narrowed ? 'archive.noneWhy' : 'archive.noneYetWhy')}>
+            {narrowed ? (
+              <Button onClick={() => setUrl({ q: undefined, labels: undefined, level: undefined, region: undefined, mark: undefined })}>{t('do.clear')}</Button>
+            ) : (
+              <Link to="/cmdb/import">
+                <Button>{t('cmdb.import')}</Button>
+              </Link>
+            )}
+          </Empty>
+        </div>
       ) : cards ? (
-        <div style={{ display: 'grid', gridTemplateColumns: 'repeat(auto-fill, minmax(260px, 1fr))', gap: 12 }}>
+        <div className="archivecards" aria-busy={query.isFetching}>
           {rows.map((x) => (
-            <Panel key={x.id} title={portrait(x)}>
+            <Panel key={x.id} title={portrait(x)} end={marks(x)}>
               <div className="stack" style={{ gap: 6 }}>
-                {x.risk ? <RiskMark score={x.risk.score} level={x.risk.level} /> : <span className="faint">{t('risk.pending')}</span>}
-                {counts(x)}
+                <div className="row" style={{ gap: 12 }}>
+                  {x.risk ? <RiskMark score={x.risk.score} level={x.risk.level} /> : <span className="faint">{t('risk.pending')}</span>}
+                  <span className="dim" style={{ marginLeft: 'auto' }}>
+                    {COUNTS.map((s) => `${t(`risk.${s}`)} ${number(x.risk?.[s] ?? 0, locale)}`).join(' · ')}
+                  </span>
+                </div>
                 <span>{tx(x.risk?.why)}</span>
+                {members(x) && <span className="dim">{members(x)}</span>}
                 {x.unit && x.unit.id !== x.id && (
-                  <span className="faint">
-                    {t('archive.unit')} <Link to={`/portraits/${encodeURIComponent(x.unit.id)}`}>{x.unit.name}</Link>
+                  <span className="dim">
+                    {t('archive.unit')} <Link to={portraitPath(x.unit.id)}>{x.unit.name}</Link>
                   </span>
                 )}
                 <div className="row wrap" style={{ gap: 4 }}>
-                  {['industry', 'unit_type', 'system_type', 'system_labels', 'risk_labels']
-                    .flatMap((a) => (x.attributes?.[a] ?? '').split(';'))
-                    .filter(Boolean)
-                    .map((l) => (
-                      <span className="tag" key={l}>
-                        {l}
-                      </span>
-                    ))}
+                  {tags(x)}
                 </div>
               </div>
             </Panel>
           ))}
         </div>
       ) : (
-        <DataTable
-          label={t(`page.archive.${kind}`)}
-          rows={rows}
-          rowKey={(x) => x.id}
-          columns={[
-            { key: 'name', title: t('archive.what'), render: portrait },
-            { key: 'score', title: t('risk.score'), width: 150, render: (x) => (x.risk ? <RiskMark score={x.risk.score} level={x.risk.level} /> : '') },
-            { key: 'counts', title: t('risk.alerts'), width: 230, render: counts },
-            { key: 'why', title: t('risk.why'), render: (x) => tx(x.risk?.why) },
-          ]}
-        />
+        <div className="panel" style={{ overflowX: 'auto' }} aria-busy={query.isFetching}>
+          <DataTable label={t(`page.archive.${kind}`)} rows={rows} rowKey={(x) => x.id} columns={columns} sort={sort} onSort={(s) => setUrl({ sort: s || undefined })} oneWay />
+        </div>
       )}
-      {query.hasNextPage && (
-        <Button style={{ marginTop: 12 }} loading={query.isFetchingNextPage} onClick={() => void query.fetchNextPage()}>
-          {t('archive.more')} ({number(rows.length, locale)} / {number(total, locale)})
-        </Button>
+      {rows.length > 0 && (
+        <div className="dim" style={{ padding: 10, textAlign: 'center' }}>
+          {query.hasNextPage ? (
+            <Button loading={query.isFetchingNextPage} onClick={() => void query.fetchNextPage()}>
+              {t('archive.more')} ({number(rows.length, locale)} / {number(total, locale)})
+            </Button>
+          ) : (
+            t('ci.shownOf', { n: number(rows.length, locale) })
+          )}
+        </div>
       )}
-      {o && kind !== 'asset' && (
-        <div className="cols" style={{ marginTop: 14 }}>
+      {o && kind !== 'asset' && !narrowed && (
+        <div className="cols even" style={{ marginTop: 14 }}>
           {(['industries', 'regions'] as const).map((what) => {
-            const points = list(o[what]).filter((s) => s.at_risk > 0).slice(0, 18).map((s) => ({ name: s.value || t('archive.noIndustry'), value: s.at_risk }));
+            const points = list(o[what]).filter((s) => s.at_risk > 0).slice(0, 18).map((s) => ({ name: s.value ? say(what === 'industries' ? 'attr.industry' : 'attr.region', s.value, 'organisation') : t('archive.noIndustry'), value: s.at_risk }));
             return points.length > 0 ? (
               <Panel key={what} title={t(`archive.${what}`)}>
                 <Bars points={points} label={t(`archive.${what}`)} />

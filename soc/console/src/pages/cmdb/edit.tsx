@@ -14,6 +14,7 @@ import { ConflictTable } from '../../parts/cmdb/conflict';
 import { fieldName } from '../../parts/cmdb/fieldname';
 import { AttributeInput } from '../../parts/cmdb/inputs';
 import { ItemPicker } from '../../parts/cmdb/itempicker';
+import { RequestChange, needsApproval } from '../../parts/cmdb/request';
 import { ClassTree } from '../../parts/cmdb/classtree';
 import type { Upsert } from '../../parts/cmdb/upsert';
 import { Refused } from '../../parts/dialog';
@@ -56,6 +57,7 @@ function ItemForm({ cls, item }: { cls: Class; item?: Item }) {
   const [refused, setRefused] = useState<unknown>(null);
   const [clash, setClash] = useState<Clash[] | null>(null);
   const [busy, setBusy] = useState(false);
+  const [asking, setAsking] = useState(false);
   const value = (field: string) => values[field] ?? fieldText(base, field);
   const put = (field: string, text: string) => {
     setValues((v) => ({ ...v, [field]: text }));
@@ -102,11 +104,13 @@ function ItemForm({ cls, item }: { cls: Class; item?: Item }) {
   const save = async () => {
     setBusy(true);
     setRefused(null);
+    setAsking(false);
     setErrors({});
     try {
       await (base.id ? change() : create());
     } catch (e) {
       if (base.id && e instanceof ApiError && e.status === 409 && list(e.problem.errors)[0]?.location === 'body.revision') await meet(e);
+      else if (needsApproval(e)) setAsking(true);
       else inform(e);
     } finally {
       setBusy(false);
@@ -173,6 +177,7 @@ function ItemForm({ cls, item }: { cls: Class; item?: Item }) {
         </Button>
       </Head>
       <Refused error={refused} />
+      {asking && <RequestChange items={[{ ...(base.id ? { id: base.id } : {}), class: cls.class, ...fieldsBody(dirty) }]} done={() => navigate(base.id ? itemPath(base.id) : `/cmdb/items?class=${cls.class}`)} />}
       {Object.keys(errors).length > 0 && (
         <div className="notice warn" role="status">
           {t('ci.errorsN', { n: Object.keys(errors).length })}

@@ -2,6 +2,7 @@ import { useQuery } from '@tanstack/react-query';
 import { Button } from 'antd';
 import { useState, type ReactNode } from 'react';
 import { Link, Navigate, useLocation, useNavigate } from 'react-router-dom';
+import type { RiskOverview } from '../../api/risk';
 import { useWords, type ListedDrawing, type Statistics } from '../../api/cmdb';
 import { get } from '../../api/client';
 import { useCan } from '../../api/queries';
@@ -90,13 +91,59 @@ export default function Home() {
                 <Followed statistics={s} />
                 <Changes statistics={s} />
               </div>
-              <div style={{ height: 14 }} />
+              <Districts />
               <Panel title={t('ci.byModel')}>{words.model ? <ByModel counts={s.classes} tree={classTree(words.model)} /> : <Skeleton lines={6} />}</Panel>
             </>
           )
         }
       </Loaded>
     </div>
+  );
+}
+
+/** Every district and county with its assets, the ones too that have none yet: how many there are, and how bad it is. */
+function Districts() {
+  const { t, tx, locale } = useSettings();
+  const words = useWords();
+  const can = useCan();
+  const query = useQuery({ enabled: can('get-cmdb-risk-overview'), queryKey: ['cmdb', 'risk', 'overview', 'asset'], queryFn: ({ signal }) => get<RiskOverview>('/cmdb/risk/overview', { kind: 'asset' }, signal), refetchInterval: 60_000 });
+  const standard = list(list(words.model?.dictionaries).find((d) => d.name === 'region')?.values);
+  if (!can('get-cmdb-risk-overview')) return <div style={{ height: 14 }} />;
+  const seen = new Map(list(query.data?.regions).map((r) => [r.value, r]));
+  const names = [...standard.map((v) => v.value), ...[...seen.keys()].filter((r) => r && !standard.some((v) => v.value === r))];
+  const without = seen.get('')?.total ?? 0;
+  return (
+    <section className="panel districts" aria-label={t('ci.districts')}>
+      <header>
+        <h2>{t('ci.districts')}</h2>
+        <div className="end faint">{without > 0 && <Link to={itemsWith({ class: 'organisation', filter: 'not region exists' })}>{t('ci.districtsWithout', { n: number(without, locale) })}</Link>}</div>
+      </header>
+      <div className="body">
+        <Loaded query={query} what="ci.districts" lines={3} small>
+          {() => (
+            <div className="districtgrid">
+              {names.map((name) => {
+                const r = seen.get(name);
+                const title = tx(standard.find((v) => v.value === name)) || name;
+                return (
+                  <Link key={name} className={r ? '' : 'bare'} to={`/risk?${new URLSearchParams({ region: name })}`}>
+                    <b className="ellipsis">{title}</b>
+                    {r ? (
+                      <>
+                        <span>{t('ci.districtItems', { n: number(r.total, locale) })}</span>
+                        <span className={r.at_risk > 0 ? 'atrisk' : ''}>{r.at_risk > 0 ? t('ci.districtRisk', { n: number(r.at_risk, locale), x: r.worst }) : t('ci.districtCalm')}</span>
+                      </>
+                    ) : (
+                      <span className="faint">{t('ci.districtNone')}</span>
+                    )}
+                  </Link>
+                );
+              })}
+            </div>
+          )}
+        </Loaded>
+      </div>
+    </section>
   );
 }
 
@@ -110,9 +157,13 @@ function Stat({ to, n, label }: { to: string; n: number; label: string }) {
   );
 }
 
+/** How many lines and zones stand on the home until all are asked for. */
+const SHORT = 8;
+
 function Followed({ statistics }: { statistics: Statistics }) {
   const { t, locale } = useSettings();
   const [followed, toggle] = useFollowed();
+  const [all, setAll] = useState(false);
   const section = (title: string, kind: 'line' | 'zone', counts: Record<string, number>, filter: (x: string) => string, none?: ReactNode) => {
     const names = Object.keys(counts).sort((a, b) => Number(followed.has(`${kind}:${b}`)) - Number(followed.has(`${kind}:${a}`)) || (counts[b] ?? 0) - (counts[a] ?? 0) || a.localeCompare(b));
     const most = Math.max(1, ...Object.values(counts));
@@ -120,7 +171,7 @@ function Followed({ statistics }: { statistics: Statistics }) {
       <>
         <h3 className="folder faint">{title}</h3>
         {names.length === 0 && <div className="dim" style={{ padding: '0 14px 8px' }}>{none}</div>}
-        {names.slice(0, 8).map((x) => {
+        {names.slice(0, all ? names.length : SHORT).map((x) => {
           const on = followed.has(`${kind}:${x}`);
           return (
             <div className="figrow" key={x}>
@@ -137,6 +188,11 @@ function Followed({ statistics }: { statistics: Statistics }) {
             </div>
           );
         })}
+        {names.length > SHORT && (
+          <Button type="link" size="small" aria-expanded={all} onClick={() => setAll(!all)}>
+            {t(all ? 'ci.fewer' : 'ci.allOf', { n: number(names.length, locale) })}
+          </Button>
+        )}
       </>
     );
   };

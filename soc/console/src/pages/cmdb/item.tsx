@@ -13,8 +13,12 @@ import { useSettings } from '../../app/settings';
 import { attributeGroups, fieldText, tableRows } from '../../logic/cmdb';
 import { number } from '../../logic/format';
 import { fieldName } from '../../parts/cmdb/fieldname';
+import { FilesView } from '../../parts/cmdb/files';
 import { HistoryView } from '../../parts/cmdb/history';
 import { RelationsView } from '../../parts/cmdb/relations';
+import { MarkButtons } from '../../parts/cmdb/marks';
+import { ItemName, ValueOf } from '../../parts/cmdb/value';
+import { RequestChange, needsApproval } from '../../parts/cmdb/request';
 import { WalkView } from '../../parts/cmdb/walk';
 import { Ask } from '../../parts/dialog';
 import { TenantName } from '../../parts/names';
@@ -25,10 +29,9 @@ import { Empty, Failed, Loaded, Skeleton, Stale } from '../../parts/states';
 import { Tabs, useTab } from '../../parts/tabs';
 import { When, WhenFull } from '../../parts/time';
 import { Token } from '../../parts/token';
-import { ItemName, ValueOf } from './items';
 import { quoted } from '../../logic/cmdbfilter';
 
-const TABS = ['overview', 'relations', 'graph', 'history'] as const;
+const TABS = ['overview', 'relations', 'graph', 'files', 'history'] as const;
 
 /** One item: what it is, how it hangs together, what became of it. */
 export default function ItemPage() {
@@ -40,7 +43,7 @@ export default function ItemPage() {
   const [deleting, setDeleting] = useState(false);
   const query = useQuery({ queryKey: ['cmdb', 'item', id], queryFn: ({ signal }) => get<Item>(`/cmdb/items/${encodeURIComponent(id)}`, {}, signal) });
   const i = query.data;
-  const tabs = TABS.map((key) => ({ key, title: t(`ci.tab.${key}`) }));
+  const tabs = TABS.filter((key) => key !== 'files' || can('list-cmdb-attachments')).map((key) => ({ key, title: t(`ci.tab.${key}`) }));
   const tab = useTab(tabs);
   usePageTitle(i?.name ?? t('page.cmdb.items'));
   useKeys({ e: () => i && can('change-cmdb-item') && navigate(`${itemPath(id)}/edit`) });
@@ -58,7 +61,7 @@ export default function ItemPage() {
         <div className="end">
           {can('change-cmdb-item') && (
             <Link className="ant-btn ant-btn-default filebtn" to={`${itemPath(id)}/edit`} style={{ color: 'inherit' }}>
-              {t('ci.edit')} <kbd>e</kbd>
+              {t('ci.edit')}&nbsp;<kbd>e</kbd>
             </Link>
           )}
           {can('delete-cmdb-item') && <Button onClick={() => setDeleting(true)}>{t('ci.delete')}</Button>}
@@ -67,6 +70,7 @@ export default function ItemPage() {
       <div className="meta" style={{ marginBottom: 12 }}>
         <span className="tag">{words.className(i.class)}</span>
         <span className="mono">{i.id}</span>
+        <MarkButtons item={i} />
         <Link to={`/portraits/${encodeURIComponent(i.id)}`}>{t('portrait.what')}</Link>
         <span>
           {t('cmdb.updated')} <WhenFull time={i.updated_at} />
@@ -76,6 +80,7 @@ export default function ItemPage() {
       {tab === 'overview' && <Overview item={i} />}
       {tab === 'relations' && <RelationsView item={i} />}
       {tab === 'graph' && <WalkView item={i} />}
+      {tab === 'files' && <FilesView id={id} />}
       {tab === 'history' && (
         <Panel>
           <HistoryView id={id} />
@@ -312,6 +317,7 @@ function DeleteDialog({ item, close }: { item: Item; close: () => void }) {
   const words = useWords();
   const navigate = useNavigate();
   const { act, tell } = useAct();
+  const [asking, setAsking] = useState(false);
   const impact = useQuery({ queryKey: ['cmdb', 'walk', item.id, 'impact', 8, ''], queryFn: ({ signal }) => get<Walk>(`/cmdb/items/${encodeURIComponent(item.id)}/walk`, { kind: 'impact', depth: 8 }, signal) });
   const related = useQuery({ queryKey: ['cmdb', 'relations', item.id, 'all'], queryFn: ({ signal }) => get<Page<Relation>>(`/cmdb/items/${encodeURIComponent(item.id)}/relations`, { limit: 1000 }, signal) });
   const counts = Object.entries(impact.data?.counts ?? {});
@@ -338,10 +344,16 @@ function DeleteDialog({ item, close }: { item: Item; close: () => void }) {
           )}
           {relations.length > 0 && <div>{t('ci.deleteRelations', { n: relations.length })}</div>}
           <div className="faint">{t('ci.deleteBack')}</div>
+          {asking && <RequestChange remove={[item.id]} done={close} />}
         </div>
       }
       submit={async () => {
-        await del(`/cmdb/items/${encodeURIComponent(item.id)}`);
+        try {
+          await del(`/cmdb/items/${encodeURIComponent(item.id)}`);
+        } catch (e) {
+          setAsking(needsApproval(e));
+          throw e;
+        }
         tell({
           said: t('ci.deletedDone', { x: item.name }),
           renew: ['cmdb'],

@@ -18,7 +18,9 @@ import { BulkDialog } from '../../parts/cmdb/bulk';
 import { ClassTree } from '../../parts/cmdb/classtree';
 import { fieldName } from '../../parts/cmdb/fieldname';
 import { FilterBuilder, emptyCondition } from '../../parts/cmdb/filterbuilder';
+import { MARKS, MarkTags, ofMark } from '../../parts/cmdb/marks';
 import { allItems, MOST } from '../../parts/cmdb/upsert';
+import { ValueOf } from '../../parts/cmdb/value';
 import { TenantName, useTenantName } from '../../parts/names';
 import { Head } from '../../parts/page';
 import { SearchBox } from '../../parts/search';
@@ -31,6 +33,9 @@ const LIMIT = 100;
 const CAPPED = 10_000;
 const USUAL = ['name', 'class', 'addresses', 'zone', 'tenant', 'system', 'criticality', 'owner', 'labels', 'updated'] as const;
 const PLAIN = ['organisation', 'business_system', 'person', 'room', 'cabinet', 'contract', 'supplier'];
+
+/** What the server sorts by, where its name for a field is another than the item's; systems and labels it does not sort by. */
+const SORTED: Record<string, string> = { addresses: 'address', hostnames: 'hostname', system: '', organisation: '', labels: '' };
 
 /** The fields that a list shows of a class where nobody chose others. */
 function usualColumns(cls: string, addresses: boolean): string[] {
@@ -51,12 +56,14 @@ export default function Items() {
   const tenant = url.get('tenant') ?? '';
   const system = url.get('system') ?? '';
   const filter = url.get('filter') ?? '';
+  const sort = url.get('sort') ?? '';
+  const mark = MARKS.find((m) => m === url.get('mark'));
   const [open, setOpen] = useState(filter !== '');
   const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
   const [bulk, setBulk] = useState<Item[] | null>(null);
   const statistics = useQuery({ queryKey: ['cmdb', 'statistics'], queryFn: ({ signal }) => get<Statistics>('/cmdb/statistics', {}, signal), staleTime: 30_000 });
 
-  const asked = { class: cls, q, tenant, system, filter };
+  const asked = { class: cls, q, tenant, system, filter: mark ? both(filter, ofMark(mark)) : filter, sort };
   const query = useInfiniteQuery({
     queryKey: ['cmdb', 'items', asked],
     queryFn: ({ pageParam, signal }) => get<Page<Item>>('/cmdb/items', { ...asked, limit: LIMIT, cursor: pageParam }, signal),
@@ -67,7 +74,7 @@ export default function Items() {
   });
   const rows = useMemo(() => list(query.data?.pages).flatMap((p) => list(p.items)), [query.data]);
   const total = query.data?.pages[0]?.total ?? 0;
-  const key = JSON.stringify(asked);
+  const key = JSON.stringify({ ...asked, sort: '' });
   useEffect(() => setChosen(new Set()), [key]);
   const fault = query.error instanceof ApiError && unreadable(query.error) ? faultOf(query.error) : null;
 
@@ -99,19 +106,31 @@ export default function Items() {
     }
   };
   const label = (x: string) => setUrl({ filter: both(filter, `label = ${quoted(x)}`) }, true);
-  const column = (c: string): Column<Item> => {
+  const column = (c: string): Column<Item> => ({ sort: SORTED[c] ?? c, most: c === 'criticality' || c === 'updated', ...field(c) });
+  const field = (c: string): Column<Item> => {
     switch (c) {
       case 'name':
-        return { key: c, title: t('ci.f.name'), render: (i) => <Link to={itemPath(i.id)}>{i.name || i.id}</Link> };
+        return {
+          key: c,
+          title: t('ci.f.name'),
+          render: (i) => (
+            <span className="row" style={{ gap: 6 }}>
+              <Link className="clip" title={i.name || i.id} to={itemPath(i.id)}>
+                {i.name || i.id}
+              </Link>
+              <MarkTags of={i} />
+            </span>
+          ),
+        };
       case 'class':
         return { key: c, title: t('ci.f.class'), render: (i) => words.className(i.class) };
       case 'addresses':
-        return { key: c, title: t('ci.f.addresses'), render: (i) => <span className="mono">{list(i.addresses).join(' ') || '–'}</span> };
+        return { key: c, title: t('ci.f.addresses'), render: (i) => <span className="mono nowrap">{list(i.addresses).slice(0, 2).join(' ') || '–'}{list(i.addresses).length > 2 ? ` +${list(i.addresses).length - 2}` : ''}</span> };
       case 'tenant':
-        return { key: c, title: t('ci.f.tenant'), render: (i) => (i.tenant ? <TenantName slug={i.tenant} /> : <span className="faint">{t('ci.shared')}</span>) };
+        return { key: c, title: t('ci.f.tenant'), render: (i) => (i.tenant ? <span className="clip"><TenantName slug={i.tenant} /></span> : <span className="faint">{t('ci.shared')}</span>) };
       case 'system':
       case 'organisation':
-        return { key: c, title: t(`ci.f.${c}`), render: (i) => (i[c] ? <Link to={itemPath(i[c])}>{systems.get(i[c]) ?? i[c]}</Link> : <span className="faint">–</span>) };
+        return { key: c, title: t(`ci.f.${c}`), render: (i) => (i[c] ? <Link className="clip" title={systems.get(i[c]) ?? i[c]} to={itemPath(i[c])}>{systems.get(i[c]) ?? i[c]}</Link> : <span className="faint">–</span>) };
       case 'criticality':
         return { key: c, title: t('ci.f.criticality'), width: 130, render: (i) => <Criticality value={i.criticality} /> };
       case 'labels':
@@ -119,12 +138,13 @@ export default function Items() {
           key: c,
           title: t('ci.f.labels'),
           render: (i) => (
-            <span className="row wrap" style={{ gap: 4 }}>
-              {list(i.labels).map((x) => (
+            <span className="row" style={{ gap: 4 }}>
+              {list(i.labels).slice(0, 3).map((x) => (
                 <button key={x} className="plain tag" onClick={() => label(x)}>
                   {x}
                 </button>
               ))}
+              {list(i.labels).length > 3 && <span className="faint" title={list(i.labels).slice(3).join(' ')}>+{list(i.labels).length - 3}</span>}
             </span>
           ),
         };
@@ -132,7 +152,7 @@ export default function Items() {
         return { key: c, title: t('ci.f.updated'), num: true, render: (i) => <When time={i.updated_at} /> };
       default: {
         const a = attributes.find((x) => `attr.${x.name}` === c);
-        return { key: c, title: fieldName(c, words, t, cls), num: a?.type === 'integer' || a?.type === 'decimal', render: (i) => <ValueOf item={i} field={c} /> };
+        return { key: c, title: fieldName(c, words, t, cls), num: a?.type === 'integer' || a?.type === 'decimal', render: (i) => <span className="clip"><ValueOf item={i} field={c} /></span> };
       }
     }
   };
@@ -163,7 +183,7 @@ export default function Items() {
       failed(e);
     }
   };
-  const narrowed = !!(q || tenant || system || filter);
+  const narrowed = !!(q || tenant || system || filter || mark);
   return (
     <div className="page fill">
       <Head title={t('page.cmdb.items')} sub={query.data ? (total >= CAPPED && filter ? t('ci.totalMore', { n: CAPPED }) : t('ci.total', { n: total })) : ''}>
@@ -194,6 +214,11 @@ export default function Items() {
             <button className="plain toggle" aria-expanded={open} aria-pressed={filter !== ''} onClick={() => setOpen(!open)}>
               {t('ci.filter')} {open ? '▴' : '▾'}
             </button>
+            {MARKS.map((m) => (
+              <button key={m} className="plain toggle" aria-pressed={mark === m} onClick={() => setUrl({ mark: mark === m ? undefined : m }, true)}>
+                {t(`ci.mark.${m}`)}
+              </button>
+            ))}
             {tenant && (
               <span className="chip">
                 {tenantName(tenant)}
@@ -248,11 +273,11 @@ export default function Items() {
               <Failed error={query.error} what="cmdb.what" retry={() => void query.refetch()} />
             ) : rows.length === 0 ? (
               <Empty title={narrowed ? t('ci.none') : t('ci.noneYet', { x: cls ? words.className(cls) : t('cmdb.what') })} why={t(narrowed ? 'ci.noneWhy' : 'ci.noneYetWhy')}>
-                {narrowed ? <Button onClick={() => setUrl({ q: undefined, tenant: undefined, system: undefined, filter: undefined })}>{t('do.clear')}</Button> : can('import-cmdb') && <Link to="/cmdb/import"><Button>{t('cmdb.import')}</Button></Link>}
+                {narrowed ? <Button onClick={() => setUrl({ q: undefined, tenant: undefined, system: undefined, filter: undefined, mark: undefined })}>{t('do.clear')}</Button> : can('import-cmdb') && <Link to="/cmdb/import"><Button>{t('cmdb.import')}</Button></Link>}
               </Empty>
             ) : (
               <>
-                <DataTable label={t('page.cmdb.items')} columns={columns} rows={rows} rowKey={(i) => i.id} onRow={(i) => navigate(itemPath(i.id))} choice={can('upsert-cmdb-items') ? { ids: chosen, set: setChosen, name: (i) => i.name } : undefined} />
+                <DataTable label={t('page.cmdb.items')} columns={columns} rows={rows} rowKey={(i) => i.id} onRow={(i) => navigate(itemPath(i.id))} sort={sort} onSort={(s) => setUrl({ sort: s })} choice={can('upsert-cmdb-items') ? { ids: chosen, set: setChosen, name: (i) => i.name } : undefined} />
                 <div ref={end} style={{ padding: 10, textAlign: 'center' }} className="faint">
                   {hasNextPage ? (
                     <Button loading={isFetchingNextPage} onClick={() => void fetchNextPage()}>
@@ -303,35 +328,6 @@ function remembered(key: string): string[] | null {
   } catch {
     return null;
   }
-}
-
-/** A value in a list: standard values by their names, references as links. */
-export function ValueOf({ item, field }: { item: Item; field: string }) {
-  const { t, tx } = useSettings();
-  const words = useWords();
-  const text = fieldText(item, field);
-  if (!text) return <span className="faint">–</span>;
-  const a = list(words.classOf(item.class)?.attributes).find((x) => `attr.${x.name}` === field);
-  if (a?.type === 'boolean') return <>{t(text === 'true' ? 'ci.yes' : 'ci.no')}</>;
-  if (a?.dictionary) {
-    const values = list(list(words.model?.dictionaries).find((d) => d.name === a.dictionary)?.values);
-    return <>{text.split(';').map((v) => tx(values.find((x) => x.value === v)) || v).join(t('ci.comma'))}</>;
-  }
-  if (a?.type === 'reference')
-    return (
-      <>
-        {text.split(';').map((id) => (
-          <ItemName key={id} id={id} />
-        ))}
-      </>
-    );
-  return <span className={a?.type === 'ip' ? 'mono' : undefined}>{text.length > 120 ? `${text.slice(0, 120)}…` : text}</span>;
-}
-
-/** Another item by its name, as a link. */
-export function ItemName({ id }: { id: string }) {
-  const query = useQuery({ queryKey: ['cmdb', 'names', id], queryFn: async ({ signal }) => [await get<Item>(`/cmdb/items/${encodeURIComponent(id)}`, {}, signal)], staleTime: 60_000, retry: false });
-  return <Link to={itemPath(id)}>{query.data?.[0]?.name ?? id} </Link>;
 }
 
 /** Names of the systems and organisations that rows belong to. */

@@ -76,8 +76,16 @@ export default function CMDBImport() {
           <Button>{t('cmdbImport.export')}</Button>
         </Dropdown>
       </Head>
-      {write && <Wizard classes={names.map((n) => ({ value: n.key, label: n.label }))} />}
-      {write && <History />}
+      {write ? (
+        <div className="stack" style={{ gap: 14 }}>
+          <Wizard classes={names.map((n) => ({ value: n.key, label: n.label }))} />
+          <History />
+        </div>
+      ) : (
+        <div className="panel">
+          <Empty title={t('cmdbImport.readOnly')} why={t('cmdbImport.readOnlyWhy')} />
+        </div>
+      )}
     </div>
   );
 }
@@ -192,7 +200,8 @@ function Wizard({ classes }: { classes: { value: string; label: string }[] }) {
             allowClear
             showSearch
             optionFilterProp="label"
-            style={{ width: 200 }}
+            style={{ width: 220 }}
+            placeholder={t('cmdbImport.classNone')}
             value={cls}
             aria-label={t('cmdbImport.class')}
             options={classes}

@@ -11,6 +11,7 @@ import { useSettled, useUrl } from '../../app/hooks';
 import { useSettings } from '../../app/settings';
 import { download } from '../../logic/export';
 import { absolute, number } from '../../logic/format';
+import { ItemPicker } from '../../parts/cmdb/itempicker';
 import { FormDialog } from '../../parts/dialog';
 import { TenantName } from '../../parts/names';
 import { Head } from '../../parts/page';
@@ -90,7 +91,7 @@ export default function CMDBInbox() {
       </Head>
       {status?.error && <div className="notice warn">{t('inbox.failed', { x: status.error })}</div>}
       {status?.full && <div className="notice warn">{t('inbox.full')}</div>}
-      <div className="row">
+      <div className="filters">
         <Segmented
           value={state}
           onChange={(v) => setUrl({ state: String(v) })}
@@ -115,7 +116,19 @@ export default function CMDBInbox() {
         <Loaded query={query} what="inbox.what" lines={6}>
           {(data) =>
             rows.length === 0 ? (
-              <Empty title={t('inbox.none')} why={t('inbox.noneWhy')} />
+              <Empty title={t(q ? 'inbox.noneFound' : state === 'waiting' ? 'inbox.none' : `inbox.none.${state as 'ignored' | 'approved'}`)} why={q ? undefined : t(state === 'waiting' ? 'inbox.noneWhy' : `inbox.noneWhy.${state as 'ignored' | 'approved'}`)}>
+                {q ? (
+                  <Button onClick={() => setText('')}>{t('do.clear')}</Button>
+                ) : state === 'waiting' ? (
+                  write && (
+                    <Button loading={busy} onClick={() => void act(() => post('/cmdb/inbox/look'), { renew: RENEW })}>
+                      {t('inbox.look')}
+                    </Button>
+                  )
+                ) : (
+                  <Button onClick={() => setUrl({ state: undefined })}>{t('inbox.state.waiting')}</Button>
+                )}
+              </Empty>
             ) : (
               <>
                 <DataTable
@@ -208,13 +221,13 @@ function Approve({ ids, close, done }: { ids: number[]; close: () => void; done:
         <Select showSearch optionFilterProp="label" options={list(classes.data).map((c) => ({ value: c.class, label: tx(c.name) || c.class }))} />
       </Form.Item>
       <Form.Item name="system" label={t('inbox.system')}>
-        <Input maxLength={256} />
+        <ItemPicker classes={['business_system']} />
       </Form.Item>
       <Form.Item name="owner" label={t('inbox.owner')}>
         <Input maxLength={256} />
       </Form.Item>
       <Form.Item name="labels" label={t('inbox.labels')}>
-        <Select mode="tags" />
+        <Select mode="tags" open={false} suffixIcon={null} placeholder={t('ci.listHint')} />
       </Form.Item>
     </FormDialog>
   );

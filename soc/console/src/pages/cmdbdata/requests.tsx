@@ -2,6 +2,7 @@ import { useQuery } from '@tanstack/react-query';
 import { Button, Drawer, Input, Segmented } from 'antd';
 import { useState } from 'react';
 import { Link } from 'react-router-dom';
+import { itemPath, useWords } from '../../api/cmdb';
 import { get, post } from '../../api/client';
 import { useCan } from '../../api/queries';
 import { list, type List, type Page } from '../../api/types';
@@ -10,6 +11,7 @@ import { useUrl } from '../../app/hooks';
 import { useSettings } from '../../app/settings';
 import type { Key } from '../../locales/zh';
 import { joined } from '../../logic/format';
+import { ChangeTable } from '../../parts/cmdb/changelist';
 import { Head } from '../../parts/page';
 import { Empty, Loaded, Stale } from '../../parts/states';
 import { DataTable } from '../../parts/table';
@@ -51,25 +53,31 @@ export default function ChangeRequests() {
     queryFn: ({ signal }) => get<Page<ChangeRequest>>('/cmdb/change-requests', { state: state === 'all' ? '' : state, limit: 200 }, signal),
     refetchInterval: 10_000,
   });
+  const words = useWords();
   const classes = list(policy.data?.classes);
   const rows = list(query.data?.items);
   return (
     <div className="page">
       <Head title={t('page.cmdbRequests')} sub={t('cmdbRequest.lead')}>
-        {policy.data && <span className="dim">{classes.length ? t('cmdbRequest.protected', { x: joined(classes, locale) }) : t('cmdbRequest.unprotected')}</span>}
+        {policy.data && <span className="dim">{classes.length ? t('cmdbRequest.protected', { x: joined(classes.map(words.className), locale) }) : t('cmdbRequest.unprotected')}</span>}
         {can('set-cmdb-approval') && <Link to="/admin/settings">{t('cmdbRequest.settings')}</Link>}
       </Head>
-      <Segmented
-        value={state}
-        onChange={(v) => setUrl({ state: String(v) })}
-        options={STATES.map((s) => ({ value: s || 'all', label: t(`cmdbRequest.state.${s || 'all'}` as Key) }))}
-      />
+      <div className="filters">
+        <Segmented value={state} onChange={(v) => setUrl({ state: String(v) })} options={STATES.map((s) => ({ value: s || 'all', label: t(`cmdbRequest.state.${s || 'all'}` as Key) }))} />
+      </div>
       <Stale query={query} />
       <div className="panel" style={{ overflowX: 'auto' }}>
         <Loaded query={query} what="cmdbRequest.what" lines={5}>
           {() =>
             rows.length === 0 ? (
-              <Empty title={t('cmdbRequest.none')} why={t('cmdbRequest.noneWhy')} />
+              <Empty title={t('cmdbRequest.none')} why={t(classes.length === 0 ? 'cmdbRequest.unprotectedWhy' : 'cmdbRequest.noneWhy')}>
+                {classes.length === 0 && can('set-cmdb-approval') && (
+                  <Link to="/admin/settings">
+                    <Button>{t('cmdbRequest.settings')}</Button>
+                  </Link>
+                )}
+                {state !== 'all' && <Button onClick={() => setUrl({ state: 'all' })}>{t('cmdbRequest.state.all')}</Button>}
+              </Empty>
             ) : (
               <DataTable
                 label={t('page.cmdbRequests')}
@@ -80,7 +88,7 @@ export default function ChangeRequests() {
                 columns={[
                   { key: 'id', title: '#', num: true, render: (r) => r.id },
                   { key: 'state', title: t('cmdbRequest.state'), render: (r) => t(`cmdbRequest.state.${r.state}` as Key) },
-                  { key: 'why', title: t('cmdbRequest.why'), render: (r) => <b>{r.comment}</b> },
+                  { key: 'why', title: t('cmdbRequest.why'), render: (r) => <Link to={`/cmdb/requests?${new URLSearchParams({ state, open: String(r.id) })}`}>{r.comment}</Link> },
                   { key: 'by', title: t('cmdbRequest.by'), render: (r) => r.requester },
                   { key: 'items', title: t('cmdbRequest.items'), num: true, render: (r) => r.items },
                   { key: 'created', title: t('cmdbRequest.created'), render: (r) => <When time={r.created_at} /> },
@@ -99,6 +107,7 @@ export default function ChangeRequests() {
 
 function Details({ id, close }: { id: string; close: () => void }) {
   const { t } = useSettings();
+  const words = useWords();
   const { act, busy } = useAct();
   const [comment, setComment] = useState('');
   const query = useQuery({ queryKey: ['cmdb-requests', 'one', id], queryFn: ({ signal }) => get<ChangeRequest>(`/cmdb/change-requests/${encodeURIComponent(id)}`, {}, signal) });
@@ -122,19 +131,12 @@ function Details({ id, close }: { id: string; close: () => void }) {
               <section key={i} className="panel">
                 <header>
                   <h2>
-                    {t(`cmdbRequest.${p.action}.item`)} · {p.item.name} <span className="dim">{p.item.class}</span>
+                    {t(`cmdbRequest.${p.action}.item`)} · {p.action === 'created' ? p.item.name : <Link to={itemPath(p.item.id)}>{p.item.name}</Link>} <span className="dim">{words.className(p.item.class)}</span>
                   </h2>
                 </header>
-                <DataTable
-                  label={p.item.name}
-                  rows={list(p.changes)}
-                  rowKey={(c) => c.field}
-                  columns={[
-                    { key: 'field', title: t('cmdbRequest.field'), render: (c) => <span className="mono">{c.field}</span> },
-                    { key: 'before', title: t('cmdbRequest.before'), render: (c) => (c.before ? <del>{c.before}</del> : <span className="faint">–</span>) },
-                    { key: 'after', title: t('cmdbRequest.after'), render: (c) => (c.after ? <ins>{c.after}</ins> : <span className="faint">–</span>) },
-                  ]}
-                />
+                <div className="body">
+                  <ChangeTable changes={list(p.changes)} cls={p.item.class} />
+                </div>
               </section>
             ))}
             {r.state === 'pending' &&

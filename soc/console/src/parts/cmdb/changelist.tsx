@@ -1,6 +1,7 @@
 import { useWords, type Change } from '../../api/cmdb';
 import { useSettings } from '../../app/settings';
 import { fieldName } from './fieldname';
+import { OneValue } from './value';
 
 /** What changed, field by field: lists by what came and went. */
 export function ChangeTable({ changes, cls }: { changes: readonly Change[]; cls?: string }) {
@@ -21,11 +22,19 @@ export function ChangeTable({ changes, cls }: { changes: readonly Change[]; cls?
           const split = /;/.test(`${c.before ?? ''}${c.after ?? ''}`);
           const side = (text: string | undefined, other: string | undefined, As: 'del' | 'ins') => {
             if (!text) return <span className="faint">–</span>;
-            if (!split) return <As>{text}</As>;
+            if (!split)
+              return (
+                <As>
+                  <OneValue field={c.field} value={text} cls={cls} />
+                </As>
+              );
             const kept = new Set((other ?? '').split(';'));
             return (
               <span className="tags">
-                {text.split(';').map((x) => (kept.has(x) ? <span key={x}>{x}</span> : <As key={x}>{x}</As>))}
+                {text.split(';').map((x) => {
+                  const one = <OneValue field={c.field} value={x} cls={cls} />;
+                  return kept.has(x) ? <span key={x}>{one}</span> : <As key={x}>{one}</As>;
+                })}
               </span>
             );
           };
