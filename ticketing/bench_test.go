@@ -17,6 +17,8 @@ import (
 //   - existing: firings of 200 alerts that no incident holds, eight at a time,
 //     which is what the bus hands over several times a second;
 //   - new: every firing opens an alert on an item of its own;
+//   - kinds: every firing opens an alert, of one of 1,000 rules on one of 20
+//     items, 500 at a time;
 //   - incident: firings of 500 alerts that one open incident holds, eight at a
 //     time;
 //   - joining: every firing opens an alert that joins an incident of 4,000
@@ -35,6 +37,14 @@ func BenchmarkIngest(b *testing.B) {
 		}, 200},
 		{"new", 8, func(n int) detections.Occurrence {
 			return onHost(ruleGuess, n, n, n)
+		}, 0},
+		{"kinds", 500, func(n int) detections.Occurrence {
+			r := ruleOutbound // by nobody
+			r.id, r.tactic, r.tech = fmt.Sprint("rule-", n%1000+n/20_000*1000), "", ""
+			if r.priority = "P3"; n%2 == 0 {
+				r.level, r.priority = detections.Low, "P4"
+			}
+			return onHost(r, n, n/1000%20, 0)
 		}, 0},
 		{"incident", 8, func(n int) detections.Occurrence {
 			if n < 4 {

@@ -209,6 +209,9 @@ func (c *correlation) recall(a *alert, longest time.Duration) (policy.Decision, 
 
 // ask asks the policy about an alert that is at hand whole.
 func (c *correlation) ask(ctx context.Context, a *alert) (policy.Decision, error) {
+	if c.s.merges.attacksOff.Load() {
+		return policy.Decision{}, nil
+	}
 	d, err := c.s.policy.Incident(ctx, policy.IncidentInput{Alert: a.judged(), Related: c.related(a)})
 	if err != nil {
 		c.failed++
@@ -400,7 +403,7 @@ func (c *correlation) place(ctx context.Context, a *alert, d policy.Decision) (*
 		if i == nil {
 			return nil, fmt.Errorf("alert %s: incident %s that holds it is not open", a.ID, a.IncidentID)
 		}
-		if d.Open && !slices.Contains(i.items, a.Item) && (a.Actor == "" || slices.Contains(i.actors, a.Actor)) && byItem == nil {
+		if d.Open && !i.apart() && !slices.Contains(i.items, a.Item) && (a.Actor == "" || slices.Contains(i.actors, a.Actor)) && byItem == nil {
 			c.addItem(i, a.Item)
 		}
 		return i, nil
@@ -456,7 +459,7 @@ func (c *correlation) holder(ctx context.Context, a *alert) (*incident, error) {
 			continue
 		}
 		i := c.incidents[r.IncidentID]
-		if i == nil || i.Status == StatusClosed || !c.reaches(i, a) {
+		if i == nil || i.Status == StatusClosed || i.doc.Merge != nil || !c.reaches(i, a) {
 			continue
 		}
 		if best == nil || cmp.Or(cmp.Compare(r.Severity, best.Severity), strings.Compare(best.ID, r.ID)) > 0 {

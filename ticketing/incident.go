@@ -296,6 +296,9 @@ func title(i *incident, members map[string]*alert) detections.Text {
 	if i.doc.Root != nil {
 		return faultTitle(i, detections.Text{ZH: whatZH, EN: whatEN})
 	}
+	if i.doc.Merge != nil {
+		return mergeTitle(i, detections.Text{ZH: whatZH, EN: whatEN})
+	}
 	switch len(i.doc.Actors) {
 	case 0:
 		return detections.Text{ZH: where + " 疑似遭到入侵：" + whatZH, EN: "Suspected intrusion on " + where + ": " + whatEN}

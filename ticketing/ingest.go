@@ -38,7 +38,7 @@ func (s *Service) Ingest(ctx context.Context, occs []detections.Occurrence) erro
 		o := occs[i] // a copy: the caller's stay as they are
 		complete(&o, now)
 		atHome(&o)
-		fault := s.faults != nil && faultOf(&o) // by what it says itself, before it is classed
+		fault := s.faults != nil && !s.merges.faultsOff.Load() && faultOf(&o) // by what it says itself, before it is classed
 		s.classed(&o)
 		discreet(&o)
 		if !ids[o.ID] {
@@ -109,6 +109,9 @@ func (s *Service) Ingest(ctx context.Context, occs []detections.Occurrence) erro
 			// They are taken in: what fails here is tried again by Run.
 			s.must(ctx, "group what fails", s.settleFaults(ctx, now))
 		}
+		s.nudge()
+	}
+	if s.noteMerges(stirred) {
 		s.nudge()
 	}
 	if told { // else no due time has come nearer, and nobody is told of anything

@@ -532,7 +532,7 @@ func (l *live) know(i *incident) {
 		delete(l.members, i.ID)
 		return
 	}
-	if i.doc.Root != nil { // of faults: nothing is drawn in by an item or actor
+	if i.apart() { // nothing is drawn in by an item or actor
 		l.incidents[i.ID] = i
 		return
 	}

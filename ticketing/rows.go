@@ -230,7 +230,8 @@ type incidentDoc struct {
 	Phases     []string           `json:"phases,omitempty"` // in the order of the kill chain
 	Attackers  []detections.Party `json:"attackers,omitempty"`
 	Victims    []detections.Party `json:"victims,omitempty"`
-	Root       *Root              `json:"root,omitempty"` // of an incident of faults
+	Root       *Root              `json:"root,omitempty"`  // of an incident of faults
+	Merge      *Merged            `json:"merge,omitempty"` // of one that a merge rule made
 	MergedInto string             `json:"merged_into,omitempty"`
 	MergedFrom []string           `json:"merged_from,omitempty"`
 }
@@ -287,7 +288,7 @@ func (i *incident) view(now time.Time) Incident {
 		AcknowledgedAt: maybe(i.AcknowledgedAt), AcknowledgedBy: i.AcknowledgedBy,
 		ClosedAt: maybe(i.ClosedAt), ClosedBy: i.ClosedBy, Resolution: i.Resolution,
 		Judged: priorityOf(cmp.Or(d.Judged, i.Priority)), Override: d.Override,
-		Root: d.Root, MergedInto: d.MergedInto, MergedFrom: d.MergedFrom,
+		Root: d.Root, Merge: d.Merge, MergedInto: d.MergedInto, MergedFrom: d.MergedFrom,
 	}
 }
 

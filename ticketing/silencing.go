@@ -237,34 +237,14 @@ func (s *Service) noticeTenant(n *silence.Notice) string {
 // Lately counts what of the last week the matchers accept: alerts in reach that
 // fired, and of these those that a silence would have muted by its times.
 func (s *Service) Lately(ctx context.Context, r reach.Reach, l silence.Silence, within time.Duration) (matched, muted int, err error) {
-	now := s.now()
-	since := now.Add(-within)
-	var before *alertRow
-	for {
-		var rows []alertRow
-		q := r.Within(s.db.NewSelect().Model(&rows), "a").Where("last_seen >= ?", since.UnixMilli()).OrderExpr("last_seen DESC, id DESC").Limit(idsPerStatement)
-		if before != nil {
-			q = q.Where("(last_seen, id) < (?, ?)", before.LastSeen, before.ID)
-		}
-		if err := q.Scan(ctx); err != nil {
-			return 0, 0, fmt.Errorf("ticketing: read the alerts of the last %s: %w", within, err)
-		}
-		for _, row := range rows {
-			a := &alert{alertRow: row}
-			if err := a.unpack(); err != nil {
-				return 0, 0, err
-			}
-			if !silence.Matches(l.Matchers, a.matchable()) {
-				continue
-			}
+	err = s.eachSince(ctx, r, s.now().Add(-within), func(a *alert) bool {
+		if silence.Matches(l.Matchers, a.matchable()) {
 			matched++
 			if l.MutesAround(when(a.LastSeen)) {
 				muted++
 			}
 		}
-		if len(rows) < idsPerStatement {
-			return matched, muted, nil
-		}
-		before = &rows[len(rows)-1]
-	}
+		return true
+	})
+	return matched, muted, err
 }

@@ -200,6 +200,7 @@ type Service struct {
 	routed        routed
 	nextGroup     time.Time // when a group of the routes is due; Run's alone
 	inhibit       *inhibiting
+	merges        *merges
 	ignore        map[string]bool
 
 	// hushed tells that the policy has muted an alert that may still be open:
@@ -287,6 +288,12 @@ func Open(ctx context.Context, db *state.DB, deps Deps) (*Service, error) {
 		return nil, err
 	}
 	if err := s.reloadInhibition(ctx); err != nil {
+		return nil, err
+	}
+	if s.merges, err = openMerges(ctx, s); err != nil {
+		return nil, err
+	}
+	if err := s.reloadMerges(ctx); err != nil {
 		return nil, err
 	}
 	muted, err := db.NewSelect().Model((*alertRow)(nil)).Where("muted = ?", true).Where("status <> ?", StatusClosed).Exists(ctx)

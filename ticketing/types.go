@@ -175,6 +175,7 @@ type Incident struct {
 	Judged         string             `json:"judged_priority" enum:"P1,P2,P3,P4" doc:"The priority that follows from its alerts and the incident policy; another than priority only where that is overridden"`
 	Override       *Override          `json:"override,omitempty" doc:"An analyst's own priority"`
 	Root           *Root              `json:"root,omitempty" doc:"Of an incident of faults: the item that is thought to have brought the others down"`
+	Merge          *Merged            `json:"merge,omitempty" doc:"The merge rule that made it"`
 	MergedInto     string             `json:"merged_into,omitempty" doc:"The incident that goes on in its place"`
 	MergedFrom     []string           `json:"merged_from,omitempty" doc:"Incidents that were merged into it"`
 	Verdict        detections.Verdict `json:"verdict,omitempty" enum:"failed,attempt,success,compromised" doc:"The worst of its alerts"`

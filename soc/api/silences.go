@@ -110,6 +110,18 @@ func timesOf(l *silence.Silence, now time.Time) [][2]ticketing.Time {
 }
 
 func matchersOf(list []silenceMatcher) (labels.Matchers, error) {
+	out, err := anyMatchersOf(list)
+	if err != nil {
+		return nil, err
+	}
+	if err := silence.CheckMatchers(out); err != nil {
+		return nil, Problem(http.StatusUnprocessableEntity, "%s", err)
+	}
+	return out, nil
+}
+
+// anyMatchersOf reads matchers that together may match anything.
+func anyMatchersOf(list []silenceMatcher) (labels.Matchers, error) {
 	var out labels.Matchers
 	for i, m := range list {
 		kind := labels.MatchEqual
@@ -126,9 +138,6 @@ func matchersOf(list []silenceMatcher) (labels.Matchers, error) {
 			return nil, Problem(http.StatusUnprocessableEntity, "matchers[%d].value: %s", i, err)
 		}
 		out = append(out, matcher)
-	}
-	if err := silence.CheckMatchers(out); err != nil {
-		return nil, Problem(http.StatusUnprocessableEntity, "%s", err)
 	}
 	return out, nil
 }

@@ -43,6 +43,7 @@ func (t *tickets) Overview(ctx context.Context, within reach.Reach, username str
 // Routes implements Ticketing.
 func (t *tickets) Routes(s *Server) {
 	t.bulkRoutes(s) // before alerts by their ids
+	t.mergeRuleRoutes(s)
 	t.alertRoutes(s)
 	t.attackRoutes(s)
 	t.incidentRoutes(s)

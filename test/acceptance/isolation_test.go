@@ -735,6 +735,7 @@ func (c *city) silence() {
 		c.must(http.MethodPut, "/api/v1/maintenance-windows/of-"+x.Slug, map[string]any{"id": "of-" + x.Slug, "name": "isolation", "tenants": []string{x.Slug},
 			"start": time.Now().Add(24 * time.Hour), "end": time.Now().Add(25 * time.Hour)}, nil)
 		never := []map[string]any{{"name": "alertname", "value": "of-" + x.Slug, "isRegex": false}}
+		c.must(http.MethodPost, "/api/v1/merge-rules", map[string]any{"name": "of " + x.Slug, "tenants": []string{x.Slug}, "matchers": never, "by": []string{"alertname"}}, nil)
 		c.must(http.MethodPost, "/api/v1/inhibitions", map[string]any{"name": "of " + x.Slug, "tenants": []string{x.Slug}, "source": never, "target": never}, nil)
 	}
 }
@@ -763,6 +764,15 @@ func (c *city) comparePolicies(alerts []alert, visible map[string]bool, get func
 		for _, tenant := range w.Tenants {
 			if hidden[tenant] {
 				wrong("a maintenance window of "+tenant, "it is listed", "none")
+			}
+		}
+	}
+	var merges struct{ Items []struct{ Tenants []string } }
+	get("/api/v1/merge-rules", nil, &merges)
+	for _, r := range merges.Items {
+		for _, tenant := range r.Tenants {
+			if hidden[tenant] {
+				wrong("a merge rule of "+tenant, "it is listed", "none")
 			}
 		}
 	}

@@ -67,10 +67,22 @@ func CheckMatchers(list labels.Matchers) error {
 	if len(list) == 0 {
 		return errors.New("matchers: at least one is needed")
 	}
+	if err := CheckEach(list); err != nil {
+		return err
+	}
+	for _, m := range list {
+		if !m.Matches("") {
+			return nil
+		}
+	}
+	return errors.New("matchers: at least one must not match the empty string, or the silence would mute everything")
+}
+
+// CheckEach says what is wrong with matchers of which each may match anything.
+func CheckEach(list labels.Matchers) error {
 	if len(list) > maxMatchers {
 		return fmt.Errorf("matchers: %d, at most %d", len(list), maxMatchers)
 	}
-	empty := true
 	for i, m := range list {
 		if m == nil {
 			return fmt.Errorf("matchers[%d]: null is no matcher", i)
@@ -78,10 +90,6 @@ func CheckMatchers(list labels.Matchers) error {
 		if err := checkMatcher(m); err != nil {
 			return fmt.Errorf("matchers[%d]: %w", i, err)
 		}
-		empty = empty && m.Matches("")
-	}
-	if empty {
-		return errors.New("matchers: at least one must not match the empty string, or the silence would mute everything")
 	}
 	return nil
 }
