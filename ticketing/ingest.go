@@ -71,10 +71,27 @@ func (s *Service) Ingest(ctx context.Context, occs []detections.Occurrence) erro
 		if len(fresh) == 0 {
 			return nil
 		}
+		fresh, over := s.storm.split(fresh, now)
 		touched, err := s.live.mergeAll(ctx, tx, fresh, subjects, now)
 		if err != nil {
 			return err
 		}
+		var raised []*alert // that only counted
+		var entries []timelineRow
+		if len(over) > 0 {
+			var opened []*alert
+			if raised, opened, entries, err = s.live.count(ctx, tx, over, now); err != nil {
+				return err
+			}
+			touched = append(touched, opened...)
+			slices.SortFunc(touched, func(a, b *alert) int { return strings.Compare(a.ID, b.ID) })
+			st.Counted = uint64(len(over))
+		}
+		flapping, err := s.flapReopened(ctx, tx, touched, now)
+		if err != nil {
+			return err
+		}
+		entries = append(entries, flapping...)
 		s.rule(ctx, touched)
 		for _, a := range touched {
 			if a.fresh {
@@ -83,6 +100,12 @@ func (s *Service) Ingest(ctx context.Context, occs []detections.Occurrence) erro
 		}
 		c, err := s.correlate(ctx, tx, touched, now, false)
 		if err != nil {
+			return err
+		}
+		if err := saveCounted(ctx, tx, raised); err != nil {
+			return err
+		}
+		if err := saveTimeline(ctx, tx, entries); err != nil {
 			return err
 		}
 		if err := s.routeRaised(ctx, tx, touched, now); err != nil {
@@ -100,6 +123,7 @@ func (s *Service) Ingest(ctx context.Context, occs []detections.Occurrence) erro
 		all.Duplicates += st.Duplicates
 		all.AlertsOpened += st.AlertsOpened
 		all.Incidents += st.Incidents
+		all.Counted += st.Counted
 		all.PolicyErrors += st.PolicyErrors
 	})
 	s.note(ctx, changes...)
@@ -212,6 +236,9 @@ func (l *live) mergeAll(ctx context.Context, tx bun.Tx, fresh []*detections.Occu
 		if a == nil {
 			a = newAlert(k, l.last[k]+1, o, now)
 			l.keep(a)
+		}
+		if f := a.doc.Flapping; f != nil && f.Recovered {
+			a.doc.Flapping = f.changed(now, false)
 		}
 		a.merge(o, subjects[o])
 		if a.fresh {

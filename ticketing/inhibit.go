@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"icewatch/soc/reach"
@@ -35,6 +36,9 @@ type inhibiting struct {
 	names  map[string]string // of rules, by id
 	tenant map[string]string // of alerts that may mute others, by id
 	read   time.Time
+	rules  int // in force
+
+	muted atomic.Uint64 // alerts left out of notifications
 }
 
 func openInhibiting(ctx context.Context, s *Service) (*inhibiting, error) {
@@ -53,6 +57,14 @@ func (h *inhibiting) any() bool {
 	return !h.table.Empty()
 }
 
+// sizes counts the rules in force, the open alerts that may mute others by them,
+// and how often an alert was left out of a notification because of one.
+func (h *inhibiting) sizes() (rules, sources int, muted uint64) {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.rules, h.table.Sources(), h.muted.Load()
+}
+
 // reloadInhibition reads the rules and the open alerts anew.
 func (s *Service) reloadInhibition(ctx context.Context) error {
 	h := s.inhibit
@@ -61,8 +73,11 @@ func (s *Service) reloadInhibition(ctx context.Context) error {
 		return fmt.Errorf("ticketing: %w", err)
 	}
 	table, names, tenant := inhibition.NewTable(rules), map[string]string{}, map[string]string{}
+	inForce := 0
 	for _, r := range rules {
-		names[r.ID] = r.Name
+		if names[r.ID] = r.Name; !r.Off {
+			inForce++
+		}
 	}
 	// What fires in the meantime is taken into the old table and lost with it:
 	// so nobody may fire while the open alerts are read.
@@ -78,7 +93,7 @@ func (s *Service) reloadInhibition(ctx context.Context) error {
 			return err
 		}
 	}
-	h.table, h.names, h.tenant, h.read = table, names, tenant, s.now()
+	h.table, h.names, h.tenant, h.read, h.rules = table, names, tenant, s.now(), inForce
 	return nil
 }
 

@@ -46,6 +46,7 @@ type AlertQuery struct {
 	Attacker   string   // address
 	Victim     string   // address
 	Tag        string
+	Flapping   bool      // those alone that flap
 	Q          string    // words that must all occur in title, rule, item, system, address, user or id
 	Since      time.Time // last seen at or after
 	Page
@@ -218,6 +219,9 @@ func filter(q *bun.SelectQuery, alias string, query AlertQuery) (*bun.SelectQuer
 		if is[1] != "" {
 			q = q.Where("? = ?", bun.Ident(is[0]), is[1])
 		}
+	}
+	if query.Flapping {
+		q = q.Where("flapping = 1 AND status <> 'closed'")
 	}
 	if query.Tag != "" {
 		q = q.Where("instr(',' || tags || ',', ?) > 0", ","+query.Tag+",")
@@ -422,6 +426,9 @@ func (s *Service) Incident(ctx context.Context, r reach.Reach, id string) (Incid
 	if err := r.Within(s.db.NewSelect().Model(&rows), "a").Where("incident_id = ?", id).OrderExpr("severity DESC, first_seen, id").
 		Limit(maxIncidentAlerts).Scan(ctx); err != nil {
 		return IncidentDetail{}, fmt.Errorf("ticketing: read the alerts of %s: %w", id, err)
+	}
+	if err := r.Within(s.db.NewSelect().Model((*alertRow)(nil)), "a").ColumnExpr("coalesce(sum(counted), 0)").Where("incident_id = ?", id).Scan(ctx, &d.Counted); err != nil {
+		return IncidentDetail{}, fmt.Errorf("ticketing: sum up what was counted of %s: %w", id, err)
 	}
 	if d.Alerts, err = s.alertViews(rows); err != nil {
 		return IncidentDetail{}, err

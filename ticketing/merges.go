@@ -115,11 +115,11 @@ func (s *Service) reloadMerges(ctx context.Context) error {
 	})
 }
 
-// any tells whether a rule is in force.
-func (m *merges) any() bool {
+// count counts the rules of the kind Alerts in force.
+func (m *merges) count() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return len(m.rules) > 0
+	return len(m.rules)
 }
 
 // book writes an alert down under the first rule that accepts it. The caller

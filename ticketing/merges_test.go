@@ -155,3 +155,8 @@ func TestMergeRulesStayWithinReach(t *testing.T) {
 
 // nobody is a policy that opens no incident.
 var nobody = policyFunc(func(policy.IncidentInput) (policy.Decision, error) { return policy.Decision{}, nil })
+
+// everyAlert is a policy by which every alert opens an incident.
+func everyAlert(policy.IncidentInput) (policy.Decision, error) {
+	return policy.Decision{Open: true, Join: true}, nil
+}

@@ -80,7 +80,11 @@ const (
 // policy does.
 func (s *Service) mutersOf(a *alert) []string {
 	by := s.silencesOf(a)
-	for _, x := range s.inhibitedBy(a) {
+	inhibited := s.inhibitedBy(a)
+	if len(inhibited) > 0 {
+		s.inhibit.muted.Add(1)
+	}
+	for _, x := range inhibited {
 		by = append(by, byInhibition+x.RuleID)
 	}
 	if !a.Muted || a.Status == StatusClosed {

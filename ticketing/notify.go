@@ -187,6 +187,7 @@ func (s *Service) Run(ctx context.Context) {
 		s.must(ctx, "warn of what comes due", s.warnings(ctx, now))
 		s.must(ctx, "tell of changes", s.tellDue(ctx, now))
 		s.must(ctx, "group what fails", s.settleFaults(ctx, now))
+		s.must(ctx, "end the flapping of alerts", s.calmDown(ctx, now))
 		s.must(ctx, "merge alerts by rules", s.settleMerges(ctx, now))
 		s.must(ctx, "tell what routes send", s.dispatch(ctx, now))
 		// What is held back depends on silences; now and then it is looked at all

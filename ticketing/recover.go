@@ -21,14 +21,21 @@ const Recovered = "recovered"
 // all of whose alerts have recovered closes with them, and its receivers are
 // told; in any other it is noted. A key without an open alert is no error, so
 // that the call may be repeated.
+//
+// An alert that flaps is held open: see flapping.go.
 func (s *Service) Recover(ctx context.Context, tenant, key string, why detections.Text) error {
+	return s.recover(ctx, tenant, key, why, true)
+}
+
+// recover is Recover, which closes even what flaps unless it is damped.
+func (s *Service) recover(ctx context.Context, tenant, key string, why detections.Text, damped bool) error {
 	system := Actor{Name: SystemActor, Reach: reach.All()}
 	why = bothLanguages(why)
 	now := s.now()
 	var last alertRow
-	closed := false
+	closed, flaps := false, false
 	err := s.write(ctx, func(ctx context.Context, tx bun.Tx) error {
-		last, closed = alertRow{}, false
+		last, closed, flaps = alertRow{}, false, false
 		rows := []alertRow{}
 		if err := tx.NewSelect().Model(&rows).Where("key = ?", tenant+"/"+key).OrderExpr("generation DESC").Limit(1).Scan(ctx); err != nil {
 			return fmt.Errorf("read the last alert of the key %q: %w", key, err)
@@ -44,6 +51,12 @@ func (s *Service) Recover(ctx context.Context, tenant, key string, why detection
 		if err := a.unpack(); err != nil {
 			return err
 		}
+		if damped {
+			var err error
+			if flaps, err = s.dampRecovery(ctx, tx, a, now); err != nil || flaps {
+				return err
+			}
+		}
 		closed = true
 		a.Status, a.ClosedAt, a.ClosedBy, a.Resolution, a.Judge = StatusClosed, now.UnixMilli(), SystemActor, Recovered, false
 		if err := saveAlerts(ctx, tx, []*alert{a}); err != nil {
@@ -54,6 +67,10 @@ func (s *Service) Recover(ctx context.Context, tenant, key string, why detection
 	})
 	if err != nil {
 		return fmt.Errorf("ticketing: recover: %w", err)
+	}
+	if flaps {
+		s.out.Wake()
+		return nil
 	}
 	if closed {
 		s.note(ctx, Change{Actor: SystemActor, Action: "alert.close", Object: last.ID, Tenant: last.Tenant, Detail: Recovered})

@@ -54,6 +54,8 @@ type alertRow struct {
 	Techniques     string `bun:"techniques"`
 	Verdict        int    `bun:"verdict"`
 	Muted          bool   `bun:"muted"`
+	Flapping       bool   `bun:"flapping"`
+	Counted        int    `bun:"counted"` // of Occurrences, those beyond the limit of intake
 	Phase          string `bun:"phase"`
 	Direction      string `bun:"direction"`
 	Threat         string `bun:"threat"`
@@ -100,6 +102,7 @@ type alertDoc struct {
 	Pinned    bool               `json:"pinned,omitempty"` // somebody put it into its incident by hand: there it stays
 	Latest    mark               `json:"latest"`           // the occurrence that fields, title, evidence are of
 	ReasonsOf mark               `json:"reasons_of"`
+	Flapping  *Flapping          `json:"flapping,omitempty"`
 	judgement
 	ruling
 }
@@ -157,6 +160,9 @@ func (a *alert) view() Alert {
 		Direction: a.Direction, Threat: a.Threat, Attack: a.Attack, Risk: d.Risk, Fault: a.Fault,
 	}
 	v.Tags = splitList(a.Tags)
+	if v.Counted = a.Counted; a.Status != StatusClosed {
+		v.Flapping = d.Flapping
+	}
 	v.Maintenance, v.Muted, v.Routing = orEmpty(d.Maintenance), a.Muted, d.Routing
 	if v.Routing == nil {
 		v.Routing = map[string]string{}

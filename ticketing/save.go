@@ -15,7 +15,7 @@ import (
 // alertColumns are the columns that an alert's life changes.
 var alertColumns = []string{
 	"rule_id", "rule_title", "severity", "priority", "status", "first_seen", "last_seen", "count", "occurrences",
-	"item", "actor", "recon", "fault", "ci_id", "system_id", "source_ip", "assignee", "incident_id", "held", "joins", "judge", "muted",
+	"item", "actor", "recon", "fault", "ci_id", "system_id", "source_ip", "assignee", "incident_id", "held", "joins", "judge", "muted", "flapping", "counted",
 	"acknowledged_at", "acknowledged_by", "closed_at", "closed_by", "resolution", "tags", "tactics", "techniques",
 	"verdict", "phase", "direction", "threat", "attack", "risk", "attacker", "victim",
 	"search", "facts", "doc", "reach_unit", "reach_region", "reach_industry", "reach_labels",
@@ -23,7 +23,7 @@ var alertColumns = []string{
 
 // firingColumns are those of them that a further firing changes as a rule. A
 // statement that names no more leaves most indexes of the table alone.
-var firingColumns = []string{"last_seen", "count", "occurrences", "search", "doc"}
+var firingColumns = []string{"last_seen", "count", "occurrences", "counted", "search", "doc"}
 
 // onlyFired tells whether an alert differs from what SQL has in firingColumns
 // alone.
@@ -32,7 +32,7 @@ func (a *alert) onlyFired() bool {
 		return false
 	}
 	r := *a.bare()
-	r.LastSeen, r.Count, r.Occurrences = a.saved.LastSeen, a.saved.Count, a.saved.Occurrences
+	r.LastSeen, r.Count, r.Occurrences, r.Counted = a.saved.LastSeen, a.saved.Count, a.saved.Occurrences, a.saved.Counted
 	return r == *a.saved
 }
 
@@ -77,6 +77,16 @@ func saveAlerts(ctx context.Context, tx bun.Tx, alerts []*alert) error {
 		}
 	}
 	return nil
+}
+
+// saveCounted writes alerts that only counted, unless they were written already.
+func saveCounted(ctx context.Context, tx bun.Tx, raised []*alert) error {
+	raised = slices.DeleteFunc(slices.Clone(raised), func(a *alert) bool { return !a.merged })
+	err := saveAlerts(ctx, tx, raised)
+	for _, a := range raised {
+		a.merged = false
+	}
+	return err
 }
 
 // prepared is a statement of a transaction that takes columns of rows. It is

@@ -92,6 +92,10 @@ type Config struct {
 	GroupInterval time.Duration `yaml:"group_interval"`
 	// Faults are how alerts of items that fail are grouped.
 	Faults Faults `yaml:"faults"`
+	// Flapping says when alerts are held as flapping.
+	Flapping Flaps `yaml:"flapping"`
+	// Storm are the limits of intake.
+	Storm Storm `yaml:"storm"`
 	// Webhooks are the receivers and how they are served.
 	Webhooks outbox.Config `yaml:"webhooks"`
 }
@@ -113,6 +117,8 @@ func (c Config) WithDefaults() Config {
 		c.ExternalURL = "http://127.0.0.1:8080"
 	}
 	c.Faults = c.Faults.withDefaults()
+	c.Flapping = c.Flapping.withDefaults()
+	c.Storm = c.Storm.withDefaults()
 	c.Webhooks = c.Webhooks.WithDefaults()
 	return c
 }
@@ -132,6 +138,12 @@ func (c Config) Validate() error {
 	}
 	if err := c.Faults.validate(); err != nil {
 		return fmt.Errorf("ticketing.faults.%w", err)
+	}
+	if err := c.Flapping.validate(); err != nil {
+		return fmt.Errorf("ticketing.flapping.%w", err)
+	}
+	if err := c.Storm.validate(); err != nil {
+		return fmt.Errorf("ticketing.storm.%w", err)
 	}
 	if err := c.Webhooks.Validate(); err != nil {
 		return fmt.Errorf("ticketing.webhooks.%w", err)
@@ -201,11 +213,13 @@ type Service struct {
 	nextGroup     time.Time // when a group of the routes is due; Run's alone
 	inhibit       *inhibiting
 	merges        *merges
+	storm         *storm
 	ignore        map[string]bool
 
 	// hushed tells that the policy has muted an alert that may still be open:
 	// until then nobody looks for such.
 	hushed atomic.Bool
+	flaps  atomic.Bool // an alert may flap: look whether it is calm
 	unmute atomic.Bool // what mutes alerts has changed: see who is to be told
 
 	live   *live
@@ -224,6 +238,7 @@ type Stats struct {
 	Duplicates   uint64 // seen before
 	AlertsOpened uint64
 	Incidents    uint64 // opened
+	Counted      uint64 // firings beyond the limit of intake, of Occurrences
 	PolicyErrors uint64 // decisions that failed and will be asked again
 	JudgeErrors  uint64 // alerts whose priority followed the rule's level because the policy failed
 }
@@ -244,6 +259,8 @@ func Open(ctx context.Context, db *state.DB, deps Deps) (*Service, error) {
 	}
 	s.routes = deps.Routes
 	s.live = newLive(s.cfg.Window)
+	s.storm = &storm{limits: s.cfg.Storm}
+	s.flaps.Store(true)
 	if deps.Relations != nil {
 		s.faults = newFaults(deps.Relations, s.cfg.Faults)
 	}

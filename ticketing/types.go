@@ -110,6 +110,8 @@ type Alert struct {
 	Threat         string             `json:"threat,omitempty" enum:"outbound,lateral,external,tunnel,website"`
 	Attack         string             `json:"attack,omitempty" doc:"Type of attack"`
 	Risk           detections.Risk    `json:"risk,omitzero" doc:"Class of GB/Z 20986-2007"`
+	Flapping       *Flapping          `json:"flapping,omitempty" doc:"It changes between firing and recovered again and again: nobody is told until it is calm"`
+	Counted        int                `json:"counted,omitempty" doc:"Of its firings, those beyond the limit of intake, which were counted and not worked"`
 	Fault          bool               `json:"fault,omitempty" doc:"It tells of a configuration item that fails: grouped by who depends on whom"`
 }
 
@@ -124,10 +126,10 @@ type AlertDetail struct {
 // TimelineEntry is one thing that happened to an alert or incident. Kind is
 // one of opened, alert, acknowledged, assigned, comment, closed, reopened,
 // notified, escalated, priority, sla, paused, resumed, proposed, verdict, evidence, observable,
-// task, related, review, report, order, tag, undone.
+// task, related, review, report, order, tag, undone, flapping, counted.
 type TimelineEntry struct {
 	Time  Time            `json:"time" format:"date-time"`
-	Kind  string          `json:"kind" enum:"opened,alert,acknowledged,assigned,comment,closed,reopened,notified,escalated,priority,sla,paused,resumed,proposed,verdict,evidence,observable,task,related,review,report,order,tag,undone"`
+	Kind  string          `json:"kind" enum:"opened,alert,acknowledged,assigned,comment,closed,reopened,notified,escalated,priority,sla,paused,resumed,proposed,verdict,evidence,observable,task,related,review,report,order,tag,undone,flapping,counted"`
 	Actor string          `json:"actor" doc:"Who did it; system where the suite did"`
 	Text  detections.Text `json:"text"`
 	Data  map[string]any  `json:"data,omitempty"`
@@ -193,6 +195,7 @@ type Incident struct {
 // IncidentDetail is an incident with its alerts and all that was done.
 type IncidentDetail struct {
 	Incident
+	Counted  int             `json:"counted,omitempty" doc:"Of the firings of its alerts, those beyond the limit of intake, which were counted and not worked"`
 	Alerts   []Alert         `json:"alerts" doc:"The 200 most severe at most; list /alerts?incident= for all"`
 	Timeline []TimelineEntry `json:"timeline"`
 }

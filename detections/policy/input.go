@@ -321,15 +321,15 @@ var (
 	keyRules, keyActors               = ast.StringTerm("rules"), ast.StringTerm("actors")
 )
 
-// term makes the value that the incident policy sees.
-func (in *IncidentInput) term() *ast.Term {
+// term makes the value that the incident policy sees, of the normal alert and the
+// story of all.
+func (in *IncidentInput) term(a *Alert, s *story) *ast.Term {
 	related := make([]*ast.Term, len(in.Related))
 	for i := range in.Related {
 		related[i] = in.Related[i].facts()
 	}
-	a, s := in.Alert.normal(), storyOf(in)
 	return ast.ObjectTerm(
-		[2]*ast.Term{keyAlert, wholeShape.term(&a)},
+		[2]*ast.Term{keyAlert, wholeShape.term(a)},
 		[2]*ast.Term{keyRelated, ast.ArrayTerm(related...)},
 		[2]*ast.Term{keyStory, ast.ObjectTerm(
 			[2]*ast.Term{keyTactics, termOf(s.tactics)}, [2]*ast.Term{keyTechniques, termOf(s.techniques)}, [2]*ast.Term{keyTag, termOf(s.tags)},

@@ -44,6 +44,8 @@ type Set struct {
 	mu    sync.Mutex
 	cache map[string]Judgement
 
+	read readings // of the incident policy
+
 	stats stats
 }
 
@@ -68,9 +70,10 @@ func (s *Set) Stats() Stats {
 func (s *Set) Packages() []Package { return s.packages }
 
 // ask evaluates a query; read takes the answer apart.
-func (s *Set) ask(ctx context.Context, q *query, input *ast.Term, read func(*answer)) error {
+// watch, where it is not nil, learns what of the input was read.
+func (s *Set) ask(ctx context.Context, q *query, input *ast.Term, watch *watch, read func(*answer)) error {
 	begun := time.Now()
-	err := q.eval(ctx, input, read)
+	err := q.eval(ctx, input, watch, read)
 	s.stats.decisions.Add(1)
 	s.stats.nanos.Add(int64(time.Since(begun)))
 	if err != nil {
@@ -80,7 +83,7 @@ func (s *Set) ask(ctx context.Context, q *query, input *ast.Term, read func(*ans
 	return nil
 }
 
-func (q *query) eval(ctx context.Context, input *ast.Term, read func(*answer)) error {
+func (q *query) eval(ctx context.Context, input *ast.Term, watch *watch, read func(*answer)) error {
 	txn, err := q.store.NewTransaction(ctx)
 	if err != nil {
 		return fmt.Errorf("read its data: %w", err)
@@ -92,7 +95,11 @@ func (q *query) eval(ctx context.Context, input *ast.Term, read func(*answer)) e
 	defer context.AfterFunc(ctx, cancel.Cancel)()
 
 	var found *ast.Term
-	err = topdown.NewQuery(q.body).WithCompiler(q.compiler).WithInput(input).WithStore(q.store).WithTransaction(txn).WithCancel(cancel).WithMetrics(metrics.NoOp()).
+	asked := topdown.NewQuery(q.body).WithCompiler(q.compiler).WithInput(input).WithStore(q.store).WithTransaction(txn).WithCancel(cancel).WithMetrics(metrics.NoOp())
+	if watch != nil {
+		asked = asked.WithIndexing(false).WithQueryTracer(watch)
+	}
+	err = asked.
 		Iter(ctx, func(r topdown.QueryResult) error {
 			found = r[answerVar]
 			return nil
@@ -142,7 +149,7 @@ func (s *Set) Priority(ctx context.Context, a Alert) (Judgement, error) {
 	}
 	var j Judgement
 	begun, input := time.Now(), q.shape.term(&a)
-	err := s.ask(ctx, q, input, func(a *answer) {
+	err := s.ask(ctx, q, input, nil, func(a *answer) {
 		j = Judgement{Priority: a.text(keyPriority), Verdict: a.text(keyVerdict), Muted: a.yes(keyMuted), Labels: a.labels(), Reasons: a.reasons()}
 	})
 	if err == nil {
@@ -243,14 +250,31 @@ func fallback(a *Alert, err error) (Judgement, error) {
 }
 
 // Incident answers whether an alert makes an incident. On an error nothing
-// opens or joins.
+// opens or joins. A question that agrees with an earlier one in all that the
+// policy read then is answered from memory; see readings.
 func (s *Set) Incident(ctx context.Context, in IncidentInput) (Decision, error) {
 	if s.incident == nil {
 		return Decision{}, fmt.Errorf("policy icewatch.incident: %w", errNoPolicy)
 	}
 	var d Decision
-	begun, input := time.Now(), in.term()
-	err := s.ask(ctx, s.incident, input, func(a *answer) {
+	begun := time.Now()
+	plain, told := in.Alert.normal(), storyOf(&in)
+	var watching *watch
+	if s.incident.pure {
+		known, met := s.read.find(&plain, &told)
+		if met && !known.deep {
+			s.stats.cached.Add(1)
+			if known.Open && s.record != nil {
+				s.tell(s.incident, &in.Alert, in.term(&plain, &told), known.Decision, nil, 0)
+			}
+			return known.Decision, nil
+		}
+		if !met {
+			watching = &watch{paths: map[[3]string]bool{}}
+		}
+	}
+	input := in.term(&plain, &told)
+	err := s.ask(ctx, s.incident, input, watching, func(a *answer) {
 		d = Decision{Open: a.yes(keyOpen), Join: a.yes(keyJoin), Severity: detections.Level(a.text(keySeverity)), Priority: a.text(keyPriority), Reasons: a.reasons()}
 	})
 	switch {
@@ -260,6 +284,13 @@ func (s *Set) Incident(ctx context.Context, in IncidentInput) (Decision, error) 
 		d, err = Decision{}, fmt.Errorf("policy icewatch.incident: priority %q is not P1 to P4 or empty", d.Priority)
 	case d.Severity != "" && !slices.Contains(detections.Levels, d.Severity):
 		d, err = Decision{}, fmt.Errorf("policy icewatch.incident: severity %q is not %v or empty", d.Severity, detections.Levels)
+	}
+	if watching != nil && err == nil {
+		got := remembered{deep: watching.deep}
+		if !got.deep {
+			got.Decision = d
+		}
+		s.read.keep(watching, &plain, &told, got)
 	}
 	if s.record != nil && (err != nil || d.Open) {
 		s.tell(s.incident, &in.Alert, input, d, err, time.Since(begun))

@@ -41,16 +41,22 @@ enough := 3
 # who is known to do more.
 counted := array.concat([input.alert], [alert |
 	some alert in input.related
+	counts(alert)
+])
+
+counts(alert) if {
 	alert.status != "closed"
 	not "approved-scanner" in alert.actor.labels
 	weighs(alert)
-])
+}
 
 weighs(alert) if not minor(alert)
 
 weighs(alert) if alert.actor.ip in serious_actors
 
-minor(alert) if alert.rule.level in {"low", "informational"}
+minor_levels := {"low", "informational"}
+
+minor(alert) if alert.rule.level in minor_levels
 
 serious_actors contains input.alert.actor.ip
 
@@ -125,19 +131,24 @@ open if many_tactics
 
 open if guessed
 
-# Into an incident that is already open goes what is serious on its own or
-# comes from somebody who is part of it.
+# Into an incident that is already open goes what is serious on its own, comes
+# from somebody who is part of it, or is about an item of which another rule
+# tells as well. Related alerts are looked at one by one until one will do: it is
+# asked about every minor alert.
 default join := false
 
 join if {
-	not minor(input.alert)
+	not input.alert.rule.level in minor_levels
 } else if {
-	some i, alert in counted
-	i > 0
-	alert.actor.ip == input.alert.actor.ip
+	ip := input.alert.actor.ip
+	some alert in input.related
+	alert.actor.ip == ip
+	counts(alert)
 } else if {
-	input.related[0]
-	count(rules_here) > 1
+	some alert in input.related
+	alert.rule.id != input.alert.rule.id
+	same_item(alert)
+	counts(alert)
 } else := open
 
 # The tactics of MITRE ATT&CK in Chinese.

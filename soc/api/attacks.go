@@ -26,6 +26,7 @@ type AlertFilter struct {
 	Risk      string `query:"risk" maxLength:"1000" doc:"Risks of GB/Z 20986-2007 by the codes of their tiers with dots between them, such as NAI or NAI.VAI; several with commas"`
 	Attacker  string `query:"attacker" maxLength:"64" doc:"Address of the attacker"`
 	Victim    string `query:"victim" maxLength:"64" doc:"Address of the victim"`
+	Flapping  bool   `query:"flapping" doc:"Those alone that flap"`
 	Tag       string `query:"tag" maxLength:"40" doc:"That people gave it"`
 }
 
@@ -43,7 +44,7 @@ func (f AlertFilter) query(ctx context.Context) (ticketing.AlertQuery, error) {
 		Reach: within, Statuses: words(f.Status), Severities: words(f.Severity), Priorities: words(f.Priority),
 		Incident: f.Incident, CI: f.CI, System: f.System, Rule: f.Rule, Assignee: assigneeIn(ctx, f.Assignee), SourceIP: f.SourceIP,
 		Verdicts: words(f.Verdict), Phases: words(f.Phase), Directions: words(f.Direction), Threats: words(f.Threat), Attacks: words(f.Attack),
-		Risks: words(f.Risk), Attacker: f.Attacker, Victim: f.Victim, Tag: f.Tag, Q: f.Q, Since: since}, nil
+		Risks: words(f.Risk), Attacker: f.Attacker, Victim: f.Victim, Tag: f.Tag, Flapping: f.Flapping, Q: f.Q, Since: since}, nil
 }
 
 func (t *tickets) attackRoutes(s *Server) {

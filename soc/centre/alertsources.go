@@ -77,6 +77,7 @@ func (c *centre) openAlertSources(ctx context.Context) (err error) {
 		if err := c.alertSources.WriteMetrics(ctx, w); err != nil {
 			c.log.Error("the figures of alert sources are not known", "error", err)
 		}
+		_ = c.tickets.WriteMetrics(w) // whoever asked went away
 	}
 	c.background(c.alertSources.Run)
 	return nil

@@ -18,6 +18,8 @@ func ticketingConfig(c *config.Config) (ticketing.Config, error) {
 	out := ticketing.Config{ExternalURL: c.HTTP.ExternalURL, SLA: sla.Targets{}}
 	wait := time.Duration(c.Alerts.Faults.Wait)
 	out.Faults = ticketing.Faults{Wait: &wait, Window: time.Duration(c.Alerts.Faults.Window), Opens: detections.Level(c.Alerts.Faults.Opens), Least: c.Alerts.Faults.Least, Share: float64(c.Alerts.Faults.Percent) / 100}
+	out.Flapping = ticketing.Flaps{Changes: c.Alerts.Flapping.Changes, Window: time.Duration(c.Alerts.Flapping.Window), Calm: time.Duration(c.Alerts.Flapping.Calm)}
+	out.Storm = ticketing.Storm{Rule: c.Alerts.Storm.Rule, Source: c.Alerts.Storm.Source, Per: time.Duration(c.Alerts.Storm.Per)}
 	for _, s := range c.SLA {
 		out.SLA[s.Priority] = sla.Target{Ack: time.Duration(s.Acknowledge), Resolve: time.Duration(s.Resolve)}
 	}

@@ -2,7 +2,23 @@ package config
 
 // Alerts configures how alerts become incidents.
 type Alerts struct {
-	Faults Faults `yaml:"faults" doc:"Alerts of items that are down, cannot be reached or do not answer in time: those on items that depend on one another form one incident, which names the likely root."`
+	Faults   Faults   `yaml:"faults" doc:"Alerts of items that are down, cannot be reached or do not answer in time: those on items that depend on one another form one incident, which names the likely root."`
+	Flapping Flapping `yaml:"flapping" doc:"Alerts that change between firing and recovered again and again: they are held open, their changes are counted, and nobody is told until they are calm."`
+	Storm    Storm    `yaml:"storm" doc:"Limits of intake: firings beyond them are counted and not worked each."`
+}
+
+// Flapping configures how alerts that change again and again are damped.
+type Flapping struct {
+	Changes int      `yaml:"changes" doc:"More than so many changes within the window begin it; -1 never."`
+	Window  Duration `yaml:"window" doc:"How far back changes are counted."`
+	Calm    Duration `yaml:"calm" doc:"How long nothing must have changed for it to be over."`
+}
+
+// Storm configures the limits of intake.
+type Storm struct {
+	Rule   int      `yaml:"rule" doc:"Firings of one rule of one tenant that are worked within the time below; -1 for no limit."`
+	Source int      `yaml:"source" doc:"Firings of one source of pushed alerts that are worked within it; -1 for no limit."`
+	Per    Duration `yaml:"per" doc:"The time that the limits are for."`
 }
 
 // Faults configures how alerts of items that fail are put together.

@@ -336,7 +336,8 @@ func Default() *Config {
 		Rules: Rules{BuiltIn: true, Policy: PolicyTrust{Decisions: 100_000, DecisionRate: 100}, Interval: Duration(2 * time.Second), Flood: Flood{Rate: 200, Window: Duration(10 * time.Second), Interval: Duration(10 * time.Second)}, Slow: Slow{Percent: 20, Window: Duration(10 * time.Second), Pause: Duration(time.Minute)},
 			Correlation: Correlation{Memory: 512 << 20, Lateness: Duration(5 * time.Minute)}},
 		Security: Security{Egress: Egress{Private: true}},
-		Alerts:   Alerts{Faults: Faults{Wait: Duration(10 * time.Second), Window: Duration(15 * time.Minute), Opens: "medium", Least: 3, Percent: 50}},
+		Alerts: Alerts{Faults: Faults{Wait: Duration(10 * time.Second), Window: Duration(15 * time.Minute), Opens: "medium", Least: 3, Percent: 50},
+			Flapping: Flapping{Changes: 6, Window: Duration(30 * time.Minute), Calm: Duration(15 * time.Minute)}, Storm: Storm{Rule: 20_000, Source: 100_000, Per: Duration(time.Minute)}},
 		SLA: []SLA{
 			{"P1", Duration(15 * time.Minute), Duration(4 * time.Hour)},
 			{"P2", Duration(15 * time.Minute), Duration(6 * time.Hour)},

@@ -4,6 +4,9 @@ package exposition
 // without help, and fails the acceptance test that holds /metrics against
 // Prometheus' linter.
 var Suite = []Family{
+	{"icewatch_alert_firings_counted_total", Counter, "Firings beyond the limit of intake, which were counted on alerts and not worked."},
+	{"icewatch_alert_firings_repeated_total", Counter, "Firings that were taken in before and add nothing."},
+	{"icewatch_alert_firings_total", Counter, "Firings taken in, each once."},
 	{"icewatch_alert_source_alerts_total", Counter, "Alerts of an alert source that fired or ended, repetitions included."},
 	{"icewatch_alert_source_dead_letters", Gauge, "Messages of an alert source that could not be mapped and wait."},
 	{"icewatch_alert_source_discarded_alerts_total", Counter, "Alerts of an alert source that its corrections left out."},
@@ -11,6 +14,7 @@ var Suite = []Family{
 	{"icewatch_alert_source_last_message_timestamp_seconds", Gauge, "When the last message of an alert source came."},
 	{"icewatch_alert_source_messages_total", Counter, "Messages of an alert source."},
 	{"icewatch_alert_source_unmapped_messages_total", Counter, "Messages of an alert source of which something could not be mapped."},
+	{"icewatch_alerts_opened_total", Counter, "Alerts that firings were merged into, since the start."},
 	{"icewatch_bus_batches_total", Counter, "Batches made durable on the bus."},
 	{"icewatch_bus_bytes_total", Counter, "Bytes of raw events handed to the bus and made durable, with what they are wrapped in."},
 	{"icewatch_bus_disk_full", Gauge, "Whether intake has stopped because too little disk is left."},
@@ -61,6 +65,10 @@ var Suite = []Family{
 	{"icewatch_forward_sent_events_total", Counter, "Events that a forwarding target took."},
 	{"icewatch_forward_up", Gauge, "Whether a forwarding target takes what it gets."},
 	{"icewatch_forward_waiting_events", Gauge, "Events that a forwarding target is still to look at, before its filter."},
+	{"icewatch_incidents_opened_total", Counter, "Incidents that alerts became, since the start."},
+	{"icewatch_inhibition_muted_total", Counter, "How often an alert was left out when somebody was to be told, because another one inhibits it."},
+	{"icewatch_inhibition_rules", Gauge, "Rules of inhibition in force."},
+	{"icewatch_inhibition_sources", Gauge, "Open alerts that may mute others by rules of inhibition."},
 	{"icewatch_intake_dropped_events_total", Counter, "Events lost between sender and lake, by reason."},
 	{"icewatch_intake_refused_events_total", Counter, "Events refused with an answer because of a quota."},
 	{"icewatch_intake_lag_seconds", Gauge, "How far the engine is behind intake."},
@@ -72,6 +80,7 @@ var Suite = []Family{
 	{"icewatch_lake_read_only", Gauge, "Whether the lake takes nothing because too little disk is left."},
 	{"icewatch_lake_rows", Gauge, "Rows in the lake."},
 	{"icewatch_lake_rows_total", Counter, "Rows handed to the lake since the engine's start."},
+	{"icewatch_merge_rules", Gauge, "Merge rules in force, the ways that are shipped left out."},
 	{"icewatch_metrics_active_series", Gauge, "Series of the metric lake that got samples lately."},
 	{"icewatch_metrics_bytes", Gauge, "Bytes of the metric lake on the disk."},
 	{"icewatch_metrics_dropped_samples_total", Counter, "Samples that the metric lake dropped."},

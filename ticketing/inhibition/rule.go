@@ -175,6 +175,9 @@ func NewTable(rules []Rule) *Table {
 // Empty tells that no rule is in force.
 func (t *Table) Empty() bool { return len(t.source.by) == 0 && len(t.source.rest) == 0 }
 
+// Sources counts the alerts that fire and may mute others.
+func (t *Table) Sources() int { return len(t.places) }
+
 // Fires takes an alert that fires with these labels.
 func (t *Table) Fires(id, tenant string, set map[string]string) {
 	t.Ends(id)
