@@ -306,9 +306,9 @@ func (c *correlation) neighbours(ctx context.Context, touched []*alert) ([]neigh
 // hundreds of addresses at a time: of one rule only a few such alerts are
 // shown, since a policy asks what kinds there are and what this actor did, and
 // takes time for each.
-func (c *correlation) related(a *alert) []policy.Alert {
+func (c *correlation) related(a *alert) []*policy.Alert {
 	list := c.relations(a)
-	out := make([]policy.Alert, 0, len(list))
+	out := make([]*policy.Alert, 0, len(list))
 	for _, r := range list {
 		f, err := r.seen()
 		if err != nil {

@@ -74,9 +74,11 @@ type atHand struct {
 	whole   bool          // the doc and all columns are there, not lightColumns alone
 	saved   *alertRow     // as it stands in SQL, without what finish makes; nil where it does not
 	facts   *policy.Alert // what a policy sees of it as a relation
-	shape   shape         // as its incident has seen it last
-	links   [2]link       // of its cohorts
-	span    span          // as its cohorts have seen it
+	shown   *policy.Alert // what seen returned last, and of what
+	glimpse glimpse
+	shape   shape   // as its incident has seen it last
+	links   [2]link // of its cohorts
+	span    span    // as its cohorts have seen it
 	decided decided
 	used    uint64 // turn in which its doc was asked for last
 	joined  uint64 // turn in which an incident took it in last
@@ -100,6 +102,14 @@ func (a *alertRow) shaped() shape {
 		severity: a.Severity, priority: a.Priority, verdict: a.Verdict, first: a.FirstSeen, phase: a.Phase, item: a.Item, actor: a.Actor,
 		rule: a.RuleID, title: a.RuleTitle, tactics: a.Tactics, techniques: a.Techniques, attacker: a.Attacker, victim: a.Victim, recon: a.Recon, facts: a.Kept,
 	}
+}
+
+// glimpse is all that what seen returns is made of.
+type glimpse struct {
+	facts           *policy.Alert
+	span            span
+	count, priority int
+	status          Status
 }
 
 // decided is a decision of the incident policy and what it rests on.
@@ -609,21 +619,25 @@ func (l *live) drop(alerts ...*alert) {
 func sliceOf(pair [2]link) []link { return pair[:] }
 
 // seen returns what a policy sees of an alert as a relation, with times and
-// state as they are now.
-func (a *alert) seen() (policy.Alert, error) {
+// state as they are now. It is not to be changed.
+func (a *alert) seen() (*policy.Alert, error) {
 	if a.facts == nil {
 		var facts policy.Alert
 		if a.whole {
 			facts = a.judged()
 			facts.Fields = nil
 		} else if err := json.Unmarshal([]byte(a.Facts), &facts); err != nil {
-			return facts, fmt.Errorf("ticketing: the facts of alert %s cannot be read: %w", a.ID, err)
+			return nil, fmt.Errorf("ticketing: the facts of alert %s cannot be read: %w", a.ID, err)
 		}
 		a.facts, a.Facts = &facts, ""
 	}
-	a.facts.Freeze() // it is shown to the policy again and again
-	facts := *a.facts
-	facts.First, facts.Last, facts.Count = when(a.FirstSeen), when(a.LastSeen), a.Count
-	facts.Status, facts.Priority = string(a.Status), priorityOf(a.Priority)
-	return facts, nil
+	now := glimpse{a.facts, a.spanned(), a.Count, a.Priority, a.Status}
+	if a.shown == nil || a.glimpse != now {
+		a.facts.Freeze() // it is shown to the policy again and again
+		facts := *a.facts
+		facts.First, facts.Last, facts.Count = when(a.FirstSeen), when(a.LastSeen), a.Count
+		facts.Status, facts.Priority = string(a.Status), priorityOf(a.Priority)
+		a.shown, a.glimpse = &facts, now
+	}
+	return a.shown, nil
 }

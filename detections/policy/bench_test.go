@@ -60,7 +60,7 @@ func BenchmarkIncident(b *testing.B) {
 			for i := range 50 {
 				r := alert(fmt.Sprint("b", i), i, []string{c.tactics[i%len(c.tactics)]})
 				r.Freeze()
-				in.Related = append(in.Related, r)
+				in.Related = append(in.Related, &r)
 			}
 			b.ReportAllocs()
 			for b.Loop() {

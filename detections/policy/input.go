@@ -303,9 +303,9 @@ func storyOf(in *IncidentInput) story {
 		rules, actors = union(rules, a.Rule.ID), union(actors, a.Actor.IP)
 	}
 	take(&in.Alert)
-	for i := range in.Related {
-		if in.Related[i].Status != "closed" {
-			take(&in.Related[i])
+	for _, r := range in.Related {
+		if r.Status != "closed" {
+			take(r)
 		}
 	}
 	for _, list := range [][]string{s.tactics, s.techniques, s.tags} {
@@ -325,8 +325,8 @@ var (
 // story of all.
 func (in *IncidentInput) term(a *Alert, s *story) *ast.Term {
 	related := make([]*ast.Term, len(in.Related))
-	for i := range in.Related {
-		related[i] = in.Related[i].facts()
+	for i, r := range in.Related {
+		related[i] = r.facts()
 	}
 	return ast.ObjectTerm(
 		[2]*ast.Term{keyAlert, wholeShape.term(a)},

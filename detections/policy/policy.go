@@ -118,8 +118,8 @@ type Judgement struct {
 // not closed show together, so that it can answer most questions without going
 // through them (see story).
 type IncidentInput struct {
-	Alert   Alert   `json:"alert"`
-	Related []Alert `json:"related"`
+	Alert   Alert    `json:"alert"`
+	Related []*Alert `json:"related"`
 }
 
 // Decision is the incident policy's answer. Open: this alert with its

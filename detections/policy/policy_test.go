@@ -66,6 +66,14 @@ func alert(id string, minute int, tactics []string, techniques ...string) policy
 		Item: policy.Item{ID: "host-1", Name: "web-1"}, Actor: policy.Actor{IP: "203.0.113.9"}, Priority: "P3", Status: "open", First: at, Last: at}
 }
 
+func asked(a policy.Alert, related []policy.Alert) policy.IncidentInput {
+	in := policy.IncidentInput{Alert: a}
+	for i := range related {
+		in.Related = append(in.Related, &related[i])
+	}
+	return in
+}
+
 func TestIncident(t *testing.T) {
 	t.Parallel()
 	s, problems := prepared(t)
@@ -74,7 +82,7 @@ func TestIncident(t *testing.T) {
 	}
 	f := func(name string, want bool, a policy.Alert, related ...policy.Alert) {
 		t.Helper()
-		d, err := s.Incident(context.Background(), policy.IncidentInput{Alert: a, Related: related})
+		d, err := s.Incident(context.Background(), asked(a, related))
 		if err != nil || d.Open != want {
 			t.Errorf("%s: open %v (%v), %v", name, d.Open, d.Reasons, err)
 		}

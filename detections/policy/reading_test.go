@@ -62,7 +62,8 @@ func TestIncidentFromMemory(t *testing.T) {
 			for n := range 600 {
 				in := IncidentInput{Alert: anyAlert(r, fmt.Sprint("a", n))}
 				for i := range r.IntN(5) {
-					in.Related = append(in.Related, anyAlert(r, fmt.Sprint("b", i)))
+					other := anyAlert(r, fmt.Sprint("b", i))
+					in.Related = append(in.Related, &other)
 				}
 				got, err1 := s.Incident(t.Context(), in)
 				want, err2 := plain.Incident(t.Context(), in)

@@ -326,7 +326,7 @@ func (r *Runner) incident(fired []detections.Occurrence) (open bool, why string,
 		in := policy.IncidentInput{Alert: a}
 		for key, other := range alerts {
 			if key != o.Key && (other.Item.ID == a.Item.ID && other.Item.Name == a.Item.Name || other.Actor.IP == a.Actor.IP && a.Actor.IP != "") {
-				in.Related = append(in.Related, other)
+				in.Related = append(in.Related, &other)
 			}
 		}
 		d, err := r.set.Policy().Incident(context.Background(), in)

@@ -133,23 +133,32 @@ open if guessed
 
 # Into an incident that is already open goes what is serious on its own, comes
 # from somebody who is part of it, or is about an item of which another rule
-# tells as well. Related alerts are looked at one by one until one will do: it is
-# asked about every minor alert.
+# tells as well.
 default join := false
 
 join if {
 	not input.alert.rule.level in minor_levels
 } else if {
+	with_actor
+} else if {
+	other_rule_here
+} else := open
+
+# Both are asked about every minor alert. They are rules of their own, without an
+# else, so that Rego looks at related alerts until one will do and at no more.
+with_actor if {
 	ip := input.alert.actor.ip
 	some alert in input.related
 	alert.actor.ip == ip
 	counts(alert)
-} else if {
+}
+
+other_rule_here if {
 	some alert in input.related
 	alert.rule.id != input.alert.rule.id
 	same_item(alert)
 	counts(alert)
-} else := open
+}
 
 # The tactics of MITRE ATT&CK in Chinese.
 tactic_zh := {
