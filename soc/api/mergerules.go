@@ -137,6 +137,23 @@ func (t *tickets) mergeRuleRoutes(s *Server) {
 		func(ctx context.Context, in *struct{ Body MergeRuleBody }) (*Body[MergeRuleView], error) {
 			return set(ctx, "", in.Body)
 		})
+	Register(s, huma.Operation{OperationID: "order-merge-rules", Method: http.MethodPut, Path: "/merge-rules/order", Tags: tags, // before rules by their ids
+		Summary: "Put the merge rules into another order", Errors: []int{422}}, identity.ScopeRespond,
+		func(ctx context.Context, in *struct {
+			Body struct {
+				IDs []string `json:"ids" maxItems:"1000" nullable:"false" doc:"Each rule once"`
+			}
+		}) (*Body[Page[MergeRuleView]], error) {
+			AuditObject(ctx, "merge-rules", "", "")
+			by, err := acting(ctx)
+			if err != nil {
+				return nil, err
+			}
+			if err := t.svc.OrderMergeRules(ctx, by, in.Body.IDs); err != nil {
+				return nil, mergeProblem(err, "")
+			}
+			return page(ctx)
+		})
 	Register(s, huma.Operation{OperationID: "update-merge-rule", Method: http.MethodPut, Path: "/merge-rules/{id}", Tags: tags,
 		Summary: "Change, pause or resume a merge rule", Errors: []int{404, 422}, Description: "Incidents that it made stay as they are. Of the kinds attack and fault only off is looked at."}, identity.ScopeRespond,
 		func(ctx context.Context, in *struct {
@@ -193,23 +210,6 @@ func (t *tickets) mergeRuleRoutes(s *Server) {
 				return nil, mergeProblem(err, in.ID)
 			}
 			return Reply(viewOfMergeRule(r)), nil
-		})
-	Register(s, huma.Operation{OperationID: "order-merge-rules", Method: http.MethodPut, Path: "/merge-rules/order", Tags: tags,
-		Summary: "Put the merge rules into another order", Errors: []int{422}}, identity.ScopeRespond,
-		func(ctx context.Context, in *struct {
-			Body struct {
-				IDs []string `json:"ids" maxItems:"1000" nullable:"false" doc:"Each rule once"`
-			}
-		}) (*Body[Page[MergeRuleView]], error) {
-			AuditObject(ctx, "merge-rules", "", "")
-			by, err := acting(ctx)
-			if err != nil {
-				return nil, err
-			}
-			if err := t.svc.OrderMergeRules(ctx, by, in.Body.IDs); err != nil {
-				return nil, mergeProblem(err, "")
-			}
-			return page(ctx)
 		})
 	Register(s, huma.Operation{OperationID: "preview-merge-rule", Method: http.MethodPost, Path: "/merge-rules/preview", Tags: tags,
 		Summary: "What a merge rule would have made of last week's alerts", Errors: []int{422}}, identity.ScopeRead,
