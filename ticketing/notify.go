@@ -115,6 +115,10 @@ func (s *Service) notified(i *incident, a *alert) webhook.Alert {
 	}
 	w.Annotations["description"] = a.doc.Title.ZH
 	w.Annotations["description_en"] = a.doc.Title.EN
+	if f := a.doc.Flapping; f != nil && a.Status != StatusClosed {
+		w.Annotations["flapping"] = fmt.Sprintf("自 %s 起抖动，已变化 %d 次，稳定后再通知", s.local(f.Since.Time), f.Changes)
+		w.Annotations["flapping_en"] = fmt.Sprintf("It flaps since %s and has changed %d times; it is told of again when it is calm", s.local(f.Since.Time), f.Changes)
+	}
 	w.StartsAt = when(a.FirstSeen)
 	w.GeneratorURL = s.link("alerts", a.ID)
 	if a.Status == StatusClosed && w.Status == webhook.Firing {

@@ -111,6 +111,7 @@ type Store struct {
 	writing sync.Mutex // one change at a time
 
 	mu   sync.RWMutex
+	find *finder             // of live
 	live map[string]*Silence // pending and active, and such as ended a moment ago; none is changed in place
 }
 
@@ -136,6 +137,7 @@ func Open(ctx context.Context, db *state.DB, deps Deps) (*Store, error) {
 	for _, l := range list {
 		s.live[l.ID] = l
 	}
+	s.find = newFinder(s.live)
 	return s, nil
 }
 
@@ -155,40 +157,24 @@ func (s *Store) Reach(l *Silence) reach.Reach {
 // Mutes lists the ids of the active silences that mute an alert with these
 // labels and facts, in order; nil where none does.
 func (s *Store) Mutes(set map[string]string, f reach.Facts) []string {
-	now := s.now()
-	s.mu.RLock()
-	var by []*Silence
-	for _, l := range s.live {
-		if l.State(now) == Active && Matches(l.Matchers, set) {
-			by = append(by, l)
-		}
-	}
-	s.mu.RUnlock()
-	var ids []string
-	for _, l := range by {
-		if s.Reach(l).Match(f) {
-			ids = append(ids, l.ID)
-		}
-	}
-	slices.Sort(ids)
-	return ids
+	return s.accepting(set, f, func(*Silence) bool { return true })
 }
 
 // Drops lists the ids of the active silences without data collection that mute
 // an alert with these labels and facts, in order.
 func (s *Store) Drops(set map[string]string, f reach.Facts) []string {
+	return s.accepting(set, f, func(l *Silence) bool { return l.NoData })
+}
+
+// accepting lists the ids of the active silences of some kind that mute an alert
+// with these labels and facts, in order.
+func (s *Store) accepting(set map[string]string, f reach.Facts, kind func(*Silence) bool) (ids []string) {
 	now := s.now()
 	s.mu.RLock()
-	var by []*Silence
-	for _, l := range s.live {
-		if l.NoData && l.State(now) == Active && Matches(l.Matchers, set) {
-			by = append(by, l)
-		}
-	}
+	find := s.find
 	s.mu.RUnlock()
-	var ids []string
-	for _, l := range by {
-		if s.Reach(l).Match(f) {
+	for _, l := range find.accepting(set) {
+		if kind(l) && l.State(now) == Active && s.Reach(l).Match(f) {
 			ids = append(ids, l.ID)
 		}
 	}
@@ -548,6 +534,7 @@ func (s *Store) take(changed []*Silence) {
 			s.live[l.ID] = l
 		}
 	}
+	s.find = newFinder(s.live)
 	s.mu.Unlock()
 	if s.deps.Changed != nil {
 		s.deps.Changed()
