@@ -2,6 +2,7 @@ package enrich
 
 import (
 	"net/netip"
+	"strings"
 
 	"icewatch/soc/event"
 )
@@ -9,8 +10,8 @@ import (
 // criticalities are the values of icewatch.ci.criticality, made once.
 var criticalities = [...]string{"0", "1", "2", "3", "4", "5"}
 
-// Apply adds who and what to ev and returns the item the event is about, or nil
-// where it is about none we know. ev.Tenant must be decided already: only items
+// Apply adds who and what to ev and returns the id of the item the event is
+// about, "" where it is about none we know. ev.Tenant must be decided already: only items
 // of that tenant, of the city and shared ones are named, so that a tenant's
 // events tell it nothing of another's items.
 //
@@ -34,7 +35,7 @@ var criticalities = [...]string{"0", "1", "2", "3", "4", "5"}
 //
 // Fields of these names that came with the event are taken away first: only the
 // CMDB says who is who. Beyond growing ev.Fields, Apply allocates nothing.
-func (x *Index) Apply(ev *event.Event) *Item {
+func (x *Index) Apply(ev *event.Event) (item string) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	var (
@@ -90,7 +91,7 @@ func (x *Index) Apply(ev *event.Event) *Item {
 		device = x.byName(observerName, zoneName, ev.Tenant)
 	}
 	if device == none {
-		if i := x.visible(z.byAddress(peer), ev.Tenant); i != none && !x.relay[i] {
+		if i := x.visible(z.byAddress(peer), ev.Tenant); i != none && !x.items[i].relay {
 			device = i
 		}
 	}
@@ -111,29 +112,35 @@ func (x *Index) Apply(ev *event.Event) *Item {
 		about = x.systemOf(ev.Tenant)
 	}
 	if about == none {
-		return nil
+		return ""
 	}
-	it := x.items[about]
-	add(ev, event.CIID, it.ID)
-	add(ev, event.CIName, it.Name)
-	add(ev, event.CIClass, it.Class)
-	if it.Criticality > 0 && it.Criticality < len(criticalities) {
-		ev.Fields = append(ev.Fields, event.Field{ID: event.CICriticality, Kind: event.Number, Value: criticalities[it.Criticality]})
+	it := &x.items[about]
+	id, name := x.idAndName(it)
+	add(ev, event.CIID, id)
+	add(ev, event.CIName, name)
+	add(ev, event.CIClass, x.words.list[it.class])
+	if it.criticality > 0 && int(it.criticality) < len(criticalities) {
+		ev.Fields = append(ev.Fields, event.Field{ID: event.CICriticality, Kind: event.Number, Value: criticalities[it.criticality]})
 	}
-	add(ev, event.CIOwner, it.Owner)
-	if it.Tenant != ev.Tenant {
-		add(ev, event.CITenant, it.Tenant)
+	add(ev, event.CIOwner, x.words.list[it.owner])
+	if tenant := x.words.list[it.tenant]; tenant != ev.Tenant {
+		add(ev, event.CITenant, tenant)
 	}
-	for _, l := range it.Labels {
-		add(ev, event.CILabels, l)
+	x.addLabels(ev, event.CILabels, it)
+	system, facts := &x.owners.list[it.system], &x.facts.list[it.facts]
+	add(ev, event.CISystem, system.id)
+	add(ev, event.CISystemName, system.name)
+	add(ev, event.ReachUnit, facts.unit)
+	add(ev, event.ReachRegion, facts.region)
+	add(ev, event.ReachIndustry, facts.industry)
+	add(ev, event.ReachLabels, facts.labels)
+	return id
+}
+
+func (x *Index) addLabels(ev *event.Event, id event.FieldID, it *record) {
+	for l := range strings.SplitSeq(x.labels.list[it.labels], labelSeparator) {
+		add(ev, id, l)
 	}
-	add(ev, event.CISystem, it.SystemID)
-	add(ev, event.CISystemName, it.SystemName)
-	add(ev, event.ReachUnit, it.Unit)
-	add(ev, event.ReachRegion, it.Region)
-	add(ev, event.ReachIndustry, it.Industry)
-	add(ev, event.ReachLabels, it.ReachLabels)
-	return it
 }
 
 // endpoint adds what is known of one end of a connection and returns its item.
@@ -149,12 +156,11 @@ func (x *Index) endpoint(ev *event.Event, z *zone, addr netip.Addr, id, name, la
 	ev.Fields = append(ev.Fields, event.Field{ID: internal, Kind: event.Bool, Value: value})
 	at = x.visible(at, ev.Tenant)
 	if at != none {
-		it := x.items[at]
-		add(ev, id, it.ID)
-		add(ev, name, it.Name)
-		for _, l := range it.Labels {
-			add(ev, labels, l)
-		}
+		it := &x.items[at]
+		itemID, itemName := x.idAndName(it)
+		add(ev, id, itemID)
+		add(ev, name, itemName)
+		x.addLabels(ev, labels, it)
 	}
 	return at
 }

@@ -1,7 +1,9 @@
 package enrich
 
 import (
+	"encoding/binary"
 	"fmt"
+	"hash/maphash"
 	"net/netip"
 	"strings"
 	"sync"
@@ -30,31 +32,40 @@ const none = int32(-1)
 
 // Index is who stands behind an address or a host name. It is safe for
 // concurrent use, and looking up allocates nothing; Update changes it in place.
+// An item with an address and two host names needs some 210 bytes; see
+// BenchmarkMemory.
 type Index struct {
 	mu      sync.RWMutex
-	items   []*Item // nil where the number is free; an Item itself never changes
-	relay   []bool  // by item: carries RelayLabel
+	items   []record
+	texts   []string // of parts: what only their items have, see appendItem
+	words   shared[string]
+	labels  shared[string] // of items, behind one another; see labelSeparator
+	owners  shared[systemRef]
+	facts   shared[scopeFacts]
 	zones   map[string]*zone
-	names   map[string]int32 // first entry of each host name in entries
+	seed    maphash.Seed
+	names   map[uint32]int32 // first entry in entries of the host names of a hash
 	entries []nameEntry
 	systems map[string][]int32 // the business systems of a tenant
 	parts   map[int32]*part
-	// Numbers of items and entries to be given again.
-	freeItems, freeEntries []int32
+	// Numbers of items, entries and texts to be given again.
+	freeItems, freeEntries, freeTexts []int32
 }
 
 // part is what came with one Snapshot.
 type part struct {
-	items    map[string]int32 // by id
+	text     int32   // in Index.texts
+	items    []int32 // their numbers
 	networks []Network
 }
 
 // zone is one network zone. Addresses of different zones have nothing to do
 // with each other.
 type zone struct {
-	addrs map[netip.Addr]int32
-	nets4 []level // longest prefix first
-	nets6 []level
+	addrs4 map[uint32]int32
+	addrs6 map[[16]byte]int32
+	nets4  []level // longest prefix first
+	nets6  []level
 }
 
 // level holds the networks of one prefix length.
@@ -70,11 +81,13 @@ type block struct {
 	part   int32 // it came with
 }
 
-// nameEntry is one item that goes by a host name; all of one name form a chain.
+// nameEntry is one item that goes by a host name; all names of one hash form a
+// chain.
 type nameEntry struct {
 	item  int32
 	next  int32
-	short bool // the name is the first label of a longer one the item has
+	at    uint32 // of the host name among the item's
+	short bool   // the name is the first label of that host name
 }
 
 // NewIndex builds the index of one snapshot. An address or network that cannot
@@ -92,7 +105,7 @@ func NewIndex(s Snapshot) (*Index, error) {
 
 // EmptyIndex knows nobody until it is updated.
 func EmptyIndex() *Index {
-	return &Index{zones: map[string]*zone{}, names: map[string]int32{}, systems: map[string][]int32{}, parts: map[int32]*part{}}
+	return &Index{zones: map[string]*zone{}, seed: maphash.MakeSeed(), names: map[uint32]int32{}, systems: map[string][]int32{}, parts: map[int32]*part{}}
 }
 
 // check sees that no two items of a snapshot are one asset.
@@ -146,50 +159,56 @@ func (x *Index) makeZone(name string) *zone {
 	name = zoneName(name)
 	z := x.zones[name]
 	if z == nil {
-		z = &zone{addrs: map[netip.Addr]int32{}}
+		z = &zone{addrs4: map[uint32]int32{}, addrs6: map[[16]byte]int32{}}
 		x.zones[name] = z
 	}
 	return z
 }
 
-func (x *Index) addName(name string, item int32, short bool) {
-	head, ok := x.names[name]
+// nameHash is what host names are kept by.
+func (x *Index) nameHash(name string) uint32 { return uint32(maphash.String(x.seed, name)) }
+
+// nameOf is the name of an entry.
+func (x *Index) nameOf(e *nameEntry) string {
+	name := hostname(x.text(&x.items[e.item]), e.at)
+	if e.short {
+		name, _, _ = strings.Cut(name, ".")
+	}
+	return name
+}
+
+func (x *Index) addName(c called, item int32) {
+	hash := x.nameHash(c.name)
+	head, ok := x.names[hash]
 	if !ok {
 		head = none
 	}
-	for e := head; e != none; e = x.entries[e].next {
-		if x.entries[e].item == item {
-			// The item goes by this name already; as a whole name it
-			// counts more than as part of one.
-			x.entries[e].short = x.entries[e].short && short
-			return
-		}
-	}
-	entry := nameEntry{item: item, next: head, short: short}
+	entry := nameEntry{item: item, next: head, at: c.at, short: c.short}
 	if n := len(x.freeEntries); n > 0 {
-		x.names[name] = x.freeEntries[n-1]
+		x.names[hash] = x.freeEntries[n-1]
 		x.entries[x.freeEntries[n-1]] = entry
 		x.freeEntries = x.freeEntries[:n-1]
 		return
 	}
 	x.entries = append(x.entries, entry)
-	x.names[name] = int32(len(x.entries) - 1)
+	x.names[hash] = int32(len(x.entries) - 1)
 }
 
 // dropName takes an item off the chain of a name.
-func (x *Index) dropName(name string, item int32) {
+func (x *Index) dropName(c called, item int32) {
+	hash := x.nameHash(c.name)
 	before := none
-	for e, ok := x.names[name]; ok && e != none; before, e = e, x.entries[e].next {
-		if x.entries[e].item != item {
+	for e, ok := x.names[hash]; ok && e != none; before, e = e, x.entries[e].next {
+		if n := &x.entries[e]; n.item != item || n.at != c.at || n.short != c.short {
 			continue
 		}
 		switch next := x.entries[e].next; {
 		case before != none:
 			x.entries[before].next = next
 		case next != none:
-			x.names[name] = next
+			x.names[hash] = next
 		default:
-			delete(x.names, name)
+			delete(x.names, hash)
 		}
 		x.freeEntries = append(x.freeEntries, e)
 		return
@@ -203,7 +222,8 @@ func (x *Index) Known(zoneName string, addr netip.Addr) bool {
 	return x.zoneOf(zoneName).byAddress(addr.WithZone("").Unmap()) != none
 }
 
-// At returns the configuration item with the address in the zone.
+// At returns the configuration item with the address in the zone, without its
+// addresses and host names.
 func (x *Index) At(zoneName string, addr netip.Addr) (Item, bool) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
@@ -211,14 +231,14 @@ func (x *Index) At(zoneName string, addr netip.Addr) (Item, bool) {
 	if i == none {
 		return Item{}, false
 	}
-	return *x.items[i], true
+	return x.item(i), true
 }
 
 // Place is what is known of an address, as far as a tenant may know of it.
 type Place struct {
 	Internal bool   // it is the city's
 	Zone     string // name of the narrowest network around it, else of the network zone; "" outside of what is ours
-	Item     Item   // the item that has it; the zero Item where none does that the tenant may know of
+	Item     Item   // the item that has it, as At returns it; the zero Item where none does that the tenant may know of
 	Tenant   string // whose item it is, else whose network; "" where nobody's or everybody's
 }
 
@@ -240,7 +260,8 @@ func (x *Index) Place(zoneName, tenant string, addr netip.Addr) Place {
 		p.Zone = DefaultZone
 	}
 	if at = x.visible(at, tenant); at != none {
-		p.Item, p.Tenant = *x.items[at], x.items[at].Tenant
+		p.Item = x.item(at)
+		p.Tenant = p.Item.Tenant
 	} else if net.tenant == tenant || tenant == "" || tenant == cityTenant || tenant == unassignedTenant {
 		p.Tenant = net.tenant
 	}
@@ -266,10 +287,38 @@ func (z *zone) byAddress(addr netip.Addr) int32 {
 	if z == nil || !addr.IsValid() {
 		return none
 	}
-	if i, ok := z.addrs[addr]; ok {
+	if addr.Is4() {
+		if i, ok := z.addrs4[key4(addr)]; ok {
+			return i
+		}
+	} else if i, ok := z.addrs6[addr.As16()]; ok {
 		return i
 	}
 	return none
+}
+
+// key4 is an IPv4 address as a number.
+func key4(addr netip.Addr) uint32 {
+	b := addr.As4()
+	return binary.BigEndian.Uint32(b[:])
+}
+
+// set says which item has an address.
+func (z *zone) set(addr netip.Addr, item int32) {
+	if addr.Is4() {
+		z.addrs4[key4(addr)] = item
+	} else {
+		z.addrs6[addr.As16()] = item
+	}
+}
+
+// unset says that an address is no item's.
+func (z *zone) unset(addr netip.Addr) {
+	if addr.Is4() {
+		delete(z.addrs4, key4(addr))
+	} else {
+		delete(z.addrs6, addr.As16())
+	}
 }
 
 // network finds the narrowest network of the zone that holds addr. bits is its
@@ -328,7 +377,7 @@ func (x *Index) byName(name, zoneName, tenant string) int32 {
 }
 
 func (x *Index) chain(name []byte, shortToo bool, zoneName, tenant string) int32 {
-	e, ok := x.names[string(name)]
+	e, ok := x.names[uint32(maphash.Bytes(x.seed, name))]
 	if !ok {
 		return none
 	}
@@ -338,18 +387,19 @@ func (x *Index) chain(name []byte, shortToo bool, zoneName, tenant string) int32
 	best, bestScore, tie := none, -1, false
 	for ; e != none; e = x.entries[e].next {
 		n := &x.entries[e]
-		if n.short && !shortToo || x.visible(n.item, tenant) == none {
+		if n.short && !shortToo || x.nameOf(n) != string(name) || x.visible(n.item, tenant) == none {
 			continue
 		}
-		it := x.items[n.item]
+		it := &x.items[n.item]
+		zone := x.words.list[it.zone]
 		score := 0
 		if !n.short {
 			score = 4
 		}
-		if it.Zone == zoneName || it.Zone == "" && zoneName == DefaultZone {
+		if zone == zoneName || zone == "" && zoneName == DefaultZone {
 			score += 2
 		}
-		if it.Tenant == tenant {
+		if x.words.list[it.tenant] == tenant {
 			score++
 		}
 		switch {
@@ -372,7 +422,7 @@ func (x *Index) visible(i int32, tenant string) int32 {
 	if i == none {
 		return none
 	}
-	owner := x.items[i].Tenant
+	owner := x.tenantOf(i)
 	if owner == tenant || owner == "" || owner == cityTenant ||
 		tenant == "" || tenant == cityTenant || tenant == unassignedTenant {
 		return i
@@ -380,8 +430,15 @@ func (x *Index) visible(i int32, tenant string) int32 {
 	return none
 }
 
+// tenantOf is whose an item is.
+func (x *Index) tenantOf(i int32) string { return x.words.list[x.items[i].tenant] }
+
 // Named tells whether an item that a tenant may see has a host name.
-func (x *Index) Named(name, tenant string) bool { return x.byName(name, "", tenant) != none }
+func (x *Index) Named(name, tenant string) bool {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.byName(name, "", tenant) != none
+}
 
 // Tenant tells whose an address or host name is: that of the item with (zone,
 // address); else that of the item with the host name, where one is given; else
@@ -394,16 +451,16 @@ func (x *Index) Tenant(zoneName string, addr netip.Addr, hostname string) (slug 
 	z := x.zoneOf(zoneName)
 	addr = addr.WithZone("").Unmap()
 	at := z.byAddress(addr)
-	if at != none && !x.relay[at] && x.items[at].Tenant != "" {
-		return x.items[at].Tenant, true
+	if at != none && !x.items[at].relay && x.tenantOf(at) != "" {
+		return x.tenantOf(at), true
 	}
 	if hostname != "" {
-		if i := x.byName(hostname, zoneName, ""); i != none && x.items[i].Tenant != "" {
-			return x.items[i].Tenant, true
+		if i := x.byName(hostname, zoneName, ""); i != none && x.tenantOf(i) != "" {
+			return x.tenantOf(i), true
 		}
 	}
-	if at != none && x.items[at].Tenant != "" {
-		return x.items[at].Tenant, true
+	if at != none && x.tenantOf(at) != "" {
+		return x.tenantOf(at), true
 	}
 	net, _, _ := z.network(addr)
 	return net.tenant, net.tenant != ""

@@ -3,10 +3,9 @@ package enrich
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
-	"strings"
-	"unique"
 )
 
 // Update puts a snapshot in place of what the index had of its part; other
@@ -15,55 +14,102 @@ import (
 // an error, an address or network that cannot be read, nothing is changed.
 func (x *Index) Update(s Snapshot) error {
 	addrs := make([][]netip.Addr, len(s.Items))
+	starts := make([]uint32, len(s.Items))
+	var packed []byte
 	for i := range s.Items {
 		var err error
 		if addrs[i], err = s.Items[i].addrs(); err != nil {
 			return err
 		}
-		s.Items[i].share()
+		if len(packed) > math.MaxUint32 {
+			return fmt.Errorf("enrich: part %d: the items have more than 4 GiB of text", s.Part)
+		}
+		starts[i] = uint32(len(packed))
+		packed = appendItem(packed, &s.Items[i], addrs[i])
 	}
 	for _, n := range s.Networks {
 		if _, err := netip.ParsePrefix(n.CIDR); err != nil {
 			return fmt.Errorf("enrich: network %q: %w", n.Name, err)
 		}
 	}
+	text := string(packed)
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	old := x.parts[s.Part]
-	if old == nil {
-		old = &part{}
+	p := x.parts[s.Part]
+	if p == nil {
+		p = x.newPart()
+		x.parts[s.Part] = p
 	}
-	now := &part{items: make(map[string]int32, len(s.Items)), networks: s.Networks}
-	for i := range s.Items {
-		it := &s.Items[i]
-		if n, ok := old.items[it.ID]; ok && x.items[n].foundAs(it) {
-			x.items[n], x.relay[n] = it, slices.Contains(it.Labels, RelayLabel)
-			now.items[it.ID] = n
-		}
-	}
-	for id, n := range old.items {
-		if _, stays := now.items[id]; !stays {
-			x.drop(n)
-		}
-	}
-	for i := range s.Items {
-		it := &s.Items[i]
-		if _, there := now.items[it.ID]; !there {
-			now.items[it.ID] = x.add(it, addrs[i])
-		}
-	}
-	if !slices.Equal(old.networks, s.Networks) {
-		for _, n := range old.networks {
+	x.replace(p, s.Items, starts, text)
+	if !slices.Equal(p.networks, s.Networks) {
+		for _, n := range p.networks {
 			x.makeZone(n.Zone).dropNetwork(n, s.Part)
 		}
 		for _, n := range s.Networks {
 			x.makeZone(n.Zone).addNetwork(n, s.Part)
 		}
+		p.networks = s.Networks
 	}
-	if x.parts[s.Part] = now; len(s.Items) == 0 && len(s.Networks) == 0 {
+	if len(s.Items) == 0 && len(s.Networks) == 0 {
 		delete(x.parts, s.Part)
+		x.freeTexts = append(x.freeTexts, p.text)
 	}
 	return nil
+}
+
+func (x *Index) newPart() *part {
+	if last := len(x.freeTexts) - 1; last >= 0 {
+		p := &part{text: x.freeTexts[last]}
+		x.freeTexts = x.freeTexts[:last]
+		return p
+	}
+	x.texts = append(x.texts, "")
+	return &part{text: int32(len(x.texts) - 1)}
+}
+
+// replace puts items in place of those that a part had. Who is found by the
+// same keeps his number.
+func (x *Index) replace(p *part, items []Item, starts []uint32, text string) {
+	old := make(map[string]int32, len(p.items))
+	for _, n := range p.items {
+		old[x.id(&x.items[n])] = n
+	}
+	numbers := make([]int32, len(items))
+	seen := make(map[string]bool, len(items))
+	for i := range items {
+		it := &items[i]
+		numbers[i] = none
+		if n, ok := old[it.ID]; ok && !seen[it.ID] && x.foundAs(n, it, text[starts[i]:]) {
+			numbers[i] = n
+			delete(old, it.ID)
+		}
+		seen[it.ID] = true
+	}
+	for _, n := range old {
+		x.drop(n)
+	}
+	// Events that are on their way keep the texts that they were given alive:
+	// where nothing changed in them these stay the same.
+	if x.texts[p.text] != text {
+		x.texts[p.text] = text
+	}
+	p.items = p.items[:0:0]
+	clear(seen)
+	for i := range items {
+		it := &items[i]
+		if seen[it.ID] {
+			continue // an item that is there twice is its first
+		}
+		seen[it.ID] = true
+		r, n := x.record(it, p.text, starts[i]), numbers[i]
+		if n != none {
+			x.release(&x.items[n])
+			x.items[n] = r
+		} else {
+			n = x.add(r)
+		}
+		p.items = append(p.items, n)
+	}
 }
 
 // addrs reads the item's addresses.
@@ -74,92 +120,66 @@ func (it *Item) addrs() ([]netip.Addr, error) {
 		if err != nil {
 			return nil, fmt.Errorf("enrich: item %q: address %q: %w", it.ID, a, err)
 		}
-		out[i] = addr.Unmap()
+		out[i] = addr.WithZone("").Unmap()
 	}
 	return out, nil
 }
 
-// share keeps texts once that many items have.
-func (it *Item) share() {
-	for _, s := range []*string{&it.Class, &it.Tenant, &it.Zone, &it.Owner, &it.SystemID, &it.SystemName, &it.Unit, &it.Region, &it.Industry, &it.ReachLabels} {
-		*s = unique.Make(*s).Value()
-	}
-	for i, l := range it.Labels {
-		it.Labels[i] = unique.Make(l).Value()
-	}
-}
-
-// foundAs tells whether two states of an item are found by the same.
-func (it *Item) foundAs(other *Item) bool {
-	return it.Zone == other.Zone && it.Tenant == other.Tenant && it.Class == other.Class &&
-		slices.Equal(it.Addresses, other.Addresses) && slices.Equal(it.Hostnames, other.Hostnames)
+// foundAs tells whether an item that is in the index is found by the same as
+// another state of it, whose text is given.
+func (x *Index) foundAs(n int32, it *Item, text string) bool {
+	r := &x.items[n]
+	return x.words.list[r.zone] == it.Zone && x.words.list[r.tenant] == it.Tenant && x.words.list[r.class] == it.Class && keys(x.text(r)) == keys(text)
 }
 
 // add makes an item be found, and returns its number.
-func (x *Index) add(it *Item, addrs []netip.Addr) int32 {
+func (x *Index) add(r record) int32 {
 	var n int32
 	if free := len(x.freeItems); free > 0 {
 		n = x.freeItems[free-1]
 		x.freeItems = x.freeItems[:free-1]
+		x.items[n] = r
 	} else {
 		n = int32(len(x.items))
-		x.items, x.relay = append(x.items, nil), append(x.relay, false)
+		x.items = append(x.items, r)
 	}
-	x.items[n], x.relay[n] = it, slices.Contains(it.Labels, RelayLabel)
-	z := x.makeZone(it.Zone)
-	for _, a := range addrs {
-		z.addrs[a] = n
+	text := x.text(&r)
+	z := x.makeZone(x.words.list[r.zone])
+	for a := range addresses(text) {
+		z.set(a, n)
 	}
-	for name, short := range it.names() {
-		x.addName(name, n, short)
+	for _, c := range names(text) {
+		x.addName(c, n)
 	}
-	if it.Class == systemClass && it.Tenant != "" {
-		x.systems[it.Tenant] = append(x.systems[it.Tenant], n)
+	if tenant := x.words.list[r.tenant]; x.words.list[r.class] == systemClass && tenant != "" {
+		x.systems[tenant] = append(x.systems[tenant], n)
 	}
 	return n
 }
 
 // drop makes an item be found no more.
 func (x *Index) drop(n int32) {
-	it := x.items[n]
-	z := x.makeZone(it.Zone)
-	addrs, _ := it.addrs() // they could be read when it came
-	for _, a := range addrs {
-		if z.addrs[a] == n {
-			delete(z.addrs, a)
+	r := &x.items[n]
+	text := x.text(r)
+	z := x.makeZone(x.words.list[r.zone])
+	for a := range addresses(text) {
+		if z.byAddress(a) == n {
+			z.unset(a)
 		}
 	}
-	for name := range it.names() {
-		x.dropName(name, n)
+	for _, c := range names(text) {
+		x.dropName(c, n)
 	}
-	if it.Class == systemClass {
-		if left := slices.DeleteFunc(x.systems[it.Tenant], func(i int32) bool { return i == n }); len(left) > 0 {
-			x.systems[it.Tenant] = left
+	if tenant := x.words.list[r.tenant]; x.words.list[r.class] == systemClass {
+		if left := slices.DeleteFunc(x.systems[tenant], func(i int32) bool { return i == n }); len(left) > 0 {
+			x.systems[tenant] = left
 		} else {
-			delete(x.systems, it.Tenant)
+			delete(x.systems, tenant)
 		}
 	}
-	x.items[n] = nil
+	x.release(r)
+	x.items[n] = record{}
 	x.freeItems = append(x.freeItems, n)
-}
-
-// names are the host names that an item goes by; short marks those that are
-// the first label of a longer one.
-func (it *Item) names() func(yield func(name string, short bool) bool) {
-	return func(yield func(string, bool) bool) {
-		for _, h := range it.Hostnames {
-			h = strings.ToLower(strings.TrimSuffix(h, "."))
-			if h == "" {
-				continue
-			}
-			if !yield(h, false) {
-				return
-			}
-			if short, _, ok := strings.Cut(h, "."); ok && short != "" && !yield(short, true) {
-				return
-			}
-		}
-	}
 }
 
 // systemOf is the business system that stands for a tenant: the one that is
@@ -167,7 +187,7 @@ func (it *Item) names() func(yield func(name string, short bool) bool) {
 func (x *Index) systemOf(tenant string) int32 {
 	list := x.systems[tenant]
 	for _, n := range list {
-		if id := x.items[n].ID; len(id) == len("bs-")+len(tenant) && id[:3] == "bs-" && id[3:] == tenant {
+		if id := x.id(&x.items[n]); len(id) == len("bs-")+len(tenant) && id[:3] == "bs-" && id[3:] == tenant {
 			return n
 		}
 	}
