@@ -13,7 +13,8 @@ import (
 	"github.com/uptrace/bun/schema"
 )
 
-// bulkRows is how many rows one statement stores on PostgreSQL.
+// bulkRows is how many rows one statement stores on PostgreSQL, and from how many
+// items on a change is a large one.
 const bulkRows = 5000
 
 // insertAll stores rows of one table; one that is there already fails them all.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strconv"
@@ -158,6 +159,16 @@ func (s *Service) change(ctx context.Context, drafts []*draft, mistakes errorLis
 		// A dry run only reads: it need not keep writers waiting.
 		err = s.db.view(ctx, func(ctx context.Context, tx bun.Tx) error { return run(ctx, &writer{s: s, tx: tx}) })
 	} else {
+		if len(drafts) >= bulkRows {
+			if err := s.db.room(ctx, true); err != nil {
+				return Report{}, fmt.Errorf("cmdb: make room for a large change: %w", err)
+			}
+			defer func() {
+				if err := s.db.room(context.WithoutCancel(ctx), false); err != nil {
+					slog.Warn("cmdb: the memory for a large change is not given back yet", "error", err)
+				}
+			}()
+		}
 		err = s.write(ctx, opts.Actor, run)
 	}
 	if err != nil && !errors.Is(err, errRejected) && !errors.Is(err, errProposed) {

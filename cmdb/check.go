@@ -3,6 +3,7 @@ package cmdb
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/uptrace/bun"
@@ -87,7 +88,7 @@ func (p *planner) checkReferenceTenants(d *draft) {
 func (p *planner) checkUnique(ctx context.Context) error {
 	names := make(map[identityKey]*draft, len(p.drafts))
 	addresses := make(map[addressKey]*draft, len(p.drafts))
-	var wanted []string
+	var wanted []addressKey
 	var unread []string // identities that were not looked for beforehand
 	taken := func(d *draft, column, what string, holder *Item, facts reach.Facts) {
 		if !p.within.Match(facts) {
@@ -129,7 +130,7 @@ func (p *planner) checkUnique(ctx context.Context) error {
 			}
 			addresses[k] = d
 			if d.old == nil || d.old.Zone != f.Zone || !slices.Contains(d.old.Addresses, a) {
-				wanted = append(wanted, a)
+				wanted = append(wanted, k)
 			}
 		}
 	}
@@ -141,23 +142,20 @@ func (p *planner) checkUnique(ctx context.Context) error {
 		return err
 	}
 
-	slices.Sort(wanted)
+	holding, err := p.holding(ctx, wanted)
+	if err != nil {
+		return err
+	}
 	type clash struct {
 		d       *draft
 		address addressKey
 	}
 	clashes := map[string][]clash{}
-	for part := range slices.Chunk(slices.Compact(wanted), chunk) {
-		var rows []addressRow
-		if err := p.db.NewSelect().Model(&rows).Where("a.address IN (?)", bun.In(part)).Scan(ctx); err != nil {
-			return fmt.Errorf("cmdb: look up addresses: %w", err)
-		}
-		for _, r := range rows {
-			k := addressKey{r.Zone, r.Address}
-			// A holder in the file has its addresses as the file says.
-			if d := addresses[k]; d != nil && d.final.ID != r.ItemID && p.byID[r.ItemID] == nil {
-				clashes[r.ItemID] = append(clashes[r.ItemID], clash{d, k})
-			}
+	for _, r := range holding {
+		k := addressKey{r.Zone, r.Address}
+		// A holder in the file has its addresses as the file says.
+		if d := addresses[k]; d != nil && d.final.ID != r.ItemID && p.byID[r.ItemID] == nil {
+			clashes[r.ItemID] = append(clashes[r.ItemID], clash{d, k})
 		}
 	}
 	var holders []string
@@ -169,6 +167,29 @@ func (p *planner) checkUnique(ctx context.Context) error {
 			taken(c.d, colAddresses, fmt.Sprintf("address %s in zone %q", c.address.address, c.address.zone), &it, facts)
 		}
 	})
+}
+
+// holding reads which of some addresses are items' already. They are asked for
+// zone by zone, as the index has them: without the zone all addresses of the
+// city would be gone through.
+func (p *planner) holding(ctx context.Context, wanted []addressKey) ([]addressRow, error) {
+	byZone := map[string][]string{}
+	for _, k := range wanted {
+		byZone[k.zone] = append(byZone[k.zone], k.address)
+	}
+	var out []addressRow
+	for _, zone := range slices.Sorted(maps.Keys(byZone)) {
+		list := byZone[zone]
+		slices.Sort(list)
+		for part := range slices.Chunk(list, chunk) {
+			var rows []addressRow
+			if err := p.db.NewSelect().Model(&rows).Where("a.zone = ? AND a.address IN (?)", zone, bun.In(part)).Scan(ctx); err != nil {
+				return nil, fmt.Errorf("cmdb: look up addresses: %w", err)
+			}
+			out = append(out, rows...)
+		}
+	}
+	return out, nil
 }
 
 // checkTree refuses organisations that are their own superiors.

@@ -515,21 +515,21 @@ func TestSnapshotEnriches(t *testing.T) {
 	ev.Add(event.Zone, "office")
 	ev.Add(event.HostIP, "10.1.0.5")
 	it := x.Apply(ev)
-	if it == nil || it.Name != "web-1" || ev.Text(event.CIOwner) != "王芳" || ev.Text(event.CISystemName) != "Seal" || ev.Text(event.CICriticality) != "5" {
+	if ev.Text(event.CIName) != "web-1" || ev.Text(event.CIOwner) != "王芳" || ev.Text(event.CISystemName) != "Seal" || ev.Text(event.CICriticality) != "5" {
 		t.Errorf("%+v: %+v", it, ev.Fields)
 	}
 	ev = &event.Event{Tenant: "a"}
 	ev.Add(event.HostIP, "10.1.0.5")
-	if it := x.Apply(ev); it == nil || it.Name != "lone" {
+	if it := x.Apply(ev); ev.Text(event.CIName) != "lone" {
 		t.Errorf("the same address in the default zone: %+v", it)
 	}
 	ev = &event.Event{Tenant: "a"}
 	ev.Add(event.HostName, "DB-1")
-	if it := x.Apply(ev); it == nil || it.Name != "db-1" {
+	if it := x.Apply(ev); ev.Text(event.CIName) != "db-1" {
 		t.Errorf("a host goes by its name: %+v", it)
 	}
 	ev = &event.Event{Tenant: "b"}
-	if it := x.Apply(ev); it == nil || it.ID != SystemID("b") {
+	if it := x.Apply(ev); it != SystemID("b") {
 		t.Errorf("the tenant's own system at last: %+v", it)
 	}
 	if DefaultZone != enrich.DefaultZone {

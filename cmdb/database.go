@@ -35,11 +35,19 @@ type Database struct {
 	// transaction; those run one after the other, which what a plan saw to be
 	// free relies on.
 	view, change func(ctx context.Context, fn func(context.Context, bun.Tx) error) error
-	migrate      func(context.Context) error
-	tables       func(ctx context.Context, name string, sqlite, postgres fs.FS) error
-	spool        string // where files are made that need not stay; "" is the system's place
-	close        func() error
+	// room gives one large change more memory for pages until it is called
+	// with false.
+	room    func(ctx context.Context, more bool) error
+	migrate func(context.Context) error
+	tables  func(ctx context.Context, name string, sqlite, postgres fs.FS) error
+	spool   string // where files are made that need not stay; "" is the system's place
+	close   func() error
 }
+
+// bulkCacheKiB is SQLite's page cache during a large change: a file of a hundred
+// thousand items goes all over the indexes of a million, whose pages would else
+// be read and written many times each.
+const bulkCacheKiB = 128 << 10
 
 // OnState keeps the tables in the suite's own state, a SQLite file.
 func OnState(db *state.DB) *Database {
@@ -50,6 +58,14 @@ func OnState(db *state.DB) *Database {
 		},
 		change: func(ctx context.Context, fn func(context.Context, bun.Tx) error) error {
 			return db.RunInTx(ctx, nil, fn)
+		},
+		room: func(ctx context.Context, more bool) error {
+			pages := state.WriteCacheKiB
+			if more {
+				pages = bulkCacheKiB
+			}
+			_, err := db.ExecContext(ctx, fmt.Sprintf("PRAGMA cache_size = -%d", pages))
+			return err
 		},
 		migrate: func(ctx context.Context) error { return db.Migrate(ctx, "cmdb", migrations) },
 		tables: func(ctx context.Context, name string, sqlite, _ fs.FS) error {
@@ -122,6 +138,7 @@ func OpenPostgres(ctx context.Context, url string) (*Database, error) {
 				return fn(ctx, tx)
 			})
 		},
+		room:    func(context.Context, bool) error { return nil }, // the server has its own
 		migrate: func(ctx context.Context) error { return migratePostgres(ctx, pool, "cmdb", postgresMigrations) },
 		tables: func(ctx context.Context, name string, _, postgres fs.FS) error {
 			return migratePostgres(ctx, pool, name, postgres)

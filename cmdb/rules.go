@@ -54,7 +54,7 @@ func (w *writer) generate(ctx context.Context, seqs []int32, fresh []*Item) erro
 			}
 			pairs = append(pairs, some...)
 		}
-		if err := w.addRelations(ctx, w.ruled(rule, pairs)); err != nil {
+		if err := w.addNewRelations(ctx, w.ruled(rule, pairs)); err != nil {
 			return fmt.Errorf("cmdb: relation rule %q: %w", rule.Name, err)
 		}
 		for part := range slices.Chunk(of, chunk) {

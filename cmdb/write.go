@@ -174,7 +174,7 @@ func (w *writer) storeItems(ctx context.Context, changes []itemChange, seqOf fun
 	var labels []labelRow
 	var history []historyRow
 	var values, oldValues []valueRow
-	var relations []relationRow
+	var relations, freshRelations []relationRow
 	var relinked []int32
 	for _, c := range changes {
 		row := toRow(c.new)
@@ -225,7 +225,11 @@ func (w *writer) storeItems(ctx context.Context, changes []itemChange, seqOf fun
 			}
 			for _, l := range links {
 				l.Actor, l.CreatedAt = w.actor, now.UnixMilli()
-				relations = append(relations, l)
+				if c.old == nil {
+					freshRelations = append(freshRelations, l)
+				} else {
+					relations = append(relations, l)
+				}
 			}
 		}
 		if c.silent {
@@ -293,6 +297,9 @@ func (w *writer) storeItems(ctx context.Context, changes []itemChange, seqOf fun
 	}
 	w.step("relations", 75)
 	if err := w.relink(ctx, relinked, relations); err != nil {
+		return err
+	}
+	if err := w.addNewRelations(ctx, freshRelations); err != nil {
 		return err
 	}
 	w.step("facts", 80)
@@ -406,8 +413,8 @@ func indexText(value string) string {
 func linksOf(c *Class, it *Item, seqOf func(string) int32) []relationRow {
 	var out []relationRow
 	add := func(field, relation, id string) {
-		if to := seqOf(id); to != 0 {
-			out = append(out, relationRow{From: it.seq, Type: relation, To: to, Origin: originField + field})
+		if r := (relationRow{From: it.seq, Type: relation, To: seqOf(id), Origin: originField + field}); r.To != 0 && !slices.Contains(out, r) {
+			out = append(out, r)
 		}
 	}
 	if it.System != "" {
@@ -466,9 +473,19 @@ func (w *writer) relink(ctx context.Context, changed []int32, fresh []relationRo
 	return w.addRelations(ctx, fresh)
 }
 
-// addRelations stores relations that are not there yet.
+// addRelations stores relations that may be there already.
 func (w *writer) addRelations(ctx context.Context, rows []relationRow) error {
-	if err := insertNew(ctx, w.tx, rows); err != nil {
+	return w.keepRelations(rows, insertNew(ctx, w.tx, rows))
+}
+
+// addNewRelations stores relations of items that had none, each once: both
+// databases are faster where they need not look first.
+func (w *writer) addNewRelations(ctx context.Context, rows []relationRow) error {
+	return w.keepRelations(rows, insertAll(ctx, w.tx, rows))
+}
+
+func (w *writer) keepRelations(rows []relationRow, err error) error {
+	if err != nil {
 		return fmt.Errorf("cmdb: store relations: %w", err)
 	}
 	w.added = append(w.added, rows...)

@@ -24,11 +24,11 @@ const (
 	// readers is the size of the read pool. With the caches it bounds the
 	// memory of the room: 4 × 2 + 8 MiB when all are full.
 	readers = 4
-	// readCacheKiB and writeCacheKiB are the page cache of one connection in
+	// readCacheKiB and WriteCacheKiB are the page cache of one connection in
 	// KiB. The writer's is larger, so that an import of many rows does not
 	// spill half-filled pages.
 	readCacheKiB  = 2048
-	writeCacheKiB = 8192
+	WriteCacheKiB = 8192
 	// busyTimeout covers writers outside this process, such as the sqlite3
 	// shell; inside it the single write connection leaves nothing to wait for.
 	busyTimeout = 10 * time.Second
@@ -68,7 +68,7 @@ func Open(ctx context.Context, path string) (*DB, error) {
 	}
 
 	writeSQL, err := sql.Open("sqlite", dsn(abs, "rwc",
-		fmt.Sprintf("cache_size(-%d)", writeCacheKiB),
+		fmt.Sprintf("cache_size(-%d)", WriteCacheKiB),
 		"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", fmt.Sprintf("journal_size_limit(%d)", journalLimit)))
 	if err != nil {
 		return nil, fmt.Errorf("state: open %s: %w", abs, err)
