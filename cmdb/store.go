@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -95,15 +96,16 @@ func (r *itemRow) item() (Item, error) {
 	}
 	for _, f := range []struct {
 		text string
-		into any
-	}{{r.Addresses, &it.Addresses}, {r.Hostnames, &it.Hostnames}, {r.Labels, &it.Labels}, {r.Attributes, &it.Attributes}} {
-		// Most lists are empty: those need no decoder.
-		if f.text == "[]" || f.text == "{}" {
-			continue
-		}
-		if err := json.Unmarshal([]byte(f.text), f.into); err != nil {
+		into *[]string
+	}{{r.Addresses, &it.Addresses}, {r.Hostnames, &it.Hostnames}, {r.Labels, &it.Labels}} {
+		var err error
+		if *f.into, err = listOf(f.text); err != nil {
 			return Item{}, fmt.Errorf("cmdb: item %s: stored value %q: %w", r.ID, f.text, err)
 		}
+	}
+	var err error
+	if it.Attributes, err = mapOf(r.Attributes); err != nil {
+		return Item{}, fmt.Errorf("cmdb: item %s: stored value %q: %w", r.ID, r.Attributes, err)
 	}
 	it.fill()
 	return it, nil
@@ -127,6 +129,38 @@ func jsonList(l []string) string {
 	}
 	b, _ := json.Marshal(l) // strings always encode
 	return string(b)
+}
+
+// listOf reads what jsonList wrote. Where no backslash is in a text no quote is
+// in its values, so that cutting it up does for a decoder: at a start a million
+// items are read.
+func listOf(text string) (list []string, err error) {
+	switch {
+	case text == "[]":
+		return nil, nil
+	case strings.HasPrefix(text, `["`) && !strings.Contains(text, `\`):
+		return strings.Split(text[2:len(text)-2], `","`), nil
+	}
+	err = json.Unmarshal([]byte(text), &list)
+	return list, err
+}
+
+// mapOf reads what jsonMap wrote, as listOf does.
+func mapOf(text string) (m map[string]string, err error) {
+	switch {
+	case text == "{}":
+		return nil, nil
+	case strings.HasPrefix(text, `{"`) && !strings.Contains(text, `\`):
+		inner := text[2 : len(text)-2]
+		m = make(map[string]string, 1+strings.Count(inner, `","`))
+		for pair := range strings.SplitSeq(inner, `","`) {
+			k, v, _ := strings.Cut(pair, `":"`)
+			m[k] = v
+		}
+		return m, nil
+	}
+	err = json.Unmarshal([]byte(text), &m)
+	return m, err
 }
 
 func jsonMap(m map[string]string) string {

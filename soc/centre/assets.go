@@ -3,7 +3,10 @@ package centre
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"icewatch/cmdb"
 	"icewatch/soc/engine"
@@ -13,6 +16,13 @@ import (
 // assetRetry is how long the centre waits before it publishes again what it
 // could not, such as while the CMDB's database is away.
 const assetRetry = 2 * time.Second
+
+// publishers is how many parts are made ready at a time at the start, and
+// publishTold how often the log tells how far that is.
+const (
+	publishers  = 3
+	publishTold = 5 * time.Second
+)
 
 // cmdbDatabase is where the configuration has the CMDB keep its items.
 func (c *centre) cmdbDatabase(ctx context.Context) (*cmdb.Database, error) {
@@ -41,10 +51,8 @@ func (c *centre) openAssets(ctx context.Context) error {
 		return err
 	}
 	c.cmdb.ChangedParts() // all of them go out now
-	for part := range parts {
-		if err := c.publishPart(ctx, index, part); err != nil {
-			return err
-		}
+	if err := c.publishAll(ctx, index, parts); err != nil {
+		return err
 	}
 	c.assets.Store(index)
 	// The mark behind the last part: an engine begins once it has all.
@@ -62,6 +70,26 @@ func (c *centre) openAssets(ctx context.Context) error {
 		}
 	})
 	return nil
+}
+
+// publishAll publishes all parts, several at a time: of a million items they
+// are a thousand. What takes long is told of meanwhile.
+func (c *centre) publishAll(ctx context.Context, index *enrich.Index, parts int32) error {
+	var done atomic.Int32
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(publishers)
+	told := time.Now()
+	for part := range parts {
+		g.Go(func() error {
+			defer done.Add(1)
+			return c.publishPart(ctx, index, part)
+		})
+		if time.Since(told) > publishTold {
+			told = time.Now()
+			c.log.Info("cmdb: the items are made ready for enrichment", "parts", done.Load(), "of", parts)
+		}
+	}
+	return g.Wait()
 }
 
 // publishChanged publishes the parts that changed; what fails is tried again.

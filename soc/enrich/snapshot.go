@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"sync"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -59,6 +60,15 @@ const maxDecoded = 1 << 30
 // zstdMagic starts every Zstandard frame (RFC 8878, section 3.1.1).
 var zstdMagic = []byte{0x28, 0xb5, 0x2f, 0xfd}
 
+// encoder and decoder are made once: each needs megabytes, and a million items
+// are a thousand snapshots. Both are safe for concurrent use.
+var (
+	encoder = sync.OnceValues(func() (*zstd.Encoder, error) { return zstd.NewWriter(nil, zstd.WithEncoderConcurrency(2)) })
+	decoder = sync.OnceValues(func() (*zstd.Decoder, error) {
+		return zstd.NewReader(nil, zstd.WithDecoderConcurrency(2), zstd.WithDecoderMaxMemory(maxDecoded))
+	})
+)
+
 // Encode renders the snapshot for the way from the centre to the engine: JSON,
 // compressed with Zstandard, about a tenth of the size.
 func (s Snapshot) Encode() ([]byte, error) {
@@ -66,22 +76,20 @@ func (s Snapshot) Encode() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("enrich: encode snapshot %d: %w", s.Version, err)
 	}
-	w, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
+	w, err := encoder()
 	if err != nil {
 		return nil, fmt.Errorf("enrich: encode snapshot %d: %w", s.Version, err)
 	}
-	defer w.Close()
 	return w.EncodeAll(text, nil), nil
 }
 
 // Decode reads what Encode wrote, and the same JSON uncompressed.
 func Decode(data []byte) (Snapshot, error) {
 	if bytes.HasPrefix(data, zstdMagic) {
-		r, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxDecoded))
+		r, err := decoder()
 		if err != nil {
 			return Snapshot{}, fmt.Errorf("enrich: decode snapshot: %w", err)
 		}
-		defer r.Close()
 		size := len(data)
 		if data, err = r.DecodeAll(data, nil); err != nil {
 			return Snapshot{}, fmt.Errorf("enrich: decode snapshot of %d bytes: %w", size, err)
