@@ -27,6 +27,7 @@ export const BASE = '/api/v1';
 
 export type Query = Record<string, string | number | boolean | undefined | null>;
 
+/** The whole address of a call, for links; get, post and their like take the path and the query as they are. */
 export function buildPath(path: string, query?: Query): string {
   const q = new URLSearchParams();
   for (const [k, v] of Object.entries(query ?? {})) {
@@ -131,11 +132,11 @@ export async function post<T>(path: string, body: unknown = {}, query?: Query): 
 export async function patch<T>(path: string, body: unknown): Promise<T> {
   return json<T>(await request('PATCH', path, { body }));
 }
-export async function put<T>(path: string, body: unknown): Promise<T> {
-  return json<T>(await request('PUT', path, { body }));
+export async function put<T>(path: string, body: unknown, query?: Query): Promise<T> {
+  return json<T>(await request('PUT', path, { body, query }));
 }
-export async function del<T = void>(path: string): Promise<T> {
-  return json<T>(await request('DELETE', path));
+export async function del<T = void>(path: string, query?: Query): Promise<T> {
+  return json<T>(await request('DELETE', path, { query }));
 }
 export async function upload<T>(path: string, query: Query, data: BodyInit, type: string): Promise<T> {
   return json<T>(await request('POST', path, { query, raw: { data, type } }));

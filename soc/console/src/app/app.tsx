@@ -53,6 +53,7 @@ const router = createBrowserRouter([
       { path: '/policies', element: page(() => import('../pages/policies')) },
       { path: '/incidents', element: page(() => import('../pages/incidents')) },
       { path: '/incidents/:id', element: page(() => import('../pages/incident')) },
+      { path: '/statutory', element: page(() => import('../pages/statutory')) },
       { path: '/disposals', element: page(() => import('../pages/disposals')) },
       { path: '/disposal-plans', element: page(() => import('../pages/plans')) },
       { path: '/duty', element: page(() => import('../pages/duty/mine')) },

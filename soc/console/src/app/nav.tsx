@@ -18,6 +18,7 @@ import {
   DesktopOutlined,
   DownloadOutlined,
   EyeInvisibleOutlined,
+  FileProtectOutlined,
   FileSearchOutlined,
   FireOutlined,
   FolderOpenOutlined,
@@ -75,7 +76,7 @@ export const NAV: NavGroup[] = [
       { to: '/silences', needs: ['list-silences'], title: 'page.silences', icon: <BellOutlined />, letter: 'y', below: [{ to: '/inhibitions', needs: ['list-inhibitions'], title: 'page.inhibitions', icon: <StopOutlined /> }] },
       { to: '/maintenance', needs: ['list-maintenance-windows'], title: 'page.maintenance', icon: <ToolOutlined /> },
     ] },
-  { title: 'nav.respond', items: [{ to: '/incidents', needs: ['read'], title: 'page.incidents', icon: <FireOutlined />, letter: 'i' }, { to: '/disposals', needs: ['list-disposals'], title: 'page.disposals', icon: <AuditOutlined /> }, { to: '/disposal-plans', needs: ['list-disposal-plans'], title: 'page.plans', icon: <SolutionOutlined /> }] },
+  { title: 'nav.respond', items: [{ to: '/incidents', needs: ['read'], title: 'page.incidents', icon: <FireOutlined />, letter: 'i', below: [{ to: '/statutory', needs: ['list-statutory-due'], title: 'page.statutory', icon: <FileProtectOutlined /> }] }, { to: '/disposals', needs: ['list-disposals'], title: 'page.disposals', icon: <AuditOutlined /> }, { to: '/disposal-plans', needs: ['list-disposal-plans'], title: 'page.plans', icon: <SolutionOutlined /> }] },
   {
     title: 'nav.duty',
     items: [

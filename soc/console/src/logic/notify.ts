@@ -47,3 +47,8 @@ export function moved(tree: Tree, id: string, by: -1 | 1): Tree {
 export function tidy(r: Route): Route {
   return Object.fromEntries(Object.entries(r).filter(([, v]) => v !== undefined && v !== null && v !== '' && v !== false && !(Array.isArray(v) && v.length === 0))) as Route;
 }
+
+/** An id that no other route has. Browsers keep crypto.randomUUID from pages over plain HTTP, where many a console runs. */
+export function freshID(): string {
+  return [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, '0')).join('');
+}

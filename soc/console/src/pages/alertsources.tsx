@@ -3,6 +3,7 @@ import { Button, Dropdown } from 'antd';
 import { useState } from 'react';
 import { SOURCE_KINDS, SOURCE_STATES, type AlertSource, type NewSource } from '../api/alertsources';
 import { BASE, del, get, post } from '../api/client';
+import { useCan } from '../api/queries';
 import { list, type Page } from '../api/types';
 import { useAct } from '../app/act';
 import { useUrl } from '../app/hooks';
@@ -10,6 +11,7 @@ import { useKeys } from '../app/keys';
 import { useSettings } from '../app/settings';
 import { number } from '../logic/format';
 import { SourceDetail, sourcePath } from '../parts/alertsources/detail';
+import { FieldsDialog } from '../parts/alertsources/fields';
 import { SourceForm, useTemplates } from '../parts/alertsources/form';
 import { SourceImport } from '../parts/alertsources/importing';
 import { SourceStateMark } from '../parts/alertsources/state';
@@ -38,7 +40,8 @@ export default function AlertSources() {
   const [told, setTold] = useState<NewSource | null>(null);
   const [removing, setRemoving] = useState<AlertSource | null>(null);
   const [renewing, setRenewing] = useState<AlertSource | null>(null);
-  const [dialog, setDialog] = useState<'import' | 'templates' | null>(null);
+  const can = useCan();
+  const [dialog, setDialog] = useState<'import' | 'templates' | 'fields' | null>(null);
   const templates = list(useTemplates().data?.items);
   const query = useQuery({
     queryKey: ['alert-sources', q, kind, state, removed],
@@ -74,6 +77,7 @@ export default function AlertSources() {
             items: [
               { key: 'export', label: <a href={`${BASE}/alert-sources/export`} download="alert-sources.yaml">{t('do.export')} YAML</a> },
               { key: 'import', label: t('do.import'), onClick: () => setDialog('import') },
+              ...(can('configure') ? [{ key: 'fields', label: t('asource.ownFields'), onClick: () => setDialog('fields') }] : []),
             ],
           }}
         >
@@ -200,6 +204,7 @@ export default function AlertSources() {
       )}
       {told && <TokenTold made={told} template={templates.find((k) => k.id === told.source.template)} close={() => setTold(null)} />}
       {dialog === 'import' && <SourceImport close={() => setDialog(null)} />}
+      {dialog === 'fields' && <FieldsDialog close={() => setDialog(null)} />}
       {dialog === 'templates' && <Templates close={() => setDialog(null)} />}
       {renewing && (
         <Ask

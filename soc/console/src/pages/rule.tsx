@@ -18,6 +18,7 @@ import { Ask } from '../parts/dialog';
 import { Panel } from '../parts/page';
 import { ChainPicture } from '../parts/rules/chain';
 import { Spark } from '../parts/rules/trial';
+import { RuleConclusions } from '../parts/rules/conclusions';
 import { Closings, useWindows } from '../parts/rules/windows';
 import { SeverityMark, StatusMark } from '../parts/severity';
 import { Empty, Failed, Loaded, Skeleton } from '../parts/states';
@@ -204,6 +205,7 @@ export default function RulePage() {
               )}
             </dl>
           </Panel>
+          <RuleConclusions rule={r.id} />
           {windows && (
             <Panel title={t('windows.closed')} id="closings">
               <Closings w={windows} rule={r.id} />

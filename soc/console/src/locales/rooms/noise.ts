@@ -94,4 +94,11 @@ export const noise = {
   'regroup.other': ['要并入的事件编号，如 INC-20260101-0001', 'Incident to take in, such as INC-20260101-0001'],
   'regroup.splitOffN': ['拆出 {n} 条告警，成为', 'Split {n} alerts off as'],
   'regroup.mergeN': ['并入 {n} 条告警，来自', 'Took in {n} alerts of'],
+  'concluded.title': ['研判结论', 'How its alerts ended'],
+  'concluded.none': ['还没有研判过的告警', 'No alert of it has been judged'],
+  'concluded.noneWhy': ['90 天内有 {n} 条告警。关闭告警时选的结论会汇总到这里。', '{n} alerts in 90 days. What alerts are closed as is summed up here.'],
+  'concluded.precision': ['准确率', 'precision'],
+  'concluded.precisionWhy': ['真实告警占真实、误报、良性之和的比例', 'Share of true ones among those judged true, false or benign'],
+  'concluded.of': ['已研判 {n} / 共 {m} 条', '{n} of {m} judged'],
+  'concluded.weeks': ['每周关闭的真实与误报', 'True and false ones by week of closing'],
 } satisfies Pairs;

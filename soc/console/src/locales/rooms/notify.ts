@@ -57,6 +57,8 @@ export const notify = {
   'notify.noContacts': ['还没有联系点', 'No contact points'],
   'notify.noContactsWhy': ['先建一个联系点并发一条测试消息，再用路由指定哪些告警送到它。', 'Make one, send it a test, then say by routes which alerts go there.'],
   'notify.routingLead': ['告警从上到下匹配，由最深的匹配路由决定通知谁', 'An alert goes down the tree; the deepest route that matches says who is told'],
+  'notify.tree': ['路由树', 'The tree'],
+  'notify.noVersions': ['还没有保存过；保存后可随时恢复任一版本', 'Never saved yet; each version can be brought back'],
   'notify.root': ['根路由（其余全部告警）', 'Root (whatever no other route takes)'],
   'notify.addRoute': ['加子路由', 'Add a route below'],
   'notify.editRoute': ['修改路由', 'Change the route'],

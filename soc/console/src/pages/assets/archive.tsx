@@ -2,7 +2,7 @@ import { keepPreviousData, useInfiniteQuery, useQuery } from '@tanstack/react-qu
 import { Button, Segmented, Select } from 'antd';
 import { Link } from 'react-router-dom';
 import { useWords, type Item } from '../../api/cmdb';
-import { BASE, buildPath, get } from '../../api/client';
+import { buildPath, get } from '../../api/client';
 import { LEVELS, type Archived, type RiskKind, type RiskLine, type RiskOverview } from '../../api/risk';
 import { list, type Page } from '../../api/types';
 import { usePageTitle, useUrl } from '../../app/hooks';
@@ -102,7 +102,7 @@ export function Archive({ kind }: { kind: RiskKind }) {
   return (
     <div className="page">
       <Head title={t(`page.archive.${kind}`)} sub={o && `${t('archive.total')} ${number(o.total, locale)} · ${t('archive.atRisk')} ${number(o.at_risk, locale)}`}>
-        <Button href={BASE + buildPath('/cmdb/risk/export', { kind, level, sort, q: kind === 'asset' ? q : undefined, tag: kind === 'asset' && mark ? TAGS[mark] : undefined, region: kind === 'asset' ? region : undefined, format: 'xlsx' })}>{t('archive.export')}</Button>
+        <Button href={buildPath('/cmdb/risk/export', { kind, level, sort, q: kind === 'asset' ? q : undefined, tag: kind === 'asset' && mark ? TAGS[mark] : undefined, region: kind === 'asset' ? region : undefined, format: 'xlsx' })}>{t('archive.export')}</Button>
       </Head>
       <div className="filters" role="search">
         <SearchBox hint={t('archive.search')} width={280} />

@@ -10,6 +10,8 @@ import { useSettled, useUrl } from '../../app/hooks';
 import { useSettings } from '../../app/settings';
 import { clock, number } from '../../logic/format';
 import { Refused } from '../../parts/dialog';
+import { Calendars } from '../../parts/duty/calendars';
+import { HolidayForm, putHolidays } from '../../parts/duty/holidayform';
 import { Head, Panel } from '../../parts/page';
 import { Empty, Loaded } from '../../parts/states';
 import { DataTable } from '../../parts/table';
@@ -196,22 +198,25 @@ function TermsForm({ terms, title }: { terms: Terms; title: string }) {
           {
             key: 'calendar',
             title: t('sla.calendar'),
-            render: (p) => <Select aria-label={`${p.priority} ${t('sla.calendar')}`} value={p.calendar ?? ''} disabled={!write} onChange={(calendar: string) => promise(p.i, { calendar })} options={[{ value: '', label: t('sla.always') }, ...v.calendars.map((c) => ({ value: c.key, label: tx(c.name) }))]} style={{ minWidth: 140 }} />,
+            render: (p) => <Select aria-label={`${p.priority} ${t('sla.calendar')}`} value={p.calendar ?? ''} disabled={!write} onChange={(calendar: string) => promise(p.i, { calendar })} options={[{ value: '', label: t('sla.always') }, ...v.calendars.map((c) => ({ value: c.key, label: tx(c.name) || c.key }))]} style={{ minWidth: 140 }} />,
           },
           { key: 'trial', title: t('sla.trial'), render: (p) => <When time={trial.data?.find((x) => x.priority === p.priority)?.resolve_due} /> },
         ]}
       />
-      <div className="fields" style={{ marginTop: 12 }}>
+      <div className="fields" style={{ margin: '12px 0 18px' }}>
         {minutes(t('sla.warnPercent'), v.warn_percent, (n) => setV({ ...v, warn_percent: n }))}
       </div>
-      <h3>{t('sla.fault')}</h3>
-      <div className="fields">
+      <h3 style={{ marginBottom: 8 }}>{t('sla.fault')}</h3>
+      <div className="fields" style={{ marginBottom: 18 }}>
         {minutes(t('sla.propose'), v.fault.propose_minutes, (n) => fault({ propose_minutes: n }))}
         {minutes(t('sla.onlineWarn'), v.fault.online_warn_minutes, (n) => fault({ online_warn_minutes: n }))}
         {minutes(t('sla.online'), v.fault.online_minutes, (n) => fault({ online_minutes: n }))}
         {minutes(t('sla.offlineWarn'), v.fault.offline_warn_minutes, (n) => fault({ offline_warn_minutes: n }))}
         {minutes(t('sla.offline'), v.fault.offline_minutes, (n) => fault({ offline_minutes: n }))}
       </div>
+      <h3 style={{ marginBottom: 2 }}>{t('sla.calendars')}</h3>
+      <p className="faint" style={{ margin: '0 0 8px' }}>{t('sla.calendarsWhy')}</p>
+      <Calendars terms={v} set={(calendars) => setV({ ...v, calendars })} write={write} />
     </Panel>
   );
 }
@@ -221,6 +226,7 @@ function HolidaysTab() {
   const { act } = useAct();
   const can = useCan();
   const file = useRef<HTMLInputElement>(null);
+  const [editing, setEditing] = useState('');
   const query = useQuery({ queryKey: ['sla', 'holidays'], queryFn: ({ signal }) => get<Holidays>('/duty/holidays', {}, signal) });
   const send = async (f: File | undefined) => {
     if (f) await act(async () => request('PUT', '/duty/holidays', { raw: { data: await f.text(), type: 'application/yaml' } }), { said: t('sla.uploaded'), renew: ['sla', 'duty'] });
@@ -234,13 +240,32 @@ function HolidaysTab() {
             {can('upload-holidays') && (
               <span>
                 <input ref={file} type="file" accept=".yaml,.yml,.json" className="visually-hidden" tabIndex={-1} aria-hidden="true" onChange={(e) => void send(e.target.files?.[0]).then(() => file.current && (file.current.value = ''))} />
-                <Button onClick={() => file.current?.click()}>{t('sla.upload')}</Button>
+                <Button onClick={() => file.current?.click()}>{t('sla.upload')}</Button>{' '}
+                <Button onClick={() => setEditing(String(Number(years[0]?.[0] ?? new Date(serverNow()).getFullYear()) + 1))}>{t('sla.addYear')}</Button>
               </span>
             )}
             {years.map(([year, y]) => (
-              <Panel key={year} title={year} end={<span className="tag">{t(year in h.own ? 'sla.own' : 'sla.published')}</span>}>
+              <Panel
+                key={year}
+                title={year}
+                end={
+                  <>
+                    <span className="tag">{t(year in h.own ? 'sla.own' : 'sla.published')}</span>
+                    {can('upload-holidays') && (
+                      <Button size="small" aria-label={`${t('do.edit')} ${year}`} onClick={() => setEditing(year)}>
+                        {t('do.edit')}
+                      </Button>
+                    )}
+                    {can('upload-holidays') && year in h.own && (
+                      <Button size="small" onClick={() => void act(() => putHolidays(without(h.own, year)), { said: t(year in h.published ? 'sla.yearBack' : 'sla.yearGone', { x: year }), renew: ['sla', 'duty'], undo: () => void act(() => putHolidays(h.own), { renew: ['sla', 'duty'] }) })}>
+                        {t(year in h.published ? 'sla.takeBack' : 'do.remove', { x: year })}
+                      </Button>
+                    )}
+                  </>
+                }
+              >
                 <p className="faint">{y.source}</p>
-                <div className="dim">{t('sla.off')}</div>
+                <div className="dim" style={{ margin: '8px 0 4px' }}>{t('sla.off')}</div>
                 <div className="tags">
                   {list(y.off).map((o) => (
                     <span key={o.from} className="tag">
@@ -249,7 +274,7 @@ function HolidaysTab() {
                     </span>
                   ))}
                 </div>
-                <div className="dim">{t('sla.work')}</div>
+                <div className="dim" style={{ margin: '8px 0 4px' }}>{t('sla.work')}</div>
                 <div className="tags">
                   {list(y.work).map((d) => (
                     <span key={d} className="tag">
@@ -259,9 +284,14 @@ function HolidaysTab() {
                 </div>
               </Panel>
             ))}
+            {editing && <HolidayForm holidays={h} year={editing} close={() => setEditing('')} />}
           </div>
         );
       }}
     </Loaded>
   );
+}
+
+function without<T>(of: Record<string, T>, key: string): Record<string, T> {
+  return Object.fromEntries(Object.entries(of).filter(([k]) => k !== key));
 }

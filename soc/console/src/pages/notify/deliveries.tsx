@@ -1,7 +1,7 @@
 import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { Button, Drawer } from 'antd';
 import { Link } from 'react-router-dom';
-import { buildPath, BASE, get, post } from '../../api/client';
+import { buildPath, get, post } from '../../api/client';
 import { DELIVERY_STATES, type Delivery, type DeliveryDetail } from '../../api/notify';
 import { useCan } from '../../api/queries';
 import { list, type Page } from '../../api/types';
@@ -34,7 +34,7 @@ export default function Deliveries() {
   return (
     <div className="page">
       <Head title={t('page.deliveries')} sub={t('notify.deliveriesLead')}>
-        <a href={BASE + buildPath('/deliveries/export', { ...filter, format: 'xlsx' })} download className="ant-btn ant-btn-default filebtn" style={{ color: 'inherit' }}>
+        <a href={buildPath('/deliveries/export', { ...filter, format: 'xlsx' })} download className="ant-btn ant-btn-default filebtn" style={{ color: 'inherit' }}>
           {t('notify.export')}
         </a>
       </Head>

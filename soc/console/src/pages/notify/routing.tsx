@@ -1,7 +1,7 @@
 import { useQuery } from '@tanstack/react-query';
 import { Button, Form, Input, Select, Switch } from 'antd';
 import { useState } from 'react';
-import { BASE, buildPath, get, post, put } from '../../api/client';
+import { buildPath, get, post, put } from '../../api/client';
 import type { ContactPoint, Hit, ImportedRouting, Interval, Route, Tree, TreeVersion, Where } from '../../api/notify';
 import { useCan } from '../../api/queries';
 import { list, type Page } from '../../api/types';
@@ -9,10 +9,10 @@ import { useAct } from '../../app/act';
 import { useUrl } from '../../app/hooks';
 import { useSettings } from '../../app/settings';
 import { joined } from '../../logic/format';
-import { changed, moved, pairsOf, tidy } from '../../logic/notify';
+import { changed, freshID, moved, pairsOf, tidy } from '../../logic/notify';
 import { FormDialog } from '../../parts/dialog';
 import { Head, Panel } from '../../parts/page';
-import { Loaded } from '../../parts/states';
+import { Empty, Loaded } from '../../parts/states';
 import { DataTable } from '../../parts/table';
 import { TenantFilter } from '../../parts/tenantfilter';
 import { When } from '../../parts/time';
@@ -40,7 +40,7 @@ export default function Routing() {
     <div className="page">
       <Head title={t('page.routing')} sub={t('notify.routingLead')}>
         <TenantFilter value={tenant} onChange={(v) => setUrl({ tenant: v || undefined })} />
-        <a href={BASE + buildPath('/routing/export', { tenant })} download className="ant-btn ant-btn-default filebtn" style={{ color: 'inherit' }}>
+        <a href={buildPath('/routing/export', { tenant })} download className="ant-btn ant-btn-default filebtn" style={{ color: 'inherit' }}>
           {t('notify.exportYaml')}
         </a>
         {write && (
@@ -59,7 +59,8 @@ export default function Routing() {
           {t('notify.unsaved')}
         </div>
       )}
-      <Panel>
+      <div className="stack" style={{ gap: 14 }}>
+      <Panel title={t('notify.tree')}>
         <Loaded query={query} what="page.routing" lines={6}>
           {() =>
             tree && (
@@ -70,7 +71,7 @@ export default function Routing() {
                   hits={hits}
                   write={write}
                   edit={(route) => setEditing({ route })}
-                  add={(into) => setEditing({ route: { id: crypto.randomUUID() }, into })}
+                  add={(into) => setEditing({ route: { id: freshID() }, into })}
                   move={(id, by) => edit(moved(tree, id, by))}
                   remove={(id) => edit(changed(tree, id, () => null))}
                 />
@@ -97,14 +98,16 @@ export default function Routing() {
               render: (v) =>
                 can('restore-routing') &&
                 v.version !== query.data?.version && (
-                  <Button size="small" disabled={busy || dirty} onClick={() => void act(() => post(buildPath(`/routing/versions/${v.version}/restore`, { tenant })), { said: t('notify.restored'), renew })}>
+                  <Button size="small" disabled={busy || dirty} onClick={() => void act(() => post(`/routing/versions/${v.version}/restore`, {}, { tenant }), { said: t('notify.restored'), renew })}>
                     {t('notify.restore')}
                   </Button>
                 ),
             },
           ]}
         />
+        {list(versions.data?.items).length === 0 && <Empty small title={t('notify.noVersions')} />}
       </Panel>
+      </div>
       {editing && tree && (
         <RouteForm
           route={editing.route}
@@ -120,7 +123,7 @@ export default function Routing() {
           title={t('notify.save')}
           ok={t('do.save')}
           submit={async ({ note }) => {
-            await put(buildPath('/routing', { tenant }), { tree, base: query.data?.version ?? 0, note: note ?? '' });
+            await put('/routing', { tree, base: query.data?.version ?? 0, note: note ?? '' }, { tenant });
             setDraft(null);
             tell({ said: t('notify.saved'), renew });
           }}
@@ -353,7 +356,7 @@ function WhereForm({ draft, tenant, found }: { draft?: Tree; tenant: string; fou
 function ImportForm({ tenant, done, close }: { tenant: string; done: () => void; close: () => void }) {
   const { t } = useSettings();
   const [found, setFound] = useState<ImportedRouting | null>(null);
-  const send = (text: string, apply: boolean) => post<ImportedRouting>(buildPath('/routing/import', { tenant }), { text, apply });
+  const send = (text: string, apply: boolean) => post<ImportedRouting>('/routing/import', { text, apply }, { tenant });
   return (
     <FormDialog<{ text: string }>
       title={t('notify.import')}

@@ -1,7 +1,7 @@
 import { useQuery } from '@tanstack/react-query';
 import { Button, Form, Input, Select } from 'antd';
 import { useState } from 'react';
-import { buildPath, del, get, post, put } from '../../api/client';
+import { del, get, post, put } from '../../api/client';
 import type { ContactKind, Wording, WordingHelp, WordingPreview, Words } from '../../api/notify';
 import { useCan } from '../../api/queries';
 import { list, type Page } from '../../api/types';
@@ -29,7 +29,7 @@ export default function Wordings() {
   const write = can('put-wording');
   const kindName = (k: string) => (k === '' ? t('notify.allKinds') : (list(kinds.data?.items).find((x) => x.name === k)?.[locale === 'zh-CN' ? 'zh' : 'en'] ?? k));
   const remove = (w: Wording) =>
-    void act(() => del(buildPath('/wordings', { name: w.name, language: w.language, kind: w.kind })), {
+    void act(() => del('/wordings', { name: w.name, language: w.language, kind: w.kind }), {
       said: t('notify.removed', { x: w.name }),
       renew: ['wordings'],
       undo: () => void act(() => put('/wordings', { name: w.name, language: w.language, kind: w.kind, text: w.text }), { said: t('notify.restored'), renew: ['wordings'] }),

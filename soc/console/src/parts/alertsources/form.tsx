@@ -216,6 +216,7 @@ export function SourceForm({ source, first, close }: { source?: AlertSource; /**
           {enveloped && (
             <div className="two">
               {text('topic', 'asource.cloudTopic', { why: 'asource.cloudTopicWhy' })}
+              {text('hosts', 'asource.cloudHosts', { why: 'asource.cloudHostsWhy' })}
             </div>
           )}
           {text('silent_after', 'asource.silent', { why: 'asource.silentWhy' })}
