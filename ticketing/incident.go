@@ -501,5 +501,5 @@ var incidentColumns = append([]string{
 	"severity", "priority", "status", "ci_id", "system_id", "assignee", "team", "first_seen", "last_seen", "alert_count",
 	"ack_due", "resolve_due", "due", "acked_at", "resolved_at", "ack_breach", "resolve_breach", "acknowledged_at",
 	"acknowledged_by", "closed_at", "closed_by", "resolution", "told_at", "tell_at", "muted_at", "muted_kind", "verdict", "phase", "search", "doc",
-	"reach_unit", "reach_region", "reach_industry", "reach_labels",
+	"archived_at", "archived_by", "reach_unit", "reach_region", "reach_industry", "reach_labels",
 }, clockColumns...)

@@ -49,6 +49,7 @@ type AlertQuery struct {
 	Flapping   bool      // those alone that flap
 	Q          string    // words that must all occur in title, rule, item, system, address, user or id
 	Since      time.Time // last seen at or after
+	archived   string    // of incidents
 	Page
 }
 
@@ -65,6 +66,7 @@ type IncidentQuery struct {
 	Phases     []string // of the kill chain, the furthest
 	Q          string
 	Since      time.Time // last seen at or after
+	Archived   string    // ArchivedNone, ArchivedOnly or ArchivedToo
 	Page
 }
 
@@ -223,6 +225,11 @@ func filter(q *bun.SelectQuery, alias string, query AlertQuery) (*bun.SelectQuer
 	if query.Flapping {
 		q = q.Where("flapping = 1 AND status <> 'closed'")
 	}
+	if alias == "i" {
+		if q, err = archived(q, query.archived); err != nil {
+			return nil, err
+		}
+	}
 	if query.Tag != "" {
 		q = q.Where("instr(',' || tags || ',', ?) > 0", ","+query.Tag+",")
 	}
@@ -345,7 +352,7 @@ func (s *Service) timeline(ctx context.Context, object string) ([]TimelineEntry,
 func (s *Service) Incidents(ctx context.Context, query IncidentQuery) (items []Incident, total int, next string, err error) {
 	rows, total, next, err := list[incidentRow](ctx, s, "incidents", "i", incidentSorts, "-opened_at", AlertQuery{
 		Reach: query.Reach, Statuses: query.Statuses, Severities: query.Severities, Priorities: query.Priorities,
-		CI: query.CI, System: query.System, Assignee: query.Assignee, Verdicts: query.Verdicts, Phases: query.Phases, Q: query.Q, Since: query.Since, Page: query.Page})
+		CI: query.CI, System: query.System, Assignee: query.Assignee, Verdicts: query.Verdicts, Phases: query.Phases, Q: query.Q, Since: query.Since, archived: query.Archived, Page: query.Page})
 	if err != nil {
 		return nil, 0, "", err
 	}

@@ -211,6 +211,8 @@ type incidentRow struct {
 	MutedKind      string `bun:"muted_kind"`
 	Verdict        int    `bun:"verdict"`
 	Phase          string `bun:"phase"`
+	ArchivedAt     int64  `bun:"archived_at"`
+	ArchivedBy     string `bun:"archived_by"`
 	Search         string `bun:"search"`
 	Doc            string `bun:"doc"`
 	clockRow
@@ -295,6 +297,7 @@ func (i *incident) view(now time.Time) Incident {
 		ClosedAt: maybe(i.ClosedAt), ClosedBy: i.ClosedBy, Resolution: i.Resolution,
 		Judged: priorityOf(cmp.Or(d.Judged, i.Priority)), Override: d.Override,
 		Root: d.Root, Merge: d.Merge, MergedInto: d.MergedInto, MergedFrom: d.MergedFrom,
+		ArchivedAt: maybe(i.ArchivedAt), ArchivedBy: i.ArchivedBy,
 	}
 }
 

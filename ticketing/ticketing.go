@@ -167,6 +167,9 @@ type Deps struct {
 	Relations Relations
 	// Assigner gives incidents that open to who is on duty. Optional.
 	Assigner Assigner
+	// Moves refuses whoever acts in ctx a move from state to state; see
+	// ticketing/transition. Without it nobody is refused.
+	Moves func(ctx context.Context, of, from, to string) error
 	// Taxonomy is how alerts are classed that come without a judgement, and what
 	// statistics of attacks go by; nil for neither. Rules reload, so it is asked.
 	Taxonomy func() *verdict.Taxonomy
@@ -199,6 +202,7 @@ type Service struct {
 	items         Items
 	criticalities Criticalities
 	assigner      Assigner
+	moves         func(ctx context.Context, of, from, to string) error
 	taxonomy      func() *verdict.Taxonomy
 	cfg           Config
 	sla           func() *sla.Agreement
@@ -253,7 +257,7 @@ func Open(ctx context.Context, db *state.DB, deps Deps) (*Service, error) {
 		return nil, err
 	}
 	s := &Service{
-		db: db, policy: deps.Policy, judge: deps.Judge, maintenance: deps.Maintenance, items: deps.Items, criticalities: deps.Criticalities, taxonomy: deps.Taxonomy, assigner: deps.Assigner, cfg: deps.Config.WithDefaults(),
+		db: db, policy: deps.Policy, judge: deps.Judge, maintenance: deps.Maintenance, items: deps.Items, criticalities: deps.Criticalities, taxonomy: deps.Taxonomy, assigner: deps.Assigner, moves: deps.Moves, cfg: deps.Config.WithDefaults(),
 		log: deps.Log, clock: deps.Clock, zone: deps.Zone, audit: deps.Audit,
 		ignore: map[string]bool{}, wake: make(chan struct{}, 1), writer: make(chan struct{}, 1),
 	}

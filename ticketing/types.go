@@ -190,6 +190,8 @@ type Incident struct {
 	ClosedAt       *Time              `json:"closed_at,omitempty" format:"date-time"`
 	ClosedBy       string             `json:"closed_by,omitempty"`
 	Resolution     string             `json:"resolution,omitempty"`
+	ArchivedAt     *Time              `json:"archived_at,omitempty" format:"date-time"`
+	ArchivedBy     string             `json:"archived_by,omitempty"`
 }
 
 // IncidentDetail is an incident with its alerts and all that was done.

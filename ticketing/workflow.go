@@ -13,6 +13,7 @@ import (
 
 	"icewatch/detections"
 	"icewatch/soc/reach"
+	"icewatch/ticketing/transition"
 )
 
 // ErrNotFound is answered for an alert or incident that does not exist or is
@@ -259,13 +260,16 @@ func (s *Service) alertBatchAnd(ctx context.Context, by Actor, ids []string, act
 			if slices.Contains(changed, a) {
 				continue // named twice
 			}
-			wasClosed := a.Status == StatusClosed
+			was := a.Status
 			rows, err := step(a, now)
+			if err == nil {
+				err = s.mayMove(ctx, transition.Alert, was, a.Status)
+			}
 			if err != nil {
 				failed[id] = err
 				continue
 			}
-			if wasClosed && a.Status != StatusClosed {
+			if was == StatusClosed && a.Status != StatusClosed {
 				if err := revive(ctx, tx, a); err != nil {
 					var c *Conflict
 					if !errors.As(err, &c) {

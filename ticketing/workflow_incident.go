@@ -10,6 +10,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"icewatch/detections"
+	"icewatch/ticketing/transition"
 )
 
 // incidentStep changes an incident and returns what enters timelines. It may
@@ -28,7 +29,11 @@ func (s *Service) oneIncident(ctx context.Context, by Actor, id, action, detail 
 			return fmt.Errorf("incident %q: %w", id, ErrNotFound)
 		}
 		out = list[0]
+		before := out.Status
 		entries, err := step(ctx, tx, out, now)
+		if err == nil {
+			err = s.mayMove(ctx, transition.Incident, before, out.Status)
+		}
 		if err != nil {
 			return err
 		}
@@ -166,6 +171,7 @@ func (s *Service) ReopenIncident(ctx context.Context, by Actor, id string) (Inci
 		wasClosed, closedAt := i.Status == StatusClosed, i.ClosedAt
 		i.Status, i.AcknowledgedAt, i.AcknowledgedBy = StatusOpen, 0, ""
 		i.ClosedAt, i.ClosedBy, i.Resolution, i.ResolvedAt = 0, "", "", 0
+		i.ArchivedAt, i.ArchivedBy = 0, ""
 		entries := []timelineRow{entry(i.ID, now, "reopened", by.Name, detections.Text{ZH: "重新打开", EN: "Reopened"}, nil)}
 		if !wasClosed {
 			return entries, nil
