@@ -187,7 +187,9 @@ func TestMoves(t *testing.T) {
 	table := transition.Table{Moves: []transition.Move{{Of: transition.Incident, From: "open", To: "acknowledged", Roles: []string{}},
 		{Of: transition.Alert, From: "open", To: "acknowledged", Roles: []string{"analyst"}}, {Of: transition.Alert, From: "open", To: "closed", Roles: []string{"operator"}}}}
 	c := newClock()
-	s := openService(t, openDB(t), c, Deps{Moves: func(_ context.Context, of, from, to string) error { return table.May(of, from, to, []string{"analyst"}) }})
+	s := openService(t, openDB(t), c, Deps{Moves: func(_ context.Context, of, from, to string) error {
+		return table.May(of, from, to, []string{"analyst"})
+	}})
 	ctx, by := t.Context(), Actor{Name: "li", Reach: reach.All()}
 	ingest(t, s, grave(intrusion(sealWeb, "203.0.113.9", 0))...)
 	id := allIncidents(t, s)[0].ID

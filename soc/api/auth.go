@@ -77,6 +77,9 @@ func (s *Server) authenticate(c *fiber.Ctx) error {
 	if key, ok := hookKey(c); ok {
 		return s.admitHook(c, st, key)
 	}
+	if c.Method() == http.MethodPost && matchesPublic(orderHookPath, c.Path()) {
+		return s.admitOrderHook(c, st, strings.Clone(strings.Split(c.Path(), "/")[2]))
+	}
 	if s.isPublic(c) {
 		// A foreign page must not sign its visitor in as somebody else.
 		if (c.Get(fiber.HeaderOrigin) != "" || c.Get("Sec-Fetch-Site") != "") && !safeMethod(c.Method()) && !sameOrigin(c) && !takesForeignForms(c.Path()) && !isAssertion(c) {

@@ -102,6 +102,7 @@ type Deps struct {
 
 	Notifying     *Notifying    // contact points, routes, wordings, dispatch log; nil registers no route
 	Casework      *Casework     // evidence, tasks, reports of incidents; nil registers no route
+	Dispatch      *Dispatch     // work orders, disposal rules, archive and figures, beside Casework; nil registers no route
 	ServiceLevels ServiceLevels // nil registers no route
 	Watch         Watch         // over the suite itself
 	Holdings      *Holdings

@@ -94,11 +94,12 @@ func newSuite(t *testing.T, change func(*Deps)) *suite {
 	if err != nil {
 		t.Fatal(err)
 	}
+	dispatch := openDispatch(t, db, tickets)
 	scopes := &reach.Compiler{}
 	scopes.SetDirectory(reach.NewDirectory([]reach.Tenant{{Slug: "a"}, {Slug: "b"}, {Slug: "unassigned"}}, nil))
 	deps := Deps{
 		Reach:     scopes,
-		Ticketing: NewTicketing(tickets), Casework: casework, Incidents: tickets,
+		Ticketing: NewTicketing(tickets), Casework: casework, Dispatch: dispatch, Incidents: tickets,
 		Identity: ids, Settings: set, Own: own, Units: tree, Audit: trail, Log: log, Version: "test",
 		Tenants: fakeTenants{}, CMDB: s.cmdb, Search: s.search, Rules: fakeRules{}, Intake: fakeIntake{},
 		Ingest:       []Ingest{s.ingest},

@@ -76,6 +76,7 @@ var publicRoutes = []string{
 	"GET /api/v1/auth/saml/:provider/finish",
 	"GET /api/v1/auth/saml/:provider/metadata",
 	"POST " + hookPath,
+	"POST " + orderHookPath,
 	"POST " + hookPath + "/api/v2/alerts",
 	"GET /healthz",
 	"GET /readyz",

@@ -72,6 +72,7 @@ func (s *Server) routes() {
 	s.slaRoutes()
 	s.notifyRoutes()
 	s.caseRoutes()
+	s.dispatchRoutes() // before incidents by their ids
 	s.alertSourceRoutes()
 	if s.deps.Ticketing != nil {
 		s.deps.Ticketing.Routes(s)

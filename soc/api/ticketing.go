@@ -14,6 +14,7 @@ import (
 	"icewatch/soc/reach"
 	"icewatch/ticketing"
 	"icewatch/ticketing/outbox"
+	"icewatch/ticketing/transition"
 )
 
 // NewTicketing makes the routes for alerts, incidents, receivers and
@@ -55,6 +56,7 @@ func (t *tickets) Routes(s *Server) {
 // ticketProblem says ticketing's errors as problems.
 func ticketProblem(err error) error {
 	var conflict *ticketing.Conflict
+	var refused *transition.Refused
 	switch {
 	case err == nil:
 		return nil
@@ -66,6 +68,8 @@ func ticketProblem(err error) error {
 		}
 		p.Errors = []*huma.ErrorDetail{{Location: "status", Message: "the state does not allow it", Value: state}}
 		return p
+	case errors.As(err, &refused):
+		return Problem(http.StatusForbidden, "%s", refused.Error())
 	case errors.Is(err, ticketing.ErrNotFound):
 		return Problem(http.StatusNotFound, "%s", plain(err, ticketing.ErrNotFound, "there is no such alert or incident, or it is not within your reach"))
 	case errors.Is(err, ticketing.ErrInvalid):
@@ -285,10 +289,11 @@ func (t *tickets) alertRoutes(s *Server) {
 type listIncidentsInput struct {
 	TicketFilter
 	PageInput
-	Verdict string `query:"verdict" maxLength:"200" doc:"Worst verdict: failed, attempt, success, compromised, none; several with commas"`
-	Phase   string `query:"phase" maxLength:"400" doc:"Furthest phase of the kill chain; several with commas"`
-	Mine    bool   `query:"mine" doc:"Only those assigned to the caller"`
-	Sort    string `query:"sort" maxLength:"64" doc:"opened_at, last_seen, first_seen, severity, priority, due or alert_count, with - before it for descending; -opened_at by default"`
+	Verdict  string `query:"verdict" maxLength:"200" doc:"Worst verdict: failed, attempt, success, compromised, none; several with commas"`
+	Phase    string `query:"phase" maxLength:"400" doc:"Furthest phase of the kill chain; several with commas"`
+	Mine     bool   `query:"mine" doc:"Only those assigned to the caller"`
+	Archived string `query:"archived" enum:"only,too" doc:"Archived ones alone, or beside the others; left out they are not listed"`
+	Sort     string `query:"sort" maxLength:"64" doc:"opened_at, last_seen, first_seen, severity, priority, due or alert_count, with - before it for descending; -opened_at by default"`
 }
 
 func (t *tickets) incidentRoutes(s *Server) {
@@ -309,7 +314,7 @@ func (t *tickets) incidentRoutes(s *Server) {
 			}
 			items, total, next, err := t.svc.Incidents(ctx, ticketing.IncidentQuery{
 				Reach: within, Statuses: words(in.Status), Severities: words(in.Severity), Priorities: words(in.Priority),
-				CI: in.CI, System: in.System, Assignee: assignee, Verdicts: words(in.Verdict), Phases: words(in.Phase), Q: in.Q, Since: since,
+				CI: in.CI, System: in.System, Assignee: assignee, Verdicts: words(in.Verdict), Phases: words(in.Phase), Q: in.Q, Since: since, Archived: in.Archived,
 				Page: ticketing.Page{Sort: in.Sort, Limit: in.Limit, Cursor: in.Cursor}})
 			if err != nil {
 				return nil, ticketProblem(err)

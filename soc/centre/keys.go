@@ -20,6 +20,7 @@ import (
 	"icewatch/ticketing/duty"
 	"icewatch/ticketing/outbox"
 	"icewatch/ticketing/source"
+	"icewatch/ticketing/workorder"
 )
 
 // sealed lists all places where the rooms keep sealed secrets, in the data
@@ -35,6 +36,7 @@ func sealed(data string) []seal.Place {
 		masking.Sealed(),
 		forwarding.Sealed(),
 		source.Sealed(),
+		workorder.Sealed(),
 	)
 }
 
