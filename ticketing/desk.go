@@ -167,3 +167,37 @@ func (d Desk) notice(ctx context.Context, tx bun.Tx, sub workorder.Subject) (w w
 	}
 	return d.notifiedAlone(list[0]), "", nil
 }
+
+// Announcement is something that is told and is no alert: a report, an early
+// warning.
+type Announcement struct {
+	ID         string // the same is told once to a contact point
+	Kind       string // report, notice
+	Tenant     string // whose; "" for the city's, which only contact points of all tenants are told
+	Title      string
+	Text       string
+	Severity   string // "" for none
+	Path       string // of the console's page
+	Attachment string // reference of what goes with it; see outbox.AttachmentKey
+}
+
+// Announce tells a contact point, or with "" those that are told of everything
+// of the tenant, within a transaction, and returns how many were told. Call
+// Woken after the commit.
+func (d Desk) Announce(ctx context.Context, tx bun.Tx, receiver string, a Announcement) (int, error) {
+	link := strings.TrimRight(d.cfg.ExternalURL, "/") + a.Path
+	w := webhook.Alert{Status: webhook.Firing, StartsAt: d.now(), GeneratorURL: link, Labels: map[string]string{"alertname": a.Kind},
+		Annotations: map[string]string{"summary": a.Title, "summary_en": a.Title, "description": a.Text, "description_en": a.Text, "incident_url": link}}
+	for name, v := range map[string]string{"tenant": a.Tenant, "severity": a.Severity} {
+		if v != "" {
+			w.Labels[name] = v
+		}
+	}
+	if a.Attachment != "" {
+		w.Annotations[outbox.AttachmentKey] = a.Attachment
+	}
+	return d.out.Enqueue(ctx, tx, outbox.Message{Tenant: a.Tenant, Kind: a.Kind, Only: receiver, Thread: a.ID, Unique: a.ID + "\x00" + a.Tenant,
+		Render: func(to string) ([]byte, error) {
+			return json.Marshal(webhook.New(to, d.cfg.ExternalURL, map[string]string{a.Kind: a.ID}, []webhook.Alert{w}, 1))
+		}})
+}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"icewatch/detections"
 	"icewatch/soc/reach"
 )
 
@@ -370,4 +371,36 @@ func (s *Service) LastHappened(ctx context.Context) (seq int64, err error) {
 		return 0, fmt.Errorf("ticketing: read the last entry of timelines: %w", err)
 	}
 	return seq, nil
+}
+
+// TopItem is an item of the CMDB and how many alerts were raised about it.
+type TopItem struct {
+	ID       string
+	Name     string
+	System   string
+	Alerts   int
+	Severity detections.Level // the gravest
+}
+
+// TopItems are the items within reach about which the most alerts were raised
+// within a time, the most first.
+func (s *Service) TopItems(ctx context.Context, within reach.Reach, from, to time.Time, limit int) ([]TopItem, error) {
+	var rows []struct {
+		ID       string `bun:"ci_id"`
+		Name     string `bun:"name"`
+		System   string `bun:"system"`
+		N        int    `bun:"n"`
+		Severity int    `bun:"severity"`
+	}
+	err := within.Within(s.db.NewSelect().Model((*alertRow)(nil)), "a").
+		ColumnExpr("ci_id, count(*) AS n, max(severity) AS severity, max(coalesce(json_extract(a.doc, '$.ci.name'), ci_id)) AS name, max(coalesce(json_extract(a.doc, '$.system.name'), system_id)) AS system").
+		Where("created_at >= ? AND created_at < ? AND ci_id <> ''", from.UnixMilli(), to.UnixMilli()).GroupExpr("ci_id").OrderExpr("n DESC, severity DESC, ci_id").Limit(int64(limit)).Scan(ctx, &rows)
+	if err != nil {
+		return nil, fmt.Errorf("ticketing: count the alerts of items since %s: %w", from.Format(time.RFC3339), err)
+	}
+	out := make([]TopItem, 0, len(rows))
+	for _, r := range rows {
+		out = append(out, TopItem{ID: r.ID, Name: r.Name, System: r.System, Alerts: r.N, Severity: severityOf(r.Severity)})
+	}
+	return out, nil
 }

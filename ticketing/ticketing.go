@@ -178,9 +178,10 @@ type Deps struct {
 	SLA func() *sla.Agreement
 	// Routes say which contact points are told of which alerts. Optional.
 	Routes *routing.Store
-	// Person and Wording are the outbox's: see outbox.Deps. Optional.
+	// Person, Wording and Files are the outbox's: see outbox.Deps. Optional.
 	Person  func(ctx context.Context, name string) (channel.Person, bool)
 	Wording func(ctx context.Context, name, language, kind string) (*wording.Wording, error)
+	Files   func(ctx context.Context, ref string) ([]channel.File, error)
 	// Reach compiles what silences are bounded to. Default: one that knows no
 	// tenants, which only takes reaches without conditions.
 	Reach  *reach.Compiler
@@ -292,7 +293,7 @@ func Open(ctx context.Context, db *state.DB, deps Deps) (*Service, error) {
 	}
 	out, err := outbox.Open(ctx, db, outbox.Deps{
 		Config: s.cfg.Webhooks, Seal: deps.Seal, Egress: deps.Egress, Log: s.log, Clock: s.clock, Settled: s.delivered,
-		Person: deps.Person, Wording: deps.Wording, Zone: s.zone,
+		Person: deps.Person, Wording: deps.Wording, Files: deps.Files, Zone: s.zone,
 	})
 	if err != nil {
 		return nil, err

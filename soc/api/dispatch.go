@@ -15,18 +15,23 @@ import (
 	"icewatch/soc/preferences"
 	"icewatch/soc/reach"
 	"icewatch/ticketing"
+	"icewatch/ticketing/daily"
 	"icewatch/ticketing/disposal"
+	"icewatch/ticketing/notice"
 	"icewatch/ticketing/transition"
 	"icewatch/ticketing/workorder"
 )
 
 // Dispatch is what hands alerts and incidents on: work orders in other systems,
-// rules of disposal, and who may move what from state to state.
+// rules of disposal, notices, daily reports, and who may move what from state to
+// state.
 type Dispatch struct {
 	Orders      *workorder.Service
 	Rules       *disposal.Service
 	Moves       func() transition.Table
 	Preferences *preferences.Store
+	Notices     *notice.Store
+	Daily       *daily.Service
 }
 
 // MayMove refuses whoever asks in ctx a move that the table does not give him.
@@ -69,6 +74,8 @@ func (s *Server) dispatchRoutes() {
 	s.connectionRoutes()
 	s.orderRoutes()
 	s.disposalRoutes()
+	s.noticeRoutes()
+	s.dailyRoutes()
 }
 
 func (s *Server) figureRoutes() {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -15,10 +16,13 @@ import (
 	"icewatch/soc/egress"
 	"icewatch/soc/identity"
 	"icewatch/soc/preferences"
+	"icewatch/soc/reach"
 	"icewatch/soc/seal"
 	"icewatch/soc/state"
 	"icewatch/ticketing"
+	"icewatch/ticketing/daily"
 	"icewatch/ticketing/disposal"
+	"icewatch/ticketing/notice"
 	"icewatch/ticketing/transition"
 	"icewatch/ticketing/workorder"
 )
@@ -35,6 +39,17 @@ func openDispatch(t *testing.T, db *state.DB, tickets *ticketing.Service) *Dispa
 		t.Fatal(err)
 	}
 	if d.Rules, err = disposal.Open(t.Context(), db, disposal.Deps{Tickets: desk, Log: log}); err != nil {
+		t.Fatal(err)
+	}
+	d.Notices, err = notice.Open(t.Context(), db, notice.Deps{May: func(context.Context, string, string) error { return nil },
+		Move: func(from, to string) (transition.Move, bool) {
+			return transition.Default().Find(transition.Notice, from, to)
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Daily, err = daily.Open(t.Context(), db, daily.Deps{Tickets: tickets, Plans: daily.Default, Log: log, Reach: func([]string) (reach.Reach, error) { return reach.All(), nil }})
+	if err != nil {
 		t.Fatal(err)
 	}
 	if d.Preferences, err = preferences.Open(t.Context(), db); err != nil {
@@ -91,7 +106,7 @@ func TestDispatch(t *testing.T) {
 	}
 	var page struct {
 		Total int
-		Items []struct{ ID, Assignee, Object, Title, State, Path string }
+		Items []struct{ ID, Assignee, Object, State string }
 	}
 	do(mine, "GET", "/api/v1/incidents", "", 200, &page)
 	if len(page.Items) == 0 {
@@ -192,4 +207,41 @@ func TestDispatch(t *testing.T) {
 	}
 	do(mine, "GET", "/api/v1/incidents/figures?zone=Mars", "", 422, nil)
 	do(mine, "GET", "/api/v1/me/preferences/incidents", "", 403, nil) // a token without an owner
+
+	// A notice, from its draft to the receipt; a daily report.
+	do(mine, "POST", "/api/v1/notices", `{"kind":"warning","name":"预警","level":"high","tenants":["b"]}`, 422, nil)
+	do(city, "POST", "/api/v1/notices", `{"kind":"warning","name":"预警","level":"high","tenants":["a","b"],"body":[{"type":"text","runs":[{"text":"请注意","bold":true}]}]}`, 201, &made)
+	path := "/api/v1/notices/" + made.ID
+	do(mine, "GET", path, "", 404, nil)
+	do(city, "POST", path+"/move", `{"to":"review"}`, 200, nil)
+	do(city, "POST", path+"/move", `{"to":"approved"}`, 409, nil) // by the same person
+	_, secret, err := s.identity.CreateToken(t.Context(), identity.NewToken{Name: "officer", Scopes: []string{identity.ScopeRead, identity.ScopeRespond}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	officer := bearer(secret)
+	do(officer, "POST", path+"/move", `{"to":"approved"}`, 200, nil)
+	do(officer, "POST", path+"/move", `{"to":"published"}`, 200, nil)
+	var board struct{ Read, Unread int }
+	do(mine, "GET", "/api/v1/notices/board", "", 200, &board)
+	if board.Unread != 1 || board.Read != 0 {
+		t.Errorf("the board: %+v", board)
+	}
+	do(mine, "POST", path+"/read", "", 200, nil)
+	var detail struct {
+		Notice struct {
+			Read       bool
+			Recipients []struct{ Tenant string }
+		}
+	}
+	do(mine, "GET", path, "", 200, &detail)
+	if !detail.Notice.Read || len(detail.Notice.Recipients) != 1 || detail.Notice.Recipients[0].Tenant != "a" {
+		t.Errorf("the notice: %+v", detail)
+	}
+	do(mine, "POST", "/api/v1/daily-reports", `{"plan":"city"}`, 404, nil)
+	do(city, "POST", "/api/v1/daily-reports", `{"plan":"city"}`, 201, &made)
+	do(mine, "GET", "/api/v1/daily-reports/"+made.ID+"/file", "", 404, nil)
+	if a := s.call("GET", "/api/v1/daily-reports/"+made.ID+"/file", "", city...); a.status != 200 || !strings.HasPrefix(string(a.body), "%PDF-") {
+		t.Errorf("the report: %d %.20q", a.status, a.body)
+	}
 }

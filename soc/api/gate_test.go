@@ -41,7 +41,7 @@ func TestEveryRouteDeniesStrangers(t *testing.T) {
 		} {
 			a := s.call(r.Method, path, "", headers...)
 			if public[strings.Replace(r.Method, "HEAD", "GET", 1)+" "+r.Path] {
-				if a.status == 401 {
+				if a.status == 401 && r.Path != orderHookPath { // which looks at its key itself
 					t.Errorf("%s %s with %q: a public route answered 401", r.Method, path, headers)
 				}
 				continue

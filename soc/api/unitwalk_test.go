@@ -75,13 +75,20 @@ func TestAUnitSeesOnlyItsOwn(t *testing.T) {
 	theirs["report"] = make("/api/v1/incidents/"+incident+"/statutory", `{"kind":"first","level":"major","operator":"cii","known_at":1,"answers":{"unit":"zebra"}}`)
 	theirs["disposal-plans id"] = make("/api/v1/disposal-plans", `{"name":"everybody's","steps":[{"title":"look"}]}`)
 	make("/api/v1/incidents/"+incident+"/observables", `{"type":"domain","value":"zebra.example"}`)
+	theirs["notices id"] = make("/api/v1/notices", `{"kind":"warning","name":"zebra","level":"high","tenants":["b"]}`)
+	theirs["daily-reports id"] = make("/api/v1/daily-reports", `{"plan":"city"}`)
+	var connected struct{ Connection struct{ ID string } }
+	if a := s.call("POST", "/api/v1/work-order-connections", `{"connection":{"name":"desk","enabled":true,"url":"http://127.0.0.1:1/orders"}}`, city...); json.Unmarshal(a.body, &connected) != nil || a.status != 201 {
+		t.Fatalf("connect a work-order system: %d %s", a.status, a.body)
+	}
+	theirs["work-orders id"] = make("/api/v1/work-orders", fmt.Sprintf(`{"connection":%q,"object":%q}`, connected.Connection.ID, incident))
 	make("/api/v1/alerts/"+alert+"/assign", `{"assignee":"zebra"}`)
 	make("/api/v1/incidents/"+incident+"/comments", `{"text":"about the zebra"}`)
 
 	about := func(path string) bool {
 		return strings.HasPrefix(path, prefix+"/incidents/{id}") || strings.HasPrefix(path, prefix+"/alerts/{id}")
 	}
-	marks := []string{"zebra", alert, incident, theirs["item"]}
+	marks := []string{"zebra", alert, incident, theirs["item"], theirs["work-orders id"], theirs["notices id"], theirs["daily-reports id"]}
 	walked, shown := 0, 0
 	for key, op := range s.srv.declared {
 		if op.Method != "GET" || op.Scope != identity.ScopeRead && op.Scope != identity.ScopeRespond && op.Scope != ScopeAny || strings.Contains(op.Path, "/tail") {

@@ -62,7 +62,7 @@ func (c *centre) openDispatch(ctx context.Context) (err error) {
 	if d.Orders, err = workorder.Open(ctx, c.db, workorder.Deps{Tickets: desk, Seal: c.seal, Egress: c.egress, Log: c.log}); err != nil {
 		return err
 	}
-	d.Rules, err = disposal.Open(ctx, c.db, disposal.Deps{Tickets: desk, Log: c.log, Owner: c.ownerUser, OnDuty: c.onDuty,
+	d.Rules, err = disposal.Open(ctx, c.db, disposal.Deps{Tickets: desk, Log: c.log, Owner: c.ownerUser, OnDuty: c.onDuty, Notice: c.draftWarning,
 		WorkOrder: func(ctx context.Context, connection, object, rule string) error {
 			_, err := d.Orders.Make(ctx, "disposal-rule", connection, object, rule)
 			if errors.Is(err, workorder.ErrConflict) {
@@ -73,6 +73,9 @@ func (c *centre) openDispatch(ctx context.Context) (err error) {
 			return err
 		}})
 	if err != nil {
+		return err
+	}
+	if err := c.openNotices(ctx); err != nil {
 		return err
 	}
 	c.background(d.Orders.Run)

@@ -620,6 +620,13 @@ func (c *city) compare(rnd *rand.Rand, viewer *client.Client, x *reachtest.Term,
 	if !maps.Equal(incidents, wantIncidents) {
 		wrong("the list of incidents", sorted(incidents), sorted(wantIncidents))
 	}
+	var figures struct {
+		Total struct{ Incidents, Alerts int }
+	}
+	get("/api/v1/incidents/figures", url.Values{"days": {"3"}}, &figures)
+	if figures.Total.Incidents != len(wantIncidents) || figures.Total.Alerts != len(visible) {
+		wrong("the figures", figures.Total, []int{len(wantIncidents), len(visible)})
+	}
 	var overview struct {
 		Alerts struct {
 			Open       int

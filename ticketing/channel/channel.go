@@ -41,6 +41,15 @@ type Notice struct {
 	People []Person
 	// Done are the recipients that earlier attempts have reached.
 	Done []string
+	// Files go with it where a channel can carry them: e-mail does.
+	Files []File
+}
+
+// File is an attachment.
+type File struct {
+	Name  string
+	Media string // MIME type
+	Data  []byte
 }
 
 // Person is somebody who is called by name.

@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
@@ -157,6 +158,11 @@ func (e *Email) Send(ctx context.Context, via *Via, n *Notice) Result {
 	m.SetBodyString(mail.TypeTextPlain, n.Text)
 	if n.HTML != "" {
 		m.AddAlternativeString(mail.TypeTextHTML, n.HTML)
+	}
+	for _, f := range n.Files {
+		if err := m.AttachReader(f.Name, bytes.NewReader(f.Data), mail.WithFileContentType(mail.ContentType(f.Media))); err != nil {
+			return final("attach %s: %w", f.Name, err)
+		}
 	}
 	client, err := e.client(via)
 	if err != nil {

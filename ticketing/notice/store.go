@@ -145,10 +145,10 @@ type Who struct {
 	Reach reach.Reach
 }
 
-// writes tells whether somebody may see and write a notice before it is
+// Writes tells whether somebody may see and write a notice before it is
 // published: who sees all of those it is for. One for nobody yet is its
 // author's, and of those who see everything.
-func (w Who) writes(n *Notice) bool {
+func (w Who) Writes(n *Notice) bool {
 	if len(n.Tenants) == 0 {
 		return n.MadeBy == w.Name || w.Reach.Everything()
 	}
@@ -162,7 +162,7 @@ func (w Who) writes(n *Notice) bool {
 
 // sees tells whether somebody may read a notice.
 func (w Who) sees(n *Notice) bool {
-	if w.writes(n) {
+	if w.Writes(n) {
 		return true
 	}
 	return (n.State == Published || n.State == Closed && n.PublishedAt > 0) && n.DeletedAt == 0 && slices.ContainsFunc(n.Tenants, w.Reach.CoversTenant)
@@ -170,7 +170,7 @@ func (w Who) sees(n *Notice) bool {
 
 // shown leaves out of a notice what is not for the reader.
 func (w Who) shown(n *Notice) {
-	if w.writes(n) {
+	if w.Writes(n) {
 		return
 	}
 	n.Tenants = slices.DeleteFunc(slices.Clone(n.Tenants), func(t string) bool { return !w.Reach.CoversTenant(t) })
@@ -234,7 +234,7 @@ func (s *Store) change(ctx context.Context, by Who, id string, f func(ctx contex
 		if err != nil {
 			return err
 		}
-		if !by.writes(&n) {
+		if !by.Writes(&n) {
 			return fmt.Errorf("%w: there is no notice %q", ErrNotFound, id)
 		}
 		if err := f(ctx, tx, r, &n); err != nil {
@@ -367,7 +367,7 @@ func (s *Store) Get(ctx context.Context, by Who, id string) (Notice, []Step, err
 	if err := s.db.NewSelect().Model(&steps).Where("notice = ?", id).OrderExpr("seq").Scan(ctx); err != nil {
 		return Notice{}, nil, fmt.Errorf("notice: read what happened to %s: %w", id, err)
 	}
-	if n := &list[0]; !by.writes(n) {
+	if n := &list[0]; !by.Writes(n) {
 		steps = slices.DeleteFunc(steps, func(st Step) bool {
 			return st.Action != Published && st.Action != Closed && (st.Tenant == "" || !by.Reach.CoversTenant(st.Tenant))
 		})

@@ -67,6 +67,9 @@ type Deps struct {
 	// Wording finds a wording by name, language and kind of channel. Optional:
 	// without it, and where it fails, a notification has the default words.
 	Wording func(ctx context.Context, name, language, kind string) (*wording.Wording, error)
+	// Files finds what a notification carries whose annotation AttachmentKey names
+	// it. Optional.
+	Files func(ctx context.Context, ref string) ([]channel.File, error)
 	// Zone is that of times in texts. Default time.Local.
 	Zone *time.Location
 }
@@ -163,6 +166,10 @@ func (m *Message) Delivery(receiver string) string {
 	sum := sha256.Sum256([]byte(strings.Join([]string{m.IncidentID, m.Kind, m.Unique, receiver}, "\x00")))
 	return hex.EncodeToString(sum[:16])
 }
+
+// AttachmentKey is the annotation that all alerts of a notification share which
+// carries files.
+const AttachmentKey = "attachment"
 
 // The kinds of what is sealed here; the id behind them is the receiver's name.
 const (

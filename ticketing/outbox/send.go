@@ -92,6 +92,12 @@ func (b *Box) notice(ctx context.Context, m message) (channel.Notice, error) {
 			n.Body = []byte(m.Body)
 		}
 	}
+	if ref := n.Payload.CommonAnnotations[AttachmentKey]; ref != "" && b.deps.Files != nil {
+		var err error
+		if n.Files, err = b.deps.Files(ctx, ref); err != nil {
+			return n, err
+		}
+	}
 	return n, nil
 }
 
