@@ -14,6 +14,7 @@ import (
 
 	"icewatch/detections"
 	"icewatch/detections/policy"
+	"icewatch/ticketing/transition"
 )
 
 // maxMerged is how many incidents one merge takes in.
@@ -194,6 +195,9 @@ func (g *regrouping) say(ctx context.Context, id, zh, en string, data map[string
 
 // end closes an incident whose alerts have gone into another one.
 func (g *regrouping) end(ctx context.Context, i *incident, into string) error {
+	if err := g.s.mayMove(ctx, transition.Incident, i.Status, StatusClosed); err != nil {
+		return err
+	}
 	i.doc.MergedInto = into
 	if i.PausedAt > 0 {
 		if err := saveTimeline(ctx, g.tx, []timelineRow{g.s.resume(i, g.by, g.now, "")}); err != nil {

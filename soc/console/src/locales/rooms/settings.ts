@@ -84,6 +84,18 @@ export const settings = {
   'set.cmdb-inbox.ranges': ['私有地址之外的自有网段', 'Own ranges beside the private ones'],
   'set.cmdb-inbox.rules': ['自动入库规则', 'Rules that approve'],
 
+  'setting.transitions': ['状态流转', 'Transitions'],
+  'setting.transitions.why': ['哪些角色可以把告警、事件和通报从一个状态改到另一个状态。', 'Which roles may move alerts, incidents and notices from state to state.'],
+  'set.transitions.moves': ['流转（对象、从、到、角色）', 'Moves (of, from, to, roles)'],
+
+  'setting.incident-archive': ['事件归档', 'Archive of incidents'],
+  'setting.incident-archive.why': ['关闭已久的事件自动归档，列表默认不再显示。', 'Incidents closed long ago go into the archive, and lists leave them out.'],
+  'set.incident-archive.after_days': ['关闭多少天后归档（0 不归档）', 'Days after closing (0: never)'],
+
+  'setting.daily-report': ['安全日报', 'Daily reports'],
+  'setting.daily-report.why': ['每天定时生成的日报和高风险清单，以及发给哪些联系点。', 'Reports made each day at set times, and the contact points that get them.'],
+  'set.daily-report.reports': ['报告', 'Reports'],
+
   'setting.tokens': ['令牌', 'Tokens'],
   'setting.tokens.why': ['API 令牌最长能用多久。', 'How long an API token may live.'],
   'set.tokens.longest_days': ['最长有效期（天，0 不限）', 'Longest life (days, 0: no limit)'],
