@@ -20,10 +20,15 @@ const pause = 2 * time.Second
 
 // Run has the rules deal with what is new until ctx ends.
 func (s *Service) Run(ctx context.Context) {
+	var pruned time.Time
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
 	for {
-		if err := s.Step(ctx); err != nil && ctx.Err() == nil {
+		err := s.Step(ctx)
+		if now := s.now(); err == nil && now.Sub(pruned) > time.Hour {
+			pruned, err = now, s.prune(ctx, now)
+		}
+		if err != nil && ctx.Err() == nil {
 			s.deps.Log.Error("disposal rules", "error", err)
 		}
 		select {
@@ -32,6 +37,16 @@ func (s *Service) Run(ctx context.Context) {
 		case <-tick.C:
 		}
 	}
+}
+
+// keep is how long records are kept.
+const keep = 400 * 24 * time.Hour
+
+func (s *Service) prune(ctx context.Context, now time.Time) error {
+	if _, err := s.db.NewDelete().Model((*Record)(nil)).Where("at < ?", now.Add(-keep).UnixMilli()).Exec(ctx); err != nil {
+		return fmt.Errorf("disposal: drop old records: %w", err)
+	}
+	return nil
 }
 
 const (
@@ -77,7 +92,7 @@ func (s *Service) reached(ctx context.Context, name string, seq int64, id string
 
 // Step does once what Run does again and again.
 func (s *Service) Step(ctx context.Context) error {
-	rules, err := s.Rules(ctx, false)
+	rules, err := s.list(ctx, false)
 	if err != nil {
 		return err
 	}
@@ -103,7 +118,7 @@ func (s *Service) followTimelines(ctx context.Context, rules []Rule) error {
 		for _, h := range list {
 			switch h.Kind {
 			case "opened":
-				err = s.dispose(ctx, rules, h.Object)
+				err = s.dispose(ctx, rules, OnIncident, h.Object)
 			case "closed", "recovered":
 				err = s.recovered(ctx, rules, h.Object)
 			}
@@ -130,7 +145,7 @@ func (s *Service) followAlerts(ctx context.Context, rules []Rule) error {
 		young := s.now().Add(-settling).UnixMilli()
 		n := 0
 		for ; n < len(list) && list[n].At <= young; n++ {
-			if err := s.dispose(ctx, rules, list[n].ID); err != nil {
+			if err := s.dispose(ctx, rules, OnAlert, list[n].ID); err != nil {
 				return err
 			}
 		}
@@ -143,12 +158,13 @@ func (s *Service) followAlerts(ctx context.Context, rules []Rule) error {
 	}
 }
 
-// dispose has each rule that is for a thing do its part.
-func (s *Service) dispose(ctx context.Context, rules []Rule, object string) error {
+// dispose has each rule that is for a thing do its part. The thing is read where
+// some rule is for its kind: there may be many alerts, and no rule for any.
+func (s *Service) dispose(ctx context.Context, rules []Rule, kind, object string) error {
 	var sub workorder.Subject
 	for i := range rules {
 		r := &rules[i]
-		if !r.Enabled {
+		if !r.Enabled || r.On != kind {
 			continue
 		}
 		if sub.ID == "" {

@@ -112,15 +112,12 @@ func (r *ruleRow) rule() (out Rule, err error) {
 
 const maxRules = 500
 
-// Rules lists rules in their order; with deleted, those too that were.
+// Rules lists rules in their order, with how often each matched; with deleted,
+// those too that were.
 func (s *Service) Rules(ctx context.Context, deleted bool) ([]Rule, error) {
-	var rows []ruleRow
-	q := s.db.NewSelect().Model(&rows).OrderExpr("position, id")
-	if !deleted {
-		q = q.Where("deleted_at = 0")
-	}
-	if err := q.Scan(ctx); err != nil {
-		return nil, fmt.Errorf("disposal: list rules: %w", err)
+	out, err := s.list(ctx, deleted)
+	if err != nil {
+		return nil, err
 	}
 	var counts []struct {
 		Rule string `bun:"rule"`
@@ -130,16 +127,28 @@ func (s *Service) Rules(ctx context.Context, deleted bool) ([]Rule, error) {
 	if err := s.db.NewSelect().TableExpr("disposal_records").ColumnExpr("rule, count(*) AS n, max(at) AS last").GroupExpr("rule").Scan(ctx, &counts); err != nil {
 		return nil, fmt.Errorf("disposal: count what rules did: %w", err)
 	}
+	for _, n := range counts {
+		if i := slices.IndexFunc(out, func(r Rule) bool { return r.ID == n.Rule }); i >= 0 {
+			out[i].Matched, out[i].LastAt = n.N, n.Last
+		}
+	}
+	return out, nil
+}
+
+func (s *Service) list(ctx context.Context, deleted bool) ([]Rule, error) {
+	var rows []ruleRow
+	q := s.db.NewSelect().Model(&rows).OrderExpr("position, id")
+	if !deleted {
+		q = q.Where("deleted_at = 0")
+	}
+	if err := q.Scan(ctx); err != nil {
+		return nil, fmt.Errorf("disposal: list rules: %w", err)
+	}
 	out := make([]Rule, 0, len(rows))
 	for i := range rows {
 		r, err := rows[i].rule()
 		if err != nil {
 			return nil, err
-		}
-		for _, n := range counts {
-			if n.Rule == r.ID {
-				r.Matched, r.LastAt = n.N, n.Last
-			}
 		}
 		out = append(out, r)
 	}

@@ -23,10 +23,15 @@ const pause = 2 * time.Second
 
 // Run follows timelines, sends messages and asks for orders until ctx ends.
 func (s *Service) Run(ctx context.Context) {
+	var pruned time.Time
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
 	for {
-		if err := s.Step(ctx); err != nil && ctx.Err() == nil {
+		err := s.Step(ctx)
+		if now := s.now(); err == nil && now.Sub(pruned) > time.Hour {
+			pruned, err = now, s.prune(ctx, now)
+		}
+		if err != nil && ctx.Err() == nil {
 			s.deps.Log.Error("work orders", "error", err)
 		}
 		select {
@@ -36,6 +41,16 @@ func (s *Service) Run(ctx context.Context) {
 		case <-s.wake:
 		}
 	}
+}
+
+// keep is how long messages that were delivered are kept; orders stay.
+const keep = 90 * 24 * time.Hour
+
+func (s *Service) prune(ctx context.Context, now time.Time) error {
+	if _, err := s.db.NewDelete().Model((*Message)(nil)).Where("state = ? AND settled_at < ?", delivered, now.Add(-keep).UnixMilli()).Exec(ctx); err != nil {
+		return fmt.Errorf("workorder: drop old messages: %w", err)
+	}
+	return nil
 }
 
 // Step does once what Run does again and again: it follows what happened, sends
