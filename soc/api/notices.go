@@ -80,7 +80,7 @@ type NoticeBody struct {
 	Revision int64 `json:"revision,omitempty" doc:"Of what was read before the change; without it whatever is there is replaced"`
 }
 
-const maxNotice = 12 << 20 // bytes; images are within
+const maxNoticeBody = 12 << 20 // bytes; images are within
 
 func (s *Server) noticeRoutes() {
 	store, tags := s.deps.Dispatch.Notices, []string{"notices"}
@@ -125,7 +125,7 @@ func (s *Server) noticeRoutes() {
 			b, err := store.Board(ctx, by, f)
 			return Reply(b), err
 		})
-	Register(s, huma.Operation{OperationID: "create-notice", Method: http.MethodPost, Path: "/notices", Tags: tags, Summary: "Draft a circular or an early warning", DefaultStatus: http.StatusCreated, MaxBodyBytes: maxNotice, Errors: []int{413, 422}}, identity.ScopeRespond,
+	Register(s, huma.Operation{OperationID: "create-notice", Method: http.MethodPost, Path: "/notices", Tags: tags, Summary: "Draft a circular or an early warning", DefaultStatus: http.StatusCreated, MaxBodyBytes: maxNoticeBody, Errors: []int{413, 422}}, identity.ScopeRespond,
 		func(ctx context.Context, in *struct{ Body notice.Content }) (*Body[notice.Notice], error) {
 			return act(ctx, "", in.Body.Name, func(by notice.Who) (notice.Notice, error) { return store.Make(ctx, by, "", in.Body) })
 		})
@@ -145,7 +145,7 @@ func (s *Server) noticeRoutes() {
 			}
 			return Reply(d), nil
 		})
-	Register(s, huma.Operation{OperationID: "update-notice", Method: http.MethodPut, Path: "/notices/{id}", Tags: tags, Summary: "Change what a draft says", MaxBodyBytes: maxNotice, Errors: []int{404, 409, 413, 422}}, identity.ScopeRespond,
+	Register(s, huma.Operation{OperationID: "update-notice", Method: http.MethodPut, Path: "/notices/{id}", Tags: tags, Summary: "Change what a draft says", MaxBodyBytes: maxNoticeBody, Errors: []int{404, 409, 413, 422}}, identity.ScopeRespond,
 		func(ctx context.Context, in *struct {
 			IDInput
 			Body NoticeBody
