@@ -98,7 +98,7 @@ func (s *Sink) Calls() int {
 // Wait waits until there are n records.
 func (s *Sink) Wait(t testing.TB, n int) []intake.Record {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(2 * time.Millisecond) {
 		if r := s.Records(); len(r) >= n {
 			return r
 		}

@@ -7,6 +7,7 @@ import (
 	"icewatch/collectors"
 	"icewatch/collectors/filetail"
 	"icewatch/collectors/flow"
+	"icewatch/collectors/relp"
 	"icewatch/collectors/syslog"
 )
 
@@ -17,6 +18,7 @@ func Factories() []collectors.Factory {
 		syslog.NewTCPFactory(),
 		filetail.NewFactory(),
 		flow.NewFactory(),
+		relp.NewFactory(),
 	}
 }
 

@@ -1,5 +1,5 @@
-// Package syslog takes in syslog over UDP (RFC 5426) and TCP (RFC 6587, octet
-// counting and line framing told apart frame by frame). A record's data is the
+// Package syslog takes in syslog over UDP (RFC 5426) and over TCP and TLS (RFC
+// 6587 and 5425, octet counting and line framing told apart frame by frame). A record's data is the
 // message without its framing; the pipeline reads the header.
 //
 // Neither transport acknowledges. What was read from a TCP connection is
@@ -53,6 +53,8 @@ type TCPConfig struct {
 	MaxMessage int `yaml:"max_message"`
 	// DrainTime bounds how long Stop goes on reading what has arrived.
 	DrainTime time.Duration `yaml:"drain_time"`
+	// Open opens the address, where it is not plain TCP but TLS (RFC 5425).
+	Open func() (net.Listener, error) `yaml:"-"`
 }
 
 const maxFlushInterval = 50 * time.Millisecond

@@ -26,6 +26,8 @@ const (
 	largeTokens = 8         // so that many senders of giants cannot exhaust memory
 	nulWait     = 50 * time.Millisecond
 	drainQuiet  = 50 * time.Millisecond // silence that ends a connection at Stop
+
+	handshakeTimeout = 15 * time.Second
 )
 
 // TCP is a TCP listener.
@@ -65,8 +67,14 @@ func NewTCP(cfg TCPConfig, deps collectors.Deps) (*TCP, error) {
 
 // Start listens.
 func (t *TCP) Start(ctx context.Context) error {
-	lc := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 20 * time.Second, Count: 5}}
-	l, err := lc.Listen(ctx, "tcp", t.cfg.Listen)
+	open := t.cfg.Open
+	if open == nil {
+		open = func() (net.Listener, error) {
+			lc := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 20 * time.Second, Count: 5}}
+			return lc.Listen(ctx, "tcp", t.cfg.Listen)
+		}
+	}
+	l, err := open()
 	if err != nil {
 		return fmt.Errorf("syslog: %s: listen on %s over TCP: %w", t.cfg.ID, t.cfg.Listen, err)
 	}
@@ -89,7 +97,11 @@ func (t *TCP) Health() collectors.Health {
 	if t.started.Load() {
 		listen = t.listener.Addr().String()
 	}
-	return t.counters.Health(t.cfg.ID, "syslog_tcp", listen)
+	kind := "syslog_tcp"
+	if t.cfg.Open != nil {
+		kind = "syslog_tls"
+	}
+	return t.counters.Health(t.cfg.ID, kind, listen)
 }
 
 func (t *TCP) accept() {
@@ -137,6 +149,16 @@ func (t *TCP) serve(conn net.Conn) {
 	var peer netip.Addr
 	if a, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
 		peer = a.AddrPort().Addr().Unmap()
+	}
+	if secured, ok := conn.(interface{ HandshakeContext(context.Context) error }); ok {
+		ctx, cancel := context.WithTimeout(context.Background(), handshakeTimeout)
+		err := secured.HandshakeContext(ctx)
+		cancel()
+		if err != nil {
+			t.counters.Rejected(1)
+			t.deps.Log.Warn("a syslog connection was refused", "collector", t.cfg.ID, "peer", peer, "error", err)
+			return
+		}
 	}
 	f := &framer{buf: make([]byte, firstBuffer), max: t.cfg.MaxMessage}
 	large := false

@@ -1,7 +1,9 @@
 package centre
 
 import (
+	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"time"
@@ -9,38 +11,26 @@ import (
 	"icewatch/collectors"
 	"icewatch/collectors/filetail"
 	"icewatch/collectors/registry"
+	"icewatch/collectors/relp"
 	"icewatch/collectors/syslog"
 	"icewatch/soc/config"
+	"icewatch/soc/transport"
 )
 
 // sources makes the collectors that the configuration names.
 func (c *centre) sources(deps collectors.Deps) ([]collectors.Collector, error) {
 	var out []collectors.Collector
 	s := c.Config.Syslog
-	// The first listeners keep the ids that they have always had: they are in
-	// the events that are stored.
-	listeners := append([]config.SyslogListener{{UDP: s.UDP, TCP: s.TCP, Tenant: s.Tenant, Zone: s.Zone}}, s.Listeners...)
-	for i, l := range listeners {
-		id := "syslog-"
+	// The first listeners' ids have no name in them: they are in the events that
+	// are stored.
+	first := config.SyslogListener{UDP: s.UDP, TCP: s.TCP, TLS: s.TLS, RELP: s.RELP, RELPTLS: s.RELPTLS, Tenant: s.Tenant, Zone: s.Zone}
+	for i, l := range append([]config.SyslogListener{first}, s.Listeners...) {
+		name := ""
 		if i > 0 {
-			id += l.ListenerName() + "-"
+			name = l.ListenerName() + "-"
 		}
-		if on(l.UDP) {
-			err := add(c, &out, deps, "syslog_udp", func(cfg *syslog.UDPConfig) {
-				cfg.ID, cfg.Listen, cfg.Tenant, cfg.Zone = id+"udp", l.UDP, l.Tenant, l.Zone
-			})
-			if err != nil {
-				return nil, err
-			}
-		}
-		if on(l.TCP) {
-			err := add(c, &out, deps, "syslog_tcp", func(cfg *syslog.TCPConfig) {
-				cfg.ID, cfg.Listen, cfg.Tenant, cfg.Zone = id+"tcp", l.TCP, l.Tenant, l.Zone
-				cfg.MaxConnections, cfg.MaxMessage, cfg.IdleTimeout = s.MaxConnections, int(s.MaxMessage), time.Duration(s.IdleTimeout)
-			})
-			if err != nil {
-				return nil, err
-			}
+		if err := c.syslogSources(&out, deps, name, l); err != nil {
+			return nil, err
 		}
 	}
 	if err := c.flowSources(&out, deps); err != nil {
@@ -71,6 +61,66 @@ func (c *centre) sources(deps collectors.Deps) ([]collectors.Collector, error) {
 		}
 	}
 	return out, nil
+}
+
+// syslogSources makes the listeners of one network.
+func (c *centre) syslogSources(out *[]collectors.Collector, deps collectors.Deps, name string, l config.SyslogListener) error {
+	s := c.Config.Syslog
+	var problems []error
+	udp := func(id, listen string) error {
+		return add(c, out, deps, "syslog_udp", func(cfg *syslog.UDPConfig) {
+			cfg.ID, cfg.Listen, cfg.Tenant, cfg.Zone = "syslog-"+name+id, listen, l.Tenant, l.Zone
+		})
+	}
+	stream := func(secured func() (net.Listener, error)) func(id, listen string) error {
+		return func(id, listen string) error {
+			return add(c, out, deps, "syslog_tcp", func(cfg *syslog.TCPConfig) {
+				cfg.ID, cfg.Listen, cfg.Tenant, cfg.Zone, cfg.Open = "syslog-"+name+id, listen, l.Tenant, l.Zone, secured
+				cfg.MaxConnections, cfg.MaxMessage, cfg.IdleTimeout = s.MaxConnections, int(s.MaxMessage), time.Duration(s.IdleTimeout)
+			})
+		}
+	}
+	acknowledged := func(secured func() (net.Listener, error)) func(id, listen string) error {
+		return func(id, listen string) error {
+			return add(c, out, deps, "relp", func(cfg *relp.Config) {
+				cfg.ID, cfg.Listen, cfg.Tenant, cfg.Zone, cfg.Open = name+id, listen, l.Tenant, l.Zone, secured
+				cfg.MaxConnections, cfg.MaxMessage = s.MaxConnections, int(s.MaxMessage)
+			})
+		}
+	}
+	for _, x := range []struct {
+		id, listen string
+		make       func(id, listen string) error
+	}{
+		{"udp", l.UDP, udp},
+		{"tcp", l.TCP, stream(nil)},
+		{"tls", l.TLS, stream(c.secured("syslog.tls", l.TLS))},
+		{"relp", l.RELP, acknowledged(nil)},
+		{"relp-tls", l.RELPTLS, acknowledged(c.secured("syslog.relp_tls", l.RELPTLS))},
+	} {
+		if on(x.listen) {
+			problems = append(problems, x.make(x.id, x.listen))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// secured opens an address by TLS with the suite's certificate, for senders
+// that show one of their own where syslog.client_ca asks for it.
+func (c *centre) secured(option, listen string) func() (net.Listener, error) {
+	return func() (net.Listener, error) {
+		cfg := c.Config.HTTP
+		ln, err := transport.Listen(transport.Options{Option: option, Listen: listen, Raw: true, ClientCA: c.Config.Syslog.ClientCA,
+			Provider: cfg.TLSProvider, Cert: cfg.TLSCert, Key: cfg.TLSKey, Dir: filepath.Join(c.Config.Data, "tls"), Log: c.log})
+		if err != nil {
+			return nil, err
+		}
+		if ln.Notice != "" {
+			c.log.Info(option+": "+ln.Notice, "listen", listen)
+		}
+		c.background(ln.Run)
+		return ln, nil
+	}
 }
 
 // add makes one collector of a type that the registry lists.

@@ -83,6 +83,10 @@ type Identity struct {
 type Syslog struct {
 	UDP            string   `yaml:"udp" doc:"Address for datagrams; off switches it off."`
 	TCP            string   `yaml:"tcp" doc:"Address for streams (RFC 6587: octet-counted or newline-framed); off switches it off."`
+	TLS            string   `yaml:"tls" doc:"Address for streams over TLS (RFC 5425), usually :6514, with the certificate of http; off switches it off."`
+	RELP           string   `yaml:"relp" doc:"Address for rsyslog's RELP, usually :2514: a message is acknowledged once it is on the disk. off switches it off."`
+	RELPTLS        string   `yaml:"relp_tls" doc:"Address for RELP over TLS, with the certificate of http; off switches it off."`
+	ClientCA       string   `yaml:"client_ca" doc:"PEM file of authorities: who sends over TLS must show a certificate that one of them signed. Empty: anybody may send."`
 	Tenant         string   `yaml:"tenant" doc:"Tenant of everything that comes in here. Empty: decided by the sender's network or item in the CMDB."`
 	Zone           string   `yaml:"zone" doc:"Network zone the senders sit in; addresses may repeat between zones."`
 	MaxMessage     Size     `yaml:"max_message" doc:"Longest message read over TCP; what is longer is cut and marked."`
@@ -94,11 +98,14 @@ type Syslog struct {
 
 // SyslogListener is a further pair of syslog listeners, for a network of its own.
 type SyslogListener struct {
-	Name   string `yaml:"name" doc:"Name of the listener, part of icewatch.collector of its events. Without one: its zone."`
-	UDP    string `yaml:"udp" doc:"Address for datagrams; off or empty switches it off."`
-	TCP    string `yaml:"tcp" doc:"Address for streams; off or empty switches it off."`
-	Tenant string `yaml:"tenant" doc:"Tenant of everything that comes in here. Empty: decided by the sender's network or item in the CMDB."`
-	Zone   string `yaml:"zone" doc:"Network zone the senders sit in."`
+	Name    string `yaml:"name" doc:"Name of the listener, part of icewatch.collector of its events. Without one: its zone."`
+	UDP     string `yaml:"udp" doc:"Address for datagrams; off or empty switches it off."`
+	TCP     string `yaml:"tcp" doc:"Address for streams; off or empty switches it off."`
+	TLS     string `yaml:"tls" doc:"Address for streams over TLS; off or empty switches it off."`
+	RELP    string `yaml:"relp" doc:"Address for RELP; off or empty switches it off."`
+	RELPTLS string `yaml:"relp_tls" doc:"Address for RELP over TLS; off or empty switches it off."`
+	Tenant  string `yaml:"tenant" doc:"Tenant of everything that comes in here. Empty: decided by the sender's network or item in the CMDB."`
+	Zone    string `yaml:"zone" doc:"Network zone the senders sit in."`
 }
 
 // ListenerName is the listener's name, or its zone's.
@@ -320,7 +327,7 @@ func Default() *Config {
 		Data: "./data",
 		Log:  Log{Level: "info", Format: "text"},
 		HTTP: HTTP{Listen: "127.0.0.1:8080", TLSProvider: transport.Standard, MaxBody: 64 << 20, MaxUnpacked: 256 << 20},
-		Syslog: Syslog{UDP: ":5514", TCP: ":5514", Zone: "default", MaxMessage: 16 << 20,
+		Syslog: Syslog{UDP: ":5514", TCP: ":5514", TLS: "off", RELP: "off", RELPTLS: "off", Zone: "default", MaxMessage: 16 << 20,
 			MaxConnections: 4096, IdleTimeout: Duration(24 * time.Hour)},
 		Flows: Flows{NetFlow: ":2055", SFlow: ":6343", Zone: "default"},
 		OTLP: OTLP{GRPC: "127.0.0.1:4317", HTTP: "127.0.0.1:4318", MaxMessage: 16 << 20,
@@ -416,6 +423,9 @@ func (c *Config) Validate() []Problem {
 	}
 	address("syslog.udp", c.Syslog.UDP, true)
 	address("syslog.tcp", c.Syslog.TCP, true)
+	address("syslog.tls", c.Syslog.TLS, true)
+	address("syslog.relp", c.Syslog.RELP, true)
+	address("syslog.relp_tls", c.Syslog.RELPTLS, true)
 	atLeast("syslog.max_message", int64(c.Syslog.MaxMessage), 1024, " bytes (1KiB)")
 	if c.Syslog.MaxMessage > 64<<20 {
 		bad("syslog.max_message", "%d bytes are too many; at most 64MiB are read as one message", c.Syslog.MaxMessage)
@@ -429,13 +439,15 @@ func (c *Config) Validate() []Problem {
 			bad(at+".name", "%q is given twice, or has other characters than letters, digits, dot, dash and underscore", name)
 		}
 		listeners[name] = true
-		if (l.UDP == "" || l.UDP == "off") && (l.TCP == "" || l.TCP == "off") {
-			bad(at, "neither udp nor tcp is given; at least one address such as :5515 is expected")
-		}
-		for key, v := range map[string]string{"udp": l.UDP, "tcp": l.TCP} {
-			if v != "" {
-				address(at+"."+key, v, true)
+		given := false
+		for _, x := range [][2]string{{"udp", l.UDP}, {"tcp", l.TCP}, {"tls", l.TLS}, {"relp", l.RELP}, {"relp_tls", l.RELPTLS}} {
+			if x[1] != "" {
+				address(at+"."+x[0], x[1], true)
+				given = given || x[1] != "off"
 			}
+		}
+		if !given {
+			bad(at, "none of udp, tcp, tls, relp and relp_tls is given; at least one address such as :5515 is expected")
 		}
 	}
 	address("flows.netflow", c.Flows.NetFlow, true)

@@ -49,7 +49,7 @@ func TestFaultsNameFileLineAndWhatWouldBeRight(t *testing.T) {
 	f("syslog:\n  udp: nonsense\n", `:2: syslog.udp: "nonsense" is not an address; host:port is expected`)
 	f("syslog:\n  listeners: [{zone: office, tcp: nonsense}]\n", `:2: syslog.listeners[0].tcp: "nonsense" is not an address; host:port is expected, such as 127.0.0.1:8080 or :5514`)
 	f("syslog:\n  listeners: [{zone: office, tcp: \":1\"}, {name: office, udp: \":1\"}]\n", `:2: syslog.listeners[1].name: "office" is given twice, or has other characters than letters, digits, dot, dash and underscore`)
-	f("syslog:\n  listeners: [{zone: office}]\n", `:2: syslog.listeners[0]: neither udp nor tcp is given; at least one address such as :5515 is expected`)
+	f("syslog:\n  listeners: [{zone: office}]\n", `:2: syslog.listeners[0]: none of udp, tcp, tls, relp and relp_tls is given; at least one address such as :5515 is expected`)
 	f("syslog:\n  udp: \":70000\"\n", `:2: syslog.udp: the port "70000"`)
 	f("data: /srv/x\nbackup:\n  dir: /srv/x/b\n", `:3: backup.dir: "/srv/x/b" lies in the data folder`)
 	f("a: [1\n", ":")

@@ -61,8 +61,19 @@ func standard(ln net.Listener, o Options) (Secured, error) {
 	if o.HTTP2 {
 		cfg.NextProtos = []string{"h2"}
 	}
+	if o.Raw {
+		cfg.NextProtos = nil
+	}
+	if o.ClientCA != "" {
+		cfg.ClientAuth = tls.RequireAndVerifyClientCert
+		cfg.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			c := cfg.Clone()
+			c.GetConfigForClient, c.ClientCAs = nil, k.clients.Load()
+			return c, nil
+		}
+	}
 	cfg.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return k.now.Load(), nil }
-	s := Secured{Listener: listener{ln, cfg}, Refresh: k.refresh}
+	s := Secured{Listener: listener{ln, cfg, o.Raw}, Refresh: k.refresh}
 	if o.Cert == "" {
 		sum := sha256.Sum256(k.now.Load().Certificate[0])
 		s.Notice = fmt.Sprintf("the certificate is self-signed, SHA-256 %s; give http.tls_cert and http.tls_key for one that browsers trust", hex.EncodeToString(sum[:]))
@@ -75,6 +86,7 @@ type keeper struct {
 	o         Options
 	cert, key string
 	now       atomic.Pointer[tls.Certificate]
+	clients   atomic.Pointer[x509.CertPool] // the authorities of clients
 
 	mu   sync.Mutex
 	seen string // the files as last read
@@ -97,8 +109,22 @@ func (k *keeper) refresh(always bool) error {
 		}
 	}
 	seen := stamp(k.cert) + stamp(k.key)
+	if k.o.ClientCA != "" {
+		seen += stamp(k.o.ClientCA)
+	}
 	if !always && seen == k.seen {
 		return nil
+	}
+	if k.o.ClientCA != "" {
+		text, err := os.ReadFile(k.o.ClientCA)
+		pool := x509.NewCertPool()
+		if err == nil && !pool.AppendCertsFromPEM(text) {
+			err = fmt.Errorf("%s holds no certificate in PEM", k.o.ClientCA)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: authorities of clients: %w", k.o.Option, err)
+		}
+		k.clients.Store(pool)
 	}
 	cert, err := tls.LoadX509KeyPair(k.cert, k.key)
 	if err != nil {
@@ -162,11 +188,12 @@ func selfSign(dir, certFile, keyFile string) error {
 		os.WriteFile(certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
 }
 
-// listener speaks TLS on every connection, and plain HTTP long enough to send
-// the client to HTTPS.
+// listener speaks TLS on every connection and, where that is HTTP's, plain HTTP
+// long enough to send the client to HTTPS.
 type listener struct {
 	net.Listener
 	cfg *tls.Config
+	raw bool
 }
 
 // Accept implements net.Listener.
@@ -174,6 +201,9 @@ func (l listener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
+	}
+	if l.raw {
+		return tls.Server(c, l.cfg), nil
 	}
 	first := &beginning{Conn: c}
 	return &conn{Conn: tls.Server(first, l.cfg), first: first}, nil

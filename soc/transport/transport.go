@@ -1,4 +1,4 @@
-// Package transport opens the suite's HTTP address: plain where nobody else
+// Package transport opens the suite's HTTP address, and others over TLS: plain where nobody else
 // can listen in, and by TLS elsewhere. A provider makes the secured listener,
 // chosen by name (http.tls_provider): "standard" is TLS 1.2 and 1.3 by Go's
 // own library.
@@ -34,6 +34,8 @@ type Options struct {
 	Key      string // PEM file of its key
 	Dir      string // where a self-signed certificate is kept
 	HTTP2    bool   // clients speak HTTP/2, such as gRPC's, instead of HTTP/1.1
+	Raw      bool   // clients speak no HTTP: a protocol of their own over TLS
+	ClientCA string // PEM file of the authorities one of which must have signed a client's certificate; "" asks for none
 	Log      *slog.Logger
 }
 

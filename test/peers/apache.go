@@ -29,7 +29,7 @@ func StartApache(t testing.TB, port, discovery, clientID, clientSecret, role str
 	apache := Program(t, "apache2")
 	modules := "/usr/lib/apache2/modules"
 	if _, err := os.Stat(filepath.Join(modules, "mod_auth_openidc.so")); err != nil {
-		missing(t, "libapache2-mod-auth-openidc is not installed")
+		Missing(t, "libapache2-mod-auth-openidc is not installed")
 	}
 	dir := t.TempDir()
 	docs := filepath.Join(dir, "docs", "protected")

@@ -37,7 +37,7 @@ func StartKafka(t testing.TB) *Kafka {
 		}
 	}
 	if jars == "" {
-		missing(t, "Kafka is not installed: test/peers/kafka.sh fetches it")
+		Missing(t, "Kafka is not installed: test/peers/kafka.sh fetches it")
 	}
 	java := Program(t, "java")
 	dir := t.TempDir()

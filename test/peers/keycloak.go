@@ -41,7 +41,7 @@ func StartKeycloak(t testing.TB) *Keycloak {
 	}
 	kc := filepath.Join(home, "bin", "kc.sh")
 	if _, err := os.Stat(kc); home == "" || err != nil {
-		missing(t, "Keycloak is not installed: test/peers/keycloak.sh fetches it")
+		Missing(t, "Keycloak is not installed: test/peers/keycloak.sh fetches it")
 	}
 	Program(t, "java")
 	port, management := FreePort(t), FreePort(t)

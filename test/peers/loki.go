@@ -45,7 +45,7 @@ func LokiProgram(t testing.TB, name string) string {
 	}
 	found, _ := filepath.Glob(filepath.Join(cache, "icewatch", "loki-v*", name))
 	if len(found) == 0 {
-		missing(t, name+" is not built: test/peers/loki.sh builds it")
+		Missing(t, name+" is not built: test/peers/loki.sh builds it")
 	}
 	return slices.Max(found)
 }

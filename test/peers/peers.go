@@ -28,8 +28,8 @@ import (
 	"time"
 )
 
-// missing skips the test, or fails it where nothing may be missing.
-func missing(t testing.TB, what string) {
+// Missing skips the test, or fails it where nothing may be missing.
+func Missing(t testing.TB, what string) {
 	t.Helper()
 	if os.Getenv("ICEWATCH_CI") == "1" {
 		t.Fatal(what)
@@ -50,7 +50,7 @@ func Program(t testing.TB, name string) string {
 			return p
 		}
 	}
-	missing(t, name+" is not installed")
+	Missing(t, name+" is not installed")
 	return ""
 }
 
@@ -160,8 +160,8 @@ func NewAuthority(t testing.TB) *Authority {
 	return &Authority{PEM: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), cert: c, key: key}
 }
 
-// Issue writes a server's certificate for 127.0.0.1 and localhost, and its key,
-// into a folder.
+// Issue writes a certificate for 127.0.0.1 and localhost, of a server or of a
+// client, and its key into a folder.
 func (a *Authority) Issue(t testing.TB, dir string) (certFile, keyFile string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -170,7 +170,7 @@ func (a *Authority) Issue(t testing.TB, dir string) (certFile, keyFile string) {
 	}
 	c := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"},
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}
 	der, err := x509.CreateCertificate(rand.Reader, c, a.cert, key.Public(), a.key)
 	if err != nil {
 		t.Fatal(err)

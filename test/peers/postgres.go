@@ -68,7 +68,7 @@ func postgresUser(t testing.TB, dir string) []string {
 	}
 	u, err := user.Lookup("postgres")
 	if err != nil {
-		missing(t, "there is no user postgres, whom the package postgresql makes")
+		Missing(t, "there is no user postgres, whom the package postgresql makes")
 	}
 	uid, err := strconv.Atoi(u.Uid)
 	if err != nil {

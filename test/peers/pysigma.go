@@ -37,7 +37,7 @@ func PySigma(t testing.TB, rules []string, events []map[string]any) []PySigmaAns
 		}
 	}
 	if _, err := os.Stat(python); python == "" || err != nil {
-		missing(t, "pySigma is not installed: test/peers/pysigma.sh installs it")
+		Missing(t, "pySigma is not installed: test/peers/pysigma.sh installs it")
 	}
 	rows := make([]map[string]any, len(events))
 	for i, ev := range events {

@@ -60,7 +60,7 @@ func startVictoria(t testing.TB, program string, flags []string) *Victoria {
 	}
 	path := filepath.Join(home, program)
 	if _, err := os.Stat(path); home == "" || err != nil {
-		missing(t, program+" is not built: test/peers/victoria.sh builds it")
+		Missing(t, program+" is not built: test/peers/victoria.sh builds it")
 	}
 	address := "127.0.0.1:" + FreePort(t)
 	s := &Victoria{URL: "http://" + address, Dir: filepath.Join(t.TempDir(), "data"), t: t, program: path}
