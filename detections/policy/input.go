@@ -281,9 +281,12 @@ func (a Alert) normal() Alert {
 
 // story is what alerts show together, those that are closed left out: their
 // tactics, techniques and tags, each once and sorted, and how many rules and
-// how many actors' addresses there are.
+// how many actors' addresses there are. beside are the levels of the related
+// ones that are about the alert's own item, of another rule, and whose actor
+// carries no label.
 type story struct {
 	tactics, techniques, tags []string
+	beside                    []string
 	rules, actors             int
 }
 
@@ -306,9 +309,12 @@ func storyOf(in *IncidentInput) story {
 	for _, r := range in.Related {
 		if r.Status != "closed" {
 			take(r)
+			if a := &in.Alert; r.Rule.ID != a.Rule.ID && len(r.Actor.Labels) == 0 && r.Item.ID == a.Item.ID && (a.Item.ID != "" || a.Item.Name != "" && r.Item.Name == a.Item.Name) {
+				s.beside = union(s.beside, string(r.Rule.Level))
+			}
 		}
 	}
-	for _, list := range [][]string{s.tactics, s.techniques, s.tags} {
+	for _, list := range [][]string{s.tactics, s.techniques, s.tags, s.beside} {
 		slices.Sort(list)
 	}
 	s.rules, s.actors = len(rules), len(actors)
@@ -318,7 +324,7 @@ func storyOf(in *IncidentInput) story {
 var (
 	keyAlert, keyRelated, keyStory    = ast.StringTerm("alert"), ast.StringTerm("related"), ast.StringTerm("story")
 	keyTactics, keyTechniques, keyTag = ast.StringTerm("tactics"), ast.StringTerm("techniques"), ast.StringTerm("tags")
-	keyRules, keyActors               = ast.StringTerm("rules"), ast.StringTerm("actors")
+	keyRules, keyActors, keyBeside    = ast.StringTerm("rules"), ast.StringTerm("actors"), ast.StringTerm("beside")
 )
 
 // term makes the value that the incident policy sees, of the normal alert and the
@@ -333,7 +339,7 @@ func (in *IncidentInput) term(a *Alert, s *story) *ast.Term {
 		[2]*ast.Term{keyRelated, ast.ArrayTerm(related...)},
 		[2]*ast.Term{keyStory, ast.ObjectTerm(
 			[2]*ast.Term{keyTactics, termOf(s.tactics)}, [2]*ast.Term{keyTechniques, termOf(s.techniques)}, [2]*ast.Term{keyTag, termOf(s.tags)},
-			[2]*ast.Term{keyRules, ast.InternedTerm(s.rules)}, [2]*ast.Term{keyActors, ast.InternedTerm(s.actors)})},
+			[2]*ast.Term{keyRules, ast.InternedTerm(s.rules)}, [2]*ast.Term{keyActors, ast.InternedTerm(s.actors)}, [2]*ast.Term{keyBeside, termOf(s.beside)})},
 	)
 }
 

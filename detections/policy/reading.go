@@ -33,6 +33,7 @@ var storyParts = []struct {
 	{"tactics", func(buf []byte, s *story) []byte { return appendTexts(buf, s.tactics) }},
 	{"techniques", func(buf []byte, s *story) []byte { return appendTexts(buf, s.techniques) }},
 	{"tags", func(buf []byte, s *story) []byte { return appendTexts(buf, s.tags) }},
+	{"beside", func(buf []byte, s *story) []byte { return appendTexts(buf, s.beside) }},
 	{"rules", func(buf []byte, s *story) []byte { return binary.AppendVarint(buf, int64(s.rules)) }},
 	{"actors", func(buf []byte, s *story) []byte { return binary.AppendVarint(buf, int64(s.actors)) }},
 }
@@ -48,7 +49,7 @@ func appendTexts(buf []byte, list []string) []byte {
 // reading is what an evaluation read of an alert and its story.
 type reading struct {
 	alert *shape
-	story [5]bool // by storyParts
+	story [6]bool // by storyParts
 	known map[string]remembered
 }
 
@@ -71,22 +72,27 @@ func (r *reading) key(buf []byte, a *Alert, s *story) []byte {
 // readings are what evaluations of the incident policy read, and what came of
 // them. They are safe for concurrent use.
 type readings struct {
-	mu      sync.Mutex
-	list    []*reading
-	entries int
+	mu          sync.Mutex
+	list        []*reading
+	entries     int
+	met, missed uint64
 }
 
-// find tells what came of a question that agrees in all that was read.
-func (r *readings) find(a *Alert, s *story) (remembered, bool) {
+// find tells what came of a question that agrees in all that was read, and where
+// there was none, whether it is worth to watch this one: not each, where
+// questions seldom agree.
+func (r *readings) find(a *Alert, s *story) (got remembered, met, watch bool) {
 	var room [512]byte
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, one := range r.list {
 		if got, there := one.known[string(one.key(room[:0], a, s))]; there {
-			return got, true
+			r.met++
+			return got, true, false
 		}
 	}
-	return remembered{}, false
+	r.missed++
+	return remembered{}, false, r.missed < 1000 || r.missed < 4*r.met || r.missed%16 == 0
 }
 
 // keep remembers what came of an evaluation, and what it read.
@@ -212,7 +218,7 @@ func (w *watch) leaves() (out []leaf) {
 	return out
 }
 
-func (w *watch) story() (parts [5]bool) {
+func (w *watch) story() (parts [6]bool) {
 	for i, part := range storyParts {
 		parts[i] = w.paths[[3]string{"story", part.name}]
 	}

@@ -261,7 +261,7 @@ func (s *Set) Incident(ctx context.Context, in IncidentInput) (Decision, error) 
 	plain, told := in.Alert.normal(), storyOf(&in)
 	var watching *watch
 	if s.incident.pure {
-		known, met := s.read.find(&plain, &told)
+		known, met, watchIt := s.read.find(&plain, &told)
 		if met && !known.deep {
 			s.stats.cached.Add(1)
 			if known.Open && s.record != nil {
@@ -269,7 +269,7 @@ func (s *Set) Incident(ctx context.Context, in IncidentInput) (Decision, error) 
 			}
 			return known.Decision, nil
 		}
-		if !met {
+		if watchIt {
 			watching = &watch{paths: map[[3]string]bool{}}
 		}
 	}

@@ -139,12 +139,15 @@ default join := false
 join if {
 	not input.alert.rule.level in minor_levels
 } else if {
+	some level in input.story.beside # which tells most of them without a look
+	not level in minor_levels
+} else if {
 	with_actor
 } else if {
 	other_rule_here
 } else := open
 
-# Both are asked about every minor alert. They are rules of their own, without an
+# Both are asked about many minor alerts. They are rules of their own, without an
 # else, so that Rego looks at related alerts until one will do and at no more.
 with_actor if {
 	ip := input.alert.actor.ip
