@@ -601,8 +601,8 @@ func (c *correlation) moveTo(ctx context.Context, into *incident, a *alert) erro
 	return nil
 }
 
-// finishFaults settles the incidents that alerts came into or left, closes those
-// that are empty now, and writes everything back.
+// finishFaults settles the incidents that alerts came into or left, of faults or
+// by merge rules, closes those that are empty now, and writes everything back.
 func (c *correlation) finishFaults(ctx context.Context) error {
 	for _, id := range slices.Sorted(maps.Keys(c.left)) {
 		from, into := c.incidents[id], c.incidents[c.left[id]]

@@ -29,9 +29,13 @@ import (
 // SQL owns which incident holds an alert. The book only knows which alerts are to
 // be looked at together, and is read anew after a start and when rules change.
 
-// maxBooked bounds the book, in alerts. Beyond it the oldest half of the keys is
-// let go: what is alone so far then stays alone.
-const maxBooked = 50_000
+// Bounds of the book, in alerts: of all, and of one page. Beyond the first the
+// oldest half of the pages is let go, beyond the second the oldest half of the
+// page: what is alone so far then stays alone.
+const (
+	maxBooked = 50_000
+	maxPaged  = 5_000
+)
 
 // Merged says of an incident which merge rule made it.
 type Merged struct {
@@ -222,8 +226,8 @@ type ripe struct {
 	holders []string // incidents that hold others of the group
 }
 
-// ripe returns the groups that may have become large enough.
-func (m *merges) ripe() (out []ripe) {
+// stirred returns what stands on the pages that are to be looked at.
+func (m *merges) stirred() (out []page) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, at := range slices.SortedFunc(maps.Keys(m.due), func(a, b [2]string) int { return slices.Compare(a[:], b[:]) }) {
@@ -232,12 +236,35 @@ func (m *merges) ripe() (out []ripe) {
 		if p == nil {
 			continue
 		}
-		list := make([]merging.Alert, 0, len(p.alerts))
 		for id, b := range p.alerts {
 			if p.last-b.Last > 2*p.rule.Window.Milliseconds() {
 				m.strike(id) // nothing that comes now belongs to it
-				continue
 			}
+		}
+		if len(p.alerts) > maxPaged {
+			ids := slices.SortedFunc(maps.Keys(p.alerts), func(a, b string) int {
+				return cmp.Or(cmp.Compare(p.alerts[a].Last, p.alerts[b].Last), strings.Compare(a, b))
+			})
+			for _, id := range ids[:len(ids)-maxPaged/2] {
+				m.strike(id)
+			}
+		}
+		seen := page{rule: p.rule, by: p.by, alerts: make(map[string]*booked, len(p.alerts))}
+		for id, b := range p.alerts {
+			one := *b
+			seen.alerts[id] = &one
+		}
+		out = append(out, seen)
+	}
+	return out
+}
+
+// ripe returns the groups that may have become large enough. Texts are compared
+// without the lock, which every firing waits for.
+func (m *merges) ripe() (out []ripe) {
+	for _, p := range m.stirred() {
+		list := make([]merging.Alert, 0, len(p.alerts))
+		for _, b := range p.alerts {
 			list = append(list, b.Alert)
 		}
 		for _, members := range p.rule.Groups(list) {

@@ -37,7 +37,7 @@ const (
 	maxName   = 200  // characters
 	maxText   = 2000 // characters
 	maxLabel  = 256  // bytes of a label's name
-	maxOpen   = 1000 // groups of one key that texts are compared with at a time
+	maxOpen   = 200  // groups of one key that texts are compared with at a time
 )
 
 // Errors of this room. The text of ErrInvalid says what would be right.
