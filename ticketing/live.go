@@ -139,9 +139,14 @@ func newLive(window time.Duration) *live {
 	return l
 }
 
-// forget empties it.
+// forget empties it, since alerts may have been changed beside it.
 func (l *live) forget() {
 	l.reopened.Store(true)
+	l.clear()
+}
+
+// clear empties it; all is read again as it is asked for.
+func (l *live) clear() {
 	l.alerts, l.open, l.last = map[string]*alert{}, map[string]*alert{}, map[string]int{}
 	l.cohorts, l.grown = map[link]map[string]*cohort{}, map[*cohort]bool{}
 	l.incidents, l.members = map[string]*incident{}, map[string]map[string]*alert{}
@@ -186,7 +191,7 @@ func (s *Service) write(ctx context.Context, fn func(ctx context.Context, tx bun
 // bound lets go of what is too much, between transactions.
 func (l *live) bound() {
 	if len(l.alerts) > maxLive || len(l.last) > maxKeys || len(l.again) > maxLive {
-		l.forget()
+		l.clear()
 		return
 	}
 	for c := range l.grown {
