@@ -71,15 +71,23 @@ func Open(ctx context.Context, db *Database, tenants *tenancy.Registry) (*Servic
 	return s, nil
 }
 
-// warm reads into memory what searches need.
+// warm reads into memory what searches and paths need, side by side.
 func (s *Service) warm() {
-	_, err := s.index.get(s.life, s.life)
-	if err == nil {
-		_, err = s.topology.memory.get(s.life, s.life)
+	told := func(err error) {
+		if err != nil && s.life.Err() == nil {
+			slog.Warn("cmdb: the items are not in memory yet: the next search reads them", "error", err)
+		}
 	}
-	if err != nil && s.life.Err() == nil {
-		slog.Warn("cmdb: the items are not in memory yet: the next search reads them", "error", err)
-	}
+	var both sync.WaitGroup
+	both.Go(func() {
+		_, err := s.index.get(s.life, s.life)
+		told(err)
+	})
+	both.Go(func() {
+		_, err := s.topology.memory.get(s.life, s.life)
+		told(err)
+	})
+	both.Wait()
 }
 
 // fresh gives up what is in memory where another process has changed the

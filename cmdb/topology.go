@@ -225,13 +225,27 @@ type Path struct {
 	To    Ref        `json:"to"`
 	Hops  int        `json:"hops"`
 	Steps []PathStep `json:"steps" nullable:"false"`
+	// Others are further paths of the same length, by other items.
+	Others [][]PathStep `json:"others,omitempty" doc:"Further paths of the same length, by other items"`
+	More   bool         `json:"more,omitempty" doc:"There are more paths of that length than were asked for"`
 }
 
-// KeyPath finds a shortest path between two items in reach, of at most hops
-// relations whichever way they go. It never runs through an item out of reach.
+// KeyPath is KeyPaths for one path.
 func (s *Service) KeyPath(ctx context.Context, r reach.Reach, from, to string, hops int, scope Scope) (Path, error) {
+	return s.KeyPaths(ctx, r, from, to, hops, 1, scope)
+}
+
+// MaxPaths is how many paths one search tells of at most.
+const MaxPaths = 20
+
+// KeyPaths finds shortest paths between two items in reach, of at most hops
+// relations whichever way they go. It never runs through an item out of reach.
+func (s *Service) KeyPaths(ctx context.Context, r reach.Reach, from, to string, hops, most int, scope Scope) (Path, error) {
 	if hops < 1 || hops > MaxHops {
 		return Path{}, fmt.Errorf("%w: %d hops: want 1 to %d", ErrQuery, hops, MaxHops)
+	}
+	if most < 1 || most > MaxPaths {
+		return Path{}, fmt.Errorf("%w: %d paths: want 1 to %d", ErrQuery, most, MaxPaths)
 	}
 	a, err := s.Get(ctx, r, from)
 	if err != nil {
@@ -250,31 +264,47 @@ func (s *Service) KeyPath(ctx context.Context, r reach.Reach, from, to string, h
 	if err != nil {
 		return Path{}, err
 	}
-	steps, found, err := g.Path(ctx, a.seq, b.seq, hops, o)
+	var paths [][]graph.Step
+	if most == 1 {
+		// One is found sooner than it is known which there are.
+		var steps []graph.Step
+		var found bool
+		if steps, found, err = g.Path(ctx, a.seq, b.seq, hops, o); found {
+			paths = [][]graph.Step{steps}
+		}
+	} else {
+		paths, out.More, err = g.Paths(ctx, a.seq, b.seq, hops, most, o)
+	}
 	if err != nil {
 		return Path{}, fmt.Errorf("cmdb: look for a path from %q to %q: %w", from, to, err)
 	}
-	if !found {
-		return out, nil
+	var seqs []int32
+	for _, steps := range paths {
+		for _, st := range steps {
+			seqs = append(seqs, st.Node)
+		}
 	}
-	seqs := make([]int32, len(steps))
-	for i, st := range steps {
-		seqs[i] = st.Node
-	}
-	refs, err := s.refs(ctx, r, seqs)
+	slices.Sort(seqs)
+	refs, err := s.refs(ctx, r, slices.Compact(seqs))
 	if err != nil {
 		return Path{}, err
 	}
-	for _, st := range steps {
-		ref, ok := refs[st.Node]
-		if !ok {
-			// It was deleted, or went out of reach, this very moment.
-			out.Steps = []PathStep{}
-			return out, nil
+	for _, steps := range paths {
+		told := make([]PathStep, 0, len(steps))
+		for _, st := range steps {
+			if ref, ok := refs[st.Node]; ok {
+				told = append(told, PathStep{s.topology.typeName(st.Type), st.Forward, ref})
+			}
 		}
-		out.Steps = append(out.Steps, PathStep{s.topology.typeName(st.Type), st.Forward, ref})
+		switch {
+		case len(told) < len(steps):
+			// An item on it was deleted, or went out of reach, this very moment.
+		case !out.Found:
+			out.Found, out.Hops, out.Steps = true, len(steps), told
+		default:
+			out.Others = append(out.Others, told)
+		}
 	}
-	out.Found, out.Hops = true, len(steps)
 	return out, nil
 }
 

@@ -169,6 +169,44 @@ func TestRelateRefuses(t *testing.T) {
 	}
 }
 
+// TestKeyPaths finds all ways of the shortest length, and says where there are
+// more than were asked for.
+func TestKeyPaths(t *testing.T) {
+	t.Parallel()
+	s := openNew(t, "a")
+	mustImport(t, s, CSV, "class,id,name,tenant,zone\nhost,from,from,a,\nhost,to,to,a,\nhost,x,x,a,\nhost,y,y,a,\nhost,z,z,a,\n")
+	for _, id := range []string{"x", "y", "z"} {
+		mustRelate(t, s, "from", "connects_to", id)
+		mustRelate(t, s, "from", "depends_on", id) // the same items once more
+		mustRelate(t, s, id, "connects_to", "to")
+	}
+	for _, c := range []struct {
+		most, paths int
+		more        bool
+	}{{1, 1, false}, {2, 2, true}, {3, 3, false}, {20, 3, false}} {
+		p, err := s.KeyPaths(t.Context(), reach.All(), "from", "to", 8, c.most, Scope{})
+		if err != nil || !p.Found || p.Hops != 2 || 1+len(p.Others) != c.paths || p.More != c.more {
+			t.Errorf("at most %d: %+v, %v", c.most, p, err)
+			continue
+		}
+		over := map[string]bool{p.Steps[0].Item.ID: true}
+		for _, steps := range p.Others {
+			over[steps[0].Item.ID] = true
+			if len(steps) != 2 || steps[1].Item.ID != "to" {
+				t.Errorf("%+v", steps)
+			}
+		}
+		if len(over) != c.paths {
+			t.Errorf("at most %d lead over %v", c.most, over)
+		}
+	}
+	for _, most := range []int{0, MaxPaths + 1} {
+		if _, err := s.KeyPaths(t.Context(), reach.All(), "from", "to", 8, most, Scope{}); !errors.Is(err, ErrQuery) {
+			t.Errorf("%d paths: %v", most, err)
+		}
+	}
+}
+
 func TestKeyPath(t *testing.T) {
 	t.Parallel()
 	s := openCity(t)

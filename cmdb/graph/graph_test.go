@@ -3,6 +3,8 @@ package graph
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -114,8 +116,84 @@ func TestAgainstReference(t *testing.T) {
 				t.Fatalf("seed %d, round %d: from %d to %d within %d: %v, %v; want a path of %d", seed, round, from, to, hops, path, found, want)
 			}
 			checkPath(t, ref, path, from, to, o, found)
+			checkPaths(t, g, ref, from, to, hops, want, o)
 		}
 	}
+}
+
+// checkPaths compares all shortest paths with those that going every way finds,
+// and fewer with some of them.
+func checkPaths(t *testing.T, g *Graph, ref *reference, from, to int32, hops, want int, o Options) {
+	t.Helper()
+	find := func(most int) (map[string]bool, bool) {
+		t.Helper()
+		paths, more, err := g.Paths(t.Context(), from, to, hops, most, o)
+		if err != nil || len(paths) > most || (len(paths) > 0) != (want >= 0) {
+			t.Fatalf("from %d to %d within %d: %d of at most %d paths, %v; want paths of %d", from, to, hops, len(paths), most, err, want)
+		}
+		out := map[string]bool{}
+		for _, p := range paths {
+			if len(p) != want {
+				t.Fatalf("%v has %d steps, want %d", p, len(p), want)
+			}
+			checkPath(t, ref, p, from, to, o, true)
+			var nodes []int32
+			for _, s := range p {
+				nodes = append(nodes, s.Node)
+			}
+			out[fmt.Sprint(nodes)] = true
+		}
+		if len(out) != len(paths) {
+			t.Fatalf("%v: the same items twice", paths)
+		}
+		return out, more
+	}
+	all, more := find(100_000)
+	if more {
+		t.Fatal("there are more than all")
+	}
+	if want >= 0 && want <= 4 { // else there are too many ways to go
+		if reference := ref.paths(from, to, want, o); !maps.Equal(all, reference) {
+			t.Fatalf("from %d to %d: %v, want %v", from, to, all, reference)
+		}
+	}
+	some, more := find(2)
+	if len(some) != min(2, len(all)) || more != (len(all) > 2) {
+		t.Fatalf("%d of %d paths, more: %v", len(some), len(all), more)
+	}
+	for p := range some {
+		if !all[p] {
+			t.Fatalf("%s is none of %v", p, all)
+		}
+	}
+}
+
+// paths are the items of all ways of so many steps.
+func (r *reference) paths(from, to int32, steps int, o Options) map[string]bool {
+	k := &gate{o: &o, seen: map[uint32]bool{}}
+	out := map[string]bool{}
+	var onward func(at int32, way []int32)
+	onward = func(at int32, way []int32) {
+		if len(way) == steps {
+			if at == to {
+				out[fmt.Sprint(way)] = true
+			}
+			return
+		}
+		if at != from && !k.passes(r.nodes[at]) {
+			return
+		}
+		for _, e := range r.edges {
+			if e.From == at && o.follow(e.Type)&Forward != 0 && k.visible(r.nodes[e.To]) {
+				onward(e.To, append(slices.Clip(way), e.To))
+			}
+			if e.To == at && o.follow(e.Type)&Backward != 0 && k.visible(r.nodes[e.From]) {
+				onward(e.From, append(slices.Clip(way), e.From))
+			}
+		}
+	}
+	onward(from, nil)
+	return out
 }
 
 func checkPath(t *testing.T, ref *reference, path []Step, from, to int32, o Options, found bool) {

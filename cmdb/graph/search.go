@@ -79,6 +79,7 @@ type mark struct {
 	typ   uint16
 	fwd   bool
 	side  uint8
+	depth uint8 // relations from the side's end
 }
 
 // scratch is what a search writes on. Marks of earlier searches are told apart
@@ -131,12 +132,12 @@ func (g *Graph) Path(ctx context.Context, from, to int32, hops int, o Options) (
 		if len(frontier[side]) == 0 {
 			return nil, false, nil
 		}
-		next, meet, err := g.expand(ctx, s, k, side, frontier[side])
+		next, met, err := g.expand(ctx, s, k, side, frontier[side], false)
 		if err != nil {
 			return nil, false, err
 		}
-		if meet != nil {
-			return s.path(*meet, side), true, nil
+		if len(met) > 0 {
+			return s.path(met[0], side), true, nil
 		}
 		frontier[side] = next
 	}
@@ -151,8 +152,9 @@ type meeting struct {
 	fwd       bool // the relation goes from near to far
 }
 
-// expand expands one side by one relation.
-func (g *Graph) expand(ctx context.Context, s *scratch, k *gate, side uint8, frontier []int32) (next []int32, meet *meeting, err error) {
+// expand expands one side by one relation. It ends where the sides meet, unless
+// all meetings are asked for.
+func (g *Graph) expand(ctx context.Context, s *scratch, k *gate, side uint8, frontier []int32, all bool) (next []int32, met []meeting, err error) {
 	for i, at := range frontier {
 		if i%checkEvery == 0 {
 			if err := ctx.Err(); err != nil {
@@ -160,35 +162,40 @@ func (g *Graph) expand(ctx context.Context, s *scratch, k *gate, side uint8, fro
 			}
 		}
 		for _, fwd := range [2]bool{true, false} {
-			// The side of the goal walks against the way that is allowed.
-			need := Forward
-			if fwd != (side == 0) {
-				need = Backward
-			}
+			need := needed(fwd, side)
 			g.each(at, fwd, func(to int32, typ uint16) bool {
 				if k.o.follow(typ)&need == 0 {
 					return true
 				}
 				if m := &s.marks[to]; m.round == s.round {
 					if m.side != side {
-						meet = &meeting{at, to, typ, fwd}
-						return false
+						met = append(met, meeting{at, to, typ, fwd})
+						return all
 					}
 					return true
 				}
 				if !k.passes(g.node(to)) {
 					return true
 				}
-				s.marks[to] = mark{s.round, at, typ, fwd, side}
+				s.marks[to] = mark{s.round, at, typ, fwd, side, s.marks[at].depth + 1}
 				next = append(next, to)
 				return true
 			})
-			if meet != nil {
-				return nil, meet, nil
+			if len(met) > 0 && !all {
+				return nil, met, nil
 			}
 		}
 	}
-	return next, nil, nil
+	return next, met, nil
+}
+
+// needed is which way a relation must be followed where a side goes along it or
+// against it: the side of the goal walks against the way that is allowed.
+func needed(fwd bool, side uint8) Direction {
+	if fwd == (side == 0) {
+		return Forward
+	}
+	return Backward
 }
 
 // path puts the halves of a path together.

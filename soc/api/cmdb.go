@@ -40,7 +40,7 @@ type CMDBTopology interface {
 	RelationsOf(ctx context.Context, r reach.Reach, id string, f cmdb.RelationFilter) (cmdb.RelationPage, error)
 	Relate(ctx context.Context, r reach.Reach, actor string, links []cmdb.Link) (int, error)
 	Unrelate(ctx context.Context, r reach.Reach, actor string, l cmdb.Link) error
-	KeyPath(ctx context.Context, r reach.Reach, from, to string, hops int, scope cmdb.Scope) (cmdb.Path, error)
+	KeyPaths(ctx context.Context, r reach.Reach, from, to string, hops, most int, scope cmdb.Scope) (cmdb.Path, error)
 	Walk(ctx context.Context, r reach.Reach, id, kind string, depth int, scope cmdb.Scope) (cmdb.Walk, error)
 	Query(ctx context.Context, r reach.Reach, text string) (cmdb.Ends, error)
 }
@@ -356,12 +356,13 @@ func (s *Server) cmdbTopologyRoutes() {
 			From string `query:"from" maxLength:"256" required:"true"`
 			To   string `query:"to" maxLength:"256" required:"true"`
 			Hops int    `query:"hops" minimum:"1" maximum:"16" default:"8" doc:"Relations at most"`
+			Most int    `query:"paths" minimum:"1" maximum:"20" default:"1" doc:"How many paths of the shortest length to tell of, at most"`
 		}) (*Body[cmdb.Path], error) {
 			c, within, err := s.cmdbFor(ctx)
 			if err != nil {
 				return nil, err
 			}
-			p, err := c.KeyPath(ctx, within, in.From, in.To, in.Hops, scope(in.ScopeInput))
+			p, err := c.KeyPaths(ctx, within, in.From, in.To, in.Hops, in.Most, scope(in.ScopeInput))
 			return Reply(p), err
 		})
 

@@ -74,7 +74,7 @@ type Summary struct {
 	CopiedFiles int       `json:"copied_files"`
 	Encrypted   bool      `json:"encrypted"`
 	MasterKey   bool      `json:"master_key" doc:"Whether the master keys, which open the sealed secrets, are in it"`
-	LeftOut     []string  `json:"left_out" nullable:"false" doc:"Files and folders of the data folder that are not in it"`
+	LeftOut     []string  `json:"left_out" nullable:"false" doc:"Files and folders of the data folder that are not in it, and what the suite keeps on other servers"`
 	Bus         Place     `json:"bus"`
 	Rows        uint64    `json:"rows" doc:"Events in the lake's files; later ones are on the bus"`
 	Classes     []Class   `json:"classes" nullable:"false" doc:"The lake by retention class"`

@@ -222,6 +222,15 @@ func TestRestoredIsWhatWasBackedUp(t *testing.T) {
 	f("encrypted", InitOptions{Passphrase: passphrase}, Options{}, true)
 }
 
+// TestSaysWhatIsElsewhere: a backup without the CMDB's server says so.
+func TestSaysWhatIsElsewhere(t *testing.T) {
+	src := data(t)
+	src.Elsewhere = []string{"cmdb on postgres://db.example/cmdb"}
+	if s := take(t, repository(t, InitOptions{}), src, Options{}); !slices.Contains(s.LeftOut, src.Elsewhere[0]) {
+		t.Errorf("left out %v", s.LeftOut)
+	}
+}
+
 // TestDamagedLedgerIsLeftOut damages a database that the engine can begin
 // anew: the backup says that it is left out, and does not fail.
 func TestDamagedLedgerIsLeftOut(t *testing.T) {

@@ -32,6 +32,9 @@ type Source struct {
 	// BusStreams are the folders of the bus, below its own, that are copied
 	// where the suite stands still.
 	BusStreams []string
+	// Elsewhere is what the suite keeps on servers that have backups of their
+	// own: a backup says that it is not in it.
+	Elsewhere []string
 	// Running is the suite that runs on the data folder; nil where it stands
 	// still and its caller has locked the folder.
 	Running *Running
@@ -586,10 +589,7 @@ func (t *taker) finish(ctx context.Context) error {
 	for _, c := range t.sum.Classes {
 		t.sum.Rows += c.Rows
 	}
-	t.sum.LeftOut = t.tree.leftOut
-	if t.sum.LeftOut == nil {
-		t.sum.LeftOut = []string{}
-	}
+	t.sum.LeftOut = append(append([]string{}, t.tree.leftOut...), t.src.Elsewhere...)
 	slices.SortFunc(t.objects, func(a, b object) int { return cmp.Compare(a.Files[0].Path, b.Files[0].Path) })
 	if err := ctx.Err(); err != nil {
 		return err

@@ -49,6 +49,9 @@ func backupSource(cfg *config.Config, file, version string) backup.Source {
 	for i, dir := range cfg.Tenants.Dirs {
 		s.Folders[fmt.Sprintf("tenants-%d", i+1)] = dir
 	}
+	if at := cfg.CMDB.Postgres; at != "" {
+		s.Elsewhere = append(s.Elsewhere, "cmdb on "+at) // a password in it is refused
+	}
 	for _, stream := range bus.Streams {
 		s.BusStreams = append(s.BusStreams, bus.StreamFolder(stream))
 	}

@@ -32,7 +32,7 @@ var cmdbReads = map[string][]string{
 	"get-cmdb-item-states":            {""},
 	"get-cmdb-statistics":             {""},
 	"list-cmdb-relations":             {"?limit=1000", "?limit=1000&type=runs_on"},
-	"find-cmdb-path":                  {"?from=in-host&to=in-far&hops=8", "?from=in-vm&to=OWN&hops=8"},
+	"find-cmdb-path":                  {"?from=in-host&to=in-far&hops=8", "?from=in-vm&to=OWN&hops=8", "?from=in-host&to=in-far&hops=8&paths=20"},
 	"walk-cmdb":                       {"?kind=around&depth=4", "?kind=impact&depth=4", "?kind=root_cause&depth=4"},
 	"list-cmdb-risk":                  {"?limit=1000", "?kind=asset&sort=alerts&limit=1000", "?kind=unit", "?kind=system&q=scarlet", "?unit=in-org", "?system=in-sys"},
 	"export-cmdb-risk":                {"?format=csv", "?format=csv&kind=unit"},
