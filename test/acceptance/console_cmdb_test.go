@@ -1,6 +1,9 @@
 package acceptance
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
 
 // ledger is a business system on hosts, of one business line.
 const ledger = `
@@ -15,7 +18,8 @@ const ledger = `
 `
 
 // TestConsoleCMDB drives the CMDB in real Chromium: lists and filters, forms and
-// conflicts, pictures, topologies and the model.
+// conflicts, pictures, topologies and the model; then imports, the inbox of
+// unknown assets, change requests, archives, risk and portraits.
 func TestConsoleCMDB(t *testing.T) {
 	t.Parallel()
 	s, run := console(t, "")
@@ -24,5 +28,20 @@ func TestConsoleCMDB(t *testing.T) {
 	}
 	ordered(t, s, "POST", "/api/v1/cmdb/relations", `{"relations":[
 		{"from":"yb-app","type":"runs_on","to":"yb-app-1"},{"from":"yb-app","type":"runs_on","to":"yb-app-2"},{"from":"yb-app","type":"depends_on","to":"yb-db"}]}`)
-	run("cmdb.test.mjs", s.url)
+	// An address that only events know, of a tenant with a system.
+	admin := s.admin.Options().Token
+	s.call(admin, "POST", "/api/v1/cmdb/items", `{"id":"es-sys","class":"business_system","name":"电子签章系统","tenant":"e-seal"}`, 200, nil)
+	// The first look at events is at what was two minutes ago, so that the next one begins there.
+	s.call(admin, "POST", "/api/v1/cmdb/inbox/look", "", 200, nil)
+	s.bulk("e-seal", map[string]any{"message": "a", "event.dataset": "console-fw", "source.ip": "10.67.0.2", "destination.ip": "10.67.0.3"})
+	s.expect(`"event.dataset":"console-fw"`, 1, time.Minute)
+	s.call(admin, "PUT", "/api/v1/settings/cmdb-inbox", `{"enabled":true,"hostnames":true,"delay_seconds":0}`, 200, nil)
+	// A supplier is protected, and somebody asks for another one in charge of it.
+	s.call(admin, "POST", "/api/v1/cmdb/items", `{"id":"sup-1","class":"supplier","name":"冰城科技","tenant":"e-seal","owner":"王芳"}`, 200, nil)
+	s.call(admin, "PUT", "/api/v1/settings/cmdb-approval", `{"classes":["supplier"],"days":7}`, 200, nil)
+	_, zhang := s.signedInUser("console-zhang", "admin", "e-seal")
+	s.call(zhang, "POST", "/api/v1/cmdb/change-requests", `{"comment":"换了联系人","items":[{"id":"sup-1","class":"supplier","owner":"李强"}]}`, 201, nil)
+	for _, script := range []string{"cmdb.test.mjs", "cmdbdata.test.mjs", "assets.test.mjs"} {
+		run(script, s.url)
+	}
 }

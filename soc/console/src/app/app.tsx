@@ -89,6 +89,7 @@ const router = createBrowserRouter([
       { path: '/cmdb/import', element: page(() => import('../pages/cmdbdata/import')) },
       { path: '/cmdb/requests', element: page(() => import('../pages/cmdbdata/requests')) },
       { path: '/cmdb/inbox', element: page(() => import('../pages/cmdbdata/inbox')) },
+      { path: '/cmdb/subscriptions', element: page(() => import('../pages/cmdbdata/subscriptions')) },
       { path: '/cmdb/:id', element: page(() => import('../pages/cmdb/item')) },
       { path: '/cmdb/:id/edit', element: page(() => import('../pages/cmdb/edit')) },
       { path: '/tenants', element: page(() => import('../pages/tenants')) },

@@ -131,6 +131,7 @@ export const NAV: NavGroup[] = [
           { to: '/cmdb/inbox', needs: ['list-cmdb-inbox'], title: 'page.cmdbInbox', icon: <InboxOutlined /> },
           { to: '/cmdb/import', needs: ['export-cmdb'], title: 'page.cmdbImport', icon: <ImportOutlined /> },
           { to: '/cmdb/requests', needs: ['list-cmdb-requests'], title: 'page.cmdbRequests', icon: <AuditOutlined /> },
+          { to: '/cmdb/subscriptions', needs: ['list-cmdb-subscriptions'], title: 'page.cmdbSubscriptions', icon: <BellOutlined /> },
           { to: '/cmdb/models', needs: ['get-cmdb-model'], title: 'page.cmdb.models', icon: <BlockOutlined /> },
           { to: '/cmdb/dictionaries', needs: ['get-cmdb-model'], title: 'page.cmdb.dictionaries', icon: <BookOutlined /> },
           { to: '/cmdb/rules', needs: ['get-cmdb-model'], title: 'page.cmdb.rules', icon: <ShareAltOutlined /> },

@@ -3,7 +3,7 @@ import { Button } from 'antd';
 import { useState, type ReactNode } from 'react';
 import { Link, Navigate, useLocation, useNavigate } from 'react-router-dom';
 import type { RiskOverview } from '../../api/risk';
-import { useWords, type ListedDrawing, type Statistics } from '../../api/cmdb';
+import { itemPath, useWords, type ListedDrawing, type Statistics } from '../../api/cmdb';
 import { get } from '../../api/client';
 import { useCan } from '../../api/queries';
 import { list, type Page } from '../../api/types';
@@ -11,38 +11,13 @@ import { useSettings } from '../../app/settings';
 import { changed, classTree, countOf, type ClassNode } from '../../logic/cmdb';
 import { quoted } from '../../logic/cmdbfilter';
 import { number } from '../../logic/format';
+import { Star, useFollowing } from '../../parts/cmdb/follow';
 import { Head, Panel } from '../../parts/page';
 import { Empty, Loaded, Skeleton, Stale } from '../../parts/states';
 
 export const ofLine = (line: string) => `business_line = ${quoted(line)} or system.business_line = ${quoted(line)}`;
 export const ofZone = (zone: string) => `zone = ${quoted(zone)}`;
 const itemsWith = (p: Record<string, string>) => `/cmdb/items?${new URLSearchParams(p)}`;
-
-/** What somebody follows, kept at his desk. */
-function useFollowed(): [ReadonlySet<string>, (key: string) => void] {
-  const read = () => {
-    try {
-      const v: unknown = JSON.parse(localStorage.getItem('icewatch.cmdb.followed') ?? '[]');
-      return new Set(Array.isArray(v) ? v.map(String) : []);
-    } catch {
-      return new Set<string>();
-    }
-  };
-  const [set, setSet] = useState<ReadonlySet<string>>(read);
-  return [
-    set,
-    (key) => {
-      const next = new Set(set);
-      if (!next.delete(key)) next.add(key);
-      setSet(next);
-      try {
-        localStorage.setItem('icewatch.cmdb.followed', JSON.stringify([...next]));
-      } catch {
-        // A desk without storage forgets it with the page.
-      }
-    },
-  ];
-}
 
 export default function Home() {
   const { t } = useSettings();
@@ -162,22 +137,21 @@ const SHORT = 8;
 
 function Followed({ statistics }: { statistics: Statistics }) {
   const { t, locale } = useSettings();
-  const [followed, toggle] = useFollowed();
+  const words = useWords();
+  const { all: followed, follows } = useFollowing();
+  const items = followed.filter((f) => f.kind === 'item');
   const [all, setAll] = useState(false);
   const section = (title: string, kind: 'line' | 'zone', counts: Record<string, number>, filter: (x: string) => string, none?: ReactNode) => {
-    const names = Object.keys(counts).sort((a, b) => Number(followed.has(`${kind}:${b}`)) - Number(followed.has(`${kind}:${a}`)) || (counts[b] ?? 0) - (counts[a] ?? 0) || a.localeCompare(b));
+    const names = Object.keys(counts).sort((a, b) => Number(follows(kind, b)) - Number(follows(kind, a)) || (counts[b] ?? 0) - (counts[a] ?? 0) || a.localeCompare(b));
     const most = Math.max(1, ...Object.values(counts));
     return (
       <>
         <h3 className="folder faint">{title}</h3>
         {names.length === 0 && <div className="dim" style={{ padding: '0 14px 8px' }}>{none}</div>}
         {names.slice(0, all ? names.length : SHORT).map((x) => {
-          const on = followed.has(`${kind}:${x}`);
           return (
             <div className="figrow" key={x}>
-              <button className={`plain star${on ? ' on' : ''}`} aria-pressed={on} aria-label={`${t(on ? 'ci.following' : 'ci.follow')} ${x}`} title={t(on ? 'ci.following' : 'ci.follow')} onClick={() => toggle(`${kind}:${x}`)}>
-                {on ? '★' : '☆'}
-              </button>
+              <Star kind={kind} of={x} name={x} />
               <Link className="ellipsis" to={itemsWith({ filter: filter(x) })}>
                 {x}
               </Link>
@@ -197,7 +171,22 @@ function Followed({ statistics }: { statistics: Statistics }) {
     );
   };
   return (
-    <Panel title={t('ci.followed')} end={followed.size === 0 ? <span className="faint">{t('ci.followWhy')}</span> : undefined} flush>
+    <Panel title={t('ci.followed')} end={followed.length === 0 ? <span className="faint">{t('ci.followWhy')}</span> : undefined} flush>
+      {items.length > 0 && (
+        <>
+          <h3 className="folder faint">{t('ci.followedItems')}</h3>
+          {items.map((f) => (
+            <div className="figrow" key={f.key}>
+              <Star kind="item" of={f.key} name={f.name} />
+              <Link className="ellipsis" title={f.name} to={itemPath(f.key)}>
+                {f.name}
+              </Link>
+              <span className="faint">{words.className(f.class ?? '')}</span>
+              <span className="num">{f.items > 0 ? number(f.items, locale) : ''}</span>
+            </div>
+          ))}
+        </>
+      )}
       {section(t('ci.lines'), 'line', statistics.lines, ofLine, t('ci.lineNone'))}
       {section(t('ci.zones'), 'zone', statistics.zones, ofZone)}
     </Panel>

@@ -14,9 +14,11 @@ import { attributeGroups, fieldText, tableRows } from '../../logic/cmdb';
 import { number } from '../../logic/format';
 import { fieldName } from '../../parts/cmdb/fieldname';
 import { FilesView } from '../../parts/cmdb/files';
+import { Star } from '../../parts/cmdb/follow';
 import { HistoryView } from '../../parts/cmdb/history';
 import { RelationsView } from '../../parts/cmdb/relations';
 import { MarkButtons } from '../../parts/cmdb/marks';
+import { LifeCycles } from '../../parts/cmdb/states';
 import { ItemName, ValueOf } from '../../parts/cmdb/value';
 import { RequestChange, needsApproval } from '../../parts/cmdb/request';
 import { WalkView } from '../../parts/cmdb/walk';
@@ -71,6 +73,7 @@ export default function ItemPage() {
         <span className="tag">{words.className(i.class)}</span>
         <span className="mono">{i.id}</span>
         <MarkButtons item={i} />
+        <Star kind="item" of={i.id} name={i.name} />
         <Link to={`/portraits/${encodeURIComponent(i.id)}`}>{t('portrait.what')}</Link>
         <span>
           {t('cmdb.updated')} <WhenFull time={i.updated_at} />
@@ -236,6 +239,7 @@ function Overview({ item: i }: { item: Item }) {
         )}
       </div>
       <div className="stack" style={{ gap: 14 }}>
+        <LifeCycles item={i} />
         <Around item={i} />
         {list(drawings.data?.items).length > 0 && (
           <Panel title={t('ci.inTopologies')}>

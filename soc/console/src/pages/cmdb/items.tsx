@@ -21,6 +21,7 @@ import { FilterBuilder, emptyCondition } from '../../parts/cmdb/filterbuilder';
 import { MARKS, MarkTags, ofMark } from '../../parts/cmdb/marks';
 import { allItems, MOST } from '../../parts/cmdb/upsert';
 import { ValueOf } from '../../parts/cmdb/value';
+import { ViewMenu } from '../../parts/cmdb/views';
 import { TenantName, useTenantName } from '../../parts/names';
 import { Head } from '../../parts/page';
 import { SearchBox } from '../../parts/search';
@@ -187,6 +188,10 @@ export default function Items() {
   return (
     <div className="page fill">
       <Head title={t('page.cmdb.items')} sub={query.data ? (total >= CAPPED && filter ? t('ci.totalMore', { n: CAPPED }) : t('ci.total', { n: total })) : ''}>
+        <ViewMenu
+          now={{ class: cls, q, filter: asked.filter, sort, columns: url.get('cols')?.split(',') ?? [] }}
+          open={(v) => setUrl({ class: v.class || undefined, q: v.q || undefined, filter: v.filter || undefined, sort: v.sort || undefined, cols: list(v.columns).length > 0 ? list(v.columns) : undefined, mark: undefined, tenant: undefined, system: undefined }, true)}
+        />
         <Dropdown
           menu={{
             items: [

@@ -1,6 +1,5 @@
 import { Button, Input } from 'antd';
 import { useState } from 'react';
-import { Link } from 'react-router-dom';
 import { ApiError, post } from '../../api/client';
 import { list } from '../../api/types';
 import { useAct } from '../../app/act';
@@ -20,7 +19,7 @@ export function RequestChange({ items, remove, done }: { items?: readonly Record
   const file = () =>
     act(async () => {
       const r = await post<{ id: number }>('/cmdb/change-requests', { comment: comment.trim(), items, delete: remove });
-      tell({ said: <Link to={`/cmdb/requests?open=${r.id}`}>{t('cmdbRequest.filed', { n: r.id })}</Link>, renew: ['cmdb-requests'] });
+      tell({ said: t('cmdbRequest.filed', { n: r.id }), renew: ['cmdb-requests'] });
       done();
     });
   return (
