@@ -1,5 +1,5 @@
 import { useInfiniteQuery } from '@tanstack/react-query';
-import { Button, Select } from 'antd';
+import { Button, Input, Select } from 'antd';
 import { Link } from 'react-router-dom';
 import { itemPath, useWords, type HistoryEntry } from '../../api/cmdb';
 import { get, post } from '../../api/client';
@@ -59,7 +59,7 @@ export default function Changes() {
         </Button>
       </Head>
       <div className="filters" role="search">
-        <input type="date" aria-label={t('ci.when')} value={day} onChange={(e) => setUrl({ day: e.target.value })} />
+        <Input type="date" style={{ width: 150 }} aria-label={t('ci.when')} value={day} onChange={(e) => setUrl({ day: e.target.value })} />
         {ACTIONS.map((a) => (
           <button key={a} className="plain toggle" aria-pressed={action === a} onClick={() => setUrl({ action: action === a ? undefined : a })}>
             {t(`ci.${a}`)}
@@ -111,7 +111,7 @@ export default function Changes() {
                     <div className="faint">{words.className(h.class)}</div>
                     {h.action === 'deleted' && can('restore-cmdb-item') && (
                       <Button size="small" disabled={busy} onClick={() => void act(() => post(`/cmdb/items/${encodeURIComponent(h.item_id)}/restore`, { entry: h.id }), { said: t('ci.restoredDone'), renew: ['cmdb'] })}>
-                        {t('ci.restored')}
+                        {t('ci.restoreIt')}
                       </Button>
                     )}
                   </td>

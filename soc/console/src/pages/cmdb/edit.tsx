@@ -14,6 +14,7 @@ import { ConflictTable } from '../../parts/cmdb/conflict';
 import { fieldName } from '../../parts/cmdb/fieldname';
 import { AttributeInput } from '../../parts/cmdb/inputs';
 import { ItemPicker } from '../../parts/cmdb/itempicker';
+import { range } from '../../parts/cmdb/checks';
 import { RequestChange, needsApproval } from '../../parts/cmdb/request';
 import { ClassTree } from '../../parts/cmdb/classtree';
 import type { Upsert } from '../../parts/cmdb/upsert';
@@ -221,7 +222,7 @@ function ItemForm({ cls, item }: { cls: Class; item?: Item }) {
               field(`attr.${a.name}`, <AttributeInput id={`f-attr.${a.name}`} attribute={a} label={fieldName(`attr.${a.name}`, words, t, cls.class)} value={value(`attr.${a.name}`)} onChange={(v) => put(`attr.${a.name}`, v)} status={errors[`attr.${a.name}`] ? 'error' : undefined} />, {
                 required: a.required,
                 wide: a.type === 'table' || (a.max_length ?? 0) > 200,
-                hint: a.type === 'text' && a.pattern ? t('ci.check.pattern', { x: a.pattern }) : a.min !== undefined || a.max !== undefined ? t('ci.check.range', { a: a.min ?? '−∞', b: a.max ?? '∞' }) : undefined,
+                hint: a.type === 'text' && a.pattern ? t('ci.check.pattern', { x: a.pattern }) : range(t, a) || undefined,
               }),
             )}
           </div>

@@ -3,6 +3,13 @@ import { useWords, type Attribute } from '../../api/cmdb';
 import { list } from '../../api/types';
 import { useSettings } from '../../app/settings';
 
+/** The range that a number has to lie in, in words; empty where there is none. */
+export function range(t: ReturnType<typeof useSettings>['t'], a: Attribute): string {
+  if (a.min !== undefined && a.max !== undefined) return t('ci.check.range', { a: a.min, b: a.max });
+  if (a.min !== undefined) return t('ci.check.atLeast', { n: a.min });
+  return a.max !== undefined ? t('ci.check.atMost', { n: a.max }) : '';
+}
+
 /** What makes a value of an attribute a good one, in words. */
 export function useChecks(): (a: Attribute) => string[] {
   const { t, tx } = useSettings();
@@ -11,7 +18,8 @@ export function useChecks(): (a: Attribute) => string[] {
     (a) => {
       const out: string[] = [];
       if (a.required) out.push(t('ci.check.required'));
-      if (a.min !== undefined || a.max !== undefined) out.push(t('ci.check.range', { a: a.min ?? '−∞', b: a.max ?? '∞' }));
+      const bounds = range(t, a);
+      if (bounds) out.push(bounds);
       if (a.max_length) out.push(t('ci.check.length', { n: a.max_length }));
       if (a.pattern) out.push(t('ci.check.pattern', { x: a.pattern }));
       if (a.dictionary) out.push(t('ci.check.oneOf', { x: tx(list(words.model?.dictionaries).find((d) => d.name === a.dictionary)?.title) || a.dictionary }));

@@ -39,7 +39,8 @@ export function OneValue({ field, value, cls }: { field: string; value: string; 
   const words = useWords();
   const a = attributeOf(words, field, cls);
   if (field === 'tenant') return <TenantName slug={value} />;
-  if (field === 'system' || field === 'organisation' || a?.type === 'reference') return <ItemName id={value} />;
+  // Histories name relations by the id of the other item.
+  if (field === 'system' || field === 'organisation' || a?.type === 'reference' || /^(relation|related)\./.test(field)) return <ItemName id={value} />;
   const text = say(field, value, cls);
   return <span className={a?.type === 'ip' || field === 'addresses' ? 'mono' : undefined}>{text.length > 120 ? `${text.slice(0, 120)}…` : text}</span>;
 }
