@@ -4,7 +4,10 @@
 // detection-as-code with its tests beside it; the engines live in detections.
 package rules
 
-import "embed"
+import (
+	"embed"
+	"io/fs"
+)
 
 // FS holds the content at its path inside this folder.
 //
@@ -17,3 +20,16 @@ var FS embed.FS
 //
 //go:embed policy/*.rego pipelines logsources.yml taxonomy.yml
 var Foundation embed.FS
+
+//go:embed parsers
+var parsers embed.FS
+
+// Parsers returns the parser packs, each in <vendor>/<product>: what the suite
+// knows of the logs of products (soc/pipeline/pack).
+func Parsers() fs.FS {
+	sub, err := fs.Sub(parsers, "parsers")
+	if err != nil {
+		panic(err) // The name is a constant and valid.
+	}
+	return sub
+}

@@ -177,6 +177,8 @@ const (
 	ClientAddress
 	ServerAddress
 	URLFull
+
+	LogType // icewatch.log_type: <vendor>/<product>/<name> of the parser pack that read the event, see docs/parsers.md
 	lastKnown
 )
 
@@ -237,6 +239,7 @@ var known = [lastKnown]string{
 	SpanKind: "span.kind", SpanStatusMessage: "span.status.message", DataStreamType: "data_stream.type", ServiceNamespace: "service.namespace",
 	ServiceVersion: "service.version", ServiceNodeName: "service.node.name", ServiceEnvironment: "service.environment", ErrorType: "error.type",
 	ErrorStackTrace: "error.stack_trace", ClientAddress: "client.address", ServerAddress: "server.address", URLFull: "url.full",
+	LogType: "icewatch.log_type",
 }
 
 // Registry interns field names. It is safe for concurrent use; a look-up of a

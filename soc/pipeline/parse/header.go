@@ -197,9 +197,22 @@ func (h *header) nameIsHost(name, rest string) bool {
 	if h.timed && (h.pri >= 0 || h.bsd) {
 		return true // The header as the RFC has it.
 	}
+	if isLevel(name) {
+		return false // "2026-11-23 10:00:00 INFO kafka.server.KafkaServer: …"
+	}
 	after := strings.TrimLeft(strings.TrimPrefix(rest, ": "), " ")
 	var probe header
 	return probe.takeTag(after)
+}
+
+// isLevel tells whether a word is the severity that logging libraries write
+// behind the time.
+func isLevel(s string) bool {
+	switch s {
+	case "TRACE", "DEBUG", "INFO", "NOTICE", "WARN", "WARNING", "ERROR", "FATAL", "SEVERE", "CRITICAL":
+		return true
+	}
+	return false
 }
 
 // ciscoSequence takes the counter "000123: " that IOS puts first.

@@ -3,6 +3,7 @@ package parse
 import (
 	"icewatch/soc/event"
 	"icewatch/soc/event/flatjson"
+	"icewatch/soc/pipeline/pack"
 )
 
 // json flattens one JSON object into fields with dotted names: members of
@@ -27,6 +28,7 @@ func (p *Parser) json(text string) bool {
 	p.sensorFlow(first)
 	p.byMember(first)
 	p.windows()
+	p.byMembers(pack.JSON)
 	p.settle()
 	if p.jsonTime != "" && !(p.soft && p.timed) {
 		if t, ok := anyTime(p.jsonTime, p.opts.Location, p.rec.Received); ok {

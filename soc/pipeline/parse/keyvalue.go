@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"icewatch/soc/event"
+	"icewatch/soc/pipeline/pack"
 )
 
 // minPairs is how many key=value pairs make a text structured. A sentence may
@@ -40,6 +41,7 @@ func (p *Parser) keyValues(text string) bool {
 		return true
 	}, true)
 	p.base = 0
+	p.byMembers(pack.KV)
 	p.settle()
 	if timeText != "" && !p.timed {
 		if t, ok := anyTime(timeText, p.opts.Location, p.rec.Received); ok {

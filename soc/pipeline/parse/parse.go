@@ -11,6 +11,7 @@ import (
 	"icewatch/soc/event"
 	"icewatch/soc/event/flatjson"
 	"icewatch/soc/intake"
+	"icewatch/soc/pipeline/pack"
 )
 
 // Marks that parsing puts on events (icewatch.marks).
@@ -22,6 +23,7 @@ const (
 	MarkBadTime        = "bad_time"        // @timestamp cannot be read and is kept as icewatch.time_original
 	MarkReserved       = "reserved_field"  // fields whose names are the suite's own are in icewatch.overflow
 	MarkFieldsCut      = "fields_cut"      // field values were cut to keep the row storable; event.original has them whole
+	MarkInvalidValue   = "invalid_value"   // a value cannot be what its field holds, such as an address that is none, and was left out
 )
 
 // Options tune a Parser. The zero value gives the defaults.
@@ -36,6 +38,8 @@ type Options struct {
 	// MaxRow bounds the bytes of raw text and field values together; 0 is
 	// 960 KiB, which leaves room for enrichment in the lake's row of 1 MiB.
 	MaxRow int
+	// Packs are the parser packs in force; nil is none.
+	Packs *pack.Live
 }
 
 // Parser fills events from records. It keeps scratch memory: use one Parser
@@ -67,6 +71,10 @@ type Parser struct {
 	labels   labelCache
 	metadata labelCache
 	channels map[string]string // dataset by Windows' channel
+	headings headings
+	matched  pack.Match
+	writer   packWriter
+	unread   bool
 }
 
 // New returns a Parser that interns field names with reg.
@@ -84,6 +92,7 @@ func New(reg *event.Registry, opts Options) *Parser {
 		opts.MaxRow = 960 << 10
 	}
 	p := &Parser{reg: reg, opts: opts, channels: map[string]string{}}
+	p.writer.p = p
 	// Texts reach us without NUL bytes, and must leave us without; control
 	// characters that programs forget to escape are no reason to lose fields.
 	p.flat = flatjson.New(flatjson.Options{MaxDepth: opts.MaxDepth, DeepText: true, DropEmpty: true, Controls: true, NULText: true})
@@ -101,7 +110,7 @@ func New(reg *event.Registry, opts Options) *Parser {
 func (p *Parser) Parse(rec *intake.Record, ev *event.Event) {
 	p.ev, p.rec = ev, rec
 	p.soft, p.timed, p.content, p.base, p.depth, p.program = false, false, 0, 0, 0, ""
-	p.deferred = p.deferred[:0]
+	p.deferred, p.unread = p.deferred[:0], false
 	p.overflow.reset()
 
 	ev.Created = rec.Received
@@ -159,8 +168,15 @@ func (p *Parser) otherwise(read bool, raw string) {
 	}
 }
 
+// Unrecognised tells whether nothing but the header of the latest record was
+// read, so that a pack for its source is wanted.
+func (p *Parser) Unrecognised() bool { return p.unread }
+
 // line recognises one text without a known header.
 func (p *Parser) line(text string) {
+	if p.heading(text) {
+		return
+	}
 	if h, ok := bareHeader(text, p.opts.Location, p.rec.Received); ok {
 		p.header(&h)
 		p.message(h.msg)
@@ -245,12 +261,12 @@ func (p *Parser) message(text string) {
 			return
 		}
 	}
-	if p.byProgram(text) || p.byShape(text) {
+	if p.byProgram(text) || p.byShape(text) || p.byPack(text) || p.byPrefix(text) {
 		p.putMessage(text)
 		return
 	}
 	p.putMessage(text)
-	p.keyValues(text)
+	p.unread = !p.keyValues(text) && !p.soft
 	if p.soft {
 		return
 	}

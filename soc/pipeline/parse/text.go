@@ -206,6 +206,8 @@ type names struct {
 	sensor                                                       map[event.FieldID]sensorPart
 	aliases                                                      map[string]event.FieldID
 	otel                                                         map[string]otelField
+	observerVersion                                              event.FieldID
+	exchange                                                     map[string]exchangeKey
 }
 
 func (n *names) init(reg *event.Registry) {
@@ -214,6 +216,8 @@ func (n *names) init(reg *event.Registry) {
 		return id
 	}
 	n.eventSequence = id("event.sequence")
+	n.observerVersion = id("observer.version")
+	n.exchange = exchangeKeys(id)
 	n.originalBase64 = id("icewatch.original_base64")
 	n.repeat = id("icewatch.repeat")
 	n.sshMethod = id("system.auth.ssh.method")

@@ -1,0 +1,397 @@
+package pack
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"icewatch/soc/event"
+)
+
+// Formats of records whose parts have names: code reads them, packs say what
+// the names mean.
+const (
+	JSON = "json"
+	KV   = "kv"
+	CEF  = "cef"
+	LEEF = "leef"
+	W3C  = "w3c" // logs that name their columns: W3C extended, Zeek
+
+	anyFormat = "any"
+)
+
+// minAnchor is how short an anchor may be.
+const minAnchor = 3
+
+// Compile reads the packs of the sources and makes a set of those that are
+// sound, in which the fields are those of reg. What is wrong is told, and the
+// rest is in force.
+func Compile(sources []Source, reg *event.Registry) (*Set, []Problem) {
+	docs, problems := read(sources)
+	s := &Set{programs: map[string][]*Log{}, members: map[event.FieldID][]*Log{}, datasets: map[string]*Log{}, byID: map[string]*Log{}}
+	c := compiler{reg: reg, types: kinds()}
+	for _, doc := range docs {
+		info := Info{ID: doc.id, Vendor: doc.Vendor, Product: doc.Product, Module: doc.Module, Class: doc.Class, Reference: doc.Reference, Source: doc.source}
+		for i := range doc.Logs {
+			l, err := c.log(doc, &doc.Logs[i])
+			if err == nil && s.byID[l.ID] != nil {
+				err = errors.New("another log of the pack has this name")
+			}
+			if err != nil {
+				problems = append(problems, Problem{Path: doc.file, Line: doc.lines[i], Reason: fmt.Sprintf("log %q: %v", doc.Logs[i].Name, err)})
+				continue
+			}
+			s.byID[l.ID] = l
+			s.logs = append(s.logs, l)
+			info.Logs = append(info.Logs, l.LogInfo)
+		}
+		s.packs = append(s.packs, info)
+	}
+	if err := s.index(); err != nil {
+		problems = append(problems, Problem{Reason: err.Error()})
+	}
+	return s, problems
+}
+
+// index makes the ways to the logs: by program, anchor, condition and dataset.
+func (s *Set) index() error {
+	slices.SortStableFunc(s.logs, func(a, b *Log) int { return cmp.Compare(b.priority, a.priority) })
+	anchors := map[string][]*Log{}
+	for rank, l := range s.logs {
+		l.rank = rank
+		switch {
+		case l.BuiltIn:
+			s.datasets[l.Dataset] = l
+		case len(l.when) > 0:
+			s.members[l.when[0].id] = append(s.members[l.when[0].id], l)
+		default:
+			for _, p := range l.programs {
+				s.programs[p] = append(s.programs[p], l)
+			}
+			for _, a := range l.anchors {
+				anchors[a] = append(anchors[a], l)
+			}
+		}
+	}
+	var ok bool
+	if s.anchors, ok = newAutomaton(anchors); !ok {
+		s.anchors, _ = newAutomaton(nil)
+		return fmt.Errorf("the packs have too many anchors: together they may have %d letters", maxStates)
+	}
+	return nil
+}
+
+type compiler struct {
+	reg   *event.Registry
+	types map[string]*kind
+}
+
+func (c *compiler) log(doc *document, d *logDocument) (*Log, error) {
+	if d.Name == "" || strings.ContainsAny(d.Name, "/ ") {
+		return nil, errors.New("name is wanted, a word without / and blanks")
+	}
+	l := &Log{Pack: doc.id, Module: doc.Module, priority: d.Priority, programs: d.Programs}
+	l.LogInfo = LogInfo{ID: doc.id + "/" + d.Name, Name: d.Name, Dataset: doc.Module + "." + cmp.Or(d.Dataset, "log")}
+	if d.BuiltIn != "" {
+		l.Dataset, l.LogInfo.BuiltIn = d.BuiltIn, true
+		return l, nil
+	}
+	if err := c.recognise(l, d); err != nil {
+		return nil, err
+	}
+	if err := c.plan(l, doc, d); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// slot returns the place of a capture, -1 for those that keep nothing.
+func (l *Log) slot(name string, k *kind) (int, error) {
+	if name == "" || name == "_" {
+		return -1, nil
+	}
+	if i := slices.Index(l.names, name); i >= 0 {
+		l.plan.numbers[i] = l.plan.numbers[i] && k.number
+		return i, nil
+	}
+	if len(l.names) == maxCaptures {
+		return 0, fmt.Errorf("it has more than %d captures", maxCaptures)
+	}
+	l.names = append(l.names, name)
+	l.plan.numbers = append(l.plan.numbers, k.number)
+	return len(l.names) - 1, nil
+}
+
+// recognise compiles how lines of the log are told from others.
+func (c *compiler) recognise(l *Log, d *logDocument) error {
+	ways := 0
+	for _, has := range []bool{len(d.Pattern) > 0, len(d.Regexp) > 0, d.CSV != nil, len(d.When) > 0} {
+		if has {
+			ways++
+		}
+	}
+	if ways != 1 {
+		return errors.New("it wants one of pattern, regexp, csv, when (with format), or builtin")
+	}
+	l.anchors = d.Anchors
+	for _, src := range d.Pattern {
+		p, err := compilePattern(src, c.types, l.slot)
+		if err != nil {
+			return err
+		}
+		l.readers = append(l.readers, p)
+		if len(d.Anchors) == 0 && len(d.Programs) == 0 {
+			a := p.longest()
+			if len(a) < minAnchor {
+				return fmt.Errorf("pattern %q: no literal of it has %d letters: give anchors or programs", src, minAnchor)
+			}
+			l.anchors = append(l.anchors, a)
+		}
+	}
+	for _, src := range d.Regexp {
+		r, err := compileRegexp(src, func(name string) (int, error) { return l.slot(name, c.types["text"]) })
+		if err != nil {
+			return err
+		}
+		l.readers = append(l.readers, r)
+	}
+	if d.CSV != nil {
+		r, err := compileCSV(d.CSV, func(name string) (int, error) { return l.slot(name, c.types["text"]) })
+		if err != nil {
+			return err
+		}
+		l.readers = append(l.readers, r)
+	}
+	if len(d.When) > 0 {
+		return c.conditions(l, d)
+	}
+	if len(l.anchors) == 0 && len(l.programs) == 0 {
+		return errors.New("it wants anchors (texts that every line has) or programs: a regular expression or a CSV line is not tried on every line")
+	}
+	for _, a := range l.anchors {
+		if len(a) < minAnchor {
+			return fmt.Errorf("anchor %q: it wants %d letters at least", a, minAnchor)
+		}
+	}
+	for _, name := range sorted(d.Where) {
+		i := slices.Index(l.names, name)
+		if i < 0 {
+			return fmt.Errorf("where: nothing captures %q", name)
+		}
+		l.where = append(l.where, whereTerm{i, given(d.Where[name])})
+	}
+	if d.Pairs != nil {
+		i := slices.Index(l.names, d.Pairs.Of)
+		if i < 0 {
+			return fmt.Errorf("pairs: nothing captures %q", d.Pairs.Of)
+		}
+		l.pairs = &Pairs{Separator: cmp.Or(d.Pairs.Separator, " "), Assign: cmp.Or(d.Pairs.Assign, "="), prefix: l.Module + ".", slot: i}
+	}
+	return nil
+}
+
+// given are the values of a condition; * stands for any.
+func given(values list) []string {
+	if slices.Contains(values, "*") {
+		return nil
+	}
+	return values
+}
+
+func (c *compiler) conditions(l *Log, d *logDocument) error {
+	switch d.Format {
+	case JSON, KV, CEF, LEEF, W3C, anyFormat:
+		l.format = d.Format
+	default:
+		return fmt.Errorf("format %q: with when it is %s, %s, %s, %s, %s or %s", d.Format, JSON, KV, CEF, LEEF, W3C, anyFormat)
+	}
+	if len(d.Where) > 0 || d.Pairs != nil {
+		return errors.New("where and pairs go with pattern, regexp and csv")
+	}
+	for _, name := range sorted(d.When) {
+		id, ok := c.reg.Intern(name)
+		if !ok {
+			return fmt.Errorf("when: no more names of fields can be taken in, such as %q", name)
+		}
+		l.when = append(l.when, condition{id, given(d.When[name])})
+	}
+	// The field that says most is looked at first.
+	slices.SortStableFunc(l.when, func(a, b condition) int {
+		return cmp.Compare(len(b.values)>>min(1, len(b.values)), len(a.values)>>min(1, len(a.values)))
+	})
+	return nil
+}
+
+func sorted[V any](m map[string]V) []string {
+	names := make([]string, 0, len(m))
+	for name := range m {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// plan compiles what becomes of the parts.
+func (c *compiler) plan(l *Log, doc *document, d *logDocument) error {
+	p := &l.plan
+	for i, name := range l.names {
+		if name == timeName {
+			p.times = append(p.times, ref{slot: i})
+			continue
+		}
+		if strings.Contains(name, ".") || name == "message" {
+			t, err := c.target(name)
+			if err != nil {
+				return err
+			}
+			t.number = t.number || p.numbers[i]
+			p.moves = append(p.moves, move{from: []ref{{slot: i}}, to: t})
+		}
+	}
+	for _, name := range sorted(d.Fields) {
+		f := d.Fields[name]
+		if len(f.From) == 0 {
+			return fmt.Errorf("fields: %s has no from", name)
+		}
+		t, err := c.target(name)
+		if err != nil {
+			return err
+		}
+		m := move{to: t}
+		if m.as, err = conversion(f.As); err != nil {
+			return fmt.Errorf("fields: %s: %w", name, err)
+		}
+		for _, from := range f.From {
+			r, err := c.ref(l, from)
+			if err != nil {
+				return fmt.Errorf("fields: %s: %w", name, err)
+			}
+			m.from = append(m.from, r)
+			if r.slot >= 0 && m.as == nil && len(f.From) == 1 {
+				m.to.number = m.to.number || p.numbers[r.slot]
+			}
+		}
+		p.moves = append(p.moves, m)
+	}
+	if d.Time != nil {
+		p.times = nil
+		for _, from := range d.Time.From {
+			r, err := c.ref(l, from)
+			if err != nil {
+				return fmt.Errorf("time: %w", err)
+			}
+			p.times = append(p.times, r)
+		}
+		if len(p.times) == 0 {
+			return errors.New("time: it has no from")
+		}
+		p.layout = d.Time.Layout
+		if p.layout != "" && time.Unix(1e9, 0).UTC().Format(p.layout) == p.layout {
+			return fmt.Errorf("time: layout %q writes no part of a time: it is written as Go has it, 2006-01-02 15:04:05", p.layout)
+		}
+	}
+	for _, name := range sorted(d.Switch) {
+		r, err := c.ref(l, name)
+		if err != nil {
+			return fmt.Errorf("switch: %w", err)
+		}
+		sw := choice{on: r, cases: map[string][]constant{}}
+		for _, values := range sorted(d.Switch[name]) {
+			set, err := c.constants(d.Switch[name][values])
+			if err != nil {
+				return fmt.Errorf("switch: %s: %w", name, err)
+			}
+			if values == "*" {
+				sw.other = set
+				continue
+			}
+			for v := range strings.SplitSeq(values, "|") {
+				sw.cases[v] = set
+			}
+		}
+		p.choices = append(p.choices, sw)
+	}
+	var err error
+	if p.set, err = c.constants(d.Set); err != nil {
+		return err
+	}
+	common := map[string]list{}
+	for name, v := range doc.Set {
+		common[name] = v
+	}
+	if doc.Type != "" {
+		common["observer.vendor"], common["observer.product"], common["observer.type"] = list{doc.Vendor}, list{doc.Product}, list{doc.Type}
+	}
+	p.common, err = c.constants(common)
+	return err
+}
+
+func (c *compiler) ref(l *Log, name string) (ref, error) {
+	if i := slices.Index(l.names, name); i >= 0 {
+		return ref{slot: i}, nil
+	}
+	if len(l.when) == 0 && l.pairs == nil {
+		return ref{}, fmt.Errorf("nothing captures %q", name)
+	}
+	if l.pairs != nil {
+		name = l.pairs.prefix + name
+	}
+	id, ok := c.reg.Intern(name)
+	if !ok {
+		return ref{}, fmt.Errorf("no more names of fields can be taken in, such as %q", name)
+	}
+	return ref{slot: -1, id: id}, nil
+}
+
+func (c *compiler) constants(set map[string]list) ([]constant, error) {
+	var out []constant
+	for _, name := range sorted(set) {
+		t, err := c.target(name)
+		if err != nil {
+			return nil, err
+		}
+		for _, v := range set[name] {
+			out = append(out, constant{t, v})
+		}
+	}
+	return out, nil
+}
+
+// target finds a field to fill.
+func (c *compiler) target(name string) (target, error) {
+	if strings.HasPrefix(name, "icewatch.") || name == timeName || strings.HasPrefix(name, "_") {
+		return target{}, fmt.Errorf("%s is the suite's own: a pack cannot fill it", name)
+	}
+	var t target
+	for _, f := range []struct {
+		id   *event.FieldID
+		name string
+	}{{&t.id, name}, {&t.ip, strings.TrimSuffix(name, "address") + "ip"}, {&t.domain, strings.TrimSuffix(name, "address") + "domain"}} {
+		if f.id != &t.id && !strings.HasSuffix(name, ".address") {
+			break
+		}
+		var ok bool
+		if *f.id, ok = c.reg.Intern(f.name); !ok {
+			return t, fmt.Errorf("no more names of fields can be taken in, such as %q", f.name)
+		}
+	}
+	last := name[strings.LastIndexByte(name, '.')+1:]
+	switch last {
+	case "ip":
+		t.address = true
+	case "domain":
+		t.named = true
+	case "port", "bytes", "packets", "pid", "status_code", "duration", "severity", "sequence", "exit_code", "size", "number", "asn":
+		t.number = true
+	}
+	switch name {
+	case "http.request.line":
+		t.line = true
+	case "file.size":
+		t.number = true
+	}
+	return t, nil
+}
