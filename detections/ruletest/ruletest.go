@@ -42,13 +42,16 @@ import (
 	"icewatch/soc/enrich"
 	"icewatch/soc/event"
 	"icewatch/soc/intake"
+	"icewatch/soc/pipeline/pack"
 	"icewatch/soc/pipeline/parse"
+	"icewatch/soc/pipeline/workshop"
 )
 
 // Runner runs test files against one rule set.
 type Runner struct {
 	set      *ruleset.Set
 	reg      *event.Registry
+	packs    pack.Live         // lines are read as the engine reads them
 	ids      map[string]string // by id and name
 	positive map[string]bool
 	negative map[string]bool
@@ -57,6 +60,8 @@ type Runner struct {
 // New makes a runner. reg is the registry the set was compiled with.
 func New(set *ruleset.Set, reg *event.Registry) *Runner {
 	r := &Runner{set: set, reg: reg, ids: map[string]string{}, positive: map[string]bool{}, negative: map[string]bool{}}
+	packs, _ := pack.Compile(workshop.Sources(), reg)
+	r.packs.Store(packs)
 	for _, list := range [][]*ruleset.Rule{set.Detections(), set.Correlations()} {
 		for _, rule := range list {
 			r.ids[rule.ID] = rule.ID
@@ -229,7 +234,7 @@ func (r *Runner) play(f *File, c *Case) ([]detections.Occurrence, error) {
 	}
 	eng := engine.New(engine.Options{Registry: r.reg, Log: slog.New(slog.DiscardHandler)})
 	eng.Swap(r.set)
-	parser := parse.New(r.reg, parse.Options{Location: time.UTC})
+	parser := parse.New(r.reg, parse.Options{Location: time.UTC, Packs: &r.packs})
 	var out []detections.Occurrence
 	emit := func(o detections.Occurrence) { out = append(out, o) }
 	sequence := uint64(0)

@@ -87,6 +87,7 @@ type Deps struct {
 	Metrics        Metrics           // the metric lake
 	Aside          intake.AsideStore // whole texts too long for an event
 	Rules          Rules
+	Parsers        Parsers // nil registers no route
 	Policies       Policies
 	// Maintenance holds the maintenance windows; nil answers that they are not
 	// available.

@@ -35,6 +35,7 @@ func (s *Server) routes() {
 	s.policyRoutes()
 	s.maintenanceRoutes()
 	s.fieldRoutes()
+	s.parserRoutes()
 	s.reachRoutes()
 	s.searchRoutes()
 	s.metricRoutes()

@@ -46,6 +46,9 @@ func backupSource(cfg *config.Config, file, version string) backup.Source {
 	for i, dir := range cfg.Rules.Dirs {
 		s.Folders[fmt.Sprintf("rules-%d", i+1)] = dir
 	}
+	for i, dir := range cfg.Parsers.Dirs {
+		s.Folders[fmt.Sprintf("parsers-%d", i+1)] = dir
+	}
 	for i, dir := range cfg.Tenants.Dirs {
 		s.Folders[fmt.Sprintf("tenants-%d", i+1)] = dir
 	}

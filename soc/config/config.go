@@ -42,6 +42,7 @@ type Config struct {
 	Memory    Memory    `yaml:"memory" doc:"What the suite's processes do with the machine's memory."`
 	Limits    Limits    `yaml:"limits" doc:"Bounds on what one event, tenant or sender may bring."`
 	Rules     Rules     `yaml:"rules" doc:"Detection content beside the built-in rules."`
+	Parsers   Parsers   `yaml:"parsers" doc:"Parser packs beside those that come with the suite."`
 	Tenants   Tenants   `yaml:"tenants" doc:"Tenants beside the built-in catalogue of government applications."`
 	AlertMail AlertMail `yaml:"alert_mail" doc:"Mails that become alerts, sent to alert sources of the kind mail."`
 	Alerts    Alerts    `yaml:"alerts" doc:"How alerts become incidents."`
@@ -235,6 +236,12 @@ type Rules struct {
 	Correlation Correlation `yaml:"correlation" doc:"What correlations may hold of events (docs/correlation.md)."`
 }
 
+// Parsers says where parser packs are.
+type Parsers struct {
+	Dirs     []string `yaml:"dirs" doc:"Folders of parser packs, each <vendor>/<product>/pack.yml; later folders, and all of them before the suite's own, override packs of the same vendor and product. Changes take effect within seconds."`
+	Interval Duration `yaml:"interval" doc:"How often the folders are looked at besides, where the system does not tell of changes."`
+}
+
 // Correlation bounds the state of correlations.
 type Correlation struct {
 	Memory   Size     `yaml:"memory" doc:"Memory for groups of events; some 350 bytes each. Beyond it the groups that have been silent longest are dropped, counted, and an alarm says so."`
@@ -342,6 +349,7 @@ func Default() *Config {
 		Limits:  Limits{Fields: 500, Names: 1000, SenderIDs: 1_000_000},
 		Rules: Rules{BuiltIn: true, Policy: PolicyTrust{Decisions: 100_000, DecisionRate: 100}, Interval: Duration(2 * time.Second), Flood: Flood{Rate: 200, Window: Duration(10 * time.Second), Interval: Duration(10 * time.Second)}, Slow: Slow{Percent: 20, Window: Duration(10 * time.Second), Pause: Duration(time.Minute)},
 			Correlation: Correlation{Memory: 512 << 20, Lateness: Duration(5 * time.Minute)}},
+		Parsers:  Parsers{Interval: Duration(2 * time.Second)},
 		Security: Security{Egress: Egress{Private: true}},
 		Alerts: Alerts{Faults: Faults{Wait: Duration(10 * time.Second), Window: Duration(15 * time.Minute), Opens: "medium", Least: 3, Percent: 50},
 			Flapping: Flapping{Changes: 6, Window: Duration(30 * time.Minute), Calm: Duration(15 * time.Minute)}, Storm: Storm{Rule: 20_000, Source: 100_000, Per: Duration(time.Minute)}},
@@ -514,6 +522,7 @@ func (c *Config) Validate() []Problem {
 		bad("limits.names", "%d is too many; the lake holds at most 1500 names of a tenant's own", c.Limits.Names)
 	}
 	atLeast("limits.sender_ids", int64(c.Limits.SenderIDs), 1, "")
+	atLeast("parsers.interval", int64(c.Parsers.Interval), int64(100*time.Millisecond), " ns (100ms)")
 	atLeast("rules.interval", int64(c.Rules.Interval), int64(100*time.Millisecond), " ns (100ms)")
 	atLeast("rules.policy.decisions", int64(c.Rules.Policy.Decisions), 1, "")
 	atLeast("rules.policy.decision_rate", int64(c.Rules.Policy.DecisionRate), 1, "")
@@ -545,6 +554,9 @@ func (c *Config) Validate() []Problem {
 	}
 	for i, d := range c.Rules.Dirs {
 		folder(fmt.Sprintf("rules.dirs[%d]", i), d)
+	}
+	for i, d := range c.Parsers.Dirs {
+		folder(fmt.Sprintf("parsers.dirs[%d]", i), d)
 	}
 	for i, d := range c.Tenants.Dirs {
 		folder(fmt.Sprintf("tenants.dirs[%d]", i), d)

@@ -28,6 +28,7 @@ import (
 	"icewatch/soc/lake"
 	"icewatch/soc/lake/arrivals"
 	"icewatch/soc/pipeline"
+	"icewatch/soc/pipeline/pack"
 	"icewatch/soc/retention"
 )
 
@@ -65,6 +66,8 @@ type Options struct {
 	ScrubRate     int64            // bytes a second that are read for it
 	Flood         rules.Flood      // bounds what one rule may raise
 	Slow          rules.Slow       // bounds what one rule may take of the time
+	PackDirs      []string         // folders of parser packs, which go before the suite's own
+	PackInterval  time.Duration    // in which these are looked at besides; 0 is two seconds
 
 	CorrelationMemory int64         // bytes for groups of correlations; 0 is the default
 	Lateness          time.Duration // of events that correlations still count; 0 is the default
@@ -82,6 +85,7 @@ type Engine struct {
 	loads  chan load // rows on their way to the lake
 	left   []load    // of these, what storage could not send when it ended
 	pipe   *pipeline.Pipeline
+	packs  *pack.Live
 	seen   *pipeline.Seen
 	detect *rules.Engine
 	tails  *tails
@@ -197,13 +201,16 @@ func Run(ctx context.Context, opts Options, log *slog.Logger) error {
 		return fmt.Errorf("engine: %w", err)
 	}
 	reg := event.NewRegistry(50_000)
+	packs := &pack.Live{}
 	e := &Engine{opts: opts, log: log, client: client, lake: lk, loads: make(chan load, loadsWaiting), reg: reg, health: health, started: time.Now(), metric: newMetricLake(opts, health.board, log),
 		pipe: pipeline.New(pipeline.Options{Registry: reg, Keeping: &opts.Keeping, Future: lake.FutureLimit, Relays: opts.Relays,
-			NamesPerTenant: opts.NamesMax, Parse: parseOptions(opts)}),
-		seen: pipeline.NewSeen(opts.SenderIDs), byKey: map[string]int{}, meter: newMeter(), tails: newTails(), looks: newLooks()}
+			NamesPerTenant: opts.NamesMax, Parse: parseOptions(opts, packs)}),
+		packs: packs,
+		seen:  pipeline.NewSeen(opts.SenderIDs), byKey: map[string]int{}, meter: newMeter(), tails: newTails(), looks: newLooks()}
 	e.detect = rules.New(rules.Options{Registry: reg, Log: log, Flood: opts.Flood, Slow: opts.Slow, Places: e.place, Enrich: e.enrich,
 		MaxBytes: opts.CorrelationMemory, Lateness: opts.Lateness})
 	e.series = newMetricIntake(opts, client, &e.hold, &e.sampleHolds, health.board, log)
+	e.takePacks()
 	e.tenants.Store(&map[string]*atomic.Uint64{})
 	empty := ""
 	e.version.Store(&empty)
@@ -267,6 +274,7 @@ func Run(ctx context.Context, opts Options, log *slog.Logger) error {
 	wg.Go(func() { health.room.watch(ctx) })
 	wg.Go(func() { e.scrubbing(ctx, end) })
 	wg.Go(func() { e.watchRules(ctx) })
+	wg.Go(func() { e.watchPacks(ctx) })
 	e.ready.Store(true)
 	log.Info("engine: ready", "from_batch", e.from, "rules", *e.version.Load())
 	err = e.consume(ctx)

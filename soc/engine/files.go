@@ -12,6 +12,7 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
+	"icewatch/soc/pipeline/pack"
 	"icewatch/soc/pipeline/parse"
 )
 
@@ -74,4 +75,6 @@ func readJSON(path string, v any) error {
 
 func clone(s string) string { return strings.Clone(s) }
 
-func parseOptions(opts Options) parse.Options { return parse.Options{MaxFields: opts.FieldsMax} }
+func parseOptions(opts Options, packs *pack.Live) parse.Options {
+	return parse.Options{MaxFields: opts.FieldsMax, Packs: packs}
+}

@@ -207,6 +207,7 @@ func (e *Engine) serveQueries(path string) (stop func(), err error) {
 		_ = json.NewEncoder(w).Encode(e.status())
 	})
 	e.ruleHandlers(mux)
+	e.packHandlers(mux)
 	e.holdHandlers(mux)
 	e.sampleHoldHandlers(mux)
 	e.flowHandlers(mux)

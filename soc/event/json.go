@@ -1,6 +1,9 @@
 package event
 
-import "unicode/utf8"
+import (
+	"time"
+	"unicode/utf8"
+)
 
 const hexDigits = "0123456789abcdef"
 
@@ -45,4 +48,53 @@ func AppendJSON(b []byte, s string) []byte {
 	}
 	b = append(b, s[start:]...)
 	return append(b, '"')
+}
+
+// AppendObject appends e to b as one JSON object: @timestamp, then the fields
+// under their dotted names in the order in which each first stands, with an
+// array where a field has several values, and event.original.
+func AppendObject(b []byte, e *Event, reg *Registry) []byte {
+	b = append(b, `{"@timestamp":"`...)
+	b = e.Timestamp().AppendFormat(b, time.RFC3339Nano)
+	b = append(b, '"')
+	for i, f := range e.Fields {
+		first, more := true, false
+		for j, g := range e.Fields {
+			if g.ID == f.ID && j < i {
+				first = false
+				break
+			}
+			more = more || g.ID == f.ID && j > i
+		}
+		if !first {
+			continue
+		}
+		b = append(b, ',')
+		b = AppendJSON(b, reg.Name(f.ID))
+		b = append(b, ':')
+		if !more {
+			b = appendValue(b, f)
+			continue
+		}
+		sep := byte('[')
+		for _, g := range e.Fields[i:] {
+			if g.ID == f.ID {
+				b = appendValue(append(b, sep), g)
+				sep = ','
+			}
+		}
+		b = append(b, ']')
+	}
+	b = append(b, `,"event.original":`...)
+	return append(AppendJSON(b, e.Raw), '}')
+}
+
+func appendValue(b []byte, f Field) []byte {
+	switch f.Kind {
+	case Number, Bool:
+		return append(b, f.Value...)
+	case Null:
+		return append(b, "null"...)
+	}
+	return AppendJSON(b, f.Value)
 }

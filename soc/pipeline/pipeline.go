@@ -15,6 +15,7 @@ import (
 	"icewatch/soc/event"
 	"icewatch/soc/intake"
 	"icewatch/soc/pipeline/parse"
+	"icewatch/soc/pipeline/unread"
 	"icewatch/soc/retention"
 )
 
@@ -75,6 +76,7 @@ type Pipeline struct {
 	streams   map[string]map[string]struct{}
 
 	altered atomic.Uint64
+	unread  unread.Book
 }
 
 // New makes a pipeline without tenants and assets: set them before use.
@@ -125,6 +127,9 @@ func (p *Pipeline) Accounts() []uint32 {
 // Altered counts the events that carry a mark.
 func (p *Pipeline) Altered() uint64 { return p.altered.Load() }
 
+// Unread counts the lines that no parser could read.
+func (p *Pipeline) Unread() *unread.Book { return &p.unread }
+
 // Fill makes ev of rec and tells where it goes. ev points into rec's data and
 // is valid for as long as that is.
 func (p *Pipeline) Fill(rec *intake.Record, id event.ID, ev *event.Event) Place {
@@ -144,6 +149,9 @@ func (p *Pipeline) Fill(rec *intake.Record, id event.ID, ev *event.Event) Place 
 		}
 	}
 	p.own(rec, ev, peer, relayed)
+	if p.parser.Unrecognised() {
+		p.unread.Add(unread.Source{Tenant: ev.Tenant, Peer: peer, File: ev.Text(event.LogFilePath), Program: ev.Text(event.SyslogAppname)}, ev.Text(event.Message), ev.Created)
+	}
 	if x := p.index.Load(); rec.Format == intake.Syslog && !relayed && ev.Tenant == Unassigned && (x == nil || !x.Known(rec.Zone, peer)) {
 		// Nobody knows who sends this. The name it gives stays in
 		// log.syslog.hostname; as the device's name it would let a stranger
