@@ -360,6 +360,10 @@ func (c *compiler) constants(set map[string]list) ([]constant, error) {
 	return out, nil
 }
 
+// ecsGroups are the groups of the Elastic Common Schema in which the last word
+// of a name says what the field holds.
+var ecsGroups = []string{"source", "destination", "client", "server", "host", "event", "process", "http", "file", "network", "observer", "url", "dns", "log", "error", "related"}
+
 // target finds a field to fill.
 func (c *compiler) target(name string) (target, error) {
 	if strings.HasPrefix(name, "icewatch.") || name == timeName || strings.HasPrefix(name, "_") {
@@ -378,20 +382,18 @@ func (c *compiler) target(name string) (target, error) {
 			return t, fmt.Errorf("no more names of fields can be taken in, such as %q", f.name)
 		}
 	}
-	last := name[strings.LastIndexByte(name, '.')+1:]
+	group, last := name[:max(0, strings.IndexByte(name, '.'))], name[strings.LastIndexByte(name, '.')+1:]
+	if !slices.Contains(ecsGroups, group) {
+		return t, nil // A field of the pack's own holds what it holds.
+	}
 	switch last {
 	case "ip":
 		t.address = true
 	case "domain":
 		t.named = true
-	case "port", "bytes", "packets", "pid", "status_code", "duration", "severity", "sequence", "exit_code", "size", "number", "asn":
+	case "port", "bytes", "packets", "pid", "status_code", "duration", "severity", "sequence", "exit_code", "size", "number":
 		t.number = true
 	}
-	switch name {
-	case "http.request.line":
-		t.line = true
-	case "file.size":
-		t.number = true
-	}
+	t.line = name == "http.request.line"
 	return t, nil
 }
