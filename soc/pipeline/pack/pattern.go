@@ -88,6 +88,10 @@ func kinds() map[string]*kind {
 		{name: "hex", greedy: true, bytes: func(c byte) bool { return isHex(c) || c == 'x' || c == 'X' }},
 		{name: "mac", greedy: true, bytes: func(c byte) bool { return isHex(c) || c == ':' || c == '-' || c == '.' }, check: func(s string) bool { return len(s) == 17 || len(s) == 14 }},
 		{name: "upper", greedy: true, bytes: func(c byte) bool { return c >= 'A' && c <= 'Z' || c == '_' || isDigit(c) }},
+		{name: "interface", greedy: true, check: func(s string) bool { return s[len(s)-1] != '.' && s[len(s)-1] != ':' },
+			bytes: func(c byte) bool {
+				return isLetter(c) || isDigit(c) || strings.IndexByte("/-_.:", c) >= 0
+			}},
 		{name: "time"},
 	} {
 		out[k.name] = k
@@ -394,7 +398,7 @@ func (m *matcher) capture(n *node, i, pos int) bool {
 	switch {
 	case limit < least:
 		return false
-	case n.last:
+	case n.last && (!n.kind.greedy || n.kind.check == nil):
 		return m.ends(n, i, pos, limit)
 	case n.kind.greedy:
 		for end := limit; end >= least && m.steps <= maxSteps; end-- {

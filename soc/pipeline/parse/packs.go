@@ -77,10 +77,11 @@ func (w *packWriter) Put(id event.FieldID, kind event.Kind, value string) {
 		w.from = p.base
 	}
 	p.base = 0
-	p.ev.Fields = append(p.ev.Fields, event.Field{ID: id, Kind: kind, Value: value})
 	if id == event.URLOriginal {
 		p.target(value)
+		return
 	}
+	p.ev.Fields = append(p.ev.Fields, event.Field{ID: id, Kind: kind, Value: value})
 }
 
 // level writes the usual severities as ECS does.
