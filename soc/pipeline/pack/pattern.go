@@ -402,6 +402,9 @@ func (m *matcher) capture(n *node, i, pos int) bool {
 		return m.ends(n, i, pos, limit)
 	case n.kind.greedy:
 		for end := limit; end >= least && m.steps <= maxSteps; end-- {
+			if n.last && end < limit && (isLetter(m.s[end]) || isDigit(m.s[end])) {
+				return false // What ends a text gives off signs, not a part of itself.
+			}
 			if m.ends(n, i, pos, end) {
 				return true
 			}

@@ -294,7 +294,8 @@ func (p *Parser) byProgram(text string) bool {
 	}
 	switch name {
 	case "sshd", "sshd-session", "sshd-auth":
-		return p.sshd(text)
+		// Junos names the messages of its own server.
+		return !hasPrefix(text, "SSHD_") && p.sshd(text)
 	case "sudo":
 		return p.sudo(text)
 	case "kernel":
