@@ -257,8 +257,8 @@ var onHost = []string{"process", "file", "registry", "driver", "library", "confi
 // it says that it was not. From the phase of installation on that is the machine
 // doing what the attacker wants, where the rule is sure enough to be grave.
 func execution(f facts, r *Rule, w way) (detections.Verdict, detections.Text) {
-	if !f.has("event.category", onHost...) {
-		return none()
+	if !f.has("event.category", onHost...) || f.has("observer.type", "firewall", "switch", "router", "ids") {
+		return none() // A device between tells of others, or of a setting of its own.
 	}
 	if code := f.get("process.exit_code"); code != "" && code != "0" {
 		return verdict(detections.Failed, "命令失败，退出码 %s", "The command failed with exit code %s", code)
