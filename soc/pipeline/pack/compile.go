@@ -189,6 +189,9 @@ func (c *compiler) recognise(l *Log, d *logDocument) error {
 			return fmt.Errorf("pairs: nothing captures %q", d.Pairs.Of)
 		}
 		l.pairs = &Pairs{Separator: cmp.Or(d.Pairs.Separator, " "), Assign: cmp.Or(d.Pairs.Assign, "="), prefix: l.Module + ".", slot: i}
+		if d.Pairs.Prefix != nil {
+			l.pairs.prefix = *d.Pairs.Prefix
+		}
 	}
 	return nil
 }
@@ -289,6 +292,15 @@ func (c *compiler) plan(l *Log, doc *document, d *logDocument) error {
 			return errors.New("time: it has no from")
 		}
 		p.layout = d.Time.Layout
+		switch {
+		case d.Time.Zone == "":
+		case d.Time.Zone != "UTC":
+			return fmt.Errorf("time: zone %q: it is UTC, or left out where the server's own counts", d.Time.Zone)
+		case p.layout != "":
+			return errors.New("time: zone goes without a layout, which may name the zone itself")
+		default:
+			p.zone = " UTC"
+		}
 		if p.layout != "" && time.Unix(1e9, 0).UTC().Format(p.layout) == p.layout {
 			return fmt.Errorf("time: layout %q writes no part of a time: it is written as Go has it, 2006-01-02 15:04:05", p.layout)
 		}

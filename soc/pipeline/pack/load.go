@@ -72,14 +72,16 @@ type csvDocument struct {
 }
 
 type pairsDocument struct {
-	Of        string `yaml:"of"`
-	Separator string `yaml:"separator"`
-	Assign    string `yaml:"assign"`
+	Of        string  `yaml:"of"`
+	Separator string  `yaml:"separator"`
+	Assign    string  `yaml:"assign"`
+	Prefix    *string `yaml:"prefix"`
 }
 
 type timeDocument struct {
 	From   list   `yaml:"from"`
 	Layout string `yaml:"layout"`
+	Zone   string `yaml:"zone"`
 }
 
 type switchDocument map[string]map[string]list

@@ -42,6 +42,7 @@ type plan struct {
 	common  []constant
 	times   []ref
 	layout  string
+	zone    string // behind the time's text
 }
 
 // ref is a part of a line: a capture or, with slot -1, a field.
@@ -84,14 +85,15 @@ func (m *Match) Apply(w Writer) {
 	}
 	p := &l.plan
 	if text := m.timeText(w); text != "" {
-		w.Time(text, p.layout)
+		w.Time(text+p.zone, p.layout)
 	}
 	for i := range p.moves {
 		mv := &p.moves[i]
 		for _, from := range mv.from {
 			v := m.value(from, w)
-			if v == "" || v == "-" {
-				continue
+			switch v {
+			case "", "-", "?", "N/A", "(null)":
+				continue // What programs write for nothing.
 			}
 			if mv.as != nil {
 				if v = mv.as(v); v == "" {

@@ -136,6 +136,10 @@ func (p *Pairs) each(s string, w Writer) {
 			name = name[i+len(p.Separator):] // What stands before it is no pair.
 		}
 		s = s[eq+len(p.Assign):]
+		if s != "" && s[0] == '\'' {
+			s = s[1:] // Pairs within a pair, as auditd has them: msg='op=login …'
+			continue
+		}
 		var value string
 		if end := 0; s != "" && s[0] == '"' {
 			if end = strings.IndexByte(s[1:], '"'); end >= 0 {
@@ -154,6 +158,6 @@ func (p *Pairs) each(s string, w Writer) {
 		} else {
 			value, s = s, ""
 		}
-		w.Pair(p.prefix, strings.TrimSpace(name), strings.TrimSpace(value))
+		w.Pair(p.prefix, strings.TrimSpace(name), strings.Trim(value, " '"))
 	}
 }

@@ -260,8 +260,8 @@ scan:
 			break scan
 		}
 	}
-	if end <= 0 || isDigits(s[:end]) {
-		return false
+	if end <= 0 || isDigits(s[:end]) || s[0] == '(' && s[end-1] != ')' {
+		return false // systemd's own children are (sd-pam); other brackets open a text.
 	}
 	app, rest := s[:end], s[end:]
 	pid := ""

@@ -302,6 +302,12 @@ func anyTime(s string, loc *time.Location, received int64) (int64, bool) {
 	if c, ok := accessTime(s); ok {
 		return c.moment(loc, received)
 	}
+	// ctime(3) puts the day of the week before: Mon Nov 23 09:58:01 2026.
+	if len(s) > 4 && s[3] == ' ' {
+		if c, rest, ok := bsdTime(strings.TrimLeft(s[4:], " ")); ok && trimSpace(rest) == "" {
+			return c.moment(loc, received)
+		}
+	}
 	if t, err := time.Parse(time.RFC1123Z, s); err == nil {
 		return t.UnixNano(), true
 	}
