@@ -42,6 +42,7 @@ export const cmdb = {
   'ci.districtRisk': ['{n} 项有风险，最高 {x} 分', '{n} at risk, {x} the worst'],
   'ci.districtCalm': ['没有风险', 'None at risk'],
   'ci.districtNone': ['还没有登记', 'Nothing recorded'],
+  'ci.districtsNone': ['还没有单位写明区县：在组织机构的“区县”里填写。', 'No unit names its district yet: fill it in at the organisations.'],
   'ci.districtsWithout': ['{n} 项资产没有区县：在其单位里填写', '{n} assets without one: fill it in at their unit'],
   'ci.byModel': ['各模型的配置项', 'Items by model'],
   'ci.others': ['其他', 'Other'],

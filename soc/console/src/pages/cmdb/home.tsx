@@ -95,27 +95,31 @@ function Districts() {
       </header>
       <div className="body">
         <Loaded query={query} what="ci.districts" lines={3} small>
-          {() => (
-            <div className="districtgrid">
-              {names.map((name) => {
-                const r = seen.get(name);
-                const title = tx(standard.find((v) => v.value === name)) || name;
-                return (
-                  <Link key={name} className={r ? '' : 'bare'} to={`/risk?${new URLSearchParams({ region: name })}`}>
-                    <b className="ellipsis">{title}</b>
-                    {r ? (
-                      <>
-                        <span>{t('ci.districtItems', { n: number(r.total, locale) })}</span>
-                        <span className={r.at_risk > 0 ? 'atrisk' : ''}>{r.at_risk > 0 ? t('ci.districtRisk', { n: number(r.at_risk, locale), x: r.worst }) : t('ci.districtCalm')}</span>
-                      </>
-                    ) : (
-                      <span className="faint">{t('ci.districtNone')}</span>
-                    )}
-                  </Link>
-                );
-              })}
-            </div>
-          )}
+          {() =>
+            names.length === 0 ? (
+              <span className="dim">{t('ci.districtsNone')}</span>
+            ) : (
+              <div className="districtgrid">
+                {names.map((name) => {
+                  const r = seen.get(name);
+                  const title = tx(standard.find((v) => v.value === name)) || name;
+                  return (
+                    <Link key={name} className={r ? '' : 'bare'} to={`/risk?${new URLSearchParams({ region: name })}`}>
+                      <b className="ellipsis">{title}</b>
+                      {r ? (
+                        <>
+                          <span>{t('ci.districtItems', { n: number(r.total, locale) })}</span>
+                          <span className={r.at_risk > 0 ? 'atrisk' : ''}>{r.at_risk > 0 ? t('ci.districtRisk', { n: number(r.at_risk, locale), x: r.worst }) : t('ci.districtCalm')}</span>
+                        </>
+                      ) : (
+                        <span className="faint">{t('ci.districtNone')}</span>
+                      )}
+                    </Link>
+                  );
+                })}
+              </div>
+            )
+          }
         </Loaded>
       </div>
     </section>

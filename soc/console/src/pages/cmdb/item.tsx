@@ -201,7 +201,7 @@ function Overview({ item: i }: { item: Item }) {
           <Panel title={t('cmdb.attributes')}>
             <dl className="facts">
               {other.map((a) => (
-                <Fact key={a} name={a}>
+                <Fact key={a} name={words.attributeName(a)}>
                   {fieldText(i, `attr.${a}`)}
                 </Fact>
               ))}

@@ -7,9 +7,9 @@ import { useCan } from '../../api/queries';
 import { list, type Page } from '../../api/types';
 import { useAct } from '../../app/act';
 import { useSettings } from '../../app/settings';
-import { duration } from '../../logic/format';
+import { clock } from '../../logic/format';
 import { Panel } from '../page';
-import { WhenFull } from '../time';
+import { When } from '../time';
 import { useSayValue } from './value';
 
 /** Where an item stands in its life cycles: since when, by whom, and the steps that may follow. */
@@ -58,10 +58,10 @@ export function LifeCycles({ item }: { item: Item }) {
                 {periods.slice(0, 6).map((p) => (
                   <li key={p.since} className={p.until ? '' : 'k-created'}>
                     <div className="t-head">
-                      <b>{p.value ? say(field, p.value, item.class) : t('ci.state.none')}</b>
-                      <span className="dim">{p.actor}</span>
-                      {p.until && <span className="faint">{duration((Date.parse(p.until) - Date.parse(p.since)) * 1e6, locale)}</span>}
-                      <WhenFull time={p.since} />
+                      <b className="nowrap">{p.value ? say(field, p.value, item.class) : t('ci.state.none')}</b>
+                      <span className="dim ellipsis">{p.actor}</span>
+                      {p.until && <span className="faint nowrap">{clock(Date.parse(p.until) - Date.parse(p.since), locale)}</span>}
+                      <When time={p.since} />
                     </div>
                   </li>
                 ))}
