@@ -153,6 +153,10 @@ export interface Alert extends Judged {
   closed_by?: string;
   resolution?: Resolution | '';
   timeline?: List<TimelineEntry>;
+  /** It changes between firing and recovered again and again: nobody is told until it is calm. */
+  flapping?: { since: string; changes: number; last: string; recovered: boolean };
+  /** Of its firings, those beyond the limit of intake, counted and not worked. */
+  counted?: number;
   /** Given by people. */
   tags?: List<string>;
   /** Ids of the silences that mute it now. */
@@ -241,6 +245,9 @@ export interface Incident {
   override?: { priority: string; reason: string; by: string; at: string } | null;
   /** Of an incident of faults: the item that is thought to have brought the others down. */
   root?: Root | null;
+  /** The merge rule that made it, and the labels that its alerts have in common. */
+  merge?: { rule_id: string; rule: string; by?: Record<string, string> };
+  counted?: number;
   /** The incident that goes on in its place. */
   merged_into?: string;
   merged_from?: List<string>;

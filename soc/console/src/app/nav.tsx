@@ -30,6 +30,7 @@ import {
   KeyOutlined,
   LinkOutlined,
   LockOutlined,
+  MergeCellsOutlined,
   NodeIndexOutlined,
   PartitionOutlined,
   SafetyCertificateOutlined,
@@ -73,7 +74,7 @@ export const NAV: NavGroup[] = [
     items: [
       { to: '/alerts', needs: ['read'], title: 'page.alerts', icon: <AlertOutlined />, letter: 'a' },
       { to: '/attacks', needs: ['attack-statistics'], title: 'page.attacks', icon: <AimOutlined />, letter: 'v', below: [{ to: '/attackers', needs: ['list-attackers'], title: 'page.attackers', icon: <UserOutlined /> }] },
-      { to: '/silences', needs: ['list-silences'], title: 'page.silences', icon: <BellOutlined />, letter: 'y', below: [{ to: '/inhibitions', needs: ['list-inhibitions'], title: 'page.inhibitions', icon: <StopOutlined /> }] },
+      { to: '/silences', needs: ['list-silences'], title: 'page.silences', icon: <BellOutlined />, letter: 'y', below: [{ to: '/inhibitions', needs: ['list-inhibitions'], title: 'page.inhibitions', icon: <StopOutlined /> }, { to: '/merge-rules', needs: ['list-merge-rules'], title: 'page.mergeRules', icon: <MergeCellsOutlined /> }] },
       { to: '/maintenance', needs: ['list-maintenance-windows'], title: 'page.maintenance', icon: <ToolOutlined /> },
     ] },
   { title: 'nav.respond', items: [{ to: '/incidents', needs: ['read'], title: 'page.incidents', icon: <FireOutlined />, letter: 'i', below: [{ to: '/statutory', needs: ['list-statutory-due'], title: 'page.statutory', icon: <FileProtectOutlined /> }] }, { to: '/disposals', needs: ['list-disposals'], title: 'page.disposals', icon: <AuditOutlined /> }, { to: '/disposal-plans', needs: ['list-disposal-plans'], title: 'page.plans', icon: <SolutionOutlined /> }] },

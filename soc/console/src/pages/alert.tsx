@@ -12,6 +12,7 @@ import { AssignButton, CloseDialog, CommentBox, useAlertActions } from '../parts
 import { AssetFacts, Attack, EvidenceEvents, EvidenceTable, HowBad } from '../parts/alertparts';
 import { Judgement, VerdictMark } from '../parts/judgement';
 import { AlertTags } from '../parts/alerttags';
+import { NoiseMarks } from '../parts/noisemarks';
 import { InhibitedMark } from '../parts/inhibitions/mark';
 import { Panel } from '../parts/page';
 import { Priority, SeverityMark, StatusMark } from '../parts/severity';
@@ -88,6 +89,7 @@ export default function AlertPage() {
         <StatusMark status={a.status} />
         <SilencedMark alert={a} />
         <InhibitedMark alert={a} />
+        <NoiseMarks of={a} />
         <MaintenanceMark alert={a} />
         {a.status === 'closed' && a.resolution && <span className="tag">{t(`resolution.${a.resolution}`)}</span>}
         <span>{t('alert.times', { n: a.count })}</span>

@@ -57,6 +57,7 @@ export default function Alerts() {
   const ci = url.get('ci') ?? '';
   const rule = url.get('rule') ?? '';
   const tag = url.get('tag') ?? '';
+  const flapping = url.get('flapping') === 'true';
   const attacker = url.get('attacker') ?? '';
   const q = url.get('q') ?? '';
   const preview = url.get('preview') === '1';
@@ -85,6 +86,7 @@ export default function Alerts() {
     rule,
     tag,
     attacker,
+    flapping: flapping || undefined,
     q,
   };
   const key = JSON.stringify(filter);
@@ -205,10 +207,10 @@ export default function Alerts() {
   });
 
   const columns = preview ? '14px var(--sev-w) minmax(0,1fr) var(--verdict-w) 46px var(--status-w) 72px' : '14px var(--sev-w) minmax(0,1fr) var(--verdict-w) 132px 92px 46px var(--status-w) 72px 64px';
-  const filtered = severity.length + status.length + verdict.length + phase.length + direction.length + threat.length > 0 || attack || risk || tenant || incident || ci || rule || tag || attacker || q;
+  const filtered = severity.length + status.length + verdict.length + phase.length + direction.length + threat.length > 0 || attack || risk || tenant || incident || ci || rule || tag || attacker || flapping || q;
   const clear = () => {
     setText('');
-    setUrl({ severity: [], status: [], verdict: [], phase: [], direction: [], threat: [], attack: undefined, risk: undefined, tenant: undefined, incident: undefined, ci: undefined, rule: undefined, tag: undefined, attacker: undefined, q: undefined });
+    setUrl({ severity: [], status: [], verdict: [], phase: [], direction: [], threat: [], attack: undefined, risk: undefined, tenant: undefined, incident: undefined, ci: undefined, rule: undefined, tag: undefined, attacker: undefined, flapping: undefined, q: undefined });
   };
   const chip = (label: string, param: string) => (
     <span className="chip" key={param}>
@@ -310,6 +312,7 @@ export default function Alerts() {
         {incident && chip(t('alerts.inIncident', { x: incident }), 'incident')}
         {ci && chip(t('alerts.ofCI', { x: ci }), 'ci')}
         {rule && chip(t('alerts.ofRule', { x: tx(rows.find((r) => r.rule.id === rule)?.rule.title) || rule }), 'rule')}
+        {flapping && chip(t('flapping.only'), 'flapping')}
         {tag && chip(t('tags.of', { x: tag }), 'tag')}
         {attacker && chip(t('alerts.ofAttacker', { x: attacker }), 'attacker')}
         {filtered && (

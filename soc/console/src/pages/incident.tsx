@@ -12,6 +12,7 @@ import { useSettings } from '../app/settings';
 import { AssignButton, CloseDialog, CommentBox, useRefreshCases } from '../parts/acting';
 import { AssetFacts, Attack } from '../parts/alertparts';
 import { PartyList, PhaseStrip, VerdictMark } from '../parts/judgement';
+import { MergeMark, NoiseMarks } from '../parts/noisemarks';
 import { OverrideButton, OverrideNote } from '../parts/override';
 import { Panel } from '../parts/page';
 import { Priority, SeverityMark, StatusMark } from '../parts/severity';
@@ -130,6 +131,8 @@ export default function IncidentPage() {
           {t('col.opened')} <WhenFull time={i.opened_at} />
         </span>
         <VerdictMark value={i.verdict} />
+        <MergeMark incident={i} />
+        <NoiseMarks of={i} />
         <Attack tactics={i.tactics} />
       </div>
       <PhaseStrip phases={i.phases} />

@@ -13,6 +13,7 @@ import { RawEvent } from './events';
 import { Priority, SeverityMark, StatusMark } from './severity';
 import { Parties, VerdictMark } from './judgement';
 import { AlertTags } from './alerttags';
+import { NoiseMarks } from './noisemarks';
 import { InhibitedMark } from './inhibitions/mark';
 import { SilencedMark } from './silences/mark';
 import { WhenFull } from './time';
@@ -37,6 +38,7 @@ export function Preview({ id, known, patch }: { id: string; known: Alert; patch:
         <StatusMark status={a.status} />
         <SilencedMark alert={a} />
         <InhibitedMark alert={a} />
+        <NoiseMarks of={a} />
         <AlertTags alert={a} />
       </div>
       <h2 style={{ fontSize: 16, lineHeight: 1.45, overflowWrap: 'anywhere' }}>
