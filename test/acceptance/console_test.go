@@ -88,11 +88,13 @@ func TestConsolePolicies(t *testing.T) {
 }
 
 // TestConsoleDuty drives duty and service levels in real Chromium: a team with
-// its roster and escalation, overrides, notes, terms, report and holidays.
+// its roster and escalation, overrides, notes, terms, report and holidays; and
+// what mutes, merges and routes alerts.
 func TestConsoleDuty(t *testing.T) {
 	t.Parallel()
 	s, run := console(t, "")
 	run("duty.test.mjs", s.url)
+	run("noise.test.mjs", s.url)
 }
 
 func TestConsoleAlertSources(t *testing.T) {

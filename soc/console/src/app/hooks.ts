@@ -1,4 +1,4 @@
-import { useCallback, useEffect, useState, useSyncExternalStore } from 'react';
+import { useCallback, useEffect, useMemo, useState, useSyncExternalStore } from 'react';
 import { useSearchParams } from 'react-router-dom';
 import { serverNow } from '../api/client';
 import { withParams } from '../logic/urlstate';
@@ -39,6 +39,21 @@ export function useSettled<T>(value: T, ms: number): T {
     return () => clearTimeout(id);
   }, [value, ms]);
   return v;
+}
+
+/** Whether the page is at most so many pixels wide, as it is now. */
+export function useNarrow(px: number): boolean {
+  const media = useMemo(() => window.matchMedia(`(max-width: ${px}px)`), [px]);
+  return useSyncExternalStore(
+    useCallback(
+      (f) => {
+        media.addEventListener('change', f);
+        return () => media.removeEventListener('change', f);
+      },
+      [media],
+    ),
+    () => media.matches,
+  );
 }
 
 export function usePageTitle(title: string): void {

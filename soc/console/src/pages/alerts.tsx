@@ -7,7 +7,7 @@ import { DIRECTIONS, PHASES, THREATS, VERDICTS } from '../api/judgement';
 import { useCan, useTenants } from '../api/queries';
 import { SEVERITIES, STATUSES, list, type Alert, type Page } from '../api/types';
 import { useFeedback } from '../app/feedback';
-import { useSettled, useUrl } from '../app/hooks';
+import { useNarrow, useSettled, useUrl } from '../app/hooks';
 import { useKeys } from '../app/keys';
 import { useSettings } from '../app/settings';
 import { number } from '../logic/format';
@@ -206,7 +206,9 @@ export default function Alerts() {
     '/': () => filterInput.current?.focus(),
   });
 
-  const columns = preview ? '14px var(--sev-w) minmax(0,1fr) var(--verdict-w) 46px var(--status-w) 72px' : '14px var(--sev-w) minmax(0,1fr) var(--verdict-w) 132px 92px 46px var(--status-w) 72px 64px';
+  // Where there is little room it goes to what happened, which names who and where.
+  const compact = useNarrow(1180) || preview;
+  const columns = compact ? '14px var(--sev-w) minmax(0,1fr) var(--verdict-w) 46px var(--status-w) 72px' : '14px var(--sev-w) minmax(0,1fr) var(--verdict-w) 132px 92px 46px var(--status-w) 72px 64px';
   const filtered = severity.length + status.length + verdict.length + phase.length + direction.length + threat.length > 0 || attack || risk || tenant || incident || ci || rule || tag || attacker || flapping || q;
   const clear = () => {
     setText('');
@@ -353,8 +355,8 @@ export default function Alerts() {
                 <span role="columnheader">{t('col.severity')}</span>
                 <span role="columnheader">{t('col.what')}</span>
                 <span role="columnheader">{t('judged.verdict')}</span>
-                {!preview && <span role="columnheader">{t('col.tenant')}</span>}
-                {!preview && <span role="columnheader">{t('col.asset')}</span>}
+                {!compact && <span role="columnheader">{t('col.tenant')}</span>}
+                {!compact && <span role="columnheader">{t('col.asset')}</span>}
                 <span role="columnheader" className="num">
                   {t('col.count')}
                 </span>
@@ -362,7 +364,7 @@ export default function Alerts() {
                 <span role="columnheader" className="num">
                   {t('col.lastSeen')}
                 </span>
-                {!preview && <span role="columnheader">{t('col.assignee')}</span>}
+                {!compact && <span role="columnheader">{t('col.assignee')}</span>}
               </div>
               {rows.map((a) => (
                 <div
@@ -398,12 +400,12 @@ export default function Alerts() {
                   <span>
                     <VerdictMark value={a.verdict} reason={tx(a.verdict_reason)} />
                   </span>
-                  {!preview && (
+                  {!compact && (
                     <span className="ellipsis dim">
                       <TenantName slug={a.tenant} />
                     </span>
                   )}
-                  {!preview && (
+                  {!compact && (
                     <span className="ellipsis dim" title={a.system?.name}>
                       {a.ci?.name || a.source_ip || '–'}
                     </span>
@@ -417,7 +419,7 @@ export default function Alerts() {
                   <span className="num dim">
                     <When time={a.last_seen} age />
                   </span>
-                  {!preview && <span className="ellipsis dim">{a.assignee || (a.status !== 'open' && a.acknowledged_by) || '–'}</span>}
+                  {!compact && <span className="ellipsis dim">{a.assignee || (a.status !== 'open' && a.acknowledged_by) || '–'}</span>}
                 </div>
               ))}
               {held?.next && (
