@@ -128,6 +128,10 @@ func structuredDataLen(s string) int {
 	for i < len(s) && s[i] == '[' {
 		quoted := false
 		i++
+		// A name has no quotes: Check Point writes [action:"Drop"; …] as its text.
+		if n := strings.IndexAny(s[i:], ` ]"`); n >= 0 && s[i+n] == '"' {
+			return 0
+		}
 		for ; ; i++ {
 			if i >= len(s) {
 				return 0
