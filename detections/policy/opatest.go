@@ -44,7 +44,7 @@ func (r TestResult) String() string {
 }
 
 // testTimeout bounds one test.
-const testTimeout = 5 * time.Second
+const testTimeout = time.Minute
 
 // Test runs the tests among the files, *_test.rego, by OPA's own runner on the
 // policies that New would put in force. Policies may call what they may call in
