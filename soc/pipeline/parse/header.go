@@ -179,7 +179,9 @@ func (h *header) rfc3164(s string, loc *time.Location, received int64) {
 		return
 	}
 	name, rest := word(s)
-	if h.host == "" && h.nameIsHost(name, rest) {
+	// A table of a program's own parts its columns by more blanks than a header.
+	column := h.pri < 0 && !h.bsd && hasPrefix(s[len(name):], "  ")
+	if h.host == "" && !column && h.nameIsHost(name, rest) {
 		h.host = name
 		rest = strings.TrimLeft(strings.TrimPrefix(rest, ": "), " ")
 		if h.takeTag(rest) {
