@@ -198,10 +198,10 @@ func (w *Workshop) test(info pack.Info, src pack.Source, write func(source, file
 			fail(0, "%s has no sample", l.ID)
 		}
 	}
-	if write != nil {
-		err = write(src.Name, path.Join(info.ID, pack.Golden), got.Bytes())
+	if write == nil {
+		return n, faults, nil
 	}
-	return n, faults, err
+	return n, faults, write(src.Name, path.Join(info.ID, pack.Golden), got.Bytes())
 }
 
 // Count is how many lines fell to a pack or a generic parser.
