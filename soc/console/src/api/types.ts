@@ -245,6 +245,9 @@ export interface Incident {
   override?: { priority: string; reason: string; by: string; at: string } | null;
   /** Of an incident of faults: the item that is thought to have brought the others down. */
   root?: Root | null;
+  /** Out of the lists since then. */
+  archived_at?: string | null;
+  archived_by?: string;
   /** The merge rule that made it, and the labels that its alerts have in common. */
   merge?: { rule_id: string; rule: string; by?: Record<string, string> };
   counted?: number;

@@ -54,6 +54,7 @@ const router = createBrowserRouter([
       { path: '/policies', element: page(() => import('../pages/policies')) },
       { path: '/incidents', element: page(() => import('../pages/incidents')) },
       { path: '/incidents/:id', element: page(() => import('../pages/incident')) },
+      { path: '/figures', element: page(() => import('../pages/figures')) },
       { path: '/statutory', element: page(() => import('../pages/statutory')) },
       { path: '/disposals', element: page(() => import('../pages/disposals')) },
       { path: '/disposal-plans', element: page(() => import('../pages/plans')) },

@@ -6,6 +6,7 @@ import {
   AppstoreAddOutlined,
   AppstoreOutlined,
   AuditOutlined,
+  BarChartOutlined,
   BellOutlined,
   BlockOutlined,
   BookOutlined,
@@ -77,7 +78,7 @@ export const NAV: NavGroup[] = [
       { to: '/silences', needs: ['list-silences'], title: 'page.silences', icon: <BellOutlined />, letter: 'y', below: [{ to: '/inhibitions', needs: ['list-inhibitions'], title: 'page.inhibitions', icon: <StopOutlined /> }, { to: '/merge-rules', needs: ['list-merge-rules'], title: 'page.mergeRules', icon: <MergeCellsOutlined /> }] },
       { to: '/maintenance', needs: ['list-maintenance-windows'], title: 'page.maintenance', icon: <ToolOutlined /> },
     ] },
-  { title: 'nav.respond', items: [{ to: '/incidents', needs: ['read'], title: 'page.incidents', icon: <FireOutlined />, letter: 'i', below: [{ to: '/statutory', needs: ['list-statutory-due'], title: 'page.statutory', icon: <FileProtectOutlined /> }] }, { to: '/disposals', needs: ['list-disposals'], title: 'page.disposals', icon: <AuditOutlined /> }, { to: '/disposal-plans', needs: ['list-disposal-plans'], title: 'page.plans', icon: <SolutionOutlined /> }] },
+  { title: 'nav.respond', items: [{ to: '/incidents', needs: ['read'], title: 'page.incidents', icon: <FireOutlined />, letter: 'i', below: [{ to: '/figures', needs: ['get-incident-figures'], title: 'page.figures', icon: <BarChartOutlined /> }, { to: '/statutory', needs: ['list-statutory-due'], title: 'page.statutory', icon: <FileProtectOutlined /> }] }, { to: '/disposals', needs: ['list-disposals'], title: 'page.disposals', icon: <AuditOutlined /> }, { to: '/disposal-plans', needs: ['list-disposal-plans'], title: 'page.plans', icon: <SolutionOutlined /> }] },
   {
     title: 'nav.duty',
     items: [

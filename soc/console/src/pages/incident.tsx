@@ -23,6 +23,7 @@ import { Deadline, When, WhenFull } from '../parts/time';
 import { Evidence, Observables, Similar, Tasks } from '../parts/casework/panels';
 import { MergedNote, Regroups, RelatedAlerts } from '../parts/casework/regroup';
 import { Reports } from '../parts/casework/reports';
+import { WorkOrders } from '../parts/casework/workorders';
 import { RootCause } from '../parts/casework/root';
 import { Token } from '../parts/token';
 
@@ -88,6 +89,8 @@ export default function IncidentPage() {
   const acknowledge = () => act('acknowledge', { comment: '' }, t('incidents.acked', { x: id }), () => void reopen());
   const close = (resolution: Resolution, comment: string, closeAlerts: boolean) =>
     act('close', { resolution, comment, close_alerts: closeAlerts }, t('incidents.closed', { x: id, r: t(`resolution.${resolution}`) }), () => void reopen());
+  const restore = (): Promise<void> => act('restore', {}, t('archive.restored', { x: id }), () => void archive());
+  const archive = (): Promise<void> => act('archive', {}, t('archive.done', { x: id }), () => void restore());
   useKeys({
     a: () => respond && i?.status === 'open' && void acknowledge(),
     Escape: () => navigate(-1),
@@ -111,6 +114,7 @@ export default function IncidentPage() {
             <AssignButton assign={(u) => act('assign', { assignee: u }, t('incidents.assigned', { x: id, y: u }))} />
             <OverrideButton incident={i} />
             <ClockActions incident={i} />
+            {i.status === 'closed' && can('archive-incident') && <Button onClick={() => void (i.archived_at ? restore() : archive())}>{t(i.archived_at ? 'archive.restore' : 'archive.do')}</Button>}
             {i.status === 'closed' ? (
               <Button onClick={() => void reopen()}>{t('act.reopen')}</Button>
             ) : (
@@ -236,6 +240,7 @@ export default function IncidentPage() {
               )}
             </dl>
           </Panel>
+          <WorkOrders object={i.id} />
           <Similar incident={i} />
           <Regroups incident={i} />
           <Reports incident={i} />

@@ -34,6 +34,7 @@ export default function Incidents() {
   const [url, setUrl] = useUrl();
   const status = parseWords(url, 'status', STATUSES);
   const mine = url.get('mine') === 'true';
+  const archived = url.get('archived') === 'only';
   const breaching = url.get('sla') === 'breaching';
   const tenant = url.get('tenant') ?? '';
   const q = url.get('q') ?? '';
@@ -44,7 +45,7 @@ export default function Incidents() {
     if (settled !== q && settled === text.trim()) setUrl({ q: settled });
   }, [settled]); // eslint-disable-line react-hooks/exhaustive-deps
 
-  const filter = { status: status.length ? status.join(',') : 'open,acknowledged', mine: mine || undefined, tenant, q, sort: 'due', limit: 200 };
+  const filter = { status: status.length ? status.join(',') : archived ? 'open,acknowledged,closed' : 'open,acknowledged', archived: archived ? 'only' : undefined, mine: mine || undefined, tenant, q, sort: 'due', limit: 200 };
   const key = JSON.stringify(filter);
   const query = useQuery({
     queryKey: ['incidents', key],
@@ -80,8 +81,8 @@ export default function Incidents() {
     Enter: () => rows[at] && navigate(`/incidents/${encodeURIComponent(cursor)}`),
     '/': () => input.current?.focus(),
   });
-  const filtered = status.length > 0 || mine || breaching || !!tenant || !!q;
-  const clear = () => setUrl({ status: [], mine: undefined, sla: undefined, tenant: undefined, q: undefined });
+  const filtered = status.length > 0 || mine || archived || breaching || !!tenant || !!q;
+  const clear = () => setUrl({ status: [], mine: undefined, archived: undefined, sla: undefined, tenant: undefined, q: undefined });
 
   return (
     <div className="page fill">
@@ -100,6 +101,9 @@ export default function Incidents() {
         </button>
         <button className="plain toggle" aria-pressed={breaching} onClick={() => setUrl({ sla: breaching ? undefined : 'breaching' })}>
           {t('shift.breaching')}
+        </button>
+        <button className="plain toggle" aria-pressed={archived} onClick={() => setUrl({ archived: archived ? undefined : 'only' })}>
+          {t('archive.only')}
         </button>
         {tenant && (
           <span className="chip">

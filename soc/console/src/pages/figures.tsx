@@ -1,0 +1,161 @@
+import { keepPreviousData, useQuery, useQueryClient } from '@tanstack/react-query';
+import { Select } from 'antd';
+import { get, put } from '../api/client';
+import { list, type List } from '../api/types';
+import { useFeedback } from '../app/feedback';
+import { useUrl } from '../app/hooks';
+import { useSettings } from '../app/settings';
+import { zh, type Key } from '../locales/zh';
+import { clock, number } from '../logic/format';
+import { useTenantName } from '../parts/names';
+import { Head, Panel, Updated } from '../parts/page';
+import { Empty, Loaded, Stale } from '../parts/states';
+import { DataTable } from '../parts/table';
+
+interface Tally {
+  incidents: number;
+  open: number;
+  acknowledged: number;
+  closed: number;
+  breached: number;
+  mtta_seconds: number;
+  mttr_seconds: number;
+  alerts: number;
+  alerts_open: number;
+  false_positives: number;
+  events: number;
+}
+interface Figures {
+  from: string;
+  to: string;
+  /** Not closed, whenever they opened. */
+  backlog: number;
+  total: Tally;
+  /** Of the time of the same length before. */
+  before: Tally;
+  days: List<Tally & { day: string; closed_on: number }>;
+  by: List<{ by: string; shares: List<Tally & { key: string; name?: string }> }>;
+}
+interface Preferences {
+  refresh_seconds?: number;
+}
+
+const COUNTS = ['incidents', 'closed', 'breached', 'alerts', 'false_positives'] as const;
+const MEANS = ['mtta_seconds', 'mttr_seconds'] as const;
+const REFRESH = [0, 15, 60, 300] as const;
+const PREFERENCES = '/me/preferences/figures';
+
+/** What happened in 7 or 14 days, beside the time before, by day and by all that tells incidents apart. */
+export default function FiguresPage() {
+  const { t, locale } = useSettings();
+  const { failed } = useFeedback();
+  const client = useQueryClient();
+  const tenantName = useTenantName();
+  const [url, setUrl] = useUrl();
+  const days = url.get('days') === '14' ? 14 : 7;
+  const preferences = useQuery({ queryKey: ['preferences', 'figures'], queryFn: ({ signal }) => get<Preferences>(PREFERENCES, {}, signal) });
+  const refresh = preferences.data?.refresh_seconds ?? 60;
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || 'Asia/Shanghai';
+  const query = useQuery({ queryKey: ['incidents', 'figures', days, zone], queryFn: ({ signal }) => get<Figures>('/incidents/figures', { days, zone }, signal), placeholderData: keepPreviousData, refetchInterval: refresh > 0 ? refresh * 1000 : false });
+  const remember = async (seconds: number) => {
+    try {
+      await put(PREFERENCES, { ...preferences.data, refresh_seconds: seconds });
+    } catch (e) {
+      failed(e);
+    } finally {
+      void client.invalidateQueries({ queryKey: ['preferences', 'figures'] });
+    }
+  };
+  const word = (prefix: string, key: string) => (`${prefix}.${key}` in zh ? t(`${prefix}.${key}` as Key) : key);
+  const keyName = (by: string, s: { key: string; name?: string }) => {
+    if (s.key === '*') return t('figures.rest');
+    if (s.key === '') return t('figures.noneOf');
+    if (s.name) return s.name;
+    if (by === 'severity') return word('sev', s.key);
+    if (by === 'tenant') return tenantName(s.key);
+    return by === 'status' || by === 'resolution' ? word(by, s.key) : s.key;
+  };
+  const seconds = (n: number) => (n > 0 ? clock(n * 1000, locale) : '–');
+  return (
+    <div className="page">
+      <Head title={t('page.figures')} sub={t('figures.lead', { n: days })}>
+        <Updated at={query.dataUpdatedAt} />
+        {[7, 14].map((n) => (
+          <button key={n} className="plain toggle" aria-pressed={days === n} onClick={() => setUrl({ days: n === 7 ? undefined : String(n) })}>
+            {t('disposals.days', { n })}
+          </button>
+        ))}
+        <Select aria-label={t('figures.refresh')} style={{ width: 150 }} value={refresh} onChange={(n: number) => void remember(n)} options={[...new Set([...REFRESH, refresh])].sort((a, b) => a - b).map((n) => ({ value: n, label: n === 0 ? t('figures.noRefresh') : t('figures.every', { n }) }))} />
+      </Head>
+      <Stale query={query} />
+      <Loaded query={query} what="page.figures" lines={10}>
+        {(f) => {
+          const most = Math.max(1, ...list(f.days).map((d) => d.incidents));
+          return (
+            <div className="stack" style={{ gap: 14 }}>
+              <div className="panel">
+                <div className="gauges" style={{ gridTemplateColumns: 'repeat(auto-fit, minmax(120px, 1fr))', padding: 14 }}>
+                  <div>
+                    <div className="v">{number(f.backlog, locale)}</div>
+                    <div className="l">{t('figures.backlog')}</div>
+                  </div>
+                  {COUNTS.map((k) => (
+                    <div key={k}>
+                      <div className="v">{number(f.total[k], locale)}</div>
+                      <div className="l">{t(`figures.${k}`)}</div>
+                      <div className="faint">{t('figures.before', { x: number(f.before[k], locale) })}</div>
+                    </div>
+                  ))}
+                  {MEANS.map((k) => (
+                    <div key={k}>
+                      <div className="v">{seconds(f.total[k])}</div>
+                      <div className="l">{t(`figures.${k}`)}</div>
+                      <div className="faint">{t('figures.before', { x: seconds(f.before[k]) })}</div>
+                    </div>
+                  ))}
+                </div>
+              </div>
+              <Panel title={t('figures.byDay')} flush>
+                <DataTable
+                  label={t('figures.byDay')}
+                  rows={list(f.days)}
+                  rowKey={(d) => d.day}
+                  columns={[
+                    { key: 'day', title: t('compression.day'), render: (d) => d.day },
+                    { key: 'bar', title: '', width: '30%', render: (d) => <span className="daybar" aria-hidden><i style={{ width: `${(100 * d.incidents) / most}%`, background: 'var(--accent)' }} /></span> },
+                    { key: 'n', title: t('figures.incidents'), num: true, render: (d) => number(d.incidents, locale) },
+                    { key: 'closed', title: t('figures.closedOn'), num: true, render: (d) => number(d.closed_on, locale) },
+                    { key: 'alerts', title: t('figures.alerts'), num: true, render: (d) => number(d.alerts, locale) },
+                    { key: 'false', title: t('figures.false_positives'), num: true, render: (d) => number(d.false_positives, locale) },
+                  ]}
+                />
+              </Panel>
+              <div className="halves">
+                {list(f.by).map((g) => (
+                  <Panel key={g.by} title={word('figures.by', g.by)} flush>
+                    {list(g.shares).length === 0 ? (
+                      <Empty small title={t('figures.none')} />
+                    ) : (
+                      <DataTable
+                        label={word('figures.by', g.by)}
+                        rows={list(g.shares)}
+                        rowKey={(s) => s.key}
+                        columns={[
+                          { key: 'key', title: word('figures.by', g.by), render: (s) => keyName(g.by, s) },
+                          { key: 'n', title: t('figures.incidents'), num: true, render: (s) => number(s.incidents, locale) },
+                          { key: 'closed', title: t('figures.closed'), num: true, render: (s) => number(s.closed, locale) },
+                          { key: 'breached', title: t('figures.breached'), num: true, render: (s) => number(s.breached, locale) },
+                          { key: 'mttr', title: t('figures.mttr_seconds'), num: true, render: (s) => seconds(s.mttr_seconds) },
+                        ]}
+                      />
+                    )}
+                  </Panel>
+                ))}
+              </div>
+            </div>
+          );
+        }}
+      </Loaded>
+    </div>
+  );
+}
