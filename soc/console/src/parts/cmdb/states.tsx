@@ -32,6 +32,9 @@ export function LifeCycles({ item }: { item: Item }) {
       {states.map((s) => {
         const field = `attr.${s.attribute}`;
         const periods = [...list(s.periods)].reverse();
+        const dictionary = words.attributeOf(s.attribute)?.dictionary;
+        const standard = list(list(words.model?.dictionaries).find((d) => d.name === dictionary)?.values).map((v) => v.value);
+        const next = s.any ? standard.filter((v) => v !== s.value) : list(s.next);
         const name = words.attributeName(s.attribute, item.class);
         return (
           <Panel
@@ -40,8 +43,8 @@ export function LifeCycles({ item }: { item: Item }) {
             title={name}
             end={
               can('change-cmdb-item') &&
-              list(s.next).length > 0 && (
-                <Dropdown trigger={['click']} menu={{ items: list(s.next).map((v) => ({ key: v, label: say(field, v, item.class), onClick: () => step(s, v) })) }}>
+              next.length > 0 && (
+                <Dropdown trigger={['click']} menu={{ items: next.map((v) => ({ key: v, label: say(field, v, item.class), onClick: () => step(s, v) })) }}>
                   <Button size="small" loading={busy}>
                     {t('ci.state.step')} ▾
                   </Button>
