@@ -91,3 +91,26 @@ func (s *Service) MembersOf(ctx context.Context, id, after string) (ids []string
 	}
 	return ids, nil
 }
+
+// ZonedAddress is an address in a network zone.
+type ZonedAddress struct{ Zone, Address string }
+
+// At names the items at some addresses, in canonical form; those that nothing
+// is at are left out. A network is at no address.
+func (s *Service) At(ctx context.Context, places []ZonedAddress) (map[ZonedAddress]string, error) {
+	out := make(map[ZonedAddress]string, len(places))
+	for start := 0; start < len(places); start += chunk {
+		keys := make([][]any, 0, chunk)
+		for _, p := range places[start:min(start+chunk, len(places))] {
+			keys = append(keys, []any{p.Zone, p.Address})
+		}
+		var rows []addressRow
+		if err := s.db.NewSelect().Model(&rows).Where("(zone, address) IN (?)", bun.In(keys)).Scan(ctx); err != nil {
+			return nil, fmt.Errorf("cmdb: what is at %d addresses: %w", len(places), err)
+		}
+		for _, r := range rows {
+			out[ZonedAddress{r.Zone, r.Address}] = r.ItemID
+		}
+	}
+	return out, nil
+}

@@ -420,7 +420,7 @@ func (w *writer) hangsOn(ctx context.Context, part []removal, own map[int32]bool
 	}
 	var links []relationRow
 	err := w.tx.NewSelect().Model(&links).Where("r.to_seq IN (?) OR r.from_seq IN (?)", bun.In(seqs), bun.In(seqs)).
-		Where("r.origin LIKE ? OR r.origin = ?", originField+"%", originManual).Scan(ctx)
+		Where("r.origin LIKE ? OR r.origin IN (?)", originField+"%", bun.In(byHand)).Scan(ctx)
 	if err != nil {
 		return fmt.Errorf("cmdb: what hangs on the items: %w", err)
 	}
@@ -428,12 +428,12 @@ func (w *writer) hangsOn(ctx context.Context, part []removal, own map[int32]bool
 	for _, l := range links {
 		x, to := bySeq[l.To]
 		switch {
-		case to && !own[l.From] && l.Origin != originManual:
+		case to && !own[l.From] && !slices.Contains(byHand, l.Origin):
 			if !told[l.To] {
 				stands.add(x.made, "other items belong to it or refer to it since")
 			}
 			told[l.To] = true
-		case l.Origin == originManual:
+		case slices.Contains(byHand, l.Origin):
 			if !to {
 				x = bySeq[l.From]
 			}

@@ -18,6 +18,13 @@ import (
 // originManual marks relations that somebody made.
 const originManual = "manual"
 
+// OriginTraffic marks relations that somebody took over from what traffic shows.
+// They are made and taken away as those made by hand.
+const OriginTraffic = "traffic"
+
+// byHand are the origins of relations that somebody made.
+var byHand = []string{originManual, OriginTraffic}
+
 // maxLinks is how many relations one call makes.
 const maxLinks = 100_000
 
@@ -50,6 +57,16 @@ func (e *LinkError) Is(target error) bool { return target == ErrInvalid }
 // there already is left as it is. It returns how many are new; a link that
 // cannot be is a *LinkError.
 func (s *Service) Relate(ctx context.Context, r reach.Reach, actor string, links []Link) (int, error) {
+	return s.relate(ctx, r, actor, links, originManual)
+}
+
+// RelateTraffic is Relate for relations that traffic shows. One that somebody
+// made by hand stays his.
+func (s *Service) RelateTraffic(ctx context.Context, r reach.Reach, actor string, links []Link) (int, error) {
+	return s.relate(ctx, r, actor, links, OriginTraffic)
+}
+
+func (s *Service) relate(ctx context.Context, r reach.Reach, actor string, links []Link, origin string) (int, error) {
 	if len(links) > maxLinks {
 		return 0, fmt.Errorf("%w: %d relations: want at most %d", ErrTooLarge, len(links), maxLinks)
 	}
@@ -70,7 +87,7 @@ func (s *Service) Relate(ctx context.Context, r reach.Reach, actor string, links
 			}
 			if k := (relationKey{from.Seq, l.Type, to.Seq}); !seen[k] {
 				seen[k] = true
-				fresh = append(fresh, relationRow{From: from.Seq, Type: l.Type, To: to.Seq, Origin: originManual, Actor: actor, CreatedAt: now.UnixMilli()})
+				fresh = append(fresh, relationRow{From: from.Seq, Type: l.Type, To: to.Seq, Origin: origin, Actor: actor, CreatedAt: now.UnixMilli()})
 				history = append(history, linked(from, relationPrefix+l.Type, "", to.ID, actor, now), linked(to, relatedPrefix+l.Type, "", from.ID, actor, now))
 			}
 		}
@@ -122,10 +139,10 @@ func (s *Service) Unrelate(ctx context.Context, r reach.Reach, actor string, l L
 		if len(rows) == 0 {
 			return fmt.Errorf("%w: no relation %s from %q to %q", ErrNotFound, l.Type, l.From, l.To)
 		}
-		if !slices.ContainsFunc(rows, func(r relationRow) bool { return r.Origin == originManual }) {
+		if !slices.ContainsFunc(rows, func(r relationRow) bool { return slices.Contains(byHand, r.Origin) }) {
 			return fmt.Errorf("%w: the relation %s from %q to %q is made by %s: change that", ErrConflict, l.Type, l.From, l.To, originText(rows[0].Origin))
 		}
-		err = w.dropRelations(ctx, "from_seq = ? AND type = ? AND to_seq = ? AND origin = ?", from.Seq, l.Type, to.Seq, originManual)
+		err = w.dropRelations(ctx, "from_seq = ? AND type = ? AND to_seq = ? AND origin IN (?)", from.Seq, l.Type, to.Seq, bun.In(byHand))
 		if err != nil {
 			return err
 		}
@@ -187,9 +204,11 @@ func checkLink(m *model.Model, rel *model.RelationType, l Link, from, to *itemRo
 func (w *writer) present(ctx context.Context, rows []relationRow) (map[relationKey]bool, error) {
 	out := map[relationKey]bool{}
 	for part := range slices.Chunk(rows, chunk) {
-		keys := make([][]any, len(part))
-		for i, r := range part {
-			keys[i] = []any{r.From, r.Type, r.To, originManual}
+		keys := make([][]any, 0, len(byHand)*len(part))
+		for _, r := range part {
+			for _, origin := range byHand {
+				keys = append(keys, []any{r.From, r.Type, r.To, origin})
+			}
 		}
 		var have []relationRow
 		if err := w.tx.NewSelect().Model(&have).Where("(from_seq, type, to_seq, origin) IN (?)", bun.In(keys)).Scan(ctx); err != nil {
@@ -268,7 +287,7 @@ type Relation struct {
 	Type      string    `json:"type"`
 	Forward   bool      `json:"forward" doc:"From the item to the other"`
 	Item      Ref       `json:"item" doc:"The other item"`
-	Origin    string    `json:"origin" doc:"manual, rule.NAME or field.NAME"`
+	Origin    string    `json:"origin" doc:"manual, traffic, rule.NAME or field.NAME"`
 	Actor     string    `json:"actor"`
 	CreatedAt time.Time `json:"created_at"`
 }

@@ -56,6 +56,7 @@ func TestSearch(t *testing.T) {
 		{all, `system.protection_level = 3 and port = 5432`, "db"},
 		{all, `has -runs_on-> host[cpu_cores > 32]`, "v1 v2"},
 		{all, `has <-runs_on- application`, "v1"},
+		{all, `has <-runs_on- *[class = application]`, "v1"},
 		{all, `has -runs_on-> vm -runs_on-> host`, "app db"},
 		{all, `class = database and has -- *`, "db"},
 		{all, `cabinet = cab and has -placed_in-> cabinet[has -placed_in-> room[name = 机房]]`, "h1 h2"},

@@ -339,13 +339,13 @@ func (p *parser) names() ([]string, error) {
 }
 
 func (p *parser) node(depth int) (Node, error) {
-	if p.sign("*") {
-		return Node{}, nil
-	}
 	var n Node
 	var err error
-	if n.Classes, err = p.names(); err != nil {
-		return Node{}, err
+	any := p.sign("*")
+	if !any {
+		if n.Classes, err = p.names(); err != nil {
+			return Node{}, err
+		}
 	}
 	if p.sign("[") {
 		if n.Filter, err = p.or(depth + 1); err != nil {
@@ -355,7 +355,7 @@ func (p *parser) node(depth int) (Node, error) {
 			return Node{}, p.fail("%s: want ]", p.here())
 		}
 	}
-	if len(n.Classes) == 0 && n.Filter == nil {
+	if len(n.Classes) == 0 && n.Filter == nil && !any {
 		return Node{}, p.fail("%s: want a class, a filter in brackets, or *", p.here())
 	}
 	return n, nil

@@ -138,7 +138,7 @@ func (e *Expr) write(b *strings.Builder, around string) {
 			if i > 0 {
 				b.WriteString(", ")
 			}
-			b.WriteString(quote(v))
+			b.WriteString(Quote(v))
 		}
 		if e.Op == In {
 			b.WriteByte(')')
@@ -185,7 +185,7 @@ func writeSteps(b *strings.Builder, steps []Step) {
 	}
 }
 
-// quote writes a value so that it is read as it is.
-func quote(v string) string {
+// Quote writes a value so that it is read as it is.
+func Quote(v string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(v) + `"`
 }

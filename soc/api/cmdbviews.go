@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"icewatch/cmdb"
+	"icewatch/cmdb/portrait"
 	"icewatch/cmdb/view"
 	"icewatch/soc/identity"
 )
@@ -30,7 +31,8 @@ func (s *Server) viewer(ctx context.Context, keeps bool) (view.Asker, error) {
 	return view.Asker{User: p.UserID, Name: p.Username, Within: within, Manage: seesEverything(ctx) && s.may(ctx, "change-cmdb-model")}, err
 }
 
-// cmdbStateRoutes registers where items stand in their life cycles.
+// cmdbStateRoutes registers where items stand in their life cycles, and what
+// their portraits show beyond them.
 func (s *Server) cmdbStateRoutes() {
 	Register(s, cmdbOperation("get-cmdb-item-states", http.MethodGet, "/items/{id}/states", "Where an item stands in its life cycles, what may follow, and since when it is there by whom", 404), identity.ScopeRead,
 		func(ctx context.Context, in *struct {
@@ -42,6 +44,18 @@ func (s *Server) cmdbStateRoutes() {
 			}
 			list, err := c.States(ctx, within, in.ID)
 			return Reply(PageOf(list, len(list), "")), err
+		})
+
+	Register(s, cmdbOperation("get-cmdb-item-portrait", http.MethodGet, "/items/{id}/portrait", "Whom an item, or what belongs to a system or organisation, was bought from, which networks it is in, and its open findings", 404), identity.ScopeRead,
+		func(ctx context.Context, in *struct {
+			ID string `path:"id" maxLength:"256"`
+		}) (*Body[portrait.Portrait], error) {
+			c, within, err := s.cmdbFor(ctx)
+			if err != nil {
+				return nil, err
+			}
+			p, err := portrait.Of(ctx, c, s.deps.Findings, within, in.ID)
+			return Reply(p), err
 		})
 }
 

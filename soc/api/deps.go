@@ -21,8 +21,10 @@ import (
 	"icewatch/cmdb"
 	"icewatch/cmdb/approval"
 	"icewatch/cmdb/drawing"
+	"icewatch/cmdb/portrait"
 	"icewatch/cmdb/risk"
 	"icewatch/cmdb/subscription"
+	"icewatch/cmdb/traffic"
 	"icewatch/cmdb/view"
 	"icewatch/collectors"
 	"icewatch/detections"
@@ -76,6 +78,8 @@ type Deps struct {
 	Drawings       *drawing.Store        // topologies that people drew; nil registers no route
 	Views          *view.Store           // lists under a name, and what people follow; nil registers no route
 	Subscriptions  *subscription.Service // to changes of the CMDB; nil registers no route
+	Traffic        *traffic.Watch        // relations that traffic shows; nil registers no route
+	Findings       portrait.Findings     // what is wrong with items; nil where nothing looks for it
 	Search         search.Store
 	Saved          *saved.Store     // searches under a name, log groups and histories; nil registers no route
 	Exports        *export.Service  // nil registers no route

@@ -61,6 +61,7 @@ func (s *Server) routes() {
 	s.cmdbSubscriptionRoutes()
 	s.cmdbKeptRoutes()
 	s.cmdbStateRoutes()
+	s.cmdbTrafficRoutes()
 	s.cmdbRiskRoutes()
 	s.cmdbArchiveRoutes()
 	s.backupRoutes()

@@ -6,6 +6,7 @@ import (
 	"icewatch/cmdb"
 	"icewatch/cmdb/approval"
 	"icewatch/cmdb/inbox"
+	"icewatch/cmdb/traffic"
 	"icewatch/soc/identity"
 	"icewatch/soc/settings"
 )
@@ -56,8 +57,20 @@ func (c *centre) openInbox(ctx context.Context) error {
 	return err
 }
 
-// runInbox gathers what is unknown once events can be asked for.
+// openTraffic opens what proposes relations from flows.
+func (c *centre) openTraffic(ctx context.Context) error {
+	policy, err := settings.Declare(ctx, c.settings, "cmdb-traffic", identity.ScopeConfigure, traffic.DefaultPolicy, traffic.Policy.Check)
+	if err != nil {
+		return err
+	}
+	c.traffic, err = traffic.Open(ctx, traffic.Deps{Lake: c.engine, Items: c.cmdb, Policy: policy.Get, Log: c.log})
+	return err
+}
+
+// runInbox gathers what is unknown, and what talks to what, once events can be
+// asked for.
 func (c *centre) runInbox(context.Context) error {
 	c.background(c.inbox.Run)
+	c.background(c.traffic.Run)
 	return nil
 }

@@ -42,6 +42,8 @@ var cmdbReads = map[string][]string{
 	"list-cmdb-units":                 {"?limit=1000", "?q=indigo", "?q=scarlet", "?sort=alerts"},
 	"list-cmdb-systems":               {"?limit=1000", "?q=indigo", "?q=10.8.0.1", "?q=scarlet-host", "?labels=filed", "?level=low"},
 	"list-cmdb-changes":               {"?limit=1000", "?limit=1000&action=created&class=host", "?limit=1000&after=0"},
+	"get-cmdb-item-portrait":          {""},
+	"list-cmdb-traffic":               {"?limit=100"}, // without flows nothing is proposed: TestSums asks as who sees one end
 	"list-cmdb-views":                 {"", "?deleted=true"},
 	"list-cmdb-followed":              {""},
 	"list-cmdb-subscriptions":         {"", "?all=true"},
@@ -70,7 +72,7 @@ var cmdbReads = map[string][]string{
 // there are: the model is the city's, and the drawing of this test shows what is
 // the callers' own, as are their items' life cycles and what they keep and follow. What people imported and asked for is told to who may see
 // all of it: TestFourEyes and TestUndoImportWithinReach see to that.
-var cmdbCommon = []string{"get-cmdb-item-states", "list-cmdb-classes", "get-cmdb-model", "list-cmdb-model-revisions", "list-cmdb-topologies", "get-cmdb-topology", "list-cmdb-topology-versions",
+var cmdbCommon = []string{"get-cmdb-item-states", "list-cmdb-traffic", "list-cmdb-classes", "get-cmdb-model", "list-cmdb-model-revisions", "list-cmdb-topologies", "get-cmdb-topology", "list-cmdb-topology-versions",
 	"list-cmdb-views", "list-cmdb-followed", "list-cmdb-subscriptions", "list-cmdb-subscription-contacts", "list-cmdb-notices", "list-cmdb-imports", "list-cmdb-attachments", "get-cmdb-approval", "list-cmdb-requests"}
 
 // cmdbWrites are bodies that the routes take which change one item.

@@ -76,6 +76,13 @@ export const settings = {
   'set.cmdb-approval.classes': ['受保护的类别（含其子类）', 'Protected classes, with those that extend them'],
   'set.cmdb-approval.days': ['申请多少天无人处理后失效', 'Requests expire after days'],
 
+  'setting.cmdb-traffic': ['流量发现关系', 'Relations from traffic'],
+  'setting.cmdb-traffic.why': ['根据流量汇总提出配置项之间的关系，由人采纳或拒绝。', 'Relations between items are proposed from the sums of flows; people accept or reject them.'],
+  'set.cmdb-traffic.enabled': ['开启', 'On'],
+  'set.cmdb-traffic.delay_seconds': ['查看多久以前的流量（秒）', 'Age of flows when looked at (seconds)'],
+  'set.cmdb-traffic.min_flows': ['至少多少条流才提出', 'Flows before it is proposed'],
+  'set.cmdb-traffic.silent_days': ['已采纳的多少天无流量则标记', 'Days without traffic before an accepted one is marked'],
+  'set.cmdb-traffic.forget_days': ['待定的多少天无流量则遗忘', 'Days without traffic before a waiting one is forgotten'],
   'setting.cmdb-inbox': ['未知资产发现', 'Unknown assets'],
   'setting.cmdb-inbox.why': ['日志和流量中出现、资产库中没有的地址和主机名进入候选清单。', 'Addresses and host names in events that the CMDB does not know wait in an inbox.'],
   'set.cmdb-inbox.enabled': ['开启', 'On'],
