@@ -51,7 +51,7 @@ func (s *Server) cmdbTrafficRoutes() {
 			return nil, watch.Look(ctx)
 		})
 
-	type chosen struct {
+	type trafficChosen struct {
 		IDs  []int64 `json:"ids" minItems:"1" maxItems:"1000"`
 		Note string  `json:"note,omitempty" maxLength:"2000"`
 	}
@@ -80,7 +80,7 @@ func (s *Server) cmdbTrafficRoutes() {
 			return Reply(out), trafficProblem(err)
 		})
 	Register(s, decision("reject-cmdb-traffic", "reject", "Say no to what traffic shows: it is not proposed again; relations made of it are taken away"), identity.ScopeConfigure,
-		func(ctx context.Context, in *struct{ Body chosen }) (*Empty, error) {
+		func(ctx context.Context, in *struct{ Body trafficChosen }) (*Empty, error) {
 			within, err := Reach(ctx, "")
 			if err != nil {
 				return nil, err
@@ -89,7 +89,7 @@ func (s *Server) cmdbTrafficRoutes() {
 			return nil, trafficProblem(watch.Reject(ctx, within, Actor(ctx), in.Body.IDs, in.Body.Note))
 		})
 	Register(s, decision("reopen-cmdb-traffic", "reopen", "Take decisions back: relations made of them are taken away"), identity.ScopeConfigure,
-		func(ctx context.Context, in *struct{ Body chosen }) (*Empty, error) {
+		func(ctx context.Context, in *struct{ Body trafficChosen }) (*Empty, error) {
 			within, err := Reach(ctx, "")
 			if err != nil {
 				return nil, err
