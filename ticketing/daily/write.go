@@ -275,7 +275,15 @@ func kept(ctx context.Context, t Tickets, within reach.Reach, from, to, now time
 		if group == "" {
 			group = w.say("合计", "All")
 		}
-		out.Rows = append(out.Rows, []string{group, fmt.Sprint(l.Incidents), fmt.Sprintf("%d / %d", l.AckMet, l.AckMissed), fmt.Sprintf("%d / %d", l.ResolveMet, l.ResolveMissed), fmt.Sprintf("%.1f %%", l.AckShare), fmt.Sprintf("%.1f %%", l.ResolveShare)})
+		out.Rows = append(out.Rows, []string{group, fmt.Sprint(l.Incidents), fmt.Sprintf("%d / %d", l.AckMet, l.AckMissed), fmt.Sprintf("%d / %d", l.ResolveMet, l.ResolveMissed), share(l.AckShare, l.AckMet+l.AckMissed), share(l.ResolveShare, l.ResolveMet+l.ResolveMissed)})
 	}
 	return out, nil
+}
+
+// share writes a share of what is decided; where nothing is there is none.
+func share(percent float64, decided int) string {
+	if decided == 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%.1f %%", percent)
 }
