@@ -146,14 +146,14 @@ func (s *Service) CallOut(ctx context.Context, tx bun.Tx, c Call) error {
 		for _, receiver := range only {
 			n, err := s.out.Enqueue(ctx, tx, outbox.Message{
 				IncidentID: i.ID, Tenant: i.Tenant, Facts: i.Kept, Kind: "escalation", Only: receiver, Unique: c.Unique + "\x00" + person,
-				Render: func(to string) ([]byte, error) {
+				Render: func(to outbox.Addressee) ([]byte, error) {
 					w := s.notifiedIncident(i)
 					w.Labels["alertname"], w.Labels["on_call"] = "escalation", person
 					w.Annotations["description"], w.Annotations["description_en"] = c.Why.ZH, c.Why.EN
 					if link := c.People[person]; link != "" {
 						w.Annotations["acknowledge_url"] = link
 					}
-					return json.Marshal(webhook.New(to, s.cfg.ExternalURL, map[string]string{"incident": i.ID, "on_call": person}, []webhook.Alert{w}, 1))
+					return json.Marshal(webhook.New(to.Name, s.cfg.ExternalURL, map[string]string{"incident": i.ID, "on_call": person}, []webhook.Alert{w}, 1))
 				},
 			})
 			if err != nil {

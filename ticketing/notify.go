@@ -62,8 +62,8 @@ func (s *Service) tell(ctx context.Context, tx bun.Tx, i *incident, kind, unique
 		}
 	}
 	_, err := s.out.Enqueue(ctx, tx, outbox.Message{
-		IncidentID: i.ID, Tenant: i.Tenant, Facts: i.Kept, Kind: kind, Resolved: i.Status == StatusClosed, Unique: unique,
-		Render: func(receiver string) (_ []byte, err error) {
+		IncidentID: i.ID, Tenant: i.Tenant, Facts: i.Kept, Kind: kind, Resolved: i.Status == StatusClosed, Unique: unique, Acknowledgeable: i.Status == StatusOpen,
+		Render: func(to outbox.Addressee) (_ []byte, err error) {
 			if !read {
 				if members, err = alertsOf(ctx, tx, i.ID); err != nil {
 					return nil, err
@@ -77,7 +77,7 @@ func (s *Service) tell(ctx context.Context, tx bun.Tx, i *incident, kind, unique
 			if len(alerts) == 0 {
 				alerts = append(alerts, s.notifiedIncident(i))
 			}
-			p := webhook.New(receiver, s.cfg.ExternalURL, map[string]string{"incident": i.ID}, alerts, maxNotified)
+			p := webhook.New(to.Name, s.cfg.ExternalURL, map[string]string{"incident": i.ID}, linked(alerts, to.Link), maxNotified)
 			return json.Marshal(p)
 		},
 	})

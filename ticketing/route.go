@@ -12,12 +12,14 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/alertmanager/pkg/labels"
 	"github.com/uptrace/bun"
 
 	"icewatch/detections"
 	"icewatch/soc/reach"
 	"icewatch/ticketing/outbox"
 	"icewatch/ticketing/routing"
+	"icewatch/ticketing/silence"
 	"icewatch/ticketing/webhook"
 )
 
@@ -72,15 +74,57 @@ func (s *Service) RoutingLabels(ctx context.Context, within reach.Reach, id stri
 	}
 	matched, shown = list[0].routable(), map[string]string{}
 	for name, value := range matched {
-		shown[name] = value
-		if name == "user" {
-			shown[name] = view.User
-		}
-		if v, own := view.Labels[name]; own {
-			shown[name] = v
-		}
+		shown[name] = view.routed(name, value)
 	}
 	return matched, shown, nil
+}
+
+// routed is the value of a label that routes match, as the reader of the view
+// may see it.
+func (v *Alert) routed(name, value string) string {
+	if shown, own := v.Labels[name]; own {
+		return shown
+	}
+	if name == "user" {
+		return v.User
+	}
+	return value
+}
+
+// Routed is an open alert and the routes that take it as it stands.
+type Routed struct {
+	Alert
+	Routes []routing.Hit
+}
+
+// MatchRouted returns the open alerts in reach that the matchers accept, the last
+// seen first, with the routes that take each: an alert without an incident is
+// taken by direct ones alone.
+func (s *Service) MatchRouted(ctx context.Context, within reach.Reach, matchers labels.Matchers) ([]Routed, error) {
+	now, out := s.now(), []Routed{}
+	var wrong error
+	err := s.eachOpen(ctx, within, func(a *alert) bool {
+		if !silence.Matches(matchers, a.matchable()) {
+			return true
+		}
+		one := Routed{Alert: s.shown(a)}
+		one.veiled(within.Veil())
+		if s.routes != nil && !s.routes.Idle() {
+			set := a.routable()
+			if one.Routes, wrong = s.routes.Where(ctx, set, now, routing.ScopesOf(a.Tenant), nil); wrong != nil {
+				return false
+			}
+			one.Routes = slices.DeleteFunc(one.Routes, func(h routing.Hit) bool { return a.IncidentID == "" && !h.Direct })
+			for _, h := range one.Routes {
+				for name, value := range h.GroupLabels {
+					h.GroupLabels[name] = one.routed(name, value)
+				}
+			}
+		}
+		out = append(out, one)
+		return true
+	})
+	return out, cmp.Or(err, wrong)
 }
 
 // routed remembers which alerts went through the routes, and as what, so that
@@ -254,10 +298,11 @@ func (g groups) Tell(ctx context.Context, tx bun.Tx, t routing.Telling, now time
 			}
 		}
 	}
-	m := outbox.Message{IncidentID: common, Tenant: t.Tenant, Facts: facts, Kind: t.Kind, Resolved: t.Kind == "resolved", Unique: t.Unique,
+	waits := incidents[common]
+	m := outbox.Message{Acknowledgeable: waits != nil && waits.Status == StatusOpen && t.Kind != "resolved", IncidentID: common, Tenant: t.Tenant, Facts: facts, Kind: t.Kind, Resolved: t.Kind == "resolved", Unique: t.Unique,
 		Thread: "group/" + t.Key, Route: t.Route,
-		Render: func(receiver string) ([]byte, error) {
-			p := webhook.New(receiver, s.cfg.ExternalURL, t.Labels, slices.Clone(alerts), maxNotified)
+		Render: func(to outbox.Addressee) ([]byte, error) {
+			p := webhook.New(to.Name, s.cfg.ExternalURL, t.Labels, linked(alerts, to.Link), maxNotified)
 			p.GroupKey = "{" + t.Route + "}:" + t.Key
 			return json.Marshal(p)
 		}}
@@ -288,6 +333,20 @@ func (g groups) Tell(ctx context.Context, tx bun.Tx, t routing.Telling, now time
 		return saveTimeline(ctx, tx, []timelineRow{entry(common, now, kind, SystemActor, text, map[string]any{"route": t.Route, "receivers": t.Receivers})})
 	}
 	return nil
+}
+
+// linked is the alerts of a notification with the link by which whoever reads it
+// acknowledges their incident.
+func linked(alerts []webhook.Alert, link string) []webhook.Alert {
+	out := slices.Clone(alerts)
+	if link == "" {
+		return out
+	}
+	for i := range out {
+		out[i].Annotations = maps.Clone(out[i].Annotations)
+		out[i].Annotations["acknowledge_url"] = link
+	}
+	return out
 }
 
 func incidentsOf(ctx context.Context, tx bun.Tx, members []*alert) (map[string]*incident, error) {

@@ -24,7 +24,7 @@ func (s *Service) TellReceiver(ctx context.Context, receiver, tenant, kind, uniq
 	told := 0
 	err := s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) (err error) {
 		told, err = s.out.Enqueue(ctx, tx, outbox.Message{Tenant: tenant, Kind: kind, Unique: unique, Only: receiver,
-			Render: func(string) ([]byte, error) { return body, nil }})
+			Render: func(outbox.Addressee) ([]byte, error) { return body, nil }})
 		return err
 	})
 	if err != nil {

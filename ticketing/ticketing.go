@@ -293,7 +293,7 @@ func Open(ctx context.Context, db *state.DB, deps Deps) (*Service, error) {
 	}
 	out, err := outbox.Open(ctx, db, outbox.Deps{
 		Config: s.cfg.Webhooks, Seal: deps.Seal, Egress: deps.Egress, Log: s.log, Clock: s.clock, Settled: s.delivered,
-		Person: deps.Person, Wording: deps.Wording, Files: deps.Files, Zone: s.zone,
+		Person: deps.Person, Wording: deps.Wording, Files: deps.Files, Zone: s.zone, ExternalURL: s.cfg.ExternalURL,
 	})
 	if err != nil {
 		return nil, err

@@ -68,15 +68,19 @@ func (s *Service) AcknowledgeIncident(ctx context.Context, by Actor, id, comment
 		return Incident{}, err
 	}
 	return s.oneIncident(ctx, by, id, "acknowledge", "", func(_ context.Context, _ bun.Tx, i *incident, now time.Time) ([]timelineRow, error) {
-		if i.Status != StatusOpen {
-			return nil, incidentConflict(i, "acknowledged")
-		}
-		i.Status, i.AcknowledgedAt, i.AcknowledgedBy = StatusAcknowledged, now.UnixMilli(), by.Name
-		if i.AckedAt == 0 {
-			i.AckedAt = now.UnixMilli()
-		}
-		return []timelineRow{entry(i.ID, now, "acknowledged", by.Name, withComment("已确认", "Acknowledged", comment), nil)}, nil
+		return acknowledge(i, by, comment, now)
 	})
+}
+
+func acknowledge(i *incident, by Actor, comment string, now time.Time) ([]timelineRow, error) {
+	if i.Status != StatusOpen {
+		return nil, incidentConflict(i, "acknowledged")
+	}
+	i.Status, i.AcknowledgedAt, i.AcknowledgedBy = StatusAcknowledged, now.UnixMilli(), by.Name
+	if i.AckedAt == 0 {
+		i.AckedAt = now.UnixMilli()
+	}
+	return []timelineRow{entry(i.ID, now, "acknowledged", by.Name, withComment("已确认", "Acknowledged", comment), nil)}, nil
 }
 
 // AssignIncident gives an incident to somebody; an empty assignee takes it

@@ -30,6 +30,7 @@ import (
 	"icewatch/soc/protocol"
 	"icewatch/soc/state"
 	"icewatch/ticketing"
+	"icewatch/ticketing/routing"
 	"icewatch/ticketing/silence"
 )
 
@@ -51,10 +52,12 @@ type Caller interface {
 	AuditObject(c *fiber.Ctx, object, tenant, detail string)
 }
 
-// Deps is what the room needs of others. All but Log and Clock are required.
+// Deps is what the room needs of others. All but Routes, Log and Clock are
+// required.
 type Deps struct {
 	Caller  Caller
 	Tickets *ticketing.Service
+	Routes  *routing.Store // the trees of Tickets, to describe them
 	// Place adds to the fields of an alert that was sent in what the CMDB knows
 	// of the item they name (host.name, host.ip), and tells whose alert it is:
 	// that of the tenant, where one is given, or of the item's.

@@ -41,7 +41,15 @@ type alert struct {
 	GeneratorURL string            `json:"generatorURL,omitempty"`
 	Labels       map[string]string `json:"labels"`
 
-	incident string
+	groups []place
+}
+
+// place is a group that an alert belongs to: of which receiver, by which route.
+type place struct {
+	receiver string
+	route    string // tells routes apart; "" of those that are told without a route
+	labels   map[string]string
+	muted    []string // intervals of time by which the route sends nothing now
 }
 
 type alertStatus struct {
@@ -124,7 +132,7 @@ func (s *Service) find(c *fiber.Ctx, w wanted) ([]alert, error) {
 	if err != nil {
 		return nil, err
 	}
-	list, _, err := s.Tickets.Match(ctx, within, w.matchers, 0)
+	list, err := s.Tickets.MatchRouted(ctx, within, w.matchers)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +141,13 @@ func (s *Service) find(c *fiber.Ctx, w wanted) ([]alert, error) {
 		return nil, err
 	}
 	for i := range list {
-		a := s.show(&list[i], receivers, pushed)
+		a := s.show(&list[i].Alert, pushed)
+		a.groups = placesOf(&list[i], receivers)
+		for _, p := range a.groups {
+			if !slices.Contains(a.Receivers, receiver{p.receiver}) {
+				a.Receivers = append(a.Receivers, receiver{p.receiver})
+			}
+		}
 		if w.takes(a.Status) && slices.ContainsFunc(a.Receivers, w.tells) {
 			out = append(out, a)
 		}
@@ -142,11 +156,41 @@ func (s *Service) find(c *fiber.Ctx, w wanted) ([]alert, error) {
 	return out, nil
 }
 
+// placesOf lists the groups an alert belongs to: the console's, then those of
+// the receivers that are told of every incident, then those of routes.
+func placesOf(a *ticketing.Routed, receivers []outbox.ReceiverInfo) []place {
+	alone := map[string]string{"alertname": a.Labels["alertname"], "tenant": a.Labels["tenant"]}
+	if a.IncidentID != "" {
+		alone = map[string]string{"incident": a.IncidentID}
+	}
+	out := []place{{receiver: own, labels: alone}}
+	told := map[string]bool{}
+	for _, r := range receivers {
+		told[r.Name] = !r.Disabled && (len(r.Tenants) == 0 || slices.Contains(r.Tenants, a.Tenant))
+		if told[r.Name] && r.Every && a.IncidentID != "" {
+			out = append(out, place{receiver: r.Name, labels: alone})
+		}
+	}
+	for _, h := range a.Routes {
+		for _, name := range h.Receivers {
+			if !told[name] {
+				continue
+			}
+			p := place{receiver: name, route: h.Scope + "/" + h.Route, labels: h.GroupLabels}
+			if h.HeldBy != "" {
+				p.muted = []string{h.HeldBy}
+			}
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
 // show writes an alert as Alertmanager does.
-func (s *Service) show(a *ticketing.Alert, receivers []outbox.ReceiverInfo, pushed map[string]*row) alert {
+func (s *Service) show(a *ticketing.Alert, pushed map[string]*row) alert {
 	now := s.Clock()
 	out := alert{Labels: a.Labels, Fingerprint: webhook.Fingerprint(a.Labels), StartsAt: a.FirstSeen, UpdatedAt: a.LastSeen,
-		EndsAt: ticketing.Time{Time: now.Add(refreshed)}, Receivers: []receiver{{own}}, GeneratorURL: s.link("alerts", a.ID), incident: a.IncidentID,
+		EndsAt: ticketing.Time{Time: now.Add(refreshed)}, Receivers: []receiver{}, GeneratorURL: s.link("alerts", a.ID),
 		Status: alertStatus{InhibitedBy: []string{}, MutedBy: []string{}, SilencedBy: a.SilencedBy, State: active}}
 	for _, by := range a.InhibitedBy {
 		out.Status.InhibitedBy = append(out.Status.InhibitedBy, by.RuleID)
@@ -169,13 +213,6 @@ func (s *Service) show(a *ticketing.Alert, receivers []outbox.ReceiverInfo, push
 	for name, value := range map[string]string{"alert": a.ID, "incident": a.IncidentID, "priority": a.Priority, "owner": a.Owner} {
 		if _, own := out.Annotations[name]; !own && value != "" {
 			out.Annotations[name] = value
-		}
-	}
-	if a.IncidentID != "" {
-		for _, r := range receivers {
-			if len(r.Tenants) == 0 || slices.Contains(r.Tenants, a.Tenant) {
-				out.Receivers = append(out.Receivers, receiver{r.Name})
-			}
 		}
 	}
 	return out
@@ -229,15 +266,6 @@ func (s *Service) listAlerts(c *fiber.Ctx) error {
 	return c.JSON(list)
 }
 
-// groupLabels are the labels that an alert's group has: a notification tells of
-// an incident, and what is in none stands by its kind in the console.
-func groupLabels(a *alert) map[string]string {
-	if a.incident != "" {
-		return map[string]string{"incident": a.incident}
-	}
-	return map[string]string{"alertname": a.Labels["alertname"], "tenant": a.Labels["tenant"]}
-}
-
 func (s *Service) listGroups(c *fiber.Ctx) error {
 	w, why := readWanted(c)
 	if why != "" {
@@ -248,29 +276,45 @@ func (s *Service) listGroups(c *fiber.Ctx) error {
 		return err
 	}
 	muted := asked(c, "muted")
-	byKey, keys := map[string]*group{}, []string(nil)
+	byKey := map[string]*group{}
 	for _, a := range list {
-		set := groupLabels(&a)
-		for _, r := range a.Receivers {
-			if !w.tells(r) {
+		for _, p := range a.groups {
+			if !w.tells(receiver{p.receiver}) {
 				continue
 			}
-			key := fmt.Sprint(slices.Sorted(maps.Keys(set)), set["incident"], "\x00", set["alertname"], "\x00", set["tenant"], "\x00", r.Name)
-			g := byKey[key]
+			g := byKey[p.key()]
 			if g == nil {
-				g = &group{Labels: set, Receiver: r, RouteLabels: map[string]string{}}
-				byKey[key], keys = g, append(keys, key)
+				g = &group{Labels: p.labels, Receiver: receiver{p.receiver}, RouteLabels: map[string]string{}}
+				byKey[p.key()] = g
 			}
-			g.Alerts = append(g.Alerts, a)
+			g.Alerts = append(g.Alerts, a.in(p))
 		}
 	}
-	slices.Sort(keys)
 	out := []group{}
-	for _, k := range keys {
+	for _, k := range slices.Sorted(maps.Keys(byKey)) {
 		g := byKey[k]
 		if muted || slices.ContainsFunc(g.Alerts, func(a alert) bool { return a.Status.State == active }) {
 			out = append(out, *g)
 		}
 	}
 	return c.JSON(out)
+}
+
+// key orders groups by their labels, then by receiver and route.
+func (p place) key() string {
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(p.labels)) {
+		fmt.Fprintf(&b, "%q=%q,", name, p.labels[name])
+	}
+	fmt.Fprintf(&b, "\x00%q\x00%q", p.receiver, p.route)
+	return b.String()
+}
+
+// in is the alert as one of a group: while the group's route sends nothing it is
+// suppressed there.
+func (a alert) in(p place) alert {
+	if len(p.muted) > 0 {
+		a.Status.MutedBy, a.Status.State = p.muted, suppressed
+	}
+	return a
 }

@@ -184,11 +184,11 @@ func TestSentAlerts(t *testing.T) {
 	if a = f.want("open")[0]; a.Count != 1 {
 		t.Errorf("counted %d times", a.Count)
 	}
-	rows, err := f.sent(t.Context(), []ticketing.Alert{a})
+	rows, err := f.sent(t.Context(), []ticketing.Routed{{Alert: a}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	shown := f.show(&a, nil, rows)
+	shown := f.show(&a, rows)
 	if shown.Annotations["summary"] != "Disk is fuller" || !shown.StartsAt.Equal(noon.Add(-time.Minute)) || !shown.EndsAt.Equal(f.now.Add(refreshed)) || shown.GeneratorURL != "http://prometheus/graph" {
 		t.Errorf("%+v", shown)
 	}

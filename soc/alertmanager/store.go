@@ -293,7 +293,7 @@ func (s *Service) Run(ctx context.Context) {
 }
 
 // sent reads what was sent of those alerts that others raised.
-func (s *Service) sent(ctx context.Context, list []ticketing.Alert) (map[string]*row, error) {
+func (s *Service) sent(ctx context.Context, list []ticketing.Routed) (map[string]*row, error) {
 	var prints []string
 	for i := range list {
 		if list[i].Rule.Kind == ticketing.Pushed {

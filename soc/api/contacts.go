@@ -66,6 +66,7 @@ type contactView struct {
 	Language     string          `json:"language" enum:"zh,en"`
 	Wording      string          `json:"wording" doc:"Name of a wording; empty for the default"`
 	Disabled     bool            `json:"disabled"`
+	Acknowledge  string          `json:"acknowledge" enum:"none,signed_in,anyone" doc:"How links in its notifications acknowledge an incident: there are none; whoever opens one has to sign in; the link is enough"`
 	Origin       string          `json:"origin" enum:"config,api"`
 	Editable     bool            `json:"editable"`
 	UsedBy       []string        `json:"used_by" nullable:"false" doc:"Whose routes name it: city, or a tenant"`
@@ -87,12 +88,13 @@ type ContactBody struct {
 	Language     string         `json:"language,omitempty" enum:"zh,en"`
 	Wording      string         `json:"wording,omitempty" maxLength:"64"`
 	Disabled     bool           `json:"disabled,omitempty"`
+	Acknowledge  string         `json:"acknowledge,omitempty" enum:"none,signed_in,anyone" doc:"How links in its notifications acknowledge an incident; signed_in by default"`
 }
 
 func (b ContactBody) contact(name string) (outbox.Contact, error) {
 	settings, err := json.Marshal(b.Settings)
 	return outbox.Contact{Name: name, Kind: b.Kind, Settings: settings, Note: b.Note, SendResolved: b.SendResolved == nil || *b.SendResolved,
-		Tenants: b.Tenants, Every: b.Every, Language: b.Language, Wording: b.Wording, Disabled: b.Disabled}, err
+		Tenants: b.Tenants, Every: b.Every, Language: b.Language, Wording: b.Wording, Disabled: b.Disabled, Acknowledge: b.Acknowledge}, err
 }
 
 // coversAll tells whether all the tenants are within the caller's reach; none
@@ -116,7 +118,7 @@ func mayContact(ctx context.Context, tenants []string) error {
 
 func (n *notifying) view(ctx context.Context, r outbox.ReceiverInfo) contactView {
 	v := contactView{Name: r.Name, Kind: r.Kind, Settings: map[string]any{}, Note: r.Note, SendResolved: r.SendResolved, Tenants: r.Tenants, Every: r.Every, Language: r.Language,
-		Wording: r.Wording, Disabled: r.Disabled, Origin: "api", Editable: !r.FromConfig && coversAll(ctx, r.Tenants), UsedBy: []string{}, CreatedBy: r.CreatedBy, UpdatedBy: r.UpdatedBy}
+		Wording: r.Wording, Disabled: r.Disabled, Acknowledge: r.Acknowledge, Origin: "api", Editable: !r.FromConfig && coversAll(ctx, r.Tenants), UsedBy: []string{}, CreatedBy: r.CreatedBy, UpdatedBy: r.UpdatedBy}
 	_ = json.Unmarshal(r.Settings, &v.Settings) // it was written by the same library
 	if v.Tenants == nil {
 		v.Tenants = []string{}
@@ -208,6 +210,7 @@ func (s *Server) notifyRoutes() {
 	n.routingRoutes()
 	n.wordingRoutes()
 	n.deliveryRoutes()
+	n.acknowledgeLinkRoutes()
 }
 
 func (n *notifying) contactRoutes() {

@@ -94,14 +94,7 @@ func (s *Server) reachOfUser(ctx context.Context, name string) (reach.Reach, err
 var errLinkPerson = errors.New("api: the person of the link may not acknowledge at the moment")
 
 func (s *Server) answerLink(c *fiber.Ctx, p duty.Preview, err error, done bool) error {
-	accept := strings.ToLower(strings.TrimSpace(c.Get(fiber.HeaderAcceptLanguage)))
-	english := accept != "" && !strings.HasPrefix(accept, "zh") && !strings.HasPrefix(accept, "*")
-	say := func(zh, en string) string {
-		if english {
-			return en
-		}
-		return zh
-	}
+	english, say := languageOf(c)
 	page := dutyContent{Lang: say("zh-CN", "en")}
 	status := http.StatusOK
 	var conflict *ticketing.Conflict
@@ -138,14 +131,35 @@ func (s *Server) answerLink(c *fiber.Ctx, p duty.Preview, err error, done bool) 
 	default:
 		return err
 	}
-	if p.Incident.ID != "" {
-		i := p.Incident
-		page.Facts = [][2]string{{say("事件", "Incident"), i.ID}, {say("标题", "Title"), say(i.Title.ZH, i.Title.EN)}, {say("优先级", "Priority"), i.Priority}}
-		if i.System != nil {
-			page.Facts = append(page.Facts, [2]string{say("系统", "System"), i.System.Name})
+	page.of(p.Incident, say)
+	return writeLinkPage(c, status, page)
+}
+
+// languageOf chooses between Chinese and English by what the browser asks for.
+func languageOf(c *fiber.Ctx) (english bool, say func(zh, en string) string) {
+	accept := strings.ToLower(strings.TrimSpace(c.Get(fiber.HeaderAcceptLanguage)))
+	english = accept != "" && !strings.HasPrefix(accept, "zh") && !strings.HasPrefix(accept, "*")
+	return english, func(zh, en string) string {
+		if english {
+			return en
 		}
-		page.More, page.MoreText = "/incidents/"+i.ID, say("在控制台中查看", "See it in the console")
+		return zh
 	}
+}
+
+// of shows what the page is about.
+func (page *dutyContent) of(i ticketing.Incident, say func(zh, en string) string) {
+	if i.ID == "" {
+		return
+	}
+	page.Facts = [][2]string{{say("事件", "Incident"), i.ID}, {say("标题", "Title"), say(i.Title.ZH, i.Title.EN)}, {say("优先级", "Priority"), i.Priority}}
+	if i.System != nil {
+		page.Facts = append(page.Facts, [2]string{say("系统", "System"), i.System.Name})
+	}
+	page.More, page.MoreText = "/incidents/"+i.ID, say("在控制台中查看", "See it in the console")
+}
+
+func writeLinkPage(c *fiber.Ctx, status int, page dutyContent) error {
 	var b bytes.Buffer
 	if err := dutyPage.Execute(&b, page); err != nil {
 		return fmt.Errorf("api: the page of a link: %w", err)

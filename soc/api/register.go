@@ -60,6 +60,8 @@ var publicRoutes = []string{
 	"POST /oidc/token",
 	"POST /oidc/userinfo",
 	"GET /api/v1/branding",
+	"GET /api/v1/acknowledge/:token",
+	"POST /api/v1/acknowledge/:token",
 	"GET /api/v1/duty/acknowledge/:token",
 	"POST /api/v1/duty/acknowledge/:token",
 	"GET /api/v1/branding/logo",

@@ -23,7 +23,7 @@ func (c *centre) openAlertmanager(ctx context.Context) (err error) {
 	cfg = cfg.WithDefaults()
 	names := event.NewRegistry(1) // of the fields that enrichment adds
 	c.alertmanager, err = alertmanager.New(ctx, c.db, alertmanager.Deps{
-		Caller: api.ProtocolCaller{}, Tickets: c.tickets, Place: func(tenant string, fields map[string]string) string { return c.place(names, tenant, fields) }, ExternalURL: cfg.ExternalURL, GroupInterval: cfg.GroupInterval, Version: c.Version, Log: c.log,
+		Caller: api.ProtocolCaller{}, Tickets: c.tickets, Routes: c.routes, Place: func(tenant string, fields map[string]string) string { return c.place(names, tenant, fields) }, ExternalURL: cfg.ExternalURL, GroupInterval: cfg.GroupInterval, Version: c.Version, Log: c.log,
 		Limits: webbody.Limits{MaxBody: int(c.Config.HTTP.MaxBody), MaxDecoded: int(c.Config.HTTP.MaxUnpacked)}})
 	if err != nil {
 		return err

@@ -35,12 +35,12 @@ func TestAlertmanager(t *testing.T) {
 	t.Parallel()
 	hook := newReceiver(t)
 	hook.refused = 2
-	s := newSuite(t, fmt.Sprintf("notify:\n  webhooks:\n    - {name: duty, url: %q, secret: %q}\n", hook.URL, webhookSecret))
+	s := newSuite(t, loopback+fmt.Sprintf("notify:\n  webhooks:\n    - {name: duty, url: %q, secret: %q}\n", hook.URL, webhookSecret))
 	d := &desk{suite: s, hook: hook, secret: s.token("", "read", "respond", "ingest").Options().Token}
 	for _, part := range []struct {
 		name string
 		run  func(t *testing.T)
-	}{{"golden", d.grafana}, {"amtool", d.amtool}, {"own", d.own}, {"muting", d.muting}, {"prometheus", d.prometheus}, {"beside", d.beside}, {"reach", d.reach}} {
+	}{{"golden", d.grafana}, {"amtool", d.amtool}, {"own", d.own}, {"muting", d.muting}, {"prometheus", d.prometheus}, {"beside", d.beside}, {"routed", d.routed}, {"reach", d.reach}} {
 		t.Run(part.name, part.run)
 	}
 }

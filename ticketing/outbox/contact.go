@@ -37,6 +37,7 @@ type receiver struct {
 	Disabled      bool   `bun:"disabled"`
 	UpdatedAt     int64  `bun:"updated_at"`
 	UpdatedBy     string `bun:"updated_by"`
+	Acknowledge   string `bun:"acknowledge"`
 	Settings      string `bun:"settings,scanonly"` // sealed; "" for a webhook of before
 }
 
@@ -113,11 +114,12 @@ type ReceiverInfo struct {
 	Disabled     bool
 	UpdatedAt    time.Time
 	UpdatedBy    string
+	Acknowledge  string // how links in its notifications acknowledge
 }
 
 func (b *Box) info(r receiver) (ReceiverInfo, error) {
 	i := ReceiverInfo{Name: r.Name, URL: webhook.Redact(r.URL), SendResolved: r.SendResolved, Signed: r.Secret != "", CreatedBy: r.CreatedBy,
-		Kind: r.Kind, Note: r.Note, Language: r.Language, Wording: r.Wording, Every: r.Every, Disabled: r.Disabled, UpdatedBy: r.UpdatedBy}
+		Kind: r.Kind, Note: r.Note, Language: r.Language, Wording: r.Wording, Every: r.Every, Disabled: r.Disabled, UpdatedBy: r.UpdatedBy, Acknowledge: r.Acknowledge}
 	if r.Tenants != "" {
 		i.Tenants = strings.Split(r.Tenants, ",")
 	}
@@ -189,7 +191,7 @@ func (b *Box) AddReceiver(ctx context.Context, actor string, r Receiver) (Receiv
 	}
 	return b.insert(ctx, receiver{
 		Name: r.Name, URL: r.URL, Secret: r.Secret, SendResolved: r.SendResolved == nil || *r.SendResolved, Tenants: strings.Join(r.Tenants, ","),
-		CreatedBy: actor, Kind: "webhook", Language: "zh", Every: true,
+		CreatedBy: actor, Kind: "webhook", Language: "zh", Every: true, Acknowledge: AcknowledgeSignedIn,
 	}, r.Tenants)
 }
 
@@ -205,6 +207,7 @@ type Contact struct {
 	Language     string   // zh (default) or en
 	Wording      string   // name of a wording; "" for the default
 	Disabled     bool     // told of nothing; what waits for it is given up
+	Acknowledge  string   // how links in its notifications acknowledge; default AcknowledgeSignedIn
 }
 
 // channel reads and checks a contact point's settings.
@@ -245,6 +248,10 @@ func (b *Box) rowOf(ctx context.Context, c *Contact) (receiver, error) {
 	default:
 		return receiver{}, fmt.Errorf("%w: language: %q: want zh or en", ErrInvalid, c.Language)
 	}
+	acknowledge, err := checkAcknowledge(c.Acknowledge)
+	if err != nil {
+		return receiver{}, err
+	}
 	ch, err := b.channel(ctx, c)
 	if err != nil {
 		return receiver{}, err
@@ -254,7 +261,7 @@ func (b *Box) rowOf(ctx context.Context, c *Contact) (receiver, error) {
 		return receiver{}, fmt.Errorf("outbox: write the settings of %s: %w", c.Name, err)
 	}
 	return receiver{Name: c.Name, Kind: c.Kind, Settings: string(settings), Note: c.Note, SendResolved: c.SendResolved, Tenants: strings.Join(c.Tenants, ","),
-		Every: c.Every, Language: c.Language, Wording: c.Wording, Disabled: c.Disabled}, nil
+		Every: c.Every, Language: c.Language, Wording: c.Wording, Disabled: c.Disabled, Acknowledge: acknowledge}, nil
 }
 
 // AddContact makes a contact point.

@@ -30,7 +30,7 @@ func (f *fixture) tell(b *Box, m Message, bodies ...[]byte) {
 	err := f.db.RunInTx(f.t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
 		for i, body := range bodies {
 			m.Tenant, m.IncidentID, m.Kind, m.Unique = "tax", "INC-1", "opened", fmt.Sprint(m.Unique, i)
-			m.Render = func(string) ([]byte, error) { return body, nil }
+			m.Render = func(Addressee) ([]byte, error) { return body, nil }
 			if _, err := b.Enqueue(ctx, tx, m); err != nil {
 				return err
 			}

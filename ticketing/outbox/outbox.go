@@ -70,6 +70,9 @@ type Deps struct {
 	// Files finds what a notification carries whose annotation AttachmentKey names
 	// it. Optional.
 	Files func(ctx context.Context, ref string) ([]channel.File, error)
+	// ExternalURL is where people reach the suite. Without it notifications
+	// carry no links that acknowledge.
+	ExternalURL string
 	// Zone is that of times in texts. Default time.Local.
 	Zone *time.Location
 }
@@ -89,6 +92,7 @@ type Box struct {
 	words   map[string]*wording.Wording // the default ones, by language
 	deps    Deps
 	free    *webhook.Sender // to those of the configuration
+	key     []byte          // of links
 	wake    chan struct{}
 
 	mu   sync.Mutex
@@ -118,6 +122,8 @@ type message struct {
 	Error         string `bun:"error"`
 	Since         int64  `bun:"since"`
 	SentAgainBy   string `bun:"sent_again_by"`
+	LinkUsedAt    int64  `bun:"link_used_at"`
+	LinkUsedBy    string `bun:"link_used_by"`
 	reach.Kept
 }
 
@@ -157,14 +163,23 @@ type Message struct {
 	// Unique tells this notification from the incident's others, so that its
 	// delivery id can be derived.
 	Unique string
+	// Acknowledgeable says that its incident waits to be acknowledged: receivers
+	// get a link that does it.
+	Acknowledgeable bool
 	// Render makes the body for a receiver.
-	Render func(receiver string) ([]byte, error)
+	Render func(to Addressee) ([]byte, error)
+}
+
+// Addressee is whom a body is made for.
+type Addressee struct {
+	Name string // of the receiver
+	Link string // by which whoever reads it acknowledges the incident; "" for none
 }
 
 // Delivery is the id of the notification to a receiver.
 func (m *Message) Delivery(receiver string) string {
 	sum := sha256.Sum256([]byte(strings.Join([]string{m.IncidentID, m.Kind, m.Unique, receiver}, "\x00")))
-	return hex.EncodeToString(sum[:16])
+	return hex.EncodeToString(sum[:idBytes])
 }
 
 // AttachmentKey is the annotation that all alerts of a notification share which
@@ -176,6 +191,7 @@ const (
 	kindSecret   = "receiver"
 	kindURL      = "receiver-url"
 	kindSettings = "receiver-settings"
+	kindKey      = "outbox-link"
 )
 
 // Sealed names what this room keeps sealed.
@@ -184,6 +200,7 @@ func Sealed() []seal.Place {
 		seal.Column(kindSecret, "outbox_receivers", "name", "secret"),
 		seal.Column(kindURL, "outbox_receivers", "name", "url"),
 		seal.Column(kindSettings, "outbox_settings", "receiver", "settings"),
+		seal.Column(kindKey, "outbox_keys", "id", "secret"),
 	}
 }
 
@@ -225,6 +242,7 @@ func Open(ctx context.Context, db *state.DB, deps Deps) (*Box, error) {
 		b.fixed[r.Name] = receiver{
 			Name: r.Name, URL: r.URL, Secret: secret, Tenants: strings.Join(r.Tenants, ","),
 			SendResolved: r.SendResolved == nil || *r.SendResolved, Kind: "webhook", Every: true, Language: "zh",
+			Acknowledge: AcknowledgeSignedIn,
 		}
 	}
 	if b.egress == nil {
@@ -240,6 +258,9 @@ func Open(ctx context.Context, db *state.DB, deps Deps) (*Box, error) {
 	if err := db.Migrate(ctx, "outbox", migrations); err != nil {
 		return nil, err
 	}
+	if err := b.openKey(ctx); err != nil {
+		return nil, err
+	}
 	return b, nil
 }
 
@@ -251,7 +272,8 @@ func (b *Box) Enqueue(ctx context.Context, tx bun.Tx, m Message) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	now := b.clock().UnixMilli()
+	at := b.clock()
+	now := at.UnixMilli()
 	var rows []message
 	for _, r := range all {
 		if r.Disabled || m.Resolved && !r.SendResolved || m.Only != "" && m.Only != r.Name || m.Only == "" && !r.Every {
@@ -260,12 +282,16 @@ func (b *Box) Enqueue(ctx context.Context, tx bun.Tx, m Message) (int, error) {
 		if r.Tenants != "" && !m.Sample && !slices.Contains(strings.Split(r.Tenants, ","), m.Tenant) {
 			continue
 		}
-		body, err := m.Render(r.Name)
+		delivery, to := m.Delivery(r.Name), Addressee{Name: r.Name}
+		if m.Acknowledgeable && r.Acknowledge != AcknowledgeNone {
+			to.Link = b.linkTo(delivery, at)
+		}
+		body, err := m.Render(to)
 		if err != nil {
 			return 0, fmt.Errorf("outbox: render %s of %s for receiver %s: %w", m.Kind, m.IncidentID, r.Name, err)
 		}
 		rows = append(rows, message{
-			Delivery: m.Delivery(r.Name), Receiver: r.Name, IncidentID: m.IncidentID, Tenant: m.Tenant,
+			Delivery: delivery, Receiver: r.Name, IncidentID: m.IncidentID, Tenant: m.Tenant,
 			Kind: m.Kind, Body: string(body), State: pending, CreatedAt: now, NextAt: now, Kept: m.Facts,
 			Thread: cmp.Or(m.Thread, m.IncidentID), Route: m.Route, People: strings.Join(m.People, ","),
 		})

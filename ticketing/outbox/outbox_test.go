@@ -129,7 +129,7 @@ func (f *fixture) put(b *Box, bodies ...string) {
 	err := f.db.RunInTx(f.t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
 		for _, body := range bodies {
 			_, err := b.Enqueue(ctx, tx, Message{IncidentID: "INC-1", Tenant: "tax", Kind: "changed", Unique: body,
-				Render: func(string) ([]byte, error) { return []byte(body), nil }})
+				Render: func(Addressee) ([]byte, error) { return []byte(body), nil }})
 			if err != nil {
 				return err
 			}
@@ -347,7 +347,7 @@ func TestReceivers(t *testing.T) {
 		n := 0
 		err := f.db.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) (err error) {
 			n, err = b.Enqueue(ctx, tx, Message{IncidentID: "INC-1", Tenant: tenant, Kind: "x", Resolved: resolved, Unique: tenant + fmt.Sprint(resolved),
-				Render: func(string) ([]byte, error) { return []byte("{}"), nil }})
+				Render: func(Addressee) ([]byte, error) { return []byte("{}"), nil }})
 			return err
 		})
 		if err != nil {
@@ -439,6 +439,9 @@ func TestSealedAtRest(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.open()
+	if _, err := f.db.ExecContext(t.Context(), "DELETE FROM outbox_keys"); err != nil {
+		t.Fatal(err) // an older release had no links
+	}
 	_, err := f.db.ExecContext(t.Context(), `INSERT INTO outbox_receivers (name, url, send_resolved, secret, tenants, created_at, created_by)
 		VALUES ('old', 'https://old.example/?token=old-token', 1, 'old-secret', '', 1, 'wang')`)
 	if err != nil {

@@ -271,7 +271,7 @@ func sorted(set map[string]string) []string {
 // intervals and the names of receivers, whose settings hold secrets and stay
 // here. Problems say what Alertmanager has no words for.
 func ToAlertmanager(t Tree) ([]byte, []Problem, error) {
-	e := &exporter{names: map[string]bool{}}
+	e := &exporter{names: map[string]bool{}, joint: "+", nobody: "nobody"}
 	cfg := map[string]any{"route": e.route(t.Root, true)}
 	receivers := []map[string]string{}
 	for _, name := range sortedKeys(e.names) {
@@ -279,27 +279,17 @@ func ToAlertmanager(t Tree) ([]byte, []Problem, error) {
 	}
 	cfg["receivers"] = receivers
 	if len(t.Intervals) > 0 {
-		intervals := slices.Clone(t.Intervals)
-		for i := range intervals {
-			intervals[i].Times = slices.Clone(intervals[i].Times)
-			for j := range intervals[i].Times {
-				if intervals[i].Times[j].Location == "" {
-					intervals[i].Times[j].Location = "Asia/Shanghai"
-				}
-			}
-		}
-		cfg["time_intervals"] = intervals
+		cfg["time_intervals"] = zoned(t.Intervals)
 	}
 	text, err := yaml.Marshal(cfg)
 	return text, e.problems, err
 }
 
-// nobody is the receiver of routes that tell nobody: Alertmanager wants one.
-const nobody = "nobody"
-
 type exporter struct {
 	names    map[string]bool
 	problems []Problem
+	joint    string // stands between the contact points of one route in its receiver's name
+	nobody   string // receiver of routes that tell nobody: Alertmanager wants one
 }
 
 func sortedKeys(set map[string]bool) []string {
@@ -318,9 +308,9 @@ func (e *exporter) route(r Route, root bool) map[string]any {
 			out[name] = value
 		}
 	}
-	name := strings.Join(r.Receivers, "+")
+	name := strings.Join(r.Receivers, e.joint)
 	if r.Nobody || root && name == "" {
-		name = nobody
+		name = e.nobody
 	}
 	if name != "" {
 		out["receiver"], e.names[name] = name, true
@@ -337,9 +327,12 @@ func (e *exporter) route(r Route, root bool) map[string]any {
 	put("continue", true, r.Continue)
 	put("mute_time_intervals", r.MuteTimes, len(r.MuteTimes) > 0)
 	put("active_time_intervals", r.ActiveTimes, len(r.ActiveTimes) > 0)
-	for what, there := range map[string]bool{"direct": r.Direct != nil, "no_resolved": r.NoResolved != nil, "escalate_after": r.EscalateAfter != ""} {
-		if there {
-			e.problems = append(e.problems, Problem{What: "route " + cmp.Or(r.Name, r.ID), Reason: what + " has no word in Alertmanager"})
+	for _, own := range []struct {
+		what  string
+		there bool
+	}{{"direct", r.Direct != nil}, {"no_resolved", r.NoResolved != nil}, {"escalate_after", r.EscalateAfter != ""}} {
+		if own.there {
+			e.problems = append(e.problems, Problem{What: "route " + cmp.Or(r.Name, r.ID), Reason: own.what + " has no word in Alertmanager"})
 		}
 	}
 	var children []map[string]any

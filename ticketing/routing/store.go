@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -208,7 +209,8 @@ func (s *Store) Save(ctx context.Context, scope, by, note string, base int64, t 
 	return row.version()
 }
 
-// Uses lists where a contact point is used: scopes, "" for the city's.
+// Uses lists where a contact point is used: scopes in their order, "" for the
+// city's.
 func (s *Store) Uses(receiver string) []string {
 	var out []string
 	for scope, c := range s.inForce() {
@@ -218,6 +220,7 @@ func (s *Store) Uses(receiver string) []string {
 			}
 		}
 	}
+	slices.Sort(out)
 	return out
 }
 

@@ -39,6 +39,9 @@ const (
 	groupByAll   = "..."
 )
 
+// defaultLocation is the time zone of intervals that name none.
+const defaultLocation = "Asia/Shanghai"
+
 // Tree is what is told to whom.
 type Tree struct {
 	Root      Route      `json:"root"`
@@ -231,7 +234,7 @@ func (i Interval) compile() ([]timeinterval.TimeInterval, error) {
 	var out []timeinterval.TimeInterval
 	for _, s := range i.Times {
 		if s.Location == "" {
-			s.Location = "Asia/Shanghai"
+			s.Location = defaultLocation
 		}
 		text, err := yaml.Marshal(s)
 		if err != nil {

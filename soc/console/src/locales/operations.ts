@@ -333,6 +333,8 @@ export const operations: Pairs = {
   'list-duty-swaps': ['看换班申请', 'List swaps'],
   'propose-duty-swap': ['申请换班', 'Propose a swap'],
   'act-on-duty-swap': ['处理换班申请', 'Act on a swap'],
+  'show-notification-link': ['打开通知中的确认链接', "Open a notification's link"],
+  'use-notification-link': ['通过通知中的链接确认事件', "Acknowledge by a notification's link"],
   'show-acknowledge-link': ['打开确认链接', 'Open an acknowledge link'],
   'use-acknowledge-link': ['通过链接确认事件', 'Acknowledge by a link'],
   'get-my-duty': ['看我的值班', 'See my duty'],
