@@ -1,8 +1,11 @@
 package cmdb
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/uptrace/bun"
 
@@ -104,8 +107,8 @@ func (s *Service) PreviewRule(ctx context.Context, d model.Document, name string
 					samples = append(samples[:min(len(samples), maxRuleSamples)], sample{p, false})
 				}
 			}
-			for p, same := range have {
-				if !want[p] || !same {
+			for _, p := range slices.SortedFunc(maps.Keys(have), func(a, b pair) int { return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To)) }) {
+				if !want[p] || !have[p] {
 					out.Dropped++
 					samples = append(samples[:min(len(samples), maxRuleSamples)], sample{p, true})
 				}

@@ -126,11 +126,12 @@ func (c Config) WithDefaults() Config {
 // Validate names the first option that cannot work, with its key.
 func (c Config) Validate() error {
 	c = c.WithDefaults()
-	for name, d := range map[string]time.Duration{
-		"window": c.Window, "keep_occurrences": c.KeepOccurrences, "group_interval": c.GroupInterval,
-	} {
-		if d <= 0 {
-			return fmt.Errorf("ticketing.%s: %s: want a positive duration such as 24h", name, d)
+	for _, o := range []struct {
+		name string
+		d    time.Duration
+	}{{"window", c.Window}, {"keep_occurrences", c.KeepOccurrences}, {"group_interval", c.GroupInterval}} {
+		if o.d <= 0 {
+			return fmt.Errorf("ticketing.%s: %s: want a positive duration such as 24h", o.name, o.d)
 		}
 	}
 	if err := c.SLA.Validate(); err != nil {

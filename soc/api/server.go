@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -232,6 +233,7 @@ func (s *Server) notFound(c *fiber.Ctx) error {
 		}
 	}
 	if len(others) > 0 {
+		slices.Sort(others)
 		for _, m := range others {
 			c.Append(fiber.HeaderAllow, m)
 		}

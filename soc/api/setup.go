@@ -178,12 +178,16 @@ func (s *Server) completeSetup(ctx context.Context, apart bool, security, audito
 			}
 		}
 	}()
-	for role, a := range map[string]*newAdministrator{"security-admin": security, "audit-admin": auditor} {
+	for _, power := range []struct {
+		role string
+		by   *newAdministrator
+	}{{"security-admin", security}, {"audit-admin", auditor}} {
+		a := power.by
 		if a == nil {
 			continue
 		}
 		u, err := s.deps.Identity.CreateUser(ctx, identity.NewUser{Username: a.Username, DisplayName: a.DisplayName, Password: a.Password,
-			Roles: []string{role}, Tenants: []string{"*"}})
+			Roles: []string{power.role}, Tenants: []string{"*"}})
 		if err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package flows
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -324,7 +325,7 @@ func (p *Profile) take(edges []ledger.Edge, place ledger.Place, newSince time.Ti
 				}
 				return 1
 			}
-			return a.Port - b.Port
+			return cmp.Or(a.Port-b.Port, cmp.Compare(a.Transport, b.Transport))
 		})
 	}
 	for address, in := range internal {

@@ -77,11 +77,12 @@ func (d *desk) routed(t *testing.T) {
 		t.Helper()
 		cmd := exec.Command(program, append([]string{"--alertmanager.url=" + strings.Replace(d.url, "http://", "http://any:"+secret+"@", 1) + "/alertmanager"}, args...)...)
 		cmd.Env = append(cleanEnv(), "HOME="+d.dir)
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			t.Fatalf("amtool %s: %v: %s", strings.Join(args, " "), err, out)
+		var out, errs bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &out, &errs
+		if err := cmd.Run(); err != nil {
+			t.Fatalf("amtool %s: %v: %s%s", strings.Join(args, " "), err, out.String(), errs.String())
 		}
-		return strings.TrimSpace(string(out))
+		return strings.TrimSpace(out.String())
 	}
 	if got := amtool(d.secret, "-o", "simple", "alert", "query", "--receiver=night"); !strings.Contains(got, "RoutedDisk") || strings.Contains(got, "Elsewhere") {
 		t.Errorf("alerts of a receiver: %s", got)

@@ -63,9 +63,12 @@ func (r *Rule) Check() error {
 	case slices.Contains(r.Equal, ""):
 		return fmt.Errorf("%w: equal: a label has no name", ErrInvalid)
 	}
-	for side, list := range map[string]labels.Matchers{"source": r.Source, "target": r.Target} {
-		if err := silence.CheckMatchers(list); err != nil {
-			return fmt.Errorf("%w: %s: %w", ErrInvalid, side, err)
+	for _, side := range []struct {
+		name string
+		list labels.Matchers
+	}{{"source", r.Source}, {"target", r.Target}} {
+		if err := silence.CheckMatchers(side.list); err != nil {
+			return fmt.Errorf("%w: %s: %w", ErrInvalid, side.name, err)
 		}
 	}
 	return nil

@@ -1,11 +1,15 @@
 package source
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"math"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -187,6 +191,7 @@ func (s *Service) alarms(ctx context.Context) ([]Alarm, error) {
 		list = append(list, one)
 	}
 	s.mu.RUnlock()
+	slices.SortFunc(list, byName)
 	for _, one := range list {
 		h := s.judge(one, health[one.ID])
 		a := Alarm{Fields: map[string]string{"source": one.Name, "tenant": one.Tenant, "dead_letters": strconv.FormatInt(h.DeadLetters, 10)}}
@@ -214,6 +219,11 @@ func (s *Service) alarms(ctx context.Context) ([]Alarm, error) {
 	return out, nil
 }
 
+// byName orders sources by name, those of one name by id.
+func byName(a, b *source) int {
+	return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.ID, b.ID))
+}
+
 // WriteMetrics prints how the sources fare, for Prometheus.
 func (s *Service) WriteMetrics(ctx context.Context, w io.Writer) error {
 	health, err := s.healths(ctx)
@@ -222,8 +232,8 @@ func (s *Service) WriteMetrics(ctx context.Context, w io.Writer) error {
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	for id, one := range s.sources {
-		h := health[id]
+	for _, one := range slices.SortedFunc(maps.Values(s.sources), byName) {
+		h := health[one.ID]
 		print := func(name string, v any) {
 			fmt.Fprintf(w, "icewatch_alert_source_%s{source=%q,kind=%q} %v\n", name, one.Name, one.content.Kind, v)
 		}

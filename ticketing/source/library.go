@@ -162,7 +162,7 @@ func (s *Service) nextVersion(ctx context.Context, r templateRow) error {
 	return s.Reload(ctx)
 }
 
-// users are the sources that go by a template.
+// users are the sources that go by a template, by name.
 func (s *Service) users(template string) []*source {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -172,5 +172,6 @@ func (s *Service) users(template string) []*source {
 			out = append(out, one)
 		}
 	}
+	slices.SortFunc(out, byName)
 	return out
 }

@@ -130,9 +130,12 @@ func (c *Content) check(t Template) error {
 	if _, _, err := c.silence(); err != nil {
 		return err
 	}
-	for name, there := range map[string]bool{KindKafka: c.Kafka != nil, KindEvents: c.Events != nil} {
-		if there != (c.Kind == name) {
-			return fmt.Errorf("%s: it belongs to sources of this kind, and they need it", name)
+	for _, of := range []struct {
+		kind  string
+		there bool
+	}{{KindKafka, c.Kafka != nil}, {KindEvents, c.Events != nil}} {
+		if of.there != (c.Kind == of.kind) {
+			return fmt.Errorf("%s: it belongs to sources of this kind, and they need it", of.kind)
 		}
 	}
 	if (t.Envelope != "") != (c.Cloud != nil) {

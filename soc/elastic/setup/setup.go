@@ -12,6 +12,7 @@ package setup
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -344,7 +345,7 @@ func (s *shelf) dataStream(c *fiber.Ctx) error {
 		return noIndex(name)
 	}
 	list := []any{}
-	for n := range found {
+	for _, n := range slices.Sorted(maps.Keys(found)) {
 		list = append(list, map[string]any{"name": n, "timestamp_field": map[string]any{"name": dsl.FieldTime}, "indices": []any{map[string]any{"index_name": ".ds-" + n + "-000001", "index_uuid": "_na_"}},
 			"generation": 1, "status": "GREEN", "template": n, "hidden": false, "system": false})
 	}

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -407,10 +409,7 @@ func (s *Service) find(ctx context.Context, req search.Request, c Condition, f *
 		return nil
 	})
 	if err == nil && c.Kind == OnValue && f.rows > 0 && !looked {
-		names := make([]string, 0, len(seen))
-		for n := range seen {
-			names = append(names, n)
-		}
+		names := slices.Sorted(maps.Keys(seen))
 		return export.Refusal(fmt.Sprintf("no row has a figure in the field %q: there are %s", c.Field, strings.Join(names, ", ")))
 	}
 	return err

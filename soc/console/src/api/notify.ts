@@ -25,6 +25,8 @@ export interface ContactKind {
   fields: List<ContactField>;
   gateways?: List<Gateway>;
 }
+/** How links in notifications acknowledge an incident: there are none, whoever opens one signs in, the link is enough. */
+export type Acknowledge = 'none' | 'signed_in' | 'anyone';
 export interface ContactPoint {
   name: string;
   kind: string;
@@ -36,6 +38,7 @@ export interface ContactPoint {
   language: 'zh' | 'en';
   wording: string;
   disabled: boolean;
+  acknowledge: Acknowledge;
   origin: 'config' | 'api';
   editable: boolean;
   used_by: List<string>;

@@ -2,7 +2,7 @@ import { useQuery } from '@tanstack/react-query';
 import { Button, Form, Input, InputNumber, Select, Switch } from 'antd';
 import { useState } from 'react';
 import { del, get, post, put } from '../../api/client';
-import type { ContactField, ContactKind, ContactPoint, Tried, Wording } from '../../api/notify';
+import type { Acknowledge, ContactField, ContactKind, ContactPoint, Tried, Wording } from '../../api/notify';
 import { useCan } from '../../api/queries';
 import { list, type Page } from '../../api/types';
 import { useAct } from '../../app/act';
@@ -115,7 +115,7 @@ export default function Contacts() {
   );
 }
 
-type Values = { name: string; kind: string; note?: string; tenants?: string[]; language: 'zh' | 'en'; wording?: string; send_resolved: boolean; every: boolean; disabled: boolean; settings?: Record<string, unknown> };
+type Values = { name: string; kind: string; note?: string; tenants?: string[]; language: 'zh' | 'en'; wording?: string; send_resolved: boolean; every: boolean; disabled: boolean; acknowledge: Acknowledge; settings?: Record<string, unknown> };
 
 function ContactForm({ kinds, contact, close }: { kinds: readonly ContactKind[]; contact?: ContactPoint; close: () => void }) {
   const { t, locale } = useSettings();
@@ -133,14 +133,14 @@ function ContactForm({ kinds, contact, close }: { kinds: readonly ContactKind[];
       if (x === undefined || x === null || x === '' || x === false || (Array.isArray(x) && x.length === 0)) continue;
       settings[f.name] = f.type === 'pairs' ? pairsOf(String(x)) : x;
     }
-    return { kind: v.kind, settings, note: v.note ?? '', tenants: v.tenants ?? [], language: v.language, wording: v.wording ?? '', send_resolved: v.send_resolved, every: v.every, disabled: v.disabled };
+    return { kind: v.kind, settings, note: v.note ?? '', tenants: v.tenants ?? [], language: v.language, wording: v.wording ?? '', send_resolved: v.send_resolved, every: v.every, disabled: v.disabled, acknowledge: v.acknowledge };
   };
   const shown = Object.fromEntries(
     Object.entries(contact?.settings ?? {}).map(([k, v]) => [k, fieldsOf(contact?.kind ?? '').find((f) => f.name === k)?.type === 'pairs' ? pairsText(v as Record<string, string>) : v]),
   );
   const initial: Partial<Values> = contact
     ? { ...contact, tenants: [...list(contact.tenants)], settings: shown }
-    : { kind: 'email', language: 'zh', send_resolved: true, every: false, disabled: false, settings: {} };
+    : { kind: 'email', language: 'zh', send_resolved: true, every: false, disabled: false, acknowledge: 'signed_in', settings: {} };
   return (
     <FormDialog<Values>
       title={contact ? t('notify.editContact', { x: contact.name }) : t('notify.newContact')}
@@ -187,6 +187,9 @@ function ContactForm({ kinds, contact, close }: { kinds: readonly ContactKind[];
           </Form.Item>
           <Form.Item name="language" label={t('notify.language')}>
             <Select options={[{ value: 'zh', label: '中文' }, { value: 'en', label: 'English' }]} />
+          </Form.Item>
+          <Form.Item name="acknowledge" label={t('notify.acknowledge')} extra={t('notify.acknowledgeWhy')}>
+            <Select options={(['signed_in', 'anyone', 'none'] as const).map((v) => ({ value: v, label: t(`notify.acknowledge.${v}`) }))} />
           </Form.Item>
           {(['send_resolved', 'every', 'disabled'] as const).map((name) => (
             <Form.Item key={name} name={name} valuePropName="checked" label={t(name === 'send_resolved' ? 'notify.resolved' : name === 'every' ? 'notify.every' : 'notify.disabled')}>
