@@ -50,13 +50,46 @@ func LokiProgram(t testing.TB, name string) string {
 	return slices.Max(found)
 }
 
+// rulerConfig is what has Loki evaluate rules, each second, and send what fires.
+const rulerConfig = `ruler:
+  alertmanager_url: %[2]s
+  alertmanager_client: {basic_auth_username: ruler, basic_auth_password: %[3]q}
+  evaluation_interval: 1s
+  poll_interval: 1s
+  resend_delay: 1s
+  rule_path: %[1]s/scratch
+  storage: {type: local, local: {directory: %[1]s/alerting}}
+  ring: {kvstore: {store: inmemory}}
+`
+
 // StartLoki starts a Loki and returns where it answers.
 func StartLoki(t testing.TB) string {
 	t.Helper()
+	return startLoki(t, t.TempDir(), "")
+}
+
+// StartLokiRuler starts a Loki that evaluates rules, a file of rule groups, and
+// sends their alerts to an Alertmanager, with a token as password. It returns
+// where Loki answers.
+func StartLokiRuler(t testing.TB, rules, alertmanager, token string) string {
+	t.Helper()
+	dir := t.TempDir()
+	tenant := filepath.Join(dir, "alerting", "fake") // what Loki calls the only tenant there is
+	if err := os.MkdirAll(tenant, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(tenant, "rules.yml"), []byte(rules), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return startLoki(t, dir, fmt.Sprintf(rulerConfig, dir, alertmanager, token))
+}
+
+func startLoki(t testing.TB, dir, more string) string {
+	t.Helper()
 	program := LokiProgram(t, "loki")
-	dir, port := t.TempDir(), FreePort(t)
+	port := FreePort(t)
 	config := filepath.Join(dir, "config.yaml")
-	if err := os.WriteFile(config, fmt.Appendf(nil, lokiConfig, dir, port), 0o600); err != nil {
+	if err := os.WriteFile(config, append(fmt.Appendf(nil, lokiConfig, dir, port), more...), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	log, err := os.Create(filepath.Join(dir, "log"))

@@ -91,7 +91,7 @@ func newFixture(t testing.TB, receivers ...Receiver) *fixture {
 		t.Fatal(err)
 	}
 	return &fixture{t: t, egress: guard, seal: seal.Ephemeral(Sealed()...), db: db, at: time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC),
-		cfg: Config{Receivers: receivers, BackoffMin: time.Second, BackoffMax: 10 * time.Minute, Timeout: 300 * time.Millisecond}}
+		cfg: Config{Receivers: receivers, BackoffMin: time.Second, BackoffMax: 10 * time.Minute, Timeout: time.Minute}}
 }
 
 func (f *fixture) now() time.Time {
@@ -144,7 +144,7 @@ func (f *fixture) put(b *Box, bodies ...string) {
 
 func (f *fixture) until(what string, cond func() bool) {
 	f.t.Helper()
-	for range 2000 {
+	for range 12_000 {
 		if cond() {
 			return
 		}
@@ -273,6 +273,7 @@ func TestHangs(t *testing.T) {
 	})
 	t.Cleanup(sync.OnceFunc(func() { close(release) }))
 	f := newFixture(t, Receiver{Name: "r", URL: k.URL})
+	f.cfg.Timeout = 2 * time.Second
 	b := f.open()
 	f.run(b)
 	f.put(b, "x")
