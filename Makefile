@@ -66,13 +66,13 @@ test-release: release ## run the release binaries of other platforms under qemu-
 test-upgrade: build ## have the last tagged release, or the commit UPGRADE_FROM, write data, and start this build on it
 	test/upgrade/run
 
-test-peers: build ## what needs a real Elasticsearch or Kafka, assembled from their published jars (a JDK and Maven), a real Jaeger or Loki, built from their modules: among it alerts from Kafka and Loki's ruler while the suite is killed (PEER_KILLS rounds)
+test-peers: build ## what needs a real Elasticsearch or Kafka, assembled from their published jars (a JDK and Maven), a real Jaeger or Loki, built from their modules: among it alerts from Kafka, Loki's ruler and vmalert while the suite is killed (PEER_KILLS rounds)
 	test/peers/elasticsearch.sh
 	go test -count=1 ./test/peers ./soc/elastic ./soc/forwarding
 	ICEWATCH_JAEGER="$$(test/peers/jaeger.sh)" go test -count=1 ./soc/traces/jaeger
 	test/peers/kafka.sh >/dev/null
 	test/peers/loki.sh >/dev/null
-	ICEWATCH_BIN=$(CURDIR)/bin ICEWATCH_PEER_KILLS=$${PEER_KILLS:-5} go test -count=1 -timeout 30m -v -run TestAlertPeersKills ./test/acceptance
+	ICEWATCH_VMALERT="$$(test/peers/vmalert.sh)" ICEWATCH_BIN=$(CURDIR)/bin ICEWATCH_PEER_KILLS=$${PEER_KILLS:-5} go test -count=1 -timeout 30m -v -run TestAlertPeersKills ./test/acceptance
 
 test-sigma: ## Sigma's matcher beside the naive evaluator (every public rule on every public event, then 10 million random pairs) and pySigma in SQLite, and a million random correlations beside their oracle: some 20 minutes
 	ICEWATCH_PYSIGMA="$$(test/peers/pysigma.sh)" ICEWATCH_WHOLE=1 ICEWATCH_PAIRS=10000000 go test -count=1 -timeout 60m -v -run 'TestCorpus|TestDifferential|TestPySigma' ./detections/naive

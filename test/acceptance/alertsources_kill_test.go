@@ -1,13 +1,18 @@
 package acceptance
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,7 +22,7 @@ import (
 )
 
 // TestAlertPeersKills kills the suite over and over while a real Kafka has alerts
-// for it and a real Loki's ruler sends it some: each is raised once and ends.
+// for it and a real Loki's ruler and a real vmalert send it some: each is raised once and ends.
 // ICEWATCH_PEER_KILLS says how often (make test-peers); without it nothing runs.
 func TestAlertPeersKills(t *testing.T) {
 	v := os.Getenv("ICEWATCH_PEER_KILLS")
@@ -31,6 +36,7 @@ func TestAlertPeersKills(t *testing.T) {
 	t.Parallel()
 	t.Run("kafka", func(t *testing.T) { kafkaKills(t, rounds) })
 	t.Run("ruler", func(t *testing.T) { rulerKills(t, rounds) })
+	t.Run("vmalert", vmalertKilled)
 }
 
 // kafkaKills writes alerts into a topic while the suite that reads it is killed,
@@ -163,4 +169,64 @@ func rulerKills(t *testing.T, rounds int) {
 		}
 		return nil
 	})
+}
+
+// vmalertKilled has a vmalert send an alert that fires and ends, with the suite
+// killed in between.
+func vmalertKilled(t *testing.T) {
+	program := os.Getenv("ICEWATCH_VMALERT")
+	if program == "" {
+		missing(t, "ICEWATCH_VMALERT does not name a vmalert: test/peers/vmalert.sh builds one")
+	}
+	s := newSuite(t, "")
+	secret := s.token("", "read", "ingest").Options().Token
+	var free atomic.Bool
+	source := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		result := "[]"
+		if !free.Load() {
+			result = fmt.Sprintf(`[{"metric":{"instance":"vm-01:9100"},"value":[%d,"3"]}]`, time.Now().Unix())
+		}
+		fmt.Fprintf(w, `{"status":"success","data":{"resultType":"vector","result":%s}}`, result)
+	}))
+	t.Cleanup(source.Close)
+	rules := filepath.Join(t.TempDir(), "rules.yml")
+	if err := os.WriteFile(rules, []byte("groups:\n- name: disks\n  interval: 1s\n  rules:\n  - alert: VMDisk\n    expr: disk_free < 10\n    labels: {severity: low}\n    annotations: {summary: \"{{ $value }} % left\"}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(program, "-rule="+rules, "-datasource.url="+source.URL, "-notifier.url="+s.url+"/alertmanager", "-notifier.bearerToken="+secret,
+		"-evaluationInterval=1s", "-httpListenAddr=127.0.0.1:"+peers.FreePort(t))
+	var log bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &log, &log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Logf("vmalert said:\n%s", log.String())
+		}
+	})
+	until := func(what, status, resolution string) {
+		t.Helper()
+		eventually(t, 120*time.Second, what, func() error {
+			var page struct {
+				Items []struct {
+					Labels             map[string]string
+					Status, Resolution string
+				}
+			}
+			s.call(secret, http.MethodGet, "/api/v1/alerts?status=open,closed&limit=200", "", 200, &page)
+			if len(page.Items) != 1 || page.Items[0].Labels["alertname"] != "VMDisk" || page.Items[0].Labels["alertgroup"] != "disks" || page.Items[0].Status != status || page.Items[0].Resolution != resolution {
+				return fmt.Errorf("%+v", page.Items)
+			}
+			return nil
+		})
+	}
+	until("the alert is raised", "open", "")
+	s.kill()
+	free.Store(true)
+	s.start()
+	until("it is over", "closed", "recovered")
 }

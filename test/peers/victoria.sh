@@ -13,7 +13,7 @@ if [ ! -x "$home/victoria-logs" ] || [ ! -x "$home/victoria-metrics" ]; then
   mkdir -p "$cache"
   work="$(mktemp -d "$cache/build-XXXXXX")"
   trap 'rm -rf "$work"' EXIT
-  go build -trimpath -o "$work/" tool >&2
+  go build -trimpath -o "$work/" "$module/app/victoria-logs" "$module/app/victoria-metrics" >&2
   rm -rf "$home"
   mv "$work" "$home"
 fi
