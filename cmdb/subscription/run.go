@@ -212,7 +212,7 @@ func (s *Service) message(r *row, w *Wants, kind string, list []cmdb.HistoryEntr
 	n := Notification{Version: Version, Subscription: Ref{r.ID, r.Name}, Changes: list}
 	n.say(s.deps.Items.Model())
 	m := outbox.Message{Kind: kind, Only: w.Contact, Thread: "cmdb-subscription/" + r.ID, Route: "cmdb: " + r.Name, People: []string{r.OwnerName},
-		Render: func(string) ([]byte, error) { return json.Marshal(n) }}
+		Render: func(outbox.Addressee) ([]byte, error) { return json.Marshal(n) }}
 	if m.Sample = len(list) == 0; !m.Sample {
 		m.Tenant, m.Facts = list[0].Tenant, list[0].Facts
 		m.Unique = fmt.Sprintf("%s %d-%d", r.ID, list[0].ID, list[len(list)-1].ID)
