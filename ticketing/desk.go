@@ -137,8 +137,8 @@ func (d Desk) Tell(ctx context.Context, receiver string, sub workorder.Subject, 
 		}
 		w.Annotations["description"], w.Annotations["description_en"] = "处置规则："+why, "Disposal rule: "+why
 		told, err = d.out.Enqueue(ctx, tx, outbox.Message{IncidentID: incident, Tenant: sub.Tenant, Facts: sub.Facts, Kind: kind, Only: receiver, Thread: sub.ID, Unique: unique + "\x00" + sub.ID,
-			Render: func(to string) ([]byte, error) {
-				return json.Marshal(webhook.New(to, d.cfg.ExternalURL, map[string]string{sub.Kind: sub.ID}, []webhook.Alert{w}, 1))
+			Render: func(to outbox.Addressee) ([]byte, error) {
+				return json.Marshal(webhook.New(to.Name, d.cfg.ExternalURL, map[string]string{sub.Kind: sub.ID}, []webhook.Alert{w}, 1))
 			}})
 		return err
 	})
@@ -197,7 +197,7 @@ func (d Desk) Announce(ctx context.Context, tx bun.Tx, receiver string, a Announ
 		w.Annotations[outbox.AttachmentKey] = a.Attachment
 	}
 	return d.out.Enqueue(ctx, tx, outbox.Message{Tenant: a.Tenant, Kind: a.Kind, Only: receiver, Thread: a.ID, Unique: a.ID + "\x00" + a.Tenant,
-		Render: func(to string) ([]byte, error) {
-			return json.Marshal(webhook.New(to, d.cfg.ExternalURL, map[string]string{a.Kind: a.ID}, []webhook.Alert{w}, 1))
+		Render: func(to outbox.Addressee) ([]byte, error) {
+			return json.Marshal(webhook.New(to.Name, d.cfg.ExternalURL, map[string]string{a.Kind: a.ID}, []webhook.Alert{w}, 1))
 		}})
 }
