@@ -40,7 +40,7 @@ func TestAlertmanager(t *testing.T) {
 	for _, part := range []struct {
 		name string
 		run  func(t *testing.T)
-	}{{"golden", d.grafana}, {"amtool", d.amtool}, {"own", d.own}, {"muting", d.muting}, {"prometheus", d.prometheus}, {"beside", d.beside}, {"routed", d.routed}, {"reach", d.reach}} {
+	}{{"golden", d.grafana}, {"amtool", d.amtool}, {"own", d.own}, {"muting", d.muting}, {"prometheus", d.prometheus}, {"beside", d.beside}, {"routed", d.routed}, {"reach", d.reach}, {"merging", d.merging}} {
 		t.Run(part.name, part.run)
 	}
 }
