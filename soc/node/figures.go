@@ -17,11 +17,15 @@ type Figures struct {
 	rows prometheus.Rows
 }
 
+// FiguresKept is how long a server gives the same figures again, by
+// VictoriaMetrics' lib/appmetrics.
+const FiguresKept = time.Second
+
 // Figures asks the server.
 func (n *Node) Figures(ctx context.Context) (*Figures, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, 10*time.Second, fmt.Errorf("the server %s does not answer at /metrics within 10 s", n.Name()))
 	defer cancel()
-	at := time.Now()
+	at := time.Now().Add(-FiguresKept)
 	b, err := n.Get(ctx, "/metrics", nil, 16<<20)
 	if err != nil {
 		return nil, err
@@ -37,7 +41,7 @@ func ParseFigures(node string, at time.Time, text string) *Figures {
 	return f
 }
 
-// At is a time right before the figures were taken.
+// At is a time before the figures were taken, by little more than FiguresKept.
 func (f *Figures) At() time.Time { return f.at }
 
 // Sum adds up the values of a metric whose labels include those given, as

@@ -98,8 +98,9 @@ type member struct {
 	dropped float64       // rows it had dropped by itself before Open
 
 	// Under Backend.mu:
-	started  int64 // its run
-	ingested float64
+	started  int64   // its run
+	ingested float64 // rows that its run has taken in
+	answered float64 // what these must be at least: those before ours, and ours that it answered for
 	figures  *node.Figures
 	down     error // why its figures are not known at the moment
 }
@@ -157,18 +158,21 @@ func (m *member) enter(ctx context.Context, retention time.Duration) error {
 	if err := m.speaks(ctx); err != nil {
 		return err
 	}
-	for deadline := time.Now().Add(5 * time.Second); ; {
+	for asked, deadline := time.Now(), time.Now().Add(5*time.Second); ; {
 		before := f.Sum("vl_rows_ingested_total")
 		select {
-		case <-time.After(300 * time.Millisecond):
+		case <-time.After(node.FiguresKept + 100*time.Millisecond):
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
 		if f, err = m.Figures(ctx); err != nil {
 			return err
 		}
-		busy := f.Sum("vm_concurrent_insert_current") > 0 || f.Sum("vl_rows_ingested_total") != before
-		if !busy || time.Now().After(deadline) {
+		busy := f.Sum("vm_concurrent_insert_current") > 0 || f.Sum("vl_rows_ingested_total") != before || !f.At().After(asked)
+		// Starts are told to a second: of a node as old as this, one that starts
+		// anew is told from this run of it.
+		young := f.Sum("vm_app_uptime_seconds") < 2
+		if !busy && !young || time.Now().After(deadline) {
 			break
 		}
 	}
@@ -176,6 +180,7 @@ func (m *member) enter(ctx context.Context, retention time.Duration) error {
 		return err
 	}
 	m.figures, m.ingested, m.dropped = f, f.Sum("vl_rows_ingested_total"), f.Sum("vl_rows_dropped_total")
+	m.answered = m.ingested
 	return nil
 }
 
@@ -351,20 +356,20 @@ func (b *Backend) told(m *member, f *node.Figures, err error) {
 	ingested := f.Sum("vl_rows_ingested_total")
 	// The start is told to a second; so the rows must be there, too, that the
 	// node has answered for.
-	least, pending := m.ingested, 0
+	pending := 0
 	for i := range b.blocks {
 		if k := &b.blocks[i]; k.node == m {
 			pending++
 			if !k.counted && f.At().After(k.at) {
 				k.base, k.counted = ingested, true
-				least += float64(k.rows)
+				m.answered += float64(k.rows)
 			}
 		}
 	}
-	anew := started != m.started || ingested < least
+	anew := started != m.started || ingested < max(m.ingested, m.answered)
 	m.started, m.ingested, m.figures = started, ingested, f
 	if anew {
-		m.dropped = 0
+		m.dropped, m.answered = 0, ingested
 	}
 	b.mu.Unlock()
 	if anew && pending > 0 {

@@ -221,19 +221,28 @@ func TestWhatIsDurableSurvivesAKill(t *testing.T) {
 func TestWhatAnEarlierEngineAddedIsAtStake(t *testing.T) {
 	r := newRig(t, 2)
 	r.mustOpen()
-	if err := r.send(200); err != nil {
-		t.Fatal(err)
-	}
-	if again := r.recover(); again != 0 {
-		t.Fatalf("%d events were added again, though the nodes hold them", again)
-	}
-	if ok, err := r.lake.Durable(r.lake.Mark()); ok || err != nil {
-		t.Fatalf("what is in the memory of the nodes is durable: %v %v", ok, err)
-	}
-	r.servers[0].Kill()
-	r.servers[0].Start()
-	if err := r.until(r.lake.Mark(), 30*time.Second); !errors.Is(err, lake.ErrLost) {
-		t.Fatalf("a node lost what was in its memory, and the lake says %v", err)
+	// A node writes what is in its memory to disk within a second; on a busy
+	// machine that may come before the kill, and then nothing is lost.
+	for attempt := 1; ; attempt++ {
+		if err := r.send(200); err != nil {
+			t.Fatal(err)
+		}
+		if again := r.recover(); again != 0 {
+			t.Fatalf("%d events were added again, though the nodes hold them", again)
+		}
+		held, err := r.lake.Durable(r.lake.Mark())
+		if err != nil {
+			t.Fatalf("what is in the memory of the nodes: %v", err)
+		}
+		r.servers[0].Kill()
+		r.servers[0].Start()
+		err = r.until(r.lake.Mark(), time.Minute)
+		if errors.Is(err, lake.ErrLost) && !held {
+			break
+		}
+		if err != nil || attempt == 10 {
+			t.Fatalf("a node lost what was in its memory (durable before: %v), and the lake says %v in attempt %d", held, err, attempt)
+		}
 	}
 	if r.lake.Close() {
 		t.Error("closing tells that all is durable")
