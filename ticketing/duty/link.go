@@ -2,11 +2,7 @@ package duty
 
 import (
 	"context"
-	"crypto/hmac"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base32"
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -17,6 +13,7 @@ import (
 
 	"icewatch/soc/reach"
 	"icewatch/ticketing"
+	"icewatch/ticketing/linktoken"
 )
 
 // A link acknowledges one incident, in one person's name, once, for a time. It
@@ -28,8 +25,6 @@ const (
 	kindKey   = "duty-link"
 	keyID     = "1"
 	linkLives = 24 * time.Hour
-	idBytes   = 16
-	macBytes  = 16
 	// LinkPath is where links lead; the token comes behind it, in base32:
 	// paths that need no sign-in take 64 letters, digits and hyphens at most,
 	// and it has as many.
@@ -67,58 +62,45 @@ func (s *Store) openKey(ctx context.Context) error {
 			if err != nil {
 				return fmt.Errorf("duty: open the key of links: %w", err)
 			}
-			s.key = []byte(plain)
+			s.key = linktoken.Key(plain)
 			return nil
 		}
-		plain := rand.Text() + rand.Text()
-		secret, err := s.deps.Seal.SealString(plain, place)
+		key := linktoken.NewKey()
+		secret, err := s.deps.Seal.SealString(string(key), place)
 		if err != nil {
 			return fmt.Errorf("duty: seal the key of links: %w", err)
 		}
 		if _, err := tx.NewRaw("INSERT INTO duty_keys (id, secret) VALUES (?, ?)", keyID, secret).Exec(ctx); err != nil {
 			return fmt.Errorf("duty: write the key of links: %w", err)
 		}
-		s.key = []byte(plain)
+		s.key = key
 		return nil
 	})
 }
 
-func (s *Store) mac(id []byte, expires int64) []byte {
-	h := hmac.New(sha256.New, s.key)
-	h.Write(id)
-	_ = binary.Write(h, binary.BigEndian, expires)
-	return h.Sum(nil)[:macBytes]
-}
-
 // link makes a link for a person, within the transaction that tells him.
 func (s *Store) link(ctx context.Context, tx bun.Tx, w ticketing.Waiting, person string, now time.Time) (string, error) {
-	id := make([]byte, idBytes)
-	_, _ = rand.Read(id) // it never fails
-	expires := now.Add(linkLives).UnixMilli()
-	row := linkRow{ID: hex.EncodeToString(id), Incident: w.ID, Episode: w.Episode, Person: person, ExpiresAt: expires}
+	var id [linktoken.IDBytes]byte
+	_, _ = rand.Read(id[:]) // it never fails
+	expires := now.Add(linkLives)
+	row := linkRow{ID: hex.EncodeToString(id[:]), Incident: w.ID, Episode: w.Episode, Person: person, ExpiresAt: expires.UnixMilli()}
 	if _, err := tx.NewInsert().Model(&row).Returning("NULL").Exec(ctx); err != nil {
 		return "", fmt.Errorf("duty: write a link: %w", err)
 	}
-	token := binary.BigEndian.AppendUint64(id, uint64(expires))
-	token = append(token, s.mac(id, expires)...)
-	return strings.TrimRight(s.deps.URL, "/") + LinkPath + base32.StdEncoding.EncodeToString(token), nil
+	return strings.TrimRight(s.deps.URL, "/") + LinkPath + s.key.Sign(id, expires), nil
 }
 
 // read checks a token and finds its record.
 func (s *Store) read(ctx context.Context, token string) (linkRow, error) {
-	raw, err := base32.StdEncoding.DecodeString(token)
-	if err != nil || len(raw) != idBytes+8+macBytes {
+	id, expires, err := s.key.Read(token)
+	if err != nil {
 		return linkRow{}, ErrLink
 	}
-	id, expires := raw[:idBytes], int64(binary.BigEndian.Uint64(raw[idBytes:idBytes+8]))
-	if !hmac.Equal(s.mac(id, expires), raw[idBytes+8:]) {
-		return linkRow{}, ErrLink
-	}
-	if s.now().UnixMilli() >= expires {
+	if !s.now().Before(expires) {
 		return linkRow{}, ErrExpired
 	}
 	var rows []linkRow
-	if err := s.db.NewSelect().Model(&rows).Where("id = ?", hex.EncodeToString(id)).Scan(ctx); err != nil {
+	if err := s.db.NewSelect().Model(&rows).Where("id = ?", hex.EncodeToString(id[:])).Scan(ctx); err != nil {
 		return linkRow{}, fmt.Errorf("duty: read a link: %w", err)
 	}
 	if len(rows) == 0 {

@@ -20,6 +20,7 @@ import (
 	"icewatch/soc/seal"
 	"icewatch/soc/state"
 	"icewatch/ticketing"
+	"icewatch/ticketing/linktoken"
 	"icewatch/ticketing/workdays"
 )
 
@@ -55,7 +56,7 @@ type Deps struct {
 type Store struct {
 	db   *state.DB
 	deps Deps
-	key  []byte // of links
+	key  linktoken.Key // of links
 
 	writing sync.Mutex // one change of what is in the snapshot at a time
 	roster  atomic.Pointer[Roster]

@@ -2,19 +2,15 @@ package outbox
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base32"
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/uptrace/bun"
+
+	"icewatch/ticketing/linktoken"
 )
 
 // A notification of an incident that nobody has acknowledged carries a link that
@@ -32,8 +28,6 @@ const (
 
 const (
 	linkLives = 24 * time.Hour
-	idBytes   = 16 // of a delivery id
-	macBytes  = 16
 	keyID     = "1"
 	// LinkPath is where links lead; the token comes behind it: 64 letters and
 	// digits of base32.
@@ -65,42 +59,32 @@ func (b *Box) openKey(ctx context.Context) error {
 		if len(rows) == 1 {
 			plain, err := b.seal.OpenString(rows[0].Secret, place)
 			if err == nil {
-				b.key = []byte(plain)
+				b.key = linktoken.Key(plain)
 				return nil
 			}
 			b.log.Warn("outbox: the key of links that acknowledge cannot be read: those that were sent do not hold any more", "error", err)
 		}
-		plain := rand.Text() + rand.Text()
-		secret, err := b.seal.SealString(plain, place)
+		key := linktoken.NewKey()
+		secret, err := b.seal.SealString(string(key), place)
 		if err != nil {
 			return fmt.Errorf("outbox: seal the key of links: %w", err)
 		}
 		if _, err := tx.NewInsert().Model(&keyRow{ID: keyID, Secret: secret}).On("CONFLICT (id) DO UPDATE").Set("secret = EXCLUDED.secret").Returning("NULL").Exec(ctx); err != nil {
 			return fmt.Errorf("outbox: write the key of links: %w", err)
 		}
-		b.key = []byte(plain)
+		b.key = key
 		return nil
 	})
-}
-
-func (b *Box) mac(id []byte, expires int64) []byte {
-	h := hmac.New(sha256.New, b.key)
-	h.Write(id)
-	_ = binary.Write(h, binary.BigEndian, expires)
-	return h.Sum(nil)[:macBytes]
 }
 
 // linkTo makes the link of a notification; "" where the suite does not know at
 // which address people reach it.
 func (b *Box) linkTo(delivery string, at time.Time) string {
-	id, err := hex.DecodeString(delivery)
-	if err != nil || b.deps.ExternalURL == "" {
+	var id [linktoken.IDBytes]byte
+	if n, err := hex.Decode(id[:], []byte(delivery)); err != nil || n != len(id) || b.deps.ExternalURL == "" {
 		return ""
 	}
-	expires := at.Add(linkLives).UnixMilli()
-	token := binary.BigEndian.AppendUint64(slices.Clone(id), uint64(expires))
-	token = append(token, b.mac(id, expires)...)
-	return strings.TrimRight(b.deps.ExternalURL, "/") + LinkPath + base32.StdEncoding.EncodeToString(token)
+	return strings.TrimRight(b.deps.ExternalURL, "/") + LinkPath + b.key.Sign(id, at.Add(linkLives))
 }
 
 // Link is what a link stands for.
@@ -118,20 +102,16 @@ type Link struct {
 // comes with the link; ErrLinkOver where it is too old, or where its contact
 // point is gone or gets no links any more.
 func (b *Box) Link(ctx context.Context, token string) (Link, error) {
-	raw, err := base32.StdEncoding.DecodeString(token)
-	if err != nil || len(raw) != idBytes+8+macBytes {
+	id, expires, err := b.key.Read(token)
+	if err != nil {
 		return Link{}, ErrLink
 	}
-	id, expires := raw[:idBytes], int64(binary.BigEndian.Uint64(raw[idBytes:idBytes+8]))
-	if !hmac.Equal(b.mac(id, expires), raw[idBytes+8:]) {
-		return Link{}, ErrLink
-	}
-	if b.clock().UnixMilli() >= expires {
+	if !b.clock().Before(expires) {
 		return Link{}, ErrLinkOver
 	}
 	var rows []message
 	if err := b.db.NewSelect().Model(&rows).Column("delivery", "receiver", "incident_id", "created_at", "link_used_at", "link_used_by").
-		Where("delivery = ?", hex.EncodeToString(id)).Scan(ctx); err != nil {
+		Where("delivery = ?", hex.EncodeToString(id[:])).Scan(ctx); err != nil {
 		return Link{}, fmt.Errorf("outbox: read a link: %w", err)
 	}
 	if len(rows) == 0 {
@@ -145,7 +125,7 @@ func (b *Box) Link(ctx context.Context, token string) (Link, error) {
 	if to == nil || to.Disabled || to.Acknowledge == AcknowledgeNone {
 		return Link{}, ErrLinkOver
 	}
-	l := Link{Delivery: m.Delivery, Receiver: m.Receiver, Incident: m.IncidentID, Made: time.UnixMilli(m.CreatedAt).UTC(), Expires: time.UnixMilli(expires).UTC(),
+	l := Link{Delivery: m.Delivery, Receiver: m.Receiver, Incident: m.IncidentID, Made: time.UnixMilli(m.CreatedAt).UTC(), Expires: expires,
 		Anyone: to.Acknowledge == AcknowledgeAnyone, UsedBy: m.LinkUsedBy}
 	if m.LinkUsedAt > 0 {
 		return l, ErrLinkUsed

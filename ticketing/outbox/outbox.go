@@ -22,6 +22,7 @@ import (
 	"icewatch/soc/seal"
 	"icewatch/soc/state"
 	"icewatch/ticketing/channel"
+	"icewatch/ticketing/linktoken"
 	"icewatch/ticketing/webhook"
 	"icewatch/ticketing/wording"
 )
@@ -92,7 +93,7 @@ type Box struct {
 	words   map[string]*wording.Wording // the default ones, by language
 	deps    Deps
 	free    *webhook.Sender // to those of the configuration
-	key     []byte          // of links
+	key     linktoken.Key   // of links
 	wake    chan struct{}
 
 	mu   sync.Mutex
@@ -179,7 +180,7 @@ type Addressee struct {
 // Delivery is the id of the notification to a receiver.
 func (m *Message) Delivery(receiver string) string {
 	sum := sha256.Sum256([]byte(strings.Join([]string{m.IncidentID, m.Kind, m.Unique, receiver}, "\x00")))
-	return hex.EncodeToString(sum[:idBytes])
+	return hex.EncodeToString(sum[:linktoken.IDBytes])
 }
 
 // AttachmentKey is the annotation that all alerts of a notification share which
