@@ -60,6 +60,9 @@ func (s *Service) Ingest(ctx context.Context, occs []detections.Occurrence) erro
 	var stirred []*alert
 	err = s.write(ctx, func(ctx context.Context, tx bun.Tx) error {
 		changes, st, told = nil, Stats{}, false
+		// Alerts are raised in the order in which they are written: who follows
+		// them by the time at which they were raised misses none that waited long.
+		now = s.now()
 		fresh, err := takeIn(ctx, tx, batch, now)
 		if err != nil {
 			return err
