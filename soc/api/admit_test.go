@@ -53,6 +53,10 @@ func TestBothWaysInAreOneGate(t *testing.T) {
 		{"Bearer " + all, "a|b", 403, "one tenant"},
 		{"Bearer " + all, "b", 200, "b"},
 		{"Bearer " + all, "", 200, ""},
+		{"Bearer " + all, "fake", 200, ""}, // a Loki without tenants
+		{"Bearer " + one, "fake", 200, "a"},
+		{basic("b", all), "fake", 200, "b"},
+		{"Bearer " + all, "faker", 403, "not within your reach"},
 		{basic("b", all), "", 200, "b"},
 		{basic("whoever", one), "", 200, "a"},
 		{"Bearer " + s.login("admin", adminPassword), "a", 200, "a"}, // a session

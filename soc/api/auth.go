@@ -17,6 +17,10 @@ const cookieName = "icewatch_session"
 // headerTenant chooses a tenant, as Loki and Grafana Mimir spell it.
 const headerTenant = "X-Scope-OrgID"
 
+// noOrgID is what a Loki without tenants (auth_enabled: false) calls its only
+// one: its ruler names it in headerTenant with all that it sends.
+const noOrgID = "fake"
+
 // maxCredential bounds a credential in bytes before anything is done with it.
 const maxCredential = 4096
 
@@ -232,6 +236,9 @@ func sameOrigin(c *fiber.Ctx) bool {
 // "a|b" chooses several for reading.
 func (s *Server) selectTenants(st *reqState, header, basicUser string) string {
 	st.reach = st.own
+	if header == noOrgID && !s.tenantExists(noOrgID) {
+		header = ""
+	}
 	if header == "" {
 		// Shippers that cannot send headers name the tenant as their user. Any
 		// other user name means nothing.
