@@ -14,6 +14,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -64,7 +65,22 @@ type Deps struct {
 	Aside   intake.AsideStore // keeps whole texts longer than intake.MaxData; nil keeps none
 	Log     *slog.Logger      // nil logs nothing
 	Metrics *metrics.Set      // nil publishes nothing
+	Places  Places            // how far a source was read; a source that needs one refuses to be made without
+	Dial    Dial              // how a source reaches out; nil is a plain net.Dialer
 }
+
+// Places keep how far sources were read, so that a restart goes on there.
+type Places interface {
+	// Place returns what was saved last under key, nil where nothing was.
+	Place(ctx context.Context, key string) ([]byte, error)
+	// Save keeps place under key, durably once it returns nil. A source saves
+	// only what Sink.Append has acknowledged.
+	Save(ctx context.Context, key string, place []byte) error
+}
+
+// Dial opens a connection to an address that a user gave. The suite's own
+// judges the address at that moment (soc/egress).
+type Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 // Check reports what is missing, and fills what may be left out.
 func (d *Deps) Check() error {
@@ -76,6 +92,9 @@ func (d *Deps) Check() error {
 	}
 	if d.Metrics == nil {
 		d.Metrics = metrics.NewSet()
+	}
+	if d.Dial == nil {
+		d.Dial = new(net.Dialer).DialContext
 	}
 	return nil
 }
@@ -90,4 +109,19 @@ type Factory struct {
 	// New makes a collector from what DefaultConfig returned. It opens
 	// nothing, and fails where the configuration cannot work.
 	New func(cfg any, deps Deps) (Collector, error)
+	// Try is what a test button does: it reaches the source as New's collector
+	// would (resolve, connect, secure, sign in, look) and reads a few records
+	// without keeping, acknowledging or moving anything. ctx bounds it. The
+	// error says which of these steps failed and what would be right. nil for
+	// sources that wait for others to send.
+	Try func(ctx context.Context, cfg any, deps Deps) (Trial, error)
 }
+
+// Trial is what a test of a source found.
+type Trial struct {
+	Steps   []string // what went well, in order
+	Records []string // the first records, at most MaxTrial, as they would be taken in
+}
+
+// MaxTrial bounds the records of a Trial.
+const MaxTrial = 10
