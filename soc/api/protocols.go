@@ -87,7 +87,7 @@ func (s *Server) protocolOf(path string) *protocol.Protocol {
 }
 
 // foreign are the paths whose clients expect to be asked for a password.
-var foreign = []string{"/elastic", "/loki", "/prometheus", "/otlp", "/jaeger", "/alertmanager"}
+var foreign = []string{"/elastic", "/loki", "/prometheus", "/otlp", "/jaeger", "/alertmanager", "/ingest"}
 
 // isForeign tells whether clients of other products speak at this path.
 func isForeign(path string) bool {

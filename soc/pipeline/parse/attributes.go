@@ -10,7 +10,7 @@ import (
 
 // attributes takes what came beside the data. Names with a dot are fields of
 // the suite's own collectors (log.file.path, log.offset, host.name,
-// icewatch.index). All others are what a Loki client pushed: the stream's labels
+// icewatch.index, event.dataset, cloudevents.*). All others are what a Loki client pushed: the stream's labels
 // together are icewatch.labels, the entry's structured metadata, which stand
 // behind intake.MetadataMark, icewatch.metadata. Each is a field labels.<name>
 // as well, and the usual ones also fill ECS fields that the text left empty.
@@ -32,6 +32,8 @@ func (p *Parser) attributes(attrs []intake.Attr) {
 		if own(a.Name) {
 			id, ok := p.reg.Intern(a.Name)
 			switch {
+			case ok && id == event.EventDataset:
+				p.datasetBySender(a.Value)
 			case i == mark, !ok || p.ev.Has(id):
 			case id == event.LogOffset:
 				p.number(id, a.Value)
@@ -73,7 +75,19 @@ func (p *Parser) attributes(attrs []intake.Attr) {
 
 // own tells whether an attribute was named by one of our collectors.
 func own(name string) bool {
-	return name == "log.file.path" || name == "log.offset" || name == "host.name" || name == "icewatch.index" || name == intake.MetadataMark
+	return name == "log.file.path" || name == "log.offset" || name == "host.name" || name == "icewatch.index" || name == "event.dataset" ||
+		hasPrefix(name, "cloudevents.") || name == intake.MetadataMark
+}
+
+// datasetBySender takes the dataset that the sender named beside the data, where
+// the data themselves told no more than their form.
+func (p *Parser) datasetBySender(name string) {
+	switch p.ev.Text(event.EventDataset) {
+	case "json.log", "generic.log", "syslog.log":
+		p.ev.Set(event.EventDataset, name)
+	case "":
+		p.put(event.EventDataset, name)
+	}
 }
 
 // labelCache keeps the JSON text of the latest set of labels: the records of a
