@@ -31,9 +31,10 @@ const minAnchor = 3
 // rest is in force.
 func Compile(sources []Source, reg *event.Registry) (*Set, []Problem) {
 	docs, problems := read(sources)
-	s := &Set{programs: map[string][]*Log{}, members: map[event.FieldID][]*Log{}, datasets: map[string]*Log{}, byID: map[string]*Log{}}
+	s := &Set{programs: map[string][]*Log{}, members: map[event.FieldID]*member{}, datasets: map[string]*Log{}, byID: map[string]*Log{}}
 	c := compiler{reg: reg, types: kinds()}
 	for _, doc := range docs {
+		c.heads, c.prefixes = map[string]*opening{}, doc.Prefixes
 		info := Info{ID: doc.id, Vendor: doc.Vendor, Product: doc.Product, Module: doc.Module, Class: doc.Class, Reference: doc.Reference, Source: doc.source}
 		for i := range doc.Logs {
 			l, err := c.log(doc, &doc.Logs[i])
@@ -60,13 +61,23 @@ func Compile(sources []Source, reg *event.Registry) (*Set, []Problem) {
 func (s *Set) index() error {
 	slices.SortStableFunc(s.logs, func(a, b *Log) int { return cmp.Compare(b.priority, a.priority) })
 	anchors := map[string][]*Log{}
+	shared := s.shared()
 	for rank, l := range s.logs {
 		l.rank = rank
+		if l.head != nil {
+			for _, code := range l.codes {
+				l.head.logs[code] = append(l.head.logs[code], l)
+			}
+			if l.head.sought {
+				continue // One of the logs of a head stands in the index for all.
+			}
+			l.head.sought = true
+		}
 		switch {
 		case l.BuiltIn:
 			s.datasets[l.Dataset] = l
 		case len(l.when) > 0:
-			s.members[l.when[0].id] = append(s.members[l.when[0].id], l)
+			s.member(l, shared)
 		default:
 			for _, p := range l.programs {
 				s.programs[p] = append(s.programs[p], l)
@@ -84,14 +95,86 @@ func (s *Set) index() error {
 	return nil
 }
 
+// memberKey is a value that a field must have; any, where it may be any.
+type memberKey struct {
+	id    event.FieldID
+	value string
+	any   bool
+}
+
+func (c *condition) keys() (out []memberKey) {
+	for _, id := range c.ids {
+		if len(c.values) == 0 {
+			out = append(out, memberKey{id: id, any: true})
+		}
+		for _, v := range c.values {
+			out = append(out, memberKey{id: id, value: v})
+		}
+	}
+	return out
+}
+
+// shared counts the logs that want a field to have a value.
+func (s *Set) shared() map[memberKey]int {
+	out := map[memberKey]int{}
+	for _, l := range s.logs {
+		for i := range l.when {
+			for _, k := range l.when[i].keys() {
+				out[k]++
+			}
+		}
+	}
+	return out
+}
+
+// member files a log under the condition that tells it best from others.
+func (s *Set) member(l *Log, shared map[memberKey]int) {
+	var best []memberKey
+	least := 0
+	for i := range l.when {
+		keys := l.when[i].keys()
+		cost := 0
+		for _, k := range keys {
+			if k.any {
+				cost += 1000 // Whatever has the field would be tried.
+			}
+			cost += shared[k]
+		}
+		if best == nil || cost < least {
+			best, least = keys, cost
+		}
+	}
+	for _, k := range best {
+		m := s.members[k.id]
+		if m == nil {
+			m = &member{}
+			s.members[k.id] = m
+		}
+		if k.any {
+			m.any = append(m.any, l)
+			continue
+		}
+		if m.values == nil {
+			m.values = map[string][]*Log{}
+		}
+		m.values[k.value] = append(m.values[k.value], l)
+	}
+}
+
 type compiler struct {
-	reg   *event.Registry
-	types map[string]*kind
+	reg      *event.Registry
+	types    map[string]*kind
+	heads    map[string]*opening // of the pack
+	prefixes list                // of the names of the fields that the pack reads
 }
 
 func (c *compiler) log(doc *document, d *logDocument) (*Log, error) {
 	if d.Name == "" || strings.ContainsAny(d.Name, "/ ") {
 		return nil, errors.New("name is wanted, a word without / and blanks")
+	}
+	d, err := d.expand(doc)
+	if err != nil {
+		return nil, err
 	}
 	l := &Log{Pack: doc.id, Module: doc.Module, priority: d.Priority, programs: d.Programs}
 	l.LogInfo = LogInfo{ID: doc.id + "/" + d.Name, Name: d.Name, Dataset: doc.Module + "." + cmp.Or(d.Dataset, "log")}
@@ -126,7 +209,7 @@ func (l *Log) slot(name string, k *kind) (int, error) {
 }
 
 // recognise compiles how lines of the log are told from others.
-func (c *compiler) recognise(l *Log, d *logDocument) error {
+func (c *compiler) recognise(l *Log, d *logDocument) (err error) {
 	ways := 0
 	for _, has := range []bool{len(d.Pattern) > 0, len(d.Regexp) > 0, d.CSV != nil, len(d.When) > 0} {
 		if has {
@@ -137,6 +220,18 @@ func (c *compiler) recognise(l *Log, d *logDocument) error {
 		return errors.New("it wants one of pattern, regexp, csv, when (with format), or builtin")
 	}
 	l.anchors = d.Anchors
+	if d.Head != "" {
+		if len(d.Anchors) == 0 && len(d.Programs) == 0 {
+			return errors.New("head: it wants anchors or programs, by which all messages of it are found")
+		}
+		if l.head = c.heads[d.Head]; l.head == nil {
+			if l.head, err = compileHead(d.Head, c.types); err != nil {
+				return err
+			}
+			c.heads[d.Head] = l.head
+		}
+		l.codes = d.Code
+	}
 	for _, src := range d.Pattern {
 		p, err := compilePattern(src, c.types, l.slot)
 		if err != nil {
@@ -214,17 +309,19 @@ func (c *compiler) conditions(l *Log, d *logDocument) error {
 	if len(d.Where) > 0 || d.Pairs != nil {
 		return errors.New("where and pairs go with pattern, regexp and csv")
 	}
-	for _, name := range sorted(d.When) {
-		id, ok := c.reg.Intern(name)
-		if !ok {
-			return fmt.Errorf("when: no more names of fields can be taken in, such as %q", name)
+	for _, names := range sorted(d.When) {
+		cond := condition{values: given(d.When[names])}
+		for name := range strings.SplitSeq(names, "|") {
+			for _, name := range c.prefixed(name) {
+				id, ok := c.reg.Intern(name)
+				if !ok {
+					return fmt.Errorf("when: no more names of fields can be taken in, such as %q", name)
+				}
+				cond.ids = append(cond.ids, id)
+			}
 		}
-		l.when = append(l.when, condition{id, given(d.When[name])})
+		l.when = append(l.when, cond)
 	}
-	// The field that says most is looked at first.
-	slices.SortStableFunc(l.when, func(a, b condition) int {
-		return cmp.Compare(len(b.values)>>min(1, len(b.values)), len(a.values)>>min(1, len(a.values)))
-	})
 	return nil
 }
 
@@ -268,12 +365,12 @@ func (c *compiler) plan(l *Log, doc *document, d *logDocument) error {
 			return fmt.Errorf("fields: %s: %w", name, err)
 		}
 		for _, from := range f.From {
-			r, err := c.ref(l, from)
+			refs, err := c.refs(l, from)
 			if err != nil {
 				return fmt.Errorf("fields: %s: %w", name, err)
 			}
-			m.from = append(m.from, r)
-			if r.slot >= 0 && m.as == nil && len(f.From) == 1 {
+			m.from = append(m.from, refs...)
+			if r := refs[0]; r.slot >= 0 && m.as == nil && len(f.From) == 1 {
 				m.to.number = m.to.number || p.numbers[r.slot]
 			}
 		}
@@ -282,11 +379,11 @@ func (c *compiler) plan(l *Log, doc *document, d *logDocument) error {
 	if d.Time != nil {
 		p.times = nil
 		for _, from := range d.Time.From {
-			r, err := c.ref(l, from)
+			refs, err := c.refs(l, from)
 			if err != nil {
 				return fmt.Errorf("time: %w", err)
 			}
-			p.times = append(p.times, r)
+			p.times = append(p.times, refs[0])
 		}
 		if len(p.times) == 0 {
 			return errors.New("time: it has no from")
@@ -306,11 +403,11 @@ func (c *compiler) plan(l *Log, doc *document, d *logDocument) error {
 		}
 	}
 	for _, name := range sorted(d.Switch) {
-		r, err := c.ref(l, name)
+		refs, err := c.refs(l, name)
 		if err != nil {
 			return fmt.Errorf("switch: %w", err)
 		}
-		sw := choice{on: r, cases: map[string][]constant{}}
+		sw := choice{on: refs, cases: map[string][]constant{}}
 		for _, values := range sorted(d.Switch[name]) {
 			set, err := c.constants(d.Switch[name][values])
 			if err != nil {
@@ -326,10 +423,17 @@ func (c *compiler) plan(l *Log, doc *document, d *logDocument) error {
 		}
 		p.choices = append(p.choices, sw)
 	}
-	var err error
-	if p.set, err = c.constants(d.Set); err != nil {
+	if err := c.grade(l, "risk", &d.Risk, c.risk); err != nil {
 		return err
 	}
+	if err := c.grade(l, "level", &d.Level, c.level); err != nil {
+		return err
+	}
+	set, err := c.constants(d.Set)
+	if err != nil {
+		return err
+	}
+	p.set = append(p.set, set...)
 	common := map[string]list{}
 	for name, v := range doc.Set {
 		common[name] = v
@@ -341,21 +445,39 @@ func (c *compiler) plan(l *Log, doc *document, d *logDocument) error {
 	return err
 }
 
-func (c *compiler) ref(l *Log, name string) (ref, error) {
+// prefixed are the names that a field which the pack reads may have.
+func (c *compiler) prefixed(name string) []string {
+	if len(c.prefixes) == 0 || strings.Contains(name, ".") {
+		return []string{name}
+	}
+	out := make([]string, 0, len(c.prefixes))
+	for _, p := range c.prefixes {
+		out = append(out, p+name)
+	}
+	return out
+}
+
+// refs are the places of a part: a capture, or a field by its names.
+func (c *compiler) refs(l *Log, name string) ([]ref, error) {
 	if i := slices.Index(l.names, name); i >= 0 {
-		return ref{slot: i}, nil
+		return []ref{{slot: i}}, nil
 	}
 	if len(l.when) == 0 && l.pairs == nil {
-		return ref{}, fmt.Errorf("nothing captures %q", name)
+		return nil, fmt.Errorf("nothing captures %q", name)
 	}
+	names := c.prefixed(name)
 	if l.pairs != nil {
-		name = l.pairs.prefix + name
+		names = []string{l.pairs.prefix + name}
 	}
-	id, ok := c.reg.Intern(name)
-	if !ok {
-		return ref{}, fmt.Errorf("no more names of fields can be taken in, such as %q", name)
+	var out []ref
+	for _, name := range names {
+		id, ok := c.reg.Intern(name)
+		if !ok {
+			return nil, fmt.Errorf("no more names of fields can be taken in, such as %q", name)
+		}
+		out = append(out, ref{slot: -1, id: id})
 	}
-	return ref{slot: -1, id: id}, nil
+	return out, nil
 }
 
 func (c *compiler) constants(set map[string]list) ([]constant, error) {

@@ -31,14 +31,16 @@ type Source struct {
 
 // document is pack.yml.
 type document struct {
-	Vendor    string          `yaml:"vendor"`
-	Product   string          `yaml:"product"`
-	Module    string          `yaml:"module"`
-	Class     string          `yaml:"class"`
-	Type      string          `yaml:"type"`
-	Reference string          `yaml:"reference"`
-	Set       map[string]list `yaml:"set"`
-	Logs      []logDocument   `yaml:"logs"`
+	Vendor    string                 `yaml:"vendor"`
+	Product   string                 `yaml:"product"`
+	Module    string                 `yaml:"module"`
+	Class     string                 `yaml:"class"`
+	Type      string                 `yaml:"type"`
+	Reference string                 `yaml:"reference"`
+	Set       map[string]list        `yaml:"set"`
+	Prefixes  list                   `yaml:"prefixes"`
+	Templates map[string]logDocument `yaml:"templates"`
+	Logs      []logDocument          `yaml:"logs"`
 
 	id, file, source string
 	lines            []int // of the logs
@@ -58,6 +60,11 @@ type logDocument struct {
 	Format   string          `yaml:"format"`
 	When     map[string]list `yaml:"when"`
 	Where    map[string]list `yaml:"where"`
+	Use      list            `yaml:"use"`
+	Code     list            `yaml:"code"`
+	Head     string          `yaml:"head"`
+	Risk     grading         `yaml:"risk"`
+	Level    grading         `yaml:"level"`
 
 	Time   *timeDocument             `yaml:"time"`
 	Fields map[string]fieldDocument  `yaml:"fields"`

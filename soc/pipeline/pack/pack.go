@@ -59,8 +59,8 @@ type Set struct {
 	logs     []*Log // by rank: those that are tried first come first
 	programs map[string][]*Log
 	anchors  *automaton
-	members  map[event.FieldID][]*Log // by the field of the first condition
-	datasets map[string]*Log          // what code recognises
+	members  map[event.FieldID]*member // by the field of the condition that says most
+	datasets map[string]*Log           // what code recognises
 	byID     map[string]*Log
 }
 
@@ -87,6 +87,9 @@ type Log struct {
 
 	rank     int
 	priority int
+	head     *opening // of a catalogue, and the log's codes in it
+	codes    []string
+	risks    []string // that it may be of
 	programs []string
 	anchors  []string
 	readers  []reader
@@ -98,10 +101,17 @@ type Log struct {
 	plan     plan
 }
 
-// condition is a field that must have one of the values; none: any.
+// condition is a field, the first of ids that there is, that must have one of
+// the values; none: any.
 type condition struct {
-	id     event.FieldID
+	ids    []event.FieldID
 	values []string
+}
+
+// member are the logs that a field shows: by a value of it, or by any.
+type member struct {
+	any    []*Log
+	values map[string][]*Log
 }
 
 type whereTerm struct {
@@ -139,7 +149,7 @@ func (s *Set) Text(text, program string, m *Match) bool {
 	slices.SortFunc(m.tried, func(a, b *Log) int { return cmp.Compare(a.rank, b.rank) })
 	var last *Log
 	for _, l := range m.tried {
-		if l != last && l.text(text, m) {
+		if l != last && (l.head == nil && l.text(text, m) || l.head != nil && l.head.text(text, m)) {
 			return true
 		}
 		last = l
@@ -159,6 +169,10 @@ func (l *Log) text(text string, m *Match) bool {
 	return false
 }
 
+// Risks are the risks of which events of the log may be: the codes of their
+// tiers in the suite's taxonomy, with dots between them.
+func (l *Log) Risks() []string { return l.risks }
+
 func (l *Log) holds(m *Match) bool {
 	for _, w := range l.where {
 		if v := m.values[w.slot]; !(len(w.values) == 0 && v != "") && !slices.Contains(w.values, v) {
@@ -171,10 +185,18 @@ func (l *Log) holds(m *Match) bool {
 // Members recognises a record by fields that were read from it already.
 func (s *Set) Members(format string, fields []event.Field, m *Match) bool {
 	var best *Log
-	for i := range fields {
-		for _, l := range s.members[fields[i].ID] {
+	better := func(logs []*Log) {
+		for _, l := range logs {
 			if (best == nil || l.rank < best.rank) && (l.format == format || l.format == anyFormat) && l.meets(fields) {
 				best = l
+			}
+		}
+	}
+	for i := range fields {
+		if found := s.members[fields[i].ID]; found != nil {
+			better(found.any)
+			if found.values != nil {
+				better(found.values[fields[i].Value])
 			}
 		}
 	}
@@ -186,18 +208,21 @@ func (s *Set) Members(format string, fields []event.Field, m *Match) bool {
 }
 
 func (l *Log) meets(fields []event.Field) bool {
-	for _, c := range l.when {
-		met := false
-		for i := range fields {
-			if fields[i].ID == c.id {
-				if met = len(c.values) == 0 || slices.Contains(c.values, fields[i].Value); met {
-					break
-				}
-			}
-		}
-		if !met {
+	for i := range l.when {
+		if !l.when[i].met(fields) {
 			return false
 		}
 	}
 	return true
+}
+
+func (c *condition) met(fields []event.Field) bool {
+	for _, id := range c.ids {
+		for i := range fields {
+			if fields[i].ID == id && (len(c.values) == 0 || slices.Contains(c.values, fields[i].Value)) {
+				return true
+			}
+		}
+	}
+	return false
 }

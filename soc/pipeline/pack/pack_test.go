@@ -12,7 +12,11 @@ const head = "vendor: V\nproduct: P\nmodule: v_p\nclass: security\nreference: ht
 
 func compileText(t *testing.T, text string) (*Set, []Problem) {
 	t.Helper()
-	return Compile([]Source{{Name: "test", FS: fstest.MapFS{"v/p/pack.yml": {Data: []byte(text)}}}}, event.NewRegistry(0))
+	return compileWith(text, event.NewRegistry(0))
+}
+
+func compileWith(text string, reg *event.Registry) (*Set, []Problem) {
+	return Compile([]Source{{Name: "test", FS: fstest.MapFS{"v/p/pack.yml": {Data: []byte(text)}}}}, reg)
 }
 
 func TestFaultsAreTold(t *testing.T) {

@@ -67,7 +67,7 @@ type move struct {
 }
 
 type choice struct {
-	on    ref
+	on    []ref // the first that has a value
 	cases map[string][]constant
 	other []constant
 }
@@ -106,7 +106,12 @@ func (m *Match) Apply(w Writer) {
 	}
 	for i := range p.choices {
 		c := &p.choices[i]
-		v := m.value(c.on, w)
+		v := ""
+		for _, r := range c.on {
+			if v = m.value(r, w); v != "" {
+				break
+			}
+		}
 		set, ok := c.cases[v]
 		if !ok && v != "" {
 			set = c.other

@@ -27,8 +27,8 @@ func (p *Parser) json(text string) bool {
 	p.base = 0
 	p.sensorFlow(first)
 	p.byMember(first)
-	p.windows()
 	p.byMembers(pack.JSON)
+	p.windows()
 	p.settle()
 	if p.jsonTime != "" && !(p.soft && p.timed) {
 		if t, ok := anyTime(p.jsonTime, p.opts.Location, p.rec.Received); ok {

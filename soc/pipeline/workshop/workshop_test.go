@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 
+	"icewatch/detections/verdict"
 	"icewatch/rules"
 	"icewatch/soc/event"
 	"icewatch/soc/intake"
@@ -81,6 +82,36 @@ func TestPacksDoNotClaimEachOthersLines(t *testing.T) {
 	}
 	if wrong*100 > lines {
 		t.Errorf("%d of %d lines fall to another product", wrong, lines)
+	}
+}
+
+// TestRisksAreOfTheTaxonomy wants every risk that a pack names in the tree by
+// which alerts are classed, so that events and alerts speak alike.
+func TestRisksAreOfTheTaxonomy(t *testing.T) {
+	t.Parallel()
+	w := builtin()
+	data, err := rules.FS.ReadFile(verdict.FileName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tax, err := (&verdict.Taxonomy{}).With(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := 0
+	for _, info := range w.Packs() {
+		for _, li := range info.Logs {
+			l, _ := w.set.Log(li.ID)
+			for _, code := range l.Risks() {
+				named++
+				if _, ok := tax.Find(code); !ok {
+					t.Errorf("%s: the taxonomy has no risk %q", l.ID, code)
+				}
+			}
+		}
+	}
+	if named == 0 {
+		t.Error("no pack names a risk")
 	}
 }
 
