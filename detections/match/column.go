@@ -1,6 +1,7 @@
 package match
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math/bits"
 	"net/netip"
@@ -22,7 +23,9 @@ import (
 // look-ups do not wait for one another and the bit set stays in the first.
 type column struct {
 	slot     int32
-	keywords bool // the keyword search of the group is in it
+	at       int32   // place among the columns of the program
+	list     []int32 // its terms
+	keywords bool    // the keyword search of the group is in it
 
 	any   []int32 // termAny
 	there []int32 // termPresent
@@ -122,7 +125,7 @@ func (c *compiler) columns(g *groupCompiler) []*column {
 
 // newColumn builds the index of some terms.
 func newColumn(slot int32, terms []term, list []int32) *column {
-	col := &column{slot: slot}
+	col := &column{slot: slot, list: list}
 	var texts []int32
 	for _, at := range list {
 		t := &terms[at]
@@ -333,7 +336,7 @@ func (c *column) find(gram uint32) []place {
 func (c *column) texts() bool { return len(c.table) > 0 || len(c.ones) > 0 || len(c.empty) > 0 }
 
 func (c *column) size() int {
-	n := int(unsafe.Sizeof(*c)) + 8*len(c.filter) + len(c.table)*int(unsafe.Sizeof(bucket{})) + len(c.places)*int(unsafe.Sizeof(place{}))
+	n := int(unsafe.Sizeof(*c)) + 4*len(c.list) + 8*len(c.filter) + len(c.table)*int(unsafe.Sizeof(bucket{})) + len(c.places)*int(unsafe.Sizeof(place{}))
 	if c.pairs != nil {
 		n += len(c.pairs) * 8
 	}
@@ -356,20 +359,43 @@ func (m *Matcher) scan(c *column, i int32) {
 		}
 	}
 	if c.pairs != nil {
-		for p := 0; p <= n; p++ {
-			pair := uint32(b[p]) | uint32(b[p+1])<<8
-			if c.pairs[uint16(pair)>>6]>>(pair&63)&1 != 0 {
-				m.places(c.find(pairMark|pair), b, p, n, i)
+		m.pairs(c, b, n, i)
+	}
+	for k := range c.ones {
+		m.one(&c.ones[k], b, n, i)
+	}
+}
+
+// pairs finds the texts that are too short for a gram.
+func (m *Matcher) pairs(c *column, b []byte, n int, i int32) {
+	pairs := c.pairs
+	for p := 0; p <= n; p += 4 {
+		x := binary.LittleEndian.Uint64(b[p:]) // beyond the value there are zeros, and margin enough
+		x0, x1, x2, x3 := uint16(x), uint16(x>>8), uint16(x>>16), uint16(x>>24)
+		if (pairs[x0>>6]>>(x0&63)|pairs[x1>>6]>>(x1&63)|pairs[x2>>6]>>(x2&63)|pairs[x3>>6]>>(x3&63))&1 == 0 {
+			continue
+		}
+		for k := range 4 {
+			if pair := uint16(x >> (8 * k)); pairs[pair>>6]>>(pair&63)&1 != 0 {
+				m.places(c.find(pairMark|uint32(pair)), b, p+k, n, i)
 			}
 		}
 	}
-	for k := range c.ones {
-		one := &c.ones[k]
-		for p := 1; p <= n; p++ {
-			if b[p] == one.text[0] && m.stands(one, b, p, n, i) {
-				m.found(one.term, i)
-				break
-			}
+}
+
+// one finds a text of one byte.
+func (m *Matcher) one(one *place, b []byte, n int, i int32) {
+	if m.terms[one.term] == m.epoch && !m.memory.writing {
+		return
+	}
+	for p := 1; p <= n; p++ {
+		at := bytes.IndexByte(b[p:n+1], one.text[0])
+		if at < 0 {
+			return
+		}
+		if p += at; m.stands(one, b, p, n, i) {
+			m.found(one.term, i)
+			return
 		}
 	}
 }
@@ -415,7 +441,7 @@ func (m *Matcher) sparse(c *column, b []byte, from, to int, i int32) {
 // places looks whether the texts of a gram at p stand there.
 func (m *Matcher) places(list []place, b []byte, p, n int, i int32) {
 	for k := range list {
-		if pl := &list[k]; m.terms[pl.term] != m.epoch && m.stands(pl, b, p-int(pl.gram), n, i) {
+		if pl := &list[k]; (m.memory.writing || m.terms[pl.term] != m.epoch) && m.stands(pl, b, p-int(pl.gram), n, i) {
 			m.found(pl.term, i)
 		}
 	}

@@ -35,6 +35,7 @@ type Matcher struct {
 	now    int32 // rule that is evaluated
 	arena  arena
 	router router
+	memory memoriser
 	meter  meter
 }
 
@@ -51,7 +52,7 @@ type foldedValue struct {
 // NewMatcher makes a matcher for the program.
 func (p *Program) NewMatcher() *Matcher {
 	m := &Matcher{p: p, terms: make([]uint32, len(p.terms)), lists: make([]uint32, p.lists), checks: make([]uint32, len(p.checks)),
-		asked: make([]uint32, len(p.rules)), off: make([]bool, len(p.rules)), broken: map[int32]string{}, meter: newMeter(len(p.rules))}
+		asked: make([]uint32, len(p.rules)), off: make([]bool, len(p.rules)), broken: map[int32]string{}, memory: newMemoriser(len(p.terms)), meter: newMeter(len(p.rules))}
 	m.router.init(p)
 	return m
 }
@@ -107,17 +108,11 @@ func (m *Matcher) begin(ev *event.Event) {
 // find marks every term that the event holds, and makes candidates of the
 // rules that wait for them.
 func (m *Matcher) find(pl *plan) {
+	m.used(pl)
 	m.candidates(pl.always)
 	for i := range m.ev.Fields {
-		f := &m.ev.Fields[i]
-		if int(f.ID)+1 < len(pl.starts) {
-			for _, c := range pl.columns[pl.starts[f.ID]:pl.starts[f.ID+1]] {
-				m.column(c, int32(i))
-			}
-		} else if len(pl.keywords) > 0 && !ours(f.ID) {
-			for _, c := range pl.keywords {
-				m.column(c, int32(i))
-			}
+		if columns := pl.of(m.ev.Fields[i].ID); len(columns) > 0 {
+			m.look(pl, columns, int32(i))
 		}
 	}
 	if len(pl.keywords) > 0 && m.rawCounts() {
@@ -215,8 +210,13 @@ func (m *Matcher) foundAll(terms []int32, i int32) {
 	}
 }
 
-// found marks a term, once an event.
+// found marks a term, once an event, or writes it down where a value is looked
+// at for the memory.
 func (m *Matcher) found(at, i int32) {
+	if m.memory.writing {
+		m.memory.note(at)
+		return
+	}
 	if m.terms[at] == m.epoch {
 		return
 	}

@@ -29,6 +29,8 @@ type Program struct {
 	groups []group
 	routes routes
 	size   int
+
+	columns int // how many there are in all groups
 }
 
 // rule is where a rule's condition begins, and its group; root is -1 for a
@@ -311,6 +313,10 @@ func (c *compiler) finish() {
 			}
 		}
 		out.columns = c.columns(g)
+		for _, col := range out.columns {
+			col.at = int32(c.p.columns)
+			c.p.columns++
+		}
 		c.p.groups = append(c.p.groups, out)
 	}
 	c.p.size = c.p.measure()

@@ -1,6 +1,9 @@
 package match
 
 import (
+	"encoding/binary"
+	"slices"
+
 	"icewatch/detections/logsource"
 	"icewatch/detections/sigma"
 	"icewatch/soc/event"
@@ -98,6 +101,21 @@ type plan struct {
 	columns  []*column
 	keywords []*column
 	always   []int32
+
+	number uint32        // of the plan, from 1 on
+	uses   uint32        // events so far
+	worth  [1 << 10]int8 // by the last bits of a field's id: whether its values are worth remembering, see Matcher.look
+}
+
+// of returns the columns for a field.
+func (pl *plan) of(id event.FieldID) []*column {
+	if int(id)+1 < len(pl.starts) {
+		return pl.columns[pl.starts[id]:pl.starts[id+1]]
+	}
+	if len(pl.keywords) > 0 && !ours(id) {
+		return pl.keywords
+	}
+	return nil
 }
 
 func (p *Program) plan(active []bool) *plan {
@@ -168,15 +186,18 @@ type router struct {
 	plans  map[string]*plan // by the groups that are active
 	key    []byte
 	active []bool
+
+	numbers uint32             // plans so far
+	joined  map[string]*column // columns that were made of several, by their numbers
 }
 
 func (r *router) init(p *Program) {
-	r.p, r.active = p, make([]bool, len(p.groups))
+	r.p, r.active, r.joined = p, make([]bool, len(p.groups)), map[string]*column{}
 	if len(p.routes.list) == 0 {
 		for i := range r.active {
 			r.active[i] = true
 		}
-		r.whole = p.plan(r.active)
+		r.whole = r.make()
 		return
 	}
 	r.known, r.plans = map[string]*plan{}, map[string]*plan{}
@@ -232,9 +253,76 @@ func (r *router) resolve(m *Matcher) *plan {
 		clear(r.plans)
 		clear(r.known)
 	}
-	pl := r.p.plan(r.active)
+	pl := r.make()
 	r.plans[string(set)] = pl
 	return pl
+}
+
+// make makes the plan of the groups that are active.
+func (r *router) make() *plan {
+	pl := r.p.plan(r.active)
+	if r.numbers++; r.numbers == 0 { // none may look like a plan of old
+		r.numbers = 1
+	}
+	pl.number = r.numbers
+	return pl
+}
+
+// Bounds of joining columns. What a value is remembered to hold stays true: the
+// terms are the same.
+const (
+	joinAfter = 256  // events that a plan has had before its columns are joined
+	maxJoined = 512  // terms of a column that is made of several
+	maxJoins  = 4096 // such columns
+)
+
+// join makes one column of those that a plan has for one field, where they are
+// small: one pass over a value finds the texts of all log sources.
+func (r *router) join(pl *plan) {
+	starts, columns := make([]uint32, len(pl.starts)), make([]*column, 0, len(pl.columns))
+	for id := 0; id+1 < len(pl.starts); id++ {
+		columns = append(columns, r.joinOf(pl.columns[pl.starts[id]:pl.starts[id+1]])...)
+		starts[id+1] = uint32(len(columns))
+	}
+	pl.starts, pl.columns, pl.keywords = starts, columns, r.joinOf(pl.keywords)
+}
+
+// joinOf returns columns in which small ones are joined.
+func (r *router) joinOf(columns []*column) []*column {
+	small, terms := 0, 0
+	for _, c := range columns {
+		if n := len(c.list); terms+n <= maxJoined {
+			small, terms = small+1, terms+n
+		}
+	}
+	if small < 2 {
+		return columns
+	}
+	var out, join []*column
+	r.key, terms = r.key[:0], 0
+	for _, c := range columns {
+		if n := len(c.list); terms+n <= maxJoined {
+			terms += n
+			join = append(join, c)
+			r.key = binary.LittleEndian.AppendUint32(r.key, uint32(c.at))
+		} else {
+			out = append(out, c)
+		}
+	}
+	one := r.joined[string(r.key)]
+	if one == nil {
+		var list []int32
+		for _, c := range join {
+			list = append(list, c.list...)
+		}
+		slices.Sort(list)
+		one = newColumn(join[0].slot, r.p.terms, slices.Compact(list))
+		if len(r.joined) >= maxJoins {
+			clear(r.joined)
+		}
+		r.joined[string(r.key)] = one
+	}
+	return append(out, one)
 }
 
 // routed tells whether the event is of the log source. A field that the event
