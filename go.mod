@@ -20,6 +20,7 @@ require (
 	github.com/go-ldap/ldap/v3 v3.4.12
 	github.com/go-webauthn/webauthn v0.18.2
 	github.com/gofiber/fiber/v2 v2.52.15
+	github.com/gosnmp/gosnmp v1.43.2
 	github.com/grafana/loki/pkg/push v0.0.0-20250630054201-94c0ba7b0952
 	github.com/grafana/loki/v3 v3.7.8
 	github.com/itchyny/gojq v0.12.17
@@ -76,7 +77,9 @@ require (
 	modernc.org/sqlite v1.46.1
 )
 
-require github.com/teambition/rrule-go v1.8.2 // indirect
+require (
+	github.com/teambition/rrule-go v1.8.2 // indirect
+)
 
 require (
 	github.com/ebitengine/purego v0.10.1 // indirect

@@ -80,6 +80,12 @@ func Listen(ctx context.Context, addr string, buffer int, log *slog.Logger, coll
 // Addr is the address in use.
 func (s *Socket) Addr() net.Addr { return s.conn.LocalAddr() }
 
+// WriteTo sends a datagram from the socket's address: an answer to what came.
+func (s *Socket) WriteTo(data []byte, to netip.AddrPort) error {
+	_, err := s.conn.WriteToUDPAddrPort(data, to)
+	return err
+}
+
 // Run hands over what comes, until Stop; then what the kernel still holds,
 // which was sent before the end. failed is told of errors that pass, such as
 // an ICMP answer to an earlier datagram; nil tells nobody.
@@ -209,4 +215,11 @@ func (d *Datagrams) Peer(i int) netip.Addr {
 		return netip.AddrFrom4((*unix.RawSockaddrInet4)(unsafe.Pointer(name)).Addr)
 	}
 	return netip.Addr{}
+}
+
+// Sender returns the address and the port of the sender of the i-th datagram.
+func (d *Datagrams) Sender(i int) netip.AddrPort {
+	// The port lies at the same place in both kinds of address, in network order.
+	port := (*[2]byte)(unsafe.Pointer(&d.names[i].Port))
+	return netip.AddrPortFrom(d.Peer(i), uint16(port[0])<<8|uint16(port[1]))
 }

@@ -8,6 +8,7 @@ import (
 	"icewatch/collectors/filetail"
 	"icewatch/collectors/flow"
 	"icewatch/collectors/relp"
+	"icewatch/collectors/snmptrap"
 	"icewatch/collectors/syslog"
 )
 
@@ -19,6 +20,7 @@ func Factories() []collectors.Factory {
 		filetail.NewFactory(),
 		flow.NewFactory(),
 		relp.NewFactory(),
+		snmptrap.NewFactory(),
 	}
 }
 

@@ -41,7 +41,6 @@ func (s *Server) routes() {
 	s.metricRoutes()
 	s.savedRoutes()
 	s.forwardingRoutes()
-	s.inputRoutes()
 	s.analysisRoutes()
 	s.clauseRoutes()
 	s.tailRoutes()

@@ -14,7 +14,6 @@ import (
 	"icewatch/soc/identity"
 	"icewatch/soc/identity/federation"
 	"icewatch/soc/identity/provider"
-	"icewatch/soc/inputs"
 	"icewatch/soc/masking"
 	"icewatch/soc/seal"
 	"icewatch/soc/state"
@@ -36,7 +35,6 @@ func sealed(data string) []seal.Place {
 		federation.Sealed(),
 		masking.Sealed(),
 		forwarding.Sealed(),
-		inputs.Sealed(),
 		source.Sealed(),
 		workorder.Sealed(),
 	)

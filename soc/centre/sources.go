@@ -36,6 +36,9 @@ func (c *centre) sources(deps collectors.Deps) ([]collectors.Collector, error) {
 	if err := c.flowSources(&out, deps); err != nil {
 		return nil, err
 	}
+	if err := c.trapSource(&out, deps); err != nil {
+		return nil, err
+	}
 	if len(c.Config.Files) == 0 {
 		return out, nil
 	}

@@ -29,6 +29,7 @@ type Config struct {
 	HTTP      HTTP      `yaml:"http" doc:"Console, API and intake over HTTP."`
 	Syslog    Syslog    `yaml:"syslog" doc:"Intake of syslog (RFC 5424, RFC 3164)."`
 	Flows     Flows     `yaml:"flows" doc:"Intake of network flows."`
+	SNMP      SNMP      `yaml:"snmp" doc:"Intake of SNMP notifications (docs/snmp.md)."`
 	OTLP      OTLP      `yaml:"otlp" doc:"Intake of OpenTelemetry's logs, metrics and traces (OTLP) on the protocol's own ports; on http.listen it is served at /otlp/v1/* besides."`
 	Files     []File    `yaml:"files" doc:"Log files of this machine to follow."`
 	Relays    []string  `yaml:"relays" doc:"Networks of syslog relays. Behind a relay the HOSTNAME in the message names the device; any other sender is the device itself, whatever name it gives."`
@@ -123,6 +124,17 @@ type Flows struct {
 	SFlow   string `yaml:"sflow" doc:"Address for sFlow v5 datagrams; off switches it off."`
 	Tenant  string `yaml:"tenant" doc:"Tenant of all flows that come in here. Empty: decided by the exporter's network or item in the CMDB; of an exporter that serves everybody, by the ends of the flow."`
 	Zone    string `yaml:"zone" doc:"Network zone of the exporters and of the addresses they see; addresses may repeat between zones."`
+}
+
+// SNMP configures the listener of SNMP notifications.
+type SNMP struct {
+	Traps           string   `yaml:"traps" doc:"Address for traps and informs, such as :9162; off switches it off. SNMP's own port 162 needs the right to open it."`
+	CommunitiesFile string   `yaml:"communities_file" doc:"File of the communities of versions 1 and 2c that are taken in, one a line. Empty: these versions are refused."`
+	UsersFile       string   `yaml:"users_file" doc:"File of the users of version 3, one a line: NAME SHA-256 PASSPHRASE AES PASSPHRASE."`
+	Sources         []string `yaml:"sources" doc:"Networks of the devices that may send. Empty: all may."`
+	MIBDir          string   `yaml:"mib_dir" doc:"Folder of MIB modules whose names are used beside those built in."`
+	Tenant          string   `yaml:"tenant" doc:"Tenant of everything that comes in here. Empty: decided by the device's network or item in the CMDB."`
+	Zone            string   `yaml:"zone" doc:"Network zone the devices sit in."`
 }
 
 // OTLP configures the listeners of OpenTelemetry's protocol.
@@ -337,6 +349,7 @@ func Default() *Config {
 		Syslog: Syslog{UDP: ":5514", TCP: ":5514", TLS: "off", RELP: "off", RELPTLS: "off", Zone: "default", MaxMessage: 16 << 20,
 			MaxConnections: 4096, IdleTimeout: Duration(24 * time.Hour)},
 		Flows: Flows{NetFlow: ":2055", SFlow: ":6343", Zone: "default"},
+		SNMP:  SNMP{Traps: "off", Zone: "default"},
 		OTLP: OTLP{GRPC: "127.0.0.1:4317", HTTP: "127.0.0.1:4318", MaxMessage: 16 << 20,
 			Promote: []string{"deployment.environment.name", "host.name", "k8s.cluster.name", "k8s.namespace.name", "k8s.pod.name"}},
 		AlertMail: AlertMail{Listen: "off", Domain: "icewatch"},
@@ -460,6 +473,19 @@ func (c *Config) Validate() []Problem {
 	}
 	address("flows.netflow", c.Flows.NetFlow, true)
 	address("flows.sflow", c.Flows.SFlow, true)
+	address("snmp.traps", c.SNMP.Traps, true)
+	file("snmp.communities_file", c.SNMP.CommunitiesFile)
+	file("snmp.users_file", c.SNMP.UsersFile)
+	for i, n := range c.SNMP.Sources {
+		if _, err := netip.ParsePrefix(n); err != nil {
+			if _, err := netip.ParseAddr(n); err != nil {
+				bad(fmt.Sprintf("snmp.sources[%d]", i), "%q is not a network; one such as 10.1.0.0/16 or 10.1.2.3 is expected", n)
+			}
+		}
+	}
+	if t := c.SNMP.Traps; t != "off" && t != "" && c.SNMP.CommunitiesFile == "" && c.SNMP.UsersFile == "" {
+		bad("snmp.traps", "everything would be refused: give communities_file, or better users_file")
+	}
 	address("otlp.grpc", c.OTLP.GRPC, true)
 	address("otlp.http", c.OTLP.HTTP, true)
 	atLeast("otlp.max_message", int64(c.OTLP.MaxMessage), 64<<10, " bytes (64KiB)")
