@@ -57,6 +57,11 @@ type Health struct {
 	Dropped  uint64    `json:"dropped"`            // records lost: by the kernel's buffer or at Stop
 	Bytes    uint64    `json:"bytes"`              // bytes of the records taken in
 	LastSeen time.Time `json:"last_seen,omitzero"` // when the last record came
+
+	Rate   float64 `json:"rate"`             // records a second over the last ten, where somebody measures it
+	Input  string  `json:"input,omitempty"`  // id of the input (soc/inputs) that it is of; none for those of the configuration
+	Name   string  `json:"name,omitempty"`   // of that input
+	Tenant string  `json:"tenant,omitempty"` // whose that input's records are
 }
 
 // Deps is what every collector is given.

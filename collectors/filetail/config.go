@@ -20,29 +20,29 @@ import (
 
 // Config is the configuration of a file collector.
 type Config struct {
-	ID      string   `yaml:"id"`      // unique name, stored as icewatch.collector
-	Paths   []string `yaml:"paths"`   // files or globs (*, ?, [a-z])
-	Exclude []string `yaml:"exclude"` // globs of full paths or base names to leave out
-	Tenant  string   `yaml:"tenant"`
-	Zone    string   `yaml:"zone"`
-	Host    string   `yaml:"host"` // host.name of lines that do not name one
+	ID      string   `yaml:"id" json:"-"` // unique name, stored as icewatch.collector
+	Paths   []string `yaml:"paths" json:"paths" required:"true" minItems:"1" maxItems:"200" doc:"Files or globs (*, ?, [a-z]), with their full paths"`
+	Exclude []string `yaml:"exclude" json:"exclude" maxItems:"200" doc:"Globs of full paths or base names to leave out"`
+	Tenant  string   `yaml:"tenant" json:"-"`
+	Zone    string   `yaml:"zone" json:"-"`
+	Host    string   `yaml:"host" json:"host" maxLength:"253" doc:"host.name of lines that do not name one; this machine by default"`
 	// PositionFile remembers how far each file has been read.
-	PositionFile string `yaml:"position_file"`
+	PositionFile string `yaml:"position_file" json:"-"`
 	// ReadFrom is "beginning" or "end": where to start in files that exist
 	// when the collector starts for the first time.
-	ReadFrom string `yaml:"read_from"`
+	ReadFrom string `yaml:"read_from" json:"read_from" enum:"beginning,end" doc:"Where to start in files that are there at the first start"`
 	// PollInterval is how often files and folders are looked at.
-	PollInterval time.Duration `yaml:"poll_interval"`
+	PollInterval time.Duration `yaml:"poll_interval" json:"-"`
 	// MaxLine bounds a line in bytes; what is longer is cut, and marked.
-	MaxLine int `yaml:"max_line"`
+	MaxLine int `yaml:"max_line" json:"max_line" minimum:"1024" maximum:"268435456" doc:"Bytes of a line; what is longer is cut, and marked"`
 	// PartialTimeout takes a last line without a line end after that long; 0
 	// waits for the line end.
-	PartialTimeout time.Duration `yaml:"partial_timeout"`
+	PartialTimeout time.Duration `yaml:"partial_timeout" json:"-"`
 	// RotateWait is how long a file that was renamed or deleted is still
 	// followed after its last growth.
-	RotateWait time.Duration `yaml:"rotate_wait"`
+	RotateWait time.Duration `yaml:"rotate_wait" json:"-"`
 	// MaxFiles bounds the files followed at once.
-	MaxFiles int `yaml:"max_files"`
+	MaxFiles int `yaml:"max_files" json:"max_files" minimum:"1" maximum:"10000" doc:"Files followed at once"`
 }
 
 // NewFactory returns the factory of file collectors, "filetail".

@@ -42,19 +42,19 @@ const (
 
 // Config is the configuration of one listener.
 type Config struct {
-	ID       string `yaml:"id"`       // unique name, stored as icewatch.collector
-	Protocol string `yaml:"protocol"` // NetFlow or SFlow
-	Listen   string `yaml:"listen"`   // address and port, e.g. ":2055"
-	Tenant   string `yaml:"tenant"`   // slug of the tenant all flows belong to; empty leaves it to the pipeline
-	Zone     string `yaml:"zone"`     // network zone of the exporters and of what they see
+	ID       string `yaml:"id" json:"-"` // unique name, stored as icewatch.collector
+	Protocol string `yaml:"protocol" json:"protocol" enum:"netflow,sflow" doc:"netflow takes NetFlow v5, v9 and IPFIX"`
+	Listen   string `yaml:"listen" json:"listen" maxLength:"300" doc:"Address and port, such as :2056 or 10.1.2.3:2056"`
+	Tenant   string `yaml:"tenant" json:"-"` // slug of the tenant all flows belong to; empty leaves it to the pipeline
+	Zone     string `yaml:"zone" json:"-"`   // network zone of the exporters and of what they see
 	// ReceiveBuffer is the kernel's buffer in bytes.
-	ReceiveBuffer int `yaml:"receive_buffer"`
+	ReceiveBuffer int `yaml:"receive_buffer" json:"receive_buffer" minimum:"0" maximum:"1073741824" doc:"Bytes of the kernel's buffer; it gives what net.core.rmem_max allows"`
 	// TemplateFile keeps what exporters announce now and then; "" keeps it in
 	// memory only. Its folder must exist.
-	TemplateFile string `yaml:"template_file"`
+	TemplateFile string `yaml:"template_file" json:"-"`
 	// FlushInterval is the longest a record waits in memory for others; at
 	// most 50 ms.
-	FlushInterval time.Duration `yaml:"flush_interval"`
+	FlushInterval time.Duration `yaml:"flush_interval" json:"-"`
 }
 
 const maxFlushInterval = 50 * time.Millisecond

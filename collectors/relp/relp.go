@@ -23,21 +23,23 @@ import (
 
 // Config is the configuration of a listener.
 type Config struct {
-	ID     string `yaml:"id"`     // unique name, stored as icewatch.collector
-	Listen string `yaml:"listen"` // address and port, e.g. ":2514"
-	Tenant string `yaml:"tenant"` // slug of the tenant all messages belong to; empty leaves it to the pipeline
-	Zone   string `yaml:"zone"`   // network zone of the senders
+	ID     string `yaml:"id" json:"-"` // unique name, stored as icewatch.collector
+	Listen string `yaml:"listen" json:"listen" maxLength:"300" doc:"Address and port, such as :2515 or 10.1.2.3:2515"`
+	Tenant string `yaml:"tenant" json:"-"` // slug of the tenant all messages belong to; empty leaves it to the pipeline
+	Zone   string `yaml:"zone" json:"-"`   // network zone of the senders
 	// MaxConnections bounds the open connections; further ones are closed at
 	// once and counted as rejected.
-	MaxConnections int `yaml:"max_connections"`
+	MaxConnections int `yaml:"max_connections" json:"max_connections" minimum:"1" maximum:"100000" doc:"Open connections; further ones are closed at once"`
 	// IdleTimeout closes a connection without traffic; a sender opens another
 	// and loses nothing.
-	IdleTimeout time.Duration `yaml:"idle_timeout"`
+	IdleTimeout time.Duration `yaml:"idle_timeout" json:"-"`
 	// MaxMessage bounds one message in bytes. What is longer is cut there and
 	// marked; what is longer than intake.MaxData is kept aside whole.
-	MaxMessage int `yaml:"max_message"`
+	MaxMessage int `yaml:"max_message" json:"max_message" minimum:"1024" maximum:"268435456" doc:"Bytes of a message; what is longer is cut, and marked"`
+	// TLS asks whoever makes the collector to give it an Open for TLS.
+	TLS bool `yaml:"-" json:"tls" doc:"TLS by the suite's certificate; senders show one of their own where syslog.client_ca asks for it"`
 	// Open opens the address, where it is not plain TCP.
-	Open func() (net.Listener, error) `yaml:"-"`
+	Open func() (net.Listener, error) `yaml:"-" json:"-"`
 }
 
 // What is acknowledged together: all that has arrived, up to these.

@@ -21,13 +21,13 @@ import (
 
 // Common is the configuration that both transports share.
 type Common struct {
-	ID     string `yaml:"id"`     // unique name, stored as icewatch.collector
-	Listen string `yaml:"listen"` // address and port, e.g. ":5514"
-	Tenant string `yaml:"tenant"` // slug of the tenant all messages belong to; empty leaves it to the pipeline
-	Zone   string `yaml:"zone"`   // network zone of the senders
+	ID     string `yaml:"id" json:"-"` // unique name, stored as icewatch.collector
+	Listen string `yaml:"listen" json:"listen" maxLength:"300" doc:"Address and port, such as :5515 or 10.1.2.3:5515"`
+	Tenant string `yaml:"tenant" json:"-"` // slug of the tenant all messages belong to; empty leaves it to the pipeline
+	Zone   string `yaml:"zone" json:"-"`   // network zone of the senders
 	// FlushInterval is the longest a message waits in memory for others to be
 	// stored with it; at most 50 ms.
-	FlushInterval time.Duration `yaml:"flush_interval"`
+	FlushInterval time.Duration `yaml:"flush_interval" json:"-"`
 }
 
 // UDPConfig is the configuration of a UDP listener.
@@ -35,7 +35,7 @@ type UDPConfig struct {
 	Common `yaml:",inline"`
 	// ReceiveBuffer is the kernel's buffer in bytes. Beyond net.core.rmem_max
 	// it needs CAP_NET_ADMIN; without, the kernel gives what it allows.
-	ReceiveBuffer int `yaml:"receive_buffer"`
+	ReceiveBuffer int `yaml:"receive_buffer" json:"receive_buffer" minimum:"0" maximum:"1073741824" doc:"Bytes of the kernel's buffer; it gives what net.core.rmem_max allows"`
 }
 
 // TCPConfig is the configuration of a TCP listener.
@@ -43,18 +43,20 @@ type TCPConfig struct {
 	Common `yaml:",inline"`
 	// MaxConnections bounds the open connections; further ones are closed at
 	// once and counted as rejected.
-	MaxConnections int `yaml:"max_connections"`
+	MaxConnections int `yaml:"max_connections" json:"max_connections" minimum:"1" maximum:"100000" doc:"Open connections; further ones are closed at once"`
 	// IdleTimeout closes a connection without traffic. Plain syslog senders
 	// notice a closed connection only after the first message they lose on it,
 	// so it should be long; dead peers are found by TCP keep-alive.
-	IdleTimeout time.Duration `yaml:"idle_timeout"`
+	IdleTimeout time.Duration `yaml:"idle_timeout" json:"-"`
 	// MaxMessage bounds one message in bytes. What is longer is cut there, and
 	// marked; what is longer than intake.MaxData is kept aside whole.
-	MaxMessage int `yaml:"max_message"`
+	MaxMessage int `yaml:"max_message" json:"max_message" minimum:"1024" maximum:"268435456" doc:"Bytes of a message; what is longer is cut, and marked"`
 	// DrainTime bounds how long Stop goes on reading what has arrived.
-	DrainTime time.Duration `yaml:"drain_time"`
+	DrainTime time.Duration `yaml:"drain_time" json:"-"`
+	// TLS asks whoever makes the collector to give it an Open for TLS.
+	TLS bool `yaml:"-" json:"tls" doc:"TLS (RFC 5425) by the suite's certificate; senders show one of their own where syslog.client_ca asks for it"`
 	// Open opens the address, where it is not plain TCP but TLS (RFC 5425).
-	Open func() (net.Listener, error) `yaml:"-"`
+	Open func() (net.Listener, error) `yaml:"-" json:"-"`
 }
 
 const maxFlushInterval = 50 * time.Millisecond

@@ -111,7 +111,7 @@ func (s *Server) catalogueRoutes() {
 		})
 
 	Register(s, huma.Operation{OperationID: "list-sources", Method: http.MethodGet, Path: "/sources", Tags: []string{"catalogue"},
-		Summary: "How each way in fares; for callers whose reach is all tenants"}, identity.ScopeRead,
+		Summary: "How each way in fares: all of them for callers whose reach is all tenants, else the inputs of one's own tenants"}, identity.ScopeRead,
 		func(ctx context.Context, _ *Empty) (*Body[Page[collectors.Health]], error) {
 			items := s.sources(ctx)
 			return Reply(PageOf(items, len(items), "")), nil
@@ -157,13 +157,24 @@ func (o *overview) fill() {
 	o.Alerts.BySeverity = by
 }
 
-// sources lists the ways in, for those whose reach is all tenants: the figures
-// are everybody's.
+// sources lists the ways in. Of the listeners and doors that all share the
+// figures are everybody's: others see the inputs of their own tenants alone.
 func (s *Server) sources(ctx context.Context) []collectors.Health {
-	if s.deps.Intake == nil || !seesEverything(ctx) {
+	if s.deps.Intake == nil {
 		return []collectors.Health{}
 	}
-	return s.deps.Intake.Sources(ctx)
+	all := s.deps.Intake.Sources(ctx)
+	if seesEverything(ctx) {
+		return all
+	}
+	within, err := Reach(ctx, "")
+	out := []collectors.Health{}
+	for _, h := range all {
+		if err == nil && h.Input != "" && h.Tenant != "" && within.CoversWhole(h.Tenant) {
+			out = append(out, h)
+		}
+	}
+	return out
 }
 
 // activeTenants counts the tenants that sent anything in the last day. It is

@@ -35,6 +35,7 @@ import (
 	"icewatch/soc/forwarding"
 	"icewatch/soc/identity"
 	"icewatch/soc/identity/policy"
+	"icewatch/soc/inputs"
 	"icewatch/soc/intake"
 	"icewatch/soc/loki/logql"
 	"icewatch/soc/masking"
@@ -116,6 +117,9 @@ type Deps struct {
 
 	// Forwarding sends events to other systems; nil registers no route.
 	Forwarding *forwarding.Service
+
+	// Inputs are the sources that administrators add; nil registers no route.
+	Inputs *inputs.Service
 
 	// Protocols are the APIs of other products that the suite speaks.
 	Protocols []protocol.Protocol

@@ -41,6 +41,7 @@ func (s *Server) routes() {
 	s.metricRoutes()
 	s.savedRoutes()
 	s.forwardingRoutes()
+	s.inputRoutes()
 	s.analysisRoutes()
 	s.clauseRoutes()
 	s.tailRoutes()

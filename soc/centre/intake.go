@@ -13,12 +13,15 @@ import (
 	"icewatch/soc/bus"
 	"icewatch/soc/condition"
 	"icewatch/soc/engine"
+	"icewatch/soc/reach"
 )
 
 // gauge is what the centre knows of the way from the collectors to the lake.
 // The engine is asked once a second at most, so that watching costs nothing.
 type gauge struct {
 	health    []func() collectors.Health
+	inputs    func(within reach.Reach) []collectors.Health // soc/inputs; nil while it is not open
+	complete  atomic.Bool                                  // all ways in are listed
 	publisher bus.Publisher
 	client    *bus.Client
 	engine    *engine.Client
@@ -39,7 +42,13 @@ type gauge struct {
 
 	rate  atomic.Uint64 // events a second over the last ten, times 1000
 	bytes atomic.Uint64 // bytes a second, likewise
+
+	received [rateSpan + 1]map[string]uint64 // by way in, one a second; guarded by mu
+	seconds  int                             // how many were noted
 }
+
+// rateSpan is over how many seconds rates are taken.
+const rateSpan = 10
 
 var _ api.Intake = (*gauge)(nil)
 
@@ -62,7 +71,7 @@ func (g *gauge) status(ctx context.Context) (engine.Status, error) {
 
 // measure follows the rate of intake until ctx ends.
 func (g *gauge) measure(ctx context.Context) {
-	const span = 10
+	const span = rateSpan
 	var ring [span]bus.Stats
 	t := time.NewTicker(time.Second)
 	defer t.Stop()
@@ -73,6 +82,9 @@ func (g *gauge) measure(ctx context.Context) {
 			g.rate.Store((now.Records - before.Records) * 1000 / span)
 			g.bytes.Store((now.Bytes - before.Bytes) * 1000 / span)
 			ring[n%span] = now
+			if g.complete.Load() {
+				g.note()
+			}
 		case <-ctx.Done():
 			return
 		}
@@ -81,11 +93,47 @@ func (g *gauge) measure(ctx context.Context) {
 
 // Sources implements api.Intake.
 func (g *gauge) Sources(context.Context) []collectors.Health {
-	out := make([]collectors.Health, len(g.health))
-	for i, h := range g.health {
-		out[i] = h()
+	out := g.ways()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.seconds == 0 {
+		return out
+	}
+	span := min(g.seconds-1, rateSpan)
+	now, before := g.received[(g.seconds-1)%len(g.received)], g.received[(g.seconds-1-span)%len(g.received)]
+	for i := range out {
+		// One that began anew within the span counts from nothing.
+		if n, was := now[out[i].ID], before[out[i].ID]; span > 0 && n > was {
+			out[i].Rate = float64(n-was) / float64(span)
+		}
 	}
 	return out
+}
+
+// ways are how all ways in fare: those of the configuration, the doors over HTTP
+// and the inputs.
+func (g *gauge) ways() []collectors.Health {
+	out := make([]collectors.Health, 0, len(g.health))
+	for _, h := range g.health {
+		out = append(out, h())
+	}
+	if g.inputs != nil {
+		out = append(out, g.inputs(reach.All())...)
+	}
+	return out
+}
+
+// note remembers what each way in has received.
+func (g *gauge) note() {
+	all := g.ways()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	m := make(map[string]uint64, len(all))
+	for _, h := range all {
+		m[h.ID] = h.Received
+	}
+	g.received[g.seconds%len(g.received)] = m
+	g.seconds++
 }
 
 // Stats implements api.Intake.
@@ -101,8 +149,8 @@ func (g *gauge) Stats(ctx context.Context) api.IntakeStats {
 			s.LagSeconds = max(0, time.Since(st.LastTime).Seconds())
 		}
 	}
-	for _, h := range g.health {
-		s.DroppedTotal += h().Dropped
+	for _, h := range g.ways() {
+		s.DroppedTotal += h.Dropped
 	}
 	return s
 }

@@ -14,6 +14,7 @@ import (
 	"icewatch/soc/identity"
 	"icewatch/soc/identity/federation"
 	"icewatch/soc/identity/provider"
+	"icewatch/soc/inputs"
 	"icewatch/soc/masking"
 	"icewatch/soc/seal"
 	"icewatch/soc/state"
@@ -35,6 +36,7 @@ func sealed(data string) []seal.Place {
 		federation.Sealed(),
 		masking.Sealed(),
 		forwarding.Sealed(),
+		inputs.Sealed(),
 		source.Sealed(),
 		workorder.Sealed(),
 	)

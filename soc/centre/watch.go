@@ -355,8 +355,8 @@ func (g *gauge) observe(ctx context.Context) watch.Observation {
 	} else if err != nil {
 		o.Held = raw.Bytes
 	}
-	for _, h := range g.health {
-		if x := h(); x.State == collectors.StateError {
+	for _, x := range g.ways() {
+		if x.State == collectors.StateError {
 			o.Failing[x.ID] = x.Error
 		}
 	}
@@ -366,8 +366,7 @@ func (g *gauge) observe(ctx context.Context) watch.Observation {
 // drops counts by reason what was lost between sender and lake.
 func (g *gauge) drops(ctx context.Context) map[string]uint64 {
 	out := map[string]uint64{}
-	for _, h := range g.health {
-		x := h()
+	for _, x := range g.ways() {
 		if x.Kind == "syslog_udp" || x.Kind == "flow" {
 			out[watch.UDP] += x.Dropped
 		} else {

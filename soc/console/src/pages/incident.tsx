@@ -4,7 +4,7 @@ import { useState } from 'react';
 import { Link, useNavigate, useParams } from 'react-router-dom';
 import { get, post } from '../api/client';
 import { useCan } from '../api/queries';
-import { list, type Delivery, type Incident, type Page, type Resolution } from '../api/types';
+import { list, type Delivery, type Incident, type Page, type List, type Resolution, type Status } from '../api/types';
 import { useFeedback } from '../app/feedback';
 import { usePageTitle } from '../app/hooks';
 import { useKeys } from '../app/keys';
@@ -75,6 +75,10 @@ export default function IncidentPage() {
   const i = query.data;
   usePageTitle(i ? `${i.id} ${tx(i.title)}` : t('page.incidents'));
   const respond = can('respond');
+  // Where the reader's roles may bring it; what is not among these is shown and says why.
+  const moves = useQuery({ enabled: respond && !!i, queryKey: ['incident', id, 'moves', i?.status], queryFn: ({ signal }) => get<{ status: Status; to: List<Status> }>(`/incidents/${encodeURIComponent(id)}/moves`, {}, signal), staleTime: 60_000 });
+  const may = (to: Status) => !moves.data || list(moves.data.to).includes(to);
+  const barred = (to: Status) => (may(to) ? undefined : t('move.barred', { x: t(`status.${i?.status ?? 'open'}`), y: t(`status.${to}`) }));
   const act = async (action: string, body: object, text: string, undo?: () => void) => {
     try {
       await post(`/incidents/${encodeURIComponent(id)}/${action}`, body);
@@ -92,7 +96,8 @@ export default function IncidentPage() {
   const restore = (): Promise<void> => act('restore', {}, t('archive.restored', { x: id }), () => void archive());
   const archive = (): Promise<void> => act('archive', {}, t('archive.done', { x: id }), () => void restore());
   useKeys({
-    a: () => respond && i?.status === 'open' && void acknowledge(),
+    a: () => respond && i?.status === 'open' && may('acknowledged') && void acknowledge(),
+    e: () => respond && i && i.status !== 'closed' && may('closed') && setClosing(true),
     Escape: () => navigate(-1),
   });
   if (!i) {
@@ -107,8 +112,8 @@ export default function IncidentPage() {
         {respond && (
           <div className="actions" style={{ marginLeft: 'auto' }}>
             {i.status === 'open' && (
-              <Button type="primary" onClick={() => void acknowledge()}>
-                {t('act.ack')}
+              <Button type="primary" disabled={!may('acknowledged')} title={barred('acknowledged')} onClick={() => void acknowledge()}>
+                {t('act.ack')} <kbd className="onbutton">a</kbd>
               </Button>
             )}
             <AssignButton assign={(u) => act('assign', { assignee: u }, t('incidents.assigned', { x: id, y: u }))} />
@@ -116,14 +121,19 @@ export default function IncidentPage() {
             <ClockActions incident={i} />
             {i.status === 'closed' && can('archive-incident') && <Button onClick={() => void (i.archived_at ? restore() : archive())}>{t(i.archived_at ? 'archive.restore' : 'archive.do')}</Button>}
             {i.status === 'closed' ? (
-              <Button onClick={() => void reopen()}>{t('act.reopen')}</Button>
+              <Button disabled={!may('open')} title={barred('open')} onClick={() => void reopen()}>
+                {t('act.reopen')}
+              </Button>
             ) : (
-              <Button onClick={() => setClosing(true)}>{t('act.close')}</Button>
+              <Button disabled={!may('closed')} title={barred('closed')} onClick={() => setClosing(true)}>
+                {t('act.close')} <kbd className="onbutton">e</kbd>
+              </Button>
             )}
           </div>
         )}
       </div>
       <Stale query={query} />
+      {moves.data && list(moves.data.to).length === 0 && <div className="notice">{t('move.none', { x: t(`status.${i.status}`) })}</div>}
       <MergedNote incident={i} />
       <h1 className="sentence">{tx(i.title)}</h1>
       <div className="meta">

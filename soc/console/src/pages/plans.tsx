@@ -136,7 +136,7 @@ function Editor({ plan, saved, cancel }: { plan: Plan | null; saved: (name: stri
       <label htmlFor="plan-techniques">{t('plans.techniques')}</label>
       <Input id="plan-techniques" value={techniques} onChange={(e) => setTechniques(e.target.value)} placeholder="T1110, T1078" />
       <label htmlFor="plan-steps">{t('plans.steps')}</label>
-      <Input.TextArea id="plan-steps" autoSize={{ minRows: 4, maxRows: 14 }} value={steps} onChange={(e) => setSteps(e.target.value)} />
+      <Input.TextArea id="plan-steps" className="grows tall" rows={6} value={steps} onChange={(e) => setSteps(e.target.value)} />
       <label htmlFor="plan-within">{t('plans.within')}</label>
       <InputNumber id="plan-within" min={0} max={525600} value={within} onChange={(v) => setWithin(v ?? 0)} style={{ width: '100%' }} />
     </Modal>

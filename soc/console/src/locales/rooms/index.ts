@@ -4,6 +4,7 @@ import { assets } from './assets';
 import { audit } from './audit';
 import { cmdb } from './cmdb';
 import { cmdbdata } from './cmdbdata';
+import { dispatch } from './dispatch';
 import { duty } from './duty';
 import { casework } from './casework';
 import { connect } from './connect';
@@ -16,6 +17,7 @@ import { keys } from './keys';
 import { masking } from './masking';
 import { monitors } from './monitors';
 import { noise } from './noise';
+import { notices } from './notices';
 import { notify } from './notify';
 import { policies } from './policies';
 import { search } from './search';
@@ -31,4 +33,4 @@ import { roles } from './roles';
 import { units } from './units';
 
 /** The texts of the rooms that keep both languages side by side. */
-export const rooms = { ...federation, ...frame, ...accounts, ...units, ...roles, ...groups, ...keys, ...audit, ...search, ...flows, ...monitors, ...masking, ...storage, ...sessions, ...settings, ...signin, ...tokens, ...traces, ...connect, ...forwarding, ...silences, ...duty, ...noise, ...notify, ...rules, ...policies, ...alertsources, ...casework, ...assets, ...cmdbdata, ...cmdb };
+export const rooms = { ...federation, ...frame, ...accounts, ...units, ...roles, ...groups, ...keys, ...audit, ...search, ...flows, ...monitors, ...masking, ...storage, ...sessions, ...settings, ...signin, ...tokens, ...traces, ...connect, ...forwarding, ...silences, ...duty, ...noise, ...notify, ...rules, ...policies, ...alertsources, ...casework, ...dispatch, ...notices, ...assets, ...cmdbdata, ...cmdb };

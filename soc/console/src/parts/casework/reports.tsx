@@ -133,7 +133,7 @@ function Draft({ report, terms, en, save, cancel }: { report: StatutoryReport; t
             {en ? f.en : f.zh}
             {f.first && ' *'} <span className="faint">{f.asks}</span>
           </label>
-          <Input.TextArea id={`statutory-${f.key}`} autoSize={{ minRows: 2, maxRows: 8 }} maxLength={20000} value={answers[f.key] ?? ''} onChange={(e) => setAnswers({ ...answers, [f.key]: e.target.value })} />
+          <Input.TextArea id={`statutory-${f.key}`} className="grows tall" rows={3} maxLength={20000} value={answers[f.key] ?? ''} onChange={(e) => setAnswers({ ...answers, [f.key]: e.target.value })} />
         </div>
       ))}
     </Modal>

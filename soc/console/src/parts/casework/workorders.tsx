@@ -1,29 +1,16 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Button, Dropdown } from 'antd';
+import { Link } from 'react-router-dom';
 import { get, post } from '../../api/client';
+import type { Order, OrderTarget } from '../../api/dispatch';
 import { useCan } from '../../api/queries';
 import { list, type Page } from '../../api/types';
 import { useAct } from '../../app/act';
 import { useSettings } from '../../app/settings';
+import { OrderState } from '../orders/state';
 import { Panel } from '../page';
 import { Failed } from '../states';
 import { When } from '../time';
-
-interface Order {
-  id: string;
-  connection_name: string;
-  /** Its number in the other system. */
-  external?: string;
-  link?: string;
-  state: 'sending' | 'open' | 'working' | 'done' | 'rejected' | 'failed';
-  their_state?: string;
-  handler?: string;
-  note?: string;
-  made_by: string;
-  /** Unix milliseconds. */
-  made_at: number;
-  error?: string;
-}
 
 /** Work orders of an alert or incident in other systems, and where they stand. */
 export function WorkOrders({ object }: { object: string }) {
@@ -34,7 +21,7 @@ export function WorkOrders({ object }: { object: string }) {
   const client = useQueryClient();
   const sees = can('list-work-orders');
   const query = useQuery({ enabled: sees, queryKey: ['work-orders', object], queryFn: ({ signal }) => get<Page<Order>>('/work-orders', { object, limit: 50 }, signal), refetchInterval: 15_000 });
-  const targets = useQuery({ enabled: make, queryKey: ['work-order-targets'], queryFn: ({ signal }) => get<Page<{ id: string; name: string }>>('/work-order-targets', {}, signal), staleTime: 60_000 });
+  const targets = useQuery({ enabled: make, queryKey: ['work-order-targets'], queryFn: ({ signal }) => get<Page<OrderTarget>>('/work-order-targets', {}, signal), staleTime: 60_000 });
   const orders = list(query.data?.items);
   const choices = list(targets.data?.items);
   const renew = ['work-orders'];
@@ -62,9 +49,7 @@ export function WorkOrders({ object }: { object: string }) {
       {orders.map((o) => (
         <div key={o.id} style={{ padding: '3px 0' }}>
           <div className="row wrap">
-            <span className={o.state === 'failed' || o.state === 'rejected' ? 'tag bad' : 'tag'} title={o.their_state}>
-              {t(`order.state.${o.state}`)}
-            </span>
+            <OrderState order={o} />
             <b>{o.connection_name}</b>
             {o.link ? (
               <a href={o.link} target="_blank" rel="noreferrer noopener" className="mono">
@@ -77,6 +62,7 @@ export function WorkOrders({ object }: { object: string }) {
             <span className="dim" style={{ marginLeft: 'auto' }}>
               {o.made_by} <When time={new Date(o.made_at).toISOString()} />
             </span>
+            <Link to={`/orders?${new URLSearchParams({ object, order: o.id })}`}>{t('do.details')}</Link>
             {make && (o.state === 'failed' || o.state === 'rejected') && (
               <Button size="small" type="text" onClick={() => step(o, 'again')}>
                 {t('order.again')}
