@@ -39,6 +39,7 @@ import (
 	"icewatch/soc/intake"
 	"icewatch/soc/loki/logql"
 	"icewatch/soc/masking"
+	"icewatch/soc/pipeline/packbook"
 	"icewatch/soc/protocol"
 	"icewatch/soc/reach"
 	"icewatch/soc/rulebook"
@@ -92,7 +93,8 @@ type Deps struct {
 	Metrics        Metrics           // the metric lake
 	Aside          intake.AsideStore // whole texts too long for an event
 	Rules          Rules
-	Parsers        Parsers // nil registers no route
+	Parsers        Parsers        // nil registers no route
+	OwnPacks       *packbook.Book // packs that people make; nil registers no route
 	Policies       Policies
 	// Maintenance holds the maintenance windows; nil answers that they are not
 	// available.

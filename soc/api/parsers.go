@@ -18,6 +18,11 @@ type Parsers interface {
 	Packs() ([]pack.Info, []pack.Problem)
 	// Explain reads a line and stores nothing.
 	Explain(line string) Explained
+	// Text reads a pack as it is written, with its samples; it is
+	// fs.ErrNotExist where there is none.
+	Text(id string) (source, samples []byte, origin string, err error)
+	// Reload takes in what changed in the folders of packs.
+	Reload()
 	// Unread lists the sources of lines that no parser could read.
 	Unread(ctx context.Context) ([]unread.Report, error)
 }
@@ -101,4 +106,5 @@ func (s *Server) parserRoutes() {
 			}
 			return Reply(PageOf(out, len(out), "")), nil
 		})
+	s.ownPackRoutes()
 }

@@ -63,6 +63,7 @@ import (
 	"icewatch/soc/identity/provider"
 	"icewatch/soc/inputs"
 	"icewatch/soc/masking"
+	"icewatch/soc/pipeline/packbook"
 	"icewatch/soc/protocol"
 	"icewatch/soc/reach"
 	"icewatch/soc/saved"
@@ -108,7 +109,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		}
 		c.log.Info("stopped")
 	}()
-	for _, step := range []func(context.Context) error{c.folder, c.openState, c.openMasking, c.openFederation, c.openProvider, c.openBus, c.openCMDB, c.openRules, c.openDuty, c.openTicketing, c.runDuty, c.openSubscriptions, c.openCasework, c.openDispatch, c.openAlertmanager, c.openWatch, c.startEngine, c.openRisk, c.openGate, c.openSamples, c.openBackups, c.openSaved, c.openForwarding, c.openInputs, c.openAlertSources, c.openElastic, c.openAPI, c.runSaved, c.runInbox, c.runSubscriptions, c.runForwarding, c.keepFigures, c.runAlertMail, c.startCollectors, c.runInputs} {
+	for _, step := range []func(context.Context) error{c.folder, c.openState, c.openMasking, c.openFederation, c.openProvider, c.openBus, c.openCMDB, c.openRules, c.openDuty, c.openTicketing, c.runDuty, c.openSubscriptions, c.openCasework, c.openDispatch, c.openAlertmanager, c.openWatch, c.openPackbook, c.startEngine, c.openRisk, c.openGate, c.openSamples, c.openBackups, c.openSaved, c.openForwarding, c.openInputs, c.openAlertSources, c.openElastic, c.openAPI, c.runSaved, c.runInbox, c.runSubscriptions, c.runForwarding, c.keepFigures, c.runAlertMail, c.startCollectors, c.runInputs} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -198,6 +199,7 @@ type centre struct {
 
 	forwarding *forwarding.Service // events, to others
 	inputs     *inputs.Service     // sources that administrators add
+	packs      *packbook.Book      // parser packs that people make
 
 	dispatch dispatch // of alerts and incidents, to others
 }
@@ -454,7 +456,7 @@ func (c *centre) startEngine(context.Context) error {
 		FlushInterval: time.Duration(cfg.Lake.FlushInterval), LakeMemory: int64(cfg.Lake.Memory), Garbage: int64(cfg.Memory.Garbage),
 		MinFree: int64(cfg.Bus.MinFree), Relays: cfg.RelayPrefixes(), FieldsMax: cfg.Limits.Fields, NamesMax: cfg.Limits.Names,
 		SenderIDs: cfg.Limits.SenderIDs, Keep: uint64(cfg.Bus.Keep), LogLevel: cfg.Log.Level, LogFormat: cfg.Log.Format,
-		PackDirs: cfg.Parsers.Dirs, PackInterval: time.Duration(cfg.Parsers.Interval),
+		PackDirs: c.packDirs(), PackInterval: time.Duration(cfg.Parsers.Interval),
 		Flood: floodBound(cfg.Rules.Flood), Slow: slowBound(cfg.Rules.Slow), CorrelationMemory: int64(cfg.Rules.Correlation.Memory), Lateness: time.Duration(cfg.Rules.Correlation.Lateness),
 		Damaged: c.damaged(), ScrubPeriod: time.Duration(cfg.Lake.ScrubPeriod), ScrubRate: int64(cfg.Lake.ScrubRate),
 		ColdDir: cfg.Lake.ColdDir, LakeNodes: lakeNodes(cfg), Metrics: engine.MetricOptions{Retention: time.Duration(cfg.Metrics.Retention), Remote: cfg.Metrics.Remote.Options()}}
@@ -501,7 +503,7 @@ func (c *centre) openAPI(ctx context.Context) (err error) {
 		Identity: c.identity, Audit: c.audit, Forward: c.forward, Settings: c.settings, Keys: c.seal, RateLimits: c.limits.Get, Watermark: c.watermark.Get, Own: own, Units: c.units, Decisions: decisions, Tenants: c.tenants, Reach: &c.reach, CMDB: c.cmdb, Drawings: c.drawings, Subscriptions: c.subscriptions, Views: c.kept, Traffic: c.traffic, Risk: c.risk, Approvals: c.approvals.desk, Inbox: c.inbox, Attachments: c.shelf, ApprovalPolicy: c.approvals.policy, Search: c.slow.Watch(c.engine, api.Caller), Masking: c.masking, Metrics: c.engine, Saved: c.saved, Exports: c.exports, Aside: c.aside, Rules: c.keeper, Policies: c.keeper.policies, Maintenance: c.windows, Rulebook: c.keeper.book,
 		Federation: c.sso, Provider: c.provider, Intake: c.gauge, Watch: c.watch, Holdings: c.holdings(), Backups: c.backups, Ticketing: api.NewTicketing(c.tickets), Duty: c.duty, Incidents: c.tickets, ServiceLevels: c.levels, Protocols: c.protocols(), Ingest: []api.Ingest{elastic, loki, push, samples},
 		Casework: c.casework, Dispatch: &c.dispatch.Dispatch, AlertSources: c.alertSources, Notifying: &api.Notifying{Tickets: c.tickets, Routes: c.routes, Wordings: c.wordings},
-		Flows: c.openFlows(c.engine), Parsers: c.openParsers(), Traces: traces.New(c.engine), LogQL: c.logql(), Monitors: c.monitors, Forwarding: c.forwarding, Inputs: c.inputs,
+		Flows: c.openFlows(c.engine), Parsers: c.openParsers(), OwnPacks: c.packs, Traces: traces.New(c.engine), LogQL: c.logql(), Monitors: c.monitors, Forwarding: c.forwarding, Inputs: c.inputs,
 		Console: console.FS, Ready: c.gauge.parts, WriteMetrics: func(w io.Writer) { c.gauge.write(w, c.metrics) },
 		Log: c.log, Version: c.Version, MaxBody: int64(cfg.HTTP.MaxBody), MaxUnpacked: int64(cfg.HTTP.MaxUnpacked),
 	})

@@ -2,6 +2,9 @@ package centre
 
 import (
 	"context"
+	"os"
+	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -9,6 +12,7 @@ import (
 	"icewatch/soc/api"
 	"icewatch/soc/engine"
 	"icewatch/soc/pipeline/pack"
+	"icewatch/soc/pipeline/packbook"
 	"icewatch/soc/pipeline/unread"
 	"icewatch/soc/pipeline/workshop"
 )
@@ -18,22 +22,48 @@ import (
 type parsers struct {
 	engine *engine.Client
 	shop   atomic.Pointer[workshop.Workshop]
+	load   func()
 }
 
 var _ api.Parsers = (*parsers)(nil)
 
 // openParsers compiles the packs and follows their folders.
 func (c *centre) openParsers() *parsers {
-	p := &parsers{engine: c.engine}
-	load := func() { p.shop.Store(workshop.Open(engine.PackSources(c.Config.Parsers.Dirs), nil)) }
-	load()
-	if dirs := c.Config.Parsers.Dirs; len(dirs) > 0 {
+	p := &parsers{engine: c.engine, load: func() {}}
+	dirs := c.packDirs()
+	p.load = func() {
+		own := pack.Source{Name: packbook.SourceName, FS: os.DirFS(dirs[len(dirs)-1])}
+		p.shop.Store(workshop.Open(append(engine.PackSources(c.Config.Parsers.Dirs), own), nil))
+	}
+	p.load()
+	// The packs made here change through the API alone, which calls Reload.
+	if configured := c.Config.Parsers.Dirs; len(configured) > 0 {
 		c.background(func(ctx context.Context) {
-			ruleset.Follow(ctx, dirs, max(time.Duration(c.Config.Parsers.Interval), time.Second), c.log, load)
+			ruleset.Follow(ctx, configured, max(time.Duration(c.Config.Parsers.Interval), time.Second), c.log, p.load)
 		})
 	}
 	return p
 }
+
+// packDirs are the folders of packs: those of the configuration, and that of
+// the packs that people make here.
+func (c *centre) packDirs() []string {
+	return append(slices.Clone(c.Config.Parsers.Dirs), filepath.Join(c.Config.Data, "parsers", packbook.SourceName))
+}
+
+// openPackbook opens the packs that people make. The engine, which reads their
+// folder, starts after it.
+func (c *centre) openPackbook(ctx context.Context) (err error) {
+	dirs := c.packDirs()
+	c.packs, err = packbook.Open(ctx, c.db, dirs[len(dirs)-1], func() []pack.Source { return engine.PackSources(c.Config.Parsers.Dirs) })
+	return err
+}
+
+func (p *parsers) Text(id string) (source, samples []byte, origin string, err error) {
+	return p.shop.Load().Text(id)
+}
+
+func (p *parsers) Reload() { p.load() }
 
 func (p *parsers) Packs() ([]pack.Info, []pack.Problem) {
 	shop := p.shop.Load()
