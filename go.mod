@@ -25,12 +25,14 @@ require (
 	github.com/grafana/loki/v3 v3.7.8
 	github.com/itchyny/gojq v0.12.17
 	github.com/jackc/pgx/v5 v5.9.2
+	github.com/jlaffaye/ftp v0.2.4
 	github.com/jmespath/go-jmespath v0.4.0
 	github.com/klauspost/compress v1.20.2
 	github.com/mileusna/useragent v1.3.5
 	github.com/nats-io/nats-server/v2 v2.12.6
 	github.com/nats-io/nats.go v1.49.0
 	github.com/open-policy-agent/opa v1.20.2
+	github.com/pkg/sftp v1.13.12
 	github.com/pquerna/otp v1.5.0
 	github.com/pressly/goose/v3 v3.27.0
 	github.com/prometheus/client_golang v1.24.1
@@ -78,6 +80,9 @@ require (
 )
 
 require (
+	filippo.io/edwards25519 v1.2.0 // indirect
+	github.com/go-sql-driver/mysql v1.9.3 // indirect
+	github.com/kr/fs v0.1.0 // indirect
 	github.com/teambition/rrule-go v1.8.2 // indirect
 )
 

@@ -87,6 +87,11 @@ type Places interface {
 // judges the address at that moment (soc/egress).
 type Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
+// PlainDial dials without any judgement.
+func PlainDial(ctx context.Context, network, address string) (net.Conn, error) {
+	return new(net.Dialer).DialContext(ctx, network, address)
+}
+
 // Check reports what is missing, and fills what may be left out.
 func (d *Deps) Check() error {
 	if d.Sink == nil {
@@ -99,7 +104,7 @@ func (d *Deps) Check() error {
 		d.Metrics = metrics.NewSet()
 	}
 	if d.Dial == nil {
-		d.Dial = new(net.Dialer).DialContext
+		d.Dial = PlainDial
 	}
 	return nil
 }

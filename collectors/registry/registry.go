@@ -7,6 +7,8 @@ import (
 	"icewatch/collectors"
 	"icewatch/collectors/filetail"
 	"icewatch/collectors/flow"
+	"icewatch/collectors/ftp"
+	"icewatch/collectors/kafka"
 	"icewatch/collectors/relp"
 	"icewatch/collectors/snmptrap"
 	"icewatch/collectors/syslog"
@@ -21,6 +23,8 @@ func Factories() []collectors.Factory {
 		flow.NewFactory(),
 		relp.NewFactory(),
 		snmptrap.NewFactory(),
+		kafka.NewFactory(),
+		ftp.NewFactory(),
 	}
 }
 

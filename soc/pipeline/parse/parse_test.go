@@ -252,3 +252,12 @@ func BenchmarkParse(b *testing.B) {
 		})
 	}
 }
+
+// What Kafka says beside a message are fields, not labels that somebody pushed.
+func TestKafkaAttributes(t *testing.T) {
+	t.Parallel()
+	_, fields := parse(t, intake.Record{Format: intake.Line, Data: []byte("plain"), Attrs: []intake.Attr{{Name: "kafka.topic", Value: "fw"}, {Name: "kafka.headers.origin", Value: "dc1"}}})
+	want(t, fields, "kafka.topic", "fw")
+	want(t, fields, "kafka.headers.origin", "dc1")
+	want(t, fields, "icewatch.labels")
+}
