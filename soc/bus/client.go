@@ -200,6 +200,15 @@ func (c *Client) PublishOccurrences(ctx context.Context, data []byte) error {
 	return nil
 }
 
+// PublishRaw makes one batch durable on the stream of raw records, outside of
+// the Publisher's groups: for what comes of the bus itself.
+func (c *Client) PublishRaw(ctx context.Context, batch []byte) error {
+	if _, err := c.js.Publish(ctx, rawSubject, batch); err != nil {
+		return fmt.Errorf("bus: publish a batch: %w", err)
+	}
+	return nil
+}
+
 // PublishControl replaces the newest message of a control topic, such as
 // "rules" or "enrichment".
 func (c *Client) PublishControl(ctx context.Context, topic string, data []byte) error {

@@ -161,7 +161,7 @@ func rewind(dir string) error {
 	if err := readJSON(path, &c); err != nil || c.Epoch == "" {
 		return nil // recover begins with the oldest batch anyway
 	}
-	c.Was, c.Stored = max(c.Was, c.Stored), 0
+	c.Was, c.Stored, c.Folds = max(c.Was, c.Stored), 0, nil
 	return writeJSON(path, c)
 }
 
@@ -172,7 +172,7 @@ func Given(dir, epoch string) uint64 {
 	if readJSON(filepath.Join(dir, "checkpoint.json"), &c) != nil || c.Epoch != epoch {
 		return 0
 	}
-	return max(c.Stored, c.Was)
+	return max(c.Stored, c.Was, c.Reached)
 }
 
 // rewound fits a checkpoint that was put back to what is on the bus.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -25,7 +26,7 @@ func TestASmallStateIsReadWholeOrNotAtAll(t *testing.T) {
 		err = readJSON(path, &c)
 		return c, err
 	}
-	if c, err := read(); err != nil || c != (checkpoint{}) {
+	if c, err := read(); err != nil || !reflect.DeepEqual(c, checkpoint{}) {
 		t.Fatalf("no file: %+v %v", c, err)
 	}
 	if err := writeJSON(path, want); err != nil {
@@ -35,7 +36,7 @@ func TestASmallStateIsReadWholeOrNotAtAll(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c, err := read(); err != nil || c != want {
+	if c, err := read(); err != nil || !reflect.DeepEqual(c, want) {
 		t.Fatalf("%+v %v", c, err)
 	}
 	for i := range good {
@@ -44,7 +45,7 @@ func TestASmallStateIsReadWholeOrNotAtAll(t *testing.T) {
 		if err := os.WriteFile(path, bad, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if c, err := read(); err == nil && c != want {
+		if c, err := read(); err == nil && !reflect.DeepEqual(c, want) {
 			t.Fatalf("byte %d flipped: read as %+v from %q", i, c, bad)
 		}
 	}
@@ -52,7 +53,7 @@ func TestASmallStateIsReadWholeOrNotAtAll(t *testing.T) {
 	if err := os.WriteFile(path, []byte(`{"epoch":"abc","stored":1234,"ids_floor":17}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if c, err := read(); err != nil || c != want {
+	if c, err := read(); err != nil || !reflect.DeepEqual(c, want) {
 		t.Fatalf("without a sum: %+v %v", c, err)
 	}
 }
@@ -71,7 +72,7 @@ func TestRewoundFitsTheBus(t *testing.T) {
 		"an empty bus":           {checkpoint{Was: 50, IDsFloor: 41}, bus.State{}, checkpoint{Was: 50, Stored: 50, IDsFloor: 41}},
 	} {
 		c.have.rewound(c.bus)
-		if c.have != c.want {
+		if !reflect.DeepEqual(c.have, c.want) {
 			t.Errorf("%s: %+v, want %+v", name, c.have, c.want)
 		}
 	}

@@ -115,8 +115,11 @@ type Engine struct {
 	through  uint64                                    // last batch that stored knows of
 	marks    []mark                                    // batches handed to the lake, not yet known to be on the disk
 	ckpt     checkpoint                                // what is known to be on the disk
+	settled  atomic.Uint64                             // ckpt.Stored, for other stages
+	treat    treatment                                 // processing rules
+	folded   atomic.Uint64                             // events that another stands for
+	dropped  atomic.Uint64                             // events that processing rules keep from the lake
 	from     uint64                                    // first batch to read
-	floor    uint64                                    // sender ids are remembered from this batch on, after the last one stored
 	detected atomic.Uint64                             // last batch whose occurrences are durable
 	snapshot atomic.Uint64                             // last batch that the saved state of detection knows of
 	halfway  bool                                      // detection has seen a part of the batch at hand
@@ -125,7 +128,7 @@ type Engine struct {
 	parsed   uint64                                    // last batch parsed
 	parsedAt time.Time                                 // when the bus took it
 	begun    checkpoint                                // as it was at the start
-	handed   position                                  // of the last load
+	handed   position                                  // up to which the lake was given everything
 	stuck    bool                                      // a load could not be handed over: none after it may be
 	last     atomic.Uint64                             // last batch handed to the lake
 	lastTime atomic.Int64                              // when the bus took it
@@ -145,6 +148,18 @@ type position struct {
 	seq   uint64    // of the batch
 	floor uint64    // sender ids are remembered from this batch on
 	at    time.Time // when the bus took the batch
+	// folds are the batches up to which windows of folding are over, by their
+	// length, where that is not seq.
+	folds map[int64]uint64
+}
+
+// stored is the batch after which the bus has to be read again.
+func (p *position) stored() uint64 {
+	seq := p.seq
+	for _, s := range p.folds {
+		seq = min(seq, s)
+	}
+	return seq
 }
 
 // mark remembers what had been handed to the lake at a position.
@@ -158,6 +173,10 @@ type checkpoint struct {
 	Epoch    string `json:"epoch"`
 	Stored   uint64 `json:"stored"`    // batches up to this one are on the lake's disk
 	IDsFloor uint64 `json:"ids_floor"` // sender ids are remembered from this batch on
+	// Folds are the batches up to which windows of folding are over, by their
+	// length in seconds, where that is not Stored.
+	Folds   map[int64]uint64 `json:"folds,omitempty"`
+	Reached uint64           `json:"reached,omitempty"` // the newest batch of which everything is on the disk, be its repeats not counted out
 	// Was is Stored before it was put back for what a damaged part had held; 0
 	// where it was not.
 	Was uint64 `json:"was,omitempty"`
@@ -243,7 +262,7 @@ func Run(ctx context.Context, opts Options, log *slog.Logger) error {
 		}
 		if e.ready.Load() {
 			if durable {
-				e.ckpt.Stored, e.ckpt.IDsFloor = max(e.ckpt.Stored, e.last.Load()), e.floor
+				e.settle(e.handed)
 			}
 			if err := errors.Join(e.saveCheckpoint(), e.saveDetection()); err != nil {
 				log.Error("engine: the checkpoint is not saved; the next start replays more", "error", err)
@@ -331,6 +350,7 @@ func (e *Engine) control(ctx context.Context, wg *sync.WaitGroup) error {
 		}
 	})
 	follow(TopicRules, e.takeRules)
+	follow(TopicProcessing, e.takeProcessing) // until it is heard those of the last time are in force
 	missing := map[string]bool{TopicTenants: true, TopicEnrichment: true, TopicRules: true}
 	timeout := time.After(60 * time.Second)
 	for len(missing) > 0 {
@@ -417,8 +437,10 @@ func (e *Engine) recover(ctx context.Context) error {
 	if err := e.openArrivals(ctx); err != nil {
 		return err
 	}
+	e.openProcessing()
 	e.last.Store(e.ckpt.Stored)
-	e.floor = e.ckpt.IDsFloor
+	e.handed = position{seq: e.ckpt.Stored, floor: e.ckpt.IDsFloor, folds: e.ckpt.Folds}
+	e.settled.Store(e.ckpt.Stored)
 	e.begun = e.ckpt
 	e.log.Info("engine: recovered", "epoch", e.epoch, "stored", e.ckpt.Stored, "detected", e.detected.Load(),
 		"batches_ahead", len(e.stored), "sender_ids", len(ids), "bus_first", st.First, "bus_last", st.Last)
@@ -447,7 +469,7 @@ func (e *Engine) advance() error {
 		if !ok {
 			break
 		}
-		e.ckpt.Stored, e.ckpt.IDsFloor = e.marks[0].seq, e.marks[0].floor
+		e.settle(e.marks[0].position)
 		e.marks = e.marks[1:]
 		moved = true
 	}
@@ -457,6 +479,13 @@ func (e *Engine) advance() error {
 		}
 	}
 	return nil
+}
+
+// settle moves the checkpoint.
+func (e *Engine) settle(p position) {
+	e.ckpt.Stored, e.ckpt.IDsFloor, e.ckpt.Folds = max(e.ckpt.Stored, p.stored()), p.floor, p.folds
+	e.ckpt.Reached = max(e.ckpt.Reached, p.seq)
+	e.settled.Store(e.ckpt.Stored)
 }
 
 func (e *Engine) saveCheckpoint() error {

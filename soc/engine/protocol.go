@@ -208,6 +208,7 @@ func (e *Engine) serveQueries(path string) (stop func(), err error) {
 	})
 	e.ruleHandlers(mux)
 	e.packHandlers(mux)
+	e.processingHandlers(mux)
 	e.holdHandlers(mux)
 	e.sampleHoldHandlers(mux)
 	e.flowHandlers(mux)

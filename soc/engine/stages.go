@@ -13,6 +13,7 @@ import (
 	"icewatch/soc/intake"
 	"icewatch/soc/lake"
 	"icewatch/soc/pipeline"
+	"icewatch/soc/pipeline/processing"
 )
 
 // A batch is parsed once, and then detection, storage and the ledger of flows
@@ -39,6 +40,7 @@ type item struct {
 	place  pipeline.Place
 	stream string // names its stream in the lake
 	repeat bool   // a sender's id came again: it is there already
+	treat  processing.Outcome
 }
 
 // consume works the batches from the bus until ctx ends or a stage fails.
@@ -122,11 +124,13 @@ func (e *Engine) parse(m bus.Message, b *batch) {
 		e.missed(e.parsed+1, m.Sequence, e.parsedAt, m.Time)
 	}
 	e.parsed, e.parsedAt = m.Sequence, m.Time
+	e.processBy(m.Sequence)
 	b.items = slices.Grow(b.items[:0], len(b.recs))[:len(b.recs)]
 	for i := range b.recs {
 		it, rec := &b.items[i], &b.recs[i]
 		id := event.ID{Epoch: e.epoch, Sequence: m.Sequence, Index: uint32(i)}
 		it.place = e.pipe.Fill(rec, id, &it.ev)
+		it.treat = e.treat.set.Apply(&it.ev)
 		it.stream = e.pipe.Stream(&it.ev)
 		e.events.Add(1)
 		if it.repeat = rec.ID != "" && e.seen.Repeated(it.ev.Tenant, rec.ID, id); it.repeat {
@@ -232,6 +236,8 @@ func (e *Engine) storage(ctx context.Context, batches <-chan *batch, done func(*
 	defer tick.Stop()
 	var (
 		writer = e.lake.NewWriter(e.reg)
+		folder = processing.NewFolder[item](e.begun.Folds)
+		came   time.Time  // when the last batch did, or one was made
 		before = e.begun  // batches up to it are stored
 		taken  []position // batches of which rows may be waiting
 		at     position   // the last batch of which none is
@@ -247,7 +253,7 @@ func (e *Engine) storage(ctx context.Context, batches <-chan *batch, done func(*
 	}
 	hand := func(since time.Time, handed chan<- struct{}) {
 		l := take(since)
-		if l.rows == nil && l.at == sent && handed == nil {
+		if l.rows == nil && l.at.seq == sent.seq && handed == nil {
 			return
 		}
 		l.handed = handed
@@ -266,11 +272,12 @@ func (e *Engine) storage(ctx context.Context, batches <-chan *batch, done func(*
 		select {
 		case b := <-batches:
 			if b.seq > before.Stored {
-				if err := e.storeIn(ctx, b, writer); err != nil {
+				if err := e.storeIn(ctx, b, writer, folder); err != nil {
 					return err
 				}
 			}
-			taken = append(taken, position{b.seq, b.floor, b.at})
+			came = time.Now()
+			taken = append(taken, position{b.seq, b.floor, b.at, folder.Settled(b.seq)})
 			done(b)
 			switch {
 			case writer.Size() >= handMost:
@@ -290,6 +297,10 @@ func (e *Engine) storage(ctx context.Context, batches <-chan *batch, done func(*
 				wait = e.opts.Unseen
 			}
 			hand(now.Add(-wait), nil)
+			if len(batches) == 0 && now.Sub(came) > windowWaits && folder.Due(now.Add(-windowWaits)) {
+				came = now
+				go e.tickWindows(ctx)
+			}
 		case <-ctx.Done():
 			return nil
 		}
@@ -343,27 +354,55 @@ func (e *Engine) handing(ctx context.Context) error {
 }
 
 // storeIn takes in the events of a batch for the lake.
-func (e *Engine) storeIn(ctx context.Context, b *batch, writer *lake.Writer) error {
+func (e *Engine) storeIn(ctx context.Context, b *batch, writer *lake.Writer, folder *processing.Folder[item]) error {
 	if err := e.health.room.wait(ctx); err != nil {
 		return err
 	}
 	held := e.stored[b.seq]
 	var shown tailRanges
-	for i := range b.items {
-		it := &b.items[i]
-		if it.repeat {
-			continue
-		}
+	put := func(it *item) error {
 		shown.add(it.ev.Time)
 		if held.Has(it.ev.ID.Index) {
 			e.replayed.Add(1)
-			continue
+			return nil
 		}
 		if it.place.Account == 0 {
 			return fmt.Errorf("engine: the tenant %q has no account", it.ev.Tenant)
 		}
 		if e.store(it, writer) && b.seq <= e.begun.Was {
 			e.restored.Add(1)
+		}
+		return nil
+	}
+	for i, s := range folder.Advance(b.at) {
+		it := s.Extra
+		it.ev = s.Event
+		it.ev.ID = event.ID{Epoch: e.epoch, Sequence: b.seq, Index: uint32(len(b.items) + i)}
+		if err := put(&it); err != nil {
+			return err
+		}
+	}
+	for i := range b.items {
+		it := &b.items[i]
+		switch {
+		case it.repeat:
+			continue
+		case it.treat.Drop:
+			e.dropped.Add(1)
+			continue
+		case it.treat.Window > 0:
+			store, before := folder.Take(it.treat, b.seq, b.at, &it.ev, item{place: it.place, stream: it.stream})
+			if before {
+				shown.add(it.ev.Time)
+			} else if !store {
+				e.folded.Add(1)
+			}
+			if !store {
+				continue
+			}
+		}
+		if err := put(it); err != nil {
+			return err
 		}
 	}
 	if b.seq <= e.through {
@@ -394,7 +433,7 @@ func (e *Engine) handOver(ctx context.Context, l load) error {
 		}
 	}
 	e.stuck = false
-	if l.at == e.handed {
+	if l.at.seq <= e.handed.seq {
 		return nil // rows of later batches are among those that wait
 	}
 	e.handed = l.at
@@ -406,7 +445,6 @@ func (e *Engine) handOver(ctx context.Context, l load) error {
 	}
 	e.last.Store(l.at.seq)
 	e.lastTime.Store(l.at.at.UnixNano())
-	e.floor = l.at.floor
 	return nil
 }
 

@@ -178,7 +178,8 @@ const (
 	ServerAddress
 	URLFull
 
-	LogType // icewatch.log_type: <vendor>/<product>/<name> of the parser pack that read the event, see docs/parsers.md
+	LogType     // icewatch.log_type: <vendor>/<product>/<name> of the parser pack that read the event, see docs/parsers.md
+	RepeatCount // icewatch.repeat.count: how many events, repeats of an earlier one, this one stands for, see docs/processing.md
 	lastKnown
 )
 
@@ -239,7 +240,7 @@ var known = [lastKnown]string{
 	SpanKind: "span.kind", SpanStatusMessage: "span.status.message", DataStreamType: "data_stream.type", ServiceNamespace: "service.namespace",
 	ServiceVersion: "service.version", ServiceNodeName: "service.node.name", ServiceEnvironment: "service.environment", ErrorType: "error.type",
 	ErrorStackTrace: "error.stack_trace", ClientAddress: "client.address", ServerAddress: "server.address", URLFull: "url.full",
-	LogType: "icewatch.log_type",
+	LogType: "icewatch.log_type", RepeatCount: "icewatch.repeat.count",
 }
 
 // Registry interns field names. It is safe for concurrent use; a look-up of a

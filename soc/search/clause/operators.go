@@ -78,9 +78,9 @@ func pattern(of func(value string) string) func(string, []string) (string, error
 func substring(v string) string { return regexp.QuoteMeta(v) }
 func endsWith(v string) string  { return regexp.QuoteMeta(v) + "$" }
 
-// wildcard makes an expression of a text in which * stands for any characters
+// Wildcard makes an expression of a text in which * stands for any characters
 // and ? for one; a backslash takes away the meaning of the next.
-func wildcard(v string) string {
+func Wildcard(v string) string {
 	var b strings.Builder
 	b.WriteString("(?s)^")
 	escaped := false
@@ -104,18 +104,26 @@ func wildcard(v string) string {
 	return b.String()
 }
 
-// cidr renders a network: a range of numbers for IPv4, and for IPv6, of which
-// LogsQL knows nothing, an expression that all ways to write its addresses match.
-func cidr(field string, v []string) (string, error) {
-	p, err := netip.ParsePrefix(v[0])
+// Network reads a network, or an address as the network of it alone.
+func Network(text string) (netip.Prefix, error) {
+	p, err := netip.ParsePrefix(text)
 	if err != nil {
-		a, aerr := netip.ParseAddr(v[0])
+		a, aerr := netip.ParseAddr(text)
 		if aerr != nil || a.Zone() != "" {
-			return "", fmt.Errorf("%q is no network; write one like 10.0.0.0/8 or 2001:db8::/32", v[0])
+			return p, fmt.Errorf("%q is no network; write one like 10.0.0.0/8 or 2001:db8::/32", text)
 		}
 		p = netip.PrefixFrom(a, a.BitLen())
 	}
-	p = p.Masked()
+	return p.Masked(), nil
+}
+
+// cidr renders a network: a range of numbers for IPv4, and for IPv6, of which
+// LogsQL knows nothing, an expression that all ways to write its addresses match.
+func cidr(field string, v []string) (string, error) {
+	p, err := Network(v[0])
+	if err != nil {
+		return "", err
+	}
 	if p.Addr().Is4() {
 		return field + "ipv4_range(" + strconv.Quote(p.String()) + ")", nil
 	}
@@ -185,7 +193,7 @@ var operators = []Operator{
 		Explain: Text{"字段的值以此开头", "The field's value starts like this"}},
 	{ID: "ends_with", Name: Text{"结尾是", "ends with"}, On: "text", Form: `field:~"value$"`, Example: `file.name:~"\\.exe$"`, Least: 1, Most: 1, render: pattern(endsWith),
 		Explain: Text{"字段的值以此结尾", "The field's value ends like this"}},
-	{ID: "wildcard", Name: Text{"通配符", "wildcard"}, On: "text", Form: `field:~"(?s)^…$"`, Example: `file.path:~"(?s)^C:.*\\.dll$"`, Least: 1, Most: 1, render: pattern(wildcard),
+	{ID: "wildcard", Name: Text{"通配符", "wildcard"}, On: "text", Form: `field:~"(?s)^…$"`, Example: `file.path:~"(?s)^C:.*\\.dll$"`, Least: 1, Most: 1, render: pattern(Wildcard),
 		Explain: Text{"整个值符合：* 代表任意多个字符，? 代表一个", "The whole value fits: * stands for any characters, ? for one"}},
 	{ID: "matches", Name: Text{"匹配正则", "matches"}, On: "text", Form: `field:~"expression"`, Example: `url.path:~"^/api/v[12]/"`, Least: 1, Most: 1, render: pattern(func(v string) string { return v }),
 		Explain: Text{"有一部分符合正则表达式（RE2）", "Some part fits the regular expression (RE2)"}},

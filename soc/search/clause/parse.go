@@ -522,7 +522,7 @@ func expression(e string) (operator, value string) {
 				b.WriteByte(body[i])
 			}
 		}
-		if v := b.String(); wildcard(v) == e {
+		if v := b.String(); Wildcard(v) == e {
 			return "wildcard", v
 		}
 	}
