@@ -95,6 +95,7 @@ type Deps struct {
 	Rules          Rules
 	Parsers        Parsers        // nil registers no route
 	OwnPacks       *packbook.Book // packs that people make; nil registers no route
+	Processing     Processing     // nil registers no route
 	Policies       Policies
 	// Maintenance holds the maintenance windows; nil answers that they are not
 	// available.

@@ -36,6 +36,7 @@ func (s *Server) routes() {
 	s.maintenanceRoutes()
 	s.fieldRoutes()
 	s.parserRoutes()
+	s.processingRoutes()
 	s.reachRoutes()
 	s.searchRoutes()
 	s.metricRoutes()

@@ -64,6 +64,7 @@ import (
 	"icewatch/soc/inputs"
 	"icewatch/soc/masking"
 	"icewatch/soc/pipeline/packbook"
+	"icewatch/soc/pipeline/processing/rulestore"
 	"icewatch/soc/protocol"
 	"icewatch/soc/reach"
 	"icewatch/soc/saved"
@@ -147,6 +148,7 @@ type centre struct {
 	egress        *egress.Guard // of connections to URLs that users gave
 	units         *units.Store
 	masking       *masking.Store
+	processing    *rulestore.Store
 	settings      *settings.Store
 	limits        *settings.Setting[api.RateLimits]
 	watermark     *settings.Setting[api.Watermark]
@@ -382,7 +384,7 @@ func (c *centre) openCMDB(ctx context.Context) (err error) {
 	if err := c.openTraffic(ctx); err != nil {
 		return err
 	}
-	if err := c.publishTenants(ctx); err != nil {
+	if err := errors.Join(c.publishTenants(ctx), c.openProcessing(ctx)); err != nil {
 		return err
 	}
 	return c.openAssets(ctx)
@@ -503,7 +505,7 @@ func (c *centre) openAPI(ctx context.Context) (err error) {
 		Identity: c.identity, Audit: c.audit, Forward: c.forward, Settings: c.settings, Keys: c.seal, RateLimits: c.limits.Get, Watermark: c.watermark.Get, Own: own, Units: c.units, Decisions: decisions, Tenants: c.tenants, Reach: &c.reach, CMDB: c.cmdb, Drawings: c.drawings, Subscriptions: c.subscriptions, Views: c.kept, Traffic: c.traffic, Risk: c.risk, Approvals: c.approvals.desk, Inbox: c.inbox, Attachments: c.shelf, ApprovalPolicy: c.approvals.policy, Search: c.slow.Watch(c.engine, api.Caller), Masking: c.masking, Metrics: c.engine, Saved: c.saved, Exports: c.exports, Aside: c.aside, Rules: c.keeper, Policies: c.keeper.policies, Maintenance: c.windows, Rulebook: c.keeper.book,
 		Federation: c.sso, Provider: c.provider, Intake: c.gauge, Watch: c.watch, Holdings: c.holdings(), Backups: c.backups, Ticketing: api.NewTicketing(c.tickets), Duty: c.duty, Incidents: c.tickets, ServiceLevels: c.levels, Protocols: c.protocols(), Ingest: []api.Ingest{elastic, loki, push, samples},
 		Casework: c.casework, Dispatch: &c.dispatch.Dispatch, AlertSources: c.alertSources, Notifying: &api.Notifying{Tickets: c.tickets, Routes: c.routes, Wordings: c.wordings},
-		Flows: c.openFlows(c.engine), Parsers: c.openParsers(), OwnPacks: c.packs, Traces: traces.New(c.engine), LogQL: c.logql(), Monitors: c.monitors, Forwarding: c.forwarding, Inputs: c.inputs,
+		Flows: c.openFlows(c.engine), Parsers: c.openParsers(), Processing: treatment{c.processing, c.engine}, OwnPacks: c.packs, Traces: traces.New(c.engine), LogQL: c.logql(), Monitors: c.monitors, Forwarding: c.forwarding, Inputs: c.inputs,
 		Console: console.FS, Ready: c.gauge.parts, WriteMetrics: func(w io.Writer) { c.gauge.write(w, c.metrics) },
 		Log: c.log, Version: c.Version, MaxBody: int64(cfg.HTTP.MaxBody), MaxUnpacked: int64(cfg.HTTP.MaxUnpacked),
 	})

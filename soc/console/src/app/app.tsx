@@ -128,6 +128,7 @@ const router = createBrowserRouter([
       { path: '/admin/applications/:id', element: page(() => import('../pages/admin/application')) },
       { path: '/admin/storage', element: page(() => import('../pages/admin/storage')) },
       { path: '/admin/backups', element: page(() => import('../pages/admin/backups')) },
+      { path: '/processing', element: page(() => import('../pages/processing')) },
       { path: '/admin/masking', element: page(() => import('../pages/admin/masking')) },
       { path: '/admin/settings', element: page(() => import('../pages/admin/settings')) },
       { path: '/admin/transitions', element: page(() => import('../pages/admin/transitions')) },

@@ -1,6 +1,6 @@
 import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { AutoComplete, Button, Checkbox, Input, Popover, Select } from 'antd';
-import { useState } from 'react';
+import { createContext, useContext, useState } from 'react';
 import { get } from '../../api/client';
 import { useOperators, type Asked, type Clause, type Group, type Leaf, type Operator } from '../../api/search';
 import { list, type Page } from '../../api/types';
@@ -169,14 +169,18 @@ function RawEditor({ text, not, done }: { text: string; not: boolean; done: (c: 
   );
 }
 
+/** Ids of the operators that may be chosen where not all may. */
+export const OfferedOperators = createContext<readonly string[] | null>(null);
+
 /** Those that join groups are no relation between a field and values. */
-const offered = (o: Operator) => o.on !== 'group';
+const offered = (o: Operator, only: readonly string[] | null) => o.on !== 'group' && (only === null || only.includes(o.id));
 
 function LeafEditor({ leaf, not, fields, asked, done }: { leaf: Leaf; not: boolean; fields: readonly string[]; asked: Asked; done: (c: Clause) => void }) {
   const { t, tx } = useSettings();
   const ops = useOperators().data ?? [];
+  const only = useContext(OfferedOperators);
   const [field, setField] = useState(leaf.field ?? '');
-  const [operator, setOperator] = useState(leaf.operator);
+  const [operator, setOperator] = useState(only && !only.includes(leaf.operator) ? (only[0] ?? leaf.operator) : leaf.operator);
   const [values, setValues] = useState<string[]>(list(leaf.values));
   const [negative, setNegative] = useState(not);
   const op = ops.find((o) => o.id === operator);
@@ -237,7 +241,7 @@ function LeafEditor({ leaf, not, fields, asked, done }: { leaf: Leaf; not: boole
           onChange={setOperator}
           optionFilterProp="search"
           popupMatchSelectWidth={false}
-          options={ops.filter(offered).map((o) => ({ value: o.id, label: tx(o.name) || o.id, title: tx(o.explain), search: `${o.id} ${o.name.zh} ${o.name.en}` }))}
+          options={ops.filter((o) => offered(o, only)).map((o) => ({ value: o.id, label: tx(o.name) || o.id, title: tx(o.explain), search: `${o.id} ${o.name.zh} ${o.name.en}` }))}
           style={{ width: 150 }}
         />
       </div>
