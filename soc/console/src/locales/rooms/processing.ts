@@ -15,7 +15,7 @@ export const processing = {
   'processing.tags': ['标签', 'Tags'],
   'processing.tagsWhy': ['写入 tags 字段，可检索、可作检测条件', 'Go into the field tags, for searches and rules'],
   'processing.labels': ['附加字段', 'Labels'],
-  'processing.labelsWhy': ['写入 labels.名称；值里的 {字段} 取该日志的字段值，例如 {icewatch.ci.owner}', 'Go into labels.<name>; {field} in a value stands for that field, such as {icewatch.ci.owner}'],
+  'processing.labelsWhy': ['写入 labels.名称；值里写 {icewatch.ci.owner} 这样的花括号字段名，即取该日志的字段值', 'Go into labels.<name>; a field in braces, such as {icewatch.ci.owner}, stands for its value'],
   'processing.labelName': ['名称，如 purpose', 'name, such as purpose'],
   'processing.labelValue': ['值，如 审计 {host.name}', 'value, such as audit of {host.name}'],
   'processing.addLabel': ['添加字段', 'Add a label'],
