@@ -44,7 +44,7 @@ type Config struct {
 }
 
 // Kind is the word for this source in configurations.
-const Kind = "snmp_trap"
+const Kind = "snmptrap"
 
 // NewFactory returns the factory of listeners.
 func NewFactory() collectors.Factory {

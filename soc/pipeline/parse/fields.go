@@ -167,7 +167,7 @@ func aliases() map[string]event.FieldID {
 	m := make(map[string]event.FieldID, 128)
 	for id, list := range map[event.FieldID]string{
 		event.Message:            "msg log short_message",
-		event.HostName:           "host hostname host_name host.hostname devname Computer ComputerName winlog.computer_name",
+		event.HostName:           "host hostname host_name host.hostname devname Computer ComputerName Hostname winlog.computer_name",
 		event.LogLevel:           "level lvl severity loglevel log_level",
 		event.LogLogger:          "logger",
 		event.ServiceName:        "service service_name app application",

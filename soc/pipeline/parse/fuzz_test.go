@@ -163,3 +163,21 @@ func BenchmarkFlow(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "flows/s")
 }
+
+func FuzzWindowsXML(f *testing.F) {
+	f.Add(`<?xml version="1.0"?><Event xmlns='x'><System><Provider Name="P" Guid='{1}'/><EventID Qualifiers="0">1</EventID><Channel>Security</Channel><TimeCreated SystemTime="2026-11-26T01:02:03Z"/></System><EventData><Data Name="a&amp;b">1&#x4e2d;<![CDATA[<]]>2</Data><Data>x</Data></EventData><RenderingInfo><Message>m</Message></RenderingInfo></Event>`)
+	f.Add(`<e:Event><e:System><e:EventID>1</e:EventID></e:System><UserData><a><b>c</b></a></UserData></e:Event>`)
+	f.Add("<Event><a b")
+	p := New(event.NewRegistry(0), Options{})
+	f.Fuzz(func(t *testing.T, text string) {
+		for _, format := range []intake.Format{intake.Line, intake.Syslog} {
+			var ev event.Event
+			p.Parse(&intake.Record{Format: format, Data: []byte(text)}, &ev)
+			for _, field := range ev.Fields {
+				if !utf8.ValidString(field.Value) || strings.ContainsRune(field.Value, 0) {
+					t.Fatalf("field %d is %q", field.ID, field.Value)
+				}
+			}
+		}
+	})
+}

@@ -75,6 +75,7 @@ type Parser struct {
 	matched  pack.Match
 	writer   packWriter
 	unread   bool
+	xmlParts []xmlPart
 }
 
 // New returns a Parser that interns field names with reg.
@@ -174,6 +175,10 @@ func (p *Parser) Unrecognised() bool { return p.unread }
 
 // line recognises one text without a known header.
 func (p *Parser) line(text string) {
+	if hasPrefix(text, "<?xml") && p.windowsXML(text) {
+		p.putMessage(text)
+		return
+	}
 	if p.heading(text) {
 		return
 	}
@@ -260,6 +265,10 @@ func (p *Parser) message(text string) {
 		if p.json(body) {
 			return
 		}
+	}
+	if text[0] == '<' && p.windowsXML(text) {
+		p.putMessage(text)
+		return
 	}
 	if p.byProgram(text) || p.byShape(text) || p.byPack(text) || p.byPrefix(text) {
 		p.putMessage(text)

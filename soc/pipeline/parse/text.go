@@ -199,6 +199,8 @@ type names struct {
 	sudoError, tty, remoteUser                                   event.FieldID
 	connState, origHost, eventType, flowBytesToServer            event.FieldID
 	winlogChannel, channel, eventID                              event.FieldID
+	winlogEventID, winlogProvider, providerName, sourceName      event.FieldID
+	windowsMessage, computer, hostname, winlogComputer           event.FieldID
 	namespace, queryText, assigned                               event.FieldID
 	pgSeverity, pgBackend, pgState, pgDatabase, pgRemote         event.FieldID
 	dnsName, dnsType, dnsRegistered, zeekQuery, zeekQueryType    event.FieldID
@@ -237,6 +239,14 @@ func (n *names) init(reg *event.Registry) {
 	n.winlogChannel = id("winlog.channel")
 	n.channel = id("Channel")
 	n.eventID = id("EventID")
+	n.winlogEventID = id("winlog.event_id")
+	n.winlogProvider = id("winlog.provider_name")
+	n.providerName = id("Provider_Name")
+	n.sourceName = id("SourceName")
+	n.windowsMessage = id("Message")
+	n.computer = id("Computer")
+	n.hostname = id("Hostname")
+	n.winlogComputer = id("winlog.computer_name")
 	n.eventType = id("event_type")
 	n.flowBytesToServer = id("flow.bytes_toserver")
 	n.namespace = id("db.namespace")
