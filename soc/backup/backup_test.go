@@ -53,6 +53,14 @@ func data(t *testing.T) Source {
 	if _, err := db.ExecContext(t.Context(), "CREATE TABLE t (n INTEGER); INSERT INTO t VALUES (42)"); err != nil {
 		t.Fatal(err)
 	}
+	ledger, err := state.Open(t.Context(), filepath.Join(dir, "state", "cmdb.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ledger.Close() })
+	if _, err := ledger.ExecContext(t.Context(), "CREATE TABLE t (n INTEGER); PRAGMA wal_checkpoint; INSERT INTO t VALUES (42)"); err != nil {
+		t.Fatal(err)
+	}
 	// Another database, which its owner has open, and one that was set aside.
 	edges, err := state.Open(t.Context(), filepath.Join(dir, "engine", "flows", "edges.db"))
 	if err != nil {
@@ -200,7 +208,7 @@ func TestRestoredIsWhatWasBackedUp(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := sums(t, to)
-			for _, p := range []string{"state/icewatch.db", "engine/flows/edges.db"} {
+			for _, p := range []string{"state/icewatch.db", "state/cmdb.db", "engine/flows/edges.db"} {
 				if n := answer(t, filepath.Join(to, p)); n != 42 {
 					t.Errorf("%s holds %d", p, n)
 				}

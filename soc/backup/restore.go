@@ -84,8 +84,14 @@ func (r *Repository) Restore(ctx context.Context, name, dir, keyFile string, p *
 			return Summary{}, fmt.Errorf("backup: put the master keys in place: %w", err)
 		}
 	}
-	if err := state.Check(ctx, filepath.Join(to, filepath.FromSlash(stateFile))); err != nil {
-		return Summary{}, fmt.Errorf("backup: %w", err)
+	for _, file := range []string{stateFile, ledgerFile} {
+		at := filepath.Join(to, filepath.FromSlash(file))
+		if _, err := os.Stat(at); file == ledgerFile && errors.Is(err, os.ErrNotExist) {
+			continue // of a release before, or the items are on PostgreSQL
+		}
+		if err := state.Check(ctx, at); err != nil {
+			return Summary{}, fmt.Errorf("backup: %w", err)
+		}
 	}
 	if err := settle(to, dir); err != nil {
 		return Summary{}, fmt.Errorf("backup: %w", err)

@@ -16,6 +16,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"icewatch/soc/state"
 )
 
 // Source is what a backup is taken of.
@@ -435,13 +437,24 @@ func readPlace(data string) (files map[string][]byte, at Place, err error) {
 	return files, Place{Epoch: ckpt.Epoch, Stored: ckpt.Stored, Detected: detected.After}, nil
 }
 
-// state copies the database.
+// state copies the databases.
 func (t *taker) state(ctx context.Context) error {
 	to := filepath.Join(t.tree.stage, filepath.FromSlash(stateFile))
 	if err := t.src.CopyState(ctx, to); err != nil {
 		return fmt.Errorf("backup: %w", err)
 	}
 	t.tree.copied(stateFile, to)
+	// The items come after what was told of them, and before the files that they
+	// name.
+	from := filepath.Join(t.src.Data, filepath.FromSlash(ledgerFile))
+	if _, err := os.Stat(from); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	to = filepath.Join(t.tree.stage, filepath.FromSlash(ledgerFile))
+	if err := state.Copy(ctx, from, to); err != nil {
+		return fmt.Errorf("backup: %w", err)
+	}
+	t.tree.copied(ledgerFile, to)
 	return nil
 }
 
@@ -506,7 +519,7 @@ func (t *taker) stillBus(ctx context.Context) error {
 // rest takes everything else in the data folder, and what lies outside of it.
 func (t *taker) rest(ctx context.Context) error {
 	keys := t.repo.Encrypted() || t.opts.WithKeys
-	out := map[string]bool{stateFile: true, stateFile + "-wal": true, stateFile + "-shm": true, path.Join(busDir, "jetstream"): true,
+	out := map[string]bool{stateFile: true, stateFile + "-wal": true, stateFile + "-shm": true, ledgerFile: true, ledgerFile + "-wal": true, ledgerFile + "-shm": true, path.Join(busDir, "jetstream"): true,
 		auditDir: true, engineDir: true, keysFile: true}
 	for _, p := range passing {
 		out[p] = true

@@ -26,6 +26,7 @@ const (
 	engineDir    = "engine"
 	lakeDir      = "engine/lake"
 	stateFile    = "state/icewatch.db"
+	ledgerFile   = "state/cmdb.db" // the CMDB's items, where PostgreSQL does not have them
 	busDir       = "bus"
 	auditDir     = "audit"
 	keysDir      = "keys"

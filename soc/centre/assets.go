@@ -3,6 +3,7 @@ package centre
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"sync/atomic"
 	"time"
 
@@ -24,14 +25,21 @@ const (
 	publishTold = 5 * time.Second
 )
 
-// cmdbDatabase is where the configuration has the CMDB keep its items.
+// cmdbDatabase is where the configuration has the CMDB keep its items: on
+// PostgreSQL, or in a file beside the state, whose writers a large import would
+// keep waiting.
 func (c *centre) cmdbDatabase(ctx context.Context) (*cmdb.Database, error) {
 	url, err := c.Config.CMDB.URL()
 	switch {
 	case err != nil:
 		return nil, err
 	case url == "":
-		return cmdb.OnState(c.db), nil
+		db, err := cmdb.OpenFile(ctx, filepath.Join(c.Config.Data, "state", "cmdb.db"), c.db)
+		if err != nil {
+			return nil, err
+		}
+		c.later(db.Close)
+		return db, nil
 	}
 	db, err := cmdb.OpenPostgres(ctx, url)
 	if err != nil {

@@ -9,12 +9,12 @@ import (
 
 // CMDB configures where the CMDB keeps its items.
 type CMDB struct {
-	Postgres     string `yaml:"postgres" doc:"URL of a PostgreSQL database, 14 or newer, such as postgres://icewatch@db.example:5432/cmdb?sslmode=verify-full, without the password. Empty: the suite's own state, in the data folder."`
+	Postgres     string `yaml:"postgres" doc:"URL of a PostgreSQL database, 14 or newer, such as postgres://icewatch@db.example:5432/cmdb?sslmode=verify-full, without the password. Empty: the file state/cmdb.db in the data folder."`
 	PasswordFile string `yaml:"password_file" doc:"File that holds the password of the URL's user."`
 }
 
 // URL is the database's with its password, which is read from its file; "" is
-// the suite's own state.
+// the file state/cmdb.db in the data folder.
 func (c CMDB) URL() (string, error) {
 	if c.Postgres == "" || c.PasswordFile == "" {
 		return c.Postgres, nil
