@@ -21,6 +21,7 @@ type Service struct {
 	model   atomic.Pointer[model.Model]
 	news    news
 	lately  lately
+	keys    keys
 	now     func() time.Time // whole milliseconds, as the tables keep them
 	// importing holds one token: imports of large files take turns, which
 	// bounds their memory.
@@ -54,6 +55,7 @@ func Open(ctx context.Context, db *Database, tenants *tenancy.Registry) (*Servic
 		db: db, tenants: tenants, shipped: shipped,
 		news:      news{changed: make(chan struct{}, 1), parts: map[int32]bool{}, next: make(chan struct{})},
 		lately:    lately{weighed: map[string]weight{}},
+		keys:      keys{marked: map[string]bool{}},
 		importing: make(chan struct{}, 1),
 		writing:   make(chan struct{}, 1),
 		now:       func() time.Time { return time.Now().UTC().Truncate(time.Millisecond) },
@@ -128,6 +130,9 @@ func (s *Service) start(ctx context.Context) error {
 		return err
 	}
 	if err := s.recallWeights(ctx); err != nil {
+		return err
+	}
+	if err := s.readMarks(ctx); err != nil {
 		return err
 	}
 	return s.syncTenants(ctx)

@@ -109,6 +109,7 @@ func (s *Service) write(ctx context.Context, actor string, fn func(context.Conte
 	s.index.follow(version, w)
 	s.topology.memory.follow(version, w)
 	s.lately.noteWeights(w, s.now())
+	s.keys.note(w)
 	s.tell(w)
 	return nil
 }

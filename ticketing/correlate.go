@@ -493,7 +493,7 @@ func (c *correlation) goOn(ctx context.Context, i *incident, a *alert) error {
 	if c.dirty[i.ID] {
 		return nil // it was settled with the alert as it is now
 	}
-	if a.Kept != i.Kept && (a.Item == i.doc.Item || i.doc.Item == "") || // the latest alert on the item tells who may see it
+	if a.keyed || a.Kept != i.Kept && (a.Item == i.doc.Item || i.doc.Item == "") || // the latest alert on the item tells who may see it
 		i.AlertCount == 1 && i.doc.Title != a.doc.Title || !i.names(&a.doc) {
 		return c.settle(ctx, i)
 	}

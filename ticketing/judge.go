@@ -38,6 +38,24 @@ type Criticalities interface {
 	Criticality(item string) (criticality int, ok bool)
 }
 
+// KeyAssets know which configuration items are key assets: those that an
+// administrator marked, those that a rule names, and what belongs to a business
+// system that is one. It is called inside a write transaction and must not use
+// the database. *cmdb.Service implements it.
+type KeyAssets interface {
+	KeyAsset(item, system string) bool
+}
+
+// key has an alert say whether it is about a key asset, as things stand now.
+func (s *Service) key(a *alert) {
+	if s.keyAssets == nil {
+		return
+	}
+	is := (a.CIID != "" || a.SystemID != "") && s.keyAssets.KeyAsset(a.CIID, a.SystemID)
+	a.keyed = a.keyed || !a.fresh && is != a.KeyAsset
+	a.KeyAsset = is
+}
+
 // ruling is what an alert keeps of the priority policy's judgement.
 type ruling struct {
 	Detected    int               `json:"detected,omitempty"` // rank of the firings' verdict; the column has the policy's where it says otherwise
@@ -50,6 +68,9 @@ type ruling struct {
 // muted no longer, and one whose item has become critical is more urgent.
 // Without a judge the priority stays the most urgent of the firings'.
 func (s *Service) rule(ctx context.Context, alerts []*alert) {
+	for _, a := range alerts {
+		s.key(a)
+	}
 	if s.judge == nil {
 		return
 	}

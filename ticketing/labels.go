@@ -67,14 +67,17 @@ func (a *alert) labels() map[string]string {
 }
 
 // matchable are the labels, and beside them what matchers may name although it
-// changes: the alert, its incident, its priority and the labels for routing that
-// the priority policy gives.
+// changes: the alert, its incident, its priority, whether it is about a key asset
+// and the labels for routing that the priority policy gives.
 func (a *alert) matchable() map[string]string {
 	set := a.labels()
 	for name, value := range map[string]string{"alert": a.ID, "incident": a.IncidentID, "priority": priorityOf(a.Priority)} {
 		if _, own := set[name]; !own && value != "" {
 			set[name] = value
 		}
+	}
+	if _, own := set["key_asset"]; !own && a.KeyAsset {
+		set["key_asset"] = "true"
 	}
 	for name, value := range a.doc.Routing {
 		if _, own := set[name]; !own && value != "" {

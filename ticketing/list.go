@@ -32,9 +32,10 @@ type AlertQuery struct {
 	Severities []string
 	Priorities []string
 	Incident   string
-	CI         string // id
-	System     string // id
-	Rule       string // id
+	CI         string   // id
+	System     string   // id
+	About      []string // ids of items and business systems; about any of them
+	Rule       string   // id
 	Assignee   string
 	SourceIP   string
 	Verdicts   []string
@@ -47,6 +48,7 @@ type AlertQuery struct {
 	Victim     string   // address
 	Tag        string
 	Flapping   bool      // those alone that flap
+	KeyAsset   bool      // those alone that are about key assets
 	Q          string    // words that must all occur in title, rule, item, system, address, user or id
 	Since      time.Time // last seen at or after
 	archived   string    // of incidents
@@ -61,12 +63,14 @@ type IncidentQuery struct {
 	Priorities []string
 	CI         string
 	System     string
+	About      []string // as an AlertQuery's
 	Assignee   string
 	Verdicts   []string
 	Phases     []string // of the kill chain, the furthest
 	Q          string
 	Since      time.Time // last seen at or after
 	Archived   string    // ArchivedNone, ArchivedOnly or ArchivedToo
+	KeyAsset   bool      // those alone that are about key assets
 	Page
 }
 
@@ -225,6 +229,12 @@ func filter(q *bun.SelectQuery, alias string, query AlertQuery) (*bun.SelectQuer
 	if query.Flapping {
 		q = q.Where("flapping = 1 AND status <> 'closed'")
 	}
+	if len(query.About) > 0 {
+		q = q.Where("(ci_id IN (?) OR system_id IN (?))", bun.In(query.About), bun.In(query.About))
+	}
+	if query.KeyAsset {
+		q = q.Where("key_asset = 1")
+	}
 	if alias == "i" {
 		if q, err = archived(q, query.archived); err != nil {
 			return nil, err
@@ -352,7 +362,7 @@ func (s *Service) timeline(ctx context.Context, object string) ([]TimelineEntry,
 func (s *Service) Incidents(ctx context.Context, query IncidentQuery) (items []Incident, total int, next string, err error) {
 	rows, total, next, err := list[incidentRow](ctx, s, "incidents", "i", incidentSorts, "-opened_at", AlertQuery{
 		Reach: query.Reach, Statuses: query.Statuses, Severities: query.Severities, Priorities: query.Priorities,
-		CI: query.CI, System: query.System, Assignee: query.Assignee, Verdicts: query.Verdicts, Phases: query.Phases, Q: query.Q, Since: query.Since, archived: query.Archived, Page: query.Page})
+		CI: query.CI, System: query.System, About: query.About, Assignee: query.Assignee, Verdicts: query.Verdicts, Phases: query.Phases, Q: query.Q, Since: query.Since, archived: query.Archived, KeyAsset: query.KeyAsset, Page: query.Page})
 	if err != nil {
 		return nil, 0, "", err
 	}

@@ -55,7 +55,8 @@ type alertRow struct {
 	Verdict        int    `bun:"verdict"`
 	Muted          bool   `bun:"muted"`
 	Flapping       bool   `bun:"flapping"`
-	Counted        int    `bun:"counted"` // of Occurrences, those beyond the limit of intake
+	KeyAsset       bool   `bun:"key_asset"` // its item or system is a key asset, or was when it fired last
+	Counted        int    `bun:"counted"`   // of Occurrences, those beyond the limit of intake
 	Phase          string `bun:"phase"`
 	Direction      string `bun:"direction"`
 	Threat         string `bun:"threat"`
@@ -72,7 +73,7 @@ type alertRow struct {
 // lightColumns are what correlation reads of an alert it does not change.
 var lightColumns = []string{
 	"id", "tenant", "rule_id", "rule_title", "severity", "priority", "status", "first_seen", "last_seen", "count",
-	"item", "actor", "recon", "fault", "incident_id", "held", "joins", "muted", "tactics", "techniques", "verdict", "phase", "direction", "threat", "attack", "attacker", "victim", "facts",
+	"item", "actor", "recon", "fault", "incident_id", "held", "joins", "muted", "key_asset", "tactics", "techniques", "verdict", "phase", "direction", "threat", "attack", "attacker", "victim", "facts",
 	"reach_unit", "reach_region", "reach_industry", "reach_labels",
 }
 
@@ -114,6 +115,7 @@ type alert struct {
 	fresh  bool   // made in this transaction
 	merged bool   // fired in this transaction
 	raised bool   // graver, or about something else, than before this transaction
+	keyed  bool   // became a key asset's, or ceased to be one's, in this transaction
 	before int    // rank of the verdict before this transaction
 	by     string // id of the alert that raised the verdict in it
 	atHand
@@ -157,7 +159,7 @@ func (a *alert) view() Alert {
 		AcknowledgedAt: maybe(a.AcknowledgedAt), AcknowledgedBy: a.AcknowledgedBy,
 		ClosedAt: maybe(a.ClosedAt), ClosedBy: a.ClosedBy, Resolution: a.Resolution, Labels: a.labels(),
 		Verdict: verdictOf(a.Verdict), VerdictReason: d.VerdictReason, Phases: orEmpty(d.Phases), Attacker: d.Attacker, Victim: d.Victim,
-		Direction: a.Direction, Threat: a.Threat, Attack: a.Attack, Risk: d.Risk, Fault: a.Fault,
+		Direction: a.Direction, Threat: a.Threat, Attack: a.Attack, Risk: d.Risk, Fault: a.Fault, KeyAsset: a.KeyAsset,
 	}
 	v.Tags = splitList(a.Tags)
 	if v.Counted = a.Counted; a.Status != StatusClosed {
@@ -211,6 +213,7 @@ type incidentRow struct {
 	MutedKind      string `bun:"muted_kind"`
 	Verdict        int    `bun:"verdict"`
 	Phase          string `bun:"phase"`
+	KeyAsset       bool   `bun:"key_asset"` // of one of its alerts
 	ArchivedAt     int64  `bun:"archived_at"`
 	ArchivedBy     string `bun:"archived_by"`
 	Search         string `bun:"search"`
@@ -289,7 +292,7 @@ func (i *incident) view(now time.Time) Incident {
 	return Incident{
 		ID: i.ID, Tenant: i.Tenant, Title: d.Title, Severity: severityOf(i.Severity), Priority: priorityOf(i.Priority),
 		Status: i.Status, CI: d.CI, System: d.System, Owner: d.Owner, Assignee: i.Assignee, Team: i.Team, Actors: orEmpty(d.Actors),
-		OpenedAt: at(i.OpenedAt), FirstSeen: at(i.FirstSeen), LastSeen: at(i.LastSeen), AlertCount: i.AlertCount,
+		OpenedAt: at(i.OpenedAt), FirstSeen: at(i.FirstSeen), LastSeen: at(i.LastSeen), AlertCount: i.AlertCount, KeyAsset: i.KeyAsset,
 		Tactics: orEmpty(d.Tactics), Techniques: orEmpty(d.Techniques), Reasons: orEmpty(d.Reasons),
 		Verdict: verdictOf(i.Verdict), Phases: orEmpty(d.Phases), Attackers: orEmpty(d.Attackers), Victims: orEmpty(d.Victims),
 		SLA:            i.slaView(now),

@@ -163,6 +163,8 @@ type Deps struct {
 	// Criticalities say what an item has become since an event named it; without
 	// them what the event says stands. Optional.
 	Criticalities Criticalities
+	// KeyAssets mark the alerts and incidents of key assets. Optional.
+	KeyAssets KeyAssets
 	// Relations tell who depends on whom. Without them every alert is grouped by
 	// item and attacker. Optional.
 	Relations Relations
@@ -203,6 +205,7 @@ type Service struct {
 	maintenance   Maintenance
 	items         Items
 	criticalities Criticalities
+	keyAssets     KeyAssets
 	assigner      Assigner
 	moves         func(ctx context.Context, of, from, to string) error
 	taxonomy      func() *verdict.Taxonomy
@@ -259,7 +262,7 @@ func Open(ctx context.Context, db *state.DB, deps Deps) (*Service, error) {
 		return nil, err
 	}
 	s := &Service{
-		db: db, policy: deps.Policy, judge: deps.Judge, maintenance: deps.Maintenance, items: deps.Items, criticalities: deps.Criticalities, taxonomy: deps.Taxonomy, assigner: deps.Assigner, moves: deps.Moves, cfg: deps.Config.WithDefaults(),
+		db: db, policy: deps.Policy, judge: deps.Judge, maintenance: deps.Maintenance, items: deps.Items, criticalities: deps.Criticalities, keyAssets: deps.KeyAssets, taxonomy: deps.Taxonomy, assigner: deps.Assigner, moves: deps.Moves, cfg: deps.Config.WithDefaults(),
 		log: deps.Log, clock: deps.Clock, zone: deps.Zone, audit: deps.Audit,
 		ignore: map[string]bool{}, wake: make(chan struct{}, 1), writer: make(chan struct{}, 1),
 	}

@@ -112,6 +112,7 @@ type Alert struct {
 	Risk           detections.Risk    `json:"risk,omitzero" doc:"Class of GB/Z 20986-2007"`
 	Flapping       *Flapping          `json:"flapping,omitempty" doc:"It changes between firing and recovered again and again: nobody is told until it is calm"`
 	Counted        int                `json:"counted,omitempty" doc:"Of its firings, those beyond the limit of intake, which were counted and not worked"`
+	KeyAsset       bool               `json:"key,omitempty" doc:"Its item or business system is a key asset, as it was when the alert fired last"`
 	Fault          bool               `json:"fault,omitempty" doc:"It tells of a configuration item that fails: grouped by who depends on whom"`
 }
 
@@ -171,6 +172,7 @@ type Incident struct {
 	FirstSeen      Time               `json:"first_seen" format:"date-time"`
 	LastSeen       Time               `json:"last_seen" format:"date-time"`
 	AlertCount     int                `json:"alert_count"`
+	KeyAsset       bool               `json:"key,omitempty" doc:"One of its alerts is about a key asset"`
 	Tactics        []string           `json:"tactics"`
 	Techniques     []string           `json:"techniques"`
 	Reasons        []detections.Text  `json:"reasons" doc:"Why it was opened"`

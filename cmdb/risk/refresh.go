@@ -220,6 +220,7 @@ func (s *Service) judge(ctx context.Context, items []cmdb.Item, before map[strin
 		}
 		alerts := about[it.ID]
 		subject := subjectOf(it, over[it.System], now)
+		subject.Key = subject.Key || s.Items.KeyAsset(it.ID, it.System)
 		subject.Findings = append(subject.Findings, found[it.ID]...)
 		var result Result
 		switch it.Class {

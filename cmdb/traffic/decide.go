@@ -2,11 +2,9 @@ package traffic
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
-	"time"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/uptrace/bun"
@@ -14,111 +12,6 @@ import (
 	"icewatch/cmdb"
 	"icewatch/soc/reach"
 )
-
-// Query narrows a list of proposals. Empty fields do not narrow.
-type Query struct {
-	State  string // one of the states
-	Item   string // id of one of the two items
-	System string // id of the business system of one of the two items
-	Zone   string
-	Silent bool // accepted ones without traffic for long
-	Limit  int
-	Cursor string // Next of the page before
-}
-
-// Page is one page of proposals.
-type Page struct {
-	Proposals []Proposal
-	Total     int
-	Next      string
-}
-
-// lineRow is a proposal with its ends as they are called now.
-type lineRow struct {
-	row       `bun:",extend"`
-	FromClass string `bun:"from_class"`
-	FromName  string `bun:"from_name"`
-	ToClass   string `bun:"to_class"`
-	ToName    string `bun:"to_name"`
-}
-
-// between narrows proposals to those both of whose items are in reach.
-func between(r reach.Reach, q *bun.SelectQuery) *bun.SelectQuery {
-	q = q.Join("JOIN cmdb_items AS a ON a.id = p.from_item").Join("JOIN cmdb_items AS b ON b.id = p.to_item")
-	return r.Within(r.Within(q, "a"), "b")
-}
-
-func (w *Watch) silentSince() int64 {
-	return w.deps.Now().AddDate(0, 0, -w.deps.Policy().SilentDays).UnixMilli()
-}
-
-// List lists proposals between items in reach, the newest first.
-func (w *Watch) List(ctx context.Context, r reach.Reach, q Query) (Page, error) {
-	out := Page{Proposals: []Proposal{}}
-	narrow := func(s *bun.SelectQuery) *bun.SelectQuery {
-		s = between(r, s)
-		if q.State != "" {
-			s = s.Where("p.state = ?", q.State)
-		}
-		s = s.Where("(p.state <> ? OR p.flows >= ?)", Waiting, w.deps.Policy().MinFlows)
-		if q.Item != "" {
-			s = s.Where("(p.from_item = ? OR p.to_item = ?)", q.Item, q.Item)
-		}
-		if q.System != "" {
-			s = s.Where("(a.system_id = ? OR b.system_id = ?)", q.System, q.System)
-		}
-		if q.Zone != "" {
-			s = s.Where("p.zone = ?", q.Zone)
-		}
-		if q.Silent {
-			s = s.Where("p.state = ? AND p.last_seen < ?", Accepted, w.silentSince())
-		}
-		return s
-	}
-	n, err := narrow(w.db.NewSelect().Model((*row)(nil))).Count(ctx)
-	if err != nil {
-		return out, fmt.Errorf("traffic: count proposals: %w", err)
-	}
-	out.Total = int(n)
-	var rows []lineRow
-	s := narrow(w.db.NewSelect().Model(&rows).ColumnExpr("p.*, a.class AS from_class, a.name AS from_name, b.class AS to_class, b.name AS to_name"))
-	if q.Cursor != "" {
-		before, err := strconv.ParseInt(q.Cursor, 10, 64)
-		if err != nil {
-			return out, fmt.Errorf("%w: cursor %q", ErrInvalid, q.Cursor)
-		}
-		s = s.Where("p.id < ?", before)
-	}
-	if err := s.OrderExpr("p.id DESC").Limit(int64(q.Limit) + 1).Scan(ctx); err != nil {
-		return out, fmt.Errorf("traffic: list proposals: %w", err)
-	}
-	if len(rows) > q.Limit {
-		rows = rows[:q.Limit]
-		out.Next = strconv.FormatInt(rows[q.Limit-1].ID, 10)
-	}
-	for i := range rows {
-		p, err := w.told(&rows[i])
-		if err != nil {
-			return out, err
-		}
-		out.Proposals = append(out.Proposals, p)
-	}
-	return out, nil
-}
-
-func (w *Watch) told(r *lineRow) (Proposal, error) {
-	p := Proposal{ID: r.ID, From: cmdb.Ref{ID: r.From, Class: r.FromClass, Name: r.FromName}, To: cmdb.Ref{ID: r.To, Class: r.ToClass, Name: r.ToName}, Zone: r.Zone,
-		FirstSeen: time.UnixMilli(r.FirstSeen).UTC(), LastSeen: time.UnixMilli(r.LastSeen).UTC(), Flows: r.Flows, Bytes: r.Bytes,
-		State: r.State, Type: r.Type, DecidedBy: r.DecidedBy, Note: r.Note, Silent: r.State == Accepted && r.LastSeen < w.silentSince()}
-	if r.DecidedAt > 0 {
-		at := time.UnixMilli(r.DecidedAt).UTC()
-		p.DecidedAt = &at
-	}
-	if err := json.Unmarshal([]byte(r.Services), &p.Services); err != nil {
-		return p, fmt.Errorf("traffic: proposal %d: %w", r.ID, err)
-	}
-	return p, nil
-}
 
 // chosen reads some proposals between items in reach, all of them or none.
 func (w *Watch) chosen(ctx context.Context, r reach.Reach, ids []int64) ([]row, error) {
@@ -139,6 +32,27 @@ func (w *Watch) chosen(ctx context.Context, r reach.Reach, ids []int64) ([]row, 
 		}
 	}
 	return rows, nil
+}
+
+// Annotate writes beside some edges between items in reach what somebody knows of
+// them; an empty text takes that away. Decisions stay as they are.
+func (w *Watch) Annotate(ctx context.Context, r reach.Reach, actor string, ids []int64, text string) error {
+	text = strings.TrimSpace(text)
+	if err := checkNote(text); err != nil {
+		return err
+	}
+	if _, err := w.chosen(ctx, r, ids); err != nil {
+		return err
+	}
+	at := w.deps.Now().UnixMilli()
+	if text == "" {
+		actor, at = "", 0
+	}
+	_, err := w.db.NewUpdate().Model((*row)(nil)).Set("annotation = ?", text).Set("annotated_by = ?", actor).Set("annotated_at = ?", at).Where("id IN (?)", bun.In(ids)).Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("traffic: annotate: %w", err)
+	}
+	return nil
 }
 
 const maxNote = 500

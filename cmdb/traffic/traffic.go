@@ -9,6 +9,10 @@
 // equal addresses of two zones are two items. Proposals that nobody decided on
 // are forgotten once their traffic is long over; accepted ones are marked as
 // silent, for somebody to look at.
+//
+// All of them together are the topology of who talks to whom. How much it was is
+// kept for each of the last days too, so that the topology of a day or a week can
+// be asked for, and people write beside an edge what they know of it.
 package traffic
 
 import (
@@ -61,7 +65,9 @@ const (
 	maxWaiting  = 100_000         // proposals that wait; those beyond are not taken
 	maxServices = 50              // of one proposal
 	maxChosen   = 1_000           // of one decision
-	chunk       = 200
+	// MaxDays is for how many days it is kept how much it was on each.
+	MaxDays = 31
+	chunk   = 200
 )
 
 // Policy says what is proposed. It is a setting.
@@ -117,6 +123,19 @@ type Proposal struct {
 	DecidedBy string     `json:"decided_by,omitempty"`
 	DecidedAt *time.Time `json:"decided_at,omitempty"`
 	Note      string     `json:"note,omitempty"`
+
+	FromSystem  *cmdb.Ref  `json:"from_system,omitempty" doc:"Business system of the item that asks, where it is within reach"`
+	ToSystem    *cmdb.Ref  `json:"to_system,omitempty"`
+	Annotation  string     `json:"annotation,omitempty" doc:"What somebody wrote beside it"`
+	AnnotatedBy string     `json:"annotated_by,omitempty"`
+	AnnotatedAt *time.Time `json:"annotated_at,omitempty"`
+}
+
+// Day is how much went over an edge on a day of the server's zone.
+type Day struct {
+	Day   string `json:"day" format:"date"`
+	Flows int64  `json:"flows"`
+	Bytes int64  `json:"bytes"`
 }
 
 type row struct {
@@ -135,6 +154,25 @@ type row struct {
 	DecidedBy     string `bun:"decided_by"`
 	DecidedAt     int64  `bun:"decided_at"`
 	Note          string `bun:"note"`
+	Annotation    string `bun:"annotation"`
+	AnnotatedBy   string `bun:"annotated_by"`
+	AnnotatedAt   int64  `bun:"annotated_at"`
+
+	days []dayRow // to be added
+}
+
+type dayRow struct {
+	bun.BaseModel `bun:"table:cmdb_traffic_days,alias:d"`
+	Proposal      int64 `bun:"proposal,pk"`
+	Day           int64 `bun:"day,pk"`
+	Flows         int64 `bun:"flows"`
+	Bytes         int64 `bun:"bytes"`
+}
+
+// dayOf is the day of the server's zone that a moment is of.
+func dayOf(t time.Time) int64 {
+	y, m, d := t.Local().Date()
+	return time.Date(y, m, d, 0, 0, 0, 0, time.UTC).Unix() / (24 * 60 * 60)
 }
 
 type placeRow struct {
@@ -245,6 +283,9 @@ func (w *Watch) Look(ctx context.Context) error {
 		if _, err := tx.NewDelete().Table("cmdb_traffic").Where(gone).Exec(ctx); err != nil {
 			return err
 		}
+		if _, err := tx.NewDelete().Model((*dayRow)(nil)).Where("d.day <= ?", dayOf(now)-MaxDays).Exec(ctx); err != nil {
+			return err
+		}
 		place := placeRow{ID: 1, Place: until.UnixMilli()}
 		_, err := tx.NewInsert().Model(&place).On("CONFLICT (id) DO UPDATE").Set("place = EXCLUDED.place").Exec(ctx)
 		return err
@@ -257,6 +298,8 @@ func (w *Watch) Look(ctx context.Context) error {
 
 // ends are the two items of a proposal.
 type ends struct{ from, to, zone string }
+
+func (r *row) ends() ends { return ends{r.From, r.To, r.Zone} }
 
 // pair is what one look saw between two items.
 type pair struct {
@@ -367,9 +410,10 @@ func note(ctx context.Context, tx bun.Tx, seen []pair) error {
 		}
 		had := make(map[ends]*row, len(rows))
 		for i := range rows {
-			had[ends{rows[i].From, rows[i].To, rows[i].Zone}] = &rows[i]
+			had[rows[i].ends()] = &rows[i]
 		}
 		var fresh []row
+		var days []dayRow
 		for _, p := range part {
 			r := had[p.ends]
 			if r == nil && waiting+len(fresh) >= maxWaiting {
@@ -385,15 +429,33 @@ func note(ctx context.Context, tx bun.Tx, seen []pair) error {
 			if r.ID == 0 {
 				continue
 			}
+			days = append(days, r.days...)
 			if _, err := tx.NewUpdate().Model(r).Column("services", "first_seen", "last_seen", "flows", "bytes").WherePK().Exec(ctx); err != nil {
 				return err
 			}
 		}
 		if len(fresh) > 0 {
-			if _, err := tx.NewInsert().Model(&fresh).Returning("NULL").Exec(ctx); err != nil {
+			of := make(map[ends][]dayRow, len(fresh))
+			for i := range fresh {
+				of[fresh[i].ends()] = fresh[i].days
+			}
+			// Rows may be returned in any order: each says which it is.
+			if _, err := tx.NewInsert().Model(&fresh).Returning("id, from_item, to_item, zone").Exec(ctx); err != nil {
 				return err
 			}
 			waiting += len(fresh)
+			for i := range fresh {
+				for _, d := range of[fresh[i].ends()] {
+					d.Proposal = fresh[i].ID
+					days = append(days, d)
+				}
+			}
+		}
+		for some := range slices.Chunk(days, chunk) {
+			_, err := tx.NewInsert().Model(&some).On("CONFLICT (proposal, day) DO UPDATE").Set("flows = d.flows + EXCLUDED.flows").Set("bytes = d.bytes + EXCLUDED.bytes").Returning("NULL").Exec(ctx)
+			if err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -413,6 +475,7 @@ func (r *row) add(list []Service) error {
 			r.FirstSeen = first
 		}
 		r.LastSeen = max(r.LastSeen, s.LastSeen.UnixMilli())
+		r.onDay(dayOf(s.LastSeen), s.Flows, s.Bytes)
 		i := slices.IndexFunc(have, func(h Service) bool { return h.Port == s.Port && h.Protocol == s.Protocol })
 		if i < 0 {
 			s.Name = ports.Name(uint16(s.Port))
@@ -434,4 +497,14 @@ func (r *row) add(list []Service) error {
 	text, err := json.Marshal(have[:min(len(have), maxServices)])
 	r.Services = string(text)
 	return err
+}
+
+// onDay adds to what it was on a day.
+func (r *row) onDay(day, flows, bytes int64) {
+	i := slices.IndexFunc(r.days, func(d dayRow) bool { return d.Day == day })
+	if i < 0 {
+		r.days = append(r.days, dayRow{Proposal: r.ID, Day: day})
+		i = len(r.days) - 1
+	}
+	r.days[i].Flows, r.days[i].Bytes = r.days[i].Flows+flows, r.days[i].Bytes+bytes
 }

@@ -44,7 +44,7 @@ func (f AlertFilter) query(ctx context.Context) (ticketing.AlertQuery, error) {
 		Reach: within, Statuses: words(f.Status), Severities: words(f.Severity), Priorities: words(f.Priority),
 		Incident: f.Incident, CI: f.CI, System: f.System, Rule: f.Rule, Assignee: assigneeIn(ctx, f.Assignee), SourceIP: f.SourceIP,
 		Verdicts: words(f.Verdict), Phases: words(f.Phase), Directions: words(f.Direction), Threats: words(f.Threat), Attacks: words(f.Attack),
-		Risks: words(f.Risk), Attacker: f.Attacker, Victim: f.Victim, Tag: f.Tag, Flapping: f.Flapping, Q: f.Q, Since: since}, nil
+		Risks: words(f.Risk), Attacker: f.Attacker, Victim: f.Victim, Tag: f.Tag, Flapping: f.Flapping, KeyAsset: f.Key, Q: f.Q, Since: since}, nil
 }
 
 func (t *tickets) attackRoutes(s *Server) {

@@ -108,7 +108,7 @@ func (t *tickets) bulkRoutes(s *Server) {
 				}
 				query.Page.Cursor = next
 			}
-			return csvFile("alerts", []string{"id", "tenant", "severity", "priority", "status", "resolution", "title", "rule", "attacker", "victim", "item", "system", "assignee", "count", "first_seen", "last_seen", "incident", "tags"},
+			return csvFile("alerts", []string{"id", "tenant", "severity", "priority", "status", "resolution", "title", "rule", "attacker", "victim", "item", "system", "assignee", "count", "first_seen", "last_seen", "incident", "tags", "key"},
 				func(add func(cells ...string)) {
 					for i := range all {
 						a := &all[i]
@@ -126,7 +126,7 @@ func (t *tickets) bulkRoutes(s *Server) {
 							system = a.System.Name
 						}
 						add(a.ID, a.Tenant, string(a.Severity), a.Priority, string(a.Status), a.Resolution, a.Title.ZH, a.Rule.ID, attacker, victim, item, system, a.Assignee, strconv.Itoa(a.Count),
-							a.FirstSeen.Format(time.RFC3339), a.LastSeen.Format(time.RFC3339), a.IncidentID, strings.Join(a.Tags, " "))
+							a.FirstSeen.Format(time.RFC3339), a.LastSeen.Format(time.RFC3339), a.IncidentID, strings.Join(a.Tags, " "), strconv.FormatBool(a.KeyAsset))
 					}
 				})
 		})

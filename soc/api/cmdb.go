@@ -33,6 +33,7 @@ type CMDBItems interface {
 	Restore(ctx context.Context, r reach.Reach, actor, id string, entry int64) (cmdb.Item, error)
 	States(ctx context.Context, r reach.Reach, id string) ([]cmdb.State, error)
 	Statistics(ctx context.Context, r reach.Reach) (cmdb.Statistics, error)
+	KeyAssets(ctx context.Context, r reach.Reach) (cmdb.KeyAssets, error)
 }
 
 // CMDBTopology is what the API asks of the CMDB about how items hang together.
@@ -286,6 +287,15 @@ func (s *Server) cmdbItemRoutes() {
 				return nil, err
 			}
 			out, err := c.Statistics(ctx, within)
+			return Reply(out), err
+		})
+	Register(s, cmdbOperation("get-cmdb-key-assets", http.MethodGet, "/key-assets", "How many key assets there are: marked ones, those that the setting cmdb-key-assets names, and what belongs to key systems"), identity.ScopeRead,
+		func(ctx context.Context, _ *Empty) (*Body[cmdb.KeyAssets], error) {
+			c, within, err := s.cmdbFor(ctx)
+			if err != nil {
+				return nil, err
+			}
+			out, err := c.KeyAssets(ctx, within)
 			return Reply(out), err
 		})
 }

@@ -8,9 +8,12 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"icewatch/cmdb"
 	"icewatch/cmdb/risk"
 	"icewatch/soc/identity"
+	"icewatch/soc/reach"
 )
 
 // systemLabels is the attribute of a business system's labels.
@@ -88,64 +91,80 @@ type archived struct {
 // maxArchived is how many units or systems one question finds.
 const maxArchived = 5000
 
+// ArchiveInput is what units or systems are looked for by.
+type ArchiveInput struct {
+	Q      string `query:"q" maxLength:"256" doc:"Words that all occur somewhere in it"`
+	Labels string `query:"labels" maxLength:"1024" doc:"Labels that it all has, of whatever kind, separated by commas"`
+	Level  string `query:"level" maxLength:"64" doc:"Levels of risk, separated by commas"`
+	Filter string `query:"filter" maxLength:"8192" doc:"A filter of the CMDB besides"`
+	Sort   string `query:"sort" enum:"score,alerts,incidents,findings,criticality,name" default:"score" doc:"The most first; name in its order"`
+	Tenant string `query:"tenant" maxLength:"4096"`
+}
+
+// archived finds units or systems, in their order, with their risk.
+func (s *Server) archived(ctx context.Context, a *archive, in *ArchiveInput) (within reach.Reach, list []archived, err error) {
+	if s.deps.CMDB == nil {
+		return within, nil, unavailable("the CMDB")
+	}
+	if within, err = Reach(ctx, in.Tenant); err != nil {
+		return within, nil, err
+	}
+	f := cmdb.Filter{Expression: a.filter(in.Q, words(in.Labels), in.Filter), Limit: 1000}
+	var ids []string
+	for len(list) < maxArchived {
+		page, err := s.deps.CMDB.Items(ctx, within, f)
+		if err != nil {
+			return within, nil, err
+		}
+		for _, it := range page.Items {
+			list, ids = append(list, archived{Item: it}), append(ids, it.ID)
+		}
+		if f.Cursor = page.Next; f.Cursor == "" {
+			break
+		}
+	}
+	lines, err := s.deps.Risk.Lines(ctx, within, ids)
+	if err != nil {
+		return within, nil, err
+	}
+	levels := words(in.Level)
+	list = slices.DeleteFunc(list, func(x archived) bool {
+		return len(levels) > 0 && !slices.Contains(levels, string(lines[x.ID].Level))
+	})
+	slices.SortStableFunc(list, func(x, y archived) int {
+		p, q := lines[x.ID], lines[y.ID]
+		by := map[string]int{"alerts": q.Alerts - p.Alerts, "incidents": q.Incidents - p.Incidents, "findings": q.Findings - p.Findings,
+			"criticality": y.Criticality - x.Criticality, "score": cmp.Or(q.Level.Rank()-p.Level.Rank(), q.Score-p.Score)}[in.Sort]
+		return cmp.Or(by, strings.Compare(x.Name, y.Name), strings.Compare(x.ID, y.ID))
+	})
+	for i := range list {
+		if l, ok := lines[list[i].ID]; ok {
+			list[i].Risk = &l
+		}
+	}
+	return within, list, nil
+}
+
+// archiveRoute registers an archive as a list and as a file, both by the same
+// filters.
 func (s *Server) archiveRoute(id, path, summary string, a archive) {
-	Register(s, cmdbOperation(id, http.MethodGet, path, summary, 400), identity.ScopeRead,
+	Register(s, cmdbOperation("list-cmdb-"+id, http.MethodGet, path, summary, 400), identity.ScopeRead,
 		func(ctx context.Context, in *struct {
 			PageInput
-			Q      string `query:"q" maxLength:"256" doc:"Words that all occur somewhere in it"`
-			Labels string `query:"labels" maxLength:"1024" doc:"Labels that it all has, of whatever kind, separated by commas"`
-			Level  string `query:"level" maxLength:"64" doc:"Levels of risk, separated by commas"`
-			Filter string `query:"filter" maxLength:"8192" doc:"A filter of the CMDB besides"`
-			Sort   string `query:"sort" enum:"score,alerts,incidents,findings,criticality,name" default:"score" doc:"The most first; name in its order"`
-			Tenant string `query:"tenant" maxLength:"4096"`
+			ArchiveInput
 		}) (*Body[Page[archived]], error) {
-			if s.deps.CMDB == nil {
-				return nil, unavailable("the CMDB")
-			}
-			within, err := Reach(ctx, in.Tenant)
-			if err != nil {
-				return nil, err
-			}
 			from, err := counted(in.Cursor)
 			if err != nil {
 				return nil, err
 			}
-			var list []archived
-			f := cmdb.Filter{Expression: a.filter(in.Q, words(in.Labels), in.Filter), Limit: 1000}
-			var ids []string
-			for len(list) < maxArchived {
-				page, err := s.deps.CMDB.Items(ctx, within, f)
-				if err != nil {
-					return nil, err
-				}
-				for _, it := range page.Items {
-					list, ids = append(list, archived{Item: it}), append(ids, it.ID)
-				}
-				if f.Cursor = page.Next; f.Cursor == "" {
-					break
-				}
-			}
-			lines, err := s.deps.Risk.Lines(ctx, within, ids)
+			within, list, err := s.archived(ctx, &a, &in.ArchiveInput)
 			if err != nil {
 				return nil, err
 			}
-			levels := words(in.Level)
-			list = slices.DeleteFunc(list, func(x archived) bool {
-				return len(levels) > 0 && !slices.Contains(levels, string(lines[x.ID].Level))
-			})
-			slices.SortStableFunc(list, func(x, y archived) int {
-				p, q := lines[x.ID], lines[y.ID]
-				by := map[string]int{"alerts": q.Alerts - p.Alerts, "incidents": q.Incidents - p.Incidents, "findings": q.Findings - p.Findings,
-					"criticality": y.Criticality - x.Criticality, "score": cmp.Or(q.Level.Rank()-p.Level.Rank(), q.Score-p.Score)}[in.Sort]
-				return cmp.Or(by, strings.Compare(x.Name, y.Name), strings.Compare(x.ID, y.ID))
-			})
 			total := len(list)
 			list = list[min(from, total):min(from+in.Limit, total)]
 			for i := range list {
 				x := &list[i]
-				if l, ok := lines[x.ID]; ok {
-					x.Risk = &l
-				}
 				around, err := s.deps.CMDB.Relations(ctx, within, x.ID)
 				if err != nil {
 					return nil, err
@@ -153,6 +172,42 @@ func (s *Server) archiveRoute(id, path, summary string, a archive) {
 				x.Unit, x.Members = around.Organisation, around.Counts
 			}
 			return Reply(PageOf(list, total, after(from, len(list), total))), nil
+		})
+	export := cmdbOperation("export-cmdb-"+id, http.MethodGet, path+"/export", "The same as a file, at most 5,000 rows", 400)
+	export.Responses = binary("text/csv", cmdbFileTypes[cmdb.XLSX])
+	Register(s, export, identity.ScopeRead,
+		func(ctx context.Context, in *struct {
+			TableInput
+			ArchiveInput
+		}) (*huma.StreamResponse, error) {
+			_, list, err := s.archived(ctx, &a, &in.ArchiveInput)
+			if err != nil {
+				return nil, err
+			}
+			header := []string{"id", "name", "tenant", "owner", "criticality", "labels", "organisation", "score", "level", "alerts", "incidents", "findings", "why_zh", "why_en"}
+			// The attributes that any of them has, in their order of the model.
+			var attributes []string
+			for _, c := range s.deps.CMDB.Classes() {
+				for i := range c.Attributes {
+					name := c.Attributes[i].Name
+					if c.Name == a.class && slices.ContainsFunc(list, func(x archived) bool { return x.Attributes[name] != "" }) {
+						attributes = append(attributes, name)
+					}
+				}
+			}
+			rows := make([][]any, len(list))
+			for i := range list {
+				x := &list[i]
+				l := risk.Line{}
+				if x.Risk != nil {
+					l = *x.Risk
+				}
+				rows[i] = []any{x.ID, x.Name, x.Tenant, x.Owner, x.Criticality, strings.Join(x.Labels, ";"), x.Organisation, l.Score, string(l.Level), l.Alerts, l.Incidents, l.Findings, l.Why.ZH, l.Why.EN}
+				for _, name := range attributes {
+					rows[i] = append(rows[i], x.Attributes[name])
+				}
+			}
+			return tableAnswer(id, in.Format, append(header, attributes...), rows)
 		})
 }
 

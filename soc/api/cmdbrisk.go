@@ -157,8 +157,8 @@ func (s *Server) cmdbArchiveRoutes() {
 	if s.deps.CMDB == nil || s.deps.Risk == nil {
 		return
 	}
-	s.archiveRoute("list-cmdb-units", "/units", "The archive of units: found by any of their names, labels and numbers together, with their risk", unitArchive)
-	s.archiveRoute("list-cmdb-systems", "/systems", "The archive of business systems: found by names, labels, addresses, components and units together, with their risk", systemArchive)
+	s.archiveRoute("units", "/units", "The archive of units: found by any of their names, labels and numbers together, with their risk", unitArchive)
+	s.archiveRoute("systems", "/systems", "The archive of business systems: found by names, labels, addresses, components and units together, with their risk", systemArchive)
 
 	Register(s, cmdbOperation("list-cmdb-contacts", http.MethodGet, "/items/{id}/contacts", "Whom to turn to about an item, and whether they are on duty", 404), identity.ScopeRead,
 		func(ctx context.Context, in *struct {

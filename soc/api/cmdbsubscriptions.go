@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -163,6 +164,25 @@ func (s *Server) cmdbSubscriptionRoutes() {
 		}) (*Body[Page[subscription.Subscription]], error) {
 			list, err := subs.List(ctx, s.subscriber(ctx), in.All)
 			return Reply(PageOf(list, len(list), "")), err
+		})
+
+	export := operation("export-cmdb-subscriptions", http.MethodGet, "/export", "The same as a table", 0)
+	export.Responses = binary("text/csv", cmdbFileTypes[cmdb.XLSX])
+	Register(s, export, identity.ScopeRead,
+		func(ctx context.Context, in *struct {
+			TableInput
+			All bool `query:"all"`
+		}) (*huma.StreamResponse, error) {
+			list, err := subs.List(ctx, s.subscriber(ctx), in.All)
+			if err != nil {
+				return nil, err
+			}
+			rows := make([][]any, len(list))
+			for i, v := range list {
+				w := v.Wants
+				rows[i] = []any{v.ID, v.Name, v.Owner, v.Enabled, strings.Join(w.Classes, ";"), strings.Join(w.Kinds, ";"), strings.Join(w.Fields, ";"), w.Filter, w.Notices, w.Contact, v.Trouble}
+			}
+			return tableAnswer("cmdb-subscriptions", in.Format, []string{"id", "name", "owner", "enabled", "classes", "kinds", "fields", "filter", "console", "contact", "trouble"}, rows)
 		})
 
 	Register(s, cmdbOperation("list-cmdb-subscription-contacts", http.MethodGet, "/subscription-contacts", "Contact points that my subscriptions may name"), identity.ScopeRead,

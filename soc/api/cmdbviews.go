@@ -4,6 +4,10 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"icewatch/cmdb"
 	"icewatch/cmdb/portrait"
@@ -80,6 +84,25 @@ func (s *Server) cmdbKeptRoutes() {
 			}
 			list, err := store.List(ctx, a, in.Deleted)
 			return Reply(PageOf(list, len(list), "")), err
+		})
+
+	export := cmdbOperation("export-cmdb-views", http.MethodGet, "/views/export", "The same as a table")
+	export.Responses = binary("text/csv", cmdbFileTypes[cmdb.XLSX])
+	Register(s, export, identity.ScopeRead,
+		func(ctx context.Context, in *TableInput) (*huma.StreamResponse, error) {
+			a, err := s.viewer(ctx, false)
+			if err != nil {
+				return nil, err
+			}
+			list, err := store.List(ctx, a, false)
+			if err != nil {
+				return nil, err
+			}
+			rows := make([][]any, len(list))
+			for i, v := range list {
+				rows[i] = []any{v.ID, v.Name, v.Owner, v.Share, v.Query.Class, v.Query.Text, v.Query.Filter, v.Query.Sort, strings.Join(v.Query.Columns, ";"), v.Updated.Format(time.RFC3339)}
+			}
+			return tableAnswer("cmdb-views", in.Format, []string{"id", "name", "owner", "share", "class", "q", "filter", "sort", "columns", "updated_at"}, rows)
 		})
 
 	create := cmdbOperation("create-cmdb-view", http.MethodPost, "/views", "Keep a list of items under a name", 403, 422)

@@ -48,6 +48,7 @@ func (t *tickets) Routes(s *Server) {
 	t.alertRoutes(s)
 	t.attackRoutes(s)
 	t.incidentRoutes(s)
+	t.threatRoutes(s)
 	t.receiverRoutes(s)
 	t.silenceRoutes(s)
 	t.inhibitionRoutes(s)
@@ -121,6 +122,7 @@ type TicketFilter struct {
 	System   string `query:"system" maxLength:"200" doc:"Id of a business system"`
 	Assignee string `query:"assignee" maxLength:"200" doc:"A user's name, or me"`
 	Q        string `query:"q" maxLength:"1000" doc:"Words that must all occur"`
+	Key      bool   `query:"key" doc:"Those alone that are about key assets"`
 	Since    string `query:"since" maxLength:"64" doc:"Last seen since: a duration before now like 24h or 7d, or a time"`
 }
 
@@ -314,7 +316,7 @@ func (t *tickets) incidentRoutes(s *Server) {
 			}
 			items, total, next, err := t.svc.Incidents(ctx, ticketing.IncidentQuery{
 				Reach: within, Statuses: words(in.Status), Severities: words(in.Severity), Priorities: words(in.Priority),
-				CI: in.CI, System: in.System, Assignee: assignee, Verdicts: words(in.Verdict), Phases: words(in.Phase), Q: in.Q, Since: since, Archived: in.Archived,
+				CI: in.CI, System: in.System, Assignee: assignee, Verdicts: words(in.Verdict), Phases: words(in.Phase), Q: in.Q, Since: since, Archived: in.Archived, KeyAsset: in.Key,
 				Page: ticketing.Page{Sort: in.Sort, Limit: in.Limit, Cursor: in.Cursor}})
 			if err != nil {
 				return nil, ticketProblem(err)

@@ -57,6 +57,32 @@ func (c *centre) openInbox(ctx context.Context) error {
 	return err
 }
 
+// openKeyAssets declares which items are key assets without being marked, and
+// follows them.
+func (c *centre) openKeyAssets(ctx context.Context) error {
+	nudge := make(chan struct{}, 1)
+	// As in openApprovals: a field that is gone from the model since must not keep
+	// the suite from starting.
+	started := false
+	policy, err := settings.Declare(ctx, c.settings, "cmdb-key-assets", identity.ScopeConfigure, cmdb.DefaultKeyPolicy, func(p cmdb.KeyPolicy) error {
+		if err := p.Check(); err != nil || !started {
+			return err
+		}
+		return c.cmdb.CheckKeyRules(context.Background(), p)
+	}, func(cmdb.KeyPolicy) {
+		select {
+		case nudge <- struct{}{}:
+		default: // one is waiting already
+		}
+	})
+	if err != nil {
+		return err
+	}
+	started = true
+	c.background(func(ctx context.Context) { c.cmdb.RunKeyAssets(ctx, policy.Get, nudge) })
+	return nil
+}
+
 // openTraffic opens what proposes relations from flows.
 func (c *centre) openTraffic(ctx context.Context) error {
 	policy, err := settings.Declare(ctx, c.settings, "cmdb-traffic", identity.ScopeConfigure, traffic.DefaultPolicy, traffic.Policy.Check)

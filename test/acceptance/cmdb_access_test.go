@@ -31,6 +31,7 @@ var cmdbReads = map[string][]string{
 	"get-cmdb-history":                {"?limit=1000"},
 	"get-cmdb-item-states":            {""},
 	"get-cmdb-statistics":             {""},
+	"get-cmdb-key-assets":             {""},
 	"list-cmdb-relations":             {"?limit=1000", "?limit=1000&type=runs_on"},
 	"find-cmdb-path":                  {"?from=in-host&to=in-far&hops=8", "?from=in-vm&to=OWN&hops=8", "?from=in-host&to=in-far&hops=8&paths=20"},
 	"walk-cmdb":                       {"?kind=around&depth=4", "?kind=impact&depth=4", "?kind=root_cause&depth=4"},
@@ -41,9 +42,16 @@ var cmdbReads = map[string][]string{
 	"list-cmdb-contacts":              {""},
 	"list-cmdb-units":                 {"?limit=1000", "?q=indigo", "?q=scarlet", "?sort=alerts"},
 	"list-cmdb-systems":               {"?limit=1000", "?q=indigo", "?q=10.8.0.1", "?q=scarlet-host", "?labels=filed", "?level=low"},
+	"export-cmdb-units":               {"?format=csv&q=indigo", "?format=csv"},
+	"export-cmdb-systems":             {"?format=csv&level=low", "?format=csv"},
+	"export-cmdb-views":               {"?format=csv"},
+	"export-cmdb-subscriptions":       {"?format=csv"},
+	"list-cmdb-item-threats":          {"?limit=100"},
 	"list-cmdb-changes":               {"?limit=1000", "?limit=1000&action=created&class=host", "?limit=1000&after=0"},
 	"get-cmdb-item-portrait":          {""},
 	"list-cmdb-traffic":               {"?limit=100"}, // without flows nothing is proposed: TestSums asks as who sees one end
+	"export-cmdb-traffic":             {"?format=csv&days=7"},
+	"list-cmdb-traffic-days":          {}, // TestTopology asks for an edge beyond reach
 	"list-cmdb-views":                 {"", "?deleted=true"},
 	"list-cmdb-followed":              {""},
 	"list-cmdb-subscriptions":         {"", "?all=true"},
@@ -72,8 +80,8 @@ var cmdbReads = map[string][]string{
 // there are: the model is the city's, and the drawing of this test shows what is
 // the callers' own, as are their items' life cycles and what they keep and follow. What people imported and asked for is told to who may see
 // all of it: TestFourEyes and TestUndoImportWithinReach see to that.
-var cmdbCommon = []string{"get-cmdb-item-states", "list-cmdb-traffic", "list-cmdb-classes", "get-cmdb-model", "list-cmdb-model-revisions", "list-cmdb-topologies", "get-cmdb-topology", "list-cmdb-topology-versions",
-	"list-cmdb-views", "list-cmdb-followed", "list-cmdb-subscriptions", "list-cmdb-subscription-contacts", "list-cmdb-notices", "list-cmdb-imports", "list-cmdb-attachments", "get-cmdb-approval", "list-cmdb-requests"}
+var cmdbCommon = []string{"get-cmdb-item-states", "list-cmdb-traffic", "export-cmdb-traffic", "list-cmdb-classes", "get-cmdb-model", "list-cmdb-model-revisions", "list-cmdb-topologies", "get-cmdb-topology", "list-cmdb-topology-versions",
+	"export-cmdb-views", "export-cmdb-subscriptions", "list-cmdb-views", "list-cmdb-followed", "list-cmdb-subscriptions", "list-cmdb-subscription-contacts", "list-cmdb-notices", "list-cmdb-imports", "list-cmdb-attachments", "get-cmdb-approval", "list-cmdb-requests"}
 
 // cmdbWrites are bodies that the routes take which change one item.
 var cmdbWrites = map[string]string{
@@ -101,7 +109,7 @@ const indigo = `
 // scarlet is another line's, in another zone, of the same tenant and with
 // relations to the first: everything that could show through.
 const scarlet = `
-- {id: sc-sys, class: business_system, name: scarlet payments, tenant: e-seal, owner: scarlet owner, organisation: in-org, attributes: {business_line: scarlet}}
+- {id: sc-sys, class: business_system, name: scarlet payments, tenant: e-seal, owner: scarlet owner, organisation: in-org, attributes: {business_line: scarlet, key_asset: "true"}}
 - {id: sc-host, class: host, name: scarlet-host, tenant: e-seal, zone: south, addresses: [10.8.0.1], system: sc-sys, labels: [scarlet-label]}
 - {id: sc-vm, class: vm, name: scarlet-vm, tenant: e-seal, zone: south, addresses: [10.8.0.2], system: sc-sys, attributes: {hypervisor: in-host}}
 - {id: sc-app, class: application, name: scarlet app, tenant: e-seal, system: sc-sys}
