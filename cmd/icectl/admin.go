@@ -17,6 +17,12 @@ import (
 type cmdbCmd struct {
 	Import cmdbImportCmd `cmd:"" help:"Load an XLSX, CSV, JSON, NDJSON or YAML file: all of it, or nothing and the faults by row."`
 	Export cmdbExportCmd `cmd:"" help:"Print configuration items as a file that can be imported again."`
+
+	Path    cmdbPathCmd    `cmd:"" help:"The key path between two items: the whole chain of relations."`
+	Impact  cmdbImpactCmd  `cmd:"" help:"What an item would take down."`
+	Root    cmdbRootCmd    `cmd:"" help:"What could take an item down."`
+	Query   cmdbQueryCmd   `cmd:"" help:"The items at the end of a path of relations."`
+	Traffic cmdbTrafficCmd `cmd:"" help:"Who talks to whom, by totalled traffic."`
 }
 
 type cmdbImportCmd struct {
