@@ -264,7 +264,7 @@ func threats(s *Subject, p Policy, now time.Time) (Part, detections.Verdict, []W
 		ago = text("1 天前", "1 day ago")
 	}
 	part.Reasons = append(part.Reasons, text(
-		fmt.Sprintf("影响最大：%s（%s%s，%s）", heaviest.Name.ZH, severity.ZH, verdict.ZH, ago.ZH),
+		fmt.Sprintf("影响最大：%s（%s级别%s，%s）", heaviest.Name.ZH, severity.ZH, verdict.ZH, ago.ZH),
 		fmt.Sprintf("The heaviest is %s (%s%s, %s)", heaviest.Name.EN, severity.EN, verdict.EN, ago.EN)))
 	return part, worst, cloud[:min(len(cloud), maxWords)]
 }
@@ -272,8 +272,8 @@ func threats(s *Subject, p Policy, now time.Time) (Part, detections.Verdict, []W
 var (
 	verdictNames = map[detections.Verdict]detections.Text{detections.Failed: text("攻击失败", "it failed"), detections.Attempt: text("攻击尝试", "an attempt"),
 		detections.Success: text("攻击成功", "it succeeded"), detections.Compromised: text("已失陷", "compromised")}
-	severityNames = map[detections.Level]detections.Text{"critical": text("严重", "critical"), "high": text("高危", "high"), "medium": text("中危", "medium"),
-		"low": text("低危", "low"), "informational": text("提示", "informational")}
+	severityNames = map[detections.Level]detections.Text{"critical": text("紧急", "critical"), "high": text("高", "high"), "medium": text("中", "medium"),
+		"low": text("低", "low"), "informational": text("提示", "informational")}
 )
 
 func findings(s *Subject, p Policy) Part {

@@ -56,7 +56,7 @@ decision := {
 	}
 
 	level_text := {
-		"critical": {"zh": "规则级别为严重。", "en": "The rule's level is critical."},
+		"critical": {"zh": "规则级别为紧急。", "en": "The rule's level is critical."},
 		"high": {"zh": "规则级别为高。", "en": "The rule's level is high."},
 		"medium": {"zh": "规则级别为中。", "en": "The rule's level is medium."},
 		"low": {"zh": "规则级别为低。", "en": "The rule's level is low."},
