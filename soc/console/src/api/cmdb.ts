@@ -287,11 +287,11 @@ export type Words = ReturnType<typeof useWords>;
 export const itemPath = (id: string) => `/cmdb/${encodeURIComponent(id)}`;
 
 /** Items whose names or addresses hold what was typed, for pickers. */
-export function useItemSearch(q: string, classes: readonly string[], enabled = true) {
+export function useItemSearch(q: string, classes: readonly string[], enabled = true, tenant = '') {
   return useQuery({
     enabled,
-    queryKey: ['cmdb', 'find', q, classes.join()],
-    queryFn: async ({ signal }) => list((await get<Page<Item>>('/cmdb/items', { q, class: classes.join(), limit: 20 }, signal)).items),
+    queryKey: ['cmdb', 'find', q, classes.join(), tenant],
+    queryFn: async ({ signal }) => list((await get<Page<Item>>('/cmdb/items', { q, class: classes.join(), tenant, limit: 20 }, signal)).items),
     staleTime: 10_000,
   });
 }

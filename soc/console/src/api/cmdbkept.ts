@@ -67,3 +67,28 @@ export function useFollowed() {
   const can = useCan();
   return useQuery({ enabled: can('list-cmdb-followed'), queryKey: ['cmdb-followed'], queryFn: async ({ signal }) => list((await get<Page<FollowedThing>>('/cmdb/followed', {}, signal)).items), staleTime: 30_000 });
 }
+
+/** A relation that traffic shows: who asks whom, for what, how much. */
+export interface TrafficEdge {
+  id: number;
+  from: { id: string; class: string; name: string };
+  to: { id: string; class: string; name: string };
+  from_system?: { id: string; name: string };
+  to_system?: { id: string; name: string };
+  zone: string;
+  services: List<{ port: number; protocol: string; name?: string; flows: number; bytes: number; first_seen: string; last_seen: string }>;
+  first_seen: string;
+  last_seen: string;
+  flows: number;
+  bytes: number;
+  state: 'waiting' | 'accepted' | 'rejected';
+  silent: boolean;
+  /** Of the relation that was made. */
+  type?: string;
+  decided_by?: string;
+  decided_at?: string;
+  note?: string;
+  annotation?: string;
+  annotated_by?: string;
+  annotated_at?: string;
+}

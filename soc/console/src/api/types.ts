@@ -154,6 +154,8 @@ export interface Alert extends Judged {
   resolution?: Resolution | '';
   timeline?: List<TimelineEntry>;
   /** It changes between firing and recovered again and again: nobody is told until it is calm. */
+  /** About a key asset, as it was when the alert fired last. */
+  key?: boolean;
   flapping?: { since: string; changes: number; last: string; recovered: boolean };
   /** Of its firings, those beyond the limit of intake, counted and not worked. */
   counted?: number;
@@ -227,6 +229,8 @@ export interface Incident {
   first_seen: string;
   last_seen: string;
   alert_count: number;
+  /** One of its alerts is about a key asset. */
+  key?: boolean;
   /** The worst of its alerts. */
   verdict?: Verdict;
   /** Phases of the kill chain that its alerts reached. */

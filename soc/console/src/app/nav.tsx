@@ -45,7 +45,9 @@ import {
   SettingOutlined,
   ShareAltOutlined,
   SolutionOutlined,
+  StarOutlined,
   StopOutlined,
+  SwapOutlined,
   TableOutlined,
   TagsOutlined,
   TeamOutlined,
@@ -142,6 +144,8 @@ export const NAV: NavGroup[] = [
         letter: 'c',
         below: [
           { to: '/cmdb/items', needs: ['list-cmdb-items'], title: 'page.cmdb.items', icon: <TableOutlined /> },
+          { to: '/cmdb/key', needs: ['get-cmdb-key-assets'], title: 'page.cmdb.key', icon: <StarOutlined /> },
+          { to: '/cmdb/traffic', needs: ['list-cmdb-traffic'], title: 'page.cmdb.traffic', icon: <SwapOutlined /> },
           { to: '/cmdb/topologies', needs: ['list-cmdb-topologies'], title: 'page.cmdb.topologies', icon: <PartitionOutlined /> },
           { to: '/cmdb/path', needs: ['find-cmdb-path'], title: 'page.cmdb.path', icon: <BranchesOutlined /> },
           { to: '/cmdb/changes', needs: ['list-cmdb-changes'], title: 'page.cmdb.changes', icon: <HistoryOutlined /> },

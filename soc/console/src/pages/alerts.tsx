@@ -17,6 +17,7 @@ import { AssignButton, CloseDialog, useAlertActions, type Patch } from '../parts
 import { Bulks, useBulk, type BulkBody } from '../parts/bulk';
 import { InhibitedMark } from '../parts/inhibitions/mark';
 import { VerdictMark, useTaxonomy } from '../parts/judgement';
+import { KeyMark } from '../parts/keymark';
 import { TenantName, useTenantName } from '../parts/names';
 import { Head, Updated } from '../parts/page';
 import { Preview } from '../parts/preview';
@@ -58,6 +59,7 @@ export default function Alerts() {
   const rule = url.get('rule') ?? '';
   const tag = url.get('tag') ?? '';
   const flapping = url.get('flapping') === 'true';
+  const keyAssets = url.get('key') === 'true';
   const attacker = url.get('attacker') ?? '';
   const q = url.get('q') ?? '';
   const preview = url.get('preview') === '1';
@@ -87,6 +89,7 @@ export default function Alerts() {
     tag,
     attacker,
     flapping: flapping || undefined,
+    key: keyAssets || undefined,
     q,
   };
   const key = JSON.stringify(filter);
@@ -209,10 +212,10 @@ export default function Alerts() {
   // Where there is little room it goes to what happened, which names who and where.
   const compact = useNarrow(1180) || preview;
   const columns = compact ? '14px var(--sev-w) minmax(0,1fr) var(--verdict-w) 46px var(--status-w) 72px' : '14px var(--sev-w) minmax(0,1fr) var(--verdict-w) 132px 92px 46px var(--status-w) 72px 64px';
-  const filtered = severity.length + status.length + verdict.length + phase.length + direction.length + threat.length > 0 || attack || risk || tenant || incident || ci || rule || tag || attacker || flapping || q;
+  const filtered = severity.length + status.length + verdict.length + phase.length + direction.length + threat.length > 0 || attack || risk || tenant || incident || ci || rule || tag || attacker || flapping || keyAssets || q;
   const clear = () => {
     setText('');
-    setUrl({ severity: [], status: [], verdict: [], phase: [], direction: [], threat: [], attack: undefined, risk: undefined, tenant: undefined, incident: undefined, ci: undefined, rule: undefined, tag: undefined, attacker: undefined, flapping: undefined, q: undefined });
+    setUrl({ severity: [], status: [], verdict: [], phase: [], direction: [], threat: [], attack: undefined, risk: undefined, tenant: undefined, incident: undefined, ci: undefined, rule: undefined, tag: undefined, attacker: undefined, flapping: undefined, key: undefined, q: undefined });
   };
   const chip = (label: string, param: string) => (
     <span className="chip" key={param}>
@@ -279,6 +282,9 @@ export default function Alerts() {
             </button>
           ))}
         </span>
+        <button className="plain toggle" aria-pressed={keyAssets} title={t('key.only')} onClick={() => setUrl({ key: keyAssets ? undefined : 'true' })}>
+          ★ {t('key.asset')}
+        </button>
         {!attack && attacks.length > 0 && (
           <Select
             showSearch
@@ -395,6 +401,7 @@ export default function Alerts() {
                       }
                     }}
                   >
+                    <KeyMark of={a} />
                     {tx(a.title)}
                   </Link>
                   <span>

@@ -11,6 +11,7 @@ import { number } from '../logic/format';
 import { holdStill } from '../logic/live';
 import { parseWords } from '../logic/urlstate';
 import { VerdictMark } from '../parts/judgement';
+import { KeyMark } from '../parts/keymark';
 import { useTenantName } from '../parts/names';
 import { Head, Updated } from '../parts/page';
 import { Priority, SeverityMark, StatusMark } from '../parts/severity';
@@ -35,6 +36,7 @@ export default function Incidents() {
   const status = parseWords(url, 'status', STATUSES);
   const mine = url.get('mine') === 'true';
   const archived = url.get('archived') === 'only';
+  const keyAssets = url.get('key') === 'true';
   const breaching = url.get('sla') === 'breaching';
   const tenant = url.get('tenant') ?? '';
   const q = url.get('q') ?? '';
@@ -45,7 +47,7 @@ export default function Incidents() {
     if (settled !== q && settled === text.trim()) setUrl({ q: settled });
   }, [settled]); // eslint-disable-line react-hooks/exhaustive-deps
 
-  const filter = { status: status.length ? status.join(',') : archived ? 'open,acknowledged,closed' : 'open,acknowledged', archived: archived ? 'only' : undefined, mine: mine || undefined, tenant, q, sort: 'due', limit: 200 };
+  const filter = { status: status.length ? status.join(',') : archived ? 'open,acknowledged,closed' : 'open,acknowledged', archived: archived ? 'only' : undefined, mine: mine || undefined, key: keyAssets || undefined, tenant, q, sort: 'due', limit: 200 };
   const key = JSON.stringify(filter);
   const query = useQuery({
     queryKey: ['incidents', key],
@@ -81,8 +83,8 @@ export default function Incidents() {
     Enter: () => rows[at] && navigate(`/incidents/${encodeURIComponent(cursor)}`),
     '/': () => input.current?.focus(),
   });
-  const filtered = status.length > 0 || mine || archived || breaching || !!tenant || !!q;
-  const clear = () => setUrl({ status: [], mine: undefined, archived: undefined, sla: undefined, tenant: undefined, q: undefined });
+  const filtered = status.length > 0 || mine || archived || breaching || keyAssets || !!tenant || !!q;
+  const clear = () => setUrl({ status: [], mine: undefined, archived: undefined, sla: undefined, key: undefined, tenant: undefined, q: undefined });
 
   return (
     <div className="page fill">
@@ -101,6 +103,9 @@ export default function Incidents() {
         </button>
         <button className="plain toggle" aria-pressed={breaching} onClick={() => setUrl({ sla: breaching ? undefined : 'breaching' })}>
           {t('shift.breaching')}
+        </button>
+        <button className="plain toggle" aria-pressed={keyAssets} title={t('key.only')} onClick={() => setUrl({ key: keyAssets ? undefined : 'true' })}>
+          ★ {t('key.asset')}
         </button>
         <button className="plain toggle" aria-pressed={archived} onClick={() => setUrl({ archived: archived ? undefined : 'only' })}>
           {t('archive.only')}
@@ -163,6 +168,7 @@ export default function Incidents() {
                   <SeverityMark level={i.severity} />
                   <Priority value={i.priority} />
                   <Link className="what ellipsis" to={`/incidents/${encodeURIComponent(i.id)}`} title={tx(i.title)}>
+                    <KeyMark of={i} />
                     {tx(i.title)}
                   </Link>
                   <span>

@@ -165,6 +165,7 @@ export const cmdbdata = {
   'inbox.class': ['类别', 'Class'],
   'inbox.labels': ['标签', 'Labels'],
   'inbox.system': ['业务系统', 'Business system'],
+  'inbox.systemOne': ['选中的候选属于 {n} 个租户：资产只能归属本租户的系统，请分租户入库', 'The chosen ones are of {n} tenants: an item belongs to a system of its own tenant, so take them in tenant by tenant'],
   'inbox.owner': ['负责人', 'Owner'],
   'inbox.ignore': ['忽略', 'Set aside'],
   'inbox.ignoreN': ['忽略 {n} 项', 'Set {n} aside'],

@@ -207,4 +207,5 @@ export const noise = {
   'figures.by.handler': ['处理人', 'Handler'],
   'figures.by.team': ['班组', 'Team'],
   'figures.by.resolution': ['结论', 'Conclusion'],
+  'figures.by.key_asset': ['重点资产', 'Key assets'],
 } satisfies Pairs;

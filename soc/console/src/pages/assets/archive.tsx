@@ -1,14 +1,18 @@
 import { keepPreviousData, useInfiniteQuery, useQuery } from '@tanstack/react-query';
-import { Button, Segmented, Select } from 'antd';
+import { Button, Dropdown, Segmented, Select } from 'antd';
+import { Fragment } from 'react';
 import { Link } from 'react-router-dom';
-import { useWords, type Item } from '../../api/cmdb';
-import { buildPath, get } from '../../api/client';
+import { itemPath, useWords, type Item } from '../../api/cmdb';
+import { buildPath, get, put } from '../../api/client';
 import { LEVELS, type Archived, type RiskKind, type RiskLine, type RiskOverview } from '../../api/risk';
 import { list, type Page } from '../../api/types';
+import { useAct } from '../../app/act';
 import { usePageTitle, useUrl } from '../../app/hooks';
 import { useSettings } from '../../app/settings';
 import { quoted } from '../../logic/cmdbfilter';
 import { number } from '../../logic/format';
+import { useCan } from '../../api/queries';
+import { Threats } from '../../parts/assets/threats';
 import { Bars } from '../../parts/charts';
 import { MARKS, MarkTags, type Mark } from '../../parts/cmdb/marks';
 import { useSayValue } from '../../parts/cmdb/value';
@@ -24,6 +28,8 @@ const COUNTS = ['alerts', 'incidents', 'findings'] as const;
 const PATHS = { unit: '/cmdb/units', system: '/cmdb/systems', asset: '/cmdb/risk' } as const;
 /** The attributes whose values a unit's or system's card shows, and its labels are chosen from. */
 const LABELLED = { unit: ['unit_type', 'industry', 'status'], system: ['system_type', 'system_labels', 'importance', 'exposure', 'risk_labels'], asset: [] } as const;
+/** What a card tells besides. */
+const SHOWN = { unit: ['contact', 'phone', 'postal_address', 'filing_number'], system: ['site_domain', 'site_ip', 'postal_address'], asset: [] } as const;
 /** The rating tags that stand for the marks. */
 const TAGS: Record<Mark, string> = { cii: 'cii', key_asset: 'key' };
 
@@ -42,7 +48,8 @@ export function Archive({ kind }: { kind: RiskKind }) {
   const region = url.get('region') ?? '';
   const mark = kind === 'unit' ? undefined : MARKS.find((m) => m === url.get('mark'));
   const sort = SORTS.find((s) => s === url.get('sort')) ?? 'score';
-  const cards = kind !== 'asset' && url.get('view') !== 'rows';
+  const view = kind === 'asset' || url.get('view') === 'rows' ? 'rows' : url.get('view') === 'tiles' ? 'tiles' : 'cards';
+  const open = url.get('open') ?? '';
   const own = [mark && `${mark} = true`, region && (kind === 'unit' ? `region = ${quoted(region)}` : `(region = ${quoted(region)} or organisation.region = ${quoted(region)})`)].filter(Boolean).join(' and ');
   const filter = kind === 'asset' ? { kind, q, level, sort, tag: mark && TAGS[mark], region } : { q, labels: labels.join(','), level, sort, filter: own };
   const overview = useQuery({ queryKey: ['cmdb', 'risk', 'overview', kind], queryFn: ({ signal }) => get<RiskOverview>('/cmdb/risk/overview', { kind }, signal), refetchInterval: 60_000 });
@@ -102,7 +109,7 @@ export function Archive({ kind }: { kind: RiskKind }) {
   return (
     <div className="page">
       <Head title={t(`page.archive.${kind}`)} sub={o && `${t('archive.total')} ${number(o.total, locale)} · ${t('archive.atRisk')} ${number(o.at_risk, locale)}`}>
-        <Button href={buildPath('/cmdb/risk/export', { kind, level, sort, q: kind === 'asset' ? q : undefined, tag: kind === 'asset' && mark ? TAGS[mark] : undefined, region: kind === 'asset' ? region : undefined, format: 'xlsx' })}>{t('archive.export')}</Button>
+        <Button href={buildPath(kind === 'asset' ? '/cmdb/risk/export' : `${PATHS[kind]}/export`, { ...filter, format: 'xlsx' })}>{t('archive.export')}</Button>
       </Head>
       <div className="filters" role="search">
         <SearchBox hint={t('archive.search')} width={280} />
@@ -145,8 +152,8 @@ export function Archive({ kind }: { kind: RiskKind }) {
         )}
         {kind !== 'asset' && (
           <span className="row" style={{ gap: 8, marginLeft: 'auto' }}>
-            {cards && <Select aria-label={t('archive.sort')} value={sort} style={{ width: 120 }} options={SORTS.map((s) => ({ value: s, label: t(`risk.${s}`) }))} onChange={(s) => setUrl({ sort: s })} />}
-            <Segmented aria-label={t('archive.view')} value={cards ? 'cards' : 'rows'} options={[{ value: 'cards', label: t('archive.cards') }, { value: 'rows', label: t('archive.rows') }]} onChange={(v) => setUrl({ view: v === 'rows' ? 'rows' : undefined })} />
+            {view !== 'rows' && <Select aria-label={t('archive.sort')} value={sort} style={{ width: 120 }} options={SORTS.map((s) => ({ value: s, label: t(`risk.${s}`) }))} onChange={(s) => setUrl({ sort: s })} />}
+            <Segmented aria-label={t('archive.view')} value={view} options={(['cards', 'tiles', 'rows'] as const).map((v) => ({ value: v, label: t(`archive.${v}`) }))} onChange={(v) => setUrl({ view: v === 'cards' ? undefined : v, open: undefined })} />
           </span>
         )}
       </div>
@@ -167,10 +174,33 @@ export function Archive({ kind }: { kind: RiskKind }) {
             )}
           </Empty>
         </div>
-      ) : cards ? (
+      ) : view === 'tiles' ? (
+        <div className="archivetiles" aria-busy={query.isFetching}>
+          {rows.map((x) => (
+            <Link key={x.id} className="panel" to={portraitPath(x.id)} title={tx(x.risk?.why)}>
+              <span className="row" style={{ gap: 6 }}>
+                <b className="ellipsis">{x.name || x.id}</b>
+                {marks(x)}
+              </span>
+              {x.risk ? <RiskMark score={x.risk.score} level={x.risk.level} /> : <span className="faint">{t('risk.pendingShort')}</span>}
+              <span className="dim ellipsis mono">{x.attributes?.site_ip || x.attributes?.site_domain || ' '}</span>
+              <span className="dim ellipsis">{COUNTS.map((s) => `${t(`risk.${s}`)} ${number(x.risk?.[s] ?? 0, locale)}`).join(' · ')}</span>
+            </Link>
+          ))}
+        </div>
+      ) : view === 'cards' ? (
         <div className="archivecards" aria-busy={query.isFetching}>
           {rows.map((x) => (
-            <Panel key={x.id} title={portrait(x)} end={marks(x)}>
+            <Panel
+              key={x.id}
+              title={portrait(x)}
+              end={
+                <>
+                  {marks(x)}
+                  <CardMenu id={x.id} name={x.name || x.id} cls={cls} attributes={x.attributes ?? {}} />
+                </>
+              }
+            >
               <div className="stack" style={{ gap: 6 }}>
                 <div className="row" style={{ gap: 12 }}>
                   {x.risk ? <RiskMark score={x.risk.score} level={x.risk.level} /> : <span className="faint">{t('risk.pending')}</span>}
@@ -179,6 +209,20 @@ export function Archive({ kind }: { kind: RiskKind }) {
                   </span>
                 </div>
                 <span>{tx(x.risk?.why)}</span>
+                {SHOWN[kind].some((a) => x.attributes?.[a]) && (
+                  <dl className="facts cardfacts">
+                    {SHOWN[kind]
+                      .filter((a) => x.attributes?.[a])
+                      .map((a) => (
+                        <Fragment key={a}>
+                          <dt>{words.attributeName(a, cls)}</dt>
+                          <dd className="ellipsis" title={x.attributes?.[a]}>
+                            {x.attributes?.[a]}
+                          </dd>
+                        </Fragment>
+                      ))}
+                  </dl>
+                )}
                 {members(x) && <span className="dim">{members(x)}</span>}
                 {x.unit && x.unit.id !== x.id && (
                   <span className="dim">
@@ -188,6 +232,10 @@ export function Archive({ kind }: { kind: RiskKind }) {
                 <div className="row wrap" style={{ gap: 4 }}>
                   {tags(x)}
                 </div>
+                <button type="button" className="plain link" aria-expanded={open === x.id} onClick={() => setUrl({ open: open === x.id ? undefined : x.id })}>
+                  {t('threats.recent')} {open === x.id ? '▴' : '▾'}
+                </button>
+                {open === x.id && <Threats id={x.id} />}
               </div>
             </Panel>
           ))}
@@ -221,5 +269,37 @@ export function Archive({ kind }: { kind: RiskKind }) {
         </div>
       )}
     </div>
+  );
+}
+
+/** What is done with a unit or system without leaving the list. */
+function CardMenu({ id, name, cls, attributes }: { id: string; name: string; cls: string; attributes: Record<string, string> }) {
+  const { t } = useSettings();
+  const can = useCan();
+  const words = useWords();
+  const { act } = useAct();
+  const path = `/cmdb/items/${encodeURIComponent(id)}`;
+  const known = list(words.classOf(cls)?.attributes).map((a) => a.name);
+  const mark = (m: Mark, on: boolean) => {
+    const send = (v: boolean) => put(`${path}/marks`, { [m]: v });
+    void act(() => send(on), { said: t('portrait.marked'), undo: () => void act(() => send(!on), { said: t('ci.undone'), renew: ['cmdb'] }), renew: ['cmdb'] });
+  };
+  return (
+    <Dropdown
+      trigger={['click']}
+      menu={{
+        items: [
+          { key: 'file', label: <Link to={portraitPath(id)}>{t('archive.file')}</Link> },
+          ...(can('change-cmdb-item') ? [{ key: 'edit', label: <Link to={`${itemPath(id)}/edit`}>{t('do.edit')}</Link> }] : []),
+          { key: 'history', label: <Link to={`${itemPath(id)}?tab=history`}>{t('ci.history')}</Link> },
+          ...(can('mark-cmdb-item') ? MARKS.filter((m) => known.includes(m)).map((m) => ({ key: m, label: t(attributes[m] === 'true' ? `ci.unmark.${m}` : `ci.domark.${m}`), onClick: () => mark(m, attributes[m] !== 'true') })) : []),
+          ...(can('delete-cmdb-item') ? [{ type: 'divider' as const }, { key: 'delete', danger: true, label: <Link to={`${itemPath(id)}?do=delete`}>{t('ci.delete')}</Link> }] : []),
+        ],
+      }}
+    >
+      <Button type="text" size="small" aria-label={t('archive.menu', { x: name })}>
+        ⋯
+      </Button>
+    </Dropdown>
   );
 }

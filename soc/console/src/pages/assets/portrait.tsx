@@ -11,6 +11,7 @@ import type { Key } from '../../locales/zh';
 import { number } from '../../logic/format';
 import { Facts } from '../../parts/assets/facts';
 import { Reasons } from '../../parts/assets/reasons';
+import { Threats } from '../../parts/assets/threats';
 import { ChangeTable } from '../../parts/cmdb/changelist';
 import { MarkButtons } from '../../parts/cmdb/marks';
 import { Panel } from '../../parts/page';
@@ -114,6 +115,11 @@ export default function PortraitPage() {
             )}
           </Panel>
           {whole && <Parts of={archive === 'unit' ? { unit: id } : { system: id }} />}
+          {!alone && (
+            <Panel title={t('portrait.monitoring')}>
+              <Threats id={id} limit={20} />
+            </Panel>
+          )}
           {alone && (
             <Panel title={t('portrait.monitoring')} end={<Link to={`/alerts?${new URLSearchParams({ ...(cls === 'business_system' ? { system: id } : { ci: id }), since: '30d', status: EVERY })}`}>{t('shift.allAlerts')}</Link>} flush>
               <Loaded query={alerts} what="alerts.what" lines={3} small>

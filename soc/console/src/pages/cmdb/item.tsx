@@ -42,7 +42,8 @@ export default function ItemPage() {
   const navigate = useNavigate();
   const can = useCan();
   const words = useWords();
-  const [deleting, setDeleting] = useState(false);
+  // A list may lead here to delete: what hangs on the item is told here alone.
+  const [deleting, setDeleting] = useState(() => new URLSearchParams(window.location.search).get('do') === 'delete');
   const query = useQuery({ queryKey: ['cmdb', 'item', id], queryFn: ({ signal }) => get<Item>(`/cmdb/items/${encodeURIComponent(id)}`, {}, signal) });
   const i = query.data;
   const tabs = TABS.filter((key) => key !== 'files' || can('list-cmdb-attachments')).map((key) => ({ key, title: t(`ci.tab.${key}`) }));
@@ -89,7 +90,7 @@ export default function ItemPage() {
           <HistoryView id={id} />
         </Panel>
       )}
-      {deleting && <DeleteDialog item={i} close={() => setDeleting(false)} />}
+      {deleting && can('delete-cmdb-item') && <DeleteDialog item={i} close={() => setDeleting(false)} />}
     </div>
   );
 }

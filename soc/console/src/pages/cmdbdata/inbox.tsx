@@ -188,7 +188,7 @@ export default function CMDBInbox() {
           }
         </Loaded>
       </div>
-      {doing === 'approve' && <Approve ids={ids} close={() => setDoing('')} done={finished} />}
+      {doing === 'approve' && <Approve ids={ids} tenants={[...new Set(rows.filter((r) => chosen.has(String(r.id))).map((r) => r.tenant))]} close={() => setDoing('')} done={finished} />}
       {doing === 'ignore' && <Ignore ids={ids} close={() => setDoing('')} done={finished} />}
     </div>
   );
@@ -201,7 +201,7 @@ interface Making {
   owner?: string;
 }
 
-function Approve({ ids, close, done }: { ids: number[]; close: () => void; done: () => void }) {
+function Approve({ ids, tenants, close, done }: { ids: number[]; tenants: string[]; close: () => void; done: () => void }) {
   const { t, tx } = useSettings();
   const { tell } = useAct();
   const classes = useQuery({ queryKey: ['cmdb', 'classes'], queryFn: async ({ signal }) => list((await get<Page<CMDBClass>>('/cmdb/classes', {}, signal)).items), staleTime: 300_000 });
@@ -220,8 +220,9 @@ function Approve({ ids, close, done }: { ids: number[]; close: () => void; done:
       <Form.Item name="class" label={t('inbox.class')} rules={[{ required: true }]}>
         <Select showSearch optionFilterProp="label" options={list(classes.data).map((c) => ({ value: c.class, label: tx(c.name) || c.class }))} />
       </Form.Item>
-      <Form.Item name="system" label={t('inbox.system')}>
-        <ItemPicker classes={['business_system']} />
+      {/* An item belongs to a system of its own tenant. */}
+      <Form.Item name="system" label={t('inbox.system')} extra={tenants.length > 1 ? t('inbox.systemOne', { n: tenants.length }) : undefined}>
+        <ItemPicker classes={['business_system']} tenant={tenants[0]} disabled={tenants.length > 1} />
       </Form.Item>
       <Form.Item name="owner" label={t('inbox.owner')}>
         <Input maxLength={256} />

@@ -21,6 +21,10 @@ export interface GraphEdge {
   from: string;
   to: string;
   label: string;
+  /** Of the line, in pixels. */
+  width?: number;
+  /** Drawn with dashes: not sure yet. */
+  dashed?: boolean;
 }
 export interface GraphNote {
   id: string;
@@ -184,7 +188,7 @@ export const ItemGraph = forwardRef<GraphHandle, Props>(function ItemGraph(props
       edges: edges
         .filter((e) => known.has(e.from) && known.has(e.to))
         .map((e): EdgeData => {
-          const lit = !!chosen && (e.from === chosen || e.to === chosen);
+          const lit = !!chosen && (e.id === chosen || e.from === chosen || e.to === chosen);
           return {
             id: e.id,
             source: e.from,
@@ -192,7 +196,8 @@ export const ItemGraph = forwardRef<GraphHandle, Props>(function ItemGraph(props
             type: lines === 'straight' ? 'line' : lines === 'down' ? 'cubic-vertical' : 'cubic-horizontal',
             style: {
               stroke: lit ? token('--accent') : token('--border-strong'),
-              lineWidth: lit ? 2 : 1.2,
+              lineWidth: Math.max(e.width ?? 1.2, lit || e.id === chosen ? 2 : 0),
+              ...(e.dashed ? { lineDash: [5, 4] } : {}),
               endArrow: true,
               endArrowSize: 7,
               zIndex: lit ? 1 : 0,

@@ -18,6 +18,7 @@ export function ItemPicker({
   multiple,
   disabled,
   autoFocus,
+  tenant,
 }: {
   value?: string | string[];
   onChange?: (id: string & string[], item?: Item) => void;
@@ -28,11 +29,13 @@ export function ItemPicker({
   multiple?: boolean;
   disabled?: boolean;
   autoFocus?: boolean;
+  /** Items of this tenant alone. */
+  tenant?: string;
 }) {
   const { t } = useSettings();
   const words = useWords();
   const [q, setQ] = useState('');
-  const found = useItemSearch(useSettled(q.trim(), 200), classes);
+  const found = useItemSearch(useSettled(q.trim(), 200), classes, true, tenant);
   const chosen = (Array.isArray(value) ? value : value ? [value] : []).filter(Boolean);
   // A value from elsewhere is an id alone: its name is asked for.
   const named = useQuery({
