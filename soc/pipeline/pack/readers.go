@@ -156,7 +156,7 @@ func (p *Pairs) each(s string, w Writer) {
 		if i := strings.Index(s, p.Separator); i >= 0 {
 			value, s = s[:i], s[i+len(p.Separator):]
 		} else {
-			value, s = s, ""
+			value, s = strings.TrimSuffix(s, strings.TrimRight(p.Separator, " ")), ""
 		}
 		w.Pair(p.prefix, strings.TrimSpace(name), strings.Trim(value, " '"))
 	}

@@ -126,10 +126,8 @@ type opening struct {
 	logs   map[string][]*Log // by code, in the order of their rank
 }
 
-// headKind is what a code is made of.
-var headKind = &kind{name: "code", greedy: true, bytes: func(c byte) bool {
-	return isLetter(c) || isDigit(c) || c == '_' || c == '-' || c == '.' || c == '/'
-}}
+// headKind is a code: the shortest text up to what follows it in the head.
+var headKind = &kind{name: "code", bytes: func(c byte) bool { return c >= ' ' }}
 
 // compileHead reads a head: a pattern in which one {name=$code} is the code.
 func compileHead(src string, types map[string]*kind) (*opening, error) {
@@ -143,7 +141,7 @@ func compileHead(src string, types map[string]*kind) (*opening, error) {
 	const mark = "\x00"
 	h := &opening{slot: -1, logs: map[string][]*Log{}}
 	var names []string
-	marked := strings.Replace(src, "="+codeMark+"}", mark+":"+headKind.name+"}", 1)
+	marked := strings.Replace(src, "="+codeMark+"}", mark+":"+headKind.name+"}", 1) + "{:rest}" // what follows
 	p, err := compilePattern(marked, known, func(name string, _ *kind) (int, error) {
 		if name == "" || name == "_" {
 			return -1, nil
