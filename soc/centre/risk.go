@@ -6,8 +6,6 @@ import (
 
 	"icewatch/cmdb/risk"
 	"icewatch/soc/identity"
-	"icewatch/soc/reach"
-	"icewatch/soc/search"
 	"icewatch/soc/settings"
 	"icewatch/ticketing"
 )
@@ -32,15 +30,7 @@ func (c *centre) openRisk(ctx context.Context) error {
 func (c *centre) heard(ctx context.Context, from, to time.Time) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	hits, err := c.engine.Values(ctx, search.Request{Reach: reach.All(), Query: "*", Start: from, End: to}, "icewatch.ci.id", maxHeard)
-	if err != nil {
-		return nil, err
-	}
-	ids := make([]string, len(hits))
-	for i := range hits {
-		ids[i] = hits[i].Value
-	}
-	return ids, nil
+	return c.engine.Heard(ctx, from, to, maxHeard)
 }
 
 // riskAlerts tells the risk of ticketing's alerts.

@@ -27,11 +27,29 @@ func TestWhoLooksSeesRowsThatWait(t *testing.T) {
 		}
 		s.send(recs...)
 	}
+	// What the suite asks for itself is no look.
+	looked := func() time.Time {
+		st, err := s.client.Status(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return st.Looked
+	}
+	before := looked()
+	if items, err := s.client.Heard(t.Context(), time.Now().Add(-time.Hour), time.Now(), 10); err != nil || len(items) > 0 {
+		t.Fatalf("the items %q were heard of, %v; none is known", items, err)
+	}
+	if after := looked(); !after.Equal(before) {
+		t.Errorf("what the suite asked for itself counts as a look at %s", after)
+	}
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() { s.rows(reach.Tenants("a"), "message:waiting | fields message", streams*each) })
 	}
 	wg.Wait()
+	if after := looked(); !after.After(before) {
+		t.Error("the searches do not count as looks")
+	}
 }
 
 // seen are looks of which the last was just now.

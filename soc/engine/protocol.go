@@ -44,6 +44,7 @@ type question struct {
 	Group  string         `json:"group,omitempty"` // a filter of the caller's own, looked at through the veil
 	Fields []string       `json:"fields,omitempty"`
 	Around *search.Around `json:"around,omitempty"`
+	Aside  bool           `json:"aside,omitempty"` // the suite asks for itself, and may miss the rows that wait for their block
 
 	hidden *veil.Veil // of Veil
 }
@@ -72,6 +73,7 @@ type Status struct {
 	Epoch       string            `json:"epoch"`
 	LastBatch   uint64            `json:"last_batch"`  // last batch worked
 	LastTime    time.Time         `json:"last_time"`   // when the bus took it
+	Looked      time.Time         `json:"looked"`      // when somebody last looked at the lake, 1970 where nobody has
 	Events      uint64            `json:"events"`      // events made since the start
 	Repeats     uint64            `json:"repeats"`     // dropped: a sender's id came again
 	Replayed    uint64            `json:"replayed"`    // met again and already stored
@@ -101,7 +103,7 @@ func (e *Engine) status() Status {
 	d := e.detect.Stats()
 	held := e.lake.Stats()
 	tellServers(e.health.board, held.Down)
-	s := Status{Ready: e.ready.Load(), Epoch: e.epoch, LastBatch: min(e.last.Load(), e.detected.Load()), LastTime: time.Unix(0, e.lastTime.Load()).UTC(),
+	s := Status{Ready: e.ready.Load(), Epoch: e.epoch, LastBatch: min(e.last.Load(), e.detected.Load()), LastTime: time.Unix(0, e.lastTime.Load()).UTC(), Looked: time.Unix(0, e.looks.last.Load()).UTC(),
 		Events: e.events.Load(), Repeats: e.repeats.Load(), Replayed: e.replayed.Load(), Altered: e.pipe.Altered(), Reduced: e.reduced.Load(),
 		Unstored: e.unstored.Load(), BadBatches: e.badBatch.Load(), Occurrences: e.raised.Load(), Lake: held, Flows: e.edges.Stats(), Metrics: e.metric.stats(), Series: e.series.told(), Rules: *e.version.Load(),
 		Problems: *e.problems.Load(), Hits: d.Hits, Disabled: d.Disabled, Tenants: map[string]uint64{}, Uptime: time.Since(e.started).Seconds(),
@@ -146,7 +148,9 @@ func (e *Engine) serveQueries(path string) (stop func(), err error) {
 				http.Error(w, err.Error(), http.StatusBadRequest)
 				return
 			}
-			e.look(ctx)
+			if !q.Aside {
+				e.look(ctx)
+			}
 			out := bufio.NewWriterSize(flushing{w}, 64<<10)
 			v := judge(answer(ctx, q, out))
 			if b, err := json.Marshal(v); err == nil {
@@ -403,6 +407,20 @@ func (c *Client) Values(ctx context.Context, r search.Request, field string, lim
 	q.Limit, q.Field = limit, field
 	err = c.ask(ctx, "values", q, into(&list))
 	return veiledHits(r.Reach.Veil(), field, list), err
+}
+
+// Heard names the configuration items, limit at most, that events of all tenants
+// from one time to another are about. Nobody looks at these: rows that wait for
+// their block of the lake may be missing, and go on waiting.
+func (c *Client) Heard(ctx context.Context, from, to time.Time, limit int) (items []string, err error) {
+	q := c.question(search.Request{Reach: reach.All(), Query: "*", Start: from, End: to})
+	q.Limit, q.Field, q.Aside = limit, "icewatch.ci.id", true
+	var list []search.ValueHits
+	err = c.ask(ctx, "values", q, into(&list))
+	for _, h := range list {
+		items = append(items, h.Value)
+	}
+	return items, err
 }
 
 // Event implements search.Store.
