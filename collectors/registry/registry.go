@@ -11,6 +11,7 @@ import (
 	"icewatch/collectors/kafka"
 	"icewatch/collectors/relp"
 	"icewatch/collectors/snmptrap"
+	"icewatch/collectors/sqltable"
 	"icewatch/collectors/syslog"
 )
 
@@ -25,6 +26,7 @@ func Factories() []collectors.Factory {
 		snmptrap.NewFactory(),
 		kafka.NewFactory(),
 		ftp.NewFactory(),
+		sqltable.NewFactory(),
 	}
 }
 
