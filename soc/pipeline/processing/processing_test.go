@@ -117,6 +117,9 @@ func TestBadRulesSayWhere(t *testing.T) {
 		{Rule{Name: "x", When: &good, Labels: []Label{{"owner", "{user"}}}, "labels[0].value"},
 		{Rule{Name: "x", When: &good, Fold: &Fold{Seconds: 5}}, "fold.keys"},
 		{Rule{Name: "x", When: &good, Fold: &Fold{Keys: []string{"a"}, Seconds: 601}}, "fold.seconds"},
+		{Rule{Name: "x", When: &good, Mask: &Mask{Method: "hash", Fields: []string{"a"}}}, "mask: the method"},
+		{Rule{Name: "x", When: &good, Mask: &Mask{Method: "full"}}, "mask: "},
+		{Rule{Name: "x", When: &good, Mask: &Mask{Method: "full", Fields: []string{"event.dataset"}}}, "cannot be masked"},
 		{Rule{Name: "x", When: &good, Drop: true, Fold: &Fold{Keys: []string{"a"}, Seconds: 60}}, "choose one"},
 	} {
 		tc.r.ID, tc.r.Enabled = "r", true
@@ -158,6 +161,39 @@ func TestTagsAndLabels(t *testing.T) {
 	}
 	if n := set.Counts(); n["a"] != 1 || n["b"] != 1 || n["c"] != 0 || n["f"] != 1 {
 		t.Error(n)
+	}
+}
+
+func TestMaskHidesEverywhere(t *testing.T) {
+	t.Parallel()
+	reg := event.NewRegistry(0)
+	all := clause.Clause{Join: clause.All}
+	set, problems := Compile([]Rule{
+		{ID: "a", Name: "a", Enabled: true, When: &all, Mask: &Mask{Fields: []string{"user.name"}, Method: "keep", First: 1}},
+		{ID: "b", Name: "b", Enabled: true, When: &all, Mask: &Mask{Pattern: `\b1[3-9][0-9]{9}\b`, Method: "keep", First: 3, Last: 4}},
+	}, reg)
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	ev := eventOf(reg, "t", "user.name", "zhangwei", "message", "zhangwei called 13812345678", "phone", "13812345678", "event.dataset", "zhangwei")
+	ev.Fields[2].Kind = event.Number
+	ev.Add(event.Aside, "sum")
+	ev.Raw = "<14>zhangwei called 13812345678"
+	set.Apply(ev)
+	got := []string{ev.Raw}
+	for _, f := range ev.Fields {
+		got = append(got, reg.Name(f.ID)+"="+f.Value)
+		if f.Kind != event.String {
+			t.Errorf("%s is still a number", f.Value)
+		}
+	}
+	want := []string{"<14>z*** called 138***5678", "user.name=z***", "message=z*** called 138***5678", "phone=138***5678", "event.dataset=zhangwei", "icewatch.marks=masked"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	plain := eventOf(reg, "t", "message", "nothing to hide")
+	if set.Apply(plain); plain.Has(event.Marks) {
+		t.Error("an event of which nothing is hidden is marked")
 	}
 }
 

@@ -1,8 +1,8 @@
 // Package processing is what administrators make of events between parsing and
-// storing: they tag them, add fields to them, fold repeats of them into one,
-// and leave them out of the lake. Rules see an event after it is parsed, owned
-// and enriched; detection sees it with its tags, and always whole: folding and
-// leaving out concern the lake alone.
+// storing: they tag them, add fields to them, hide parts of them for good, fold
+// repeats of them into one, and leave them out of the lake. Rules see an event
+// after it is parsed, owned and enriched. Detection sees it tagged and masked;
+// folding and leaving out concern the lake alone.
 //
 // A Set is the rules compiled; a Folder folds. How rules are kept is said in
 // rulestore, how the engine keeps counts exact over a crash in soc/engine.
@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"icewatch/soc/search/clause"
+	"icewatch/soc/veil"
 )
 
 // Rule is what is done to the events that a condition holds for.
@@ -27,6 +28,7 @@ type Rule struct {
 	When        *clause.Clause `json:"when" doc:"Which events. The tree is that of searches by clicks; of its operators those that need no index of words."`
 	Tags        []string       `json:"tags" required:"false" nullable:"false" maxItems:"20" doc:"Added to the field tags"`
 	Labels      []Label        `json:"labels" required:"false" nullable:"false" maxItems:"20" doc:"Fields labels.<name> that are added where the event has none of that name"`
+	Mask        *Mask          `json:"mask" required:"false" nullable:"true" doc:"What is hidden for good, from everybody and from detection too"`
 	Fold        *Fold          `json:"fold" required:"false" nullable:"true" doc:"Repeats are kept as one event that counts them"`
 	Drop        bool           `json:"drop" required:"false" doc:"The events are not stored. Detection sees them all the same, and they are counted."`
 }
@@ -35,6 +37,25 @@ type Rule struct {
 type Label struct {
 	Name  string `json:"name" minLength:"1" maxLength:"64" pattern:"^[a-z][a-z0-9_]*$"`
 	Value string `json:"value" minLength:"1" maxLength:"500" doc:"{field} stands for the value of that field; where the event has no such field the label is not added"`
+}
+
+// Mask says what of an event is hidden before it is stored. What its parts mean
+// is said in soc/veil; a value hidden in one field is hidden in the raw text and
+// wherever else it stands.
+type Mask struct {
+	Fields  []string `json:"fields" required:"false" nullable:"false" maxItems:"50" doc:"Of which values; none is every text of the event, and needs a pattern"`
+	Pattern string   `json:"pattern" required:"false" maxLength:"1000" doc:"What of the values, a regular expression (RE2); empty is all"`
+	Check   string   `json:"check" required:"false" enum:",luhn,id-card"`
+	Method  string   `json:"method" enum:"full,keep" doc:"Hidden wholly, or but for the first and last characters"`
+	First   int      `json:"first" required:"false" minimum:"0" maximum:"64"`
+	Last    int      `json:"last" required:"false" minimum:"0" maximum:"64"`
+}
+
+func (m *Mask) veil() (*veil.Veil, error) {
+	if m.Method == veil.Hash {
+		return nil, fmt.Errorf("the method is %q; it must be one of full and keep", m.Method)
+	}
+	return veil.New([]veil.Rule{{Fields: m.Fields, Pattern: m.Pattern, Check: m.Check, Method: m.Method, First: m.First, Last: m.Last}}, nil)
 }
 
 // Fold says which events are repeats of one another.
@@ -81,6 +102,11 @@ func (r *Rule) Check() error {
 			return invalid("labels[%d].value: %w", i, err)
 		}
 	}
+	if r.Mask != nil {
+		if _, err := r.Mask.veil(); err != nil {
+			return invalid("mask: %w", err)
+		}
+	}
 	if f := r.Fold; f != nil {
 		if len(f.Keys) == 0 || len(f.Keys) > 10 {
 			return invalid("fold.keys: 1 to 10 fields, not %d", len(f.Keys))
@@ -97,8 +123,8 @@ func (r *Rule) Check() error {
 			return invalid("it both folds events and leaves them out; choose one")
 		}
 	}
-	if len(r.Tags) == 0 && len(r.Labels) == 0 && r.Fold == nil && !r.Drop {
-		return invalid("it does nothing: give it tags, labels, fold or drop")
+	if len(r.Tags) == 0 && len(r.Labels) == 0 && r.Mask == nil && r.Fold == nil && !r.Drop {
+		return invalid("it does nothing: give it tags, labels, mask, fold or drop")
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"icewatch/soc/event"
+	"icewatch/soc/veil"
 )
 
 // Set is rules in force. Apply is for one goroutine; Counts may be called by any.
@@ -20,16 +21,16 @@ type Set struct {
 
 // compiled is one rule.
 type compiled struct {
-	id       string
-	tenant   string
-	when     condition
-	tags     []string
-	labels   []label
-	keys     []event.FieldID
-	byTenant bool
-	window   int64 // seconds; 0 where it does not fold
-	drop     bool
-	hits     *atomic.Uint64
+	id     string
+	tenant string
+	when   condition
+	tags   []string
+	labels []label
+	mask   *veil.Veil
+	keys   []event.FieldID
+	window int64 // seconds; 0 where it does not fold
+	drop   bool
+	hits   *atomic.Uint64
 }
 
 type label struct {
@@ -101,6 +102,11 @@ func (s *Set) compile(r *Rule) (c compiled, err error) {
 		}
 		c.labels = append(c.labels, out)
 	}
+	if r.Mask != nil {
+		if c.mask, err = r.Mask.veil(); err != nil {
+			return c, fmt.Errorf("%w: mask: %w", ErrInvalid, err)
+		}
+	}
 	if r.Fold != nil {
 		c.window = int64(r.Fold.Seconds)
 		for _, k := range r.Fold.Keys {
@@ -135,6 +141,10 @@ func (s *Set) Apply(ev *event.Event) (out Outcome) {
 		}
 		for j := range r.labels {
 			changed = s.addLabel(ev, &r.labels[j]) || changed
+		}
+		if r.mask != nil {
+			s.hide(ev, r.mask)
+			changed = true
 		}
 		if changed {
 			s.slots.fill(&s.view, ev) // later rules may ask for what this one wrote
@@ -183,6 +193,37 @@ func (s *Set) addLabel(ev *event.Event, l *label) bool {
 	}
 	ev.Add(l.id, string(s.buf))
 	return true
+}
+
+// MarkMasked is on events of which something was hidden for good.
+const MarkMasked = "masked"
+
+// hide puts the veil over the event itself. The whole of a text of which the
+// event holds the beginning alone is let go of, since it would show what is
+// hidden here.
+func (s *Set) hide(ev *event.Event, v *veil.Veil) {
+	said := make([]veil.Said, len(ev.Fields))
+	for i, f := range ev.Fields {
+		said[i] = veil.Said{Field: s.slots.reg.Name(f.ID), Value: f.Value}
+	}
+	show := v.Over(said)
+	touched := false
+	for i := range ev.Fields {
+		f := &ev.Fields[i]
+		if f.Kind == event.Null || f.ID == event.Marks {
+			continue
+		}
+		if shown := show(said[i].Field, f.Value); shown != f.Value {
+			f.Value, f.Kind, touched = shown, event.String, true
+		}
+	}
+	if shown := show("event.original", ev.Raw); shown != ev.Raw {
+		ev.Raw, touched = shown, true
+	}
+	if touched {
+		ev.Delete(event.Aside)
+		ev.Mark(MarkMasked)
+	}
 }
 
 // key is made of the rule, the tenant and all values of the rule's keys.

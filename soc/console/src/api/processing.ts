@@ -12,6 +12,8 @@ export interface ProcessingRule {
   when: Clause;
   tags: List<string>;
   labels: List<{ name: string; value: string }>;
+  /** Hidden for good; see masking rules for what its parts mean. */
+  mask?: { fields: List<string>; pattern: string; check: '' | 'luhn' | 'id-card'; method: 'full' | 'keep'; first: number; last: number } | null;
   fold?: { keys: List<string>; seconds: number } | null;
   drop?: boolean;
   revision: number;
@@ -35,6 +37,6 @@ export interface ProcessingPreview {
 
 /** The rule as it is written. */
 export function processingDraft(r: ProcessingDraft): ProcessingDraft {
-  const { name, description, enabled, tenant, when, tags, labels, fold, drop } = r;
-  return { name, description: description ?? '', enabled, tenant: tenant ?? '', when, tags: tags ?? [], labels: labels ?? [], fold: fold ?? null, drop: drop ?? false };
+  const { name, description, enabled, tenant, when, tags, labels, mask, fold, drop } = r;
+  return { name, description: description ?? '', enabled, tenant: tenant ?? '', when, tags: tags ?? [], labels: labels ?? [], mask: mask ?? null, fold: fold ?? null, drop: drop ?? false };
 }

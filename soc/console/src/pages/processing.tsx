@@ -170,6 +170,7 @@ function Does({ rule }: { rule: ProcessingRule }) {
           {x.name}={x.value}
         </span>
       ))}
+      {rule.mask && <span className="dim">{t('processing.hides', { x: joined(list(rule.mask.fields), locale) || rule.mask.pattern })}</span>}
       {rule.fold && <span className="dim">{t('processing.folds', { x: joined(list(rule.fold.keys), locale), n: rule.fold.seconds })}</span>}
       {rule.drop && <b>{t('processing.drops')}</b>}
     </span>
@@ -182,10 +183,14 @@ interface Values {
   tenant: string;
   tags: string[];
   labels: { name: string; value: string }[];
+  hide: boolean;
+  mask: NonNullable<ProcessingDraft['mask']>;
   store: 'all' | 'fold' | 'drop';
   keys: string[];
   seconds: number;
 }
+
+const NO_MASK: Values['mask'] = { fields: [], pattern: '', check: '', method: 'keep', first: 3, last: 4 };
 
 function RuleForm({ rule, operators, close }: { rule?: ProcessingRule; operators: readonly string[]; close: () => void }) {
   const { t, tx } = useSettings();
@@ -202,6 +207,7 @@ function RuleForm({ rule, operators, close }: { rule?: ProcessingRule; operators
     when,
     tags: v.tags ?? [],
     labels: (v.labels ?? []).filter((l) => l?.name || l?.value),
+    mask: v.hide ? { ...NO_MASK, ...v.mask, fields: list(v.mask?.fields) } : null,
     fold: v.store === 'fold' ? { keys: v.keys ?? [], seconds: v.seconds ?? 60 } : null,
     drop: v.store === 'drop',
   });
@@ -216,6 +222,8 @@ function RuleForm({ rule, operators, close }: { rule?: ProcessingRule; operators
         tenant: rule?.tenant ?? '',
         tags: list(rule?.tags).slice(),
         labels: list(rule?.labels).slice(),
+        hide: !!rule?.mask,
+        mask: rule?.mask ?? NO_MASK,
         store: rule?.drop ? 'drop' : rule?.fold ? 'fold' : 'all',
         keys: list(rule?.fold?.keys).slice(),
         seconds: rule?.fold?.seconds ?? 60,
@@ -273,6 +281,42 @@ function RuleForm({ rule, operators, close }: { rule?: ProcessingRule; operators
               )}
             </Form.List>
           </Form.Item>
+          <Form.Item name="hide" label={t('processing.mask')} valuePropName="checked" extra={t('processing.maskWhy')} style={{ marginBottom: 8 }}>
+            <Switch />
+          </Form.Item>
+          <Form.Item noStyle shouldUpdate={(a: Values, b: Values) => a.hide !== b.hide || a.mask?.method !== b.mask?.method}>
+            {() =>
+              form.getFieldValue('hide') && (
+                <>
+                  <div className="two">
+                    <Form.Item name={['mask', 'fields']} label={t('masking.where')} extra={t('processing.maskFieldsWhy')}>
+                      <Select mode="tags" tokenSeparators={[',', ' ']} options={fields.map((f) => ({ value: f, label: f }))} />
+                    </Form.Item>
+                    <Form.Item name={['mask', 'pattern']} label={t('masking.pattern')} extra={t('masking.patternWhy')}>
+                      <Input className="mono" autoComplete="off" spellCheck={false} />
+                    </Form.Item>
+                  </div>
+                  <div className="row" style={{ marginBottom: 12 }}>
+                    <Form.Item name={['mask', 'method']} noStyle>
+                      <Radio.Group optionType="button" options={(['keep', 'full'] as const).map((m) => ({ value: m, label: t(`masking.${m}`) }))} />
+                    </Form.Item>
+                    {form.getFieldValue(['mask', 'method']) === 'keep' && (
+                      <>
+                        {t('masking.keepFirst')}
+                        <Form.Item name={['mask', 'first']} noStyle>
+                          <InputNumber min={0} max={64} aria-label={t('masking.keepFirst')} style={{ width: 80 }} />
+                        </Form.Item>
+                        {t('masking.keepLast')}
+                        <Form.Item name={['mask', 'last']} noStyle>
+                          <InputNumber min={0} max={64} aria-label={t('masking.keepLast')} style={{ width: 80 }} />
+                        </Form.Item>
+                      </>
+                    )}
+                  </div>
+                </>
+              )
+            }
+          </Form.Item>
           <Form.Item name="store" label={t('processing.store')} style={{ marginBottom: 8 }}>
             <Radio.Group optionType="button" options={(['all', 'fold', 'drop'] as const).map((m) => ({ value: m, label: t(m === 'all' ? 'processing.storeAll' : m === 'fold' ? 'processing.storeFold' : 'processing.storeDrop') }))} />
           </Form.Item>
@@ -310,7 +354,7 @@ function Preview({ rule }: { rule: ProcessingDraft }) {
   const { t, locale } = useSettings();
   // A preview is of the condition and the folding: the rest may be missing yet.
   const tags = list(rule.tags).length > 0 ? rule.tags : ['preview'];
-  const asked = useSettled(JSON.stringify({ rule: { ...processingDraft(rule), name: rule.name || '–', tags, labels: [] }, hours: 24 }), 500);
+  const asked = useSettled(JSON.stringify({ rule: { ...processingDraft(rule), name: rule.name || '–', tags, labels: [], mask: null }, hours: 24 }), 500);
   const ready = !rule.fold || list(rule.fold.keys).length > 0;
   const query = useQuery({ queryKey: ['processing-preview', asked], enabled: ready, queryFn: () => post<ProcessingPreview>('/processing-rules/preview', JSON.parse(asked)), placeholderData: keepPreviousData, staleTime: 60_000, retry: false });
   const n = query.data;

@@ -3,7 +3,7 @@ import type { Pairs } from './pairs';
 /** Texts about processing rules. */
 export const processing = {
   'page.processing': ['日志加工规则', 'Processing rules'],
-  'processing.why': ['日志解析之后、入库之前按顺序执行：打标签、加字段、归并重复、不入库。检测规则始终看到每一条日志，计数不受归并影响。', 'Applied in order after parsing and before storing: tags, fields, folding of repeats, leaving out. Detection always sees every event, and folded events keep exact counts.'],
+  'processing.why': ['日志解析之后、入库之前按顺序执行：打标签、加字段、脱敏、归并重复、不入库。检测规则始终看到每一条日志，计数不受归并影响。', 'Applied in order after parsing and before storing: tags, fields, masking, folding of repeats, leaving out. Detection always sees every event, and folded events keep exact counts.'],
   'processing.new': ['新建加工规则', 'New rule'],
   'processing.edit': ['修改 {x}', 'Change {x}'],
   'processing.none': ['还没有加工规则', 'No processing rule yet'],
@@ -19,6 +19,10 @@ export const processing = {
   'processing.labelName': ['名称，如 purpose', 'name, such as purpose'],
   'processing.labelValue': ['值，如 审计 {host.name}', 'value, such as audit of {host.name}'],
   'processing.addLabel': ['添加字段', 'Add a label'],
+  'processing.mask': ['入库前脱敏', 'Mask before storing'],
+  'processing.maskWhy': ['存下来的就是遮盖后的内容，检测也只看到它，无法找回。只想对部分人遮盖，请用“脱敏规则”。', 'What is stored, and what detection sees, is masked for good. To hide it from some people only, use masking rules.'],
+  'processing.maskFieldsWhy': ['留空则对所有文字生效，须填正则', 'Empty is every text of the event, and needs a pattern'],
+  'processing.hides': ['入库前遮盖 {x}', 'masks {x}'],
   'processing.store': ['入库方式', 'Storing'],
   'processing.storeAll': ['逐条入库', 'every event'],
   'processing.storeFold': ['归并重复', 'fold repeats'],
