@@ -13,9 +13,11 @@ package filetail
 import (
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"time"
 
 	"icewatch/collectors"
+	"icewatch/collectors/textfile"
 )
 
 // Config is the configuration of a file collector.
@@ -35,6 +37,17 @@ type Config struct {
 	PollInterval time.Duration `yaml:"poll_interval" json:"-"`
 	// MaxLine bounds a line in bytes; what is longer is cut, and marked.
 	MaxLine int `yaml:"max_line" json:"max_line" minimum:"1024" maximum:"268435456" doc:"Bytes of a line; what is longer is cut, and marked"`
+	// Encoding is how the files' bytes are text. A byte order mark goes before
+	// it. auto decides for each file by its first line with other characters than
+	// ASCII, between UTF-8 and GB18030.
+	Encoding string `yaml:"encoding" json:"encoding" enum:"auto,utf-8,gbk,gb18030,utf-16,utf-16le,utf-16be" doc:"Encoding of the files; a byte order mark goes before it. auto decides once a file, between UTF-8 and GB18030"`
+	// Multiline matches the first line of an event; lines that it does not match
+	// belong to the event before. Empty makes each line an event.
+	Multiline string `yaml:"multiline" json:"multiline" maxLength:"1000" doc:"Regular expression of the first line of an event, such as ^\\d{4}-; lines that it does not match belong to the event before. Empty: each line is an event"`
+	// MaxLines bounds the lines of an event; its bytes are bounded by MaxLine.
+	MaxLines int `yaml:"max_lines" json:"max_lines" minimum:"1" maximum:"100000" doc:"Lines of an event of several; the next one begins another"`
+	// MultilineSeconds is how long the last event of a file waits for more lines.
+	MultilineSeconds int `yaml:"multiline_seconds" json:"multiline_seconds" minimum:"1" maximum:"3600" doc:"Seconds that the last event of a file waits for more lines"`
 	// PartialTimeout takes a last line without a line end after that long; 0
 	// waits for the line end.
 	PartialTimeout time.Duration `yaml:"partial_timeout" json:"-"`
@@ -51,7 +64,7 @@ func NewFactory() collectors.Factory {
 		Type: "filetail",
 		DefaultConfig: func() any {
 			return &Config{ID: "filetail", ReadFrom: "beginning", PollInterval: 250 * time.Millisecond, MaxLine: 16 << 20,
-				RotateWait: time.Minute, MaxFiles: 1000}
+				RotateWait: time.Minute, MaxFiles: 1000, Encoding: "utf-8", MaxLines: 500, MultilineSeconds: 5}
 		},
 		New: func(cfg any, deps collectors.Deps) (collectors.Collector, error) {
 			c, ok := cfg.(*Config)
@@ -77,6 +90,15 @@ func (c *Config) check() error {
 		return fmt.Errorf("filetail: %s: poll_interval (%v) and max_files (%d) must be above 0, max_line (%d) between 1 KiB and 256 MiB",
 			c.ID, c.PollInterval, c.MaxFiles, c.MaxLine)
 	}
+	if _, err := c.encoding(); err != nil {
+		return fmt.Errorf("filetail: %s: %w", c.ID, err)
+	}
+	if _, err := regexp.Compile(c.Multiline); err != nil {
+		return fmt.Errorf("filetail: %s: multiline: %q is no regular expression: %w", c.ID, c.Multiline, err)
+	}
+	if c.Multiline != "" && (c.MaxLines < 1 || c.MultilineSeconds < 1) {
+		return fmt.Errorf("filetail: %s: max_lines (%d) and multiline_seconds (%d) must be above 0", c.ID, c.MaxLines, c.MultilineSeconds)
+	}
 	for _, list := range [][]string{c.Paths, c.Exclude} {
 		for _, p := range list {
 			if _, err := filepath.Match(p, "x"); err != nil {
@@ -85,4 +107,15 @@ func (c *Config) check() error {
 		}
 	}
 	return nil
+}
+
+// auto is the encoding that each file tells by itself.
+const auto = "auto"
+
+// encoding is the encoding stated; UTF-8 where none is, or each file tells it.
+func (c *Config) encoding() (textfile.Encoding, error) {
+	if c.Encoding == auto {
+		return textfile.UTF8, nil
+	}
+	return textfile.Parse(c.Encoding)
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,6 +24,7 @@ type Collector struct {
 	deps     collectors.Deps
 	log      *slog.Logger
 	counters *collectors.Counters
+	text     reading
 
 	positions *positions
 	files     []*file
@@ -58,7 +60,17 @@ func New(cfg Config, deps collectors.Deps) (*Collector, error) {
 	if cfg.Host == "" {
 		cfg.Host, _ = os.Hostname() // Without one the field stays empty.
 	}
-	return &Collector{cfg: cfg, deps: deps, log: deps.Log.With("collector", cfg.ID),
+	enc, err := cfg.encoding()
+	if err != nil {
+		return nil, err // check has said so.
+	}
+	text := reading{enc: enc, auto: cfg.Encoding == auto, maxBytes: cfg.MaxLine, maxLines: cfg.MaxLines, wait: time.Duration(cfg.MultilineSeconds) * time.Second}
+	if cfg.Multiline != "" {
+		if text.start, err = regexp.Compile(cfg.Multiline); err != nil {
+			return nil, err // Likewise.
+		}
+	}
+	return &Collector{cfg: cfg, text: text, deps: deps, log: deps.Log.With("collector", cfg.ID),
 		counters: collectors.NewCounters(deps.Metrics, cfg.ID), stop: make(chan struct{}), done: make(chan struct{})}, nil
 }
 
@@ -259,7 +271,7 @@ func (c *Collector) begin(path string, now time.Time) {
 		pos.grow(f, info.Size())
 		c.positions.add(pos)
 	}
-	c.files = append(c.files, newFile(f, pos, now))
+	c.files = append(c.files, newFile(f, pos, &c.text, now))
 	c.log.Info("filetail: following", "path", path, "offset", pos.Offset, "stream", pos.Stream)
 }
 
@@ -284,7 +296,7 @@ func (c *Collector) findRenamed(now time.Time) {
 				f.Close()
 				continue
 			}
-			t := newFile(f, pos, now)
+			t := newFile(f, pos, &c.text, now)
 			t.present = false
 			c.files = append(c.files, t)
 			c.log.Info("filetail: reading the rest of a renamed file", "path", path, "offset", pos.Offset)
@@ -378,7 +390,7 @@ func (c *Collector) truncated(t *file, now time.Time) {
 			if o.pos.Stream != old.Stream {
 				continue
 			}
-			t.buf = nil // The scan has found the copy already.
+			t.buf, t.event = nil, gathering{} // The scan has found the copy already.
 			break
 		}
 		f, err := os.Open(path)
@@ -389,12 +401,12 @@ func (c *Collector) truncated(t *file, now time.Time) {
 			f.Close()
 			continue
 		}
-		// The copy has the whole of the unfinished line too.
-		t.buf = nil
+		// The copy has the whole of the unfinished line and event too.
+		t.buf, t.event = nil, gathering{}
 		twin := *old
 		twin.identity, twin.Path, twin.Seen = identify(info), path, now
 		c.positions.add(&twin)
-		rest := newFile(f, &twin, now)
+		rest := newFile(f, &twin, &c.text, now)
 		rest.present = slices.Contains(c.wanted(), path)
 		c.files = append(c.files, rest)
 		c.log.Info("filetail: reading the rest from the copy", "path", path, "offset", twin.Offset)
@@ -412,7 +424,7 @@ func (c *Collector) truncated(t *file, now time.Time) {
 	fresh := &position{Stream: newStream(), Path: old.Path, identity: old.identity, Seen: now}
 	fresh.grow(f, info.Size())
 	c.positions.add(fresh)
-	c.files = append(c.files, newFile(f, fresh, now))
+	c.files = append(c.files, newFile(f, fresh, &c.text, now))
 }
 
 // read takes lines from all files. more is true where something was read.
@@ -426,13 +438,15 @@ func (c *Collector) read() (more bool) {
 		}
 		more = more || n > 0
 		flush := t.closing && n == 0 || c.cfg.PartialTimeout > 0 && n == 0 && len(t.buf) > 0 && time.Since(t.grown) > c.cfg.PartialTimeout
-		if n == 0 && !flush {
+		take := func(l line) { c.add(t, l) }
+		switch {
+		case n > 0 || flush:
+			t.lines(flush, take)
+		case t.idle(time.Now()):
+			t.complete(take)
+		default:
 			continue
 		}
-		t.lines(c.cfg.MaxLine, flush, func(l line) bool {
-			c.add(t, l)
-			return true
-		})
 		if c.size >= batchBytes || len(c.batch) >= batchRecords {
 			if !c.flush() {
 				return false
@@ -443,7 +457,7 @@ func (c *Collector) read() (more bool) {
 		return false
 	}
 	c.files = slices.DeleteFunc(c.files, func(t *file) bool {
-		if t.closing && len(t.buf) == 0 {
+		if t.closing && len(t.buf) == 0 && t.event.lines == 0 {
 			c.log.Info("filetail: done with", "path", t.pos.Path, "stream", t.pos.Stream)
 			t.f.Close()
 			return true
@@ -453,14 +467,17 @@ func (c *Collector) read() (more bool) {
 	return more
 }
 
-// add makes a record of a line.
+// markInvalid is the pipeline's mark for bytes that were no text and were replaced.
+const markInvalid = "invalid_utf8"
+
+// add makes a record of an event.
 func (c *Collector) add(t *file, l line) {
 	id := make([]byte, 0, 48)
 	id = append(id, t.pos.Stream...)
 	id = append(id, '-')
 	id = strconv.AppendInt(id, l.offset, 10)
 	id = append(id, '-')
-	id = strconv.AppendInt(id, int64(len(l.text)), 10)
+	id = strconv.AppendInt(id, int64(l.size), 10)
 	rec := intake.Record{Tenant: c.cfg.Tenant, Zone: c.cfg.Zone, Collector: c.cfg.ID, Format: intake.Line,
 		Received: time.Now().UnixNano(), ID: string(id), Data: l.text,
 		Attrs: []intake.Attr{{Name: "log.file.path", Value: t.pos.Path}, {Name: "log.offset", Value: strconv.FormatInt(l.offset, 10)}}}
@@ -472,6 +489,9 @@ func (c *Collector) add(t *file, l line) {
 	}
 	if l.open {
 		rec.Marks = append(rec.Marks, collectors.MarkPartial)
+	}
+	if l.replaced {
+		rec.Marks = append(rec.Marks, markInvalid)
 	}
 	c.size += len(l.text)
 	if err := collectors.Fit(c.deps.Aside, &rec); err != nil {

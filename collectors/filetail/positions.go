@@ -28,6 +28,8 @@ type position struct {
 	identity
 	Offset int64 `json:"offset"` // everything before has been acknowledged
 	Skip   bool  `json:"skip"`   // the line at Offset is the rest of one that was cut
+	// Encoding is what was found of the content, where it had to be found.
+	Encoding string `json:"encoding,omitempty"`
 	// Prefix is how many of the first bytes Hash covers.
 	Prefix int       `json:"prefix"`
 	Hash   string    `json:"hash"`

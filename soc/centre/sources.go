@@ -55,6 +55,10 @@ func (c *centre) sources(deps collectors.Deps) ([]collectors.Collector, error) {
 		err := add(c, &out, deps, "filetail", func(cfg *filetail.Config) {
 			cfg.ID, cfg.Paths, cfg.Tenant, cfg.Zone, cfg.Host = set.SetName(i), set.Paths, set.Tenant, set.Zone, host
 			cfg.PositionFile = filepath.Join(positions, cfg.ID+".positions")
+			if set.Encoding != "" {
+				cfg.Encoding = set.Encoding
+			}
+			cfg.Multiline = set.Multiline
 			if set.ReadFrom != "" {
 				cfg.ReadFrom = set.ReadFrom
 			}

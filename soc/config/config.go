@@ -147,11 +147,13 @@ type OTLP struct {
 
 // File configures one set of followed log files.
 type File struct {
-	Name     string   `yaml:"name" doc:"Name of this set; what was read is remembered under it, so keep it. Without one: files-1, files-2…"`
-	Paths    []string `yaml:"paths" doc:"Files or glob patterns."`
-	Tenant   string   `yaml:"tenant" doc:"Tenant of the lines. Empty: decided as for syslog from this machine."`
-	Zone     string   `yaml:"zone" doc:"Network zone of this machine."`
-	ReadFrom string   `yaml:"read_from" doc:"beginning (the default) or end: where to start in files that are there at the first start."`
+	Name      string   `yaml:"name" doc:"Name of this set; what was read is remembered under it, so keep it. Without one: files-1, files-2…"`
+	Paths     []string `yaml:"paths" doc:"Files or glob patterns."`
+	Tenant    string   `yaml:"tenant" doc:"Tenant of the lines. Empty: decided as for syslog from this machine."`
+	Zone      string   `yaml:"zone" doc:"Network zone of this machine."`
+	ReadFrom  string   `yaml:"read_from" doc:"beginning (the default) or end: where to start in files that are there at the first start."`
+	Encoding  string   `yaml:"encoding" doc:"utf-8 (the default), gbk, gb18030, utf-16, utf-16le, utf-16be, or auto, which decides once a file between UTF-8 and GB18030. A byte order mark goes before it."`
+	Multiline string   `yaml:"multiline" doc:"Regular expression of the first line of an event, such as ^\\d{4}-; lines that it does not match belong to the event before. Empty: each line is an event."`
 }
 
 var fileSet = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
@@ -501,6 +503,12 @@ func (c *Config) Validate() []Problem {
 		sets[name] = true
 		if f.ReadFrom != "" {
 			oneOf(fmt.Sprintf("files[%d].read_from", i), f.ReadFrom, "beginning", "end")
+		}
+		if f.Encoding != "" {
+			oneOf(fmt.Sprintf("files[%d].encoding", i), f.Encoding, "auto", "utf-8", "gbk", "gb18030", "utf-16", "utf-16le", "utf-16be")
+		}
+		if _, err := regexp.Compile(f.Multiline); err != nil {
+			bad(fmt.Sprintf("files[%d].multiline", i), "%q is no regular expression: %v", f.Multiline, err)
 		}
 		if len(f.Paths) == 0 {
 			bad(fmt.Sprintf("files[%d].paths", i), "no path is given; at least one file or pattern is expected")
