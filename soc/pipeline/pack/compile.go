@@ -508,7 +508,7 @@ func (c *compiler) target(name string) (target, error) {
 		id   *event.FieldID
 		name string
 	}{{&t.id, name}, {&t.ip, strings.TrimSuffix(name, "address") + "ip"}, {&t.domain, strings.TrimSuffix(name, "address") + "domain"}} {
-		if f.id != &t.id && !strings.HasSuffix(name, ".address") {
+		if f.id != &t.id && (!strings.HasSuffix(name, ".address") || strings.HasPrefix(name, "email.")) {
 			break
 		}
 		var ok bool
