@@ -7,6 +7,7 @@ package pipeline
 import (
 	"encoding/json"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -72,7 +73,7 @@ type Pipeline struct {
 	route  func(tenant, class, dataset string) string
 
 	addresses addressNames
-	names     map[string]map[event.FieldID]struct{}
+	names     map[string]*names // by tenant: those of its own
 	streams   map[string]map[string]struct{}
 
 	altered atomic.Uint64
@@ -88,7 +89,7 @@ func New(opts Options) *Pipeline {
 		opts.StreamsPerTenant = 1000
 	}
 	p := &Pipeline{opts: opts, route: opts.Keeping.Router(), parser: parse.New(opts.Registry, opts.Parse),
-		addresses: addressNames{}, names: map[string]map[event.FieldID]struct{}{}, streams: map[string]map[string]struct{}{}}
+		addresses: addressNames{}, names: map[string]*names{}, streams: map[string]map[string]struct{}{}}
 	p.dir.Store(&directories{})
 	return p
 }
@@ -229,16 +230,19 @@ func (p *Pipeline) clampTime(ev *event.Event, class string) {
 // rows of a block with too many, so the rest goes into one JSON object.
 func (p *Pipeline) admitNames(ev *event.Event) {
 	own := p.names[ev.Tenant]
+	if !slices.ContainsFunc(ev.Fields, func(f event.Field) bool { return !event.IsKnown(f.ID) && !own.has(f.ID) }) {
+		return
+	}
 	var over map[string]any
 	kept := ev.Fields[:0]
 	for _, f := range ev.Fields {
 		if !event.IsKnown(f.ID) {
-			if _, ok := own[f.ID]; !ok {
+			if !own.has(f.ID) {
 				if own == nil {
-					own = map[event.FieldID]struct{}{}
+					own = &names{}
 					p.names[ev.Tenant] = own
 				}
-				if len(own) >= p.opts.NamesPerTenant {
+				if own.count >= p.opts.NamesPerTenant {
 					if over == nil {
 						over = map[string]any{}
 					}
@@ -253,7 +257,7 @@ func (p *Pipeline) admitNames(ev *event.Event) {
 					}
 					continue
 				}
-				own[f.ID] = struct{}{}
+				own.add(f.ID)
 			}
 		}
 		kept = append(kept, f)
@@ -275,6 +279,27 @@ func (p *Pipeline) admitNames(ev *event.Event) {
 		ev.Set(event.Overflow, string(b))
 	}
 	ev.Mark(MarkNamesOverflow)
+}
+
+// names are the fields of a tenant's own, a bit each: the registry bounds their
+// ids. The zero value and nil hold none.
+type names struct {
+	bits  []uint64
+	count int
+}
+
+func (n *names) has(id event.FieldID) bool {
+	at := uint(id) >> 6
+	return n != nil && at < uint(len(n.bits)) && n.bits[at]>>(id&63)&1 != 0
+}
+
+// add takes in a field that is not there yet.
+func (n *names) add(id event.FieldID) {
+	for uint(id)>>6 >= uint(len(n.bits)) {
+		n.bits = append(n.bits, 0)
+	}
+	n.bits[uint(id)>>6] |= 1 << (id & 63)
+	n.count++
 }
 
 func jsonValue(f event.Field) any {
