@@ -19,7 +19,7 @@ CONSOLE_SOURCES := $(shell find $(CONSOLE) -type f -not -path '*/node_modules/*'
 SIGMA_RULES    ?= ../shared/corpora/sigma/rules
 WINDOWS_EVENTS ?= ../shared/corpora/windows/events.jsonl.gz
 
-.PHONY: help run build console release vuln sbom test test-go test-console test-release test-upgrade test-peers test-sigma test-windows test-alerts screenshots lint bench bench-auth bench-intake bench-lake bench-e2e bench-ruleswap bench-policy bench-correlate bench-cmdb bench-alerts fuzz clean
+.PHONY: help run build console release vuln sbom test test-go test-console test-release test-upgrade test-peers test-sigma test-windows test-alerts screenshots lint bench bench-auth bench-intake bench-collectors bench-lake bench-e2e bench-ruleswap bench-policy bench-correlate bench-cmdb bench-alerts fuzz clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')" 2>/dev/null || grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST)
@@ -109,6 +109,10 @@ bench-auth: ## token, data scope and decision; sign-in with a million users (BEN
 
 bench-intake: build ## syslog intake beside a synced rsyslog, and end to end (BENCH lines)
 	test/bench/intake.sh
+
+bench-collectors: ## syslog over TCP beside rsyslog, NetFlow v9 beside goflow2, parsing on one core, and what UDP drops (BENCH lines; COLLECTORS_FLAGS="-rounds 3" is shorter)
+	go build -o bin/bench-collectors ./test/bench/collectors
+	bin/bench-collectors -goflow2 "$$(test/peers/goflow2.sh)" $(COLLECTORS_FLAGS)
 
 bench-lake: build ## the lake beside the bare library and a real Loki, then 100 million events (BENCH lines; LAKE_FLAGS="-total 10000000" is shorter)
 	go build -o bin/bench-lake ./test/bench/lake
