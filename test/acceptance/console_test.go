@@ -97,6 +97,15 @@ func TestConsoleDuty(t *testing.T) {
 	run("noise.test.mjs", s.url)
 }
 
+// TestConsoleDispatch drives in real Chromium what hands alerts and incidents
+// on: work orders, disposal rules, notices, daily reports, the table of
+// transitions, and columns and views that people keep.
+func TestConsoleDispatch(t *testing.T) {
+	t.Parallel()
+	s, run := console(t, loopback)
+	run("dispatch.test.mjs", s.url)
+}
+
 func TestConsoleAlertSources(t *testing.T) {
 	t.Parallel()
 	s, run := console(t, "")

@@ -9,12 +9,15 @@ import { SEVERITIES, STATUSES, list, type Alert, type Page } from '../api/types'
 import { useFeedback } from '../app/feedback';
 import { useNarrow, useSettled, useUrl } from '../app/hooks';
 import { useKeys } from '../app/keys';
+import { useColumns } from '../app/preferences';
 import { useSettings } from '../app/settings';
+import { least, tracks } from '../logic/columns';
 import { number } from '../logic/format';
 import { holdStill } from '../logic/live';
 import { parseRange, parseWords, rangeParams, rangeQuery } from '../logic/urlstate';
 import { AssignButton, CloseDialog, useAlertActions, type Patch } from '../parts/acting';
 import { Bulks, useBulk, type BulkBody } from '../parts/bulk';
+import { ColumnChooser, ColumnHead, type ListColumn } from '../parts/columns';
 import { InhibitedMark } from '../parts/inhibitions/mark';
 import { VerdictMark, useTaxonomy } from '../parts/judgement';
 import { KeyMark } from '../parts/keymark';
@@ -22,10 +25,11 @@ import { TenantName, useTenantName } from '../parts/names';
 import { Head, Updated } from '../parts/page';
 import { Preview } from '../parts/preview';
 import { RangePicker } from '../parts/range';
-import { SeverityMark, StatusMark } from '../parts/severity';
+import { Priority, SeverityMark, StatusMark } from '../parts/severity';
 import { SilencedMark } from '../parts/silences/mark';
 import { Empty, Failed, Skeleton, Stale } from '../parts/states';
 import { When } from '../parts/time';
+import { Views } from '../parts/views';
 
 const SPANS = ['1h', '4h', '24h', '7d', '30d', '90d'];
 const SPAN = '7d';
@@ -205,13 +209,71 @@ export default function Alerts() {
       if (!respond || ids.length === 0) return;
       batch({ action: 'close', resolution: 'false_positive' }, () => act.close(ids, 'false_positive', ''));
     },
+    e: () => respond && ids.length > 0 && setClosing(ids),
     s: () => respond && current && navigate(`/silences?${new URLSearchParams({ new: '1', alert: current.id })}`),
     '/': () => filterInput.current?.focus(),
   });
 
   // Where there is little room it goes to what happened, which names who and where.
-  const compact = useNarrow(1180) || preview;
-  const columns = compact ? '14px var(--sev-w) minmax(0,1fr) var(--verdict-w) 46px var(--status-w) 72px' : '14px var(--sev-w) minmax(0,1fr) var(--verdict-w) 132px 92px 46px var(--status-w) 72px 64px';
+  const narrow = useNarrow(1180);
+  const all: ListColumn<Alert>[] = [
+    { key: 'severity', title: t('col.severity'), track: 'var(--sev-w)', usual: true, render: (a) => <SeverityMark level={a.severity} /> },
+    {
+      key: 'what',
+      title: t('col.what'),
+      track: 'minmax(200px,1fr)',
+      usual: true,
+      fixed: true,
+      render: (a) => (
+        <Link
+          className="what ellipsis"
+          to={`/alerts/${encodeURIComponent(a.id)}`}
+          title={tx(a.title)}
+          onClick={(e) => {
+            if (e.ctrlKey || e.metaKey || e.shiftKey) return;
+            e.preventDefault();
+            // With the preview open a click looks, enter or a double click opens.
+            if (preview) setCursor(a.id);
+            else open(a);
+          }}
+        >
+          <KeyMark of={a} />
+          {tx(a.title)}
+        </Link>
+      ),
+    },
+    { key: 'verdict', title: t('judged.verdict'), track: 'var(--verdict-w)', usual: true, roomy: 2, render: (a) => <VerdictMark value={a.verdict} reason={tx(a.verdict_reason)} /> },
+    { key: 'priority', title: t('col.priority'), track: '44px', usual: false, render: (a) => <Priority value={a.priority} /> },
+    { key: 'tenant', title: t('col.tenant'), track: '132px', usual: true, roomy: 1, render: (a) => <TenantName slug={a.tenant} /> },
+    { key: 'asset', title: t('col.asset'), track: '92px', usual: true, roomy: 1, render: (a) => <span title={a.system?.name}>{a.ci?.name || a.source_ip || '–'}</span> },
+    { key: 'system', title: t('col.system'), track: '140px', usual: false, render: (a) => a.system?.name || '–' },
+    { key: 'attack', title: t('judged.attack'), track: '110px', usual: false, render: (a) => tx(attacks.find((x) => x.id === a.attack)?.name) || a.attack || '–' },
+    { key: 'source', title: t('alert.source'), track: '116px', usual: false, render: (a) => <span className="mono">{a.source_ip || a.attacker?.ip || '–'}</span> },
+    { key: 'rule', title: t('page.rules'), track: '170px', usual: false, render: (a) => <span title={a.rule.id}>{tx(a.rule.title) || a.rule.id}</span> },
+    { key: 'incident', title: t('page.incidents'), track: '150px', usual: false, render: (a) => (a.incident_id ? <Link to={`/incidents/${encodeURIComponent(a.incident_id)}`} className="mono">{a.incident_id}</Link> : '–') },
+    { key: 'tags', title: t('notice.tags'), track: '120px', usual: false, render: (a) => list(a.tags).map((x) => `# ${x}`).join(' ') || '–' },
+    { key: 'owner', title: t('col.owner'), track: '90px', usual: false, render: (a) => a.owner || a.ci?.owner || '–' },
+    { key: 'count', title: t('col.count'), track: '46px', usual: true, roomy: 2, num: true, render: (a) => number(a.count, locale) },
+    {
+      key: 'status',
+      title: t('col.status'),
+      track: 'var(--status-w)',
+      usual: true,
+      render: (a) => (
+        <span className="row" style={{ gap: 6 }}>
+          <StatusMark status={a.status} />
+          <SilencedMark alert={a} word={false} />
+          <InhibitedMark alert={a} word={false} />
+        </span>
+      ),
+    },
+    { key: 'firstSeen', title: t('col.firstSeen'), track: '96px', usual: false, num: true, render: (a) => <When time={a.first_seen} /> },
+    { key: 'lastSeen', title: t('col.lastSeen'), track: '72px', usual: true, num: true, render: (a) => <When time={a.last_seen} age /> },
+    { key: 'assignee', title: t('col.assignee'), track: '64px', usual: true, roomy: 1, render: (a) => a.assignee || (a.status !== 'open' && a.acknowledged_by) || '–' },
+  ];
+  const columns = useColumns('alerts', all, narrow && preview ? 2 : narrow || preview ? 1 : 0);
+  const shown = columns.shown.flatMap((c) => all.filter((s) => s.key === c.key));
+  const grid = `14px ${tracks(columns.shown, all)}`;
   const filtered = severity.length + status.length + verdict.length + phase.length + direction.length + threat.length > 0 || attack || risk || tenant || incident || ci || rule || tag || attacker || flapping || keyAssets || q;
   const clear = () => {
     setText('');
@@ -234,6 +296,8 @@ export default function Alerts() {
         <Button aria-pressed={preview} type={preview ? 'primary' : 'default'} ghost={preview} onClick={() => setUrl({ preview: preview ? undefined : '1' })}>
           {t('alerts.preview')}
         </Button>
+        <ColumnChooser columns={columns} all={all} />
+        <Views page="alerts" columns={columns} />
         <Dropdown
           trigger={['click']}
           menu={{
@@ -350,27 +414,17 @@ export default function Alerts() {
               )}
             </Empty>
           ) : (
-            <div className="list" role="table" aria-label={t('page.alerts')} aria-rowcount={rows.length}>
-              <div className="line head-line" role="row" style={{ gridTemplateColumns: columns }}>
+            <div className="list" style={{ minWidth: least(columns.shown, all, 14 + 28 + 12 * shown.length) }} role="table" aria-label={t('page.alerts')} aria-rowcount={rows.length}>
+              <div className="line head-line" role="row" style={{ gridTemplateColumns: grid }}>
                 <input
                   type="checkbox"
                   aria-label={t('alerts.selectAll')}
                   checked={selected.size > 0 && selected.size === rows.length}
                   onChange={(e) => setSelected(e.target.checked ? new Set(rows.map((r) => r.id)) : new Set())}
                 />
-                <span role="columnheader">{t('col.severity')}</span>
-                <span role="columnheader">{t('col.what')}</span>
-                <span role="columnheader">{t('judged.verdict')}</span>
-                {!compact && <span role="columnheader">{t('col.tenant')}</span>}
-                {!compact && <span role="columnheader">{t('col.asset')}</span>}
-                <span role="columnheader" className="num">
-                  {t('col.count')}
-                </span>
-                <span role="columnheader">{t('col.status')}</span>
-                <span role="columnheader" className="num">
-                  {t('col.lastSeen')}
-                </span>
-                {!compact && <span role="columnheader">{t('col.assignee')}</span>}
+                {shown.map((c) => (
+                  <ColumnHead key={c.key} column={c} columns={columns} />
+                ))}
               </div>
               {rows.map((a) => (
                 <div
@@ -379,54 +433,16 @@ export default function Alerts() {
                   data-id={a.id}
                   aria-selected={a.id === cursor}
                   className={`line${a.id === cursor ? ' cursor' : ''}${a.status !== 'open' ? ' done' : ''}`}
-                  style={{ gridTemplateColumns: columns }}
+                  style={{ gridTemplateColumns: grid }}
                   onClick={() => setCursor(a.id)}
                   onDoubleClick={() => open(a)}
                 >
                   <input type="checkbox" aria-label={t('alerts.selectOne', { x: tx(a.title) })} checked={selected.has(a.id)} onChange={() => toggle(a.id)} onClick={(e) => e.stopPropagation()} />
-                  <SeverityMark level={a.severity} />
-                  <Link
-                    className="what ellipsis"
-                    to={`/alerts/${encodeURIComponent(a.id)}`}
-                    title={tx(a.title)}
-                    onClick={(e) => {
-                      if (e.ctrlKey || e.metaKey || e.shiftKey) return;
-                      if (preview) {
-                        // With the preview open a click looks, enter or a double click opens.
-                        e.preventDefault();
-                        setCursor(a.id);
-                      } else {
-                        e.preventDefault();
-                        open(a);
-                      }
-                    }}
-                  >
-                    <KeyMark of={a} />
-                    {tx(a.title)}
-                  </Link>
-                  <span>
-                    <VerdictMark value={a.verdict} reason={tx(a.verdict_reason)} />
-                  </span>
-                  {!compact && (
-                    <span className="ellipsis dim">
-                      <TenantName slug={a.tenant} />
+                  {shown.map((c) => (
+                    <span key={c.key} role="cell" className={c.num ? 'num dim' : c.key === 'status' || c.key === 'severity' || c.key === 'verdict' ? '' : c.fixed ? 'ellipsis' : 'ellipsis dim'}>
+                      {c.render(a)}
                     </span>
-                  )}
-                  {!compact && (
-                    <span className="ellipsis dim" title={a.system?.name}>
-                      {a.ci?.name || a.source_ip || '–'}
-                    </span>
-                  )}
-                  <span className="num">{number(a.count, locale)}</span>
-                  <span className="row" style={{ gap: 6 }}>
-                    <StatusMark status={a.status} />
-                    <SilencedMark alert={a} word={false} />
-                    <InhibitedMark alert={a} word={false} />
-                  </span>
-                  <span className="num dim">
-                    <When time={a.last_seen} age />
-                  </span>
-                  {!compact && <span className="ellipsis dim">{a.assignee || (a.status !== 'open' && a.acknowledged_by) || '–'}</span>}
+                  ))}
                 </div>
               ))}
               {held?.next && (

@@ -6,7 +6,7 @@ import { get, post } from '../api/client';
 import { useCan } from '../api/queries';
 import { list, type Delivery, type Incident, type Page, type List, type Resolution, type Status } from '../api/types';
 import { useFeedback } from '../app/feedback';
-import { usePageTitle } from '../app/hooks';
+import { useNarrow, usePageTitle } from '../app/hooks';
 import { useKeys } from '../app/keys';
 import { useSettings } from '../app/settings';
 import { AssignButton, CloseDialog, CommentBox, useRefreshCases } from '../parts/acting';
@@ -67,6 +67,7 @@ export default function IncidentPage() {
   const { done, failed } = useFeedback();
   const refresh = useRefreshCases();
   const [closing, setClosing] = useState(false);
+  const narrow = useNarrow(1100);
   const query = useQuery({
     queryKey: ['incident', id],
     queryFn: ({ signal }) => get<Incident>(`/incidents/${encodeURIComponent(id)}`, {}, signal),
@@ -104,6 +105,15 @@ export default function IncidentPage() {
     return <div className="page">{query.error ? <Failed error={query.error} what="incidents.what" retry={() => void query.refetch()} /> : <Skeleton lines={14} />}</div>;
   }
   const reasons = list(i.reasons).map(tx).filter(Boolean);
+  const why = reasons.length > 0 && (
+    <Panel title={t('incident.reasons')}>
+      <ul className="reasons">
+        {reasons.map((r, n) => (
+          <li key={n}>{r}</li>
+        ))}
+      </ul>
+    </Panel>
+  );
   return (
     <div className="page">
       <div className="row" style={{ marginBottom: 8 }}>
@@ -179,6 +189,8 @@ export default function IncidentPage() {
       </div>
       <div className="cols">
         <div className="stack" style={{ gap: 14 }}>
+          {/* In one column, why it is as bad as it is comes before what is done about it. */}
+          {narrow && why}
           <RootCause incident={i} />
           <RelatedAlerts incident={i} />
           <Tasks incident={i} />
@@ -193,15 +205,7 @@ export default function IncidentPage() {
           <Panel title={t('alert.asset')}>
             <AssetFacts ci={i.ci} system={i.system} owner={i.owner} tenant={i.tenant} />
           </Panel>
-          {reasons.length > 0 && (
-            <Panel title={t('incident.reasons')}>
-              <ul className="reasons">
-                {reasons.map((r, n) => (
-                  <li key={n}>{r}</li>
-                ))}
-              </ul>
-            </Panel>
-          )}
+          {!narrow && why}
           <Panel title={t('incident.facts')}>
             <dl className="facts">
               {list(i.attackers).length > 0 && (

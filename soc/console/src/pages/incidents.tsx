@@ -2,14 +2,20 @@ import { useQuery } from '@tanstack/react-query';
 import { Button, Input, type InputRef } from 'antd';
 import { useEffect, useMemo, useRef, useState } from 'react';
 import { Link, useNavigate } from 'react-router-dom';
-import { get, serverNow } from '../api/client';
+import { get, post, serverNow } from '../api/client';
+import { useCan } from '../api/queries';
 import { STATUSES, list, type Incident, type Page } from '../api/types';
-import { useSettled, useUrl } from '../app/hooks';
+import { useFeedback } from '../app/feedback';
+import { useNarrow, useSettled, useUrl } from '../app/hooks';
 import { useKeys } from '../app/keys';
+import { useColumns } from '../app/preferences';
 import { useSettings } from '../app/settings';
+import { least, tracks } from '../logic/columns';
 import { number } from '../logic/format';
 import { holdStill } from '../logic/live';
 import { parseWords } from '../logic/urlstate';
+import { AssignButton, CloseDialog, useRefreshCases } from '../parts/acting';
+import { ColumnChooser, ColumnHead, type ListColumn } from '../parts/columns';
 import { VerdictMark } from '../parts/judgement';
 import { KeyMark } from '../parts/keymark';
 import { useTenantName } from '../parts/names';
@@ -17,8 +23,7 @@ import { Head, Updated } from '../parts/page';
 import { Priority, SeverityMark, StatusMark } from '../parts/severity';
 import { Empty, Failed, Skeleton, Stale } from '../parts/states';
 import { SLAClock, When } from '../parts/time';
-
-const COLUMNS = 'var(--sev-w) 30px minmax(0,1fr) var(--verdict-w) 152px 130px 48px var(--status-w) 64px 116px 72px';
+import { Views } from '../parts/views';
 
 /** The deadline that runs now; none sorts last. */
 export function due(i: Incident): number {
@@ -72,17 +77,93 @@ export default function Incidents() {
     const next = rows[Math.max(0, Math.min(rows.length - 1, at + d))];
     if (next) setCursor(next.id);
   };
+  const can = useCan();
+  const respond = can('respond');
+  const { done, failed } = useFeedback();
+  const refresh = useRefreshCases();
+  const [busy, setBusy] = useState(false);
+  const [closing, setClosing] = useState<string[] | null>(null);
+  const [selected, setSelected] = useState<Set<string>>(new Set());
+  useEffect(() => setSelected(new Set()), [view]);
+  const toggle = (id: string) =>
+    setSelected((s) => {
+      const n = new Set(s);
+      if (!n.delete(id)) n.add(id);
+      return n;
+    });
+  const ids = selected.size > 0 ? rows.filter((r) => selected.has(r.id)).map((r) => r.id) : rows[at] ? [cursor] : [];
+  /** One after the other: each is judged by itself, and one that is refused stops none of the others. */
+  const batch = async (which: readonly string[], action: string, body: object, said: (n: number) => string, undo?: (changed: string[]) => void) => {
+    setBusy(true);
+    const changed: string[] = [];
+    const refused: unknown[] = [];
+    for (const id of which) {
+      try {
+        await post(`/incidents/${encodeURIComponent(id)}/${action}`, body);
+        changed.push(id);
+      } catch (e) {
+        refused.push(e);
+      }
+    }
+    setBusy(false);
+    refresh();
+    setSelected(new Set());
+    if (changed.length > 0) done(said(changed.length), undo && (() => undo(changed)));
+    if (refused.length > 0) failed(which.length === 1 ? refused[0] : new Error(t('incidents.refused', { n: refused.length, x: refused[0] instanceof Error ? refused[0].message : String(refused[0]) })));
+  };
+  const reopen = (which: string[]) => void batch(which, 'reopen', {}, (n) => t('incidents.reopenedN', { n }));
+  const acknowledge = (which: string[]) => void batch(which, 'acknowledge', { comment: '' }, (n) => t('incidents.ackedN', { n }), reopen);
   const input = useRef<InputRef>(null);
   const table = useRef<HTMLDivElement>(null);
-  useEffect(() => table.current?.querySelector('.cursor')?.scrollIntoView({ block: 'nearest' }), [cursor]);
+  useEffect(() => {
+    table.current?.querySelector('.cursor')?.scrollIntoView({ block: 'nearest' });
+  }, [cursor]);
   useKeys({
     j: () => move(1),
     k: () => move(-1),
     ArrowDown: () => move(1),
     ArrowUp: () => move(-1),
     Enter: () => rows[at] && navigate(`/incidents/${encodeURIComponent(cursor)}`),
+    a: () => respond && ids.length > 0 && acknowledge(ids),
+    e: () => respond && ids.length > 0 && setClosing(ids),
+    x: () => rows[at] && toggle(cursor),
+    Escape: () => setSelected(new Set()),
     '/': () => input.current?.focus(),
   });
+  const all: ListColumn<Incident>[] = [
+    { key: 'severity', title: t('col.severity'), track: 'var(--sev-w)', usual: true, render: (i) => <SeverityMark level={i.severity} /> },
+    { key: 'priority', title: t('col.priority'), mute: true, track: '30px', usual: true, render: (i) => <Priority value={i.priority} /> },
+    {
+      key: 'what',
+      title: t('col.what'),
+      track: 'minmax(200px,1fr)',
+      usual: true,
+      fixed: true,
+      render: (i) => (
+        <Link className="what clamp2" to={`/incidents/${encodeURIComponent(i.id)}`} title={tx(i.title)}>
+          <KeyMark of={i} />
+          {tx(i.title)}
+        </Link>
+      ),
+    },
+    { key: 'verdict', title: t('judged.verdict'), track: 'var(--verdict-w)', usual: true, render: (i) => <VerdictMark value={i.verdict} /> },
+    { key: 'id', title: t('col.id'), track: '140px', usual: true, roomy: 1, render: (i) => <span className="mono">{i.id}</span> },
+    { key: 'system', title: t('col.system'), track: '120px', usual: true, roomy: 1, render: (i) => <span title={i.system?.name}>{i.system?.name || i.ci?.name || tenantName(i.tenant)}</span> },
+    { key: 'tenant', title: t('col.tenant'), track: '130px', usual: false, render: (i) => tenantName(i.tenant) },
+    { key: 'attackers', title: t('judged.attacker'), track: '130px', usual: false, render: (i) => <span className="mono">{list(i.attackers).map((x) => x.ip || x.name).filter(Boolean).join(' ') || list(i.actors).join(' ') || '–'}</span> },
+    { key: 'techniques', title: t('alert.techniques'), track: '130px', usual: false, render: (i) => <span className="mono">{list(i.techniques).join(' ') || '–'}</span> },
+    { key: 'alerts', title: t('col.alerts'), track: '48px', usual: true, num: true, render: (i) => number(i.alert_count, locale) },
+    { key: 'status', title: t('col.status'), track: 'var(--status-w)', usual: true, render: (i) => <StatusMark status={i.status} /> },
+    { key: 'resolution', title: t('act.resolution'), track: '90px', usual: false, render: (i) => (i.resolution ? t(`resolution.${i.resolution}`) : '–') },
+    { key: 'assignee', title: t('col.assignee'), track: '64px', usual: true, render: (i) => i.assignee || '–' },
+    { key: 'owner', title: t('col.owner'), track: '90px', usual: false, render: (i) => i.owner || '–' },
+    { key: 'sla', title: t('col.sla'), track: '116px', usual: true, num: true, render: (i) => <SLAClock sla={i.sla} /> },
+    { key: 'lastSeen', title: t('col.lastSeen'), track: '72px', usual: false, num: true, render: (i) => <When time={i.last_seen} age /> },
+    { key: 'opened', title: t('col.opened'), track: '72px', usual: true, num: true, render: (i) => <When time={i.opened_at} age /> },
+  ];
+  const columns = useColumns('incidents', all, useNarrow(1180) ? 1 : 0);
+  const shown = columns.shown.flatMap((c) => all.filter((s) => s.key === c.key));
+  const grid = `14px ${tracks(columns.shown, all)}`;
   const filtered = status.length > 0 || mine || archived || breaching || keyAssets || !!tenant || !!q;
   const clear = () => setUrl({ status: [], mine: undefined, archived: undefined, sla: undefined, key: undefined, tenant: undefined, q: undefined });
 
@@ -90,6 +171,8 @@ export default function Incidents() {
     <div className="page fill">
       <Head title={t('page.incidents')} sub={query.data ? number(rows.length, locale) : ''}>
         <Updated at={query.dataUpdatedAt} />
+        <ColumnChooser columns={columns} all={all} />
+        <Views page="incidents" columns={columns} />
       </Head>
       <div className="filters" role="search">
         <Input ref={input} allowClear style={{ width: 250 }} placeholder={t('incidents.filter')} aria-label={t('incidents.filter')} value={text} suffix={text ? undefined : <kbd>/</kbd>} onChange={(e) => setText(e.target.value)} />
@@ -141,58 +224,61 @@ export default function Incidents() {
               {filtered ? <Button onClick={clear}>{t('do.clear')}</Button> : <Link to="/alerts">{t('shift.allAlerts')}</Link>}
             </Empty>
           ) : (
-            <div className="list" role="table" aria-label={t('page.incidents')}>
-              <div className="line head-line" role="row" style={{ gridTemplateColumns: COLUMNS }}>
-                <span role="columnheader">{t('col.severity')}</span>
-                <span role="columnheader">
-                  <span className="visually-hidden">{t('col.priority')}</span>
-                </span>
-                <span role="columnheader">{t('col.what')}</span>
-                <span role="columnheader">{t('judged.verdict')}</span>
-                <span role="columnheader">{t('col.id')}</span>
-                <span role="columnheader">{t('col.system')}</span>
-                <span role="columnheader" className="num">
-                  {t('col.alerts')}
-                </span>
-                <span role="columnheader">{t('col.status')}</span>
-                <span role="columnheader">{t('col.assignee')}</span>
-                <span role="columnheader" className="num">
-                  {t('col.sla')}
-                </span>
-                <span role="columnheader" className="num">
-                  {t('col.opened')}
-                </span>
+            <div className="list" style={{ minWidth: least(columns.shown, all, 14 + 28 + 12 * shown.length) }} role="table" aria-label={t('page.incidents')}>
+              <div className="line head-line" role="row" style={{ gridTemplateColumns: grid }}>
+                <input type="checkbox" aria-label={t('do.selectAll')} checked={selected.size > 0 && selected.size === rows.length} onChange={(e) => setSelected(new Set(e.target.checked ? rows.map((r) => r.id) : []))} />
+                {shown.map((c) => (
+                  <ColumnHead key={c.key} column={c} columns={columns} />
+                ))}
               </div>
               {rows.map((i) => (
-                <div key={i.id} role="row" data-id={i.id} className={`line${i.id === cursor ? ' cursor' : ''}${i.status !== 'open' ? ' done' : ''}`} style={{ gridTemplateColumns: COLUMNS }} onClick={() => setCursor(i.id)}>
-                  <SeverityMark level={i.severity} />
-                  <Priority value={i.priority} />
-                  <Link className="what ellipsis" to={`/incidents/${encodeURIComponent(i.id)}`} title={tx(i.title)}>
-                    <KeyMark of={i} />
-                    {tx(i.title)}
-                  </Link>
-                  <span>
-                    <VerdictMark value={i.verdict} />
-                  </span>
-                  <span className="mono dim ellipsis">{i.id}</span>
-                  <span className="ellipsis dim" title={i.system?.name}>
-                    {i.system?.name || i.ci?.name || tenantName(i.tenant)}
-                  </span>
-                  <span className="num">{number(i.alert_count, locale)}</span>
-                  <StatusMark status={i.status} />
-                  <span className="ellipsis dim">{i.assignee || '–'}</span>
-                  <span className="num">
-                    <SLAClock sla={i.sla} />
-                  </span>
-                  <span className="num dim">
-                    <When time={i.opened_at} age />
-                  </span>
+                <div
+                  key={i.id}
+                  role="row"
+                  data-id={i.id}
+                  aria-selected={i.id === cursor}
+                  className={`line${i.id === cursor ? ' cursor' : ''}${i.status !== 'open' ? ' done' : ''}`}
+                  style={{ gridTemplateColumns: grid }}
+                  onClick={() => setCursor(i.id)}
+                  onDoubleClick={() => navigate(`/incidents/${encodeURIComponent(i.id)}`)}
+                >
+                  <input type="checkbox" aria-label={t('do.selectOne', { x: i.id })} checked={selected.has(i.id)} onChange={() => toggle(i.id)} onClick={(e) => e.stopPropagation()} />
+                  {shown.map((c) => (
+                    <span key={c.key} role="cell" className={c.num ? 'num dim' : c.key === 'status' || c.key === 'severity' || c.key === 'verdict' || c.key === 'priority' ? '' : c.fixed ? '' : 'ellipsis dim'}>
+                      {c.render(i)}
+                    </span>
+                  ))}
                 </div>
               ))}
+              {selected.size > 0 && (
+                <div className="batch" role="toolbar" aria-label={t('incidents.selected', { n: selected.size })}>
+                  <b>{t('incidents.selected', { n: selected.size })}</b>
+                  {respond && (
+                    <>
+                      <Button type="primary" loading={busy} onClick={() => acknowledge(ids)}>
+                        {t('incidents.ackN', { n: selected.size })}
+                      </Button>
+                      <AssignButton assign={(assignee) => void batch(ids, 'assign', { assignee }, (n) => t('incidents.assignedN', { n, x: assignee }))} />
+                      <Button onClick={() => setClosing(ids)}>{t('incidents.closeN', { n: selected.size })}</Button>
+                    </>
+                  )}
+                  <Button type="text" onClick={() => setSelected(new Set())}>
+                    {t('alerts.unselect')}
+                  </Button>
+                </div>
+              )}
             </div>
           )}
         </div>
       </div>
+      {closing && (
+        <CloseDialog
+          title={t('incidents.closeN', { n: closing.length })}
+          withAlerts
+          cancel={() => setClosing(null)}
+          submit={(resolution, comment, alerts) => batch(closing, 'close', { resolution, comment, close_alerts: alerts }, (n) => t('incidents.closedN', { n, r: t(`resolution.${resolution}`) }), reopen)}
+        />
+      )}
     </div>
   );
 }

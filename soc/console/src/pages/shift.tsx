@@ -1,16 +1,21 @@
+import { useQuery } from '@tanstack/react-query';
 import { Button } from 'antd';
-import { Link } from 'react-router-dom';
-import { useOverview } from '../api/queries';
-import { SEVERITIES, list, type Alert, type Incident, type Overview, type SourceHealth } from '../api/types';
+import { Link, useNavigate } from 'react-router-dom';
+import { get } from '../api/client';
+import type { Notice } from '../api/notices';
+import { useCan, useOverview } from '../api/queries';
+import { SEVERITIES, list, type Alert, type Incident, type Overview, type Page, type SourceHealth } from '../api/types';
 import { copyText, useFeedback } from '../app/feedback';
 import { useNow } from '../app/hooks';
+import { useRowKeys } from '../app/rows';
 import { useSettings } from '../app/settings';
 import { clock, number, zone } from '../logic/format';
 import { TenantName } from '../parts/names';
+import { objectLink } from '../parts/orders/detail';
 import { Head, Panel, Updated } from '../parts/page';
 import { Priority, SeverityMark, StatusMark } from '../parts/severity';
 import { Empty, Loaded, Stale } from '../parts/states';
-import { SLAClock, When } from '../parts/time';
+import { Deadline, SLAClock, When } from '../parts/time';
 import { sourceState } from '../parts/source';
 
 function Verdict({ o }: { o: Overview }) {
@@ -45,12 +50,12 @@ function Stat({ to, n, label, hot }: { to: string; n: number; label: string; hot
   );
 }
 
-export function IncidentLine({ i, columns }: { i: Incident; columns: string }) {
+export function IncidentLine({ i, columns, at }: { i: Incident; columns: string; /** The cursor stands on it. */ at?: boolean }) {
   const { tx } = useSettings();
   return (
-    <div className="line" role="row" style={{ gridTemplateColumns: columns }}>
+    <div className={at ? 'line cursor' : 'line'} role="row" data-id={i.id} style={{ gridTemplateColumns: columns }}>
       <SeverityMark level={i.severity} />
-      <Link className="what ellipsis" to={`/incidents/${encodeURIComponent(i.id)}`} title={tx(i.title)}>
+      <Link className="what clamp2" to={`/incidents/${encodeURIComponent(i.id)}`} title={tx(i.title)}>
         {tx(i.title)}
       </Link>
       <span className="ellipsis dim" title={i.system?.name}>
@@ -65,10 +70,10 @@ export function IncidentLine({ i, columns }: { i: Incident; columns: string }) {
   );
 }
 
-function AlertLine({ a }: { a: Alert }) {
+function AlertLine({ a, at }: { a: Alert; at?: boolean }) {
   const { locale, tx } = useSettings();
   return (
-    <div className="line" role="row" style={{ gridTemplateColumns: 'var(--sev-w) minmax(0,1fr) 52px var(--status-w) 70px' }}>
+    <div className={at ? 'line cursor' : 'line'} role="row" data-id={a.id} style={{ gridTemplateColumns: 'var(--sev-w) minmax(0,1fr) 52px var(--status-w) 70px' }}>
       <SeverityMark level={a.severity} />
       <Link className="what ellipsis" to={`/alerts/${encodeURIComponent(a.id)}`} title={tx(a.title)}>
         {tx(a.title)}
@@ -162,11 +167,36 @@ function NoEvents({ sources }: { sources: SourceHealth[] }) {
   );
 }
 
+/** Circulars and early warnings that wait for the reader; nothing where none do. */
+function Letters() {
+  const { t } = useSettings();
+  const can = useCan();
+  const query = useQuery({ enabled: can('list-notices'), queryKey: ['notices', 'unread'], queryFn: ({ signal }) => get<Page<Notice>>('/notices', { unread: true, state: 'published', limit: 5 }, signal), refetchInterval: 60_000 });
+  const rows = list(query.data?.items);
+  if (rows.length === 0) return null;
+  return (
+    <Panel title={t('shift.notices')} end={<Link to="/notices?unread=true">{t('shift.allNotices', { n: query.data?.total ?? rows.length })}</Link>} flush>
+      {rows.map((n) => (
+        <div className="src" key={n.id}>
+          <SeverityMark level={n.level} word={false} />
+          <Link className="grow ellipsis" to={`/notices/${encodeURIComponent(n.id)}`} title={n.name}>
+            {n.name}
+          </Link>
+          {n.due ? <Deadline due={new Date(n.due).toISOString()} /> : <span className="dim">{t(`notice.kind.${n.kind}`)}</span>}
+        </div>
+      ))}
+    </Panel>
+  );
+}
+
 const INCIDENT_COLUMNS = 'var(--sev-w) minmax(0,1fr) 130px 30px 60px 112px';
 
 export default function Shift() {
   const { t, locale } = useSettings();
   const query = useOverview();
+  const navigate = useNavigate();
+  const listed = [...list(query.data?.incidents).map((i) => i.id), ...list(query.data?.latest_alerts).map((a) => a.id)];
+  const [at] = useRowKeys(listed, (id) => navigate(objectLink(id)));
   return (
     <div className="page">
       <Head title={t('page.shift')}>
@@ -197,7 +227,7 @@ export default function Shift() {
                       <Panel title={t('shift.incidents')} end={<Link to="/incidents">{t('shift.allIncidents')}</Link>} flush>
                         <div className="list" role="table" aria-label={t('shift.incidents')}>
                           {incidents.map((i) => (
-                            <IncidentLine key={i.id} i={i} columns={INCIDENT_COLUMNS} />
+                            <IncidentLine key={i.id} i={i} at={i.id === at} columns={INCIDENT_COLUMNS} />
                           ))}
                         </div>
                         {incidents.length === 0 && <Empty small title={t('shift.noIncidents')} why={t('shift.noIncidentsWhy')} />}
@@ -205,7 +235,7 @@ export default function Shift() {
                       <Panel title={t('shift.alerts')} end={<Link to="/alerts">{t('shift.allAlerts')}</Link>} flush>
                         <div className="list" role="table" aria-label={t('shift.alerts')}>
                           {alerts.map((a) => (
-                            <AlertLine key={a.id} a={a} />
+                            <AlertLine key={a.id} a={a} at={a.id === at} />
                           ))}
                         </div>
                         {alerts.length === 0 && <Empty small title={t('shift.noAlerts')} why={t('shift.noAlertsWhy')} />}
@@ -230,6 +260,7 @@ export default function Shift() {
                       })}
                     </div>
                   </Panel>
+                  <Letters />
                   <Intake o={o} />
                 </div>
               </div>

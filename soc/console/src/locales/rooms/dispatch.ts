@@ -205,6 +205,15 @@ export const dispatch = {
   'drule.previewN': ['{n} 个', '{n}'],
   'drule.half': ['把条件填完整后显示', 'Shown once the conditions are whole'],
 
+  'incidents.selected': ['已选 {n} 个事件', '{n} incidents chosen'],
+  'incidents.ackN': ['确认 {n} 个事件', 'Acknowledge {n} incidents'],
+  'incidents.ackedN': ['已确认 {n} 个事件', '{n} incidents acknowledged'],
+  'incidents.closeN': ['关闭 {n} 个事件', 'Close {n} incidents'],
+  'incidents.closedN': ['已关闭 {n} 个事件：{r}', '{n} incidents closed: {r}'],
+  'incidents.assignedN': ['已将 {n} 个事件指派给 {x}', '{n} incidents given to {x}'],
+  'incidents.reopenedN': ['已重新打开 {n} 个事件', '{n} incidents opened again'],
+  'incidents.refused': ['{n} 个事件未能处理：{x}', '{n} incidents were refused: {x}'],
+
   'page.daily': ['安全日报', 'Daily reports'],
   'daily.plan': ['报告', 'Report'],
   'daily.settings': ['日报设置', 'Settings'],

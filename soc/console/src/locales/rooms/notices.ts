@@ -3,6 +3,8 @@ import type { Pairs } from './pairs';
 /** Texts about circulars and early warnings. */
 export const notices = {
   'page.notices': ['通报预警', 'Notices'],
+  'shift.notices': ['待阅通报预警', 'Notices to read'],
+  'shift.allNotices': ['全部 {n} 份', 'All {n}'],
   'notice.lead': ['向各单位下发的通报和预警。', 'Circulars and early warnings for the units.'],
   'notice.new': ['起草通报预警', 'Draft a notice'],
   'notice.edit': ['编辑草稿', 'Edit the draft'],
