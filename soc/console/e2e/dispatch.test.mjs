@@ -49,7 +49,7 @@ steps('a work-order system is connected, tried with its secret, and shown', asyn
   const form = page.getByRole('dialog');
   await form.getByLabel('名称').fill('市 ITSM');
   await form.getByLabel('接口地址').fill(`http://127.0.0.1:${system.address().port}/orders`);
-  await form.getByText('请求与字段').click();
+  await form.getByText('请求与字段', { exact: true }).click();
   await form.getByText('字段映射', { exact: true }).first().click();
   await form.getByRole('combobox', { name: '对方字段' }).fill('fields.summary');
   await form.getByRole('combobox', { name: '值或模板' }).last().fill('{{.Subject.Title}}');
