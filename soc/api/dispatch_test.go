@@ -215,11 +215,19 @@ func TestDispatch(t *testing.T) {
 	do(mine, "GET", path, "", 404, nil)
 	do(city, "POST", path+"/move", `{"to":"review"}`, 200, nil)
 	do(city, "POST", path+"/move", `{"to":"approved"}`, 409, nil) // by the same person
+	do(city, "GET", path, "", 200, &moves)
+	if fmt.Sprint(moves.To) != "[draft]" {
+		t.Errorf("moves of who submitted the notice: %v", moves.To)
+	}
 	_, secret, err := s.identity.CreateToken(t.Context(), identity.NewToken{Name: "officer", Scopes: []string{identity.ScopeRead, identity.ScopeRespond}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	officer := bearer(secret)
+	do(officer, "GET", path, "", 200, &moves)
+	if fmt.Sprint(moves.To) != "[draft approved]" {
+		t.Errorf("moves of another officer: %v", moves.To)
+	}
 	do(officer, "POST", path+"/move", `{"to":"approved"}`, 200, nil)
 	do(officer, "POST", path+"/move", `{"to":"published"}`, 200, nil)
 	var board struct{ Read, Unread int }

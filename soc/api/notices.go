@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -71,7 +72,7 @@ func reader(ctx context.Context) (notice.Who, error) {
 type noticeDetail struct {
 	Notice  notice.Notice `json:"notice"`
 	History []notice.Step `json:"history" nullable:"false"`
-	To      []string      `json:"to" nullable:"false" doc:"States that the caller's roles may move it to"`
+	To      []string      `json:"to" nullable:"false" doc:"States that the caller may move it to: by his roles, and where another person has to, because he did not make the move before"`
 }
 
 // NoticeBody is a notice as it is written. It is exported because inputs embed it.
@@ -141,7 +142,11 @@ func (s *Server) noticeRoutes() {
 			}
 			d := noticeDetail{n, steps, []string{}}
 			if by.Writes(&n) {
-				d.To = s.openMoves(ctx, transition.Notice, n.State)
+				moves := s.deps.Dispatch.Moves()
+				d.To = slices.DeleteFunc(s.openMoves(ctx, transition.Notice, n.State), func(to string) bool {
+					m, _ := moves.Find(transition.Notice, n.State, to)
+					return m.Apart && n.MovedBy == by.Name
+				})
 			}
 			return Reply(d), nil
 		})

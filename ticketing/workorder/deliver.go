@@ -308,7 +308,7 @@ func backoff(attempts int) time.Duration {
 // spaces, dashes and underlines.
 var meanings = map[string]string{
 	"open": StateOpen, "new": StateOpen, "created": StateOpen, "pending": StateOpen, "todo": StateOpen, "submitted": StateOpen, "待处理": StateOpen, "待受理": StateOpen, "新建": StateOpen, "已创建": StateOpen,
-	"working": StateWorking, "inprogress": StateWorking, "processing": StateWorking, "assigned": StateWorking, "accepted": StateWorking, "onhold": StateWorking, "处理中": StateWorking, "进行中": StateWorking, "已受理": StateWorking, "已派单": StateWorking,
+	"working": StateWorking, "inprogress": StateWorking, "processing": StateWorking, "assigned": StateWorking, "accepted": StateWorking, "onhold": StateWorking, "处理中": StateWorking, "受理中": StateWorking, "进行中": StateWorking, "已受理": StateWorking, "已派单": StateWorking,
 	"done": StateDone, "resolved": StateDone, "closed": StateDone, "completed": StateDone, "finished": StateDone, "已完成": StateDone, "已解决": StateDone, "已关闭": StateDone, "已办结": StateDone,
 	"rejected": StateRejected, "cancelled": StateRejected, "canceled": StateRejected, "refused": StateRejected, "withdrawn": StateRejected, "已驳回": StateRejected, "已取消": StateRejected, "已撤销": StateRejected,
 }

@@ -112,6 +112,7 @@ export const dispatch = {
   'order.incomplete': ['先填名称和地址', 'Name and address come first'],
   'order.notSent': ['将会这样发送（密钥已隐去）：', 'This would go out, secrets left out:'],
   'order.worked': ['对方已接收：编号 {id}，状态 {state}（{means}）', 'They took it: number {id}, state {state} ({means})'],
+  'order.unknown': ['不认识，请在“应答与状态”里对应', 'unknown: say what it means under Answers and states'],
   'order.theirAnswer': ['对方应答', 'Their answer'],
   'order.tokenTitle': ['“{x}”的回传地址', 'Where “{x}” sends results'],
   'order.once': ['令牌只显示这一次，请现在交给对方系统。', 'The token is shown this once: hand it to the other system now.'],

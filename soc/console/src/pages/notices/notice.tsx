@@ -137,7 +137,7 @@ export default function NoticePage() {
       <ol className="way" aria-label={t('notice.way')}>
         {WAY.map((s) => (
           <li key={s} aria-current={s === n.state ? 'step' : undefined} className={WAY.indexOf(s) < WAY.indexOf(n.state) ? 'past' : ''}>
-            {t(`notice.state.${s}`)}
+            <span>{t(`notice.state.${s}`)}</span>
           </li>
         ))}
       </ol>
