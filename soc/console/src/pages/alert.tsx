@@ -41,6 +41,7 @@ export default function AlertPage() {
   useKeys({
     a: () => respond && a?.status === 'open' && void act.acknowledge([id]),
     f: () => respond && a && a.status !== 'closed' && void act.close([id], 'false_positive', ''),
+    e: () => respond && a && a.status !== 'closed' && setClosing(true),
     s: () => respond && navigate(`/silences?${new URLSearchParams({ new: '1', alert: id })}`),
     i: () => a?.incident_id && navigate(`/incidents/${encodeURIComponent(a.incident_id)}`),
     Escape: () => navigate(-1),
@@ -65,7 +66,7 @@ export default function AlertPage() {
           <div className="actions" style={{ marginLeft: 'auto' }}>
             {a.status === 'open' && (
               <Button type="primary" onClick={() => void act.acknowledge([id])}>
-                {t('act.ack')}
+                {t('act.ack')} <kbd className="onbutton">a</kbd>
               </Button>
             )}
             <AssignButton assign={(u) => act.assign([id], u)} />
@@ -75,7 +76,9 @@ export default function AlertPage() {
             {a.status === 'closed' ? (
               <Button onClick={() => void act.reopen([id])}>{t('act.reopen')}</Button>
             ) : (
-              <Button onClick={() => setClosing(true)}>{t('act.closeAlert')}</Button>
+              <Button onClick={() => setClosing(true)}>
+                {t('act.closeAlert')} <kbd>e</kbd>
+              </Button>
             )}
           </div>
         )}

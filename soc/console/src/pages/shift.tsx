@@ -220,7 +220,8 @@ export default function Shift() {
               </div>
               <div className="cols">
                 <div className="stack" style={{ gap: 14 }}>
-                  {o.intake.events_total === 0 && alerts.length === 0 ? (
+                  {/* How to send a first log is for who looks after the sources. */}
+                  {o.intake.events_total === 0 && alerts.length === 0 && list(o.sources).length > 0 ? (
                     <NoEvents sources={list(o.sources)} />
                   ) : (
                     <>

@@ -58,6 +58,7 @@ export const notices = {
   'notice.linkURL': ['网址', 'Address'],
   'notice.imageWhy': ['PNG、JPEG、GIF 或 WebP，不超过 {n}', 'PNG, JPEG, GIF or WebP, {n} at most'],
   'notice.imageBig': ['图片超过 {n}', 'The picture has more than {n}'],
+  'notice.imageBroken': ['图片无法显示', 'The picture cannot be shown'],
   'notice.imageAlt': ['图片说明', 'What it shows'],
   'notice.row': ['行', 'Row'],
   'notice.column': ['列', 'Column'],

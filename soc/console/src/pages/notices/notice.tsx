@@ -74,6 +74,8 @@ export default function NoticePage() {
   const own = me?.all_tenants ? [] : recipients;
   const answers = n.kind === 'circular' && n.state === 'published' && own.some((r) => !r.replied_at) && can('reply-to-notice');
   const unread = n.state === 'published' && (!n.read || own.some((r) => !r.read_at));
+  // An administrator may leave a step out: what was left out is not ticked.
+  const been = new Set(list(query.data?.history).map((s) => s.action));
   const primary = to.find((s) => WAY.indexOf(s) > WAY.indexOf(n.state));
   return (
     <div className="page">
@@ -136,7 +138,7 @@ export default function NoticePage() {
       </div>
       <ol className="way" aria-label={t('notice.way')}>
         {WAY.map((s) => (
-          <li key={s} aria-current={s === n.state ? 'step' : undefined} className={WAY.indexOf(s) < WAY.indexOf(n.state) ? 'past' : ''}>
+          <li key={s} aria-current={s === n.state ? 'step' : undefined} className={WAY.indexOf(s) < WAY.indexOf(n.state) && (s === 'draft' || been.has(s)) ? 'past' : ''}>
             <span>{t(`notice.state.${s}`)}</span>
           </li>
         ))}

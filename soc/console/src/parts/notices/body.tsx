@@ -1,4 +1,4 @@
-import { useEffect, useRef } from 'react';
+import { useEffect, useRef, useState } from 'react';
 import type { Block, Run } from '../../api/notices';
 import { list } from '../../api/types';
 import { useT } from '../../app/settings';
@@ -91,6 +91,7 @@ const Runs = ({ runs }: { runs: readonly Run[] }) => (
 export function Picture({ image, alt }: { image: string; alt: string }) {
   const t = useT();
   const canvas = useRef<HTMLCanvasElement>(null);
+  const [broken, setBroken] = useState('');
   useEffect(() => {
     let gone = false;
     const [head, data] = image.split(',', 2);
@@ -104,11 +105,12 @@ export function Picture({ image, alt }: { image: string; alt: string }) {
       c.getContext('2d')?.drawImage(picture, 0, 0);
     };
     draw().catch(() => {
-      if (!gone && canvas.current) canvas.current.dataset.broken = 'true';
+      if (!gone) setBroken(image);
     });
     return () => {
       gone = true;
     };
   }, [image]);
+  if (broken === image) return <span className="faint">{t('notice.imageBroken')}</span>;
   return <canvas ref={canvas} role="img" aria-label={alt || t('notice.block.image')} className="picture" width={1} height={1} />;
 }

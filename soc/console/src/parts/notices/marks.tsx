@@ -23,6 +23,7 @@ export function Answered({ notice: n }: { notice: Notice }) {
   return (
     <span className="nowrap">
       {n.kind === 'circular' ? t('notice.answeredOf', { n: number(c.answered, locale), m: number(c.all, locale) }) : t('notice.readOf', { n: number(c.read, locale), m: number(c.all, locale) })}
+      {' '}
       {c.overdue > 0 && n.state === 'published' && <span className="tag strong late-mark">{t('notice.overdueN', { n: c.overdue })}</span>}
     </span>
   );
