@@ -321,26 +321,6 @@ func (s *Service) Cases(ctx context.Context, r reach.Reach, limit int) ([]Case, 
 	return out, nil
 }
 
-// AlertsAfter reads alerts in the order in which they were made, after the one
-// with that time and id; whoever calls it sees everything. It is for indexes, so
-// that what mutes the alerts is not worked out.
-func (s *Service) AlertsAfter(ctx context.Context, created int64, id string, limit int) ([]Alert, error) {
-	var rows []alertRow
-	err := s.db.NewSelect().Model(&rows).Where("(created_at, id) > (?, ?)", created, id).OrderExpr("created_at, id").Limit(int64(limit)).Scan(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("ticketing: read the alerts after %q: %w", id, err)
-	}
-	items := make([]Alert, 0, len(rows))
-	for _, r := range rows {
-		a := &alert{alertRow: r}
-		if err := a.unpack(); err != nil {
-			return nil, err
-		}
-		items = append(items, a.view())
-	}
-	return items, nil
-}
-
 // IncidentsOf returns the incidents in reach that hold some of the alerts that
 // are in reach, and how many of them.
 func (s *Service) IncidentsOf(ctx context.Context, r reach.Reach, alerts []string) (map[string]int, error) {

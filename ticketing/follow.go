@@ -33,6 +33,7 @@ const (
 func (c *correlation) follow(ctx context.Context, touched []*alert) ([]*alert, error) {
 	type rise struct{ attack, by *alert }
 	var rises []rise
+	attacks := map[*cohort][]*alert{} // those of a cohort that are attacks: few, as a rule
 	for _, a := range touched {
 		if a.Item == "" {
 			continue
@@ -41,12 +42,27 @@ func (c *correlation) follow(ctx context.Context, touched []*alert) ([]*alert, e
 		if co == nil {
 			continue
 		}
-		for _, r := range co.alerts {
-			for _, pair := range [2]rise{{a, r}, {r, a}} {
-				if pair.attack != pair.by && cameOf(pair.attack, pair.by) > pair.attack.Verdict {
-					rises = append(rises, pair)
+		rose := func(attack, by *alert) {
+			if attack != by && cameOf(attack, by) > attack.Verdict {
+				rises = append(rises, rise{attack, by})
+			}
+		}
+		if a.Attack != "" {
+			for _, r := range co.alerts {
+				rose(a, r)
+			}
+		}
+		of, known := attacks[co]
+		if !known {
+			for _, r := range co.alerts {
+				if r.Attack != "" {
+					of = append(of, r)
 				}
 			}
+			attacks[co] = of
+		}
+		for _, r := range of {
+			rose(r, a)
 		}
 	}
 	if len(rises) == 0 {

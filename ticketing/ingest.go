@@ -27,7 +27,13 @@ const (
 // transaction. It may be called again with the same occurrences, in any order
 // and any cut: each counts once, by its ID.
 func (s *Service) Ingest(ctx context.Context, occs []detections.Occurrence) error {
-	if len(occs) == 0 {
+	return s.IngestBeside(ctx, occs, nil)
+}
+
+// IngestBeside is Ingest with what somebody writes of the same occurrences in the
+// same transaction: either all of it is there afterwards, or nothing.
+func (s *Service) IngestBeside(ctx context.Context, occs []detections.Occurrence, beside func(ctx context.Context, tx bun.Tx) error) error {
+	if len(occs) == 0 && beside == nil {
 		return nil
 	}
 	now := s.now()
@@ -63,6 +69,11 @@ func (s *Service) Ingest(ctx context.Context, occs []detections.Occurrence) erro
 		// Alerts are raised in the order in which they are written: who follows
 		// them by the time at which they were raised misses none that waited long.
 		now = s.now()
+		if beside != nil {
+			if err := beside(ctx, tx); err != nil {
+				return err
+			}
+		}
 		fresh, err := takeIn(ctx, tx, batch, now)
 		if err != nil {
 			return err
@@ -99,6 +110,7 @@ func (s *Service) Ingest(ctx context.Context, occs []detections.Occurrence) erro
 		for _, a := range touched {
 			if a.fresh {
 				st.AlertsOpened++
+				s.live.sighted = append(s.live.sighted, a.sighted())
 			}
 		}
 		c, err := s.correlate(ctx, tx, touched, now, false)

@@ -16,6 +16,7 @@ import (
 	"icewatch/detections/policy"
 	"icewatch/soc/reach"
 	"icewatch/soc/state"
+	"icewatch/ticketing/observable"
 )
 
 // What is kept at hand at most. With more all is forgotten and read again as it
@@ -42,13 +43,14 @@ type live struct {
 	members   map[string]map[string]*alert // all alerts of an incident, closed ones too
 	again     map[string]bool              // ids of alerts whose last decision rests on an older state of them
 
-	window   int64            // milliseconds; see correlation.near
-	versions uint64           // of cohorts, counted over all of them
-	grown    map[*cohort]bool // in this transaction
-	short    []link           // whose cohorts SQL has to fill up again
-	docs     int              // of alerts
-	turn     uint64           // counts transactions
-	reopened atomic.Bool      // alerts were closed, opened or changed beside it
+	window   int64              // milliseconds; see correlation.near
+	versions uint64             // of cohorts, counted over all of them
+	grown    map[*cohort]bool   // in this transaction
+	short    []link             // whose cohorts SQL has to fill up again
+	docs     int                // of alerts
+	turn     uint64             // counts transactions
+	reopened atomic.Bool        // alerts were closed, opened or changed beside it
+	sighted  []observable.Alert // alerts that this transaction made
 }
 
 // link is what alerts have in common: an item or an actor.
@@ -72,6 +74,7 @@ type cohort struct {
 // atHand is what memory knows of an alert beside what SQL has.
 type atHand struct {
 	whole   bool          // the doc and all columns are there, not lightColumns alone
+	inSQL   bool          // it has a row
 	saved   *alertRow     // as it stands in SQL, without what finish makes; nil where it does not
 	facts   *policy.Alert // what a policy sees of it as a relation
 	shown   *policy.Alert // what seen returned last, and of what
@@ -180,10 +183,13 @@ func (s *Service) write(ctx context.Context, fn func(ctx context.Context, tx bun
 		<-s.writer
 	}()
 	s.live.turn++
+	s.live.sighted = nil
 	if err := s.db.RunInTx(context.WithValue(ctx, writing{}, s), nil, fn); err != nil {
 		return err
 	}
 	s.live.bound()
+	s.sightings.add(s.live.sighted)
+	s.live.sighted = nil
 	done = true
 	return nil
 }
@@ -368,6 +374,7 @@ func (l *live) light(r alertRow) *alert {
 		return a
 	}
 	a := &alert{alertRow: r}
+	a.inSQL = true
 	a.shape, a.links, a.span = r.shaped(), r.ofLinks(), r.spanned()
 	l.alerts[r.ID] = a
 	return a
@@ -437,17 +444,6 @@ func (l *live) loadKeys(ctx context.Context, tx bun.Tx, keys []string) error {
 		}
 	}
 	for part := range slices.Chunk(ask, idsPerStatement) {
-		var rows []alertRow
-		if err := tx.NewSelect().Model(&rows).Where("key IN (?)", bun.In(part)).Where("status <> ?", StatusClosed).Scan(ctx); err != nil {
-			return fmt.Errorf("read the open alerts of %d keys: %w", len(part), err)
-		}
-		for _, r := range rows {
-			a, err := l.take(r)
-			if err != nil {
-				return err
-			}
-			l.open[r.Key] = a
-		}
 		var generations []struct {
 			Key  string `bun:"key"`
 			Last int    `bun:"last"`
@@ -459,8 +455,24 @@ func (l *live) loadKeys(ctx context.Context, tx bun.Tx, keys []string) error {
 		for _, k := range part {
 			l.last[k] = 0
 		}
+		if len(generations) == 0 {
+			continue // all of them fire for the first time
+		}
+		before := make([]string, 0, len(generations))
 		for _, g := range generations {
 			l.last[g.Key] = g.Last
+			before = append(before, g.Key)
+		}
+		var rows []alertRow
+		if err := tx.NewSelect().Model(&rows).Where("key IN (?)", bun.In(before)).Where("status <> ?", StatusClosed).Scan(ctx); err != nil {
+			return fmt.Errorf("read the open alerts of %d keys: %w", len(before), err)
+		}
+		for _, r := range rows {
+			a, err := l.take(r)
+			if err != nil {
+				return err
+			}
+			l.open[r.Key] = a
 		}
 	}
 	_, err := l.wholes(ctx, tx, light...)

@@ -10,6 +10,8 @@ import (
 
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/schema"
+
+	"icewatch/soc/state"
 )
 
 // alertColumns are the columns that an alert's life changes.
@@ -41,7 +43,8 @@ func (a *alert) unsaved() bool { return a.merged || a.saved == nil || *a.bare() 
 
 // saveAlerts writes alerts back, new ones and changed ones alike. It does so by
 // prepared statements: a doc has many kilobytes, which SQLite would read letter
-// by letter as a part of a statement's text.
+// by letter as a part of a statement's text. New ones, which nothing can stand in
+// the way of, are written many at a time; a storm brings hundreds.
 func saveAlerts(ctx context.Context, tx bun.Tx, alerts []*alert) error {
 	table := tx.Dialect().Tables().Get(reflect.TypeFor[alertRow]())
 	var all, changing []string
@@ -51,32 +54,85 @@ func saveAlerts(ctx context.Context, tx bun.Tx, alerts []*alert) error {
 	for _, c := range alertColumns {
 		changing = append(changing, c+" = EXCLUDED."+c)
 	}
+	born := state.NewRows(tx, "ticketing_alerts", all, "")
+	defer born.Close()
 	put := prepared{tx: tx, table: table, columns: all, text: fmt.Sprintf("INSERT INTO ticketing_alerts (%s) VALUES (?%s) ON CONFLICT (id) DO UPDATE SET %s",
 		strings.Join(all, ", "), strings.Repeat(", ?", len(all)-1), strings.Join(changing, ", "))}
 	defer put.close()
 	fired := prepared{tx: tx, table: table, columns: append(slices.Clone(firingColumns), "id"),
 		text: fmt.Sprintf("UPDATE ticketing_alerts SET %s = ? WHERE id = ?", strings.Join(firingColumns, " = ?, "))}
 	defer fired.close()
-	for _, a := range alerts {
-		use := &put
-		if a.onlyFired() {
-			use = &fired
-		} else if err := a.state(); err != nil {
-			return err
+	next, stop := packed(alerts)
+	defer stop()
+	var args []any
+	for i, a := range alerts {
+		onlyFired, err := next(i)
+		switch {
+		case err != nil:
+		case onlyFired:
+			err = fired.exec(ctx, reflect.ValueOf(&a.alertRow).Elem())
+		case a.fresh && !a.inSQL:
+			args = args[:0]
+			for _, f := range table.Fields {
+				args = append(args, f.Value(reflect.ValueOf(&a.alertRow).Elem()).Interface())
+			}
+			err = born.Add(ctx, args...)
+		default:
+			err = put.exec(ctx, reflect.ValueOf(&a.alertRow).Elem())
 		}
-		if err := a.finish(); err != nil {
-			return err
-		}
-		if err := use.exec(ctx, reflect.ValueOf(&a.alertRow).Elem()); err != nil {
+		if err != nil {
 			return fmt.Errorf("write alert %s: %w", a.ID, err)
 		}
+		a.inSQL = true
 		a.saved = a.bare()
 		a.Doc, a.Search = "", ""
 		if a.facts != nil {
 			a.Facts = ""
 		}
 	}
+	if err := born.Flush(ctx); err != nil {
+		return fmt.Errorf("write new alerts: %w", err)
+	}
 	return nil
+}
+
+// packAhead is from how many alerts on their documents are made on another core
+// while SQL takes those before.
+const packAhead = 16
+
+// packed makes what is written of alerts beside their columns. next waits until
+// that of one of them is there, in their order, and tells whether it only fired;
+// stop ends it.
+func packed(alerts []*alert) (next func(i int) (onlyFired bool, err error), stop func()) {
+	type made struct {
+		onlyFired bool
+		err       error
+	}
+	pack := func(a *alert) (m made) {
+		if m.onlyFired = a.onlyFired(); !m.onlyFired {
+			m.err = a.state()
+		}
+		if m.err == nil {
+			m.err = a.finish()
+		}
+		return m
+	}
+	if len(alerts) < packAhead {
+		return func(i int) (bool, error) { m := pack(alerts[i]); return m.onlyFired, m.err }, func() {}
+	}
+	done, quit, ended := make(chan made, len(alerts)), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for _, a := range alerts {
+			select {
+			case <-quit:
+				return
+			default:
+				done <- pack(a)
+			}
+		}
+	}()
+	return func(int) (bool, error) { m := <-done; return m.onlyFired, m.err }, func() { close(quit); <-ended }
 }
 
 // saveCounted writes alerts that only counted, unless they were written already.
@@ -115,7 +171,8 @@ func (p *prepared) exec(ctx context.Context, row reflect.Value) (err error) {
 	for _, f := range p.fields {
 		p.args = append(p.args, f.Value(row).Interface())
 	}
-	_, err = p.stmt.ExecContext(ctx, p.args...)
+	// The transaction ends with its context: see state.Rows.
+	_, err = p.stmt.ExecContext(context.WithoutCancel(ctx), p.args...)
 	return err
 }
 

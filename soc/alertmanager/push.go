@@ -220,9 +220,15 @@ func levelOf(labels map[string]string) detections.Level {
 // occurrence is a firing as ticketing takes it in. Its id is derived, so that it
 // counts once however often it is told.
 func (s *Service) occurrence(r *row) detections.Occurrence {
-	labels, notes := r.labels(), r.annotations()
+	labels := r.labels()
 	fields := fieldsOf(labels)
 	s.Place(r.Tenant, fields)
+	return occurrenceOf(r, labels, r.annotations(), fields)
+}
+
+// occurrenceOf makes it of what its row says, read, and of the fields of its
+// place, which it takes over.
+func occurrenceOf(r *row, labels, notes, fields map[string]string) detections.Occurrence {
 	fields[fieldFingerprint] = r.Fingerprint
 	if r.URL != "" {
 		fields["event.url"] = r.URL

@@ -12,6 +12,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"icewatch/detections"
+	"icewatch/soc/state"
 	"icewatch/ticketing"
 	"icewatch/ticketing/webhook"
 )
@@ -60,12 +61,19 @@ func texts(doc string) map[string]string {
 	return out
 }
 
-// take takes in what was sent, and tells whether ticketing has to know of
+// arrival is an alert that was sent, and how it is kept.
+type arrival struct {
+	sent   *sentAlert
+	row    row
+	fields map[string]string // of its place, where they had to be found out
+}
+
+// take takes in what was sent, and tells whether ticketing still has to know of
 // something. An alert is the same as another of its tenant when its labels are;
-// it begins anew when it was over. What is new is written down; what only fires
-// on is kept at hand.
+// it begins anew when it was over. What begins is written down together with the
+// alert that ticketing makes of it; what only fires on is kept at hand.
 func (s *Service) take(ctx context.Context, tenant string, list []sentAlert, now time.Time) (news bool, err error) {
-	rows := make([]row, 0, len(list))
+	came := make([]arrival, 0, len(list))
 	for i := range list {
 		a := &list[i]
 		labels, err1 := json.Marshal(a.Labels)
@@ -74,16 +82,25 @@ func (s *Service) take(ctx context.Context, tenant string, list []sentAlert, now
 			return false, fmt.Errorf("alertmanager: encode an alert: %w", err)
 		}
 		print := webhook.Fingerprint(a.Labels)
-		owner := s.hand.place(tenant, print, now, func() string { return s.Place(tenant, fieldsOf(a.Labels)) })
-		rows = append(rows, row{Tenant: owner, Fingerprint: print, Labels: string(labels), Annotations: string(notes), URL: a.GeneratorURL,
-			StartsAt: a.StartsAt.UnixMilli(), EndsAt: a.EndsAt.UnixMilli(), UpdatedAt: now.UnixMilli(), Since: now.UnixMilli(), Firing: 1})
+		var found map[string]string
+		owner := s.hand.place(tenant, print, now, func() string {
+			fields := fieldsOf(a.Labels)
+			owner := s.Place(tenant, fields)
+			if owner == tenant { // else it is another question whose fields these are
+				found = fields
+			}
+			return owner
+		})
+		came = append(came, arrival{sent: a, fields: found, row: row{Tenant: owner, Fingerprint: print, Labels: string(labels), Annotations: string(notes), URL: a.GeneratorURL,
+			StartsAt: a.StartsAt.UnixMilli(), EndsAt: a.EndsAt.UnixMilli(), UpdatedAt: now.UnixMilli(), Since: now.UnixMilli(), Firing: 1}})
 	}
 	s.hand.taking.Lock()
 	defer s.hand.taking.Unlock()
-	if err := s.bring(ctx, rows); err != nil {
+	if err := s.bring(ctx, came); err != nil {
 		return false, err
 	}
 	changed, longer := map[string]*row{}, map[string]*row{}
+	from := map[string]*arrival{} // the last of each
 	known := func(k string) *row {
 		for _, m := range []map[string]*row{changed, longer} {
 			if r := m[k]; r != nil {
@@ -92,16 +109,16 @@ func (s *Service) take(ctx context.Context, tenant string, list []sentAlert, now
 		}
 		return s.hand.get(k)
 	}
-	for i := range rows {
-		k := rowKey(rows[i].Tenant, rows[i].Fingerprint)
+	for i := range came {
+		k := rowKey(came[i].row.Tenant, came[i].row.Fingerprint)
 		have := known(k)
-		next := follow(have, rows[i], now.UnixMilli())
+		next := follow(have, came[i].row, now.UnixMilli())
 		switch {
 		case next == nil:
 		case changed[k] == nil && extension(have, next):
 			longer[k] = next
 		default:
-			changed[k] = next
+			changed[k], from[k] = next, &came[i]
 			delete(longer, k)
 		}
 	}
@@ -110,22 +127,68 @@ func (s *Service) take(ctx context.Context, tenant string, list []sentAlert, now
 	if len(write) == 0 {
 		return false, nil
 	}
-	err = s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-		for part := range slices.Chunk(write, perStatement) {
-			_, err := tx.NewInsert().Model(&part).On("CONFLICT (tenant, fingerprint) DO UPDATE").
-				Set("annotations = EXCLUDED.annotations, url = EXCLUDED.url, starts_at = EXCLUDED.starts_at, ends_at = EXCLUDED.ends_at, updated_at = EXCLUDED.updated_at, since = EXCLUDED.since, firing = EXCLUDED.firing").
-				Returning("NULL").Exec(ctx)
-			if err != nil {
-				return fmt.Errorf("write %d alerts: %w", len(part), err)
+	return s.write(ctx, write, from, now.UnixMilli())
+}
+
+// write writes rows down, those that begin with the alerts that ticketing makes
+// of them, and tells whether something is left to be told.
+func (s *Service) write(ctx context.Context, rows []row, from map[string]*arrival, now int64) (news bool, err error) {
+	begun := slices.Clone(rows)
+	var occs []detections.Occurrence
+	for i := range begun {
+		r := &begun[i]
+		switch {
+		case r.EndsAt > now && r.Told == r.Firing-1 && r.Over == r.Told:
+			a := from[rowKey(r.Tenant, r.Fingerprint)]
+			fields := a.fields
+			if fields == nil {
+				fields = fieldsOf(a.sent.Labels)
+				s.Place(r.Tenant, fields)
 			}
+			occs = append(occs, occurrenceOf(r, a.sent.Labels, a.sent.Annotations, fields))
+			r.Told = r.Firing
+		case r.EndsAt <= now || r.Told < r.Firing:
+			news = true // after what ticketing knows of the firing before
 		}
-		return nil
-	})
-	if err != nil {
-		return false, fmt.Errorf("alertmanager: take in %d alerts: %w", len(list), err)
 	}
-	s.hand.put(write...)
+	if len(occs) > 0 {
+		err := s.Tickets.IngestBeside(ctx, occs, func(ctx context.Context, tx bun.Tx) error { return save(ctx, tx, begun) })
+		if err == nil {
+			s.hand.put(begun...)
+			return news, nil
+		}
+		if ctx.Err() != nil {
+			return false, err
+		}
+		// They are to be known all the same, and told as soon as that is possible.
+		s.Log.Error("alertmanager: alerts that were sent in wait for ticketing and will be tried again", "alerts", len(occs), "error", err)
+	}
+	err = s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error { return save(ctx, tx, rows) })
+	if err != nil {
+		return false, fmt.Errorf("alertmanager: take in %d alerts: %w", len(rows), err)
+	}
+	s.hand.put(rows...)
 	return true, nil
+}
+
+// columns are those of a row.
+var columns = []string{"tenant", "fingerprint", "labels", "annotations", "url", "starts_at", "ends_at", "updated_at", "since", "firing", "told", "over"}
+
+// save writes rows down. What ticketing knows of them by SQL stays known.
+func save(ctx context.Context, tx bun.Tx, rows []row) error {
+	put := state.NewRows(tx, "alertmanager_pushed", columns, `ON CONFLICT (tenant, fingerprint) DO UPDATE SET annotations = EXCLUDED.annotations, url = EXCLUDED.url,
+		starts_at = EXCLUDED.starts_at, ends_at = EXCLUDED.ends_at, updated_at = EXCLUDED.updated_at, since = EXCLUDED.since, firing = EXCLUDED.firing, told = max(told, EXCLUDED.told)`)
+	defer put.Close()
+	for i := range rows {
+		r := &rows[i]
+		if err := put.Add(ctx, r.Tenant, r.Fingerprint, r.Labels, r.Annotations, r.URL, r.StartsAt, r.EndsAt, r.UpdatedAt, r.Since, r.Firing, r.Told, r.Over); err != nil {
+			return fmt.Errorf("write %d alerts: %w", len(rows), err)
+		}
+	}
+	if err := put.Flush(ctx); err != nil {
+		return fmt.Errorf("write %d alerts: %w", len(rows), err)
+	}
+	return nil
 }
 
 // sorted lists rows by their keys.
@@ -138,22 +201,35 @@ func sorted(rows map[string]*row) []row {
 }
 
 // bring puts at hand what SQL has of alerts.
-func (s *Service) bring(ctx context.Context, rows []row) error {
-	var missing []string
-	for i := range rows {
-		if s.hand.get(rowKey(rows[i].Tenant, rows[i].Fingerprint)) == nil {
-			missing = append(missing, rows[i].Fingerprint)
+func (s *Service) bring(ctx context.Context, came []arrival) error {
+	missing := map[string][]string{} // fingerprints by tenant
+	for i := range came {
+		r := &came[i].row
+		if s.hand.get(rowKey(r.Tenant, r.Fingerprint)) == nil {
+			missing[r.Tenant] = append(missing[r.Tenant], r.Fingerprint)
 		}
 	}
-	for part := range slices.Chunk(missing, perStatement) {
-		var have []row
-		if err := s.db.NewSelect().Model(&have).Where("fingerprint IN (?)", bun.In(part)).Scan(ctx); err != nil {
+	for tenant, prints := range missing {
+		have, err := s.read(ctx, tenant, prints)
+		if err != nil {
 			return fmt.Errorf("alertmanager: read the alerts that are known: %w", err)
 		}
 		have = slices.DeleteFunc(have, func(r row) bool { return s.hand.get(rowKey(r.Tenant, r.Fingerprint)) != nil })
 		s.hand.put(have...)
 	}
 	return nil
+}
+
+// read reads rows of a tenant; those that there are not are left out.
+func (s *Service) read(ctx context.Context, tenant string, prints []string) (rows []row, err error) {
+	list, err := json.Marshal(prints)
+	if err != nil {
+		return nil, err
+	}
+	// The list comes first: SQLite would rather go through the table.
+	err = s.db.NewSelect().Model(&rows).ModelTableExpr("(SELECT DISTINCT value FROM json_each(?)) AS j CROSS JOIN alertmanager_pushed AS p", string(list)).
+		Where("p.tenant = ? AND p.fingerprint = j.value", tenant).Scan(ctx)
+	return rows, err
 }
 
 // follow is what an alert becomes by what was sent of it now; nil where it stays
@@ -294,17 +370,17 @@ func (s *Service) Run(ctx context.Context) {
 
 // sent reads what was sent of those alerts that others raised.
 func (s *Service) sent(ctx context.Context, list []ticketing.Routed) (map[string]*row, error) {
-	var prints []string
+	prints := map[string][]string{}
 	for i := range list {
 		if list[i].Rule.Kind == ticketing.Pushed {
-			prints = append(prints, list[i].Fields[fieldFingerprint])
+			prints[list[i].Tenant] = append(prints[list[i].Tenant], list[i].Fields[fieldFingerprint])
 		}
 	}
-	out := make(map[string]*row, len(prints))
-	for part := range slices.Chunk(prints, perStatement) {
-		var rows []row
-		if err := s.db.NewSelect().Model(&rows).Where("fingerprint IN (?)", bun.In(part)).Scan(ctx); err != nil {
-			return nil, fmt.Errorf("alertmanager: read what was sent of %d alerts: %w", len(part), err)
+	out := make(map[string]*row, len(list))
+	for tenant, of := range prints {
+		rows, err := s.read(ctx, tenant, of)
+		if err != nil {
+			return nil, fmt.Errorf("alertmanager: read what was sent of %d alerts: %w", len(of), err)
 		}
 		for i := range rows {
 			k := rowKey(rows[i].Tenant, rows[i].Fingerprint)

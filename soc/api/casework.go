@@ -43,7 +43,7 @@ func OpenCasework(ctx context.Context, db *state.DB, incidents *ticketing.Servic
 	if c.Plans, err = plan.Open(ctx, db, plan.Deps{Timeline: incidents, Known: known, Clock: incidents.Now}); err != nil {
 		return nil, err
 	}
-	if c.Observables, err = observable.Open(ctx, db, observable.Deps{Timeline: incidents, Alerts: indexed(incidents), Clock: incidents.Now}); err != nil {
+	if c.Observables, err = observable.Open(ctx, db, observable.Deps{Timeline: incidents, Alerts: incidents.Sightings, Clock: incidents.Now}); err != nil {
 		return nil, err
 	}
 	if c.Statutory, err = statutory.Open(ctx, db, statutory.Deps{Timeline: incidents, Clock: incidents.Now}); err != nil {

@@ -145,21 +145,6 @@ func factsOfCase(c *ticketing.Case, r reach.Reach) similar.Facts {
 	return f
 }
 
-// indexed makes of alerts what the index of observables takes.
-func indexed(svc *ticketing.Service) observable.Alerts {
-	return func(ctx context.Context, created int64, id string, limit int) ([]observable.Alert, error) {
-		list, err := svc.AlertsAfter(ctx, created, id, limit)
-		if err != nil {
-			return nil, err
-		}
-		out := make([]observable.Alert, 0, len(list))
-		for i := range list {
-			out = append(out, observable.Alert{ID: list[i].ID, Created: list[i].CreatedAt.UnixMilli(), Fields: list[i].Fields, Addresses: addressesOf(&list[i])})
-		}
-		return out, nil
-	}
-}
-
 func addressesOf(a *ticketing.Alert) (out []string) {
 	out = append(out, a.SourceIP)
 	if a.Attacker != nil {

@@ -32,8 +32,12 @@ const (
 	// busyTimeout covers writers outside this process, such as the sqlite3
 	// shell; inside it the single write connection leaves nothing to wait for.
 	busyTimeout = 10 * time.Second
-	// journalLimit is the size in bytes a write-ahead log is cut back to.
-	journalLimit = 64 << 20
+	// journalLimit is the size in bytes a write-ahead log is cut back to, and
+	// checkpointPages how many pages of it are gathered before they are copied
+	// into the file, 16 MiB: pages of indexes that one transaction after the other
+	// writes are copied once.
+	journalLimit    = 64 << 20
+	checkpointPages = 4096
 )
 
 // ErrNestedTx is returned by RunInTx when it is called with the context of a
@@ -69,7 +73,7 @@ func Open(ctx context.Context, path string) (*DB, error) {
 
 	writeSQL, err := sql.Open("sqlite", dsn(abs, "rwc",
 		fmt.Sprintf("cache_size(-%d)", WriteCacheKiB),
-		"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", fmt.Sprintf("journal_size_limit(%d)", journalLimit)))
+		"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", fmt.Sprintf("journal_size_limit(%d)", journalLimit), fmt.Sprintf("wal_autocheckpoint(%d)", checkpointPages)))
 	if err != nil {
 		return nil, fmt.Errorf("state: open %s: %w", abs, err)
 	}

@@ -56,6 +56,11 @@ var (
 	label  = regexp.MustCompile(`^[\p{L}\p{N}_](?:[\p{L}\p{N}_-]{0,61}[\p{L}\p{N}])?$`)
 )
 
+// hashField tells whether a field holds hashes.
+func hashField(name string) bool {
+	return strings.Contains(name, ".hash.") || name == "file.hash" || name == "process.hash"
+}
+
 // Extract takes the observables out of an alert's flat fields and the addresses
 // of its parties, each in one way of writing, sorted.
 func Extract(flat map[string]string, addresses ...string) []Observable {
@@ -68,9 +73,11 @@ func Extract(flat map[string]string, addresses ...string) []Observable {
 	for _, a := range addresses {
 		add(IP, a)
 	}
-	names := make([]string, 0, len(flat))
+	var names []string
 	for name := range flat {
-		names = append(names, name)
+		if fields[name] != "" || hashField(name) || slices.Contains(texts, name) {
+			names = append(names, name)
+		}
 	}
 	slices.Sort(names) // where there are too many, the same ones each time
 	for _, name := range names {
@@ -80,7 +87,7 @@ func Extract(flat map[string]string, addresses ...string) []Observable {
 			// A path without its host is found nowhere else.
 		case typ != "":
 			add(typ, value)
-		case strings.Contains(name, ".hash.") || name == "file.hash" || name == "process.hash":
+		case hashField(name):
 			add(Hash, value)
 		case slices.Contains(texts, name):
 			for _, u := range urlIn.FindAllString(value, maxFound) {

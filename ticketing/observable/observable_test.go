@@ -67,8 +67,8 @@ func TestSightings(t *testing.T) {
 	}
 	t.Cleanup(func() { db.Close() })
 	var alerts []Alert
-	for i := range 1200 { // more than one turn of the index
-		alerts = append(alerts, Alert{ID: fmt.Sprintf("a%04d", i), Created: int64(i / 7), Fields: map[string]string{"source.ip": fmt.Sprintf("203.0.113.%d", i%200+1)}})
+	for i := range 5000 { // more than one turn of the index
+		alerts = append(alerts, Alert{ID: fmt.Sprintf("a%04d", i), Created: int64(i / 7), Found: []Observable{{IP, fmt.Sprintf("203.0.113.%d", i%200+1)}}})
 	}
 	now := time.UnixMilli(10_000)
 	s, err := Open(ctx, db, Deps{Timeline: noTimeline{}, Clock: func() time.Time { return now }, Alerts: func(_ context.Context, created int64, id string, limit int) (out []Alert, _ error) {
@@ -105,17 +105,17 @@ func TestSightings(t *testing.T) {
 		}
 		return len(list)
 	}
-	if seen() != 6 {
-		t.Errorf("seen in %d alerts, want 6", seen())
+	if seen() != 25 {
+		t.Errorf("seen in %d alerts, want 25", seen())
 	}
 	// A young one waits until all of its transaction are there.
-	alerts = append(alerts, Alert{ID: "young", Created: now.UnixMilli(), Fields: map[string]string{"source.ip": "203.0.113.5"}})
-	if index() != 0 || seen() != 6 {
+	alerts = append(alerts, Alert{ID: "young", Created: now.UnixMilli(), Found: []Observable{{IP, "203.0.113.5"}}})
+	if index() != 0 || seen() != 25 {
 		t.Error("a young alert is indexed at once")
 	}
 	now = now.Add(settle)
-	if index() != 1 || seen() != 7 {
-		t.Errorf("seen in %d alerts, want 7", seen())
+	if index() != 1 || seen() != 26 {
+		t.Errorf("seen in %d alerts, want 26", seen())
 	}
 
 	if _, err := s.Add(ctx, "INC-1", "qian", Domain, "EVIL.example", "c2"); err != nil {

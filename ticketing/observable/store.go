@@ -46,10 +46,9 @@ const maxNoted = 500
 
 // Alert is an alert as the index sees it.
 type Alert struct {
-	ID        string
-	Created   int64 // Unix milliseconds
-	Fields    map[string]string
-	Addresses []string
+	ID      string
+	Created int64 // Unix milliseconds
+	Found   []Observable
 }
 
 // Alerts reads alerts in the order they were created, after one of them.
@@ -95,7 +94,7 @@ func Open(ctx context.Context, db *state.DB, deps Deps) (*Store, error) {
 const (
 	indexEvery = 5 * time.Second
 	settle     = 2 * time.Second
-	perIndex   = 500
+	perIndex   = 2000
 )
 
 // Run indexes new alerts until ctx ends, beside the taking in of alerts, which
@@ -142,10 +141,17 @@ func (s *Store) Index(ctx context.Context) (int, error) {
 		return 0, nil
 	}
 	err = s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		seen := state.NewRows(tx, "observable_seen", []string{"type", "value", "alert"}, "ON CONFLICT DO NOTHING")
+		defer seen.Close()
 		for _, a := range list {
-			if err := see(ctx, tx, a.ID, Extract(a.Fields, a.Addresses...)); err != nil {
-				return err
+			for _, o := range a.Found {
+				if err := seen.Add(ctx, o.Type, o.Value, a.ID); err != nil {
+					return err
+				}
 			}
+		}
+		if err := seen.Flush(ctx); err != nil {
+			return err
 		}
 		last := list[len(list)-1]
 		_, err := tx.NewRaw("INSERT INTO observable_cursor (one, created, alert) VALUES (1, ?, ?) ON CONFLICT (one) DO UPDATE SET created = EXCLUDED.created, alert = EXCLUDED.alert", last.Created, last.ID).Exec(ctx)
@@ -155,18 +161,6 @@ func (s *Store) Index(ctx context.Context) (int, error) {
 		return 0, fmt.Errorf("observable: index %d alerts: %w", len(list), err)
 	}
 	return len(list), nil
-}
-
-func see(ctx context.Context, tx bun.Tx, alert string, list []Observable) error {
-	if len(list) == 0 {
-		return nil
-	}
-	args := make([]any, 0, 3*len(list))
-	for _, o := range list {
-		args = append(args, o.Type, o.Value, alert)
-	}
-	_, err := tx.NewRaw("INSERT INTO observable_seen (type, value, alert) VALUES (?, ?, ?)"+strings.Repeat(", (?, ?, ?)", len(list)-1)+" ON CONFLICT DO NOTHING", args...).Exec(ctx)
-	return err
 }
 
 // Seen returns the ids of alerts that an observable was seen in, so many at
