@@ -42,11 +42,12 @@ type NoticeFilter struct {
 	Since   string `query:"since" maxLength:"64" doc:"Made since: a duration before now like 7d, or a time"`
 	Until   string `query:"until" maxLength:"64"`
 	Unread  bool   `query:"unread" doc:"Only those that the caller has not read"`
+	Kept    bool   `query:"favourite" doc:"Only those that the caller keeps in view"`
 	Deleted bool   `query:"deleted" doc:"Those that were deleted and can be restored, instead"`
 }
 
 func (f NoticeFilter) filter() (out notice.Filter, err error) {
-	out = notice.Filter{Kind: f.Kind, States: words(f.State), Level: f.Level, Region: f.Region, Tag: f.Tag, Q: f.Q, Unread: f.Unread, Deleted: f.Deleted}
+	out = notice.Filter{Kind: f.Kind, States: words(f.State), Level: f.Level, Region: f.Region, Tag: f.Tag, Q: f.Q, Unread: f.Unread, Kept: f.Kept, Deleted: f.Deleted}
 	for _, t := range []struct {
 		name, text string
 		to         *time.Time
@@ -113,7 +114,7 @@ func (s *Server) noticeRoutes() {
 			}
 			return pageFrom(list, in.PageInput)
 		})
-	Register(s, huma.Operation{OperationID: "get-notice-board", Method: http.MethodGet, Path: "/notices/board", Tags: tags, Summary: "How many circulars and early warnings there are for the caller, read and unread, by state, level and tag, and how regions answer", Errors: []int{400}}, identity.ScopeRead,
+	Register(s, huma.Operation{OperationID: "get-notice-board", Method: http.MethodGet, Path: "/notices/board", Tags: tags, Summary: "How many circulars and early warnings there are for the caller, read and unread, by state, level and tag, how regions, units and industries answer, the latest and those kept in view", Errors: []int{400}}, identity.ScopeRead,
 		func(ctx context.Context, in *NoticeFilter) (*Body[notice.Board], error) {
 			by, err := reader(ctx)
 			if err != nil {
@@ -175,6 +176,19 @@ func (s *Server) noticeRoutes() {
 		func(ctx context.Context, in *IDInput) (*Body[notice.Notice], error) {
 			return act(ctx, in.ID, "read", func(by notice.Who) (notice.Notice, error) { return store.Reading(ctx, by, in.ID) })
 		})
+	for _, x := range []struct {
+		id, method, summary string
+		keep                bool
+	}{
+		{"keep-notice", http.MethodPut, "Keep a notice in view: it is among the caller's favourites", true},
+		{"let-go-of-notice", http.MethodDelete, "Take a notice out of the caller's favourites", false},
+	} {
+		Register(s, huma.Operation{OperationID: x.id, Method: x.method, Path: "/notices/{id}/favourite", Tags: tags, Summary: x.summary, Errors: []int{404, 409}}, identity.ScopeRead,
+			func(ctx context.Context, in *IDInput) (*Body[notice.Notice], error) {
+				stateOf(ctx).skipAudit = true // it changes nothing but the caller's own view
+				return act(ctx, in.ID, "", func(by notice.Who) (notice.Notice, error) { return store.Keep(ctx, by, in.ID, x.keep) })
+			})
+	}
 	Register(s, huma.Operation{OperationID: "reply-to-notice", Method: http.MethodPost, Path: "/notices/{id}/reply", Tags: tags, Summary: "Answer a circular for the caller's tenants", Errors: []int{404, 409, 422}}, identity.ScopeRespond,
 		func(ctx context.Context, in *struct {
 			IDInput

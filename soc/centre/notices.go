@@ -1,12 +1,14 @@
 package centre
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 
 	"github.com/uptrace/bun"
 
+	"icewatch/detections"
 	"icewatch/soc/identity"
 	"icewatch/soc/reach"
 	"icewatch/soc/settings"
@@ -26,7 +28,16 @@ func (c *centre) openNotices(ctx context.Context) (err error) {
 		Tell: func(ctx context.Context, tx bun.Tx, n *notice.Notice, tenant, only string) (int, error) {
 			return desk.Announce(ctx, tx, only, ticketing.Announcement{ID: n.ID, Kind: "notice", Tenant: tenant, Title: n.Name, Text: n.Plain(), Severity: n.Level, Path: "/notices/" + n.ID})
 		},
-		Told: c.tickets.Woken})
+		Told: c.tickets.Woken,
+		Belongs: func(slug string) (unit, industry notice.Group) {
+			t, _ := c.tenants.Get(slug)
+			tree := c.units.Tree()
+			if u, ok := tree.Get(t.Unit); ok {
+				unit = notice.Group{ID: u.ID, Name: detections.Text(u.Name)}
+			}
+			name := cmp.Or(t.Industry, tree.Industry(t.Unit))
+			return unit, notice.Group{ID: name, Name: detections.Text{ZH: name, EN: name}}
+		}})
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"icewatch/detections"
 	"icewatch/soc/reach"
 	"icewatch/soc/state"
 	"icewatch/ticketing/transition"
@@ -37,6 +38,9 @@ func open(t *testing.T) *fixture {
 	f.Store, err = Open(t.Context(), db, Deps{Clock: func() time.Time { return f.now },
 		May:  func(_ context.Context, from, to string) error { return table.May(transition.Notice, from, to, f.roles) },
 		Move: func(from, to string) (transition.Move, bool) { return table.Find(transition.Notice, from, to) },
+		Belongs: func(tenant string) (unit, industry Group) {
+			return map[string]Group{"tax": taxOffice}[tenant], government
+		},
 		Tell: func(_ context.Context, _ bun.Tx, n *Notice, tenant, only string) (int, error) {
 			f.told = append(f.told, strings.TrimSpace(n.Name+" "+tenant+" "+only))
 			return 1, nil
@@ -53,6 +57,9 @@ var (
 	tax     = Who{"tax-user", reach.Tenants("tax")}
 	seal    = Who{"seal-user", reach.Tenants("seal")}
 	health  = Who{"health-user", reach.Tenants("health")}
+
+	taxOffice  = Group{"unit-tax", detections.Text{ZH: "税务局", EN: "Tax office"}}
+	government = Group{"government", detections.Text{ZH: "政务", EN: "Government"}}
 )
 
 func (f *fixture) move(by Who, role, id, to string) error {
@@ -127,8 +134,36 @@ func TestLife(t *testing.T) {
 	}
 	f.now = f.now.Add(2 * time.Hour)
 	b, err := f.Board(ctx, author, Filter{Region: "城东区"})
-	if want := (RegionLine{"城东区", 1, 2, 1, 1, 1, 50, 100}); err != nil || len(b.Regions) != 1 || b.Regions[0] != want || b.Read != 1 {
+	if want := (RegionLine{"城东区", Tally{1, 2, 1, 1, 1, 50, 100}}); err != nil || len(b.Regions) != 1 || b.Regions[0] != want || b.Read != 1 {
 		t.Errorf("the board: %+v %v", b, err)
+	}
+	if want := []RankLine{{1, taxOffice, Tally{1, 1, 1, 1, 0, 100, 100}}, {2, Group{}, Tally{1, 1, 0, 0, 1, 0, 0}}}; !slices.Equal(b.Units, want) {
+		t.Errorf("units: %+v", b.Units)
+	}
+	if want := []RankLine{{1, government, Tally{1, 2, 1, 1, 1, 50, 100}}}; !slices.Equal(b.Industries, want) {
+		t.Errorf("industries: %+v", b.Industries)
+	}
+	if b, err = f.Board(ctx, tax, Filter{}); err != nil || len(b.Units) != 1 || b.Units[0].Group != taxOffice {
+		t.Errorf("a unit sees how others answer: %+v %v", b.Units, err)
+	}
+	// What somebody keeps in view is his alone.
+	if n, err := f.Keep(ctx, tax, n.ID, true); err != nil || !n.Favourite {
+		t.Errorf("kept: %+v %v", n, err)
+	}
+	if _, err := f.Keep(ctx, health, n.ID, true); !errors.Is(err, ErrNotFound) {
+		t.Errorf("keeps what he does not see: %v", err)
+	}
+	if b, err = f.Board(ctx, tax, Filter{}); err != nil || len(b.Favourites) != 1 || len(b.Latest) != 1 || b.Latest[0].ID != n.ID || b.Latest[0].Body != nil {
+		t.Errorf("favourites %d, latest %+v: %v", len(b.Favourites), b.Latest, err)
+	}
+	if list, err := f.List(ctx, seal, Filter{Kept: true}); err != nil || len(list) != 0 {
+		t.Errorf("another one's favourites: %d %v", len(list), err)
+	}
+	if list, err := f.List(ctx, tax, Filter{Kept: true}); err != nil || len(list) != 1 {
+		t.Errorf("favourites: %d %v", len(list), err)
+	}
+	if n, err := f.Keep(ctx, tax, n.ID, false); err != nil || n.Favourite {
+		t.Errorf("kept no longer: %+v %v", n, err)
 	}
 	got, steps, _ = f.Get(ctx, author, n.ID)
 	if r := got.Recipients; len(r) != 2 || r[0].Tenant != "seal" || r[0].ReadAt != 0 || r[1].ReadBy != "tax-user" || r[1].Reply != "已修复" || len(steps) != 6 {

@@ -34,8 +34,11 @@ type Deps struct {
 	// returns how many are told. Optional.
 	Tell func(ctx context.Context, tx bun.Tx, n *Notice, tenant, only string) (int, error)
 	// Told has what Tell wrote be sent at once. Optional.
-	Told  func()
-	Clock func() time.Time // default time.Now
+	Told func()
+	// Belongs tells to which unit and industry a tenant belongs; the zero value
+	// where that is not known. Optional.
+	Belongs func(tenant string) (unit, industry Group)
+	Clock   func() time.Time // default time.Now
 }
 
 // Store keeps notices. It is safe for concurrent use.
@@ -51,6 +54,9 @@ func Open(ctx context.Context, db *state.DB, deps Deps) (*Store, error) {
 	}
 	if deps.Clock == nil {
 		deps.Clock = time.Now
+	}
+	if deps.Belongs == nil {
+		deps.Belongs = func(string) (unit, industry Group) { return unit, industry }
 	}
 	return &Store{db, deps}, db.Migrate(ctx, "notice", migrations)
 }
@@ -73,6 +79,7 @@ type Notice struct {
 	DeletedBy   string      `json:"deleted_by,omitempty"`
 	Recipients  []Recipient `json:"recipients" nullable:"false" doc:"Those within the caller's reach"`
 	Read        bool        `json:"read" doc:"The caller has read it"`
+	Favourite   bool        `json:"favourite" doc:"The caller keeps it in view"`
 }
 
 // Recipient is a tenant that a notice is for.
@@ -402,12 +409,14 @@ func (s *Store) read(ctx context.Context, by Who, narrow func(q *bun.SelectQuery
 			n := &out[at[r.Notice]]
 			n.Recipients = append(n.Recipients, r)
 		}
-		var read []string
-		if err := s.db.NewSelect().TableExpr("notice_reads").Column("notice").Where("notice IN (?) AND person = ?", bun.In(part), by.Name).Scan(ctx, &read); err != nil {
-			return nil, fmt.Errorf("notice: read what was read: %w", err)
-		}
-		for _, id := range read {
-			out[at[id]].Read = true
+		for table, mark := range map[string]func(n *Notice){"notice_reads": func(n *Notice) { n.Read = true }, "notice_favourites": func(n *Notice) { n.Favourite = true }} {
+			var of []string
+			if err := s.db.NewSelect().TableExpr(table).Column("notice").Where("notice IN (?) AND person = ?", bun.In(part), by.Name).Scan(ctx, &of); err != nil {
+				return nil, fmt.Errorf("notice: read %s: %w", table, err)
+			}
+			for _, id := range of {
+				mark(&out[at[id]])
+			}
 		}
 	}
 	return out, nil
@@ -425,6 +434,7 @@ type Filter struct {
 	Tag     string
 	Q       string    // part of the name
 	Unread  bool      // only those that the reader has not read
+	Kept    bool      // only those that the reader keeps in view
 	Deleted bool      // those that were deleted, instead
 	From    time.Time // made at or after
 	To      time.Time // made before
@@ -456,20 +466,55 @@ func (f Filter) narrow(q *bun.SelectQuery) *bun.SelectQuery {
 	return q
 }
 
+// leavesOut tells whether a filter leaves out a notice by what only the reader or
+// its document knows.
+func (f Filter) leavesOut(n *Notice) bool {
+	return f.Unread && n.Read || f.Kept && !n.Favourite || f.Tag != "" && !slices.Contains(n.Tags, f.Tag)
+}
+
 // List lists the notices that somebody sees, newest first, without their texts.
 func (s *Store) List(ctx context.Context, by Who, f Filter) ([]Notice, error) {
 	list, err := s.read(ctx, by, f.narrow)
 	if err != nil {
 		return nil, err
 	}
-	list = slices.DeleteFunc(list, func(n Notice) bool {
-		return f.Unread && n.Read || f.Tag != "" && !slices.Contains(n.Tags, f.Tag)
-	})
+	list = slices.DeleteFunc(list, func(n Notice) bool { return f.leavesOut(&n) })
 	for i := range list {
 		list[i].Body = nil
 		by.shown(&list[i])
 	}
 	return list, nil
+}
+
+// maxFavourites bounds what one person keeps in view.
+const maxFavourites = 1000
+
+// Keep puts a notice that somebody sees among those that he keeps in view, or
+// takes it from there. It is nobody else's business: its history says nothing.
+func (s *Store) Keep(ctx context.Context, by Who, id string, keep bool) (Notice, error) {
+	n, _, err := s.Get(ctx, by, id)
+	if err != nil {
+		return n, err
+	}
+	err = s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		if !keep {
+			_, err := tx.ExecContext(ctx, "DELETE FROM notice_favourites WHERE person = ? AND notice = ?", by.Name, id)
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, "INSERT INTO notice_favourites (person, notice, at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", by.Name, id, s.now()); err != nil {
+			return err
+		}
+		kept, err := tx.NewSelect().TableExpr("notice_favourites").Where("person = ?", by.Name).Count(ctx)
+		if err == nil && kept > maxFavourites {
+			err = fmt.Errorf("%w: you keep %d notices in view, the most there may be", ErrConflict, maxFavourites)
+		}
+		return err
+	})
+	if err != nil {
+		return n, fmt.Errorf("notice: keep %s in view: %w", id, err)
+	}
+	n.Favourite = keep
+	return n, nil
 }
 
 // Reading notes that somebody has read a published notice: the receipt of each

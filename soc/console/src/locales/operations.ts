@@ -448,6 +448,8 @@ export const operations: Pairs = {
   'update-notice': ['修改通报预警', 'Change a notice'],
   'move-notice': ['提交、审批、发布通报预警', 'Submit, approve and publish a notice'],
   'read-notice': ['签收通报预警', 'Sign for a notice'],
+  'keep-notice': ['收藏通报预警', 'Keep a notice in view'],
+  'let-go-of-notice': ['取消收藏通报预警', 'Take a notice out of the favourites'],
   'reply-to-notice': ['答复通报', 'Answer a circular'],
   'delete-notice': ['删除通报预警', 'Delete a notice'],
   'restore-notice': ['恢复通报预警', 'Restore a notice'],
