@@ -3,6 +3,7 @@ package ticketing
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -71,7 +72,7 @@ func TestLinks(t *testing.T) {
 		}
 		return l
 	}
-	if l := read(personal, nil); l.Anyone || l.Incident != id || l.Receiver != "a" || !l.Expires.Equal(l.Made.Add(24*time.Hour)) {
+	if l := read(personal, nil); l.Anyone || !slices.Equal(l.Incidents, []string{id}) || l.Receiver != "a" || !l.Expires.Equal(l.Made.Add(24*time.Hour)) {
 		t.Errorf("%+v", l)
 	}
 	l := read(open, nil)
@@ -88,7 +89,7 @@ func TestLinks(t *testing.T) {
 
 	by := Actor{Name: "contact-point:b", Reach: reach.All()}
 	done, err := s.UseLink(t.Context(), by, l)
-	if err != nil || done.Status != StatusAcknowledged || done.AcknowledgedBy != by.Name {
+	if err != nil || len(done) != 1 || done[0].Status != StatusAcknowledged || done[0].AcknowledgedBy != by.Name {
 		t.Fatalf("%+v, %v", done, err)
 	}
 	if used := read(open, outbox.ErrLinkUsed); used.UsedBy != by.Name {
@@ -123,6 +124,60 @@ func TestLinks(t *testing.T) {
 	}
 	c.forward(24 * time.Hour)
 	read(personal, outbox.ErrLinkOver)
+}
+
+// TestLinkOfSeveral: the link of a group acknowledges all incidents that its
+// notification told of, each where whoever uses it may, and holds for the others.
+func TestLinkOfSeveral(t *testing.T) {
+	t.Parallel()
+	c := newClock()
+	tree := routing.Tree{Root: routing.Route{GroupWait: "1s", GroupInterval: "1s", GroupBy: []string{"rule_id"}, Receivers: []string{"a"}}}
+	s, _, _ := routedService(t, openDB(t), c, tree, nil)
+	ingest(t, s, fire(criticalRule("P1"), sealWeb, "203.0.113.7", 0, map[string]string{reach.FieldRegion: "east"}), fire(criticalRule("P1"), sealDB, "203.0.113.8", 0, map[string]string{reach.FieldRegion: "west"}))
+	c.step(t, s, time.Second)
+	c.step(t, s, time.Second)
+	all := allIncidents(t, s)
+	if len(all) != 2 {
+		t.Fatalf("%d incidents", len(all))
+	}
+	l, err := s.Outbox().Link(t.Context(), linkOf(t, s, "a"))
+	if err != nil || len(l.Incidents) != 2 {
+		t.Fatalf("%+v, %v", l, err)
+	}
+	scope, err := reach.Parse(`region = east`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	none := Actor{Name: "zhao", Reach: reach.Tenants("health")}
+	east := Actor{Name: "li", Reach: scope.Compile(reach.NewDirectory([]reach.Tenant{{Slug: "e-seal"}}, nil))}
+	city := Actor{Name: "wang", Reach: reach.All()}
+	if _, err := s.Linked(t.Context(), none.Reach, l); !errors.Is(err, ErrNotFound) {
+		t.Errorf("who sees none: %v", err)
+	}
+	if _, err := s.UseLink(t.Context(), none, l); !errors.Is(err, ErrNotFound) {
+		t.Errorf("who sees none: %v", err)
+	}
+	if seen, err := s.Linked(t.Context(), east.Reach, l); err != nil || len(seen) != 1 || seen[0].CI.ID != sealWeb.id {
+		t.Errorf("%+v, %v", seen, err)
+	}
+	if done, err := s.UseLink(t.Context(), east, l); err != nil || len(done) != 1 || done[0].CI.ID != sealWeb.id || done[0].AcknowledgedBy != "li" {
+		t.Fatalf("%+v, %v", done, err)
+	}
+	var conflict *Conflict
+	if _, err := s.UseLink(t.Context(), east, l); !errors.As(err, &conflict) {
+		t.Errorf("acknowledged twice: %v", err)
+	}
+	if done, err := s.UseLink(t.Context(), city, l); err != nil || len(done) != 1 || done[0].CI.ID != sealDB.id || done[0].AcknowledgedBy != "wang" {
+		t.Fatalf("%+v, %v", done, err)
+	}
+	if _, err := s.Outbox().Link(t.Context(), linkOf(t, s, "a")); !errors.Is(err, outbox.ErrLinkUsed) {
+		t.Errorf("nothing is left: %v", err)
+	}
+	for _, i := range allIncidents(t, s) {
+		if want := map[string]string{sealWeb.id: "li", sealDB.id: "wang"}[i.CI.ID]; i.AcknowledgedBy != want {
+			t.Errorf("%s was acknowledged by %q, want %q", i.ID, i.AcknowledgedBy, want)
+		}
+	}
 }
 
 // swapped is a token with another letter at one place.

@@ -298,14 +298,24 @@ func (g groups) Tell(ctx context.Context, tx bun.Tx, t routing.Telling, now time
 			}
 		}
 	}
-	waits := incidents[common]
-	m := outbox.Message{Acknowledgeable: waits != nil && waits.Status == StatusOpen && t.Kind != "resolved", IncidentID: common, Tenant: t.Tenant, Facts: facts, Kind: t.Kind, Resolved: t.Kind == "resolved", Unique: t.Unique,
+	var waits []string // incidents of what fires that nobody has acknowledged
+	if t.Kind != "resolved" {
+		for _, a := range members {
+			if i := incidents[a.IncidentID]; i != nil && i.Status == StatusOpen && !over[a.ID] && len(waits) < maxLinked && !slices.Contains(waits, i.ID) {
+				waits = append(waits, i.ID)
+			}
+		}
+	}
+	m := outbox.Message{Acknowledgeable: len(waits) > 0, IncidentID: common, Tenant: t.Tenant, Facts: facts, Kind: t.Kind, Resolved: t.Kind == "resolved", Unique: t.Unique,
 		Thread: "group/" + t.Key, Route: t.Route,
 		Render: func(to outbox.Addressee) ([]byte, error) {
 			p := webhook.New(to.Name, s.cfg.ExternalURL, t.Labels, linked(alerts, to.Link), maxNotified)
 			p.GroupKey = "{" + t.Route + "}:" + t.Key
 			return json.Marshal(p)
 		}}
+	if common == "" {
+		m.Incidents = waits
+	}
 	var unknown []string
 	for _, name := range t.Receivers {
 		m.Only = name
@@ -335,8 +345,11 @@ func (g groups) Tell(ctx context.Context, tx bun.Tx, t routing.Telling, now time
 	return nil
 }
 
+// maxLinked is how many incidents the link of one notification acknowledges.
+const maxLinked = 200
+
 // linked is the alerts of a notification with the link by which whoever reads it
-// acknowledges their incident.
+// acknowledges their incidents.
 func linked(alerts []webhook.Alert, link string) []webhook.Alert {
 	out := slices.Clone(alerts)
 	if link == "" {

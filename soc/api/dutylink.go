@@ -131,7 +131,7 @@ func (s *Server) answerLink(c *fiber.Ctx, p duty.Preview, err error, done bool) 
 	default:
 		return err
 	}
-	page.of(p.Incident, say)
+	page.of([]ticketing.Incident{p.Incident}, say)
 	return writeLinkPage(c, status, page)
 }
 
@@ -148,8 +148,19 @@ func languageOf(c *fiber.Ctx) (english bool, say func(zh, en string) string) {
 }
 
 // of shows what the page is about.
-func (page *dutyContent) of(i ticketing.Incident, say func(zh, en string) string) {
-	if i.ID == "" {
+func (page *dutyContent) of(incidents []ticketing.Incident, say func(zh, en string) string) {
+	if len(incidents) == 0 || incidents[0].ID == "" {
+		return
+	}
+	i := incidents[0]
+	if len(incidents) > 1 {
+		for _, i := range incidents[:min(len(incidents), maxOnPage)] {
+			page.Facts = append(page.Facts, [2]string{i.ID + " " + i.Priority, say(i.Title.ZH, i.Title.EN)})
+		}
+		if left := len(incidents) - maxOnPage; left > 0 {
+			page.Facts = append(page.Facts, [2]string{"…", fmt.Sprintf(say("另有 %d 个", "%d more"), left)})
+		}
+		page.More, page.MoreText = incidentsPath(nil), say("在控制台中查看", "See them in the console")
 		return
 	}
 	page.Facts = [][2]string{{say("事件", "Incident"), i.ID}, {say("标题", "Title"), say(i.Title.ZH, i.Title.EN)}, {say("优先级", "Priority"), i.Priority}}
@@ -157,6 +168,17 @@ func (page *dutyContent) of(i ticketing.Incident, say func(zh, en string) string
 		page.Facts = append(page.Facts, [2]string{say("系统", "System"), i.System.Name})
 	}
 	page.More, page.MoreText = "/incidents/"+i.ID, say("在控制台中查看", "See it in the console")
+}
+
+// maxOnPage is how many incidents the page of a link names.
+const maxOnPage = 20
+
+// incidentsPath is where the console shows one incident, or several.
+func incidentsPath(ids []string) string {
+	if len(ids) == 1 {
+		return "/incidents/" + ids[0]
+	}
+	return "/incidents"
 }
 
 func writeLinkPage(c *fiber.Ctx, status int, page dutyContent) error {

@@ -14,7 +14,8 @@ import (
 )
 
 // A notification of an incident that nobody has acknowledged carries a link that
-// does it: once, within a day. The link is the notification's delivery id and its
+// does it: once, within a day. That of a group of several acknowledges all of
+// them that whoever uses it may acknowledge, and holds until none is left. The link is the notification's delivery id and its
 // end, signed, so that making one writes nothing and a made-up one costs no look
 // into the database. Opening it changes nothing: mail filters and chat programs
 // open links on their own.
@@ -89,13 +90,13 @@ func (b *Box) linkTo(delivery string, at time.Time) string {
 
 // Link is what a link stands for.
 type Link struct {
-	Delivery string // id of the notification that carries it
-	Receiver string // contact point that got it
-	Incident string
-	Made     time.Time
-	Expires  time.Time
-	Anyone   bool // it needs no sign-in
-	UsedBy   string
+	Delivery  string   // id of the notification that carries it
+	Receiver  string   // contact point that got it
+	Incidents []string // ids, one or several
+	Made      time.Time
+	Expires   time.Time
+	Anyone    bool // it needs no sign-in
+	UsedBy    string
 }
 
 // Link finds out what a token stands for, and changes nothing. ErrLinkUsed
@@ -110,7 +111,7 @@ func (b *Box) Link(ctx context.Context, token string) (Link, error) {
 		return Link{}, ErrLinkOver
 	}
 	var rows []message
-	if err := b.db.NewSelect().Model(&rows).Column("delivery", "receiver", "incident_id", "created_at", "link_used_at", "link_used_by").
+	if err := b.db.NewSelect().Model(&rows).Column("delivery", "receiver", "incident_id", "created_at", "link_used_at", "link_used_by", "link_incidents").
 		Where("delivery = ?", hex.EncodeToString(id[:])).Scan(ctx); err != nil {
 		return Link{}, fmt.Errorf("outbox: read a link: %w", err)
 	}
@@ -125,17 +126,30 @@ func (b *Box) Link(ctx context.Context, token string) (Link, error) {
 	if to == nil || to.Disabled || to.Acknowledge == AcknowledgeNone {
 		return Link{}, ErrLinkOver
 	}
-	l := Link{Delivery: m.Delivery, Receiver: m.Receiver, Incident: m.IncidentID, Made: time.UnixMilli(m.CreatedAt).UTC(), Expires: expires,
+	l := Link{Delivery: m.Delivery, Receiver: m.Receiver, Incidents: []string{m.IncidentID}, Made: time.UnixMilli(m.CreatedAt).UTC(), Expires: expires,
 		Anyone: to.Acknowledge == AcknowledgeAnyone, UsedBy: m.LinkUsedBy}
+	if m.LinkIncidents != "" {
+		l.Incidents = strings.Split(m.LinkIncidents, ",")
+	}
 	if m.LinkUsedAt > 0 {
 		return l, ErrLinkUsed
 	}
 	return l, nil
 }
 
-// UseLink marks a link as used, within the transaction of what it did.
-// ErrLinkUsed says that somebody was faster.
-func (b *Box) UseLink(ctx context.Context, tx bun.Tx, l Link, by string) error {
+// UseLink marks a link as used, within the transaction of what it did, unless it
+// has more to do. ErrLinkUsed says that somebody was faster.
+func (b *Box) UseLink(ctx context.Context, tx bun.Tx, l Link, by string, more bool) error {
+	if more {
+		used, err := tx.NewSelect().Model((*message)(nil)).Where("delivery = ? AND link_used_at > 0", l.Delivery).Exists(ctx)
+		if err != nil {
+			return fmt.Errorf("outbox: read whether the link of %s was used: %w", l.Delivery, err)
+		}
+		if used {
+			return ErrLinkUsed
+		}
+		return nil
+	}
 	res, err := tx.NewUpdate().Model((*message)(nil)).Set("link_used_at = ?", b.clock().UnixMilli()).Set("link_used_by = ?", by).
 		Where("delivery = ? AND link_used_at = 0", l.Delivery).Exec(ctx)
 	if err != nil {

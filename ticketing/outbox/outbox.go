@@ -125,6 +125,7 @@ type message struct {
 	SentAgainBy   string `bun:"sent_again_by"`
 	LinkUsedAt    int64  `bun:"link_used_at"`
 	LinkUsedBy    string `bun:"link_used_by"`
+	LinkIncidents string `bun:"link_incidents"`
 	reach.Kept
 }
 
@@ -165,8 +166,10 @@ type Message struct {
 	// delivery id can be derived.
 	Unique string
 	// Acknowledgeable says that its incident waits to be acknowledged: receivers
-	// get a link that does it.
+	// get a link that does it. Incidents are those that wait where it tells of
+	// several, and IncidentID is empty then.
 	Acknowledgeable bool
+	Incidents       []string
 	// Render makes the body for a receiver.
 	Render func(to Addressee) ([]byte, error)
 }
@@ -174,7 +177,7 @@ type Message struct {
 // Addressee is whom a body is made for.
 type Addressee struct {
 	Name string // of the receiver
-	Link string // by which whoever reads it acknowledges the incident; "" for none
+	Link string // by which whoever reads it acknowledges the incident, or all of them; "" for none
 }
 
 // Delivery is the id of the notification to a receiver.
@@ -294,7 +297,7 @@ func (b *Box) Enqueue(ctx context.Context, tx bun.Tx, m Message) (int, error) {
 		rows = append(rows, message{
 			Delivery: delivery, Receiver: r.Name, IncidentID: m.IncidentID, Tenant: m.Tenant,
 			Kind: m.Kind, Body: string(body), State: pending, CreatedAt: now, NextAt: now, Kept: m.Facts,
-			Thread: cmp.Or(m.Thread, m.IncidentID), Route: m.Route, People: strings.Join(m.People, ","),
+			Thread: cmp.Or(m.Thread, m.IncidentID), Route: m.Route, People: strings.Join(m.People, ","), LinkIncidents: strings.Join(m.Incidents, ","),
 		})
 	}
 	if len(rows) == 0 {
