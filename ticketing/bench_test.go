@@ -66,7 +66,7 @@ func BenchmarkIngest(b *testing.B) {
 		}, 0},
 	} {
 		b.Run(bench.name, func(b *testing.B) {
-			s, _ := newService(b, realPolicy())
+			s, c := newService(b, realPolicy())
 			n := 0
 			take := func(size int) {
 				batch := make([]detections.Occurrence, size)
@@ -77,6 +77,7 @@ func BenchmarkIngest(b *testing.B) {
 				if err := s.Ingest(b.Context(), batch); err != nil {
 					b.Fatal(err)
 				}
+				c.forward(10 * time.Millisecond)
 			}
 			for n < bench.ready {
 				take(bench.batch)

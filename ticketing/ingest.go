@@ -214,8 +214,9 @@ func takeIn(ctx context.Context, tx bun.Tx, batch []*detections.Occurrence, now 
 		}
 		list[len(list)-1] = ']'
 		var added [][]byte
-		if err := tx.NewRaw(`INSERT INTO ticketing_occurrences (id, taken_at) SELECT unhex(value), ? FROM json_each(?) WHERE true
-			ON CONFLICT DO NOTHING RETURNING id`, now.UnixMilli(), string(list)).Scan(ctx, &added); err != nil {
+		// OR IGNORE: with ON CONFLICT DO NOTHING SQLite would keep a copy of each
+		// page, to undo this statement alone.
+		if err := tx.NewRaw(`INSERT OR IGNORE INTO ticketing_occurrences (id, taken_at) SELECT unhex(value), ? FROM json_each(?) RETURNING id`, now.UnixMilli(), string(list)).Scan(ctx, &added); err != nil {
 			return nil, fmt.Errorf("write down %d occurrences: %w", len(part), err)
 		}
 		for _, id := range added {

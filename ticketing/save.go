@@ -43,8 +43,8 @@ func (a *alert) unsaved() bool { return a.merged || a.saved == nil || *a.bare() 
 
 // saveAlerts writes alerts back, new ones and changed ones alike. It does so by
 // prepared statements: a doc has many kilobytes, which SQLite would read letter
-// by letter as a part of a statement's text. New ones, which nothing can stand in
-// the way of, are written many at a time; a storm brings hundreds.
+// by letter as a part of a statement's text. Nothing can stand in the way of new
+// ones, so that SQL need not look.
 func saveAlerts(ctx context.Context, tx bun.Tx, alerts []*alert) error {
 	table := tx.Dialect().Tables().Get(reflect.TypeFor[alertRow]())
 	var all, changing []string
@@ -54,7 +54,7 @@ func saveAlerts(ctx context.Context, tx bun.Tx, alerts []*alert) error {
 	for _, c := range alertColumns {
 		changing = append(changing, c+" = EXCLUDED."+c)
 	}
-	born := state.NewRows(tx, "ticketing_alerts", all, "")
+	born := state.NewPut(tx, "ticketing_alerts", all, "")
 	defer born.Close()
 	put := prepared{tx: tx, table: table, columns: all, text: fmt.Sprintf("INSERT INTO ticketing_alerts (%s) VALUES (?%s) ON CONFLICT (id) DO UPDATE SET %s",
 		strings.Join(all, ", "), strings.Repeat(", ?", len(all)-1), strings.Join(changing, ", "))}
@@ -76,7 +76,7 @@ func saveAlerts(ctx context.Context, tx bun.Tx, alerts []*alert) error {
 			for _, f := range table.Fields {
 				args = append(args, f.Value(reflect.ValueOf(&a.alertRow).Elem()).Interface())
 			}
-			err = born.Add(ctx, args...)
+			err = born.Row(ctx, args...)
 		default:
 			err = put.exec(ctx, reflect.ValueOf(&a.alertRow).Elem())
 		}
@@ -89,9 +89,6 @@ func saveAlerts(ctx context.Context, tx bun.Tx, alerts []*alert) error {
 		if a.facts != nil {
 			a.Facts = ""
 		}
-	}
-	if err := born.Flush(ctx); err != nil {
-		return fmt.Errorf("write new alerts: %w", err)
 	}
 	return nil
 }
@@ -171,7 +168,7 @@ func (p *prepared) exec(ctx context.Context, row reflect.Value) (err error) {
 	for _, f := range p.fields {
 		p.args = append(p.args, f.Value(row).Interface())
 	}
-	// The transaction ends with its context: see state.Rows.
+	// The transaction ends with its context: see state.Put.
 	_, err = p.stmt.ExecContext(context.WithoutCancel(ctx), p.args...)
 	return err
 }

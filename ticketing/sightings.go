@@ -52,14 +52,24 @@ func (s *sightings) add(list []observable.Alert) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.list = append(s.list, list...)
+	byPlace := func(a, b observable.Alert) int { return placeOf(a).compare(placeOf(b)) }
+	slices.SortFunc(list, byPlace) // as they are, but for storms
 	for _, a := range list {
 		s.n += len(a.Found)
 	}
-	byPlace := func(a, b observable.Alert) int { return placeOf(a).compare(placeOf(b)) }
-	if !slices.IsSortedFunc(s.list[max(0, len(s.list)-len(list)-1):], byPlace) {
-		slices.SortFunc(s.list, byPlace) // storms, or the clock was set back
+	// The last ones of the list may be of the same millisecond, or of a time that
+	// a clock that was set back has still before it.
+	from, _ := slices.BinarySearchFunc(s.list, list[0], byPlace)
+	later := slices.Clone(s.list[from:])
+	s.list = s.list[:from]
+	for len(later) > 0 && len(list) > 0 {
+		if byPlace(later[0], list[0]) < 0 {
+			s.list, later = append(s.list, later[0]), later[1:]
+		} else {
+			s.list, list = append(s.list, list[0]), list[1:]
+		}
 	}
+	s.list = append(append(s.list, later...), list...)
 	over := 0
 	for ; len(s.list)-over > maxSightings || s.n > maxSighted; over++ {
 		s.n -= len(s.list[over].Found)

@@ -176,17 +176,14 @@ var columns = []string{"tenant", "fingerprint", "labels", "annotations", "url", 
 
 // save writes rows down. What ticketing knows of them by SQL stays known.
 func save(ctx context.Context, tx bun.Tx, rows []row) error {
-	put := state.NewRows(tx, "alertmanager_pushed", columns, `ON CONFLICT (tenant, fingerprint) DO UPDATE SET annotations = EXCLUDED.annotations, url = EXCLUDED.url,
+	put := state.NewPut(tx, "alertmanager_pushed", columns, `ON CONFLICT (tenant, fingerprint) DO UPDATE SET annotations = EXCLUDED.annotations, url = EXCLUDED.url,
 		starts_at = EXCLUDED.starts_at, ends_at = EXCLUDED.ends_at, updated_at = EXCLUDED.updated_at, since = EXCLUDED.since, firing = EXCLUDED.firing, told = max(told, EXCLUDED.told)`)
 	defer put.Close()
 	for i := range rows {
 		r := &rows[i]
-		if err := put.Add(ctx, r.Tenant, r.Fingerprint, r.Labels, r.Annotations, r.URL, r.StartsAt, r.EndsAt, r.UpdatedAt, r.Since, r.Firing, r.Told, r.Over); err != nil {
+		if err := put.Row(ctx, r.Tenant, r.Fingerprint, r.Labels, r.Annotations, r.URL, r.StartsAt, r.EndsAt, r.UpdatedAt, r.Since, r.Firing, r.Told, r.Over); err != nil {
 			return fmt.Errorf("write %d alerts: %w", len(rows), err)
 		}
-	}
-	if err := put.Flush(ctx); err != nil {
-		return fmt.Errorf("write %d alerts: %w", len(rows), err)
 	}
 	return nil
 }

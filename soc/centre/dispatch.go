@@ -2,14 +2,12 @@ package centre
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"icewatch/soc/api"
 	"icewatch/soc/identity"
 	"icewatch/soc/preferences"
-	"icewatch/soc/reach"
 	"icewatch/soc/settings"
 	"icewatch/ticketing"
 	"icewatch/ticketing/disposal"
@@ -64,13 +62,7 @@ func (c *centre) openDispatch(ctx context.Context) (err error) {
 	}
 	d.Rules, err = disposal.Open(ctx, c.db, disposal.Deps{Tickets: desk, Log: c.log, Owner: c.ownerUser, OnDuty: c.onDuty, Notice: c.draftWarning,
 		WorkOrder: func(ctx context.Context, connection, object, rule string) error {
-			_, err := d.Orders.Make(ctx, "disposal-rule", connection, object, rule)
-			if errors.Is(err, workorder.ErrConflict) {
-				if list, _, _, found := d.Orders.Orders(ctx, workorder.Query{Reach: reach.All(), Object: object, Connection: connection}); found == nil && len(list) > 0 {
-					return nil // there is one already
-				}
-			}
-			return err
+			return d.Orders.MakeOnce(ctx, "disposal-rule", connection, object, rule)
 		}})
 	if err != nil {
 		return err

@@ -207,7 +207,7 @@ func (s *Service) act(ctx context.Context, r *Rule, sub *workorder.Subject) erro
 	}
 	if a := r.Assign; a != nil && (sub.Assignee == "" || a.Anew) {
 		user, err := s.responsible(ctx, a, sub, now)
-		if err == nil {
+		if err == nil && sub.Assignee != user { // else it was cut off after that
 			err = s.deps.Tickets.Assign(ctx, sub.ID, actor, user)
 		}
 		did("assign", user, err)
@@ -343,8 +343,12 @@ func (s *Service) escalate(ctx context.Context, rules []Rule) error {
 			return err
 		}
 		if r := find(rules, rec.Rule); r != nil && r.Escalate != nil && err == nil && sub.Status == "open" {
-			if r.Escalate.User != "" {
-				rec.add("escalate", r.Escalate.User, now, s.deps.Tickets.Assign(ctx, sub.ID, actor, r.Escalate.User))
+			if user := r.Escalate.User; user != "" {
+				var err error
+				if sub.Assignee != user {
+					err = s.deps.Tickets.Assign(ctx, sub.ID, actor, user)
+				}
+				rec.add("escalate", user, now, err)
 			}
 			for _, to := range r.Escalate.Receivers {
 				rec.add("escalate", to, now, s.deps.Tickets.Tell(ctx, to, sub, "escalation", r.ID+"\x00"+strconv.FormatInt(due, 10), r.Name))

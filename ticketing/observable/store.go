@@ -141,17 +141,14 @@ func (s *Store) Index(ctx context.Context) (int, error) {
 		return 0, nil
 	}
 	err = s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-		seen := state.NewRows(tx, "observable_seen", []string{"type", "value", "alert"}, "ON CONFLICT DO NOTHING")
+		seen := state.NewPut(tx, "observable_seen", []string{"type", "value", "alert"}, "ON CONFLICT DO NOTHING")
 		defer seen.Close()
 		for _, a := range list {
 			for _, o := range a.Found {
-				if err := seen.Add(ctx, o.Type, o.Value, a.ID); err != nil {
+				if err := seen.Row(ctx, o.Type, o.Value, a.ID); err != nil {
 					return err
 				}
 			}
-		}
-		if err := seen.Flush(ctx); err != nil {
-			return err
 		}
 		last := list[len(list)-1]
 		_, err := tx.NewRaw("INSERT INTO observable_cursor (one, created, alert) VALUES (1, ?, ?) ON CONFLICT (one) DO UPDATE SET created = EXCLUDED.created, alert = EXCLUDED.alert", last.Created, last.ID).Exec(ctx)

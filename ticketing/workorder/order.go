@@ -134,6 +134,23 @@ func (s *Service) Make(ctx context.Context, by, connection, object, reason strin
 	return o, nil
 }
 
+// MakeOnce makes an order for a rule, unless the system has one of the thing
+// already: then it is done.
+func (s *Service) MakeOnce(ctx context.Context, by, connection, object, rule string) error {
+	_, err := s.Make(ctx, by, connection, object, rule)
+	if !errors.Is(err, ErrConflict) {
+		return err
+	}
+	have, failed := s.db.NewSelect().Model((*Order)(nil)).Where("object = ? AND connection = ?", object, connection).Exists(ctx)
+	if failed != nil {
+		return fmt.Errorf("workorder: look for the orders of %s: %w", object, failed)
+	}
+	if have {
+		return nil
+	}
+	return err
+}
+
 // enqueue writes a message. unique tells it from the others of the order.
 func (s *Service) enqueue(ctx context.Context, tx bun.Tx, order, kind, unique string, d Data) error {
 	d.Order, d.Kind, d.Delivery = order, kind, order+"-"+cmp.Or(unique, kind)

@@ -2,6 +2,7 @@ package state
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"testing"
@@ -9,9 +10,9 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// Whole statements and what is left over are written alike, a conflict does what
-// was said, and a row of another width is refused.
-func TestRows(t *testing.T) {
+// Rows are written, a conflict does what was said, and a row of another width or
+// a transaction whose context has ended is refused.
+func TestPut(t *testing.T) {
 	t.Parallel()
 	db, err := Open(t.Context(), filepath.Join(t.TempDir(), "state.db"))
 	if err != nil {
@@ -21,24 +22,19 @@ func TestRows(t *testing.T) {
 	if _, err := db.ExecContext(t.Context(), "CREATE TABLE words (id INTEGER PRIMARY KEY, word TEXT NOT NULL, times INTEGER NOT NULL DEFAULT 1)"); err != nil {
 		t.Fatal(err)
 	}
-	const n = 1234 // two statements and 234 rows
+	const n = 123
 	err = db.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
-		rows := NewRows(tx, "words", []string{"id", "word"}, "ON CONFLICT (id) DO UPDATE SET times = times + 1")
-		defer rows.Close()
-		for i := range n {
-			if err := rows.Add(ctx, i, fmt.Sprint("wort ", i, " 词")); err != nil {
+		put := NewPut(tx, "words", []string{"id", "word"}, "ON CONFLICT (id) DO UPDATE SET times = times + 1")
+		defer put.Close()
+		for i := range n + 3 {
+			if err := put.Row(ctx, i%n, fmt.Sprint("wort ", i, " 词")); err != nil {
 				return err
 			}
 		}
-		for _, i := range []int{3, 700, 1233} {
-			if err := rows.Add(ctx, i, ""); err != nil {
-				return err
-			}
-		}
-		if err := rows.Add(ctx, 1); err == nil {
+		if err := put.Row(ctx, 1); err == nil {
 			t.Error("a row of one value was taken")
 		}
-		return rows.Flush(ctx)
+		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -50,19 +46,15 @@ func TestRows(t *testing.T) {
 	if got.N != n || got.Again != 3 || got.Right != n {
 		t.Errorf("%+v", got)
 	}
-	// A transaction whose context has ended writes nothing.
 	ctx, cancel := context.WithCancel(t.Context())
 	err = db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-		rows := NewRows(tx, "words", []string{"id", "word"}, "")
-		defer rows.Close()
+		put := NewPut(tx, "words", []string{"id", "word"}, "")
+		defer put.Close()
 		cancel()
-		if err := rows.Add(ctx, n, "late"); err != nil {
-			return err
-		}
-		return rows.Flush(ctx)
+		return put.Row(ctx, n, "late")
 	})
-	if err == nil {
-		t.Error("a transaction whose context has ended was committed")
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("a transaction whose context has ended: %v", err)
 	}
 	if have, err := db.NewSelect().Table("words").Count(t.Context()); err != nil || have != n {
 		t.Errorf("%d rows, %v", have, err)
