@@ -62,8 +62,13 @@ func (d Desk) Subject(ctx context.Context, id string) (workorder.Subject, error)
 	a := list[0]
 	s := workorder.Subject{ID: a.ID, Kind: "alert", Tenant: a.Tenant, Title: a.doc.Title.ZH, TitleEN: a.doc.Title.EN, Severity: string(severityOf(a.Severity)), Priority: priorityOf(a.Priority),
 		Status: string(a.Status), Resolution: a.Resolution, Assignee: a.Assignee, Owner: a.doc.Owner, Unit: a.Unit, Link: d.link("alerts", a.ID),
-		OpenedAt: when(a.CreatedAt), Labels: a.matchable(), Facts: a.Kept, Description: firstOf(a.doc.Rule.Title.ZH, a.doc.Rule.Title.EN)}
+		OpenedAt: when(a.CreatedAt), Labels: a.routable(), Facts: a.Kept, Description: firstOf(a.doc.Rule.Title.ZH, a.doc.Rule.Title.EN)}
 	s.Item, s.System = namesOf(a.doc.CI, a.doc.System)
+	for name, v := range map[string]string{"attacker": a.alertRow.Attacker, "victim": a.alertRow.Victim} {
+		if _, own := s.Labels[name]; !own && v != "" {
+			s.Labels[name] = v
+		}
+	}
 	return s, nil
 }
 
@@ -112,7 +117,7 @@ func (d Desk) Assign(ctx context.Context, id, actor, user string) (err error) {
 	return err
 }
 
-// Close implements workorder.Tickets.
+// Close implements workorder.Tickets and disposal.Tickets.
 func (d Desk) Close(ctx context.Context, id, actor, resolution, comment string) (err error) {
 	by, how := Actor{Name: actor, Reach: reach.All()}, Close{Resolution: resolution, Comment: comment}
 	if isIncident(id) {

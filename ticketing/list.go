@@ -49,6 +49,7 @@ type AlertQuery struct {
 	Tag        string
 	Flapping   bool      // those alone that flap
 	KeyAsset   bool      // those alone that are about key assets
+	UnreadBy   string    // those alone that this person has not looked at
 	Q          string    // words that must all occur in title, rule, item, system, address, user or id
 	Since      time.Time // last seen at or after
 	archived   string    // of incidents
@@ -234,6 +235,9 @@ func filter(q *bun.SelectQuery, alias string, query AlertQuery) (*bun.SelectQuer
 	}
 	if query.KeyAsset {
 		q = q.Where("key_asset = 1")
+	}
+	if query.UnreadBy != "" && alias == "a" {
+		q = q.Where("NOT EXISTS (SELECT 1 FROM ticketing_reads AS r WHERE r.person = ? AND r.alert = a.id)", query.UnreadBy)
 	}
 	if alias == "i" {
 		if q, err = archived(q, query.archived); err != nil {

@@ -212,6 +212,7 @@ func (s *Service) Run(ctx context.Context) {
 			pruned = now
 			s.must(ctx, "forget old occurrences", s.prune(ctx, now))
 			s.must(ctx, "forget old silences", s.muting.Prune(ctx))
+			s.must(ctx, "forget who has looked at alerts long ago", s.pruneReads(ctx, now))
 		}
 		select {
 		case <-ctx.Done():

@@ -95,6 +95,7 @@ type Alert struct {
 	ClosedBy       string             `json:"closed_by,omitempty"`
 	Resolution     string             `json:"resolution,omitempty"`
 	Tags           []string           `json:"tags" nullable:"false" doc:"That people gave it"`
+	Unread         bool               `json:"unread,omitempty" doc:"In lists: the caller has not looked at it"`
 	Labels         map[string]string  `json:"labels" doc:"What the matchers of silences look at"`
 	SilencedBy     []string           `json:"silenced_by" doc:"Ids of the silences that mute it now"`
 	InhibitedBy    []Inhibited        `json:"inhibited_by" nullable:"false" doc:"Rules of inhibition that mute it now, and by which alert"`

@@ -28,6 +28,7 @@ type AlertFilter struct {
 	Victim    string `query:"victim" maxLength:"64" doc:"Address of the victim"`
 	Flapping  bool   `query:"flapping" doc:"Those alone that flap"`
 	Tag       string `query:"tag" maxLength:"40" doc:"That people gave it"`
+	Unread    bool   `query:"unread" doc:"Those alone that the caller has not looked at"`
 }
 
 // query is what the filter asks of ticketing, within the caller's reach.
@@ -40,8 +41,12 @@ func (f AlertFilter) query(ctx context.Context) (ticketing.AlertQuery, error) {
 	if err != nil {
 		return ticketing.AlertQuery{}, err
 	}
+	unreadBy := ""
+	if f.Unread {
+		unreadBy = Actor(ctx)
+	}
 	return ticketing.AlertQuery{
-		Reach: within, Statuses: words(f.Status), Severities: words(f.Severity), Priorities: words(f.Priority),
+		UnreadBy: unreadBy, Reach: within, Statuses: words(f.Status), Severities: words(f.Severity), Priorities: words(f.Priority),
 		Incident: f.Incident, CI: f.CI, System: f.System, Rule: f.Rule, Assignee: assigneeIn(ctx, f.Assignee), SourceIP: f.SourceIP,
 		Verdicts: words(f.Verdict), Phases: words(f.Phase), Directions: words(f.Direction), Threats: words(f.Threat), Attacks: words(f.Attack),
 		Risks: words(f.Risk), Attacker: f.Attacker, Victim: f.Victim, Tag: f.Tag, Flapping: f.Flapping, KeyAsset: f.Key, Q: f.Q, Since: since}, nil

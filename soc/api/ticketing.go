@@ -181,6 +181,10 @@ type listAlertsInput struct {
 	Sort string `query:"sort" maxLength:"64" doc:"last_seen, first_seen, created_at, severity, priority, verdict or count, with - before it for descending; -last_seen by default"`
 }
 
+type markedAlerts struct {
+	Marked int `json:"marked" doc:"Alerts within reach"`
+}
+
 type batchFailure struct {
 	ID     string `json:"id"`
 	Status int    `json:"status" doc:"As the single action would have answered"`
@@ -213,10 +217,30 @@ func (t *tickets) alertRoutes(s *Server) {
 			}
 			query.Page = ticketing.Page{Sort: in.Sort, Limit: in.Limit, Cursor: in.Cursor}
 			items, total, next, err := t.svc.Alerts(ctx, query)
+			if err == nil {
+				err = t.svc.MarkUnread(ctx, Actor(ctx), items)
+			}
 			if err != nil {
 				return nil, ticketProblem(err)
 			}
 			return Reply(PageOf(items, total, next)), nil
+		})
+
+	Register(s, huma.Operation{OperationID: "mark-alerts", Method: http.MethodPost, Path: "/alerts/read", Tags: []string{"alerts"},
+		Summary: "Note that the caller has looked at alerts, or have them as new to him again", Errors: []int{422}}, identity.ScopeRead,
+		func(ctx context.Context, in *struct {
+			Body struct {
+				IDs    []string `json:"ids" minItems:"1" maxItems:"1000" nullable:"false"`
+				Unread bool     `json:"unread,omitempty" doc:"They are to be as new again"`
+			}
+		}) (*Body[markedAlerts], error) {
+			stateOf(ctx).skipAudit = true // it changes nothing but the caller's own view
+			by, err := acting(ctx)
+			if err != nil {
+				return nil, err
+			}
+			n, err := t.svc.MarkRead(ctx, by, in.Body.IDs, !in.Body.Unread)
+			return Reply(markedAlerts{n}), ticketProblem(err)
 		})
 
 	Register(s, huma.Operation{OperationID: "get-alert", Method: http.MethodGet, Path: "/alerts/{id}", Tags: []string{"alerts"},

@@ -56,6 +56,15 @@ func (k *tickets) Assign(_ context.Context, id, _, user string) error {
 	return nil
 }
 
+func (k *tickets) Close(_ context.Context, id, _, resolution, comment string) error {
+	if sub := k.subjects[id]; sub.Status != "closed" {
+		sub.Status = "closed"
+		k.subjects[id] = sub
+		k.did = append(k.did, "close "+id+" "+resolution+" "+comment)
+	}
+	return nil
+}
+
 func (k *tickets) Tell(_ context.Context, receiver string, sub workorder.Subject, kind, unique, _ string) error {
 	if key := receiver + unique + sub.ID; !k.told[key] {
 		k.told[key] = true
@@ -243,5 +252,36 @@ func TestRefused(t *testing.T) {
 	}
 	if _, err := f.Change(t.Context(), "li", "dr-none", 0, 0, ok); !errors.Is(err, ErrNotFound) {
 		t.Errorf("of no rule: %v", err)
+	}
+}
+
+// What is known to be a false alarm is closed, the rest is not, and a rule cannot
+// close everything.
+func TestClose(t *testing.T) {
+	f := open(t)
+	dismiss := &Close{Resolution: "false_positive", Comment: "经批准的扫描"}
+	f.rule(Content{Name: "误报", On: OnAlert, Matchers: []string{"attacker=10.1.1.9", `risk="NAI"`}, Close: dismiss})
+	for id, attacker := range map[string]string{"a1": "10.1.1.9", "a2": "10.1.1.8"} {
+		f.tickets.subjects[id] = workorder.Subject{ID: id, Kind: "alert", Tenant: "tax", Status: "open", OpenedAt: f.now, Labels: map[string]string{"attacker": attacker, "risk": "NAI"}}
+		f.tickets.raised = append(f.tickets.raised, Raised{ID: id, At: f.now.UnixMilli() + 1})
+	}
+	f.now = f.now.Add(time.Minute)
+	for range 2 {
+		if err := f.Step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := []string{"close a1 false_positive 误报：经批准的扫描"}; !slices.Equal(f.tickets.did, want) {
+		t.Errorf("did %v, want %v", f.tickets.did, want)
+	}
+	for want, c := range map[string]Content{
+		"a rule that closes everything": {Name: "x", On: OnAlert, Close: dismiss},
+		"close.resolution":              {Name: "x", On: OnAlert, Severities: []string{"low"}, Close: &Close{Resolution: "gone", Comment: "x"}},
+		"close.comment":                 {Name: "x", On: OnAlert, Severities: []string{"low"}, Close: &Close{Resolution: "benign", Comment: " "}},
+		"escalate":                      {Name: "x", On: OnAlert, Severities: []string{"low"}, Close: dismiss, Escalate: &Escalate{After: 1, User: "li"}},
+	} {
+		if _, err := f.Add(t.Context(), "li", c); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
 	}
 }

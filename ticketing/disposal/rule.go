@@ -53,7 +53,7 @@ type Content struct {
 	Severities  []string `json:"severities,omitempty" maxItems:"5" nullable:"false"`
 	Priorities  []string `json:"priorities,omitempty" maxItems:"4" nullable:"false" doc:"P1 to P4"`
 	Tenants     []string `json:"tenants,omitempty" maxItems:"500" nullable:"false"`
-	Matchers    []string `json:"matchers,omitempty" maxItems:"64" nullable:"false" doc:"As of silences: system=~\"税务.*\", ci!=web-01. Of an incident: title, tenant, severity, priority, system, ci, owner, unit, team"`
+	Matchers    []string `json:"matchers,omitempty" maxItems:"64" nullable:"false" doc:"As of silences: system=~\"税务.*\", ci!=web-01. Of an incident: title, tenant, severity, priority, system, ci, owner, unit, team; of an alert also what routes match, such as rule_id, attack, threat, risk, verdict, criticality, and attacker, victim"`
 	Times       []Hours  `json:"times,omitempty" maxItems:"20" nullable:"false" doc:"When the rule is in force; none: always"`
 	Zone        string   `json:"zone,omitempty" maxLength:"64" doc:"IANA time zone of the times; Asia/Shanghai by default"`
 	Last        bool     `json:"last,omitempty" doc:"Rules below it do not see what it matched"`
@@ -63,6 +63,7 @@ type Content struct {
 	Notice    bool      `json:"notice,omitempty" doc:"Draft an early warning"`
 	Tell      *Tell     `json:"tell,omitempty"`
 	Escalate  *Escalate `json:"escalate,omitempty"`
+	Close     *Close    `json:"close,omitempty"`
 }
 
 // Hours recur each week.
@@ -92,6 +93,17 @@ type Escalate struct {
 	User      string   `json:"user,omitempty" maxLength:"200" doc:"Who gets it then"`
 	Receivers []string `json:"receivers,omitempty" maxItems:"20" nullable:"false" doc:"Who is told then"`
 }
+
+// Close closes the thing at once, after all else that the rule does: what is known
+// to be a false alarm, by its attacker, victim, risk, attack or rule, waits for
+// nobody. It can be opened again.
+type Close struct {
+	Resolution string `json:"resolution" enum:"true_positive,false_positive,benign,test,duplicate"`
+	Comment    string `json:"comment" minLength:"1" maxLength:"1000" doc:"Why; it enters the timeline"`
+}
+
+// resolutions are those that a rule may close with.
+var resolutions = []string{"true_positive", "false_positive", "benign", "test", "duplicate"}
 
 // Rule is a rule as it is kept.
 type Rule struct {
@@ -161,8 +173,21 @@ func (c *Content) compile() (*test, error) {
 			}
 		}
 	}
-	if c.Assign == nil && c.WorkOrder == "" && !c.Notice && c.Tell == nil && c.Escalate == nil {
-		return nil, invalid("the rule does nothing: want assign, work_order, notice, tell or escalate")
+	if c.Assign == nil && c.WorkOrder == "" && !c.Notice && c.Tell == nil && c.Escalate == nil && c.Close == nil {
+		return nil, invalid("the rule does nothing: want assign, work_order, notice, tell, escalate or close")
+	}
+	if e := c.Close; e != nil {
+		e.Comment = strings.TrimSpace(e.Comment)
+		switch n := utf8.RuneCountInString(e.Comment); {
+		case !slices.Contains(resolutions, e.Resolution):
+			return nil, invalid("close.resolution: %q: want one of %s", e.Resolution, strings.Join(resolutions, ", "))
+		case n == 0 || n > 1000:
+			return nil, invalid("close.comment: %d characters, want 1 to 1000", n)
+		case c.Escalate != nil:
+			return nil, invalid("escalate: what the rule closes goes on to nobody")
+		case len(c.Matchers) == 0 && len(c.Severities) == 0:
+			return nil, invalid("matchers: a rule that closes everything is none: want matchers or severities")
+		}
 	}
 	if a := c.Assign; a != nil {
 		switch {

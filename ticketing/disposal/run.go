@@ -223,6 +223,9 @@ func (s *Service) act(ctx context.Context, r *Rule, sub *workorder.Subject) erro
 			did("tell", to, s.deps.Tickets.Tell(ctx, to, *sub, "opened", r.ID+"\x00opened", r.Name))
 		}
 	}
+	if r.Close != nil {
+		did("close", r.Close.Resolution, s.deps.Tickets.Close(ctx, sub.ID, actor, r.Close.Resolution, r.Name+"："+r.Close.Comment))
+	}
 	if ctx.Err() != nil {
 		return ctx.Err() // it was cut off: it is done again
 	}

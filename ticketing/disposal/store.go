@@ -40,6 +40,9 @@ type Tickets interface {
 	RaisedAfter(ctx context.Context, at int64, id string, limit int) ([]Raised, error)
 	// Assign gives an alert or incident to somebody in the name of an actor.
 	Assign(ctx context.Context, id, actor, user string) error
+	// Close closes an alert or incident that is not closed, in the name of an
+	// actor.
+	Close(ctx context.Context, id, actor, resolution, comment string) error
 	// Tell notifies a contact point of an alert or incident. The same unique is
 	// told once.
 	Tell(ctx context.Context, receiver string, sub workorder.Subject, kind, unique, why string) error
@@ -289,7 +292,7 @@ func Matches(c Content, subjects []workorder.Subject, at func(sub *workorder.Sub
 
 // Outcome is what came of one action of a rule.
 type Outcome struct {
-	Action string `json:"action" enum:"assign,work_order,notice,tell,escalate,recovery"`
+	Action string `json:"action" enum:"assign,work_order,notice,tell,escalate,recovery,close"`
 	To     string `json:"to,omitempty"`
 	Error  string `json:"error,omitempty" doc:"Why it could not be done"`
 	At     int64  `json:"at" doc:"Unix milliseconds"`

@@ -315,6 +315,7 @@ export const operations: Pairs = {
   'mark-cmdb-item': ['标记关基与重点资产', 'Mark CII and key assets'],
   'query-cmdb': ['路径查询', 'Query the CMDB by paths'],
   'list-alerts': ['看告警列表', 'List alerts'],
+  'mark-alerts': ['标记告警为已读或未读', 'Mark alerts as read or unread'],
   'get-alert': ['看一条告警', 'See an alert'],
   'attack-statistics': ['看攻击统计', 'See statistics of attacks'],
   'get-taxonomy': ['看攻击与风险分类', 'See how alerts are classed'],
