@@ -57,7 +57,8 @@ func TestIsolation(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "own.yml"), []byte(rule), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	c := &city{suite: newSuite(t, fmt.Sprintf("rules:\n  dirs: [%s]\n", dir)), items: map[string]reach.Facts{}, class: map[string]string{}}
+	c := &city{suite: newSuite(t, loopback+fmt.Sprintf("rules:\n  dirs: [%s]\n", dir)), items: map[string]reach.Facts{}, class: map[string]string{}}
+	c.handOn()
 	c.build(rnd, 10, 1500)
 	id := c.person("scoped", "viewer")
 	sess, err := c.admin.Login(context.Background(), "scoped", "Own-Word-2026-scoped")
@@ -70,6 +71,7 @@ func TestIsolation(t *testing.T) {
 		t.Fatalf("only %d alerts", len(alerts))
 	}
 	c.silence()
+	c.handled()
 	for range 15 {
 		x := c.town.NewTerm(rnd, 3)
 		c.must(http.MethodPut, "/api/v1/users/"+id+"/access", map[string]any{"reach": x.Text()}, nil)
@@ -620,6 +622,7 @@ func (c *city) compare(rnd *rand.Rand, viewer *client.Client, x *reachtest.Term,
 	if !maps.Equal(incidents, wantIncidents) {
 		wrong("the list of incidents", sorted(incidents), sorted(wantIncidents))
 	}
+	c.compareTickets(rnd, viewer, alerts, all.Items, visible, wantIncidents, wrong)
 	var figures struct {
 		Total struct{ Incidents, Alerts int }
 	}
