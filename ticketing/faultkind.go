@@ -3,6 +3,7 @@ package ticketing
 import (
 	"slices"
 	"strings"
+	"sync"
 	"unicode"
 
 	"icewatch/detections"
@@ -30,7 +31,7 @@ var categoryLabels = []string{"category", "alert_category", "alert_type", "event
 var faultCategories = []string{"availability", "fault", "connectivity", "network", "outage", "可用性", "故障", "连通性"}
 
 // faultOf tells whether an occurrence tells of a fault.
-func faultOf(o *detections.Occurrence) bool {
+func (f *faultNames) faultOf(o *detections.Occurrence) bool {
 	if o.Attack != "" || o.Attacker != nil || o.Verdict != "" || len(o.Rule.Tactics)+len(o.Rule.Techniques) > 0 {
 		return false
 	}
@@ -39,7 +40,7 @@ func faultOf(o *detections.Occurrence) bool {
 			return slices.Contains(faultCategories, strings.ToLower(v))
 		}
 	}
-	return saysFault(label(o, "alertname")) || saysFault(o.Rule.Title.EN) || saysFault(o.Rule.Title.ZH)
+	return f.say(label(o, "alertname")) || f.say(o.Rule.Title.EN) || f.say(o.Rule.Title.ZH)
 }
 
 // label is a label that an alert came with.
@@ -68,6 +69,37 @@ var faultWords = []string{
 var otherwise = []string{"scale", "scaled", "scaling", "cool", "slow", "slowed", "count", "shut", "drill", "step"}
 
 var faultTexts = []string{"宕机", "宕掉", "不可达", "离线", "超时", "失联", "不可用", "中断", "断开", "无响应", "没有响应", "掉线", "断网", "断电", "无数据", "丢包", "停机", "心跳丢失", "探测失败", "连接失败", "无法访问", "无法连接"}
+
+// faultNames remembers what was read from names: those of rules come again and
+// again. The zero value remembers nothing yet.
+type faultNames struct {
+	mu   sync.Mutex
+	said map[string]bool
+}
+
+const (
+	maxFaultNames = 10_000
+	maxFaultName  = 200 // bytes of one that is remembered
+)
+
+// say is saysFault.
+func (f *faultNames) say(name string) bool {
+	if name == "" || len(name) > maxFaultName {
+		return saysFault(name)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	says, known := f.said[name]
+	if known {
+		return says
+	}
+	if f.said == nil || len(f.said) >= maxFaultNames {
+		f.said = map[string]bool{}
+	}
+	says = saysFault(name)
+	f.said[strings.Clone(name)] = says
+	return says
+}
 
 // saysFault tells whether a name tells of a fault.
 func saysFault(name string) bool {

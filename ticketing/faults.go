@@ -128,6 +128,7 @@ type failing struct {
 type faults struct {
 	relations Relations
 	options   Faults
+	names     faultNames
 
 	settling sync.Mutex // one at a time; guards what follows
 	items    map[string]*failing

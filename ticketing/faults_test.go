@@ -283,22 +283,23 @@ func TestFaultOf(t *testing.T) {
 		"HighErrorRate": true, "DiskFull": false, "CPUHigh": false, "ScaleDownPending": false, "CertificateExpiresSoon": false, "磁盘空间不足": false, "BackupFailed": false,
 		"CountdownStarted": false, "PodShutdown": false, "": false,
 	} {
-		if got := saysFault(name); got != want {
+		var f faultNames
+		if got := saysFault(name); got != want || f.say(name) != want || f.say(name) != want {
 			t.Errorf("%q: %v, words %v", name, got, wordsOf(name))
 		}
 	}
 	o := pushedAlert("a", "HostDown", "1", detections.High, start)
 	o.Group = append(o.Group, detections.Pair{Field: PushedLabel + "category", Value: "performance"})
-	if faultOf(&o) {
+	if (&faultNames{}).faultOf(&o) {
 		t.Error("its category says that it is none")
 	}
 	o = pushedAlert("a", "Custom", "1", detections.High, start)
 	o.Group = append(o.Group, detections.Pair{Field: PushedLabel + "category", Value: "Availability"})
-	if !faultOf(&o) {
+	if !(&faultNames{}).faultOf(&o) {
 		t.Error("its category says that it is one")
 	}
 	o.Attack = "denial-of-service"
-	if faultOf(&o) {
+	if (&faultNames{}).faultOf(&o) {
 		t.Error("an attack is none")
 	}
 }

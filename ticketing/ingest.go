@@ -44,7 +44,7 @@ func (s *Service) IngestBeside(ctx context.Context, occs []detections.Occurrence
 		o := occs[i] // a copy: the caller's stay as they are
 		complete(&o, now)
 		atHome(&o)
-		fault := s.faults != nil && !s.merges.faultsOff.Load() && faultOf(&o) // by what it says itself, before it is classed
+		fault := s.faults != nil && !s.merges.faultsOff.Load() && s.faults.names.faultOf(&o) // by what it says itself, before it is classed
 		s.classed(&o)
 		discreet(&o)
 		if !ids[o.ID] {

@@ -328,12 +328,13 @@ func Open(ctx context.Context, db *state.DB, deps Deps) (*Service, error) {
 		return nil, fmt.Errorf("ticketing: look for muted alerts: %w", err)
 	}
 	s.hushed.Store(muted)
-	s.sightings.after.at = s.now().UnixMilli()
 	var newest int64
 	if err := db.NewSelect().Model((*alertRow)(nil)).ColumnExpr("coalesce(max(created_at), 0)").Scan(ctx, &newest); err != nil {
 		return nil, fmt.Errorf("ticketing: look for the newest alert: %w", err)
 	}
-	s.sightings.after.at = max(s.sightings.after.at, newest+1)
+	if newest > 0 { // else there is none that it does not have
+		s.sightings.after.at = max(s.now().UnixMilli(), newest+1)
+	}
 	return s, nil
 }
 

@@ -22,7 +22,9 @@ const (
 
 // hand is what is at hand of the alerts that were sent.
 type hand struct {
-	taking sync.Mutex // one request at a time
+	taking  sync.Mutex      // one request at a time decides what becomes of what it brings
+	writing map[string]bool // by rowKey: rows that a request writes down at the moment
+	written *sync.Cond      // of taking: some of them are
 
 	mu     sync.Mutex
 	rows   map[string]*row   // by rowKey, as they are; none is changed in place
@@ -37,7 +39,9 @@ type placed struct {
 }
 
 func newHand() *hand {
-	return &hand{rows: map[string]*row{}, ends: map[string]int64{}, places: map[string]placed{}}
+	h := &hand{writing: map[string]bool{}, rows: map[string]*row{}, ends: map[string]int64{}, places: map[string]placed{}}
+	h.written = sync.NewCond(&h.taking)
+	return h
 }
 
 func (h *hand) get(key string) *row {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -241,6 +242,40 @@ func TestSentTogether(t *testing.T) {
 	_, closed, _, err := f.Tickets.Alerts(t.Context(), ticketing.AlertQuery{Reach: reach.All(), Statuses: []string{"closed"}})
 	if err != nil || closed != 1 {
 		t.Errorf("%d are closed, %v", closed, err)
+	}
+}
+
+// TestSentAtOnce: requests at a time that bring the same alerts and others: each
+// alert is there once, has fired once and is known by ticketing.
+func TestSentAtOnce(t *testing.T) {
+	f := newFixture(t)
+	var senders sync.WaitGroup
+	for n := range 6 {
+		senders.Go(func() {
+			for round := range 4 {
+				var list []sentAlert
+				for i := range 25 {
+					a := sentAlert{Labels: map[string]string{"alertname": fmt.Sprint("A", (n*10+round*5+i)%50)}}
+					if err := a.complete(f.now); err != nil {
+						t.Error(err)
+					}
+					list = append(list, a)
+				}
+				if _, err := f.take(t.Context(), "fire", list, f.now); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	senders.Wait()
+	list := f.want(strings.TrimSuffix(strings.Repeat("open, ", 50), ", "))
+	for _, a := range list {
+		if a.Occurrences != 1 {
+			t.Errorf("%s fired %d times", a.Labels["alertname"], a.Occurrences)
+		}
+	}
+	if left, err := f.db.NewSelect().Model((*row)(nil)).Where("told <> 1 OR firing <> 1 OR over <> 0").Count(t.Context()); err != nil || left > 0 || len(f.hand.writing) > 0 {
+		t.Errorf("%d rows are not told of, %d are being written: %v", left, len(f.hand.writing), err)
 	}
 }
 

@@ -94,13 +94,30 @@ func (s *Service) take(ctx context.Context, tenant string, list []sentAlert, now
 		came = append(came, arrival{sent: a, fields: found, row: row{Tenant: owner, Fingerprint: print, Labels: string(labels), Annotations: string(notes), URL: a.GeneratorURL,
 			StartsAt: a.StartsAt.UnixMilli(), EndsAt: a.EndsAt.UnixMilli(), UpdatedAt: now.UnixMilli(), Since: now.UnixMilli(), Firing: 1}})
 	}
-	s.hand.taking.Lock()
-	defer s.hand.taking.Unlock()
-	if err := s.bring(ctx, came); err != nil {
+	write, from, err := s.decide(ctx, came, now)
+	if err != nil || len(write) == 0 {
 		return false, err
 	}
+	defer s.hand.settle(write)
+	return s.write(ctx, write, from, now.UnixMilli())
+}
+
+// decide finds out what becomes of what was sent, and returns the rows that are to
+// be written down, and from what they are. Until settle is called for these, they
+// are this request's alone: others that bring the same alerts wait, and the rest
+// goes on, so that one request is read while another one is written.
+func (s *Service) decide(ctx context.Context, came []arrival, now time.Time) (write []row, from map[string]*arrival, err error) {
+	h := s.hand
+	h.taking.Lock()
+	defer h.taking.Unlock()
+	for slices.ContainsFunc(came, func(a arrival) bool { return h.writing[rowKey(a.row.Tenant, a.row.Fingerprint)] }) {
+		h.written.Wait()
+	}
+	if err := s.bring(ctx, came); err != nil {
+		return nil, nil, err
+	}
 	changed, longer := map[string]*row{}, map[string]*row{}
-	from := map[string]*arrival{} // the last of each
+	from = map[string]*arrival{} // the last of each
 	known := func(k string) *row {
 		for _, m := range []map[string]*row{changed, longer} {
 			if r := m[k]; r != nil {
@@ -122,12 +139,21 @@ func (s *Service) take(ctx context.Context, tenant string, list []sentAlert, now
 			delete(longer, k)
 		}
 	}
-	write, extend := sorted(changed), sorted(longer)
-	s.hand.extend(extend)
-	if len(write) == 0 {
-		return false, nil
+	h.extend(sorted(longer))
+	for k := range changed {
+		h.writing[k] = true
 	}
-	return s.write(ctx, write, from, now.UnixMilli())
+	return sorted(changed), from, nil
+}
+
+// settle ends the writing of rows.
+func (h *hand) settle(rows []row) {
+	h.taking.Lock()
+	defer h.taking.Unlock()
+	for i := range rows {
+		delete(h.writing, rowKey(rows[i].Tenant, rows[i].Fingerprint))
+	}
+	h.written.Broadcast()
 }
 
 // write writes rows down, those that begin with the alerts that ticketing makes
