@@ -8,6 +8,7 @@ import (
 	"icewatch/collectors/filetail"
 	"icewatch/collectors/flow"
 	"icewatch/collectors/ftp"
+	"icewatch/collectors/journal"
 	"icewatch/collectors/kafka"
 	"icewatch/collectors/relp"
 	"icewatch/collectors/snmptrap"
@@ -24,6 +25,8 @@ func Factories() []collectors.Factory {
 		flow.NewFactory(),
 		relp.NewFactory(),
 		snmptrap.NewFactory(),
+		journal.NewFactory(),
+		journal.NewUploadFactory(),
 		kafka.NewFactory(),
 		ftp.NewFactory(),
 		sqltable.NewFactory(),

@@ -11,6 +11,7 @@ import (
 	"icewatch/collectors"
 	"icewatch/collectors/filetail"
 	"icewatch/collectors/flow"
+	"icewatch/collectors/journal"
 	"icewatch/collectors/registry"
 	"icewatch/collectors/relp"
 	"icewatch/collectors/syslog"
@@ -60,6 +61,10 @@ func (c *centre) prepareInput(id string, cfg any) error {
 			x.TemplateFile = c.inputFile("flows", id)
 		}
 	case *syslog.TCPConfig:
+		if x.TLS {
+			x.Open = c.securedInput(x.Listen)
+		}
+	case *journal.UploadConfig:
 		if x.TLS {
 			x.Open = c.securedInput(x.Listen)
 		}

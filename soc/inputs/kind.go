@@ -26,7 +26,7 @@ var outward = []string{"kafka", "ftp", "sqltable", "snmppoll"}
 
 // patient are the kinds whose sources keep what is not taken, beside those that
 // reach out: what is over a quota waits there.
-var patient = []string{"filetail", "journal"}
+var patient = []string{"filetail", "journal", "journal_upload"}
 
 // Kind is a kind of input as it is shown.
 type Kind struct {

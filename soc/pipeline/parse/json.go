@@ -27,6 +27,7 @@ func (p *Parser) json(text string) bool {
 	p.base = 0
 	p.sensorFlow(first)
 	p.byMember(first)
+	p.journald(first)
 	p.byMembers(pack.JSON)
 	p.windows()
 	p.settle()
@@ -37,6 +38,8 @@ func (p *Parser) json(text string) bool {
 			p.ev.Mark(MarkBadTime)
 			p.ev.SetDefault(event.TimeOriginal, p.jsonTime)
 		}
+	} else if p.journal {
+		p.journalTime()
 	}
 	p.nested(text)
 	return true
@@ -70,6 +73,10 @@ func (p *Parser) nested(text string) {
 		p.soft = soft
 	}
 	p.putMessage(text)
+	if p.journal {
+		p.dataset("journald.log", "journald")
+		return
+	}
 	p.dataset("json.log", "json")
 }
 

@@ -76,6 +76,7 @@ type Parser struct {
 	writer   packWriter
 	unread   bool
 	xmlParts []xmlPart
+	journal  bool // it is an entry of the journal
 }
 
 // New returns a Parser that interns field names with reg.
@@ -111,7 +112,7 @@ func New(reg *event.Registry, opts Options) *Parser {
 func (p *Parser) Parse(rec *intake.Record, ev *event.Event) {
 	p.ev, p.rec = ev, rec
 	p.soft, p.timed, p.content, p.base, p.depth, p.program = false, false, 0, 0, 0, ""
-	p.deferred, p.unread = p.deferred[:0], false
+	p.deferred, p.unread, p.journal = p.deferred[:0], false, false
 	p.overflow.reset()
 
 	ev.Created = rec.Received

@@ -210,6 +210,9 @@ type names struct {
 	otel                                                         map[string]otelField
 	observerVersion                                              event.FieldID
 	exchange                                                     map[string]exchangeKey
+	journalMessage, journalTransport, journalCursor, journalBoot event.FieldID
+	journalSource, journalTime                                   event.FieldID
+	journal                                                      map[event.FieldID]event.FieldID
 }
 
 func (n *names) init(reg *event.Registry) {
@@ -269,6 +272,13 @@ func (n *names) init(reg *event.Registry) {
 	for name, part := range sensorNames {
 		n.sensor[id(name)] = part
 	}
+	n.journalMessage = id("MESSAGE")
+	n.journalTransport = id("_TRANSPORT")
+	n.journalCursor = id("__CURSOR")
+	n.journalBoot = id("_BOOT_ID")
+	n.journalSource = id("_SOURCE_REALTIME_TIMESTAMP")
+	n.journalTime = id("__REALTIME_TIMESTAMP")
+	n.journal = journalNames(id)
 	n.aliases = aliases()
 	n.otel = otelFields(id)
 }
