@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -108,13 +109,17 @@ func (s *Server) cmdbTrafficRoutes() {
 		})
 	Register(s, cmdbOperation("list-cmdb-traffic-days", http.MethodGet, "/traffic/{id}/days", "How much went over an edge on each of the last 31 days", 404), identity.ScopeRead,
 		func(ctx context.Context, in *struct {
-			ID int64 `path:"id"`
+			ID string `path:"id" maxLength:"20" doc:"Number of the edge"`
 		}) (*Body[Page[traffic.Day]], error) {
 			within, err := Reach(ctx, "")
 			if err != nil {
 				return nil, err
 			}
-			days, err := watch.Days(ctx, within, in.ID)
+			id, err := strconv.ParseInt(in.ID, 10, 64)
+			if err != nil {
+				return nil, trafficProblem(traffic.ErrNotFound)
+			}
+			days, err := watch.Days(ctx, within, id)
 			return Reply(PageOf(days, len(days), "")), trafficProblem(err)
 		})
 

@@ -42,7 +42,7 @@ var cmdbReads = map[string][]string{
 	"list-cmdb-contacts":              {""},
 	"list-cmdb-units":                 {"?limit=1000", "?q=indigo", "?q=scarlet", "?sort=alerts"},
 	"list-cmdb-systems":               {"?limit=1000", "?q=indigo", "?q=10.8.0.1", "?q=scarlet-host", "?labels=filed", "?level=low"},
-	"export-cmdb-units":               {"?format=csv&q=indigo", "?format=csv"},
+	"export-cmdb-units":               {"?format=csv&q=indigo", "?format=csv", "?format=csv&filter=" + url.QueryEscape(`has <-belongs_to_organisation- business_system[name ~ "scarlet"]`)},
 	"export-cmdb-systems":             {"?format=csv&level=low", "?format=csv"},
 	"export-cmdb-views":               {"?format=csv"},
 	"export-cmdb-subscriptions":       {"?format=csv"},
