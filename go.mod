@@ -33,6 +33,7 @@ require (
 	github.com/nats-io/nats-server/v2 v2.12.6
 	github.com/nats-io/nats.go v1.49.0
 	github.com/open-policy-agent/opa v1.20.2
+	github.com/oschwald/maxminddb-golang/v2 v2.1.1
 	github.com/pkg/sftp v1.13.12
 	github.com/pquerna/otp v1.5.0
 	github.com/pressly/goose/v3 v3.27.0

@@ -461,7 +461,7 @@ func (c *centre) startEngine(context.Context) error {
 		FlushInterval: time.Duration(cfg.Lake.FlushInterval), LakeMemory: int64(cfg.Lake.Memory), Garbage: int64(cfg.Memory.Garbage),
 		MinFree: int64(cfg.Bus.MinFree), Relays: cfg.RelayPrefixes(), FieldsMax: cfg.Limits.Fields, NamesMax: cfg.Limits.Names,
 		SenderIDs: cfg.Limits.SenderIDs, Keep: uint64(cfg.Bus.Keep), LogLevel: cfg.Log.Level, LogFormat: cfg.Log.Format,
-		PackDirs: c.packDirs(), PackInterval: time.Duration(cfg.Parsers.Interval),
+		PackDirs: c.packDirs(), PackInterval: time.Duration(cfg.Parsers.Interval), GeoFiles: cfg.Geo.Files, GeoEnglish: cfg.Geo.Language == "en",
 		Flood: floodBound(cfg.Rules.Flood), Slow: slowBound(cfg.Rules.Slow), CorrelationMemory: int64(cfg.Rules.Correlation.Memory), Lateness: time.Duration(cfg.Rules.Correlation.Lateness),
 		Damaged: c.damaged(), ScrubPeriod: time.Duration(cfg.Lake.ScrubPeriod), ScrubRate: int64(cfg.Lake.ScrubRate),
 		ColdDir: cfg.Lake.ColdDir, LakeNodes: lakeNodes(cfg), Metrics: engine.MetricOptions{Retention: time.Duration(cfg.Metrics.Retention), Remote: cfg.Metrics.Remote.Options()}}

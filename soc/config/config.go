@@ -44,6 +44,7 @@ type Config struct {
 	Limits    Limits    `yaml:"limits" doc:"Bounds on what one event, tenant or sender may bring."`
 	Rules     Rules     `yaml:"rules" doc:"Detection content beside the built-in rules."`
 	Parsers   Parsers   `yaml:"parsers" doc:"Parser packs beside those that come with the suite."`
+	Geo       Geo       `yaml:"geo" doc:"Where in the world the addresses of events are."`
 	Tenants   Tenants   `yaml:"tenants" doc:"Tenants beside the built-in catalogue of government applications."`
 	AlertMail AlertMail `yaml:"alert_mail" doc:"Mails that become alerts, sent to alert sources of the kind mail."`
 	Alerts    Alerts    `yaml:"alerts" doc:"How alerts become incidents."`
@@ -256,6 +257,12 @@ type Parsers struct {
 	Interval Duration `yaml:"interval" doc:"How often the folders are looked at besides, where the system does not tell of changes."`
 }
 
+// Geo says from which databases places are taken.
+type Geo struct {
+	Files    []string `yaml:"files" doc:"Databases in MaxMind's format (MMDB), such as GeoLite2-City and GeoLite2-ASN or those of DB-IP and ip-location-db; each is held in memory, and one fills in what those before it lack. A file that is replaced is taken in within half a minute."`
+	Language string   `yaml:"language" doc:"Of the names of countries, regions and cities: zh or en."`
+}
+
 // Correlation bounds the state of correlations.
 type Correlation struct {
 	Memory   Size     `yaml:"memory" doc:"Memory for groups of events; some 350 bytes each. Beyond it the groups that have been silent longest are dropped, counted, and an alarm says so."`
@@ -365,6 +372,7 @@ func Default() *Config {
 		Rules: Rules{BuiltIn: true, Policy: PolicyTrust{Decisions: 100_000, DecisionRate: 100}, Interval: Duration(2 * time.Second), Flood: Flood{Rate: 200, Window: Duration(10 * time.Second), Interval: Duration(10 * time.Second)}, Slow: Slow{Percent: 20, Window: Duration(10 * time.Second), Pause: Duration(time.Minute)},
 			Correlation: Correlation{Memory: 512 << 20, Lateness: Duration(5 * time.Minute)}},
 		Parsers:  Parsers{Interval: Duration(2 * time.Second)},
+		Geo:      Geo{Language: "zh"},
 		Security: Security{Egress: Egress{Private: true}},
 		Alerts: Alerts{Faults: Faults{Wait: Duration(10 * time.Second), Window: Duration(15 * time.Minute), Opens: "medium", Least: 3, Percent: 50},
 			Flapping: Flapping{Changes: 6, Window: Duration(30 * time.Minute), Calm: Duration(15 * time.Minute)}, Storm: Storm{Rule: 20_000, Source: 100_000, Per: Duration(time.Minute)}},
@@ -591,6 +599,16 @@ func (c *Config) Validate() []Problem {
 	}
 	for i, d := range c.Parsers.Dirs {
 		folder(fmt.Sprintf("parsers.dirs[%d]", i), d)
+	}
+	for i, f := range c.Geo.Files {
+		if st, err := os.Stat(f); err != nil {
+			bad(fmt.Sprintf("geo.files[%d]", i), "%q cannot be read: %v", f, err)
+		} else if !st.Mode().IsRegular() {
+			bad(fmt.Sprintf("geo.files[%d]", i), "%q is not a file", f)
+		}
+	}
+	if c.Geo.Language != "zh" && c.Geo.Language != "en" {
+		bad("geo.language", "%q: want zh or en", c.Geo.Language)
 	}
 	for i, d := range c.Tenants.Dirs {
 		folder(fmt.Sprintf("tenants.dirs[%d]", i), d)

@@ -82,7 +82,7 @@ func TestReferenceIsTheDefaultAndDocumentsEveryOption(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Default()
-	want.Files, want.Rules.Dirs, want.Parsers.Dirs, want.Tenants.Dirs, want.Notify.Webhooks = []File{}, []string{}, []string{}, []string{}, []Webhook{}
+	want.Files, want.Rules.Dirs, want.Parsers.Dirs, want.Tenants.Dirs, want.Geo.Files, want.Notify.Webhooks = []File{}, []string{}, []string{}, []string{}, []string{}, []Webhook{}
 	want.Rules.Policy.Keys, want.Syslog.Listeners = []PolicyKey{}, []SyslogListener{}
 	want.SNMP.Sources = []string{}
 	want.Security.Egress.Allow, want.Lake.SecurityOwners = []string{}, []string{}

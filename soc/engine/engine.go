@@ -25,6 +25,7 @@ import (
 	"icewatch/soc/enrich"
 	"icewatch/soc/event"
 	"icewatch/soc/flows/ledger"
+	"icewatch/soc/geo"
 	"icewatch/soc/lake"
 	"icewatch/soc/lake/arrivals"
 	"icewatch/soc/pipeline"
@@ -68,6 +69,8 @@ type Options struct {
 	Slow          rules.Slow       // bounds what one rule may take of the time
 	PackDirs      []string         // folders of parser packs, which go before the suite's own
 	PackInterval  time.Duration    // in which these are looked at besides; 0 is two seconds
+	GeoFiles      []string         // databases of where addresses are
+	GeoEnglish    bool             // places have English names; Chinese otherwise
 
 	CorrelationMemory int64         // bytes for groups of correlations; 0 is the default
 	Lateness          time.Duration // of events that correlations still count; 0 is the default
@@ -85,6 +88,7 @@ type Engine struct {
 	loads  chan load // rows on their way to the lake
 	left   []load    // of these, what storage could not send when it ended
 	pipe   *pipeline.Pipeline
+	geo    *geo.Index // nil without databases
 	packs  *pack.Live
 	seen   *pipeline.Seen
 	detect *rules.Engine
@@ -230,6 +234,7 @@ func Run(ctx context.Context, opts Options, log *slog.Logger) error {
 		MaxBytes: opts.CorrelationMemory, Lateness: opts.Lateness})
 	e.series = newMetricIntake(opts, client, &e.hold, &e.sampleHolds, health.board, log)
 	e.takePacks()
+	e.openPlaces()
 	e.tenants.Store(&map[string]*atomic.Uint64{})
 	empty := ""
 	e.version.Store(&empty)
@@ -294,6 +299,7 @@ func Run(ctx context.Context, opts Options, log *slog.Logger) error {
 	wg.Go(func() { e.scrubbing(ctx, end) })
 	wg.Go(func() { e.watchRules(ctx) })
 	wg.Go(func() { e.watchPacks(ctx) })
+	wg.Go(func() { e.runPlaces(ctx) })
 	e.ready.Store(true)
 	log.Info("engine: ready", "from_batch", e.from, "rules", *e.version.Load())
 	err = e.consume(ctx)

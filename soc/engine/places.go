@@ -1,10 +1,12 @@
 package engine
 
 import (
+	"context"
 	"net/netip"
 
 	judging "icewatch/detections/verdict"
 	"icewatch/soc/event"
+	"icewatch/soc/geo"
 )
 
 // place is what the CMDB knows of an address, for who attacks whom.
@@ -21,5 +23,27 @@ func (e *Engine) place(zone, tenant string, addr netip.Addr) judging.Place {
 func (e *Engine) enrich(ev *event.Event) {
 	if x := e.pipe.Index(); x != nil {
 		x.Apply(ev)
+	}
+}
+
+// openPlaces opens the databases of where addresses are. Without them events are
+// taken in as well: they say nothing of it then, and the log says why.
+func (e *Engine) openPlaces() {
+	if len(e.opts.GeoFiles) == 0 {
+		return
+	}
+	x, err := geo.Open(geo.Options{Files: e.opts.GeoFiles, English: e.opts.GeoEnglish, Registry: e.reg, Log: e.log})
+	if err != nil {
+		e.log.Error("engine: events do not say where addresses are: a database is not usable; mend geo.files and start the suite again", "error", err)
+		return
+	}
+	e.pipe.SetPlaces(x)
+	e.geo = x
+}
+
+// runPlaces follows these files until ctx ends.
+func (e *Engine) runPlaces(ctx context.Context) {
+	if e.geo != nil {
+		e.geo.Run(ctx)
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"icewatch/soc/enrich"
 	"icewatch/soc/event"
+	"icewatch/soc/geo"
 	"icewatch/soc/intake"
 	"icewatch/soc/pipeline/parse"
 	"icewatch/soc/pipeline/unread"
@@ -69,6 +70,7 @@ type Pipeline struct {
 	opts   Options
 	parser *parse.Parser
 	index  atomic.Pointer[enrich.Index]
+	places atomic.Pointer[geo.Index]
 	dir    atomic.Pointer[directories]
 	route  func(tenant, class, dataset string) string
 
@@ -96,6 +98,9 @@ func New(opts Options) *Pipeline {
 
 // SetIndex puts a new enrichment index in force.
 func (p *Pipeline) SetIndex(x *enrich.Index) { p.index.Store(x) }
+
+// SetPlaces has events say where in the world their addresses are.
+func (p *Pipeline) SetPlaces(x *geo.Index) { p.places.Store(x) }
 
 // Index returns the enrichment index in force, nil before there is one.
 func (p *Pipeline) Index() *enrich.Index { return p.index.Load() }
@@ -166,6 +171,9 @@ func (p *Pipeline) Fill(rec *intake.Record, id event.ID, ev *event.Event) Place 
 	if x := p.index.Load(); x != nil {
 		x.Apply(ev)
 		direct(rec, ev)
+	}
+	if x := p.places.Load(); x != nil {
+		x.Apply(ev)
 	}
 	if ev.Has(event.Marks) {
 		p.altered.Add(1)
