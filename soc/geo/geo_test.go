@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oschwald/maxminddb-golang/v2"
+
 	"icewatch/soc/event"
 )
 
@@ -249,12 +251,15 @@ func FuzzRecord(f *testing.F) {
 		if !ok || len(data) > 1<<20 {
 			return
 		}
-		name := filepath.Join(t.TempDir(), "x.mmdb")
-		write(t, name, data)
-		x, err := Open(Options{Files: []string{name}, Registry: event.NewRegistry(0)})
+		x, err := Open(Options{Registry: event.NewRegistry(0)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		db, err := maxminddb.OpenBytes(data)
 		if err != nil {
 			return
 		}
+		x.now.Store(&readers{list: []*maxminddb.Reader{db}})
 		x.Apply(&event.Event{Fields: []event.Field{{ID: event.SourceIP, Value: a.String()}}})
 	})
 }
