@@ -60,6 +60,7 @@ type cli struct {
 	Audit     auditCmd     `cmd:"" help:"Verify, list, replay and export the audit log (audit administrators)."`
 	Evidence  evidenceCmd  `cmd:"" help:"Verify what was sealed of an incident."`
 	Sources   sourcesCmd   `cmd:"" help:"Show what comes in: each source with its counters."`
+	Inputs    inputsCmd    `cmd:"" help:"Keep sources that are added while the suite runs: list, get, apply, try, delete, export and import."`
 	Rules     rulesCmd     `cmd:"" help:"Lint, test and match detection rules on this machine, without a server."`
 	Parse     parseCmd     `cmd:"" help:"Read a file of log lines by the parser packs on this machine and print events, without a server."`
 	Parsers   parsersCmd   `cmd:"" help:"List, test, explain and draft parser packs on this machine, without a server."`

@@ -173,7 +173,9 @@ func finish(r huma.Registry, s *huma.Schema, t reflect.Type, defaults any) *huma
 				}
 				p.Extensions = ext
 			}
-			if x.f.Tag.Get("required") == "true" {
+			// What may not be empty, and has nothing to begin with, has to be given.
+			must := p.Default == nil && (p.MinLength != nil && *p.MinLength > 0 || p.MinItems != nil && *p.MinItems > 0)
+			if x.f.Tag.Get("required") == "true" || must {
 				s.Required = append(s.Required, x.name)
 			}
 			properties[x.name] = p
@@ -182,7 +184,7 @@ func finish(r huma.Registry, s *huma.Schema, t reflect.Type, defaults any) *huma
 		s.Properties = properties
 		s.Extensions = map[string]any{extOrder: order}
 		s.AdditionalProperties = false
-	case defaults != nil && s.Type != huma.TypeObject:
+	case defaults != nil && defaults != "" && s.Type != huma.TypeObject:
 		s.Default = defaults
 	}
 	return s

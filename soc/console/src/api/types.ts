@@ -288,6 +288,12 @@ export interface SourceHealth {
   dropped: number;
   bytes: number;
   last_seen?: string | null;
+  /** Records a second over the last ten. */
+  rate?: number;
+  /** Of the input that it is of; absent for those of the configuration. */
+  input?: string;
+  name?: string;
+  tenant?: string;
 }
 
 export interface Overview {

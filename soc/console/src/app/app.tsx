@@ -108,6 +108,7 @@ const router = createBrowserRouter([
       { path: '/sources', element: page(() => import('../pages/sources')) },
       { path: '/connect', element: page(() => import('../pages/connect')) },
       { path: '/alert-sources', element: page(() => import('../pages/alertsources')) },
+      { path: '/parsers', element: page(() => import('../pages/parsers')) },
       { path: '/forwarding', element: page(() => import('../pages/forwarding/forwarding')) },
       { path: '/rules', element: page(() => import('../pages/rules')) },
       { path: '/rules/new', element: page(() => import('../pages/ruleedit')) },

@@ -170,6 +170,7 @@ export const NAV: NavGroup[] = [
     title: 'nav.intake',
     items: [
       { to: '/sources', needs: ['read'], title: 'page.sources', icon: <ApiOutlined />, letter: 'n' },
+      { to: '/parsers', needs: ['list-parsers'], title: 'page.parsers', icon: <FileSearchOutlined /> },
       { to: '/alert-sources', needs: ['list-alert-sources'], title: 'page.alertsources', icon: <ImportOutlined /> },
       { to: '/connect', needs: ['read'], title: 'page.connect', icon: <LinkOutlined />, letter: 'k' },
       { to: '/processing', title: 'page.processing', icon: <FilterOutlined />, needs: ['list-processing-rules'] },

@@ -13,6 +13,7 @@ import { flows } from './flows';
 import { forwarding } from './forwarding';
 import { frame } from './frame';
 import { groups } from './groups';
+import { inputs } from './inputs';
 import { keys } from './keys';
 import { masking } from './masking';
 import { processing } from './processing';
@@ -20,6 +21,7 @@ import { monitors } from './monitors';
 import { noise } from './noise';
 import { notices } from './notices';
 import { notify } from './notify';
+import { parsers } from './parsers';
 import { policies } from './policies';
 import { search } from './search';
 import { sessions } from './sessions';
@@ -34,4 +36,4 @@ import { roles } from './roles';
 import { units } from './units';
 
 /** The texts of the rooms that keep both languages side by side. */
-export const rooms = { ...federation, ...frame, ...accounts, ...units, ...roles, ...groups, ...keys, ...audit, ...search, ...flows, ...monitors, ...masking, ...processing, ...storage, ...sessions, ...settings, ...signin, ...tokens, ...traces, ...connect, ...forwarding, ...silences, ...duty, ...noise, ...notify, ...rules, ...policies, ...alertsources, ...casework, ...dispatch, ...notices, ...assets, ...cmdbdata, ...cmdb };
+export const rooms = { ...federation, ...frame, ...accounts, ...units, ...roles, ...groups, ...keys, ...audit, ...search, ...flows, ...monitors, ...masking, ...processing, ...storage, ...sessions, ...settings, ...signin, ...tokens, ...traces, ...connect, ...forwarding, ...silences, ...duty, ...noise, ...notify, ...rules, ...policies, ...alertsources, ...casework, ...dispatch, ...notices, ...assets, ...cmdbdata, ...cmdb, ...inputs, ...parsers };
