@@ -29,8 +29,8 @@ type ByPack struct {
 
 func (in ByPack) id() string { return in.Vendor + "/" + in.Product }
 
-// PackDraft is a pack as it is made. It is exported because inputs embed it.
-type PackDraft struct {
+// OwnPackDraft is a pack as it is made. It is exported because inputs embed it.
+type OwnPackDraft struct {
 	Source  string `json:"source" maxLength:"524288" doc:"pack.yml"`
 	Samples string `json:"samples" maxLength:"524288" doc:"Lines as the product writes them, one of each type of log at least"`
 }
@@ -98,7 +98,7 @@ func (s *Server) ownPackRoutes() {
 		Description: "What is wrong with it and where, what each sample becomes, and whose lines it takes."}, identity.ScopeConfigure,
 		func(ctx context.Context, in *struct {
 			ByPack
-			Body PackDraft
+			Body OwnPackDraft
 		}) (*Body[packbook.Judgement], error) {
 			stateOf(ctx).skipAudit = true
 			if err := cityOnly(ctx); err != nil {
@@ -125,7 +125,7 @@ func (s *Server) ownPackRoutes() {
 		func(ctx context.Context, in *struct {
 			ByPack
 			Body struct {
-				PackDraft
+				OwnPackDraft
 				Revision int    `json:"revision,omitempty" minimum:"0" doc:"That was read; 0 for a new pack"`
 				Note     string `json:"note,omitempty" maxLength:"500"`
 			}
