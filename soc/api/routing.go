@@ -76,6 +76,22 @@ func (n *notifying) routingRoutes() {
 			}
 			return Reply(v), nil
 		})
+	Register(s, huma.Operation{OperationID: "list-routes", Method: http.MethodGet, Path: "/routing/routes", Tags: tags,
+		Summary: "The routes in force as a list: name, type, what they take, how it is merged, whether they are on, and when they were changed last"}, identity.ScopeConfigure,
+		func(ctx context.Context, in *struct {
+			TreeInput
+			Type string `query:"type" enum:"direct,incident" doc:"Those alone of the type"`
+		}) (*Body[Page[routing.Policy]], error) {
+			if err := n.mayRoute(ctx, in.Tenant); err != nil {
+				return nil, err
+			}
+			list, err := n.Routes.Policies(ctx, in.Tenant)
+			if err != nil {
+				return nil, err
+			}
+			list = slices.DeleteFunc(list, func(p routing.Policy) bool { return in.Type != "" && p.Type != in.Type })
+			return Reply(PageOf(list, len(list), "")), nil
+		})
 	Register(s, huma.Operation{OperationID: "put-routing", Method: http.MethodPut, Path: "/routing", Tags: tags,
 		Summary: "Put routes in force, for what comes from now on", Errors: []int{409, 422}}, identity.ScopeConfigure,
 		func(ctx context.Context, in *struct {

@@ -340,6 +340,7 @@ export const operations: Pairs = {
   'delete-contact-point': ['删除联系点', 'Remove a contact point'],
   'test-contact-point': ['测试联系点', 'Test a contact point'],
   'get-routing': ['看通知路由', 'See the routes of notifications'],
+  'list-routes': ['看路由策略列表', 'See the list of routes'],
   'put-routing': ['修改通知路由', 'Change the routes of notifications'],
   'list-routing-versions': ['看通知路由的版本', 'See the versions of routes'],
   'restore-routing': ['恢复通知路由', 'Restore routes'],
