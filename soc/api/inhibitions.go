@@ -86,34 +86,14 @@ func (t *tickets) inhibitionRoutes(s *Server) {
 			}
 			return Reply(PageOf(items, len(items), "")), nil
 		})
-	set := func(ctx context.Context, id string, b InhibitionBody) (*Body[inhibitionView], error) {
-		AuditObject(ctx, "inhibition:"+clip(id, 64), "", b.Name)
-		by, err := acting(ctx)
-		if err != nil {
-			return nil, err
-		}
-		for _, slug := range b.Tenants {
-			if !s.tenantExists(slug) {
-				return nil, Problem(http.StatusUnprocessableEntity, "tenants: there is no tenant %q", clip(slug, 64))
-			}
-		}
-		rule, err := b.rule(id)
-		if err != nil {
-			return nil, err
-		}
-		made, err := t.svc.SetInhibition(ctx, by, rule)
-		if err != nil {
-			return nil, inhibitionProblem(err, id)
-		}
-		AuditObject(ctx, "inhibition:"+made.ID, "", made.Name)
-		return Reply(viewOfInhibition(made)), nil
-	}
+	rules := alertRules[inhibition.Rule, inhibitionView]{s: s, object: "inhibition", set: t.svc.SetInhibition, remove: t.svc.DeleteInhibition,
+		named: func(r inhibition.Rule) (string, string) { return r.ID, r.Name }, view: viewOfInhibition, problem: inhibitionProblem}
 	Register(s, huma.Operation{OperationID: "create-inhibition", Method: http.MethodPost, Path: "/inhibitions", Tags: tags,
 		Summary: "Have alerts mute others while they fire", DefaultStatus: http.StatusCreated, Errors: []int{422},
 		Description: "As in Alertmanager: while an alert fires that the source matchers accept, nobody is told of alerts that the target matchers accept and that have the same values of the labels named in equal. Both are of one tenant, or the source is the city's. They are shown as ever, with the reason."},
 		identity.ScopeRespond,
 		func(ctx context.Context, in *struct{ Body InhibitionBody }) (*Body[inhibitionView], error) {
-			return set(ctx, "", in.Body)
+			return rules.write(ctx, "", in.Body.Name, in.Body.Tenants, in.Body.rule)
 		})
 	Register(s, huma.Operation{OperationID: "update-inhibition", Method: http.MethodPut, Path: "/inhibitions/{id}", Tags: tags,
 		Summary: "Change, pause or resume a rule of inhibition", Errors: []int{404, 422}}, identity.ScopeRespond,
@@ -121,31 +101,17 @@ func (t *tickets) inhibitionRoutes(s *Server) {
 			IDInput
 			Body InhibitionBody
 		}) (*Body[inhibitionView], error) {
-			return set(ctx, in.ID, in.Body)
+			return rules.write(ctx, in.ID, in.Body.Name, in.Body.Tenants, in.Body.rule)
 		})
 	Register(s, huma.Operation{OperationID: "delete-inhibition", Method: http.MethodDelete, Path: "/inhibitions/{id}", Tags: tags,
 		Summary: "Delete a rule of inhibition; restore brings it back", DefaultStatus: http.StatusNoContent, Errors: []int{404}}, identity.ScopeRespond,
-		func(ctx context.Context, in *IDInput) (*struct{}, error) {
-			AuditObject(ctx, "inhibition:"+clip(in.ID, 64), "", "")
-			by, err := acting(ctx)
-			if err != nil {
-				return nil, err
-			}
-			return nil, inhibitionProblem(t.svc.DeleteInhibition(ctx, by, in.ID), in.ID)
-		})
+		func(ctx context.Context, in *IDInput) (*struct{}, error) { return rules.drop(ctx, in.ID) })
 	Register(s, huma.Operation{OperationID: "restore-inhibition", Method: http.MethodPost, Path: "/inhibitions/{id}/restore", Tags: tags,
 		Summary: "Bring back a rule of inhibition that was deleted", Errors: []int{404}}, identity.ScopeRespond,
 		func(ctx context.Context, in *IDInput) (*Body[inhibitionView], error) {
-			AuditObject(ctx, "inhibition:"+clip(in.ID, 64), "", "")
-			by, err := acting(ctx)
-			if err != nil {
-				return nil, err
-			}
-			r, err := t.svc.RestoreInhibition(ctx, by, in.ID)
-			if err != nil {
-				return nil, inhibitionProblem(err, in.ID)
-			}
-			return Reply(viewOfInhibition(r)), nil
+			return rules.change(ctx, in.ID, "", func(by ticketing.Actor) (inhibition.Rule, error) {
+				return t.svc.RestoreInhibition(ctx, by, in.ID)
+			})
 		})
 	Register(s, huma.Operation{OperationID: "preview-inhibition", Method: http.MethodPost, Path: "/inhibitions/preview", Tags: tags,
 		Summary: "The open alerts that a rule of inhibition would mute now", Errors: []int{422}}, identity.ScopeRead,

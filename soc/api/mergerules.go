@@ -108,34 +108,14 @@ func (t *tickets) mergeRuleRoutes(s *Server) {
 	Register(s, huma.Operation{OperationID: "list-merge-rules", Method: http.MethodGet, Path: "/merge-rules", Tags: tags,
 		Summary: "Rules by which alerts become one incident, in their order: those that are shipped, and those that merge nothing beyond my reach"}, identity.ScopeRead,
 		func(ctx context.Context, _ *Empty) (*Body[Page[MergeRuleView]], error) { return page(ctx) })
-	set := func(ctx context.Context, id string, b MergeRuleBody) (*Body[MergeRuleView], error) {
-		AuditObject(ctx, "merge-rule:"+clip(id, 64), "", b.Name)
-		by, err := acting(ctx)
-		if err != nil {
-			return nil, err
-		}
-		for _, slug := range b.Tenants {
-			if !s.tenantExists(slug) {
-				return nil, Problem(http.StatusUnprocessableEntity, "tenants: there is no tenant %q", clip(slug, 64))
-			}
-		}
-		rule, err := b.rule(id)
-		if err != nil {
-			return nil, err
-		}
-		made, err := t.svc.SetMergeRule(ctx, by, rule)
-		if err != nil {
-			return nil, mergeProblem(err, id)
-		}
-		AuditObject(ctx, "merge-rule:"+made.ID, "", made.Name)
-		return Reply(viewOfMergeRule(made)), nil
-	}
+	rules := alertRules[merging.Rule, MergeRuleView]{s: s, object: "merge-rule", set: t.svc.SetMergeRule, remove: t.svc.DeleteMergeRule,
+		named: func(r merging.Rule) (string, string) { return r.ID, r.Name }, view: viewOfMergeRule, problem: mergeProblem}
 	Register(s, huma.Operation{OperationID: "create-merge-rule", Method: http.MethodPost, Path: "/merge-rules", Tags: tags,
 		Summary: "Have alerts become one incident", DefaultStatus: http.StatusCreated, Errors: []int{422},
 		Description: "A rule looks at alerts that no incident holds: what the incident policy or the topology of faults has put together stays there. Those that the matchers accept, with the same values of the labels named in by, each within window seconds of the end of those before and, where similar asks for it, alike in their texts, become one incident once there are least of them; it takes in what follows. The first rule in the order that accepts an alert has it. Try it by preview-merge-rule before."},
 		identity.ScopeRespond,
 		func(ctx context.Context, in *struct{ Body MergeRuleBody }) (*Body[MergeRuleView], error) {
-			return set(ctx, "", in.Body)
+			return rules.write(ctx, "", in.Body.Name, in.Body.Tenants, in.Body.rule)
 		})
 	Register(s, huma.Operation{OperationID: "order-merge-rules", Method: http.MethodPut, Path: "/merge-rules/order", Tags: tags, // before rules by their ids
 		Summary: "Put the merge rules into another order", Errors: []int{422}}, identity.ScopeRespond,
@@ -160,21 +140,11 @@ func (t *tickets) mergeRuleRoutes(s *Server) {
 			IDInput
 			Body MergeRuleBody
 		}) (*Body[MergeRuleView], error) {
-			return set(ctx, in.ID, in.Body)
+			return rules.write(ctx, in.ID, in.Body.Name, in.Body.Tenants, in.Body.rule)
 		})
 	Register(s, huma.Operation{OperationID: "delete-merge-rule", Method: http.MethodDelete, Path: "/merge-rules/{id}", Tags: tags,
 		Summary: "Delete a merge rule; restore brings it back", DefaultStatus: http.StatusNoContent, Errors: []int{404, 422}}, identity.ScopeRespond,
-		func(ctx context.Context, in *IDInput) (*struct{}, error) {
-			AuditObject(ctx, "merge-rule:"+clip(in.ID, 64), "", "")
-			by, err := acting(ctx)
-			if err != nil {
-				return nil, err
-			}
-			if err := t.svc.DeleteMergeRule(ctx, by, in.ID); err != nil {
-				return nil, mergeProblem(err, in.ID)
-			}
-			return nil, nil
-		})
+		func(ctx context.Context, in *IDInput) (*struct{}, error) { return rules.drop(ctx, in.ID) })
 	Register(s, huma.Operation{OperationID: "list-merge-rule-versions", Method: http.MethodGet, Path: "/merge-rules/{id}/versions", Tags: tags,
 		Summary: "The versions of a merge rule, the newest first; those of a deleted one too", Errors: []int{404}}, identity.ScopeRead,
 		func(ctx context.Context, in *IDInput) (*Body[Page[mergeRuleVersion]], error) {
@@ -200,16 +170,9 @@ func (t *tickets) mergeRuleRoutes(s *Server) {
 				Version int64 `json:"version" minimum:"0" doc:"Of list-merge-rule-versions"`
 			}
 		}) (*Body[MergeRuleView], error) {
-			AuditObject(ctx, "merge-rule:"+clip(in.ID, 64), "", "")
-			by, err := acting(ctx)
-			if err != nil {
-				return nil, err
-			}
-			r, err := t.svc.RestoreMergeRule(ctx, by, in.ID, in.Body.Version)
-			if err != nil {
-				return nil, mergeProblem(err, in.ID)
-			}
-			return Reply(viewOfMergeRule(r)), nil
+			return rules.change(ctx, in.ID, "", func(by ticketing.Actor) (merging.Rule, error) {
+				return t.svc.RestoreMergeRule(ctx, by, in.ID, in.Body.Version)
+			})
 		})
 	Register(s, huma.Operation{OperationID: "preview-merge-rule", Method: http.MethodPost, Path: "/merge-rules/preview", Tags: tags,
 		Summary: "What a merge rule would have made of last week's alerts", Errors: []int{422}}, identity.ScopeRead,

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"icewatch/ticketing/stepping"
 	"icewatch/ticketing/workorder"
 )
 
@@ -20,23 +21,7 @@ const pause = 2 * time.Second
 
 // Run has the rules deal with what is new until ctx ends.
 func (s *Service) Run(ctx context.Context) {
-	var pruned time.Time
-	tick := time.NewTicker(pause)
-	defer tick.Stop()
-	for {
-		err := s.Step(ctx)
-		if now := s.now(); err == nil && now.Sub(pruned) > time.Hour {
-			pruned, err = now, s.prune(ctx, now)
-		}
-		if err != nil && ctx.Err() == nil {
-			s.deps.Log.Error("disposal rules", "error", err)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
+	stepping.Work{Name: "disposal rules", Every: pause, Step: s.Step, Hourly: s.prune, Clock: s.now, Log: s.deps.Log}.Run(ctx)
 }
 
 // keep is how long records are kept.

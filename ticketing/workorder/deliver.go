@@ -13,6 +13,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"icewatch/detections"
+	"icewatch/ticketing/stepping"
 	"icewatch/ticketing/webhook"
 )
 
@@ -23,24 +24,7 @@ const pause = 2 * time.Second
 
 // Run follows timelines, sends messages and asks for orders until ctx ends.
 func (s *Service) Run(ctx context.Context) {
-	var pruned time.Time
-	tick := time.NewTicker(pause)
-	defer tick.Stop()
-	for {
-		err := s.Step(ctx)
-		if now := s.now(); err == nil && now.Sub(pruned) > time.Hour {
-			pruned, err = now, s.prune(ctx, now)
-		}
-		if err != nil && ctx.Err() == nil {
-			s.deps.Log.Error("work orders", "error", err)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		case <-s.wake:
-		}
-	}
+	stepping.Work{Name: "work orders", Every: pause, Wake: s.wake, Step: s.Step, Hourly: s.prune, Clock: s.now, Log: s.deps.Log}.Run(ctx)
 }
 
 // keep is how long messages that were delivered are kept; orders stay.
