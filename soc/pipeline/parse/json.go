@@ -25,6 +25,7 @@ func (p *Parser) json(text string) bool {
 	}
 	first := p.base
 	p.base = 0
+	p.gelf(first)
 	p.sensorFlow(first)
 	p.byMember(first)
 	p.journald(first)
@@ -75,6 +76,10 @@ func (p *Parser) nested(text string) {
 	p.putMessage(text)
 	if p.journal {
 		p.dataset("journald.log", "journald")
+		return
+	}
+	if p.isGELF {
+		p.dataset("gelf.log", "gelf")
 		return
 	}
 	p.dataset("json.log", "json")

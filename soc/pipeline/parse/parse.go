@@ -75,6 +75,7 @@ type Parser struct {
 	matched  pack.Match
 	writer   packWriter
 	unread   bool
+	isGELF   bool
 	xmlParts []xmlPart
 	journal  bool // it is an entry of the journal
 }
@@ -112,7 +113,7 @@ func New(reg *event.Registry, opts Options) *Parser {
 func (p *Parser) Parse(rec *intake.Record, ev *event.Event) {
 	p.ev, p.rec = ev, rec
 	p.soft, p.timed, p.content, p.base, p.depth, p.program = false, false, 0, 0, 0, ""
-	p.deferred, p.unread, p.journal = p.deferred[:0], false, false
+	p.deferred, p.unread, p.journal, p.isGELF = p.deferred[:0], false, false, false
 	p.overflow.reset()
 
 	ev.Created = rec.Received
