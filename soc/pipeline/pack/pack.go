@@ -140,7 +140,7 @@ type Match struct {
 func (s *Set) Text(text, program string, m *Match) bool {
 	if program != "" {
 		for _, l := range s.programs[program] {
-			if l.text(text, m) {
+			if l.try(text, m) {
 				return true
 			}
 		}
@@ -149,12 +149,21 @@ func (s *Set) Text(text, program string, m *Match) bool {
 	slices.SortFunc(m.tried, func(a, b *Log) int { return cmp.Compare(a.rank, b.rank) })
 	var last *Log
 	for _, l := range m.tried {
-		if l != last && (l.head == nil && l.text(text, m) || l.head != nil && l.head.text(text, m)) {
+		if l != last && l.try(text, m) {
 			return true
 		}
 		last = l
 	}
 	return false
+}
+
+// try recognises a message as the log or, where the log stands for those of a
+// head, as one of them.
+func (l *Log) try(text string, m *Match) bool {
+	if l.head != nil {
+		return l.head.text(text, m)
+	}
+	return l.text(text, m)
 }
 
 // text tries the readers of a log in turn.

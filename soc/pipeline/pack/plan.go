@@ -220,7 +220,7 @@ func conversion(as string) (func(string) string, error) {
 		return func(s string) string { return s[strings.LastIndexAny(s, `/\`)+1:] }, nil
 	case "name": // without the dot at the end of a domain
 		return func(s string) string { return strings.ToLower(strings.TrimSuffix(s, ".")) }, nil
-	case "ip": // of address:port, [address]:port or ::ffff:address
+	case "ip": // of address:port, [address]:port, address:port:interface or ::ffff:address
 		return func(s string) string { host, _ := split(s); return host }, nil
 	case "port":
 		return func(s string) string { _, port := split(s); return port }, nil
@@ -247,6 +247,10 @@ func split(s string) (host, port string) {
 	}
 	if i := strings.LastIndexByte(s, ':'); i >= 0 && strings.IndexByte(s, ':') == i {
 		return s[:i], s[i+1:]
+	}
+	if i := strings.IndexByte(s, ':'); i > 0 && strings.IndexByte(s[:i], '.') > 0 && isIP(s[:i]) {
+		port, _, _ = strings.Cut(s[i+1:], ":") // address:port:interface, as SonicOS has it
+		return s[:i], port
 	}
 	host = s
 	if rest, ok := strings.CutPrefix(s, "::ffff:"); ok && isIP(rest) {
