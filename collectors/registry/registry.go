@@ -11,6 +11,7 @@ import (
 	"icewatch/collectors/journal"
 	"icewatch/collectors/kafka"
 	"icewatch/collectors/relp"
+	"icewatch/collectors/snmppoll"
 	"icewatch/collectors/snmptrap"
 	"icewatch/collectors/sqltable"
 	"icewatch/collectors/syslog"
@@ -25,6 +26,7 @@ func Factories() []collectors.Factory {
 		flow.NewFactory(),
 		relp.NewFactory(),
 		snmptrap.NewFactory(),
+		snmppoll.NewFactory(),
 		journal.NewFactory(),
 		journal.NewUploadFactory(),
 		kafka.NewFactory(),

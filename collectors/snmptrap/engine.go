@@ -15,6 +15,7 @@ import (
 	"github.com/gosnmp/gosnmp"
 
 	"icewatch/collectors"
+	"icewatch/collectors/usm"
 )
 
 // Bounds of RFC 3414.
@@ -120,7 +121,7 @@ func (e *engine) inWindow(boots, at int64) bool {
 var errCrowd = errors.New("too many unknown engines send at a time")
 
 // parameters returns a copy of a user's parameters with the keys of an engine.
-func (e *engine) parameters(engineID string, u *User) (*gosnmp.UsmSecurityParameters, error) {
+func (e *engine) parameters(engineID string, u *usm.User) (*gosnmp.UsmSecurityParameters, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	p, err := e.peer(engineID)
@@ -217,7 +218,7 @@ func (e *engine) count(s stat) uint32 {
 }
 
 // salt gives a packet that is to be encrypted a salt that none had before.
-func (e *engine) salt(u *User, p *gosnmp.SnmpPacket) error {
+func (e *engine) salt(u *usm.User, p *gosnmp.SnmpPacket) error {
 	if u == nil {
 		return errors.New("nobody is known to encrypt for")
 	}

@@ -17,6 +17,7 @@ import (
 	"icewatch/collectors/batch"
 	"icewatch/collectors/datagram"
 	"icewatch/collectors/mib"
+	"icewatch/collectors/usm"
 	"icewatch/soc/intake"
 )
 
@@ -46,7 +47,7 @@ var _ collectors.Collector = (*Listener)(nil)
 type inform struct {
 	rec    intake.Record
 	answer *gosnmp.SnmpPacket
-	user   *User
+	user   *usm.User
 	to     netip.AddrPort
 }
 
@@ -241,7 +242,7 @@ func (l *Listener) refuse(h head, why stat, from netip.AddrPort, mine bool, reas
 }
 
 // report answers with a statistic; authentic where user is not nil.
-func (l *Listener) report(h head, user *User, why stat, to netip.AddrPort) error {
+func (l *Listener) report(h head, user *usm.User, why stat, to netip.AddrPort) error {
 	usm := &gosnmp.UsmSecurityParameters{AuthoritativeEngineID: l.engine.id, UserName: h.user, AuthenticationProtocol: gosnmp.NoAuth, PrivacyProtocol: gosnmp.NoPriv}
 	flags := gosnmp.NoAuthNoPriv
 	if user != nil {
@@ -265,7 +266,7 @@ func (l *Listener) send(p *gosnmp.SnmpPacket, to netip.AddrPort) error {
 }
 
 // notification takes a trap or an inform that is allowed.
-func (l *Listener) notification(p *gosnmp.SnmpPacket, user *User, from netip.AddrPort, now time.Time) error {
+func (l *Listener) notification(p *gosnmp.SnmpPacket, user *usm.User, from netip.AddrPort, now time.Time) error {
 	switch p.PDUType {
 	case gosnmp.Trap, gosnmp.SNMPv2Trap, gosnmp.InformRequest:
 	default:

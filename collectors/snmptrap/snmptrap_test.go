@@ -13,6 +13,7 @@ import (
 	"icewatch/collectors/collecttest"
 	"icewatch/collectors/mib"
 	"icewatch/collectors/places"
+	"icewatch/collectors/usm"
 )
 
 func TestConfig(t *testing.T) {
@@ -79,7 +80,7 @@ func TestEnginesAreBounded(t *testing.T) {
 	e := newEngine("\x80\x00\x00\x00\x05mine", 7)
 	now := time.Unix(1000, 0)
 	e.now = func() time.Time { return now }
-	u := &User{Name: "u", Auth: gosnmp.NoAuth, Priv: gosnmp.NoPriv}
+	u := &usm.User{Name: "u", Auth: gosnmp.NoAuth, Priv: gosnmp.NoPriv}
 	if !e.freshOf("engine that is known", 1, 1) {
 		t.Fatal("a first message is no fresh one")
 	}
@@ -132,7 +133,7 @@ func FuzzMessage(f *testing.F) {
 	f.Add(plain(gosnmp.Version2c, gosnmp.InformRequest))
 	f.Add(plain(gosnmp.Version3, gosnmp.SNMPv2Trap))
 	l := &Listener{names: mib.Standard()}
-	parsed, err := ParseUsers(users)
+	parsed, err := usm.Parse(users)
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 	"icewatch/collectors/journal"
 	"icewatch/collectors/registry"
 	"icewatch/collectors/relp"
+	"icewatch/collectors/snmppoll"
 	"icewatch/collectors/syslog"
 	"icewatch/soc/inputs"
 	"icewatch/soc/transport"
@@ -64,6 +65,8 @@ func (c *centre) prepareInput(id string, cfg any) error {
 		if x.TLS {
 			x.Open = c.securedInput(x.Listen)
 		}
+	case *snmppoll.Config:
+		x.Samples, x.Held, x.Catalogue = c.samples.sink, c.samples.limits, c.samples.catalogue
 	case *journal.UploadConfig:
 		if x.TLS {
 			x.Open = c.securedInput(x.Listen)
