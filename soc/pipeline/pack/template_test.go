@@ -124,3 +124,36 @@ func TestFaultsOfTemplates(t *testing.T) {
 		}
 	}
 }
+
+// FuzzPack reads any text as a pack.yml: it is refused with a reason or
+// recognises lines and records without a crash.
+func FuzzPack(f *testing.F) {
+	f.Add(catalogue)
+	f.Add(head + "logs: [{name: a, csv: {columns: [a, b], separator: tab}, anchors: abc, pairs: {of: a}}]\n")
+	f.Add(head + "logs: [{name: a, regexp: '^(?P<source__ip>\\S+)', programs: x, where: {source.ip: '*'}, time: {from: source.ip}}]\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		reg := event.NewRegistry(1000)
+		s, problems := compileWith(text, reg)
+		for _, p := range problems {
+			if p.Reason == "" {
+				t.Fatalf("a problem without a reason: %+v", p)
+			}
+		}
+		for _, line := range []string{"", "abc\tx", "%BOX-4-101: opened for alice", "%BOX-4-102: ", "a=b;c=\"d", text} {
+			var m Match
+			if s.Text(line, "x", &m) {
+				m.Apply(&put{reg, map[string]string{}})
+			}
+		}
+		fields := []event.Field{{ID: 1, Value: "x"}}
+		for _, name := range []string{"Channel", "ID", "data.Kind"} {
+			if id, ok := reg.Intern(name); ok {
+				fields = append(fields, event.Field{ID: id, Value: "7"})
+			}
+		}
+		var m Match
+		if s.Members(JSON, fields, &m) {
+			m.Apply(&put{reg, map[string]string{}})
+		}
+	})
+}
