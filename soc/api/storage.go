@@ -16,6 +16,7 @@ import (
 	"icewatch/soc/lake"
 	"icewatch/soc/lake/partition"
 	"icewatch/soc/retention"
+	"icewatch/soc/rhythm"
 	"icewatch/soc/search/slow"
 	"icewatch/soc/storage"
 	"icewatch/soc/tenancy"
@@ -30,6 +31,7 @@ type Holdings struct {
 	Ledger  *usage.Ledger
 	Gate    *usage.Gate
 	Senders *usage.Sources
+	Rhythm  *rhythm.Keeper
 	Slow    *slow.Log
 	Lake    func(ctx context.Context) (lake.Stats, error)
 	Way     func(ctx context.Context) Way

@@ -223,6 +223,7 @@ func (s *Server) usageRoutes() {
 		})
 	s.quotaRoutes()
 	s.senderRoutes()
+	s.coverageRoutes()
 }
 
 // figures are the numbers of a row of CSV.

@@ -3,6 +3,7 @@ package centre
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -17,6 +18,7 @@ import (
 	"icewatch/soc/enrich"
 	"icewatch/soc/identity"
 	"icewatch/soc/retention"
+	"icewatch/soc/rhythm"
 	"icewatch/soc/search/slow"
 	"icewatch/soc/settings"
 	"icewatch/soc/storage"
@@ -42,6 +44,7 @@ type watched struct {
 	ledger  *usage.Ledger  // what the tenants bring, by day
 	gate    *usage.Gate    // before the bus
 	senders *usage.Sources // who sends
+	rhythm  *rhythm.Keeper // when who sends how much
 	storage *storage.Keeper
 	assets  atomic.Pointer[enrich.Index] // of the CMDB, as the intake knows it
 	relays  []netip.Prefix
@@ -95,6 +98,9 @@ func (c *centre) openWatch(ctx context.Context) (err error) {
 	if c.senders, err = usage.OpenSources(ctx, c.db, c.ownerOf); err != nil {
 		return err
 	}
+	if c.rhythm, err = rhythm.Open(ctx, c.db, c.ledger.Zone()); err != nil {
+		return err
+	}
 	c.storage, err = storage.Open(ctx, c.db, storage.Deps{Data: c.Config.Data, Cold: c.Config.Lake.ColdDir, Reserve: int64(c.Config.Bus.MinFree), Base: base, Policy: c.policy.Get,
 		Restart: func() { c.super.Restart() }, Log: c.log})
 	return err
@@ -117,7 +123,7 @@ func (c *centre) openGate(ctx context.Context) (err error) {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
 		c.count(ctx)
-		return c.senders.Save(ctx)
+		return errors.Join(c.senders.Save(ctx), c.rhythm.Save(ctx))
 	})
 	c.gauge.more = func(w io.Writer) {
 		c.figures(w)
@@ -175,6 +181,11 @@ func (c *centre) keepCount(ctx context.Context) {
 		if n%60 == 0 {
 			c.past.add(c.way(ctx))
 		}
+		if n%300 == 299 {
+			if err := c.rhythm.Save(ctx); err != nil && ctx.Err() == nil {
+				c.log.Error("rhythm: what was learnt is not kept yet", "error", err)
+			}
+		}
 		if n%60 == 59 {
 			if err := c.senders.Save(ctx); err != nil && ctx.Err() == nil {
 				c.log.Error("usage: the sources are not kept yet", "error", err)
@@ -224,10 +235,26 @@ func (c *centre) keepWatch(ctx context.Context) {
 		last = now
 		c.watch.Hold(ctx, heldIntake, judge.Alarms(o, limits))
 		c.watch.Hold(ctx, heldQuotas, usage.QuotaAlarms(c.gate.Standings()))
-		if n%15 == 0 {
-			c.watch.Hold(ctx, heldSilence, usage.SilenceAlarms(c.senders.List(now, time.Duration(limits.SilenceMinutes)*time.Minute)))
+		// What is not worked yet may be what seems to be missing.
+		if n%5 == 0 && !o.Silent && o.Lag < rhythmLag {
+			c.beat(ctx, now, time.Duration(limits.SilenceMinutes)*time.Minute)
 		}
 	})
+}
+
+// rhythmLag is how far the engine may be behind intake for what it counted to be
+// all that came.
+const rhythmLag = 20 * time.Second
+
+// beat learns from what the engine counted, and alarms about sources that do not
+// keep to their rhythm.
+func (c *centre) beat(ctx context.Context, now time.Time, least time.Duration) {
+	counts, err := c.gauge.engine.Beats(ctx, c.rhythm.From())
+	if err != nil {
+		return // Nothing is learnt of this while, and nothing is missed.
+	}
+	c.rhythm.Take(counts, now.Add(-rhythmLag), least)
+	c.watch.Hold(ctx, heldSilence, rhythm.Alarms(c.rhythm.List(now)))
 }
 
 // drops counts what was lost, by reason.

@@ -74,6 +74,6 @@ func (c *centre) lakeStats(ctx context.Context) (lake.Stats, error) {
 
 // holdings is what the API shows of storage, intake and usage.
 func (c *centre) holdings() *api.Holdings {
-	return &api.Holdings{Storage: c.storage, Ledger: c.ledger, Gate: c.gate, Senders: c.senders, Slow: c.slow, Lake: c.lakeStats, Way: c.way,
+	return &api.Holdings{Storage: c.storage, Ledger: c.ledger, Gate: c.gate, Senders: c.senders, Rhythm: c.rhythm, Slow: c.slow, Lake: c.lakeStats, Way: c.way,
 		Limits: c.watchLimits.Get, Rules: c.removal.Get}
 }

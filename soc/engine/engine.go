@@ -7,6 +7,7 @@ package engine
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -31,6 +32,7 @@ import (
 	"icewatch/soc/pipeline"
 	"icewatch/soc/pipeline/pack"
 	"icewatch/soc/retention"
+	"icewatch/soc/rhythm/beat"
 )
 
 // The control topics of the bus by which the centre steers the engine.
@@ -95,6 +97,7 @@ type Engine struct {
 	tails  *tails
 	reg    *event.Registry
 	meter  *meter
+	beats  *beat.Counter
 	looks  *looks
 	edges  *ledger.Ledger // of flows
 	health *healed
@@ -229,7 +232,7 @@ func Run(ctx context.Context, opts Options, log *slog.Logger) error {
 		pipe: pipeline.New(pipeline.Options{Registry: reg, Keeping: &opts.Keeping, Future: lake.FutureLimit, Relays: opts.Relays,
 			NamesPerTenant: opts.NamesMax, Parse: parseOptions(opts, packs)}),
 		packs: packs,
-		seen:  pipeline.NewSeen(opts.SenderIDs), byKey: map[string]int{}, meter: newMeter(), tails: newTails(), looks: newLooks()}
+		seen:  pipeline.NewSeen(opts.SenderIDs), byKey: map[string]int{}, meter: newMeter(), beats: beat.NewCounter(rand.Text()), tails: newTails(), looks: newLooks()}
 	e.detect = rules.New(rules.Options{Registry: reg, Log: log, Flood: opts.Flood, Slow: opts.Slow, Places: e.place, Enrich: e.enrich,
 		MaxBytes: opts.CorrelationMemory, Lateness: opts.Lateness})
 	e.series = newMetricIntake(opts, client, &e.hold, &e.sampleHolds, health.board, log)

@@ -211,6 +211,7 @@ func (e *Engine) serveQueries(path string) (stop func(), err error) {
 		_ = json.NewEncoder(w).Encode(e.status())
 	})
 	e.ruleHandlers(mux)
+	e.beatHandlers(mux)
 	e.packHandlers(mux)
 	e.processingHandlers(mux)
 	e.holdHandlers(mux)

@@ -195,6 +195,7 @@ func (e *Engine) detectIn(ctx context.Context, b *batch) error {
 		if it := &b.items[i]; !it.repeat {
 			e.detect.Process(&it.ev, e.raise)
 			e.meter.count(it.ev.Tenant, &b.recs[i])
+			e.beats.Count(&it.ev, &b.recs[i])
 		}
 	}
 	if err := e.publish(ctx); err != nil {

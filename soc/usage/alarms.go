@@ -3,7 +3,6 @@ package usage
 import (
 	"fmt"
 	"strconv"
-	"strings"
 
 	"icewatch/detections"
 	"icewatch/soc/watch"
@@ -33,36 +32,4 @@ func QuotaAlarms(list []Standing) (out []watch.Alarm) {
 		out = append(out, a)
 	}
 	return out
-}
-
-// maxSilent is how many silent sources have an alarm each; more of them at once
-// are one fault, of a network or of a relay.
-const maxSilent = 20
-
-// SilenceAlarms says which sources fell silent.
-func SilenceAlarms(list []Source) (out []watch.Alarm) {
-	var names []string
-	for _, s := range list {
-		if s.SilentSince == nil {
-			continue
-		}
-		name := s.Peer
-		if s.Name != "" {
-			name = s.Name + " (" + s.Peer + ")"
-		} else if name == "" {
-			name = s.Collector
-		}
-		names = append(names, name)
-		since := s.SilentSince.Local().Format("2006-01-02 15:04:05")
-		out = append(out, watch.Alarm{Kind: "source-silent", Key: "source-silent/" + s.ID,
-			Fields: map[string]string{"collector": s.Collector, "peer": s.Peer, "tenant": s.Tenant, "item": s.Item, "last_seen": s.LastSeen.Format("2006-01-02T15:04:05Z07:00")},
-			Detail: detections.Text{ZH: fmt.Sprintf("数据源 %s（%s）自 %s 起没有数据", name, s.Collector, since),
-				EN: fmt.Sprintf("The source %s (%s) has sent nothing since %s", name, s.Collector, since)}})
-	}
-	if len(out) <= maxSilent {
-		return out
-	}
-	first := strings.Join(names[:5], ", ")
-	return []watch.Alarm{{Kind: "source-silent", Severity: detections.High, Fields: map[string]string{"sources": strconv.Itoa(len(names))},
-		Detail: detections.Text{ZH: fmt.Sprintf("%d 个数据源同时静默：%s 等", len(names), first), EN: fmt.Sprintf("%d sources are silent at once: %s and more", len(names), first)}}}
 }

@@ -17,13 +17,13 @@ type Limits struct {
 	LagSeconds      int `json:"lag_seconds" doc:"Alarm when the engine is so far behind intake; 0 is never"`
 	BacklogPercent  int `json:"backlog_percent" doc:"Alarm when the bus is filled so far, of bus.max_size; 0 is never"`
 	RestartsPerHour int `json:"restarts_per_hour" doc:"Alarm when the engine was started again so often within an hour; 0 is never"`
-	SilenceMinutes  int `json:"silence_minutes" doc:"Alarm when a source that used to send has been silent for so long, and for ten of its usual gaps; 0 is never"`
+	SilenceMinutes  int `json:"silence_minutes" doc:"Alarm when a source has been silent for so long and for longer than its learnt rhythm explains; 0 is never"`
 	ClockSeconds    int `json:"clock_seconds" doc:"Alarm when the machine's clock jumps by so much; 0 is never"`
 	SlowSearchMS    int `json:"slow_search_ms" doc:"Searches that take longer are listed as slow; 0 lists none"`
 }
 
 // DefaultLimits alarm about what needs somebody.
-var DefaultLimits = Limits{SilentSeconds: 120, LagSeconds: 60, BacklogPercent: 50, RestartsPerHour: 3, SilenceMinutes: 60, ClockSeconds: 5, SlowSearchMS: 5000}
+var DefaultLimits = Limits{SilentSeconds: 120, LagSeconds: 60, BacklogPercent: 50, RestartsPerHour: 3, SilenceMinutes: 15, ClockSeconds: 5, SlowSearchMS: 5000}
 
 // Check says what is wrong with the limits.
 func (l Limits) Check() error {

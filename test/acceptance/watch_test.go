@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -495,4 +496,42 @@ func TestWatch(t *testing.T) {
 		t.Errorf("the tenant's own sources are %+v", senders.Items)
 	}
 	s.call(viewer, "GET", "/api/v1/tenants/acceptance-centre/usage", "", 404, nil)
+
+	// What each source sends is seen by dataset, within the reach.
+	var covered struct {
+		Items []struct{ ID, Tenant, Dataset, State string }
+	}
+	eventually(t, 40*time.Second, "the tenant's sources are covered", func() error {
+		s.call(admin, "GET", "/api/v1/coverage/sources?tenant="+slug, "", 200, &covered)
+		if len(covered.Items) == 0 {
+			return errors.New("none is")
+		}
+		return nil
+	})
+	if x := covered.Items[0]; x.State != "new" || x.Dataset == "" {
+		t.Errorf("the source is %+v", x)
+	}
+	gone := covered.Items[0].ID
+	s.call(viewer, "GET", "/api/v1/coverage/sources", "", 200, &covered)
+	for _, x := range covered.Items {
+		if x.Tenant != slug {
+			t.Errorf("a viewer of %s sees %+v", slug, x)
+		}
+	}
+	var coverage struct {
+		Tenants []struct {
+			Tenant  string
+			Sources int
+		}
+	}
+	s.call(viewer, "GET", "/api/v1/coverage", "", 200, &coverage)
+	if len(coverage.Tenants) != 1 || coverage.Tenants[0].Tenant != slug || coverage.Tenants[0].Sources == 0 {
+		t.Errorf("the tenant's coverage is %+v", coverage)
+	}
+	if file := string(s.call(viewer, "GET", "/api/v1/coverage/export", "", 200, nil)); !strings.HasPrefix(file, "tenant,system,source,") || strings.Count(file, "\n") != len(covered.Items)+1 {
+		t.Errorf("the export is %q", file)
+	}
+	s.call(viewer, "GET", "/api/v1/coverage?tenant=acceptance-centre", "", 403, nil)
+	s.call(viewer, "DELETE", "/api/v1/coverage/sources/"+gone, "", 403, nil)
+	s.call(admin, "DELETE", "/api/v1/coverage/sources/"+gone, "", 204, nil)
 }

@@ -107,6 +107,7 @@ const router = createBrowserRouter([
       { path: '/tenants', element: page(() => import('../pages/tenants')) },
       { path: '/sources', element: page(() => import('../pages/sources')) },
       { path: '/connect', element: page(() => import('../pages/connect')) },
+      { path: '/coverage', element: page(() => import('../pages/coverage')) },
       { path: '/alert-sources', element: page(() => import('../pages/alertsources')) },
       { path: '/parsers', element: page(() => import('../pages/parsers')) },
       { path: '/forwarding', element: page(() => import('../pages/forwarding/forwarding')) },

@@ -38,6 +38,7 @@ import {
   NodeIndexOutlined,
   NotificationOutlined,
   PartitionOutlined,
+  RadarChartOutlined,
   RetweetOutlined,
   SafetyCertificateOutlined,
   ScheduleOutlined,
@@ -171,6 +172,7 @@ export const NAV: NavGroup[] = [
     items: [
       { to: '/sources', needs: ['read'], title: 'page.sources', icon: <ApiOutlined />, letter: 'n' },
       { to: '/parsers', needs: ['list-parsers'], title: 'page.parsers', icon: <FileSearchOutlined /> },
+      { to: '/coverage', needs: ['get-coverage'], title: 'page.coverage', icon: <RadarChartOutlined /> },
       { to: '/alert-sources', needs: ['list-alert-sources'], title: 'page.alertsources', icon: <ImportOutlined /> },
       { to: '/connect', needs: ['read'], title: 'page.connect', icon: <LinkOutlined />, letter: 'k' },
       { to: '/processing', title: 'page.processing', icon: <FilterOutlined />, needs: ['list-processing-rules'] },

@@ -8,6 +8,7 @@ import { dispatch } from './dispatch';
 import { duty } from './duty';
 import { casework } from './casework';
 import { connect } from './connect';
+import { coverage } from './coverage';
 import { federation } from './federation';
 import { flows } from './flows';
 import { forwarding } from './forwarding';
@@ -36,4 +37,4 @@ import { roles } from './roles';
 import { units } from './units';
 
 /** The texts of the rooms that keep both languages side by side. */
-export const rooms = { ...federation, ...frame, ...accounts, ...units, ...roles, ...groups, ...keys, ...audit, ...search, ...flows, ...monitors, ...masking, ...processing, ...storage, ...sessions, ...settings, ...signin, ...tokens, ...traces, ...connect, ...forwarding, ...silences, ...duty, ...noise, ...notify, ...rules, ...policies, ...alertsources, ...casework, ...dispatch, ...notices, ...assets, ...cmdbdata, ...cmdb, ...inputs, ...parsers };
+export const rooms = { ...federation, ...frame, ...accounts, ...units, ...roles, ...groups, ...keys, ...audit, ...search, ...flows, ...monitors, ...masking, ...processing, ...storage, ...sessions, ...settings, ...signin, ...tokens, ...traces, ...connect, ...coverage, ...forwarding, ...silences, ...duty, ...noise, ...notify, ...rules, ...policies, ...alertsources, ...casework, ...dispatch, ...notices, ...assets, ...cmdbdata, ...cmdb, ...inputs, ...parsers };
