@@ -112,6 +112,13 @@ func TestConsoleAlertSources(t *testing.T) {
 	run("alertsources.test.mjs", s.url)
 }
 
+// TestConsoleInputs drives the pages of sources and parsers in real Chromium.
+func TestConsoleInputs(t *testing.T) {
+	t.Parallel()
+	s, run := console(t, "")
+	run("inputs.test.mjs", s.url)
+}
+
 // console starts a suite of its own, with more lines of configuration, and returns it with what runs one of the
 // console's tests against it, at the address given.
 func console(t *testing.T, extra string) (*suite, func(script, url string)) {

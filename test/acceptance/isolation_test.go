@@ -172,6 +172,7 @@ func (c *city) build(rnd *rand.Rand, tenants, events int) {
 		t.Fatal(err)
 	}
 	c.draw(hosts)
+	c.connect(slugs)
 	time.Sleep(3 * time.Second) // the engine takes in the items
 	for _, slug := range slugs {
 		var body bytes.Buffer
@@ -431,6 +432,7 @@ func (c *city) compare(rnd *rand.Rand, viewer *client.Client, x *reachtest.Term,
 	}
 	c.compareLoki(get, shows, wrong)
 	c.tryRule(viewer, shows, wrong)
+	c.compareInputs(viewer, wrong)
 	if got := facet("/api/v1/search/values", "icewatch.tenant", ""); !maps.Equal(got, tenants) {
 		wrong("values of icewatch.tenant", got, tenants)
 	}

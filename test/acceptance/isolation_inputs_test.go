@@ -1,0 +1,76 @@
+package acceptance
+
+import (
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+
+	"icewatch/soc/client"
+	"icewatch/soc/reach"
+)
+
+// connect adds an input for each tenant, and one for all. Nobody answers it.
+func (c *city) connect(slugs []string) {
+	c.t.Helper()
+	for _, slug := range append([]string{""}, slugs...) {
+		in := map[string]any{"name": "stream of " + slug, "kind": "kafka", "tenant": slug, "enabled": true,
+			"settings": map[string]any{"brokers": []string{"192.0.2.1:9092"}, "topics": []string{"logs"}, "group": "icewatch"}}
+		if err := c.admin.JSON(c.t.Context(), http.MethodPost, "/api/v1/inputs", nil, in, nil); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+}
+
+// compareInputs holds the sources that a viewer sees against the tenants that
+// lie wholly within what he may see. Their settings are for administrators.
+func (c *city) compareInputs(viewer *client.Client, wrong func(string, any, any)) {
+	c.t.Helper()
+	ctx := c.t.Context()
+	var preview struct {
+		Everything bool
+		Tenants    []struct{ Slug, Coverage string }
+	}
+	if err := c.admin.Get(ctx, "/api/v1/reach/preview", url.Values{"user": {"scoped"}}, &preview); err != nil {
+		c.t.Fatal(err)
+	}
+	want, got := map[string]bool{}, map[string]bool{}
+	for _, t := range preview.Tenants {
+		if t.Coverage == "whole" {
+			want[t.Slug] = true
+		}
+	}
+	var page struct {
+		Items []struct{ Input, Tenant string }
+	}
+	if err := viewer.Get(ctx, "/api/v1/sources", nil, &page); err != nil {
+		c.t.Fatal(err)
+	}
+	for _, s := range page.Items {
+		if !preview.Everything && (s.Input == "" || s.Tenant == "") {
+			wrong("a source that all share", s, nil)
+		}
+		if s.Input != "" && s.Tenant != "" {
+			got[s.Tenant] = true
+		}
+	}
+	// Catalogued tenants beside those of the test have no inputs.
+	for slug := range want {
+		if !slices.ContainsFunc(c.town.Tenants, func(t reach.Tenant) bool { return t.Slug == slug }) {
+			delete(want, slug)
+		}
+	}
+	if !maps.Equal(got, want) {
+		wrong("the inputs among the sources", sorted(got), sorted(want))
+	}
+	for _, path := range []string{"/api/v1/inputs", "/api/v1/inputs/kinds", "/api/v1/inputs/export", "/api/v1/parsers/own"} {
+		resp, err := viewer.Do(ctx, http.MethodGet, path, nil, nil, nil)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusForbidden {
+			wrong(path, resp.StatusCode, http.StatusForbidden)
+		}
+	}
+}
