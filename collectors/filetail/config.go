@@ -11,6 +11,7 @@
 package filetail
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 	"regexp"
@@ -72,6 +73,13 @@ func NewFactory() collectors.Factory {
 				return nil, fmt.Errorf("filetail: configuration of a file collector expected, not %T", cfg)
 			}
 			return New(*c, deps)
+		},
+		Try: func(ctx context.Context, cfg any, _ collectors.Deps) (collectors.Trial, error) {
+			c, ok := cfg.(*Config)
+			if !ok {
+				return collectors.Trial{}, fmt.Errorf("filetail: configuration of a file collector expected, not %T", cfg)
+			}
+			return Try(ctx, *c)
 		},
 	}
 }
