@@ -30,7 +30,7 @@ export interface Snippet {
   text: string;
 }
 
-export type Via = 'grafana' | 'elastic' | 'loki' | 'otlp' | 'write' | 'alerts' | 'syslog';
+export type Via = 'grafana' | 'elastic' | 'loki' | 'otlp' | 'write' | 'alerts' | 'http' | 'syslog';
 
 /**
  * What is spoken, and the kinds or ids of the collectors that take it in; none
@@ -44,6 +44,7 @@ export const VIAS: Record<Via, { name: string; collectors: readonly string[]; wh
   otlp: { name: 'OpenTelemetry (OTLP)', collectors: ['otlp', 'otlp_http', 'otlp_grpc'] },
   write: { name: 'Prometheus remote write', collectors: ['remote_write'], whole: true },
   alerts: { name: 'Alertmanager', collectors: [] },
+  http: { name: 'HTTP (JSON, CloudEvents)', collectors: ['http_push'] },
   syslog: { name: 'Syslog', collectors: ['syslog', 'syslog_tcp', 'syslog_udp'] },
 };
 
@@ -398,6 +399,67 @@ export const CLIENTS: readonly Client[] = [
         },
       ];
     },
+  },
+  {
+    id: 'http-json',
+    name: 'HTTP, JSON',
+    way: 'ingest',
+    via: 'http',
+    snippets: (p) => [
+      {
+        into: 'shell',
+        text: [
+          `printf '%s\\n' '{"message":"hello","user":{"name":"li"}}' '{"message":"again"}' |`,
+          `  curl -u '${user(p)}:${p.token}' -H 'Content-Type: application/x-ndjson' -H 'Idempotency-Key: 1' --data-binary @- ${origin(p)}/ingest/v1/app.audit`,
+          '',
+        ].join('\n'),
+      },
+    ],
+  },
+  {
+    id: 'cloudevents',
+    name: 'CloudEvents',
+    way: 'ingest',
+    via: 'http',
+    snippets: (p) => [
+      {
+        into: 'shell',
+        text: [
+          `curl -u '${user(p)}:${p.token}' -H 'Content-Type: application/cloudevents+json' ${origin(p)}/ingest/v1 -d \\`,
+          `  '{"specversion":"1.0","id":"1","source":"/orders","type":"cn.gov.example.order","data":{"message":"hello"}}'`,
+          '',
+        ].join('\n'),
+      },
+    ],
+  },
+  {
+    id: 'windows-xml',
+    name: 'Windows (wevtutil)',
+    way: 'ingest',
+    via: 'http',
+    snippets: (p) => [
+      {
+        into: 'PowerShell',
+        text: [
+          "wevtutil qe Security /c:100 /rd:true /f:RenderedXml /e:Events | Out-File -Encoding utf8 events.xml",
+          `curl.exe -u "${user(p)}:${p.token}" -H "Content-Type: application/xml" --data-binary "@events.xml" ${origin(p)}/ingest/v1/windows`,
+          '',
+        ].join('\n'),
+      },
+    ],
+  },
+  {
+    id: 'syslog-ng',
+    name: 'syslog-ng',
+    way: 'ingest',
+    via: 'syslog',
+    anonymous: true,
+    snippets: (p) => [
+      {
+        into: '/etc/syslog-ng/conf.d/icewatch.conf',
+        text: [`destination d_icewatch { syslog("${authority(p.base).host}" port(${p.syslog || '5514'}) transport("tcp")); };`, 'log { source(s_src); destination(d_icewatch); };', ''].join('\n'),
+      },
+    ],
   },
   {
     id: 'rsyslog',
