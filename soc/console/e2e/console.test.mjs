@@ -68,7 +68,7 @@ steps('an incident is found, acknowledged, and its timeline tells', async () => 
   await settled(page);
   assert.equal(await page.locator('[data-testid=timeline] [data-kind=acknowledged]').count(), 0);
 
-  await page.getByRole('button', { name: '确认', exact: true }).click();
+  await page.getByRole('button', { name: '确认' }).first().click();
   const entry = page.locator('[data-testid=timeline] [data-kind=acknowledged]').first();
   await entry.waitFor();
   assert.match(await entry.innerText(), new RegExp(`确认[\\s\\S]*${USERNAME}`));

@@ -6,6 +6,7 @@ import type { DisposalRule, OrderTarget, RuleRecord } from '../api/dispatch';
 import { useCan } from '../api/queries';
 import { list, type Page } from '../api/types';
 import { useAct } from '../app/act';
+import { useHeld } from '../app/held';
 import { useUrl } from '../app/hooks';
 import { useKeys } from '../app/keys';
 import { useSettings } from '../app/settings';
@@ -184,7 +185,7 @@ function Records({ tabs }: { tabs: Views }) {
     refetchInterval: 15_000,
   });
   const rules = useQuery({ enabled: can('list-disposal-rules'), queryKey: ['disposal-rules', true], queryFn: ({ signal }) => get<Page<DisposalRule>>('/disposal-rules', { deleted: true }, signal) });
-  const rows = (query.data?.pages ?? []).flatMap((p) => list(p.items));
+  const { rows, news } = useHeld(`${JSON.stringify(asked)} ${query.data?.pages.length ?? 0}`, query.data?.pages.flatMap((p) => list(p.items).map((r) => ({ ...r, id: String(r.seq) }))), !query.hasNextPage);
   const filtered = rule || object || failed;
   const clear = () => setUrl({ rule: undefined, object: undefined, failed: undefined });
   return (
@@ -211,6 +212,7 @@ function Records({ tabs }: { tabs: Views }) {
         )}
       </div>
       <Stale query={query} />
+      {news}
       <div className="panel">
         {query.error && !query.data ? (
           <Failed error={query.error} what="drule.tab.records" retry={() => void query.refetch()} />

@@ -26,6 +26,7 @@ import { Reports } from '../parts/casework/reports';
 import { WorkOrders } from '../parts/casework/workorders';
 import { RootCause } from '../parts/casework/root';
 import { Token } from '../parts/token';
+import { WhyNot } from '../parts/why';
 
 function Notices({ id }: { id: string }) {
   const { t } = useSettings();
@@ -50,7 +51,7 @@ function Notices({ id }: { id: string }) {
           </span>
           {d.error && (
             <div className="faint" style={{ width: '100%', overflowWrap: 'anywhere' }}>
-              {d.error}
+              <WhyNot error={d.error} />
             </div>
           )}
         </div>

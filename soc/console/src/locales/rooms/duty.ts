@@ -12,6 +12,8 @@ export const duty = {
   'duty.off': ['现在不当班', 'Not on duty now'],
   'duty.until': ['到', 'until'],
   'duty.next': ['接下来的班次', 'My next shifts'],
+  'duty.allNext': ['全部 {n} 个班次', 'All {n} shifts'],
+  'duty.fewer': ['收起', 'Fewer'],
   'duty.noNext': ['31 天内没有排班', 'No shift within 31 days'],
   'duty.mine': ['我的事件', 'Mine'],
   'duty.others': ['班组其他事件', "The team's others"],

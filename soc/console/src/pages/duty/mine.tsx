@@ -15,6 +15,9 @@ import { Priority, StatusMark } from '../../parts/severity';
 import { Empty, Loaded, Stale } from '../../parts/states';
 import { When } from '../../parts/time';
 
+/** How many of the next shifts show at once. */
+const SOON = 4;
+
 /** What is mine now: my shift, incidents, notes, and what waits for me. */
 export default function Mine() {
   const { t, tx } = useSettings();
@@ -23,6 +26,7 @@ export default function Mine() {
   const [over, setOver] = useState<MyShift | null>(null);
   const [swapping, setSwapping] = useState<MyShift | null>(null);
   const [noting, setNoting] = useState(false);
+  const [all, setAll] = useState(false);
   const query = useQuery({ queryKey: ['duty', 'me'], queryFn: ({ signal }) => get<MyDuty>('/duty/me', {}, signal), refetchInterval: 10_000 });
   const write = can('respond');
   const onSwap = (w: Swap, action: string) => void act(() => post(`/duty/swaps/${w.id}/${action}`), { said: t('duty.done'), renew: ['duty'] });
@@ -102,7 +106,7 @@ export default function Mine() {
                   <div className="dim" style={{ margin: '8px 0 4px' }}>
                     {t('duty.next')}
                   </div>
-                  {list(d.next).map((s, i) => (
+                  {list(d.next).slice(0, all ? undefined : SOON).map((s, i) => (
                     <div key={i} className="row" style={{ justifyContent: 'space-between' }}>
                       <span>
                         <When time={s.from} /> – <When time={s.to} /> <span className="dim">{tx(s.line_name)}</span>
@@ -114,6 +118,11 @@ export default function Mine() {
                       )}
                     </div>
                   ))}
+                  {list(d.next).length > SOON && (
+                    <button className="plain link" onClick={() => setAll(!all)}>
+                      {all ? t('duty.fewer') : t('duty.allNext', { n: list(d.next).length })}
+                    </button>
+                  )}
                   {list(d.next).length === 0 && <span className="faint">{t('duty.noNext')}</span>}
                 </Panel>
                 <Panel

@@ -6,6 +6,7 @@ import { get } from '../../api/client';
 import { NOTICE_STATES, type Board, type Notice, type NoticeKind } from '../../api/notices';
 import { useCan } from '../../api/queries';
 import { SEVERITIES, list, type Page } from '../../api/types';
+import { useHeld } from '../../app/held';
 import { useSettled, useUrl } from '../../app/hooks';
 import { useKeys } from '../../app/keys';
 import { useRowKeys } from '../../app/rows';
@@ -52,7 +53,7 @@ export default function Notices() {
     getNextPageParam: (last) => last.next || undefined,
     refetchInterval: 30_000,
   });
-  const rows = (query.data?.pages ?? []).flatMap((p) => list(p.items));
+  const { rows, news } = useHeld(`${JSON.stringify(filter)} ${query.data?.pages.length ?? 0}`, query.data?.pages.flatMap((p) => list(p.items)), !query.hasNextPage);
   const [cursor] = useRowKeys(rows.map((r) => r.id), (id) => navigate(`/notices/${encodeURIComponent(id)}`));
   const input = useRef<InputRef>(null);
   const write = can('create-notice');
@@ -114,6 +115,7 @@ export default function Notices() {
         )}
       </div>
       <Stale query={query} />
+      {news}
       <div className="panel" style={{ overflowX: 'auto' }}>
         {query.error && !query.data ? (
           <Failed error={query.error} what="page.notices" retry={() => void query.refetch()} />

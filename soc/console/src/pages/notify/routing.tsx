@@ -235,7 +235,7 @@ function Node({ route: r, root, ...rest }: NodeProps) {
         {hit?.held_by && <div>{t('notify.held', { x: hit.held_by })}</div>}
       </div>
       {!!r.routes?.length && (
-        <ul style={{ listStyle: 'none', margin: '0 0 0 12px', paddingLeft: 14, borderLeft: '2px solid var(--line, #d9d9d9)' }}>
+        <ul style={{ listStyle: 'none', margin: '0 0 0 12px', paddingLeft: 14, borderLeft: '2px solid var(--border-strong)' }}>
           {r.routes.map((child) => (
             <Node key={child.id} route={child} {...rest} />
           ))}
@@ -339,7 +339,7 @@ function WhereForm({ draft, tenant, found }: { draft?: Tree; tenant: string; fou
           {answer && list(answer.routes).every((h) => list(h.receivers).length === 0) && list(answer.every).length === 0 && <div>{t('notify.whereNobody')}</div>}
           {list(answer?.routes).map((h, i) => (
             <div key={i}>
-              <b>{list(h.path).join(' / ')}</b> → {list(h.receivers).length ? joined(list(h.receivers), locale) : t('notify.nobody')}
+              <b>{list(h.path).map((x) => (x === 'root' ? t('notify.rootShort') : x)).join(' / ')}</b> → {list(h.receivers).length ? joined(list(h.receivers), locale) : t('notify.nobody')}
               <div className="faint">
                 {t('notify.groupBy')} {Object.entries(h.group_labels).map(([k, v]) => `${k}=${v}`).join(', ')} · {t('notify.groupWait')} {h.group_wait} · {t('notify.groupInterval')} {h.group_interval} · {t('notify.repeat')} {h.repeat_interval}
                 {h.held_by && ` · ${t('notify.held', { x: h.held_by })}`}

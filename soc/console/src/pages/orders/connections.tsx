@@ -19,6 +19,7 @@ import { Head } from '../../parts/page';
 import { Empty, Loaded, Stale } from '../../parts/states';
 import { DataTable } from '../../parts/table';
 import { When } from '../../parts/time';
+import { WhyNot } from '../../parts/why';
 
 const RENEW = ['work-order-connections', 'work-order-targets'];
 const path = (c: Pick<Connection, 'id'>) => `/work-order-connections/${encodeURIComponent(c.id)}`;
@@ -98,7 +99,7 @@ export default function Connections() {
                         )}
                         {c.error && (
                           <div className="faint" style={{ maxWidth: 320, overflowWrap: 'anywhere' }}>
-                            {c.error}
+                            <WhyNot error={c.error} />
                           </div>
                         )}
                       </>

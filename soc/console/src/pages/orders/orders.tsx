@@ -6,6 +6,7 @@ import { buildPath, get } from '../../api/client';
 import { ORDER_STATES, type Order, type OrderTarget } from '../../api/dispatch';
 import { useCan } from '../../api/queries';
 import { list, type Page } from '../../api/types';
+import { useHeld } from '../../app/held';
 import { useSettled, useUrl } from '../../app/hooks';
 import { useKeys } from '../../app/keys';
 import { useRowKeys } from '../../app/rows';
@@ -48,7 +49,7 @@ export default function Orders() {
     refetchInterval: 15_000,
   });
   const targets = useQuery({ queryKey: ['work-order-targets'], queryFn: ({ signal }) => get<Page<OrderTarget>>('/work-order-targets', {}, signal), staleTime: 60_000 });
-  const rows = (query.data?.pages ?? []).flatMap((p) => list(p.items));
+  const { rows, news } = useHeld(`${JSON.stringify(filter)} ${query.data?.pages.length ?? 0}`, query.data?.pages.flatMap((p) => list(p.items)), !query.hasNextPage);
   const open = (id: string) => setUrl({ order: id });
   const [cursor] = useRowKeys(rows.map((r) => r.id), open);
   const input = useRef<InputRef>(null);
@@ -98,6 +99,7 @@ export default function Orders() {
         )}
       </div>
       <Stale query={query} />
+      {news}
       <div className="split">
         <div className="panel grow">
           {query.error && !query.data ? (

@@ -1,3 +1,4 @@
+import { serverNow } from '../../api/client';
 import type { DutyCalendar, Stretch } from '../../api/duty';
 import { list } from '../../api/types';
 import { useSettings } from '../../app/settings';
@@ -17,13 +18,17 @@ export function Roster({ calendar: c, days, month, today, pick }: { calendar: Du
   const lines = list(c.lines).map((l) => ({ ...l, days: byDay(list(l.stretches), c.zone) }));
   const special = new Map(list(c.days).map((d) => [d.date, d]));
   const shown = (s: Stretch) => dayIn(Date.parse(s.to) - 1, c.zone) >= (days[0] as string) && dayIn(s.from, c.zone) <= (days[days.length - 1] as string);
-  const gaps = list(c.lines).slice(0, 1).flatMap((l) => list(l.stretches).filter((s) => s.gap && shown(s)));
+  // What has passed cannot be filled any more.
+  const now = serverNow();
+  const past = (s: Stretch) => Date.parse(s.to) <= now;
+  const gaps = list(c.lines).slice(0, 1).flatMap((l) => list(l.stretches).filter((s) => s.gap && shown(s) && !past(s)));
   const conflicts = list(c.conflicts);
   const weekday = new Intl.DateTimeFormat(locale, { weekday: 'short', timeZone: 'UTC' });
   return (
     <div className="stack">
       <div className="row wrap" role="status">
-        <span className={gaps.length > 0 ? 'tag warn' : 'tag'}>{gaps.length > 0 ? t('duty.gaps', { n: gaps.length }) : t('duty.noGaps')}</span>
+        <span className={gaps.length > 0 ? 'tag warn' : 'tag'}>{lines.length > 1 && `${tx(lines[0]?.name)} · `}
+          {gaps.length > 0 ? t('duty.gaps', { n: gaps.length }) : t('duty.noGaps')}</span>
         {conflicts.length > 0 && (
           <span className="tag warn" title={conflicts.map((x) => `${t('duty.conflictOf', { x: x.person, y: joined(list(x.places), locale) })}: ${absolute(x.from)} – ${absolute(x.to)}`).join('\n')}>
             {t('duty.conflicts', { n: conflicts.length })}
@@ -57,10 +62,10 @@ export function Roster({ calendar: c, days, month, today, pick }: { calendar: Du
                   const label = `${tx(l.name)} ${p.from}–${p.to} ${who || t('duty.gap')}`;
                   const body = (
                     <>
-                      {!whole && <span className="num">{p.from}</span>} <b>{who || t('duty.gap')}</b>
+                      {!whole && <span className="num">{p.from}</span>} <b>{who || (lines.length > 1 ? `${tx(l.name)} ${t('duty.gap')}` : t('duty.gap'))}</b>
                     </>
                   );
-                  const props = { className: `shift${p.stretch.gap ? ' gap' : ''}${p.stretch.swap ? ' swapped' : ''}`, title: `${tx(l.name)}: ${absolute(p.stretch.from)} – ${absolute(p.stretch.to)} (${clockIn(p.stretch.from, c.zone)})`, style: { '--hue': hue(who) } as React.CSSProperties };
+                  const props = { className: `shift${p.stretch.gap ? ' gap' : ''}${d < today ? ' past' : ''}${p.stretch.swap ? ' swapped' : ''}`, title: `${tx(l.name)}: ${absolute(p.stretch.from)} – ${absolute(p.stretch.to)} (${clockIn(p.stretch.from, c.zone)})`, style: { '--hue': hue(who) } as React.CSSProperties };
                   return pick ? (
                     <button key={`${l.line}-${i}`} type="button" aria-label={label} {...props} onClick={() => pick(l.line, p.stretch)}>
                       {body}

@@ -11,6 +11,7 @@ import { CommentBox } from '../acting';
 import { TenantName } from '../names';
 import { Failed, Skeleton } from '../states';
 import { When, WhenFull } from '../time';
+import { WhyNot } from '../why';
 import { OrderState } from './state';
 
 const iso = (ms: number | undefined) => (ms ? new Date(ms).toISOString() : undefined);
@@ -54,7 +55,7 @@ export function OrderPanel({ id, close }: { id: string; close: () => void }) {
             </Link>
             {o.error && (
               <div className="notice warn" role="status" style={{ overflowWrap: 'anywhere', margin: 0 }}>
-                {o.error}
+                <WhyNot error={o.error} />
               </div>
             )}
             {write && (
@@ -119,7 +120,7 @@ export function OrderPanel({ id, close }: { id: string; close: () => void }) {
                     </div>
                     {m.error && (
                       <div className="faint" style={{ overflowWrap: 'anywhere' }}>
-                        {m.error}
+                        <WhyNot error={m.error} status={m.http_status} />
                         {m.next_at ? (
                           <>
                             {' · '}

@@ -10,6 +10,7 @@ import { CodeBox } from '../codebox';
 import { Refused } from '../dialog';
 import { PairsEditor } from '../pairs';
 import { TenantsPicker } from '../pickers';
+import { WhyNot } from '../why';
 import { SecretField } from './secret';
 
 /** What templates know, in the order people look for it. */
@@ -229,7 +230,7 @@ function Trial({ trial: r }: { trial: OrderTrial }) {
     <div className="stack" data-testid="order-trial">
       {r.sent && (
         <div className={r.error ? 'notice warn' : 'notice good'} role="status" style={{ margin: 0 }}>
-          {r.error ? r.error : t('order.worked', { id: r.id || '–', state: r.state || '–', means: r.means && THEIR_STATES.some((s) => s === r.means) ? t(`order.state.${r.means as StateMeaning['ours']}`) : t('order.unknown') })}
+          {r.error ? <WhyNot error={r.error} status={r.http_status} /> : t('order.worked', { id: r.id || '–', state: r.state || '–', means: r.means && THEIR_STATES.some((s) => s === r.means) ? t(`order.state.${r.means as StateMeaning['ours']}`) : t('order.unknown') })}
           {r.http_status ? <span className="dim"> · HTTP {r.http_status}</span> : null}
           {r.took_ms ? <span className="dim"> · {r.took_ms} ms</span> : null}
         </div>
