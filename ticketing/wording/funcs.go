@@ -169,7 +169,7 @@ func severityName(language, level string) string {
 	return level
 }
 
-var kindNames = map[string][2]string{"opened": {"新事件", "Opened"}, "changed": {"事件有变化", "Changed"}, "sla": {"超时", "Late"}, "resolved": {"已恢复", "Resolved"},
+var kindNames = map[string][2]string{"opened": {"新事件", "Opened"}, "changed": {"事件有变化", "Changed"}, "sla": {"超时", "Late"}, "sla_warning": {"即将超时", "Due soon"}, "resolved": {"已恢复", "Resolved"},
 	"firing": {"告警", "Firing"}, "repeat": {"仍未恢复", "Still firing"}, "escalation": {"呼叫值班", "Call"}, "test": {"测试", "Test"}, "report": {"日报", "Daily report"}, "notice": {"通报预警", "Notice"}, "digest": {"合并通知", "Digest"}}
 
 func kindName(language, kind string) string {

@@ -37,7 +37,7 @@ steps('the policies in force are shown with their decisions', async () => {
 steps('a weekly maintenance window is declared, switched off and removed', async () => {
   await page.goto(`${BASE}/maintenance`);
   await settled(page);
-  await page.getByRole('button', { name: '新建维护窗口' }).click();
+  await page.getByRole('button', { name: '新建维护窗口' }).first().click();
   const dialog = page.getByRole('dialog');
   await dialog.getByLabel('名称').fill('周末补丁');
   await dialog.getByText('每周', { exact: true }).click();

@@ -1,7 +1,7 @@
 import { keepPreviousData, useQuery, useQueryClient } from '@tanstack/react-query';
 import { Select } from 'antd';
 import { get, put } from '../api/client';
-import { list, type List } from '../api/types';
+import { SEVERITIES, list, type List } from '../api/types';
 import { useFeedback } from '../app/feedback';
 import { useUrl } from '../app/hooks';
 import { useSettings } from '../app/settings';
@@ -76,6 +76,11 @@ export default function FiguresPage() {
     if (by === 'key_asset') return t(s.key === 'key' ? 'key.asset' : 'key.other');
     return by === 'status' || by === 'resolution' ? word(by, s.key) : s.key;
   };
+  /** Severities and priorities in their own order, others as they come: the most first. */
+  const ordered = <S extends { key: string }>(by: string, shares: readonly S[]) => {
+    const order: readonly string[] = by === 'severity' ? SEVERITIES : by === 'priority' ? ['P1', 'P2', 'P3', 'P4'] : [];
+    return order.length === 0 ? shares : [...shares].sort((x, y) => (order.indexOf(x.key) + 1 || 9) - (order.indexOf(y.key) + 1 || 9));
+  };
   const seconds = (n: number) => (n > 0 ? clock(n * 1000, locale) : '–');
   return (
     <div className="page">
@@ -139,7 +144,7 @@ export default function FiguresPage() {
                     ) : (
                       <DataTable
                         label={word('figures.by', g.by)}
-                        rows={list(g.shares)}
+                        rows={ordered(g.by, list(g.shares))}
                         rowKey={(s) => s.key}
                         columns={[
                           { key: 'key', title: word('figures.by', g.by), render: (s) => keyName(g.by, s) },

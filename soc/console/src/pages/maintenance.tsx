@@ -69,7 +69,9 @@ export default function Maintenance() {
         <Loaded query={query} what="maintenance.what" lines={5}>
           {() =>
             rows.length === 0 ? (
-              <Empty title={t('maintenance.empty')} why={t('maintenance.emptyWhy')} />
+              <Empty title={t('maintenance.empty')} why={t('maintenance.emptyWhy')}>
+                {write && <Button onClick={() => setEditing({})}>{t('maintenance.new')}</Button>}
+              </Empty>
             ) : (
               <DataTable
                 label={t('page.maintenance')}

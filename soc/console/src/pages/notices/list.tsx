@@ -7,7 +7,7 @@ import { NOTICE_STATES, type Board, type Notice, type NoticeKind } from '../../a
 import { useCan } from '../../api/queries';
 import { SEVERITIES, list, type Page } from '../../api/types';
 import { useHeld } from '../../app/held';
-import { useSettled, useUrl } from '../../app/hooks';
+import { useNarrow, useSettled, useUrl } from '../../app/hooks';
 import { useKeys } from '../../app/keys';
 import { useRowKeys } from '../../app/rows';
 import { useSettings } from '../../app/settings';
@@ -58,6 +58,7 @@ export default function Notices() {
   const input = useRef<InputRef>(null);
   const write = can('create-notice');
   useKeys({ '/': () => input.current?.focus(), n: () => write && navigate('/notices/new') });
+  const narrow = useNarrow(1180);
   const filtered = !!kind || state.length > 0 || !!level || !!tag || !!region || unread || deleted || !!q;
   const clear = () => {
     setText('');
@@ -141,10 +142,11 @@ export default function Notices() {
               onRow={(n) => navigate(`/notices/${encodeURIComponent(n.id)}`)}
               columns={[
                 { key: 'level', title: t('col.severity'), render: (n) => <SeverityMark level={n.level} /> },
-                { key: 'kind', title: t('notice.kind'), render: (n) => t(`notice.kind.${n.kind}`) },
+                { key: 'kind', title: t('notice.kind'), width: 84, render: (n) => t(`notice.kind.${n.kind}`) },
                 {
                   key: 'name',
                   title: t('notice.name'),
+                  width: '38%',
                   render: (n) => (
                     <>
                       <Link to={`/notices/${encodeURIComponent(n.id)}`} style={{ fontWeight: n.state === 'published' && !n.read ? 650 : undefined }}>
@@ -167,7 +169,7 @@ export default function Notices() {
                   ),
                 },
                 { key: 'state', title: t('col.status'), render: (n) => <NoticeStateMark state={n.state} /> },
-                { key: 'to', title: t('notice.to'), render: (n) => <span className="clip" title={joined(list(n.tenants).map(tenantName), locale)}>{list(n.tenants).length > 2 ? t('notice.toN', { x: tenantName(list(n.tenants)[0]), n: list(n.tenants).length }) : joined(list(n.tenants).map(tenantName), locale) || '–'}</span> },
+                ...(narrow ? [] : [{ key: 'to', title: t('notice.to'), render: (n: Notice) => <span className="clip" title={joined(list(n.tenants).map(tenantName), locale)}>{list(n.tenants).length > 2 ? t('notice.toN', { x: tenantName(list(n.tenants)[0]), n: list(n.tenants).length }) : joined(list(n.tenants).map(tenantName), locale) || '–'}</span> }]),
                 { key: 'answers', title: t('notice.answers'), render: (n) => <Answered notice={n} /> },
                 { key: 'due', title: t('notice.due'), num: true, render: (n) => (n.due && n.state === 'published' ? <Deadline due={iso(n.due)} done={list(n.recipients).length > 0 && list(n.recipients).every((r) => r.replied_at) ? iso(Math.max(...list(n.recipients).map((r) => r.replied_at ?? 0))) : undefined} /> : n.due ? <When time={iso(n.due)} /> : <span className="faint">–</span>) },
                 { key: 'at', title: t('notice.at'), num: true, render: (n) => <When time={iso(n.published_at ?? n.made_at)} /> },

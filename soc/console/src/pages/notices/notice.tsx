@@ -136,13 +136,15 @@ export default function NoticePage() {
           </span>
         ) : null}
       </div>
-      <ol className="way" aria-label={t('notice.way')}>
-        {WAY.map((s) => (
-          <li key={s} aria-current={s === n.state ? 'step' : undefined} className={WAY.indexOf(s) < WAY.indexOf(n.state) && (s === 'draft' || been.has(s)) ? 'past' : ''}>
-            <span>{t(`notice.state.${s}`)}</span>
-          </li>
-        ))}
-      </ol>
+      {been.has('made') && (
+        <ol className="way" aria-label={t('notice.way')}>
+          {WAY.map((s) => (
+            <li key={s} aria-current={s === n.state ? 'step' : undefined} className={WAY.indexOf(s) < WAY.indexOf(n.state) && (s === 'draft' || been.has(s)) ? 'past' : ''}>
+              <span>{t(`notice.state.${s}`)}</span>
+            </li>
+          ))}
+        </ol>
+      )}
       {n.state === 'review' && !to.includes('approved') && <div className="notice">{t('notice.othersApprove')}</div>}
       {list(n.tenants).length === 0 && n.state === 'draft' && <div className="notice warn">{t('notice.noTenants')}</div>}
       <div className="cols">

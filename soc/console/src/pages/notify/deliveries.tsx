@@ -1,7 +1,7 @@
 import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { Button, Drawer } from 'antd';
 import { Link } from 'react-router-dom';
-import { buildPath, get, post } from '../../api/client';
+import { buildPath, get, post, serverNow } from '../../api/client';
 import { DELIVERY_STATES, type Delivery, type DeliveryDetail } from '../../api/notify';
 import { useCan } from '../../api/queries';
 import { list, type Page } from '../../api/types';
@@ -102,7 +102,7 @@ export default function Deliveries() {
                     title: t('notify.said'),
                     render: (d) => (
                       <div style={{ overflowWrap: 'anywhere' }}>
-                        {d.title || d.kind}
+                        {d.title || (`notify.kind.${d.kind}` in zh ? t(`notify.kind.${d.kind}` as Key) : d.kind)}
                         {d.error && (
                           <div>
                             <WhyNot error={d.error} />
@@ -155,8 +155,14 @@ function Detail({ id, close }: { id: string; close: () => void }) {
             )}
             {d.state === 'pending' && d.next_at && (
               <p>
-                {t('notify.next', { time: '' })}
-                <WhenFull time={d.next_at} />
+                {Date.parse(d.next_at) < serverNow() ? (
+                  t('notify.behind')
+                ) : (
+                  <>
+                    {t('notify.next', { time: '' })}
+                    <WhenFull time={d.next_at} />
+                  </>
+                )}
               </p>
             )}
             {can('resend-delivery') && d.replayable && (

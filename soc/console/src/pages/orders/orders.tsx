@@ -12,6 +12,7 @@ import { useKeys } from '../../app/keys';
 import { useRowKeys } from '../../app/rows';
 import { useSettings } from '../../app/settings';
 import { number } from '../../logic/format';
+import { whyOf } from '../../logic/sending';
 import { parseWords } from '../../logic/urlstate';
 import { useTenantName } from '../../parts/names';
 import { OrderPanel, objectLink } from '../../parts/orders/detail';
@@ -58,6 +59,10 @@ export default function Orders() {
   const clear = () => {
     setText('');
     setUrl({ state: [], tenant: undefined, connection: undefined, object: undefined, q: undefined });
+  };
+  const said = (error: string) => {
+    const why = whyOf(error);
+    return why ? t(`why.${why}`) : error;
   };
   const manage = can('list-work-order-connections');
   const systems = list(targets.data?.items);
@@ -144,7 +149,7 @@ export default function Orders() {
                         <Link to={objectLink(o.object)}>{o.title || o.object}</Link>
                         {(o.error || o.note) && (
                           <div className="faint ellipsis" style={{ maxWidth: chosen ? 320 : 520 }} title={o.error || o.note}>
-                            {o.error || o.note}
+                            {o.error ? said(o.error) : o.note}
                           </div>
                         )}
                       </>
