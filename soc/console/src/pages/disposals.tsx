@@ -8,11 +8,12 @@ import { useSettled, useUrl } from '../app/hooks';
 import { useSettings } from '../app/settings';
 import { zh, type Key } from '../locales/zh';
 import { number } from '../logic/format';
+import { useActorName } from '../parts/names';
 import { Head } from '../parts/page';
 import { Empty, Failed, Skeleton } from '../parts/states';
-import { WhenFull } from '../parts/time';
+import { When } from '../parts/time';
 
-const KINDS = ['acknowledged', 'assigned', 'comment', 'closed', 'reopened', 'undone', 'task', 'evidence', 'related', 'report', 'review', 'tag'] as const;
+const KINDS = ['acknowledged', 'assigned', 'comment', 'closed', 'reopened', 'undone', 'task', 'evidence', 'related', 'report', 'review', 'tag', 'work_order'] as const;
 const DAYS = [1, 7, 14, 30, 90];
 
 /** Who did what to which alert or incident. The filters are in the address, so that a view can be kept and sent. */
@@ -33,6 +34,7 @@ export default function DisposalsPage() {
     refetchInterval: 30_000,
   });
   const rows = (query.data?.pages ?? []).flatMap((p) => list(p.items));
+  const actorName = useActorName();
   const named = (k: string) => (`timeline.${k}` in zh ? t(`timeline.${k}` as Key) : k);
   return (
     <div className="page">
@@ -47,12 +49,13 @@ export default function DisposalsPage() {
           mode="multiple"
           allowClear
           style={{ minWidth: 220 }}
-          placeholder={t('alert.timeline')}
+          placeholder={t('disposals.what')}
+          aria-label={t('disposals.what')}
           value={kind ? kind.split(',') : []}
           onChange={(v: string[]) => set({ kind: v.join(',') || undefined })}
           options={KINDS.map((k) => ({ value: k, label: named(k) }))}
         />
-        <Input.Search allowClear style={{ width: 240 }} value={q} maxLength={200} aria-label={t('nav.search')} onChange={(e) => set({ q: e.target.value || undefined })} />
+        <Input.Search allowClear style={{ width: 240 }} value={q} maxLength={200} aria-label={t('disposals.find')} placeholder={t('disposals.find')} onChange={(e) => set({ q: e.target.value || undefined })} />
         <Checkbox checked={mine} onChange={(e) => set({ mine: e.target.checked ? 'true' : undefined })}>
           {t('disposals.mine')}
         </Checkbox>
@@ -67,11 +70,13 @@ export default function DisposalsPage() {
         <div className="panel">
           <div className="list" role="table" aria-label={t('page.disposals')}>
             {rows.map((r) => (
-              <div key={r.seq} className="line" role="row" style={{ gridTemplateColumns: '170px 110px 96px minmax(0,1fr) minmax(0,1.4fr)' }}>
+              <div key={r.seq} className="line" role="row" style={{ gridTemplateColumns: '84px 130px 84px minmax(0,1.2fr) minmax(0,1.2fr)' }}>
                 <span className="dim">
-                  <WhenFull time={r.time} />
+                  <When time={r.time} />
                 </span>
-                <span className="ellipsis">{r.actor}</span>
+                <span className="ellipsis" title={r.actor}>
+                  {actorName(r.actor)}
+                </span>
                 <b className="ellipsis">{named(r.kind)}</b>
                 <Link className="ellipsis" to={`/${r.of}s/${encodeURIComponent(r.object)}`} title={r.title || r.object}>
                   {r.title || r.object}

@@ -45,9 +45,11 @@ export default function PlansPage() {
       ) : !query.data ? (
         <Skeleton />
       ) : plans.length === 0 ? (
-        <Empty title={t('plans.none')} why={t('plans.noneWhy')}>
-          {edit && <Button onClick={() => setEditing('new')}>{t('plans.new')}</Button>}
-        </Empty>
+        <div className="panel">
+          <Empty title={t('plans.none')} why={t('plans.noneWhy')}>
+            {edit && <Button onClick={() => setEditing('new')}>{t('plans.new')}</Button>}
+          </Empty>
+        </div>
       ) : (
         <div className="stack" style={{ gap: 12 }}>
           {plans.map((p) => (

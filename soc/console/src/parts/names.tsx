@@ -17,6 +17,16 @@ export function TenantName({ slug }: { slug?: string }) {
   return slug ? <span title={slug}>{name(slug)}</span> : <span className="faint">–</span>;
 }
 
+/** Who did something, as people call him: the suite itself, a rule and another system have names, too. */
+export function useActorName(): (actor: string | undefined) => string {
+  const { t } = useSettings();
+  return (actor) => {
+    if (!actor || actor === 'system') return t('timeline.system');
+    if (actor === 'disposal-rule') return t('actor.rule');
+    return actor.startsWith('work-order:') ? t('actor.order', { x: actor.slice('work-order:'.length) }) : actor;
+  };
+}
+
 /** A scope's name, or what it lets one do. A scope this console does not know shows as the server writes it. */
 export function scopeText(t: (key: Key) => string, scope: string, why = false): string {
   const key = `scope.${scope}${why ? '.why' : ''}`;

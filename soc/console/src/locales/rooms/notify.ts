@@ -38,6 +38,7 @@ export const notify = {
   'notify.kind.report': ['日报', 'Daily report'],
   'notify.kind.notice': ['通报预警', 'Notice'],
   'notify.kind.digest': ['合并通知', 'Digest'],
+  'notify.inUse': ['路由还在用它，先从路由里去掉', 'Routes name it: take it out of them first'],
   'notify.rootShort': ['根路由', 'Root'],
   'notify.noneFit': ['没有符合条件的通知', 'No notification fits'],
   'notify.noneFitWhy': ['放宽筛选条件。', 'Widen the filters.'],

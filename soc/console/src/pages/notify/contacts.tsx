@@ -84,7 +84,7 @@ export default function Contacts() {
                             <Button size="small" disabled={!c.editable} onClick={() => setEditing(c)}>
                               {t('do.edit')}
                             </Button>
-                            <Button size="small" disabled={!c.editable || list(c.used_by).length > 0} onClick={() => setRemoving(c)}>
+                            <Button size="small" disabled={!c.editable || list(c.used_by).length > 0} title={list(c.used_by).length > 0 ? t('notify.inUse') : undefined} onClick={() => setRemoving(c)}>
                               {t('do.delete')}
                             </Button>
                           </span>
