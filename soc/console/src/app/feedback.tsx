@@ -1,6 +1,7 @@
 import { createContext, useCallback, useContext, useMemo, useRef, useState, type ReactNode } from 'react';
 import { ApiError } from '../api/client';
 import { useKeys } from './keys';
+import { useRefusal } from './refusal';
 import { useT } from './settings';
 
 interface Toast {
@@ -19,6 +20,7 @@ export const UNDO_MS = 10_000;
 
 export function FeedbackProvider({ children }: { children: ReactNode }) {
   const t = useT();
+  const refusal = useRefusal();
   const [toasts, setToasts] = useState<Toast[]>([]);
   const next = useRef(1);
   const remove = useCallback((id: number) => setToasts((l) => l.filter((x) => x.id !== id)), []);
@@ -42,7 +44,7 @@ export function FeedbackProvider({ children }: { children: ReactNode }) {
           text: (
             <div role="alert">
               <b>{t('state.failedDo')}</b>
-              <div>{e?.status === 0 ? t('state.unsure') : error instanceof Error ? error.message : String(error)}</div>
+              <div>{e?.status === 0 ? t('state.unsure') : refusal(error)}</div>
               {e?.requestId && (
                 <div className="faint">
                   {t('state.requestId')} <code>{e.requestId}</code>
@@ -53,7 +55,7 @@ export function FeedbackProvider({ children }: { children: ReactNode }) {
         });
       },
     }),
-    [add, t],
+    [add, t, refusal],
   );
   const undo = (toast: Toast) => {
     remove(toast.id);

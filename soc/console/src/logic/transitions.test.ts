@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import type { Move } from '../api/dispatch';
-import { deadEnds, pairs, said, withMove } from './transitions';
+import { deadEnds, pairs, refusedMove, said, withMove } from './transitions';
 
 const m = (from: string, to: string, roles: string[] = []): Move => ({ of: 'incident', from, to, roles });
 
@@ -20,4 +20,9 @@ it('says the same of tables in another order', () => {
 });
 it('finds states that nothing leads out of', () => {
   expect(deadEnds([m('open', 'closed'), m('acknowledged', 'open')], 'incident')).toEqual(['closed']);
+});
+it('takes apart what the server says to who may not', () => {
+  expect(refusedMove('you may not move a notice from review to approved: that is for the roles operator, security-admin')).toEqual({ of: 'notice', from: 'review', to: 'approved', roles: ['operator', 'security-admin'] });
+  expect(refusedMove('you may not move an incident from open to closed: nobody but an administrator may: the table of transitions has no such move')).toEqual({ of: 'incident', from: 'open', to: 'closed', roles: [] });
+  expect(refusedMove('the incident is closed')).toBeUndefined();
 });

@@ -34,3 +34,9 @@ export function said(moves: readonly Move[]): string {
 export function deadEnds(moves: readonly Move[], of: Kind): string[] {
   return STATES[of].filter((s) => !moves.some((m) => m.of === of && m.from === s));
 }
+
+/** What the server says to who may not make a move, taken apart; undefined where a text says something else. */
+export function refusedMove(text: string): { of: Kind; from: string; to: string; roles: string[] } | undefined {
+  const m = /you may not move an? (incident|alert|notice) from (\w+) to (\w+): (?:that is for the roles (.+)|nobody but an administrator)/.exec(text);
+  return m ? { of: m[1] as Kind, from: m[2] as string, to: m[3] as string, roles: m[4] ? m[4].split(', ') : [] } : undefined;
+}

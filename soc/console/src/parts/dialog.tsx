@@ -2,18 +2,20 @@ import { Form, Input, Modal, type FormInstance } from 'antd';
 import { useId, useState, type ReactNode } from 'react';
 import { ApiError } from '../api/client';
 import { list } from '../api/types';
+import { useRefusal } from '../app/refusal';
 import { useT } from '../app/settings';
 import { zh, type Key } from '../locales/zh';
 
 /** What the server refused, where the hand is: beside the form, not in a corner. */
 export function Refused({ error }: { error: unknown }) {
   const t = useT();
+  const refusal = useRefusal();
   if (!error) return null;
   const e = error instanceof ApiError ? error : null;
   const fields = list(e?.problem.errors);
   return (
     <div className="notice warn" role="alert">
-      <div>{e?.status === 0 ? t('state.unsure') : e?.problem.rule && `rule.${e.problem.rule}` in zh ? t(`rule.${e.problem.rule}` as Key) : error instanceof Error ? error.message : String(error)}</div>
+      <div>{e?.status === 0 ? t('state.unsure') : e?.problem.rule && `rule.${e.problem.rule}` in zh ? t(`rule.${e.problem.rule}` as Key) : refusal(error)}</div>
       {fields.length > 0 && (
         <ul>
           {fields.map((f, i) => (

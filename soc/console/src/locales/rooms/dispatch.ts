@@ -253,5 +253,7 @@ export const dispatch = {
   'move.seeNotices': ['查看通报与预警的流转', 'See those of notices'],
   'move.seeIncidents': ['查看事件的流转', 'See those of incidents'],
   'move.barred': ['状态流转不允许你的角色从“{x}”改到“{y}”，请找安全管理员', 'Your roles may not move it from {x} to {y}: ask the security administrator'],
+  'move.onlyRoles': ['从“{x}”改到“{y}”只能由这些角色操作：{z}', 'Only these roles may move it from {x} to {y}: {z}'],
+  'move.onlyAdmin': ['状态流转里没有从“{x}”到“{y}”这一步，只有管理员能改', 'The table of transitions has no move from {x} to {y}: administrators alone may make it'],
   'move.none': ['你的角色不能改变处于“{x}”的事件的状态；仍可添加备注和任务。', 'Your roles may not move an incident that is {x}. Comments and tasks are open to you.'],
 } satisfies Pairs;
