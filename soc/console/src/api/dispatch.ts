@@ -1,4 +1,4 @@
-import type { List, Severity } from './types';
+import type { List, Resolution, Severity } from './types';
 
 /** Work orders in other systems, rules of disposal, notices and daily reports. Times are Unix milliseconds. */
 
@@ -142,6 +142,8 @@ export interface DisposalContent {
   notice?: boolean;
   tell?: { receivers: List<string>; recovery?: boolean };
   escalate?: { after_minutes: number; user?: string; receivers?: List<string> };
+  /** Closes the thing at once, after all else. */
+  close?: { resolution: Resolution; comment: string };
 }
 export interface DisposalRule extends DisposalContent {
   id: string;
@@ -163,7 +165,7 @@ export interface RuleMatch {
   opened_at: string;
 }
 export interface RuleOutcome {
-  action: 'assign' | 'work_order' | 'notice' | 'tell' | 'escalate' | 'recovery';
+  action: 'assign' | 'work_order' | 'notice' | 'tell' | 'escalate' | 'recovery' | 'close';
   to?: string;
   error?: string;
   at: number;

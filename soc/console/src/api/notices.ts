@@ -1,4 +1,4 @@
-import type { List, Severity } from './types';
+import type { List, Severity, Text } from './types';
 
 /** Circulars and early warnings. Times are Unix milliseconds. */
 
@@ -66,6 +66,8 @@ export interface Notice extends NoticeContent {
   deleted_by?: string;
   recipients: List<Recipient>;
   read: boolean;
+  /** The reader keeps it in view. */
+  favourite?: boolean;
 }
 export interface NoticeStep {
   at: number;
@@ -80,8 +82,8 @@ export interface NoticeDetail {
   /** States that the reader may move it to. */
   to: List<NoticeState>;
 }
-export interface RegionLine {
-  region: string;
+/** How circulars are answered. */
+interface Tally {
   circulars: number;
   answers: number;
   answered: number;
@@ -89,6 +91,15 @@ export interface RegionLine {
   overdue: number;
   answered_percent: number;
   timely_percent: number;
+}
+export interface RegionLine extends Tally {
+  region: string;
+}
+/** A unit or an industry, by how it answers; equals share a rank. */
+export interface RankLine extends Tally {
+  rank: number;
+  id: string;
+  name: Text;
 }
 export interface Board {
   total: number;
@@ -99,4 +110,6 @@ export interface Board {
   by_level: Record<string, number> | null;
   by_tag: Record<string, number> | null;
   regions: List<RegionLine>;
+  units?: List<RankLine>;
+  industries?: List<RankLine>;
 }

@@ -161,6 +161,8 @@ export interface Alert extends Judged {
   counted?: number;
   /** Given by people. */
   tags?: List<string>;
+  /** In lists: the reader has not looked at it. */
+  unread?: boolean;
   /** Ids of the silences that mute it now. */
   silenced_by?: List<string>;
   /** Rules of inhibition that mute it now; without alert_id where the alert that mutes it is another tenant's. */

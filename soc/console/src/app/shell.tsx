@@ -35,6 +35,8 @@ function KeyHelp({ close }: { close: () => void }) {
     [['a'], t('keys.ack')],
     [['i'], t('keys.incident')],
     [['f'], t('keys.false')],
+    [['e'], t('keys.close')],
+    [['u'], t('keys.unread')],
     [['s'], t('keys.silence')],
     [['x'], t('keys.select')],
     [['c'], t('keys.context')],

@@ -79,6 +79,8 @@ describe('disposal rules', () => {
     expect(lacking({ ...rule, assign: { to: 'user' } })).toBe('user');
     expect(lacking({ ...rule, notice: true, escalate: { after_minutes: 5 } })).toBe('escalate');
     expect(lacking({ ...rule, assign: { to: 'owner' } })).toBeUndefined();
+    expect(lacking({ ...rule, close: { resolution: 'false_positive', comment: ' ' } })).toBe('close');
+    expect(contentOf({ ...rule, close: { resolution: 'false_positive', comment: ' scanner ' } }).close).toEqual({ resolution: 'false_positive', comment: 'scanner' });
   });
   it('drops the team where it is not duty that is asked', () => {
     expect(contentOf({ ...rule, assign: { to: 'user', user: 'li', team: 'night' } }).assign).toEqual({ to: 'user', user: 'li', team: undefined, anew: undefined });

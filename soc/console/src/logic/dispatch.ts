@@ -93,7 +93,7 @@ export const overnight = (h: Hours) => h.to < h.from;
 
 /** What a rule says, without whose it is and when it changed. */
 export function contentOf(r: DisposalContent): DisposalContent {
-  const { name, description, enabled, on, severities, priorities, tenants, matchers, times, zone, last, assign, work_order, notice, tell, escalate } = r;
+  const { name, description, enabled, on, severities, priorities, tenants, matchers, times, zone, last, assign, work_order, notice, tell, escalate, close } = r;
   return {
     name: name.trim(),
     description: description?.trim() || undefined,
@@ -111,16 +111,18 @@ export function contentOf(r: DisposalContent): DisposalContent {
     notice: notice || undefined,
     tell: tell && list(tell.receivers).length > 0 ? { receivers: list(tell.receivers), recovery: tell.recovery || undefined } : undefined,
     escalate: escalate && { after_minutes: escalate.after_minutes, user: escalate.user || undefined, receivers: list(escalate.receivers) },
+    close: close && { resolution: close.resolution, comment: close.comment.trim() },
   };
 }
 
 /** What keeps a rule from being sent, as a text's key; undefined where nothing does. */
-export function lacking(r: DisposalContent): 'name' | 'nothing' | 'user' | 'team' | 'escalate' | undefined {
+export function lacking(r: DisposalContent): 'name' | 'nothing' | 'user' | 'team' | 'escalate' | 'close' | undefined {
   if (!r.name.trim()) return 'name';
-  if (!r.assign && !r.work_order && !r.notice && list(r.tell?.receivers).length === 0 && !r.escalate) return 'nothing';
+  if (!r.assign && !r.work_order && !r.notice && list(r.tell?.receivers).length === 0 && !r.escalate && !r.close) return 'nothing';
   if (r.assign?.to === 'user' && !r.assign.user) return 'user';
   if (r.assign?.to === 'on_duty' && !r.assign.team) return 'team';
   if (r.escalate && !r.escalate.user && list(r.escalate.receivers).length === 0) return 'escalate';
+  if (r.close && !r.close.comment.trim()) return 'close';
   return undefined;
 }
 

@@ -1,8 +1,8 @@
 import { useQuery } from '@tanstack/react-query';
 import { Button } from 'antd';
-import { useState } from 'react';
+import { useEffect, useState } from 'react';
 import { Link, useNavigate, useParams } from 'react-router-dom';
-import { get } from '../api/client';
+import { get, post } from '../api/client';
 import { useCan } from '../api/queries';
 import { list, type Alert } from '../api/types';
 import { usePageTitle } from '../app/hooks';
@@ -38,6 +38,11 @@ export default function AlertPage() {
   const a = query.data;
   usePageTitle(a ? tx(a.title) : t('page.alerts'));
   const respond = can('respond');
+  const known = a !== undefined;
+  useEffect(() => {
+    // Opened is looked at; where that cannot be noted, it stays new.
+    if (known) void post('/alerts/read', { ids: [id] }).catch(() => undefined);
+  }, [known, id]);
   useKeys({
     a: () => respond && a?.status === 'open' && void act.acknowledge([id]),
     f: () => respond && a && a.status !== 'closed' && void act.close([id], 'false_positive', ''),

@@ -2,7 +2,7 @@ import { useQuery } from '@tanstack/react-query';
 import { Button, Dropdown, Input, Popover, Select, type InputRef } from 'antd';
 import { useCallback, useEffect, useMemo, useRef, useState } from 'react';
 import { Link, useNavigate } from 'react-router-dom';
-import { buildPath, get } from '../api/client';
+import { buildPath, get, post } from '../api/client';
 import { DIRECTIONS, PHASES, THREATS, VERDICTS } from '../api/judgement';
 import { useCan, useTenants } from '../api/queries';
 import { SEVERITIES, STATUSES, list, type Alert, type Page } from '../api/types';
@@ -64,6 +64,7 @@ export default function Alerts() {
   const tag = url.get('tag') ?? '';
   const flapping = url.get('flapping') === 'true';
   const keyAssets = url.get('key') === 'true';
+  const unread = url.get('unread') === 'true';
   const attacker = url.get('attacker') ?? '';
   const q = url.get('q') ?? '';
   const preview = url.get('preview') === '1';
@@ -94,6 +95,7 @@ export default function Alerts() {
     attacker,
     flapping: flapping || undefined,
     key: keyAssets || undefined,
+    unread: unread || undefined,
     q,
   };
   const key = JSON.stringify(filter);
@@ -132,6 +134,11 @@ export default function Alerts() {
     setHeld((h) => h && { ...h, rows: h.rows.map((r) => (ids.includes(r.id) ? { ...r, ...change } : r)) });
   }, []);
   const act = useAlertActions(patch);
+  /** What somebody has looked at is new to him no longer; unread gives it back. A list that cannot note it goes on without. */
+  const look = useCallback((ids: string[], unread = false) => {
+    setHeld((h) => h && { ...h, rows: h.rows.map((r) => (ids.includes(r.id) ? { ...r, unread } : r)) });
+    void post('/alerts/read', { ids, unread }).catch(() => undefined);
+  }, []);
 
   // The cursor follows into the URL a moment later, so that back and a shared link find the place.
   const [cursor, setCursor] = useState(url.get('sel') ?? '');
@@ -141,6 +148,10 @@ export default function Alerts() {
   }, [settledCursor]); // eslint-disable-line react-hooks/exhaustive-deps
   const at = rows.findIndex((r) => r.id === cursor);
   const current = rows[at];
+  // With the preview open, where the cursor stays a moment is looked at.
+  useEffect(() => {
+    if (preview && settledCursor && rows.some((r) => r.id === settledCursor && r.unread)) look([settledCursor]);
+  }, [preview, settledCursor]); // eslint-disable-line react-hooks/exhaustive-deps
   const table = useRef<HTMLDivElement>(null);
   useEffect(() => {
     table.current?.querySelector('.cursor')?.scrollIntoView({ block: 'nearest' });
@@ -180,6 +191,7 @@ export default function Alerts() {
   };
   const open = (a: Alert | undefined) => {
     if (!a) return;
+    look([a.id]);
     // Leave the place in the list's own history entry before going on.
     setUrl({ sel: a.id });
     setTimeout(() => navigate(`/alerts/${encodeURIComponent(a.id)}`), 0);
@@ -196,6 +208,7 @@ export default function Alerts() {
     Enter: () => open(current),
     Escape: () => (selected.size ? unselect() : setUrl({ preview: undefined })),
     x: () => current && toggle(current.id),
+    u: () => ids.length > 0 && look(ids, !rows.some((r) => ids.includes(r.id) && r.unread)),
     a: () => {
       if (!respond || ids.length === 0) return;
       batch({ action: 'acknowledge' }, () => act.acknowledge(ids));
@@ -237,6 +250,7 @@ export default function Alerts() {
             else open(a);
           }}
         >
+          {a.unread && <i className="unreaddot" role="img" aria-label={t('alerts.unread')} title={t('alerts.unread')} />}
           <KeyMark of={a} />
           {tx(a.title)}
         </Link>
@@ -274,10 +288,10 @@ export default function Alerts() {
   const columns = useColumns('alerts', all, narrow && preview ? 2 : narrow || preview ? 1 : 0);
   const shown = columns.shown.flatMap((c) => all.filter((s) => s.key === c.key));
   const grid = `14px ${tracks(columns.shown, all)}`;
-  const filtered = severity.length + status.length + verdict.length + phase.length + direction.length + threat.length > 0 || attack || risk || tenant || incident || ci || rule || tag || attacker || flapping || keyAssets || q;
+  const filtered = severity.length + status.length + verdict.length + phase.length + direction.length + threat.length > 0 || attack || risk || tenant || incident || ci || rule || tag || attacker || flapping || keyAssets || unread || q;
   const clear = () => {
     setText('');
-    setUrl({ severity: [], status: [], verdict: [], phase: [], direction: [], threat: [], attack: undefined, risk: undefined, tenant: undefined, incident: undefined, ci: undefined, rule: undefined, tag: undefined, attacker: undefined, flapping: undefined, key: undefined, q: undefined });
+    setUrl({ severity: [], status: [], verdict: [], phase: [], direction: [], threat: [], attack: undefined, risk: undefined, tenant: undefined, incident: undefined, ci: undefined, rule: undefined, tag: undefined, attacker: undefined, flapping: undefined, key: undefined, unread: undefined, q: undefined });
   };
   const chip = (label: string, param: string) => (
     <span className="chip" key={param}>
@@ -348,6 +362,9 @@ export default function Alerts() {
         </span>
         <button className="plain toggle" aria-pressed={keyAssets} title={t('key.only')} onClick={() => setUrl({ key: keyAssets ? undefined : 'true' })}>
           ★ {t('key.asset')}
+        </button>
+        <button className="plain toggle" aria-pressed={unread} onClick={() => setUrl({ unread: unread ? undefined : 'true' })}>
+          <i className="unreaddot" aria-hidden /> {t('alerts.unread')}
         </button>
         {!attack && attacks.length > 0 && (
           <Select
@@ -432,7 +449,7 @@ export default function Alerts() {
                   role="row"
                   data-id={a.id}
                   aria-selected={a.id === cursor}
-                  className={`line${a.id === cursor ? ' cursor' : ''}${a.status !== 'open' ? ' done' : ''}`}
+                  className={`line${a.id === cursor ? ' cursor' : ''}${a.status !== 'open' ? ' done' : ''}${a.unread ? ' unread' : ''}`}
                   style={{ gridTemplateColumns: grid }}
                   onClick={() => setCursor(a.id)}
                   onDoubleClick={() => open(a)}

@@ -3,7 +3,7 @@ import { Button, Input, Select, type InputRef } from 'antd';
 import { useEffect, useRef, useState } from 'react';
 import { Link, useNavigate } from 'react-router-dom';
 import { get } from '../../api/client';
-import { NOTICE_STATES, type Board, type Notice, type NoticeKind } from '../../api/notices';
+import { NOTICE_STATES, type Board, type Notice, type NoticeKind, type RegionLine } from '../../api/notices';
 import { useCan } from '../../api/queries';
 import { SEVERITIES, list, type Page } from '../../api/types';
 import { useHeld } from '../../app/held';
@@ -14,7 +14,7 @@ import { useSettings } from '../../app/settings';
 import { joined, number } from '../../logic/format';
 import { parseWords } from '../../logic/urlstate';
 import { useTenantName } from '../../parts/names';
-import { Answered, NoticeStateMark } from '../../parts/notices/marks';
+import { Answered, Favourite, NoticeStateMark } from '../../parts/notices/marks';
 import { Head, Panel } from '../../parts/page';
 import { SeverityMark } from '../../parts/severity';
 import { Empty, Failed, Skeleton, Stale } from '../../parts/states';
@@ -37,6 +37,7 @@ export default function Notices() {
   const tag = url.get('tag') ?? '';
   const region = url.get('region') ?? '';
   const unread = url.get('unread') === 'true';
+  const kept = url.get('favourite') === 'true';
   const deleted = url.get('deleted') === '1';
   const q = url.get('q') ?? '';
   const [text, setText] = useState(q);
@@ -45,7 +46,7 @@ export default function Notices() {
   useEffect(() => {
     if (settled !== q && settled === text.trim()) setUrl({ q: settled });
   }, [settled]); // eslint-disable-line react-hooks/exhaustive-deps
-  const filter = { kind, state: state.join(','), level, tag, region, unread: unread || undefined, deleted: deleted || undefined, q };
+  const filter = { kind, state: state.join(','), level, tag, region, unread: unread || undefined, favourite: kept || undefined, deleted: deleted || undefined, q };
   const query = useInfiniteQuery({
     queryKey: ['notices', 'list', filter],
     queryFn: ({ signal, pageParam }) => get<Page<Notice>>('/notices', { ...filter, limit: 100, cursor: pageParam }, signal),
@@ -59,10 +60,10 @@ export default function Notices() {
   const write = can('create-notice');
   useKeys({ '/': () => input.current?.focus(), n: () => write && navigate('/notices/new') });
   const narrow = useNarrow(1180);
-  const filtered = !!kind || state.length > 0 || !!level || !!tag || !!region || unread || deleted || !!q;
+  const filtered = !!kind || state.length > 0 || !!level || !!tag || !!region || unread || kept || deleted || !!q;
   const clear = () => {
     setText('');
-    setUrl({ kind: undefined, state: [], level: undefined, tag: undefined, region: undefined, unread: undefined, deleted: undefined, q: undefined });
+    setUrl({ kind: undefined, state: [], level: undefined, tag: undefined, region: undefined, unread: undefined, favourite: undefined, deleted: undefined, q: undefined });
   };
   const make = write && (
     <Link to="/notices/new">
@@ -91,6 +92,9 @@ export default function Notices() {
         <Select allowClear style={{ width: 104 }} placeholder={t('col.severity')} aria-label={t('col.severity')} value={level || undefined} options={SEVERITIES.map((x) => ({ value: x, label: t(`sev.${x}`) }))} onChange={(v?: string) => setUrl({ level: v })} />
         <button className="plain toggle" aria-pressed={unread} onClick={() => setUrl({ unread: unread ? undefined : 'true' })}>
           {t('notice.unread')}
+        </button>
+        <button className="plain toggle" aria-pressed={kept} onClick={() => setUrl({ favourite: kept ? undefined : 'true' })}>
+          ☆ {t('notice.kept')}
         </button>
         <button className="plain toggle" aria-pressed={deleted} onClick={() => setUrl({ deleted: deleted ? undefined : '1' })}>
           {t('word.deleted')}
@@ -149,6 +153,7 @@ export default function Notices() {
                   width: '38%',
                   render: (n) => (
                     <>
+                      <Favourite notice={n} />{' '}
                       <Link to={`/notices/${encodeURIComponent(n.id)}`} style={{ fontWeight: n.state === 'published' && !n.read ? 650 : undefined }}>
                         {n.name}
                       </Link>{' '}
@@ -189,15 +194,22 @@ export default function Notices() {
   );
 }
 
-/** What there is, and how regions answer. */
+/** By what answers are told. */
+const RANKS = ['regions', 'units', 'industries'] as const;
+type Line = Omit<RegionLine, 'region'> & { rank: number; key: string; name: string };
+
+/** What there is, and how regions, units and industries answer (?rank=). */
 function Summary() {
-  const { t, locale } = useSettings();
-  const [, setUrl] = useUrl();
+  const { t, tx, locale } = useSettings();
+  const [url, setUrl] = useUrl();
   const query = useQuery({ queryKey: ['notices', 'board'], queryFn: ({ signal }) => get<Board>('/notices/board', {}, signal), refetchInterval: 60_000 });
   const b = query.data;
   if (!b || b.total === 0) return null;
   const waiting = (b.by_state?.draft ?? 0) + (b.by_state?.review ?? 0) + (b.by_state?.approved ?? 0);
   const regions = list(b.regions);
+  const ranks = RANKS.filter((k) => list<unknown>(b[k]).length > 0);
+  const by = ranks.find((k) => k === url.get('rank')) ?? ranks[0] ?? 'regions';
+  const lines: Line[] = by === 'regions' ? regions.map((r) => ({ ...r, rank: 0, key: r.region, name: r.region })) : list(b[by]).map((r) => ({ ...r, key: r.id, name: tx(r.name) || r.id }));
   const overdue = regions.reduce((n, r) => n + r.overdue, 0);
   const cells = [
     { key: 'unread', n: b.unread, go: () => setUrl({ unread: 'true', state: [] }) },
@@ -206,7 +218,7 @@ function Summary() {
     { key: 'late', n: overdue, go: () => setUrl({ kind: 'circular', state: ['published'], unread: undefined }) },
   ] as const;
   return (
-    <div className="halves" style={{ marginBottom: 12, gridTemplateColumns: regions.length > 0 ? undefined : 'minmax(0, 1fr)' }}>
+    <div className="halves" style={{ marginBottom: 12, gridTemplateColumns: lines.length > 0 ? undefined : 'minmax(0, 1fr)' }}>
       <div className="panel">
         <div className="gauges" style={{ gridTemplateColumns: 'repeat(4, 1fr)', padding: '10px 14px' }}>
           {cells.map((c) => (
@@ -219,15 +231,27 @@ function Summary() {
           ))}
         </div>
       </div>
-      {regions.length > 0 && (
-        <Panel flush>
-          <div style={{ maxHeight: 132, overflow: 'auto' }}>
+      {lines.length > 0 && (
+        <Panel
+          title={
+            <span className="row" style={{ gap: 4 }}>
+              {ranks.map((k) => (
+                <button key={k} className="plain toggle" aria-pressed={by === k} onClick={() => setUrl({ rank: k === ranks[0] ? undefined : k })}>
+                  {t(`notice.by.${k}`)}
+                </button>
+              ))}
+            </span>
+          }
+          flush
+        >
+          <div style={{ maxHeight: 150, overflow: 'auto' }}>
             <DataTable
               label={t('notice.regions')}
-              rows={regions}
-              rowKey={(r) => r.region}
+              rows={lines}
+              rowKey={(r) => r.key}
               columns={[
-                { key: 'region', title: t('notice.region'), render: (r) => <button className="plain link" onClick={() => setUrl({ region: r.region })}>{r.region || t('figures.noneOf')}</button> },
+                ...(by === 'regions' ? [] : [{ key: 'rank', title: t('notice.rank'), num: true, width: 50, render: (r: Line) => r.rank }]),
+                { key: 'name', title: t(`notice.by.${by}`), render: (r) => (by === 'regions' && r.name ? <button className="plain link" onClick={() => setUrl({ region: r.name })}>{r.name}</button> : r.name || t('figures.noneOf')) },
                 { key: 'n', title: t('notice.kind.circular'), num: true, render: (r) => number(r.circulars, locale) },
                 { key: 'answered', title: t('notice.answeredShare'), num: true, render: (r) => `${Math.round(r.answered_percent)}%` },
                 { key: 'timely', title: t('notice.timelyShare'), num: true, render: (r) => `${Math.round(r.timely_percent)}%` },

@@ -16,7 +16,7 @@ import { answerOf, moveName, tally } from '../../logic/notices';
 import { Refused } from '../../parts/dialog';
 import { useTenantName } from '../../parts/names';
 import { NoticeBody } from '../../parts/notices/body';
-import { NoticeStateMark } from '../../parts/notices/marks';
+import { Favourite, NoticeStateMark } from '../../parts/notices/marks';
 import { Panel } from '../../parts/page';
 import { SeverityMark } from '../../parts/severity';
 import { Failed, Skeleton, Stale } from '../../parts/states';
@@ -114,7 +114,9 @@ export default function NoticePage() {
           {t('notice.wasDeleted', { x: n.deleted_by ?? '' })} <When time={iso(n.deleted_at)} />
         </div>
       ) : null}
-      <h1 className="sentence">{n.name}</h1>
+      <h1 className="sentence">
+        <Favourite notice={n} /> {n.name}
+      </h1>
       <div className="meta">
         <SeverityMark level={n.level} />
         <span className="tag">{t(`notice.kind.${n.kind}`)}</span>

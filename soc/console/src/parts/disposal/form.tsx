@@ -6,7 +6,7 @@ import { get, post, put } from '../../api/client';
 import type { DisposalContent, DisposalRule, Hours, OrderTarget, RuleMatch } from '../../api/dispatch';
 import type { Team } from '../../api/duty';
 import { useTenants } from '../../api/queries';
-import { SEVERITIES, list, type Page } from '../../api/types';
+import { RESOLUTIONS, SEVERITIES, list, type Page } from '../../api/types';
 import { useAct } from '../../app/act';
 import { useSettled } from '../../app/hooks';
 import { useSettings } from '../../app/settings';
@@ -47,7 +47,7 @@ export function DisposalForm({ rule, close }: { /** The one to be changed. */ ru
   const half = !untouched && !matchers.every(whole);
   const lacks = lacking(body);
   // The preview looks at the conditions; what the rule does is not asked for yet.
-  const now = JSON.stringify({ ...body, name: body.name || '-', assign: undefined, tell: undefined, work_order: undefined, escalate: undefined, notice: true });
+  const now = JSON.stringify({ ...body, name: body.name || '-', assign: undefined, tell: undefined, work_order: undefined, escalate: undefined, close: undefined, notice: true });
   const asked = useSettled(now, 400);
   const preview = useQuery({ queryKey: ['disposal-preview', asked], enabled: !half, retry: false, queryFn: () => post<Page<RuleMatch>>('/disposal-rules/preview', JSON.parse(asked)) });
   const found = !half && asked === now ? preview.data : undefined;
@@ -182,6 +182,15 @@ export function DisposalForm({ rule, close }: { /** The one to be changed. */ ru
                 </div>
                 <UserPicker by="username" placeholder={t('drule.escalateUser')} value={v.escalate.user} onChange={(user) => set({ escalate: { after_minutes: 15, ...v.escalate, user } })} />
                 <ReceiversPicker label={t('drule.escalateTell')} value={list(v.escalate.receivers)} onChange={(receivers) => set({ escalate: { after_minutes: 15, ...v.escalate, receivers } })} />
+              </>
+            )}
+          </Action>
+          <Action label={t('drule.close')} on={!!v.close} turn={(on) => set({ close: on ? { resolution: 'false_positive', comment: '' } : undefined })}>
+            {v.close && (
+              <>
+                <Select aria-label={t('act.resolution')} value={v.close.resolution} onChange={(resolution) => set({ close: { comment: '', ...v.close, resolution } })} options={RESOLUTIONS.map((x) => ({ value: x, label: t(`resolution.${x}`) }))} style={{ width: '100%' }} />
+                <Input aria-label={t('drule.closeWhy')} placeholder={t('drule.closeWhy')} maxLength={1000} value={v.close.comment} onChange={(e) => set({ close: { resolution: 'false_positive', ...v.close, comment: e.target.value } })} />
+                <span className="faint">{t('drule.closeNote')}</span>
               </>
             )}
           </Action>

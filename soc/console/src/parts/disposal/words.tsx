@@ -56,6 +56,7 @@ export function Actions({ rule: r, target }: { rule: DisposalRule; target: (id: 
   if (r.notice) lines.push(t('drule.do.notice'));
   if (r.tell) lines.push(t('drule.do.tell', { x: joined(list(r.tell.receivers), locale) }));
   if (r.escalate) lines.push(t('drule.do.escalate', { n: r.escalate.after_minutes, x: joined([r.escalate.user ?? '', ...list(r.escalate.receivers)].filter(Boolean), locale) }));
+  if (r.close) lines.push(t('drule.do.close', { x: t(`resolution.${r.close.resolution}`), y: r.close.comment }));
   return (
     <>
       {lines.map((x) => (

@@ -1,4 +1,6 @@
 import type { Notice, NoticeState } from '../../api/notices';
+import { del, put } from '../../api/client';
+import { useAct } from '../../app/act';
 import { useNow } from '../../app/hooks';
 import { useSettings } from '../../app/settings';
 import { number } from '../../logic/format';
@@ -26,5 +28,17 @@ export function Answered({ notice: n }: { notice: Notice }) {
       {' '}
       {c.overdue > 0 && n.state === 'published' && <span className="tag strong late-mark">{t('notice.overdueN', { n: c.overdue })}</span>}
     </span>
+  );
+}
+
+/** Keeps a notice in the reader's view, or lets go of it. */
+export function Favourite({ notice: n }: { notice: Notice }) {
+  const { t } = useSettings();
+  const { act, busy } = useAct();
+  const path = `/notices/${encodeURIComponent(n.id)}/favourite`;
+  return (
+    <button className="plain star" disabled={busy} aria-pressed={!!n.favourite} aria-label={t(n.favourite ? 'notice.letGo' : 'notice.keep', { x: n.name })} title={t(n.favourite ? 'notice.letGo' : 'notice.keep', { x: n.name })} onClick={() => void act(() => (n.favourite ? del(path) : put(path, {})), { renew: ['notices'] })}>
+      {n.favourite ? '★' : '☆'}
+    </button>
   );
 }
