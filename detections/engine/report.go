@@ -18,6 +18,7 @@ type record struct {
 	before  match.Cost // with the matchers before this one
 	hits    uint64
 	lastHit int64  // arrival
+	fed     bool   // an event of its log source came before this matcher
 	born    uint64 // events before it
 	flood   flood
 	slow    slowness
@@ -31,13 +32,14 @@ func (r *record) hit(at int64) {
 // inherit gives the rules of a new set the records of those that they are.
 func (e *Engine) inherit(rules, counts []compiled, matcher *match.Matcher) {
 	var costs []match.Cost
+	var fed []bool
 	if e.matcher != nil {
-		costs = e.matcher.Costs()
+		costs, fed = e.matcher.Costs(), e.matcher.Fed()
 	}
 	old := make(map[string]*record, len(e.rules)+len(e.counts))
 	for i := range e.rules {
 		r := e.rules[i].record
-		r.before = plus(r.before, costs[i])
+		r.before, r.fed = plus(r.before, costs[i]), r.fed || fed[i]
 		old[e.rules[i].ID] = r
 	}
 	for i := range e.counts {
@@ -132,6 +134,7 @@ type Cost struct {
 	Load        float64   `json:"load" doc:"Seconds a second that it took over the last ten; 1 is a whole core"`
 	Selectivity float64   `json:"selectivity" doc:"Hits for each time asked"`
 	HitRate     float64   `json:"hit_rate" doc:"Hits for each event that came in"`
+	Unfed       bool      `json:"unfed,omitempty" doc:"No event of its log source came since the engine started, or since the rule is in force if that is later: it cannot fire for want of data. Not for correlations"`
 	LastHit     time.Time `json:"last_hit,omitzero" doc:"When an event that met it arrived; absent where none did"`
 }
 
@@ -189,8 +192,14 @@ func (e *Engine) Report() Report {
 			total += costs[i].Time
 		}
 	}
+	var fed []bool
+	if e.matcher != nil {
+		fed = e.matcher.Fed()
+	}
 	for i := range e.rules {
-		out.Costs[e.rules[i].ID] = e.rules[i].record.cost(costs[i], total, e.stats.Events)
+		c := e.rules[i].record.cost(costs[i], total, e.stats.Events)
+		c.Unfed = !e.rules[i].record.fed && !fed[i]
+		out.Costs[e.rules[i].ID] = c
 	}
 	for i := range e.counts {
 		r := e.counts[i].record

@@ -6,6 +6,7 @@ import (
 	"os"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -443,6 +444,40 @@ func TestReport(t *testing.T) {
 	if len(r.Sets) != 2 || r.Sets[0].Events != 10 || r.Sets[1].Events != 1 {
 		t.Errorf("sets %+v", r.Sets)
 	}
+}
+
+// TestUnfed: a rule lacks data until an event of its log source comes, and a
+// swap does not forget that one did.
+func TestUnfed(t *testing.T) {
+	t.Parallel()
+	reg := event.NewRegistry(0)
+	rule := func(id, product string) string {
+		return "title: T\nid: " + id + "\nlogsource: {product: " + product + "}\ndetection: {s: {user.name: root}, condition: s}\n"
+	}
+	files := map[string]string{"logsources.yml": "logsources:\n- {product: web, any: [{event.module: nginx}]}\n- {product: wall, any: [{event.module: asa}]}\n", "a.yml": rule("a", "web"), "b.yml": rule("b", "wall")}
+	e, _ := fresh(t, reg, files)
+	unfed := func(want ...string) {
+		t.Helper()
+		var got []string
+		for id, c := range e.Report().Costs {
+			if c.Unfed {
+				got = append(got, id)
+			}
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("%v lack data, want %v", got, want)
+		}
+	}
+	unfed("a", "b")
+	s := newStream()
+	ev := s.next(time.Second, "10.0.0.1")
+	ev.Set(event.EventModule, "nginx")
+	collect(e, ev)
+	unfed("b")
+	files["c.yml"] = rule("c", "wall")
+	e.Swap(compileFiles(t, reg, files))
+	unfed("b", "c")
 }
 
 // TestSwapsDoNotAddUp swaps often, with state in each rule.

@@ -38,3 +38,13 @@ func (t *meter) stop(rule int32) { t.costs[rule].Time += sampleEvery * time.Sinc
 
 // Costs returns what each rule has cost, by its index.
 func (m *Matcher) Costs() []Cost { return slices.Clone(m.meter.costs) }
+
+// Fed tells by rule whether there was an event of its log source. Where log
+// sources are not asked for, each has had one.
+func (m *Matcher) Fed() []bool {
+	out := make([]bool, len(m.p.rules))
+	for i, r := range m.p.rules {
+		out[i] = r.root >= 0 && m.router.fed[r.group]
+	}
+	return out
+}

@@ -186,16 +186,17 @@ type router struct {
 	plans  map[string]*plan // by the groups that are active
 	key    []byte
 	active []bool
+	fed    []bool // groups of which there was an event
 
 	numbers uint32             // plans so far
 	joined  map[string]*column // columns that were made of several, by their numbers
 }
 
 func (r *router) init(p *Program) {
-	r.p, r.active, r.joined = p, make([]bool, len(p.groups)), map[string]*column{}
+	r.p, r.active, r.fed, r.joined = p, make([]bool, len(p.groups)), make([]bool, len(p.groups)), map[string]*column{}
 	if len(p.routes.list) == 0 {
 		for i := range r.active {
-			r.active[i] = true
+			r.active[i], r.fed[i] = true, true
 		}
 		r.whole = r.make()
 		return
@@ -243,7 +244,7 @@ func (r *router) resolve(m *Matcher) *plan {
 		at := r.p.groups[g].route
 		r.active[g] = at < 0 || m.routed(r.p.routes.list[at])
 		if r.active[g] {
-			set[g] = 1
+			set[g], r.fed[g] = 1, true
 		}
 	}
 	if pl := r.plans[string(set)]; pl != nil {

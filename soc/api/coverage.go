@@ -15,6 +15,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"icewatch/cmdb"
+	"icewatch/detections"
 	"icewatch/soc/identity"
 	"icewatch/soc/reach"
 	"icewatch/soc/rhythm"
@@ -31,6 +32,45 @@ type coverageView struct {
 	Systems []rhythm.Part `json:"systems" nullable:"false"`
 	Gaps    []rhythm.Gap  `json:"gaps" nullable:"false" doc:"Kinds of logs that are expected of the CMDB's assets, and do not come"`
 	Partial bool          `json:"partial" doc:"There are more assets than were compared"`
+}
+
+// unfedRule is a rule that cannot fire for want of data.
+type unfedRule struct {
+	ID    string           `json:"id"`
+	Title detections.Text  `json:"title"`
+	Level detections.Level `json:"level"`
+	Path  string           `json:"path"`
+}
+
+// unfedView are the rules that cannot fire for want of data.
+type unfedView struct {
+	Items []unfedRule `json:"items" nullable:"false"`
+	Total int         `json:"total" doc:"Such rules in all, on this page and others"`
+	Next  string      `json:"next" doc:"Give it as cursor to get the next page; empty on the last"`
+	Of    int         `json:"of" doc:"Rules in force, without correlations"`
+}
+
+// unfed lists the rules in force of whose log source no event came. Rules are the
+// city's, and so is what comes for them.
+func (s *Server) unfed(ctx context.Context) (out []unfedRule, of int, err error) {
+	list, err := s.deps.Rules.List(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	out = []unfedRule{}
+	for i := range list {
+		r := &list[i]
+		if r.Cost == nil || r.Kind == "correlation" {
+			continue
+		}
+		if of++; r.Cost.Unfed {
+			out = append(out, unfedRule{r.ID, r.Title, r.Level, r.Path})
+		}
+	}
+	slices.SortStableFunc(out, func(a, b unfedRule) int {
+		return slices.Index(detections.Levels, b.Level) - slices.Index(detections.Levels, a.Level)
+	})
+	return out, of, nil
 }
 
 // CoverageFilter says which sources are meant.
@@ -132,6 +172,16 @@ func (s *Server) coverageRoutes() {
 			slices.SortStableFunc(list, func(a, b rhythm.Source) int { return slices.Index(rank, a.State) - slices.Index(rank, b.State) })
 			page, err := paged(list, in.PageInput)
 			return Reply(page), err
+		})
+	Register(s, huma.Operation{OperationID: "list-coverage-rules", Method: http.MethodGet, Path: "/coverage/rules", Tags: []string{"coverage"},
+		Summary: "Rules that cannot fire for want of data: no event of their log source came since the engine started"}, identity.ScopeRead,
+		func(ctx context.Context, in *struct{ PageInput }) (*Body[unfedView], error) {
+			list, of, err := s.unfed(ctx)
+			if err != nil {
+				return nil, err
+			}
+			page, err := paged(list, in.PageInput)
+			return Reply(unfedView{page.Items, page.Total, page.Next, of}), err
 		})
 	Register(s, huma.Operation{OperationID: "export-coverage", Method: http.MethodGet, Path: "/coverage/export", Tags: []string{"coverage"},
 		Summary: "The sources as CSV", Responses: map[string]*huma.Response{"200": {Description: "OK",

@@ -532,6 +532,11 @@ func TestWatch(t *testing.T) {
 		t.Errorf("the export is %q", file)
 	}
 	s.call(viewer, "GET", "/api/v1/coverage?tenant=acceptance-centre", "", 403, nil)
+	var unfed struct{ Total, Of int }
+	s.call(admin, "GET", "/api/v1/coverage/rules", "", 200, &unfed)
+	if unfed.Of == 0 || unfed.Total == 0 || unfed.Total > unfed.Of {
+		t.Errorf("%d of %d rules lack data, though next to nothing came", unfed.Total, unfed.Of)
+	}
 	s.call(viewer, "DELETE", "/api/v1/coverage/sources/"+gone, "", 403, nil)
 	s.call(admin, "DELETE", "/api/v1/coverage/sources/"+gone, "", 204, nil)
 }

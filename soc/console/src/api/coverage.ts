@@ -1,4 +1,4 @@
-import type { List } from './types';
+import type { List, Severity, Text } from './types';
 
 /** What a tenant, or a business system of it, sends. */
 export interface CoveragePart {
@@ -51,4 +51,16 @@ export interface CoverageSource {
   last_seen: string;
   events_per_second: number;
   usual_per_second: number;
+}
+/** A rule that cannot fire for want of data. */
+export interface UnfedRule {
+  id: string;
+  title: Text;
+  level: Severity;
+  path: string;
+}
+export interface UnfedRules {
+  items: List<UnfedRule>;
+  total: number;
+  of: number;
 }

@@ -30,6 +30,7 @@ export const operations: Pairs = {
   'forget-sender': ['移除数据来源', 'Forget a sender'],
   'get-coverage': ['看日志覆盖', 'See the coverage of logs'],
   'list-coverage-sources': ['看数据源发送规律', 'List sources and their rhythm'],
+  'list-coverage-rules': ['看缺少数据的规则', 'List rules that lack data'],
   'export-coverage': ['导出日志覆盖', 'Export the coverage of logs'],
   'forget-coverage-source': ['移除不再发送的数据源', 'Forget a source that is gone'],
   'list-slow-searches': ['看慢检索', 'List slow searches'],

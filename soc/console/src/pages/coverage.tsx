@@ -3,7 +3,7 @@ import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { Button } from 'antd';
 import { Link } from 'react-router-dom';
 import { del, get, request } from '../api/client';
-import type { Coverage, CoverageGap, CoveragePart, CoverageSource, CoverageState } from '../api/coverage';
+import type { Coverage, CoverageGap, CoveragePart, CoverageSource, CoverageState, UnfedRules } from '../api/coverage';
 import { useCan } from '../api/queries';
 import { list, type Page } from '../api/types';
 import { useAct } from '../app/act';
@@ -14,6 +14,7 @@ import { number } from '../logic/format';
 import { TenantName } from '../parts/names';
 import { Head, Panel, Updated } from '../parts/page';
 import { SearchBox } from '../parts/search';
+import { SeverityMark } from '../parts/severity';
 import { Empty, Loaded, Stale } from '../parts/states';
 import { DataTable } from '../parts/table';
 import { When } from '../parts/time';
@@ -120,6 +121,38 @@ function Gaps({ c }: { c: Coverage }) {
         { key: 'some', title: '', render: (g) => <span className="dim">{list(g.some).slice(0, 5).join(', ')}{list(g.some).length > 5 ? ' …' : ''}</span> },
       ]}
     />
+  );
+}
+
+/** Rules that cannot fire, for no event of their log source comes. */
+function Rules() {
+  const { t, tx, locale } = useSettings();
+  const can = useCan();
+  const query = useQuery({ queryKey: ['coverage-rules'], queryFn: ({ signal }) => get<UnfedRules>('/coverage/rules', { limit: 200 }, signal), enabled: can('list-coverage-rules'), refetchInterval: 60_000 });
+  if (!can('list-coverage-rules')) return null;
+  return (
+    <Panel title={t('coverage.rules')} end={<span className="dim">{query.data ? `${t('coverage.rulesOf', { n: number(query.data.total, locale), of: number(query.data.of, locale) })} · ${t('coverage.rulesWhy')}` : ''}</span>} flush>
+      <Loaded query={query} what="coverage.rules" lines={4}>
+        {(d) =>
+          list(d.items).length === 0 ? (
+            <Empty small title={t('coverage.rulesNone')} />
+          ) : (
+            <div style={{ maxHeight: 420, overflow: 'auto' }}>
+              <DataTable
+                label={t('coverage.rules')}
+                rows={list(d.items)}
+                rowKey={(r) => r.id}
+                columns={[
+                  { key: 'rule', title: t('coverage.rule'), render: (r) => <Link to={`/rules/${encodeURIComponent(r.id)}`}>{tx(r.title) || r.id}</Link> },
+                  { key: 'level', title: t('col.severity'), render: (r) => <SeverityMark level={r.level} /> },
+                  { key: 'path', title: '', render: (r) => <span className="mono faint">{r.path}</span> },
+                ]}
+              />
+            </div>
+          )
+        }
+      </Loaded>
+    </Panel>
   );
 }
 
@@ -242,6 +275,7 @@ export default function CoveragePage() {
             <Panel title={t('coverage.gaps')} end={<span className="dim">{c.partial ? t('coverage.partial') : t('coverage.gapsWhy')}</span>} flush>
               <Gaps c={c} />
             </Panel>
+            {!tenant && <Rules />}
             <Panel title={t('coverage.tenants')} flush>
               <Tenants rows={list(c.tenants)} />
             </Panel>

@@ -53,4 +53,9 @@ export const coverage = {
   'coverage.lacking': ['缺日志的资产', 'Assets without'],
   'coverage.someOf': ['{n} / {of}', '{n} of {of}'],
   'coverage.noSystem': ['不属于业务系统', 'Of no system'],
+  'coverage.rules': ['缺少数据的规则', 'Rules that lack data'],
+  'coverage.rulesWhy': ['引擎启动以来没有收到其日志源的事件，这些规则不可能触发（全市）', 'No event of their log source came since the engine started: they cannot fire (whole city)'],
+  'coverage.rulesOf': ['{n} / {of} 条规则', '{n} of {of} rules'],
+  'coverage.rulesNone': ['每条规则都有其日志源的数据', 'Every rule has data of its log source'],
+  'coverage.rule': ['规则', 'Rule'],
 } satisfies Pairs;
