@@ -80,16 +80,18 @@ function Setting({ name, schema, value, change, at, faults, kept }: Common & { n
     case 'check':
       return (
         <div className="field">
-          <Checkbox checked={Boolean(v ?? s.default)} onChange={(e) => set(e.target.checked)}>
-            {label}
-          </Checkbox>
+          <div>
+            <Checkbox checked={Boolean(v ?? s.default)} onChange={(e) => set(e.target.checked)}>
+              {label}
+            </Checkbox>
+          </div>
           <Hints help={help} fault={fault} />
         </div>
       );
     case 'number':
       return frame((id) => <InputNumber id={id} min={s.minimum} max={s.maximum} precision={s.type === 'integer' ? 0 : undefined} placeholder={preset} value={(v ?? s.default ?? null) as number | null} onChange={(x) => set(x ?? undefined)} status={fault ? 'error' : undefined} style={{ width: 200 }} />);
     case 'choice': {
-      const options = (s.enum ?? []).map((x) => ({ value: String(x), label: x === '' ? '–' : String(x) }));
+      const options = (s.enum ?? []).map((x) => ({ value: String(x), label: x === '' ? '–' : `inputs.value.${String(x)}` in zh ? t(`inputs.value.${String(x)}` as Key) : String(x) }));
       const now = String(v ?? s.default ?? options[0]?.value ?? '');
       return frame((id) =>
         options.length <= 4 ? (

@@ -10,7 +10,7 @@ export function TrialResult({ trial, reaches }: { trial: InputTrial; reaches: bo
   return (
     <div className={`notice ${trial.ok ? 'good' : 'warn'}`} role="status" data-testid="input-trial">
       <b>{trial.ok ? t('inputs.testOk', { n: trial.seconds.toFixed(1) }) : t('inputs.testBad')}</b>
-      <ol className="steps">
+      <ol className="trialsteps">
         {list(trial.steps).map((s, i) => (
           <li key={i}>✓ {s}</li>
         ))}
