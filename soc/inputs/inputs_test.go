@@ -165,6 +165,11 @@ func (d *desk) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); _ = d.Run(ctx) }()
+	waitFor(d.t, func() bool {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		return d.ctx != nil
+	})
 	d.end = sync.OnceFunc(func() { cancel(); <-done; _ = d.db.Close() })
 }
 

@@ -37,15 +37,17 @@ type run struct {
 // is stored.
 func (s *Service) Run(ctx context.Context) error {
 	var list []row
+	// A change either is in the list, or is put in force after it.
+	s.changing.Lock()
 	if err := s.db.NewSelect().Model(&list).Where("deleted_at = 0").Where("enabled").Order("created_at", "id").Scan(ctx); err != nil {
+		s.changing.Unlock()
 		return fmt.Errorf("inputs: read which are to run: %w", err)
 	}
-	s.changing.Lock()
 	s.mu.Lock()
 	s.ctx = ctx
 	s.mu.Unlock()
 	for _, r := range list {
-		s.start(r)
+		s.start(r, 10*time.Millisecond) // in their order, and none keeps the others waiting
 	}
 	s.changing.Unlock()
 	tick := time.NewTicker(time.Hour)
@@ -96,12 +98,14 @@ func (s *Service) apply(r row) {
 		<-old.done
 	}
 	if running && r.Enabled && r.DeletedAt == 0 {
-		s.start(r)
+		// Most open at once: whoever asked sees then how it went.
+		s.start(r, 500*time.Millisecond)
 	}
 }
 
-// start begins to run an input. The caller holds changing.
-func (s *Service) start(r row) {
+// start begins to run an input, and waits that long for it to open. The caller
+// holds changing.
+func (s *Service) start(r row, wait time.Duration) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(s.ctx))
 	x := &run{row: r, stop: cancel, done: make(chan struct{})}
 	s.mu.Lock()
@@ -112,10 +116,9 @@ func (s *Service) start(r row) {
 		defer close(x.done)
 		s.keep(ctx, x, opened)
 	}()
-	// Most open at once: whoever asked sees then how it went.
 	select {
 	case <-opened:
-	case <-time.After(500 * time.Millisecond):
+	case <-time.After(wait):
 	}
 }
 
