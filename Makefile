@@ -81,8 +81,9 @@ test-sigma: ## Sigma's matcher beside the naive evaluator (every public rule on 
 test-windows: build ## kill engine, centre or both fifty times in the middle of correlation windows: the same alerts as of a suite that is left alone (KILL_ROUNDS; some 5 minutes)
 	ICEWATCH_BIN=$(CURDIR)/bin ICEWATCH_KILL_ROUNDS=$${KILL_ROUNDS:-50} go test -count=1 -timeout 60m -v -run TestWindowsOverKills ./test/acceptance
 
-test-alerts: build ## kill the suite sixty times while alerts are grouped, sent and escalated: nothing is lost, nothing doubled (NOTIFY_KILLS rounds of two; some 5 minutes)
+test-alerts: build ## kill the suite sixty times while alerts are grouped, sent and escalated, and thirty times while rules and work orders are at work: nothing is lost, nothing doubled (NOTIFY_KILLS rounds of two; some 5 minutes)
 	ICEWATCH_BIN=$(CURDIR)/bin ICEWATCH_NOTIFY_KILLS=$${NOTIFY_KILLS:-30} go test -count=1 -timeout 40m -v -run TestNotifyKills ./test/acceptance
+	ICEWATCH_DISPATCH_KILLS=$${NOTIFY_KILLS:-30} go test -count=1 -v -run 'TestDispatchKilled$$' ./ticketing
 
 screenshots: build ## take the pictures of docs/images anew, in real Chromium on the running suite
 	ICEWATCH_BIN=$(CURDIR)/bin ICEWATCH_SHOT_DIR=$(CURDIR)/docs/images go test -count=1 -run TestConsole ./test/acceptance

@@ -35,7 +35,7 @@ import (
 // The environment of TestDispatchKilledChild.
 const (
 	dispatchDir = "TICKETING_DISPATCH_DIR" // of the database
-	dispatchAt  = "TICKETING_DISPATCH_AT"  // when the test began, Unix milliseconds
+	dispatchAt  = "TICKETING_DISPATCH_AT"  // when the test began, Unix milliseconds, the story's length, and where to go on
 )
 
 // dispatching is ticketing with work orders and disposal rules, as the suite
@@ -44,13 +44,14 @@ type dispatching struct {
 	*Service
 	orders *workorder.Service
 	rules  *disposal.Service
+	story  int // its length
 }
 
 // haste is by how much that clock is faster: rules wait a second until an alert
 // has settled, and what was not taken is sent again after five.
 const haste = 40
 
-func openDispatching(t *testing.T, dir string, began time.Time) *dispatching {
+func openDispatching(t *testing.T, dir string, began time.Time, story int) *dispatching {
 	t.Helper()
 	ctx := t.Context()
 	db, err := state.Open(ctx, filepath.Join(dir, "state.db"))
@@ -68,7 +69,7 @@ func openDispatching(t *testing.T, dir string, began time.Time) *dispatching {
 	}
 	clock := func() time.Time { return began.Add(haste * time.Since(began)) }
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
-	d := &dispatching{}
+	d := &dispatching{story: story}
 	if d.Service, err = Open(ctx, db, Deps{Policy: simplePolicy, Seal: box, Egress: guard, Log: log, Clock: clock, Zone: time.UTC, Config: Config{ExternalURL: "https://soc.example/"}}); err != nil {
 		t.Fatal(err)
 	}
@@ -86,15 +87,15 @@ func openDispatching(t *testing.T, dir string, began time.Time) *dispatching {
 	return d
 }
 
-// storyLength is how many incidents open in the test's story.
-const storyLength = 60
+// storyOf is how many incidents open in the story of a test with so many kills.
+func storyOf(rounds int) int { return max(60, 4*rounds) }
 
 // happen has the story go on: an incident opens, and the one three before it is
 // closed. It may happen again from anywhere.
 
 func (d *dispatching) happen(ctx context.Context, n int, wait func() error) error {
 	h := host{id: fmt.Sprint("ci-", n), name: fmt.Sprint("web-", n), tenant: "e-seal", addr: fmt.Sprint("10.9.0.", n)}
-	if n < storyLength {
+	if n < d.story {
 		if err := d.Ingest(ctx, []detections.Occurrence{fire(criticalRule("P1"), h, address(n), time.Duration(n)*time.Second, nil)}); err != nil {
 			return err
 		}
@@ -194,7 +195,7 @@ func TestDispatchKilled(t *testing.T) {
 		}
 	}
 	dir, began, r := t.TempDir(), time.Now(), newReceiver(t)
-	d := openDispatching(t, dir, began)
+	d := openDispatching(t, dir, began, storyOf(rounds))
 	settings, _ := json.Marshal(channel.Webhook{URL: r.URL + "/told"})
 	if _, err := d.Outbox().AddContact(t.Context(), "test", outbox.Contact{Name: "desk", Kind: "webhook", Settings: settings, SendResolved: true}); err != nil {
 		t.Fatal(err)
@@ -211,11 +212,12 @@ func TestDispatchKilled(t *testing.T) {
 	}
 	rnd, happened := rand.New(rand.NewPCG(3, 4)), 0
 	for n := range rounds {
-		// The last round comes to the story's end, unless it is killed before.
-		happened = max(happened, killDispatching(t, dir, began, happened, min(storyLength, (n+1)*storyLength/rounds+rnd.IntN(5))))
+		// Each round goes on from where the one before was killed.
+		left := d.story - happened
+		happened = killDispatching(t, dir, began, d.story, happened, happened+1+rnd.IntN(max(1, 2*left/(rounds-n)-1)))
 	}
 	// What is left is done without kills.
-	for n := happened; n < storyLength+3; n++ {
+	for n := happened; n < d.story+3; n++ {
 		if err := d.happen(t.Context(), n, func() error { return d.step(t.Context()) }); err != nil {
 			t.Fatal(err)
 		}
@@ -233,8 +235,8 @@ func TestDispatchKilled(t *testing.T) {
 		}
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		if len(r.told) < 2*storyLength {
-			return fmt.Sprintf("%d notifications came, want %d", len(r.told), 2*storyLength)
+		if len(r.told) < 2*d.story {
+			return fmt.Sprintf("%d notifications came, want %d", len(r.told), 2*d.story)
 		}
 		return ""
 	}
@@ -251,8 +253,8 @@ func TestDispatchKilled(t *testing.T) {
 		}
 	}
 	incidents := allIncidents(t, d.Service)
-	if len(incidents) != storyLength {
-		t.Fatalf("%d incidents, want %d", len(incidents), storyLength)
+	if len(incidents) != d.story {
+		t.Fatalf("%d incidents, want %d", len(incidents), d.story)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -308,10 +310,10 @@ func (d *dispatching) step(ctx context.Context) error {
 
 // killDispatching runs a process that goes on with the story and kills it once
 // so much has happened, or a little later. It returns how much it answered for.
-func killDispatching(t *testing.T, dir string, began time.Time, from, until int) (happened int) {
+func killDispatching(t *testing.T, dir string, began time.Time, story, from, until int) (happened int) {
 	t.Helper()
 	child := exec.Command(os.Args[0], "-test.run=^TestDispatchKilledChild$", "-test.timeout=2m")
-	child.Env = append(os.Environ(), dispatchDir+"="+dir, fmt.Sprint(dispatchAt, "=", began.UnixMilli(), " ", from))
+	child.Env = append(os.Environ(), dispatchDir+"="+dir, fmt.Sprint(dispatchAt, "=", began.UnixMilli(), " ", story, " ", from))
 	child.Stderr = os.Stderr
 	out, err := child.StdoutPipe()
 	if err != nil {
@@ -322,13 +324,13 @@ func killDispatching(t *testing.T, dir string, began time.Time, from, until int)
 	}
 	happened = from
 	lines := bufio.NewScanner(out)
-	for happened < until && lines.Scan() {
+	for happened < min(until, story) && lines.Scan() {
 		if strings.Contains(lines.Text(), "FAIL") {
 			t.Error(lines.Text())
 		}
 		fmt.Sscanf(lines.Text(), "happened %d", &happened)
 	}
-	if happened == from {
+	if happened == from && from < story {
 		t.Fatal("nothing happened")
 	}
 	if err := child.Process.Kill(); err != nil {
@@ -348,11 +350,11 @@ func TestDispatchKilledChild(t *testing.T) {
 		t.Skip("only TestDispatchKilled runs it")
 	}
 	var at int64
-	var from int
-	if _, err := fmt.Sscanf(os.Getenv(dispatchAt), "%d %d", &at, &from); err != nil {
+	var story, from int
+	if _, err := fmt.Sscanf(os.Getenv(dispatchAt), "%d %d %d", &at, &story, &from); err != nil {
 		t.Fatal(err)
 	}
-	d := openDispatching(t, dir, time.UnixMilli(at))
+	d := openDispatching(t, dir, time.UnixMilli(at), story)
 	go d.Run(t.Context())
 	go func() {
 		for {
@@ -362,7 +364,7 @@ func TestDispatchKilledChild(t *testing.T) {
 			time.Sleep(5 * time.Millisecond)
 		}
 	}()
-	for n := from; n < storyLength; n++ {
+	for n := from; n < story; n++ {
 		err := d.happen(t.Context(), n, func() error { time.Sleep(5 * time.Millisecond); return t.Context().Err() })
 		if err != nil {
 			t.Fatal(err)
