@@ -81,7 +81,7 @@ func (n *notifying) routingRoutes() {
 		func(ctx context.Context, in *struct {
 			TreeInput
 			Type string `query:"type" enum:"direct,incident" doc:"Those alone of the type"`
-		}) (*Body[Page[routing.Policy]], error) {
+		}) (*Body[Page[routing.RouteLine]], error) {
 			if err := n.mayRoute(ctx, in.Tenant); err != nil {
 				return nil, err
 			}
@@ -89,7 +89,7 @@ func (n *notifying) routingRoutes() {
 			if err != nil {
 				return nil, err
 			}
-			list = slices.DeleteFunc(list, func(p routing.Policy) bool { return in.Type != "" && p.Type != in.Type })
+			list = slices.DeleteFunc(list, func(p routing.RouteLine) bool { return in.Type != "" && p.Type != in.Type })
 			return Reply(PageOf(list, len(list), "")), nil
 		})
 	Register(s, huma.Operation{OperationID: "put-routing", Method: http.MethodPut, Path: "/routing", Tags: tags,

@@ -29,14 +29,14 @@ func (c *centre) openNotices(ctx context.Context) (err error) {
 			return desk.Announce(ctx, tx, only, ticketing.Announcement{ID: n.ID, Kind: "notice", Tenant: tenant, Title: n.Name, Text: n.Plain(), Severity: n.Level, Path: "/notices/" + n.ID})
 		},
 		Told: c.tickets.Woken,
-		Belongs: func(slug string) (unit, industry notice.Group) {
+		Belongs: func(slug string) (unit, industry notice.RankedGroup) {
 			t, _ := c.tenants.Get(slug)
 			tree := c.units.Tree()
 			if u, ok := tree.Get(t.Unit); ok {
-				unit = notice.Group{ID: u.ID, Name: detections.Text(u.Name)}
+				unit = notice.RankedGroup{ID: u.ID, Name: detections.Text(u.Name)}
 			}
 			name := cmp.Or(t.Industry, tree.Industry(t.Unit))
-			return unit, notice.Group{ID: name, Name: detections.Text{ZH: name, EN: name}}
+			return unit, notice.RankedGroup{ID: name, Name: detections.Text{ZH: name, EN: name}}
 		}})
 	if err != nil {
 		return err

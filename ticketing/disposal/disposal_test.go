@@ -259,7 +259,7 @@ func TestRefused(t *testing.T) {
 // close everything.
 func TestClose(t *testing.T) {
 	f := open(t)
-	dismiss := &Close{Resolution: "false_positive", Comment: "经批准的扫描"}
+	dismiss := &Closing{Resolution: "false_positive", Comment: "经批准的扫描"}
 	f.rule(Content{Name: "误报", On: OnAlert, Matchers: []string{"attacker=10.1.1.9", `risk="NAI"`}, Close: dismiss})
 	for id, attacker := range map[string]string{"a1": "10.1.1.9", "a2": "10.1.1.8"} {
 		f.tickets.subjects[id] = workorder.Subject{ID: id, Kind: "alert", Tenant: "tax", Status: "open", OpenedAt: f.now, Labels: map[string]string{"attacker": attacker, "risk": "NAI"}}
@@ -276,8 +276,8 @@ func TestClose(t *testing.T) {
 	}
 	for want, c := range map[string]Content{
 		"a rule that closes everything": {Name: "x", On: OnAlert, Close: dismiss},
-		"close.resolution":              {Name: "x", On: OnAlert, Severities: []string{"low"}, Close: &Close{Resolution: "gone", Comment: "x"}},
-		"close.comment":                 {Name: "x", On: OnAlert, Severities: []string{"low"}, Close: &Close{Resolution: "benign", Comment: " "}},
+		"close.resolution":              {Name: "x", On: OnAlert, Severities: []string{"low"}, Close: &Closing{Resolution: "gone", Comment: "x"}},
+		"close.comment":                 {Name: "x", On: OnAlert, Severities: []string{"low"}, Close: &Closing{Resolution: "benign", Comment: " "}},
 		"escalate":                      {Name: "x", On: OnAlert, Severities: []string{"low"}, Close: dismiss, Escalate: &Escalate{After: 1, User: "li"}},
 	} {
 		if _, err := f.Add(t.Context(), "li", c); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), want) {

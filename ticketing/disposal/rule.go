@@ -63,7 +63,7 @@ type Content struct {
 	Notice    bool      `json:"notice,omitempty" doc:"Draft an early warning"`
 	Tell      *Tell     `json:"tell,omitempty"`
 	Escalate  *Escalate `json:"escalate,omitempty"`
-	Close     *Close    `json:"close,omitempty"`
+	Close     *Closing  `json:"close,omitempty"`
 }
 
 // Hours recur each week.
@@ -94,10 +94,10 @@ type Escalate struct {
 	Receivers []string `json:"receivers,omitempty" maxItems:"20" nullable:"false" doc:"Who is told then"`
 }
 
-// Close closes the thing at once, after all else that the rule does: what is known
+// Closing closes the thing at once, after all else that the rule does: what is known
 // to be a false alarm, by its attacker, victim, risk, attack or rule, waits for
 // nobody. It can be opened again.
-type Close struct {
+type Closing struct {
 	Resolution string `json:"resolution" enum:"true_positive,false_positive,benign,test,duplicate"`
 	Comment    string `json:"comment" minLength:"1" maxLength:"1000" doc:"Why; it enters the timeline"`
 }

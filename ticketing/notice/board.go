@@ -26,8 +26,8 @@ type Board struct {
 	Favourites []Notice   `json:"favourites" nullable:"false" doc:"Ten of those that the caller keeps in view, the newest first, without their texts"`
 }
 
-// Tally is how circulars are answered.
-type Tally struct {
+// AnswerTally is how circulars are answered.
+type AnswerTally struct {
 	Circulars int     `json:"circulars"`
 	Answers   int     `json:"answers" doc:"Wanted: one of each recipient"`
 	Answered  int     `json:"answered"`
@@ -40,11 +40,11 @@ type Tally struct {
 // RegionLine is how the circulars of a region are answered.
 type RegionLine struct {
 	Region string `json:"region"`
-	Tally
+	AnswerTally
 }
 
-// Group is a unit or an industry.
-type Group struct {
+// RankedGroup is a unit or an industry.
+type RankedGroup struct {
 	ID   string          `json:"id" doc:"Empty for tenants of which it is not known"`
 	Name detections.Text `json:"name"`
 }
@@ -52,12 +52,12 @@ type Group struct {
 // RankLine is how a unit or an industry answers circulars.
 type RankLine struct {
 	Rank int `json:"rank" doc:"1 for who answers the largest part, then who answers it in time; equals share it"`
-	Group
-	Tally
+	RankedGroup
+	AnswerTally
 }
 
 // answer takes a recipient's answer into account, or that it lacks.
-func (t *Tally) answer(r *Recipient, due, now int64) {
+func (t *AnswerTally) answer(r *Recipient, due, now int64) {
 	t.Answers++
 	switch {
 	case r.RepliedAt > 0:
@@ -71,7 +71,7 @@ func (t *Tally) answer(r *Recipient, due, now int64) {
 }
 
 // close works the percentages out.
-func (t *Tally) close() {
+func (t *AnswerTally) close() {
 	if t.Answers > 0 {
 		t.Share = 100 * float64(t.Answered) / float64(t.Answers)
 	}
@@ -81,11 +81,11 @@ func (t *Tally) close() {
 }
 
 // ranked orders units or industries by how well they answer.
-func ranked(tallies map[Group]*Tally) []RankLine {
+func ranked(tallies map[RankedGroup]*AnswerTally) []RankLine {
 	out := make([]RankLine, 0, len(tallies))
 	for of, t := range tallies {
 		t.close()
-		out = append(out, RankLine{Group: of, Tally: *t})
+		out = append(out, RankLine{RankedGroup: of, AnswerTally: *t})
 	}
 	better := func(x, y RankLine) int {
 		return cmp.Or(cmp.Compare(y.Share, x.Share), cmp.Compare(y.OnTime, x.OnTime), cmp.Compare(x.Overdue, y.Overdue), cmp.Compare(y.Answers, x.Answers))
@@ -109,7 +109,7 @@ func (s *Store) Board(ctx context.Context, by Who, f Filter) (Board, error) {
 		return Board{}, err
 	}
 	b := Board{ByKind: map[string]int{}, ByState: map[string]int{}, ByLevel: map[string]int{}, ByTag: map[string]int{}, Regions: []RegionLine{}, Latest: []Notice{}, Favourites: []Notice{}}
-	now, units, industries := s.now(), map[Group]*Tally{}, map[Group]*Tally{}
+	now, units, industries := s.now(), map[RankedGroup]*AnswerTally{}, map[RankedGroup]*AnswerTally{}
 	for i := range list {
 		n := &list[i]
 		by.shown(n)
@@ -143,11 +143,11 @@ func (s *Store) Board(ctx context.Context, by Who, f Filter) (Board, error) {
 			at, b.Regions = len(b.Regions), append(b.Regions, RegionLine{Region: n.Region})
 		}
 		b.Regions[at].Circulars++
-		had := map[*Tally]bool{}
+		had := map[*AnswerTally]bool{}
 		for _, r := range n.Recipients {
 			b.Regions[at].answer(&r, n.Due, now)
 			unit, industry := s.deps.Belongs(r.Tenant)
-			for _, of := range []*Tally{tallyOf(units, unit), tallyOf(industries, industry)} {
+			for _, of := range []*AnswerTally{tallyOf(units, unit), tallyOf(industries, industry)} {
 				of.answer(&r, n.Due, now)
 				if !had[of] {
 					had[of] = true
@@ -168,9 +168,9 @@ func (s *Store) Board(ctx context.Context, by Who, f Filter) (Board, error) {
 	return b, nil
 }
 
-func tallyOf(tallies map[Group]*Tally, of Group) *Tally {
+func tallyOf(tallies map[RankedGroup]*AnswerTally, of RankedGroup) *AnswerTally {
 	if tallies[of] == nil {
-		tallies[of] = &Tally{}
+		tallies[of] = &AnswerTally{}
 	}
 	return tallies[of]
 }

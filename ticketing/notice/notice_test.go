@@ -38,8 +38,8 @@ func open(t *testing.T) *fixture {
 	f.Store, err = Open(t.Context(), db, Deps{Clock: func() time.Time { return f.now },
 		May:  func(_ context.Context, from, to string) error { return table.May(transition.Notice, from, to, f.roles) },
 		Move: func(from, to string) (transition.Move, bool) { return table.Find(transition.Notice, from, to) },
-		Belongs: func(tenant string) (unit, industry Group) {
-			return map[string]Group{"tax": taxOffice}[tenant], government
+		Belongs: func(tenant string) (unit, industry RankedGroup) {
+			return map[string]RankedGroup{"tax": taxOffice}[tenant], government
 		},
 		Tell: func(_ context.Context, _ bun.Tx, n *Notice, tenant, only string) (int, error) {
 			f.told = append(f.told, strings.TrimSpace(n.Name+" "+tenant+" "+only))
@@ -58,8 +58,8 @@ var (
 	seal    = Who{"seal-user", reach.Tenants("seal")}
 	health  = Who{"health-user", reach.Tenants("health")}
 
-	taxOffice  = Group{"unit-tax", detections.Text{ZH: "税务局", EN: "Tax office"}}
-	government = Group{"government", detections.Text{ZH: "政务", EN: "Government"}}
+	taxOffice  = RankedGroup{"unit-tax", detections.Text{ZH: "税务局", EN: "Tax office"}}
+	government = RankedGroup{"government", detections.Text{ZH: "政务", EN: "Government"}}
 )
 
 func (f *fixture) move(by Who, role, id, to string) error {
@@ -134,16 +134,16 @@ func TestLife(t *testing.T) {
 	}
 	f.now = f.now.Add(2 * time.Hour)
 	b, err := f.Board(ctx, author, Filter{Region: "城东区"})
-	if want := (RegionLine{"城东区", Tally{1, 2, 1, 1, 1, 50, 100}}); err != nil || len(b.Regions) != 1 || b.Regions[0] != want || b.Read != 1 {
+	if want := (RegionLine{"城东区", AnswerTally{1, 2, 1, 1, 1, 50, 100}}); err != nil || len(b.Regions) != 1 || b.Regions[0] != want || b.Read != 1 {
 		t.Errorf("the board: %+v %v", b, err)
 	}
-	if want := []RankLine{{1, taxOffice, Tally{1, 1, 1, 1, 0, 100, 100}}, {2, Group{}, Tally{1, 1, 0, 0, 1, 0, 0}}}; !slices.Equal(b.Units, want) {
+	if want := []RankLine{{1, taxOffice, AnswerTally{1, 1, 1, 1, 0, 100, 100}}, {2, RankedGroup{}, AnswerTally{1, 1, 0, 0, 1, 0, 0}}}; !slices.Equal(b.Units, want) {
 		t.Errorf("units: %+v", b.Units)
 	}
-	if want := []RankLine{{1, government, Tally{1, 2, 1, 1, 1, 50, 100}}}; !slices.Equal(b.Industries, want) {
+	if want := []RankLine{{1, government, AnswerTally{1, 2, 1, 1, 1, 50, 100}}}; !slices.Equal(b.Industries, want) {
 		t.Errorf("industries: %+v", b.Industries)
 	}
-	if b, err = f.Board(ctx, tax, Filter{}); err != nil || len(b.Units) != 1 || b.Units[0].Group != taxOffice {
+	if b, err = f.Board(ctx, tax, Filter{}); err != nil || len(b.Units) != 1 || b.Units[0].RankedGroup != taxOffice {
 		t.Errorf("a unit sees how others answer: %+v %v", b.Units, err)
 	}
 	// What somebody keeps in view is his alone.

@@ -37,7 +37,7 @@ type Deps struct {
 	Told func()
 	// Belongs tells to which unit and industry a tenant belongs; the zero value
 	// where that is not known. Optional.
-	Belongs func(tenant string) (unit, industry Group)
+	Belongs func(tenant string) (unit, industry RankedGroup)
 	Clock   func() time.Time // default time.Now
 }
 
@@ -56,7 +56,7 @@ func Open(ctx context.Context, db *state.DB, deps Deps) (*Store, error) {
 		deps.Clock = time.Now
 	}
 	if deps.Belongs == nil {
-		deps.Belongs = func(string) (unit, industry Group) { return unit, industry }
+		deps.Belongs = func(string) (unit, industry RankedGroup) { return unit, industry }
 	}
 	return &Store{db, deps}, db.Migrate(ctx, "notice", migrations)
 }

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// Policy is a route as a line of a list: with what it has from those above it,
+// RouteLine is a route as a line of a list: with what it has from those above it,
 // and when it was changed last.
-type Policy struct {
+type RouteLine struct {
 	Scope         string    `json:"scope" doc:"Whose tree; empty for the city's"`
 	ID            string    `json:"id"`
 	Name          string    `json:"name"`
@@ -31,22 +31,22 @@ type Policy struct {
 }
 
 // Policies lists the routes of a tree in force in their order, the root first.
-func (s *Store) Policies(ctx context.Context, scope string) ([]Policy, error) {
+func (s *Store) Policies(ctx context.Context, scope string) ([]RouteLine, error) {
 	versions, err := s.Versions(ctx, scope)
 	if err != nil || len(versions) == 0 {
-		return []Policy{}, err
+		return []RouteLine{}, err
 	}
 	c, err := compile(versions[0].Tree, func() string { return "" }, nil) // each has an id, since it was saved
 	if err != nil {
 		return nil, err
 	}
 	changed := changes(versions)
-	out := []Policy{}
+	out := []RouteLine{}
 	var walk func(n *node, on bool)
 	walk = func(n *node, on bool) {
 		r := n.route
 		on = on && !r.Disabled
-		p := Policy{Scope: scope, ID: r.ID, Name: n.path[len(n.path)-1], Path: n.path, Description: r.Description, Type: "incident", Matchers: listed(r.Matchers), Receivers: listed(n.receivers),
+		p := RouteLine{Scope: scope, ID: r.ID, Name: n.path[len(n.path)-1], Path: n.path, Description: r.Description, Type: "incident", Matchers: listed(r.Matchers), Receivers: listed(n.receivers),
 			MergeBy: listed(n.groupBy), GroupWait: short(n.wait), GroupInterval: short(n.interval), MuteTimes: listed(r.MuteTimes), ActiveTimes: listed(r.ActiveTimes),
 			EscalateAfter: r.EscalateAfter, EscalateTo: r.EscalateTo, Enabled: on, UpdatedAt: changed[r.ID].At, UpdatedBy: changed[r.ID].By}
 		if n.direct {

@@ -28,8 +28,8 @@ type Rule struct {
 	When        *clause.Clause `json:"when" doc:"Which events. The tree is that of searches by clicks; of its operators those that need no index of words."`
 	Tags        []string       `json:"tags" required:"false" nullable:"false" maxItems:"20" doc:"Added to the field tags"`
 	Labels      []Label        `json:"labels" required:"false" nullable:"false" maxItems:"20" doc:"Fields labels.<name> that are added where the event has none of that name"`
-	Mask        *Mask          `json:"mask" required:"false" nullable:"true" doc:"What is hidden for good, from everybody and from detection too"`
-	Fold        *Fold          `json:"fold" required:"false" nullable:"true" doc:"Repeats are kept as one event that counts them"`
+	Mask        *Mask          `json:"mask,omitempty" required:"false" doc:"What is hidden for good, from everybody and from detection too"`
+	Fold        *Fold          `json:"fold,omitempty" required:"false" doc:"Repeats are kept as one event that counts them"`
 	Drop        bool           `json:"drop" required:"false" doc:"The events are not stored. Detection sees them all the same, and they are counted."`
 }
 
