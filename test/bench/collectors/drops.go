@@ -16,7 +16,7 @@ const dropBuffer = 128 << 10
 // was lost must be counted, to the last datagram.
 func (b *bench) drops(ctx context.Context) error {
 	flood := func(kind string, datagrams [][]byte, each int64) error {
-		t, err := b.startTaker(kind, dropBuffer)
+		t, err := b.startTaker(kind, dropBuffer, true)
 		if err != nil {
 			return err
 		}

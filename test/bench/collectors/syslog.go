@@ -81,7 +81,7 @@ func (b *bench) syslog(ctx context.Context) error {
 	}
 	var ours, theirs []round
 	for range b.rounds {
-		t, err := b.startTaker("syslog_tcp", 0)
+		t, err := b.startTaker("syslog_tcp", 0, true)
 		if err != nil {
 			return err
 		}

@@ -39,7 +39,14 @@ func (c *counting) Append(ctx context.Context, recs []intake.Record) error {
 	return err
 }
 
-// take runs the collector of a kind on a folder until in ends. It writes "ready
+// nothing is a sink that keeps nothing, for what decoding alone takes.
+type nothing struct{}
+
+// Append implements intake.Sink.
+func (nothing) Append(context.Context, []intake.Record) error { return nil }
+
+// take runs the collector of a kind until in ends: on a bus in the folder, or
+// where that is "" on a sink that keeps nothing. It writes "ready
 // ADDRESS", then "count RECORDS" as these become durable, and at last "end
 // RECORDS DROPPED", the datagrams that the kernel had no room for. buffer is the
 // kernel's buffer in bytes.
@@ -53,17 +60,20 @@ func take(args []string, in io.Reader, out io.Writer) error {
 		return err
 	}
 	ctx := context.Background()
-	server, err := bus.Open(ctx, bus.Options{Dir: filepath.Join(dir, "bus"), Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		return err
+	sink := &counting{Sink: nothing{}}
+	if dir != "" {
+		server, err := bus.Open(ctx, bus.Options{Dir: filepath.Join(dir, "bus"), Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			return err
+		}
+		defer server.Close()
+		publisher, err := server.Publisher()
+		if err != nil {
+			return err
+		}
+		defer publisher.Close()
+		sink.Sink = publisher
 	}
-	defer server.Close()
-	publisher, err := server.Publisher()
-	if err != nil {
-		return err
-	}
-	defer publisher.Close()
-	sink := &counting{Sink: publisher}
 	factory := map[string]func() collectors.Factory{"syslog_tcp": syslog.NewTCPFactory, "syslog_udp": syslog.NewUDPFactory, "flow": flow.NewFactory}[kind]
 	if factory == nil {
 		return fmt.Errorf("take: there is no kind %q", kind)
@@ -122,11 +132,15 @@ type suiteTaker struct {
 	ended   chan error
 }
 
-// startTaker starts a taker of the suite.
-func (b *bench) startTaker(kind string, buffer int) (*suiteTaker, error) {
-	dir, err := b.folder(kind)
-	if err != nil {
-		return nil, err
+// startTaker starts a taker of the suite, on a bus or on a sink that keeps
+// nothing.
+func (b *bench) startTaker(kind string, buffer int, onBus bool) (*suiteTaker, error) {
+	dir := ""
+	if onBus {
+		var err error
+		if dir, err = b.folder(kind); err != nil {
+			return nil, err
+		}
 	}
 	self, err := os.Executable()
 	if err != nil {

@@ -24,6 +24,9 @@ import (
 	"icewatch/soc/lake"
 	"icewatch/soc/lake/partition"
 	"icewatch/soc/pipeline"
+	"icewatch/soc/pipeline/pack"
+	"icewatch/soc/pipeline/parse"
+	"icewatch/soc/pipeline/workshop"
 	"icewatch/soc/retention"
 )
 
@@ -89,17 +92,25 @@ func (b *bench) stages(c *corpus, city *city, folder, profile string) error {
 	}
 	reg := event.NewRegistry(50_000)
 	set, _ := ruleset.Compile(ruleset.Load([]ruleset.Source{{Name: "builtin", FS: rules.FS}, {Name: folder, FS: os.DirFS(folder)}}), reg)
-	pipe := pipeline.New(pipeline.Options{Registry: reg, Keeping: keeping, Future: lake.FutureLimit, Relays: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
+	packs := &pack.Live{}
+	known, _ := pack.Compile(workshop.Sources(), reg)
+	packs.Store(known)
+	newPipeline := func(o parse.Options) *pipeline.Pipeline {
+		return pipeline.New(pipeline.Options{Registry: reg, Keeping: keeping, Future: lake.FutureLimit, Relays: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Parse: o})
+	}
+	pipe, bare := newPipeline(parse.Options{Packs: packs}), newPipeline(parse.Options{})
 	index, err := city.index()
 	if err != nil {
 		return err
 	}
 	pipe.SetIndex(index)
+	bare.SetIndex(index)
 	places := pipeline.Directory{pipeline.Unassigned: {Account: 1}}
 	for i, t := range tenants {
 		places[t] = pipeline.Place{Account: uint32(2 + i), Class: retention.Standard}
 	}
 	pipe.SetDirectory(places)
+	bare.SetDirectory(places)
 	detect := rulesengine.New(rulesengine.Options{Registry: reg, Log: slog.New(slog.DiscardHandler)})
 	detect.Swap(set)
 	writer := lk.NewWriter(reg)
@@ -107,13 +118,14 @@ func (b *bench) stages(c *corpus, city *city, folder, profile string) error {
 	const (
 		encode = iota
 		decode
-		parse
+		without
+		reading
 		matching
 		rows
 		handing
 		stageCount
 	)
-	names := [stageCount]string{"encode a batch for the bus", "decode it", "parse, own, bound and enrich", "detect", "lay out rows", "hand them to the lake"}
+	names := [stageCount]string{"encode a batch for the bus", "decode it", "the next without packs, beside", "parse, own, bound and enrich", "detect", "lay out rows", "hand them to the lake"}
 	var (
 		took    [stageCount]time.Duration
 		events  []event.Event
@@ -163,9 +175,13 @@ func (b *bench) stages(c *corpus, city *city, folder, profile string) error {
 			events, places2 = append(events, event.Event{}), append(places2, pipeline.Place{})
 		}
 		for i := range recs {
+			bare.Fill(&recs[i], event.ID{Epoch: "bench", Sequence: uint64(n), Index: uint32(i)}, &events[i])
+		}
+		lap(without)
+		for i := range recs {
 			places2[i] = pipe.Fill(&recs[i], event.ID{Epoch: "bench", Sequence: uint64(n), Index: uint32(i)}, &events[i])
 		}
-		lap(parse)
+		lap(reading)
 		for i := range recs {
 			detect.Process(&events[i], func(o detections.Occurrence) { fired[o.Rule.Title.EN]++ })
 		}
@@ -176,8 +192,10 @@ func (b *bench) stages(c *corpus, city *city, folder, profile string) error {
 			}
 		}
 		lap(rows)
-		if err := writer.Take(time.Now().Add(-1500 * time.Millisecond)).Hand(); err != nil { // as the engine does
-			return err
+		if writer.Full() { // as the engine does at full speed while nobody reads the lake
+			if err := writer.Take(time.Time{}).Hand(); err != nil {
+				return err
+			}
 		}
 		lap(handing)
 		total += len(recs)
@@ -189,6 +207,9 @@ func (b *bench) stages(c *corpus, city *city, folder, profile string) error {
 		fmt.Printf("%-32s %7.2f µs an event\n", name, float64(took[i].Microseconds())/float64(total))
 	}
 	fmt.Printf("%-32s %7.2f µs an event\n", "besides: merging, collecting", float64((all-sum).Microseconds())/float64(total))
+	if err := writer.Flush(); err != nil {
+		return err
+	}
 	lk.Close()
 	size, err := partition.Size(filepath.Join(b.dir, "lake"))
 	if err != nil {
