@@ -42,7 +42,7 @@ func Compile(sources []Source, reg *event.Registry) (*Set, []Problem) {
 				err = errors.New("another log of the pack has this name")
 			}
 			if err != nil {
-				problems = append(problems, Problem{Path: doc.file, Line: doc.lines[i], Reason: fmt.Sprintf("log %q: %v", doc.Logs[i].Name, err)})
+				problems = append(problems, Problem{Path: doc.file, Line: doc.line(i), Reason: fmt.Sprintf("log %q: %v", doc.Logs[i].Name, err)})
 				continue
 			}
 			s.byID[l.ID] = l

@@ -43,7 +43,21 @@ type document struct {
 	Logs      []logDocument          `yaml:"logs"`
 
 	id, file, source string
-	lines            []int // of the logs
+	data             []byte // the file
+}
+
+// line tells where a log of the document stands.
+func (d *document) line(log int) int {
+	var root yaml.Node
+	if err := yaml.Unmarshal(d.data, &root); err != nil || len(root.Content) == 0 {
+		return 0
+	}
+	for i := 0; i+1 < len(root.Content[0].Content); i += 2 {
+		if list := root.Content[0].Content[i+1].Content; root.Content[0].Content[i].Value == "logs" && log < len(list) {
+			return list[log].Line
+		}
+	}
+	return 0
 }
 
 type logDocument struct {
@@ -221,16 +235,6 @@ func decode(data []byte) (doc *document, line int, err error) {
 	if u, err := url.Parse(doc.Reference); err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
 		return nil, 1, fmt.Errorf("reference %q: the address of the maker's description was expected, such as https://example.com/logs", doc.Reference)
 	}
-	var root yaml.Node
-	if err := yaml.Unmarshal(data, &root); err != nil {
-		return nil, 0, err
-	}
-	for i := 0; i+1 < len(root.Content[0].Content); i += 2 {
-		if root.Content[0].Content[i].Value == "logs" {
-			for _, n := range root.Content[0].Content[i+1].Content {
-				doc.lines = append(doc.lines, n.Line)
-			}
-		}
-	}
+	doc.data = data
 	return doc, 0, nil
 }
