@@ -28,6 +28,9 @@ type Places func(zone, tenant string, addr netip.Addr) Place
 func (t *Taxonomy) Judge(r *Rule, o *detections.Occurrence, places Places) detections.Judgement {
 	f := facts{o}
 	j := detections.Judgement{Phase: r.phase, Risk: r.risk}
+	if r.rest {
+		j.Risk = t.riskOf(f, r.risk)
+	}
 	if r.attack != nil {
 		j.Attack = r.attack.ID
 		if r.attack.Fault {
@@ -39,6 +42,24 @@ func (t *Taxonomy) Judge(r *Rule, o *detections.Occurrence, places Places) detec
 	j.Threat = threatOf(f, r, w)
 	j.Verdict, j.VerdictReason = t.outcome(f, r, w)
 	return j
+}
+
+// riskOf is the risk that the product which raised the event classed it as
+// (soc/pipeline/pack), else that of the rest.
+func (t *Taxonomy) riskOf(f facts, rest detections.Risk) detections.Risk {
+	code := f.get("icewatch.risk.class")
+	if code == "" {
+		return rest
+	}
+	for _, tier := range [...]string{f.get("icewatch.risk.subclass"), f.get("icewatch.risk.type")} {
+		if tier != "" {
+			code += "." + tier
+		}
+	}
+	if risk, ok := t.Find(code); ok {
+		return risk
+	}
+	return rest
 }
 
 // threatOf says which class of threat an attack is of, "" where it stays on one

@@ -29,6 +29,7 @@ type Rule struct {
 	claims Claims
 	attack *Attack
 	risk   detections.Risk
+	rest   bool // no class is for it: risk is that of the rest, unless the event names one
 	phase  string
 	grave  bool // of level high or critical
 	leaves bool // what it tells of goes out from the victim
@@ -51,6 +52,7 @@ func (t *Taxonomy) Classify(ref *detections.RuleRef, claims Claims) Rule {
 	if r.risk.Class == "" {
 		// Whatever none of the classes is for is of the class for the rest.
 		r.risk, _ = t.Find("OI")
+		r.rest = true
 	}
 	r.leaves = r.phase == "command-and-control" || r.attack != nil && r.attack.Tunnel || slices.ContainsFunc(ref.Tactics, func(s string) bool {
 		return s == "exfiltration" || s == "command-and-control"

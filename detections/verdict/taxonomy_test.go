@@ -191,3 +191,26 @@ func BenchmarkJudge(b *testing.B) {
 		tax.Judge(&class, &o, nil)
 	}
 }
+
+// TestTheProductsOwnClass takes the risk of a firing whose rule has none from
+// the event, and never over the rule's own.
+func TestTheProductsOwnClass(t *testing.T) {
+	t.Parallel()
+	tax := builtin(t)
+	fields := map[string]string{"icewatch.risk.class": "NAI", "icewatch.risk.subclass": "VAI", "icewatch.risk.type": "sql-injection"}
+	for _, c := range []struct {
+		tags   []string
+		fields map[string]string
+		want   detections.Risk
+	}{
+		{nil, fields, detections.Risk{Class: "NAI", Subclass: "VAI", Type: "sql-injection"}},
+		{[]string{"gbz20986.mi.cvi"}, fields, detections.Risk{Class: "MI", Subclass: "CVI"}},
+		{nil, map[string]string{"icewatch.risk.class": "NONE"}, detections.Risk{Class: "OI"}},
+		{nil, map[string]string{}, detections.Risk{Class: "OI"}},
+	} {
+		class := tax.Classify(&detections.RuleRef{ID: "z", Title: detections.Text{EN: "Zzz"}, Tags: c.tags}, verdict.Claims{})
+		if j := tax.Judge(&class, &detections.Occurrence{Fields: c.fields}, nil); j.Risk != c.want {
+			t.Errorf("%v %v: %+v, want %+v", c.tags, c.fields, j.Risk, c.want)
+		}
+	}
+}
