@@ -54,6 +54,36 @@ steps('a mark is set by one click on the portrait, found by one click on the lis
   await page.getByRole('button', { name: /关基/, pressed: false }).waitFor();
 });
 
+steps('a card expands to what happens, and cards become tiles', async () => {
+  await go(page, '/systems');
+  await page.getByRole('button', { name: /近期安全事件与告警/ }).first().click();
+  await page.waitForURL(/open=/);
+  await page.locator('.threats, .archivecards .dim').first().waitFor();
+  await go(page, '/systems?view=tiles');
+  await page.locator('.archivetiles').getByText('医保结算系统').waitFor();
+  await shot(page, 'systems-tiles');
+});
+
+steps('key assets are counted, and a rule names some', async () => {
+  await go(page, '/cmdb/key');
+  await page.getByRole('button', { name: '新建规则' }).click();
+  await page.getByLabel('名称').fill('核心主机');
+  await page.getByLabel('筛选条件').fill('class = host and criticality >= 5');
+  await page.getByRole('button', { name: /保\s*存/ }).click();
+  const row = page.getByRole('table', { name: '规则' }).getByRole('row', { name: /核心主机/ });
+  await row.getByRole('link', { name: '1', exact: true }).waitFor({ timeout: 30_000 });
+  await shot(page, 'key-assets');
+  await row.getByRole('button', { name: '删除' }).click();
+  await page.getByText('还没有规则').waitFor();
+});
+
+steps('who talks to whom says what to do where nobody does yet', async () => {
+  await go(page, '/cmdb/traffic');
+  await page.getByRole('button', { name: '累计' }).last().click();
+  await page.getByText('还没有资产之间的通信').waitFor();
+  await shot(page, 'traffic-none');
+});
+
 steps('lists are sorted by a click on a column, by the server', async () => {
   await go(page, '/risk?q=yb-');
   const table = page.getByRole('table', { name: '资产风险' });

@@ -8,6 +8,7 @@ import { list, type Alert } from '../api/types';
 import { usePageTitle } from '../app/hooks';
 import { useKeys } from '../app/keys';
 import { useSettings } from '../app/settings';
+import { KeyMark } from '../parts/keymark';
 import { AssignButton, CloseDialog, CommentBox, useAlertActions } from '../parts/acting';
 import { AssetFacts, Attack, EvidenceEvents, EvidenceTable, HowBad } from '../parts/alertparts';
 import { Judgement, VerdictMark } from '../parts/judgement';
@@ -92,6 +93,7 @@ export default function AlertPage() {
       <h1 className="sentence">{tx(a.title)}</h1>
       <div className="meta" style={{ marginBottom: 16 }}>
         <SeverityMark level={a.severity} />
+        <KeyMark of={a} word />
         <Priority value={a.priority} />
         <VerdictMark value={a.verdict} reason={tx(a.verdict_reason)} />
         <StatusMark status={a.status} />

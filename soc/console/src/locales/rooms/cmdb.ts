@@ -208,6 +208,7 @@ export const cmdb = {
   'ci.view.mine': ['我的视图', 'My views'],
   'ci.view.shared': ['共享给我的', 'Shared with me'],
   'ci.view.none': ['还没有视图：筛选、排序后保存下来', 'No views yet: filter and sort, then keep it'],
+  'ci.view.export': ['导出视图清单（{x}）', 'Export the list of views ({x})'],
   'ci.view.keep': ['保存当前视图', 'Keep this view'],
   'ci.view.edit': ['修改“{x}”', 'Change “{x}”'],
   'ci.view.delete': ['删除“{x}”', 'Delete “{x}”'],

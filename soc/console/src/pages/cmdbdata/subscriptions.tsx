@@ -4,7 +4,7 @@ import { useState } from 'react';
 import { Link } from 'react-router-dom';
 import { itemPath, useWords, type HistoryEntry } from '../../api/cmdb';
 import type { Subscription, Wants } from '../../api/cmdbkept';
-import { del, get, post, put } from '../../api/client';
+import { buildPath, del, get, post, put } from '../../api/client';
 import { useCan } from '../../api/queries';
 import { list, type List, type Page } from '../../api/types';
 import { useAct } from '../../app/act';
@@ -53,6 +53,7 @@ export default function Subscriptions() {
   return (
     <div className="page">
       <Head title={t('page.cmdbSubscriptions')} sub={t('sub.lead')}>
+        <Button href={buildPath('/cmdb/subscriptions/export', { format: 'xlsx' })}>{t('cmdb.export')}</Button>
         {can('create-cmdb-subscription') && (
           <Button type="primary" onClick={() => setEditing('new')}>
             {t('sub.new')}

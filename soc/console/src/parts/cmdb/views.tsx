@@ -1,7 +1,7 @@
 import { Button, Dropdown, Form, Input, Select, type MenuProps } from 'antd';
 import { useState } from 'react';
 import { useViews, type View, type ViewQuery } from '../../api/cmdbkept';
-import { del, post, put } from '../../api/client';
+import { buildPath, del, post, put } from '../../api/client';
 import { useCan, useTenants } from '../../api/queries';
 import { list } from '../../api/types';
 import { useAct } from '../../app/act';
@@ -38,6 +38,7 @@ export function ViewMenu({ now, open }: { now: ViewQuery; open: (v: ViewQuery) =
     ...(group(t('ci.view.shared'), all.filter((v) => !v.mine)) ?? []),
     ...(all.length === 0 ? [{ key: 'none', disabled: true, label: t('ci.view.none') }] : []),
     { type: 'divider' },
+    ...(all.length > 0 ? ['csv', 'xlsx'].map((format) => ({ key: format, label: <a href={buildPath('/cmdb/views/export', { format })} download>{t('ci.view.export', { x: format.toUpperCase() })}</a> })) : []),
     ...(can('create-cmdb-view') ? [{ key: 'new', label: t('ci.view.keep'), onClick: () => setEditing('new') }] : []),
     ...(shown?.editable
       ? [
