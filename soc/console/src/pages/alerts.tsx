@@ -329,7 +329,7 @@ export default function Alerts() {
         <Input
           ref={filterInput}
           allowClear
-          style={{ width: 236 }}
+          style={{ width: 196 }}
           placeholder={t('alerts.filter')}
           aria-label={t('alerts.filter')}
           value={text}
@@ -360,8 +360,8 @@ export default function Alerts() {
             </button>
           ))}
         </span>
-        <button className="plain toggle" aria-pressed={keyAssets} title={t('key.only')} onClick={() => setUrl({ key: keyAssets ? undefined : 'true' })}>
-          ★ {t('key.asset')}
+        <button className="plain toggle" aria-pressed={keyAssets} aria-label={t('key.only')} title={t('key.only')} onClick={() => setUrl({ key: keyAssets ? undefined : 'true' })}>
+          ★
         </button>
         <button className="plain toggle" aria-pressed={unread} onClick={() => setUrl({ unread: unread ? undefined : 'true' })}>
           <i className="unreaddot" aria-hidden /> {t('alerts.unread')}

@@ -178,8 +178,8 @@ export function Archive({ kind }: { kind: RiskKind }) {
         <div className="archivetiles" aria-busy={query.isFetching}>
           {rows.map((x) => (
             <Link key={x.id} className="panel" to={portraitPath(x.id)} title={tx(x.risk?.why)}>
-              <span className="row" style={{ gap: 6 }}>
-                <b className="ellipsis">{x.name || x.id}</b>
+              <span className="row" style={{ gap: 6, minWidth: 0 }}>
+                <b className="ellipsis" style={{ minWidth: 0 }}>{x.name || x.id}</b>
                 {marks(x)}
               </span>
               {x.risk ? <RiskMark score={x.risk.score} level={x.risk.level} /> : <span className="faint">{t('risk.pendingShort')}</span>}

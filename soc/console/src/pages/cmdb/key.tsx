@@ -78,7 +78,9 @@ export default function KeyAssetsPage() {
                 <Counts title={t('key.byTenant')} counts={k.tenants} name={(s) => <TenantName slug={s} />} locale={locale} />
               </div>
             )}
-            <Rules results={list(k.rules)} editable={can('configure')} />
+            <div style={{ marginTop: k.items > 0 ? 14 : 0 }}>
+              <Rules results={list(k.rules)} editable={can('configure')} />
+            </div>
           </>
         )}
       </Loaded>

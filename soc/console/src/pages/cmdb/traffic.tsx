@@ -31,6 +31,8 @@ const RENEW = ['cmdb-traffic', 'cmdb'];
 /** Lines of a picture: more than that nobody reads. */
 const DRAWN = 300;
 const LIMIT = 100;
+/** So few lines have their labels at once. */
+const LABELLED = 12;
 const MIB = 1024 * 1024;
 /** What one decision may take. */
 const MOST = 1000;
@@ -144,19 +146,19 @@ export default function Traffic() {
         )}
       </Head>
       <div className="filters" role="search">
-        <SearchBox hint={t('traffic.find')} width={200} />
+        <SearchBox hint={t('traffic.find')} width={180} />
         {STATES.map((s) => (
           <button key={s} className="plain toggle" aria-pressed={state === s} onClick={() => setUrl({ state: state === s ? undefined : s })}>
             {t(`traffic.state.${s}`)}
           </button>
         ))}
-        <Select allowClear showSearch style={{ width: 130 }} placeholder={t('traffic.zone')} aria-label={t('traffic.zone')} value={filter.zone || undefined} onChange={(z?: string) => setUrl({ zone: z })} options={zones.map((z) => ({ value: z, label: z }))} />
-        <span style={{ width: 170 }}>
+        <Select allowClear showSearch style={{ width: 110 }} placeholder={t('traffic.zone')} aria-label={t('traffic.zone')} value={filter.zone || undefined} onChange={(z?: string) => setUrl({ zone: z })} options={zones.map((z) => ({ value: z, label: z }))} />
+        <span style={{ width: 150 }}>
           <ItemPicker label={t('traffic.system')} placeholder={t('traffic.system')} classes={['business_system']} value={filter.system} onChange={(id) => setUrl({ system: id || undefined })} />
         </span>
         <Settling label={t('traffic.port')} max={65535} value={port} set={(n) => setUrl({ port: n ? String(n) : undefined })} />
         <Select allowClear style={{ width: 90 }} placeholder={t('traffic.protocol')} aria-label={t('traffic.protocol')} value={filter.protocol || undefined} onChange={(p?: string) => setUrl({ protocol: p })} options={['tcp', 'udp', 'icmp'].map((p) => ({ value: p, label: p.toUpperCase() }))} />
-        <Settling label={t('traffic.min')} max={1e9} suffix="MiB" width={124} value={min} set={(n) => setUrl({ min: n ? String(n) : undefined })} />
+        <Settling label={t('traffic.min')} max={1e9} suffix="MiB" width={112} value={min} set={(n) => setUrl({ min: n ? String(n) : undefined })} />
         <button className="plain toggle" aria-pressed={!!filter.annotated} onClick={() => setUrl({ annotated: filter.annotated ? undefined : 'true' })}>
           {t('traffic.annotatedOnly')}
         </button>
@@ -216,12 +218,20 @@ export default function Traffic() {
               columns={[
                 { key: 'from', title: t('traffic.from'), render: (e) => <End item={e.from} system={e.from_system} /> },
                 { key: 'to', title: t('traffic.to'), render: (e) => <End item={e.to} system={e.to_system} /> },
-                { key: 'services', title: t('traffic.services'), render: (e) => <Services of={e} /> },
-                { key: 'bytes', sort: 'bytes', most: true, title: t('traffic.bytes'), num: true, width: 96, render: (e) => bytes(e.bytes, locale) },
-                { key: 'flows', sort: 'flows', most: true, title: t('traffic.flows'), num: true, width: 80, render: (e) => number(e.flows, locale) },
+                {
+                  key: 'services',
+                  title: t('traffic.services'),
+                  render: (e) => (
+                    <>
+                      <Services of={e} most={one ? 1 : 3} />
+                      {e.annotation && <div className="dim">{e.annotation}</div>}
+                    </>
+                  ),
+                },
+                { key: 'bytes', sort: 'bytes', most: true, title: t('traffic.bytes'), num: true, width: 104, render: (e) => <span className="nowrap">{bytes(e.bytes, locale)}</span> },
+                ...(one ? [] : [{ key: 'flows', sort: 'flows', most: true, title: t('traffic.flows'), num: true, width: 80, render: (e: TrafficEdge) => number(e.flows, locale) }]),
                 { key: 'last', sort: 'last_seen', most: true, title: t('traffic.last'), width: 110, render: (e) => <When time={e.last_seen} age /> },
                 { key: 'state', title: t('traffic.state'), width: 90, render: (e) => <State of={e} /> },
-                { key: 'annotation', title: t('traffic.annotation'), render: (e) => e.annotation && <span title={e.annotated_by}>{e.annotation}</span> },
               ]}
             />
             {query.hasNextPage && (
@@ -245,7 +255,7 @@ export default function Traffic() {
 }
 
 /** A number in the filter bar that is asked for once it is typed. */
-function Settling({ label, value, set, max, suffix, width = 92 }: { label: string; value?: number; set: (n?: number) => void; max: number; suffix?: string; width?: number }) {
+function Settling({ label, value, set, max, suffix, width = 80 }: { label: string; value?: number; set: (n?: number) => void; max: number; suffix?: string; width?: number }) {
   const [typed, setTyped] = useState<number | null>(value ?? null);
   useEffect(() => setTyped(value ?? null), [value]);
   const send = () => (typed ?? undefined) !== value && set(typed ?? undefined);
@@ -369,9 +379,10 @@ function Drawn({ edges, total, bySystem, actions }: { edges: TrafficEdge[]; tota
     };
     return {
       nodes: picture.nodes.map((n) => ({ id: n.id, name: n.name || n.id, sub: words.className(n.class), kind: n.class, at: at.get(n.id) ?? { x: 0, y: 0 } })),
-      edges: picture.lines.map((l) => ({ id: l.id, from: l.from, to: l.to, label: label(l), width: lineWidth(l.bytes, most), dashed: l.waiting })),
+      // Among many lines only those that were asked for say what they are.
+      edges: picture.lines.map((l) => ({ id: l.id, from: l.from, to: l.to, label: picture.lines.length <= LABELLED || [l.id, l.from, l.to].includes(sel) ? label(l) : '', width: lineWidth(l.bytes, most), dashed: l.waiting })),
     };
-  }, [picture, words, locale]);
+  }, [picture, words, locale, sel]);
   const line = picture.lines.find((l) => l.id === sel);
   const node = picture.nodes.find((n) => n.id === sel);
   const behind = line ? line.edges : node ? edges.filter((e) => [e.from.id, e.to.id, ...(bySystem ? [e.from_system?.id, e.to_system?.id] : [])].includes(node.id)) : [];
@@ -391,47 +402,47 @@ function Drawn({ edges, total, bySystem, actions }: { edges: TrafficEdge[]; tota
               {t('ci.fit')}
             </Button>
           </div>
-          <div className="graphnote faint">{total > edges.length ? t('traffic.largest', { n: number(total, locale), m: number(edges.length, locale) }) : t('traffic.dashed')}</div>
+          <div className="graphnote faint">{total > edges.length ? t('traffic.largest', { n: number(total, locale), m: number(edges.length, locale) }) : `${t('traffic.pick')} · ${t('traffic.dashed')}`}</div>
           <Suspense fallback={<Skeleton lines={10} />}>
             <LazyGraph ref={graph} label={t('ci.graphOf', { n: drawn.nodes.length, m: drawn.edges.length })} nodes={drawn.nodes} edges={drawn.edges} lines="across" chosen={sel} onChoose={choose} onEdge={choose} onOpen={(id) => navigate(itemPath(id))} height="100%" fitKey={`${bySystem} ${drawn.nodes.map((n) => n.id).join()}`} />
           </Suspense>
         </div>
       </div>
-      <aside className="panel preview" aria-label={t('traffic.what')}>
-        {behind.length === 0 ? (
-          <Empty small title={t('traffic.pick')} />
-        ) : behind.length === 1 && behind[0] ? (
-          <Details edge={behind[0]} actions={actions(behind, true)} />
-        ) : (
-          <Panel
-            flush
-            title={node ? t('traffic.edgesOf', { x: node.name || node.id }) : t('traffic.count', { n: number(behind.length, locale) })}
-            end={
-              node && (
-                <>
-                  <Button size="small" type="link" onClick={() => setUrl(node.class === 'business_system' && bySystem ? { system: node.id, by: undefined, sel: undefined } : { item: node.id, sel: undefined }, true)}>
-                    {t('traffic.only')}
-                  </Button>
-                  <Link to={itemPath(node.id)}>{t('traffic.open')}</Link>
-                </>
-              )
-            }
-          >
-            <div className="row" style={{ flexWrap: 'wrap', gap: 6, padding: '8px 14px' }}>{actions(behind, true)}</div>
-            {behind.map((e) => (
-              <div className="edgeline" key={e.id}>
-                <div>
-                  <Link to={itemPath(e.from.id)}>{e.from.name || e.from.id}</Link> → <Link to={itemPath(e.to.id)}>{e.to.name || e.to.id}</Link> <State of={e} />
+      {behind.length > 0 && (
+        <aside className="panel preview" aria-label={t('traffic.what')}>
+          {behind.length === 1 && behind[0] ? (
+            <Details edge={behind[0]} actions={actions(behind, true)} />
+          ) : (
+            <Panel
+              flush
+              title={node ? t('traffic.edgesOf', { x: node.name || node.id }) : t('traffic.count', { n: number(behind.length, locale) })}
+              end={
+                node && (
+                  <>
+                    <Button size="small" type="link" onClick={() => setUrl(node.class === 'business_system' && bySystem ? { system: node.id, by: undefined, sel: undefined } : { item: node.id, sel: undefined }, true)}>
+                      {t('traffic.only')}
+                    </Button>
+                    <Link to={itemPath(node.id)}>{t('traffic.open')}</Link>
+                  </>
+                )
+              }
+            >
+              <div className="row" style={{ flexWrap: 'wrap', gap: 6, padding: '8px 14px' }}>{actions(behind, true)}</div>
+              {behind.map((e) => (
+                <div className="edgeline" key={e.id}>
+                  <div>
+                    <Link to={itemPath(e.from.id)}>{e.from.name || e.from.id}</Link> → <Link to={itemPath(e.to.id)}>{e.to.name || e.to.id}</Link> <State of={e} />
+                  </div>
+                  <div className="row dim" style={{ gap: 8, flexWrap: 'wrap' }}>
+                    <Services of={e} /> {bytes(e.bytes, locale)}
+                  </div>
+                  {e.annotation && <div className="dim">{e.annotation}</div>}
                 </div>
-                <div className="row dim" style={{ gap: 8, flexWrap: 'wrap' }}>
-                  <Services of={e} /> {bytes(e.bytes, locale)}
-                </div>
-                {e.annotation && <div className="dim">{e.annotation}</div>}
-              </div>
-            ))}
-          </Panel>
-        )}
-      </aside>
+              ))}
+            </Panel>
+          )}
+        </aside>
+      )}
     </div>
   );
 }
