@@ -23,8 +23,9 @@ func trafficProblem(err error) error {
 	return err
 }
 
-// trafficFilter is what edges are chosen by.
-type trafficFilter struct {
+// TrafficFilter is what edges are chosen by. It is exported since parameters of
+// embedded types are found of exported ones alone.
+type TrafficFilter struct {
 	State     string `query:"state" enum:"waiting,accepted,rejected,"`
 	Item      string `query:"item" maxLength:"128" doc:"Id of one of the two items"`
 	System    string `query:"system" maxLength:"128" doc:"Id of the business system of one of the two items"`
@@ -39,7 +40,7 @@ type trafficFilter struct {
 	Sort      string `query:"sort" maxLength:"16" doc:"bytes, flows or last_seen, with - before it for the largest first; the newest first by default"`
 }
 
-func (f *trafficFilter) query(limit int, cursor string) traffic.Query {
+func (f *TrafficFilter) query(limit int, cursor string) traffic.Query {
 	return traffic.Query{State: f.State, Item: f.Item, System: f.System, Zone: f.Zone, Port: f.Port, Protocol: f.Protocol, Text: f.Q, MinBytes: f.MinBytes, Days: f.Days,
 		Silent: f.Silent, Annotated: f.Annotated, Sort: f.Sort, Limit: limit, Cursor: cursor}
 }
@@ -70,7 +71,7 @@ func (s *Server) cmdbTrafficRoutes() {
 	Register(s, cmdbOperation("list-cmdb-traffic", http.MethodGet, "/traffic", "Relations that traffic between items within reach shows, and what was decided on them, newest first", 400, 422), identity.ScopeRead,
 		func(ctx context.Context, in *struct {
 			PageInput
-			trafficFilter
+			TrafficFilter
 		}) (*Body[Page[traffic.Proposal]], error) {
 			within, err := Reach(ctx, "")
 			if err != nil {
@@ -84,7 +85,7 @@ func (s *Server) cmdbTrafficRoutes() {
 	Register(s, export, identity.ScopeRead,
 		func(ctx context.Context, in *struct {
 			TableInput
-			trafficFilter
+			TrafficFilter
 		}) (*huma.StreamResponse, error) {
 			within, err := Reach(ctx, "")
 			if err != nil {
