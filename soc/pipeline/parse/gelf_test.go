@@ -33,3 +33,26 @@ func TestGELF(t *testing.T) {
 		}
 	}
 }
+
+func TestContainerLines(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]map[string]string{
+		`2026-11-23T09:30:00.493035218+08:00 stdout F {"level":"warn","msg":"low","src_ip":"203.0.113.9"}`:                 {"log.iostream": "stdout", "source.ip": "203.0.113.9", "message": "low"},
+		`2026-11-23T09:30:00.493035218+08:00 stderr F 203.0.113.9 - - [23/Nov/2026:09:30:00 +0800] "GET / HTTP/1.1" 200 1`: {"log.iostream": "stderr", "source.ip": "203.0.113.9", "http.response.status_code": "200"},
+		`2026-11-23T09:30:00.493035218+08:00 stdout X nothing of the kind`:                                                 {"log.iostream": ""},
+		`2026-11-23T09:30:00Z stdout F`: {"log.iostream": ""},
+	} {
+		p, reg := newParser()
+		var ev event.Event
+		p.Parse(&intake.Record{Format: intake.Line, Received: received, Data: []byte(text)}, &ev)
+		for name, v := range want {
+			id, _ := reg.Lookup(name)
+			if ev.Text(id) != v {
+				t.Errorf("%s\n%s = %q, want %q\n%s", text, name, ev.Text(id), v, render(&ev, reg))
+			}
+		}
+		if want["log.iostream"] != "" && ev.Timestamp().Format("15:04:05.000000000") != "01:30:00.493035218" && want["http.response.status_code"] == "" {
+			t.Errorf("%s: %v", text, ev.Timestamp())
+		}
+	}
+}

@@ -184,12 +184,44 @@ func (p *Parser) line(text string) {
 	if p.heading(text) {
 		return
 	}
+	if rest, ok := p.container(text); ok {
+		p.message(rest)
+		return
+	}
 	if h, ok := bareHeader(text, p.opts.Location, p.rec.Received); ok {
 		p.header(&h)
 		p.message(h.msg)
 		return
 	}
 	p.message(text)
+}
+
+// container reads what container runtimes put before a line in the files that
+// they keep (Kubernetes' CRI): TIME stdout|stderr F|P, where P is a part of a
+// longer line.
+func (p *Parser) container(text string) (rest string, ok bool) {
+	if text == "" || !isDigit(text[0]) {
+		return text, false
+	}
+	at := indexByte(text, ' ')
+	if at < 20 || len(text) < at+10 || text[at+7] != ' ' || text[at+8] != 'F' && text[at+8] != 'P' || text[at+9] != ' ' {
+		return text, false
+	}
+	stream := text[at+1 : at+7]
+	if stream != "stdout" && stream != "stderr" {
+		return text, false
+	}
+	c, tail, isTime := isoTime(text[:at])
+	if !isTime || tail != "" {
+		return text, false
+	}
+	t, ok := c.moment(p.opts.Location, p.rec.Received)
+	if !ok {
+		return text, false
+	}
+	p.setTime(t)
+	p.put(p.names.stream, stream)
+	return text[at+10:], true
 }
 
 // syslog reads a message that came over a syslog listener.

@@ -207,6 +207,7 @@ type names struct {
 	suricataQuery, suricataQueryType, suricataSource             event.FieldID
 	sensor                                                       map[event.FieldID]sensorPart
 	aliases                                                      map[string]event.FieldID
+	stream                                                       event.FieldID
 	gelf                                                         struct{ version, host, short, full, level event.FieldID }
 	otel                                                         map[string]otelField
 	observerVersion                                              event.FieldID
@@ -281,6 +282,7 @@ func (n *names) init(reg *event.Registry) {
 	n.journalTime = id("__REALTIME_TIMESTAMP")
 	n.journal = journalNames(id)
 	n.aliases = aliases()
+	n.stream = id("log.iostream")
 	n.gelf.version, n.gelf.host, n.gelf.short = id("version"), id("host"), id("short_message")
 	n.gelf.full, n.gelf.level = id("full_message"), id("level")
 	n.otel = otelFields(id)
