@@ -83,7 +83,7 @@ steps('a line that nothing reads gets a pack of its own', async () => {
   await page.goto(`${BASE}/parsers`);
   await settled(page);
   await page.getByRole('table', { name: '解析包' }).locator('tbody tr').first().waitFor();
-  await page.getByRole('searchbox').fill('nginx');
+  await page.getByLabel('按厂商、产品、日志类型查找').fill('nginx');
   await page.getByRole('button', { name: /nginx/i }).first().click();
   await page.getByTestId('pack').getByText('厂商的格式说明').waitFor();
   await shot(page, 'parsers-pack');
