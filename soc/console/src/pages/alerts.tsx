@@ -364,7 +364,8 @@ export default function Alerts() {
           ★
         </button>
         <button className="plain toggle" aria-pressed={unread} onClick={() => setUrl({ unread: unread ? undefined : 'true' })}>
-          <i className="unreaddot" aria-hidden /> {t('alerts.unread')}
+          <i className="unreaddot" aria-hidden />
+          {t('alerts.unread')}
         </button>
         {!attack && attacks.length > 0 && (
           <Select
