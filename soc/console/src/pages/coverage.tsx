@@ -271,7 +271,7 @@ export default function CoveragePage() {
       <Sources />
       <Loaded query={query} what="coverage.what" lines={10}>
         {(c) => (
-          <>
+          <div style={{ display: 'grid', gap: 12, marginTop: 12 }}>
             <Panel title={t('coverage.gaps')} end={<span className="dim">{c.partial ? t('coverage.partial') : t('coverage.gapsWhy')}</span>} flush>
               <Gaps c={c} />
             </Panel>
@@ -279,7 +279,7 @@ export default function CoveragePage() {
             <Panel title={t('coverage.tenants')} flush>
               <Tenants rows={list(c.tenants)} />
             </Panel>
-          </>
+          </div>
         )}
       </Loaded>
     </div>
