@@ -27,17 +27,17 @@ type Processing interface {
 	Counts(ctx context.Context) (engine.ProcessingCounts, error)
 }
 
-// processingRule is a rule as the console shows it.
-type processingRule struct {
+// keptProcessingRule is a rule as the console shows it.
+type keptProcessingRule struct {
 	rulestore.Kept
 	Applied uint64 `json:"applied" doc:"Events it was applied to since the engine started"`
 }
 
 type processingPage struct {
-	Items     []processingRule `json:"items" nullable:"false"`
-	Operators []string         `json:"operators" nullable:"false" doc:"Ids of the operators that conditions may use"`
-	Folded    uint64           `json:"folded" doc:"Events that others stand for since the engine started; 0 for callers who do not see all tenants"`
-	Dropped   uint64           `json:"dropped" doc:"Events kept from the lake since the engine started, as folded"`
+	Items     []keptProcessingRule `json:"items" nullable:"false"`
+	Operators []string             `json:"operators" nullable:"false" doc:"Ids of the operators that conditions may use"`
+	Folded    uint64               `json:"folded" doc:"Events that others stand for since the engine started; 0 for callers who do not see all tenants"`
+	Dropped   uint64               `json:"dropped" doc:"Events kept from the lake since the engine started, as folded"`
 }
 
 // processingPreview is what a rule would have done.
@@ -116,7 +116,7 @@ func (s *Server) processingRoutes() {
 			if err != nil {
 				s.log.Warn("the engine does not tell how often processing rules were applied", "error", err)
 			}
-			out := processingPage{Items: []processingRule{}, Operators: processing.Operators}
+			out := processingPage{Items: []keptProcessingRule{}, Operators: processing.Operators}
 			all := seesEverything(ctx)
 			if all {
 				out.Folded, out.Dropped = counts.Folded, counts.Dropped
@@ -124,9 +124,9 @@ func (s *Server) processingRoutes() {
 			for _, k := range list {
 				switch {
 				case k.Tenant == "" && all, k.Tenant != "" && within.CoversWhole(k.Tenant):
-					out.Items = append(out.Items, processingRule{k, counts.Rules[k.ID]})
+					out.Items = append(out.Items, keptProcessingRule{k, counts.Rules[k.ID]})
 				case k.Tenant == "":
-					out.Items = append(out.Items, processingRule{k, 0}) // how often tells of others' events
+					out.Items = append(out.Items, keptProcessingRule{k, 0}) // how often tells of others' events
 				}
 			}
 			return Reply(out), nil
