@@ -250,3 +250,36 @@ func TestRefused(t *testing.T) {
 		t.Errorf("%q, want %q; %v", got, want, fmt.Sprint(c.check()))
 	}
 }
+
+// An administrator, whom no table shuts out, cannot pass over the approval by
+// another person, whichever way he takes.
+func TestNoWayRoundApproval(t *testing.T) {
+	f, ctx := open(t), t.Context()
+	n, err := f.Make(ctx, author, "", sample())
+	if err != nil {
+		t.Fatal(err)
+	}
+	conflict := func(to string) {
+		t.Helper()
+		if err := f.move(author, "admin", n.ID, to); !errors.Is(err, ErrConflict) {
+			t.Errorf("to %s: %v", to, err)
+		}
+	}
+	conflict(Published)
+	conflict(Approved)
+	if err := f.move(author, "admin", n.ID, Review); err != nil {
+		t.Fatal(err)
+	}
+	conflict(Published)
+	conflict(Approved)
+	if err := f.move(author, "admin", n.ID, Closed); err != nil {
+		t.Fatal(err)
+	}
+	conflict(Published)
+	if err := errors.Join(f.move(author, "admin", n.ID, Review), f.move(officer, "admin", n.ID, Published)); err != nil {
+		t.Errorf("approved and published by another person: %v", err)
+	}
+	if len(f.told) == 0 {
+		t.Error("nobody was told")
+	}
+}

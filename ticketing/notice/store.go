@@ -306,6 +306,12 @@ func (s *Store) Move(ctx context.Context, by Who, id, to, comment string) (Notic
 		if m, ok := s.deps.Move(r.State, to); ok && m.Apart && r.MovedBy == by.Name {
 			return fmt.Errorf("%w: you brought the notice to %s yourself: another person has to move it to %s", ErrConflict, r.State, to)
 		}
+		// Whom no table shuts out passes over no approval: where the table has it
+		// given by another person, no way leads round it.
+		unapproved := r.State == Draft || r.State == Review || r.State == Closed && r.PublishedAt == 0
+		if m, ok := s.deps.Move(Review, Approved); ok && m.Apart && unapproved && (to == Approved || to == Published) && (r.State != Review || r.MovedBy == by.Name) {
+			return fmt.Errorf("%w: another person than who submits the notice has to approve it: bring it to %s first", ErrConflict, Review)
+		}
 		if to != Draft && len(n.Tenants) == 0 {
 			return fmt.Errorf("%w: the notice is for nobody: name tenants first", ErrConflict)
 		}
