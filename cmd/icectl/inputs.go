@@ -240,7 +240,7 @@ func (a *app) inputEntries(names []string) ([]inputEntry, error) {
 
 func readInputs(data []byte) ([]inputEntry, error) {
 	var shape struct {
-		Inputs *yaml.Node `yaml:"inputs"`
+		Inputs yaml.Node `yaml:"inputs"`
 	}
 	if err := yaml.Unmarshal(data, &shape); err != nil {
 		return nil, err
@@ -250,7 +250,7 @@ func readInputs(data []byte) ([]inputEntry, error) {
 		d.KnownFields(true)
 		return d.Decode(v)
 	}
-	if shape.Inputs == nil {
+	if shape.Inputs.IsZero() {
 		var e inputEntry
 		if err := strict(&e); err != nil {
 			return nil, err
