@@ -167,8 +167,12 @@ func (p *Parser) flow(text string) bool {
 		observer = exporter
 	}
 	p.put(event.ObserverIP, observer)
-	p.putNumber(event.FlowExporterDomain, domain)
-	p.putNumber(event.FlowExporterSequence, sequence)
+	if isDigits(domain) {
+		p.putNumber(event.FlowExporterDomain, domain)
+	}
+	if isDigits(sequence) {
+		p.putNumber(event.FlowExporterSequence, sequence)
+	}
 	p.putFlow(&r)
 	return true
 }
