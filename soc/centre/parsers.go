@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -23,6 +24,7 @@ type parsers struct {
 	engine *engine.Client
 	shop   atomic.Pointer[workshop.Workshop]
 	load   func()
+	mu     sync.Mutex // one loads at a time
 }
 
 var _ api.Parsers = (*parsers)(nil)
@@ -35,11 +37,10 @@ func (c *centre) openParsers() *parsers {
 		own := pack.Source{Name: packbook.SourceName, FS: os.DirFS(dirs[len(dirs)-1])}
 		p.shop.Store(workshop.Open(append(engine.PackSources(c.Config.Parsers.Dirs), own), nil))
 	}
-	p.load()
 	// The packs made here change through the API alone, which calls Reload.
 	if configured := c.Config.Parsers.Dirs; len(configured) > 0 {
 		c.background(func(ctx context.Context) {
-			ruleset.Follow(ctx, configured, max(time.Duration(c.Config.Parsers.Interval), time.Second), c.log, p.load)
+			ruleset.Follow(ctx, configured, max(time.Duration(c.Config.Parsers.Interval), time.Second), c.log, p.Reload)
 		})
 	}
 	return p
@@ -60,18 +61,39 @@ func (c *centre) openPackbook(ctx context.Context) (err error) {
 }
 
 func (p *parsers) Text(id string) (source, samples []byte, origin string, err error) {
-	return p.shop.Load().Text(id)
+	return p.current().Text(id)
 }
 
-func (p *parsers) Reload() { p.load() }
+// Reload reads the packs anew, where anybody has asked for them yet.
+func (p *parsers) Reload() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.shop.Load() != nil {
+		p.load()
+	}
+}
+
+// current is the packs, compiled when somebody asks first: that takes memory,
+// and most days nobody does.
+func (p *parsers) current() *workshop.Workshop {
+	if shop := p.shop.Load(); shop != nil {
+		return shop
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.shop.Load() == nil {
+		p.load()
+	}
+	return p.shop.Load()
+}
 
 func (p *parsers) Packs() ([]pack.Info, []pack.Problem) {
-	shop := p.shop.Load()
+	shop := p.current()
 	return shop.Packs(), shop.Problems()
 }
 
 func (p *parsers) Explain(line string) api.Explained {
-	r := p.shop.Load().Read([]byte(line), time.Now())
+	r := p.current().Read([]byte(line), time.Now())
 	return api.Explained{Recognised: !r.Unread, Pack: r.Pack, LogType: r.Log, Dataset: r.Dataset, Event: r.Event}
 }
 

@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"path/filepath"
+	"runtime/debug"
 	"sort"
 	"sync"
 	"sync/atomic"
@@ -304,6 +305,7 @@ func Run(ctx context.Context, opts Options, log *slog.Logger) error {
 	wg.Go(func() { e.watchPacks(ctx) })
 	wg.Go(func() { e.runPlaces(ctx) })
 	e.ready.Store(true)
+	wg.Go(debug.FreeOSMemory) // packs and rules compile with much that is not needed again
 	log.Info("engine: ready", "from_batch", e.from, "rules", *e.version.Load())
 	err = e.consume(ctx)
 	if errors.Is(context.Cause(ctx), errDamaged) {

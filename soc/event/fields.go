@@ -1,6 +1,7 @@
 package event
 
 import (
+	"maps"
 	"sync"
 	"sync/atomic"
 )
@@ -251,10 +252,15 @@ type Registry struct {
 	limit int
 }
 
+// registryState never changes: a name that is new makes another. Since that
+// copies what changes, new names gather in recent first.
 type registryState struct {
-	ids   map[string]FieldID
-	names []string
+	ids    map[string]FieldID
+	recent map[string]FieldID
+	names  []string
 }
+
+const mostRecent = 64
 
 // NewRegistry makes a registry that holds the fields code names and at most
 // limit further ones (0 means no bound).
@@ -271,8 +277,13 @@ func NewRegistry(limit int) *Registry {
 }
 
 // Lookup returns the ID of a name that is already interned.
-func (r *Registry) Lookup(name string) (FieldID, bool) {
-	id, ok := r.state.Load().ids[name]
+func (r *Registry) Lookup(name string) (FieldID, bool) { return r.state.Load().lookup(name) }
+
+func (st *registryState) lookup(name string) (FieldID, bool) {
+	id, ok := st.ids[name]
+	if !ok && len(st.recent) > 0 {
+		id, ok = st.recent[name]
+	}
 	return id, ok
 }
 
@@ -285,18 +296,25 @@ func (r *Registry) Intern(name string) (id FieldID, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	old := r.state.Load()
-	if id, ok := old.ids[name]; ok {
+	if id, ok := old.lookup(name); ok {
 		return id, true
 	}
 	if r.limit > 0 && len(old.names)-len(known) >= r.limit {
 		return 0, false
 	}
-	st := &registryState{ids: make(map[string]FieldID, len(old.ids)+1), names: append(append([]string(nil), old.names...), name)}
-	for k, v := range old.ids {
-		st.ids[k] = v
-	}
+	// Readers of the old state do not look beyond its length.
+	st := &registryState{ids: old.ids, names: append(old.names, name)}
 	id = FieldID(len(st.names) - 1)
-	st.ids[name] = id
+	if recent := old.recent; len(recent) < mostRecent {
+		st.recent = make(map[string]FieldID, len(recent)+1)
+		maps.Copy(st.recent, recent)
+		st.recent[name] = id
+	} else {
+		st.ids = make(map[string]FieldID, len(old.ids)+2*mostRecent)
+		maps.Copy(st.ids, old.ids)
+		maps.Copy(st.ids, recent)
+		st.ids[name] = id
+	}
 	r.state.Store(st)
 	return id, true
 }

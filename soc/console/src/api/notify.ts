@@ -159,3 +159,18 @@ export interface DeliveryDetail extends Delivery {
   log: List<{ attempt: number; at: string; status: string; http_status?: number; host: string; error: string; next_at?: string; merged_into?: string }>;
 }
 export const DELIVERY_STATES = ['pending', 'delivered', 'failed'] as const;
+
+/** A route as a line of a list. */
+export interface RouteLine {
+  id: string;
+  path: List<string>;
+  description: string;
+  /** direct sends alerts themselves; incident sends those of incidents alone. */
+  type: 'direct' | 'incident';
+  matchers: List<string>;
+  receivers: List<string>;
+  merge_by: List<string>;
+  enabled: boolean;
+  updated_at: string;
+  updated_by: string;
+}

@@ -2,7 +2,7 @@ import { useQuery } from '@tanstack/react-query';
 import { Button, Form, Input, Select, Switch } from 'antd';
 import { useState } from 'react';
 import { buildPath, get, post, put } from '../../api/client';
-import type { ContactPoint, Hit, ImportedRouting, Interval, Route, Tree, TreeVersion, Where } from '../../api/notify';
+import type { ContactPoint, Hit, ImportedRouting, Interval, Route, RouteLine, Tree, TreeVersion, Where } from '../../api/notify';
 import { useCan } from '../../api/queries';
 import { list, type Page } from '../../api/types';
 import { useAct } from '../../app/act';
@@ -35,7 +35,7 @@ export default function Routing() {
   const tree = draft?.of === tenant ? draft.tree : query.data?.tree;
   const dirty = draft?.of === tenant;
   const edit = (next: Tree) => setDraft({ of: tenant, tree: next });
-  const renew = ['routing', 'routing-versions', 'contacts'];
+  const renew = ['routing', 'routing-versions', 'routing-lines', 'contacts'];
   return (
     <div className="page">
       <Head title={t('page.routing')} sub={t('notify.routingLead')}>
@@ -81,6 +81,7 @@ export default function Routing() {
         </Loaded>
       </Panel>
       <WhereForm draft={dirty ? tree : undefined} tenant={tenant} found={setHits} />
+      <RouteList tenant={tenant} />
       <Panel title={t('notify.versions')} flush>
         <DataTable
           label={t('notify.versions')}
@@ -392,5 +393,50 @@ function ImportForm({ tenant, done, close }: { tenant: string; done: () => void;
         </>
       )}
     </FormDialog>
+  );
+}
+
+/** The routes in force as a list, to be read at a glance and by those who audit. */
+function RouteList({ tenant }: { tenant: string }) {
+  const { t, locale } = useSettings();
+  const query = useQuery({ queryKey: ['routing-lines', tenant], queryFn: ({ signal }) => get<Page<RouteLine>>('/routing/routes', { tenant }, signal) });
+  return (
+    <Panel title={t('notify.lines')} flush>
+      <Loaded query={query} what="notify.lines" lines={3}>
+        {(page) => (
+          <DataTable
+            label={t('notify.lines')}
+            rows={list(page.items)}
+            rowKey={(r) => r.id}
+            columns={[
+              {
+                key: 'name',
+                title: t('col.name'),
+                render: (r) => (
+                  <>
+                    <b style={{ fontWeight: 550, opacity: r.enabled ? 1 : 0.6 }}>{list(r.path).join(' › ')}</b>
+                    {r.description && <div className="dim">{r.description}</div>}
+                  </>
+                ),
+              },
+              { key: 'type', title: t('notify.lineType'), render: (r) => t(`notify.line.${r.type}`) },
+              { key: 'what', title: t('notify.lineWhat'), render: (r) => <span className="mono">{list(r.matchers).join(', ')}</span> },
+              { key: 'to', title: t('notify.lineTo'), render: (r) => joined(list(r.receivers), locale) },
+              { key: 'by', title: t('notify.lineMerge'), render: (r) => <span className="mono">{list(r.merge_by).join(', ')}</span> },
+              { key: 'on', title: t('col.status'), render: (r) => t(r.enabled ? 'word.on' : 'word.off') },
+              {
+                key: 'at',
+                title: t('notify.at'),
+                render: (r) => (
+                  <>
+                    <When time={r.updated_at} /> <span className="dim">{r.updated_by}</span>
+                  </>
+                ),
+              },
+            ]}
+          />
+        )}
+      </Loaded>
+    </Panel>
   );
 }
