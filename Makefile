@@ -61,7 +61,7 @@ test-go: build
 	ICEWATCH_BIN=$(CURDIR)/bin test/run ./...
 
 test-release: release ## run the release binaries of other platforms under qemu-user
-	ICEWATCH_BIN=$(CURDIR)/bin ICEWATCH_RELEASE_DIR=$(CURDIR)/dist go test -timeout 20m -count=1 -run TestRelease ./test/acceptance
+	ICEWATCH_BIN=$(CURDIR)/bin ICEWATCH_RELEASE_DIR=$(CURDIR)/dist go test -ldflags '-s -w' -timeout 20m -count=1 -run TestRelease ./test/acceptance
 
 test-upgrade: build ## have the last tagged release, or the commit UPGRADE_FROM, write data, and start this build on it
 	test/upgrade/run
