@@ -75,8 +75,8 @@ type Pipeline struct {
 	route  func(tenant, class, dataset string) string
 
 	addresses addressNames
-	names     map[string]*names // by tenant: those of its own
-	streams   map[string]map[string]struct{}
+	names     map[string]*names            // by tenant: those of its own
+	streams   map[string]map[string]string // datasets by tenant, in memory of their own
 
 	altered atomic.Uint64
 	unread  unread.Book
@@ -91,7 +91,7 @@ func New(opts Options) *Pipeline {
 		opts.StreamsPerTenant = 1000
 	}
 	p := &Pipeline{opts: opts, route: opts.Keeping.Router(), parser: parse.New(opts.Registry, opts.Parse),
-		addresses: addressNames{}, names: map[string]*names{}, streams: map[string]map[string]struct{}{}}
+		addresses: addressNames{}, names: map[string]*names{}, streams: map[string]map[string]string{}}
 	p.dir.Store(&directories{})
 	return p
 }
@@ -346,7 +346,8 @@ const (
 
 // Stream returns the dataset under which the event's stream is kept in the
 // lake: "" for the datasets of a tenant beyond its limit, so that forged names
-// cannot fill the lake's index, and one for all channels of Windows.
+// cannot fill the lake's index, and one for all channels of Windows. It may be
+// kept longer than the event.
 func (p *Pipeline) Stream(ev *event.Event) string {
 	dataset := ev.Text(event.EventDataset)
 	if strings.HasPrefix(dataset, windowsChannels) {
@@ -356,17 +357,18 @@ func (p *Pipeline) Stream(ev *event.Event) string {
 		return ""
 	}
 	own := p.streams[ev.Tenant]
-	if _, ok := own[dataset]; ok {
-		return dataset
+	if kept, ok := own[dataset]; ok {
+		return kept
 	}
 	if own == nil {
-		own = map[string]struct{}{}
+		own = map[string]string{}
 		p.streams[ev.Tenant] = own
 	}
 	if len(own) >= p.opts.StreamsPerTenant {
 		return ""
 	}
-	own[strings.Clone(dataset)] = struct{}{}
+	dataset = strings.Clone(dataset)
+	own[dataset] = dataset
 	return dataset
 }
 
