@@ -19,7 +19,7 @@ CONSOLE_SOURCES := $(shell find $(CONSOLE) -type f -not -path '*/node_modules/*'
 SIGMA_RULES    ?= ../shared/corpora/sigma/rules
 WINDOWS_EVENTS ?= ../shared/corpora/windows/events.jsonl.gz
 
-.PHONY: help run build console release vuln sbom test test-go test-console test-release test-upgrade test-peers test-sigma test-windows test-alerts screenshots lint bench bench-auth bench-intake bench-collectors bench-lake bench-e2e bench-ruleswap bench-policy bench-correlate bench-cmdb bench-alerts fuzz clean
+.PHONY: help run build console release vuln sbom test test-go test-console test-release test-platforms test-upgrade test-peers test-sigma test-windows test-alerts screenshots lint bench bench-auth bench-intake bench-collectors bench-lake bench-e2e bench-ruleswap bench-policy bench-correlate bench-cmdb bench-alerts fuzz clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')" 2>/dev/null || grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST)
@@ -60,8 +60,11 @@ test-console: $(CONSOLE)/node_modules/.package-lock.json
 test-go: build
 	ICEWATCH_BIN=$(CURDIR)/bin test/run ./...
 
-test-release: release ## run the release binaries of other platforms under qemu-user
-	ICEWATCH_BIN=$(CURDIR)/bin ICEWATCH_RELEASE_DIR=$(CURDIR)/dist go test -ldflags '-s -w' -timeout 20m -count=1 -run TestRelease ./test/acceptance
+test-release: release ## run the release binaries of other platforms under qemu-user (PLATFORMS="amd64 arm64" makes and runs fewer)
+	ICEWATCH_BIN=$(CURDIR)/bin ICEWATCH_RELEASE_DIR=$(CURDIR)/dist ICEWATCH_RELEASE_PLATFORMS="$(PLATFORMS)" go test -ldflags '-s -w' -timeout 20m -count=1 -run TestRelease ./test/acceptance
+
+test-platforms: ## whether the programs fit loong64, by their types: seconds, where compiling them takes minutes
+	go run ./test/supply/platform -platforms linux/loong64 $(addprefix ./cmd/,$(BINARIES))
 
 test-upgrade: build ## have the last tagged release, or the commit UPGRADE_FROM, write data, and start this build on it
 	test/upgrade/run
