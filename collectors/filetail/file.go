@@ -182,7 +182,7 @@ func (t *file) lines(flush bool, f func(line)) {
 		l := line{offset: t.start + int64(at)}
 		raw := rest
 		switch {
-		case n > limit || n < 0 && len(rest) > limit+1:
+		case n > limit || n < 0 && (len(rest) > limit+1 || flush && len(rest) > limit):
 			raw, l.cut = rest[:limit], true
 			switch {
 			case n >= 0:
