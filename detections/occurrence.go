@@ -65,16 +65,18 @@ type Occurrence struct {
 	Key      string            `json:"key"`
 	Rule     RuleRef           `json:"rule"`
 	Tenant   string            `json:"tenant"`
-	Time     time.Time         `json:"time"`           // event time of the last event that counts
-	From     time.Time         `json:"from"`           // event time of the first
-	Count    int               `json:"count"`          // events behind this firing, at least 1
-	Held     int               `json:"held,omitempty"` // matches in Count that were held back while their rule was throttled; the fields are of the first
-	Group    []Pair            `json:"group"`          // the fields and values that make Key
-	Fields   map[string]string `json:"fields"`         // flat fields of the last event, enrichment included
-	Evidence []Match           `json:"evidence"`       // why it fired
-	EventIDs []string          `json:"event_ids"`      // the last 100 at most
-	Priority string            `json:"priority"`       // P1 (most urgent) to P4, by policy
-	Reasons  []Text            `json:"reasons"`        // why that priority
+	Time     time.Time         `json:"time"`              // event time of the last event that counts
+	From     time.Time         `json:"from"`              // event time of the first
+	Count    int               `json:"count"`             // events behind this firing, at least 1
+	Held     int               `json:"held,omitempty"`    // matches in Count that were held back while their rule was throttled; the fields are of the first
+	Firings  int               `json:"firings,omitempty"` // of a rule that are joined in this one, where they are more than one; the fields are of the last
+	Shared   []string          `json:"shared,omitempty"`  // beside those of Group, fields in which all of Firings agree
+	Group    []Pair            `json:"group"`             // the fields and values that make Key
+	Fields   map[string]string `json:"fields"`            // flat fields of the last event, enrichment included
+	Evidence []Match           `json:"evidence"`          // why it fired
+	EventIDs []string          `json:"event_ids"`         // the last 100 at most
+	Priority string            `json:"priority"`          // P1 (most urgent) to P4, by policy
+	Reasons  []Text            `json:"reasons"`           // why that priority
 
 	Judgement
 }
