@@ -199,6 +199,7 @@ type Deps struct {
 
 // Service is the room. It is safe for concurrent use.
 type Service struct {
+	standing      standings
 	db            *state.DB
 	policy        Policy
 	judge         Judge

@@ -56,6 +56,8 @@ type Log struct {
 	sign  *signer
 	watch func(Record)
 
+	counts counts
+
 	queue chan pending
 	quit  chan struct{}
 	done  chan struct{}
@@ -103,13 +105,16 @@ func Open(ctx context.Context, db *state.DB, o Options) (*Log, error) {
 		return nil, err
 	}
 	l := &Log{
-		db: db, log: o.Log, sign: sign, watch: o.Watch,
+		db: db, log: o.Log, sign: sign,
 		queue: make(chan pending, 4*batch), quit: make(chan struct{}), done: make(chan struct{}),
 		notes: notes{seen: map[noteKey]*note{}, now: time.Now},
 		reads: notes{seen: map[noteKey]*note{}, now: time.Now},
 	}
-	if l.watch == nil {
-		l.watch = func(Record) {}
+	l.watch = func(rec Record) {
+		l.counts.add(rec)
+		if o.Watch != nil {
+			o.Watch(rec)
+		}
 	}
 	fault, err := l.resume(ctx)
 	if err != nil {

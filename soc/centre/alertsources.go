@@ -78,6 +78,13 @@ func (c *centre) openAlertSources(ctx context.Context) (err error) {
 			c.log.Error("the figures of alert sources are not known", "error", err)
 		}
 		_ = c.tickets.WriteMetrics(w) // whoever asked went away
+		if err := c.tickets.WriteStanding(ctx, w); err != nil {
+			c.log.Error("how alerts and incidents stand is not known", "error", err)
+		}
+		if err := c.tickets.Outbox().WriteMetrics(ctx, w); err != nil {
+			c.log.Error("the figures of notifications are not known", "error", err)
+		}
+		_ = c.audit.WriteMetrics(w)
 	}
 	c.background(c.alertSources.Run)
 	return nil

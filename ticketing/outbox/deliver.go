@@ -240,7 +240,7 @@ func (b *Box) attempt(ctx context.Context, to *receiver, batch []message) error 
 		log("notification", "receiver", a.Receiver, "channel", a.Channel, "host", a.URLHost, "incident", a.IncidentID, "kind", a.Kind,
 			"attempt", a.Attempt, "status", a.Status, "http_status", a.HTTPStatus, "error", a.Error)
 	}
-	return b.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+	err := b.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 		for i, a := range rows {
 			if err := b.settle(ctx, tx, batch[i], a, sent); err != nil {
 				return err
@@ -248,6 +248,10 @@ func (b *Box) attempt(ctx context.Context, to *receiver, batch []message) error 
 		}
 		return nil
 	})
+	if err == nil {
+		b.counts.add(rows)
+	}
+	return err
 }
 
 // outcome is what an attempt means for one notification.

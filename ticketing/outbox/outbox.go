@@ -99,6 +99,8 @@ type Box struct {
 	mu   sync.Mutex
 	busy map[string]bool // receivers being served
 	gate atomic.Pointer[Gate]
+
+	counts counts
 }
 
 type message struct {

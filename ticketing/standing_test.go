@@ -1,0 +1,85 @@
+package ticketing
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"icewatch/soc/reach"
+)
+
+// stood reads the figures of the standing, by name and labels.
+func stood(t *testing.T, s *Service) map[string]float64 {
+	t.Helper()
+	var b bytes.Buffer
+	if err := s.WriteStanding(t.Context(), &b); err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]float64{}
+	for line := range strings.Lines(b.String()) {
+		line = strings.TrimSpace(line)
+		end := strings.LastIndexByte(line, ' ')
+		name, value := line[:max(end, 0)], line[end+1:]
+		v, err := strconv.ParseFloat(value, 64)
+		if _, twice := out[name]; err != nil || twice {
+			t.Fatalf("%q: %v, or written twice", line, err)
+		}
+		out[name] = v
+	}
+	return out
+}
+
+func TestStanding(t *testing.T) {
+	t.Parallel()
+	s, c := newService(t, nil)
+	ctx, by := t.Context(), Actor{Name: "li", Reach: reach.All()}
+	ingest(t, s, grave(intrusion(sealWeb, "203.0.113.9", 0))...)
+	incidents, alerts := allIncidents(t, s), allAlerts(t, s)
+	if len(incidents) != 1 || len(alerts) == 0 {
+		t.Fatalf("%d incidents, %d alerts", len(incidents), len(alerts))
+	}
+	one := incidents[0]
+	tenant := fmt.Sprintf("tenant=%q", one.Tenant)
+	f := func(when string, want map[string]float64) {
+		t.Helper()
+		got := stood(t, s)
+		for series, v := range want {
+			name, labels, _ := strings.Cut(series, " ")
+			full := name + "{" + strings.TrimSuffix(tenant+","+labels, ",") + "}"
+			if g, ok := got[full]; g != v || !ok && v != 0 {
+				t.Errorf("%s: %s is %v, want %v; of\n%v", when, full, g, v, got)
+			}
+		}
+	}
+	n := float64(len(alerts))
+	f("opened", map[string]float64{`icewatch_alerts severity="critical",state="open"`: n, `icewatch_alerts_raised_last_day severity="critical"`: n,
+		`icewatch_incidents severity="critical",state="open"`: 1, `icewatch_incidents_sla state="ok"`: 1, `icewatch_incidents_month_opened`: 1, `icewatch_incidents_month_acknowledged`: 0})
+	ruled := 0.0
+	for series, v := range stood(t, s) {
+		if strings.HasPrefix(series, "icewatch_rule_alerts_last_day{") {
+			ruled += v
+		}
+	}
+	if ruled != n {
+		t.Errorf("the rules raised %v alerts, want %v", ruled, n)
+	}
+	c.forward(10 * time.Minute)
+	if _, err := s.AcknowledgeIncident(ctx, by, one.ID, ""); err != nil {
+		t.Fatal(err)
+	}
+	f("acknowledged", map[string]float64{`icewatch_incidents severity="critical",state="open"`: 0, `icewatch_incidents severity="critical",state="acknowledged"`: 1,
+		`icewatch_incidents_month_acknowledged`: 1, `icewatch_incidents_month_acknowledge_seconds`: 600})
+	c.forward(8 * 24 * time.Hour)
+	f("late", map[string]float64{`icewatch_incidents_sla state="breached"`: 1, `icewatch_incidents_sla state="ok"`: 0, `icewatch_incidents_month_late`: 1, `icewatch_alerts_raised_last_day severity="critical"`: 0})
+	if _, err := s.CloseIncident(ctx, by, one.ID, Close{Resolution: "true_positive"}); err != nil {
+		t.Fatal(err)
+	}
+	took := (8*24*time.Hour + 10*time.Minute).Seconds()
+	f("closed", map[string]float64{`icewatch_incidents severity="critical",state="acknowledged"`: 0, `icewatch_incidents_sla state="breached"`: 0, `icewatch_alerts severity="critical",state="open"`: 0,
+		`icewatch_incidents_month_closed`: 1, `icewatch_incidents_month_resolved`: 1, `icewatch_incidents_month_resolve_seconds`: took})
+	c.forward(31 * 24 * time.Hour)
+	f("a month later", map[string]float64{`icewatch_incidents_month_opened`: 0, `icewatch_incidents_month_resolve_seconds`: 0})
+}
