@@ -28,12 +28,17 @@ func (l *rulesLintCmd) Run(a *app) error {
 }
 
 type rulesTestCmd struct {
-	Rules []string `arg:"" optional:"" help:"Folders or files of rules. Default: the built-in rules." type:"path"`
+	Rules    []string `arg:"" optional:"" help:"Folders or files of rules. Default: the built-in rules." type:"path"`
+	Near     bool     `help:"Demand of each rule a negative case that differs from a positive one in one field."`
+	Mutate   bool     `help:"Drop and negate each item of each rule's condition in turn and demand that a test of the rule fails."`
+	Least    float64  `help:"With --mutate: how many of the mutants have to be killed, in percent." default:"95" placeholder:"PERCENT"`
+	Distinct bool     `help:"Demand that no two rules are one model with other values."`
+	JSON     bool     `help:"Print the numbers as one line of JSON at the end." name:"json"`
 }
 
 // Run tests; the exit code is 1 where a test fails.
 func (t *rulesTestCmd) Run(a *app) error {
-	n, err := rulecli.Test(a.stdout, t.Rules)
+	n, err := rulecli.Test(a.stdout, t.Rules, rulecli.Gates{Near: t.Near, Mutate: t.Mutate, Least: t.Least, Distinct: t.Distinct, JSON: t.JSON})
 	if err == nil && n > 0 {
 		err = findings(n)
 	}

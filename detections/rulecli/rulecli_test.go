@@ -34,7 +34,7 @@ func TestBuiltinRules(t *testing.T) {
 		t.Errorf("lint: %d findings, %v\n%s", n, err, out.String())
 	}
 	out.Reset()
-	if n, err := Test(&out, nil); err != nil || n != 0 {
+	if n, err := Test(&out, nil, Gates{}); err != nil || n != 0 {
 		t.Errorf("test: %d failures, %v\n%s", n, err, out.String())
 	}
 }
@@ -237,7 +237,7 @@ cases:
 `)
 	write(t, dir, "b.test.yml", "cases:\n  - {nome: x}\n")
 	var out bytes.Buffer
-	n, err := Test(&out, []string{dir})
+	n, err := Test(&out, []string{dir}, Gates{})
 	if err != nil || n != 6 {
 		t.Errorf("%d failures, %v", n, err)
 	}

@@ -22,8 +22,8 @@ import (
 // Test runs the *.test.yml files beside the rules in dirs (the built-in ones
 // where dirs is empty) and the tests of policies, *_test.rego, as opa test does.
 // It writes one line a case that failed, one a rule without a positive or
-// negative case, and a summary. failed counts the lines.
-func Test(w io.Writer, dirs []string) (failed int, err error) {
+// negative case, what the gates find, and a summary. failed counts the lines.
+func Test(w io.Writer, dirs []string, gates Gates) (failed int, err error) {
 	b, err := load(dirs)
 	if err != nil {
 		return 0, err
@@ -37,6 +37,7 @@ func Test(w io.Writer, dirs []string) (failed int, err error) {
 
 	runner := ruletest.New(set, reg)
 	files, cases := 0, 0
+	var parsed []ruletest.Named
 	policies := b.Policies()
 	run := func(name string, data []byte) {
 		if strings.HasSuffix(name, ".rego") {
@@ -49,6 +50,9 @@ func Test(w io.Writer, dirs []string) (failed int, err error) {
 		failed += len(failures)
 		for _, f := range failures {
 			fmt.Fprintln(w, f)
+		}
+		if f, err := ruletest.Parse(data); err == nil {
+			parsed = append(parsed, ruletest.Named{Name: name, File: f})
 		}
 	}
 	if len(dirs) == 0 {
@@ -86,8 +90,14 @@ func Test(w io.Writer, dirs []string) (failed int, err error) {
 		fmt.Fprintln(w, u)
 	}
 	failed += len(untested)
+	numbers, more, err := gates.gate(w, b, set, runner, parsed)
+	if err != nil {
+		return failed, err
+	}
+	failed += more
 	fmt.Fprintf(w, "%d rules, %d test files, %d cases, %d failures\n", len(set.Rules()), files, cases, failed)
-	return failed, nil
+	numbers.Cases, numbers.Failures = cases, failed
+	return failed, numbers.print(w, gates.JSON)
 }
 
 // sound leaves out the files that are at fault.

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"strings"
 	"time"
 
@@ -92,8 +93,20 @@ type Origin struct {
 // Load reads all sources once; see Loader.
 func Load(srcs []Source) *Bundle { return NewLoader(srcs).Load(false) }
 
+// Beside are the folders at the top of a rule repository that hold content of
+// other kinds, each with a reader of its own: they are no rules.
+var Beside = []string{"parsers", "alertsources", "suppressions", "schema", "baselines"}
+
+// Manifest is the file at the top of a rule repository that says whose it is.
+const Manifest = "rules.yml"
+
 func wanted(name string) bool {
+	if top, _, deeper := strings.Cut(name, "/"); deeper && slices.Contains(Beside, top) {
+		return false
+	}
 	switch {
+	case name == Manifest:
+		return false
 	case strings.HasSuffix(name, ".test.yml"), strings.HasSuffix(name, ".test.yaml"), strings.HasSuffix(name, "_test.rego"):
 		return false
 	case strings.HasSuffix(name, ".yml"), strings.HasSuffix(name, ".yaml"):

@@ -35,7 +35,7 @@ func NewLoader(sources []Source) *Loader { return &Loader{sources: sources, know
 
 // Load reads all sources. It never fails as a whole: what cannot be read is
 // among the bundle's problems. Tests beside the rules (*.test.yml,
-// *_test.rego) and hidden files are left out.
+// *_test.rego), hidden files and the folders of Beside are left out.
 //
 // A file is read again where its size or its time of change differ from the
 // last time, or anew is true.

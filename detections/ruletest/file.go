@@ -25,6 +25,9 @@ type File struct {
 	Items []Item         `yaml:"items"` // the CMDB of all cases; without any, events are not enriched
 	Set   map[string]any `yaml:"set"`
 	Cases []Case         `yaml:"cases"`
+	// Equivalent names mutants that mean the same as the rule, such as a
+	// condition that only spares the costlier one: "hint.url.original|contains dropped".
+	Equivalent []string `yaml:"equivalent"`
 }
 
 // Item is a configuration item that enrichment knows. Its name is its host

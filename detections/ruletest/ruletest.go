@@ -227,16 +227,40 @@ var stage = &Stage{Start: Start, Net: "10.7", Out: "203.0.113", Tenant: "test"}
 
 // play sends the steps through parser, enrichment and engine.
 func (r *Runner) play(f *File, c *Case) ([]detections.Occurrence, error) {
+	var out []detections.Occurrence
+	err := r.over(r.set, f, c, func(o detections.Occurrence) { out = append(out, o) })
+	return out, err
+}
+
+// over plays a case over a set of rules.
+func (r *Runner) over(set *ruleset.Set, f *File, c *Case, emit func(detections.Occurrence)) error {
+	eng := engine.New(engine.Options{Registry: r.reg, Log: slog.New(slog.DiscardHandler)})
+	eng.Swap(set)
+	err := r.events(f, c, func(m moment, ev *event.Event) {
+		if ev == nil {
+			eng.Tick(m.at, emit)
+			return
+		}
+		eng.Process(ev, emit)
+	})
+	if err != nil {
+		return err
+	}
+	for id, why := range eng.Stats().Disabled {
+		return fmt.Errorf("rule %s panics: %s", id, why)
+	}
+	return nil
+}
+
+// events gives the events of a case as the engine would see them, and nil
+// where time passes. An event is valid until the next.
+func (r *Runner) events(f *File, c *Case, each func(moment, *event.Event)) error {
 	at := c.begin(Start)
 	index, err := enrich.NewIndex(enrich.Snapshot{Items: stage.Items(f, c)})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	eng := engine.New(engine.Options{Registry: r.reg, Log: slog.New(slog.DiscardHandler)})
-	eng.Swap(r.set)
 	parser := parse.New(r.reg, parse.Options{Location: time.UTC, Packs: &r.packs})
-	var out []detections.Occurrence
-	emit := func(o detections.Occurrence) { out = append(out, o) }
 	sequence := uint64(0)
 	for _, m := range c.moments(at) {
 		s, at := m.step, m.at
@@ -249,15 +273,15 @@ func (r *Runner) play(f *File, c *Case) ([]detections.Occurrence, error) {
 			parser.Parse(&rec, &ev)
 		case s.Event != nil:
 			if err := r.fill(&ev, s.Event, count); err != nil {
-				return nil, fmt.Errorf("step %d: %w", m.place, err)
+				return fmt.Errorf("step %d: %w", m.place, err)
 			}
 		default:
-			eng.Tick(at, emit)
+			each(m, nil)
 			continue
 		}
 		for _, set := range []map[string]any{f.Set, c.Set, s.Set} {
 			if err := r.fill(&ev, set, count); err != nil {
-				return nil, fmt.Errorf("step %d: set: %w", m.place, err)
+				return fmt.Errorf("step %d: set: %w", m.place, err)
 			}
 		}
 		sequence++
@@ -266,12 +290,9 @@ func (r *Runner) play(f *File, c *Case) ([]detections.Occurrence, error) {
 		if len(f.Items)+len(c.Items) > 0 {
 			index.Apply(&ev)
 		}
-		eng.Process(&ev, emit)
+		each(m, &ev)
 	}
-	for id, why := range eng.Stats().Disabled {
-		return nil, fmt.Errorf("rule %s panics: %s", id, why)
-	}
-	return out, nil
+	return nil
 }
 
 // fill puts the fields into the event; a list makes several values.

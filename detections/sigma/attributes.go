@@ -369,12 +369,14 @@ func (r *reader) custom(rule *Rule, n *yaml.Node) *Error {
 			rule.Custom.Verdict = detections.Verdict(s)
 		case "attack":
 			rule.Custom.Attack, err = text(key, val)
+		case "owner":
+			rule.Custom.Owner, err = text(key, val)
 		case "attacker":
 			if rule.Custom.Attacker, err = text(key, val); err == nil && !slices.Contains(ends, rule.Custom.Attacker) {
 				err = errorf(val.Line, "icewatch.attacker is source, destination or host, not %q", rule.Custom.Attacker)
 			}
 		default:
-			r.warn(key.Line, "icewatch.%s is not known; known are title, sentence, advice, group_by, scope, tenants, alert, absence, lateness, verdict, attack, attacker", key.Value)
+			r.warn(key.Line, "icewatch.%s is not known; known are title, sentence, advice, group_by, scope, tenants, alert, absence, lateness, verdict, attack, attacker, owner", key.Value)
 		}
 		if err != nil {
 			return err

@@ -70,6 +70,7 @@ type Custom struct {
 	Lateness time.Duration      // how late a correlation's events may be; 0 is the engine's default
 	Verdict  detections.Verdict // how far an attack got of which the rule tells; "" where the event tells
 	Attack   string             // its type, of the taxonomy
+	Owner    string             // who answers for the rule: a team or a person
 	Attacker string             // which end attacks: source, destination or host; "" where the event tells
 }
 
