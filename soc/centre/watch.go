@@ -249,12 +249,13 @@ const rhythmLag = 20 * time.Second
 // beat learns from what the engine counted, and alarms about sources that do not
 // keep to their rhythm.
 func (c *centre) beat(ctx context.Context, now time.Time, least time.Duration) {
-	counts, err := c.gauge.engine.Beats(ctx, c.rhythm.From())
+	since, slot := c.rhythm.From()
+	counts, err := c.gauge.engine.Beats(ctx, since, slot)
 	if err != nil {
 		return // Nothing is learnt of this while, and nothing is missed.
 	}
 	c.rhythm.Take(counts, now.Add(-rhythmLag), least)
-	c.watch.Hold(ctx, heldSilence, rhythm.Alarms(c.rhythm.List(now)))
+	c.watch.Hold(ctx, heldSilence, c.rhythm.Alarms(now))
 }
 
 // drops counts what was lost, by reason.

@@ -27,6 +27,7 @@ import (
 
 	"icewatch/soc/rhythm/beat"
 	"icewatch/soc/state"
+	"icewatch/soc/watch"
 )
 
 //go:embed migrations/*.sql
@@ -69,9 +70,16 @@ type Keeper struct {
 
 	mu      sync.Mutex
 	sources map[beat.Key]*source
-	run     string // of the counter
-	closed  int64  // the last slot that was learnt
+	mark    beat.Mark // how far the counter has told
+	told    map[uint64]origin
+	closed  int64 // the last slot that was learnt
 	gone    []string
+}
+
+// origin is what the counter says of a key once.
+type origin struct {
+	key   beat.Key
+	facts beat.Facts
 }
 
 type source struct {
@@ -107,7 +115,7 @@ func Open(ctx context.Context, db *state.DB, zone *time.Location) (*Keeper, erro
 	if err := db.Migrate(ctx, "rhythm", migrations); err != nil {
 		return nil, fmt.Errorf("rhythm: %w", err)
 	}
-	k := &Keeper{db: db, zone: zone, sources: map[beat.Key]*source{}}
+	k := &Keeper{db: db, zone: zone, sources: map[beat.Key]*source{}, told: map[uint64]origin{}}
 	var rows []row
 	if err := db.NewSelect().Model(&rows).Scan(ctx); err != nil {
 		return nil, fmt.Errorf("rhythm: read the sources: %w", err)
@@ -143,21 +151,22 @@ func idOf(k beat.Key) string {
 	return hex.EncodeToString(sum[:10])
 }
 
-// From is the first slot whose counts Take still wants.
-func (k *Keeper) From() int64 {
+// From is how far the counts were taken in, and the first slot of which Take still
+// wants them.
+func (k *Keeper) From() (since beat.Mark, slot int64) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.closed + 1
+	return k.mark, k.closed + 1
 }
 
-// Take takes in what was counted. now is the time up to which all events that
-// came are counted. least is how long a source must have been quiet in any case
+// Take takes in what was counted since From. now is the time up to which all events
+// that came are counted. least is how long a source must have been quiet in any case
 // to be silent; 0 lets none be silent.
 func (k *Keeper) Take(b beat.Beats, now time.Time, least time.Duration) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if b.Run != k.run {
-		k.run = b.Run
+	if b.Mark.Run != k.mark.Run {
+		clear(k.told)
 		for _, s := range k.sources { // What the run before counted stands.
 			for slot, n := range s.open {
 				s.before[slot] += n
@@ -165,14 +174,27 @@ func (k *Keeper) Take(b beat.Beats, now time.Time, least time.Duration) {
 			clear(s.open)
 		}
 	}
-	for _, x := range b.Beats {
-		s := k.sources[x.Key]
-		if s == nil {
-			s = &source{id: idOf(x.Key), key: x.Key, first: time.Unix(0, x.Last).UTC(), open: map[int64]uint64{}, before: map[int64]uint64{}}
-			k.sources[x.Key] = s
+	k.mark = b.Mark
+	for i := range b.Beats {
+		x := &b.Beats[i]
+		if x.New {
+			k.told[x.Number] = origin{x.Key, x.Facts}
 		}
-		if s.facts != x.Facts {
-			s.facts, s.dirty = x.Facts, true
+		of, ok := k.told[x.Number]
+		if !ok {
+			k.mark.Round = 0 // All are to be told anew.
+			continue
+		}
+		if len(x.Counts) == 0 {
+			continue
+		}
+		s := k.sources[of.key]
+		if s == nil {
+			s = &source{id: idOf(of.key), key: of.key, first: time.Unix(0, x.Last).UTC(), open: map[int64]uint64{}, before: map[int64]uint64{}}
+			k.sources[of.key] = s
+		}
+		if s.facts != of.facts {
+			s.facts, s.dirty = of.facts, true
 		}
 		for _, c := range x.Counts {
 			if c.Slot > k.closed {
@@ -329,6 +351,22 @@ func (k *Keeper) List(now time.Time) []Source {
 		return strings.Compare(a.ID, b.ID)
 	})
 	return out
+}
+
+// Alarms say which sources are silent or flood, as Alarms does of List.
+func (k *Keeper) Alarms(now time.Time) []watch.Alarm {
+	k.mu.Lock()
+	found := false
+	for _, s := range k.sources {
+		if found = s.silent != nil || s.flood != nil; found {
+			break
+		}
+	}
+	k.mu.Unlock()
+	if !found {
+		return nil
+	}
+	return Alarms(k.List(now))
 }
 
 // ErrNoSource says that there is no source with the id.

@@ -50,15 +50,15 @@ func (c *city) pass(d time.Duration, send func(t time.Time) map[string]uint64) [
 	var out []change
 	for end := c.now.Add(d); c.now.Before(end); {
 		slot := beat.SlotOf(c.now)
-		b := beat.Beats{Run: "one"}
+		b := beat.Beats{Mark: beat.Mark{Run: "one"}}
 		for name, n := range send(c.now) {
 			if n > 0 {
-				b.Beats = append(b.Beats, beat.Beat{Key: beat.Key{Tenant: "a", Dataset: "x", Source: name}, Last: c.now.Add(4 * time.Minute).UnixNano(), Counts: []beat.Count{{Slot: slot, Events: n}}})
+				b.Beats = append(b.Beats, beat.Beat{Number: uint64(len(b.Beats)), New: true, Key: beat.Key{Tenant: "a", Dataset: "x", Source: name}, Last: c.now.Add(4 * time.Minute).UnixNano(), Counts: []beat.Count{{Slot: slot, Events: n}}})
 			}
 		}
 		c.now = c.now.Add(beat.Span)
 		c.k.Take(b, c.now, 15*time.Minute)
-		c.k.Take(beat.Beats{Run: "one"}, c.now.Add(30*time.Second), 15*time.Minute)
+		c.k.Take(beat.Beats{Mark: beat.Mark{Run: "one"}}, c.now.Add(30*time.Second), 15*time.Minute)
 		held := map[string]string{}
 		for _, s := range c.k.List(c.now) {
 			held[s.Source] = s.State
@@ -215,12 +215,17 @@ func TestUnknown(t *testing.T) {
 	// Another run counts from nothing, within a slot too.
 	slot := beat.SlotOf(c.now)
 	at := func(run string, n uint64) beat.Beats {
-		return beat.Beats{Run: run, Beats: []beat.Beat{{Key: beat.Key{Tenant: "a", Dataset: "x", Source: "always"}, Last: c.now.Add(time.Minute).UnixNano(), Counts: []beat.Count{{Slot: slot, Events: n}}}}}
+		return beat.Beats{Mark: beat.Mark{Run: run, Round: n}, Beats: []beat.Beat{{New: true, Key: beat.Key{Tenant: "a", Dataset: "x", Source: "always"}, Last: c.now.Add(time.Minute).UnixNano(), Counts: []beat.Count{{Slot: slot, Events: n}}}}}
 	}
 	for _, b := range []beat.Beats{at("one", 3), at("one", 5), at("two", 2), at("two", 5)} {
 		c.k.Take(b, c.now.Add(2*time.Minute), time.Minute)
 	}
-	c.k.Take(beat.Beats{Run: "two"}, c.now.Add(beat.Span+time.Second), time.Minute)
+	c.k.Take(beat.Beats{Mark: beat.Mark{Run: "two"}}, c.now.Add(beat.Span+time.Second), time.Minute)
+	// A key that was never told of has all told anew.
+	c.k.Take(beat.Beats{Mark: beat.Mark{Run: "two", Round: 9}, Beats: []beat.Beat{{Number: 77, Last: c.now.UnixNano(), Counts: []beat.Count{{Slot: slot, Events: 1}}}}}, c.now.Add(2*time.Minute), time.Minute)
+	if since, _ := c.k.From(); since != (beat.Mark{Run: "two"}) {
+		t.Errorf("told on from %+v", since)
+	}
 	if got := c.k.List(c.now)[0]; got.Rate != round(10/beat.Span.Seconds()) {
 		t.Errorf("%+v", got)
 	}

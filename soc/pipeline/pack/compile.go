@@ -140,6 +140,10 @@ func (c *compiler) recognise(l *Log, d *logDocument) (err error) {
 				return fmt.Errorf("pattern %q: no literal of it has %d letters: give anchors or programs", src, minAnchor)
 			}
 			l.anchors = append(l.anchors, a)
+		} else {
+			// Anchors such as " INFO " are in many lines: whether the pattern's own
+			// words are there, is known faster than whether all of it fits.
+			p.need = p.longest()
 		}
 	}
 	for _, src := range d.Regexp {

@@ -17,6 +17,7 @@ const maxSteps = 4096
 // {name=one|two}. (? … ?) may be absent. A blank stands for one or more.
 type pattern struct {
 	nodes []node
+	need  string // a literal that every text of it holds; "" where what led to it has shown that
 }
 
 type operation uint8
@@ -330,6 +331,9 @@ type matcher struct {
 }
 
 func (p *pattern) read(text string, m *Match) bool {
+	if !strings.Contains(text, p.need) {
+		return false
+	}
 	m.m = matcher{p: p, s: text, m: m}
 	return m.m.at(0, 0)
 }

@@ -51,19 +51,28 @@ type Count struct {
 	Events uint64 `json:"events"`
 }
 
-// Beat is a key with its latest slots.
+// Beat is a key with its latest slots. Key and Facts are told once: with New, for
+// which its Number stands from then on, until another New has it.
 type Beat struct {
+	Number uint64
+	New    bool
 	Key
 	Facts
-	Last   int64   `json:"last"` // when its latest event came, in Unix nanoseconds
-	Counts []Count `json:"counts"`
+	Last   int64 // when its latest event came, in Unix nanoseconds
+	Counts []Count
 }
 
-// Beats are all that a counter tells. Figures of one Run grow; another begins
-// anew.
+// Mark is how far a counter has told.
+type Mark struct {
+	Run   string
+	Round uint64 // 0: nothing of it
+}
+
+// Beats are what a counter tells of the keys that were counted since a mark.
+// Figures of one run grow; another begins anew, with all of its keys.
 type Beats struct {
-	Run   string `json:"run"`
-	Beats []Beat `json:"beats"`
+	Mark  Mark // to be told on from
+	Beats []Beat
 }
 
 // Counter counts. It is safe for concurrent use.
@@ -71,21 +80,26 @@ type Counter struct {
 	run string
 
 	mu    sync.Mutex
+	round uint64 // of what is counted now
 	byKey map[Key]*series
-	last  Key // of the event before, which events of a batch mostly share
+	free  []uint64 // numbers below len(byKey)+len(free) of keys that are forgotten
+	last  Key      // of the event before, which events of a batch mostly share
 	of    *series
 }
 
 type series struct {
 	key    Key
 	facts  Facts
+	number uint64
+	made   uint64 // in which round
+	beaten uint64 // in which round last
 	last   int64
 	slots  [kept]int64
 	counts [kept]uint64
 }
 
 // NewCounter makes a counter; run names it among those before and after it.
-func NewCounter(run string) *Counter { return &Counter{run: run, byKey: map[Key]*series{}} }
+func NewCounter(run string) *Counter { return &Counter{run: run, round: 1, byKey: map[Key]*series{}} }
 
 // Count counts an event by when it was taken in.
 func (c *Counter) Count(ev *event.Event, rec *intake.Record) {
@@ -129,7 +143,7 @@ func (c *Counter) Count(ev *event.Event, rec *intake.Record) {
 			if s == nil {
 				// The event's own texts are of a batch that will be gone.
 				k = Key{strings.Clone(k.Tenant), strings.Clone(k.Dataset), strings.Clone(k.Source)}
-				s = &series{key: k, facts: facts(ev, rec)}
+				s = &series{key: k, facts: facts(ev, rec), number: c.number(), made: c.round}
 				c.byKey[k] = s
 			}
 		}
@@ -140,6 +154,7 @@ func (c *Counter) Count(ev *event.Event, rec *intake.Record) {
 		s.slots[at], s.counts[at] = slot, 0
 	}
 	s.counts[at]++
+	s.beaten = c.round
 	s.last = max(s.last, rec.Received)
 }
 
@@ -153,31 +168,59 @@ func facts(ev *event.Event, rec *intake.Record) Facts {
 	return f
 }
 
-// Tell returns the counts from the slot on, and forgets keys that have been
+// number finds a number that no key has.
+func (c *Counter) number() uint64 {
+	if n := len(c.free); n > 0 {
+		number := c.free[n-1]
+		c.free = c.free[:n-1]
+		return number
+	}
+	return uint64(len(c.byKey))
+}
+
+// Tell returns the counts from the slot on of those keys that were counted since
+// the mark, all of them where it is of another run. It forgets keys that have been
 // quiet for longer than is kept.
-func (c *Counter) Tell(from int64) Beats {
+func (c *Counter) Tell(since Mark, from int64) Beats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	out := Beats{Run: c.run, Beats: []Beat{}}
-	newest := int64(0)
+	if since.Run != c.run || since.Round >= c.round {
+		since.Round = 0
+	}
+	out := Beats{Mark: Mark{c.run, c.round}}
+	c.round++
+	newest, beaten := int64(0), 0
 	for _, s := range c.byKey {
 		newest = max(newest, s.last)
+		if s.beaten > since.Round {
+			beaten++
+		}
 	}
+	out.Beats = make([]Beat, 0, beaten)
+	counts := make([]Count, 0, 2*beaten)
 	for k, s := range c.byKey {
 		if newest-s.last > forget*int64(time.Second) {
 			delete(c.byKey, k)
+			c.free = append(c.free, s.number)
 			if c.of == s {
 				c.of = nil
 			}
 			continue
 		}
-		b := Beat{Key: k, Facts: s.facts, Last: s.last}
+		if s.beaten <= since.Round {
+			continue
+		}
+		b := Beat{Number: s.number, Last: s.last}
+		if s.made > since.Round {
+			b.New, b.Key, b.Facts = true, k, s.facts
+		}
+		first := len(counts)
 		for i, slot := range s.slots {
 			if s.counts[i] > 0 && slot >= from {
-				b.Counts = append(b.Counts, Count{slot, s.counts[i]})
+				counts = append(counts, Count{slot, s.counts[i]})
 			}
 		}
-		if len(b.Counts) > 0 {
+		if b.Counts = counts[first:len(counts):len(counts)]; len(b.Counts) > 0 || b.New {
 			out.Beats = append(out.Beats, b)
 		}
 	}
