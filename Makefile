@@ -19,7 +19,7 @@ CONSOLE_SOURCES := $(shell find $(CONSOLE) -type f -not -path '*/node_modules/*'
 SIGMA_RULES    ?= ../shared/corpora/sigma/rules
 WINDOWS_EVENTS ?= ../shared/corpora/windows/events.jsonl.gz
 
-.PHONY: help run build console release vuln sbom test test-go test-console test-release test-platforms test-upgrade test-peers test-sigma test-windows test-alerts screenshots lint bench bench-auth bench-intake bench-collectors bench-lake bench-e2e bench-ruleswap bench-policy bench-correlate bench-cmdb bench-alerts fuzz clean
+.PHONY: help run build console dashboards release vuln sbom test test-go test-console test-release test-platforms test-upgrade test-peers test-sigma test-windows test-alerts screenshots lint bench bench-auth bench-intake bench-collectors bench-lake bench-e2e bench-ruleswap bench-policy bench-correlate bench-cmdb bench-alerts fuzz clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')" 2>/dev/null || grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ $(CONSOLE)/dist/index.html: $(CONSOLE)/node_modules/.package-lock.json $(CONSOLE
 	@echo "==> console: build"
 	cd $(CONSOLE) && npm run --silent build
 	@touch $@
+
+dashboards: ## Grafana's dashboards anew from their source, dashboards/grafana/source
+	go generate ./dashboards/grafana
 
 release: console ## static binaries for linux on amd64, arm64 and loong64 into dist/
 	@mkdir -p dist

@@ -83,6 +83,7 @@ require (
 
 require (
 	filippo.io/edwards25519 v1.2.0 // indirect
+	github.com/grafana/grafana-foundation-sdk/go v0.0.22
 	github.com/kr/fs v0.1.0 // indirect
 	github.com/teambition/rrule-go v1.8.2 // indirect
 )
