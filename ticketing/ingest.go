@@ -85,6 +85,13 @@ func (s *Service) IngestBeside(ctx context.Context, occs []detections.Occurrence
 		if len(fresh) == 0 {
 			return nil
 		}
+		hidden, err := s.suppress(ctx, tx, &fresh, subjects, now)
+		if err != nil {
+			return err
+		}
+		if st.Suppressed = uint64(hidden); len(fresh) == 0 {
+			return nil
+		}
 		fresh, over := s.storm.split(fresh, now)
 		touched, err := s.live.mergeAll(ctx, tx, fresh, subjects, now)
 		if err != nil {
@@ -139,6 +146,7 @@ func (s *Service) IngestBeside(ctx context.Context, occs []detections.Occurrence
 		all.AlertsOpened += st.AlertsOpened
 		all.Incidents += st.Incidents
 		all.Counted += st.Counted
+		all.Suppressed += st.Suppressed
 		all.PolicyErrors += st.PolicyErrors
 	})
 	s.note(ctx, changes...)

@@ -47,6 +47,7 @@ type AlertQuery struct {
 	Attacker   string   // address
 	Victim     string   // address
 	Tag        string
+	Suppressed string    // SuppressedNone, SuppressedOnly, or the id of a suppression; "" for all
 	Flapping   bool      // those alone that flap
 	KeyAsset   bool      // those alone that are about key assets
 	UnreadBy   string    // those alone that this person has not looked at
@@ -226,6 +227,9 @@ func filter(q *bun.SelectQuery, alias string, query AlertQuery) (*bun.SelectQuer
 		if is[1] != "" {
 			q = q.Where("? = ?", bun.Ident(is[0]), is[1])
 		}
+	}
+	if query.Suppressed != "" && alias == "a" {
+		q = suppressedBy(q, query.Suppressed)
 	}
 	if query.Flapping {
 		q = q.Where("flapping = 1 AND status <> 'closed'")

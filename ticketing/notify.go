@@ -205,6 +205,7 @@ func (s *Service) Run(ctx context.Context) {
 		}
 		if d := now.Sub(retried); d >= 15*time.Second || d < 0 {
 			s.must(ctx, "tell who owns silences of their end", s.tellOwners(ctx))
+			s.must(ctx, "tell who owns suppressions of their end", s.tellSuppressions(ctx))
 			retried = now
 			s.must(ctx, "ask the policy again", s.judgeAgain(ctx, now))
 		}

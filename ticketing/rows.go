@@ -56,7 +56,8 @@ type alertRow struct {
 	Muted          bool   `bun:"muted"`
 	Flapping       bool   `bun:"flapping"`
 	KeyAsset       bool   `bun:"key_asset"` // its item or system is a key asset, or was when it fired last
-	Counted        int    `bun:"counted"`   // of Occurrences, those beyond the limit of intake
+	SuppressedBy   string `bun:"suppressed_by"`
+	Counted        int    `bun:"counted"` // of Occurrences, those beyond the limit of intake
 	Phase          string `bun:"phase"`
 	Direction      string `bun:"direction"`
 	Threat         string `bun:"threat"`
@@ -161,7 +162,7 @@ func (a *alert) view() Alert {
 		Verdict: verdictOf(a.Verdict), VerdictReason: d.VerdictReason, Phases: orEmpty(d.Phases), Attacker: d.Attacker, Victim: d.Victim,
 		Direction: a.Direction, Threat: a.Threat, Attack: a.Attack, Risk: d.Risk, Fault: a.Fault, KeyAsset: a.KeyAsset,
 	}
-	v.Tags = splitList(a.Tags)
+	v.Tags, v.SuppressedBy = splitList(a.Tags), a.SuppressedBy
 	if v.Counted = a.Counted; a.Status != StatusClosed {
 		v.Flapping = d.Flapping
 	}

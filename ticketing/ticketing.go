@@ -32,6 +32,7 @@ import (
 	"icewatch/ticketing/routing"
 	"icewatch/ticketing/silence"
 	"icewatch/ticketing/sla"
+	"icewatch/ticketing/suppressing"
 	"icewatch/ticketing/wording"
 )
 
@@ -218,6 +219,7 @@ type Service struct {
 	audit         func(ctx context.Context, c Change)
 	out           *outbox.Box
 	muting        *silence.Store
+	suppressions  *suppressing.Store
 	routes        *routing.Store
 	routed        routed
 	nextGroup     time.Time // when a group of the routes is due; Run's alone
@@ -249,6 +251,7 @@ type Stats struct {
 	Duplicates   uint64 // seen before
 	AlertsOpened uint64
 	Incidents    uint64 // opened
+	Suppressed   uint64 // firings that suppressions met, of Occurrences
 	Counted      uint64 // firings beyond the limit of intake, of Occurrences
 	PolicyErrors uint64 // decisions that failed and will be asked again
 	JudgeErrors  uint64 // alerts whose priority followed the rule's level because the policy failed
@@ -310,6 +313,9 @@ func Open(ctx context.Context, db *state.DB, deps Deps) (*Service, error) {
 	}
 	s.muting, err = silence.Open(ctx, db, silence.Deps{Compile: deps.Reach.Reach, Clock: s.clock, Log: s.log, Changed: s.nudge})
 	if err != nil {
+		return nil, err
+	}
+	if s.suppressions, err = suppressing.Open(ctx, db, s.clock, s.log); err != nil {
 		return nil, err
 	}
 	if s.inhibit, err = openInhibiting(ctx, s); err != nil {

@@ -111,6 +111,7 @@ type Alert struct {
 	Threat         string             `json:"threat,omitempty" enum:"outbound,lateral,external,tunnel,website"`
 	Attack         string             `json:"attack,omitempty" doc:"Type of attack"`
 	Risk           detections.Risk    `json:"risk,omitzero" doc:"Class of GB/Z 20986-2007"`
+	SuppressedBy   string             `json:"suppressed_by,omitempty" doc:"Id of the suppression that kept it from being worked: it is closed from the start, in no incident, and nobody is told"`
 	Flapping       *Flapping          `json:"flapping,omitempty" doc:"It changes between firing and recovered again and again: nobody is told until it is calm"`
 	Counted        int                `json:"counted,omitempty" doc:"Of its firings, those beyond the limit of intake, which were counted and not worked"`
 	KeyAsset       bool               `json:"key,omitempty" doc:"Its item or business system is a key asset, as it was when the alert fired last"`

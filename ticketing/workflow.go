@@ -164,6 +164,9 @@ func reopenAlert(by Actor) alertStep {
 		if a.Status == StatusOpen {
 			return nil, alertConflict(a, "reopened")
 		}
+		if a.SuppressedBy != "" {
+			return nil, suppressedConflict(a)
+		}
 		reopenRow(&a.alertRow)
 		return []timelineRow{entry(a.ID, now, "reopened", by.Name, detections.Text{ZH: "重新打开", EN: "Reopened"}, nil)}, nil
 	}

@@ -315,3 +315,26 @@ func (s *Set) Fields(rule string) []string {
 		return b.looks // those of any rule among them
 	}
 }
+
+// Conditions lists the fields that the condition of a suppression looks at.
+func (s *Set) Conditions(id string) []string {
+	for i := range s.list {
+		if s.list[i].ID == id {
+			return slices.Clone(s.list[i].fields)
+		}
+	}
+	return nil
+}
+
+// MeetsNothing tells whether the condition of a suppression holds where there is
+// none of its fields, as one that only says what must not be does.
+func (s *Set) MeetsNothing(id string) bool {
+	one, found := s.Get(id)
+	if !found {
+		return false
+	}
+	bare := *one
+	bare.Rules, bare.Assets, bare.Tenants = []string{"x"}, Assets{}, nil
+	set, faults := Compile([]Suppression{bare})
+	return len(faults) == 0 && set.Match(&detections.Occurrence{Rule: detections.RuleRef{ID: "x"}}, Asset{}, bare.Expires.Add(-1)) != ""
+}
