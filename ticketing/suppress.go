@@ -133,7 +133,7 @@ func (s *Service) suppress(ctx context.Context, tx bun.Tx, fresh *[]*detections.
 type SuppressionView struct {
 	suppressing.Kept
 	State    suppressing.State
-	Effect   suppressing.Effect
+	Effect   suppressing.SuppressionEffect
 	Alerts   int  // that it suppressed and that are still kept, within reach
 	Editable bool // all that it suppresses is within his reach
 }
@@ -173,7 +173,7 @@ func (s *Service) Suppressions(ctx context.Context, r reach.Reach) ([]Suppressio
 		if !maySuppress(r, k.Tenants) {
 			continue
 		}
-		v := SuppressionView{Kept: k, State: k.State(now), Alerts: alerts[k.ID], Editable: true, Effect: suppressing.Effect{Days: []suppressing.EffectOnDay{}}}
+		v := SuppressionView{Kept: k, State: k.State(now), Alerts: alerts[k.ID], Editable: true, Effect: suppressing.SuppressionEffect{Days: []suppressing.SuppressionEffectDay{}}}
 		if e := effects[k.ID]; e != nil {
 			v.Effect = *e
 		}
@@ -258,7 +258,7 @@ func (s *Service) SuppressionVersions(ctx context.Context, r reach.Reach, id str
 
 // PreviewSuppression tells what a suppression would have suppressed, and what speaks
 // against it.
-func (s *Service) PreviewSuppression(ctx context.Context, r reach.Reach, one suppression.Suppression) (suppressing.Preview, error) {
+func (s *Service) PreviewSuppression(ctx context.Context, r reach.Reach, one suppression.Suppression) (suppressing.SuppressionPreview, error) {
 	p, err := s.suppressions.Preview(ctx, one, r)
 	if err != nil {
 		return p, err
@@ -283,7 +283,7 @@ func (s *Service) PreviewSuppression(ctx context.Context, r reach.Reach, one sup
 	}
 	warn := func(kind string, ids []string, zh, en string) {
 		if len(ids) > 0 {
-			p.Warnings = append([]suppressing.PreviewWarning{{Kind: kind, Alerts: ids[:min(len(ids), 20)],
+			p.Warnings = append([]suppressing.SuppressionWarning{{Kind: kind, Alerts: ids[:min(len(ids), 20)],
 				Text: detections.Text{ZH: fmt.Sprintf(zh, len(ids)), EN: fmt.Sprintf(en, len(ids))}}}, p.Warnings...)
 		}
 	}
@@ -406,9 +406,9 @@ func (s *Service) tellSuppressions(ctx context.Context) error {
 	for i := range list {
 		n := &list[i]
 		unique, status := "soon", webhook.Firing
-		zh, en := "告警抑制即将到期", "A suppression ends soon"
+		zh, en := "加白规则即将到期", "A suppression ends soon"
 		if n.Over {
-			unique, status, zh, en = "over", webhook.Resolved, "告警抑制已到期，恢复告警", "A suppression has ended: its alerts are raised again"
+			unique, status, zh, en = "over", webhook.Resolved, "加白规则已到期，恢复告警", "A suppression has ended: its alerts are raised again"
 		}
 		alert := webhook.Alert{Status: status, StartsAt: n.UpdatedAt, EndsAt: n.Expires, GeneratorURL: strings.TrimRight(s.cfg.ExternalURL, "/") + "/suppressions?id=" + n.ID,
 			Labels:      map[string]string{"alertname": "SuppressionEnds", "suppression": n.ID, "owner": n.Owner},

@@ -15,20 +15,21 @@ import (
 // AlertFilter is what alerts are chosen by.
 type AlertFilter struct {
 	TicketFilter
-	Incident  string `query:"incident" maxLength:"64"`
-	Rule      string `query:"rule" maxLength:"200" doc:"Id of a rule"`
-	SourceIP  string `query:"source_ip" maxLength:"64"`
-	Verdict   string `query:"verdict" maxLength:"200" doc:"failed, attempt, success, compromised, none; several with commas"`
-	Phase     string `query:"phase" maxLength:"400" doc:"Furthest phase of the kill chain: reconnaissance, weaponization, delivery, exploitation, installation, command-and-control, actions-on-objectives; several with commas"`
-	Direction string `query:"direction" maxLength:"200" doc:"inbound, outbound, lateral, internal, external; several with commas"`
-	Threat    string `query:"threat" maxLength:"200" doc:"outbound, lateral, external, tunnel, website; several with commas"`
-	Attack    string `query:"attack" maxLength:"1000" doc:"Types of attack by their ids in the taxonomy; several with commas"`
-	Risk      string `query:"risk" maxLength:"1000" doc:"Risks of GB/Z 20986-2007 by the codes of their tiers with dots between them, such as NAI or NAI.VAI; several with commas"`
-	Attacker  string `query:"attacker" maxLength:"64" doc:"Address of the attacker"`
-	Victim    string `query:"victim" maxLength:"64" doc:"Address of the victim"`
-	Flapping  bool   `query:"flapping" doc:"Those alone that flap"`
-	Tag       string `query:"tag" maxLength:"40" doc:"That people gave it"`
-	Unread    bool   `query:"unread" doc:"Those alone that the caller has not looked at"`
+	Incident   string `query:"incident" maxLength:"64"`
+	Rule       string `query:"rule" maxLength:"200" doc:"Id of a rule"`
+	SourceIP   string `query:"source_ip" maxLength:"64"`
+	Verdict    string `query:"verdict" maxLength:"200" doc:"failed, attempt, success, compromised, none; several with commas"`
+	Phase      string `query:"phase" maxLength:"400" doc:"Furthest phase of the kill chain: reconnaissance, weaponization, delivery, exploitation, installation, command-and-control, actions-on-objectives; several with commas"`
+	Direction  string `query:"direction" maxLength:"200" doc:"inbound, outbound, lateral, internal, external; several with commas"`
+	Threat     string `query:"threat" maxLength:"200" doc:"outbound, lateral, external, tunnel, website; several with commas"`
+	Attack     string `query:"attack" maxLength:"1000" doc:"Types of attack by their ids in the taxonomy; several with commas"`
+	Risk       string `query:"risk" maxLength:"1000" doc:"Risks of GB/Z 20986-2007 by the codes of their tiers with dots between them, such as NAI or NAI.VAI; several with commas"`
+	Attacker   string `query:"attacker" maxLength:"64" doc:"Address of the attacker"`
+	Victim     string `query:"victim" maxLength:"64" doc:"Address of the victim"`
+	Flapping   bool   `query:"flapping" doc:"Those alone that flap"`
+	Suppressed string `query:"suppressed" maxLength:"100" doc:"none: those alone that no suppression met; only: those alone that one met; else the id of a suppression. All by default"`
+	Tag        string `query:"tag" maxLength:"40" doc:"That people gave it"`
+	Unread     bool   `query:"unread" doc:"Those alone that the caller has not looked at"`
 }
 
 // query is what the filter asks of ticketing, within the caller's reach.
@@ -49,7 +50,7 @@ func (f AlertFilter) query(ctx context.Context) (ticketing.AlertQuery, error) {
 		UnreadBy: unreadBy, Reach: within, Statuses: words(f.Status), Severities: words(f.Severity), Priorities: words(f.Priority),
 		Incident: f.Incident, CI: f.CI, System: f.System, Rule: f.Rule, Assignee: assigneeIn(ctx, f.Assignee), SourceIP: f.SourceIP,
 		Verdicts: words(f.Verdict), Phases: words(f.Phase), Directions: words(f.Direction), Threats: words(f.Threat), Attacks: words(f.Attack),
-		Risks: words(f.Risk), Attacker: f.Attacker, Victim: f.Victim, Tag: f.Tag, Flapping: f.Flapping, KeyAsset: f.Key, Q: f.Q, Since: since}, nil
+		Risks: words(f.Risk), Attacker: f.Attacker, Victim: f.Victim, Tag: f.Tag, Flapping: f.Flapping, Suppressed: f.Suppressed, KeyAsset: f.Key, Q: f.Q, Since: since}, nil
 }
 
 func (t *tickets) attackRoutes(s *Server) {

@@ -45,6 +45,7 @@ func (t *tickets) Overview(ctx context.Context, within reach.Reach, username str
 func (t *tickets) Routes(s *Server) {
 	t.bulkRoutes(s) // before alerts by their ids
 	t.mergeRuleRoutes(s)
+	t.suppressionRoutes(s)
 	t.alertRoutes(s)
 	t.attackRoutes(s)
 	t.incidentRoutes(s)

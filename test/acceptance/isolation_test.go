@@ -749,6 +749,7 @@ func (c *city) silence() {
 		never := []map[string]any{{"name": "alertname", "value": "of-" + x.Slug, "isRegex": false}}
 		c.must(http.MethodPost, "/api/v1/merge-rules", map[string]any{"name": "of " + x.Slug, "tenants": []string{x.Slug}, "matchers": never, "by": []string{"alertname"}}, nil)
 		c.must(http.MethodPost, "/api/v1/inhibitions", map[string]any{"name": "of " + x.Slug, "tenants": []string{x.Slug}, "source": never, "target": never}, nil)
+		c.must(http.MethodPost, "/api/v1/suppressions", map[string]any{"name": "of " + x.Slug, "tenants": []string{x.Slug}, "rules": []string{"of-" + x.Slug}, "reason": "isolation", "expires": time.Now().Add(time.Hour)}, nil)
 	}
 }
 
@@ -785,6 +786,15 @@ func (c *city) comparePolicies(alerts []alert, visible map[string]bool, get func
 		for _, tenant := range r.Tenants {
 			if hidden[tenant] {
 				wrong("a merge rule of "+tenant, "it is listed", "none")
+			}
+		}
+	}
+	var suppressions struct{ Items []struct{ Tenants []string } }
+	get("/api/v1/suppressions", nil, &suppressions)
+	for _, r := range suppressions.Items {
+		for _, tenant := range r.Tenants {
+			if hidden[tenant] {
+				wrong("a suppression of "+tenant, "it is listed", "none")
 			}
 		}
 	}

@@ -22,37 +22,37 @@ const (
 	manyOfRule     = 0.5     // of a rule's firings: more is a warning
 )
 
-// Preview is what a suppression would have suppressed of the firings of the last
+// SuppressionPreview is what a suppression would have suppressed of the firings of the last
 // weeks.
-type Preview struct {
-	From       time.Time        `json:"from" doc:"Since when firings are remembered, at most 30 days ago"`
-	Until      time.Time        `json:"until"`
-	Complete   bool             `json:"complete" doc:"All remembered firings were looked at; false where that took too long"`
-	Estimated  bool             `json:"estimated" doc:"Of rules that fired very often one firing in 20 was remembered; counts are estimates then"`
-	Firings    int              `json:"firings" doc:"Firings within reach of the rules that it is for"`
-	Suppressed int              `json:"suppressed" doc:"Of these, those that it would have suppressed"`
-	Alerts     int              `json:"alerts" doc:"Alerts that these are part of"`
-	Unsure     int              `json:"unsure" doc:"Firings that were joined with others, of which only the last is remembered: it may have met some of them"`
-	Already    int              `json:"already" doc:"Firings that it meets and that another suppression suppressed"`
-	Rules      []PreviewRule    `json:"rules" nullable:"false" doc:"50 at most, the most suppressed first"`
-	Assets     []PreviewAsset   `json:"assets" nullable:"false" doc:"50 at most, the most suppressed first"`
-	Days       []PreviewDay     `json:"days" nullable:"false" doc:"Days (UTC) with firings, in order"`
-	Samples    []PreviewSample  `json:"samples" nullable:"false" doc:"20 at most, the latest first"`
-	Warnings   []PreviewWarning `json:"warnings" nullable:"false"`
+type SuppressionPreview struct {
+	From       time.Time            `json:"from" doc:"Since when firings are remembered, at most 30 days ago"`
+	Until      time.Time            `json:"until"`
+	Complete   bool                 `json:"complete" doc:"All remembered firings were looked at; false where that took too long"`
+	Estimated  bool                 `json:"estimated" doc:"Of rules that fired very often one firing in 20 was remembered; counts are estimates then"`
+	Firings    int                  `json:"firings" doc:"Firings within reach of the rules that it is for"`
+	Suppressed int                  `json:"suppressed" doc:"Of these, those that it would have suppressed"`
+	Alerts     int                  `json:"alerts" doc:"Alerts that these are part of"`
+	Unsure     int                  `json:"unsure" doc:"Firings that were joined with others, of which only the last is remembered: it may have met some of them"`
+	Already    int                  `json:"already" doc:"Firings that it meets and that another suppression suppressed"`
+	Rules      []SuppressedRule     `json:"rules" nullable:"false" doc:"50 at most, the most suppressed first"`
+	Assets     []SuppressedAsset    `json:"assets" nullable:"false" doc:"50 at most, the most suppressed first"`
+	Days       []SuppressedDay      `json:"days" nullable:"false" doc:"Days (UTC) with firings, in order"`
+	Samples    []SuppressedSample   `json:"samples" nullable:"false" doc:"20 at most, the latest first"`
+	Warnings   []SuppressionWarning `json:"warnings" nullable:"false"`
 
 	Keys []string `json:"-"` // of the alerts
 }
 
-// PreviewRule is what it would have suppressed of a rule.
-type PreviewRule struct {
+// SuppressedRule is what it would have suppressed of a rule.
+type SuppressedRule struct {
 	ID         string          `json:"id"`
 	Title      detections.Text `json:"title"`
 	Firings    int             `json:"firings"`
 	Suppressed int             `json:"suppressed"`
 }
 
-// PreviewAsset is what it would have suppressed about an asset.
-type PreviewAsset struct {
+// SuppressedAsset is what it would have suppressed about an asset.
+type SuppressedAsset struct {
 	ID          string `json:"id,omitempty"`
 	Name        string `json:"name"`
 	Class       string `json:"class,omitempty"`
@@ -61,15 +61,15 @@ type PreviewAsset struct {
 	Suppressed  int    `json:"suppressed"`
 }
 
-// PreviewDay is a day of it.
-type PreviewDay struct {
+// SuppressedDay is a day of it.
+type SuppressedDay struct {
 	Day        time.Time `json:"day"`
 	Firings    int       `json:"firings"`
 	Suppressed int       `json:"suppressed"`
 }
 
-// PreviewSample is a firing that it would have suppressed.
-type PreviewSample struct {
+// SuppressedSample is a firing that it would have suppressed.
+type SuppressedSample struct {
 	At      time.Time         `json:"at"`
 	Tenant  string            `json:"tenant"`
 	Rule    string            `json:"rule"`
@@ -80,8 +80,8 @@ type PreviewSample struct {
 	Fields  map[string]string `json:"fields" doc:"Those of its condition and its group"`
 }
 
-// PreviewWarning is what speaks against it.
-type PreviewWarning struct {
+// SuppressionWarning is what speaks against it.
+type SuppressionWarning struct {
 	Kind   string          `json:"kind" enum:"confirmed,incident,most_of_rule,critical_asset,absent,all_tenants"`
 	Text   detections.Text `json:"text"`
 	Alerts []string        `json:"alerts,omitempty" doc:"Ids of the alerts that it is about, 20 at most"`
@@ -94,9 +94,9 @@ var ofParties = []string{"source.ip", "destination.ip", "client.ip", "server.ip"
 // Preview tells what a suppression would have suppressed of the firings of the last
 // 30 days within a reach. The end of the suppression is not looked at, nor whether
 // it is disabled. What the suppression with its id suppressed already counts.
-func (s *Store) Preview(ctx context.Context, one suppression.Suppression, within reach.Reach) (Preview, error) {
+func (s *Store) Preview(ctx context.Context, one suppression.Suppression, within reach.Reach) (SuppressionPreview, error) {
 	now := s.now()
-	p := Preview{Until: now, From: now, Complete: true, Rules: []PreviewRule{}, Assets: []PreviewAsset{}, Days: []PreviewDay{}, Samples: []PreviewSample{}, Warnings: []PreviewWarning{}}
+	p := SuppressionPreview{Until: now, From: now, Complete: true, Rules: []SuppressedRule{}, Assets: []SuppressedAsset{}, Days: []SuppressedDay{}, Samples: []SuppressedSample{}, Warnings: []SuppressionWarning{}}
 	one.Disabled = false
 	if one.ID == "" {
 		one.ID = "preview"
@@ -114,7 +114,7 @@ func (s *Store) Preview(ctx context.Context, one suppression.Suppression, within
 	if i := slices.IndexFunc(fields, hidden); i >= 0 {
 		return p, fmt.Errorf("%w: detection: the field %s is masked for you: what it holds cannot be asked for", ErrInvalid, fields[i])
 	}
-	rules, assets, days, keys := map[string]*PreviewRule{}, map[string]*PreviewAsset{}, map[int64]*PreviewDay{}, map[string]bool{}
+	rules, assets, days, keys := map[string]*SuppressedRule{}, map[string]*SuppressedAsset{}, map[int64]*SuppressedDay{}, map[string]bool{}
 	deadline := time.Now().Add(previewTime)
 	looked := 0
 	first, err := s.Recall(ctx, now.Add(-RecallDays*day), one.Rules, func(taken time.Time, f *Firing) bool {
@@ -130,13 +130,13 @@ func (s *Store) Preview(ctx context.Context, one suppression.Suppression, within
 		p.Estimated = p.Estimated || f.Weight > 1
 		d := days[taken.Truncate(day).Unix()]
 		if d == nil {
-			d = &PreviewDay{Day: taken.Truncate(day)}
+			d = &SuppressedDay{Day: taken.Truncate(day)}
 			days[taken.Truncate(day).Unix()] = d
 		}
 		d.Firings += f.Weight
 		r := rules[o.Rule.ID]
 		if r == nil {
-			r = &PreviewRule{ID: o.Rule.ID}
+			r = &SuppressedRule{ID: o.Rule.ID}
 			rules[o.Rule.ID] = r
 		}
 		r.Title, r.Firings = o.Rule.Title, r.Firings+f.Weight
@@ -160,11 +160,11 @@ func (s *Store) Preview(ctx context.Context, one suppression.Suppression, within
 		name := cmp.Or(f.Asset.ID, f.Asset.Name)
 		a := assets[name]
 		if a == nil {
-			a = &PreviewAsset{ID: f.Asset.ID, Name: cmp.Or(f.Asset.Name, f.Asset.ID), Class: f.Asset.Class, System: cmp.Or(f.Asset.SystemName, f.Asset.SystemID), Criticality: f.Criticality}
+			a = &SuppressedAsset{ID: f.Asset.ID, Name: cmp.Or(f.Asset.Name, f.Asset.ID), Class: f.Asset.Class, System: cmp.Or(f.Asset.SystemName, f.Asset.SystemID), Criticality: f.Criticality}
 			assets[name] = a
 		}
 		a.Suppressed += f.Weight
-		sample := PreviewSample{At: taken, Tenant: o.Tenant, Rule: o.Rule.ID, Title: o.Rule.Title, Asset: a.Name, Events: o.Count, Fields: map[string]string{}}
+		sample := SuppressedSample{At: taken, Tenant: o.Tenant, Rule: o.Rule.ID, Title: o.Rule.Title, Asset: a.Name, Events: o.Count, Fields: map[string]string{}}
 		if len(o.EventIDs) > 0 {
 			sample.EventID = o.EventIDs[0]
 		}
@@ -197,23 +197,25 @@ func (s *Store) Preview(ctx context.Context, one suppression.Suppression, within
 	for _, r := range rules {
 		p.Rules = append(p.Rules, *r)
 	}
-	slices.SortFunc(p.Rules, func(a, b PreviewRule) int { return cmp.Or(b.Suppressed-a.Suppressed, strings.Compare(a.ID, b.ID)) })
+	slices.SortFunc(p.Rules, func(a, b SuppressedRule) int { return cmp.Or(b.Suppressed-a.Suppressed, strings.Compare(a.ID, b.ID)) })
 	p.Rules = p.Rules[:min(len(p.Rules), previewRows)]
 	for _, a := range assets {
 		p.Assets = append(p.Assets, *a)
 	}
-	slices.SortFunc(p.Assets, func(a, b PreviewAsset) int { return cmp.Or(b.Suppressed-a.Suppressed, strings.Compare(a.Name, b.Name)) })
+	slices.SortFunc(p.Assets, func(a, b SuppressedAsset) int {
+		return cmp.Or(b.Suppressed-a.Suppressed, strings.Compare(a.Name, b.Name))
+	})
 	p.warn(&one, set)
 	p.Assets = p.Assets[:min(len(p.Assets), previewRows)]
 	for _, d := range days {
 		p.Days = append(p.Days, *d)
 	}
-	slices.SortFunc(p.Days, func(a, b PreviewDay) int { return a.Day.Compare(b.Day) })
+	slices.SortFunc(p.Days, func(a, b SuppressedDay) int { return a.Day.Compare(b.Day) })
 	return p, nil
 }
 
 // warn says what speaks against a suppression as far as the firings tell.
-func (p *Preview) warn(one *suppression.Suppression, set *suppression.Set) {
+func (p *SuppressionPreview) warn(one *suppression.Suppression, set *suppression.Set) {
 	var most []string
 	for _, r := range p.Rules {
 		if float64(r.Suppressed) > manyOfRule*float64(r.Firings) && r.Firings > 1 {
@@ -221,8 +223,8 @@ func (p *Preview) warn(one *suppression.Suppression, set *suppression.Set) {
 		}
 	}
 	if len(most) > 0 {
-		p.Warnings = append(p.Warnings, PreviewWarning{Kind: "most_of_rule", Rules: most, Text: detections.Text{
-			ZH: fmt.Sprintf("会抑制 %d 条规则超过一半的触发：考虑修改规则本身", len(most)),
+		p.Warnings = append(p.Warnings, SuppressionWarning{Kind: "most_of_rule", Rules: most, Text: detections.Text{
+			ZH: fmt.Sprintf("%d 条规则有一半以上的触发会被加白：考虑修改规则本身", len(most)),
 			EN: fmt.Sprintf("It would suppress more than half of what %d rules raise: consider changing the rule itself", len(most))}})
 	}
 	var critical []string
@@ -233,14 +235,14 @@ func (p *Preview) warn(one *suppression.Suppression, set *suppression.Set) {
 	}
 	if len(critical) > 0 {
 		names := strings.Join(critical[:min(len(critical), 5)], ", ")
-		p.Warnings = append(p.Warnings, PreviewWarning{Kind: "critical_asset", Text: detections.Text{
+		p.Warnings = append(p.Warnings, SuppressionWarning{Kind: "critical_asset", Text: detections.Text{
 			ZH: fmt.Sprintf("会隐藏 %d 个重要资产的告警：%s", len(critical), names), EN: fmt.Sprintf("It would hide alerts about %d critical assets: %s", len(critical), names)}})
 	}
 	if len(one.Detection) > 0 && set.MeetsNothing(one.ID) {
-		p.Warnings = append(p.Warnings, PreviewWarning{Kind: "absent", Text: detections.Text{
+		p.Warnings = append(p.Warnings, SuppressionWarning{Kind: "absent", Text: detections.Text{
 			ZH: "条件对没有这些字段的告警也成立：加上必须存在的字段", EN: "The condition also holds for alerts that have none of its fields: add a field that has to be there"}})
 	}
 	if len(one.Tenants) == 0 {
-		p.Warnings = append(p.Warnings, PreviewWarning{Kind: "all_tenants", Text: detections.Text{ZH: "对所有租户生效", EN: "It holds for all tenants"}})
+		p.Warnings = append(p.Warnings, SuppressionWarning{Kind: "all_tenants", Text: detections.Text{ZH: "对所有租户生效", EN: "It holds for all tenants"}})
 	}
 }

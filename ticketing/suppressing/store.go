@@ -327,16 +327,16 @@ func (s *Store) Versions(ctx context.Context, id string) ([]Kept, error) {
 	return out, nil
 }
 
-// Effect is what a suppression suppressed.
-type Effect struct {
-	Firings int           `json:"firings" doc:"Firings of rules that it suppressed"`
-	Events  int           `json:"events" doc:"Events behind them"`
-	Last    *time.Time    `json:"last_day,omitempty" doc:"The last day on which it suppressed anything; absent where it never did"`
-	Days    []EffectOnDay `json:"days" nullable:"false" doc:"The last 30 days on which it suppressed anything, in order"`
+// SuppressionEffect is what a suppression suppressed.
+type SuppressionEffect struct {
+	Firings int                    `json:"firings" doc:"Firings of rules that it suppressed"`
+	Events  int                    `json:"events" doc:"Events behind them"`
+	Last    *time.Time             `json:"last_day,omitempty" doc:"The last day on which it suppressed anything; absent where it never did"`
+	Days    []SuppressionEffectDay `json:"days" nullable:"false" doc:"The last 30 days on which it suppressed anything, in order"`
 }
 
-// EffectOnDay is what a suppression suppressed on a day.
-type EffectOnDay struct {
+// SuppressionEffectDay is what a suppression suppressed on a day.
+type SuppressionEffectDay struct {
 	Day     time.Time `json:"day"`
 	Firings int       `json:"firings"`
 }
@@ -344,7 +344,7 @@ type EffectOnDay struct {
 const day = 24 * time.Hour
 
 // Effects tells what suppressions have suppressed, by id.
-func (s *Store) Effects(ctx context.Context) (map[string]*Effect, error) {
+func (s *Store) Effects(ctx context.Context) (map[string]*SuppressionEffect, error) {
 	var rows []struct {
 		ID      string `bun:"id"`
 		Day     int64  `bun:"day"`
@@ -354,16 +354,16 @@ func (s *Store) Effects(ctx context.Context) (map[string]*Effect, error) {
 	if err := s.db.NewRaw(`SELECT id, day, sum(firings) AS firings, sum(events) AS events FROM suppressing_effects GROUP BY id, day ORDER BY id, day`).Scan(ctx, &rows); err != nil {
 		return nil, fmt.Errorf("suppressing: read the effects: %w", err)
 	}
-	out := map[string]*Effect{}
+	out := map[string]*SuppressionEffect{}
 	for _, r := range rows {
 		e := out[r.ID]
 		if e == nil {
-			e = &Effect{Days: []EffectOnDay{}}
+			e = &SuppressionEffect{Days: []SuppressionEffectDay{}}
 			out[r.ID] = e
 		}
 		at := time.UnixMilli(r.Day).UTC()
 		e.Firings, e.Events, e.Last = e.Firings+r.Firings, e.Events+r.Events, &at
-		if e.Days = append(e.Days, EffectOnDay{Day: at, Firings: r.Firings}); len(e.Days) > 30 {
+		if e.Days = append(e.Days, SuppressionEffectDay{Day: at, Firings: r.Firings}); len(e.Days) > 30 {
 			e.Days = e.Days[1:]
 		}
 	}
