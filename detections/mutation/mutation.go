@@ -342,61 +342,6 @@ func combinations(n, k int) [][]int {
 	return out
 }
 
-// Rename gives a rule's document another id and name, and lets a correlation
-// count others: renamed holds the new name of each id and name it may refer to.
-func Rename(source, id string, renamed map[string]string) (string, error) {
-	var doc yaml.Node
-	if err := yaml.Unmarshal([]byte(source), &doc); err != nil {
-		return "", fmt.Errorf("rename a rule: %w", err)
-	}
-	if len(doc.Content) != 1 || doc.Content[0].Kind != yaml.MappingNode {
-		return "", fmt.Errorf("rename a rule: the document is not a map")
-	}
-	root := doc.Content[0]
-	for _, key := range []string{"id", "name"} {
-		if n := value(root, key); n != nil {
-			*n = *scalar("!!str", id)
-		} else {
-			root.Content = append(root.Content, scalar("!!str", key), scalar("!!str", id))
-		}
-	}
-	if c := value(root, "correlation"); c != nil && len(renamed) > 0 {
-		if list := value(c, "rules"); list != nil {
-			nodes := list.Content
-			if list.Kind == yaml.ScalarNode {
-				nodes = []*yaml.Node{list}
-			}
-			for _, n := range nodes {
-				refer(behind(n), renamed)
-			}
-		}
-		if a := value(c, "aliases"); a != nil {
-			for i := 1; i < len(a.Content); i += 2 {
-				of := behind(a.Content[i])
-				for j := 0; j+1 < len(of.Content); j += 2 {
-					refer(of.Content[j], renamed)
-				}
-			}
-		}
-		if cond := value(c, "condition"); cond != nil && cond.Kind == yaml.ScalarNode {
-			words := strings.Fields(strings.NewReplacer("(", " ( ", ")", " ) ").Replace(cond.Value))
-			for i, w := range words {
-				if to, ok := renamed[w]; ok {
-					words[i] = to
-				}
-			}
-			cond.Value = strings.Join(words, " ")
-		}
-	}
-	var b bytes.Buffer
-	enc := yaml.NewEncoder(&b)
-	enc.SetIndent(2)
-	if err := enc.Encode(root); err != nil {
-		return "", fmt.Errorf("rename a rule: %w", err)
-	}
-	return b.String(), nil
-}
-
 // Renarrow lets a filter hold for the rules with these ids, and for no other.
 func Renarrow(source string, ids []string) (string, error) {
 	var doc yaml.Node
@@ -424,12 +369,6 @@ func Renarrow(source string, ids []string) (string, error) {
 		return "", fmt.Errorf("a filter for mutants: %w", err)
 	}
 	return string(text), nil
-}
-
-func refer(n *yaml.Node, renamed map[string]string) {
-	if to, ok := renamed[n.Value]; ok {
-		*n = *scalar("!!str", to)
-	}
 }
 
 // correlation makes the mutants of a correlation.

@@ -97,6 +97,14 @@ func Load(srcs []Source) *Bundle { return NewLoader(srcs).Load(false) }
 // other kinds, each with a reader of its own: they are no rules.
 var Beside = []string{"parsers", "alertsources", "suppressions", "schema", "baselines"}
 
+// TestSource is the name of the source of rules that are in test: they are
+// asked and their hits counted, and raise nothing. TestSuffix ends their ids, so
+// that the rule that one is to replace stays in force beside it.
+const (
+	TestSource = "test"
+	TestSuffix = "@test"
+)
+
 // Manifest is the file at the top of a rule repository that says whose it is.
 const Manifest = "rules.yml"
 

@@ -68,7 +68,7 @@ func (c *compiler) correlate() {
 	}
 	for _, list := range [...][]*Rule{c.set.detections, c.set.correlations} {
 		for _, r := range list {
-			r.Silent = r.Silent || r.Custom.Counted
+			r.Silent = r.Silent || r.Custom.Counted || c.sources[r] == TestSource
 		}
 	}
 	for at, r := range c.set.correlations {

@@ -312,7 +312,7 @@ func (m *mutating) judge(f *File, tests []expectation) error {
 	shown := make([]map[string]string, len(tried)) // by mutant: the id by which each rule shows it
 	for i, one := range tried {
 		names := map[string]string{one.of.ID: one.id}
-		source, err := mutation.Rename(one.Source, one.id, nil)
+		source, err := sigma.Rename(one.Source, one.id, nil)
 		if err != nil {
 			return err
 		}
@@ -336,7 +336,7 @@ func (m *mutating) judge(f *File, tests []expectation) error {
 			if id == one.of.ID {
 				continue
 			}
-			source, err := mutation.Rename(m.rules[id].Source, to, renamed)
+			source, err := sigma.Rename(m.rules[id].Source, to, renamed)
 			if err != nil {
 				return err
 			}

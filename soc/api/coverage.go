@@ -60,7 +60,7 @@ func (s *Server) unfed(ctx context.Context) (out []unfedRule, of int, err error)
 	out = []unfedRule{}
 	for i := range list {
 		r := &list[i]
-		if r.Cost == nil || r.Kind == "correlation" {
+		if r.Cost == nil || r.Kind == "correlation" || r.Stage != "" {
 			continue
 		}
 		if of++; r.Cost.Unfed {

@@ -34,6 +34,7 @@ type RuleKeeping struct {
 	UpdatedAt *time.Time    `json:"updated_at,omitempty"`
 	UpdatedBy string        `json:"updated_by,omitempty"`
 	Off       *rulebook.Off `json:"off,omitempty" doc:"Who switched it off, when and why"`
+	Stage     string        `json:"stage,omitempty" enum:"test" doc:"In test it only counts: its text is that of a proposal"`
 	Trend     []int         `json:"trend" nullable:"false" doc:"Matches an hour over the last 24 hours, the oldest first; empty where there were none"`
 }
 
@@ -58,7 +59,8 @@ type ruleVersion struct {
 }
 
 func ruleProblem(err error) error {
-	for of, status := range map[error]int{rulebook.ErrNotFound: http.StatusNotFound, rulebook.ErrInvalid: http.StatusUnprocessableEntity, rulebook.ErrConflict: http.StatusConflict} {
+	for of, status := range map[error]int{rulebook.ErrNotFound: http.StatusNotFound, rulebook.ErrInvalid: http.StatusUnprocessableEntity, rulebook.ErrConflict: http.StatusConflict,
+		rulebook.ErrDecided: http.StatusConflict, rulebook.ErrOwn: http.StatusForbidden} {
 		if errors.Is(err, of) {
 			return Problem(status, "%s", err.Error())
 		}
@@ -180,6 +182,7 @@ func (s *Server) ruleRoutes() {
 			return Reply(r), err
 		})
 
+	s.ruleProposalRoutes()
 	s.ruleFileRoutes() // before the routes by id, which take any word
 	s.ruleTrialRoutes()
 
@@ -210,7 +213,7 @@ func (s *Server) ruleRoutes() {
 				Note   string `json:"note,omitempty" maxLength:"1000" doc:"Why it is made"`
 			}
 		}) (*Body[rule], error) {
-			book, err := s.rulebook(ctx)
+			book, err := s.direct(ctx)
 			if err != nil {
 				return nil, err
 			}
@@ -238,7 +241,7 @@ func (s *Server) ruleRoutes() {
 				Revision int    `json:"revision" minimum:"0" doc:"0 for a rule that is not an own one yet"`
 			}
 		}) (*Body[rule], error) {
-			book, err := s.rulebook(ctx)
+			book, err := s.direct(ctx)
 			if err != nil {
 				return nil, err
 			}
@@ -274,7 +277,7 @@ func (s *Server) ruleRoutes() {
 	Register(s, huma.Operation{OperationID: "delete-rule", Method: http.MethodDelete, Path: "/rules/{id}", Tags: tags,
 		Summary: "Delete an own rule; its versions stay, and it can be restored", DefaultStatus: http.StatusNoContent, Errors: []int{404}}, identity.ScopeConfigure,
 		func(ctx context.Context, in *RuleByID) (*struct{}, error) {
-			book, err := s.rulebook(ctx)
+			book, err := s.direct(ctx)
 			if err != nil {
 				return nil, err
 			}
@@ -307,7 +310,7 @@ func (s *Server) ruleRoutes() {
 				Note     string `json:"note,omitempty" maxLength:"1000"`
 			}
 		}) (*Body[rule], error) {
-			book, err := s.rulebook(ctx)
+			book, err := s.direct(ctx)
 			if err != nil {
 				return nil, err
 			}
@@ -450,7 +453,10 @@ func (s *Server) ruleFileRoutes() {
 			Name       string `query:"name" maxLength:"256" doc:"Of the file"`
 			RawBody    []byte `contentType:"application/octet-stream"`
 		}) (*Body[rulebook.Report], error) {
-			book, err := s.rulebook(ctx)
+			book, err := s.direct(ctx)
+			if in.DryRun {
+				book, err = s.rulebook(ctx)
+			}
 			if err != nil {
 				return nil, err
 			}

@@ -405,7 +405,7 @@ func (c *centre) openRules(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	sources = append(sources, book.Source())
+	sources = append(sources, book.Source(), book.TestSource())
 	policies, err := c.openPolicies(ctx)
 	if err != nil {
 		return err
@@ -419,7 +419,7 @@ func (c *centre) openRules(ctx context.Context) error {
 		return err
 	}
 	c.background(func(ctx context.Context) {
-		c.keeper.watch(ctx, append(slices.Clone(c.Config.Rules.Dirs), book.Folder()), time.Duration(c.Config.Rules.Interval))
+		c.keeper.watch(ctx, append(slices.Clone(c.Config.Rules.Dirs), book.Folder(), book.TestFolder()), time.Duration(c.Config.Rules.Interval))
 	})
 	c.background(func(ctx context.Context) {
 		c.keeper.trend.watch(ctx, c.keeper.hits, 20*time.Second, func(err error) {

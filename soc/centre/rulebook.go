@@ -53,7 +53,7 @@ func (k *keeper) Surroundings() rulebook.Surroundings {
 func sourceName(p string) string {
 	name, _, _ := strings.Cut(p, "/")
 	switch name {
-	case builtinSource, rulebook.SourceName:
+	case builtinSource, rulebook.SourceName, ruleset.TestSource:
 		return name
 	}
 	return path.Dir(p)
@@ -93,6 +93,8 @@ func (k *keeper) complete(list []api.RuleInfo) {
 		switch sourceName(r.Path) {
 		case builtinSource:
 			r.Origin = api.OriginBuiltIn
+		case ruleset.TestSource:
+			r.Origin, r.Stage = api.OriginOwn, ruleset.TestSource
 		case rulebook.SourceName:
 			if e, ok := k.book.Get(cmp.Or(r.ID, strings.TrimSuffix(path.Base(r.Path), path.Ext(r.Path)))); ok {
 				at := e.UpdatedAt

@@ -64,6 +64,8 @@ type Book struct {
 	now func() time.Time
 
 	importing atomic.Int32
+	required  atomic.Bool
+	deciding  sync.Mutex // over the proposals; taken before mu
 
 	mu      sync.Mutex
 	entries map[string]*Entry // by id of the main rule
@@ -74,12 +76,12 @@ type Book struct {
 // Open opens the book in a folder, which it makes where it is not there.
 func Open(dir string) (*Book, error) {
 	b := &Book{dir: dir, now: time.Now}
-	for _, d := range []string{rulesDir, historyDir} {
+	for _, d := range []string{rulesDir, historyDir, proposalsDir, testDir} {
 		if err := os.MkdirAll(filepath.Join(dir, d), 0o700); err != nil {
 			return nil, fmt.Errorf("rulebook: %w", err)
 		}
 	}
-	if err := b.readOff(); err != nil {
+	if err := errors.Join(b.readOff(), b.readApproval()); err != nil {
 		return nil, err
 	}
 	if err := b.Refresh(); err != nil {
