@@ -18,8 +18,8 @@ import (
 // ruleProposed is a proposal with what became of each file.
 type ruleProposed struct {
 	Proposal *rulebook.RuleProposal `json:"proposal,omitempty" doc:"None where nothing changes, or for a dry run"`
-	Changes  []ruleProposalItem `json:"changes" nullable:"false" doc:"What would change, without texts"`
-	Report   rulebook.Report    `json:"report"`
+	Changes  []ruleProposalItem     `json:"changes" nullable:"false" doc:"What would change, without texts"`
+	Report   rulebook.Report        `json:"report"`
 }
 
 // ruleProposalItem is a change of a proposal without its texts.
