@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"hash/maphash"
 	"maps"
 	"slices"
 	"strings"
@@ -39,6 +40,7 @@ type correlation struct {
 	anew bool // ask the policy whatever is remembered
 
 	touched  map[string]*alert
+	beside   map[*alert][]*alert // what relations returned, of alerts that the policy was asked about
 	attached map[string][]*alert // by incident, in this transaction
 	rejudged map[string]bool     // free alerts judged anew: whether they join
 	dirty    map[string]bool     // incidents that are written back whole
@@ -56,7 +58,7 @@ type correlation struct {
 
 func (s *Service) newCorrelation(tx bun.Tx, now time.Time) *correlation {
 	return &correlation{
-		s: s, live: s.live, tx: tx, now: now, touched: map[string]*alert{}, attached: map[string][]*alert{},
+		s: s, live: s.live, tx: tx, now: now, touched: map[string]*alert{}, beside: map[*alert][]*alert{}, attached: map[string][]*alert{},
 		rejudged: map[string]bool{}, dirty: map[string]bool{}, gone: map[string]bool{}, grew: map[string]bool{},
 		claimed: map[string]bool{}, left: map[string]string{},
 	}
@@ -270,7 +272,11 @@ func (c *correlation) neighbours(ctx context.Context, touched []*alert) ([]neigh
 		if a.Fault || !a.fresh && !a.raised || a.Held || a.Status == StatusClosed {
 			continue
 		}
-		for _, r := range c.relations(a) {
+		list, known := c.beside[a]
+		if !known {
+			list = c.relations(a)
+		}
+		for _, r := range list {
 			if !r.Held && c.touched[r.ID] == nil && !seen[r.ID] {
 				seen[r.ID] = true
 				ids, links = append(ids, r.ID), append(links, sliceOf(r.ofLinks())...)
@@ -308,6 +314,7 @@ func (c *correlation) neighbours(ctx context.Context, touched []*alert) ([]neigh
 // takes time for each.
 func (c *correlation) related(a *alert) []*policy.Alert {
 	list := c.relations(a)
+	c.beside[a] = list
 	out := make([]*policy.Alert, 0, len(list))
 	for _, r := range list {
 		f, err := r.seen()
@@ -324,7 +331,8 @@ func (c *correlation) related(a *alert) []*policy.Alert {
 func (c *correlation) relations(a *alert) []*alert {
 	item, actor := c.ranked(a.Tenant, link{linkItem, a.Item}), c.ranked(a.Tenant, link{linkActor, a.Actor})
 	out := make([]*alert, 0, min(len(item)+len(actor), maxRelated))
-	var rules []ruleCount
+	var room [maxRelated]ruleCount
+	rules := room[:0]
 	for len(out) < maxRelated && len(item)+len(actor) > 0 {
 		from := &item
 		if len(item) == 0 || len(actor) > 0 && rank(actor[0], item[0]) < 0 {
@@ -336,7 +344,7 @@ func (c *correlation) relations(a *alert) []*alert {
 			continue
 		}
 		if a.Actor == "" || r.Actor != a.Actor {
-			if rules = counted(rules, r.RuleID); rules[0].n > maxPerRule {
+			if rules = counted(rules, r.ofRule()); rules[0].n > maxPerRule {
 				continue
 			}
 		}
@@ -350,13 +358,13 @@ func (c *correlation) relations(a *alert) []*alert {
 
 // ruleCount counts the alerts of a rule.
 type ruleCount struct {
-	rule string
+	rule uint64
 	n    int
 }
 
 // counted counts one more alert of a rule, which comes first then: of a rule
 // there are many one after the other, and of different rules few.
-func counted(rules []ruleCount, rule string) []ruleCount {
+func counted(rules []ruleCount, rule uint64) []ruleCount {
 	i := slices.IndexFunc(rules, func(c ruleCount) bool { return c.rule == rule })
 	if i < 0 {
 		i, rules = len(rules), append(rules, ruleCount{rule: rule})
@@ -364,6 +372,16 @@ func counted(rules []ruleCount, rule string) []ruleCount {
 	rules[0], rules[i] = rules[i], rules[0]
 	rules[0].n++
 	return rules
+}
+
+var ruleSeed = maphash.MakeSeed()
+
+// ofRule stands for the alert's rule.
+func (a *alert) ofRule() uint64 {
+	if a.rule == 0 {
+		a.rule = maphash.String(ruleSeed, a.RuleID)
+	}
+	return a.rule
 }
 
 // reaches tells whether an alert is within an incident's time: an incident

@@ -565,7 +565,7 @@ func (c *correlation) looseFaults(ctx context.Context, tenant string, items []st
 	var out []*alert
 	for part := range slices.Chunk(items, idsPerStatement) {
 		var rows []alertRow
-		err := c.tx.NewSelect().Model(&rows).Column(lightColumns...).
+		err := c.tx.NewSelect().Model(&rows).ColumnExpr("?", columnList(lightExprs)).
 			Where("fault = 1 AND tenant = ? AND item IN (?) AND status <> 'closed' AND (NOT held OR incident_id <> ?)", tenant, bun.In(part), held).
 			Where("NOT (held AND coalesce(json_extract(doc, '$.pinned'), 0))").OrderExpr("first_seen, id").Scan(ctx)
 		if err != nil {

@@ -27,12 +27,14 @@ const (
 // transaction. It may be called again with the same occurrences, in any order
 // and any cut: each counts once, by its ID.
 func (s *Service) Ingest(ctx context.Context, occs []detections.Occurrence) error {
-	return s.IngestBeside(ctx, occs, nil)
+	return s.IngestBeside(ctx, occs, false, nil)
 }
 
 // IngestBeside is Ingest with what somebody writes of the same occurrences in the
-// same transaction: either all of it is there afterwards, or nothing.
-func (s *Service) IngestBeside(ctx context.Context, occs []detections.Occurrence, beside func(ctx context.Context, tx bun.Tx) error) error {
+// same transaction: either all of it is there afterwards, or nothing. With once he
+// vouches that none of them was ever handed over before nor will be again, which
+// he knows by what he writes: then no note is kept of each.
+func (s *Service) IngestBeside(ctx context.Context, occs []detections.Occurrence, once bool, beside func(ctx context.Context, tx bun.Tx) error) error {
 	if len(occs) == 0 && beside == nil {
 		return nil
 	}
@@ -74,12 +76,16 @@ func (s *Service) IngestBeside(ctx context.Context, occs []detections.Occurrence
 				return err
 			}
 		}
-		fresh, err := takeIn(ctx, tx, batch, now)
-		if err != nil {
-			return err
+		fresh := batch
+		if !once {
+			var err error
+			if fresh, err = takeIn(ctx, tx, batch, now); err != nil {
+				return err
+			}
 		}
 		st.Occurrences, st.Duplicates = uint64(len(fresh)), uint64(len(occs)-len(fresh))
-		if fresh, err = s.withoutDropped(ctx, tx, fresh, subjects, now); err != nil {
+		fresh, err := s.withoutDropped(ctx, tx, fresh, subjects, now)
+		if err != nil {
 			return err
 		}
 		if len(fresh) == 0 {

@@ -14,6 +14,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"icewatch/detections/policy"
+	"icewatch/soc/absent"
 	"icewatch/soc/reach"
 	"icewatch/soc/state"
 	"icewatch/ticketing/observable"
@@ -44,6 +45,9 @@ type live struct {
 	again     map[string]bool              // ids of alerts whose last decision rests on an older state of them
 
 	window   int64              // milliseconds; see correlation.near
+	known    absent.Set         // keys that SQL has alerts of, and perhaps others
+	knows    bool               // known has all of them
+	asked    bool               // for the keys that SQL has
 	versions uint64             // of cohorts, counted over all of them
 	grown    map[*cohort]bool   // in this transaction
 	short    []link             // whose cohorts SQL has to fill up again
@@ -83,6 +87,7 @@ type atHand struct {
 	links   [2]link // of its cohorts
 	span    span    // as its cohorts have seen it
 	decided decided
+	rule    uint64 // stands for the rule; 0 before it is asked for
 	used    uint64 // turn in which its doc was asked for last
 	joined  uint64 // turn in which an incident took it in last
 	stirred uint64 // turn in which it was touched, or taken into an incident, last
@@ -216,6 +221,9 @@ func (l *live) bound() {
 	for _, a := range l.alerts {
 		switch {
 		case a.whole && a.used < l.turn:
+			if a.facts == nil {
+				a.facts, a.Facts = a.related(), ""
+			}
 			a.whole, a.saved, a.doc = false, nil, alertDoc{}
 		case a.whole:
 			l.docs++
@@ -304,12 +312,11 @@ func (l *live) join(a *alert, by link) {
 // not what it was, or where its times stand in another relation to another's.
 // That it fired once more, by the same values, changes none.
 func (l *live) seat(a *alert) {
-	facts := a.judged()
-	facts.Fields = nil
-	same := a.facts != nil && sameKind(*a.facts, facts)
-	a.facts = &facts
+	facts := a.related()
+	same := a.facts != nil && sameKind(*a.facts, *facts)
+	a.facts = facts
 	if !same {
-		a.decided, a.saved = decided{}, nil // facts are a column of their own
+		a.decided, a.saved = decided{}, nil // former releases kept the facts beside it
 	}
 	now := a.ofLinks()
 	for n, by := range now {
@@ -366,7 +373,42 @@ func (l *live) keep(a *alert) {
 	l.alerts[a.ID], l.open[a.Key], l.last[a.Key] = a, a, a.Generation
 	a.whole, a.used = true, l.turn
 	l.docs++
+	l.known.Add(a.Key)
 }
+
+// maxKnown is how many alerts SQL may have for their keys to be read once, after a
+// start: it takes about a second for so many.
+const maxKnown = 1_000_000
+
+// knowKeys reads which keys there are, unless they are too many.
+func (l *live) knowKeys(ctx context.Context, tx bun.Tx) error {
+	if l.knows || l.asked {
+		return nil
+	}
+	rows, err := tx.Tx.QueryContext(ctx, "SELECT key FROM ticketing_alerts LIMIT ?", maxKnown+1)
+	if err != nil {
+		return fmt.Errorf("read the keys of alerts: %w", err)
+	}
+	defer rows.Close()
+	n := 0
+	for ; rows.Next(); n++ {
+		var key string
+		if err := rows.Scan(&key); err != nil {
+			return fmt.Errorf("read the keys of alerts: %w", err)
+		}
+		l.known.Add(key)
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("read the keys of alerts: %w", err)
+	}
+	l.knows, l.asked = n <= maxKnown, true
+	return nil
+}
+
+// lightDoc is how long the document of an alert may be, in bytes, that waits at
+// hand until a policy is to see something of it. What it sees of longer ones is
+// taken out at once.
+const lightDoc = 4 << 10
 
 // light puts at hand what lightColumns say of an alert, unless it is there.
 func (l *live) light(r alertRow) *alert {
@@ -374,6 +416,12 @@ func (l *live) light(r alertRow) *alert {
 		return a
 	}
 	a := &alert{alertRow: r}
+	if a.Facts == "" && len(a.Doc) > lightDoc {
+		if a.unpack() == nil { // else seen says so
+			a.facts = a.related()
+		}
+		a.Doc, a.whole, a.doc = "", false, alertDoc{}
+	}
 	a.inSQL = true
 	a.shape, a.links, a.span = r.shaped(), r.ofLinks(), r.spanned()
 	l.alerts[r.ID] = a
@@ -435,10 +483,17 @@ func (l *live) wholes(ctx context.Context, tx bun.Tx, ids ...string) ([]*alert, 
 
 // loadKeys puts at hand what is open for keys, whole.
 func (l *live) loadKeys(ctx context.Context, tx bun.Tx, keys []string) error {
+	if err := l.knowKeys(ctx, tx); err != nil {
+		return err
+	}
 	var ask, light []string
 	for _, k := range keys {
 		if _, known := l.last[k]; !known {
-			ask = append(ask, k)
+			if l.knows && l.known.Lacks(k) {
+				l.last[k] = 0
+			} else {
+				ask = append(ask, k)
+			}
 		} else if a := l.open[k]; a != nil && !a.whole {
 			light = append(light, a.ID)
 		}
@@ -492,9 +547,9 @@ func (l *live) load(ctx context.Context, tx bun.Tx, links ...link) error {
 	for kind, values := range byKind {
 		for part := range slices.Chunk(values, idsPerStatement) {
 			var rows []alertRow
-			err := tx.NewRaw(`SELECT ? FROM (SELECT ?, row_number() OVER (PARTITION BY tenant, ? ORDER BY severity DESC, last_seen DESC, id) AS n
+			err := tx.NewRaw(`SELECT ?, doc FROM (SELECT ?, row_number() OVER (PARTITION BY tenant, ? ORDER BY severity DESC, last_seen DESC, id) AS n
 				FROM ticketing_alerts WHERE status <> 'closed' AND ? <> '' AND ? IN (?)) AS a WHERE n <= ?`,
-				columnList(lightColumns), columnList(lightColumns), bun.Ident(kind), bun.Ident(kind), bun.Ident(kind), bun.In(part), maxPerKey).Scan(ctx, &rows)
+				columnList(lightColumns), columnList(lightExprs), bun.Ident(kind), bun.Ident(kind), bun.Ident(kind), bun.In(part), maxPerKey).Scan(ctx, &rows)
 			if err != nil {
 				return fmt.Errorf("read the open alerts of %d %ss: %w", len(part), kind, err)
 			}
@@ -586,7 +641,7 @@ func (l *live) loadMembers(ctx context.Context, tx bun.Tx, i *incident) error {
 		return nil
 	}
 	var rows []alertRow
-	if err := tx.NewSelect().Model(&rows).Column(lightColumns...).Where("incident_id = ?", i.ID).Scan(ctx); err != nil {
+	if err := tx.NewSelect().Model(&rows).ColumnExpr("?", columnList(lightExprs)).Where("incident_id = ?", i.ID).Scan(ctx); err != nil {
 		return fmt.Errorf("read the alerts of incident %s: %w", i.ID, err)
 	}
 	for _, r := range rows {
@@ -639,14 +694,23 @@ func sliceOf(pair [2]link) []link { return pair[:] }
 // state as they are now. It is not to be changed.
 func (a *alert) seen() (*policy.Alert, error) {
 	if a.facts == nil {
-		var facts policy.Alert
-		if a.whole {
-			facts = a.judged()
-			facts.Fields = nil
-		} else if err := json.Unmarshal([]byte(a.Facts), &facts); err != nil {
-			return nil, fmt.Errorf("ticketing: the facts of alert %s cannot be read: %w", a.ID, err)
+		switch {
+		case a.whole:
+			a.facts = a.related()
+		case a.Facts != "":
+			a.facts = &policy.Alert{}
+			if err := json.Unmarshal([]byte(a.Facts), a.facts); err != nil {
+				a.facts = nil
+				return nil, fmt.Errorf("ticketing: the facts of alert %s cannot be read: %w", a.ID, err)
+			}
+		default:
+			from := alert{alertRow: a.alertRow}
+			if err := from.unpack(); err != nil {
+				return nil, err
+			}
+			a.facts, a.Doc = from.related(), ""
 		}
-		a.facts, a.Facts = &facts, ""
+		a.Facts = ""
 	}
 	now := glimpse{a.facts, a.spanned(), a.Count, a.Priority, a.Status}
 	if a.shown == nil || a.glimpse != now {

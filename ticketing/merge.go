@@ -123,8 +123,7 @@ func (a *alert) merge(o *detections.Occurrence, s subject) {
 	if s.system != nil {
 		a.SystemID = s.system.ID
 	}
-	title, _ := json.Marshal(ruleTitle(&o.Rule))
-	a.RuleTitle = string(title)
+	a.RuleTitle = encoded(ruleTitle(&o.Rule))
 }
 
 // sentence is what happened, in words: the rule's filled sentence, else its
@@ -261,16 +260,28 @@ func (a *alert) judged() policy.Alert {
 	return p
 }
 
-// state makes the column of what a policy sees of the alert as a relation.
-func (a *alert) state() error {
+// related is what a policy sees of the alert as a relation of another.
+func (a *alert) related() *policy.Alert {
 	facts := a.judged()
 	facts.Fields = nil
-	data, err := json.Marshal(facts)
-	if err != nil {
-		return fmt.Errorf("ticketing: facts of alert %s: %w", a.ID, err)
+	return &facts
+}
+
+// searchable is the text that is looked in of parts, each of which stands in it
+// once where the same ones follow each other.
+func searchable(parts []string) string {
+	var b strings.Builder
+	last := ""
+	for _, p := range parts {
+		if p != "" && p != last {
+			if b.Len() > 0 {
+				b.WriteByte(' ')
+			}
+			b.WriteString(p)
+			last = p
+		}
 	}
-	a.Facts = string(data)
-	return nil
+	return strings.ToLower(b.String())
 }
 
 // finish makes the columns that derive from the rest of the alert.
@@ -286,6 +297,6 @@ func (a *alert) finish() error {
 	for _, g := range d.Group {
 		parts = append(parts, g.Value)
 	}
-	a.Search = strings.ToLower(strings.Join(parts, " "))
+	a.Search = searchable(parts)
 	return a.pack()
 }

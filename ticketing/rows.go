@@ -66,7 +66,7 @@ type alertRow struct {
 	Attacker       string `bun:"attacker"`
 	Victim         string `bun:"victim"`
 	Search         string `bun:"search"`
-	Facts          string `bun:"facts"`
+	Facts          string `bun:"facts"` // what a policy sees of it as a relation, as former releases kept it; the document has all of it
 	Doc            string `bun:"doc"`
 	reach.Kept
 }
@@ -77,6 +77,10 @@ var lightColumns = []string{
 	"item", "actor", "recon", "fault", "incident_id", "held", "joins", "muted", "key_asset", "tactics", "techniques", "verdict", "phase", "direction", "threat", "attack", "attacker", "victim", "facts",
 	"reach_unit", "reach_region", "reach_industry", "reach_labels",
 }
+
+// lightExprs are lightColumns as they are read, and the document where it is what
+// the facts are made of.
+var lightExprs = append(slices.Clone(lightColumns), "CASE WHEN facts = '' THEN doc ELSE '' END AS doc")
 
 // mark orders occurrences by event time, and by id where times are equal, so
 // that which one is the latest does not depend on the order they come in.
@@ -130,11 +134,11 @@ func (a *alert) bare() *alertRow {
 }
 
 func (a *alert) pack() error {
-	doc, err := json.Marshal(&a.doc)
+	doc, err := a.doc.encode()
 	if err != nil {
 		return fmt.Errorf("ticketing: pack alert %s: %w", a.ID, err)
 	}
-	a.Doc = string(doc)
+	a.Doc = doc
 	return nil
 }
 
@@ -318,8 +322,7 @@ type timelineRow struct {
 }
 
 func entry(object string, now time.Time, kind, actor string, text detections.Text, data map[string]any) timelineRow {
-	t, _ := json.Marshal(text)
-	r := timelineRow{Object: object, At: now.UnixMilli(), Kind: kind, Actor: actor, Text: string(t)}
+	r := timelineRow{Object: object, At: now.UnixMilli(), Kind: kind, Actor: actor, Text: encoded(text)}
 	if len(data) > 0 {
 		d, _ := json.Marshal(data)
 		r.Data = string(d)

@@ -54,8 +54,8 @@ func saveAlerts(ctx context.Context, tx bun.Tx, alerts []*alert) error {
 	for _, c := range alertColumns {
 		changing = append(changing, c+" = EXCLUDED."+c)
 	}
-	born := state.NewPut(tx, "ticketing_alerts", all, "")
-	defer born.Close()
+	born := births{tx: tx, table: table}
+	defer born.close()
 	put := prepared{tx: tx, table: table, columns: all, text: fmt.Sprintf("INSERT INTO ticketing_alerts (%s) VALUES (?%s) ON CONFLICT (id) DO UPDATE SET %s",
 		strings.Join(all, ", "), strings.Repeat(", ?", len(all)-1), strings.Join(changing, ", "))}
 	defer put.close()
@@ -64,7 +64,6 @@ func saveAlerts(ctx context.Context, tx bun.Tx, alerts []*alert) error {
 	defer fired.close()
 	next, stop := packed(alerts)
 	defer stop()
-	var args []any
 	for i, a := range alerts {
 		onlyFired, err := next(i)
 		switch {
@@ -72,11 +71,7 @@ func saveAlerts(ctx context.Context, tx bun.Tx, alerts []*alert) error {
 		case onlyFired:
 			err = fired.exec(ctx, reflect.ValueOf(&a.alertRow).Elem())
 		case a.fresh && !a.inSQL:
-			args = args[:0]
-			for _, f := range table.Fields {
-				args = append(args, f.Value(reflect.ValueOf(&a.alertRow).Elem()).Interface())
-			}
-			err = born.Row(ctx, args...)
+			err = born.row(ctx, &a.alertRow)
 		default:
 			err = put.exec(ctx, reflect.ValueOf(&a.alertRow).Elem())
 		}
@@ -86,11 +81,78 @@ func saveAlerts(ctx context.Context, tx bun.Tx, alerts []*alert) error {
 		a.inSQL = true
 		a.saved = a.bare()
 		a.Doc, a.Search = "", ""
-		if a.facts != nil {
-			a.Facts = ""
-		}
 	}
 	return nil
+}
+
+// births writes new alerts. Most of their columns are empty: those stand in the
+// statement as they are, and only the others are bound, one by one, for each of
+// which the driver goes through all of them.
+type births struct {
+	tx    bun.Tx
+	table *schema.Table
+	puts  map[uint64]*state.Put // by the columns that are bound
+	args  []any
+}
+
+// maxShapes is for how many sets of columns a transaction has a statement at
+// most; preparing one takes as long as some twenty rows. What is of another shape
+// is bound whole.
+const maxShapes = 4
+
+func (b *births) row(ctx context.Context, r *alertRow) error {
+	row := reflect.ValueOf(r).Elem()
+	var bound uint64
+	for i, f := range b.table.Fields {
+		if i >= 64 || !f.Value(row).IsZero() {
+			bound |= 1 << i
+		}
+	}
+	put := b.puts[bound]
+	if put == nil && len(b.puts) >= maxShapes {
+		bound = ^uint64(0)
+		put = b.puts[bound]
+	}
+	if put == nil {
+		var columns, values []string
+		for i, f := range b.table.Fields {
+			columns = append(columns, f.Name)
+			switch {
+			case bound>>i&1 == 1 || i >= 64:
+				values = append(values, "?")
+			case f.StructField.Type.Kind() == reflect.String:
+				values = append(values, "''")
+			default:
+				values = append(values, "0")
+			}
+		}
+		put = state.NewPutOf(b.tx, "ticketing_alerts", columns, values, "")
+		if b.puts == nil {
+			b.puts = map[uint64]*state.Put{}
+		}
+		b.puts[bound] = put
+	}
+	b.args = b.args[:0]
+	for i, f := range b.table.Fields {
+		if i < 64 && bound>>i&1 == 0 {
+			continue
+		}
+		switch v := f.Value(row); {
+		case v.Kind() == reflect.String:
+			b.args = append(b.args, v.String())
+		case v.CanInt():
+			b.args = append(b.args, v.Int())
+		default:
+			b.args = append(b.args, v.Interface())
+		}
+	}
+	return put.Row(ctx, b.args...)
+}
+
+func (b *births) close() {
+	for _, p := range b.puts {
+		p.Close()
+	}
 }
 
 // packAhead is from how many alerts on their documents are made on another core
@@ -106,12 +168,9 @@ func packed(alerts []*alert) (next func(i int) (onlyFired bool, err error), stop
 		err       error
 	}
 	pack := func(a *alert) (m made) {
-		if m.onlyFired = a.onlyFired(); !m.onlyFired {
-			m.err = a.state()
-		}
-		if m.err == nil {
-			m.err = a.finish()
-		}
+		m.onlyFired = a.onlyFired()
+		a.Facts = "" // the document has all of it
+		m.err = a.finish()
 		return m
 	}
 	if len(alerts) < packAhead {

@@ -273,7 +273,7 @@ func (s *Service) alertBatchAnd(ctx context.Context, by Actor, ids []string, act
 				continue
 			}
 			if was == StatusClosed && a.Status != StatusClosed {
-				if err := revive(ctx, tx, a); err != nil {
+				if err := revive(ctx, tx, a, changed); err != nil {
 					var c *Conflict
 					if !errors.As(err, &c) {
 						return err
@@ -307,14 +307,19 @@ func (s *Service) alertBatchAnd(ctx context.Context, by Actor, ids []string, act
 }
 
 // revive checks that a closed alert may open again: not where its key has
-// fired since and another alert is open for it. It tells the alert whether its
-// incident is open.
-func revive(ctx context.Context, tx bun.Tx, a *alert) error {
+// fired since and another alert is open for it, nor beside one of those that open
+// with it. It tells the alert whether its incident is open.
+func revive(ctx context.Context, tx bun.Tx, a *alert, with []*alert) error {
 	var other string
 	err := tx.NewSelect().Model((*alertRow)(nil)).ColumnExpr("coalesce(max(id), '')").
 		Where("key = ? AND status <> ? AND id <> ?", a.Key, StatusClosed, a.ID).Scan(ctx, &other)
 	if err != nil {
 		return fmt.Errorf("look for an open alert of the same key: %w", err)
+	}
+	for _, b := range with {
+		if b.Key == a.Key && b.Status != StatusClosed {
+			other = b.ID
+		}
 	}
 	if other != "" {
 		return &Conflict{Object: a.ID, Status: StatusClosed,

@@ -3,6 +3,7 @@ package policy
 import (
 	"cmp"
 	"encoding/binary"
+	"hash/maphash"
 	"maps"
 	"slices"
 	"sync/atomic"
@@ -290,9 +291,22 @@ type story struct {
 	rules, actors             int
 }
 
+// storySeed is of the hashes that rules and addresses are counted by.
+var storySeed = maphash.MakeSeed()
+
 func storyOf(in *IncidentInput) story {
 	var s story
-	var rules, actors []string
+	var roomOfRules, roomOfActors [48]uint64
+	rules, actors := roomOfRules[:0], roomOfActors[:0]
+	different := func(list []uint64, v string) []uint64 {
+		if v == "" {
+			return list
+		}
+		if h := maphash.String(storySeed, v); !slices.Contains(list, h) {
+			list = append(list, h)
+		}
+		return list
+	}
 	union := func(list []string, more ...string) []string {
 		for _, v := range more {
 			if v != "" && !slices.Contains(list, v) {
@@ -303,7 +317,7 @@ func storyOf(in *IncidentInput) story {
 	}
 	take := func(a *Alert) {
 		s.tactics, s.techniques, s.tags = union(s.tactics, a.Rule.Tactics...), union(s.techniques, a.Rule.Techniques...), union(s.tags, a.Rule.Tags...)
-		rules, actors = union(rules, a.Rule.ID), union(actors, a.Actor.IP)
+		rules, actors = different(rules, a.Rule.ID), different(actors, a.Actor.IP)
 	}
 	take(&in.Alert)
 	for _, r := range in.Related {

@@ -177,9 +177,15 @@ func repeated(c *fiber.Ctx, name string) []string {
 	return list
 }
 
+// contentType is the media type of a body without its parameters.
+func contentType(c *fiber.Ctx) string {
+	kind, _, _ := strings.Cut(c.Get(fiber.HeaderContentType), ";")
+	return strings.TrimSpace(kind)
+}
+
 // decode reads a body of JSON into v.
 func decode(c *fiber.Ctx, what string, body []byte, v any) (answered bool, err error) {
-	if kind, _, _ := strings.Cut(c.Get(fiber.HeaderContentType), ";"); !strings.EqualFold(strings.TrimSpace(kind), fiber.MIMEApplicationJSON) {
+	if kind := contentType(c); !strings.EqualFold(kind, fiber.MIMEApplicationJSON) {
 		return true, refused(c, http.StatusUnsupportedMediaType, http.StatusUnsupportedMediaType,
 			fmt.Sprintf("unsupported media type %.100q, only [application/json] are allowed", kind))
 	}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/uptrace/bun"
+
+	"icewatch/soc/absent"
 )
 
 // Whoever watches sends what fires again and again, once a minute as a rule, and
@@ -30,6 +32,10 @@ type hand struct {
 	rows   map[string]*row   // by rowKey, as they are; none is changed in place
 	ends   map[string]int64  // by rowKey: the end that SQL has, of those that SQL has another of
 	places map[string]placed // by sender's tenant and fingerprint
+
+	known absent.Set // rowKeys that SQL has, and perhaps others
+	asked bool       // for those that SQL has; of taking
+	knows bool       // known has all of them; of taking
 }
 
 // placed is whose an alert is.
@@ -42,6 +48,36 @@ func newHand() *hand {
 	h := &hand{writing: map[string]bool{}, rows: map[string]*row{}, ends: map[string]int64{}, places: map[string]placed{}}
 	h.written = sync.NewCond(&h.taking)
 	return h
+}
+
+// maxKnown is how many rows SQL may have for it to be read once, after a start,
+// which there are: it takes about a second for so many.
+const maxKnown = 1_000_000
+
+// know reads which alerts SQL has, unless they are too many. taking is held.
+func (s *Service) know(ctx context.Context) error {
+	h := s.hand
+	if h.asked {
+		return nil
+	}
+	rows, err := s.db.Read.QueryContext(ctx, "SELECT tenant, fingerprint FROM alertmanager_pushed LIMIT ?", maxKnown+1)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	n := 0
+	for ; rows.Next(); n++ {
+		var tenant, print string
+		if err := rows.Scan(&tenant, &print); err != nil {
+			return err
+		}
+		h.known.Add(rowKey(tenant, print))
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	h.asked, h.knows = true, n <= maxKnown
+	return nil
 }
 
 func (h *hand) get(key string) *row {
@@ -60,6 +96,17 @@ func (h *hand) put(rows ...row) {
 			r.Told, r.Over = max(r.Told, was.Told), max(r.Over, was.Over)
 		}
 		h.rows[k] = &r
+		delete(h.ends, k)
+	}
+}
+
+// drop lets go of rows that were written.
+func (h *hand) drop(rows []row) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, r := range rows {
+		k := rowKey(r.Tenant, r.Fingerprint)
+		delete(h.rows, k)
 		delete(h.ends, k)
 	}
 }

@@ -116,8 +116,13 @@ func (s *Service) postAlerts(c *fiber.Ctx) error {
 	}
 	defer body.Release()
 	var list []sentAlert
-	if answered, err := decode(c, "alerts", body.Bytes, &list); answered {
-		return err
+	if contentType(c) == fiber.MIMEApplicationJSON {
+		list = plain(body.Bytes)
+	}
+	if list == nil {
+		if answered, err := decode(c, "alerts", body.Bytes, &list); answered {
+			return err
+		}
 	}
 	if len(list) > maxAlerts {
 		return text(c, http.StatusBadRequest, fmt.Sprintf("%d alerts in one request, at most %d: send them in several", len(list), maxAlerts))

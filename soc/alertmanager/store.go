@@ -3,7 +3,6 @@ package alertmanager
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -12,6 +11,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"icewatch/detections"
+	"icewatch/soc/plainjson"
 	"icewatch/soc/state"
 	"icewatch/ticketing"
 	"icewatch/ticketing/webhook"
@@ -66,6 +66,7 @@ type arrival struct {
 	sent   *sentAlert
 	row    row
 	fields map[string]string // of its place, where they had to be found out
+	born   bool              // this firing began with it: nobody has heard of it
 }
 
 // take takes in what was sent, and tells whether ticketing still has to know of
@@ -74,13 +75,13 @@ type arrival struct {
 // alert that ticketing makes of it; what only fires on is kept at hand.
 func (s *Service) take(ctx context.Context, tenant string, list []sentAlert, now time.Time) (news bool, err error) {
 	came := make([]arrival, 0, len(list))
+	var room []byte
 	for i := range list {
 		a := &list[i]
-		labels, err1 := json.Marshal(a.Labels)
-		notes, err2 := json.Marshal(a.Annotations)
-		if err := errors.Join(err1, err2); err != nil {
-			return false, fmt.Errorf("alertmanager: encode an alert: %w", err)
-		}
+		room = plainjson.Object(room[:0], a.Labels)
+		labels := string(room)
+		room = plainjson.Object(room[:0], a.Annotations)
+		notes := string(room)
 		print := webhook.Fingerprint(a.Labels)
 		var found map[string]string
 		owner := s.hand.place(tenant, print, now, func() string {
@@ -91,7 +92,7 @@ func (s *Service) take(ctx context.Context, tenant string, list []sentAlert, now
 			}
 			return owner
 		})
-		came = append(came, arrival{sent: a, fields: found, row: row{Tenant: owner, Fingerprint: print, Labels: string(labels), Annotations: string(notes), URL: a.GeneratorURL,
+		came = append(came, arrival{sent: a, fields: found, row: row{Tenant: owner, Fingerprint: print, Labels: labels, Annotations: notes, URL: a.GeneratorURL,
 			StartsAt: a.StartsAt.UnixMilli(), EndsAt: a.EndsAt.UnixMilli(), UpdatedAt: now.UnixMilli(), Since: now.UnixMilli(), Firing: 1}})
 	}
 	write, from, err := s.decide(ctx, came, now)
@@ -135,6 +136,7 @@ func (s *Service) decide(ctx context.Context, came []arrival, now time.Time) (wr
 		case changed[k] == nil && extension(have, next):
 			longer[k] = next
 		default:
+			came[i].born = have == nil || next.Firing > have.Firing || from[k] != nil && from[k].born
 			changed[k], from[k] = next, &came[i]
 			delete(longer, k)
 		}
@@ -161,8 +163,10 @@ func (h *hand) settle(rows []row) {
 func (s *Service) write(ctx context.Context, rows []row, from map[string]*arrival, now int64) (news bool, err error) {
 	begun := slices.Clone(rows)
 	var occs []detections.Occurrence
+	born := true // all of them were
 	for i := range begun {
 		r := &begun[i]
+		s.hand.known.Add(rowKey(r.Tenant, r.Fingerprint))
 		switch {
 		case r.EndsAt > now && r.Told == r.Firing-1 && r.Over == r.Told:
 			a := from[rowKey(r.Tenant, r.Fingerprint)]
@@ -172,18 +176,20 @@ func (s *Service) write(ctx context.Context, rows []row, from map[string]*arriva
 				s.Place(r.Tenant, fields)
 			}
 			occs = append(occs, occurrenceOf(r, a.sent.Labels, a.sent.Annotations, fields))
+			born = born && a.born
 			r.Told = r.Firing
 		case r.EndsAt <= now || r.Told < r.Firing:
 			news = true // after what ticketing knows of the firing before
 		}
 	}
 	if len(occs) > 0 {
-		err := s.Tickets.IngestBeside(ctx, occs, func(ctx context.Context, tx bun.Tx) error { return save(ctx, tx, begun) })
+		err := s.Tickets.IngestBeside(ctx, occs, born, func(ctx context.Context, tx bun.Tx) error { return save(ctx, tx, begun) })
 		if err == nil {
 			s.hand.put(begun...)
 			return news, nil
 		}
 		if ctx.Err() != nil {
+			s.hand.drop(rows) // the last word may have been said all the same
 			return false, err
 		}
 		// They are to be known all the same, and told as soon as that is possible.
@@ -193,7 +199,8 @@ func (s *Service) write(ctx context.Context, rows []row, from map[string]*arriva
 	if err != nil {
 		return false, fmt.Errorf("alertmanager: take in %d alerts: %w", len(rows), err)
 	}
-	s.hand.put(rows...)
+	// What SQL has of them is read again: they may be known there after all.
+	s.hand.drop(rows)
 	return true, nil
 }
 
@@ -225,10 +232,13 @@ func sorted(rows map[string]*row) []row {
 
 // bring puts at hand what SQL has of alerts.
 func (s *Service) bring(ctx context.Context, came []arrival) error {
+	if err := s.know(ctx); err != nil {
+		return fmt.Errorf("alertmanager: read which alerts are known: %w", err)
+	}
 	missing := map[string][]string{} // fingerprints by tenant
 	for i := range came {
 		r := &came[i].row
-		if s.hand.get(rowKey(r.Tenant, r.Fingerprint)) == nil {
+		if k := rowKey(r.Tenant, r.Fingerprint); s.hand.get(k) == nil && !(s.hand.knows && s.hand.known.Lacks(k)) {
 			missing[r.Tenant] = append(missing[r.Tenant], r.Fingerprint)
 		}
 	}

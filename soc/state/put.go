@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/uptrace/bun"
@@ -24,8 +25,19 @@ type Put struct {
 // NewPut makes one for "INSERT INTO table (columns) VALUES …" with what follows
 // the row, such as ON CONFLICT. It is prepared with the first row.
 func NewPut(tx bun.Tx, table string, columns []string, tail string) *Put {
-	return &Put{tx: tx, width: len(columns),
-		text: fmt.Sprintf("INSERT INTO %s (%s) VALUES (?%s) %s", table, strings.Join(columns, ", "), strings.Repeat(", ?", len(columns)-1), tail)}
+	return NewPutOf(tx, table, columns, slices.Repeat([]string{"?"}, len(columns)), tail)
+}
+
+// NewPutOf makes one that binds only those columns whose value is "?"; the others
+// have the SQL given.
+func NewPutOf(tx bun.Tx, table string, columns, values []string, tail string) *Put {
+	p := &Put{tx: tx, text: fmt.Sprintf("INSERT INTO %s (%s) VALUES (%s) %s", table, strings.Join(columns, ", "), strings.Join(values, ", "), tail)}
+	for _, v := range values {
+		if v == "?" {
+			p.width++
+		}
+	}
+	return p
 }
 
 // Row writes a row.

@@ -22,22 +22,23 @@ import (
 
 const (
 	// readers is the size of the read pool. With the caches it bounds the
-	// memory of the room: 4 × 2 + 8 MiB when all are full.
+	// memory of the room: 4 × 2 + 32 MiB when all are full.
 	readers = 4
 	// readCacheKiB and WriteCacheKiB are the page cache of one connection in
 	// KiB. The writer's is larger, so that an import of many rows does not
-	// spill half-filled pages.
+	// spill half-filled pages, and that what alerts are found by is not read again
+	// and again while many are raised. It takes memory as it is filled.
 	readCacheKiB  = 2048
-	WriteCacheKiB = 8192
+	WriteCacheKiB = 32768
 	// busyTimeout covers writers outside this process, such as the sqlite3
 	// shell; inside it the single write connection leaves nothing to wait for.
 	busyTimeout = 10 * time.Second
 	// journalLimit is the size in bytes a write-ahead log is cut back to, and
 	// checkpointPages how many pages of it are gathered before they are copied
-	// into the file, 16 MiB: pages of indexes that one transaction after the other
+	// into the file, 48 MiB: pages of indexes that one transaction after the other
 	// writes are copied once.
 	journalLimit    = 64 << 20
-	checkpointPages = 4096
+	checkpointPages = 12288
 )
 
 // ErrNestedTx is returned by RunInTx when it is called with the context of a

@@ -76,6 +76,7 @@ func run(ctx context.Context, args []string) error {
 	}
 	fmt.Printf("BENCH alerts.rate %.0f alerts/s (fire on, %d of %d rules)\n", own.rate, b.rules*b.each, b.rules)
 	fmt.Printf("BENCH alerts.new %.0f alerts/s (raised, merged and grouped)\n", own.fresh)
+	fmt.Printf("BENCH alerts.new_cpu %.1f µs (of the suite for a new alert; firing on %.1f µs)\n", own.freshCPU, own.rateCPU)
 	fmt.Printf("BENCH alerts.notify_p99 %.3f s (of %d, median %.3f s)\n", own.p99.Seconds(), b.notices, own.p50.Seconds())
 	if b.alertmanager == "" {
 		return nil
@@ -91,8 +92,9 @@ func run(ctx context.Context, args []string) error {
 
 // figures are what one side takes.
 type figures struct {
-	fresh, rate float64
-	p50, p99    time.Duration
+	fresh, rate       float64
+	freshCPU, rateCPU float64 // µs of processor time for an alert
+	p50, p99          time.Duration
 }
 
 // own measures the suite.
@@ -128,7 +130,7 @@ func (b *bench) own(ctx context.Context) (f figures, err error) {
 	if err != nil {
 		return f, err
 	}
-	t := target{url: s.URL + "/alertmanager/api/v2/alerts", token: token}
+	t := target{url: s.URL + "/alertmanager/api/v2/alerts", token: token, process: s.Processes()[0]}
 	if f, err = b.rates(ctx, t); err != nil {
 		return f, err
 	}
@@ -192,7 +194,7 @@ func (b *bench) other(ctx context.Context) (f figures, err error) {
 			return f, fmt.Errorf("silence %d: %w", n, err)
 		}
 	}
-	return b.rates(ctx, target{url: base + "/api/v2/alerts"})
+	return b.rates(ctx, target{url: base + "/api/v2/alerts", process: cmd.Process.Pid})
 }
 
 func matchers(pairs ...string) (out []map[string]any) {
@@ -213,11 +215,13 @@ type alert struct {
 func (b *bench) rates(ctx context.Context, t target) (f figures, err error) {
 	began := time.Now()
 	total := b.rules * b.each
+	spent := t.cpu()
 	batches := (total + b.batch - 1) / b.batch
 	if err := b.parallel(batches, func(n int) error { return t.post(ctx, b.alerts(n, began)) }); err != nil {
 		return f, err
 	}
 	f.fresh = float64(total) / time.Since(began).Seconds()
+	f.freshCPU = (t.cpu() - spent) / float64(total) * 1e6
 	// The bodies of the rounds differ in their end, as a sender's do; they are
 	// made before, since the senders share the machine with what is measured.
 	const rounds = 4
@@ -232,7 +236,7 @@ func (b *bench) rates(ctx context.Context, t target) (f figures, err error) {
 		}
 	}
 	var sent atomic.Int64
-	began = time.Now()
+	began, spent = time.Now(), t.cpu()
 	err = b.parallel(1<<30, func(n int) error {
 		if time.Since(began) > b.measure {
 			return io.EOF
@@ -241,6 +245,7 @@ func (b *bench) rates(ctx context.Context, t target) (f figures, err error) {
 		return t.raw(ctx, bodies[n%len(bodies)])
 	})
 	f.rate = float64(sent.Load()) / time.Since(began).Seconds()
+	f.rateCPU = (t.cpu() - spent) / float64(sent.Load()) * 1e6
 	if errors.Is(err, io.EOF) {
 		err = nil
 	}
@@ -294,7 +299,12 @@ func (b *bench) parallel(n int, f func(int) error) error {
 }
 
 // target is where alerts are sent.
-type target struct{ url, token string }
+type target struct {
+	url, token string
+	process    int // whose processor time counts, with what it started
+}
+
+func (t target) cpu() float64 { return suite.CPU(t.process) }
 
 func (t target) post(ctx context.Context, list []alert) error { return t.send(ctx, list) }
 
