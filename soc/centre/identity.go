@@ -20,6 +20,13 @@ func (c *centre) openIdentity(ctx context.Context) (err error) {
 	if c.identity, err = identity.Open(ctx, c.db, c.settings, c.log, opts...); err != nil {
 		return err
 	}
+	c.events.NameRoles(func(id string) (zh, en string) {
+		r, err := c.identity.Access().Role(id)
+		if err != nil {
+			return "", ""
+		}
+		return r.Name.ZH, r.Name.EN
+	})
 	for name, value := range map[string]func(identity.Figures) float64{
 		"icewatch_password_hashes_total":       func(f identity.Figures) float64 { return float64(f.Hashes) },
 		"icewatch_password_hash_seconds_total": func(f identity.Figures) float64 { return f.HashTime.Seconds() },

@@ -7,6 +7,7 @@
 package events
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"icewatch/soc/audit"
@@ -43,6 +45,7 @@ type Feed struct {
 	log  *slog.Logger
 	wake chan struct{}
 	now  func() time.Time
+	role atomic.Pointer[func(id string) (zh, en string)]
 
 	mu       sync.Mutex
 	waiting  []audit.Record
@@ -64,6 +67,25 @@ type failures struct {
 // New makes a feed; host names this machine in the events.
 func New(host string, log *slog.Logger) *Feed {
 	return &Feed{host: host, log: log, wake: make(chan struct{}, 1), now: time.Now, together: map[kind]*audit.Record{}, failures: map[string]failures{}}
+}
+
+// NameRoles has events say what the roles are called that they tell of, in both
+// languages: what an alert says is for people, who know roles by their names. A
+// role without a name, or a scope, is told by its id.
+func (f *Feed) NameRoles(name func(id string) (zh, en string)) { f.role.Store(&name) }
+
+// named is what roles are called.
+func (f *Feed) named(roles []string) (zh, en string) {
+	var inChinese, inEnglish []string
+	for _, id := range roles {
+		zh, en := "", ""
+		if name := f.role.Load(); name != nil {
+			zh, en = (*name)(id)
+		}
+		inChinese = append(inChinese, cmp.Or(zh, en, id))
+		inEnglish = append(inEnglish, cmp.Or(en, zh, id))
+	}
+	return strings.Join(inChinese, "、"), strings.Join(inEnglish, ", ")
 }
 
 // Watch takes a record; it is what audit.Options.Watch wants.
@@ -182,6 +204,7 @@ func (f *Feed) event(rec *audit.Record) intake.Record {
 	}
 	if granted := granted(rec.Changes); len(granted) > 0 {
 		set["user.changes.roles"] = granted
+		set["icewatch.audit.roles.zh"], set["icewatch.audit.roles.en"] = f.named(granted)
 	}
 	if rec.Count > 1 {
 		set["icewatch.repeat"] = rec.Count

@@ -40,6 +40,12 @@ func (s *sink) Append(_ context.Context, recs []intake.Record) error {
 func run(t *testing.T, refuse int, recs ...audit.Record) []intake.Record {
 	t.Helper()
 	f := New("soc-1", slog.New(slog.DiscardHandler))
+	f.NameRoles(func(id string) (zh, en string) {
+		if id == "admin" {
+			return "管理员", ""
+		}
+		return "", ""
+	})
 	for _, rec := range recs {
 		f.Watch(rec)
 	}
@@ -86,7 +92,7 @@ func TestEventsPassThePipeline(t *testing.T) {
 		{"event.action": "sign-in", "event.category": "authentication", "event.outcome": "failure", "event.dataset": "icewatch.audit", "event.kind": "event",
 			"source.ip": "203.0.113.9", "user.name": "li\n\"x\"", "user_agent.original": "curl/8", "icewatch.audit.reason": "wrong code",
 			"icewatch.audit.findings": "new_device", "icewatch.collector": "icewatch", "icewatch.audit.channel": "password"},
-		{"event.action": "update-user", "event.category": "iam", "event.outcome": "success", "user.target.name": "li", "user.changes.roles": "admin", "source.address": "local",
+		{"event.action": "update-user", "event.category": "iam", "event.outcome": "success", "user.target.name": "li", "user.changes.roles": "admin", "icewatch.audit.roles.zh": "管理员", "icewatch.audit.roles.en": "管理员", "source.address": "local",
 			"icewatch.audit.reason": ""},
 	}
 	for i := range recs {
