@@ -156,6 +156,8 @@ export interface Alert extends Judged {
   /** It changes between firing and recovered again and again: nobody is told until it is calm. */
   /** About a key asset, as it was when the alert fired last. */
   key?: boolean;
+  /** Id of the suppression that met it. */
+  suppressed_by?: string;
   flapping?: { since: string; changes: number; last: string; recovered: boolean };
   /** Of its firings, those beyond the limit of intake, counted and not worked. */
   counted?: number;

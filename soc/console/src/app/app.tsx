@@ -48,6 +48,7 @@ const router = createBrowserRouter([
       { path: '/alerts/:id', element: page(() => import('../pages/alert')) },
       { path: '/silences', element: page(() => import('../pages/silences')) },
       { path: '/attackers', element: page(() => import('../pages/attackers')) },
+      { path: '/suppressions', element: page(() => import('../pages/suppressions')) },
       { path: '/merge-rules', element: page(() => import('../pages/mergerules')) },
       { path: '/inhibitions', element: page(() => import('../pages/inhibitions')) },
       { path: '/maintenance', element: page(() => import('../pages/maintenance')) },

@@ -17,6 +17,7 @@ import { NoiseMarks } from '../parts/noisemarks';
 import { InhibitedMark } from '../parts/inhibitions/mark';
 import { Panel } from '../parts/page';
 import { Priority, SeverityMark, StatusMark } from '../parts/severity';
+import { SuppressedMark } from '../parts/suppressions/mark';
 import { MaintenanceMark } from '../parts/maintenancemark';
 import { SilencedMark } from '../parts/silences/mark';
 import { Failed, Skeleton, Stale } from '../parts/states';
@@ -39,6 +40,7 @@ export default function AlertPage() {
   const a = query.data;
   usePageTitle(a ? tx(a.title) : t('page.alerts'));
   const respond = can('respond');
+  const suppress = can('create-suppression');
   const known = a !== undefined;
   useEffect(() => {
     // Opened is looked at; where that cannot be noted, it stays new.
@@ -49,6 +51,7 @@ export default function AlertPage() {
     f: () => respond && a && a.status !== 'closed' && void act.close([id], 'false_positive', ''),
     e: () => respond && a && a.status !== 'closed' && setClosing(true),
     s: () => respond && navigate(`/silences?${new URLSearchParams({ new: '1', alert: id })}`),
+    w: () => suppress && a && navigate(`/suppressions?${new URLSearchParams({ alert: id })}`),
     i: () => a?.incident_id && navigate(`/incidents/${encodeURIComponent(a.incident_id)}`),
     Escape: () => navigate(-1),
   });
@@ -79,7 +82,12 @@ export default function AlertPage() {
             <Button onClick={() => navigate(`/silences?${new URLSearchParams({ new: '1', alert: id })}`)}>
               {t('silence.alert')} <kbd>s</kbd>
             </Button>
-            {a.status === 'closed' ? (
+            {suppress && !a.suppressed_by && (
+              <Button onClick={() => navigate(`/suppressions?${new URLSearchParams({ alert: id })}`)} data-testid="suppress">
+                {t('suppress.fromAlert')} <kbd>w</kbd>
+              </Button>
+            )}
+            {a.suppressed_by ? null : a.status === 'closed' ? (
               <Button onClick={() => void act.reopen([id])}>{t('act.reopen')}</Button>
             ) : (
               <Button onClick={() => setClosing(true)}>
@@ -100,6 +108,7 @@ export default function AlertPage() {
         <SilencedMark alert={a} />
         <InhibitedMark alert={a} />
         <NoiseMarks of={a} />
+        <SuppressedMark alert={a} />
         <MaintenanceMark alert={a} />
         {a.status === 'closed' && a.resolution && <span className="tag">{t(`resolution.${a.resolution}`)}</span>}
         <span>{t('alert.times', { n: a.count })}</span>

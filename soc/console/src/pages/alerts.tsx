@@ -63,6 +63,7 @@ export default function Alerts() {
   const rule = url.get('rule') ?? '';
   const tag = url.get('tag') ?? '';
   const flapping = url.get('flapping') === 'true';
+  const suppressed = url.get('suppressed') ?? '';
   const keyAssets = url.get('key') === 'true';
   const unread = url.get('unread') === 'true';
   const attacker = url.get('attacker') ?? '';
@@ -79,7 +80,7 @@ export default function Alerts() {
   const filter = {
     ...rangeQuery(range),
     // What is closed is out of the way unless asked for.
-    status: status.length ? status.join(',') : 'open,acknowledged',
+    status: status.length ? status.join(',') : suppressed ? '' : 'open,acknowledged',
     severity: severity.join(','),
     verdict: verdict.join(','),
     phase: phase.join(','),
@@ -94,6 +95,7 @@ export default function Alerts() {
     tag,
     attacker,
     flapping: flapping || undefined,
+    suppressed: suppressed || undefined,
     key: keyAssets || undefined,
     unread: unread || undefined,
     q,
@@ -288,10 +290,10 @@ export default function Alerts() {
   const columns = useColumns('alerts', all, narrow && preview ? 2 : narrow || preview ? 1 : 0);
   const shown = columns.shown.flatMap((c) => all.filter((s) => s.key === c.key));
   const grid = `14px ${tracks(columns.shown, all)}`;
-  const filtered = severity.length + status.length + verdict.length + phase.length + direction.length + threat.length > 0 || attack || risk || tenant || incident || ci || rule || tag || attacker || flapping || keyAssets || unread || q;
+  const filtered = severity.length + status.length + verdict.length + phase.length + direction.length + threat.length > 0 || attack || risk || tenant || incident || ci || rule || tag || attacker || flapping || suppressed || keyAssets || unread || q;
   const clear = () => {
     setText('');
-    setUrl({ severity: [], status: [], verdict: [], phase: [], direction: [], threat: [], attack: undefined, risk: undefined, tenant: undefined, incident: undefined, ci: undefined, rule: undefined, tag: undefined, attacker: undefined, flapping: undefined, key: undefined, unread: undefined, q: undefined });
+    setUrl({ severity: [], status: [], verdict: [], phase: [], direction: [], threat: [], attack: undefined, risk: undefined, tenant: undefined, incident: undefined, ci: undefined, rule: undefined, tag: undefined, attacker: undefined, flapping: undefined, suppressed: undefined, key: undefined, unread: undefined, q: undefined });
   };
   const chip = (label: string, param: string) => (
     <span className="chip" key={param}>
@@ -403,6 +405,7 @@ export default function Alerts() {
         {ci && chip(t('alerts.ofCI', { x: ci }), 'ci')}
         {rule && chip(t('alerts.ofRule', { x: tx(rows.find((r) => r.rule.id === rule)?.rule.title) || rule }), 'rule')}
         {flapping && chip(t('flapping.only'), 'flapping')}
+        {suppressed && chip(t('suppress.only'), 'suppressed')}
         {tag && chip(t('tags.of', { x: tag }), 'tag')}
         {attacker && chip(t('alerts.ofAttacker', { x: attacker }), 'attacker')}
         {filtered && (
@@ -505,6 +508,7 @@ export default function Alerts() {
                       >
                         <Button>{t('bulk.tagN', { n: chosen })}</Button>
                       </Popover>
+                      {!whole && <Button onClick={() => navigate(`/suppressions?${new URLSearchParams({ alert: ids.join(',') })}`)}>{t('suppress.fromN', { n: chosen })}</Button>}
                       <Button onClick={() => setClosing(ids)}>{t('alerts.closeN', { n: chosen })}</Button>
                     </>
                   )}

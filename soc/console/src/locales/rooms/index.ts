@@ -30,6 +30,7 @@ import { settings } from './settings';
 import { silences } from './silences';
 import { signin } from './signin';
 import { storage } from './storage';
+import { suppressions } from './suppressions';
 import { tokens } from './tokens';
 import { traces } from './traces';
 import { rules } from './rules';
@@ -37,4 +38,4 @@ import { roles } from './roles';
 import { units } from './units';
 
 /** The texts of the rooms that keep both languages side by side. */
-export const rooms = { ...federation, ...frame, ...accounts, ...units, ...roles, ...groups, ...keys, ...audit, ...search, ...flows, ...monitors, ...masking, ...processing, ...storage, ...sessions, ...settings, ...signin, ...tokens, ...traces, ...connect, ...coverage, ...forwarding, ...silences, ...duty, ...noise, ...notify, ...rules, ...policies, ...alertsources, ...casework, ...dispatch, ...notices, ...assets, ...cmdbdata, ...cmdb, ...inputs, ...parsers };
+export const rooms = { ...federation, ...frame, ...accounts, ...units, ...roles, ...groups, ...keys, ...audit, ...search, ...flows, ...monitors, ...masking, ...processing, ...storage, ...sessions, ...settings, ...signin, ...tokens, ...traces, ...connect, ...coverage, ...forwarding, ...silences, ...suppressions, ...duty, ...noise, ...notify, ...rules, ...policies, ...alertsources, ...casework, ...dispatch, ...notices, ...assets, ...cmdbdata, ...cmdb, ...inputs, ...parsers };
