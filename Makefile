@@ -19,7 +19,7 @@ CONSOLE_SOURCES := $(shell find $(CONSOLE) -type f -not -path '*/node_modules/*'
 SIGMA_RULES    ?= ../shared/corpora/sigma/rules
 WINDOWS_EVENTS ?= ../shared/corpora/windows/events.jsonl.gz
 
-.PHONY: help run build console dashboards release vuln sbom test test-go test-console test-release test-platforms test-upgrade test-peers test-sigma test-windows test-alerts screenshots lint bench bench-auth bench-intake bench-collectors bench-lake bench-e2e bench-ruleswap bench-policy bench-correlate bench-cmdb bench-alerts fuzz clean
+.PHONY: help run build console dashboards release vuln sbom test test-go test-console test-release test-platforms test-upgrade test-peers test-sigma test-windows test-alerts screenshots lint bench bench-auth bench-intake bench-collectors bench-lake bench-e2e bench-ruleswap bench-policy bench-correlate bench-cmdb bench-alerts bench-backtest fuzz clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')" 2>/dev/null || grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST)
@@ -148,6 +148,11 @@ bench-ruleswap: build ## from the write of a rule among 3,000 to its first alert
 
 bench-cmdb: ## a million items and five million relations (BENCH lines; CMDB_ON=SQLite or PostgreSQL is one of both, CMDB_ITEMS=100000 shorter)
 	CMDB_ITEMS=$(or $(CMDB_ITEMS),1000000) go test -count=1 -timeout 3h -run 'TestBench$(CMDB_ON)' ./test/bench/cmdb -v
+
+BACKTEST_EVENTS ?= 50000000
+bench-backtest: ## backtests over 30 days of stored events against what the live engine raised (BENCH lines; BACKTEST_EVENTS=10000000)
+	go build -o bin/bench-backtest ./test/bench/backtest
+	bin/bench-backtest -events $(BACKTEST_EVENTS)
 
 bench-alerts: build ## alerts through the Alertmanager API beside a real Alertmanager, and until they are told (BENCH lines; ALERTS_FLAGS="-measure 3s")
 	go build -o bin/bench-alerts ./test/bench/alerts

@@ -232,9 +232,11 @@ func (e *Engine) disable(c *compiled, why string) {
 }
 
 // arrival is when the event reached us; where that is not known, when it happened.
+// It is taken to the millisecond, as the lake keeps it: what is read from there
+// and judged again must raise the same.
 func arrival(ev *event.Event) int64 {
-	if ev.Created != 0 {
-		return ev.Created
+	if ms := ev.Created / int64(time.Millisecond); ms != 0 {
+		return ms * int64(time.Millisecond)
 	}
 	return ev.Time
 }

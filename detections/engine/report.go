@@ -274,3 +274,11 @@ func (e *Engine) Tick(at time.Time, emit func(detections.Occurrence)) {
 	}
 	e.sweep(emit)
 }
+
+// Flooding tells whether a rule is throttled. What it raises then goes by every
+// second in which anything came, be it nothing to any rule.
+func (e *Engine) Flooding() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.flooding) > 0
+}

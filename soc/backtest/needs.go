@@ -56,19 +56,19 @@ func condition(name string, n match.Need) string {
 		return "*"
 	}
 	field := strconv.Quote(name) + ":"
-	kind, text := n.Kind, n.Text
-	if s := unescaped(text); s != text {
+	kind, text, open, shut := n.Kind, n.Text, false, false
+	if part, head, tail := unescaped(text); part != text {
 		// Within an array's text such characters are written otherwise.
-		kind, text = match.NeedContains, s
+		kind, text, open, shut = match.NeedContains, part, head, tail
 	}
 	if text == "" {
 		return field + "*"
 	}
-	words := phrase(kind, text)
+	words := phrase(kind, text, open, shut)
 	switch {
 	case n.Cased:
 		return field + "~" + strconv.Quote(regexp.QuoteMeta(text))
-	case words == text && kind == match.NeedPrefix:
+	case kind == match.NeedPrefix:
 		return field + "i(" + strconv.Quote(text) + "*)"
 	case words != "":
 		return field + "i(" + strconv.Quote(words) + ")"
@@ -76,40 +76,40 @@ func condition(name string, n match.Need) string {
 	return field + "~" + strconv.Quote("(?i)"+regexp.QuoteMeta(text))
 }
 
-// unescaped is the longest part of a text that JSON writes as it is.
-func unescaped(text string) (best string) {
-	for _, part := range strings.FieldsFunc(text, func(r rune) bool { return r < 0x20 || r == '"' || r == '\\' || r == '\uFFFD' }) {
-		if len(part) > len(best) {
-			best = part
+// unescaped is the longest part of a text that JSON writes as it is, and whether
+// what stands before and behind it ends a word.
+func unescaped(text string) (best string, open, shut bool) {
+	escaped := func(c byte) bool { return c < 0x20 || c == '"' || c == '\\' }
+	ends := func(at int) bool { return at >= 0 && at < len(text) && text[at] >= 0x20 }
+	for from := 0; from < len(text); {
+		to := from
+		for to < len(text) && !escaped(text[to]) {
+			to++
 		}
+		if to-from > len(best) {
+			best, open, shut = text[from:to], ends(from-1), ends(to)
+		}
+		from = to + 1
 	}
-	return best
+	return best, open, shut
 }
 
 // phrase is the longest part of a text that begins and ends where a word does,
 // wherever the text stands: such parts the lake finds faster than others. "" says
 // that there is none of use.
-func phrase(kind match.NeedKind, text string) string {
+func phrase(kind match.NeedKind, text string, open, shut bool) string {
 	word := func(c byte) bool {
 		return c == '_' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= 0x80
 	}
 	from, to := 0, len(text)
-	if kind == match.NeedSuffix || kind == match.NeedContains {
-		for from < to && word(text[from]) {
-			from++
-		}
+	for !open && (kind == match.NeedSuffix || kind == match.NeedContains) && from < to && word(text[from]) {
+		from++
 	}
-	if kind == match.NeedPrefix {
-		// The library knows prefixes of phrases.
-		return text
-	}
-	if kind == match.NeedContains {
-		for to > from && word(text[to-1]) {
-			to--
-		}
+	for !shut && kind == match.NeedContains && to > from && word(text[to-1]) {
+		to--
 	}
 	part := strings.TrimFunc(text[from:to], func(r rune) bool { return r < 0x80 && !word(byte(r)) })
-	if len(part) < 3 {
+	if len(part) < 3 && (from > 0 || to < len(text)) {
 		return ""
 	}
 	return part
