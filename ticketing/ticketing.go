@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"icewatch/detections/policy"
+	"icewatch/detections/suppression"
 	"icewatch/detections/verdict"
 	"icewatch/soc/egress"
 	"icewatch/soc/enrich"
@@ -180,6 +181,9 @@ type Deps struct {
 	// SLA is what is agreed at the moment. Default: the targets of Config, around
 	// the clock.
 	SLA func() *sla.Agreement
+	// Suppressions is told of the suppressions in force, at the start and after each
+	// change. Optional.
+	Suppressions func(ctx context.Context, in []suppression.Suppression) error
 	// Routes say which contact points are told of which alerts. Optional.
 	Routes *routing.Store
 	// Person, Wording and Files are the outbox's: see outbox.Deps. Optional.
@@ -315,7 +319,7 @@ func Open(ctx context.Context, db *state.DB, deps Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.suppressions, err = suppressing.Open(ctx, db, s.clock, s.log); err != nil {
+	if s.suppressions, err = suppressing.Open(ctx, db, s.clock, s.log, deps.Suppressions); err != nil {
 		return nil, err
 	}
 	if s.inhibit, err = openInhibiting(ctx, s); err != nil {

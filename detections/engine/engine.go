@@ -14,6 +14,7 @@ import (
 	"icewatch/detections/correlation"
 	"icewatch/detections/match"
 	"icewatch/detections/ruleset"
+	"icewatch/detections/suppression"
 	"icewatch/detections/verdict"
 	"icewatch/soc/event"
 )
@@ -74,15 +75,16 @@ type Engine struct {
 
 	group, values []string // of the match at hand
 
-	clock    int64                   // newest arrival
-	swept    int64                   // second of arrival in which floods were last looked at
-	flooding []*record               // rules that are throttled
-	leftover []detections.Occurrence // of rules that went while occurrences of theirs were held back
-	held     uint64
-	lap      int
-	judged   time.Time // when the rules' time was last looked at
-	swaps    uint64
-	sets     []SetUse // the last ones, the one in force at the end
+	clock        int64                   // newest arrival
+	swept        int64                   // second of arrival in which floods were last looked at
+	flooding     []*record               // rules that are throttled
+	leftover     []detections.Occurrence // of rules that went while occurrences of theirs were held back
+	suppressions *suppression.Set        // nil before there are any
+	held         uint64
+	lap          int
+	judged       time.Time // when the rules' time was last looked at
+	swaps        uint64
+	sets         []SetUse // the last ones, the one in force at the end
 
 	closings     []Closing // the last ones
 	closedGroups uint64
@@ -120,6 +122,14 @@ func New(opts Options) *Engine {
 		state: correlation.New(nil, correlation.Options{})}
 	e.repeat, _ = e.reg.Intern("icewatch.repeat")
 	return e
+}
+
+// Suppress says which suppressions there are. The engine suppresses nothing: it
+// keeps apart what they tell apart where it joins firings in one occurrence.
+func (e *Engine) Suppress(set *suppression.Set) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.suppressions = set
 }
 
 // Swap puts a rule set in force between two events. Of rules whose text did
@@ -306,6 +316,7 @@ func (e *Engine) single(c *compiled, ev *event.Event, group []string, evidence [
 		o.Group = append(o.Group, detections.Pair{Field: name, Value: strings.Clone(group[i])})
 	}
 	o.ID = hash("event", c.ID, o.EventIDs[0])
+	o.Shared = e.suppressions.Fields(c.ID)
 	e.finish(c, &o, ev.Tenant, 1)
 	return o
 }
@@ -345,6 +356,7 @@ func (e *Engine) window(c *compiled, f correlation.Firing) detections.Occurrence
 		e.settle(c, &o)
 		tenant = o.Tenant // an alert is of one tenant
 	}
+	o.Shared = e.suppressions.Fields(c.ID)
 	e.finish(c, &o, tenant, f.Count)
 	return o
 }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"icewatch/detections"
+	"icewatch/detections/suppression"
 )
 
 // Flood bounds what one rule may raise, so that a rule that meets far more than
@@ -79,6 +80,12 @@ func (e *Engine) offer(c *compiled, s sighting, emit func(detections.Occurrence)
 		return
 	}
 	key, rest := groupKey(s.tenant, s.group), false
+	if len(e.suppressions.Fields(c.ID)) > 0 {
+		// What a suppression meets must not stand for what it does not meet.
+		o := s.build()
+		key += suppression.Apart(&o, o.Shared)
+		s.build = func() detections.Occurrence { return o }
+	}
 	g := f.index[key]
 	if g == nil && len(f.index) >= maxFloodGroups {
 		key, rest = groupKey(s.tenant, nil), true
@@ -186,7 +193,7 @@ func (e *Engine) release(c *compiled, g *withheld) detections.Occurrence {
 
 // ungroup makes an occurrence one of all groups that are not told apart.
 func (e *Engine) ungroup(c *compiled, o *detections.Occurrence) {
-	o.Group = nil
+	o.Group, o.Shared = nil, nil
 	e.finish(c, o, o.Tenant, float64(o.Count))
 }
 
@@ -198,6 +205,7 @@ const maxHeldIDs = 100
 func (g *withheld) extend(s *sighting) {
 	o := &g.Occ
 	o.Count += s.events
+	o.Firings = g.N
 	if s.from.Before(o.From) {
 		o.From = s.from
 	}

@@ -2,6 +2,7 @@ package suppression
 
 import (
 	"cmp"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
@@ -314,6 +315,20 @@ func (s *Set) Fields(rule string) []string {
 	default:
 		return b.looks // those of any rule among them
 	}
+}
+
+// Apart is the same for two occurrences of a rule that agree in these fields, and for
+// no others; "" for no fields.
+func Apart(o *detections.Occurrence, fields []string) string {
+	if len(fields) == 0 {
+		return ""
+	}
+	var b []byte
+	for _, name := range fields {
+		v := value(o, name)
+		b = append(binary.AppendUvarint(b, uint64(len(v))), v...)
+	}
+	return string(b)
 }
 
 // Conditions lists the fields that the condition of a suppression looks at.

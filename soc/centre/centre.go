@@ -441,7 +441,7 @@ func (c *centre) openTicketing(ctx context.Context) (err error) {
 	}
 	c.called = &naming{cmdb: c.cmdb, log: c.log}
 	c.tickets, err = ticketing.Open(ctx, c.db, ticketing.Deps{Policy: c.keeper, Judge: c.keeper, Maintenance: c, Items: items{c.cmdb}, Criticalities: c.cmdb, KeyAssets: c.cmdb, Relations: relations{c.cmdb}, Taxonomy: c.keeper.Taxonomy, Assigner: c.duty, Moves: c.mayMove, SLA: c.levels.Agreement, Reach: &c.reach, Seal: c.seal, Egress: c.egress, Config: cfg, Log: c.log,
-		Routes: c.routes, Person: c.person, Wording: c.wordings.Wording,
+		Suppressions: c.tellSuppressions, Routes: c.routes, Person: c.person, Wording: c.wordings.Wording,
 		Files: func(ctx context.Context, ref string) ([]channel.File, error) { return daily.Attachment(ctx, c.db, ref) }})
 	if err != nil {
 		return err

@@ -23,6 +23,7 @@ import (
 	"icewatch/detections"
 	rules "icewatch/detections/engine"
 	"icewatch/detections/ruleset"
+	"icewatch/detections/suppression"
 	"icewatch/soc/bus"
 	"icewatch/soc/enrich"
 	"icewatch/soc/event"
@@ -41,6 +42,8 @@ const (
 	TopicRules      = "rules"      // ruleset.Bundle
 	TopicEnrichment = "enrichment" // parts, each an enrich.Snapshot
 	TopicTenants    = "tenants"    // pipeline.Directory as JSON
+
+	TopicSuppressions = "suppressions" // JSON list of suppression.Suppression, those in force
 )
 
 // Options say where the engine works and within what bounds. They travel from
@@ -361,6 +364,7 @@ func (e *Engine) control(ctx context.Context, wg *sync.WaitGroup) error {
 		}
 	})
 	follow(TopicRules, e.takeRules)
+	follow(TopicSuppressions, e.takeSuppressions)
 	follow(TopicProcessing, e.takeProcessing) // until it is heard those of the last time are in force
 	missing := map[string]bool{TopicTenants: true, TopicEnrichment: true, TopicRules: true}
 	timeout := time.After(60 * time.Second)
@@ -559,6 +563,17 @@ func (e *Engine) count(tenant string) {
 	c.Add(1)
 }
 
+// takeSuppressions keeps apart from now on what these suppressions tell apart.
+func (e *Engine) takeSuppressions(data []byte) error {
+	var list []suppression.Suppression
+	if err := json.Unmarshal(data, &list); err != nil {
+		return fmt.Errorf("engine: suppressions: %w", err)
+	}
+	set, _ := suppression.Compile(list) // the centre has told of faults
+	e.detect.Suppress(set)
+	return nil
+}
+
 // maxEventIDs is how many events an occurrence names.
 const maxEventIDs = 100
 
@@ -576,14 +591,16 @@ func (e *Engine) raise(o detections.Occurrence) {
 		e.pending = append(e.pending, o)
 		return
 	}
-	at, ok := e.byKey[o.Key]
+	key := o.Key + suppression.Apart(&o, o.Shared)
+	at, ok := e.byKey[key]
 	if !ok {
-		e.byKey[o.Key] = len(e.pending)
+		e.byKey[key] = len(e.pending)
 		e.pending = append(e.pending, o)
 		return
 	}
 	p := &e.pending[at]
 	p.Count += o.Count
+	p.Firings = max(1, p.Firings) + 1
 	p.EventIDs = append(p.EventIDs, o.EventIDs...)
 	if n := len(p.EventIDs); n > maxEventIDs {
 		p.EventIDs = p.EventIDs[n-maxEventIDs:]

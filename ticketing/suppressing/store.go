@@ -81,6 +81,8 @@ type Store struct {
 	set  atomic.Pointer[suppression.Set]
 	pack *zstd.Encoder
 
+	changed func(ctx context.Context, in []suppression.Suppression) error
+
 	writing sync.Mutex // one change at a time, so that the set is of the newest
 	meter   meter
 }
@@ -94,8 +96,9 @@ type row struct {
 	By            string `bun:"by"`
 }
 
-// Open brings the tables up to date and compiles what is in force.
-func Open(ctx context.Context, db *state.DB, clock func() time.Time, log *slog.Logger) (*Store, error) {
+// Open brings the tables up to date and compiles what is in force. changed, which may
+// be nil, is told what is in force, now and after each change.
+func Open(ctx context.Context, db *state.DB, clock func() time.Time, log *slog.Logger, changed func(ctx context.Context, in []suppression.Suppression) error) (*Store, error) {
 	if err := db.Migrate(ctx, "suppressing", migrations); err != nil {
 		return nil, err
 	}
@@ -103,7 +106,7 @@ func Open(ctx context.Context, db *state.DB, clock func() time.Time, log *slog.L
 	if err != nil {
 		return nil, fmt.Errorf("suppressing: %w", err)
 	}
-	s := &Store{db: db, clock: clock, log: log, pack: pack}
+	s := &Store{db: db, clock: clock, log: log, pack: pack, changed: changed}
 	return s, s.reload(ctx)
 }
 
@@ -129,6 +132,15 @@ func (s *Store) reload(ctx context.Context) error {
 		s.log.Error("suppressing: a suppression cannot be compiled: it suppresses nothing", "suppression", f.ID, "error", f.Reason)
 	}
 	s.set.Store(set)
+	if s.changed == nil {
+		return nil
+	}
+	if in == nil {
+		in = []suppression.Suppression{}
+	}
+	if err := s.changed(ctx, in); err != nil {
+		return fmt.Errorf("suppressing: tell what is in force: %w", err)
+	}
 	return nil
 }
 
