@@ -82,24 +82,48 @@ type Counter struct {
 	mu    sync.Mutex
 	round uint64 // of what is counted now
 	byKey map[Key]*series
-	free  []uint64 // numbers below len(byKey)+len(free) of keys that are forgotten
-	last  Key      // of the event before, which events of a batch mostly share
+	free  []uint64          // numbers below len(byKey)+len(free) of keys that are forgotten
+	words map[string]string // tenants and datasets, one copy of each
+	last  Key               // of the event before, which events of a batch mostly share
 	of    *series
 }
 
+// series is one of tens of thousands, which events touch in no order: what each
+// event changes lies together.
 type series struct {
+	slot   int64 // that is counted at present
+	count  uint64
+	beaten uint64 // in which round last
+	last   int64
+
 	key    Key
 	facts  Facts
 	number uint64
 	made   uint64 // in which round
-	beaten uint64 // in which round last
-	last   int64
 	slots  [kept]int64
 	counts [kept]uint64
 }
 
+// turn makes slot the one that is counted.
+func (s *series) turn(slot int64) {
+	s.settle()
+	at := int(uint64(slot) % kept)
+	s.slot, s.count = slot, 0
+	if s.slots[at] == slot {
+		s.count = s.counts[at]
+	}
+}
+
+// settle writes the count of the present slot to the others.
+func (s *series) settle() {
+	at := int(uint64(s.slot) % kept)
+	s.slots[at], s.counts[at] = s.slot, s.count
+}
+
 // NewCounter makes a counter; run names it among those before and after it.
-func NewCounter(run string) *Counter { return &Counter{run: run, round: 1, byKey: map[Key]*series{}} }
+func NewCounter(run string) *Counter {
+	return &Counter{run: run, round: 1, byKey: map[Key]*series{}, words: map[string]string{}}
+}
 
 // Count counts an event by when it was taken in.
 func (c *Counter) Count(ev *event.Event, rec *intake.Record) {
@@ -142,18 +166,17 @@ func (c *Counter) Count(ev *event.Event, rec *intake.Record) {
 			}
 			if s == nil {
 				// The event's own texts are of a batch that will be gone.
-				k = Key{strings.Clone(k.Tenant), strings.Clone(k.Dataset), strings.Clone(k.Source)}
+				k = Key{c.word(k.Tenant), c.word(k.Dataset), strings.Clone(k.Source)}
 				s = &series{key: k, facts: facts(ev, rec), number: c.number(), made: c.round}
 				c.byKey[k] = s
 			}
 		}
 		c.last, c.of = s.key, s
 	}
-	at := int(uint64(slot) % kept)
-	if s.slots[at] != slot {
-		s.slots[at], s.counts[at] = slot, 0
+	if s.slot != slot {
+		s.turn(slot)
 	}
-	s.counts[at]++
+	s.count++
 	s.beaten = c.round
 	s.last = max(s.last, rec.Received)
 }
@@ -166,6 +189,22 @@ func facts(ev *event.Event, rec *intake.Record) Facts {
 		f.Peer = rec.Peer.Unmap().WithZone("").String()
 	}
 	return f
+}
+
+// maxWords bounds the texts of which there is one copy.
+const maxWords = 10_000
+
+// word returns the copy of a text.
+func (c *Counter) word(s string) string {
+	w, ok := c.words[s]
+	if !ok {
+		if len(c.words) >= maxWords {
+			clear(c.words)
+		}
+		w = strings.Clone(s)
+		c.words[w] = w
+	}
+	return w
 }
 
 // number finds a number that no key has.
@@ -214,6 +253,7 @@ func (c *Counter) Tell(since Mark, from int64) Beats {
 		if s.made > since.Round {
 			b.New, b.Key, b.Facts = true, k, s.facts
 		}
+		s.settle()
 		first := len(counts)
 		for i, slot := range s.slots {
 			if s.counts[i] > 0 && slot >= from {
