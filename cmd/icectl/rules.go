@@ -12,6 +12,18 @@ type rulesCmd struct {
 	Lint  rulesLintCmd  `cmd:"" help:"Check rules and print path:line: reason for each fault."`
 	Test  rulesTestCmd  `cmd:"" help:"Run the tests beside the rules."`
 	Match rulesMatchCmd `cmd:"" help:"Match rules against a file of events, one JSON object a line."`
+
+	Diff      rulesDiffCmd      `cmd:"" help:"Compare rules here with those of a server, by id and by what they mean."`
+	Push      rulesPushCmd      `cmd:"" help:"Propose the rules here to a server; somebody else approves."`
+	Pull      rulesPullCmd      `cmd:"" help:"Write a server's rules into a folder."`
+	Proposals rulesProposalsCmd `cmd:"" help:"List proposals of rules."`
+	Show      rulesShowCmd      `cmd:"" help:"Show a proposal: what it changes, and the hits of what is in test."`
+	Stage     rulesStageCmd     `cmd:"" help:"Put a proposal's rules in test, or take them out of it."`
+	Approve   rulesApproveCmd   `cmd:"" help:"Approve a proposal that somebody else filed."`
+	Reject    rulesRejectCmd    `cmd:"" help:"Reject a proposal that somebody else filed."`
+	Withdraw  rulesWithdrawCmd  `cmd:"" help:"Take one's own proposal back."`
+	Rollback  rulesRollbackCmd  `cmd:"" help:"Take an approved proposal back: each rule is again as it was before."`
+	History   rulesHistoryCmd   `cmd:"" help:"List what happened to a rule."`
 }
 
 type rulesLintCmd struct {

@@ -12,13 +12,16 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
 
+	"icewatch/detections/logsource"
 	"icewatch/detections/policy"
+	"icewatch/detections/verdict"
 )
 
 // Bounds of what is read.
@@ -121,6 +124,13 @@ func wanted(name string) bool {
 		return true
 	}
 	return isPolicy(name)
+}
+
+// IsRule tells whether a file of a rule repository holds Sigma rules,
+// correlations or filters, by its name.
+func IsRule(name string) bool {
+	base := path.Base(name)
+	return wanted(name) && !isPolicy(name) && !isPipeline(name) && base != logsource.FileName && base != PlaceholderFile && base != verdict.FileName
 }
 
 // isPolicy tells whether a file is a Rego policy, or a bundle of them.
