@@ -6,12 +6,16 @@ import (
 	"time"
 
 	"icewatch/detections/rulecli"
+	"icewatch/detections/ruleschema"
 )
 
 type rulesCmd struct {
-	Lint  rulesLintCmd  `cmd:"" help:"Check rules and print path:line: reason for each fault."`
-	Test  rulesTestCmd  `cmd:"" help:"Run the tests beside the rules."`
-	Match rulesMatchCmd `cmd:"" help:"Match rules against a file of events, one JSON object a line."`
+	Lint   rulesLintCmd   `cmd:"" help:"Check rules and print path:line: reason for each fault."`
+	Test   rulesTestCmd   `cmd:"" help:"Run the tests beside the rules."`
+	Schema rulesSchemaCmd `cmd:"" help:"Print the JSON schema of a kind of content, for editors."`
+	Match  rulesMatchCmd  `cmd:"" help:"Match rules against a file of events, one JSON object a line."`
+
+	Coverage rulesCoverageCmd `cmd:"" help:"Tell what rules cover of ATT&CK by tactic, what feeds them, and which get no data."`
 
 	Diff      rulesDiffCmd      `cmd:"" help:"Compare rules here with those of a server, by id and by what they mean."`
 	Push      rulesPushCmd      `cmd:"" help:"Propose the rules here to a server; somebody else approves."`
@@ -27,12 +31,14 @@ type rulesCmd struct {
 }
 
 type rulesLintCmd struct {
-	Rules []string `arg:"" optional:"" help:"Folders or files of rules. Default: the built-in rules." type:"path"`
+	Rules  []string `arg:"" optional:"" help:"Folders or files of rules. Default: the built-in rules." type:"path"`
+	Format string   `help:"How to print findings: ${enum}." enum:"text,json,sarif" default:"text"`
+	Strict bool     `help:"Make the demands on our own content, too: metadata, mapping to ATT&CK and GB/Z 20986, distinct models. A folder's rules.yml with strict: true says so for itself."`
 }
 
 // Run lints; the exit code is 1 where there are findings.
 func (l *rulesLintCmd) Run(a *app) error {
-	n, err := rulecli.Lint(a.stdout, l.Rules)
+	n, err := rulecli.Lint(a.stdout, a.stderr, l.Rules, rulecli.LintOptions{Format: l.Format, Strict: l.Strict})
 	if err == nil && n > 0 {
 		err = findings(n)
 	}
@@ -102,4 +108,18 @@ func readAll(r io.Reader, name string, limit int64) ([]byte, error) {
 		return nil, fmt.Errorf("%s is longer than %d MiB: split it", name, limit>>20)
 	}
 	return data, nil
+}
+
+type rulesSchemaCmd struct {
+	Kind string `arg:"" help:"sigma, correlation, filter, suppression, test, policy-meta or parser-pack."`
+}
+
+// Run prints the schema.
+func (s *rulesSchemaCmd) Run(a *app) error {
+	data, err := ruleschema.Text(s.Kind)
+	if err != nil {
+		return usageError(err.Error())
+	}
+	_, err = a.stdout.Write(data)
+	return err
 }

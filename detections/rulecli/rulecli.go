@@ -22,14 +22,22 @@ const builtin = "builtin"
 
 // load reads rule folders and files. The suite's own log-source table,
 // pipelines and policies come first, so that a folder can extend or replace them; its own
-// rules are only taken where no folder is given.
+// rules are only taken where no folder is given. A folder whose manifest says
+// foundation brings these itself.
 func load(paths []string) (*ruleset.Bundle, error) {
 	own := ruleset.Load([]ruleset.Source{{Name: builtin, FS: rules.FS}})
 	if len(paths) == 0 {
 		return own, nil
 	}
 	b := &ruleset.Bundle{}
+	founded, err := foundation(paths)
+	if err != nil {
+		return nil, err
+	}
 	for _, f := range own.Files {
+		if founded {
+			break
+		}
 		if strings.HasSuffix(f.Path, ".rego") || path.Base(f.Path) == logsource.FileName || path.Base(f.Path) == verdict.FileName || path.Base(path.Dir(f.Path)) == pipeline.Folder {
 			b.Files = append(b.Files, f)
 		}

@@ -30,7 +30,7 @@ func write(t testing.TB, dir, name, text string) string {
 func TestBuiltinRules(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	if n, err := Lint(&out, nil); err != nil || n != 0 {
+	if n, err := Lint(&out, &out, nil, LintOptions{}); err != nil || n != 0 {
 		t.Errorf("lint: %d findings, %v\n%s", n, err, out.String())
 	}
 	out.Reset()
@@ -212,7 +212,7 @@ func TestLintFindsMistakes(t *testing.T) {
 	write(t, dir, "b.yml", proc)
 	write(t, dir, "p.rego", "package icewatch.priority\ndecision := {\n")
 	var out bytes.Buffer
-	n, err := Lint(&out, []string{dir})
+	n, err := Lint(&out, &out, []string{dir}, LintOptions{})
 	if err != nil || n < 3 {
 		t.Errorf("%d findings, %v", n, err)
 	}
@@ -257,7 +257,7 @@ func TestLintFilters(t *testing.T) {
 		text := "title: F\nid: f\nlogsource: {product: linux}\nfilter:\n  rules: [" + rule + "]\n  selection: {user.name: bob}\n  condition: not selection\n"
 		write(t, dir, "f.yml", text)
 		var out strings.Builder
-		found, err := Lint(&out, []string{dir})
+		found, err := Lint(&out, &out, []string{dir}, LintOptions{})
 		if err != nil || (found > 0) != (want != "") || !strings.Contains(out.String(), want) {
 			t.Errorf("%s: %d findings, %v: %s", rule, found, err, out.String())
 		}

@@ -17,9 +17,9 @@ type Claims struct {
 	Attacker string // which end attacks: source, destination or host
 }
 
-// Tags that class a rule: gbz20986.NAI.VAI and attack-type.brute-force.
+// Tags that class a rule begin so: gbz20986.NAI.VAI and attack-type.brute-force.
 const (
-	riskTag   = "gbz20986."
+	RiskTag   = "gbz20986."
 	attackTag = "attack-type."
 )
 
@@ -43,7 +43,7 @@ func (t *Taxonomy) Classify(ref *detections.RuleRef, claims Claims) Rule {
 		r.risk = r.attack.risk
 	}
 	for _, tag := range ref.Tags {
-		if path, ok := strings.CutPrefix(strings.ToLower(tag), riskTag); ok {
+		if path, ok := strings.CutPrefix(strings.ToLower(tag), RiskTag); ok {
 			if risk, known := t.Find(path); known {
 				r.risk = risk
 			}
