@@ -1,0 +1,88 @@
+/**
+ * Every page of the console against WCAG 2.1 A and AA, by axe-core in real
+ * Chromium: none may have a fault that axe calls serious or critical. The pages
+ * are read from app.tsx, so that a new one cannot be forgotten; what a page
+ * with an id in its path shows is the first of its kind. desk.mjs tells the
+ * environment; THEMES (light) may name dark too.
+ */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { after, before } from 'node:test';
+import { BASE, PASSWORD, launch, missing, open, settled, signIn, steps } from './desk.mjs';
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const THEMES = (process.env.THEMES ?? 'light').split(',');
+const PATHS = [...readFileSync(new URL('../src/app/app.tsx', import.meta.url), 'utf8').matchAll(/path: '(\/[^']*)'/g)].map((m) => m[1]);
+
+/** Where the first of a kind is listed by the API, for pages with an id in their path. */
+const FIRST = {
+  '/alerts/:id': '/api/v1/alerts',
+  '/incidents/:id': '/api/v1/incidents',
+  '/duty/teams/:id': '/api/v1/duty/teams',
+  '/portraits/:id': '/api/v1/cmdb/items',
+  '/cmdb/:id': '/api/v1/cmdb/items',
+  '/cmdb/:id/edit': '/api/v1/cmdb/items',
+  '/rules/:id': '/api/v1/rules',
+  '/rules/:id/edit': '/api/v1/rules',
+  '/admin/users/:id': '/api/v1/users',
+};
+
+let browser;
+const desks = {};
+
+before(async () => {
+  if (missing) return;
+  browser = await launch();
+  for (const theme of THEMES) {
+    const { page } = await open(browser, { theme });
+    await signIn(page, PASSWORD);
+    await page.locator('.rail').waitFor();
+    desks[theme] = page;
+  }
+});
+after(() => browser?.close());
+
+/** The address of a page with an id in its path, or nothing where the suite has none of its kind. */
+async function resolve(page, path) {
+  if (!path.includes(':')) return path;
+  const list = FIRST[path];
+  if (!list) return undefined;
+  const id = await page.evaluate(async (list) => {
+    const answer = await fetch(list);
+    const body = await answer.json();
+    const rows = Array.isArray(body) ? body : Object.values(body).find(Array.isArray);
+    return rows?.[0]?.id;
+  }, list);
+  return id === undefined ? undefined : path.replace(':id', encodeURIComponent(id));
+}
+
+/** What axe finds, one line a rule: what is wrong, where, and how often. */
+async function judge(page) {
+  await page.evaluate(AXE);
+  return page.evaluate(async () => {
+    const found = await window.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa'], resultTypes: ['violations'] });
+    return found.violations
+      .filter((v) => v.impact === 'serious' || v.impact === 'critical')
+      .map((v) => `${v.id} (${v.impact}, ${v.nodes.length}): ${v.help}; ${v.nodes.slice(0, 3).map((n) => `${n.html.slice(0, 160)} ${n.any[0]?.message ?? ''}`).join(' | ')}`);
+  });
+}
+
+steps('no page has a serious fault by WCAG 2.1 AA', async () => {
+  const wrong = [];
+  let seen = 0;
+  for (const theme of THEMES) {
+    const page = desks[theme];
+    for (const path of PATHS) {
+      const at = await resolve(page, path);
+      if (!at) continue;
+      await page.goto(BASE + at);
+      if (at === '/login') await page.locator('main, #root > *').first().waitFor();
+      else await settled(page);
+      seen++;
+      for (const fault of await judge(page)) wrong.push(`${theme} ${path}: ${fault}`);
+    }
+  }
+  assert.ok(seen > 70 * THEMES.length, `only ${seen} pages were looked at`);
+  assert.deepEqual(wrong, [], wrong.join('\n'));
+});
