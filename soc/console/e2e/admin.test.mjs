@@ -195,7 +195,7 @@ steps('a user enrols an authenticator and signs in with its code', async () => {
   await p.getByRole('button', { name: '我已保存' }).click();
   await p.getByTestId('factor-totp').getByText('已绑定').waitFor();
 
-  await p.getByRole('button', { name: '账户菜单' }).click();
+  await p.getByTitle('账户菜单').click();
   await p.getByRole('menuitem', { name: '退出登录' }).click();
   await p.waitForURL(/\/login/);
   await signIn(p, passwords['li.na'], 'li.na');
@@ -223,7 +223,7 @@ steps('a security key is added, and signs in alone', async () => {
   await p.getByRole('dialog').locator('input').fill('测试密钥');
   await p.getByRole('dialog').getByRole('button', { name: '下一步' }).click();
   await p.getByTestId('factor-keys').getByText('测试密钥').waitFor();
-  await p.getByRole('button', { name: '账户菜单' }).click();
+  await p.getByTitle('账户菜单').click();
   await p.getByRole('menuitem', { name: '退出登录' }).click();
   await p.waitForURL(/\/login/);
   await p.getByRole('button', { name: '用安全密钥登录' }).click();

@@ -241,7 +241,7 @@ steps('every page shows its content, in both themes and languages', async () => 
 steps('the language is switched in place, and signing out ends the session', async () => {
   await page.goto(`${BASE}/`);
   await settled(page);
-  await page.getByRole('button', { name: '账户菜单' }).click();
+  await page.getByTitle('账户菜单').click();
   await page.getByRole('menuitem', { name: '语言' }).hover();
   await page.getByRole('menuitem', { name: 'English' }).click();
   await page.getByRole('heading', { name: 'My shift' }).waitFor();

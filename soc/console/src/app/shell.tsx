@@ -194,7 +194,7 @@ function Frame({ user }: { user: Me }) {
             <BrandLogo url={branding?.logo_url} />
             <span className="label ellipsis">{tx(branding?.name) || t('app.name')}</span>
           </Link>
-          <button className="plain find" onClick={() => setPalette(true)} aria-label={t('palette.open')}>
+          <button className="plain find" onClick={() => setPalette(true)} title={t('palette.open')}>
             <SearchOutlined />
             <span className="label">{t('palette.open')}</span>
             <kbd>{MOD}K</kbd>
@@ -243,7 +243,7 @@ function Frame({ user }: { user: Me }) {
                 ],
               }}
             >
-              <button className="plain me" aria-label={t('account.menu')}>
+              <button className="plain me" title={t('account.menu')}>
                 <Avatar user={user} />
                 <span className="label ellipsis">{name}</span>
               </button>

@@ -30,19 +30,24 @@ export function themeConfig(dark: boolean): ThemeConfig {
             colorBorder: '#343c48',
             colorBorderSecondary: '#262d37',
             colorLink: '#6cb0f7',
+            colorTextPlaceholder: '#8a95a6',
+            colorTextDescription: '#a3adbb',
           }
         : {
-            colorPrimary: '#1677ff',
-            colorInfo: '#1677ff',
+            colorPrimary: '#0f66e6',
+            colorInfo: '#0f66e6',
             colorBgLayout: '#f4f6f9',
             colorTextBase: '#1b2330',
             colorBorder: '#d5dbe3',
             colorBorderSecondary: '#e8ecf1',
             colorLink: '#0f62d6',
+            colorTextPlaceholder: '#626d7c',
+            colorTextDescription: '#5a6473',
           }),
     },
     components: {
-      Button: { primaryShadow: 'none', defaultShadow: 'none', dangerShadow: 'none' },
+      // White on the dark theme's blue is too faint to read: its filled buttons are deeper.
+      Button: { primaryShadow: 'none', defaultShadow: 'none', dangerShadow: 'none', ...(dark ? { colorPrimary: '#2a6fc9', colorPrimaryHover: '#3179d4', colorPrimaryActive: '#2468c0' } : {}) },
       // The track is darker than the page it lies on, or the chosen part is not told from the rest.
       Segmented: dark ? { trackBg: '#1c222b', itemSelectedBg: '#343c48' } : { trackBg: '#e6eaf0', itemSelectedBg: '#ffffff' },
       Modal: { titleFontSize: 16 },

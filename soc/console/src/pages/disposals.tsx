@@ -44,7 +44,7 @@ export default function DisposalsPage() {
         </Button>
       </Head>
       <div className="row wrap" style={{ marginBottom: 10 }}>
-        <Select value={days} onChange={(v) => set({ days: String(v) })} options={DAYS.map((n) => ({ value: n, label: t('disposals.days', { n }) }))} style={{ width: 100 }} />
+        <Select aria-label={t('range.label')} value={days} onChange={(v) => set({ days: String(v) })} options={DAYS.map((n) => ({ value: n, label: t('disposals.days', { n }) }))} style={{ width: 100 }} />
         <Select
           mode="multiple"
           allowClear

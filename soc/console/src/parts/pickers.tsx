@@ -37,12 +37,13 @@ export function UserPicker({ value, onChange, id, placeholder, by = 'id' }: Fiel
   );
 }
 
-export function RolesPicker({ value, onChange, id, disabled }: Field<string[]>) {
+export function RolesPicker({ value, onChange, id, disabled, label }: Field<string[]> & { label?: string }) {
   const { tx } = useSettings();
   const roles = useRoles();
   return (
     <Select
       id={id}
+      aria-label={label}
       mode="multiple"
       disabled={disabled}
       value={value}

@@ -67,7 +67,9 @@ export function RangePicker({ value, onChange, choices, custom = true }: { value
         </div>
       )}
     >
-      <Button aria-label={t('range.label')}>{text(value)} ▾</Button>
+      <Button title={t('range.label')}>
+        {text(value)} <span aria-hidden="true">▾</span>
+      </Button>
     </Dropdown>
   );
 }

@@ -128,7 +128,7 @@ function Table({ setting }: { setting: Setting }) {
                 return (
                   <span className="row">
                     <span style={{ width: 380, maxWidth: '100%' }}>
-                      <RolesPicker value={[...list(m.roles)]} onChange={(roles) => change(r.from, r.to, { roles })} />
+                      <RolesPicker label={t('move.roles')} value={[...list(m.roles)]} onChange={(roles) => change(r.from, r.to, { roles })} />
                     </span>
                     {list(m.roles).length === 0 && <span className="dim">{t('move.everybody')}</span>}
                   </span>

@@ -30,7 +30,7 @@ export default function ServiceLevels() {
       <Head title={t('page.sla')} sub={t('sla.lead')} />
       <div className="filters" role="tablist">
         {TABS.map((x) => (
-          <button key={x} role="tab" aria-selected={tab === x} className="plain toggle" aria-pressed={tab === x} onClick={() => setUrl({ tab: x })}>
+          <button key={x} role="tab" aria-selected={tab === x} className="plain toggle" onClick={() => setUrl({ tab: x })}>
             {t(`sla.${x}`)}
           </button>
         ))}

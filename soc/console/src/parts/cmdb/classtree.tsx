@@ -27,47 +27,47 @@ export function ClassTree({ model, chosen, choose, counts, all, marks }: { model
     const below = !shut && n.below.map((k) => row(k, n.kind === 'layer' ? depth : depth + 1));
     if (n.kind === 'layer') {
       return (
-        <li key={key} role="none">
+        <li key={key}>
           <button className="plain layerhead" aria-expanded={!shut} onClick={() => toggle(key)}>
             <span className="twist" aria-hidden="true">
               {shut ? '▸' : '▾'}
             </span>
             {n.name ? words.layerName(n.name) : t('ci.noLayer')}
           </button>
-          <ul role="group">{below}</ul>
+          <ul>{below}</ul>
         </li>
       );
     }
     const count = counts && countOf(counts, model, n.name);
     return (
-      <li key={key} role="treeitem" aria-selected={chosen === n.name} aria-expanded={n.below.length > 0 ? !shut : undefined}>
+      <li key={key}>
         <div className={`classrow${chosen === n.name ? ' on' : ''}`} style={{ paddingLeft: 6 + depth * 14 }}>
           {n.below.length > 0 ? (
-            <button className="plain twist" aria-label={words.className(n.name)} onClick={() => toggle(key)}>
+            <button className="plain twist" aria-label={words.className(n.name)} aria-expanded={!shut} onClick={() => toggle(key)}>
               {shut ? '▸' : '▾'}
             </button>
           ) : (
             <span className="twist" />
           )}
-          <button className="plain classname ellipsis" title={n.name} onClick={() => choose(n.name)}>
+          <button className="plain classname ellipsis" aria-current={chosen === n.name} title={n.name} onClick={() => choose(n.name)}>
             {words.className(n.name)}
           </button>
           {marks?.(n.name) && <span className="faint">{marks(n.name)}</span>}
           {count !== undefined && <span className={`num${count ? '' : ' faint'}`}>{number(count, locale)}</span>}
         </div>
-        {n.below.length > 0 && <ul role="group">{below}</ul>}
+        {n.below.length > 0 && <ul>{below}</ul>}
       </li>
     );
   };
   return (
     <div className="classtree">
       <Input allowClear size="small" placeholder={t('ci.findClass')} aria-label={t('ci.findClass')} value={find} onChange={(e) => setFind(e.target.value)} />
-      <ul role="tree" aria-label={t('ci.classes')}>
+      <ul aria-label={t('ci.classes')}>
         {all && !wanted && (
-          <li role="treeitem" aria-selected={chosen === ''}>
+          <li>
             <div className={`classrow${chosen === '' ? ' on' : ''}`}>
               <span className="twist" />
-              <button className="plain classname" onClick={() => choose('')}>
+              <button className="plain classname" aria-current={chosen === ''} onClick={() => choose('')}>
                 {t('ci.allClasses')}
               </button>
               {counts && <span className="num">{number(Object.values(counts).reduce((a, b) => a + b, 0), locale)}</span>}
