@@ -104,6 +104,7 @@ func TestConsoleDispatch(t *testing.T) {
 	t.Parallel()
 	s, run := console(t, loopback)
 	run("dispatch.test.mjs", s.url)
+	run("accessible.test.mjs", s.url) // here, where most pages have something to show
 }
 
 func TestConsoleAlertSources(t *testing.T) {
