@@ -43,7 +43,8 @@ const (
 // reference is a place in the raw text where a field's value stands.
 type reference struct {
 	off, size int
-	field     int // place among the row's fields
+	field     int  // place among the row's fields
+	escaped   bool // it stands there as JSON escapes it
 }
 
 // within tells where in raw the value lies: not a copy of it, but the very
@@ -84,8 +85,19 @@ func (w *Writer) refer(ev *event.Event) (text string, ok bool) {
 			if r.off-before < done {
 				op, before, after = refValue, 0, 0
 			}
+			if r.escaped && op == refValue {
+				before, after = 1, 1 // the quotes are a part of it
+				if r.off-before < done {
+					continue
+				}
+			}
 			literal(r.off - before)
-			b = append(b, op, argument+byte(r.field))
+			if r.escaped {
+				b = append(b, refTimeUnix, argument+escapedBy(op))
+			} else {
+				b = append(b, op)
+			}
+			b = append(b, argument+byte(r.field))
 			done = r.off + r.size + after
 		}
 		literal(len(ev.Raw))
@@ -397,8 +409,29 @@ func resolve(b []byte, text string, fields []logstorage.Field, at int64) (_ []by
 			i++
 			continue
 		case refTimeUnix:
-			b = appendUnix(b, arg, at)
 			i++
+			if arg < refEscapedLeaf {
+				b = appendUnix(b, arg, at)
+				continue
+			}
+			// A value as JSON escapes it, and the place of its field.
+			if i+1 >= len(text) {
+				return b, false
+			}
+			place := int(text[i+1]) - argument
+			if place < 0 || place >= len(fields) {
+				return b, false
+			}
+			i++
+			name := fields[place].Name
+			switch arg {
+			case refEscapedLeaf:
+				name = name[strings.LastIndexByte(name, '.')+1:]
+				fallthrough
+			case refEscapedText:
+				b = append(append(append(b, '"'), name...), `":`...)
+			}
+			b = append(appendEscaped(append(b, '"'), fields[place].Value), '"')
 			continue
 		}
 		if arg < 0 || arg >= len(fields) {

@@ -62,7 +62,8 @@ func TestRawTextIsKeptByReference(t *testing.T) {
 		{intake.JSON, `{"@timestamp":"2026-03-02T00:59:58.123Z","source.ip":"10.1.2.3","source.port":40123,"user.name":"li","event.outcome":"success"}`, 40},
 		{intake.JSON, `{"@timestamp":"2026-03-02T08:59:58.123456+08:00","source":{"ip":"10.1.2.3","port":40123},"user":{"name":"li"},"ok":true,"none":null}`, 100},
 		{intake.JSON, `{"timestamp":1772413198123,"message":"登录失败 for li","user":{"name":"li"}}`, 50},
-		{intake.JSON, `{"message":"a \"quoted\" text with \\ and 中文\u0001","path":"C:\\Windows\\x.exe"}`, 100},
+		{intake.JSON, `{"message":"a \"quoted\" text with \\ and 中文\u0001","path":"C:\\Windows\\x.exe"}`, 25},
+		{intake.JSON, `{"winlog":{"event_data":{"Image":"C:\\Windows\\x.exe","CommandLine":"\"C:\\Windows\\x.exe\" /a\r\n\t\u001b"},"b\\c":"C:\\d"},"n":["C:\\Windows\\x.exe","\\"],"slash":"\/","wide":"\u4e2d\\"}`, 150},
 		{intake.JSON, "{ \"a\" : \"b\",\n\t\"c\" : [1,2, 3], \"d\":{} }", 100},
 		{intake.JSON, `not json at all`, 100},
 		{intake.Syslog, `<38>1 2026-03-02T00:59:58.123Z web-1 sshd 4242 - - Failed password for root from 198.51.100.7 port 22 ssh2`, 45},
@@ -99,7 +100,7 @@ func TestRawTextComesBack(t *testing.T) {
 	defer l.Close()
 	w := l.NewWriter(reg)
 	word := func() string {
-		return []string{"a", "web-1", "10.0.0.1", "登录", `"`, `\`, "x=y", "2026-03-02T00:59:58Z", "1772413198", "Mar  2 00:59:58", "{", "}", "\x03", "\x80", ""}[rnd.IntN(15)]
+		return []string{"a", "web-1", "10.0.0.1", "登录", `"`, `\`, "x=y", "2026-03-02T00:59:58Z", "1772413198", "Mar  2 00:59:58", "{", "}", "\x03", "\x80", "", `C:\a\"b"`, "a\r\n\tb\x1f\b\f", `\\`}[rnd.IntN(18)]
 	}
 	for range 3000 {
 		var text string

@@ -37,6 +37,7 @@ type Writer struct {
 	fields  []logstorage.Field
 	rowSize int // of the row laid out last, as the library counts it
 	refs    []reference
+	lone    []lone      // values that are not in the raw text as they are
 	sorted  []reference // memory of sortReferences
 	stream  [1]logstorage.Field
 	buf     []byte
@@ -123,7 +124,7 @@ func (w *Writer) convert(ev *event.Event) error {
 	if err := w.arrange(ev); err != nil {
 		return err
 	}
-	w.fields, w.refs, w.buf = w.fields[:0], w.refs[:0], w.buf[:0]
+	w.fields, w.refs, w.lone, w.buf = w.fields[:0], w.refs[:0], w.lone[:0], w.buf[:0]
 	// Where the message is all of the raw text, JSON would be kept twice: it
 	// is laid out in fields already.
 	message := !(ev.Raw != "" && ev.Raw[0] == '{' && ev.Text(event.Message) == ev.Raw)
@@ -145,7 +146,9 @@ func (w *Writer) convert(ev *event.Event) error {
 			if f.ID == event.Message && value == ev.Raw {
 				whole = true
 			} else if off, ok := within(ev.Raw, value); ok {
-				w.refs = append(w.refs, reference{off, len(value), len(w.fields)})
+				w.refs = append(w.refs, reference{off: off, size: len(value), field: len(w.fields)})
+			} else if !w.plan.many[place] {
+				w.lone = append(w.lone, lone{value, len(w.fields)})
 			}
 		}
 		name := w.plan.names[at]
@@ -154,6 +157,9 @@ func (w *Writer) convert(ev *event.Event) error {
 	}
 	if !whole && ev.Raw != "" {
 		name, value := fieldOriginal, ev.Raw
+		if ev.Raw[0] == '{' {
+			w.referEscaped(ev)
+		}
 		if text, ok := w.refer(ev); ok {
 			name, value = fieldRaw, text
 		} else if !message {
