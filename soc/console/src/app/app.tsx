@@ -113,6 +113,7 @@ const router = createBrowserRouter([
       { path: '/parsers', element: page(() => import('../pages/parsers')) },
       { path: '/forwarding', element: page(() => import('../pages/forwarding/forwarding')) },
       { path: '/rules', element: page(() => import('../pages/rules')) },
+      { path: '/rules/proposals', element: page(() => import('../pages/ruleproposals')) },
       { path: '/rules/new', element: page(() => import('../pages/ruleedit')) },
       { path: '/rules/:id/edit', element: page(() => import('../pages/ruleedit')) },
       { path: '/rules/:id', element: page(() => import('../pages/rule')) },

@@ -72,6 +72,7 @@ export default function Rules() {
   return (
     <div className="page">
       <Head title={t('page.rules')} sub={query.data ? number(all.length, locale) : ''}>
+        {can('list-rule-proposals') && <Button onClick={() => navigate('/rules/proposals')}>{t('rules.proposals')}</Button>}
         {can('list-deleted-rules') && <Button onClick={() => setUrl({ show: 'deleted' })}>{t('rules.deletedList')}</Button>}
         <Button href={buildPath('/rules/export', filter.origin ? { origin: filter.origin } : filter.tag ? { tag: filter.tag } : {})} download>
           {t('rules.export')}
