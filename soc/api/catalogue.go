@@ -110,6 +110,8 @@ func (s *Server) catalogueRoutes() {
 			return Reply(PageOf(items, len(items), "")), nil
 		})
 
+	s.registerGrafana()
+
 	Register(s, huma.Operation{OperationID: "list-sources", Method: http.MethodGet, Path: "/sources", Tags: []string{"catalogue"},
 		Summary: "How each way in fares: all of them for callers whose reach is all tenants, else the inputs of one's own tenants"}, identity.ScopeRead,
 		func(ctx context.Context, _ *Empty) (*Body[Page[collectors.Health]], error) {

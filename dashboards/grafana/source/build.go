@@ -124,13 +124,12 @@ func (b *Board) sources() (list []Source) {
 	}
 	for _, r := range b.Rows {
 		for _, p := range r.Panels {
-			asked[Alertmanager] = asked[Alertmanager] || p.Kind == Alerts
 			for _, q := range p.Targets {
 				asked[q.Source] = true
 			}
 		}
 	}
-	for _, s := range []Source{Prometheus, Loki, Elasticsearch, Jaeger, Alertmanager} {
+	for _, s := range []Source{Prometheus, Loki, Elasticsearch, Jaeger} {
 		if asked[s] {
 			list = append(list, s)
 		}
@@ -278,14 +277,13 @@ func (p *Panel) tabled(b *table.PanelBuilder, l Language) *table.PanelBuilder {
 	return b
 }
 
-// alerts is Grafana's list of alerts, of the suite's Alertmanager API.
+// alerts is Grafana's panel of groups of alerts, of the suite's Alertmanager
+// API, which it finds by the name of the data source.
 func (p *Panel) alerts(l Language, id uint32, at dashboard.GridPos) cog.Builder[dashboard.Panel] {
 	about := p.About.In(l)
 	if about == "" {
 		about = p.Title.In(l)
 	}
-	return dashboard.NewPanelBuilder().Type("alertlist").Id(id).Title(p.Title.In(l)).Description(about).GridPos(at).Datasource(ref(Alertmanager)).
-		Options(map[string]any{"viewMode": "list", "groupMode": "default", "groupBy": []string{}, "maxItems": 50, "sortOrder": 3, "dashboardAlerts": false,
-			"alertName": "", "alertInstanceLabelFilter": "", "datasource": sourceNames[Alertmanager],
-			"stateFilter": map[string]bool{"firing": true, "pending": true, "noData": false, "normal": false, "error": true}})
+	return dashboard.NewPanelBuilder().Type("alertGroups").Id(id).Title(p.Title.In(l)).Description(about).GridPos(at).
+		Options(map[string]any{"alertmanager": sourceNames[Alertmanager], "labels": "", "expandAll": false})
 }

@@ -8,10 +8,10 @@ func flows() Board {
 			{t("概况", "At a glance"), []Panel{
 				panel(Stat, t("流量", "Traffic"), "bytes", lucene(all, "sum", "icewatch.flow.bytes")).summed(),
 				panel(Stat, t("流记录数", "Flows"), "", lucene(all, "count", "")).summed(),
-				panel(Stat, t("导出设备", "Exporters"), "", now(`icewatch_flow_exporters`, Text{})),
+				panel(Stat, t("导出设备", "Exporters"), "", now(`sum(icewatch_flow_exporters)`, Text{})),
 				panel(Stat, t("通信关系", "Edges of the map"), "", now(`icewatch_flow_edges`, Text{})),
-				panel(Stat, t("丢失", "Lost on the way"), "", now(`icewatch_flow_lost_total`, Text{})).alarm(1, 1000).about("按导出设备序号推算的丢失。", "By the exporters' sequence numbers."),
-				panel(Stat, t("未解码", "Not decoded"), "", now(`icewatch_flow_undecoded_sets_total`, Text{})).alarm(1, 100).about("等不到模板的数据集。", "Sets whose template never came."),
+				panel(Stat, t("丢失", "Lost on the way"), "", now(`sum(icewatch_flow_lost_total)`, Text{})).alarm(1, 1000).about("按导出设备序号推算的丢失。", "By the exporters' sequence numbers."),
+				panel(Stat, t("未解码", "Not decoded"), "", now(`sum(icewatch_flow_undecoded_sets_total)`, Text{})).alarm(1, 100).about("等不到模板的数据集。", "Sets whose template never came."),
 			}},
 			{t("构成", "What it is made of"), []Panel{
 				panel(Stack, t("流量（按导出设备）", "Bytes by exporter"), "bytes", lucene(all, "sum", "icewatch.flow.bytes", "observer.ip")),

@@ -21,8 +21,8 @@ func intake() Board {
 				panel(Series, t("丢失（按原因）", "Lost by reason"), "", prom(`sum by (reason) (icewatch_intake_dropped_events_total)`, both("{{reason}}"))),
 			}},
 			{t("数据源", "Senders"), []Panel{
-				panel(Stat, t("活跃数据源", "Senders that send"), "", now(`icewatch_sources{state="active"}`, Text{})),
-				panel(Stat, t("静默数据源", "Senders gone silent"), "", now(`icewatch_sources{state="silent"}`, Text{})).alarm(1, 10),
+				panel(Stat, t("活跃数据源", "Senders that send"), "", now(`sum(icewatch_sources{state="active"})`, Text{})),
+				panel(Stat, t("静默数据源", "Senders gone silent"), "", now(`sum(icewatch_sources{state="silent"})`, Text{})).alarm(1, 10),
 				panel(Table, t("发送最多的数据源", "Senders that send most"), "", now(`topk(20, sum by (tenant, collector, peer) (icewatch_source_events_total))`, Text{})).wide(16).
 					columns(Column{Field: "peer", Title: t("地址", "Address")}, Column{Field: "collector", Title: t("接入方式", "Way in")}, Column{Field: "tenant", Title: t("应用", "Tenant")}, Column{Field: "Value", Title: t("事件数", "Events")}),
 			}},

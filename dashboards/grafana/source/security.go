@@ -91,11 +91,11 @@ func audit() Board {
 		About: t("平台自身的登录、操作审计与策略判定；被监测系统的登录。", "Sign-ins to the suite, what the audit log is told, policy decisions; sign-ins to what is watched."),
 		Rows: []Row{
 			{t("平台", "The suite"), []Panel{
-				panel(Stat, t("登录成功", "Sign-ins"), "", now(`icewatch_audit_events_total{kind="sign-in",result="ok"}`, Text{})),
+				panel(Stat, t("登录成功", "Sign-ins"), "", now(`sum(icewatch_audit_events_total{kind="sign-in",result="ok"})`, Text{})),
 				panel(Stat, t("登录失败", "Sign-ins refused"), "", now(`sum(icewatch_audit_events_total{kind="sign-in",result!="ok"})`, Text{})).alarm(10, 100),
 				panel(Stat, t("被锁定账号", "Accounts locked"), "", now(`icewatch_sign_in_locked`, Text{})).alarm(1, 10),
 				panel(Stat, t("越权访问", "Refusals"), "", now(`sum(icewatch_audit_events_total{result="denied",kind!="sign-in"})`, Text{})).alarm(10, 100),
-				panel(Stat, t("配置变更", "Changes"), "", now(`icewatch_audit_events_total{kind="change",result="ok"}`, Text{})),
+				panel(Stat, t("配置变更", "Changes"), "", now(`sum(icewatch_audit_events_total{kind="change",result="ok"})`, Text{})),
 				panel(Stat, t("策略判定失败", "Policy failures"), "", now(`icewatch_policy_failures_total`, Text{})).alarm(1, 10),
 				panel(Stack, t("审计记录（按类型）", "Audit records a second by kind"), "cps", prom(`sum by (kind) (`+rate(`icewatch_audit_events_total`)+`)`, both("{{kind}}"))),
 				panel(Table, t("审计记录（按类型与结果）", "Audit records by kind and result"), "", now(`icewatch_audit_events_total > 0`, Text{})).

@@ -2,7 +2,7 @@ import { useQuery } from '@tanstack/react-query';
 import { Button, Form, Input, Select } from 'antd';
 import { useMemo, useState } from 'react';
 import { Link } from 'react-router-dom';
-import { get, post } from '../api/client';
+import { BASE, get, post } from '../api/client';
 import { useCan, useTenants } from '../api/queries';
 import type { IntakeSource } from '../api/storage';
 import { list, type Page, type SourceHealth, type Token } from '../api/types';
@@ -160,6 +160,14 @@ export default function Connect() {
           {client.named && !tenant && <div className="notice warn">{t('connect.named')}</div>}
           {local && <div className="notice">{t('connect.local')}</div>}
           {!client.anonymous && window.location.protocol === 'http:' && !local && <div className="notice warn">{t('connect.plain')}</div>}
+          {client.via === 'grafana' && (
+            <p className="row wrap">
+              <span>{t('connect.dashboards')}</span>
+              <a href={`${BASE}/dashboards/grafana`} download="icewatch-grafana.zip">
+                {t('connect.dashboardsGet')}
+              </a>
+            </p>
+          )}
           {client.snippets(place).map((s) => (
             <CodeBox key={s.into} into={s.into} text={s.text} id="snippet" />
           ))}

@@ -33,5 +33,7 @@ export const connect = {
   'connect.tls': ['服务器证书若由内部 CA 签发或自签，请把 CA 证书交给客户端，不要关闭校验。', 'Where the certificate comes from an inner CA or is self-signed, give the CA to the client; do not switch the check off.'],
   'connect.plain': ['这台服务器现在用明文 HTTP，令牌会以明文传输，只适合本机试用。', 'This server speaks plain HTTP now: the token travels in clear. That is for trying on one machine alone.'],
   'connect.local': ['现在的地址只有本机能用。从别的机器接入，先把 http.listen 改为可达的地址，再从那个地址打开本页。', 'This address serves this machine alone. For others set http.listen to an address they reach, and open this page there.'],
+  'connect.dashboards': ['配套的 Grafana 仪表盘（中英文 23 个，附数据源配置）', 'Dashboards for Grafana (23, in Chinese and English, with the data sources)'],
+  'connect.dashboardsGet': ['下载 ZIP', 'Download ZIP'],
   'connect.see': ['查看收到的数据', 'See what arrived'],
 } satisfies Pairs;

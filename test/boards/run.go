@@ -1,0 +1,344 @@
+package boards
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"maps"
+	"math"
+	"net/url"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"icewatch/dashboards/grafana"
+)
+
+// want is what a query has to answer: figures by what tells them apart.
+type want struct {
+	values map[string]float64
+	others bool    // there may be more than these
+	near   float64 // part of a value by which it may be off
+	atMost bool    // the values are bounds
+}
+
+func one(v float64) want { return want{values: map[string]float64{"": v}} }
+
+// by makes a want of values of one label.
+func by(label string, m map[string]float64) want {
+	out := map[string]float64{}
+	for k, v := range m {
+		out[label+"="+k] = v
+	}
+	return want{values: out}
+}
+
+func of(m map[string]float64) want { return want{values: m} }
+
+func (x want) more() want               { x.others = true; return x }
+func (x want) within(part float64) want { x.near = part; return x }
+func (x want) bounded() want            { x.atMost = true; return x }
+func (x want) compare(got map[string]float64) string {
+	var faults []string
+	for k, v := range x.values {
+		g, ok := got[k]
+		switch {
+		case x.atMost && ok && g >= 0 && g <= v:
+		case !x.atMost && ok && math.Abs(g-v) <= math.Abs(v)*x.near+1e-9*math.Abs(v):
+		case !ok && v == 0: // no series, as there is nothing
+		case !ok:
+			faults = append(faults, fmt.Sprintf("no %q, want %v", k, v))
+		default:
+			faults = append(faults, fmt.Sprintf("%q is %v, want %v", k, g, v))
+		}
+	}
+	for k, g := range got {
+		if _, ok := x.values[k]; !ok && !x.others && g != 0 {
+			faults = append(faults, fmt.Sprintf("%q is %v, want none", k, g))
+		}
+	}
+	slices.Sort(faults)
+	if len(faults) > 0 {
+		keys := slices.Sorted(maps.Keys(got))
+		faults = append(faults, fmt.Sprintf("of %d: %q", len(keys), keys[:min(len(keys), 30)]))
+	}
+	return strings.Join(faults, "; ")
+}
+
+// until tries f for a while.
+func until(ctx context.Context, within time.Duration, f func() error) error {
+	end := time.Now().Add(within)
+	for {
+		err := f()
+		if err == nil {
+			return nil
+		}
+		if time.Now().After(end) || ctx.Err() != nil {
+			return fmt.Errorf("not within %s: %w", within, err)
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+}
+
+// stored waits until what a round drove is in the lake.
+func (w *World) stored(ctx context.Context, rounds int) error {
+	n := 0
+	for _, d := range w.documents {
+		if d.round <= rounds && !d.own {
+			n++
+		}
+	}
+	return until(ctx, 30*time.Second, func() error {
+		rows, err := w.Admin.Search(ctx, url.Values{"query": {`icewatch.collector:in("elastic-bulk", "syslog-tcp", "netflow") | stats count() n`}, "start": {"1970-01-01T00:00:00Z"},
+			"end": {time.Now().Add(time.Hour).UTC().Format(time.RFC3339)}, "limit": {"10"}})
+		if err != nil {
+			return err
+		}
+		if len(rows) != 1 || fmt.Sprint(rows[0]["n"]) != fmt.Sprint(n) {
+			return fmt.Errorf("%v, want %d", rows, n)
+		}
+		return nil
+	})
+}
+
+// Run drives known data into the suite and asks every query of every dashboard.
+// It takes a minute and a half, most of it waiting.
+func Run(t *testing.T, s Suite) {
+	t.Helper()
+	w := &World{Suite: s}
+	ctx := t.Context()
+	check := func(what string, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+	}
+	check("prepare", w.prepare(ctx))
+	stop, err := w.forwardTo(ctx)
+	check("forward", err)
+	t.Cleanup(stop)
+	check("the rule", w.rule(ctx))
+	check("the first round", w.round(ctx, 1, time.Now().Add(-10*time.Minute)))
+	check("alerts", w.alarm(ctx))
+	check("strangers", w.strangers(ctx, 1))
+	check("incidents", until(ctx, 30*time.Second, func() error {
+		list, err := w.readIncidents(ctx)
+		if err == nil && len(list) != len(w.tenants) {
+			err = fmt.Errorf("%d incidents, want %d: one of each critical alert", len(list), len(w.tenants))
+		}
+		for _, i := range list {
+			if i.Alerts != 3 {
+				err = fmt.Errorf("the incident of %s has %d alerts, want 3", i.Tenant, i.Alerts)
+			}
+		}
+		return err
+	}))
+	check("work", w.work(ctx))
+	check("the first round is stored", w.stored(ctx, 1))
+	w.from = time.Now().Add(step).Truncate(step)
+	w.to = w.from.Add(3 * step)
+	check("measures", w.measure(ctx))
+	time.Sleep(time.Until(w.from.Add(1500 * time.Millisecond)))
+	check("the second round", w.round(ctx, 2, time.Now()))
+	check("strangers", w.strangers(ctx, 2))
+	check("the second round is stored", w.stored(ctx, 2))
+	if left := time.Until(w.to); left < 3*time.Second {
+		t.Logf("the second round took until %s before the end", left)
+	}
+	time.Sleep(time.Until(w.to))
+	check("the figures", w.scrape(ctx))
+	w.incidents, err = w.readIncidents(ctx)
+	check("the incidents", err)
+	time.Sleep(2 * time.Second) // until the last figures are in the lake of metrics
+	w.ask(t)
+}
+
+// ask asks every query of every dashboard and compares.
+func (w *World) ask(t *testing.T) {
+	t.Helper()
+	a := &asker{url: w.URL, token: w.reader, from: w.from, to: w.to}
+	files := grafana.Files()
+	names, err := fs.Glob(files, "en-US/*.json")
+	if err != nil || len(names) < 12 {
+		t.Fatalf("%d dashboards: %v", len(names), err)
+	}
+	panels, queries := 0, 0
+	known := map[string]bool{}
+	for _, name := range names {
+		b, other := read(t, files, name), read(t, files, "zh-CN/"+path.Base(name))
+		same(t, name, b, other)
+		slug := strings.TrimSuffix(path.Base(name), ".json")
+		v, err := w.choose(a, slug, &b)
+		if err != nil {
+			t.Errorf("%s: %v", slug, err)
+			continue
+		}
+		group := slug
+		if strings.HasPrefix(slug, "domain-") {
+			group = "domain"
+		}
+		for _, p := range b.Panels {
+			if p.Type == "row" {
+				continue
+			}
+			panels++
+			expect, ok := expectations[group][p.Title]
+			if !ok && (group == "domain" || group == "tenant") {
+				expect, ok = ofTenants[p.Title]
+			}
+			if !ok {
+				t.Errorf("%s: %q has no expectation: name in expectations.go what it must show", slug, p.Title)
+				continue
+			}
+			known[group+"/"+p.Title] = true
+			wants := expect(w, v)
+			if p.Type == "alertGroups" {
+				queries++
+				got, err := a.alerts()
+				if err != nil {
+					t.Errorf("%s: %q: %v", slug, p.Title, err)
+				} else if d := wants[0].compare(got); d != "" {
+					t.Errorf("%s: %q: %s", slug, p.Title, d)
+				}
+				continue
+			}
+			if len(wants) != len(p.Targets) {
+				t.Errorf("%s: %q has %d queries and %d expectations", slug, p.Title, len(p.Targets), len(wants))
+				continue
+			}
+			for i := range p.Targets {
+				queries++
+				got, err := a.ask(&p.Targets[i], v)
+				if err != nil {
+					t.Errorf("%s: %q, query %s: %v", slug, p.Title, p.Targets[i].RefID, err)
+				} else if d := wants[i].compare(got); d != "" {
+					t.Errorf("%s: %q, query %s: %s", slug, p.Title, p.Targets[i].RefID, d)
+				}
+			}
+		}
+	}
+	for group, list := range expectations {
+		for title := range list {
+			if !known[group+"/"+title] {
+				t.Errorf("%s: %q is expected of no panel", group, title)
+			}
+		}
+	}
+	t.Logf("%d dashboards, %d panels, %d queries asked and compared", len(names), panels, queries)
+}
+
+func read(t *testing.T, files fs.FS, name string) (b board) {
+	t.Helper()
+	text, err := fs.ReadFile(files, name)
+	if err == nil {
+		err = json.Unmarshal(text, &b)
+	}
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return b
+}
+
+// same holds that the Chinese dashboard asks what the English one asks.
+func same(t *testing.T, name string, a, b board) {
+	t.Helper()
+	if len(a.Panels) != len(b.Panels) || len(a.Templating.List) != len(b.Templating.List) {
+		t.Errorf("%s: the languages have other panels or variables", name)
+		return
+	}
+	for i := range a.Panels {
+		x, y := a.Panels[i], b.Panels[i]
+		xs, _ := json.Marshal(x.Targets)
+		ys, _ := json.Marshal(y.Targets)
+		if x.Type != y.Type || x.ID != y.ID || string(xs) != string(ys) {
+			t.Errorf("%s: %q asks something else in Chinese", name, x.Title)
+		}
+	}
+	for i := range a.Templating.List {
+		if x, y := a.Templating.List[i], b.Templating.List[i]; x.Name != y.Name || x.Type != y.Type || x.Type == "query" && fmt.Sprint(x.Query) != fmt.Sprint(y.Query) {
+			t.Errorf("%s: the variable %s is another in Chinese", name, x.Name)
+		}
+	}
+}
+
+// choose asks what the variables of a dashboard offer, holds it against what was
+// driven, and chooses: all where it may be all, else the first of the tenants
+// that has alerts.
+func (w *World) choose(a *asker, slug string, b *board) (values, error) {
+	v := values{}
+	for _, x := range b.Templating.List {
+		switch x.Type {
+		case "datasource":
+			continue
+		case "custom":
+			// Pairs of a title and a value; a comma or colon of a title is escaped.
+			for pair := range strings.SplitSeq(strings.ReplaceAll(fmt.Sprint(x.Query), `\,`, "\x00"), ",") {
+				_, value, ok := strings.Cut(pair, " : ")
+				if !ok {
+					return nil, fmt.Errorf("the variable %s offers %q", x.Name, pair)
+				}
+				v[x.Name] = append(v[x.Name], value)
+			}
+			if want := w.tenants[strings.TrimPrefix(slug, "domain-")]; !slices.Equal(v[x.Name], want) {
+				return nil, fmt.Errorf("the variable %s offers %v, want %v", x.Name, v[x.Name], want)
+			}
+		case "query":
+			list, err := a.options(x.Datasource.Type, fmt.Sprint(x.Query), v)
+			if err != nil {
+				return nil, fmt.Errorf("the variable %s: %w", x.Name, err)
+			}
+			if want := offered[slug+"/"+x.Name](w); !contains(list, want) {
+				return nil, fmt.Errorf("the variable %s offers %v, want %v", x.Name, list, want)
+			}
+			switch {
+			case x.Name == "service":
+				v[x.Name] = []string{"seal-api"}
+			case slug == "tenant":
+				v[x.Name] = []string{w.tenants["identity-and-trust"][0]}
+			default:
+				v[x.Name] = []string{".*"}
+			}
+		}
+	}
+	return v, nil
+}
+
+// contains tells whether a list has all that is wanted.
+func contains(list, want []string) bool {
+	for _, x := range want {
+		if !slices.Contains(list, x) {
+			return false
+		}
+	}
+	return true
+}
+
+// scrape reads /metrics.
+func (w *World) scrape(ctx context.Context) error {
+	var text []byte
+	if err := w.Admin.Get(ctx, "/metrics", nil, &text); err != nil {
+		return err
+	}
+	w.page = map[string]map[string]float64{}
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimSpace(line)
+		end := strings.LastIndexByte(line, ' ')
+		if end < 0 || line[0] == '#' {
+			continue
+		}
+		v, err := strconv.ParseFloat(line[end+1:], 64)
+		if err != nil {
+			return fmt.Errorf("/metrics: %q: %w", line, err)
+		}
+		name, labels, _ := strings.Cut(strings.TrimSuffix(line[:end], "}"), "{")
+		if w.page[name] == nil {
+			w.page[name] = map[string]float64{}
+		}
+		w.page[name][labels] = v
+	}
+	return nil
+}
