@@ -169,28 +169,53 @@ func bracket(raw string, r reference, name string) (op byte, before, after int) 
 // where it stands there. ok is false where text has control bytes that would
 // be taken for references.
 func appendLiteral(b []byte, text string, at int64) (_ []byte, ok bool) {
+	start := 0
 	for i := 0; i < len(text); i++ {
-		c := text[i]
-		switch {
-		case c >= refValue && c <= refLast:
-			return b, false
-		case c >= '0' && c <= '9' && (i == 0 || !isAlnum(text[i-1])):
-			var size int
-			if b, size = appendTimeReference(b, text[i:], at); size > 0 {
-				i += size - 1
-				continue
-			}
-		case c >= 'A' && c <= 'S' && (i == 0 || !isAlnum(text[i-1])):
-			var size int
-			if b, size = appendBSDReference(b, text[i:], at); size > 0 {
-				i += size - 1
-				continue
-			}
+		kind := literals[text[i]]
+		if kind == plain || kind != opcode && i > 0 && isAlnum(text[i-1]) {
+			continue
 		}
-		b = append(b, c)
+		if kind == opcode {
+			return b, false
+		}
+		kept := len(b)
+		b = append(b, text[start:i]...)
+		size := 0
+		if kind == digit {
+			b, size = appendTimeReference(b, text[i:], at)
+		} else {
+			b, size = appendBSDReference(b, text[i:], at)
+		}
+		if size == 0 {
+			b = b[:kept]
+			continue
+		}
+		i += size - 1
+		start = i + 1
 	}
-	return b, true
+	return append(b, text[start:]...), true
 }
+
+// What a byte of a literal may begin.
+const (
+	plain  = iota
+	opcode // would be taken for a reference
+	digit  // a time as RFC 3339 has it, or since the epoch
+	month  // a time as RFC 3164 has it: Apr, Aug, Dec, Feb, Jan, …, Sep
+)
+
+var literals = func() (kinds [256]uint8) {
+	for c := refValue; c <= refLast; c++ {
+		kinds[c] = opcode
+	}
+	for c := '0'; c <= '9'; c++ {
+		kinds[c] = digit
+	}
+	for _, c := range "ADFJMNOS" {
+		kinds[c] = month
+	}
+	return kinds
+}()
 
 func isAlnum(c byte) bool {
 	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'

@@ -100,6 +100,10 @@ func (s *Set) member(l *Log, shared map[memberKey]int) {
 		if m == nil {
 			m = &member{}
 			s.members[k.id] = m
+			for uint(k.id)>>6 >= uint(len(s.telling)) {
+				s.telling = append(s.telling, 0)
+			}
+			s.telling[uint(k.id)>>6] |= 1 << (k.id & 63)
 		}
 		if k.any {
 			m.any = append(m.any, l)

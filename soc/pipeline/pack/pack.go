@@ -60,6 +60,7 @@ type Set struct {
 	programs map[string][]*Log
 	anchors  *automaton
 	members  map[event.FieldID]*member // by the field of the condition that says most
+	telling  []uint64                  // the fields of members, a bit each
 	datasets map[string]*Log           // what code recognises
 	byID     map[string]*Log
 }
@@ -202,6 +203,10 @@ func (s *Set) Members(format string, fields []event.Field, m *Match) bool {
 		}
 	}
 	for i := range fields {
+		id := uint(fields[i].ID)
+		if at := id >> 6; at >= uint(len(s.telling)) || s.telling[at]>>(id&63)&1 == 0 {
+			continue
+		}
 		if found := s.members[fields[i].ID]; found != nil {
 			better(found.any)
 			if found.values != nil {
