@@ -22,6 +22,7 @@ func TestConsole(t *testing.T) {
 		t.Fatal(err)
 	}
 	run("console.test.mjs", s.url)
+	run("suppressions.test.mjs", s.url)
 }
 
 // TestConsoleSearch drives the search page in real Chromium: text and click

@@ -100,4 +100,5 @@ func TestRulesAreTakenInWhileRunning(t *testing.T) {
 	if err := s.admin.JSON(ctx, http.MethodPost, "/api/v1/rules/reload", nil, nil, nil); err != nil {
 		t.Errorf("reload by hand: %v", err)
 	}
+	s.suppresses(t)
 }
