@@ -50,6 +50,26 @@ func (s *Server) ruleTrialRoutes() {
 			return Reply(s.deps.Rulebook.Check(in.Body.Source, in.Body.ID, s.deps.Rules.Surroundings())), nil
 		})
 
+	Register(s, huma.Operation{OperationID: "try-pasted-events", Method: http.MethodPost, Path: "/rules/try-events", Tags: tags,
+		Summary: "Run a rule over events that are given, and tell which parts of its condition hold on each", MaxBodyBytes: 4 << 20, Errors: []int{422},
+		Description: "One event a line, 200 at most: JSON, or lines of logs, which are read by the packs that the suite comes with. Nothing is kept."}, identity.ScopeRead,
+		func(ctx context.Context, in *struct {
+			Body struct {
+				Source string `json:"source" maxLength:"1048576" doc:"The rule, YAML"`
+				Events string `json:"events" maxLength:"1048576" doc:"One a line"`
+			}
+		}) (*Body[rulebook.Pasted], error) {
+			if s.deps.Rules == nil || s.deps.Rulebook == nil {
+				return nil, unavailable("the rule set")
+			}
+			stateOf(ctx).skipAudit = true // asked while writing, and nothing is changed or read
+			out, err := s.deps.Rulebook.TryPasted(in.Body.Source, s.deps.Rules.Surroundings(), in.Body.Events)
+			if errors.Is(err, rulebook.ErrInvalid) {
+				return nil, Problem(http.StatusUnprocessableEntity, "%s", plain(err, rulebook.ErrInvalid, ""))
+			}
+			return Reply(out), err
+		})
+
 	Register(s, huma.Operation{OperationID: "try-rule", Method: http.MethodPost, Path: "/rules/try", Tags: tags,
 		Summary: "Run a rule over stored events without keeping it", MaxBodyBytes: 2 << 20, Errors: []int{400, 422, 429},
 		Description: "Server-sent events: progress, then result, or failed. It looks at the latest events first, at a million at most, for two minutes at most; closing the connection ends it.",

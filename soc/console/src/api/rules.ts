@@ -65,6 +65,17 @@ export interface Firing {
   event_ids: List<string>;
   fields: Record<string, unknown> | null;
 }
+/** What a rule makes of events that somebody pasted. */
+export interface Pasted {
+  matched: number;
+  firings: List<Firing>;
+  events: List<{
+    line: number;
+    raw: string;
+    fields: Record<string, string> | null;
+    rules: List<{ rule: string; matches: boolean; elsewhere?: boolean; evidence: List<Evidence>; selections: List<{ name: string; holds: boolean; evidence: List<Evidence> }> }>;
+  }>;
+}
 export interface TrialOutcome extends TrialProgress {
   start: string;
   end: string;

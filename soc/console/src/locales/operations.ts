@@ -63,6 +63,7 @@ export const operations: Pairs = {
   'enable-rules': ['启用检测规则', 'Switch rules on'],
   'disable-rules': ['停用检测规则', 'Switch rules off'],
   'validate-rule': ['校验检测规则', 'Check a rule'],
+  'try-pasted-events': ['用粘贴的事件试规则', 'Try a rule on pasted events'],
   'try-rule': ['用历史事件试跑检测规则', 'Try a rule on stored events'],
   'import-rules': ['导入检测规则', 'Import rules'],
   'export-rules': ['导出检测规则', 'Export rules'],

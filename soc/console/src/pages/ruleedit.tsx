@@ -117,6 +117,7 @@ function Editor({ rule }: { rule?: Rule }) {
   const client = useQueryClient();
   const { done } = useFeedback();
   const fields = useCatalogue();
+  const names = useMemo(() => [...fields.keys()], [fields]);
   const [s, dispatch] = useReducer(reduce, null, (): State => ({ ...sheetOf(rule?.file ?? ''), past: [], future: [] }));
   const [note, setNote] = useState('');
   const [busy, setBusy] = useState(false);
@@ -256,7 +257,7 @@ function Editor({ rule }: { rule?: Rule }) {
         </div>
         <div className="stack" style={{ gap: 14 }}>
           <Panel title={t('build.yaml')} end={<Judgement verdict={verdict} current={current} empty={s.source === ''} />}>
-            <YamlEditor label={t('build.yaml')} value={s.source} findings={findings} onChange={(source) => dispatch({ kind: 'yaml', source })} />
+            <YamlEditor label={t('build.yaml')} value={s.source} findings={findings} fields={names} onChange={(source) => dispatch({ kind: 'yaml', source })} />
             <div className="hint">{t('build.yamlWhy')}</div>
           </Panel>
           {chain && chain.nodes.length > 1 && (

@@ -1,6 +1,7 @@
 import { Button, Progress, Select } from 'antd';
-import { useEffect, useRef, useState } from 'react';
+import { useEffect, useRef, useState, type ReactNode } from 'react';
 import { request } from '../../api/client';
+import { PastedTrial } from './pasted';
 import type { Firing, TrialOutcome, TrialProgress } from '../../api/rules';
 import { list, type LogEvent } from '../../api/types';
 import { useUrl } from '../../app/hooks';
@@ -19,6 +20,26 @@ const SPANS = ['15m', '1h', '6h', '24h', '7d', '30d'] as const;
 
 /** Runs the rule over stored events: how far it has come, then what it would have raised. */
 export function Trial({ source, ready, why = 'try.why' }: { source: string; ready: boolean; why?: Key }) {
+  const [url, setUrl] = useUrl();
+  const pasted = url.get('try') === 'pasted';
+  const choice = <TrialChoice pasted={pasted} choose={(p) => setUrl({ try: p ? 'pasted' : undefined })} />;
+  return pasted ? <PastedTrial source={source} ready={ready} choice={choice} /> : <StoredTrial source={source} ready={ready} why={why} choice={choice} />;
+}
+
+function TrialChoice({ pasted, choose }: { pasted: boolean; choose: (pasted: boolean) => void }) {
+  const { t } = useSettings();
+  return (
+    <>
+      {([false, true] as const).map((p) => (
+        <button key={String(p)} type="button" className="plain toggle" aria-pressed={p === pasted} onClick={() => choose(p)}>
+          {t(p ? 'try.pasted' : 'try.stored')}
+        </button>
+      ))}
+    </>
+  );
+}
+
+function StoredTrial({ source, ready, why, choice }: { source: string; ready: boolean; why: Key; choice: ReactNode }) {
   const { t, tx, locale } = useSettings();
   const [url, setUrl] = useUrl();
   const since = SPANS.find((s) => s === url.get('over')) ?? '1h';
@@ -65,6 +86,7 @@ export function Trial({ source, ready, why = 'try.why' }: { source: string; read
       title={t('try.title')}
       end={
         <div className="row">
+          {choice}
           <span className="dim">{t('try.over')}</span>
           <Select size="small" value={since} onChange={(v: string) => setUrl({ over: v === '1h' ? undefined : v })} options={SPANS.map((s) => ({ value: s, label: s }))} aria-label={t('try.over')} />
           {running ? (
