@@ -22,7 +22,7 @@ import (
 
 // step is the distance of the points that are asked for. The times asked are
 // multiples of it, as Grafana aligns them.
-const step = 15 * time.Second
+const step = 10 * time.Second
 
 // asker asks data sources as Grafana's proxy does.
 type asker struct {

@@ -5,7 +5,9 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -73,6 +75,8 @@ type World struct {
 	forwarded atomic.Int64
 	token     string // ingests for every tenant
 	reader    string
+	other     string // reads for otherTenant alone
+	samples   map[string][]measure
 	from, to  time.Time
 	page      map[string]map[string]float64 // of /metrics at the end: by name and labels
 }
@@ -119,6 +123,17 @@ func (w *World) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	w.samples = maps.Clone(measured)
+	for _, slugs := range w.tenants {
+		host := "host=app-" + slugs[0]
+		w.samples[slugs[0]] = append(slices.Clone(w.samples[slugs[0]]), measure{"cpu_usage_idle", host + ",cpu=cpu-total", 50 + float64(len(slugs)), 0},
+			measure{"mem_used_percent", host, 10 + float64(len(slugs)), 0})
+	}
+	only, err := w.Admin.CreateToken(ctx, "boards of a tenant", otherTenant, []string{"read"}, time.Hour)
+	if err != nil {
+		return err
+	}
+	w.other = only.Secret
 	w.token, w.reader = ingest.Secret, read.Secret
 	return nil
 }
@@ -273,22 +288,56 @@ detection:
 level: high
 `
 
-// rule makes the rule and waits until it is in force.
+// costlyRule is asked about many lines and met by none.
+const costlyRule = `title: Costly Rule of the Boards
+id: 0b0f6a35-7f2c-4d18-9a0e-4c5d1f6f9b12
+status: test
+description: A rule of this test.
+logsource: {product: linux}
+detection:
+  word:
+    message|re: 'boards-costly-word [0-9]+ (never|nowhere)$'
+  condition: word
+level: low
+`
+
+// costlyLines is about how many lines it is asked.
+const costlyLines = 200
+
+// quota is the daily quota of the tenant webTenant, in events.
+const quota = 1000
+
+// moreSamples are written within the times asked.
+const moreSamples = 30
+
+// strangersAtGate are requests without a credential.
+const strangersAtGate = 2
+
+// rule makes the rules and waits until they are in force.
 func (w *World) rule(ctx context.Context) error {
-	if err := w.scrape(ctx); err != nil {
+	var before float64
+	err := until(ctx, 20*time.Second, func() error {
+		err := w.scrape(ctx)
+		if before = sum(w.shown("icewatch_rules_in_force")); err == nil && before == 0 {
+			err = errors.New("no rules are in force")
+		}
+		return err
+	})
+	if err != nil {
 		return err
 	}
-	before := sum(w.shown("icewatch_rules_in_force"))
-	if err := w.Admin.JSON(ctx, http.MethodPost, "/api/v1/rules", nil, map[string]any{"source": knownRule}, nil); err != nil {
-		return fmt.Errorf("make the rule: %w", err)
+	for _, source := range []string{knownRule, costlyRule} {
+		if err := w.Admin.JSON(ctx, http.MethodPost, "/api/v1/rules", nil, map[string]any{"source": source}, nil); err != nil {
+			return fmt.Errorf("make a rule: %w", err)
+		}
 	}
 	w.alerts = append(w.alerts, sent{"unassigned", "high", "Known Word of the Boards"})
 	return until(ctx, 20*time.Second, func() error {
 		if err := w.scrape(ctx); err != nil {
 			return err
 		}
-		if n := sum(w.shown("icewatch_rules_in_force")); n != before+1 {
-			return fmt.Errorf("%v rules are in force, want %v", n, before+1)
+		if n := sum(w.shown("icewatch_rules_in_force")); n != before+2 {
+			return fmt.Errorf("%v rules are in force, want %v", n, before+2)
 		}
 		return nil
 	})
@@ -309,12 +358,24 @@ func (w *World) syslog(n int, at time.Time) error {
 		case k > 2:
 			host, said = "gate-2", "connection refused"
 		}
-		if _, err := fmt.Fprintf(conn, "<134>1 %s %s relay - - - %s %d\n", at.Add(time.Duration(k)*time.Millisecond).UTC().Format(time.RFC3339Nano), host, said, k); err != nil {
+		if err := w.line(conn, n, at.Add(time.Duration(k)*time.Millisecond), host, said, k); err != nil {
 			return err
 		}
-		w.documents = append(w.documents, document{round: n, tenant: "unassigned", fields: map[string]string{"icewatch.tenant": "unassigned", "host.name": host, "message": said, "source": "syslog-tcp"}})
+	}
+	if n == 1 {
+		for k := range costlyLines {
+			if err := w.line(conn, n, at.Add(time.Second), "gate-3", "boards-costly-word", k); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
+}
+
+func (w *World) line(conn net.Conn, round int, at time.Time, host, said string, k int) error {
+	w.documents = append(w.documents, document{round: round, tenant: "unassigned", fields: map[string]string{"icewatch.tenant": "unassigned", "host.name": host, "message": said, "source": "syslog-tcp"}})
+	_, err := fmt.Fprintf(conn, "<134>1 %s %s relay - - - %s %d\n", at.UTC().Format(time.RFC3339Nano), host, said, k)
+	return err
 }
 
 // talk is a flow: who, to whom and which service, by which protocol.
@@ -366,16 +427,28 @@ func (w *World) flows(n int, at time.Time) error {
 		return err
 	}
 	defer conn.Close()
+	if n == 1 {
+		if _, err := conn.Write([]byte("no flow")); err != nil { // is rejected
+			return err
+		}
+	}
 	_, err = conn.Write(b.Bytes())
 	return err
 }
 
-// alarm sends alerts of one tenant of each domain: one critical, two medium.
+// alarm sends alerts of the first tenant of each domain, one critical and two
+// medium ones, and of the second, where there is one, a medium one.
 func (w *World) alarm(ctx context.Context) error {
-	for _, domain := range w.domains() {
-		tenant := w.tenants[domain][0]
+	of := map[string][]string{}
+	for _, slugs := range w.tenants {
+		of[slugs[0]] = []string{"critical", "medium", "medium"}
+		if len(slugs) > 1 {
+			of[slugs[1]] = []string{"medium"}
+		}
+	}
+	for tenant, severities := range of {
 		var list []map[string]any
-		for i, severity := range []string{"critical", "medium", "medium"} {
+		for i, severity := range severities {
 			name := fmt.Sprintf("Boards%s%d", severity, i)
 			list = append(list, map[string]any{"labels": map[string]string{"alertname": name, "severity": severity, "service": tenant}, "annotations": map[string]string{"summary": name},
 				"startsAt": time.Now().UTC(), "endsAt": time.Now().Add(time.Hour).UTC()})
@@ -390,15 +463,6 @@ func (w *World) alarm(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-func (w *World) domains() []string {
-	var list []string
-	for d := range w.tenants {
-		list = append(list, d)
-	}
-	slices.Sort(list)
-	return list
 }
 
 // strangers is how many sign-ins fail in each round.
@@ -423,21 +487,48 @@ func (w *World) strangers(ctx context.Context, round int) error {
 		w.documents = append(w.documents, document{round: round, tenant: "city", own: true, fields: map[string]string{"icewatch.tenant": "city", "event.category": "authentication", "event.outcome": "failure",
 			"user.name": "stranger", "source.ip": "127.0.0.1", "host.name": host}})
 	}
+	if round > 1 {
+		return nil
+	}
+	for range strangersAtGate {
+		resp, err := http.Get(w.URL + "/api/v1/alerts")
+		if err != nil {
+			return err
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusUnauthorized {
+			return fmt.Errorf("a stranger at the gate: %d", resp.StatusCode)
+		}
+	}
 	return nil
 }
 
-// work acknowledges two incidents and closes one of them.
+// states are those that incidents are brought to, by domain; the others are
+// acknowledged.
+var states = map[string]string{"innovative-apps": "closed", "data-resources": "closed", "service-hall": "open"}
+
+// work acknowledges incidents and closes some.
 func (w *World) work(ctx context.Context) error {
 	list, err := w.readIncidents(ctx)
 	if err != nil {
 		return err
 	}
-	for i := range 2 {
-		if err := w.Admin.JSON(ctx, http.MethodPost, "/api/v1/incidents/"+list[i].ID+"/acknowledge", nil, map[string]any{}, nil); err != nil {
+	for _, i := range list {
+		state := w.incident(i.Tenant)
+		if state == "open" {
+			continue
+		}
+		if err := w.Admin.JSON(ctx, http.MethodPost, "/api/v1/incidents/"+i.ID+"/acknowledge", nil, map[string]any{}, nil); err != nil {
+			return err
+		}
+		if state != "closed" {
+			continue
+		}
+		if err := w.Admin.JSON(ctx, http.MethodPost, "/api/v1/incidents/"+i.ID+"/close", nil, map[string]any{"resolution": "true_positive"}, nil); err != nil {
 			return err
 		}
 	}
-	return w.Admin.JSON(ctx, http.MethodPost, "/api/v1/incidents/"+list[1].ID+"/close", nil, map[string]any{"resolution": "true_positive"}, nil)
+	return nil
 }
 
 // readIncidents lists the incidents in the order of their tenants.
@@ -459,7 +550,7 @@ func (w *World) readIncidents(ctx context.Context) ([]incident, error) {
 // measure writes what Telegraf measures: gauges that stand, and counters that
 // grow by so much a second.
 func (w *World) measure(ctx context.Context) error {
-	for tenant, list := range measured {
+	for tenant, list := range w.samples {
 		var series []metrics.Series
 		for _, m := range list {
 			one := metrics.Series{Labels: []metrics.Label{{Name: "__name__", Value: m.name}}}
@@ -472,12 +563,26 @@ func (w *World) measure(ctx context.Context) error {
 			}
 			series = append(series, one)
 		}
-		body := snappy.Encode(nil, metrics.Encode(series))
-		if err := w.send(ctx, "/prometheus/api/v1/write", tenant, "application/x-protobuf", body, "Content-Encoding", "snappy", "X-Prometheus-Remote-Write-Version", "0.1.0"); err != nil {
+		if err := w.write(ctx, tenant, series...); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// measureMore writes samples within the times asked.
+func (w *World) measureMore(ctx context.Context) error {
+	one := metrics.Series{Labels: []metrics.Label{{Name: "__name__", Value: "boards_more"}}}
+	for n := range moreSamples {
+		one.Samples = append(one.Samples, metrics.Sample{Time: w.from.UnixMilli() + int64(n), Value: 1})
+	}
+	return w.write(ctx, hostTenant, one)
+}
+
+// write writes series of a tenant by remote write.
+func (w *World) write(ctx context.Context, tenant string, series ...metrics.Series) error {
+	return w.send(ctx, "/prometheus/api/v1/write", tenant, "application/x-protobuf", snappy.Encode(nil, metrics.Encode(series)),
+		"Content-Encoding", "snappy", "X-Prometheus-Remote-Write-Version", "0.1.0")
 }
 
 // measure is one series: a counter's value is that at the beginning.

@@ -1,6 +1,7 @@
 package boards
 
 import (
+	"cmp"
 	"maps"
 	"regexp"
 	"slices"
@@ -138,12 +139,11 @@ func severity(a sent) string { return a.severity }
 func tenant(a sent) string   { return a.tenant }
 func all(sent) string        { return "" }
 
-// incident is the state of a tenant's incident: of the tenants in order, the
-// first's was acknowledged and the second's closed.
+// incident is the state of a tenant's incident; "" where it has none.
 func (w *World) incident(tenant string) string {
-	for i, t := range w.alarmed() {
-		if t == tenant {
-			return []string{"acknowledged", "closed", "open"}[min(i, 2)]
+	for domain, slugs := range w.tenants {
+		if slugs[0] == tenant {
+			return cmp.Or(states[domain], "acknowledged")
 		}
 	}
 	return ""
@@ -251,7 +251,7 @@ func (w *World) disk() (free, total float64) {
 // labels: their values at the end, or what they grow by in a second.
 func (w *World) measured(v values, name string, pick func(labels map[string]string) bool, figure func(m measure) float64, labels ...string) map[string]float64 {
 	out := map[string]float64{}
-	for tenant, list := range measured {
+	for tenant, list := range w.samples {
 		if !chosen(v, tenant) {
 			continue
 		}
