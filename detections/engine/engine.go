@@ -178,7 +178,7 @@ func (e *Engine) compile(set *ruleset.Set, r *ruleset.Rule) compiled {
 	if sentence == (detections.Text{}) {
 		sentence = detections.Text{ZH: braceless(r.Info.Title.ZH) + "（{host.name}）", EN: braceless(r.Info.Title.EN) + " on {host.name}"}
 	}
-	c.class = set.Taxonomy().Classify(&c.ref, verdict.Claims{Verdict: r.Custom.Verdict, Attack: r.Custom.Attack, Attacker: r.Custom.Attacker})
+	c.class = set.Class(r, &c.ref)
 	c.sentence, c.advice = newTemplate(sentence), newTemplate(r.Custom.Advice)
 	return c
 }

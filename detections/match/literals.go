@@ -202,3 +202,7 @@ func shortest(list []string) int {
 	}
 	return n
 }
+
+// Anchored tells whether every text that a regular expression matches holds one
+// of some literals: then those are sought first, for all rules in one pass.
+func Anchored(expr string) bool { return len(requiredLiterals(expr)) > 0 }

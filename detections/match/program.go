@@ -291,20 +291,6 @@ func (n *tree) arrange() {
 	slices.SortStableFunc(n.kids, func(a, b *tree) int { return a.cost - b.cost })
 }
 
-// Unanchored lists the rules, by their place among those compiled, that are
-// asked of every event of their log source: there is no text, number or address
-// without which they cannot match.
-func (p *Program) Unanchored() []int {
-	var out []int
-	for _, g := range p.groups {
-		for _, at := range g.always {
-			out = append(out, int(at))
-		}
-	}
-	slices.Sort(out)
-	return out
-}
-
 // finish lays everything out and chooses the witnesses.
 func (c *compiler) finish() {
 	for _, g := range c.order {

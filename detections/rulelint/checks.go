@@ -10,6 +10,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"icewatch/detections/match"
 	"icewatch/detections/ruleschema"
 	"icewatch/detections/ruleset"
 	"icewatch/detections/sigma"
@@ -312,8 +313,80 @@ func contradiction(g *sigma.Group) string {
 	return ""
 }
 
-// slow tells of a rule that every event of its log source is asked for what
-// costs most in it.
+// least is how long a text has to be, in bytes, to spare most events.
+const least = 2
+
+// anchored tells whether the condition can only be met where a text, number or
+// address is there that the matcher seeks for all rules at once.
+func anchored(e *sigma.Expr, list []*sigma.Selection) bool {
+	if e == nil {
+		return true
+	}
+	each := func(arg *sigma.Expr) bool { return anchored(arg, list) }
+	switch e.Op {
+	case sigma.ExprSelection:
+		return anchoredGroup(list[e.Selection].Root)
+	case sigma.ExprNot:
+		return false
+	case sigma.ExprAnd:
+		return slices.ContainsFunc(e.Args, each)
+	}
+	return !slices.ContainsFunc(e.Args, func(arg *sigma.Expr) bool { return !each(arg) })
+}
+
+func anchoredGroup(g *sigma.Group) bool {
+	if g == nil {
+		return true
+	}
+	sure := 0
+	for _, it := range g.Items {
+		if anchoredItem(it) {
+			sure++
+		}
+	}
+	for _, sub := range g.Groups {
+		if anchoredGroup(sub) {
+			sure++
+		}
+	}
+	if g.All {
+		return sure > 0
+	}
+	return sure == len(g.Items)+len(g.Groups)
+}
+
+func anchoredItem(it *sigma.Item) bool {
+	if it.Negate {
+		return false
+	}
+	sure := 0
+	for _, v := range it.Values {
+		if anchoredValue(v) {
+			sure++
+		}
+	}
+	if it.All {
+		return sure > 0
+	}
+	return sure == len(it.Values)
+}
+
+func anchoredValue(v sigma.Value) bool {
+	switch v.Op {
+	case sigma.OpNumber, sigma.OpCIDR:
+		return true
+	case sigma.OpRegex:
+		return match.Anchored(v.Regex)
+	case sigma.OpPattern:
+		if _, plain := v.Pattern.Plain(); plain {
+			return true
+		}
+		return slices.ContainsFunc(v.Pattern, func(p sigma.Part) bool { return p.Wild == sigma.Literal && len(p.Text) >= least })
+	}
+	return false
+}
+
+// slow tells of a rule that nothing anchors what costs most in it.
 func (l *linter) slow(r *ruleset.Rule) {
 	var costly []string
 	at := 0
@@ -328,9 +401,10 @@ func (l *linter) slow(r *ruleset.Rule) {
 	each(r.Rule, func(it *sigma.Item) {
 		for _, v := range it.Values {
 			switch {
+			case anchoredValue(v):
 			case v.Op == sigma.OpRegex:
 				note(it, fmt.Sprintf("the regular expression of %s", or(it.Field, "all values")))
-			case it.Field == "":
+			case v.Op == sigma.OpPattern && it.Field == "":
 				note(it, "a search of all values")
 			case v.Op == sigma.OpPattern && len(v.Pattern) > 1 && v.Pattern[0].Wild == sigma.Star:
 				note(it, fmt.Sprintf("a search within %s", it.Field))
@@ -338,7 +412,7 @@ func (l *linter) slow(r *ruleset.Rule) {
 		}
 	})
 	if len(costly) > 0 {
-		l.add(r, at, Slow, Warning, "every event of its log source is asked for %s: there is no text of three characters without which the rule cannot match; add a selection that has one", strings.Join(costly, ", "))
+		l.add(r, at, Slow, Warning, "every event of its log source pays for %s: there is no text of %d characters, number or address without which the rule cannot match; add a selection that has one", strings.Join(costly, ", "), least)
 	}
 }
 

@@ -94,9 +94,9 @@ func Lint(b *ruleset.Bundle, set *ruleset.Set, problems []ruleset.Problem, o Opt
 		}
 		l.logic(r, written)
 	}
-	if p := set.Program(); p != nil {
-		for _, at := range p.Unanchored() {
-			l.slow(set.Detections()[at])
+	for _, r := range set.Detections() {
+		if !anchored(r.Detection.Condition, r.Detection.Selections) {
+			l.slow(r)
 		}
 	}
 	l.duplicates()

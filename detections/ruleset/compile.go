@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"sync"
 	"time"
 
 	"icewatch/detections"
@@ -69,6 +70,10 @@ type Set struct {
 	taxonomy     *verdict.Taxonomy
 	warnings     []Problem
 	timing       Timing
+
+	classes   sync.Map // by *Rule: a verdict.Rule, see Class
+	stateOnce sync.Once
+	state     []correlation.Rule // see StateRules
 }
 
 // Options change how a bundle is compiled.
@@ -154,6 +159,17 @@ func (s *Set) Policy() *policy.Set { return s.policy }
 
 // Taxonomy returns how the bundle classes alerts; never nil.
 func (s *Set) Taxonomy() *verdict.Taxonomy { return s.taxonomy }
+
+// Class is what is known of a rule's firings before it fires. It is worked out
+// once; ref is the rule as its firings name it.
+func (s *Set) Class(r *Rule, ref *detections.RuleRef) verdict.Rule {
+	if c, ok := s.classes.Load(r); ok {
+		return c.(verdict.Rule)
+	}
+	c := s.taxonomy.Classify(ref, verdict.Claims{Verdict: r.Custom.Verdict, Attack: r.Custom.Attack, Attacker: r.Custom.Attacker})
+	s.classes.Store(r, c)
+	return c
+}
 
 // Detections returns the single-event rules in force, in the program's order.
 func (s *Set) Detections() []*Rule { return s.detections }

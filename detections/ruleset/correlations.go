@@ -234,8 +234,14 @@ func fieldsOf(base *Rule, way []step, fields []string) []string {
 // StateRules returns the correlations in the form the state wants. A rule's
 // fingerprint covers what it counts and how its windows hold that, its terms the
 // condition: windows stay valid when texts or a level change, in the rule or
-// in those it counts, and mostly when its threshold does.
+// in those it counts, and mostly when its threshold does. It is worked out once,
+// and the caller does not change it.
 func (s *Set) StateRules() []correlation.Rule {
+	s.stateOnce.Do(func() { s.state = s.stateRules() })
+	return s.state
+}
+
+func (s *Set) stateRules() []correlation.Rule {
 	prints := map[*Rule]string{}
 	var print func(r *Rule) string
 	print = func(r *Rule) string {

@@ -13,6 +13,7 @@ import (
 	"icewatch/detections/mutation"
 	"icewatch/detections/ruleset"
 	"icewatch/detections/sigma"
+	"icewatch/detections/verdict"
 )
 
 // Named is a test file with its name.
@@ -135,7 +136,8 @@ func (r *Runner) Mutate(bundle *ruleset.Bundle, files []Named) (*Mutation, error
 		ruleFiles[info.Path] = true
 	}
 	for _, f := range bundle.Files {
-		if !ruleFiles[f.Path] && !strings.HasSuffix(f.Path, ".rego") {
+		// Whether a rule fires depends on neither policies nor classes.
+		if !ruleFiles[f.Path] && !strings.HasSuffix(f.Path, ".rego") && path.Base(f.Path) != verdict.FileName {
 			m.support = append(m.support, f)
 		}
 	}
@@ -239,18 +241,25 @@ type mutating struct {
 	mutants map[string][]*mutant       // by rule
 }
 
-// declare takes in what test files declare equivalent.
+// declare takes in what test files declare equivalent, of their rule and of
+// those that it counts.
 func (m *mutating) declare(files []Named) (faults []string) {
 	for _, f := range files {
 		for _, item := range f.Equivalent {
 			found := false
-			for _, one := range m.mutants[m.ids[f.Rule]] {
-				if one.Item+" "+one.Change == item {
-					one.equivalent, found = true, true
+			for id := range m.closure(m.ids[f.Rule]) {
+				for _, one := range m.mutants[id] {
+					if one.Item+" "+one.Change == item {
+						one.equivalent, found = true, true
+					}
+					// A selection of one item is dropped and negated with that.
+					if name, ok := strings.CutPrefix(item, "condition."); ok && strings.HasPrefix(one.Item, strings.TrimSuffix(name, " "+one.Change)+".") {
+						found = true
+					}
 				}
 			}
 			if !found {
-				faults = append(faults, fmt.Sprintf("%s: equivalent: %q is no item of rule %q with what is done to it, such as \"selection.user.name dropped\"", f.Name, item, f.Rule))
+				faults = append(faults, fmt.Sprintf("%s: equivalent: %q is no item of rule %q or one that it counts, with what is done to it, such as \"selection.user.name dropped\"", f.Name, item, f.Rule))
 			}
 		}
 	}
