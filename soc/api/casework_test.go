@@ -88,6 +88,22 @@ func TestCasework(t *testing.T) {
 		t.Fatalf("the archive: %d, %v, %q, %d files", archive.status, err, report.Faults, len(report.Files))
 	}
 
+	// A packet capture: one datagram, by the link type of bare IP.
+	packet := "\x45\x00\x00\x1c\x00\x00\x00\x00\x40\x11\x00\x00\x0a\x00\x00\x05\xcb\x00\x71\x09" + "\x9c\x40\x00\x35\x00\x08\x00\x00"
+	captured := "\xd4\xc3\xb2\xa1\x02\x00\x04\x00" + strings.Repeat("\x00", 8) + "\xff\xff\x00\x00\x65\x00\x00\x00" + "\x00\x00\x00\x60\x00\x00\x00\x00\x1c\x00\x00\x00\x1c\x00\x00\x00" + packet
+	var kept evidence.Item
+	file = s.call("POST", one+"/evidence?name=a.pcap&reason=shows", captured, append([]string{"Content-Type", "application/octet-stream"}, first...)...)
+	if err := json.Unmarshal(file.body, &kept); err != nil || kept.Media != evidence.MediaCapture {
+		t.Fatalf("a capture as evidence: %d %s", file.status, file.body)
+	}
+	if a := s.call("GET", one+"/evidence/"+kept.ID+"/conversations", "", first...); a.status != 200 || !strings.Contains(string(a.body), `"b":{"address":"203.0.113.9","port":53}`) {
+		t.Errorf("conversations: %d %s", a.status, a.body)
+	}
+	if a := s.call("GET", one+"/evidence/"+kept.ID+"/conversations?address=10.9.9.9", "", first...); a.status != 200 || !strings.Contains(string(a.body), `"conversations":[]`) {
+		t.Errorf("conversations of nobody: %d %s", a.status, a.body)
+	}
+	do(first, "GET", one+"/evidence/EV-none/conversations", "", 404, nil)
+
 	// Reports.
 	for format, begin := range map[string]string{"pdf": "%PDF-", "docx": "PK"} {
 		if a := s.call("GET", one+"/report?format="+format, "", first...); a.status != 200 || !bytes.HasPrefix(a.body, []byte(begin)) {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"icewatch/soc/identity"
 	"icewatch/ticketing"
 	"icewatch/ticketing/evidence"
+	"icewatch/ticketing/evidence/capture"
 )
 
 // maxPinned is how many events one piece of evidence holds.
@@ -28,6 +30,13 @@ type evidenceList struct {
 	Total  int             `json:"total"`
 	Hidden int             `json:"hidden" doc:"Items that were added by others and may show what is not within the caller's reach"`
 	Fault  string          `json:"fault,omitempty" doc:"Where the chain of custody is broken; absent where it is whole"`
+}
+
+// capturedPackets is what is in a packet capture.
+type capturedPackets struct {
+	Item  evidence.Item `json:"item"`
+	Total int           `json:"total" doc:"Conversations, those beyond the limit too"`
+	capture.PacketSummary
 }
 
 func (s *Server) evidenceRoutes() {
@@ -125,6 +134,31 @@ func (s *Server) evidenceRoutes() {
 			// Never as what it says it is: a page kept as evidence must not run here.
 			return attachment("application/octet-stream", it.Name, data), nil
 		})
+	Register(s, caseOp("read-capture", http.MethodGet, "/evidence/{item}/conversations", "Who talks to whom in a packet capture, pcap or pcapng, that is evidence: the conversations with most bytes first. That it was read enters the chain of custody", 403, 422), identity.ScopeRead,
+		func(ctx context.Context, in *struct {
+			EvidenceInput
+			Address string `query:"address" maxLength:"64" doc:"Only those with this address at one end"`
+			Limit   int    `query:"limit" minimum:"1" maximum:"5000" default:"500"`
+		}) (*Body[capturedPackets], error) {
+			c, it, err := s.openEvidence(ctx, in.ID, in.Item, "read capture")
+			if err != nil {
+				return nil, err
+			}
+			it, data, err := locker.Read(ctx, c.ID, it.ID, c.by.Name)
+			if err != nil {
+				return nil, caseProblem(err)
+			}
+			sum, err := capture.Read(data)
+			if err != nil {
+				return nil, Problem(http.StatusUnprocessableEntity, "%s is no packet capture that can be read: %v", it.Name, err)
+			}
+			all := sum.Conversations
+			if in.Address != "" {
+				all = slices.DeleteFunc(slices.Clone(all), func(c capture.PacketConversation) bool { return c.A.Address != in.Address && c.B.Address != in.Address })
+			}
+			sum.Conversations = all[:min(len(all), in.Limit)]
+			return Reply(capturedPackets{Item: it, Total: len(all), PacketSummary: sum}), nil
+		})
 	Register(s, caseOp("withdraw-evidence", http.MethodPost, "/evidence/{item}/withdraw", "Say that something is no evidence of the incident; it is kept, and can be restored", 403), identity.ScopeRespond,
 		func(ctx context.Context, in *struct {
 			EvidenceInput
@@ -186,6 +220,9 @@ func (s *Server) addEvidence(ctx context.Context, incident string, n evidence.Ne
 	c, err := s.openCase(ctx, incident, "evidence: "+clip(n.Name, 200))
 	if err != nil {
 		return nil, err
+	}
+	if n.Kind == evidence.KindFile && capture.Is(n.Data) {
+		n.Media = evidence.MediaCapture // whatever the browser calls it
 	}
 	it, err := s.deps.Casework.Evidence.Add(ctx, c.ID, c.by.Name, n)
 	if err != nil {

@@ -76,6 +76,9 @@ const (
 	KindQuery  = "query"
 )
 
+// MediaCapture is the media type of packet captures, whether pcap or pcapng.
+const MediaCapture = "application/vnd.tcpdump.pcap"
+
 // Item is one piece of evidence.
 type Item struct {
 	bun.BaseModel `bun:"table:evidence_items,alias:e" json:"-"`

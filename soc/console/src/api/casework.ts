@@ -35,6 +35,7 @@ export interface EvidenceItem {
   id: string;
   kind: 'file' | 'events' | 'query';
   name: string;
+  media: string;
   size: number;
   sha256: string;
   reason: string;
@@ -47,6 +48,32 @@ export interface EvidenceList {
   hidden: number;
   fault?: string;
 }
+export interface PacketEnd {
+  address: string;
+  port?: number;
+}
+export interface PacketConversation {
+  protocol: string;
+  a: PacketEnd;
+  b: PacketEnd;
+  packets: number;
+  bytes_from_a: number;
+  bytes_from_b: number;
+  first: string;
+  last: string;
+  names?: string[];
+}
+export interface CapturedPackets {
+  item: EvidenceItem;
+  total: number;
+  format: 'pcap' | 'pcapng';
+  packets: number;
+  bytes: number;
+  conversations: List<PacketConversation>;
+  fault?: string;
+}
+/** Media type of evidence that is a packet capture. */
+export const MEDIA_CAPTURE = 'application/vnd.tcpdump.pcap';
 export const OBSERVABLE_TYPES = ['ip', 'domain', 'url', 'hash', 'file', 'user'] as const;
 export interface Observable {
   type: (typeof OBSERVABLE_TYPES)[number];

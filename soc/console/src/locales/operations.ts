@@ -519,6 +519,7 @@ export const operations: Pairs = {
   'add-evidence': ['添加证据文件', 'Add a file as evidence'],
   'pin-events': ['固定日志为证据', 'Keep events as evidence'],
   'read-evidence': ['下载证据', 'Read evidence'],
+  'read-capture': ['查看抓包证据中的会话', 'See the conversations of a packet capture'],
   'withdraw-evidence': ['撤回证据', 'Withdraw evidence'],
   'restore-evidence': ['恢复证据', 'Restore evidence'],
   'seal-incident': ['导出封存档案', 'Export an incident as a sealed archive'],

@@ -3,7 +3,7 @@ import { Button, Checkbox, Dropdown, Input, Select } from 'antd';
 import { useRef, useState } from 'react';
 import { Link } from 'react-router-dom';
 import { buildPath, get, post, upload } from '../../api/client';
-import { OBSERVABLE_TYPES, type EvidenceItem, type EvidenceList, type Likeness, type Observable, type Plan, type Task } from '../../api/casework';
+import { MEDIA_CAPTURE, OBSERVABLE_TYPES, type EvidenceItem, type EvidenceList, type Likeness, type Observable, type Plan, type Task } from '../../api/casework';
 import { useCan } from '../../api/queries';
 import { list, type Incident, type Page } from '../../api/types';
 import { useFeedback } from '../../app/feedback';
@@ -12,6 +12,7 @@ import { Panel } from '../page';
 import { StatusMark } from '../severity';
 import { Empty, Failed } from '../states';
 import { When } from '../time';
+import { Capture } from './capture';
 
 /** What a panel of an incident needs: its path, a way to act with message and undo, and a reading. */
 export function useCase(id: string) {
@@ -117,6 +118,7 @@ export function Evidence({ incident }: { incident: Incident }) {
   const { path, act } = useCase(incident.id);
   const [reason, setReason] = useState('');
   const picker = useRef<HTMLInputElement>(null);
+  const [capture, setCapture] = useState<EvidenceItem>();
   const query = useQuery({ queryKey: ['incident', incident.id, 'evidence'], queryFn: ({ signal }) => get<EvidenceList>(`${path}/evidence`, {}, signal) });
   const items = list(query.data?.items);
   const events = list(incident.alerts).flatMap((a) => list(a.event_ids).slice(-10)).slice(0, 200);
@@ -155,6 +157,11 @@ export function Evidence({ incident }: { incident: Incident }) {
           <a href={buildPath(`${path}/evidence/${x.id}/content`)} download>
             {x.name}
           </a>
+          {x.media === MEDIA_CAPTURE && (
+            <Button size="small" onClick={() => setCapture(x)}>
+              {t('case.capture')}
+            </Button>
+          )}
           <span className="dim">{x.reason}</span>
           <code className="faint" title={x.sha256}>
             {x.sha256.slice(0, 12)}
@@ -169,6 +176,7 @@ export function Evidence({ incident }: { incident: Incident }) {
           )}
         </div>
       ))}
+      {capture && <Capture path={path} item={capture} close={() => setCapture(undefined)} />}
       {!!query.data?.hidden && <div className="faint">{t('case.hidden', { n: query.data.hidden })}</div>}
       {respond && (
         <div className="row wrap" style={{ marginTop: 8 }}>
