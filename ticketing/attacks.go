@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/uptrace/bun"
 
@@ -72,8 +73,41 @@ func (s *Service) classed(o *detections.Occurrence) {
 		return
 	}
 	t := s.Taxonomy()
-	class := t.Classify(&o.Rule, verdict.Claims{})
+	class := s.classes.of(t, &o.Rule)
 	o.Judgement = t.Judge(&class, o, nil)
+}
+
+// classes remember how rules are classed by a taxonomy.
+type classes struct {
+	mu    sync.Mutex
+	by    *verdict.Taxonomy
+	known map[string]verdict.Rule // by all that classing looks at
+}
+
+// maxClasses bounds what is remembered; beyond it all is worked out again.
+const maxClasses = 4096
+
+func (c *classes) of(t *verdict.Taxonomy, r *detections.RuleRef) verdict.Rule {
+	var room [512]byte
+	key := append(append(append(append(room[:0], r.ID...), 0), r.Level...), 0)
+	key = append(append(append(append(key, r.Title.EN...), 0), r.Title.ZH...), 0)
+	for _, l := range [][]string{r.Tags, r.Tactics, r.Techniques} {
+		for _, v := range l {
+			key = append(append(key, v...), 0)
+		}
+		key = append(key, 1)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.by != t || len(c.known) >= maxClasses {
+		c.by, c.known = t, map[string]verdict.Rule{}
+	}
+	class, known := c.known[string(key)]
+	if !known {
+		class = t.Classify(r, verdict.Claims{})
+		c.known[string(key)] = class
+	}
+	return class
 }
 
 // Attacks groups the alerts of a query by type of attack and by what tells the

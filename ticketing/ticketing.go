@@ -215,6 +215,7 @@ type Service struct {
 	assigner      Assigner
 	moves         func(ctx context.Context, of, from, to string) error
 	taxonomy      func() *verdict.Taxonomy
+	classes       classes
 	cfg           Config
 	sla           func() *sla.Agreement
 	log           *slog.Logger

@@ -304,7 +304,13 @@ func (s *Service) tell(ctx context.Context) {
 func (s *Service) tellPart(ctx context.Context) (int, error) {
 	var rows []row
 	now := s.Clock().UnixMilli()
-	err := s.db.NewSelect().Model(&rows).Where("told < firing").WhereOr("over < firing AND ends_at <= ?", now).Limit(tellAtOnce).Scan(ctx)
+	// Two questions: one for both would go through the whole table.
+	err := s.db.NewSelect().Model(&rows).Where("told < firing").Limit(tellAtOnce).Scan(ctx)
+	if err == nil && len(rows) < tellAtOnce {
+		var over []row
+		err = s.db.NewSelect().Model(&over).Where("over < firing AND ends_at <= ? AND told >= firing", now).Limit(tellAtOnce - int64(len(rows))).Scan(ctx)
+		rows = append(rows, over...)
+	}
 	if err != nil || len(rows) == 0 {
 		return 0, err
 	}
