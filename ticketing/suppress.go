@@ -365,7 +365,7 @@ func (s *Service) DraftSuppression(ctx context.Context, by Actor, ids []string) 
 
 // ofMoment are fields whose values never come again.
 var ofMoment = map[string]bool{"@timestamp": true, "event.id": true, "event.created": true, "event.ingested": true, "event.start": true, "event.end": true,
-	"event.original": true, "message": true, "event.sequence": true, "source.port": true, "process.pid": true, "icewatch.tenant": true}
+	"event.original": true, "event.sequence": true, "source.port": true, "process.pid": true, "icewatch.tenant": true}
 
 // exactly makes values of a Sigma selection that mean exactly these texts: of a
 // field with several values, any of them.

@@ -64,7 +64,10 @@ type Fault struct {
 // Error renders where and what.
 func (f Fault) Error() string {
 	where := f.Path
-	if f.Line > 0 {
+	switch {
+	case f.Line > 0 && where == "":
+		where = fmt.Sprintf("line %d", f.Line)
+	case f.Line > 0:
 		where += fmt.Sprintf(":%d", f.Line)
 	}
 	if f.ID != "" {

@@ -208,7 +208,7 @@ func (t *tickets) suppressionRoutes(s *Server) {
 			if len(faults) > 0 {
 				var texts []string
 				for _, f := range faults[:min(len(faults), 20)] {
-					texts = append(texts, strings.TrimPrefix(f.Error(), ":"))
+					texts = append(texts, f.Error())
 				}
 				return nil, Problem(http.StatusUnprocessableEntity, "yaml: %s", strings.Join(texts, "\n"))
 			}
