@@ -2,7 +2,7 @@ import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { AutoComplete, Button, Checkbox, Input, InputNumber, Select } from 'antd';
 import { useCallback, useEffect, useMemo, useReducer, useRef, useState } from 'react';
 import { Link, useNavigate, useParams } from 'react-router-dom';
-import { ApiError, get, post, put } from '../api/client';
+import { ApiError, get, post, put, request } from '../api/client';
 import { useCan } from '../api/queries';
 import type { Rule, Verdict } from '../api/rules';
 import { SEVERITIES, list, type Page, type RuleInfo } from '../api/types';
@@ -24,6 +24,7 @@ import { ChainPicture } from '../parts/rules/chain';
 import { CorrelationForm } from '../parts/rules/correlation';
 import { useCountables } from '../parts/rules/counted';
 import { FieldPicker, keepOnEscape, useCatalogue } from '../parts/rules/fields';
+import { OutputForm } from '../parts/rules/output';
 import { Templates, type Beginning } from '../parts/rules/templates';
 import { Trial } from '../parts/rules/trial';
 import { YamlEditor } from '../parts/rules/yaml';
@@ -133,6 +134,8 @@ function Editor({ rule }: { rule?: Rule }) {
   const beside = useMemo(() => s.file?.beside ?? [], [s.file]);
   const countables = useCountables(rules, beside, s.file?.id || id);
   const may = can('create-rule');
+  const policy = useQuery({ queryKey: ['rule-proposals', 'policy'], enabled: can('list-rule-proposals'), queryFn: ({ signal }) => get<{ required: boolean }>('/rule-proposals/policy', {}, signal), staleTime: 30_000, retry: false });
+  const approval = policy.data?.required === true;
 
   const asked = useSettled(s.source, 300);
   const check = useQuery({
@@ -160,6 +163,15 @@ function Editor({ rule }: { rule?: Rule }) {
     setBusy(true);
     setError(null);
     try {
+      if (approval) {
+        // A second person puts it in force.
+        await request('POST', '/rule-proposals', { query: { comment: note }, raw: { data: s.source, type: 'application/octet-stream' } });
+        saved.current = s.source;
+        void client.invalidateQueries({ queryKey: ['rule-proposals'] });
+        done(t('build.submitted'));
+        navigate('/rules/proposals');
+        return;
+      }
       const kept = rule ? await put<Rule>(`/rules/${encodeURIComponent(id)}`, { source: s.source, revision: rule.origin === 'own' ? (rule.revision ?? 0) : 0, note }) : await post<Rule>('/rules', { source: s.source, note });
       saved.current = s.source;
       void client.invalidateQueries({ queryKey: ['rules'] });
@@ -170,9 +182,9 @@ function Editor({ rule }: { rule?: Rule }) {
     } finally {
       setBusy(false);
     }
-  }, [rule, id, s.source, note, client, done, navigate, t, tx]);
+  }, [rule, id, s.source, note, approval, client, done, navigate, t, tx]);
 
-  useKeys({ 'mod+s': () => ok && may && !busy && void save(), 'mod+z': () => dispatch({ kind: 'undo' }), 'mod+y': () => dispatch({ kind: 'redo' }) });
+  useKeys({ 'mod+s': () => ok && may && !busy && (!approval || note.trim() !== '') && void save(), 'mod+z': () => dispatch({ kind: 'undo' }), 'mod+y': () => dispatch({ kind: 'redo' }) });
 
   const set = (change: Partial<Draft>) => s.draft && dispatch({ kind: 'draft', draft: { ...s.draft, ...change } });
   const meaning = list(verdict?.rules).map((r) => tx(r.meaning)).filter(Boolean);
@@ -202,13 +214,14 @@ function Editor({ rule }: { rule?: Rule }) {
           </Button>
           {may && <Input style={{ width: 220 }} placeholder={t('build.note')} aria-label={t('build.note')} value={note} onChange={(e) => setNote(e.target.value)} />}
           {may && (
-            <Button type="primary" loading={busy} disabled={!ok || !changed} onClick={() => void save()} data-testid="save-rule">
-              {t('build.save')}
+            <Button type="primary" loading={busy} disabled={!ok || !changed || (approval && note.trim() === '')} onClick={() => void save()} data-testid="save-rule">
+              {t(approval ? 'build.submit' : 'build.save')}
             </Button>
           )}
         </div>
       </div>
       {!may && <div className="stale">{t('build.noRights')}</div>}
+      {may && approval && <div className="stale" role="status">{t('build.needsApproval')}</div>}
       {error instanceof ApiError && error.status === 409 ? <div className="stale" role="alert">{t('build.changedMeanwhile')}</div> : null}
       <Refused error={error} />
       {!rule && (
@@ -245,6 +258,11 @@ function Editor({ rule }: { rule?: Rule }) {
                 <Count counting={d.counting} fields={fields} set={(counting) => set({ counting })} />
                 {open > 0 && s.source !== '' && <div className="hint">{t('build.unfinished', { n: open })}</div>}
               </Panel>
+              {s.source !== '' && open === 0 && (
+                <Panel title={t('output.title')} id="output">
+                  <OutputForm source={s.source} fields={fields} set={(source) => dispatch({ kind: 'yaml', source })} />
+                </Panel>
+              )}
             </>
           ) : (
             <Panel title={t('build.conditions')} id="builder">
