@@ -17,6 +17,7 @@ func (s *Service) WriteMetrics(w io.Writer) error {
 		{"icewatch_alert_firings_total", st.Occurrences},
 		{"icewatch_alert_firings_repeated_total", st.Duplicates},
 		{"icewatch_alert_firings_counted_total", st.Counted},
+		{"icewatch_alert_firings_suppressed_total", st.Suppressed},
 		{"icewatch_alerts_opened_total", st.AlertsOpened},
 		{"icewatch_incidents_opened_total", st.Incidents},
 		{"icewatch_inhibition_rules", uint64(rules)},

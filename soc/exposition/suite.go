@@ -5,6 +5,7 @@ package exposition
 // Prometheus' linter.
 var Suite = []Family{
 	{"icewatch_alert_firings_counted_total", Counter, "Firings beyond the limit of intake, which were counted on alerts and not worked."},
+	{"icewatch_alert_firings_suppressed_total", Counter, "Firings that suppressions met, which were kept as alerts that are closed from the start."},
 	{"icewatch_alert_firings_repeated_total", Counter, "Firings that were taken in before and add nothing."},
 	{"icewatch_alert_firings_total", Counter, "Firings taken in, each once."},
 	{"icewatch_alert_source_alerts_total", Counter, "Alerts of an alert source that fired or ended, repetitions included."},
