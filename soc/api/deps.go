@@ -101,6 +101,7 @@ type Deps struct {
 	// available.
 	Maintenance *settings.Setting[maintenance.Schedule]
 	Rulebook    *rulebook.Book // of the rules that people make
+	Backtests   *Backtests     // of rules over the past; nil registers no route
 	Intake      Intake
 	Backups     Backups
 	Ticketing   Ticketing

@@ -185,6 +185,7 @@ func (s *Server) ruleRoutes() {
 	s.ruleProposalRoutes()
 	s.ruleFileRoutes() // before the routes by id, which take any word
 	s.ruleTrialRoutes()
+	s.backtestRoutes()
 
 	Register(s, huma.Operation{OperationID: "list-deleted-rules", Method: http.MethodGet, Path: "/rules/deleted", Tags: tags,
 		Summary: "Own rules that were deleted, with their last text"}, identity.ScopeConfigure,

@@ -43,16 +43,16 @@ type Options struct {
 	Engine engine.Options // bounds and what the CMDB knows; Registry and Log may be left out
 }
 
-// Day is what was raised on one day, by the time of the last event behind it.
-type Day struct {
+// DayCount is what was raised on one day, by the time of the last event behind it.
+type DayCount struct {
 	Date        string `json:"date" doc:"Of the engine's zone, such as 2026-11-27"`
 	Occurrences uint64 `json:"occurrences" doc:"Single firings"`
 	Alerts      uint64 `json:"alerts" doc:"Alerts that these belong to: those of one rule, tenant and group are one"`
 	Suppressed  uint64 `json:"suppressed" doc:"Firings that a suppression of the backtest would have kept from being alerts"`
 }
 
-// Sample is one firing as it would have been raised.
-type Sample struct {
+// SampleFiring is one firing as it would have been raised.
+type SampleFiring struct {
 	ID          string             `json:"id"`
 	Rule        string             `json:"rule"`
 	Tenant      string             `json:"tenant"`
@@ -66,8 +66,8 @@ type Sample struct {
 	Suppression string             `json:"suppression,omitempty" doc:"Id of the suppression that meets it"`
 }
 
-// Alert is the firings of one rule for one tenant and group.
-type Alert struct {
+// FiredAlert is the firings of one rule for one tenant and group.
+type FiredAlert struct {
 	Key         string            `json:"key" doc:"As live alerts have it"`
 	Rule        string            `json:"rule"`
 	Tenant      string            `json:"tenant"`
@@ -79,20 +79,29 @@ type Alert struct {
 	Group       []detections.Pair `json:"group" nullable:"false"`
 	Title       detections.Text   `json:"title"`
 
-	day   string
-	facts map[string]string // of the first occurrence, from which item and actor are read
+	// Facts are fields of the first firing, by which it is known what the alert is
+	// about and who is behind it; of the alerts listed alone.
+	Facts    map[string]string `json:"facts,omitempty"`
+	Incident *JoinedIncident   `json:"incident,omitempty" doc:"That was open then and would have taken the alert in"`
 }
 
-// Cost is what the rules took.
-type Cost struct {
+// JoinedIncident is an incident of the past that an alert would have joined.
+type JoinedIncident struct {
+	ID    string          `json:"id"`
+	Title detections.Text `json:"title"`
+	By    string          `json:"by" enum:"alert,item,actor" doc:"The same alert was raised then, or the incident is about its item or actor"`
+}
+
+// RunCost is what the rules took.
+type RunCost struct {
 	PerMillion float64 `json:"per_million" doc:"Seconds of one core for the rules' conditions in a million events, as the live engine would count it"`
 	Asked      uint64  `json:"asked" doc:"Events for which a condition was evaluated"`
 	Seconds    float64 `json:"seconds" doc:"The backtest took, waiting included"`
 	PerSecond  float64 `json:"per_second" doc:"Events of the span for each of these"`
 }
 
-// Progress is how far a backtest has come.
-type Progress struct {
+// Advance is how far a backtest has come.
+type Advance struct {
 	Reached time.Time `json:"reached" doc:"Everything that came before was judged"`
 	Share   float64   `json:"share" doc:"Part of the events of the span, 0 to 1"`
 	Events  uint64    `json:"events" doc:"Stored in what was judged, about; all tenants'"`
@@ -100,9 +109,9 @@ type Progress struct {
 	Fired   uint64    `json:"fired" doc:"Occurrences so far"`
 }
 
-// Outcome is what came of a backtest.
-type Outcome struct {
-	Progress
+// Findings is what came of a backtest.
+type Findings struct {
+	Advance
 	From        time.Time         `json:"from"`
 	To          time.Time         `json:"to"`
 	Covered     time.Time         `json:"covered" doc:"From here on the order of arrival is known; nothing before is judged"`
@@ -110,13 +119,14 @@ type Outcome struct {
 	Alerts      uint64            `json:"alerts"`
 	Suppressed  uint64            `json:"suppressed"`
 	Held        uint64            `json:"held" doc:"Matches held back since a rule flooded, and counted in occurrences"`
-	Days        []Day             `json:"days" nullable:"false"`
+	Days        []DayCount        `json:"days" nullable:"false"`
 	Rules       map[string]uint64 `json:"rules" doc:"Occurrences by rule id"`
 	Met         map[string]uint64 `json:"met" doc:"Occurrences by the id of the suppression that meets them"`
-	Samples     []Sample          `json:"samples" nullable:"false" doc:"The latest firings"`
-	List        []Alert           `json:"list" nullable:"false" doc:"The alerts of most occurrences"`
-	Cost        Cost              `json:"cost"`
+	Samples     []SampleFiring    `json:"samples" nullable:"false" doc:"The latest firings"`
+	List        []FiredAlert      `json:"list" nullable:"false" doc:"The alerts of most occurrences"`
+	Cost        RunCost           `json:"cost"`
 	Filter      string            `json:"filter" doc:"LogsQL by which events were picked; empty: all were read"`
+	Joined      int               `json:"joined" doc:"Alerts of the list that an incident of then would have taken in"`
 	Stopped     string            `json:"stopped,omitempty" enum:"alerts,failed,cancelled" doc:"Why it did not come to its end"`
 }
 
@@ -133,9 +143,9 @@ type Judge struct {
 	only   map[string]bool
 	repeat [2]event.FieldID
 
-	out     Outcome
-	days    map[string]*Day
-	alerts  map[string]*Alert
+	out     Findings
+	days    map[string]*DayCount
+	alerts  map[string]*FiredAlert
 	touched map[uint64]struct{} // days' alerts
 	seq     uint64
 	batch   []detections.Occurrence
@@ -149,7 +159,7 @@ func NewJudge(opts Options) (*Judge, error) {
 	if opts.Bundle == nil {
 		return nil, errors.New("backtest: no rules")
 	}
-	j := &Judge{opts: opts, reg: opts.Engine.Registry, only: map[string]bool{}, days: map[string]*Day{}, alerts: map[string]*Alert{}, touched: map[uint64]struct{}{}, byKey: map[string]int{}}
+	j := &Judge{opts: opts, reg: opts.Engine.Registry, only: map[string]bool{}, days: map[string]*DayCount{}, alerts: map[string]*FiredAlert{}, touched: map[uint64]struct{}{}, byKey: map[string]int{}}
 	if j.reg == nil {
 		j.reg = event.NewRegistry(0)
 	}
@@ -183,7 +193,7 @@ func NewJudge(opts Options) (*Judge, error) {
 	j.repeat[1], _ = j.reg.Intern("icewatch.repeat.count")
 	j.engine = engine.New(j.opts.Engine)
 	j.engine.Swap(set)
-	j.out = Outcome{From: opts.From, To: opts.To, Covered: opts.From, Rules: map[string]uint64{}, Met: map[string]uint64{}, Filter: Filter(set.Program(), j.reg)}
+	j.out = Findings{From: opts.From, To: opts.To, Covered: opts.From, Rules: map[string]uint64{}, Met: map[string]uint64{}, Filter: Filter(set.Program(), j.reg)}
 	return j, nil
 }
 
@@ -271,7 +281,7 @@ func (j *Judge) take(o *detections.Occurrence) {
 	date := o.Time.In(j.opts.Zone).Format(time.DateOnly)
 	d := j.days[date]
 	if d == nil {
-		d = &Day{Date: date}
+		d = &DayCount{Date: date}
 		j.days[date] = d
 	}
 	d.Occurrences++
@@ -288,12 +298,12 @@ func (j *Judge) take(o *detections.Occurrence) {
 			j.err = ErrAlerts
 			return
 		}
-		a = &Alert{Key: o.Key, Rule: o.Rule.ID, Tenant: o.Tenant, First: o.From, Last: o.Time, Group: o.Group, Title: o.Rule.Title}
+		a = &FiredAlert{Key: o.Key, Rule: o.Rule.ID, Tenant: o.Tenant, First: o.From, Last: o.Time, Group: o.Group, Title: o.Rule.Title}
 		if a.Group == nil {
 			a.Group = []detections.Pair{}
 		}
 		if len(j.alerts) < 4*MaxGroups {
-			a.facts = o.Fields
+			a.Facts = factsOf(o.Fields)
 		}
 		j.alerts[key] = a
 	}
@@ -314,7 +324,7 @@ func (j *Judge) take(o *detections.Occurrence) {
 	if j.opts.Each != nil {
 		j.opts.Each(o)
 	}
-	s := Sample{ID: o.ID, Rule: o.Rule.ID, Tenant: o.Tenant, Time: o.Time, Sentence: o.Rule.Sentence, Count: o.Count, Group: a.Group, Evidence: o.Evidence, EventIDs: o.EventIDs, Fields: o.Fields, Suppression: hushed}
+	s := SampleFiring{ID: o.ID, Rule: o.Rule.ID, Tenant: o.Tenant, Time: o.Time, Sentence: o.Rule.Sentence, Count: o.Count, Group: a.Group, Evidence: o.Evidence, EventIDs: o.EventIDs, Fields: o.Fields, Suppression: hushed}
 	if s.Evidence == nil {
 		s.Evidence = []detections.Match{}
 	}
@@ -323,12 +333,26 @@ func (j *Judge) take(o *detections.Occurrence) {
 	}
 }
 
+// facts are the fields by which ticketing knows what an alert is about.
+var facts = []string{"icewatch.ci.id", "icewatch.ci.name", "icewatch.source.ci.id", "icewatch.source.ci.labels", "icewatch.source.internal", "icewatch.destination.ci.id",
+	"icewatch.destination.internal", "icewatch.zone", "host.name", "host.hostname", "host.ip", "observer.name", "observer.ip", "source.ip", "destination.ip", "user.name", "user.target.name"}
+
+func factsOf(fields map[string]string) map[string]string {
+	m := map[string]string{}
+	for _, name := range facts {
+		if v := fields[name]; v != "" {
+			m[name] = v
+		}
+	}
+	return m
+}
+
 // Err is why it cannot go on.
 func (j *Judge) Err() error { return j.err }
 
 // Finish tells what came of it. at is a time before which nothing arrives any
 // more; zero where that is not known, as when it was ended early.
-func (j *Judge) Finish(at time.Time) Outcome {
+func (j *Judge) Finish(at time.Time) Findings {
 	j.flush()
 	if !at.IsZero() {
 		j.Tick(at.UnixNano())
@@ -337,21 +361,21 @@ func (j *Judge) Finish(at time.Time) Outcome {
 	out := j.out
 	out.Fired = out.Occurrences
 	out.Alerts = uint64(len(j.alerts))
-	out.Days, out.List = []Day{}, []Alert{}
+	out.Days, out.List = []DayCount{}, []FiredAlert{}
 	for _, d := range j.days {
 		out.Days = append(out.Days, *d)
 	}
-	slices.SortFunc(out.Days, func(a, b Day) int { return cmp.Compare(a.Date, b.Date) })
+	slices.SortFunc(out.Days, func(a, b DayCount) int { return cmp.Compare(a.Date, b.Date) })
 	for _, a := range j.alerts {
 		out.List = append(out.List, *a)
 	}
-	slices.SortFunc(out.List, func(a, b Alert) int {
+	slices.SortFunc(out.List, func(a, b FiredAlert) int {
 		return cmp.Or(cmp.Compare(b.Occurrences, a.Occurrences), a.First.Compare(b.First), cmp.Compare(a.Key, b.Key))
 	})
 	out.List = out.List[:min(len(out.List), MaxGroups)]
-	slices.SortStableFunc(out.Samples, func(a, b Sample) int { return b.Time.Compare(a.Time) })
+	slices.SortStableFunc(out.Samples, func(a, b SampleFiring) int { return b.Time.Compare(a.Time) })
 	if out.Samples = out.Samples[:min(len(out.Samples), MaxSamples)]; out.Samples == nil {
-		out.Samples = []Sample{}
+		out.Samples = []SampleFiring{}
 	}
 	for _, c := range j.engine.Report().Costs {
 		out.Cost.Asked += c.Asked

@@ -73,20 +73,20 @@ func TestEqualsLive(t *testing.T) {
 				t.Fatal(err)
 			}
 			told := 0
-			out, err := reader().Run(t.Context(), j, func(backtest.Progress) { told++ })
+			out, err := reader().Run(t.Context(), j, func(backtest.Advance) { told++ })
 			if err != nil {
 				t.Fatal(err)
 			}
 			want := slices.Sorted(slices.Values(live[rule]))
 			got := slices.Sorted(slices.Values(ids))
 			if !slices.Equal(got, want) {
-				t.Errorf("%d occurrences, live %d; filter %s; %+v", len(got), len(want), out.Filter, out.Progress)
+				t.Errorf("%d occurrences, live %d; filter %s; %+v", len(got), len(want), out.Filter, out.Advance)
 			}
 			if len(want) == 0 {
 				t.Error("the live engine raised nothing: the stream shows nothing")
 			}
 			if out.Events != 60_000 || out.Share != 1 || told == 0 || len(out.Samples) == 0 || out.Alerts == 0 {
-				t.Errorf("%+v", out.Progress)
+				t.Errorf("%+v", out.Advance)
 			}
 			if rule == city.Tool && out.Read > 2*out.Occurrences {
 				t.Errorf("%d events read for %d occurrences: it does not prune", out.Read, out.Occurrences)
@@ -135,7 +135,7 @@ func TestEqualsLive(t *testing.T) {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
-		out, err := reader().Run(ctx, j, func(backtest.Progress) { cancel() })
+		out, err := reader().Run(ctx, j, func(backtest.Advance) { cancel() })
 		if !errors.Is(err, context.Canceled) || out.Stopped != "cancelled" || out.Share == 1 {
 			t.Errorf("%v, %q, %v", err, out.Stopped, out.Share)
 		}

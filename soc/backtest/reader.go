@@ -40,7 +40,7 @@ var errPage = errors.New("the page is full")
 // Run judges what came from From to To of the judge's options. tell is called
 // after each page. Where ctx ends the outcome is that of what was judged by then,
 // with the cause as error.
-func (r *Reader) Run(ctx context.Context, j *Judge, tell func(Progress)) (Outcome, error) {
+func (r *Reader) Run(ctx context.Context, j *Judge, tell func(Advance)) (Findings, error) {
 	begun := time.Now()
 	err := r.run(ctx, j, tell)
 	end := j.opts.To
@@ -65,7 +65,7 @@ func (r *Reader) Run(ctx context.Context, j *Judge, tell func(Progress)) (Outcom
 	return out, err
 }
 
-func (r *Reader) run(ctx context.Context, j *Judge, tell func(Progress)) error {
+func (r *Reader) run(ctx context.Context, j *Judge, tell func(Advance)) error {
 	from, ok, err := r.Arrivals.Since(ctx, j.opts.From.Add(-j.Warm()))
 	if err != nil || !ok {
 		return err
@@ -132,7 +132,7 @@ func (r *Reader) run(ctx context.Context, j *Judge, tell func(Progress)) error {
 		}
 		j.out.Fired = j.out.Occurrences
 		if tell != nil {
-			tell(j.out.Progress)
+			tell(j.out.Advance)
 		}
 		if err := j.Err(); err != nil || over {
 			return err

@@ -212,6 +212,7 @@ func (e *Engine) serveQueries(path string) (stop func(), err error) {
 	})
 	e.ruleHandlers(mux)
 	e.beatHandlers(mux)
+	e.backtestHandlers(mux)
 	e.packHandlers(mux)
 	e.processingHandlers(mux)
 	e.holdHandlers(mux)
