@@ -10,10 +10,11 @@ import (
 )
 
 type rulesCmd struct {
-	Lint   rulesLintCmd   `cmd:"" help:"Check rules and print path:line: reason for each fault."`
-	Test   rulesTestCmd   `cmd:"" help:"Run the tests beside the rules."`
-	Schema rulesSchemaCmd `cmd:"" help:"Print the JSON schema of a kind of content, for editors."`
-	Match  rulesMatchCmd  `cmd:"" help:"Match rules against a file of events, one JSON object a line."`
+	Lint     rulesLintCmd     `cmd:"" help:"Check rules and print path:line: reason for each fault."`
+	Test     rulesTestCmd     `cmd:"" help:"Run the tests beside the rules."`
+	Schema   rulesSchemaCmd   `cmd:"" help:"Print the JSON schema of a kind of content, for editors."`
+	Match    rulesMatchCmd    `cmd:"" help:"Match rules against a file of events, one JSON object a line."`
+	Backtest rulesBacktestCmd `cmd:"" help:"Judge what came in the past: alerts a day, samples, incidents joined, cost."`
 
 	Coverage rulesCoverageCmd `cmd:"" help:"Tell what rules cover of ATT&CK by tactic, what feeds them, and which get no data."`
 
