@@ -27,7 +27,7 @@ notify:
     - {name: duty, url: %q, secret: %q}
 `, port, hook.URL, webhookSecret))
 	// The day of the suite does not end during the test: figures of the day do.
-	s.env = append(s.env, fmt.Sprintf("TZ=Etc/GMT%+d", (time.Now().UTC().Hour()+12)%24-12))
+	s.env = append(s.env, fmt.Sprintf("TZ=Etc/GMT%+d", time.Now().UTC().Hour()-12))
 	s.start()
 	s.signIn()
 

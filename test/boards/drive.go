@@ -88,6 +88,7 @@ const (
 	spanTenant  = "e-seal"
 	hostTenant  = "e-licence"
 	otherTenant = "grid-management"
+	decoyTenant = "ocr-form-recognition"
 	dataset     = "app.orders"
 )
 
@@ -129,6 +130,8 @@ func (w *World) prepare(ctx context.Context) error {
 		w.samples[slugs[0]] = append(slices.Clone(w.samples[slugs[0]]), measure{"cpu_usage_idle", host + ",cpu=cpu-total", 50 + float64(len(slugs)), 0},
 			measure{"mem_used_percent", host, 10 + float64(len(slugs)), 0})
 	}
+	// What others measure is the same, and nothing of it is to be shown.
+	w.samples[decoyTenant] = slices.Concat(w.samples[decoyTenant], measured[hostTenant], measured[otherTenant])
 	only, err := w.Admin.CreateToken(ctx, "boards of a tenant", otherTenant, []string{"read"}, time.Hour)
 	if err != nil {
 		return err
@@ -257,7 +260,11 @@ func (w *World) round(ctx context.Context, n int, at time.Time) error {
 		spans = append(spans, map[string]string{"data_stream.type": "traces", "event.dataset": "otlp.span", "trace.id": fmt.Sprintf("%032x", n*16+k+1), "span.id": fmt.Sprintf("%016x", n*16+k+1), "span.name": "POST /seal",
 			"span.kind": "server", "service.name": "seal-api", "event.duration": fmt.Sprint((k + 1) * 1_000_000), "event.outcome": outcome})
 	}
-	for tenant, docs := range map[string][]map[string]string{webTenant: web, authTenant: auth, spanTenant: spans} {
+	// One that is no flow, no span and no access to a web server, with their fields.
+	decoy := []map[string]string{{"message": "no flow, span or access", "event.category": "process", "event.dataset": "decoy", "observer.ip": "10.99.0.1", "network.transport": "sctp",
+		"network.direction": "outbound", "source.ip": "10.99.0.2", "destination.ip": "10.99.0.3", "server.port": "99", "service.name": "decoy", "span.name": "decoy",
+		"event.duration": "9000000", "http.response.status_code": "500"}}
+	for tenant, docs := range map[string][]map[string]string{decoyTenant: decoy, webTenant: web, authTenant: auth, spanTenant: spans} {
 		if err := w.bulk(ctx, n, tenant, at, docs...); err != nil {
 			return err
 		}

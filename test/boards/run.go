@@ -282,8 +282,7 @@ func same(t *testing.T, name string, a, b board) {
 }
 
 // choose asks what the variables of a dashboard offer, holds it against what was
-// driven, and chooses: all where it may be all, else the first of the tenants
-// that has alerts.
+// driven, and chooses: one tenant of which something was driven, and all of it.
 func (w *World) choose(a *asker, slug string, b *board) (values, error) {
 	v := values{}
 	for _, x := range b.Templating.List {
@@ -313,6 +312,10 @@ func (w *World) choose(a *asker, slug string, b *board) (values, error) {
 			switch {
 			case x.Name == "service":
 				v[x.Name] = []string{"seal-api"}
+			case x.Name == "tenant" && slug == "databases":
+				v[x.Name] = []string{otherTenant}
+			case x.Name == "tenant" && slug != "tenant":
+				v[x.Name] = []string{hostTenant}
 			case slug == "tenant":
 				v[x.Name] = []string{w.tenants["identity-and-trust"][0]}
 			default:
