@@ -17,6 +17,7 @@ type rulesCmd struct {
 	Backtest rulesBacktestCmd `cmd:"" help:"Judge what came in the past: alerts a day, samples, incidents joined, cost."`
 
 	Coverage rulesCoverageCmd `cmd:"" help:"Tell what rules cover of ATT&CK by tactic, what feeds them, and which get no data."`
+	Init     rulesInitCmd     `cmd:"" help:"Lay out a repository of rules: an example with tests, a hook for git, files for CI."`
 
 	Diff      rulesDiffCmd      `cmd:"" help:"Compare rules here with those of a server, by id and by what they mean."`
 	Push      rulesPushCmd      `cmd:"" help:"Propose the rules here to a server; somebody else approves."`
@@ -124,3 +125,10 @@ func (s *rulesSchemaCmd) Run(a *app) error {
 	_, err = a.stdout.Write(data)
 	return err
 }
+
+type rulesInitCmd struct {
+	Dir string `arg:"" help:"Folder; it is made where it is not there." type:"path"`
+}
+
+// Run lays the repository out.
+func (i *rulesInitCmd) Run(a *app) error { return rulecli.Init(a.stdout, i.Dir) }

@@ -151,7 +151,7 @@ func (l *linter) mapping(r *ruleset.Rule) {
 		}
 	}
 	if !classed {
-		l.add(r, 0, Mapping, Error, "it has no category of GB/Z 20986: a tag such as %sNAI.VAI.sql-injection of taxonomy.yml, or icewatch.attack", verdict.RiskTag)
+		l.add(r, 0, Mapping, Error, "it has no category of GB/Z 20986: a tag such as %snai.vai.sql-injection of taxonomy.yml, or icewatch.attack", verdict.RiskTag)
 	}
 	tactics, techniques := r.Attack()
 	if len(tactics) == 0 {
