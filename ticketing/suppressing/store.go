@@ -85,6 +85,7 @@ type Store struct {
 
 	writing sync.Mutex // one change at a time, so that the set is of the newest
 	meter   meter
+	lines   []byte // of Taken, used again
 }
 
 type row struct {

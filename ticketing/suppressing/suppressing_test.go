@@ -2,10 +2,12 @@ package suppressing
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
 	"path/filepath"
+	"reflect"
 	"testing"
 	"time"
 
@@ -83,6 +85,31 @@ func TestWhatIsRemembered(t *testing.T) {
 	take(t, s, now, flood...)
 	if p, err = s.Preview(t.Context(), backups(), reach.All()); err != nil || !p.Estimated || p.Suppressed != 10_300 {
 		t.Errorf("of a flood of 10300: %d, estimated %v, %v", p.Suppressed, p.Estimated, err)
+	}
+}
+
+// TestALineIsReadAgain holds what is remembered of a firing to all that a suppression
+// looks at.
+func TestALineIsReadAgain(t *testing.T) {
+	t.Parallel()
+	f := firing(7, "r1", "back\"up\n\x01<&>\u2028 备份")
+	f.By, f.Criticality, f.Weight = "s", 4, 20
+	f.Asset = suppression.Asset{ID: "i", Name: "n", Class: "c", SystemID: "si", SystemName: "sn"}
+	f.Facts = reach.Facts{Tenant: "a", Unit: "u", Region: "r", Industry: "in", Labels: []string{"x", "y"}}
+	o := &f.Occurrence
+	o.ID, o.Firings, o.Shared, o.Group = "", 3, []string{"user.name"}, []detections.Pair{{Field: "host.name", Value: "web-1"}}
+	o.Rule.Level, o.Rule.Kind, o.Rule.Title = detections.High, "sigma", detections.Text{ZH: "题", EN: "title"}
+	o.Judgement = detections.Judgement{Verdict: detections.Success, Phase: "delivery", Attacker: &detections.Party{IP: "1.2.3.4"}, Victim: &detections.Party{Item: "i"}, Direction: "inbound", Threat: "external", Attack: "sqli", Risk: detections.Risk{Class: "NAI", Subclass: "VAI", Type: "x"}}
+	line, err := f.append(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got Firing
+	if err := json.Unmarshal(line, &got); err != nil {
+		t.Fatalf("%s: %v", line, err)
+	}
+	if !reflect.DeepEqual(got, f) {
+		t.Errorf("%+v\n%+v", got, f)
 	}
 }
 
