@@ -17,6 +17,7 @@ import { Attack, eventsLink } from '../parts/alertparts';
 import { Ask } from '../parts/dialog';
 import { Panel } from '../parts/page';
 import { ChainPicture } from '../parts/rules/chain';
+import { Backtest } from '../parts/rules/backtest';
 import { Spark } from '../parts/rules/trial';
 import { RuleConclusions } from '../parts/rules/conclusions';
 import { Closings, useWindows } from '../parts/rules/windows';
@@ -123,6 +124,7 @@ export default function RulePage() {
           <b>{t('rules.throttled')}</b> {tx(r.throttle.reason)}
         </div>
       )}
+      {r.off && <Backtest rule={r.id} />}
       <div className="cols">
         <div className="stack" style={{ gap: 14 }}>
           {tx(r.meaning) && (
@@ -135,6 +137,7 @@ export default function RulePage() {
               <ChainPicture chain={chain} />
             </Panel>
           )}
+          {!r.off && r.status === 'active' && <Backtest rule={r.id} />}
           <Panel
             title={
               <>

@@ -26,6 +26,7 @@ import { useCountables } from '../parts/rules/counted';
 import { FieldPicker, keepOnEscape, useCatalogue } from '../parts/rules/fields';
 import { OutputForm } from '../parts/rules/output';
 import { Templates, type Beginning } from '../parts/rules/templates';
+import { Backtest } from '../parts/rules/backtest';
 import { Trial } from '../parts/rules/trial';
 import { YamlEditor } from '../parts/rules/yaml';
 import { Failed, Skeleton } from '../parts/states';
@@ -295,6 +296,7 @@ function Editor({ rule }: { rule?: Rule }) {
         </div>
       </div>
       <Trial source={s.source} ready={ok} why={c || d?.counting ? 'try.correlation' : undefined} />
+      <Backtest ruleText={s.source} ready={ok} />
     </div>
   );
 }

@@ -145,7 +145,8 @@ function Figure({ name, value, id }: { name: string; value: string; id?: string 
   );
 }
 
-function Samples({ items, tx }: { items: readonly Firing[]; tx: (t: Firing['sentence']) => string }) {
+/** Firings, each to be opened: what it is about and why it fired. */
+export function Samples({ items, tx }: { items: readonly Firing[]; tx: (t: Firing['sentence']) => string }) {
   const { t } = useSettings();
   const [open, setOpen] = useState(0);
   return (
