@@ -99,13 +99,16 @@ var (
 	secretText = regexp.MustCompile(`(?i)((?:password|passwd|pwd|passphrase|secret|token|api[_-]?key|authorization)["']?\s*[=:]\s*(?:bearer\s+|basic\s+)?["']?|(?:--?(?:password|passwd|secret|token)|\bbearer)\s+["']?)[^\s"'&;]+`)
 )
 
+// pointers escapes what is special in a JSON pointer.
+var pointers = strings.NewReplacer("~", "~0", "/", "~1")
+
 // clean returns the value without secrets. name is the key that it is under.
 func (e *Event) clean(at, name string, v any) any {
 	switch v := v.(type) {
 	case map[string]any:
 		out := make(map[string]any, len(v))
 		for _, k := range slices.Sorted(maps.Keys(v)) {
-			path := at + "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(k)
+			path := at + "/" + pointers.Replace(k)
 			if _, isText := v[k].(string); isText && secretName.MatchString(k) {
 				e.Erased = append(e.Erased, path)
 				continue
@@ -119,6 +122,10 @@ func (e *Event) clean(at, name string, v any) any {
 		}
 		return v
 	case string:
+		// Between name and secret stands one of these.
+		if !strings.ContainsAny(v, "=: \t\n\f\r") {
+			return v
+		}
 		if masked := secretText.ReplaceAllString(v, "${1}***"); masked != v {
 			e.Masked = append(e.Masked, at)
 			return masked
