@@ -554,8 +554,9 @@ func (w *World) readIncidents(ctx context.Context) ([]incident, error) {
 	return list, nil
 }
 
-// measure writes what Telegraf measures: gauges that stand, and counters that
-// grow by so much a second.
+// measure writes what Telegraf measures, for as long as the second round may take
+// on a machine that has much to do: gauges that stand, and counters that grow by
+// so much a second.
 func (w *World) measure(ctx context.Context) error {
 	for tenant, list := range w.samples {
 		var series []metrics.Series
@@ -565,7 +566,7 @@ func (w *World) measure(ctx context.Context) error {
 				name, value, _ := strings.Cut(pair, "=")
 				one.Labels = append(one.Labels, metrics.Label{Name: name, Value: value})
 			}
-			for at := w.from.Add(-4 * step); !at.After(w.to); at = at.Add(step) {
+			for at := w.from.Add(-4 * step); at.Before(w.from.Add(12 * step)); at = at.Add(step) {
 				one.Samples = append(one.Samples, metrics.Sample{Time: at.UnixMilli(), Value: m.value + m.slope*at.Sub(w.from).Seconds()})
 			}
 			series = append(series, one)

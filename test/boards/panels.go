@@ -220,7 +220,7 @@ var expectations = map[string]map[string]expect{
 			return of(out)
 		}),
 		"Lost by reason":      series("icewatch_intake_dropped_events_total"),
-		"Senders that send":   list(func(w *World, _ values) want { return one(w.shown("icewatch_sources")["state=active"]) }),
+		"Senders that send":   list(func(w *World, _ values) want { return one(w.shown("icewatch_sources")["state=active"]).within(0.1) }),
 		"Senders gone silent": fixed(one(0)),
 		"Senders that send most": list(func(w *World, _ values) want {
 			out := map[string]float64{"collector=syslog-tcp,peer=127.0.0.1": 2*lines + costlyLines}
