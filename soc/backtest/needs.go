@@ -73,7 +73,8 @@ func condition(name string, n match.Need) string {
 	case words != "":
 		return field + "i(" + strconv.Quote(words) + ")"
 	}
-	return field + "~" + strconv.Quote("(?i)"+regexp.QuoteMeta(text))
+	// Detection folds İ to i, which regular expressions do not.
+	return field + "~" + strconv.Quote("(?i)"+strings.ReplaceAll(regexp.QuoteMeta(text), "i", "[iİ]"))
 }
 
 // unescaped is the longest part of a text that JSON writes as it is, and whether
