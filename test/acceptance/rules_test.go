@@ -101,4 +101,5 @@ func TestRulesAreTakenInWhileRunning(t *testing.T) {
 		t.Errorf("reload by hand: %v", err)
 	}
 	s.suppresses(t)
+	s.proposes(t)
 }
