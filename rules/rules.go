@@ -11,7 +11,7 @@ import (
 
 // FS holds the content at its path inside this folder.
 //
-//go:embed policy sigma correlation scenarios pipelines schema logsources.yml taxonomy.yml stories.test.yml
+//go:embed policy sigma correlation scenarios pipelines schema baselines logsources.yml taxonomy.yml stories.test.yml
 var FS embed.FS
 
 // Foundation is the part that holds without any rule of ours: the policies, by

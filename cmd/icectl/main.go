@@ -1,6 +1,6 @@
 // Command icectl is the analyst's and rule author's tool: it searches the
 // lake, works through alerts and incidents, loads the CMDB and checks rules.
-// Everything but `icectl rules lint|test|match|schema|coverage|init`, `icectl parse`, `icectl parsers` and `icectl dashboards` speaks to a server over its REST API.
+// Everything but `icectl rules lint|test|match|schema|coverage|init`, `icectl baselines`, `icectl parse`, `icectl parsers` and `icectl dashboards` speaks to a server over its REST API.
 package main
 
 import (
@@ -63,6 +63,7 @@ type cli struct {
 	Inputs       inputsCmd       `cmd:"" help:"Keep sources that are added while the suite runs: list, get, apply, try, delete, export and import."`
 	Rules        rulesCmd        `cmd:"" help:"Lint, test and match detection rules on this machine; compare them with a server's, propose, approve and roll back."`
 	Suppressions suppressionsCmd `cmd:"" help:"Keep exceptions from rules: list, lint, preview, apply and export."`
+	Baselines    baselinesCmd    `cmd:"" help:"Make shell scripts of security baselines on this machine, without a server."`
 	Parse        parseCmd        `cmd:"" help:"Read a file of log lines by the parser packs on this machine and print events, without a server."`
 	Parsers      parsersCmd      `cmd:"" help:"List, test, explain and draft parser packs on this machine, without a server."`
 	Dashboards   dashboardsCmd   `cmd:"" help:"Write the dashboards that Grafana loads of the suite into a folder, without a server."`
