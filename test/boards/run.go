@@ -25,7 +25,6 @@ type want struct {
 	others bool    // there may be more than these
 	near   float64 // part of a value by which it may be off
 	atMost bool    // the values are bounds
-	none   bool    // where a value is 0 there may be none
 }
 
 func one(v float64) want { return want{values: map[string]float64{"": v}} }
@@ -44,7 +43,6 @@ func of(m map[string]float64) want { return want{values: m} }
 func (x want) more() want               { x.others = true; return x }
 func (x want) within(part float64) want { x.near = part; return x }
 func (x want) bounded() want            { x.atMost = true; return x }
-func (x want) orNone() want             { x.none = true; return x }
 func (x want) compare(got map[string]float64) string {
 	var faults []string
 	for k, v := range x.values {
@@ -52,7 +50,6 @@ func (x want) compare(got map[string]float64) string {
 		switch {
 		case x.atMost && ok && g >= 0 && g <= v:
 		case !x.atMost && ok && math.Abs(g-v) <= math.Abs(v)*x.near+1e-9*math.Abs(v):
-		case !ok && v == 0 && x.none: // no series, as there is nothing
 		case !ok:
 			faults = append(faults, fmt.Sprintf("no %q, want %v", k, v))
 		default:
