@@ -11,7 +11,7 @@ export function TextDiff({ before, after }: { before: string; after: string }) {
   const lines = useMemo(() => lineDiff(before, after), [before, after]);
   const near = lines.map((_, i) => lines.slice(Math.max(0, i - AROUND), i + AROUND + 1).some((l) => l.sign !== ' '));
   return (
-    <pre className="linediff" data-testid="linediff" aria-label={t('proposals.diff')}>
+    <pre className="linediff" data-testid="linediff" role="group" tabIndex={0} aria-label={t('proposals.diff')}>
       {lines.map((l, i) =>
         near[i] ? (
           <div key={i} className={l.sign === '+' ? 'come' : l.sign === '-' ? 'gone' : undefined}>
