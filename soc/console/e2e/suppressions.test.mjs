@@ -54,7 +54,7 @@ steps('it is switched off, on and deleted, and each can be undone', async () => 
   await history.getByText('停用').waitFor();
   await page.keyboard.press('Escape');
   await history.waitFor({ state: 'detached' });
-  await row.getByRole('button', { name: '移除 演练主机' }).click();
+  await row.getByRole('button', { name: '删除 演练主机' }).click();
   await row.waitFor({ state: 'detached' });
   await page.locator('.toast').filter({ hasText: '已删除' }).getByRole('button', { name: '撤销' }).click();
   await row.waitFor();

@@ -117,7 +117,7 @@ export default function Suppressions() {
                     title: t('suppress.name'),
                     render: (s) => (
                       <>
-                        <b style={{ opacity: s.state === 'active' ? 1 : 0.6 }}>{s.name}</b>
+                        <b className={s.state === 'active' ? undefined : 'dim'}>{s.name}</b>
                         <div className="faint">{s.reason}</div>
                       </>
                     ),
@@ -187,7 +187,7 @@ export default function Suppressions() {
                             <Button size="small" onClick={() => setEditing(s)}>
                               {t('do.edit')}
                             </Button>
-                            <Button size="small" aria-label={t('do.remove', { x: s.name })} onClick={() => remove(s)}>
+                            <Button size="small" aria-label={t('suppress.delete', { x: s.name })} onClick={() => remove(s)}>
                               {t('inhibit.delete')}
                             </Button>
                           </>

@@ -46,6 +46,7 @@ export const suppressions = {
   'suppress.force': ['{x} 是否生效', 'Whether {x} is in force'],
   'suppress.disabled': ['已停用 {x}，立即恢复告警', '{x} is disabled: its alerts are raised again'],
   'suppress.enabled': ['已启用 {x}', '{x} is in force'],
+  'suppress.delete': ['删除 {x}', 'Delete {x}'],
   'suppress.deleted': ['已删除 {x}', 'Deleted {x}'],
   'suppress.restored': ['已恢复 {x}', '{x} is back'],
   'suppress.saved': ['已保存 {x}', 'Saved {x}'],
