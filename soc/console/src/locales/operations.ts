@@ -37,7 +37,7 @@ export const operations: Pairs = {
   'list-removed-tenants': ['看已移除的租户', 'List removed tenants'],
   'remove-tenant': ['移除租户', 'Remove a tenant'],
   'restore-tenant': ['恢复租户', 'Restore a tenant'],
-  'download-grafana-dashboards': ['下载 Grafana 仪表盘', 'Download Grafana’s dashboards'],
+  'download-grafana-dashboards': ['下载 Grafana 仪表盘', 'Download the dashboards for Grafana'],
   'list-sources': ['看数据接入状态', 'List sources'],
   'list-rules': ['看检测规则列表', 'List rules'],
   'get-rule': ['看一条检测规则', 'See a rule'],
