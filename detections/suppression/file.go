@@ -223,6 +223,9 @@ func plain(n *yaml.Node) any {
 
 // Format writes suppressions as a file that Parse reads.
 func Format(list []Suppression) ([]byte, error) {
+	if len(list) == 0 {
+		return nil, nil // The encoder takes no end without a beginning.
+	}
 	var out bytes.Buffer
 	enc := yaml.NewEncoder(&out)
 	enc.SetIndent(2)

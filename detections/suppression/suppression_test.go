@@ -222,3 +222,10 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestFormatNone(t *testing.T) {
+	t.Parallel()
+	if out, err := Format(nil); err != nil || len(out) != 0 {
+		t.Fatalf("no suppressions are %q, %v", out, err)
+	}
+}
