@@ -46,8 +46,8 @@ export function themeConfig(dark: boolean): ThemeConfig {
           }),
     },
     components: {
-      // White on the dark theme's blue is too faint to read: its filled buttons are deeper.
-      Button: { primaryShadow: 'none', defaultShadow: 'none', dangerShadow: 'none', ...(dark ? { colorPrimary: '#2a6fc9', colorPrimaryHover: '#3179d4', colorPrimaryActive: '#2468c0' } : {}) },
+      // White on the dark theme's blue is too faint to read.
+      Button: { primaryShadow: 'none', defaultShadow: 'none', dangerShadow: 'none', ...(dark ? { primaryColor: '#0b1220' } : {}) },
       // The track is darker than the page it lies on, or the chosen part is not told from the rest.
       Segmented: dark ? { trackBg: '#1c222b', itemSelectedBg: '#343c48' } : { trackBg: '#e6eaf0', itemSelectedBg: '#ffffff' },
       Modal: { titleFontSize: 16 },

@@ -85,7 +85,7 @@ export default function MergeRules() {
                       title: t('inhibit.name'),
                       render: (r) => (
                         <>
-                          <b style={{ opacity: r.off ? 0.6 : 1 }}>{name(r)}</b> {r.shipped && <span className="tag">{t('merge.shipped')}</span>}
+                          <b style={{ opacity: r.off ? 0.75 : 1 }}>{name(r)}</b> {r.shipped && <span className="tag">{t('merge.shipped')}</span>}
                           <div className="faint">{r.kind === 'alerts' ? r.description : t(`merge.kindWhy.${r.kind}`)}</div>
                         </>
                       ),
