@@ -72,23 +72,23 @@ func (s *Server) backtestRoutes() {
 		func(ctx context.Context, in *struct {
 			Rule string `query:"rule" maxLength:"256" doc:"Id of a rule"`
 		}) (*Body[Page[book.Backtest]], error) {
-			list, err := b.Book.List(ctx, backtestOwner(ctx), in.Rule)
+			list, err := b.Book.List(ctx, s.backtestAsker(ctx), in.Rule)
 			return Reply(PageOf(list, len(list), "")), backtestProblem(err)
 		})
 	Register(s, huma.Operation{OperationID: "get-backtest", Method: http.MethodGet, Path: "/backtests/{id}", Tags: tags, Summary: "One of my backtests with what came of it", Errors: []int{404}}, identity.ScopeRead,
 		func(ctx context.Context, in *backtestID) (*Body[book.Backtest], error) {
-			t, err := b.Book.Get(ctx, backtestOwner(ctx), in.ID)
+			t, err := b.Book.Get(ctx, s.backtestAsker(ctx), in.ID)
 			return Reply(t), backtestProblem(err)
 		})
 	Register(s, huma.Operation{OperationID: "cancel-backtest", Method: http.MethodPost, Path: "/backtests/{id}/cancel", Tags: tags, Summary: "End one of my backtests", Errors: []int{404}}, identity.ScopeRead,
 		func(ctx context.Context, in *backtestID) (*Body[book.Backtest], error) {
 			AuditObject(ctx, "backtest:"+in.ID, "", "")
-			t, err := b.Book.Cancel(ctx, backtestOwner(ctx), in.ID)
+			t, err := b.Book.Cancel(ctx, s.backtestAsker(ctx), in.ID)
 			return Reply(t), backtestProblem(err)
 		})
 	Register(s, huma.Operation{OperationID: "rerun-backtest", Method: http.MethodPost, Path: "/backtests/{id}/rerun", Tags: tags, Summary: "Run one of my backtests again, over a span as long that ends now", DefaultStatus: http.StatusAccepted, Errors: []int{404, 422, 429}}, identity.ScopeRead,
 		func(ctx context.Context, in *backtestID) (*Body[book.Backtest], error) {
-			t, err := b.Book.Get(ctx, backtestOwner(ctx), in.ID)
+			t, err := b.Book.Get(ctx, s.backtestAsker(ctx), in.ID)
 			if err != nil {
 				return nil, backtestProblem(err)
 			}
@@ -102,13 +102,23 @@ func (s *Server) backtestRoutes() {
 	Register(s, huma.Operation{OperationID: "delete-backtest", Method: http.MethodDelete, Path: "/backtests/{id}", Tags: tags, Summary: "Remove one of my backtests", Errors: []int{404, 429}}, identity.ScopeRead,
 		func(ctx context.Context, in *backtestID) (*Empty, error) {
 			AuditObject(ctx, "backtest:"+in.ID, "", "")
-			return nil, backtestProblem(b.Book.Delete(ctx, backtestOwner(ctx), in.ID))
+			return nil, backtestProblem(b.Book.Delete(ctx, s.backtestAsker(ctx), in.ID))
 		})
 }
 
-// backtestOwner is whose backtests are meant: a person's, or a token's own where
-// it stands for nobody.
-func backtestOwner(ctx context.Context) string { return PrincipalFrom(ctx).UserID }
+// backtestAsker is whose backtests are meant, a person's, or a token's own where
+// it stands for nobody, and which of them lie within the reach of the request.
+func (s *Server) backtestAsker(ctx context.Context) book.Asker {
+	now, err := Reach(ctx, "")
+	return book.Asker{Owner: PrincipalFrom(ctx).UserID, Sees: func(w book.Within) bool { return err == nil && w.In(now, s.deps.Reach.Reach) }}
+}
+
+// hideOthers leaves out how much came of tenants beyond the asker's reach.
+func hideOthers(within reach.Reach, a *backtest.Advance) {
+	if !within.Everything() {
+		a.Events = a.Read
+	}
+}
 
 func (s *Server) startBacktest(ctx context.Context, in backtestInput) (*Body[book.Backtest], error) {
 	if s.deps.Rulebook == nil {
@@ -187,8 +197,14 @@ func (s *Server) startBacktest(ctx context.Context, in backtestInput) (*Body[boo
 	}
 	ask := engine.BacktestRequest{Reach: within, Bundle: bundle, Rules: ids, Suppressions: hush, From: r.From, To: r.To}
 	b := s.deps.Backtests
-	t, err := b.Book.Start(ctx, backtestOwner(ctx), title, r, func(ctx context.Context, tell func(backtest.Advance)) (backtest.Findings, error) {
-		found, err := b.Run(ctx, ask, tell)
+	t, err := b.Book.Start(ctx, PrincipalFrom(ctx).UserID, title, book.WithinOf(within, s.deps.Reach.Reach), r, func(ctx context.Context, tell func(backtest.Advance)) (backtest.Findings, error) {
+		found, err := b.Run(ctx, ask, func(p backtest.Advance) {
+			hideOthers(within, &p)
+			tell(p)
+		})
+		if hideOthers(within, &found.Advance); found.Cost.Seconds > 0 {
+			found.Cost.PerSecond = float64(found.Events) / found.Cost.Seconds
+		}
 		if err == nil && b.Joins != nil {
 			if err := b.Joins(ctx, within, found.List); err != nil {
 				s.log.Warn("backtests: which incidents alerts would have joined is not known", "error", err)

@@ -104,7 +104,7 @@ type RunCost struct {
 type Advance struct {
 	Reached time.Time `json:"reached" doc:"Everything that came before was judged"`
 	Share   float64   `json:"share" doc:"Part of the events of the span, 0 to 1"`
-	Events  uint64    `json:"events" doc:"Stored in what was judged, about; all tenants'"`
+	Events  uint64    `json:"events" doc:"Stored in what was judged, about, of all tenants; for who does not see all of them, those read"`
 	Read    uint64    `json:"read" doc:"Of these, events that were fetched and judged; the others cannot match"`
 	Fired   uint64    `json:"fired" doc:"Occurrences so far"`
 }

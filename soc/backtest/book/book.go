@@ -91,6 +91,7 @@ type Book struct {
 type job struct {
 	Backtest
 	owner  string
+	within *Within
 	work   Work
 	cancel context.CancelFunc
 	ended  bool
@@ -108,6 +109,12 @@ type row struct {
 	Findings  string `bun:"findings"`
 }
 
+// kept is a backtest as its row keeps it.
+type kept struct {
+	Backtest
+	Within *Within `json:"within,omitempty"`
+}
+
 // Open opens the book. What ran when the suite ended has failed.
 func Open(ctx context.Context, db *state.DB, log *slog.Logger) (*Book, error) {
 	if err := db.Migrate(ctx, "backtests", migrations); err != nil {
@@ -119,10 +126,11 @@ func Open(ctx context.Context, db *state.DB, log *slog.Logger) (*Book, error) {
 		return nil, fmt.Errorf("backtests: %w", err)
 	}
 	for i := range rows {
-		j := job{owner: rows[i].Owner}
-		if err := json.Unmarshal([]byte(rows[i].Doc), &j.Backtest); err != nil {
-			return nil, fmt.Errorf("backtests: %s: %w", rows[i].ID, err)
+		k, err := rows[i].view()
+		if err != nil {
+			return nil, err
 		}
+		j := job{owner: rows[i].Owner, within: k.Within, Backtest: k.Backtest}
 		j.State, j.Error, j.EndedAt = Failed, "the suite was started anew meanwhile: run it again", time.Now().UTC()
 		if err := b.save(ctx, &j); err != nil {
 			return nil, err
@@ -145,7 +153,7 @@ func (b *Book) save(ctx context.Context, j *job) error {
 		}
 		findings = string(data)
 	}
-	doc := j.Backtest
+	doc := kept{Backtest: j.Backtest, Within: j.within}
 	doc.Findings = nil
 	data, err := json.Marshal(&doc)
 	if err != nil {
@@ -163,9 +171,10 @@ func (b *Book) save(ctx context.Context, j *job) error {
 	return nil
 }
 
-// Start puts a backtest in line.
-func (b *Book) Start(ctx context.Context, owner, title string, r BacktestSpec, work Work) (Backtest, error) {
-	j := &job{owner: owner, work: work, Backtest: Backtest{ID: "bt_" + strings.ToLower(rand.Text()[:16]), Title: title, Request: r, State: Queued, CreatedAt: time.Now().UTC().Truncate(time.Millisecond)}}
+// Start puts a backtest in line. within is what its owner sees now: what comes of
+// it is shown to who sees that.
+func (b *Book) Start(ctx context.Context, owner, title string, within *Within, r BacktestSpec, work Work) (Backtest, error) {
+	j := &job{owner: owner, within: within, work: work, Backtest: Backtest{ID: "bt_" + strings.ToLower(rand.Text()[:16]), Title: title, Request: r, State: Queued, CreatedAt: time.Now().UTC().Truncate(time.Millisecond)}}
 	b.mu.Lock()
 	own := 0
 	for _, x := range b.jobs {
@@ -286,48 +295,56 @@ func shorten(f *backtest.Findings) {
 }
 
 // Get returns a backtest with its findings.
-func (b *Book) Get(ctx context.Context, owner, id string) (Backtest, error) {
+func (b *Book) Get(ctx context.Context, who Asker, id string) (Backtest, error) {
 	b.mu.Lock()
-	if j := b.jobs[id]; j != nil && j.owner == owner {
+	if j := b.jobs[id]; j != nil && j.owner == who.Owner && who.sees(j.within) {
 		defer b.mu.Unlock()
 		return j.Backtest, nil
 	}
 	b.mu.Unlock()
 	var r row
-	err := b.db.NewSelect().Model(&r).Where("id = ? AND owner = ?", id, owner).Scan(ctx)
+	err := b.db.NewSelect().Model(&r).Where("id = ? AND owner = ?", id, who.Owner).Scan(ctx)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Backtest{}, ErrNotFound
 	}
 	if err != nil {
 		return Backtest{}, fmt.Errorf("backtests: read %s: %w", id, err)
 	}
-	return r.view()
+	k, err := r.view()
+	if err == nil && !who.sees(k.Within) {
+		return Backtest{}, ErrNotFound
+	}
+	return k.Backtest, err
 }
 
-func (r *row) view() (t Backtest, err error) {
+func (r *row) view() (t kept, err error) {
 	if err = json.Unmarshal([]byte(r.Doc), &t); err == nil && r.Findings != "" {
 		t.Findings = &backtest.Findings{}
 		err = json.Unmarshal([]byte(r.Findings), t.Findings)
 	}
 	if err != nil {
-		return Backtest{}, fmt.Errorf("backtests: %s: %w", r.ID, err)
+		return kept{}, fmt.Errorf("backtests: %s: %w", r.ID, err)
 	}
 	return t, nil
 }
 
 // List lists an owner's backtests, the newest first, of a rule where one is named.
-func (b *Book) List(ctx context.Context, owner, rule string) ([]Backtest, error) {
+func (b *Book) List(ctx context.Context, who Asker, rule string) ([]Backtest, error) {
 	var rows []row
-	err := b.db.NewSelect().Model(&rows).ExcludeColumn("findings").Where("owner = ?", owner).OrderExpr("created_at DESC, id").Limit(maxKept + maxWaiting).Scan(ctx)
+	err := b.db.NewSelect().Model(&rows).ExcludeColumn("findings").Where("owner = ?", who.Owner).OrderExpr("created_at DESC, id").Limit(maxKept + maxWaiting).Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("backtests: list: %w", err)
 	}
 	out := []Backtest{}
 	for i := range rows {
-		t, err := rows[i].view()
+		k, err := rows[i].view()
 		if err != nil {
 			return nil, err
 		}
+		if !who.sees(k.Within) {
+			continue
+		}
+		t := k.Backtest
 		b.mu.Lock()
 		if j := b.jobs[t.ID]; j != nil {
 			t = j.Backtest
@@ -341,12 +358,12 @@ func (b *Book) List(ctx context.Context, owner, rule string) ([]Backtest, error)
 }
 
 // Cancel ends a backtest; one that has ended stays as it is.
-func (b *Book) Cancel(ctx context.Context, owner, id string) (Backtest, error) {
+func (b *Book) Cancel(ctx context.Context, who Asker, id string) (Backtest, error) {
 	b.mu.Lock()
 	j := b.jobs[id]
-	if j == nil || j.owner != owner {
+	if j == nil || j.owner != who.Owner || !who.sees(j.within) {
 		b.mu.Unlock()
-		return b.Get(ctx, owner, id)
+		return b.Get(ctx, who, id)
 	}
 	if j.cancel != nil {
 		j.cancel()
@@ -361,15 +378,15 @@ func (b *Book) Cancel(ctx context.Context, owner, id string) (Backtest, error) {
 }
 
 // Delete removes a backtest; one that waits or runs is ended first.
-func (b *Book) Delete(ctx context.Context, owner, id string) error {
-	t, err := b.Cancel(ctx, owner, id)
+func (b *Book) Delete(ctx context.Context, who Asker, id string) error {
+	t, err := b.Cancel(ctx, who, id)
 	if err != nil {
 		return err
 	}
 	if t.State == Running {
 		return fmt.Errorf("%w: it is being ended, remove it then", ErrBusy)
 	}
-	if _, err := b.db.NewDelete().Model((*row)(nil)).Where("id = ? AND owner = ?", id, owner).Exec(ctx); err != nil {
+	if _, err := b.db.NewDelete().Model((*row)(nil)).Where("id = ? AND owner = ?", id, who.Owner).Exec(ctx); err != nil {
 		return fmt.Errorf("backtests: remove %s: %w", id, err)
 	}
 	return nil
