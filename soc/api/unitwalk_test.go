@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"net/url"
@@ -70,7 +71,12 @@ func TestAUnitSeesOnlyItsOwn(t *testing.T) {
 	}
 	alert, incident := first("/api/v1/alerts?tenant=b"), first("/api/v1/incidents?tenant=b")
 	theirs := map[string]string{"id": incident, "alerts id": alert, "alert": alert, "incident": incident}
-	theirs["item"] = make("/api/v1/incidents/"+incident+"/evidence?name=zebra.txt&reason=zebra", "zebra", "Content-Type", "application/octet-stream")
+	// A capture of one packet, as libpcap writes it: what shows evidence shows its conversations, too.
+	capture := binary.LittleEndian.AppendUint32(nil, 0xa1b2c3d4)
+	capture = append(capture, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 1, 0, 0, 0)
+	capture = append(capture, 1, 0, 0, 0, 0, 0, 0, 0, 14, 0, 0, 0, 14, 0, 0, 0)
+	capture = append(capture, 1, 2, 3, 4, 5, 6, 1, 2, 3, 4, 5, 7, 0x88, 0xcc)
+	theirs["item"] = make("/api/v1/incidents/"+incident+"/evidence?name=zebra.pcap&reason=zebra", string(capture), "Content-Type", "application/octet-stream")
 	theirs["task"] = make("/api/v1/incidents/"+incident+"/tasks", `{"title":"zebra"}`)
 	theirs["report"] = make("/api/v1/incidents/"+incident+"/statutory", `{"kind":"first","level":"major","operator":"cii","known_at":1,"answers":{"unit":"zebra"}}`)
 	theirs["disposal-plans id"] = make("/api/v1/disposal-plans", `{"name":"everybody's","steps":[{"title":"look"}]}`)

@@ -136,7 +136,7 @@ func TestSettings(t *testing.T) {
 	f("synchronous", "2")
 	f("foreign_keys", "1")
 	f("busy_timeout", "10000")
-	f("cache_size", "-8192")
+	f("cache_size", fmt.Sprintf("-%d", WriteCacheKiB))
 
 	if _, err := db.Read.ExecContext(t.Context(), "DELETE FROM counters"); err == nil {
 		t.Error("the read pool took a write")

@@ -31,12 +31,14 @@ func StartMariaDB(t testing.TB, settings ...string) *MariaDB {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	data, port := filepath.Join(dir, "data"), FreePort(t)
-	run(t, "", install, "--no-defaults", "--datadir="+data, "--user="+me.Username, "--skip-test-db", "--auth-root-authentication-method=normal")
+	// A server that starts clears its folder for temporary tables: each has its own.
+	temporary := "--tmpdir=" + dir
+	run(t, "", install, "--no-defaults", temporary, "--datadir="+data, "--user="+me.Username, "--skip-test-db", "--auth-root-authentication-method=normal")
 	m := &MariaDB{Address: "127.0.0.1:" + port, User: "icewatch", Password: "hush-hush"}
 	begin := filepath.Join(dir, "begin.sql")
 	write(t, begin, fmt.Sprintf("CREATE DATABASE test CHARACTER SET utf8mb4;\nCREATE USER %[1]s@'%%' IDENTIFIED BY '%[2]s';\nCREATE USER %[1]s@localhost IDENTIFIED BY '%[2]s';\n"+
 		"GRANT ALL ON test.* TO %[1]s@'%%';\nGRANT ALL ON test.* TO %[1]s@localhost;\n", m.User, m.Password))
-	args := append([]string{"--no-defaults", "--datadir=" + data, "--user=" + me.Username, "--bind-address=127.0.0.1", "--port=" + port, "--socket=" + filepath.Join(dir, "s"),
+	args := append([]string{"--no-defaults", temporary, "--datadir=" + data, "--user=" + me.Username, "--bind-address=127.0.0.1", "--port=" + port, "--socket=" + filepath.Join(dir, "s"),
 		"--pid-file=" + filepath.Join(dir, "pid"), "--init-file=" + begin, "--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=32M", "--skip-log-bin"}, settings...)
 	log, exited := start(t, exec.Command(server, args...))
 	await(t, 2*time.Minute, "MariaDB", log, exited, reachable(m.Address))
