@@ -76,13 +76,19 @@ func (s *Service) DeleteMergeRule(ctx context.Context, by Actor, id string) erro
 	return s.changedMerges(ctx, by, "merge-rule.delete", id, "")
 }
 
-// MergeRuleVersions lists the versions of a rule, the newest first.
+// MergeRuleVersions lists the versions of a rule within reach, the newest first.
+// Those by which it merged more than the actor reaches are left out: they name
+// what is others'.
 func (s *Service) MergeRuleVersions(ctx context.Context, by Actor, id string) ([]merging.Version, error) {
 	list, err := s.merges.store.Versions(ctx, id)
-	if err == nil && !list[0].Shipped && !mayMerge(by.Reach, &list[0].Rule) {
-		err = fmt.Errorf("rule %.64q: %w", id, merging.ErrNotFound)
+	if err != nil {
+		return nil, err
 	}
-	return list, err
+	own := func(v *merging.Version) bool { return v.Shipped || mayMerge(by.Reach, &v.Rule) }
+	if !own(&list[0]) {
+		return nil, fmt.Errorf("rule %.64q: %w", id, merging.ErrNotFound)
+	}
+	return slices.DeleteFunc(list, func(v merging.Version) bool { return !own(&v) }), nil
 }
 
 // RestoreMergeRule makes a rule again what a version of it was.

@@ -147,6 +147,21 @@ func TestMergeRulesStayWithinReach(t *testing.T) {
 	if _, err := s.MergeRuleVersions(ctx, one, made.ID); err == nil {
 		t.Error("the versions of a rule beyond the reach are told")
 	}
+	// A rule that was made narrower tells nothing of what it merged before.
+	made.Tenants = []string{"e-seal"}
+	if made, err = s.SetMergeRule(ctx, Actor{Name: "amy", Reach: reach.All()}, made); err != nil {
+		t.Fatal(err)
+	}
+	versions, err := s.MergeRuleVersions(ctx, one, made.ID)
+	if err != nil || len(versions) != 1 || versions[0].Version != made.Version {
+		t.Errorf("versions of a rule that merged more before: %+v, %v", versions, err)
+	}
+	if versions, err := s.MergeRuleVersions(ctx, Actor{Name: "amy", Reach: reach.All()}, made.ID); err != nil || len(versions) != 2 {
+		t.Errorf("versions for who reaches all: %+v, %v", versions, err)
+	}
+	if versions, err := s.MergeRuleVersions(ctx, one, "shipped-attack"); err != nil || len(versions) != 1 {
+		t.Errorf("versions of a shipped rule: %+v, %v", versions, err)
+	}
 	r.Tenants = []string{"e-seal"}
 	if _, err := s.SetMergeRule(ctx, one, r); err != nil {
 		t.Error(err)
