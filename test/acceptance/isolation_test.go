@@ -44,6 +44,7 @@ type city struct {
 	rows  []row
 
 	silences map[string]string // by id, the tenant whose alerts it mutes
+	merges   map[string]string // by id of a merge rule, the tenant that it is for
 	drawing  string            // id of a shared topology of all hosts
 }
 
@@ -738,7 +739,11 @@ func (c *city) lookAround(rnd *rand.Rand, get func(string, url.Values, any), wro
 // silence makes silences of the whole city, each of which mutes one tenant's
 // alerts.
 func (c *city) silence() {
-	c.silences = map[string]string{}
+	c.silences, c.merges = map[string]string{}, map[string]string{}
+	var all []string
+	for _, x := range c.town.Tenants {
+		all = append(all, x.Slug)
+	}
 	for _, x := range c.town.Tenants {
 		var made struct{ ID string }
 		c.must(http.MethodPost, "/api/v1/silences", map[string]any{"comment": "isolation", "ends_at": time.Now().Add(time.Hour),
@@ -747,7 +752,11 @@ func (c *city) silence() {
 		c.must(http.MethodPut, "/api/v1/maintenance-windows/of-"+x.Slug, map[string]any{"id": "of-" + x.Slug, "name": "isolation", "tenants": []string{x.Slug},
 			"start": time.Now().Add(24 * time.Hour), "end": time.Now().Add(25 * time.Hour)}, nil)
 		never := []map[string]any{{"name": "alertname", "value": "of-" + x.Slug, "isRegex": false}}
-		c.must(http.MethodPost, "/api/v1/merge-rules", map[string]any{"name": "of " + x.Slug, "tenants": []string{x.Slug}, "matchers": never, "by": []string{"alertname"}}, nil)
+		merge := map[string]any{"name": "of " + x.Slug, "tenants": all, "matchers": never, "by": []string{"alertname"}}
+		c.must(http.MethodPost, "/api/v1/merge-rules", merge, &made)
+		merge["tenants"] = []string{x.Slug} // it was for all, and is for one
+		c.must(http.MethodPut, "/api/v1/merge-rules/"+made.ID, merge, nil)
+		c.merges[made.ID] = x.Slug
 		c.must(http.MethodPost, "/api/v1/inhibitions", map[string]any{"name": "of " + x.Slug, "tenants": []string{x.Slug}, "source": never, "target": never}, nil)
 		c.must(http.MethodPost, "/api/v1/suppressions", map[string]any{"name": "of " + x.Slug, "tenants": []string{x.Slug}, "rules": []string{"of-" + x.Slug}, "reason": "isolation", "expires": time.Now().Add(time.Hour)}, nil)
 	}
@@ -780,12 +789,31 @@ func (c *city) comparePolicies(alerts []alert, visible map[string]bool, get func
 			}
 		}
 	}
-	var merges struct{ Items []struct{ Tenants []string } }
+	var merges struct {
+		Items []struct {
+			ID      string
+			Tenants []string
+		}
+	}
 	get("/api/v1/merge-rules", nil, &merges)
+	versioned := false
 	for _, r := range merges.Items {
 		for _, tenant := range r.Tenants {
 			if hidden[tenant] {
 				wrong("a merge rule of "+tenant, "it is listed", "none")
+			}
+		}
+		if c.merges[r.ID] == "" || versioned {
+			continue
+		}
+		versioned = true // one tells
+		var versions struct{ Items []struct{ Tenants []string } }
+		get("/api/v1/merge-rules/"+r.ID+"/versions", nil, &versions)
+		for _, v := range versions.Items {
+			for _, tenant := range v.Tenants {
+				if hidden[tenant] {
+					wrong("an earlier version of the merge rule of "+c.merges[r.ID], tenant, "it is not told")
+				}
 			}
 		}
 	}
@@ -837,6 +865,11 @@ func (c *city) compareSilences(alerts []alert, visible map[string]bool, get func
 	}
 	if len(foreign) != len(own.Items) {
 		wrong("the silences of Alertmanager's API", len(foreign), len(own.Items))
+	}
+	var exported []struct{ ID string }
+	get("/api/v1/silences/export", nil, &exported)
+	if len(exported) != len(own.Items) {
+		wrong("the export of silences", len(exported), len(own.Items))
 	}
 	if !maps.Equal(got, want) {
 		wrong("the silences", sorted(got), sorted(want))

@@ -100,6 +100,9 @@ func (c *city) compareTickets(rnd *rand.Rand, viewer *client.Client, alerts, inc
 	if n := len(sla.Lines); n == 0 && len(seen) > 0 || n > 0 && sla.Lines[n-1].Incidents != len(seen) {
 		wrong("the report of service levels", sla.Lines, len(seen))
 	}
+	if n := table("/api/v1/sla/report/export", url.Values{"by": {"priority"}, "format": {"csv"}}); n != len(sla.Lines) {
+		wrong("the export of service levels", n, len(sla.Lines))
+	}
 
 	// What names an alert or incident names one that is seen, and of those all.
 	for _, x := range []struct {
