@@ -21,45 +21,71 @@ func Draft(source string, with Surroundings) (b *ruleset.Bundle, ids []string, e
 	have := func(id string) bool {
 		return slices.ContainsFunc(rules, func(r *sigma.Rule) bool { return r.ID == id || r.Name == id && id != "" })
 	}
-	var beside []string
-	take := func(ref string) (Known, bool) {
-		if with.Rule == nil || have(ref) || slices.Contains(beside, ref) {
-			return Known{}, false
+	counting := func(ref string) bool { // as the engine has it, a filter narrows what is counted
+		for _, r := range rules {
+			if r.ID == ref || r.Name == ref {
+				return r.Correlation != nil
+			}
 		}
-		beside = append(beside, ref)
+		if with.Rule == nil {
+			return false
+		}
 		k, ok := with.Rule(ref)
-		if ok {
-			b.Files = append([]ruleset.File{{Source: "known", Path: "known/" + fileName(k.Info.ID) + ".yml", Data: []byte(k.Info.Source)}}, b.Files...)
-		}
-		return k, ok
+		return ok && k.Info.Kind == ruleset.KindCorrelation
 	}
-	filters := func(k Known) {
+	seen := map[string]bool{}
+	// take takes a rule in force along, and what it needs: the rules that it counts
+	// and the filters of each.
+	var take func(ref string) (Known, bool)
+	needs := func(k Known) {
 		for _, id := range k.Info.Filters {
 			take(id)
 		}
+		for _, id := range k.Info.Counts {
+			take(id)
+		}
+	}
+	take = func(ref string) (Known, bool) {
+		if with.Rule == nil {
+			return Known{}, false
+		}
+		k, ok := with.Rule(ref)
+		if !ok || seen[k.Info.ID] {
+			return k, ok
+		}
+		seen[k.Info.ID] = true
+		f := ruleset.File{Source: "known", Path: "known/" + fileName(k.Info.ID) + ".yml", Data: []byte(k.Info.Source)}
+		if !have(ref) && !have(k.Info.ID) && !slices.ContainsFunc(b.Files, func(x ruleset.File) bool { return x.Path == f.Path }) {
+			b.Files = append([]ruleset.File{f}, b.Files...)
+		}
+		needs(k)
+		return k, ok
 	}
 	for _, r := range rules {
 		switch {
 		case r.Filter != nil:
 			for _, ref := range r.Filter.Rules {
-				known, _ := with.Rule(ref)
-				if k, ok := take(ref); ok {
-					filters(k)
+				if counting(ref) {
+					return nil, nil, fmt.Errorf("%w: the filter %q holds for no correlation: name the rules that %q counts", ErrInvalid, r.Title, ref)
 				}
-				if known.Info.ID != "" && !slices.Contains(ids, known.Info.ID) {
-					ids = append(ids, known.Info.ID)
+				if k, ok := take(ref); ok && !slices.Contains(ids, k.Info.ID) {
+					ids = append(ids, k.Info.ID)
 				}
 			}
 		default:
-			ids = append(ids, r.ID)
-			if k, ok := with.Rule(r.ID); ok {
-				filters(k)
+			if !slices.Contains(ids, r.ID) {
+				ids = append(ids, r.ID)
+			}
+			if with.Rule != nil { // the filters of the one in force narrow this one, too
+				if k, ok := with.Rule(r.ID); ok {
+					for _, id := range k.Info.Filters {
+						take(id)
+					}
+				}
 			}
 			if r.Correlation != nil {
 				for _, ref := range r.Correlation.Rules {
-					if k, ok := with.Rule(ref); ok {
-						filters(k)
-					}
+					take(ref)
 				}
 			}
 		}

@@ -180,6 +180,16 @@ func TestReachOfNow(t *testing.T) {
 		sees(b, state+", water", reach.Tenants("water"))
 		sees(b, state+", nothing", reach.None())
 		sees(b, state+", masked", reach.All().WithVeil(masks))
+		// Compiled apart, in another order, it is the same reach.
+		var apart reach.Compiler
+		apart.SetDirectory(c.Directory())
+		again, err := apart.Reach([]string{"tax", "water", "parks"}, north)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w := WithinOf(again, apart.Reach); !w.In(again, c.Reach) {
+			t.Errorf("%s: %+v is not in itself", state, w)
+		}
 		city("south") // tax moves
 		sees(b, state+", north since", compile(north))
 		sees(b, state+", tax since", reach.Tenants("tax"), "tax")
