@@ -46,6 +46,8 @@ type city struct {
 	silences map[string]string // by id, the tenant whose alerts it mutes
 	merges   map[string]string // by id of a merge rule, the tenant that it is for
 	drawing  string            // id of a shared topology of all hosts
+
+	backtests []keptBacktest // of the viewer, under scopes of before
 }
 
 // TestIsolation gives one user scope after scope and reads by every road there
@@ -433,6 +435,9 @@ func (c *city) compare(rnd *rand.Rand, viewer *client.Client, x *reachtest.Term,
 	}
 	c.compareLoki(get, shows, wrong)
 	c.tryRule(viewer, shows, wrong)
+	if len(c.backtests) < 6 {
+		c.backtest(viewer, shows, wrong)
+	}
 	c.compareInputs(viewer, wrong)
 	if got := facet("/api/v1/search/values", "icewatch.tenant", ""); !maps.Equal(got, tenants) {
 		wrong("values of icewatch.tenant", got, tenants)

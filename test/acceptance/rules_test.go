@@ -13,6 +13,9 @@ import (
 	"time"
 )
 
+// ownID is the id of ownRule.
+const ownID = "6f0c1f0e-0d5c-4a6b-9a53-2f6a5a8f1e01"
+
 // ownRule is a rule as an author writes it; WORD is what it looks for.
 const ownRule = `title: Own Rule
 id: 6f0c1f0e-0d5c-4a6b-9a53-2f6a5a8f1e01

@@ -16,7 +16,7 @@ import (
 func (s *suite) suppresses(t *testing.T) {
 	t.Helper()
 	ctx := context.Background()
-	const rule = "6f0c1f0e-0d5c-4a6b-9a53-2f6a5a8f1e01"
+	const rule = ownID
 	type alert struct {
 		ID, Tenant, Status, Resolution string
 		Count                          int
