@@ -170,7 +170,13 @@ steps('switched off it is silent, and switched on again it is not', async () => 
   await new Promise((r) => setTimeout(r, 1500));
   assert.equal(await count(), before);
   await shot(page, 'rule-off');
+  // Before it is on again, it is shown what it would have raised.
   await page.getByRole('switch').click();
+  const dialog = page.locator('.ant-modal');
+  await dialog.getByTestId('start-backtest').click();
+  await until('the backtest', async () => Number(await dialog.getByTestId('backtest-alerts').innerText()) > 0);
+  await shot(page, 'rule-on-preview');
+  await dialog.getByRole('button', { name: '启用', exact: true }).click();
   await page.locator('[data-testid=rule-status] .dot.ok').waitFor();
   await until('the rule set with it', async () => (await api('GET', '/rule-set')).in_force);
   await send(FOUND);

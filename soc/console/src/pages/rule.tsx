@@ -18,6 +18,7 @@ import { Ask } from '../parts/dialog';
 import { Panel } from '../parts/page';
 import { ChainPicture } from '../parts/rules/chain';
 import { Backtest } from '../parts/rules/backtest';
+import { SwitchOn } from '../parts/rules/switchon';
 import { Spark } from '../parts/rules/trial';
 import { RuleConclusions } from '../parts/rules/conclusions';
 import { Closings, useWindows } from '../parts/rules/windows';
@@ -37,6 +38,7 @@ export default function RulePage() {
   const { act, busy } = useAct();
   const [url, setUrl] = useUrl();
   const [off, setOff] = useState(false);
+  const [on, setOn] = useState(false);
   const [removing, setRemoving] = useState(false);
   const path = `/rules/${encodeURIComponent(id)}`;
   const query = useQuery({ queryKey: ['rules', id], queryFn: ({ signal }) => get<Rule>(path, {}, signal), refetchInterval: 10_000 });
@@ -95,7 +97,7 @@ export default function RulePage() {
           <i className={`dot ${r.off ? 'off' : r.status === 'active' ? 'ok' : 'error'}`} />
           {t(r.off ? 'rules.disabled' : `rules.${r.status}`)}
         </span>
-        <Switch size="small" disabled={!can('disable-rules') || busy} checked={!r.off} aria-label={t('rules.switchOne', { x: tx(r.title) || r.id })} onChange={(on) => (on ? void turn(true) : setOff(true))} />
+        <Switch size="small" disabled={!can('disable-rules') || busy} checked={!r.off} aria-label={t('rules.switchOne', { x: tx(r.title) || r.id })} onChange={(on) => (on ? setOn(true) : setOff(true))} />
         <span className="tag">{r.kind === 'correlation' ? t('alert.correlation') : t('alert.sigma')}</span>
         <span className="tag">{t(`rules.${r.origin ?? 'folder'}`)}</span>
         <Attack tactics={r.tactics} techniques={r.techniques} />
@@ -239,6 +241,7 @@ export default function RulePage() {
         </div>
       </div>
       {off && <SwitchOff n={1} close={() => setOff(false)} submit={(reason) => void turn(false, reason)} />}
+      {on && <SwitchOn rules={[r]} close={() => setOn(false)} submit={() => void turn(true)} />}
       {removing && (
         <Ask
           title={t('rules.deleteAsk', { x: tx(r.title) || r.id })}

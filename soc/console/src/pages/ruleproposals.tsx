@@ -12,6 +12,8 @@ import type { Key } from '../locales/zh';
 import { number } from '../logic/format';
 import { TextDiff } from '../parts/linediff';
 import { Head } from '../parts/page';
+import { Backtest } from '../parts/rules/backtest';
+import { Preview } from '../parts/rules/switchon';
 import { Empty, Loaded, Stale } from '../parts/states';
 import { DataTable } from '../parts/table';
 import { When, WhenFull } from '../parts/time';
@@ -126,6 +128,7 @@ function Details({ id, close }: { id: string; close: () => void }) {
   const { act, busy } = useAct();
   const [comment, setComment] = useState('');
   const [force, setForce] = useState(false);
+  const [preview, setPreview] = useState(false);
   const [limit, setLimit] = useState(SHOWN);
   const path = `/rule-proposals/${encodeURIComponent(id)}`;
   const query = useQuery({ queryKey: ['rule-proposals', 'one', id], queryFn: ({ signal }) => get<Proposal>(path, {}, signal), refetchInterval: 10_000 });
@@ -142,6 +145,7 @@ function Details({ id, close }: { id: string; close: () => void }) {
       <Loaded query={query} what="proposals.what" lines={6}>
         {(r) => {
           const changes = list(r.changes);
+          const texts = changes.flatMap((c) => (c.action === 'deleted' || !c.after ? [] : [c.after])).join('\n---\n');
           return (
             <div className="stack">
               <div>
@@ -191,7 +195,7 @@ function Details({ id, close }: { id: string; close: () => void }) {
                   <>
                     {box}
                     <div className="row">
-                      <Button type="primary" loading={busy} onClick={() => void decide('approve')}>
+                      <Button type="primary" loading={busy} onClick={() => (texts ? setPreview(true) : void decide('approve'))}>
                         {t('proposals.approve')}
                       </Button>
                       <Button danger disabled={busy || !comment.trim()} onClick={() => void decide('reject')}>
@@ -224,6 +228,11 @@ function Details({ id, close }: { id: string; close: () => void }) {
                   </div>
                 </details>
               ))}
+              {preview && (
+                <Preview title={t('proposals.open', { n: id })} ok={t('switchon.approve')} close={() => setPreview(false)} submit={() => void decide('approve')}>
+                  <Backtest ruleText={texts} span="168h" brief ready={texts.length < 1 << 20} />
+                </Preview>
+              )}
               {changes.length > limit && <Button onClick={() => setLimit(limit + SHOWN)}>{t('proposals.more', { n: number(changes.length - limit, locale) })}</Button>}
             </div>
           );

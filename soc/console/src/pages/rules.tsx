@@ -16,6 +16,7 @@ import { ruleCounts, ruleMatches, ruleOrder, type RuleFilter } from '../logic/ru
 import { Attack } from '../parts/alertparts';
 import { Head } from '../parts/page';
 import { RuleImport } from '../parts/rules/importing';
+import { SwitchOn } from '../parts/rules/switchon';
 import { Spark } from '../parts/rules/trial';
 import { WindowsDialog, useWindows } from '../parts/rules/windows';
 import { SearchBox } from '../parts/search';
@@ -46,6 +47,7 @@ export default function Rules() {
   const [url, setUrl] = useUrl();
   const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
   const [off, setOff] = useState<string[] | null>(null);
+  const [on, setOn] = useState<string[] | null>(null);
   const [shown, setShown] = useState(STEP);
   const filter: RuleFilter = { q: url.get('q') ?? '', status: url.get('status') ?? '', level: url.get('level') ?? '', kind: url.get('kind') ?? '', origin: url.get('origin') ?? '', tag: url.get('tag') ?? '' };
   const query = useQuery({ queryKey: ['rules'], queryFn: ({ signal }) => get<Page<RuleInfo>>('/rules', {}, signal), refetchInterval: 15_000 });
@@ -132,7 +134,7 @@ export default function Rules() {
           <b>{t('rules.chosen', { n: picked.length })}</b>
           {may && (
             <>
-              <Button size="small" disabled={ids(true).length === 0} onClick={() => void turn(ids(true), true).then((ok) => ok && setChosen(new Set()))}>
+              <Button size="small" disabled={ids(true).length === 0} onClick={() => setOn(ids(true))}>
                 {t('rules.enableN', { n: ids(true).length })}
               </Button>
               <Button size="small" disabled={ids(false).length === 0} onClick={() => setOff(ids(false))}>
@@ -183,7 +185,7 @@ export default function Rules() {
                             disabled={!may || busy}
                             checked={!r.off}
                             aria-label={t('rules.switchOne', { x: tx(r.title) || r.id })}
-                            onChange={(on) => void turn([r.id], on)}
+                            onChange={(on) => (on ? setOn([r.id]) : void turn([r.id], false))}
                           />
                         ),
                     },
@@ -259,6 +261,7 @@ export default function Rules() {
           }
         </Loaded>
       </div>
+      {on && <SwitchOn rules={all.filter((r) => on.includes(r.id))} close={() => setOn(null)} submit={() => void turn(on, true).then((ok) => ok && on.length > 1 && setChosen(new Set()))} />}
       {off && <SwitchOff n={off.length} close={() => setOff(null)} submit={(reason) => void turn(off, false, reason).then((ok) => ok && setChosen(new Set()))} />}
       {url.get('show') === 'import' && (
         <RuleImport

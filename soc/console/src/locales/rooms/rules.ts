@@ -367,6 +367,12 @@ export const rules = {
   'buildwhy.shape': ['“{x}”的写法不能显示为条件', 'What is written at “{x}” cannot be shown as a condition'],
   'buildwhy.detection': ['没有 detection', 'There is no detection'],
 
+  'switchon.one': ['启用规则：{x}', 'Switch on: {x}'],
+  'switchon.do': ['启用', 'Switch on'],
+  'switchon.approve': ['批准并生效', 'Approve and put in force'],
+  'switchon.why': ['启用前可先看历史回测：会产生多少告警、开销多大。也可以直接启用。', 'What it would have raised, before it is in force. You need not look.'],
+  'switchon.never': ['未回测', 'Not yet'],
+
   'backtest.what': ['回测', 'the backtest'],
   'backtest.title': ['历史回测', 'Backtest'],
   'backtest.why': ['启用前先看：按到达顺序用历史事件跑一遍，看每天会产生多少告警、会并入哪些事件、开销多大', 'Look before it is switched on: judge the past in the order in which it came, and see alerts a day, incidents they would have joined, and cost'],

@@ -26,23 +26,31 @@ interface Props {
   suppression?: string;
   tenant?: string;
   ready?: boolean;
+  /** How far back at first. */
+  span?: (typeof SPANS)[number];
+  /** Of a rule in force, results for this text alone. */
+  text?: string;
+  /** Figures and days alone. */
+  brief?: boolean;
 }
 
 /** Judges the past by a rule, in the background: what it would have raised, day by day, before it is switched on. */
-export function Backtest({ rule, ruleText, suppression, tenant, ready = true }: Props) {
+export function Backtest({ rule, ruleText, suppression, tenant, ready = true, span = '720h', text, brief = false }: Props) {
   const { t, locale } = useSettings();
   const can = useCan();
   const client = useQueryClient();
   const { failed } = useFeedback();
-  const [since, setSince] = useState<string>('720h');
+  const [since, setSince] = useState<string>(span);
   const [id, setId] = useState('');
   const [busy, setBusy] = useState(false);
   const kept = useQuery({
-    enabled: can('list-backtests') && !!rule,
-    queryKey: ['backtests', rule],
-    queryFn: async ({ signal }) => list((await get<Page<Kept>>('/backtests', { rule }, signal)).items),
+    enabled: can('list-backtests') && (!!rule || !!ruleText),
+    queryKey: ['backtests', rule ?? ''],
+    queryFn: async ({ signal }) => list((await get<Page<Kept>>('/backtests', rule ? { rule } : {}, signal)).items),
   });
-  const shown = id || kept.data?.[0]?.id || '';
+  const of = ruleText || text;
+  const earlier = list(kept.data).filter((k) => !of || k.request.source.trim() === of.trim());
+  const shown = id || earlier[0]?.id || '';
   const one = useQuery({
     enabled: shown !== '',
     queryKey: ['backtests', 'one', shown],
@@ -70,13 +78,13 @@ export function Backtest({ rule, ruleText, suppression, tenant, ready = true }: 
       title={t('backtest.title')}
       end={
         <div className="row">
-          {list(kept.data).length > 1 && (
+          {earlier.length > 1 && (
             <Select
               size="small"
               value={shown}
               aria-label={t('backtest.kept')}
               onChange={(v: string) => setId(v)}
-              options={list(kept.data).map((k) => ({ value: k.id, label: `${new Date(k.created_at).toLocaleString(locale)} · ${t(`backtest.${k.state}` as Key)}` }))}
+              options={earlier.map((k) => ({ value: k.id, label: `${new Date(k.created_at).toLocaleString(locale)} · ${t(`backtest.${k.state}` as Key)}` }))}
             />
           )}
           <Select size="small" value={since} onChange={(v: string) => setSince(v)} options={SPANS.map((s) => ({ value: s, label: t('backtest.days', { n: parseInt(s, 10) / 24 }) }))} aria-label={t('backtest.over')} />
@@ -123,12 +131,12 @@ export function Backtest({ rule, ruleText, suppression, tenant, ready = true }: 
           {t(`backtest.${b.state}` as Key)} {b.error}
         </div>
       )}
-      {b?.findings && <Result f={b.findings} hushed={!!b.request.suppression} />}
+      {b?.findings && <Result f={b.findings} hushed={!!b.request.suppression} brief={brief} />}
     </Panel>
   );
 }
 
-function Result({ f, hushed }: { f: BacktestFindings; hushed: boolean }) {
+function Result({ f, hushed, brief }: { f: BacktestFindings; hushed: boolean; brief: boolean }) {
   const { t, tx, locale } = useSettings();
   return (
     <div data-testid="backtest-result">
@@ -157,9 +165,13 @@ function Result({ f, hushed }: { f: BacktestFindings; hushed: boolean }) {
       ) : (
         <>
           <Days days={list(f.days)} hushed={hushed} />
-          <Alerts items={list(f.list)} />
-          <h3>{t('try.samples')}</h3>
-          <Samples items={list(f.samples)} tx={tx} />
+          {!brief && (
+            <>
+              <Alerts items={list(f.list)} />
+              <h3>{t('try.samples')}</h3>
+              <Samples items={list(f.samples)} tx={tx} />
+            </>
+          )}
         </>
       )}
     </div>
