@@ -216,7 +216,7 @@ function Alerts({ items }: { items: readonly BacktestAlert[] }) {
   const rows = all ? items : items.slice(0, 10);
   return (
     <>
-      <table className="table" aria-label={t('backtest.list')}>
+      <table className="data" aria-label={t('backtest.list')}>
         <thead>
           <tr>
             <th>{t('backtest.group')}</th>

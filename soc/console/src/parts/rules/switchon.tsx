@@ -56,7 +56,7 @@ function Several({ rules }: { rules: readonly Switched[] }) {
   const can = useCan();
   const kept = useQuery({ enabled: can('list-backtests'), queryKey: ['backtests', ''], queryFn: async ({ signal }) => list((await get<Page<Kept>>('/backtests', {}, signal)).items) });
   return (
-    <table className="table" aria-label={t('backtest.title')}>
+    <table className="data" aria-label={t('backtest.title')}>
       <thead>
         <tr>
           <th>{t('col.name')}</th>
