@@ -536,9 +536,12 @@ func TestDirectory(t *testing.T) {
 	if run["state"] != "ok" || report(run, "users_created") != 19 || report(run, "units_created") != 3 || report(run, "users_skipped") != 2 || len(run["problems"].([]any)) != 1 {
 		t.Errorf("%v", run)
 	}
-	if log := fmt.Sprint(must(t, s.admin, http.MethodGet, "/api/v1/audit?action=sync-accounts", nil)["items"]); !strings.Contains(log, "created 19") {
-		t.Errorf("the audit log: %s", log)
-	}
+	eventually(t, time.Minute, "the audit log tells of the run", func() error {
+		if log := fmt.Sprint(must(t, s.admin, http.MethodGet, "/api/v1/audit?action=sync-accounts", nil)["items"]); !strings.Contains(log, "created 19") {
+			return fmt.Errorf("it tells %s", log)
+		}
+		return nil
+	})
 	if run = synced(t, s, "dir", map[string]any{}); report(run, "users_unchanged") != 20 || report(run, "users_changed") != 0 || report(run, "units_created") != 0 {
 		t.Errorf("again: %v", run)
 	}

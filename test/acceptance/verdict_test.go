@@ -106,10 +106,11 @@ func TestVerdicts(t *testing.T) {
 
 	var stats ticketing.Attacks
 	s.call(token, http.MethodGet, "/api/v1/attacks?tenant=e-seal&fields=url.path", "", 200, &stats)
+	injections := len(find("tenant=e-seal&attack=sql-injection")) // by as many rules as know the requests
 	found := false
 	for _, g := range stats.Attacks {
 		if g.Attack == "sql-injection" {
-			found = g.Alerts == 2 && len(g.Information) == 1 && g.Information[0].Values[0].Value == "/news" && g.Information[0].Values[0].Alerts == 2
+			found = injections >= 2 && int(g.Alerts) == injections && len(g.Information) == 1 && g.Information[0].Values[0].Value == "/news" && int(g.Information[0].Values[0].Alerts) == injections
 		}
 	}
 	if !found {

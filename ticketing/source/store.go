@@ -308,6 +308,9 @@ func (s *Service) Update(ctx context.Context, a Asker, id string, revision int64
 	if c.Kind != one.content.Kind {
 		return before, after, fmt.Errorf("%w: kind: it stays %s: make another source", ErrInvalid, one.content.Kind)
 	}
+	if c.Tenant != one.content.Tenant { // The messages that came are the former tenant's, and are read by the source.
+		return before, after, fmt.Errorf("%w: tenant: it stays %q: make another source", ErrInvalid, one.content.Tenant)
+	}
 	merged := merge(one, &c, secrets)
 	if err := c.lacks(merged); err != nil && c.Enabled {
 		return before, after, err

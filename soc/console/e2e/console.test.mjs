@@ -245,7 +245,7 @@ steps('the language is switched in place, and signing out ends the session', asy
   await page.getByRole('menuitem', { name: '语言' }).hover();
   await page.getByRole('menuitem', { name: 'English' }).click();
   await page.getByRole('heading', { name: 'My shift' }).waitFor();
-  await page.getByRole('button', { name: 'Account menu' }).click();
+  await page.getByTitle('Account menu').click();
   await page.getByRole('menuitem', { name: 'Sign out' }).click();
   await page.waitForURL(/\/login/);
   await page.goto(`${BASE}/alerts`);

@@ -97,7 +97,7 @@ steps('disposal rules are made, put in order and taken back', async () => {
   assert.deepEqual(await names(), ['夜间转值班', '自动派单']);
   await page.getByRole('button', { name: '上移“自动派单”' }).click();
   await page.waitForFunction(() => document.querySelector('table.data tbody tr b')?.textContent === '自动派单');
-  await page.getByRole('button', { name: '移除 自动派单' }).click();
+  await page.getByRole('button', { name: '删除 自动派单' }).click();
   await page.locator('.toast').filter({ hasText: '已删除' }).getByRole('button', { name: '撤销' }).click();
   await page.waitForFunction(() => document.querySelector('table.data tbody tr b')?.textContent === '自动派单');
   await shot(page, 'disposal-rules');

@@ -49,7 +49,7 @@ steps('a rule of inhibition is tried, kept, paused, deleted and brought back', a
   const force = row.getByRole('switch', { name: '“交换机故障”生效' });
   await force.click();
   await row.locator('[role=switch][aria-checked=false]').waitFor();
-  await row.getByRole('button', { name: '移除 交换机故障' }).click();
+  await row.getByRole('button', { name: '删除 交换机故障' }).click();
   await row.waitFor({ state: 'detached' });
   await page.locator('.toast').filter({ hasText: '已删除' }).getByRole('button', { name: '撤销' }).click();
   await row.waitFor();

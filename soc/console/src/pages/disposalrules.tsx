@@ -148,7 +148,7 @@ function Rules({ tabs }: { tabs: Views }) {
                               <Button size="small" onClick={() => setUrl({ edit: r.id })}>
                                 {t('do.edit')}
                               </Button>
-                              <Button size="small" aria-label={t('do.remove', { x: r.name })} onClick={() => remove(r)}>
+                              <Button size="small" aria-label={`${t('do.delete')} ${r.name}`} onClick={() => remove(r)}>
                                 {t('do.delete')}
                               </Button>
                             </>

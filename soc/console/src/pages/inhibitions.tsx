@@ -113,7 +113,7 @@ export default function Inhibitions() {
                           <Button size="small" onClick={() => setEditing(r)}>
                             {t('do.edit')}
                           </Button>
-                          <Button size="small" aria-label={t('do.remove', { x: r.name })} onClick={() => remove(r)}>
+                          <Button size="small" aria-label={`${t('inhibit.delete')} ${r.name}`} onClick={() => remove(r)}>
                             {t('inhibit.delete')}
                           </Button>
                         </span>

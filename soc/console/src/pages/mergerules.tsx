@@ -146,7 +146,7 @@ export default function MergeRules() {
                                 {t('do.edit')}
                               </Button>
                               {!r.shipped && (
-                                <Button size="small" aria-label={t('do.remove', { x: r.name })} onClick={() => remove(r)}>
+                                <Button size="small" aria-label={`${t('inhibit.delete')} ${r.name}`} onClick={() => remove(r)}>
                                   {t('inhibit.delete')}
                                 </Button>
                               )}

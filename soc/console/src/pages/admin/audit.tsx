@@ -185,7 +185,7 @@ function Log() {
                           key: 'action',
                           title: t('audit.action'),
                           render: (x) => (
-                            <button className="plain nowrap" title={x.action} onClick={() => setOpen(x)} aria-label={`${text({ id: x.action })} ${x.action} ${x.object ?? ''} · ${t('do.details')}`}>
+                            <button className="plain nowrap" title={x.action} onClick={() => setOpen(x)} aria-label={`${text({ id: x.action })} ${x.count && x.count > 1 ? t('audit.times', { n: x.count }) : ''} ${x.action} ${x.object ?? ''} · ${t('do.details')}`}>
                               {text({ id: x.action })} {!!x.count && x.count > 1 && <span className="tag">{t('audit.times', { n: x.count })}</span>}
                             </button>
                           ),

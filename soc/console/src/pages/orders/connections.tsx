@@ -126,7 +126,7 @@ export default function Connections() {
                               <Button size="small" onClick={() => setRenewing(c)}>
                                 {t('order.renew')}
                               </Button>
-                              <Button size="small" aria-label={t('do.remove', { x: c.name })} onClick={() => remove(c)}>
+                              <Button size="small" aria-label={`${t('do.delete')} ${c.name}`} onClick={() => remove(c)}>
                                 {t('do.delete')}
                               </Button>
                             </>

@@ -42,7 +42,7 @@ export function Calendars({ terms, set, write }: { terms: Terms; set: (calendars
                 {t('sla.stopsOnHolidays')}
               </Checkbox>
               {write && (
-                <Button size="small" style={{ marginLeft: 'auto' }} disabled={users.length > 0} title={users.length > 0 ? t('sla.calendarUsed', { x: users.join(', ') }) : undefined} aria-label={t('do.remove', { x: tx(c.name) || c.key })} onClick={() => set(list.filter((_, k) => k !== i))}>
+                <Button size="small" style={{ marginLeft: 'auto' }} disabled={users.length > 0} title={users.length > 0 ? t('sla.calendarUsed', { x: users.join(', ') }) : undefined} aria-label={`${t('sla.removeCalendar')} ${tx(c.name) || c.key}`} onClick={() => set(list.filter((_, k) => k !== i))}>
                   {t('sla.removeCalendar')}
                 </Button>
               )}
