@@ -35,7 +35,7 @@ func TestBuiltinRules(t *testing.T) {
 	}
 	out.Reset()
 	// The share of mutants only ever goes up: with the rules' tests, this number does.
-	if n, err := Test(&out, nil, Gates{Mutate: true, Least: 85}); err != nil || n != 0 {
+	if n, err := Test(&out, nil, Gates{Mutate: true, Least: 95, Near: true, Distinct: true}); err != nil || n != 0 {
 		t.Errorf("test: %d failures, %v\n%s", n, err, out.String())
 	}
 }
