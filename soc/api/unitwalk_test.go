@@ -1,7 +1,6 @@
 package api
 
 import (
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"net/url"
@@ -72,7 +71,7 @@ func TestAUnitSeesOnlyItsOwn(t *testing.T) {
 	alert, incident := first("/api/v1/alerts?tenant=b"), first("/api/v1/incidents?tenant=b")
 	theirs := map[string]string{"id": incident, "alerts id": alert, "alert": alert, "incident": incident}
 	// A capture of one packet, as libpcap writes it: what shows evidence shows its conversations, too.
-	capture := binary.LittleEndian.AppendUint32(nil, 0xa1b2c3d4)
+	capture := []byte{0xd4, 0xc3, 0xb2, 0xa1}
 	capture = append(capture, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 1, 0, 0, 0)
 	capture = append(capture, 1, 0, 0, 0, 0, 0, 0, 0, 14, 0, 0, 0, 14, 0, 0, 0)
 	capture = append(capture, 1, 2, 3, 4, 5, 6, 1, 2, 3, 4, 5, 7, 0x88, 0xcc)
