@@ -120,14 +120,24 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	c.greet()
 	debug.FreeOSMemory() // a start compiles and hashes much that is not needed again
-	select {
-	case <-ctx.Done():
-		c.log.Info("stopping: what was taken in is made durable first")
-		return nil
-	case err := <-c.failed:
-		return err
+	settled := time.NewTimer(settling)
+	defer settled.Stop()
+	for {
+		select {
+		case <-settled.C:
+			debug.FreeOSMemory()
+		case <-ctx.Done():
+			c.log.Info("stopping: what was taken in is made durable first")
+			return nil
+		case err := <-c.failed:
+			return err
+		}
 	}
 }
+
+// settling is when the first rounds of all that runs beside a start are over:
+// what they needed is given back once more.
+const settling = 5 * time.Second
 
 type centre struct {
 	Options

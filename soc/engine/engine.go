@@ -308,7 +308,14 @@ func Run(ctx context.Context, opts Options, log *slog.Logger) error {
 	wg.Go(func() { e.watchPacks(ctx) })
 	wg.Go(func() { e.runPlaces(ctx) })
 	e.ready.Store(true)
-	wg.Go(debug.FreeOSMemory) // packs and rules compile with much that is not needed again
+	wg.Go(func() {
+		debug.FreeOSMemory() // packs and rules compile with much that is not needed again
+		select {
+		case <-time.After(5 * time.Second): // the first rules came from the bus meanwhile
+			debug.FreeOSMemory()
+		case <-ctx.Done():
+		}
+	})
 	log.Info("engine: ready", "from_batch", e.from, "rules", *e.version.Load())
 	err = e.consume(ctx)
 	if errors.Is(context.Cause(ctx), errDamaged) {
