@@ -1,0 +1,432 @@
+// Package wire is what an agent on a host and the suite say to each other: the
+// paths, headers and messages of the agents' API, the enrolment token and the
+// document by which an agent is configured. It holds types, constants and the
+// checks that both sides make, and imports neither telegraf nor the server.
+//
+// All of it travels over HTTP/2 on one TLS 1.3 connection that the agent opens.
+// But for Enrol the agent shows its certificate; who it is, and whose, the
+// server reads there alone. Bodies are JSON (UTF-8) unless said otherwise, answers
+// that are no success are an Error with a status of HTTP.
+package wire
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Paths of the agents' API.
+const (
+	PathEnrol     = "/agent/v1/enrol"     // POST EnrolRequest → EnrolAnswer; no client certificate
+	PathRenew     = "/agent/v1/renew"     // POST RenewRequest → RenewAnswer
+	PathCheckin   = "/agent/v1/checkin"   // POST Checkin → Orders, long poll
+	PathLogs      = "/agent/v1/logs"      // POST a batch: NDJSON of Line, zstd
+	PathMetrics   = "/agent/v1/metrics"   // POST a batch: prometheus.WriteRequest, snappy block
+	PathInventory = "/agent/v1/inventory" // POST a batch: one Inventory, zstd
+	PathPackages  = "/agent/v1/packages/" // GET + hex SHA-256 → the package's bytes; Range is honoured
+)
+
+// DefaultPort is the suite's agents' port.
+const DefaultPort = 8444
+
+// HeaderBatch numbers a batch: "<epoch>-<seq>", see Batch.
+const HeaderBatch = "Icewatch-Batch"
+
+// Content types and encodings of batches.
+const (
+	TypeLines     = "application/x-ndjson"
+	TypeMetrics   = "application/x-protobuf"
+	TypeInventory = "application/json"
+	EncodingZstd  = "zstd"
+	EncodingSnap  = "snappy"
+)
+
+// Bounds that the server holds; an agent keeps below them.
+const (
+	MaxBody     = 4 << 20  // bytes of a batch as sent
+	MaxUnpacked = 32 << 20 // bytes of a batch unpacked
+	MaxLines    = 20_000   // lines of a batch
+	MaxSamples  = 200_000  // samples of a batch
+	MaxCheckin  = 256 << 10
+	MaxDocument = 512 << 10 // bytes of a configuration document
+)
+
+// PollTime is the longest a checkin waits for something new. An agent gives its
+// request PollTime and a half, and asks again at once after an answer.
+const PollTime = 55 * time.Second
+
+// OfflineAfter is how long an agent that was not heard of counts as online.
+// Members of groups renew their leases more often, see Orders.Interval.
+const OfflineAfter = 90 * time.Second
+
+// Error is the body of an answer that is no success.
+type Error struct {
+	Code   string `json:"code"`   // one of the Code constants
+	Detail string `json:"detail"` // what is wrong, where, and what would be right
+}
+
+// Codes of errors. With any other, and with a status of 5xx or 429 (which has
+// Retry-After), the same request may be sent again later.
+const (
+	CodeToken     = "token"     // 401: the enrolment token is unknown, used up, expired or withdrawn: do not try again
+	CodeRevoked   = "revoked"   // 403: the certificate was revoked: stop sending, keep what is queued
+	CodeIdentity  = "identity"  // 401: no certificate, or not of this suite
+	CodeMalformed = "malformed" // 400: the request cannot be read: sending it again is of no use
+	CodeTooLarge  = "too_large" // 413: send it in smaller pieces
+	CodeEpoch     = "epoch"     // 409: the batch is of an epoch that a later one has replaced, see Batch
+	CodeAbsent    = "absent"    // 404: there is no such package or path
+	CodeBusy      = "busy"      // 429 or 503: the suite is full or stopping
+	CodeQuota     = "quota"     // 429: the tenant's quota is used up
+)
+
+// EnrolRequest asks for an identity.
+type EnrolRequest struct {
+	Secret string `json:"secret"` // Token.Secret
+	CSR    []byte `json:"csr"`    // PKCS#10 in DER, signed by a key made on the host: Ed25519 or ECDSA P-256; its subject is ignored
+	// Machine is what tells this host from others and stays: the hex SHA-256 of
+	// the machine id (/etc/machine-id, MachineGuid) under a fixed prefix. A host that is enrolled
+	// again with the same Machine, by a token of the same tenant, takes the place of
+	// the former agent of it, whose certificate is revoked.
+	Machine string `json:"machine,omitempty"`
+	Facts   Facts  `json:"facts"`
+	Version string `json:"version"` // of the agent
+}
+
+// EnrolAnswer is an identity. The same secret and the same key in a request
+// that is repeated (the answer got lost) get the same answer for ten minutes.
+type EnrolAnswer struct {
+	Agent       string   `json:"agent"`       // ULID
+	Tenant      string   `json:"tenant"`      // slug
+	Certificate []byte   `json:"certificate"` // of the agent, DER
+	Chain       [][]byte `json:"chain"`       // what lies between it and the CA, DER; usually none
+	CA          []byte   `json:"ca"`          // the certificate of the suite's CA for agents, DER
+	ServerName  string   `json:"server_name"` // what the server's certificate is made out to: tls.Config.ServerName, whatever the address
+	ReleaseKey  []byte   `json:"release_key"` // Ed25519 public key by which upgrade packages are signed, 32 bytes
+}
+
+// RenewRequest asks for a new certificate, by the one still valid. An agent asks
+// after two thirds of its validity.
+type RenewRequest struct {
+	CSR []byte `json:"csr"` // of a new key
+}
+
+// RenewAnswer is the next certificate. The old one stays valid until the new one
+// is used, or its time is over.
+type RenewAnswer struct {
+	Certificate []byte   `json:"certificate"`
+	Chain       [][]byte `json:"chain"`
+	CA          []byte   `json:"ca"`          // may be another one than before: trust both until the next renewal
+	ReleaseKey  []byte   `json:"release_key"` //
+}
+
+// Facts is what an agent knows of its host at once.
+type Facts struct {
+	Hostname  string   `json:"hostname"`
+	Machine   string   `json:"machine,omitempty"` // as in EnrolRequest
+	OS        string   `json:"os"`                // linux, windows
+	Platform  string   `json:"platform"`          // debian, openEuler, kylin, Microsoft Windows Server 2022
+	Release   string   `json:"release"`           // 12.5
+	Kernel    string   `json:"kernel"`            //
+	Arch      string   `json:"arch"`              // amd64, arm64, loong64
+	Virtual   string   `json:"virtual,omitempty"` // physical, kvm, vmware, docker, …; "" is not known
+	Cores     int      `json:"cores"`             // logical
+	Memory    uint64   `json:"memory"`            // bytes
+	Disk      uint64   `json:"disk"`              // bytes of all local file systems
+	Addresses []string `json:"addresses"`         // IP addresses, the one of the default route first; no loopback, no link-local
+	MACs      []string `json:"macs"`              // aa:bb:cc:dd:ee:ff, sorted
+	Serial    string   `json:"serial,omitempty"`  // of the hardware
+	Model     string   `json:"model,omitempty"`   // vendor and product
+	Booted    int64    `json:"booted,omitempty"`  // Unix seconds
+}
+
+// States of an agent by its own word.
+const (
+	StateHealthy  = "healthy"
+	StateDegraded = "degraded" // an input fails, or a part does not run
+	StateTripped  = "tripped"  // the breaker holds inputs back
+)
+
+// Reason is why a state is not healthy.
+type Reason struct {
+	Part  string `json:"part"`            // cpu, memory, disk, network; or the name of an input, "nginx"
+	Text  string `json:"text"`            // in words
+	Since int64  `json:"since,omitempty"` // Unix seconds
+}
+
+// Checkin is what an agent tells of itself.
+type Checkin struct {
+	Version string            `json:"version"`           // of the agent
+	Modules map[string]string `json:"modules,omitempty"` // versions of its parts: "telegraf": "1.37.2"
+	// Facts are sent with the first checkin of a process and whenever they changed.
+	Facts *Facts `json:"facts,omitempty"`
+
+	Config      string       `json:"config"`                 // SHA-256 of the document in force; "" none yet
+	ConfigError *Fault       `json:"config_error,omitempty"` // of the document last offered, where it was refused or rolled back
+	State       string       `json:"state"`
+	Reasons     []Reason     `json:"reasons,omitempty"`
+	Queue       Queue        `json:"queue"`
+	Usage       Usage        `json:"usage"`
+	Inputs      []InputState `json:"inputs,omitempty"`
+	Results     []Result     `json:"results,omitempty"` // of commands; repeated until a checkin with them was answered
+	Leases      []LeaseState `json:"leases,omitempty"`  // tasks of the group that run here now
+}
+
+// Fault names why a document was not taken.
+type Fault struct {
+	SHA256     string `json:"sha256"`         // of the document refused
+	Part       string `json:"part"`           // the input or section: "inputs.nginx", "limits"
+	Line       int    `json:"line,omitempty"` // in the document, from 1
+	Text       string `json:"text"`           // what is wrong and what would be right
+	RolledBack bool   `json:"rolled_back"`    // it had been in force and made the agent unhealthy
+	At         int64  `json:"at,omitempty"`   // Unix seconds
+}
+
+// Queue is how the agent's own queue fares.
+type Queue struct {
+	Bytes          int64  `json:"bytes"`
+	Batches        int64  `json:"batches"`
+	OldestSeconds  int64  `json:"oldest_seconds"`  // age of the oldest
+	DroppedMetrics uint64 `json:"dropped_metrics"` // samples, since the agent was enrolled
+	DroppedLines   uint64 `json:"dropped_lines"`
+	SentLines      uint64 `json:"sent_lines"`
+	SentSamples    uint64 `json:"sent_samples"`
+}
+
+// Usage is what the agent itself takes.
+type Usage struct {
+	CPUPercent  float64 `json:"cpu_percent"` // of one core, over the last minute
+	MemoryBytes uint64  `json:"memory_bytes"`
+	DiskBytes   uint64  `json:"disk_bytes"`
+	SentBytes   uint64  `json:"sent_bytes"` // since the process started
+	Started     int64   `json:"started"`    // Unix seconds
+}
+
+// InputState is how one input fares.
+type InputState struct {
+	Name   string `json:"name"` // as in the document
+	Plugin string `json:"plugin"`
+	State  string `json:"state"`           // running, failing, held (by the breaker), stopped
+	Error  string `json:"error,omitempty"` // the last, without secrets
+	Rate   uint64 `json:"rate"`            // samples or lines a minute
+}
+
+// Orders is the answer to a checkin. What is nil or empty says nothing new.
+type Orders struct {
+	Config   *Config   `json:"config,omitempty"` // to be in force from now on, where it differs from Checkin.Config
+	Commands []Command `json:"commands,omitempty"`
+	// Leases are all tasks of the group that this agent holds now, or nil where
+	// nothing changed. A task that is not among them stops at once; see Lease.
+	Leases   *[]Lease `json:"leases,omitempty"`
+	Interval int      `json:"interval"` // seconds that a checkin may wait at most from now on: an agent with leases gets less than PollTime
+	Time     int64    `json:"time"`     // the server's clock, Unix milliseconds
+}
+
+// Config is a configuration document for this agent alone, with secrets filled in.
+type Config struct {
+	Version  int64  `json:"version"`  // grows; for show
+	SHA256   string `json:"sha256"`   // hex, of Document as it travels
+	Document string `json:"document"` // YAML, see Document
+}
+
+// Kinds of commands.
+const (
+	CommandRestart   = "restart"   // the agent's process
+	CommandReload    = "reload"    // the configuration in force
+	CommandUpgrade   = "upgrade"   // Package
+	CommandUninstall = "uninstall" // stop and disable; the server revokes after the result
+	CommandInventory = "inventory" // collect and send now
+	CommandStart     = "start"     // Input
+	CommandStop      = "stop"      // Input, until start or a restart
+)
+
+// Command is one order. It is sent again until its Result came; an agent runs an
+// ID once and repeats the result of one it ran.
+type Command struct {
+	ID      string   `json:"id"` // ULID
+	Kind    string   `json:"kind"`
+	Input   string   `json:"input,omitempty"`
+	Package *Package `json:"package,omitempty"`
+	Until   int64    `json:"until"` // Unix seconds; not begun by then, it is refused as late
+}
+
+// Package is an upgrade package: the agent's executable itself.
+type Package struct {
+	Version   string `json:"version"`
+	OS        string `json:"os"`
+	Arch      string `json:"arch"`
+	SHA256    string `json:"sha256"` // hex
+	Size      int64  `json:"size"`
+	URL       string `json:"url"`       // PathPackages + SHA256, on the server the agent speaks to
+	Signature []byte `json:"signature"` // Ed25519 by the release key over Signed
+}
+
+// Signed is the text that a package's signature is over.
+func (p Package) Signed() []byte {
+	return []byte("icewatch-agent package\n" + p.Version + "\n" + p.OS + "/" + p.Arch + "\n" + p.SHA256 + "\n")
+}
+
+// Result is what came of a command.
+type Result struct {
+	ID   string `json:"id"`
+	OK   bool   `json:"ok"`
+	Text string `json:"text,omitempty"` // what happened, why it failed
+	At   int64  `json:"at"`             // Unix seconds
+}
+
+// Lease is a task of a group that this agent runs until Until unless it is
+// prolonged by Orders that hold it again. TTL counts from when the checkin
+// that the Orders answer was *sent*, so that clocks need not agree: an agent that gets no
+// word stops the task at that moment, and the server gives it to another member
+// only later.
+type Lease struct {
+	Task  string `json:"task"`
+	Fence int64  `json:"fence"` // grows with each new holder
+	TTL   int64  `json:"ttl_ms"`
+	// Document is a document with inputs alone; with secrets filled in.
+	Document string `json:"document"`
+	SHA256   string `json:"sha256"`
+}
+
+// LeaseState is a task that runs, or does not.
+type LeaseState struct {
+	Task  string `json:"task"`
+	Fence int64  `json:"fence"`
+	Error string `json:"error,omitempty"`
+}
+
+// Line is one record of PathLogs.
+type Line struct {
+	// ID is unique for this agent for all time: "<batch epoch>-<counter>"; a line that
+	// is sent in another batch again carries the same one and is stored once.
+	ID      string            `json:"id"`
+	Time    int64             `json:"time,omitempty"` // Unix nanoseconds as the source gave it; 0 where it gave none
+	Read    int64             `json:"read"`           // Unix nanoseconds when it was read
+	Kind    string            `json:"kind"`           // one of the Kind constants
+	Dataset string            `json:"dataset,omitempty"`
+	File    string            `json:"file,omitempty"`
+	Offset  int64             `json:"offset,omitempty"`
+	Labels  map[string]string `json:"labels,omitempty"` // of the source, as the document gives them
+	Format  string            `json:"format,omitempty"` // "", line, json, syslog: how Text is to be read
+	Text    string            `json:"text"`
+	Marks   []string          `json:"marks,omitempty"` // truncated, invalid_utf8
+}
+
+// Kinds of lines.
+const (
+	KindFile      = "file"
+	KindJournal   = "journal"
+	KindIntegrity = "integrity" // Text is JSON: a file that changed
+	KindAgent     = "agent"     // what the agent tells of itself: breaker, configuration, inputs
+)
+
+// MaxLine is the longest Text in bytes.
+const MaxLine = 512 << 10
+
+// Inventory is what a host has. It replaces what was known.
+type Inventory struct {
+	Taken        int64         `json:"taken"` // Unix seconds
+	Facts        Facts         `json:"facts"`
+	Disks        []Disk        `json:"disks,omitempty"`
+	Interfaces   []Interface   `json:"interfaces,omitempty"`
+	Packages     []Installed   `json:"packages,omitempty"`
+	Processes    []Process     `json:"processes,omitempty"`
+	Ports        []Port        `json:"ports,omitempty"`
+	Users        []User        `json:"users,omitempty"`
+	Certificates []Certificate `json:"certificates,omitempty"`
+	Containers   []Container   `json:"containers,omitempty"`
+	Services     []Service     `json:"services,omitempty"`
+	Errors       []Reason      `json:"errors,omitempty"` // parts that could not be read
+}
+
+// Disk is a mounted file system.
+type Disk struct {
+	Device string `json:"device"`
+	Mount  string `json:"mount"`
+	Type   string `json:"type"`
+	Size   uint64 `json:"size"`
+	Used   uint64 `json:"used"`
+}
+
+// Interface is a network interface.
+type Interface struct {
+	Name      string   `json:"name"`
+	MAC       string   `json:"mac,omitempty"`
+	Addresses []string `json:"addresses,omitempty"` // with prefix length
+	Up        bool     `json:"up"`
+}
+
+// Installed is a package of the operating system.
+type Installed struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	Arch    string `json:"arch,omitempty"`
+	Source  string `json:"source"` // dpkg, rpm, apk, windows
+}
+
+// Process is a running process. Command holds no arguments that look like secrets.
+type Process struct {
+	PID     int     `json:"pid"`
+	Parent  int     `json:"parent,omitempty"`
+	Name    string  `json:"name"`
+	Path    string  `json:"path,omitempty"`
+	Command string  `json:"command,omitempty"`
+	User    string  `json:"user,omitempty"`
+	Started int64   `json:"started,omitempty"`
+	CPU     float64 `json:"cpu_percent"`
+	Memory  uint64  `json:"memory_bytes"`
+}
+
+// Port is a socket that listens.
+type Port struct {
+	Protocol string `json:"protocol"` // tcp, udp
+	Address  string `json:"address"`
+	Port     int    `json:"port"`
+	PID      int    `json:"pid,omitempty"`
+	Process  string `json:"process,omitempty"`
+	Service  string `json:"service,omitempty"` // what it is known as: postgresql, redis, nginx …; "" not known
+	Version  string `json:"version,omitempty"`
+}
+
+// User is an account of the host.
+type User struct {
+	Name   string   `json:"name"`
+	ID     string   `json:"id"`
+	Home   string   `json:"home,omitempty"`
+	Shell  string   `json:"shell,omitempty"`
+	Groups []string `json:"groups,omitempty"`
+	Login  bool     `json:"login"` // may sign in
+}
+
+// Certificate is a certificate found in a file or store.
+type Certificate struct {
+	Path     string `json:"path"`
+	Subject  string `json:"subject"`
+	Issuer   string `json:"issuer"`
+	Serial   string `json:"serial"`
+	SHA256   string `json:"sha256"`
+	NotAfter int64  `json:"not_after"` // Unix seconds
+}
+
+// Container is a container that the host's engine knows.
+type Container struct {
+	ID    string   `json:"id"`
+	Name  string   `json:"name"`
+	Image string   `json:"image"`
+	State string   `json:"state"`
+	Ports []string `json:"ports,omitempty"`
+}
+
+// Service is a service of systemd or Windows.
+type Service struct {
+	Name  string `json:"name"`
+	State string `json:"state"` // active, failed, inactive
+	Start string `json:"start,omitempty"`
+}
+
+// Encode writes a message as JSON; none of this package's cannot be.
+func Encode(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // only channels, functions and cycles cannot
+	}
+	return b
+}
