@@ -57,10 +57,10 @@ func ParseToken(text string) (Token, error) {
 }
 
 // Batch numbers what an agent sends, for each of logs, metrics and inventory by
-// itself. Epoch is random, made when the agent's queue is made (ULID); Seq begins
-// with 1 and grows by one. The server remembers the last of each kind: one that is
-// not greater is answered 200 and not stored again; numbers may be left out. A new epoch replaces
-// the old one, of which nothing is taken any more.
+// itself. Epoch is made at each start of the agent (ULID); Seq begins with 1 and
+// grows by one, numbers may be left out. The server remembers how far each of the last
+// epochs came: a batch that is not beyond is answered 200 and not stored again. A
+// batch is sent again with the same bytes under the same number.
 type Batch struct {
 	Epoch string
 	Seq   uint64

@@ -3,6 +3,10 @@
 // document by which an agent is configured. It holds types, constants and the
 // checks that both sides make, and imports neither telegraf nor the server.
 //
+// Records of PathLogs have an ID that is unique for the agent for all time, so that
+// a record sent again in another batch is stored once. Of a record the server sets
+// tenant, zone, collector and host itself.
+//
 // All of it travels over HTTP/2 on one TLS 1.3 connection that the agent opens.
 // But for Enrol the agent shows its certificate; who it is, and whose, the
 // server reads there alone. Bodies are JSON (UTF-8) unless said otherwise, answers
@@ -19,7 +23,7 @@ const (
 	PathEnrol     = "/agent/v1/enrol"     // POST EnrolRequest → EnrolAnswer; no client certificate
 	PathRenew     = "/agent/v1/renew"     // POST RenewRequest → RenewAnswer
 	PathCheckin   = "/agent/v1/checkin"   // POST Checkin → Orders, long poll
-	PathLogs      = "/agent/v1/logs"      // POST a batch: NDJSON of Line, zstd
+	PathLogs      = "/agent/v1/logs"      // POST a batch: records as soc/intake encodes a batch
 	PathMetrics   = "/agent/v1/metrics"   // POST a batch: prometheus.WriteRequest, snappy block
 	PathInventory = "/agent/v1/inventory" // POST a batch: one Inventory, zstd
 	PathPackages  = "/agent/v1/packages/" // GET + hex SHA-256 → the package's bytes; Range is honoured
@@ -33,7 +37,7 @@ const HeaderBatch = "Icewatch-Batch"
 
 // Content types and encodings of batches.
 const (
-	TypeLines     = "application/x-ndjson"
+	TypeRecords   = "application/vnd.icewatch.batch"
 	TypeMetrics   = "application/x-protobuf"
 	TypeInventory = "application/json"
 	EncodingZstd  = "zstd"
@@ -44,7 +48,7 @@ const (
 const (
 	MaxBody     = 4 << 20  // bytes of a batch as sent
 	MaxUnpacked = 32 << 20 // bytes of a batch unpacked
-	MaxLines    = 20_000   // lines of a batch
+	MaxRecords  = 20_000   // records of a batch
 	MaxSamples  = 200_000  // samples of a batch
 	MaxCheckin  = 256 << 10
 	MaxDocument = 512 << 10 // bytes of a configuration document
@@ -72,7 +76,6 @@ const (
 	CodeIdentity  = "identity"  // 401: no certificate, or not of this suite
 	CodeMalformed = "malformed" // 400: the request cannot be read: sending it again is of no use
 	CodeTooLarge  = "too_large" // 413: send it in smaller pieces
-	CodeEpoch     = "epoch"     // 409: the batch is of an epoch that a later one has replaced, see Batch
 	CodeAbsent    = "absent"    // 404: there is no such package or path
 	CodeBusy      = "busy"      // 429 or 503: the suite is full or stopping
 	CodeQuota     = "quota"     // 429: the tenant's quota is used up
@@ -292,34 +295,6 @@ type LeaseState struct {
 	Fence int64  `json:"fence"`
 	Error string `json:"error,omitempty"`
 }
-
-// Line is one record of PathLogs.
-type Line struct {
-	// ID is unique for this agent for all time: "<batch epoch>-<counter>"; a line that
-	// is sent in another batch again carries the same one and is stored once.
-	ID      string            `json:"id"`
-	Time    int64             `json:"time,omitempty"` // Unix nanoseconds as the source gave it; 0 where it gave none
-	Read    int64             `json:"read"`           // Unix nanoseconds when it was read
-	Kind    string            `json:"kind"`           // one of the Kind constants
-	Dataset string            `json:"dataset,omitempty"`
-	File    string            `json:"file,omitempty"`
-	Offset  int64             `json:"offset,omitempty"`
-	Labels  map[string]string `json:"labels,omitempty"` // of the source, as the document gives them
-	Format  string            `json:"format,omitempty"` // "", line, json, syslog: how Text is to be read
-	Text    string            `json:"text"`
-	Marks   []string          `json:"marks,omitempty"` // truncated, invalid_utf8
-}
-
-// Kinds of lines.
-const (
-	KindFile      = "file"
-	KindJournal   = "journal"
-	KindIntegrity = "integrity" // Text is JSON: a file that changed
-	KindAgent     = "agent"     // what the agent tells of itself: breaker, configuration, inputs
-)
-
-// MaxLine is the longest Text in bytes.
-const MaxLine = 512 << 10
 
 // Inventory is what a host has. It replaces what was known.
 type Inventory struct {
