@@ -12,6 +12,7 @@ import (
 	"icewatch/soc/flows"
 	"icewatch/soc/flows/ledger"
 	"icewatch/soc/identity"
+	"icewatch/soc/reach"
 )
 
 // Flows is what the API asks of soc/flows and of the flow listeners.
@@ -21,6 +22,8 @@ type Flows interface {
 	Conversations(ctx context.Context, r flows.Range, metric string, limit int, place string) (flows.Conversations, error)
 	Map(ctx context.Context, r flows.Range, places []ledger.Place, depth, limit int) (flows.Map, error)
 	Profile(ctx context.Context, r flows.Range, place ledger.Place) (flows.Profile, error)
+	Edges(ctx context.Context, r flows.Range, places []ledger.Place, exact bool, limit int) (edges []ledger.Edge, ofRows, more bool, err error)
+	Names(ctx context.Context, r reach.Reach, peers []*flows.Peer) error
 	// Exporters tells who has sent flows since the start.
 	Exporters() []FlowExporter
 }

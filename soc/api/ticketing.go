@@ -53,6 +53,7 @@ func (t *tickets) Routes(s *Server) {
 	t.receiverRoutes(s)
 	t.silenceRoutes(s)
 	t.inhibitionRoutes(s)
+	t.graphRoutes(s)
 }
 
 // ticketProblem says ticketing's errors as problems.

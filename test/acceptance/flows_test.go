@@ -160,6 +160,9 @@ func TestFlows(t *testing.T) {
 		if version != "5" { // which knows no IPv6
 			talks = append(talks, &talk{client: fmt.Sprintf("2001:db8:%d::a", net), server: fmt.Sprintf("2001:db8:%d::1", net), port: 22, sent: 5, answered: 7})
 		}
+		if version == "9" {
+			talks = append(talks, chain()...)
+		}
 		path := filepath.Join(t.TempDir(), "talks.pcap")
 		record(t, path, talks)
 		all[version] = talks
@@ -189,6 +192,7 @@ func TestFlows(t *testing.T) {
 		}
 		return nil
 	})
+	checkChain(t, s)
 	for version, talks := range all {
 		for _, k := range talks {
 			var got struct {

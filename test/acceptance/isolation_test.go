@@ -319,6 +319,7 @@ func (c *city) compare(rnd *rand.Rand, viewer *client.Client, x *reachtest.Term,
 		{`test.n:* !user.name:="` + user + `"`, `_exists_:test.n AND NOT user.name:` + user, func(r row) bool { return r.user != user }},
 		{fmt.Sprintf("test.n:<%d", limit), fmt.Sprintf("test.n:[* TO %d}", limit), func(r row) bool { return r.n < limit }},
 	}
+	c.compareGraph(viewer, user, shows, wrong)
 	first, second := conditions[rnd.IntN(4)], conditions[rnd.IntN(4)]
 	numbers, users, extras, tenants, others := map[int]bool{}, map[string]int{}, map[string]int{}, map[string]int{}, map[string]bool{}
 	for _, r := range c.rows {

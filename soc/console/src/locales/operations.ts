@@ -107,6 +107,8 @@ export const operations: Pairs = {
   'flows-top': ['看流量排行', 'See top talkers'],
   'flows-series': ['看流量趋势', 'See flows over time'],
   'flows-conversations': ['看通信会话', 'See conversations'],
+  'graph-neighbours': ['在关系图上展开实体', 'Expand entities on the graph of relations'],
+  'graph-trace': ['一键溯源', 'Trace threat paths'],
   'flows-map': ['看资产通信关系图', 'See communication maps'],
   'flows-profile': ['看内网地址画像', 'See profiles of addresses'],
   'flows-exporters': ['看流量上报设备', 'See who sends flows'],
