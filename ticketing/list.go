@@ -15,6 +15,7 @@ import (
 
 	"icewatch/detections"
 	"icewatch/soc/reach"
+	"icewatch/ticketing/scenario"
 )
 
 // Page asks for a part of a list.
@@ -53,7 +54,13 @@ type AlertQuery struct {
 	UnreadBy   string    // those alone that this person has not looked at
 	Q          string    // words that must all occur in title, rule, item, system, address, user or id
 	Since      time.Time // last seen at or after
-	archived   string    // of incidents
+	Until      time.Time // first seen at or before
+	Units      []string  // ids of organisations: those of the alerts' own facts, and below them tenants that have none of their own
+	OfUnits    []string  // slugs of the tenants whose alerts without an organisation of their own belong to Units
+	IP         string    // address of the attacker, the victim or the source
+	Scenario   *scenario.Clause
+	AboutOnly  bool   // nothing where About is empty
+	archived   string // of incidents
 	Page
 }
 
@@ -212,8 +219,8 @@ func filter(q *bun.SelectQuery, alias string, query AlertQuery) (*bun.SelectQuer
 			searched = "lower(rule_title || ' ' || rule_id || ' ' || id)"
 		}
 	}
-	if slices.ContainsFunc(addressFields, hidden.Touches) && query.SourceIP+query.Attacker+query.Victim != "" {
-		return nil, fmt.Errorf("%w: addresses are masked for you: alerts cannot be looked for by source_ip, attacker or victim", ErrInvalid)
+	if slices.ContainsFunc(addressFields, hidden.Touches) && query.SourceIP+query.Attacker+query.Victim+query.IP != "" {
+		return nil, fmt.Errorf("%w: addresses are masked for you: alerts cannot be looked for by source_ip, attacker, victim or ip", ErrInvalid)
 	}
 	for _, word := range strings.Fields(strings.ToLower(query.Q)) {
 		word = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(word)
@@ -234,6 +241,22 @@ func filter(q *bun.SelectQuery, alias string, query AlertQuery) (*bun.SelectQuer
 	if query.Flapping {
 		q = q.Where("flapping = 1 AND status <> 'closed'")
 	}
+	if query.Scenario != nil && alias == "a" {
+		q = q.Where(query.Scenario.Where, query.Scenario.Args...)
+	}
+	if len(query.Units) > 0 {
+		if len(query.OfUnits) > 0 {
+			q = q.Where("(reach_unit IN (?) OR reach_unit = '' AND tenant IN (?))", bun.In(query.Units), bun.In(query.OfUnits))
+		} else {
+			q = q.Where("reach_unit IN (?)", bun.In(query.Units))
+		}
+	}
+	if query.IP != "" {
+		q = q.Where("(source_ip = ? OR attacker = ? OR victim = ?)", query.IP, query.IP, query.IP)
+	}
+	if len(query.About) == 0 && query.AboutOnly {
+		q = q.Where("1 = 0")
+	}
 	if len(query.About) > 0 {
 		q = q.Where("(ci_id IN (?) OR system_id IN (?))", bun.In(query.About), bun.In(query.About))
 	}
@@ -253,6 +276,9 @@ func filter(q *bun.SelectQuery, alias string, query AlertQuery) (*bun.SelectQuer
 	}
 	if !query.Since.IsZero() {
 		q = q.Where("last_seen >= ?", query.Since.UnixMilli())
+	}
+	if !query.Until.IsZero() {
+		q = q.Where("first_seen <= ?", query.Until.UnixMilli())
 	}
 	return q, nil
 }

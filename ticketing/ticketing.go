@@ -31,6 +31,7 @@ import (
 	"icewatch/ticketing/channel"
 	"icewatch/ticketing/outbox"
 	"icewatch/ticketing/routing"
+	"icewatch/ticketing/scenario"
 	"icewatch/ticketing/silence"
 	"icewatch/ticketing/sla"
 	"icewatch/ticketing/suppressing"
@@ -225,6 +226,7 @@ type Service struct {
 	out           *outbox.Box
 	muting        *silence.Store
 	suppressions  *suppressing.Store
+	scenarios     *scenario.Store
 	routes        *routing.Store
 	routed        routed
 	nextGroup     time.Time // when a group of the routes is due; Run's alone
@@ -321,6 +323,9 @@ func Open(ctx context.Context, db *state.DB, deps Deps) (*Service, error) {
 		return nil, err
 	}
 	if s.suppressions, err = suppressing.Open(ctx, db, s.clock, s.log, deps.Suppressions); err != nil {
+		return nil, err
+	}
+	if s.scenarios, err = scenario.Open(ctx, db, s.clock); err != nil {
 		return nil, err
 	}
 	if s.inhibit, err = openInhibiting(ctx, s); err != nil {

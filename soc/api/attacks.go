@@ -30,6 +30,10 @@ type AlertFilter struct {
 	Suppressed string `query:"suppressed" maxLength:"100" doc:"none: those alone that no suppression met; only: those alone that one met; else the id of a suppression. All by default"`
 	Tag        string `query:"tag" maxLength:"40" doc:"That people gave it"`
 	Unread     bool   `query:"unread" doc:"Those alone that the caller has not looked at"`
+	Scenario   string `query:"scenario" maxLength:"64" doc:"Id of a scenario: those alone that belong to it"`
+	Unit       string `query:"unit" maxLength:"200" doc:"Id, code or part of the name of an organisation: those of it and of what is below it"`
+	IP         string `query:"ip" maxLength:"64" doc:"Address of the attacker, the victim or the source"`
+	Until      string `query:"until" maxLength:"64" doc:"First seen until: a time, or a duration before now"`
 }
 
 // query is what the filter asks of ticketing, within the caller's reach.
@@ -42,6 +46,12 @@ func (f AlertFilter) query(ctx context.Context) (ticketing.AlertQuery, error) {
 	if err != nil {
 		return ticketing.AlertQuery{}, err
 	}
+	var until time.Time
+	if f.Until != "" {
+		if until, err = ParseTime(f.Until, time.Now()); err != nil {
+			return ticketing.AlertQuery{}, Problem(http.StatusBadRequest, "until: %s", err)
+		}
+	}
 	unreadBy := ""
 	if f.Unread {
 		unreadBy = Actor(ctx)
@@ -50,7 +60,7 @@ func (f AlertFilter) query(ctx context.Context) (ticketing.AlertQuery, error) {
 		UnreadBy: unreadBy, Reach: within, Statuses: words(f.Status), Severities: words(f.Severity), Priorities: words(f.Priority),
 		Incident: f.Incident, CI: f.CI, System: f.System, Rule: f.Rule, Assignee: assigneeIn(ctx, f.Assignee), SourceIP: f.SourceIP,
 		Verdicts: words(f.Verdict), Phases: words(f.Phase), Directions: words(f.Direction), Threats: words(f.Threat), Attacks: words(f.Attack),
-		Risks: words(f.Risk), Attacker: f.Attacker, Victim: f.Victim, Tag: f.Tag, Flapping: f.Flapping, Suppressed: f.Suppressed, KeyAsset: f.Key, Q: f.Q, Since: since}, nil
+		Risks: words(f.Risk), Attacker: f.Attacker, Victim: f.Victim, Tag: f.Tag, Flapping: f.Flapping, Suppressed: f.Suppressed, KeyAsset: f.Key, Q: f.Q, Since: since, Until: until, IP: f.IP}, nil
 }
 
 func (t *tickets) attackRoutes(s *Server) {
@@ -60,7 +70,7 @@ func (t *tickets) attackRoutes(s *Server) {
 			AlertFilter
 			Fields string `query:"fields" maxLength:"2000" doc:"Fields whose values are counted, with commas; those of the taxonomy by default"`
 		}) (*Body[ticketing.Attacks], error) {
-			query, err := in.query(ctx)
+			query, err := t.query(ctx, s, in.AlertFilter)
 			if err != nil {
 				return nil, err
 			}

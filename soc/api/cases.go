@@ -52,7 +52,7 @@ func (t *tickets) bulkRoutes(s *Server) {
 			if err != nil {
 				return nil, err
 			}
-			query, err := in.query(ctx)
+			query, err := t.query(ctx, s, in.AlertFilter)
 			if err != nil {
 				return nil, err
 			}
@@ -92,7 +92,7 @@ func (t *tickets) bulkRoutes(s *Server) {
 	export := huma.Operation{OperationID: "export-alerts", Method: http.MethodGet, Path: "/alerts.csv", Tags: tags, Summary: "Alerts of a filter as a table, 10000 at most", Responses: anyFile("text/csv"), Errors: []int{400, 422}}
 	Register(s, export, identity.ScopeRead,
 		func(ctx context.Context, in *struct{ AlertFilter }) (*huma.StreamResponse, error) {
-			query, err := in.query(ctx)
+			query, err := t.query(ctx, s, in.AlertFilter)
 			if err != nil {
 				return nil, err
 			}
@@ -137,7 +137,7 @@ func (t *tickets) bulkRoutes(s *Server) {
 	Register(s, huma.Operation{OperationID: "list-attackers", Method: http.MethodGet, Path: "/attackers", Tags: tags,
 		Summary: "Who attacks: attacks, risks, severity and state of disposal by attacker", Errors: []int{400, 422}}, identity.ScopeRead,
 		func(ctx context.Context, in *attackersInput) (*Body[Page[ticketing.Attacker]], error) {
-			query, err := in.query(ctx)
+			query, err := t.query(ctx, s, in.AlertFilter)
 			if err != nil {
 				return nil, err
 			}
@@ -146,7 +146,7 @@ func (t *tickets) bulkRoutes(s *Server) {
 		})
 	Register(s, huma.Operation{OperationID: "export-attackers", Method: http.MethodGet, Path: "/attackers.csv", Tags: tags, Summary: "Attackers as a table", Responses: anyFile("text/csv"), Errors: []int{400, 422}}, identity.ScopeRead,
 		func(ctx context.Context, in *attackersInput) (*huma.StreamResponse, error) {
-			query, err := in.query(ctx)
+			query, err := t.query(ctx, s, in.AlertFilter)
 			if err != nil {
 				return nil, err
 			}

@@ -46,6 +46,7 @@ func (t *tickets) Routes(s *Server) {
 	t.bulkRoutes(s) // before alerts by their ids
 	t.mergeRuleRoutes(s)
 	t.suppressionRoutes(s)
+	t.scenarioRoutes(s)
 	t.alertRoutes(s)
 	t.attackRoutes(s)
 	t.incidentRoutes(s)
@@ -213,7 +214,7 @@ func (t *tickets) alertRoutes(s *Server) {
 	Register(s, huma.Operation{OperationID: "list-alerts", Method: http.MethodGet, Path: "/alerts", Tags: []string{"alerts"},
 		Summary: "Alerts"}, identity.ScopeRead,
 		func(ctx context.Context, in *listAlertsInput) (*Body[Page[ticketing.Alert]], error) {
-			query, err := in.query(ctx)
+			query, err := t.query(ctx, s, in.AlertFilter)
 			if err != nil {
 				return nil, err
 			}
