@@ -44,6 +44,8 @@ const router = createBrowserRouter([
     children: [
       { path: '/', element: page(() => import('../pages/shift')) },
       { path: '/attacks', element: page(() => import('../pages/attacks')) },
+      { path: '/scenarios', element: page(() => import('../pages/scenarios')) },
+      { path: '/scenarios/:id', element: page(() => import('../pages/scenario')) },
       { path: '/alerts', element: page(() => import('../pages/alerts')) },
       { path: '/alerts/:id', element: page(() => import('../pages/alert')) },
       { path: '/silences', element: page(() => import('../pages/silences')) },

@@ -84,6 +84,7 @@ export const NAV: NavGroup[] = [
     items: [
       { to: '/alerts', needs: ['read'], title: 'page.alerts', icon: <AlertOutlined />, letter: 'a' },
       { to: '/attacks', needs: ['attack-statistics'], title: 'page.attacks', icon: <AimOutlined />, letter: 'v', below: [{ to: '/attackers', needs: ['list-attackers'], title: 'page.attackers', icon: <UserOutlined /> }] },
+      { to: '/scenarios', needs: ['list-scenarios'], title: 'page.scenarios', icon: <DeploymentUnitOutlined /> },
       { to: '/silences', needs: ['list-silences'], title: 'page.silences', icon: <BellOutlined />, letter: 'y', below: [{ to: '/suppressions', needs: ['list-suppressions'], title: 'page.suppressions', icon: <FilterOutlined /> }, { to: '/inhibitions', needs: ['list-inhibitions'], title: 'page.inhibitions', icon: <StopOutlined /> }, { to: '/merge-rules', needs: ['list-merge-rules'], title: 'page.mergeRules', icon: <MergeCellsOutlined /> }] },
       { to: '/maintenance', needs: ['list-maintenance-windows'], title: 'page.maintenance', icon: <ToolOutlined /> },
     ] },

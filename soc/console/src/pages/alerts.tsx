@@ -28,6 +28,7 @@ import { RangePicker } from '../parts/range';
 import { Priority, SeverityMark, StatusMark } from '../parts/severity';
 import { SilencedMark } from '../parts/silences/mark';
 import { Empty, Failed, Skeleton, Stale } from '../parts/states';
+import { useScenarioName } from '../parts/scenarios/name';
 import { When } from '../parts/time';
 import { Views } from '../parts/views';
 
@@ -67,6 +68,10 @@ export default function Alerts() {
   const keyAssets = url.get('key') === 'true';
   const unread = url.get('unread') === 'true';
   const attacker = url.get('attacker') ?? '';
+  const scenario = url.get('scenario') ?? '';
+  const unit = url.get('unit') ?? '';
+  const ip = url.get('ip') ?? '';
+  const scenarioName = useScenarioName(scenario);
   const q = url.get('q') ?? '';
   const preview = url.get('preview') === '1';
 
@@ -94,6 +99,9 @@ export default function Alerts() {
     rule,
     tag,
     attacker,
+    scenario: scenario || undefined,
+    unit: unit || undefined,
+    ip: ip || undefined,
     flapping: flapping || undefined,
     suppressed: suppressed || undefined,
     key: keyAssets || undefined,
@@ -290,10 +298,10 @@ export default function Alerts() {
   const columns = useColumns('alerts', all, narrow && preview ? 2 : narrow || preview ? 1 : 0);
   const shown = columns.shown.flatMap((c) => all.filter((s) => s.key === c.key));
   const grid = `14px ${tracks(columns.shown, all)}`;
-  const filtered = severity.length + status.length + verdict.length + phase.length + direction.length + threat.length > 0 || attack || risk || tenant || incident || ci || rule || tag || attacker || flapping || suppressed || keyAssets || unread || q;
+  const filtered = severity.length + status.length + verdict.length + phase.length + direction.length + threat.length > 0 || attack || risk || tenant || incident || ci || rule || tag || attacker || scenario || unit || ip || flapping || suppressed || keyAssets || unread || q;
   const clear = () => {
     setText('');
-    setUrl({ severity: [], status: [], verdict: [], phase: [], direction: [], threat: [], attack: undefined, risk: undefined, tenant: undefined, incident: undefined, ci: undefined, rule: undefined, tag: undefined, attacker: undefined, flapping: undefined, suppressed: undefined, key: undefined, unread: undefined, q: undefined });
+    setUrl({ severity: [], status: [], verdict: [], phase: [], direction: [], threat: [], attack: undefined, risk: undefined, tenant: undefined, incident: undefined, ci: undefined, rule: undefined, tag: undefined, attacker: undefined, scenario: undefined, unit: undefined, ip: undefined, flapping: undefined, suppressed: undefined, key: undefined, unread: undefined, q: undefined });
   };
   const chip = (label: string, param: string) => (
     <span className="chip" key={param}>
@@ -407,6 +415,9 @@ export default function Alerts() {
         {flapping && chip(t('flapping.only'), 'flapping')}
         {suppressed && chip(t('suppress.only'), 'suppressed')}
         {tag && chip(t('tags.of', { x: tag }), 'tag')}
+        {scenario && chip(t('alerts.ofScenario', { x: scenarioName(scenario) }), 'scenario')}
+        {unit && chip(`${t('scenario.searchUnit')} ${unit}`, 'unit')}
+        {ip && chip(`IP ${ip}`, 'ip')}
         {attacker && chip(t('alerts.ofAttacker', { x: attacker }), 'attacker')}
         {filtered && (
           <Button type="link" size="small" onClick={clear}>
