@@ -45,7 +45,9 @@ type city struct {
 
 	silences map[string]string // by id, the tenant whose alerts it mutes
 	merges   map[string]string // by id of a merge rule, the tenant that it is for
-	drawing  string            // id of a shared topology of all hosts
+
+	everything string // id of a scenario of all alerts
+	drawing    string // id of a shared topology of all hosts
 
 	backtests []keptBacktest // of the viewer, under scopes of before
 }
@@ -765,7 +767,11 @@ func (c *city) silence() {
 		c.merges[made.ID] = x.Slug
 		c.must(http.MethodPost, "/api/v1/inhibitions", map[string]any{"name": "of " + x.Slug, "tenants": []string{x.Slug}, "source": never, "target": never}, nil)
 		c.must(http.MethodPost, "/api/v1/suppressions", map[string]any{"name": "of " + x.Slug, "tenants": []string{x.Slug}, "rules": []string{"of-" + x.Slug}, "reason": "isolation", "expires": time.Now().Add(time.Hour)}, nil)
+		c.must(http.MethodPost, "/api/v1/scenarios", map[string]any{"name": map[string]string{"zh": "of " + x.Slug}, "tenants": []string{x.Slug}, "any": [][]string{{`tenant="` + x.Slug + `"`}}}, nil)
 	}
+	var made struct{ ID string }
+	c.must(http.MethodPost, "/api/v1/scenarios", map[string]any{"name": map[string]string{"zh": "everything"}, "any": [][]string{{`severity=~".+"`}}}, &made)
+	c.everything = made.ID
 }
 
 // comparePolicies: the decisions that somebody sees are about alerts that he
@@ -820,6 +826,49 @@ func (c *city) comparePolicies(alerts []alert, visible map[string]bool, get func
 				if hidden[tenant] {
 					wrong("an earlier version of the merge rule of "+c.merges[r.ID], tenant, "it is not told")
 				}
+			}
+		}
+	}
+	// A scenario of all alerts holds those that he sees and no other, whatever is asked of it.
+	seen := 0
+	for _, a := range alerts {
+		if visible[a.ID] {
+			seen++
+		}
+	}
+	type figures struct {
+		Alerts  int
+		Systems []struct{ Tenant string }
+	}
+	var scenarios struct {
+		Items []struct {
+			ID      string
+			Tenants []string
+			Figures figures
+		}
+	}
+	get("/api/v1/scenarios", url.Values{"days": {"92"}}, &scenarios)
+	for _, s := range scenarios.Items {
+		for _, tenant := range s.Tenants {
+			if hidden[tenant] {
+				wrong("a scenario of "+tenant, "it is listed", "none")
+			}
+		}
+		if s.Figures.Alerts > seen {
+			wrong("alerts of the scenario "+s.ID, s.Figures.Alerts, seen)
+		}
+	}
+	if c.everything != "" {
+		var one struct{ Figures figures }
+		get("/api/v1/scenarios/"+c.everything, url.Values{"days": {"92"}}, &one)
+		var listed struct{ Total int }
+		get("/api/v1/alerts", url.Values{"scenario": {c.everything}, "suppressed": {"none"}, "limit": {"1"}}, &listed)
+		if one.Figures.Alerts > seen || listed.Total > seen || seen > 0 && one.Figures.Alerts == 0 {
+			wrong("alerts of a scenario of everything", fmt.Sprint(one.Figures.Alerts, " counted, ", listed.Total, " listed"), seen)
+		}
+		for _, s := range one.Figures.Systems {
+			if hidden[s.Tenant] && !slices.ContainsFunc(alerts, func(a alert) bool { return a.Tenant == s.Tenant && visible[a.ID] }) {
+				wrong("a system of a scenario", s.Tenant, "none")
 			}
 		}
 	}
