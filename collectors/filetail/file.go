@@ -5,7 +5,6 @@ import (
 	"io"
 	"os"
 	"regexp"
-	"syscall"
 	"time"
 	"unicode/utf8"
 
@@ -36,11 +35,6 @@ type file struct {
 	event   gathering // the lines of an event of several, so far
 	closing bool      // to be closed with what it has: it was truncated or is gone
 	dead    bool      // the file has other content by now and must not be read any further
-}
-
-func identify(info os.FileInfo) identity {
-	st := info.Sys().(*syscall.Stat_t)
-	return identity{Dev: uint64(st.Dev), Inode: st.Ino}
 }
 
 // reading is how the files of a collector become events.

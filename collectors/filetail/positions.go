@@ -149,14 +149,6 @@ func writeSync(path string, data []byte) error {
 	return errors.Join(err, f.Close())
 }
 
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
 // prune forgets the files that have been gone for long.
 func (p *positions) prune(now time.Time) {
 	p.list = slices.DeleteFunc(p.list, func(e *position) bool { return now.Sub(e.Seen) > keepPosition })

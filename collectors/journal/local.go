@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strings"
 	"time"
 
 	"icewatch/collectors"
@@ -26,6 +28,8 @@ type Config struct {
 	Directory string   `yaml:"directory" json:"directory,omitempty" maxLength:"4096" doc:"Folder of journal files to read in place of this machine's own journal, such as /var/log/journal/remote"`
 	Units     []string `yaml:"units" json:"units,omitempty" maxItems:"200" doc:"Units whose entries are read, such as sshd.service. None: all entries"`
 	ReadFrom  string   `yaml:"read_from" json:"read_from" enum:"beginning,end" doc:"Where to start when it is read for the first time"`
+	// Priority is the least important one that is read, such as warning; "" reads all.
+	Priority string `yaml:"priority" json:"-"`
 }
 
 // Kind is the word for the reader in configurations.
@@ -68,11 +72,17 @@ func (c *Config) check() error {
 			return fmt.Errorf("journal: %s: units: %q is not the name of a unit, such as sshd.service", c.ID, u)
 		}
 	}
+	if c.Priority != "" && !slices.Contains(priorities, c.Priority) {
+		return fmt.Errorf("journal: %s: priority: %q is not one of %s", c.ID, c.Priority, strings.Join(priorities, ", "))
+	}
 	if c.ReadFrom != "beginning" && c.ReadFrom != "end" {
 		return fmt.Errorf("journal: %s: read_from must be beginning or end, not %q", c.ID, c.ReadFrom)
 	}
 	return nil
 }
+
+// priorities are those of syslog(3), the most important first.
+var priorities = []string{"emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"}
 
 // command makes the call of journalctl.
 func (c *Config) command(ctx context.Context, more ...string) (*exec.Cmd, error) {
@@ -91,6 +101,9 @@ func (c *Config) command(ctx context.Context, more ...string) (*exec.Cmd, error)
 	}
 	for _, u := range c.Units {
 		args = append(args, "--unit="+u)
+	}
+	if c.Priority != "" {
+		args = append(args, "--priority="+c.Priority)
 	}
 	cmd := exec.CommandContext(ctx, path, append(args, more...)...)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LANG=C"}

@@ -61,9 +61,9 @@ func TestReadSaysWhatIsWrong(t *testing.T) {
 	for text, want := range map[string]string{
 		"inputs:\n  - plugin: cpu\n    toml: |\n      a = 1\n      [[inputs.exec]]\n": "inputs.cpu, line 5: [[inputs.exec]] begins another section",
 		"inputs:\n  - plugin: cpu\n    toml: |\n      [agent]\n      a = 1\n":         "inputs.cpu, line 4: [agent] begins another section",
-		"inputs:\n  - plugin: cpu\n    settings:\n      a: ~\n":                      "inputs.cpu, line 4: a setting has no value",
-		"inputs:\n  - plugin: cpu\n    settings:\n      a: [1, {b: 2}]\n":            "inputs.cpu, line 4: a list has values or groups",
-		"inputs:\n  - plugin: cpu\n    settings:\n      a: .nan\n":                   "inputs.cpu, line 4:",
+		"inputs:\n  - plugin: cpu\n    settings:\n      a: ~\n":                       "inputs.cpu, line 4: a setting has no value",
+		"inputs:\n  - plugin: cpu\n    settings:\n      a: [1, {b: 2}]\n":             "inputs.cpu, line 4: a list has values or groups",
+		"inputs:\n  - plugin: cpu\n    settings:\n      a: .nan\n":                    "inputs.cpu, line 4:",
 	} {
 		_, err := Read([]byte(text))
 		if err == nil || !strings.Contains(err.Error(), want) {

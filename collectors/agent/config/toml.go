@@ -15,9 +15,9 @@ import (
 
 // tomlWriter turns YAML settings into TOML, and remembers the lines.
 type tomlWriter struct {
-	name string
-	out    bytes.Buffer
-	lines  []int
+	name  string
+	out   bytes.Buffer
+	lines []int
 }
 
 const maxDepth = 8
@@ -162,4 +162,3 @@ func (t *tomlWriter) value(node *yaml.Node, depth int) (string, error) {
 	}
 	return quote(node.Value), nil
 }
-

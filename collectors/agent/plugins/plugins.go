@@ -1,10 +1,9 @@
-// Package inputs gathers a host's figures with telegraf's input plugins, which it
-// names one by one: what is not named here is not in the agent.
-package inputs
+// Package plugins links the input plug-ins of telegraf that the agent has, named one
+// by one: what is not named here is not in the agent. Those that telegraf has for
+// one system alone are there everywhere and say so when they are used elsewhere.
+package plugins
 
 import (
-	_ "github.com/influxdata/telegraf/config"
-	_ "github.com/influxdata/telegraf/models"
 	_ "github.com/influxdata/telegraf/plugins/inputs/apache"
 	_ "github.com/influxdata/telegraf/plugins/inputs/cpu"
 	_ "github.com/influxdata/telegraf/plugins/inputs/disk"

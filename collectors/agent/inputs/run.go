@@ -1,0 +1,367 @@
+package inputs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/influxdata/telegraf"
+	"github.com/influxdata/telegraf/metric"
+	"github.com/influxdata/telegraf/models"
+
+	"icewatch/collectors/agent/config"
+	"icewatch/collectors/fleet/wire"
+)
+
+// Pace is how much the breaker lets inputs do.
+type Pace int32
+
+// Paces, in the order of stepping back.
+const (
+	PaceFull Pace = iota // every interval
+	PaceSlow             // every fourth interval
+	PaceHeld             // not at all
+)
+
+// slowBy is how many intervals PaceSlow makes one.
+const slowBy = 4
+
+// Input is one plug-in, built and perhaps running.
+type Input struct {
+	in      config.Input
+	running *models.RunningInput
+	secrets *redactor
+
+	out    *Writer
+	log    *slog.Logger
+	pace   *atomic.Int32
+	paused atomic.Bool // by a command
+
+	cancel context.CancelFunc
+	done   chan struct{}
+
+	mu       sync.Mutex
+	err      string // of the last gathering
+	errAt    time.Time
+	logged   string
+	loggedAt time.Time
+	good     uint64 // gatherings without an error
+	failed   uint64 // gatherings with one, in a row
+	panicked string
+	samples  uint64
+	minute   [2]struct{ at, samples uint64 } // for the rate
+}
+
+// Key is that of its settings.
+func (i *Input) Key() string { return i.in.Key() }
+
+// Name is the input's name in the document.
+func (i *Input) Name() string { return i.in.Name }
+
+// Config is what it was made of.
+func (i *Input) Config() config.Input { return i.in }
+
+// Pause stops gathering until Pause(false).
+func (i *Input) Pause(on bool) { i.paused.Store(on) }
+
+// Start begins to gather. ctx bounds the start alone. A service plug-in that
+// cannot start is an error; nothing runs then.
+func (i *Input) Start(out *Writer, pace *atomic.Int32, log *slog.Logger) (err error) {
+	i.out, i.pace, i.log = out, pace, log.With("input", i.in.Name, "plugin", i.in.Plugin)
+	acc := i.accumulator()
+	func() {
+		defer func() {
+			if p := recover(); p != nil {
+				err = fmt.Errorf("the plug-in failed at its start: %v", p)
+			}
+		}()
+		err = i.running.Start(acc)
+	}()
+	if err != nil {
+		return i.in.Fault(0, "%s", i.secrets.clean(err.Error()))
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	i.cancel, i.done = cancel, make(chan struct{})
+	go i.loop(ctx, acc)
+	return nil
+}
+
+// Stop ends the input and waits for a gathering that is under way, at most for ctx.
+func (i *Input) Stop(ctx context.Context) {
+	if i.cancel == nil {
+		return
+	}
+	i.cancel()
+	select {
+	case <-i.done:
+	case <-ctx.Done():
+		i.log.Warn("the input does not end its gathering and is left alone")
+	}
+	defer func() { _ = recover() }() // A plug-in that fails at its end is ended all the same.
+	i.running.Stop()
+}
+
+// Gather gathers once, for a test of the settings.
+func (i *Input) Gather(out *Writer, log *slog.Logger) error {
+	i.out, i.log, i.pace = out, log, new(atomic.Int32)
+	acc := i.accumulator()
+	if err := i.running.Start(acc); err != nil {
+		return i.in.Fault(0, "%s", i.secrets.clean(err.Error()))
+	}
+	defer i.running.Stop()
+	i.gather(acc)
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.err != "" {
+		return i.in.Fault(0, "%s", i.err)
+	}
+	return nil
+}
+
+// loop gathers at multiples of the interval, each input a little later than the
+// round moment so that not all do at once.
+func (i *Input) loop(ctx context.Context, acc telegraf.Accumulator) {
+	defer close(i.done)
+	interval := i.running.Config.Interval
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(i.in.Name))
+	offset := time.Duration(h.Sum32()) * time.Millisecond % min(interval/2, 5*time.Second)
+	i.gather(acc) // The first at once: a change shows what it does.
+	tick := 0
+	for {
+		next := time.Now().Add(interval / 20).Truncate(interval).Add(interval + offset)
+		if d := time.Until(next.Add(-interval)); d > interval/10 {
+			next = next.Add(-interval)
+		}
+		timer := time.NewTimer(time.Until(next))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+		tick++
+		switch p := Pace(i.pace.Load()); {
+		case i.paused.Load(), p == PaceHeld, p == PaceSlow && tick%slowBy != 0:
+			continue
+		}
+		i.gather(acc)
+	}
+}
+
+// gather has the plug-in gather once.
+func (i *Input) gather(acc telegraf.Accumulator) {
+	i.mu.Lock()
+	before := i.errAt
+	i.mu.Unlock()
+	err := func() (err error) {
+		defer func() {
+			if p := recover(); p != nil {
+				i.mu.Lock()
+				i.panicked = fmt.Sprint(p)
+				i.mu.Unlock()
+				err = fmt.Errorf("the plug-in failed: %v", p)
+			}
+		}()
+		return i.running.Gather(acc)
+	}()
+	if err != nil {
+		acc.AddError(err)
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.errAt.Equal(before) {
+		i.good++
+		i.failed, i.err = 0, ""
+	} else {
+		i.failed++
+	}
+}
+
+// logAgain is how often the same error is logged.
+const logAgain = 10 * time.Minute
+
+// trouble notes an error of the plug-in.
+func (i *Input) trouble(err error) {
+	text := i.secrets.clean(err.Error())
+	if len(text) > 1000 {
+		text = text[:1000]
+	}
+	now := time.Now()
+	i.mu.Lock()
+	i.err, i.errAt = text, now
+	say := text != i.logged || now.Sub(i.loggedAt) > logAgain
+	if say {
+		i.logged, i.loggedAt = text, now
+	}
+	i.mu.Unlock()
+	if say {
+		i.log.Warn("the input has trouble", "error", text)
+	}
+}
+
+// Outcome is how the gatherings went.
+type Outcome struct {
+	Good   uint64 // without an error, since the start
+	Failed uint64 // with one, in a row, the last ones
+	Error  string // the last
+	Panic  string // the plug-in broke down
+}
+
+// Outcome tells it.
+func (i *Input) Outcome() Outcome {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return Outcome{Good: i.good, Failed: i.failed, Error: i.err, Panic: i.panicked}
+}
+
+// State tells how the input fares.
+func (i *Input) State() wire.InputState {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	s := wire.InputState{Name: i.in.Name, Plugin: i.in.Plugin, State: "running", Error: i.err, Rate: i.rate()}
+	switch {
+	case i.paused.Load():
+		s.State, s.Error = "stopped", ""
+	case Pace(i.pace.Load()) == PaceHeld:
+		s.State, s.Error = "held", errHeld.Error()
+	case i.err != "":
+		s.State = "failing"
+	}
+	return s
+}
+
+// rate is samples a minute, of the last whole minute.
+func (i *Input) rate() uint64 {
+	now := uint64(time.Now().Unix())
+	if i.minute[1].at == 0 {
+		i.minute[1].at = now - 1
+	}
+	if span := now - i.minute[1].at; span >= 60 {
+		i.minute[0] = i.minute[1]
+		i.minute[1].at, i.minute[1].samples = now, i.samples
+	}
+	from := i.minute[0]
+	if from.at == 0 {
+		from = i.minute[1]
+	}
+	if now <= from.at {
+		return 0
+	}
+	return (i.samples - from.samples) * 60 / (now - from.at)
+}
+
+// accumulator takes what a plug-in gathers.
+type accumulator struct {
+	i         *Input
+	precision time.Duration
+}
+
+func (i *Input) accumulator() telegraf.Accumulator {
+	return &accumulator{i: i, precision: time.Millisecond}
+}
+
+var _ telegraf.Accumulator = (*accumulator)(nil)
+
+// AddFields implements telegraf.Accumulator.
+func (a *accumulator) AddFields(name string, fields map[string]any, tags map[string]string, t ...time.Time) {
+	a.add(name, fields, tags, telegraf.Untyped, t)
+}
+
+// AddGauge implements telegraf.Accumulator.
+func (a *accumulator) AddGauge(name string, fields map[string]any, tags map[string]string, t ...time.Time) {
+	a.add(name, fields, tags, telegraf.Gauge, t)
+}
+
+// AddCounter implements telegraf.Accumulator.
+func (a *accumulator) AddCounter(name string, fields map[string]any, tags map[string]string, t ...time.Time) {
+	a.add(name, fields, tags, telegraf.Counter, t)
+}
+
+// AddSummary implements telegraf.Accumulator.
+func (a *accumulator) AddSummary(name string, fields map[string]any, tags map[string]string, t ...time.Time) {
+	a.add(name, fields, tags, telegraf.Summary, t)
+}
+
+// AddHistogram implements telegraf.Accumulator.
+func (a *accumulator) AddHistogram(name string, fields map[string]any, tags map[string]string, t ...time.Time) {
+	a.add(name, fields, tags, telegraf.Histogram, t)
+}
+
+func (a *accumulator) add(name string, fields map[string]any, tags map[string]string, kind telegraf.ValueType, t []time.Time) {
+	at := time.Now()
+	if len(t) > 0 {
+		at = t[0]
+	}
+	a.AddMetric(metric.New(name, tags, fields, at, kind))
+}
+
+// AddMetric implements telegraf.Accumulator.
+func (a *accumulator) AddMetric(m telegraf.Metric) {
+	m.SetTime(m.Time().Round(a.precision))
+	if m = a.i.running.MakeMetric(m); m == nil {
+		return
+	}
+	n := a.i.out.Add(m, a.i.in.Labels)
+	m.Accept()
+	a.i.mu.Lock()
+	a.i.samples += uint64(n)
+	a.i.mu.Unlock()
+}
+
+// SetPrecision implements telegraf.Accumulator.
+func (a *accumulator) SetPrecision(d time.Duration) {
+	if d > 0 {
+		a.precision = d
+	}
+}
+
+// AddError implements telegraf.Accumulator.
+func (a *accumulator) AddError(err error) {
+	if err != nil {
+		a.i.trouble(err)
+	}
+}
+
+// WithTracking implements telegraf.Accumulator. What is added counts as delivered
+// as soon as it is in the batch that is about to become durable.
+func (a *accumulator) WithTracking(most int) telegraf.TrackingAccumulator {
+	return &tracking{accumulator: a, delivered: make(chan telegraf.DeliveryInfo, most)}
+}
+
+type tracking struct {
+	*accumulator
+	delivered chan telegraf.DeliveryInfo
+}
+
+// AddTrackingMetric implements telegraf.TrackingAccumulator.
+func (t *tracking) AddTrackingMetric(m telegraf.Metric) telegraf.TrackingID {
+	tracked, id := metric.WithTracking(m, t.deliver)
+	t.AddMetric(tracked)
+	return id
+}
+
+// AddTrackingMetricGroup implements telegraf.TrackingAccumulator.
+func (t *tracking) AddTrackingMetricGroup(group []telegraf.Metric) telegraf.TrackingID {
+	tracked, id := metric.WithGroupTracking(group, t.deliver)
+	for _, m := range tracked {
+		t.AddMetric(m)
+	}
+	return id
+}
+
+// Delivered implements telegraf.TrackingAccumulator.
+func (t *tracking) Delivered() <-chan telegraf.DeliveryInfo { return t.delivered }
+
+func (t *tracking) deliver(info telegraf.DeliveryInfo) {
+	select {
+	case t.delivered <- info:
+	default:
+		t.i.trouble(errors.New("the plug-in tracks more than it asked room for"))
+	}
+}
