@@ -64,7 +64,7 @@ func (i *Input) Key() string { return i.in.Key() }
 func (i *Input) Name() string { return i.in.Name }
 
 // Config is what it was made of.
-func (i *Input) Config() config.Input { return i.in }
+func (i *Input) Config() *config.Input { return &i.in }
 
 // Pause stops gathering until Pause(false).
 func (i *Input) Pause(on bool) { i.paused.Store(on) }
