@@ -26,9 +26,9 @@ import (
 	"icewatch/soc/pipeline/parse"
 )
 
-// corpora is where public logs lie beside the repository; nothing of them is
-// part of it.
-const corpora = "../../../shared/corpora"
+// corpora is where public logs lie: in the folder that ICEWATCH_CORPORA names,
+// else beside the repository. Nothing of them is part of it.
+var corpora = cmp.Or(os.Getenv("ICEWATCH_CORPORA"), "../../../shared/corpora")
 
 // TestWhatFiresOnPublicLogs runs all shipped rules over logs of real machines:
 // what fires has to be what is known to be in there. A rule that fires besides
