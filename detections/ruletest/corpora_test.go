@@ -48,14 +48,15 @@ func TestWhatFiresOnPublicLogs(t *testing.T) {
 		// Records of attacks and of nothing else: docs/detection-quality.md says rule by rule how often each
 		// fires and for what.
 		"windows/events.jsonl.gz": {
-			"win_account_lived_briefly", "win_added_to_domain_admins", "win_adminsdholder_rights_changed",
-			"win_audit_policy_reduced", "win_bruteforce", "win_command_over_remote_management", "win_debugger_set_for_program",
-			"win_directory_replicated_by_user", "win_domain_database_copied", "win_dump_through_comsvcs", "win_event_log_cleared",
-			"win_event_log_switched_off", "win_firewall_switched_off", "win_kerberos_enumeration", "win_kerberos_spraying",
-			"win_local_administrator_made", "win_lsass_dump_written", "win_protection_switched_off_in_registry",
+			"win_account_lived_briefly", "win_added_to_domain_admins", "win_administrator_number_under_other_name",
+			"win_adminsdholder_rights_changed", "win_audit_policy_reduced", "win_bruteforce", "win_command_over_remote_management",
+			"win_debugger_set_for_program", "win_directory_replicated_by_user", "win_domain_database_copied", "win_dump_through_comsvcs",
+			"win_event_log_cleared", "win_event_log_switched_off", "win_firewall_switched_off", "win_kerberos_enumeration",
+			"win_kerberos_spraying", "win_key_or_delegation_written", "win_local_administrator_made", "win_lsass_dump_written",
+			"win_machine_named_controller", "win_preauthentication_switched_off", "win_protection_switched_off_in_registry",
 			"win_remote_execution_pipe", "win_run_key_set", "win_script_download", "win_script_scanning_bypassed",
 			"win_service_name_put_on_user", "win_service_suspicious", "win_shadow_copies_deleted", "win_task_with_hidden_command",
-			"win_ticket_without_preauthentication", "win_wmi_consumer_created",
+			"win_ticket_tool_commands", "win_ticket_without_preauthentication", "win_wmi_consumer_created",
 		},
 	} {
 		t.Run(filepath.Base(file), func(t *testing.T) {
