@@ -50,6 +50,7 @@ const router = createBrowserRouter([
       { path: '/alerts/:id', element: page(() => import('../pages/alert')) },
       { path: '/silences', element: page(() => import('../pages/silences')) },
       { path: '/attackers', element: page(() => import('../pages/attackers')) },
+      { path: '/graph', element: page(() => import('../pages/graph')) },
       { path: '/suppressions', element: page(() => import('../pages/suppressions')) },
       { path: '/merge-rules', element: page(() => import('../pages/mergerules')) },
       { path: '/inhibitions', element: page(() => import('../pages/inhibitions')) },
