@@ -180,9 +180,14 @@ func (s *Service) Records(ctx context.Context, query RecordQuery) (out []Record,
 // titleIn reads a title as SQL keeps it; in Chinese, or where there is none in
 // English.
 func titleIn(text string) string {
-	var t detections.Text
-	_ = json.Unmarshal([]byte(text), &t)
+	t := textIn(text)
 	return firstOf(t.ZH, t.EN)
+}
+
+// textIn reads a text as SQL keeps it.
+func textIn(text string) (t detections.Text) {
+	_ = json.Unmarshal([]byte(text), &t) // an empty one where it is none
+	return t
 }
 
 // Conclusions is how the alerts of a rule ended.

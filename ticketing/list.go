@@ -59,8 +59,10 @@ type AlertQuery struct {
 	OfUnits    []string  // slugs of the tenants whose alerts without an organisation of their own belong to Units
 	IP         string    // address of the attacker, the victim or the source
 	Scenario   *scenario.Clause
-	AboutOnly  bool   // nothing where About is empty
-	archived   string // of incidents
+	AboutOnly  bool      // nothing where About is empty
+	archived   string    // of incidents
+	Involved   *Involved // those alone that tell of it; of alerts
+	ids        []string  // these alone; nil for all
 	Page
 }
 
@@ -78,8 +80,10 @@ type IncidentQuery struct {
 	Phases     []string // of the kill chain, the furthest
 	Q          string
 	Since      time.Time // last seen at or after
+	Until      time.Time // first seen before
 	Archived   string    // ArchivedNone, ArchivedOnly or ArchivedToo
 	KeyAsset   bool      // those alone that are about key assets
+	Alerts     *Involved // those alone that have an alert within reach that tells of it
 	Page
 }
 
@@ -280,6 +284,18 @@ func filter(q *bun.SelectQuery, alias string, query AlertQuery) (*bun.SelectQuer
 	if !query.Until.IsZero() {
 		q = q.Where("first_seen <= ?", query.Until.UnixMilli())
 	}
+	if alias == "a" && query.Involved != nil {
+		masked := func(ip string) bool {
+			return hidden.Value("message", ip) != ip || slices.ContainsFunc(addressFields, func(f string) bool { return hidden.Value(f, ip) != ip })
+		}
+		if slices.ContainsFunc(query.Involved.addresses(), masked) {
+			return nil, fmt.Errorf("%w: the address is masked for you: alerts cannot be looked for by it", ErrInvalid)
+		}
+		q = involving(q, query.Involved)
+	}
+	if query.ids != nil {
+		q = q.Where("id IN (?)", bun.In(query.ids))
+	}
 	return q, nil
 }
 
@@ -394,9 +410,13 @@ func (s *Service) timeline(ctx context.Context, object string) ([]TimelineEntry,
 // Incidents lists incidents, as Alerts does alerts. What they can be filtered
 // by is a part of what alerts can.
 func (s *Service) Incidents(ctx context.Context, query IncidentQuery) (items []Incident, total int, next string, err error) {
+	ids, err := s.incidentsInvolving(ctx, query)
+	if err != nil || query.Alerts != nil && len(ids) == 0 {
+		return []Incident{}, 0, "", err
+	}
 	rows, total, next, err := list[incidentRow](ctx, s, "incidents", "i", incidentSorts, "-opened_at", AlertQuery{
 		Reach: query.Reach, Statuses: query.Statuses, Severities: query.Severities, Priorities: query.Priorities,
-		CI: query.CI, System: query.System, About: query.About, Assignee: query.Assignee, Verdicts: query.Verdicts, Phases: query.Phases, Q: query.Q, Since: query.Since, archived: query.Archived, KeyAsset: query.KeyAsset, Page: query.Page})
+		CI: query.CI, System: query.System, About: query.About, Assignee: query.Assignee, Verdicts: query.Verdicts, Phases: query.Phases, Q: query.Q, Since: query.Since, Until: query.Until, archived: query.Archived, KeyAsset: query.KeyAsset, ids: ids, Page: query.Page})
 	if err != nil {
 		return nil, 0, "", err
 	}

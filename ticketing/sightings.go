@@ -42,7 +42,7 @@ func placeOf(a observable.Alert) created { return created{a.Created, a.ID} }
 
 // sighted takes what can be looked for elsewhere out of a new alert.
 func (a *alert) sighted() observable.Alert {
-	return observable.Alert{ID: a.ID, Created: a.CreatedAt, Found: observable.Extract(a.doc.Fields, a.SourceIP, addressOf(a.doc.Attacker), addressOf(a.doc.Victim))}
+	return observable.Alert{ID: a.ID, Created: a.CreatedAt, Found: append(observable.Extract(a.doc.Fields, a.SourceIP, addressOf(a.doc.Attacker), addressOf(a.doc.Victim)), a.more()...)}
 }
 
 // add takes the alerts of a transaction that was committed.

@@ -88,6 +88,7 @@ type Deps struct {
 	Monitors       *monitor.Service // of scheduled searches; nil registers no route
 	Masking        *masking.Store   // nil hides nothing
 	Flows          Flows
+	Entities       *Entities         // judgements of entities and alerts about them; nil registers no route
 	Traces         *traces.Service   // nil answers that it is not available
 	LogQL          *logql.Engine     // nil answers that it is not available
 	Metrics        Metrics           // the metric lake

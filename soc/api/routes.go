@@ -78,6 +78,7 @@ func (s *Server) routes() {
 	s.caseRoutes()
 	s.dispatchRoutes() // before incidents by their ids
 	s.alertSourceRoutes()
+	s.entityRoutes()
 	if s.deps.Ticketing != nil {
 		s.deps.Ticketing.Routes(s)
 	}
