@@ -36,7 +36,7 @@ type GraphFilter struct {
 
 // GraphNeighbours is the answer to what entities met.
 type GraphNeighbours struct {
-	Asked   []string           `json:"asked" nullable:"false" doc:"Ids of the nodes asked about; an address without a zone stands here in each zone where it was seen"`
+	Asked   []string           `json:"asked" nullable:"false" doc:"Ids of the nodes asked about; an address without a zone stands here in each zone where it was seen, a public one once with * as its zone, and an item or a machine by its address"`
 	Nodes   []relation.Node    `json:"nodes" nullable:"false"`
 	Edges   []relation.Edge    `json:"edges" nullable:"false"`
 	Partial []relation.Partial `json:"partial" nullable:"false" doc:"Sources that could not be asked, and why"`
@@ -90,40 +90,6 @@ func (t *tickets) rooms(s *Server) sources.Rooms {
 	return r
 }
 
-// settle reads ids of nodes. An address without a zone becomes one in each zone
-// where it was seen, or in the default zone.
-func settle(ctx context.Context, rooms sources.Rooms, q relation.Question, within reach.Reach, ids []string) ([]relation.Ref, error) {
-	var out []relation.Ref
-	have := map[relation.Ref]bool{}
-	put := func(r relation.Ref) {
-		if !have[r] {
-			have[r] = true
-			out = append(out, r)
-		}
-	}
-	for _, id := range ids {
-		r, err := relation.ParseRef(id)
-		if err != nil {
-			return nil, graphProblem(err)
-		}
-		if zone, address := r.Place(); r.Type == relation.IP && r.Value == address {
-			zones, err := rooms.Zones(ctx, q, within, address)
-			if err != nil {
-				return nil, err
-			}
-			if len(zones) == 0 {
-				zones = []string{zone}
-			}
-			for _, z := range zones {
-				put(relation.AtPlace(z, address))
-			}
-			continue
-		}
-		put(r)
-	}
-	return out, nil
-}
-
 // graphRoutes registers the questions about relations among entities.
 func (t *tickets) graphRoutes(s *Server) {
 	operation := func(id, path, summary string) huma.Operation {
@@ -149,8 +115,8 @@ func (t *tickets) graphRoutes(s *Server) {
 			}
 			defer leave()
 			rooms := t.rooms(s)
-			if q.Nodes, err = settle(ctx, rooms, q, within, in.Body.Nodes); err != nil {
-				return nil, err
+			if q.Nodes, err = rooms.Settle(ctx, within, q, in.Body.Nodes); err != nil {
+				return nil, graphProblem(err)
 			}
 			q.Limit = in.Body.Limit
 			g, err := relation.Neighbours(ctx, rooms.Sources(within), q, time.Local)
@@ -224,10 +190,10 @@ func (t *tickets) trace(ctx context.Context, s *Server, tr relation.Trace, q rel
 		return nil, err
 	}
 	rooms := t.rooms(s)
-	refs, err := settle(ctx, rooms, q, within, []string{node})
+	refs, err := rooms.Settle(ctx, within, q, []string{node})
 	if err != nil {
 		leave()
-		return nil, err
+		return nil, graphProblem(err)
 	}
 	tr.From = refs[0] // of several zones, that in which it was seen most
 	if err := tr.Check(); err != nil {

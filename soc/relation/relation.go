@@ -44,6 +44,10 @@ var Types = []Type{IP, Host, User, Process, Domain, Item}
 // DefaultZone is the network zone of an address that names none.
 const DefaultZone = "default"
 
+// AnyZone stands for the zone of a public address that is not the city's: it is
+// the same machine from whichever network it was met.
+const AnyZone = "*"
+
 // maxValue bounds the value of a Ref, in bytes.
 const maxValue = 512
 
@@ -179,6 +183,24 @@ type Edge struct {
 	// Since is from when on FirstSeen would have been noticed: the beginning of
 	// the range, or the year 1 for a ledger of all time.
 	Since time.Time `json:"-"`
+}
+
+// Add puts what another edge of the same id counted to this one.
+func (e *Edge) Add(o *Edge) {
+	e.Count, e.Bytes, e.Days = e.Count+o.Count, e.Bytes+o.Bytes, max(e.Days, o.Days)
+	if o.FirstSeen.Before(e.FirstSeen) {
+		e.FirstSeen = o.FirstSeen
+	}
+	if o.LastSeen.After(e.LastSeen) {
+		e.LastSeen = o.LastSeen
+	}
+	switch {
+	case e.Outcome == "":
+		e.Outcome = o.Outcome
+	case o.Outcome != "" && o.Outcome != e.Outcome:
+		e.Outcome = "mixed"
+	}
+	e.FromInside, e.ToInside = e.FromInside || o.FromInside, e.ToInside || o.ToInside
 }
 
 // other is the end of the edge that is not the node.

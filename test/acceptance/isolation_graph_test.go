@@ -15,7 +15,11 @@ func (c *city) compareGraph(viewer *client.Client, user string, shows func(reach
 	want := map[string]int{}
 	for _, r := range c.rows {
 		if r.user == user && shows(r.facts) {
-			want["host:"+r.host]++
+			id := "host:" + r.host // a machine that nobody knows
+			if _, known := c.items[r.host]; known {
+				id = "item:" + r.host
+			}
+			want[id]++
 		}
 	}
 	var graph struct {

@@ -1,6 +1,7 @@
 package sources
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -54,6 +55,14 @@ func (s *alertSource) Edges(ctx context.Context, q relation.Question) (relation.
 			a, v := base, base
 			a.Attacker, v.Victim = address, address
 			asks = []ticketing.AlertQuery{a, v}
+			if err := s.names.places(ctx, []string{r.ID()}); err != nil {
+				return out, err
+			}
+			if item := s.names.known[r.ID()].Item; item != "" {
+				on := base
+				on.CI = item
+				asks = append(asks, on)
+			}
 		case relation.Host, relation.User:
 			base.Q = r.Value
 			asks = []ticketing.AlertQuery{base}
@@ -73,7 +82,9 @@ func (s *alertSource) Edges(ctx context.Context, q relation.Question) (relation.
 					continue
 				}
 				counted[a.ID] = true
-				take(a, r, edges, out.Nodes)
+				if err := s.take(ctx, a, r, edges, out.Nodes); err != nil {
+					return out, err
+				}
 			}
 		}
 	}
@@ -82,26 +93,49 @@ func (s *alertSource) Edges(ctx context.Context, q relation.Question) (relation.
 		e.Alerts = e.Alerts[:min(len(e.Alerts), maxAlertRefs)]
 		out.Edges = append(out.Edges, *e)
 	}
-	return out, s.names.inside(ctx, out.Edges, out.Nodes)
+	slices.SortFunc(out.Edges, func(a, b relation.Edge) int { return cmp.Compare(a.ID, b.ID) })
+	return out, s.names.settle(ctx, &out)
 }
 
 // take makes an edge of an alert, or adds it to the one of its rule.
-func take(a *ticketing.Alert, asked relation.Ref, edges map[string]*relation.Edge, nodes map[string]relation.Node) {
+func (s *alertSource) take(ctx context.Context, a *ticketing.Alert, asked relation.Ref, edges map[string]*relation.Edge, nodes map[string]relation.Node) error {
 	zone := ""
 	for _, p := range []*detections.Party{a.Victim, a.Attacker} {
-		if p != nil && p.Zone != "" && zone == "" {
-			zone = p.Zone
+		if p == nil || zone != "" {
+			continue
+		}
+		if zone = p.Zone; zone == "" {
+			m, err := s.names.machine(ctx, p.Item)
+			if err != nil {
+				return err
+			}
+			zone = m.item.Zone
 		}
 	}
-	from, to := party(a.Attacker, zone, asked), party(a.Victim, zone, asked)
-	if to.Value == "" && a.CI != nil {
-		to = relation.Ref{Type: relation.Item, Value: a.CI.ID}
-		n := relation.NodeOf(to)
-		n.Name, n.Class, n.Item = a.CI.Name, a.CI.Class, a.CI.ID
-		nodes[n.ID] = n
+	from, err := s.party(ctx, a.Attacker, zone, asked)
+	if err != nil {
+		return err
 	}
-	if from.Value == "" || to.Value == "" {
-		return
+	victim := a.Victim
+	if victim == nil && a.CI != nil {
+		victim = &detections.Party{Item: a.CI.ID, Name: a.CI.Name}
+	}
+	to, err := s.party(ctx, victim, zone, asked)
+	if err != nil {
+		return err
+	}
+	if from.Value == "" || to.Value == "" || from == to {
+		return nil
+	}
+	for _, p := range []struct {
+		of  *detections.Party
+		ref relation.Ref
+	}{{a.Attacker, from}, {victim, to}} {
+		if p.ref.Type == relation.Item {
+			n := relation.NodeOf(p.ref)
+			n.Name, n.Item = cmp.Or(p.of.Name, n.Name), p.ref.Value
+			nodes[n.ID] = n
+		}
 	}
 	id := fmt.Sprintf("alert %s %s %s", from.ID(), to.ID(), a.Rule.ID)
 	first, last := a.FirstSeen.Time, a.LastSeen.Time
@@ -134,14 +168,15 @@ func take(a *ticketing.Alert, asked relation.Ref, edges map[string]*relation.Edg
 		e.Outcome = "mixed"
 	}
 	e.Alerts = append(e.Alerts, relation.AlertRef{ID: a.ID, Title: a.Title, Severity: a.Severity, At: last})
+	return nil
 }
 
 // party is the entity that a party is: its address, else its machine, else its
 // account. An address whose zone is not said is the one that was asked about,
 // else of the other party's zone.
-func party(p *detections.Party, zone string, asked relation.Ref) relation.Ref {
+func (s *alertSource) party(ctx context.Context, p *detections.Party, zone string, asked relation.Ref) (relation.Ref, error) {
 	if p == nil {
-		return relation.Ref{}
+		return relation.Ref{}, nil
 	}
 	if addr, err := netip.ParseAddr(p.IP); err == nil {
 		address := addr.Unmap().WithZone("").String()
@@ -150,15 +185,19 @@ func party(p *detections.Party, zone string, asked relation.Ref) relation.Ref {
 		} else if p.Zone != "" {
 			zone = p.Zone
 		}
-		return relation.AtPlace(zone, address)
+		return relation.AtPlace(zone, address), nil
 	}
 	switch {
 	case p.Item != "":
-		return relation.Ref{Type: relation.Item, Value: p.Item}
+		m, err := s.names.machine(ctx, p.Item)
+		if err != nil || m.ref.Value != "" {
+			return m.ref, err
+		}
+		return relation.Ref{Type: relation.Item, Value: p.Item}, nil
 	case p.Name != "":
-		return relation.Ref{Type: relation.Host, Value: p.Name}
+		return relation.Ref{Type: relation.Host, Value: p.Name}, nil
 	case p.User != "":
-		return relation.Ref{Type: relation.User, Value: p.User}
+		return relation.Ref{Type: relation.User, Value: p.User}, nil
 	}
-	return relation.Ref{}
+	return relation.Ref{}, nil
 }

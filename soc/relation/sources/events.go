@@ -54,7 +54,7 @@ func (s *eventSource) Name() string { return "events" }
 
 // What rows are grouped by: all that an edge is made of.
 const (
-	by = `"icewatch.zone", "source.ip", "destination.ip", "destination.port", "network.transport", "host.name", "user.name", "process.name", "process.parent.name", "url.domain", "dns.question.name", "event.category", "event.outcome"`
+	by = `"icewatch.zone", "icewatch.ci.id", "source.ip", "destination.ip", "destination.port", "network.transport", "host.name", "user.name", "process.name", "process.parent.name", "url.domain", "dns.question.name", "event.category", "event.outcome"`
 	// sums are of each group.
 	sums    = `count() n, min(_time) began, max(_time) ended`
 	noFlows = `!event.dataset:in("flow.netflow","flow.ipfix","flow.sflow","flow.sensor")`
@@ -71,7 +71,11 @@ func (s *eventSource) Edges(ctx context.Context, q relation.Question) (relation.
 	}
 	var where []string
 	for _, r := range q.Nodes {
-		if w := about(r); w != "" {
+		w, err := s.about(ctx, r)
+		if err != nil {
+			return out, err
+		}
+		if w != "" {
 			where = append(where, w)
 		}
 	}
@@ -105,28 +109,18 @@ func (s *eventSource) Edges(ctx context.Context, q relation.Question) (relation.
 			out.Edges = append(out.Edges, e)
 			return
 		}
-		have := &out.Edges[i]
-		have.Count += e.Count
-		if e.FirstSeen.Before(have.FirstSeen) {
-			have.FirstSeen = e.FirstSeen
-		}
-		if e.LastSeen.After(have.LastSeen) {
-			have.LastSeen = e.LastSeen
-		}
-		if have.Outcome != e.Outcome && e.Outcome != "" {
-			if have.Outcome == "" {
-				have.Outcome = e.Outcome
-			} else {
-				have.Outcome = "mixed"
-			}
-		}
+		out.Edges[i].Add(&e)
 	}
 	err := ask(ctx, s.room, req, func(m row) error {
 		if rows++; rows > maxEdges {
 			out.More = true
 			return nil
 		}
-		for _, e := range edgesOf(m) {
+		host, err := s.names.host(ctx, m)
+		if err != nil {
+			return err
+		}
+		for _, e := range edgesOf(m, host) {
 			put(e, m)
 		}
 		return nil
@@ -141,44 +135,73 @@ func (s *eventSource) Edges(ctx context.Context, q relation.Question) (relation.
 		}
 		out.Edges = append(out.Edges, same...)
 	}
-	return out, s.names.inside(ctx, out.Edges, out.Nodes)
+	return out, s.names.settle(ctx, &out)
 }
 
+// host is the node of the machine that a group of events happened on: its
+// configuration item's where that goes by the name, else the name itself.
+func (n *naming) host(ctx context.Context, m row) (string, error) {
+	name := m["host.name"]
+	if name == "" {
+		return "", nil
+	}
+	on, err := n.machine(ctx, m["icewatch.ci.id"])
+	if err != nil {
+		return "", err
+	}
+	if on.called(name) {
+		return on.ref.ID(), nil
+	}
+	return relation.Ref{Type: relation.Host, Value: name}.ID(), nil
+}
+
+// meeting are events of a machine that tell whom it met.
+const meeting = `(event.category:in("authentication","process","session","iam") or source.ip:* or destination.ip:* or dns.question.name:* or url.domain:*)`
+
 // about is the LogsQL of events that have to do with an entity.
-func about(r relation.Ref) string {
+func (s *eventSource) about(ctx context.Context, r relation.Ref) (string, error) {
 	switch r.Type {
 	case relation.IP:
 		zone, address := r.Place()
-		return fmt.Sprintf(`(%s (source.ip:=%q or destination.ip:=%[2]q))`, zoneIs(zone), address)
+		at := fmt.Sprintf(`(%s (source.ip:=%q or destination.ip:=%[2]q))`, zoneIs(zone), address)
+		if err := s.names.places(ctx, []string{r.ID()}); err != nil {
+			return "", err
+		}
+		if item := s.names.known[r.ID()].Item; item != "" {
+			at = fmt.Sprintf(`(%s or (icewatch.ci.id:=%q host.name:* %s))`, at, item, meeting)
+		}
+		return at, nil
+	case relation.Item:
+		return fmt.Sprintf(`(icewatch.ci.id:=%q host.name:* %s)`, r.Value, meeting), nil
 	case relation.Host:
-		return fmt.Sprintf(`(host.name:=%q (event.category:in("authentication","process","session","iam") or source.ip:* or destination.ip:*))`, r.Value)
+		return fmt.Sprintf(`(host.name:=%q %s)`, r.Value, meeting), nil
 	case relation.User:
-		return fmt.Sprintf(`user.name:=%q`, r.Value)
+		return fmt.Sprintf(`user.name:=%q`, r.Value), nil
 	case relation.Process:
 		host, name, _ := strings.Cut(r.Value, "|")
-		return fmt.Sprintf(`(host.name:=%q (process.name:=%q or process.parent.name:=%[2]q))`, host, name)
+		return fmt.Sprintf(`(host.name:=%q (process.name:=%q or process.parent.name:=%[2]q))`, host, name), nil
 	case relation.Domain:
-		return fmt.Sprintf(`(url.domain:i(%q) or dns.question.name:i(%[1]q))`, r.Value)
+		return fmt.Sprintf(`(url.domain:i(%q) or dns.question.name:i(%[1]q))`, r.Value), nil
 	}
-	return ""
+	return "", nil
 }
 
 // edgesOf reads what a group of events tells of who met whom.
-func edgesOf(m row) (list []relation.Edge) {
+func edgesOf(m row, host string) (list []relation.Edge) {
 	name := func(t relation.Type, value string) string {
 		if value == "" {
 			return ""
 		}
 		return relation.Ref{Type: t, Value: value}.ID()
 	}
-	var source, dest, host, user, process, parent, domain string
+	var source, dest, user, process, parent, domain string
 	if v := m["source.ip"]; v != "" {
 		source = place(m.zone(), v)
 	}
 	if v := m["destination.ip"]; v != "" {
 		dest = place(m.zone(), v)
 	}
-	host, user = name(relation.Host, m["host.name"]), name(relation.User, m["user.name"])
+	user = name(relation.User, m["user.name"])
 	if m["host.name"] != "" && m["process.name"] != "" {
 		process = name(relation.Process, m["host.name"]+"|"+m["process.name"])
 	}
@@ -275,13 +298,16 @@ func (s *eventSource) same(ctx context.Context, q relation.Question) (list []rel
 	}
 	have := map[string]bool{}
 	req := search.Request{Reach: s.within, Start: q.Start, End: q.End, Limit: 500,
-		Query: `host.name:* host.ip:* (` + strings.Join(where, " or ") + `) | stats by ("icewatch.zone", "host.name", "host.ip") ` + sums + ` | sort by (n desc) limit 500`}
+		Query: `host.name:* host.ip:* (` + strings.Join(where, " or ") + `) | stats by ("icewatch.zone", "icewatch.ci.id", "host.name", "host.ip") ` + sums + ` | sort by (n desc) limit 500`}
 	err = ask(ctx, s.room, req, func(m row) error {
-		host := relation.Ref{Type: relation.Host, Value: m["host.name"]}.ID()
+		host, err := s.names.host(ctx, m)
+		if err != nil {
+			return err
+		}
 		for _, address := range addresses(m["host.ip"]) {
 			at := relation.AtPlace(m.zone(), address).ID()
 			id := "same " + host + " " + at
-			if have[id] || !wanted[host] && !wanted[at] {
+			if have[id] || host == at || !wanted[host] && !wanted[at] {
 				continue
 			}
 			have[id] = true

@@ -2,7 +2,6 @@ package sources
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 
@@ -39,15 +38,15 @@ func (s *itemSource) Edges(ctx context.Context, q relation.Question) (relation.F
 			ids = append(ids, r.ID())
 		}
 	}
-	if err := s.names.places(ctx, ids, out.Nodes); err != nil {
+	if err := s.names.places(ctx, ids); err != nil {
 		return out, err
 	}
 	for _, r := range q.Nodes {
-		switch {
-		case r.Type == relation.Item:
+		if r.Type == relation.Item {
 			at[r.Value] = r.ID()
-		case r.Type == relation.IP && out.Nodes[r.ID()].Item != "":
-			at[out.Nodes[r.ID()].Item] = r.ID()
+		} else if item := s.names.known[r.ID()].Item; item != "" {
+			out.Nodes[r.ID()] = s.names.known[r.ID()]
+			at[item] = r.ID()
 		}
 	}
 	for item, node := range at {
@@ -55,38 +54,29 @@ func (s *itemSource) Edges(ctx context.Context, q relation.Question) (relation.F
 			return out, err
 		}
 	}
-	return out, nil
+	return out, s.names.settle(ctx, &out)
 }
 
 // around adds what the CMDB says of one item, which stands on the graph as the
 // node.
 func (s *itemSource) around(ctx context.Context, item, node string, q relation.Question, out *relation.Found) error {
-	it, err := s.room.Get(ctx, s.within, item)
-	if errors.Is(err, cmdb.ErrNotFound) {
-		return nil // it went, or is not within reach: as if it were not there
+	m, err := s.names.machine(ctx, item)
+	if err != nil || !m.found {
+		return err // one that went, or is not within reach, is as if it were not there
 	}
-	if err != nil {
-		return err
+	it := m.item
+	if m.ref.ID() == node && m.ref.Type == relation.Item {
+		out.Nodes[node] = nodeOf(it.ID, it.Name, it.Class, it.Tenant, it.Criticality)
 	}
-	own := relation.Ref{Type: relation.Item, Value: it.ID}
-	n := relation.NodeOf(own)
-	n.Name, n.Class, n.Item, n.Tenant, n.Criticality = it.Name, it.Class, it.ID, it.Tenant, it.Criticality
-	out.Nodes[n.ID] = n
 	if q.Filter.Wants(relation.Same) {
-		same := func(to relation.Ref) {
-			if to.ID() != node {
-				out.Edges = append(out.Edges, relation.Edge{ID: "same " + node + " " + to.ID(), From: node, To: to.ID(), Kind: relation.Same, Label: it.Name})
+		for _, a := range it.Addresses {
+			addr, err := netip.ParseAddr(a)
+			if err != nil { // a network's CIDR
+				continue
 			}
-		}
-		if own.ID() == node {
-			for _, a := range it.Addresses {
-				if addr, err := netip.ParseAddr(a); err == nil { // a network's CIDR is none
-					same(relation.AtPlace(it.Zone, addr.String()))
-				}
+			if to := relation.AtPlace(it.Zone, addr.String()).ID(); to != node {
+				out.Edges = append(out.Edges, relation.Edge{ID: "same " + min(node, to) + " " + max(node, to), From: node, To: to, Kind: relation.Same, Label: it.Name})
 			}
-		}
-		for _, name := range it.Hostnames {
-			same(relation.Ref{Type: relation.Host, Value: name})
 		}
 	}
 	if !q.Filter.Wants(relation.Relation) || q.Exact {
@@ -98,15 +88,25 @@ func (s *itemSource) around(ctx context.Context, item, node string, q relation.Q
 	}
 	out.More = out.More || page.Next != ""
 	for _, r := range page.Relations {
-		other := relation.Ref{Type: relation.Item, Value: r.Item.ID}
-		m := relation.NodeOf(other)
-		m.Name, m.Class, m.Item, m.Criticality = r.Item.Name, r.Item.Class, r.Item.ID, r.Item.Criticality
-		out.Nodes[m.ID] = m
-		from, to := node, m.ID
+		other, err := s.names.machine(ctx, r.Item.ID)
+		if err != nil {
+			return err
+		}
+		to := other.ref.ID()
+		if other.ref.Type == relation.Item {
+			out.Nodes[to] = nodeOf(r.Item.ID, r.Item.Name, r.Item.Class, "", r.Item.Criticality)
+		}
+		from := node
 		if !r.Forward {
 			from, to = to, from
 		}
 		out.Edges = append(out.Edges, relation.Edge{ID: fmt.Sprintf("relation %s %s %s", from, r.Type, to), From: from, To: to, Kind: relation.Relation, Label: r.Type, Count: 1})
 	}
 	return nil
+}
+
+func nodeOf(id, name, class, tenant string, criticality int) relation.Node {
+	n := relation.NodeOf(relation.Ref{Type: relation.Item, Value: id})
+	n.Name, n.Class, n.Item, n.Tenant, n.Criticality = name, class, id, tenant, criticality
+	return n
 }

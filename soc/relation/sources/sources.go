@@ -6,7 +6,6 @@ package sources
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -53,9 +52,10 @@ type Rooms struct {
 // maxEdges bounds what one question to a source answers.
 const maxEdges = 5000
 
-// Sources makes the sources for a caller's reach.
+// Sources makes the sources for a caller's reach. They share what they learn of
+// addresses and items, so they serve one question, or one trace.
 func (r Rooms) Sources(within reach.Reach) []relation.Source {
-	names := &naming{rooms: r, within: within}
+	names := r.naming(within)
 	return []relation.Source{
 		&alertSource{r.Alerts, within, names},
 		&eventSource{r.Search, within, names},
@@ -66,87 +66,6 @@ func (r Rooms) Sources(within reach.Reach) []relation.Source {
 
 func missing(what string) error {
 	return fmt.Errorf("%w: %s is not available", relation.ErrSkipped, what)
-}
-
-// Zones finds the network zones in which an address was seen within the range,
-// the most frequent first.
-func (r Rooms) Zones(ctx context.Context, q relation.Question, within reach.Reach, address string) ([]string, error) {
-	if r.Search == nil {
-		return nil, nil
-	}
-	var zones []string
-	query := fmt.Sprintf(`("source.ip":=%[1]q or "destination.ip":=%[1]q or "client.ip":=%[1]q or "server.ip":=%[1]q) | stats by ("icewatch.zone") count() n | sort by (n desc) limit 16`, address)
-	err := ask(ctx, r.Search, search.Request{Reach: within, Query: query, Start: q.Start, End: q.End, Limit: 16}, func(m row) error {
-		if z := m.zone(); !slices.Contains(zones, z) {
-			zones = append(zones, z)
-		}
-		return nil
-	})
-	return zones, err
-}
-
-// naming finds out what addresses are.
-type naming struct {
-	rooms  Rooms
-	within reach.Reach
-}
-
-// places fills nodes with what the ids of addresses among ids are.
-func (n *naming) places(ctx context.Context, ids []string, nodes map[string]relation.Node) error {
-	if n.rooms.Flows == nil {
-		return nil
-	}
-	var peers []*flows.Peer
-	var of []string
-	for _, id := range ids {
-		if _, have := nodes[id]; have {
-			continue
-		}
-		r, err := relation.ParseRef(id)
-		if err != nil || r.Type != relation.IP {
-			continue
-		}
-		zone, address := r.Place()
-		nodes[id] = relation.NodeOf(r)
-		peers, of = append(peers, &flows.Peer{Zone: zone, Address: address}), append(of, id)
-	}
-	for start := 0; start < len(peers); start += 1000 {
-		if err := n.rooms.Flows.Names(ctx, n.within, peers[start:min(start+1000, len(peers))]); err != nil {
-			return err
-		}
-	}
-	for i, p := range peers {
-		node := nodes[of[i]]
-		node.Internal = p.Internal
-		if p.CI != nil {
-			node.Item, node.Name, node.Class, node.Tenant, node.Criticality = p.CI.ID, p.CI.Name, p.CI.Class, p.CI.Tenant, p.CI.Criticality
-			if p.CI.System != nil {
-				node.System = p.CI.System.Name
-			}
-		}
-		nodes[of[i]] = node
-	}
-	return nil
-}
-
-// inside marks which ends of edges are the city's.
-func (n *naming) inside(ctx context.Context, edges []relation.Edge, nodes map[string]relation.Node) error {
-	var ids []string
-	for i := range edges {
-		ids = append(ids, edges[i].From, edges[i].To)
-	}
-	slices.Sort(ids)
-	if err := n.places(ctx, slices.Compact(ids), nodes); err != nil {
-		return err
-	}
-	in := func(id string) bool {
-		// A machine, an account or a program that logs to us is ours.
-		return !strings.HasPrefix(id, string(relation.IP)+":") && !strings.HasPrefix(id, string(relation.Domain)+":") || nodes[id].Internal
-	}
-	for i := range edges {
-		edges[i].FromInside, edges[i].ToInside = in(edges[i].From), in(edges[i].To)
-	}
-	return nil
 }
 
 // flowSource tells of connections that flow exporters counted.
@@ -161,9 +80,19 @@ func (s *flowSource) Name() string { return "flows" }
 func (s *flowSource) Edges(ctx context.Context, q relation.Question) (relation.Found, error) {
 	var places []ledger.Place
 	for _, r := range q.Nodes {
-		if r.Type == relation.IP {
-			zone, address := r.Place()
-			places = append(places, ledger.Place{Zone: zone, Address: address})
+		if r.Type != relation.IP {
+			continue
+		}
+		zone, address := r.Place()
+		zones := []string{zone}
+		if zone == relation.AnyZone {
+			var err error
+			if zones, err = s.names.zones(ctx, q, address); err != nil {
+				return relation.Found{}, err
+			}
+		}
+		for _, z := range zones {
+			places = append(places, ledger.Place{Zone: z, Address: address})
 		}
 	}
 	if len(places) == 0 || !q.Filter.Wants(relation.Flow) {
@@ -193,11 +122,14 @@ func (s *flowSource) Edges(ctx context.Context, q relation.Question) (relation.F
 		}
 		out.Edges = append(out.Edges, x)
 	}
-	return out, s.names.inside(ctx, out.Edges, out.Nodes)
+	return out, s.names.settle(ctx, &out)
 }
 
 func zoneIs(zone string) string {
-	if zone == relation.DefaultZone {
+	switch zone {
+	case relation.AnyZone:
+		return "*"
+	case relation.DefaultZone:
 		return `icewatch.zone:in("default","")`
 	}
 	return `icewatch.zone:=` + strconv.Quote(zone)

@@ -12,6 +12,7 @@ import (
 
 	"icewatch/cmdb"
 	"icewatch/detections"
+	"icewatch/soc/enrich"
 	"icewatch/soc/event"
 	"icewatch/soc/flows"
 	"icewatch/soc/flows/ledger"
@@ -36,7 +37,7 @@ type town struct {
 	base   time.Time
 }
 
-func newTown(t testing.TB, events ...map[string]any) *town {
+func newTown(t testing.TB, items map[string]cmdb.Item, events ...map[string]any) *town {
 	t.Helper()
 	const keep = 30 * 24 * time.Hour
 	lk, err := lake.Open(lake.Options{Dir: filepath.Join(t.TempDir(), "lake"), Classes: []lake.Class{{Name: retention.Standard, Retention: keep}}})
@@ -47,8 +48,23 @@ func newTown(t testing.TB, events ...map[string]any) *town {
 	reg := event.NewRegistry(0)
 	pipe := pipeline.New(pipeline.Options{Registry: reg, Keeping: &retention.Policy{Classes: []retention.Class{{Name: retention.Standard, Keep: keep}}}, Future: time.Hour})
 	pipe.SetDirectory(pipeline.Directory{"seal": pipeline.Place{Account: 100}, "hall": pipeline.Place{Account: 101}})
+	snap := enrich.Snapshot{}
+	for _, it := range items {
+		var addresses []string
+		for _, a := range it.Addresses {
+			if !strings.Contains(a, "/") {
+				addresses = append(addresses, a)
+			}
+		}
+		snap.Items = append(snap.Items, enrich.Item{ID: it.ID, Class: it.Class, Name: it.Name, Tenant: it.Tenant, Zone: it.Zone, Addresses: addresses, Hostnames: []string{strings.ToLower(it.Name)}})
+	}
+	index, err := enrich.NewIndex(snap)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pipe.SetIndex(index)
 	w := lk.NewWriter(reg)
-	v := &town{t: t, lake: lk, base: time.Now().Add(-3 * time.Hour).Truncate(time.Hour)}
+	v := &town{t: t, lake: lk, items: items, base: time.Now().Add(-3 * time.Hour).Truncate(time.Hour)}
 	for i, e := range events {
 		tenant, _ := e["tenant"].(string)
 		delete(e, "tenant")
@@ -102,7 +118,7 @@ func (v *town) Names(_ context.Context, _ reach.Reach, peers []*flows.Peer) erro
 
 func (v *town) Alerts(_ context.Context, q ticketing.AlertQuery) (list []ticketing.Alert, total int, next string, err error) {
 	for _, a := range v.alerts {
-		if q.Attacker != "" && a.Attacker != nil && a.Attacker.IP == q.Attacker || q.Victim != "" && a.Victim != nil && a.Victim.IP == q.Victim || q.Q != "" && a.Victim != nil && a.Victim.Name == q.Q {
+		if q.CI != "" && a.Victim != nil && a.Victim.Item == q.CI || q.Attacker != "" && a.Attacker != nil && a.Attacker.IP == q.Attacker || q.Victim != "" && a.Victim != nil && a.Victim.IP == q.Victim || q.Q != "" && a.Victim != nil && a.Victim.Name == q.Q {
 			list = append(list, a)
 		}
 	}
@@ -124,12 +140,13 @@ func (v *town) RelationsOf(_ context.Context, _ reach.Reach, id string, _ cmdb.R
 // around draws what an entity met, as lines that a person can read.
 func (v *town) around(within reach.Reach, id string, f relation.Filter) []string {
 	v.t.Helper()
-	r, err := relation.ParseRef(id)
-	if err != nil {
+	rooms := Rooms{Flows: v, Search: v, Alerts: v, Items: v}
+	q := relation.Question{Start: v.base.Add(-time.Hour), End: v.base.Add(3 * time.Hour), Limit: 100, Filter: f}
+	var err error
+	if q.Nodes, err = rooms.Settle(context.Background(), within, q, []string{id}); err != nil {
 		v.t.Fatal(err)
 	}
-	rooms := Rooms{Flows: v, Search: v, Alerts: v, Items: v}
-	g, err := relation.Neighbours(context.Background(), rooms.Sources(within), relation.Question{Nodes: []relation.Ref{r}, Start: v.base.Add(-time.Hour), End: v.base.Add(3 * time.Hour), Limit: 100, Filter: f}, time.UTC)
+	g, err := relation.Neighbours(context.Background(), rooms.Sources(within), q, time.UTC)
 	if err != nil {
 		v.t.Fatal(err)
 	}
@@ -168,7 +185,7 @@ func TestEvents(t *testing.T) {
 	signIn := func(tenant, source, host, user, outcome string) map[string]any {
 		return map[string]any{"tenant": tenant, "event.category": []string{"authentication"}, "event.outcome": outcome, "source.ip": source, "host.name": host, "user.name": user}
 	}
-	v := newTown(t,
+	v := newTown(t, nil,
 		signIn("seal", "10.1.0.9", "web-01", "li", "failure"),
 		signIn("seal", "10.1.0.9", "web-01", "li", "success"),
 		signIn("hall", "10.1.0.9", "hall-01", "wang", "success"),
@@ -193,20 +210,17 @@ func TestEvents(t *testing.T) {
 	v.want(all, "host:web-01", relation.Filter{}, "signin ip:gov|10.1.0.9 → host:web-01 li 0 ×2 mixed", "signin user:li → host:web-01  0 ×2 mixed",
 		"process host:web-01 → process:web-01|nc  0 ×1", "same host:web-01 → ip:gov|10.1.0.5  0 ×1")
 	v.want(all, "process:web-01|bash", relation.Filter{}, "process process:web-01|bash → process:web-01|nc  0 ×1")
-	v.want(all, "domain:seal.example.cn", relation.Filter{}, "request ip:gov|203.0.113.9 → domain:seal.example.cn https 443 ×1 success")
+	v.want(all, "domain:seal.example.cn", relation.Filter{}, "request ip:*|203.0.113.9 → domain:seal.example.cn https 443 ×1 success")
 	v.want(all, "ip:gov|10.1.0.5", relation.Filter{}, "access ip:gov|10.1.0.5 → ip:gov|10.1.0.7 postgresql 5432 ×1 failure",
 		"request ip:gov|10.1.0.5 → domain:evil.example  0 ×1", "same host:web-01 → ip:gov|10.1.0.5  0 ×1")
 	v.want(all, "ip:gov|10.1.0.5", relation.Filter{Ports: []relation.Ports{{From: 5000, To: 6000}}}, "access ip:gov|10.1.0.5 → ip:gov|10.1.0.7 postgresql 5432 ×1 failure")
 	v.want(all, "ip:gov|10.1.0.5", relation.Filter{Abnormal: []string{relation.Refused}}, "access ip:gov|10.1.0.5 → ip:gov|10.1.0.7 postgresql 5432 ×1 failure")
 	v.want(all, "ip:gov|10.1.0.5", relation.Filter{Kinds: []relation.Kind{relation.Same}}, "same host:web-01 → ip:gov|10.1.0.5  0 ×1")
 
-	zones, err := Rooms{Search: v}.Zones(context.Background(), relation.Question{Start: v.base.Add(-time.Hour), End: v.base.Add(3 * time.Hour)}, all, "10.1.0.9")
-	if err != nil || !slices.Equal(zones, []string{"gov"}) {
-		t.Errorf("zones %q, %v", zones, err)
-	}
-	if zones, err := (Rooms{Search: v}).Zones(context.Background(), relation.Question{Start: v.base.Add(-time.Hour), End: v.base.Add(3 * time.Hour)}, reach.None(), "10.1.0.9"); err != nil || len(zones) > 0 {
-		t.Errorf("beyond the reach: zones %q, %v", zones, err)
-	}
+	v.want(all, "ip:10.1.0.9", relation.Filter{Kinds: []relation.Kind{relation.SignIn}}, // in whichever zone it was seen
+		"signin ip:gov|10.1.0.9 → host:web-01 li 0 ×2 mixed", "signin ip:gov|10.1.0.9 → user:li  0 ×2 mixed",
+		"signin ip:gov|10.1.0.9 → host:hall-01 wang 0 ×1 success", "signin ip:gov|10.1.0.9 → user:wang  0 ×1 success")
+	v.want(reach.None(), "ip:10.1.0.9", relation.Filter{})
 }
 
 // TestAlertsAndItems draws alerts from attacker to victim, one edge a rule, and
@@ -214,10 +228,12 @@ func TestEvents(t *testing.T) {
 func TestAlertsAndItems(t *testing.T) {
 	t.Parallel()
 	v := newTown(t,
+		map[string]cmdb.Item{"web-1": {ID: "web-1", Class: "host", Name: "web-01", Tenant: "seal", Zone: "gov", Addresses: []string{"10.1.0.5", "10.1.0.0/24", "10.1.0.6"}}},
+		map[string]any{"tenant": "seal", "event.category": "authentication", "source.ip": "10.1.0.9", "host.name": "web-01", "user.name": "li", "event.outcome": "success"},
+		map[string]any{"tenant": "hall", "event.category": "authentication", "source.ip": "10.1.0.9", "host.name": "web-01", "user.name": "wu", "event.outcome": "success"}, // another machine of the name
 		map[string]any{"tenant": "seal", "event.category": "network", "source.ip": "203.0.113.9", "destination.ip": "10.1.0.5", "destination.port": 443, "network.transport": "tcp"},
 		map[string]any{"tenant": "seal", "event.category": "network", "source.ip": "203.0.113.8", "destination.ip": "10.1.0.5", "destination.port": 443, "network.transport": "tcp"},
 	)
-	v.items = map[string]cmdb.Item{"web-1": {ID: "web-1", Class: "host", Name: "web-01", Zone: "gov", Addresses: []string{"10.1.0.5", "10.1.0.0/24"}, Hostnames: []string{"web-01.seal"}}}
 	v.links = map[string][]cmdb.Relation{"web-1": {{Type: "runs_on", Forward: true, Item: cmdb.Ref{ID: "vm-7", Class: "host", Name: "vm-7"}}, {Type: "depends_on", Item: cmdb.Ref{ID: "app", Class: "application", Name: "seal"}}}}
 	at := func(minutes int) ticketing.Time {
 		return ticketing.Time{Time: v.base.Add(time.Duration(minutes) * time.Minute)}
@@ -229,17 +245,22 @@ func TestAlertsAndItems(t *testing.T) {
 	}
 	v.alerts = append(v.alerts,
 		ticketing.Alert{ID: "A-future", Rule: detections.RuleRef{ID: "sqli"}, Count: 1, FirstSeen: at(999), LastSeen: at(999), Attacker: attacker, Victim: victim},
+		ticketing.Alert{ID: "A-item", Rule: detections.RuleRef{ID: "brute"}, Count: 1, FirstSeen: at(2), LastSeen: at(2), Attacker: &detections.Party{IP: "203.0.113.7"}, Victim: &detections.Party{Name: "web-01", Item: "web-1"}},
 		ticketing.Alert{ID: "A-nobody", Rule: detections.RuleRef{ID: "odd"}, Count: 1, FirstSeen: at(1), LastSeen: at(1), Victim: victim})
-	v.want(reach.All(), "ip:gov|10.1.0.5", relation.Filter{},
-		"alert ip:gov|203.0.113.9 → ip:gov|10.1.0.5 https 443 ×14", "access ip:gov|203.0.113.9 → ip:gov|10.1.0.5 https 443 ×1", "access ip:gov|203.0.113.8 → ip:gov|10.1.0.5 https 443 ×1",
-		"relation ip:gov|10.1.0.5 → item:vm-7 runs_on 0 ×1", "relation item:app → ip:gov|10.1.0.5 depends_on 0 ×1", "same ip:gov|10.1.0.5 → host:web-01.seal web-01 0 ×0")
+	around := []string{
+		"alert ip:*|203.0.113.9 → ip:gov|10.1.0.5 https 443 ×14", "access ip:*|203.0.113.9 → ip:gov|10.1.0.5 https 443 ×1", "access ip:*|203.0.113.8 → ip:gov|10.1.0.5 https 443 ×1",
+		"alert ip:*|203.0.113.7 → ip:gov|10.1.0.5 brute 0 ×1", "signin ip:gov|10.1.0.9 → ip:gov|10.1.0.5 li 0 ×1 success", "signin user:li → ip:gov|10.1.0.5  0 ×1 success",
+		"relation ip:gov|10.1.0.5 → item:vm-7 runs_on 0 ×1", "relation item:app → ip:gov|10.1.0.5 depends_on 0 ×1", "same ip:gov|10.1.0.5 → ip:gov|10.1.0.6 web-01 0 ×0"}
+	v.want(reach.All(), "ip:gov|10.1.0.5", relation.Filter{}, around...)
+	v.want(reach.All(), "item:web-1", relation.Filter{}, around...)
+	v.want(reach.All(), "ip:10.1.0.5", relation.Filter{}, around...)
+	v.want(reach.All().Narrow([]string{"seal"}), "host:web-01", relation.Filter{}, around...) // by its name alone
+	v.want(reach.All(), "user:wu", relation.Filter{}, "signin ip:gov|10.1.0.9 → user:wu  0 ×1 success", "signin user:wu → host:web-01  0 ×1 success")
 	v.want(reach.All(), "ip:gov|203.0.113.9", relation.Filter{Abnormal: []string{relation.Alerted}},
-		"alert ip:gov|203.0.113.9 → ip:gov|10.1.0.5 https 443 ×14", "access ip:gov|203.0.113.9 → ip:gov|10.1.0.5 https 443 ×1")
-	v.want(reach.All(), "item:web-1", relation.Filter{}, "relation item:web-1 → item:vm-7 runs_on 0 ×1", "relation item:app → item:web-1 depends_on 0 ×1",
-		"same item:web-1 → ip:gov|10.1.0.5 web-01 0 ×0", "same item:web-1 → host:web-01.seal web-01 0 ×0")
+		"alert ip:*|203.0.113.9 → ip:gov|10.1.0.5 https 443 ×14", "access ip:*|203.0.113.9 → ip:gov|10.1.0.5 https 443 ×1")
 
-	found, err := Rooms{Alerts: v, Flows: v}.Sources(reach.All())[0].Edges(context.Background(), relation.Question{Nodes: []relation.Ref{relation.AtPlace("gov", "10.1.0.5")}, Start: v.base.Add(-time.Hour), End: v.base.Add(3 * time.Hour)})
-	if err != nil || len(found.Edges) != 1 || len(found.Edges[0].Alerts) != 5 || found.Edges[0].Alerts[0].ID != "A-6" {
+	found, err := Rooms{Alerts: v, Flows: v, Items: v}.Sources(reach.All())[0].Edges(context.Background(), relation.Question{Nodes: []relation.Ref{relation.AtPlace("gov", "10.1.0.5")}, Start: v.base.Add(-time.Hour), End: v.base.Add(3 * time.Hour)})
+	if err != nil || len(found.Edges) != 2 || len(found.Edges[1].Alerts) != 5 || found.Edges[1].Alerts[0].ID != "A-6" {
 		t.Errorf("%+v, %v", found, err)
 	}
 	if n := found.Nodes["ip:gov|10.1.0.5"]; n.Name != "web-01" || n.Item != "web-1" || !n.Internal {
