@@ -46,28 +46,29 @@ type cli struct {
 	Output   string `help:"How to print: ${enum}. JSON is one object a line." short:"o" enum:"table,json" default:"table"`
 	Lang     string `help:"Language of titles: zh or en. Default: the terminal's (LANG)." enum:"zh,en," default:"" placeholder:"LANG"`
 
-	Login        loginCmd        `cmd:"" help:"Sign in and keep the sign-in in ~/.config/icewatch/credentials."`
-	Logout       logoutCmd       `cmd:"" help:"End the sign-in and forget it."`
-	Whoami       whoamiCmd       `cmd:"" help:"Show whom the server takes you for."`
-	Query        queryCmd        `cmd:"" help:"Search events with LogsQL and print one JSON object a line, newest first."`
-	Flows        flowsCmd        `cmd:"" help:"Show who talks to whom: top talkers, conversations, communication maps."`
-	Alerts       alertsCmd       `cmd:"" help:"List and handle alerts."`
-	Incidents    incidentsCmd    `cmd:"" help:"List and handle incidents."`
-	CMDB         cmdbCmd         `cmd:"" name:"cmdb" help:"Import and export configuration items."`
-	Tenants      tenantsCmd      `cmd:"" help:"List tenants."`
-	Tokens       tokensCmd       `cmd:"" help:"Make, list and revoke access tokens (administrators)."`
-	Users        usersCmd        `cmd:"" help:"List and create users (administrators)."`
-	Audit        auditCmd        `cmd:"" help:"Verify, list, replay and export the audit log (audit administrators)."`
-	Evidence     evidenceCmd     `cmd:"" help:"Verify what was sealed of an incident."`
-	Sources      sourcesCmd      `cmd:"" help:"Show what comes in: each source with its counters."`
-	Inputs       inputsCmd       `cmd:"" help:"Keep sources that are added while the suite runs: list, get, apply, try, delete, export and import."`
-	Rules        rulesCmd        `cmd:"" help:"Lint, test and match detection rules on this machine; compare them with a server's, propose, approve and roll back."`
-	Suppressions suppressionsCmd `cmd:"" help:"Keep exceptions from rules: list, lint, preview, apply and export."`
-	Baselines    baselinesCmd    `cmd:"" help:"Make shell scripts of security baselines on this machine, without a server."`
-	Parse        parseCmd        `cmd:"" help:"Read a file of log lines by the parser packs on this machine and print events, without a server."`
-	Parsers      parsersCmd      `cmd:"" help:"List, test, explain and draft parser packs on this machine, without a server."`
-	Dashboards   dashboardsCmd   `cmd:"" help:"Write the dashboards that Grafana loads of the suite into a folder, without a server."`
-	Version      versionCmd      `cmd:"" help:"Print the version of icectl."`
+	Login           loginCmd           `cmd:"" help:"Sign in and keep the sign-in in ~/.config/icewatch/credentials."`
+	Logout          logoutCmd          `cmd:"" help:"End the sign-in and forget it."`
+	Whoami          whoamiCmd          `cmd:"" help:"Show whom the server takes you for."`
+	Query           queryCmd           `cmd:"" help:"Search events with LogsQL and print one JSON object a line, newest first."`
+	Flows           flowsCmd           `cmd:"" help:"Show who talks to whom: top talkers, conversations, communication maps."`
+	Alerts          alertsCmd          `cmd:"" help:"List and handle alerts."`
+	Incidents       incidentsCmd       `cmd:"" help:"List and handle incidents."`
+	CMDB            cmdbCmd            `cmd:"" name:"cmdb" help:"Import and export configuration items."`
+	Tenants         tenantsCmd         `cmd:"" help:"List tenants."`
+	Tokens          tokensCmd          `cmd:"" help:"Make, list and revoke access tokens (administrators)."`
+	Users           usersCmd           `cmd:"" help:"List and create users (administrators)."`
+	Audit           auditCmd           `cmd:"" help:"Verify, list, replay and export the audit log (audit administrators)."`
+	Evidence        evidenceCmd        `cmd:"" help:"Verify what was sealed of an incident."`
+	Sources         sourcesCmd         `cmd:"" help:"Show what comes in: each source with its counters."`
+	Vulnerabilities vulnerabilitiesCmd `cmd:"" help:"Import and show the library of vulnerabilities."`
+	Inputs          inputsCmd          `cmd:"" help:"Keep sources that are added while the suite runs: list, get, apply, try, delete, export and import."`
+	Rules           rulesCmd           `cmd:"" help:"Lint, test and match detection rules on this machine; compare them with a server's, propose, approve and roll back."`
+	Suppressions    suppressionsCmd    `cmd:"" help:"Keep exceptions from rules: list, lint, preview, apply and export."`
+	Baselines       baselinesCmd       `cmd:"" help:"Make shell scripts of security baselines on this machine, without a server."`
+	Parse           parseCmd           `cmd:"" help:"Read a file of log lines by the parser packs on this machine and print events, without a server."`
+	Parsers         parsersCmd         `cmd:"" help:"List, test, explain and draft parser packs on this machine, without a server."`
+	Dashboards      dashboardsCmd      `cmd:"" help:"Write the dashboards that Grafana loads of the suite into a folder, without a server."`
+	Version         versionCmd         `cmd:"" help:"Print the version of icectl."`
 }
 
 // app is what a command needs beside its own flags.

@@ -32,6 +32,7 @@ import (
 	"icewatch/soc/audit"
 	"icewatch/soc/audit/forward"
 	"icewatch/soc/export"
+	"icewatch/soc/exposure/library"
 	"icewatch/soc/forwarding"
 	"icewatch/soc/identity"
 	"icewatch/soc/identity/policy"
@@ -82,22 +83,24 @@ type Deps struct {
 	Subscriptions  *subscription.Service // to changes of the CMDB; nil registers no route
 	Traffic        *traffic.Watch        // relations that traffic shows; nil registers no route
 	Findings       portrait.Findings     // what is wrong with items; nil where nothing looks for it
-	Search         search.Store
-	Saved          *saved.Store     // searches under a name, log groups and histories; nil registers no route
-	Exports        *export.Service  // nil registers no route
-	Monitors       *monitor.Service // of scheduled searches; nil registers no route
-	Masking        *masking.Store   // nil hides nothing
-	Flows          Flows
-	Entities       *Entities         // judgements of entities and alerts about them; nil registers no route
-	Traces         *traces.Service   // nil answers that it is not available
-	LogQL          *logql.Engine     // nil answers that it is not available
-	Metrics        Metrics           // the metric lake
-	Aside          intake.AsideStore // whole texts too long for an event
-	Rules          Rules
-	Parsers        Parsers        // nil registers no route
-	OwnPacks       *packbook.Book // packs that people make; nil registers no route
-	Processing     Processing     // nil registers no route
-	Policies       Policies
+	// Vulnerabilities are known ones; nil registers no route.
+	Vulnerabilities *library.Library
+	Search          search.Store
+	Saved           *saved.Store     // searches under a name, log groups and histories; nil registers no route
+	Exports         *export.Service  // nil registers no route
+	Monitors        *monitor.Service // of scheduled searches; nil registers no route
+	Masking         *masking.Store   // nil hides nothing
+	Flows           Flows
+	Entities        *Entities         // judgements of entities and alerts about them; nil registers no route
+	Traces          *traces.Service   // nil answers that it is not available
+	LogQL           *logql.Engine     // nil answers that it is not available
+	Metrics         Metrics           // the metric lake
+	Aside           intake.AsideStore // whole texts too long for an event
+	Rules           Rules
+	Parsers         Parsers        // nil registers no route
+	OwnPacks        *packbook.Book // packs that people make; nil registers no route
+	Processing      Processing     // nil registers no route
+	Policies        Policies
 	// Maintenance holds the maintenance windows; nil answers that they are not
 	// available.
 	Maintenance *settings.Setting[maintenance.Schedule]

@@ -66,6 +66,7 @@ func (s *Server) routes() {
 	s.cmdbTrafficRoutes()
 	s.cmdbRiskRoutes()
 	s.cmdbArchiveRoutes()
+	s.vulnerabilityRoutes()
 	s.backupRoutes()
 	s.protocolRoutes()
 	s.watchRoutes()

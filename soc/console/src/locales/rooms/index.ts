@@ -9,6 +9,7 @@ import { duty } from './duty';
 import { casework } from './casework';
 import { connect } from './connect';
 import { coverage } from './coverage';
+import { exposure } from './exposure';
 import { federation } from './federation';
 import { flows } from './flows';
 import { graph } from './graph';
@@ -40,4 +41,4 @@ import { roles } from './roles';
 import { units } from './units';
 
 /** The texts of the rooms that keep both languages side by side. */
-export const rooms = { ...federation, ...frame, ...accounts, ...units, ...roles, ...groups, ...keys, ...audit, ...search, ...flows, ...graph, ...monitors, ...masking, ...processing, ...storage, ...sessions, ...settings, ...signin, ...tokens, ...traces, ...connect, ...coverage, ...forwarding, ...silences, ...suppressions, ...duty, ...noise, ...notify, ...rules, ...policies, ...alertsources, ...casework, ...dispatch, ...notices, ...assets, ...cmdbdata, ...cmdb, ...inputs, ...parsers, ...scenarios };
+export const rooms = { ...exposure, ...federation, ...frame, ...accounts, ...units, ...roles, ...groups, ...keys, ...audit, ...search, ...flows, ...graph, ...monitors, ...masking, ...processing, ...storage, ...sessions, ...settings, ...signin, ...tokens, ...traces, ...connect, ...coverage, ...forwarding, ...silences, ...suppressions, ...duty, ...noise, ...notify, ...rules, ...policies, ...alertsources, ...casework, ...dispatch, ...notices, ...assets, ...cmdbdata, ...cmdb, ...inputs, ...parsers, ...scenarios };
