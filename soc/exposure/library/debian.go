@@ -8,11 +8,23 @@ import (
 )
 
 // debianReleases are the numbers of Debian's releases by their names.
-var debianReleases = map[string]string{"buster": "10", "bullseye": "11", "bookworm": "12", "trixie": "13", "forky": "14", "sid": "unstable"}
+var debianReleases = map[string]string{"jessie": "8", "stretch": "9", "buster": "10", "bullseye": "11", "bookworm": "12", "trixie": "13", "forky": "14", "sid": "unstable"}
 
 type debianEntry struct {
-	Description string                     `json:"description"`
-	Releases    map[string]debianReleaseOf `json:"releases"`
+	Description string        `json:"description"`
+	Releases    debianOutcome `json:"releases"`
+}
+
+// debianOutcome is what became of it by release; the tracker writes an empty list
+// where there is none.
+type debianOutcome map[string]debianReleaseOf
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (o *debianOutcome) UnmarshalJSON(b []byte) error {
+	if string(b) == "[]" {
+		return nil
+	}
+	return json.Unmarshal(b, (*map[string]debianReleaseOf)(o))
 }
 
 type debianReleaseOf struct {
