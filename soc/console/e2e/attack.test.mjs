@@ -70,7 +70,7 @@ test('log lines', async () => {
   await page.locator('.hit .fields').first().waitFor();
   await inert();
   // Hints and menus are built from values too.
-  await page.locator('.hit .fields .token').first().click();
+  await page.locator('.hit .fields button.token, .hit .fields .entity-more').first().click();
   await inert();
 });
 

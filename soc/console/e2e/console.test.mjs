@@ -103,7 +103,7 @@ steps('its alert shows why: the raw event with the matching values marked', asyn
   await shot(page, 'alert');
 
   // Every value is a token: its menu leads to the logs that hold it.
-  await page.locator('table.evidence .token').first().click();
+  await page.locator('table.evidence button.token, table.evidence .entity-more').first().click();
   await page.getByRole('menuitem', { name: '在日志里检索' }).click();
   await page.waitForURL(/\/search\?query=/);
   await page.getByTestId('hit').first().waitFor();

@@ -1,6 +1,7 @@
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'react';
 import { useNavigate } from 'react-router-dom';
 import { useCan } from '../api/queries';
+import { entityPath, guessEntities } from '../logic/entity';
 import { phrase } from '../logic/logsql';
 import { everyItem, navFor } from './nav';
 import { useT } from './settings';
@@ -37,7 +38,9 @@ export function Palette({ close, here }: { close: () => void; here: string }) {
       { id: 'assets', label: t('palette.assets'), hint: q, to: `/cmdb?${new URLSearchParams({ q })}` },
     ];
     if (/^inc-/i.test(q)) find.unshift({ id: 'inc', label: t('palette.incident', { x: q.toUpperCase() }), hint: '', to: `/incidents/${encodeURIComponent(q.toUpperCase())}` });
-    return [...pages, ...find];
+    // A value that was typed is most likely looked up.
+    const things: Choice[] = can('get-entity') ? guessEntities(q).map((e) => ({ id: `entity-${e.type}`, label: t('entity.openAs', { type: t(`entity.type.${e.type}`), value: q }), hint: t('page.entities'), to: entityPath(e) })) : [];
+    return pages.length > 0 && things[0]?.id === 'entity-device' ? [...pages, ...things, ...find] : [...things, ...pages, ...find];
   }, [q, t, can]);
   useEffect(() => setAt(0), [q]);
   const input = useRef<HTMLInputElement>(null);

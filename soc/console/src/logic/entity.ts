@@ -122,8 +122,14 @@ export function entityPath(e: EntityRef, more: Record<string, string | undefined
   return `/entities/${e.type}/${encodeURIComponent(e.value)}${query ? `?${query}` : ''}`;
 }
 
-/** The entity as the graph of relations takes it as a seed. */
-export const graphSeed = (e: EntityRef): string => `/graph?${new URLSearchParams({ seed: `${e.type}:${e.value}` })}`;
+/** How the graph of relations calls the types; it knows no others. */
+const SEEDS: Partial<Record<EntityType, string>> = { ip: 'ip', asset: 'item', organisation: 'item', device: 'host', website: 'domain', domain: 'domain', 'app-user': 'user', 'system-user': 'user' };
+
+/** Where the entity's relations are drawn; undefined where the graph does not know its type. */
+export function graphPath(e: EntityRef): string | undefined {
+  const type = SEEDS[e.type];
+  return type && `/graph?${new URLSearchParams({ seed: `${type}:${e.zone ? `${e.zone}|` : ''}${e.value}` })}`;
+}
 
 /** Whole days, weeks (from Monday) and months in the reader's zone, `back` of them ago: from–to. */
 export function wholePeriod(unit: 'day' | 'week' | 'month', back: number, now: Date): { start: string; end: string } {

@@ -71,7 +71,7 @@ it('names entities and their pages', () => {
   expect(entityOf('ip', 'user:li')).toBe('user:li');
   expect(entityOf('ip', '  ')).toBe('');
   expect(entityPath(node(A))).toBe('/entities/ip/10.0.0.1?zone=gov');
-  expect(entityPath(node(D))).toBe('/entities/user/a%2Cb%26c');
+  expect(entityPath(node(D))).toBe('/entities/system-user/a%2Cb%26c');
   expect(entityPath(node('item:web-1'))).toBe('/cmdb/web-1');
   expect(edgeWord(edge(A, B))).toBe('ssh 22');
   expect(edgeWord({ ...edge(A, B), label: '' })).toBe('tcp/22');

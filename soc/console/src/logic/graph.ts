@@ -294,11 +294,12 @@ export function arranged(scene: Scene, how: 'columns' | 'rings', pins: ReadonlyM
 /** The page of an entity. */
 export function entityPath(n: { type: string; value: string; zone?: string; item?: string }): string {
   if (n.type === 'item') return `/cmdb/${encodeURIComponent(n.value)}`;
+  if (n.type === 'process') return `/entities/file/${encodeURIComponent(n.value.slice(n.value.indexOf('|') + 1))}`;
   if (n.type === 'ip') {
     const [zone, address] = n.value.includes('|') ? (n.value.split('|') as [string, string]) : ['', n.value];
     return `/entities/ip/${encodeURIComponent(address)}${zone ? `?${new URLSearchParams({ zone })}` : ''}`;
   }
-  return `/entities/${n.type}/${encodeURIComponent(n.value)}`;
+  return `/entities/${{ host: 'device', user: 'system-user' }[n.type] ?? n.type}/${encodeURIComponent(n.value)}`;
 }
 
 /** What a person types as an entity: an address, a name, or type:value; '' where it is none. */

@@ -1,16 +1,28 @@
 import { createContext, useCallback, useContext, useEffect, useLayoutEffect, useMemo, useRef, useState, type ReactNode } from 'react';
-import { useNavigate } from 'react-router-dom';
+import { Link, useNavigate } from 'react-router-dom';
+import { useCan } from '../api/queries';
 import { copyText, useFeedback } from '../app/feedback';
 import { useT } from '../app/settings';
+import { entityOf, entityPath, graphPath, type EntityRef } from '../logic/entity';
 import { fieldIs, phrase } from '../logic/logsql';
 import { traceId, traceLink } from '../logic/trace';
+import { EntityCard } from './entitycard';
 
 interface Open {
   field: string;
   value: string;
   anchor: HTMLElement;
   filter?: (field: string, value: string, out: boolean) => void;
+  entity?: EntityRef;
 }
+interface Hover {
+  entity: EntityRef;
+  anchor: HTMLElement;
+}
+/** How long the hand must rest on a value before its card shows, and how long it may be off the card. */
+const REST_MS = 350;
+const LEAVE_MS = 200;
+const HoverContext = createContext<(h: Hover | null, at?: 'now') => void>(() => undefined);
 const MenuContext = createContext<(o: Open) => void>(() => undefined);
 /** On the search page, clicking a value can narrow the query; elsewhere there is nothing to narrow. */
 export const FilterContext = createContext<Open['filter']>(undefined);
@@ -22,6 +34,14 @@ export function TokenMenuProvider({ children }: { children: ReactNode }) {
   const { done, failed } = useFeedback();
   const [open, setOpen] = useState<Open | null>(null);
   const box = useRef<HTMLDivElement>(null);
+  const [hover, setHover] = useState<Hover | null>(null);
+  const rest = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
+  const point = useCallback((h: Hover | null, at?: 'now') => {
+    clearTimeout(rest.current);
+    if (at === 'now') setHover(h);
+    else rest.current = setTimeout(() => setHover(h), h ? REST_MS : LEAVE_MS);
+  }, []);
+  useEffect(() => () => clearTimeout(rest.current), []);
   const close = useCallback(() => {
     setOpen((o) => {
       o?.anchor.focus();
@@ -77,14 +97,18 @@ export function TokenMenuProvider({ children }: { children: ReactNode }) {
     </button>
   );
   return (
+    <HoverContext.Provider value={point}>
     <MenuContext.Provider value={setOpen}>
       {children}
+      {hover && !open && <EntityCard entity={hover.entity} anchor={hover.anchor} keep={() => clearTimeout(rest.current)} leave={() => point(null)} close={() => point(null, 'now')} />}
       {open && (
         <div className="menu" role="menu" ref={box}>
           <div className="title">
             {open.field && `${open.field}: `}
             {open.value}
           </div>
+          {open.entity && item(t('entity.open'), () => navigate(entityPath(open.entity as EntityRef)))}
+          {open.entity && graphPath(open.entity) && item(t('entity.graph'), () => navigate(graphPath(open.entity as EntityRef) as string))}
           {item(t('token.copy'), () => void copyText(open.value).then(() => done(t('do.copied')), failed))}
           {open.filter && open.field && item(t('token.in'), () => open.filter?.(open.field, open.value, false))}
           {open.filter && open.field && item(t('token.out'), () => open.filter?.(open.field, open.value, true))}
@@ -97,18 +121,64 @@ export function TokenMenuProvider({ children }: { children: ReactNode }) {
         </div>
       )}
     </MenuContext.Provider>
+    </HoverContext.Provider>
   );
 }
 
-/** A value that can be acted on. */
-export function Token({ field = '', value, children }: { field?: string; value: string; children?: ReactNode }) {
+/**
+ * A value that can be acted on. Where its field names an entity it is a link to
+ * the entity's page with a card on hover, and the menu stands beside it; any
+ * other value opens the menu.
+ */
+export function Token({ field = '', value, zone, entity, children }: { field?: string; value: string; zone?: string; entity?: EntityRef; children?: ReactNode }) {
   const t = useT();
+  const can = useCan();
   const open = useContext(MenuContext);
+  const point = useContext(HoverContext);
   const filter = useContext(FilterContext);
   const label = useMemo(() => t('token.menu', { f: field, v: value.slice(0, 80) }), [t, field, value]);
+  const known = entity ?? entityOf(field, value);
+  const of = known && can('get-entity') ? (zone && known.type === 'ip' ? { ...known, zone } : known) : undefined;
+  if (!of) {
+    return (
+      <button className="plain token" aria-haspopup="menu" aria-label={label} onClick={(e) => open({ field, value, anchor: e.currentTarget, filter })}>
+        {children ?? value}
+      </button>
+    );
+  }
   return (
-    <button className="plain token" aria-haspopup="menu" aria-label={label} onClick={(e) => open({ field, value, anchor: e.currentTarget, filter })}>
-      {children ?? value}
-    </button>
+    <span className="entity">
+      <Link
+        className="token"
+        to={entityPath(of)}
+        data-entity={of.type}
+        onMouseEnter={(e) => point({ entity: of, anchor: e.currentTarget })}
+        onMouseLeave={() => point(null)}
+        onBlur={() => point(null)}
+        onClick={() => point(null, 'now')}
+      >
+        {children ?? value}
+      </Link>
+      <button
+        className="plain entity-more"
+        aria-haspopup="menu"
+        aria-label={label}
+        onClick={(e) => {
+          point(null, 'now');
+          open({ field, value, anchor: e.currentTarget, filter, entity: of });
+        }}
+      >
+        ⋮
+      </button>
+    </span>
+  );
+}
+
+/** An entity by its type and value, as Token shows one. */
+export function Entity({ type, value, zone, children }: EntityRef & { children?: ReactNode }) {
+  return (
+    <Token value={value} entity={{ type, value, ...(zone ? { zone } : {}) }}>
+      {children}
+    </Token>
   );
 }
