@@ -1,0 +1,404 @@
+package fleet
+
+import (
+	"context"
+	"io"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"icewatch/collectors/fleet/release"
+	"icewatch/collectors/fleet/roster"
+	"icewatch/collectors/fleet/wire"
+)
+
+// States of a command on one host.
+const (
+	JobWaiting = "waiting" // the host was not heard of since
+	JobSent    = "sent"
+	JobDone    = "done"
+	JobFailed  = "failed"
+	JobExpired = "expired" // no answer in time
+)
+
+// Outcome is what came of a job on one host.
+type Outcome struct {
+	Agent string    `json:"agent"`
+	Host  string    `json:"host"`
+	State string    `json:"state" enum:"waiting,sent,done,failed,expired"`
+	Text  string    `json:"text,omitempty"`
+	At    time.Time `json:"at,omitzero"`
+}
+
+// Job is one command for many hosts.
+type Job struct {
+	ID       string              `json:"id"` // the command's, on each host
+	Tenant   string              `json:"tenant"`
+	Kind     string              `json:"kind"`
+	Input    string              `json:"input,omitempty"`
+	Packages []string            `json:"packages,omitempty"` // for upgrade: SHA-256, by platform
+	Version  string              `json:"version,omitempty"`
+	By       string              `json:"by"`
+	At       time.Time           `json:"at"`
+	Until    time.Time           `json:"until"`
+	Outcomes map[string]*Outcome `json:"outcomes"`
+
+	dirty bool
+}
+
+func (j *Job) clone() *Job {
+	x := *j
+	x.Outcomes = make(map[string]*Outcome, len(j.Outcomes))
+	for k, v := range j.Outcomes {
+		o := *v
+		x.Outcomes[k] = &o
+	}
+	return &x
+}
+
+// JobView is a job with its counts.
+type JobView struct {
+	ID      string         `json:"id"`
+	Tenant  string         `json:"tenant"`
+	Kind    string         `json:"kind"`
+	Input   string         `json:"input,omitempty"`
+	Version string         `json:"version,omitempty"`
+	By      string         `json:"by"`
+	At      time.Time      `json:"at"`
+	Until   time.Time      `json:"until"`
+	Hosts   int            `json:"hosts"`
+	States  map[string]int `json:"states"`
+}
+
+func (j *Job) view() JobView {
+	v := JobView{j.ID, j.Tenant, j.Kind, j.Input, j.Version, j.By, j.At, j.Until, len(j.Outcomes), map[string]int{}}
+	for _, o := range j.Outcomes {
+		v.States[o.State]++
+	}
+	return v
+}
+
+// JobDraft orders something of hosts.
+type JobDraft struct {
+	Kind    string   `json:"kind" enum:"restart,reload,upgrade,uninstall,inventory,start,stop"`
+	Hosts   []string `json:"hosts" nullable:"false" minItems:"1" maxItems:"1000"`
+	Input   string   `json:"input,omitempty" maxLength:"64" doc:"Of start and stop: the name of the input"`
+	Version string   `json:"version,omitempty" maxLength:"64" doc:"Of upgrade: which version; each host gets the package of its platform"`
+	Minutes int      `json:"minutes,omitempty" minimum:"1" maximum:"10080" doc:"How long hosts that are away may come for it; 60 where it is absent"`
+}
+
+const keptJobs = 500
+
+// Order sends a command to hosts of one or more tenants; each tenant's is a job of its own.
+func (s *Service) Order(ctx context.Context, a Asker, d JobDraft) ([]JobView, error) {
+	if len(d.Hosts) == 0 || len(d.Hosts) > MaxBatch {
+		return nil, invalid("%d hosts; want 1 to %d", len(d.Hosts), MaxBatch)
+	}
+	if (d.Kind == wire.CommandStart || d.Kind == wire.CommandStop) && d.Input == "" {
+		return nil, invalid("input: which one is to %s", d.Kind)
+	}
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	now := s.now().UTC()
+	minutes := d.Minutes
+	if minutes <= 0 {
+		minutes = 60
+	}
+	s.mu.Lock()
+	jobs := map[string]*Job{}
+	err := func() error {
+		var packages []string
+		if d.Kind == wire.CommandUpgrade {
+			for _, p := range s.packagesLocked() {
+				if p.Version == d.Version {
+					packages = append(packages, p.SHA256)
+				}
+			}
+			if len(packages) == 0 {
+				return invalid("there is no package of version %q: upload one first", clip(d.Version, 64))
+			}
+		}
+		for _, id := range d.Hosts {
+			m, err := s.find(a, id)
+			if err != nil {
+				return err
+			}
+			j := jobs[m.Tenant]
+			if j == nil {
+				j = &Job{ID: roster.NewID(now), Tenant: m.Tenant, Kind: d.Kind, Input: d.Input, Version: d.Version, Packages: packages, By: a.Name, At: now, Until: now.Add(time.Duration(minutes) * time.Minute), Outcomes: map[string]*Outcome{}}
+				jobs[m.Tenant] = j
+			}
+			o := &Outcome{Agent: id, Host: m.Name, State: JobWaiting}
+			if !m.RevokedAt.IsZero() {
+				o.State, o.Text, o.At = JobFailed, "the agent is revoked", now
+			} else if d.Kind == wire.CommandUpgrade && s.packageFor(j, m) == nil {
+				o.State, o.Text, o.At = JobFailed, "there is no package of version "+d.Version+" for "+m.Facts.OS+"/"+m.Facts.Arch, now
+			}
+			j.Outcomes[id] = o
+		}
+		return nil
+	}()
+	s.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	var docs []roster.Document
+	for _, j := range sorted(jobs) {
+		docs = append(docs, roster.Document{Kind: roster.KindJob, ID: j.ID, Tenant: j.Tenant, Data: j.clone()})
+	}
+	if err := s.store.Write(ctx, docs...); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []JobView
+	for _, j := range sorted(jobs) {
+		s.jobs[j.ID] = j
+		for id := range j.Outcomes {
+			if m := s.agents[id]; m != nil {
+				s.note(roster.Operation{Tenant: m.Tenant, Agent: m.ID, Host: m.Name, Object: "job:" + j.ID, Kind: "ordered-" + d.Kind, Actor: a.Name, OK: true, Text: strings.TrimSpace(d.Input + d.Version)})
+				m.tell()
+			}
+		}
+		out = append(out, j.view())
+	}
+	return out, nil
+}
+
+// pending are the commands that an agent has not answered. s.mu is held.
+func (s *Service) pending(m *member) []wire.Command {
+	var out []wire.Command
+	now := s.now()
+	for _, j := range sorted(s.jobs) {
+		o := j.Outcomes[m.ID]
+		if o == nil || o.State != JobWaiting && o.State != JobSent || !now.Before(j.Until) {
+			continue
+		}
+		c := wire.Command{ID: j.ID, Kind: j.Kind, Input: j.Input, Until: j.Until.Unix()}
+		if j.Kind == wire.CommandUpgrade {
+			if c.Package = s.packageFor(j, m); c.Package == nil {
+				continue
+			}
+		}
+		out = append(out, c)
+		if len(out) == 20 {
+			break
+		}
+	}
+	return out
+}
+
+func (s *Service) wasSent(m *member, job string) bool {
+	j := s.jobs[job]
+	return j != nil && j.Outcomes[m.ID].State == JobSent
+}
+
+func (s *Service) markSent(m *member, list []wire.Command) {
+	for _, c := range list {
+		if j := s.jobs[c.ID]; j != nil && j.Outcomes[m.ID].State == JobWaiting {
+			j.Outcomes[m.ID].State, j.Outcomes[m.ID].At, j.dirty = JobSent, s.now().UTC(), true
+		}
+	}
+}
+
+// results takes what came of commands. s.mu is held.
+func (s *Service) results(m *member, list []wire.Result) {
+	for _, r := range list[:min(len(list), 100)] {
+		j := s.jobs[r.ID]
+		if j == nil {
+			continue
+		}
+		o := j.Outcomes[m.ID]
+		if o == nil || o.State == JobDone || o.State == JobFailed {
+			continue
+		}
+		o.State, o.Text, o.At, j.dirty = JobDone, plain(r.Text, 1000), s.now().UTC(), true
+		if !r.OK {
+			o.State = JobFailed
+		}
+		s.note(roster.Operation{Tenant: m.Tenant, Agent: m.ID, Host: m.Name, Object: "job:" + j.ID, Kind: "result-" + j.Kind, Actor: "agent", OK: r.OK, Text: o.Text})
+		if j.Kind == wire.CommandUninstall && r.OK {
+			m.RevokedAt, m.RevokedBy, m.dirty = s.now().UTC(), j.By, true
+			s.leases.Leave(m.ID)
+			// Its connection ends by itself; the answer to this checkin is refused.
+		}
+	}
+}
+
+// expireJobs ends commands that nobody came for, and forgets old jobs.
+func (s *Service) expireJobs(ctx context.Context) {
+	now := s.now().UTC()
+	s.mu.Lock()
+	var old []string
+	ids := slices.Sorted(maps.Keys(s.jobs))
+	for i, id := range ids {
+		j := s.jobs[id]
+		open := false
+		for _, o := range j.Outcomes {
+			if o.State == JobWaiting || o.State == JobSent {
+				if now.Before(j.Until) {
+					open = true
+				} else {
+					o.Text = "the host did not come for it"
+					if o.State == JobSent {
+						o.Text = "the host took it and did not answer"
+					}
+					o.State, o.At, j.dirty = JobExpired, now, true
+				}
+			}
+		}
+		if !open && i < len(ids)-keptJobs {
+			old = append(old, id)
+		}
+	}
+	var docs []roster.Document
+	for _, id := range old {
+		delete(s.jobs, id)
+		docs = append(docs, roster.Document{Kind: roster.KindJob, ID: id})
+	}
+	s.mu.Unlock()
+	if err := s.store.Write(ctx, docs...); err != nil && ctx.Err() == nil {
+		s.log.Error("fleet: old jobs are kept on", "error", err)
+	}
+}
+
+// Jobs lists jobs, the newest first.
+func (s *Service) Jobs(a Asker) []JobView {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := []JobView{}
+	for _, j := range sorted(s.jobs) {
+		if a.may(j.Tenant) {
+			out = append(out, j.view())
+		}
+	}
+	slices.Reverse(out)
+	return out
+}
+
+// Job is one job with its results, those that failed first.
+func (s *Service) Job(a Asker, id string) (JobView, []Outcome, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	j := s.jobs[id]
+	if j == nil || !a.may(j.Tenant) {
+		return JobView{}, nil, ErrNotFound
+	}
+	list := []Outcome{}
+	for _, o := range j.Outcomes {
+		list = append(list, *o)
+	}
+	rank := map[string]int{JobFailed: 0, JobExpired: 1, JobWaiting: 2, JobSent: 3, JobDone: 4}
+	slices.SortFunc(list, func(x, y Outcome) int {
+		if d := rank[x.State] - rank[y.State]; d != 0 {
+			return d
+		}
+		return cmpText(x.Host+x.Agent, y.Host+y.Agent)
+	})
+	return j.view(), list, nil
+}
+
+// Upgrade is an upgrade package as it is kept.
+type Upgrade struct {
+	wire.Package
+	Note string    `json:"note,omitempty"`
+	At   time.Time `json:"at"`
+	By   string    `json:"by"`
+}
+
+var versionPattern = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}$`)
+
+// AddPackage takes an agent's executable in and signs it. Its platform is read from the file.
+func (s *Service) AddPackage(ctx context.Context, a Asker, version, note string, r io.Reader) (Upgrade, error) {
+	if !a.Within.Everything() {
+		return Upgrade{}, ErrForbidden
+	}
+	if !versionPattern.MatchString(version) {
+		return Upgrade{}, invalid("the version %q: want letters, digits, '.', '+', '_' and '-'", clip(version, 64))
+	}
+	sum, size, head, err := s.packages.Put(r)
+	if err != nil {
+		return Upgrade{}, err
+	}
+	system, arch, err := release.Platform(head)
+	if err != nil {
+		_ = s.packages.Remove(sum)
+		return Upgrade{}, invalid("the package: %v", err)
+	}
+	p := wire.Package{Version: version, OS: system, Arch: arch, SHA256: sum, Size: size, URL: wire.PathPackages + sum}
+	p.Signature = s.authority.Sign(p)
+	u := Upgrade{p, clip(note, maxNote), s.now().UTC(), a.Name}
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	for _, old := range s.Packages() {
+		if old.Version == version && old.OS == system && old.Arch == arch && old.SHA256 != sum {
+			_ = s.packages.Remove(sum)
+			return Upgrade{}, conflict("there is a package of version %s for %s/%s already: delete it first", version, system, arch)
+		}
+	}
+	if err := s.store.Write(ctx, roster.Document{Kind: roster.KindPackage, ID: sum, Data: u}); err != nil {
+		return Upgrade{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.upgrades[sum] = &u
+	s.note(roster.Operation{Object: "package:" + sum, Kind: "package-added", Actor: a.Name, OK: true, Text: version + " " + system + "/" + arch})
+	return u, nil
+}
+
+// DeletePackage takes a package away.
+func (s *Service) DeletePackage(ctx context.Context, a Asker, sum string) (Upgrade, error) {
+	if !a.Within.Everything() {
+		return Upgrade{}, ErrForbidden
+	}
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	s.mu.Lock()
+	u := s.upgrades[sum]
+	s.mu.Unlock()
+	if u == nil {
+		return Upgrade{}, ErrNotFound
+	}
+	if err := s.store.Write(ctx, roster.Document{Kind: roster.KindPackage, ID: sum}); err != nil {
+		return Upgrade{}, err
+	}
+	s.mu.Lock()
+	delete(s.upgrades, sum)
+	s.note(roster.Operation{Object: "package:" + sum, Kind: "package-deleted", Actor: a.Name, OK: true, Text: u.Version + " " + u.OS + "/" + u.Arch})
+	s.mu.Unlock()
+	return *u, s.packages.Remove(sum)
+}
+
+// Packages lists packages, the newest first.
+func (s *Service) Packages() []Upgrade {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.packagesLocked()
+}
+
+func (s *Service) packagesLocked() []Upgrade {
+	out := []Upgrade{}
+	for _, u := range s.upgrades {
+		out = append(out, *u)
+	}
+	slices.SortFunc(out, func(a, b Upgrade) int {
+		if c := b.At.Compare(a.At); c != 0 {
+			return c
+		}
+		return cmpText(a.SHA256, b.SHA256)
+	})
+	return out
+}
+
+// packageFor is the package of a job for a host's platform; nil where there is none.
+func (s *Service) packageFor(j *Job, m *member) *wire.Package {
+	for _, sum := range j.Packages {
+		if u := s.upgrades[sum]; u != nil && u.OS == m.Facts.OS && u.Arch == m.Facts.Arch {
+			p := u.Package
+			return &p
+		}
+	}
+	return nil
+}
