@@ -97,6 +97,7 @@ type Service struct {
 	secrets   *secrets
 	log       *slog.Logger
 	now       func() time.Time
+	started   time.Time
 
 	enrolling sync.Mutex // one enrolment at a time
 	changing  sync.Mutex // one change of configurations, tasks, groups, tokens and jobs at a time
@@ -143,6 +144,7 @@ func Open(ctx context.Context, deps Deps) (*Service, error) {
 	if s.now == nil {
 		s.now = time.Now
 	}
+	s.started = s.now()
 	var err error
 	if s.authority, err = ca.Open(ctx, deps.State, deps.Box); err != nil {
 		return nil, err

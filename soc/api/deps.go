@@ -27,6 +27,7 @@ import (
 	"icewatch/cmdb/traffic"
 	"icewatch/cmdb/view"
 	"icewatch/collectors"
+	"icewatch/collectors/fleet"
 	"icewatch/detections"
 	rules "icewatch/detections/engine"
 	"icewatch/soc/audit"
@@ -128,6 +129,9 @@ type Deps struct {
 
 	// Inputs are the sources that administrators add; nil registers no route.
 	Inputs *inputs.Service
+
+	// Fleet is the agents on hosts; nil registers no route.
+	Fleet *fleet.Service
 
 	// Protocols are the APIs of other products that the suite speaks.
 	Protocols []protocol.Protocol

@@ -43,6 +43,7 @@ func (s *Server) routes() {
 	s.savedRoutes()
 	s.forwardingRoutes()
 	s.inputRoutes()
+	s.fleetRoutes()
 	s.analysisRoutes()
 	s.clauseRoutes()
 	s.tailRoutes()

@@ -34,6 +34,7 @@ import (
 	"icewatch/cmdb/view"
 	"icewatch/collectors"
 	"icewatch/collectors/elasticbulk"
+	"icewatch/collectors/fleet"
 	"icewatch/collectors/httppush"
 	"icewatch/collectors/lokipush"
 	"icewatch/collectors/otlp"
@@ -110,7 +111,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		}
 		c.log.Info("stopped")
 	}()
-	for _, step := range []func(context.Context) error{c.folder, c.openState, c.openMasking, c.openFederation, c.openProvider, c.openBus, c.openCMDB, c.openRules, c.openDuty, c.openTicketing, c.runDuty, c.openSubscriptions, c.openCasework, c.openDispatch, c.openAlertmanager, c.openWatch, c.openPackbook, c.startEngine, c.openExposure, c.openRisk, c.openGate, c.openSamples, c.openBackups, c.openSaved, c.openForwarding, c.openInputs, c.openAlertSources, c.openElastic, c.openAPI, c.runSaved, c.runInbox, c.runSubscriptions, c.runForwarding, c.keepFigures, c.runAlertMail, c.startCollectors, c.runInputs} {
+	for _, step := range []func(context.Context) error{c.folder, c.openState, c.openMasking, c.openFederation, c.openProvider, c.openBus, c.openCMDB, c.openRules, c.openDuty, c.openTicketing, c.runDuty, c.openSubscriptions, c.openCasework, c.openDispatch, c.openAlertmanager, c.openWatch, c.openPackbook, c.startEngine, c.openExposure, c.openRisk, c.openGate, c.openSamples, c.openBackups, c.openSaved, c.openForwarding, c.openInputs, c.openFleet, c.openAlertSources, c.openElastic, c.openAPI, c.runSaved, c.runInbox, c.runSubscriptions, c.runForwarding, c.keepFigures, c.runAlertMail, c.startCollectors, c.runInputs} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -210,9 +211,12 @@ type centre struct {
 	first        identity.Bootstrap
 	listener     *transport.Listener
 
-	forwarding *forwarding.Service // events, to others
-	inputs     *inputs.Service     // sources that administrators add
-	packs      *packbook.Book      // parser packs that people make
+	forwarding *forwarding.Service    // events, to others
+	inputs     *inputs.Service        // sources that administrators add
+	fleet      *fleet.Service         // agents on hosts
+	agentsAt   atomic.Pointer[string] // where they are awaited
+	agentsOff  atomic.Bool            // another program has the port
+	packs      *packbook.Book         // parser packs that people make
 
 	dispatch dispatch // of alerts and incidents, to others
 }
@@ -528,7 +532,7 @@ func (c *centre) openAPI(ctx context.Context) (err error) {
 		Identity: c.identity, Audit: c.audit, Forward: c.forward, Settings: c.settings, Keys: c.seal, RateLimits: c.limits.Get, Watermark: c.watermark.Get, Own: own, Units: c.units, Decisions: decisions, Tenants: c.tenants, Reach: &c.reach, CMDB: c.cmdb, Drawings: c.drawings, Subscriptions: c.subscriptions, Views: c.kept, Traffic: c.traffic, Risk: c.risk, Vulnerabilities: c.exposure.library, Approvals: c.approvals.desk, Inbox: c.inbox, Attachments: c.shelf, ApprovalPolicy: c.approvals.policy, Search: c.slow.Watch(c.engine, api.Caller), Masking: c.masking, Metrics: c.engine, Saved: c.saved, Exports: c.exports, Aside: c.aside, Rules: c.keeper, Policies: c.keeper.policies, Maintenance: c.windows, Rulebook: c.keeper.book,
 		Federation: c.sso, Provider: c.provider, Intake: c.gauge, Watch: c.watch, Holdings: c.holdings(), Backups: c.backups, Ticketing: api.NewTicketing(c.tickets), Duty: c.duty, Incidents: c.tickets, ServiceLevels: c.levels, Protocols: c.protocols(), Ingest: []api.Ingest{elastic, loki, push, samples},
 		Casework: c.casework, Dispatch: &c.dispatch.Dispatch, AlertSources: c.alertSources, Notifying: &api.Notifying{Tickets: c.tickets, Routes: c.routes, Wordings: c.wordings},
-		Flows: c.openFlows(c.engine), Parsers: c.openParsers(), Processing: treatment{c.processing, c.engine}, OwnPacks: c.packs, Traces: traces.New(c.engine), LogQL: c.logql(), Monitors: c.monitors, Forwarding: c.forwarding, Inputs: c.inputs,
+		Flows: c.openFlows(c.engine), Parsers: c.openParsers(), Processing: treatment{c.processing, c.engine}, OwnPacks: c.packs, Traces: traces.New(c.engine), LogQL: c.logql(), Monitors: c.monitors, Forwarding: c.forwarding, Inputs: c.inputs, Fleet: c.fleet,
 		Console: console.FS, Ready: c.gauge.parts, WriteMetrics: func(w io.Writer) { c.gauge.write(w, c.metrics) },
 		Log: c.log, Version: c.Version, MaxBody: int64(cfg.HTTP.MaxBody), MaxUnpacked: int64(cfg.HTTP.MaxUnpacked),
 	})

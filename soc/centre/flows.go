@@ -75,6 +75,9 @@ func (c *centre) flowSources(out *[]collectors.Collector, deps collectors.Deps) 
 // or a suite and the collector it replaces, can so run on one machine; the
 // list of sources shows which has the port.
 func (c *centre) mayBeTaken(s collectors.Collector, err error) bool {
+	if c.agentsTaken(s, err) {
+		return true
+	}
 	f, ok := s.(*flow.Collector)
 	if !ok || !f.AtDefault() || !errors.Is(err, syscall.EADDRINUSE) {
 		return false

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"icewatch/collectors/fleet"
 	"icewatch/soc/audit"
 	"icewatch/soc/config"
 	"icewatch/soc/forwarding"
@@ -37,6 +38,7 @@ func sealed(data string) []seal.Place {
 		masking.Sealed(),
 		forwarding.Sealed(),
 		inputs.Sealed(),
+		fleet.Sealed(),
 		source.Sealed(),
 		workorder.Sealed(),
 	)

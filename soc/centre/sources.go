@@ -39,6 +39,9 @@ func (c *centre) sources(deps collectors.Deps) ([]collectors.Collector, error) {
 	if err := c.trapSource(&out, deps); err != nil {
 		return nil, err
 	}
+	if err := c.agentSource(&out, deps); err != nil {
+		return nil, err
+	}
 	if len(c.Config.Files) == 0 {
 		return out, nil
 	}

@@ -31,6 +31,7 @@ type Config struct {
 	Flows     Flows     `yaml:"flows" doc:"Intake of network flows."`
 	SNMP      SNMP      `yaml:"snmp" doc:"Intake of SNMP notifications (docs/snmp.md)."`
 	OTLP      OTLP      `yaml:"otlp" doc:"Intake of OpenTelemetry's logs, metrics and traces (OTLP) on the protocol's own ports; on http.listen it is served at /otlp/v1/* besides."`
+	Agents    Agents    `yaml:"agents" doc:"The agents on hosts (docs/fleet.md)."`
 	Files     []File    `yaml:"files" doc:"Log files of this machine to follow."`
 	Relays    []string  `yaml:"relays" doc:"Networks of syslog relays. Behind a relay the HOSTNAME in the message names the device; any other sender is the device itself, whatever name it gives."`
 	Identity  Identity  `yaml:"identity" doc:"Who may sign in; most of it is decided at run time, in the settings."`
@@ -145,6 +146,16 @@ type OTLP struct {
 	MaxMessage Size     `yaml:"max_message" doc:"Largest request over gRPC, once decompressed; over HTTP, http.max_body and http.max_unpacked hold."`
 	Promote    []string `yaml:"promote" doc:"Attributes of a resource that become labels of all its metrics; the others are in target_info."`
 }
+
+// Agents configures the listener for agents.
+type Agents struct {
+	Listen string   `yaml:"listen" doc:"Address for agents: TLS 1.3 with certificates of the suite's own authority on both sides; off switches it off."`
+	URLs   []string `yaml:"urls" doc:"How hosts reach that address, such as https://soc.example.gov.cn:8444; written into enrolment tokens and tried in order. Empty: the host of http.external_url or this machine's name, with the port of listen."`
+	Zone   string   `yaml:"zone" doc:"Network zone the hosts sit in."`
+}
+
+// DefaultAgents is where agents are awaited if nobody says otherwise.
+const DefaultAgents = ":8444"
 
 // File configures one set of followed log files.
 type File struct {
@@ -361,6 +372,7 @@ func Default() *Config {
 		SNMP:  SNMP{Traps: "off", Zone: "default"},
 		OTLP: OTLP{GRPC: "127.0.0.1:4317", HTTP: "127.0.0.1:4318", MaxMessage: 16 << 20,
 			Promote: []string{"deployment.environment.name", "host.name", "k8s.cluster.name", "k8s.namespace.name", "k8s.pod.name"}},
+		Agents:    Agents{Listen: DefaultAgents, Zone: "default"},
 		AlertMail: AlertMail{Listen: "off", Domain: "icewatch"},
 		Relays:    []string{"127.0.0.0/8", "::1/128"},
 		Bus:       Bus{MaxSize: 8 << 30, MaxMetrics: 2 << 30, MinFree: 512 << 20, Keep: 1000},
@@ -495,6 +507,12 @@ func (c *Config) Validate() []Problem {
 	}
 	if t := c.SNMP.Traps; t != "off" && t != "" && c.SNMP.CommunitiesFile == "" && c.SNMP.UsersFile == "" {
 		bad("snmp.traps", "everything would be refused: give communities_file, or better users_file")
+	}
+	address("agents.listen", c.Agents.Listen, true)
+	for i, u := range c.Agents.URLs {
+		if x, err := url.Parse(u); err != nil || x.Scheme != "https" || x.Host == "" || x.Path != "" {
+			bad(fmt.Sprintf("agents.urls[%d]", i), "%q is not an address of agents; one such as https://soc.example.gov.cn:8444 is expected", u)
+		}
 	}
 	address("otlp.grpc", c.OTLP.GRPC, true)
 	address("otlp.http", c.OTLP.HTTP, true)

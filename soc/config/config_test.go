@@ -84,7 +84,7 @@ func TestReferenceIsTheDefaultAndDocumentsEveryOption(t *testing.T) {
 	want := Default()
 	want.Files, want.Rules.Dirs, want.Parsers.Dirs, want.Tenants.Dirs, want.Geo.Files, want.Notify.Webhooks = []File{}, []string{}, []string{}, []string{}, []string{}, []Webhook{}
 	want.Rules.Policy.Keys, want.Syslog.Listeners = []PolicyKey{}, []SyslogListener{}
-	want.SNMP.Sources = []string{}
+	want.SNMP.Sources, want.Agents.URLs = []string{}, []string{}
 	want.Security.Egress.Allow, want.Lake.SecurityOwners = []string{}, []string{}
 	want.Lake.Remote.Nodes, want.Elastic.Clusters = []LakeNode{}, []ElasticCluster{}
 	if !reflect.DeepEqual(c, want) {

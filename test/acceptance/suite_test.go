@@ -143,6 +143,9 @@ func prepare(t *testing.T, extra string) *suite {
 	if !strings.Contains(extra, "flows:") {
 		extra = "flows: {netflow: off, sflow: off}\n" + extra // suites run side by side
 	}
+	if !strings.Contains(extra, "agents:") {
+		extra = "agents: {listen: off}\n" + extra
+	}
 	if !strings.Contains(extra, "otlp:") {
 		extra = "otlp: {grpc: off, http: off}\n" + extra
 	}
