@@ -66,7 +66,7 @@ func (s *Server) dutyBookRoutes() {
 		}
 	}
 	Register(s, huma.Operation{OperationID: "list-duty-notes", Method: http.MethodGet, Path: "/duty/notes", Tags: tags,
-		Summary: "Open notes of a team, and those closed in the last week", Errors: []int{404}}, identity.ScopeRead,
+		Summary: "Open notes of a team, and those closed in the last week", Errors: []int{403, 404}}, identity.ScopeRead,
 		func(ctx context.Context, in *struct {
 			Team string `query:"team" required:"true" maxLength:"40"`
 		}) (*Body[Page[duty.Note]], error) {
@@ -113,7 +113,7 @@ func (s *Server) dutyBookRoutes() {
 			return Reply(h), dutyProblem(err)
 		})
 	Register(s, huma.Operation{OperationID: "list-handovers", Method: http.MethodGet, Path: "/duty/handovers", Tags: tags,
-		Summary: "The latest hand-overs of a team, or my own", Errors: []int{404}}, identity.ScopeRead,
+		Summary: "The latest hand-overs of a team, or my own", Errors: []int{403, 404}}, identity.ScopeRead,
 		func(ctx context.Context, in *struct {
 			Team string `query:"team" maxLength:"40"`
 		}) (*Body[Page[duty.Handover]], error) {

@@ -3,13 +3,23 @@ package api
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/url"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"icewatch/detections"
+	"icewatch/rules"
 	"icewatch/soc/identity"
+	"icewatch/soc/reach"
+	"icewatch/soc/seal"
+	"icewatch/soc/state"
+	"icewatch/ticketing"
+	"icewatch/ticketing/duty"
+	"icewatch/ticketing/source"
 )
 
 // foreignPath writes a route's path with what is another unit's in its places.
@@ -29,20 +39,44 @@ func foreignPath(path string, theirs map[string]string) string {
 	}
 }
 
+// unheard takes the alerts of sources in and keeps none.
+type unheard struct{ source.Tickets }
+
 // TestAUnitSeesOnlyItsOwn walks the whole list of routes that read: whatever a
 // room hands out, a unit finds nothing in it of another unit's alerts,
 // incidents and what people keep of them, and a route about one of them answers
 // as if there were none. A new route is in the list as soon as it is registered.
 func TestAUnitSeesOnlyItsOwn(t *testing.T) {
 	t.Parallel()
-	s := newSuite(t, nil)
+	db, err := state.Open(t.Context(), filepath.Join(t.TempDir(), "state.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	var shifts *duty.Store
+	var sources *source.Service
+	s := newSuite(t, func(deps *Deps) {
+		box := seal.Ephemeral(slices.Concat(duty.Sealed(), source.Sealed())...)
+		if shifts, err = duty.Open(t.Context(), db, duty.Deps{Seal: box, Log: deps.Log}); err != nil {
+			t.Fatal(err)
+		}
+		sources, err = source.Open(t.Context(), db, source.Deps{Templates: rules.AlertSources, Dir: "alertsources", Box: box, Log: deps.Log, Client: http.DefaultClient, Tickets: unheard{},
+			Place:  func(w source.Where, _ map[string]string) string { return w.Tenant },
+			Tenant: func(slug string) bool { return slug == "a" || slug == "b" },
+			Reach:  func(tenant string) (reach.Reach, error) { return reach.Tenants(tenant), nil }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		deps.Duty, deps.AlertSources = shifts, sources
+	})
 	now := time.Now().UTC()
 	var occurrences []detections.Occurrence
 	for tenant, word := range map[string]string{"a": "badger", "b": "zebra"} {
 		for i := range 3 {
 			occurrences = append(occurrences, detections.Occurrence{ID: fmt.Sprint("o", tenant, i), Key: fmt.Sprint("k", tenant, i), Tenant: tenant, Time: now, From: now, Count: 1, Priority: "P2",
-				Rule:   detections.RuleRef{ID: "rule-" + word, Title: detections.Text{EN: "Rule " + word, ZH: "规则 " + word}, Level: detections.High, Kind: "sigma", Techniques: []string{"T1110"}},
-				Fields: map[string]string{"source.ip": "203.0.113.7", "host.name": word, "url.full": "http://" + word + ".example/x", "user.name": word}})
+				Judgement: detections.Judgement{Attacker: &detections.Party{IP: "203.0.113.7"}},
+				Rule:      detections.RuleRef{ID: "rule-" + word, Title: detections.Text{EN: "Rule " + word, ZH: "规则 " + word}, Level: detections.High, Kind: "sigma", Techniques: []string{"T1110"}},
+				Fields:    map[string]string{"source.ip": "203.0.113.7", "host.name": word, "url.full": "http://" + word + ".example/x", "user.name": word}})
 		}
 	}
 	if err := s.tickets.Ingest(t.Context(), occurrences); err != nil {
@@ -90,13 +124,38 @@ func TestAUnitSeesOnlyItsOwn(t *testing.T) {
 	make("/api/v1/alerts/"+alert+"/assign", `{"assignee":"zebra"}`)
 	make("/api/v1/incidents/"+incident+"/comments", `{"text":"about the zebra"}`)
 
+	// A team that looks after both: the unit sees the team, not what its people write
+	// of the other one.
+	lead := ticketing.Actor{Name: "lead", Reach: reach.All()}
+	line := duty.Line{Key: "first", Name: duty.Text{ZH: "一线", EN: "First"}, Layers: []duty.Layer{{From: "2026-01-01", People: [][]string{{"li"}, {"sun"}}}}}
+	team, err := shifts.Put(t.Context(), lead, "", 0, duty.Content{Name: duty.Text{ZH: "值班", EN: "Duty"}, Tenants: []string{"a", "b"}, Lines: []duty.Line{line}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs["duty id"], theirs["team"] = team.ID, team.ID
+	if _, err := shifts.AddNote(t.Context(), lead, team.ID, "the zebra is loose"); err != nil {
+		t.Fatal(err)
+	}
+	li := ticketing.Actor{Name: "li", Reach: reach.All()}
+	if _, err := shifts.Sign(t.Context(), li, s.tickets, team.ID, "first", "sun", "feed the zebra"); err != nil {
+		t.Fatal(err)
+	}
+	other, _, err := sources.Create(t.Context(), source.Asker{Name: "lead", Within: reach.All()}, source.Content{Name: "zebra's UPS", Kind: source.KindWebhook, Enabled: true, Tenant: "b", Template: "generic-json"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sources.Take(t.Context(), other.ID, source.Message{Body: []byte(`{"id":7,"name":"zebra","host":"zebra"}`)}); err != nil {
+		t.Fatal(err)
+	}
+	theirs["alert-sources id"] = other.ID
+
 	about := func(path string) bool {
 		return strings.HasPrefix(path, prefix+"/incidents/{id}") || strings.HasPrefix(path, prefix+"/alerts/{id}")
 	}
-	marks := []string{"zebra", alert, incident, theirs["item"], theirs["work-orders id"], theirs["notices id"], theirs["daily-reports id"]}
+	marks := []string{"zebra", alert, incident, theirs["item"], theirs["work-orders id"], theirs["notices id"], theirs["daily-reports id"], other.ID}
 	walked, shown := 0, 0
 	for key, op := range s.srv.declared {
-		if op.Method != "GET" || op.Scope != identity.ScopeRead && op.Scope != identity.ScopeRespond && op.Scope != ScopeAny || strings.Contains(op.Path, "/tail") {
+		if op.Method != "GET" || op.Scope != identity.ScopeRead && op.Scope != identity.ScopeRespond && op.Scope != identity.ScopeConfigure && op.Scope != ScopeAny || strings.Contains(op.Path, "/tail") {
 			continue
 		}
 		walked++
@@ -117,6 +176,31 @@ func TestAUnitSeesOnlyItsOwn(t *testing.T) {
 		}
 		if strings.Contains(string(whole.body), "zebra") {
 			shown++
+		}
+	}
+	for _, query := range []string{"/duty/notes?team=" + team.ID, "/duty/handovers?team=" + team.ID, "/duty/statistics?by=team", "/attackers", "/attackers.csv", "/daily-reports"} {
+		if a := s.call("GET", prefix+query, "", unit...); strings.Contains(string(a.body), "zebra") || a.status != 200 && a.status != 403 {
+			t.Errorf("%s shows a unit: %d %.300s", query, a.status, a.body)
+		}
+		if a := s.call("GET", prefix+query, "", city...); a.status != 200 {
+			t.Errorf("%s: who sees everything gets %d %.200s", query, a.status, a.body)
+		}
+	}
+	// The alert of each has one attacker in common: a unit counts its own alone.
+	for _, x := range []struct {
+		who    []string
+		alerts int
+	}{{unit, 3}, {city, 6}} {
+		var list struct {
+			Items []struct {
+				Attacker string
+				Alerts   int
+				Tenants  []string
+			}
+		}
+		a := s.call("GET", prefix+"/attackers", "", x.who...)
+		if err := json.Unmarshal(a.body, &list); err != nil || len(list.Items) != 1 || list.Items[0].Alerts != x.alerts || len(list.Items[0].Tenants) != x.alerts/3 {
+			t.Errorf("attackers: %d %s, want one of %d alerts", a.status, a.body, x.alerts)
 		}
 	}
 	t.Logf("%d routes read, %d of them show the other unit to who may see it", walked, shown)

@@ -48,6 +48,8 @@ type city struct {
 
 	everything string // id of a scenario of all alerts
 	drawing    string // id of a shared topology of all hosts
+	teams    []dutyTeam        // on duty
+	drawing  string            // id of a shared topology of all hosts
 
 	backtests []keptBacktest // of the viewer, under scopes of before
 }
@@ -77,6 +79,7 @@ func TestIsolation(t *testing.T) {
 	}
 	c.silence()
 	c.handled()
+	c.handOver("scoped")
 	for range 15 {
 		x := c.town.NewTerm(rnd, 3)
 		c.must(http.MethodPut, "/api/v1/users/"+id+"/access", map[string]any{"reach": x.Text()}, nil)
@@ -124,6 +127,7 @@ func (c *city) build(rnd *rand.Rand, tenants, events int) {
 		}
 		c.must(http.MethodPatch, "/api/v1/tenants/"+x.Slug, map[string]any{"unit": x.Unit, "region": x.Region, "industry": x.Industry, "labels": append([]string{}, x.Labels...)}, nil)
 	}
+	c.dutyTeams()
 	type item struct {
 		ID         string            `json:"id"`
 		Class      string            `json:"class"`
@@ -187,13 +191,17 @@ func (c *city) build(rnd *rand.Rand, tenants, events int) {
 			if rnd.IntN(8) == 0 { // a host that nobody knows
 				r.host, r.facts = "stranger", reach.Facts{Tenant: slug}
 			}
-			message := "row " + strconv.Itoa(r.n)
+			message, source := "row "+strconv.Itoa(r.n), ""
 			if rnd.IntN(10) == 0 {
 				message += " quetzal"
+				source = "198.51.100." + strconv.Itoa(rnd.IntN(3)+1)
 			}
 			// A sender cannot say where it belongs.
 			doc := map[string]any{"message": message, "host.name": r.host, "user.name": r.user, "test.n": r.n, reach.FieldRegion: "a", reach.FieldLabels: ";a;b;",
 				"data_stream.type": "traces", "trace.id": isolationTrace(r.n), "span.id": fmt.Sprintf("%016x", r.n+1), "service.name": "svc-" + r.user}
+			if source != "" {
+				doc["source.ip"] = source
+			}
 			if rnd.IntN(4) == 0 {
 				r.extra = "test.extra" + strconv.Itoa(rnd.IntN(20))
 				doc[r.extra] = "x"
@@ -241,6 +249,7 @@ type alert struct {
 	Incident string `json:"incident_id"`
 	Count    int    `json:"alert_count"`
 	CI       *struct{ ID string }
+	Attacker *struct{ IP string }
 }
 
 func (c *city) alerts(as *client.Client) (list []alert) {
@@ -634,6 +643,8 @@ func (c *city) compare(rnd *rand.Rand, viewer *client.Client, x *reachtest.Term,
 		wrong("the list of incidents", sorted(incidents), sorted(wantIncidents))
 	}
 	c.compareTickets(rnd, viewer, alerts, all.Items, visible, wantIncidents, wrong)
+	c.compareDuty(viewer, shows, wantIncidents, wrong)
+	c.compareAttackers(alerts, visible, get, wrong)
 	var figures struct {
 		Total struct{ Incidents, Alerts int }
 	}

@@ -34,6 +34,24 @@ func TestHandover(t *testing.T) {
 	if _, err := w.duty.AddNote(t.Context(), ticketing.Actor{Name: "x"}, team.ID, "hello"); !errors.Is(err, ErrNotFound) {
 		t.Errorf("a stranger's note: %v", err)
 	}
+	// Who sees a part of what the team looks after sees the team, not what its people
+	// write of everything.
+	part := ticketing.Actor{Name: "teacher", Reach: reach.Tenants("edu")}
+	if _, err := w.duty.Team(part, team.ID); err != nil {
+		t.Error(err)
+	}
+	if list, err := w.duty.Notes(t.Context(), part, team.ID, w.now()); !errors.Is(err, ErrForbidden) {
+		t.Errorf("notes of a team that looks after others, too: %v, %v", list, err)
+	}
+	if list, err := w.duty.Handovers(t.Context(), part, team.ID); !errors.Is(err, ErrForbidden) {
+		t.Errorf("hand-overs of a team that looks after others, too: %v, %v", list, err)
+	}
+	if _, err := w.duty.CloseNote(t.Context(), part, note.ID); !errors.Is(err, ErrNotFound) {
+		t.Errorf("a note that he does not see is closed: %v", err)
+	}
+	if list, err := w.duty.Notes(t.Context(), ticketing.Actor{Name: "lead", Reach: both}, team.ID, w.now()); err != nil || len(list) != 1 {
+		t.Errorf("who sees all of it: %v, %v", list, err)
+	}
 	w.forward(12 * time.Hour)
 	d, err := w.duty.Draft(t.Context(), qian, w.tickets, team.ID, "first")
 	if err != nil {

@@ -58,9 +58,10 @@ func checkNote(what, text string, required bool) error {
 	return nil
 }
 
-// Notes lists the notes of a team that are open, and those closed since a time.
+// Notes lists the notes of a team that are open, and those closed since a time, for
+// whom Team.Told says.
 func (s *Store) Notes(ctx context.Context, by ticketing.Actor, team string, since time.Time) ([]Note, error) {
-	if _, err := s.Team(by, team); err != nil {
+	if _, err := s.told(by, team); err != nil {
 		return nil, err
 	}
 	return s.notes(ctx, team, since)
@@ -102,7 +103,7 @@ func (s *Store) CloseNote(ctx context.Context, by ticketing.Actor, id string) (N
 	if len(rows) == 0 {
 		return Note{}, fmt.Errorf("%w: there is no note %.40q", ErrNotFound, id)
 	}
-	if _, err := s.Team(by, rows[0].Team); err != nil {
+	if _, err := s.told(by, rows[0].Team); err != nil {
 		return Note{}, fmt.Errorf("%w: there is no note %.40q", ErrNotFound, id)
 	}
 	r := rows[0]
@@ -265,15 +266,15 @@ func (s *Store) Accept(ctx context.Context, by ticketing.Actor, id, remark strin
 	return r.handover(by)
 }
 
-// Handovers lists the latest hand-overs of a team that the actor sees, or, where
-// none is named, his own.
+// Handovers lists the latest hand-overs of a team, for whom Team.Told says, or,
+// where none is named, the actor's own.
 func (s *Store) Handovers(ctx context.Context, by ticketing.Actor, team string) ([]Handover, error) {
 	var rows []handoverRow
 	q := s.db.NewSelect().Model(&rows).OrderExpr("signed_at DESC, id").Limit(200)
 	if team == "" {
 		q = q.Where("incoming = ? OR outgoing = ?", by.Name, by.Name)
 	} else {
-		if _, err := s.Team(by, team); err != nil {
+		if _, err := s.told(by, team); err != nil {
 			return nil, err
 		}
 		q = q.Where("team = ?", team)

@@ -215,6 +215,31 @@ func (t *Team) Covered(r reach.Reach) bool {
 // Has tells whether the user stands in the team.
 func (t *Team) Has(user string) bool { return user != "" && slices.Contains(t.Members(), user) }
 
+// Told tells whether somebody reads what the people of the team write to one
+// another, notes and hand-overs: that is of any incident of theirs. So he stands in
+// it, or all that it looks after is within his reach, every row of it.
+func (t *Team) Told(by ticketing.Actor) bool {
+	if t.Has(by.Name) {
+		return true
+	}
+	if by.Reach.Veil() != nil { // who writes does not mask
+		return false
+	}
+	if len(t.Tenants) == 0 {
+		return by.Reach.Everything()
+	}
+	return !slices.ContainsFunc(t.Tenants, func(slug string) bool { return !by.Reach.CoversWhole(slug) })
+}
+
+// told reads a team whose notes and hand-overs the actor may read.
+func (s *Store) told(by ticketing.Actor, id string) (Team, error) {
+	t, err := s.Team(by, id)
+	if err == nil && !t.Told(by) {
+		err = fmt.Errorf("%w: notes and hand-overs are for those who stand in the team, and for who sees all that it looks after", ErrForbidden)
+	}
+	return t, err
+}
+
 // Teams lists the teams that an actor sees: those within his reach, and those
 // in which he stands.
 func (s *Store) Teams(by ticketing.Actor) []Team {

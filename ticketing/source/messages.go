@@ -58,10 +58,14 @@ func (r *messageRow) letter(whole bool) Letter {
 }
 
 // Messages lists what is kept of a source's messages, the newest first. A cursor
-// is that of the page before.
+// is that of the page before. They are shown as they came: whoever parts of events
+// are masked for gets none.
 func (s *Service) Messages(ctx context.Context, a Asker, id, state, cursor string, limit int, whole bool) (list []Letter, total int, next string, err error) {
 	if _, err := s.get(ctx, a, id, false); err != nil {
 		return nil, 0, "", err
+	}
+	if a.Within.Veil() != nil {
+		return nil, 0, "", fmt.Errorf("%w: parts of events are masked for you: messages cannot be shown as they came", ErrInvalid)
 	}
 	var rows []messageRow
 	q := s.db.NewSelect().Model(&rows).Where("source = ?", id).OrderExpr("id DESC").Limit(int64(limit) + 1)

@@ -20,6 +20,7 @@ import (
 	"icewatch/soc/reach"
 	"icewatch/soc/seal"
 	"icewatch/soc/state"
+	"icewatch/soc/veil"
 )
 
 // desk is ticketing as the room sees it: it keeps what it is told, as the real
@@ -350,6 +351,13 @@ func TestReach(t *testing.T) {
 			t.Errorf("%s sees %q, %v", name, names, err)
 		}
 		if slices.Contains(c.sees, "of a") {
+			masks, err := veil.New([]veil.Rule{{Fields: []string{"user.name"}, Method: veil.Full}}, []byte("secret"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, _, _, err := r.Messages(ctx, Asker{Name: name, Within: c.within.WithVeil(masks)}, a.ID, "", "", 10, true); !errors.Is(err, ErrInvalid) {
+				t.Errorf("%s, masked: messages as they came: %v", name, err)
+			}
 			continue
 		}
 		for what, err := range map[string]error{
