@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"maps"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -165,7 +166,11 @@ func (c *city) backtest(viewer *client.Client, shows func(reach.Facts) bool, wro
 	}
 
 	// The preview of a suppression shows firings of tenants in reach alone.
-	var preview struct{ Samples []struct{ Tenant string } }
+	var preview struct {
+		Alerts  int
+		Unsure  int `json:"unsure_alerts"`
+		Samples []struct{ Tenant string }
+	}
 	body := map[string]any{"name": "all", "reason": "all", "expires": time.Now().Add(time.Hour), "rules": []string{ownID}, "detection": map[string]any{"any": map[string]any{"message|contains": "quetzal"}, "condition": "any"}}
 	if err := viewer.JSON(ctx, http.MethodPost, "/api/v1/suppressions/preview", nil, body, &preview); err != nil {
 		c.t.Fatal(err)
@@ -174,5 +179,14 @@ func (c *city) backtest(viewer *client.Client, shows func(reach.Facts) bool, wro
 		if s.Tenant == "" || tenants[s.Tenant] == 0 {
 			wrong("a sample of the preview of a suppression", s, tenants)
 		}
+	}
+	// Of firings that the engine joined the last alone is known: the alerts that it
+	// surely met and those that it may have met are those of the list.
+	var listed struct{ Total int }
+	if err := viewer.Get(ctx, "/api/v1/alerts", url.Values{"rule": {ownID}, "limit": {"1"}}, &listed); err != nil {
+		c.t.Fatal(err)
+	}
+	if preview.Alerts+preview.Unsure != listed.Total {
+		wrong("the preview of a suppression", []int{preview.Alerts, preview.Unsure}, listed.Total)
 	}
 }

@@ -33,6 +33,7 @@ type SuppressionPreview struct {
 	Suppressed int                  `json:"suppressed" doc:"Of these, those that it would have suppressed"`
 	Alerts     int                  `json:"alerts" doc:"Alerts that these are part of"`
 	Unsure     int                  `json:"unsure" doc:"Firings that were joined with others, of which only the last is remembered: it may have met some of them"`
+	UnsureIn   int                  `json:"unsure_alerts" doc:"Alerts that these are part of and that are not among alerts: with them these are all alerts that it may have met"`
 	Already    int                  `json:"already" doc:"Firings that it meets and that another suppression suppressed"`
 	Rules      []SuppressedRule     `json:"rules" nullable:"false" doc:"50 at most, the most suppressed first"`
 	Assets     []SuppressedAsset    `json:"assets" nullable:"false" doc:"50 at most, the most suppressed first"`
@@ -115,6 +116,7 @@ func (s *Store) Preview(ctx context.Context, one suppression.Suppression, within
 		return p, fmt.Errorf("%w: detection: the field %s is masked for you: what it holds cannot be asked for", ErrInvalid, fields[i])
 	}
 	rules, assets, days, keys := map[string]*SuppressedRule{}, map[string]*SuppressedAsset{}, map[int64]*SuppressedDay{}, map[string]bool{}
+	unsure := map[string]bool{} // keys of alerts
 	deadline := time.Now().Add(previewTime)
 	looked := 0
 	first, err := s.Recall(ctx, now.Add(-RecallDays*day), one.Rules, func(taken time.Time, f *Firing) bool {
@@ -145,6 +147,9 @@ func (s *Store) Preview(ctx context.Context, one suppression.Suppression, within
 				alone := *o
 				if alone.Firings = 1; set.Match(&alone, f.Asset, at) != "" {
 					p.Unsure += f.Weight
+					if len(unsure) < previewKeys {
+						unsure[f.Key] = true
+					}
 				}
 			}
 			return true
@@ -190,6 +195,11 @@ func (s *Store) Preview(ctx context.Context, one suppression.Suppression, within
 	}
 	slices.Reverse(p.Samples)
 	p.Alerts = len(keys)
+	for k := range unsure {
+		if !keys[k] {
+			p.UnsureIn++
+		}
+	}
 	for k := range keys {
 		p.Keys = append(p.Keys, k)
 	}

@@ -113,6 +113,29 @@ func TestALineIsReadAgain(t *testing.T) {
 	}
 }
 
+// TestJoinedFiringsAreUnsure: every alert is of firings that it surely met, or of
+// such as were joined, of which it may have met some.
+func TestJoinedFiringsAreUnsure(t *testing.T) {
+	t.Parallel()
+	now := start
+	s := open(t, &now)
+	joined := func(n int, key string, shared ...string) Firing {
+		f := firing(n, "r1", "backup")
+		f.Key, f.Occurrence.Firings, f.Occurrence.Shared = key, 2, shared
+		return f
+	}
+	alone := firing(1, "r1", "backup")
+	alone.Key = "alone"
+	take(t, s, now, alone, joined(2, "alone"), joined(3, "joined"), joined(4, "joined"), joined(5, "alike", "user.name"))
+	p, err := s.Preview(t.Context(), backups(), reach.All())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Suppressed != 2 || p.Alerts != 2 || p.Unsure != 3 || p.UnsureIn != 1 {
+		t.Errorf("%d firings of %d alerts, and perhaps %d of %d more; want 2, 2, 3, 1", p.Suppressed, p.Alerts, p.Unsure, p.UnsureIn)
+	}
+}
+
 func TestNoticesComeOnceForEachEnd(t *testing.T) {
 	t.Parallel()
 	now := start

@@ -40,6 +40,7 @@ export interface SuppressionPreview {
   suppressed: number;
   alerts: number;
   unsure: number;
+  unsure_alerts: number;
   already: number;
   rules: List<{ id: string; title: Text; firings: number; suppressed: number }>;
   assets: List<{ id?: string; name: string; class?: string; system?: string; criticality?: number; suppressed: number }>;

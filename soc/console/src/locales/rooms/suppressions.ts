@@ -56,7 +56,7 @@ export const suppressions = {
   'suppress.previewShort': ['自 {x} 起的影响', 'What it would have met since {x}'],
   'suppress.previewNone': ['{n} 次触发中没有命中：可能太窄，或还没有历史。', 'None of {n} firings: it may be too narrow, or there is no history yet.'],
   'suppress.previewN': ['{n} / {of} 次触发会被加白，来自 {a} 条告警', '{n} of {of} firings, of {a} alerts, would have been suppressed'],
-  'suppress.unsure': ['另有 {n} 次合并触发只保留了最后一次的字段，可能部分命中', '{n} more firings were joined with others of which only the last is remembered: it may have met some'],
+  'suppress.unsure': ['另有 {n} 次合并触发只保留了最后一次的字段，可能部分命中（涉及另外 {alerts} 条告警）', '{n} more firings were joined with others of which only the last is remembered: it may have met some, in {alerts} more alerts'],
   'suppress.already': ['另有 {n} 次已被其他加白命中', '{n} more were suppressed by another one'],
   'suppress.estimated': ['触发极多的规则按 1/20 抽样，数字为估计', 'Of rules that fire very often one firing in 20 was remembered: the numbers are estimates'],
   'suppress.incomplete': ['数据太多，只看了一部分', 'There is too much: a part was looked at'],

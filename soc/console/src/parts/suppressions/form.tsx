@@ -181,7 +181,7 @@ function Impact({ says, found, error }: { says: boolean; found?: SuppressionPrev
                   ))}
               </div>
             ))}
-            {found.unsure > 0 && <div className="faint">{t('suppress.unsure', { n: number(found.unsure, locale) })}</div>}
+            {found.unsure > 0 && <div className="faint">{t('suppress.unsure', { n: number(found.unsure, locale), alerts: number(found.unsure_alerts, locale) })}</div>}
             {found.already > 0 && <div className="faint">{t('suppress.already', { n: number(found.already, locale) })}</div>}
             {found.estimated && <div className="faint">{t('suppress.estimated')}</div>}
             {!found.complete && <div className="faint">{t('suppress.incomplete')}</div>}
