@@ -182,11 +182,11 @@ func (c *city) backtest(viewer *client.Client, shows func(reach.Facts) bool, wro
 	}
 	// Of firings that the engine joined the last alone is known: the alerts that it
 	// surely met and those that it may have met are those of the list.
-	var listed struct{ Total int }
-	if err := viewer.Get(ctx, "/api/v1/alerts", url.Values{"rule": {ownID}, "limit": {"1"}}, &listed); err != nil {
+	var raised struct{ Total int }
+	if err := viewer.Get(ctx, "/api/v1/alerts", url.Values{"rule": {ownID}, "limit": {"1"}}, &raised); err != nil {
 		c.t.Fatal(err)
 	}
-	if preview.Alerts+preview.Unsure != listed.Total {
-		wrong("the preview of a suppression", []int{preview.Alerts, preview.Unsure}, listed.Total)
+	if preview.Alerts+preview.Unsure != raised.Total {
+		wrong("the preview of a suppression", []int{preview.Alerts, preview.Unsure}, raised.Total)
 	}
 }

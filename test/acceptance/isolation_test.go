@@ -48,8 +48,7 @@ type city struct {
 
 	everything string // id of a scenario of all alerts
 	drawing    string // id of a shared topology of all hosts
-	teams    []dutyTeam        // on duty
-	drawing  string            // id of a shared topology of all hosts
+	teams      []dutyTeam
 
 	backtests []keptBacktest // of the viewer, under scopes of before
 }
