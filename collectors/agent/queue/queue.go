@@ -640,6 +640,14 @@ func (q *Queue) savePlace() error {
 	return nil
 }
 
+// Resize changes the limit. What is there stays, until it is sent or, with
+// DropOldest, the next Append makes room.
+func (q *Queue) Resize(maxBytes int64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.opts.MaxBytes = max(maxBytes, 2*q.opts.SegmentBytes)
+}
+
 // Stats tells how the queue fares.
 func (q *Queue) Stats() Stats {
 	q.mu.Lock()

@@ -1,0 +1,194 @@
+// Command icewatch-agent is the program on a host: it gathers figures, logs and
+// inventory and sends them to the suite, which steers it.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+	"go.yaml.in/yaml/v3"
+
+	"icewatch/collectors/agent"
+	"icewatch/collectors/agent/config"
+	"icewatch/collectors/agent/inputs"
+	"icewatch/collectors/agent/install"
+	_ "icewatch/collectors/agent/plugins"
+	"icewatch/soc/version"
+)
+
+type commands struct {
+	Enrol     enrol       `cmd:"" help:"Make this host an agent of the suite that a token names."`
+	Run       run         `cmd:"" help:"Gather and send, until a signal ends it."`
+	Test      test        `cmd:"" help:"Gather once and print what comes."`
+	Status    status      `cmd:"" help:"Tell how the agent fares that runs here."`
+	Install   installIt   `cmd:"" help:"Make the agent a service of this host."`
+	Uninstall uninstallIt `cmd:"" help:"End and remove the service."`
+	Version   showVersion `cmd:"" help:"Print the version."`
+}
+
+// host are the host's own settings.
+type host struct {
+	Dir      string          `help:"Folder of everything that the agent keeps." default:"${dir}" env:"ICEWATCH_AGENT_DIR" placeholder:"DIR"`
+	Config   kong.ConfigFlag `help:"The host's own file; each of its names is a flag." env:"ICEWATCH_AGENT_CONFIG" placeholder:"FILE"`
+	Allow    []string        `help:"Plug-ins that run commands and that documents of the fleet may use here." env:"ICEWATCH_AGENT_ALLOW" placeholder:"NAME"`
+	LogLevel string          `name:"log-level" help:"debug, info, warn or error." default:"info" enum:"debug,info,warn,error" env:"ICEWATCH_AGENT_LOG_LEVEL"`
+}
+
+func (h host) log() *slog.Logger {
+	var l slog.Level
+	_ = l.UnmarshalText([]byte(h.LogLevel)) // The flag allows its names alone.
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: l}))
+	inputs.Setup(log)
+	return log
+}
+
+func main() {
+	if service() {
+		return
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	if err := call(ctx, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "icewatch-agent: "+err.Error())
+		os.Exit(1)
+	}
+}
+
+// call runs a command line.
+func call(ctx context.Context, args []string) error {
+	var c commands
+	places := install.Default()
+	k, err := kong.New(&c, kong.Name("icewatch-agent"), kong.UsageOnError(), kong.BindTo(ctx, (*context.Context)(nil)), kong.Configuration(hostFile, places.Config),
+		kong.Vars{"dir": places.Dir}, kong.Description("Figures, logs and inventory of this host for icewatch."))
+	if err != nil {
+		return err
+	}
+	parsed, err := k.Parse(args)
+	k.FatalIfErrorf(err)
+	return parsed.Run()
+}
+
+// hostFile reads the host's own file.
+func hostFile(r io.Reader) (kong.Resolver, error) {
+	values := map[string]any{}
+	if err := yaml.NewDecoder(r).Decode(&values); err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("the host's own file: %w", err)
+	}
+	for name := range values {
+		if name != "dir" && name != "allow" && name != "log-level" {
+			return nil, fmt.Errorf("the host's own file: there is no setting %q; there are dir, allow and log-level", name)
+		}
+	}
+	return kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) { return values[flag.Name], nil }), nil
+}
+
+type enrol struct {
+	host
+	Token string `help:"Enrolment token of the console; better in the variable, where no list of processes shows it." required:"" env:"ICEWATCH_AGENT_TOKEN" placeholder:"TOKEN"`
+	Again bool   `help:"Enrol a host anew that is enrolled."`
+}
+
+func (e *enrol) Run(ctx context.Context) error {
+	id, err := agent.Enrol(ctx, e.Dir, e.Token, version.String(), e.Again)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("this host is agent %s of %s\n", id.Agent, id.Tenant)
+	return nil
+}
+
+type run struct {
+	host
+	Document string `help:"File of the document that is in force until the fleet sends one." placeholder:"FILE"`
+}
+
+func (r *run) Run(ctx context.Context) error {
+	o := agent.Options{Dir: r.Dir, Allowed: r.Allow, Version: version.String(), Modules: modules(), Log: r.log()}
+	// What programs that the agent starts have no business with.
+	_ = os.Unsetenv("ICEWATCH_AGENT_TOKEN")
+	if r.Document != "" {
+		text, err := os.ReadFile(r.Document)
+		if err != nil {
+			return err
+		}
+		o.Document = string(text)
+	}
+	err := agent.Run(ctx, o)
+	switch {
+	case errors.Is(err, agent.ErrRestart):
+		return restart()
+	case errors.Is(err, agent.ErrUninstall):
+		places := install.Default()
+		places.Dir = r.Dir
+		return install.Uninstall(context.WithoutCancel(ctx), places, false, os.Stderr)
+	}
+	return err
+}
+
+type test struct {
+	host
+	Document string `help:"File of the document; the agent's own beginning where it is absent." placeholder:"FILE"`
+}
+
+func (t *test) Run(context.Context) error {
+	text := config.Default
+	if t.Document != "" {
+		data, err := os.ReadFile(t.Document)
+		if err != nil {
+			return err
+		}
+		text = string(data)
+	}
+	return agent.Test(text, t.Allow, t.log(), printBatch)
+}
+
+type status struct{ host }
+
+func (s *status) Run() error { return printStatus(s.Dir) }
+
+type installIt struct {
+	host
+	Token string `help:"Enrol the host with this token, too." env:"ICEWATCH_AGENT_TOKEN" placeholder:"TOKEN"`
+	NoRun bool   `name:"no-start" help:"Do not begin the service yet."`
+}
+
+func (i *installIt) Run(ctx context.Context) error {
+	o := install.Default()
+	o.Dir, o.Now = i.Dir, !i.NoRun
+	if i.Token != "" {
+		id, err := agent.Enrol(ctx, i.Dir, i.Token, version.String(), false)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("this host is agent %s of %s\n", id.Agent, id.Tenant)
+	}
+	return install.Install(ctx, o, os.Stdout)
+}
+
+type uninstallIt struct {
+	host
+	Purge bool `help:"Remove identity, queue and settings, too."`
+}
+
+func (u *uninstallIt) Run(ctx context.Context) error {
+	o := install.Default()
+	o.Dir = u.Dir
+	return install.Uninstall(ctx, o, u.Purge, os.Stdout)
+}
+
+type showVersion struct{}
+
+func (showVersion) Run() error {
+	fmt.Println("icewatch-agent", version.String())
+	for name, v := range modules() {
+		fmt.Println(name, v)
+	}
+	return nil
+}
