@@ -125,9 +125,7 @@ func (r *run) Run(ctx context.Context) error {
 	case errors.Is(err, agent.ErrRestart):
 		return restart()
 	case errors.Is(err, agent.ErrUninstall):
-		places := install.Default()
-		places.Dir = r.Dir
-		return install.Uninstall(context.WithoutCancel(ctx), places, false, os.Stderr)
+		return install.Disable(context.WithoutCancel(ctx))
 	}
 	return err
 }

@@ -85,6 +85,9 @@ type Agent struct {
 
 // Run runs the agent until ctx ends or the fleet orders its end.
 func Run(ctx context.Context, o Options) error {
+	if _, err := link.LoadIdentity(o.Dir); err != nil {
+		return err
+	}
 	unlock, err := lock(filepath.Join(o.Dir, "lock"))
 	if err != nil {
 		return err

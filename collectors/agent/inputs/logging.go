@@ -2,8 +2,9 @@ package inputs
 
 import (
 	"bytes"
+	"context"
 	"log/slog"
-	"strings"
+	"regexp"
 
 	telegrafconfig "github.com/influxdata/telegraf/config"
 	"github.com/influxdata/telegraf/logger"
@@ -19,22 +20,29 @@ func Setup(log *slog.Logger) {
 	logger.RedirectLogging(&lines{log})
 }
 
+// lineHead is what telegraf begins a line with: a time and a level.
+var lineHead = regexp.MustCompile(`^(?:\S+ )?([DIWET])! `)
+
 // lines turns telegraf's lines into records.
 type lines struct{ log *slog.Logger }
 
 // Write implements io.Writer.
 func (l *lines) Write(p []byte) (int, error) {
 	text := scrub(string(bytes.TrimSpace(p)))
+	level := "I"
+	if m := lineHead.FindStringSubmatch(text); m != nil {
+		level, text = m[1], text[len(m[0]):]
+	}
 	if len(text) > 2000 {
 		text = text[:2000]
 	}
-	switch {
-	case strings.Contains(text, " E! ") || strings.HasPrefix(text, "E! "):
-		l.log.Warn(text, "from", "plug-in")
-	case strings.Contains(text, " W! ") || strings.HasPrefix(text, "W! "):
-		l.log.Info(text, "from", "plug-in")
-	default:
-		l.log.Debug(text, "from", "plug-in")
+	at := slog.LevelDebug
+	switch level {
+	case "E":
+		at = slog.LevelWarn
+	case "W":
+		at = slog.LevelInfo
 	}
+	l.log.Log(context.Background(), at, text, "from", "plug-in")
 	return len(p), nil
 }

@@ -123,10 +123,17 @@ func unregister(ctx context.Context, o Options, out io.Writer) error {
 	err = errors.Join(err, os.Remove(path))
 	if runs == nil && o.Root == "" {
 		err = errors.Join(err, systemctl(ctx, "daemon-reload"))
-		if os.Getenv("INVOCATION_ID") == "" { // Within the service, its own end comes by itself.
-			err = errors.Join(err, systemctl(ctx, "stop", Name))
-		}
+		err = errors.Join(err, systemctl(ctx, "stop", Name))
 	}
 	fmt.Fprintln(out, "the service", Name, "is removed")
 	return err
+}
+
+// Disable ends the service for good, from within: its files stay, since the service
+// may not write where they are.
+func Disable(ctx context.Context) error {
+	if _, err := os.Stat("/run/systemd/system"); err != nil || os.Getenv("INVOCATION_ID") == "" {
+		return nil //nolint:nilerr // It is no service, and ends by itself.
+	}
+	return errors.Join(systemctl(ctx, "disable", Name), systemctl(ctx, "stop", "--no-block", Name))
 }

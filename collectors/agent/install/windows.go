@@ -73,3 +73,23 @@ func unregister(_ context.Context, _ Options, out io.Writer) error {
 	fmt.Fprintln(out, "the service", Name, "is removed")
 	return nil
 }
+
+// Disable ends the service for good, from within.
+func Disable(context.Context) error {
+	m, err := mgr.Connect()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = m.Disconnect() }()
+	s, err := m.OpenService(Name)
+	if err != nil {
+		return nil //nolint:nilerr // It is no service, and ends by itself.
+	}
+	defer s.Close()
+	c, err := s.Config()
+	if err != nil {
+		return err
+	}
+	c.StartType = mgr.StartDisabled
+	return s.UpdateConfig(c)
+}
