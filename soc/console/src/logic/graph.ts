@@ -297,7 +297,7 @@ export function entityPath(n: { type: string; value: string; zone?: string; item
   if (n.type === 'process') return `/entities/file/${encodeURIComponent(n.value.slice(n.value.indexOf('|') + 1))}`;
   if (n.type === 'ip') {
     const [zone, address] = n.value.includes('|') ? (n.value.split('|') as [string, string]) : ['', n.value];
-    return `/entities/ip/${encodeURIComponent(address)}${zone ? `?${new URLSearchParams({ zone })}` : ''}`;
+    return `/entities/ip/${encodeURIComponent(address)}${zone && zone !== '*' ? `?${new URLSearchParams({ zone })}` : ''}`;
   }
   return `/entities/${{ host: 'device', user: 'system-user' }[n.type] ?? n.type}/${encodeURIComponent(n.value)}`;
 }

@@ -216,7 +216,7 @@ function Desk({ state, change, undo, canUndo, add }: { state: GraphState; change
         {scene.hidden > 0 && <Button onClick={() => change(() => ({ hide: [] }))}>{t('graph.hiddenN', { n: scene.hidden })}</Button>}
       </div>
       {scene.beyond > 0 && <div className="notice">{t('graph.beyond', { n: scene.beyond })}</div>}
-      {partial.length > 0 && <div className="notice" title={partial.map((p) => p.reason).join('\n')}>{t('graph.partial', { x: partial.map((p) => t(`source.${p.source}`)).join(locale === 'en-US' ? ', ' : '、') })}</div>}
+      {partial.length > 0 && <div className="notice" title={partial.map((p) => p.reason).join('\n')}>{t('graph.partial', { x: partial.map((p) => t(`graph.source.${p.source}`)).join(locale === 'en-US' ? ', ' : '、') })}</div>}
       <div className="split" style={{ gap: 12 }}>
         <div className="canvas panel" aria-busy={loading}>
           {error && scene.nodes.length === 0 ? (

@@ -26,6 +26,7 @@ import { MergedNote, Regroups, RelatedAlerts } from '../parts/casework/regroup';
 import { Reports } from '../parts/casework/reports';
 import { WorkOrders } from '../parts/casework/workorders';
 import { RootCause } from '../parts/casework/root';
+import { AttackChain } from '../parts/casework/chain';
 import { Token } from '../parts/token';
 import { WhyNot } from '../parts/why';
 
@@ -195,6 +196,7 @@ export default function IncidentPage() {
           {/* In one column, why it is as bad as it is comes before what is done about it. */}
           {narrow && why}
           <RootCause incident={i} />
+          <AttackChain incident={i} />
           <RelatedAlerts incident={i} />
           <Tasks incident={i} />
           <Evidence incident={i} />

@@ -20,6 +20,12 @@ export function useWhy(): (code: string) => string {
   };
 }
 
+/** What an edge is about: of alerts what happened, else the service or account. */
+export function useEdgeWord(): (e: GraphEdge) => string {
+  const { tx } = useSettings();
+  return (e) => (e.kind === 'alert' ? tx(list(e.alerts)[0]?.title) || e.label : edgeWord(e));
+}
+
 export interface Doing {
   choose: (id: string) => void;
   expand: (id: string, most?: number) => void;
@@ -51,6 +57,7 @@ function searchOf(n: GraphNode): string {
 
 export function NodeFacts({ node, scene, open, pinned, limit, span, doing }: { node: GraphNode; scene: Scene; open: boolean; pinned: boolean; limit: number; span: Record<string, string>; doing: Doing }) {
   const { t, locale } = useSettings();
+  const word = useEdgeWord();
   const touching = scene.edges.filter((e) => e.from === node.id || e.to === node.id);
   const name = new Map(scene.nodes.map((n) => [n.id, n.name]));
   const root = scene.roots.has(node.id);
@@ -112,7 +119,7 @@ export function NodeFacts({ node, scene, open, pinned, limit, span, doing }: { n
                 {e.from === node.id ? '→ ' : '← '}
                 {name.get(e.from === node.id ? e.to : e.from)}
               </span>
-              <span className="faint">{edgeWord(e)}</span>
+              <span className="faint ellipsis">{word(e)}</span>
             </button>
           </li>
         ))}
@@ -133,7 +140,7 @@ export function EdgeFacts({ edge, scene, span, doing }: { edge: GraphEdge; scene
   return (
     <section className="chosenitem" data-testid="chosen">
       <h2>
-        {t(`edge.${edge.kind}`)} {edgeWord(edge)}
+        {t(`edge.${edge.kind}`)} {edge.kind === 'alert' ? '' : edgeWord(edge)}
       </h2>
       <div>
         {end(edge.from)} → {end(edge.to)}
@@ -205,6 +212,7 @@ export function NodeList({ scene, chosen, depth, doing }: { scene: Scene; chosen
 
 export function EdgeList({ scene, chosen, doing }: { scene: Scene; chosen: string; doing: Doing }) {
   const { t } = useSettings();
+  const word = useEdgeWord();
   const name = new Map(scene.nodes.map((n) => [n.id, n.name]));
   return (
     <ul className="onit" aria-label={t('graph.tab.edges')} data-testid="edge-list">
@@ -215,7 +223,7 @@ export function EdgeList({ scene, chosen, doing }: { scene: Scene; chosen: strin
             <span className="ellipsis">
               {name.get(e.from)} → {name.get(e.to)}
             </span>
-            <span className="faint">{edgeWord(e)}</span>
+            <span className="faint ellipsis">{word(e)}</span>
           </button>
         </li>
       ))}
@@ -227,6 +235,7 @@ export function EdgeList({ scene, chosen, doing }: { scene: Scene; chosen: strin
 export function PathList({ traced, progress, direction, path, stop, close, pick, doing }: { traced?: Traced; progress?: Progress; direction: 'backward' | 'forward'; path: number; stop: () => void; close: () => void; pick: (n: number) => void; doing: Doing }) {
   const { t, locale } = useSettings();
   const why = useWhy();
+  const word = useEdgeWord();
   if (!traced) {
     return (
       <div role="status" data-testid="tracing">
@@ -253,7 +262,7 @@ export function PathList({ traced, progress, direction, path, stop, close, pick,
               </b>{' '}
               {e && (
                 <span className="dim">
-                  {t(`edge.${e.kind}`)} {edgeWord(e)}
+                  {t(`edge.${e.kind}`)} {word(e)}
                 </span>
               )}
             </button>
