@@ -447,6 +447,7 @@ func (s *Server) dutySwapRoutes() {
 type Incidents interface {
 	duty.Book
 	Measures(ctx context.Context, within reach.Reach, team string, from, to time.Time) ([]ticketing.Measure, error)
+	Outages(ctx context.Context, within reach.Reach, from, to time.Time) ([]ticketing.Outage, error)
 	PauseIncident(ctx context.Context, by ticketing.Actor, id, reason, comment string) (ticketing.Incident, error)
 	ResumeIncident(ctx context.Context, by ticketing.Actor, id, comment string) (ticketing.Incident, error)
 	ConfirmFault(ctx context.Context, by ticketing.Actor, id, kind, comment string) (ticketing.Incident, error)

@@ -54,6 +54,7 @@ func (s *Server) slaRoutes() {
 	}
 	s.clockRoutes()
 	s.slaReportRoutes()
+	s.availabilityRoutes()
 	l, tags := s.deps.ServiceLevels, []string{"sla"}
 	Register(s, huma.Operation{OperationID: "get-sla-terms", Method: http.MethodGet, Path: "/sla/terms", Tags: tags,
 		Summary: "What is agreed on service levels: promises, calendars, reasons for pauses"}, identity.ScopeRead,

@@ -163,14 +163,7 @@ func (w *plan) until(at time.Time) (end time.Time, ok bool) {
 		if !w.weekly.days[time.Date(y, m, d-back, 12, 0, 0, 0, w.weekly.zone).Weekday()] {
 			continue
 		}
-		// By the clock on the wall, so that a window keeps its times when
-		// summer time begins or ends.
-		from := time.Date(y, m, d-back, 0, w.weekly.from, 0, 0, w.weekly.zone)
-		last := d - back
-		if w.weekly.to <= w.weekly.from {
-			last++
-		}
-		to := time.Date(y, m, last, 0, w.weekly.to, 0, 0, w.weekly.zone)
+		from, to := w.on(y, m, d-back)
 		if !at.Before(from) && at.Before(to) {
 			if !w.End.IsZero() && w.End.Before(to) {
 				to = w.End

@@ -56,6 +56,7 @@ type Terms struct {
 	Fault       Fault           `json:"fault"`
 	Calendars   []NamedCalendar `json:"calendars"`
 	Reasons     []Reason        `json:"reasons" doc:"For which a clock may be paused"`
+	Stability   []Stability     `json:"stability,omitzero" required:"false" nullable:"false" maxItems:"200" doc:"Availability and outages of systems: what names a system counts, else what is for the highest level that it reaches. Absent: 99.9 % from MLPS level 3 on, else 99.5 %"`
 }
 
 // DefaultTerms makes terms of targets, around the clock, with the working hours
@@ -162,6 +163,14 @@ func (t Terms) Compile(h *workdays.Holidays) (*Agreement, error) {
 	for _, p := range priorities {
 		if _, ok := a.promises[p]; !ok {
 			return nil, fmt.Errorf("promises: %s is missing", p)
+		}
+	}
+	if len(t.Stability) > maxStability {
+		return nil, fmt.Errorf("stability: %d targets: want %d at most", len(t.Stability), maxStability)
+	}
+	for i := range t.Stability {
+		if err := t.Stability[i].check(); err != nil {
+			return nil, fmt.Errorf("stability[%d].%w", i, err)
 		}
 	}
 	f := t.Fault

@@ -195,6 +195,41 @@ export interface Terms {
   fault: { propose_minutes: number; online_warn_minutes: number; online_minutes: number; offline_warn_minutes: number; offline_minutes: number };
   calendars: { key: string; name: Text; zone?: string; windows: Window[]; holidays: boolean }[];
   reasons: { key: string; name: Text }[];
+  stability?: Stability[];
+}
+/** What is agreed on the availability and stability of systems. */
+export interface Stability {
+  systems?: string[];
+  level?: number;
+  percent: number;
+  outages_per_30_days?: number;
+}
+export interface SystemUptime {
+  system: string;
+  name: string;
+  tenant?: string;
+  level?: number;
+  service_seconds: number;
+  planned_seconds: number;
+  down_seconds: number;
+  down_planned_seconds: number;
+  availability: number;
+  outages: number;
+  mtbf_seconds: number;
+  mttr_seconds: number;
+  longest_seconds: number;
+  down: boolean;
+  agreed: boolean;
+  target?: number;
+  outages_per_30_days?: number;
+  met: boolean;
+  incidents: number;
+}
+export interface SystemsUptime {
+  from: string;
+  to: string;
+  systems: List<SystemUptime>;
+  missed: number;
 }
 export interface Year {
   source: string;

@@ -467,6 +467,8 @@ export const operations: Pairs = {
   'upload-holidays': ['上传节假日', 'Upload holidays'],
   'get-sla-report': ['看服务水平达成报告', 'See the SLA report'],
   'export-sla-report': ['导出服务水平达成报告', 'Export the SLA report'],
+  'get-sla-availability': ['看系统可用率与稳定性', 'See the availability of systems'],
+  'export-sla-availability': ['导出系统可用率与稳定性', 'Export the availability of systems'],
   'get-sla-terms': ['看服务水平约定', 'See the SLA terms'],
   'preview-sla-terms': ['试算服务水平时限', 'Try the SLA terms'],
   'pause-incident': ['暂停事件计时', 'Pause an incident clock'],

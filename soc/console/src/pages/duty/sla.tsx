@@ -10,6 +10,7 @@ import { useSettled, useUrl } from '../../app/hooks';
 import { useSettings } from '../../app/settings';
 import { clock, number } from '../../logic/format';
 import { Refused } from '../../parts/dialog';
+import { Availability, StabilityTargets } from '../../parts/duty/availability';
 import { Calendars } from '../../parts/duty/calendars';
 import { HolidayForm, putHolidays } from '../../parts/duty/holidayform';
 import { Head, Panel } from '../../parts/page';
@@ -18,7 +19,7 @@ import { DataTable } from '../../parts/table';
 import { When } from '../../parts/time';
 
 const GROUPS = ['priority', 'team', 'person', 'unit', 'system', 'tenant', 'month'] as const;
-const TABS = ['report', 'terms', 'holidays'] as const;
+const TABS = ['report', 'availability', 'terms', 'holidays'] as const;
 
 /** How far service levels were kept, what is agreed, and the holidays by which it counts. */
 export default function ServiceLevels() {
@@ -35,7 +36,7 @@ export default function ServiceLevels() {
           </button>
         ))}
       </div>
-      {tab === 'report' ? <Report /> : tab === 'terms' ? <TermsTab /> : <HolidaysTab />}
+      {tab === 'report' ? <Report /> : tab === 'availability' ? <Availability /> : tab === 'terms' ? <TermsTab /> : <HolidaysTab />}
     </div>
   );
 }
@@ -213,6 +214,11 @@ function TermsForm({ terms, title }: { terms: Terms; title: string }) {
         {minutes(t('sla.online'), v.fault.online_minutes, (n) => fault({ online_minutes: n }))}
         {minutes(t('sla.offlineWarn'), v.fault.offline_warn_minutes, (n) => fault({ offline_warn_minutes: n }))}
         {minutes(t('sla.offline'), v.fault.offline_minutes, (n) => fault({ offline_minutes: n }))}
+      </div>
+      <h3 style={{ marginBottom: 2 }}>{t('sla.stability')}</h3>
+      <p className="faint" style={{ margin: '0 0 8px' }}>{t('sla.stabilityWhy')}</p>
+      <div style={{ marginBottom: 18 }}>
+        <StabilityTargets terms={v} set={(stability) => setV({ ...v, stability })} write={write} />
       </div>
       <h3 style={{ marginBottom: 2 }}>{t('sla.calendars')}</h3>
       <p className="faint" style={{ margin: '0 0 8px' }}>{t('sla.calendarsWhy')}</p>
