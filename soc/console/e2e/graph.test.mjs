@@ -36,7 +36,7 @@ const still = async (p) => {
 steps('an empty graph says where to begin', async () => {
   const p = desk.page;
   const { items } = await (await p.request.get(`${BASE}/api/v1/alerts?limit=200&status=open,acknowledged,closed`)).json();
-  const a = items.find((x) => x.attacker?.ip && x.victim?.name && !x.attacker.item);
+  const a = items.find((x) => x.attacker?.ip && x.victim?.user && !x.attacker.item);
   assert.ok(a, 'the simulated city has an attack from outside');
   attacker = a.attacker.ip;
   victim = a.victim.name;

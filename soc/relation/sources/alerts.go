@@ -99,19 +99,9 @@ func (s *alertSource) Edges(ctx context.Context, q relation.Question) (relation.
 
 // take makes an edge of an alert, or adds it to the one of its rule.
 func (s *alertSource) take(ctx context.Context, a *ticketing.Alert, asked relation.Ref, edges map[string]*relation.Edge, nodes map[string]relation.Node) error {
-	zone := ""
-	for _, p := range []*detections.Party{a.Victim, a.Attacker} {
-		if p == nil || zone != "" {
-			continue
-		}
-		if zone = p.Zone; zone == "" {
-			m, err := s.names.machine(ctx, p.Item)
-			if err != nil {
-				return err
-			}
-			zone = m.item.Zone
-		}
-	}
+	// What a party calls its zone is a network's name; the event says in which
+	// network zone the addresses are.
+	zone := cmp.Or(a.Fields["icewatch.zone"], relation.DefaultZone)
 	from, err := s.party(ctx, a.Attacker, zone, asked)
 	if err != nil {
 		return err
@@ -172,18 +162,22 @@ func (s *alertSource) take(ctx context.Context, a *ticketing.Alert, asked relati
 }
 
 // party is the entity that a party is: its address, else its machine, else its
-// account. An address whose zone is not said is the one that was asked about,
-// else of the other party's zone.
+// account. An address is in the zone of its item, else where it was asked
+// about, else where the event was.
 func (s *alertSource) party(ctx context.Context, p *detections.Party, zone string, asked relation.Ref) (relation.Ref, error) {
 	if p == nil {
 		return relation.Ref{}, nil
 	}
 	if addr, err := netip.ParseAddr(p.IP); err == nil {
 		address := addr.Unmap().WithZone("").String()
-		if at, a := asked.Place(); asked.Type == relation.IP && a == address && p.Zone == "" {
+		if p.Item != "" {
+			m, err := s.names.machine(ctx, p.Item)
+			if err != nil {
+				return relation.Ref{}, err
+			}
+			zone = cmp.Or(m.item.Zone, zone)
+		} else if at, a := asked.Place(); asked.Type == relation.IP && a == address {
 			zone = at
-		} else if p.Zone != "" {
-			zone = p.Zone
 		}
 		return relation.AtPlace(zone, address), nil
 	}

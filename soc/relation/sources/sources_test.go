@@ -238,7 +238,7 @@ func TestAlertsAndItems(t *testing.T) {
 	at := func(minutes int) ticketing.Time {
 		return ticketing.Time{Time: v.base.Add(time.Duration(minutes) * time.Minute)}
 	}
-	attacker, victim := &detections.Party{IP: "203.0.113.9"}, &detections.Party{IP: "10.1.0.5", Zone: "gov", Item: "web-1"}
+	attacker, victim := &detections.Party{IP: "203.0.113.9"}, &detections.Party{IP: "10.1.0.5", Zone: "网段一", Item: "web-1"}
 	for i := range 7 {
 		v.alerts = append(v.alerts, ticketing.Alert{ID: fmt.Sprint("A-", i), Rule: detections.RuleRef{ID: "sqli"}, Severity: "high", Count: 2, FirstSeen: at(i), LastSeen: at(i + 1), Attacker: attacker, Victim: victim,
 			Phases: []string{"exploitation"}, Fields: map[string]string{"destination.port": "443", "network.transport": "tcp"}})

@@ -27,7 +27,7 @@ it('puts alerts and events into one sequence', () => {
 });
 
 it('names the entities of parties', () => {
-  expect(partyEntity({ ip: '10.0.0.1', zone: 'gov' })).toBe('ip:gov|10.0.0.1');
+  expect(partyEntity({ ip: '10.0.0.1', zone: 'gov' })).toBe('ip:10.0.0.1');
   expect(partyEntity({ item: 'web-1', name: 'web-01' })).toBe('item:web-1');
   expect(partyEntity({ user: 'li' })).toBe('user:li');
   expect(partiesOf({ attackers: [{ ip: '203.0.113.9' }], victims: [{ name: 'b' }, { ip: '203.0.113.9' }] })).toEqual(['ip:203.0.113.9', 'host:b']);

@@ -32,7 +32,8 @@ export const unplaced = (alerts: readonly Alert[]): Alert[] => alerts.filter((a)
 /** The entity that a party is on the graph of relations; '' where nothing names it. */
 export function partyEntity(p: Party | undefined | null): string {
   if (!p) return '';
-  if (p.ip) return `ip:${p.zone ? `${p.zone}|` : ''}${p.ip}`;
+  // A party's zone is the name of a network; the server finds the network zone.
+  if (p.ip) return p.item ? `item:${p.item}` : `ip:${p.ip}`;
   if (p.item) return `item:${p.item}`;
   if (p.name) return `host:${p.name}`;
   return p.user ? `user:${p.user}` : '';
