@@ -41,6 +41,8 @@ type RuleRef struct {
 	Tactics    []string `json:"tactics,omitempty"`
 	Techniques []string `json:"techniques,omitempty"`
 	Tags       []string `json:"tags,omitempty"`
+	Knowledge  string   `json:"knowledge,omitempty"` // article of the knowledge base
+	Output     string   `json:"output,omitempty"`    // which of the rule's outputs counts, such as 2.1; its level, texts and tags stand above
 }
 
 // Match is one piece of evidence: the selection and the field value that met it.

@@ -225,6 +225,8 @@ func (e *encoder) rule(r *detections.RuleRef) {
 			elements(e, l.list, e.string)
 		}
 	}
+	e.some("knowledge", r.Knowledge)
+	e.some("output", r.Output)
 	e.buf = append(e.buf, '}')
 }
 

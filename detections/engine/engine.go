@@ -101,6 +101,7 @@ type compiled struct {
 	sentence template
 	advice   template
 	class    verdict.Rule
+	outputs  *outputs // nil where what the alert says does not depend on the event
 }
 
 type feed struct {
@@ -180,6 +181,8 @@ func (e *Engine) compile(set *ruleset.Set, r *ruleset.Rule) compiled {
 	}
 	c.class = set.Class(r, &c.ref)
 	c.sentence, c.advice = newTemplate(sentence), newTemplate(r.Custom.Advice)
+	c.ref.Knowledge = r.Custom.Knowledge
+	c.outputs = newOutputs(r.Custom.Outputs)
 	return c
 }
 
@@ -379,6 +382,9 @@ func (e *Engine) finish(c *compiled, o *detections.Occurrence, tenant string, co
 	o.Judgement = e.set.Taxonomy().Judge(&c.class, o, e.opts.Places)
 	o.Rule.Sentence = c.sentence.fill(o, count)
 	o.Rule.Advice = c.advice.fill(o, count)
+	if c.outputs != nil {
+		c.outputs.apply(o, count)
+	}
 }
 
 // Stats returns the counters.

@@ -80,10 +80,11 @@ func (e *Engine) offer(c *compiled, s sighting, emit func(detections.Occurrence)
 		return
 	}
 	key, rest := groupKey(s.tenant, s.group), false
-	if len(e.suppressions.Fields(c.ID)) > 0 {
-		// What a suppression meets must not stand for what it does not meet.
+	if len(e.suppressions.Fields(c.ID)) > 0 || c.outputs != nil {
+		// What a suppression meets must not stand for what it does not meet, nor what
+		// one output is for what another is.
 		o := s.build()
-		key += suppression.Apart(&o, o.Shared)
+		key += suppression.Apart(&o, o.Shared) + "\x00" + o.Rule.Output
 		s.build = func() detections.Occurrence { return o }
 	}
 	g := f.index[key]

@@ -2,6 +2,7 @@ package ruleset
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"icewatch/detections/correlation"
 	"icewatch/detections/logsource"
 	"icewatch/detections/match"
+	"icewatch/detections/output"
 	"icewatch/detections/pipeline"
 	"icewatch/detections/policy"
 	"icewatch/detections/sigma"
@@ -212,6 +214,15 @@ func (c *compiler) read(b *Bundle, opts *sigma.Options) {
 			c.reject(Problem{Path: f.Path, Line: e.Line, RuleID: e.RuleID, Title: e.Title, Reason: e.Reason}, nil)
 		}
 		for _, r := range results[i].rules {
+			if _, err := output.Compile(r.Custom.Outputs); err != nil {
+				fault := Problem{Path: f.Path, Line: r.Line, RuleID: r.ID, Title: r.Title, Reason: err.Error()}
+				var at *sigma.Error
+				if errors.As(err, &at) {
+					fault.Line, fault.Reason = at.Line, at.Reason
+				}
+				c.reject(fault, nil)
+				continue
+			}
 			rule := &Rule{Rule: r, Info: info(r, f.Path)}
 			c.found = append(c.found, rule)
 			c.sources[rule] = f.Source

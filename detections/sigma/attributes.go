@@ -375,8 +375,12 @@ func (r *reader) custom(rule *Rule, n *yaml.Node) *Error {
 			if rule.Custom.Attacker, err = text(key, val); err == nil && !slices.Contains(ends, rule.Custom.Attacker) {
 				err = errorf(val.Line, "icewatch.attacker is source, destination or host, not %q", rule.Custom.Attacker)
 			}
+		case "knowledge":
+			rule.Custom.Knowledge, err = article(key, val)
+		case "outputs":
+			rule.Custom.Outputs, err = r.outputs(val, 0, new(int))
 		default:
-			r.warn(key.Line, "icewatch.%s is not known; known are title, sentence, advice, group_by, scope, tenants, alert, absence, lateness, verdict, attack, attacker, owner", key.Value)
+			r.warn(key.Line, "icewatch.%s is not known; known are title, sentence, advice, group_by, scope, tenants, alert, absence, lateness, verdict, attack, attacker, owner, knowledge, outputs", key.Value)
 		}
 		if err != nil {
 			return err

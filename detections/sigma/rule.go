@@ -72,6 +72,30 @@ type Custom struct {
 	Attack   string             // its type, of the taxonomy
 	Owner    string             // who answers for the rule: a team or a person
 	Attacker string             // which end attacks: source, destination or host; "" where the event tells
+
+	Knowledge string   // id of an article of the knowledge base
+	Outputs   []Output // what alerts say where that depends on the event: the first that holds counts
+}
+
+// Output is what an alert says where a condition holds. What it leaves empty stays
+// as the rule, or the output above it, has it.
+type Output struct {
+	When      *Detection // searches on what the alert shows; nil holds always
+	Level     detections.Level
+	Title     detections.Text
+	Sentence  detections.Text // with {field.name} places
+	Advice    detections.Text
+	Tags      []string // beside those of the rule
+	Knowledge string
+	Fields    []OutputField
+	Then      []Output // say more, where the first of them holds
+	Line      int
+}
+
+// OutputField is a field that an output gives its alert.
+type OutputField struct {
+	Name  string // without output.FieldPrefix
+	Value string // with {field.name} places
 }
 
 // Related names a rule that this one has to do with.

@@ -264,7 +264,7 @@ func (s *Set) least(b *bundle, o *detections.Occurrence, a *Asset, at time.Time,
 	w := b.workers.Get().(*worker)
 	w.ev.Reset()
 	for i, name := range b.fields {
-		put(&w.ev, b.ids[i], value(o, name))
+		Put(&w.ev, b.ids[i], Value(o, name))
 	}
 	w.m.Match(&w.ev, func(rule int, _ func() []detections.Match) {
 		if i := b.rules[rule]; (best < 0 || i < best) && s.list[i].within(o, a, at) {
@@ -325,7 +325,7 @@ func Apart(o *detections.Occurrence, fields []string) string {
 	}
 	var b []byte
 	for _, name := range fields {
-		v := value(o, name)
+		v := Value(o, name)
 		b = append(binary.AppendUvarint(b, uint64(len(v))), v...)
 	}
 	return string(b)

@@ -17,9 +17,9 @@ var Facts = []string{
 	"alert.verdict", "alert.phase", "alert.direction", "alert.threat", "alert.attack", "alert.risk.class", "alert.risk.subclass", "alert.risk.type",
 }
 
-// value reads a field of an occurrence: of its last event, else of its group, or
+// Value reads a field of an occurrence: of its last event, else of its group, or
 // what was made of it.
-func value(o *detections.Occurrence, name string) string {
+func Value(o *detections.Occurrence, name string) string {
 	if v := o.Fields[name]; v != "" {
 		return v
 	}
@@ -91,9 +91,9 @@ func part(p *detections.Party, name string) string {
 	return ""
 }
 
-// put gives an event a value of an occurrence, in which several values of a field
+// Put gives an event a value of an occurrence, in which several values of a field
 // are a JSON array.
-func put(ev *event.Event, id event.FieldID, v string) {
+func Put(ev *event.Event, id event.FieldID, v string) {
 	if v == "" {
 		return
 	}

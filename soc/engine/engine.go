@@ -599,6 +599,9 @@ func (e *Engine) raise(o detections.Occurrence) {
 		return
 	}
 	key := o.Key + suppression.Apart(&o, o.Shared)
+	if o.Rule.Output != "" {
+		key += "\x00" + o.Rule.Output // another of the rule's outputs says another thing
+	}
 	at, ok := e.byKey[key]
 	if !ok {
 		e.byKey[key] = len(e.pending)
