@@ -294,7 +294,7 @@ func mayDefine(r reach.Reach, tenants []string) bool { return maySuppress(r, ten
 
 // knows tells whether a scenario concerns a reach: what is for all tenants does.
 func knows(r reach.Reach, k *scenario.Kept) bool {
-	return !r.Nothing() && (len(k.Tenants) == 0 || slices.ContainsFunc(k.Tenants, r.CoversTenant))
+	return !r.Nothing() && (len(k.Content.Tenants) == 0 || slices.ContainsFunc(k.Content.Tenants, r.CoversTenant))
 }
 
 // Scenarios lists the scenarios that concern a reach.
@@ -314,14 +314,14 @@ func (s *Service) Scenario(ctx context.Context, r reach.Reach, id string) (scena
 
 // MayDefineScenario tells whether somebody may change a scenario.
 func (s *Service) MayDefineScenario(r reach.Reach, k *scenario.Kept) bool {
-	return mayDefine(r, k.Tenants)
+	return mayDefine(r, k.Content.Tenants)
 }
 
 // ownScenario refuses a scenario that looks at more than is within reach.
 func ownScenario(by Actor) func(k *scenario.Kept) error {
 	return func(k *scenario.Kept) error {
 		switch {
-		case mayDefine(by.Reach, k.Tenants):
+		case mayDefine(by.Reach, k.Content.Tenants):
 			return nil
 		case knows(by.Reach, k):
 			return fmt.Errorf("%w: the scenario is for tenants that are not all within your reach: make one of your own for yours", scenario.ErrInvalid)

@@ -140,7 +140,7 @@ func TestScenarioReach(t *testing.T) {
 		}
 	}
 	other := Actor{Name: "bob", Reach: theirs}
-	taken := made[0].Scenario
+	taken := scenario.Scenario{ID: made[0].ID, Content: made[0].Content}
 	taken.Tenants = []string{"b"}
 	if _, err := s.SetScenarios(t.Context(), other, []scenario.Scenario{taken}); !errors.Is(err, scenario.ErrNotFound) {
 		t.Errorf("taken over: %v", err)
@@ -155,7 +155,7 @@ func TestScenarioReach(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.SetScenarios(t.Context(), other, []scenario.Scenario{shipped.Scenario}); !errors.Is(err, scenario.ErrInvalid) {
+	if _, err := s.SetScenarios(t.Context(), other, []scenario.Scenario{{ID: shipped.ID, Content: shipped.Content}}); !errors.Is(err, scenario.ErrInvalid) {
 		t.Errorf("a shipped one changed for all: %v", err)
 	}
 	if err := s.DeleteScenario(t.Context(), chief, id); err != nil {

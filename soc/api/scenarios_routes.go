@@ -47,7 +47,7 @@ func (t *tickets) scenarioRoutes(s *Server) {
 			}
 			ask, items := t.asking(s, within, from), []ScenarioState{}
 			for i := range list {
-				if k := &list[i]; !k.Off || in.Off {
+				if k := &list[i]; !k.Content.Off || in.Off {
 					f, notes, err := ask.figures(ctx, &k.Content, ticketing.AlertQuery{Reach: within, Since: from, Until: to, Suppressed: ticketing.SuppressedNone}, zone, false)
 					if err != nil {
 						return nil, scenarioProblem(fmt.Errorf("scenario %s: %w", k.ID, err), k.ID)
@@ -73,7 +73,7 @@ func (t *tickets) scenarioRoutes(s *Server) {
 			want, bare := words(in.ID), []scenario.Scenario{}
 			for _, k := range list {
 				if len(want) > 0 && slices.Contains(want, k.ID) || len(want) == 0 && k.Version > 0 {
-					bare = append(bare, k.Scenario)
+					bare = append(bare, scenario.Scenario{ID: k.ID, Content: k.Content})
 				}
 			}
 			out, err := scenario.Format(bare)
@@ -128,8 +128,8 @@ func (t *tickets) scenarioRoutes(s *Server) {
 			if err != nil {
 				return nil, err
 			}
-			k := scenario.Kept{Scenario: in.Body.scenario("")}
-			if err := k.Check(); err != nil {
+			k := scenario.Kept{Content: scenario.Content(in.Body)}
+			if err := k.Content.Check(); err != nil {
 				return nil, scenarioProblem(err, "")
 			}
 			return t.stateOfScenario(ctx, s, by, &k, in.ScenarioTime, AlertFilter{})
@@ -255,13 +255,13 @@ func (t *tickets) setScenario(ctx context.Context, s *Server, id string, body Sc
 	if err != nil {
 		return nil, scenarioProblem(err, id)
 	}
-	AuditObject(ctx, "scenario:"+made[0].ID, "", clip(made[0].Name.ZH+made[0].Name.EN, 200))
+	AuditObject(ctx, "scenario:"+made[0].ID, "", clip(made[0].Content.Name.ZH+made[0].Content.Name.EN, 200))
 	return Reply(t.viewOfScenario(by.Reach, &made[0])), nil
 }
 
 // stateOfScenario is a scenario with all that there is of it.
 func (t *tickets) stateOfScenario(ctx context.Context, s *Server, by ticketing.Actor, k *scenario.Kept, span ScenarioTime, f AlertFilter) (*Body[ScenarioState], error) {
-	from, to, zone, err := span.read(k.Days, time.Now())
+	from, to, zone, err := span.read(k.Content.Days, time.Now())
 	if err != nil {
 		return nil, err
 	}

@@ -48,21 +48,20 @@ var (
 type Content struct {
 	Name        detections.Text `json:"name" yaml:"name"`
 	Description detections.Text `json:"description,omitzero" yaml:"description,omitempty"`
-	Tags        []string        `json:"tags,omitempty" yaml:"tags,omitempty"`
+	Tags        []string        `json:"tags" yaml:"tags,omitempty"`
 	Off         bool            `json:"off,omitempty" yaml:"off,omitempty"`         // kept, and not shown in the overview
 	Any         [][]string      `json:"any" yaml:"any"`                             // which alerts: the matchers of one line hold together, the lines are alternatives
-	Risks       [][]string      `json:"risks,omitempty" yaml:"risks,omitempty"`     // which of them tell of a hidden risk and of no attack
+	Risks       [][]string      `json:"risks" yaml:"risks,omitempty"`               // which of them tell of a hidden risk and of no attack
 	Objects     string          `json:"objects,omitempty" yaml:"objects,omitempty"` // a data scope (package reach): about whose things; all by default
 	Items       string          `json:"items,omitempty" yaml:"items,omitempty"`     // a filter of the CMDB: about these items and systems alone; all by default
 	Days        int             `json:"days,omitempty" yaml:"days,omitempty"`       // over how many days it is looked at
-	Tenants     []string        `json:"tenants,omitempty" yaml:"tenants,omitempty"` // whose alerts; all by default
+	Tenants     []string        `json:"tenants" yaml:"tenants,omitempty"`           // whose alerts; all by default
 }
 
-// Scenario is a scenario as it is kept.
+// Scenario is a scenario as files have it.
 type Scenario struct {
 	Content `yaml:",inline"`
 	ID      string `json:"id" yaml:"id,omitempty"`
-	Shipped bool   `json:"shipped,omitempty" yaml:"-"`
 }
 
 // Check says what is wrong with a scenario, and puts its defaults in.

@@ -165,7 +165,7 @@ func TestStore(t *testing.T) {
 		}
 		var out []string
 		for _, k := range list[len(Shipped()):] {
-			out = append(out, fmt.Sprint(k.Name.ZH, k.Off))
+			out = append(out, fmt.Sprint(k.Content.Name.ZH, k.Content.Off))
 		}
 		return strings.Join(out, " ")
 	}
@@ -174,7 +174,7 @@ func TestStore(t *testing.T) {
 	if err != nil || made[0].ID == "" || made[0].Version == 0 || made[0].UpdatedBy != "amy" {
 		t.Fatalf("%+v, %v", made, err)
 	}
-	changed := made[0].Scenario
+	changed := Scenario{ID: made[0].ID, Content: made[0].Content}
 	changed.Off, changed.Days = true, 30
 	if _, err := s.Put(ctx, "bob", []Scenario{changed}, nil); err != nil || names() != "我的true" {
 		t.Fatalf("%v: %s", err, names())
@@ -190,10 +190,10 @@ func TestStore(t *testing.T) {
 		t.Errorf("deleted twice: %v", err)
 	}
 	versions, err := s.Versions(ctx, made[0].ID)
-	if err != nil || len(versions) != 3 || !versions[0].Deleted || versions[0].Days != 30 || versions[2].Off {
+	if err != nil || len(versions) != 3 || !versions[0].Deleted || versions[0].Content.Days != 30 || versions[2].Content.Off {
 		t.Fatalf("%+v, %v", versions, err)
 	}
-	if back, err := s.Restore(ctx, "amy", made[0].ID, versions[2].Version, nil); err != nil || back.Off || names() != "我的false" {
+	if back, err := s.Restore(ctx, "amy", made[0].ID, versions[2].Version, nil); err != nil || back.Content.Off || names() != "我的false" {
 		t.Errorf("%+v, %v: %s", back, err, names())
 	}
 
@@ -207,7 +207,7 @@ func TestStore(t *testing.T) {
 	if _, err := s.Put(ctx, "amy", []Scenario{off}, nil); err != nil {
 		t.Fatal(err)
 	}
-	if k, err := s.Get(ctx, shipped.ID); err != nil || !k.Off || !k.Shipped {
+	if k, err := s.Get(ctx, shipped.ID); err != nil || !k.Content.Off || !k.Shipped {
 		t.Errorf("%+v, %v", k, err)
 	}
 	if _, err := s.Restore(ctx, "amy", shipped.ID, 0, nil); err != nil {
@@ -234,7 +234,6 @@ func TestFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range again {
-		again[i].Shipped = true
 		if again[i].ID == "" || again[i].Name.ZH == "" || again[i].Name.EN == "" || !reflect.DeepEqual(again[i], list[i]) {
 			t.Errorf("%+v\n%+v", again[i], list[i])
 		}
