@@ -35,9 +35,10 @@ type RuleInfo struct {
 	Tactics    []string         `json:"tactics"`
 	Techniques []string         `json:"techniques"`
 	Tags       []string         `json:"tags"`
-	Filters    []string         `json:"filters,omitempty"` // ids of the Sigma filters that narrow it
-	Counts     []string         `json:"counts,omitempty"`  // of correlations: the rules they count, by name or id as they are written
-	Source     string           `json:"-"`                 // YAML text of the rule's document
+	Filters    []string         `json:"filters,omitempty"`   // ids of the Sigma filters that narrow it
+	Counts     []string         `json:"counts,omitempty"`    // of correlations: the rules they count, by name or id as they are written
+	Knowledge  string           `json:"knowledge,omitempty"` // article of the knowledge base
+	Source     string           `json:"-"`                   // YAML text of the rule's document
 }
 
 // The kinds and states of rules.
@@ -236,7 +237,7 @@ func (c *compiler) read(b *Bundle, opts *sigma.Options) {
 func info(r *sigma.Rule, path string) RuleInfo {
 	tactics, techniques := r.Attack()
 	in := RuleInfo{ID: r.ID, Name: r.Name, Title: r.Custom.Title, Level: r.Level, Kind: KindSigma, Status: Active, Path: path, Line: r.Line,
-		Tactics: tactics, Techniques: techniques, Tags: r.Tags, Source: r.Source}
+		Tactics: tactics, Techniques: techniques, Tags: r.Tags, Source: r.Source, Knowledge: r.Custom.Knowledge}
 	if in.Title.EN == "" {
 		in.Title.EN = r.Title
 	}

@@ -30,6 +30,7 @@ import (
 	"icewatch/collectors/fleet"
 	"icewatch/detections"
 	rules "icewatch/detections/engine"
+	judging "icewatch/detections/verdict"
 	"icewatch/soc/audit"
 	"icewatch/soc/audit/forward"
 	"icewatch/soc/export"
@@ -39,6 +40,7 @@ import (
 	"icewatch/soc/identity/policy"
 	"icewatch/soc/inputs"
 	"icewatch/soc/intake"
+	"icewatch/soc/knowledge"
 	"icewatch/soc/loki/logql"
 	"icewatch/soc/masking"
 	"icewatch/soc/pipeline/packbook"
@@ -98,9 +100,11 @@ type Deps struct {
 	Metrics         Metrics           // the metric lake
 	Aside           intake.AsideStore // whole texts too long for an event
 	Rules           Rules
-	Parsers         Parsers        // nil registers no route
-	OwnPacks        *packbook.Book // packs that people make; nil registers no route
-	Processing      Processing     // nil registers no route
+	Knowledge       *knowledge.Store         // nil registers no route
+	Taxonomy        func() *judging.Taxonomy // how the rules in force class alerts; nil before there are any
+	Parsers         Parsers                  // nil registers no route
+	OwnPacks        *packbook.Book           // packs that people make; nil registers no route
+	Processing      Processing               // nil registers no route
 	Policies        Policies
 	// Maintenance holds the maintenance windows; nil answers that they are not
 	// available.
@@ -224,6 +228,7 @@ type RuleInfo struct {
 	Techniques []string         `json:"techniques"`
 	Tags       []string         `json:"tags"`
 	Filters    []string         `json:"filters,omitempty" doc:"Ids of the Sigma filters that narrow it"`
+	Knowledge  string           `json:"knowledge,omitempty" doc:"Id of the article of the knowledge base that it names"`
 	Name       string           `json:"name,omitempty" doc:"Under which correlations may count it, beside its id"`
 	Counts     []string         `json:"counts,omitempty" doc:"Of a correlation: the rules it counts, by name or id as they are written"`
 	Hits       uint64           `json:"hits" doc:"Matches, of a correlation firings, since the rule is in force as it stands"`

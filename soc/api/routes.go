@@ -66,6 +66,7 @@ func (s *Server) routes() {
 	s.cmdbStateRoutes()
 	s.cmdbTrafficRoutes()
 	s.cmdbRiskRoutes()
+	s.knowledgeRoutes()
 	s.cmdbArchiveRoutes()
 	s.vulnerabilityRoutes()
 	s.backupRoutes()

@@ -63,6 +63,7 @@ import (
 	"icewatch/soc/identity/policy"
 	"icewatch/soc/identity/provider"
 	"icewatch/soc/inputs"
+	"icewatch/soc/knowledge"
 	"icewatch/soc/masking"
 	"icewatch/soc/pipeline/packbook"
 	"icewatch/soc/pipeline/processing/rulestore"
@@ -168,6 +169,7 @@ type centre struct {
 	otlp          *otlp.Handler
 	cmdb          *cmdb.Service
 	drawings      *drawing.Store
+	knowledge     *knowledge.Store
 	kept          *view.Store
 	traffic       *traffic.Watch
 	subscriptions *subscription.Service
@@ -396,6 +398,9 @@ func (c *centre) openCMDB(ctx context.Context) (err error) {
 	if c.drawings, err = drawing.Open(ctx, c.cmdb.Database()); err != nil {
 		return err
 	}
+	if c.knowledge, err = knowledge.Open(ctx, c.db, time.Now); err != nil {
+		return err
+	}
 	if c.kept, err = view.Open(ctx, c.cmdb); err != nil {
 		return err
 	}
@@ -529,7 +534,7 @@ func (c *centre) openAPI(ctx context.Context) (err error) {
 	}
 	c.server, err = api.New(api.Deps{
 		Backtests: backtests, Entities: entities,
-		Identity: c.identity, Audit: c.audit, Forward: c.forward, Settings: c.settings, Keys: c.seal, RateLimits: c.limits.Get, Watermark: c.watermark.Get, Own: own, Units: c.units, Decisions: decisions, Tenants: c.tenants, Reach: &c.reach, CMDB: c.cmdb, Drawings: c.drawings, Subscriptions: c.subscriptions, Views: c.kept, Traffic: c.traffic, Risk: c.risk, Vulnerabilities: c.exposure.library, Approvals: c.approvals.desk, Inbox: c.inbox, Attachments: c.shelf, ApprovalPolicy: c.approvals.policy, Search: c.slow.Watch(c.engine, api.Caller), Masking: c.masking, Metrics: c.engine, Saved: c.saved, Exports: c.exports, Aside: c.aside, Rules: c.keeper, Policies: c.keeper.policies, Maintenance: c.windows, Rulebook: c.keeper.book,
+		Identity: c.identity, Audit: c.audit, Forward: c.forward, Settings: c.settings, Keys: c.seal, RateLimits: c.limits.Get, Watermark: c.watermark.Get, Own: own, Units: c.units, Decisions: decisions, Tenants: c.tenants, Reach: &c.reach, CMDB: c.cmdb, Drawings: c.drawings, Subscriptions: c.subscriptions, Views: c.kept, Traffic: c.traffic, Risk: c.risk, Vulnerabilities: c.exposure.library, Approvals: c.approvals.desk, Inbox: c.inbox, Attachments: c.shelf, ApprovalPolicy: c.approvals.policy, Search: c.slow.Watch(c.engine, api.Caller), Masking: c.masking, Metrics: c.engine, Saved: c.saved, Exports: c.exports, Aside: c.aside, Rules: c.keeper, Knowledge: c.knowledge, Taxonomy: c.keeper.Taxonomy, Policies: c.keeper.policies, Maintenance: c.windows, Rulebook: c.keeper.book,
 		Federation: c.sso, Provider: c.provider, Intake: c.gauge, Watch: c.watch, Holdings: c.holdings(), Backups: c.backups, Ticketing: api.NewTicketing(c.tickets), Duty: c.duty, Incidents: c.tickets, ServiceLevels: c.levels, Protocols: c.protocols(), Ingest: []api.Ingest{elastic, loki, push, samples},
 		Casework: c.casework, Dispatch: &c.dispatch.Dispatch, AlertSources: c.alertSources, Notifying: &api.Notifying{Tickets: c.tickets, Routes: c.routes, Wordings: c.wordings},
 		Flows: c.openFlows(c.engine), Parsers: c.openParsers(), Processing: treatment{c.processing, c.engine}, OwnPacks: c.packs, Traces: traces.New(c.engine), LogQL: c.logql(), Monitors: c.monitors, Forwarding: c.forwarding, Inputs: c.inputs, Fleet: c.fleet,

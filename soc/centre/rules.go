@@ -201,7 +201,7 @@ func (k *keeper) RuleSet(ctx context.Context) (api.RuleSet, error) {
 
 func info(r *ruleset.RuleInfo) api.RuleInfo {
 	return api.RuleInfo{ID: r.ID, Title: r.Title, Level: r.Level, Kind: r.Kind, Status: r.Status, Reason: r.Reason, Path: r.Path, Line: r.Line,
-		Tactics: orEmpty(r.Tactics), Techniques: orEmpty(r.Techniques), Tags: orEmpty(r.Tags), Filters: r.Filters, Name: r.Name, Counts: r.Counts}
+		Tactics: orEmpty(r.Tactics), Techniques: orEmpty(r.Techniques), Tags: orEmpty(r.Tags), Filters: r.Filters, Name: r.Name, Counts: r.Counts, Knowledge: r.Knowledge}
 }
 
 func orEmpty(s []string) []string {
