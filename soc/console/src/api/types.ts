@@ -88,6 +88,10 @@ export interface RuleRef {
   tactics?: List<string>;
   techniques?: List<string>;
   tags?: List<string>;
+  /** Article of the knowledge base. */
+  knowledge?: string;
+  /** Which of the rule's outputs counts. */
+  output?: string;
 }
 
 export interface Pair {

@@ -173,7 +173,7 @@ export const NAV: NavGroup[] = [
     ],
   },
   { title: 'nav.observe', items: [{ to: '/tenants', needs: ['read'], title: 'page.tenants', icon: <ClusterOutlined />, letter: 't' }] },
-  { title: 'nav.rules', items: [{ to: '/rules', needs: ['read'], title: 'page.rules', icon: <SafetyCertificateOutlined />, letter: 'r', below: [{ to: '/rules/proposals', needs: ['list-rule-proposals'], title: 'page.ruleProposals', icon: <AuditOutlined /> }] }, { to: '/policies', needs: ['get-policies'], title: 'page.policies', icon: <AuditOutlined /> }] },
+  { title: 'nav.rules', items: [{ to: '/rules', needs: ['read'], title: 'page.rules', icon: <SafetyCertificateOutlined />, letter: 'r', below: [{ to: '/rules/proposals', needs: ['list-rule-proposals'], title: 'page.ruleProposals', icon: <AuditOutlined /> }] }, { to: '/policies', needs: ['get-policies'], title: 'page.policies', icon: <AuditOutlined /> }, { to: '/knowledge', needs: ['list-articles'], title: 'page.knowledge', icon: <BookOutlined /> }] },
   {
     title: 'nav.intake',
     items: [

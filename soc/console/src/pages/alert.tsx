@@ -15,6 +15,7 @@ import { Judgement, VerdictMark } from '../parts/judgement';
 import { AlertTags } from '../parts/alerttags';
 import { NoiseMarks } from '../parts/noisemarks';
 import { InhibitedMark } from '../parts/inhibitions/mark';
+import { AlertKnowledge } from '../parts/knowledge/article';
 import { Panel } from '../parts/page';
 import { Priority, SeverityMark, StatusMark } from '../parts/severity';
 import { SuppressedMark } from '../parts/suppressions/mark';
@@ -145,7 +146,10 @@ export default function AlertPage() {
           <Panel title={t('alert.howBad')}>
             <HowBad alert={a} />
           </Panel>
-          <Panel title={t('alert.next')}>{advice ? <div className="advice">{advice}</div> : <span className="dim">{t('alert.noAdvice')}</span>}</Panel>
+          <Panel title={t('alert.next')}>
+            {advice ? <div className="advice">{advice}</div> : <span className="dim">{t('alert.noAdvice')}</span>}
+            <AlertKnowledge rule={a.rule.knowledge} attack={a.attack} />
+          </Panel>
         </div>
         <div className="stack" style={{ gap: 14 }}>
           <Panel title={t('alert.asset')} id="asset">

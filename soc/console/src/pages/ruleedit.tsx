@@ -25,6 +25,7 @@ import { CorrelationForm } from '../parts/rules/correlation';
 import { useCountables } from '../parts/rules/counted';
 import { FieldPicker, keepOnEscape, useCatalogue } from '../parts/rules/fields';
 import { OutputForm } from '../parts/rules/output';
+import { OutputsForm } from '../parts/rules/outputs';
 import { Templates, type Beginning } from '../parts/rules/templates';
 import { Backtest } from '../parts/rules/backtest';
 import { Trial } from '../parts/rules/trial';
@@ -271,6 +272,11 @@ function Editor({ rule }: { rule?: Rule }) {
                 <h3>{t('build.cannot')}</h3>
                 <div>{s.obstacle && t(`buildwhy.${s.obstacle.why}` as Key, { x: s.obstacle.word })}</div>
               </div>
+            </Panel>
+          )}
+          {s.source !== '' && open === 0 && (
+            <Panel title={t('outputs.title')} id="outputs-panel">
+              <OutputsForm source={s.source} fields={fields} set={(source) => dispatch({ kind: 'yaml', source })} />
             </Panel>
           )}
         </div>

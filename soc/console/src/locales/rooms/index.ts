@@ -19,6 +19,7 @@ import { frame } from './frame';
 import { groups } from './groups';
 import { inputs } from './inputs';
 import { keys } from './keys';
+import { knowledge } from './knowledge';
 import { masking } from './masking';
 import { processing } from './processing';
 import { monitors } from './monitors';
@@ -42,4 +43,4 @@ import { roles } from './roles';
 import { units } from './units';
 
 /** The texts of the rooms that keep both languages side by side. */
-export const rooms = { ...exposure, ...federation, ...frame, ...accounts, ...units, ...roles, ...groups, ...keys, ...audit, ...search, ...flows, ...graph, ...monitors, ...masking, ...processing, ...storage, ...sessions, ...settings, ...signin, ...tokens, ...traces, ...connect, ...coverage, ...forwarding, ...silences, ...suppressions, ...duty, ...noise, ...notify, ...rules, ...policies, ...alertsources, ...casework, ...dispatch, ...notices, ...assets, ...cmdbdata, ...cmdb, ...inputs, ...entities, ...parsers, ...scenarios };
+export const rooms = { ...exposure, ...federation, ...frame, ...accounts, ...units, ...roles, ...groups, ...keys, ...audit, ...search, ...flows, ...graph, ...monitors, ...masking, ...processing, ...storage, ...sessions, ...settings, ...signin, ...tokens, ...traces, ...connect, ...coverage, ...forwarding, ...silences, ...suppressions, ...duty, ...noise, ...notify, ...rules, ...policies, ...alertsources, ...casework, ...dispatch, ...notices, ...assets, ...cmdbdata, ...cmdb, ...inputs, ...entities, ...parsers, ...scenarios, ...knowledge };

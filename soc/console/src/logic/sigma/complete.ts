@@ -9,7 +9,7 @@ export interface Completion {
 const TOP = ['title: ', 'id: ', 'name: ', 'status: ', 'description: ', 'references:', 'author: ', 'date: ', 'modified: ', 'tags:', 'logsource:', 'detection:', 'correlation:', 'filter:', 'fields:', 'falsepositives:', 'level: ', 'related:', 'icewatch:'];
 const INSIDE: Record<string, string[]> = {
   logsource: ['product: ', 'category: ', 'service: '],
-  icewatch: ['title:', 'sentence:', 'advice:', 'group_by:', 'owner: ', 'verdict: ', 'attack: ', 'attacker: ', 'scope: '],
+  icewatch: ['title:', 'sentence:', 'advice:', 'group_by:', 'owner: ', 'knowledge: ', 'outputs:', 'verdict: ', 'attack: ', 'attacker: ', 'scope: '],
   title: ['zh: ', 'en: '],
   sentence: ['zh: ', 'en: '],
   advice: ['zh: ', 'en: '],
