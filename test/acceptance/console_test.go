@@ -105,7 +105,10 @@ func TestConsoleDispatch(t *testing.T) {
 	t.Parallel()
 	s, run := console(t, loopback)
 	run("dispatch.test.mjs", s.url)
+	sighted := s.entities(t)
 	run("accessible.test.mjs", s.url) // here, where most pages have something to show
+	run("entity.test.mjs", s.url)
+	sighted()
 }
 
 func TestConsoleAlertSources(t *testing.T) {

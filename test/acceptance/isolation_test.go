@@ -77,6 +77,7 @@ func TestIsolation(t *testing.T) {
 		t.Fatalf("only %d alerts", len(alerts))
 	}
 	c.silence()
+	c.judge()
 	c.handled()
 	c.handOver("scoped")
 	for range 15 {
@@ -641,6 +642,7 @@ func (c *city) compare(rnd *rand.Rand, viewer *client.Client, x *reachtest.Term,
 	if !maps.Equal(incidents, wantIncidents) {
 		wrong("the list of incidents", sorted(incidents), sorted(wantIncidents))
 	}
+	c.compareEntities(rnd, viewer, shows, visible, wrong)
 	c.compareTickets(rnd, viewer, alerts, all.Items, visible, wantIncidents, wrong)
 	c.compareDuty(viewer, shows, wantIncidents, wrong)
 	c.compareAttackers(alerts, visible, get, wrong)
