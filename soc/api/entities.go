@@ -196,6 +196,9 @@ func (x *theEntity) told() *ticketing.Involved {
 	case entity.IP:
 		i.Address = x.Value
 		see(observable.IP, x.Value)
+		if len(x.items) == 1 { // of several, in different zones, nobody knows which
+			i.About = x.ids()
+		}
 	case entity.Asset, entity.Organisation:
 		i.About, i.Attackers = x.ids(), x.places
 	case entity.Device:
@@ -334,7 +337,9 @@ func (s *Server) entityHead(ctx context.Context, x *theEntity) (entityHead, erro
 		}
 		relate(entity.Asset, it.ID, "")
 		for _, a := range it.Addresses {
-			relate(entity.IP, a, it.Zone)
+			if a != x.Value {
+				relate(entity.IP, a, it.Zone)
+			}
 		}
 		for _, h := range it.Hostnames {
 			relate(entity.Device, h, "")

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -66,12 +67,14 @@ type entityBehaviour struct {
 }
 
 func whole(text string) int64 {
-	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil {
-		f, _ := strconv.ParseFloat(text, 64) // sums of many are written as 1.2e+10; no number is none
-		n = int64(max(0, f))
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return n
 	}
-	return n
+	f, err := strconv.ParseFloat(text, 64) // large sums are written as 1.2e+10, and the sum of nothing as NaN
+	if err != nil || !(f > 0 && f < math.MaxInt64) {
+		return 0
+	}
+	return int64(f)
 }
 
 func instant(text string) *time.Time {

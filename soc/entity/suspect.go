@@ -40,6 +40,7 @@ const (
 	WhyCompromised = "compromised" // nothing was seen to get through; the first machine that behaves like a broken one
 	WhyLateral     = "lateral"     // the attacker is a machine of ours, which must have been broken into before
 	WhyAttempt     = "attempt"     // the time begins with the last attempt that did not get through
+	WhyBegan       = "began"       // the time begins with the attack that got through
 	WhyContact     = "contact"     // the time begins with the first contact of the two
 	WhyOpen        = "open"        // nothing tells how long before it happened
 )
@@ -52,18 +53,30 @@ type Suspicion struct {
 	From  *time.Time `json:"from,omitempty" doc:"It happened after; absent where nothing tells"`
 	To    time.Time  `json:"to" doc:"It had happened by then"`
 	Alert string     `json:"alert" doc:"The first sign of it"`
-	Why   []string   `json:"why" nullable:"false" doc:"succeeded, compromised, lateral, attempt, contact, open"`
+	Why   []string   `json:"why" nullable:"false" doc:"succeeded, compromised, lateral, attempt, began, contact, open"`
 	Seen  int        `json:"seen" doc:"Machines of ours that show signs of a break-in"`
 }
 
+// by is when what a sign tells of had happened at the latest: an attack that got
+// through had done so by its last event; a machine that behaves like a broken one
+// was broken before the first.
+func (x *Sign) by() time.Time {
+	if x.Succeeded {
+		return x.To
+	}
+	return x.From
+}
+
 // Suspect finds the first break-in among signs, and narrows down when it
-// happened: after the last attempt on the machine that did not get through, else
-// after the first contact of the two ends, which contact tells (the zero time
-// where it is not known; nil knows none). ok is false where no sign tells of a
-// break-in.
+// happened: after the last attempt on the machine that did not get through or the
+// beginning of the attack that did, whichever is later, else after the first
+// contact of the two ends, which contact tells (the zero time where it is not
+// known; nil knows none). ok is false where no sign tells of a break-in.
 func Suspect(signs []Sign, contact func(attacker, victim Side) time.Time) (s Suspicion, ok bool) {
 	signs = slices.Clone(signs)
-	slices.SortStableFunc(signs, func(a, b Sign) int { return cmp.Or(a.From.Compare(b.From), cmp.Compare(a.ID, b.ID)) })
+	slices.SortStableFunc(signs, func(a, b Sign) int {
+		return cmp.Or(a.by().Compare(b.by()), a.From.Compare(b.From), cmp.Compare(a.ID, b.ID))
+	})
 	broken := func(x *Sign) bool { return x.Succeeded || x.Compromised }
 	first := -1
 	var victims []Side
@@ -83,7 +96,7 @@ func Suspect(signs []Sign, contact func(attacker, victim Side) time.Time) (s Sus
 		return Suspicion{}, false
 	}
 	x := &signs[first]
-	s = Suspicion{Asset: x.Victim, By: x.Attacker, To: x.From, Alert: x.ID, Seen: len(victims), Why: []string{WhySucceeded}}
+	s = Suspicion{Asset: x.Victim, By: x.Attacker, To: x.by(), Alert: x.ID, Seen: len(victims), Why: []string{WhySucceeded}}
 	if !x.Succeeded {
 		s.Why[0] = WhyCompromised
 	}
@@ -92,9 +105,16 @@ func Suspect(signs []Sign, contact func(attacker, victim Side) time.Time) (s Sus
 		s.Asset, s.By, s.Why = x.Attacker, Side{}, []string{WhyLateral}
 	}
 	var from time.Time
+	why := WhyAttempt
 	for i := range signs {
 		a := &signs[i]
-		if broken(a) || !a.Victim.same(s.Asset) || s.By.known() && x.Succeeded && !a.Attacker.same(s.By) {
+		if !a.Victim.same(s.Asset) || s.By.known() && x.Succeeded && !a.Attacker.same(s.By) {
+			continue
+		}
+		if broken(a) {
+			if a.Succeeded && a.From.Before(s.To) && a.From.After(from) {
+				from, why = a.From, WhyBegan // it had not got through before it began
+			}
 			continue
 		}
 		last := a.To
@@ -102,12 +122,12 @@ func Suspect(signs []Sign, contact func(attacker, victim Side) time.Time) (s Sus
 			last = a.From // it went on beyond: that it had not got through holds for its beginning
 		}
 		if last.Before(s.To) && last.After(from) {
-			from = last
+			from, why = last, WhyAttempt
 		}
 	}
 	switch {
 	case !from.IsZero():
-		s.Why = append(s.Why, WhyAttempt)
+		s.Why = append(s.Why, why)
 	case contact != nil && s.By.known():
 		if from = contact(s.By, s.Asset); !from.IsZero() && from.Before(s.To) {
 			s.Why = append(s.Why, WhyContact)

@@ -27,12 +27,14 @@ func TestSuspect(t *testing.T) {
 		why      []string
 		seen     int
 	}{
-		{"after the last attempt that failed", []Sign{sign("c", 30, 40, web, db, true, false), sign("b", 20, 25, evil, web, true, false), sign("a", 5, 12, evil, web, false, false), sign("0", 3, 4, evil, web, false, false)}, web, 12, 20, []string{WhySucceeded, WhyAttempt}, 2},
-		{"an attempt that went on beyond", []Sign{sign("a", 5, 50, evil, web, false, false), sign("b", 20, 25, evil, web, true, false)}, web, 5, 20, []string{WhySucceeded, WhyAttempt}, 1},
-		{"attempts of others do not narrow", []Sign{sign("a", 15, 16, Side{IP: "198.51.100.9"}, web, false, false), sign("b", 20, 25, evil, web, true, false)}, web, 1, 20, []string{WhySucceeded, WhyContact}, 1},
-		{"nothing tells when", []Sign{sign("b", 20, 25, evil, db, true, false)}, db, -1, 20, []string{WhySucceeded, WhyOpen}, 1},
+		{"after the last attempt that failed", []Sign{sign("c", 30, 40, web, db, true, false), sign("b", 20, 25, evil, web, true, false), sign("a", 5, 12, evil, web, false, false), sign("0", 3, 4, evil, web, false, false)}, web, 20, 25, []string{WhySucceeded, WhyBegan}, 2},
+		{"an attack of one event, after attempts", []Sign{sign("c", 30, 40, web, db, true, false), sign("b", 20, 20, evil, web, true, false), sign("a", 5, 12, evil, web, false, false), sign("0", 3, 4, evil, web, false, false)}, web, 12, 20, []string{WhySucceeded, WhyAttempt}, 2},
+		{"two signs of one break-in", []Sign{sign("long", 4, 50, evil, web, true, false), sign("login", 34, 34, evil, web, true, false)}, web, 4, 34, []string{WhySucceeded, WhyBegan}, 1},
+		{"an attempt that went on beyond", []Sign{sign("a", 5, 50, evil, web, false, false), sign("b", 20, 20, evil, web, true, false)}, web, 5, 20, []string{WhySucceeded, WhyAttempt}, 1},
+		{"attempts of others do not narrow", []Sign{sign("a", 15, 16, Side{IP: "198.51.100.9"}, web, false, false), sign("b", 20, 20, evil, web, true, false)}, web, 1, 20, []string{WhySucceeded, WhyContact}, 1},
+		{"nothing tells when", []Sign{sign("b", 20, 20, evil, db, true, false)}, db, -1, 20, []string{WhySucceeded, WhyOpen}, 1},
 		{"behaves like a broken one", []Sign{sign("b", 20, 25, Side{}, web, false, true), sign("a", 10, 11, evil, web, false, false)}, web, 11, 20, []string{WhyCompromised, WhyAttempt}, 1},
-		{"from within", []Sign{sign("b", 20, 25, own, web, true, false)}, own, -1, 20, []string{WhyLateral, WhyOpen}, 1},
+		{"from within", []Sign{sign("b", 20, 20, own, web, true, false)}, own, -1, 20, []string{WhyLateral, WhyOpen}, 1},
 	} {
 		s, ok := Suspect(c.signs, contact)
 		if !ok || !s.Asset.same(c.asset) || !s.To.Equal(at(c.to)) || s.Seen != c.seen || !slices.Equal(s.Why, c.why) || (s.From == nil) != (c.from < 0) || s.From != nil && !s.From.Equal(at(c.from)) {

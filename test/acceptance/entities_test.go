@@ -90,7 +90,7 @@ func (s *suite) entities(t *testing.T) (sighted func()) {
 		}
 	}
 	var seal struct{ Items []struct{ ID string } }
-	if err := s.admin.Get(ctx, "/api/v1/cmdb/items", url.Values{"address": {"10.88.1.5"}}, &seal); err != nil || len(seal.Items) != 1 {
+	if err := s.admin.Get(ctx, "/api/v1/cmdb/items", url.Values{"filter": {`address = "10.88.1.5"`}}, &seal); err != nil || len(seal.Items) != 1 {
 		t.Fatalf("the host is in the CMDB %d times: %v", len(seal.Items), err)
 	}
 	for _, x := range []struct {

@@ -116,8 +116,8 @@ steps('a judgement is written down and watched, and stands in the list', async (
   await at(`/entities/ip/${ATTACKER}`);
   await page.keyboard.press('v');
   const form = page.getByRole('dialog');
-  await form.getByLabel('结论').click();
-  await page.getByTitle('攻击者', { exact: true }).click();
+  await form.getByLabel('结论').press('Enter');
+  await page.locator('.ant-select-item-option[title="攻击者"]').click();
   await form.getByRole('switch', { name: '重点关注' }).click();
   await form.getByLabel('依据与说明').fill('口令爆破后登录');
   await form.getByRole('button', { name: '记录研判' }).click();

@@ -5,7 +5,7 @@ export type KeyMap = Record<string, (e: KeyboardEvent) => void>;
 
 function typing(target: EventTarget | null): boolean {
   const el = target as HTMLElement | null;
-  return !!el && (el.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(el.tagName)) && (el as HTMLInputElement).type !== 'checkbox';
+  return !!el && (el.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(el.tagName)) && !/^(checkbox|radio)$/.test((el as HTMLInputElement).type);
 }
 
 const LEADER_MS = 1500;

@@ -109,6 +109,7 @@ export const entities = {
   'entity.why.compromised': ['未见得手的攻击，取最早出现失陷行为的主机', 'None was seen to get through; the first machine that behaves like a broken one'],
   'entity.why.lateral': ['攻击来自内部主机，它在此之前已失陷', 'The attacker is a machine of ours, which was broken into before'],
   'entity.why.attempt': ['起点是最后一次未得手的尝试', 'The time begins with the last attempt that did not get through'],
+  'entity.why.began': ['起点是这次攻击的开始', 'The time begins with the attack that got through'],
   'entity.why.contact': ['起点是双方首次通信', 'The time begins with the first contact of the two'],
   'entity.why.open': ['没有线索说明更早的时间', 'Nothing tells how long before'],
   'entity.firstSign': ['首个迹象', 'First sign'],

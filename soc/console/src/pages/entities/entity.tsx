@@ -279,7 +279,7 @@ function Who({ head: d, entity, seen, range }: { head: EntityHead; entity: Entit
               <Fragment key={`${e.type} ${e.value}`}>
                 <dt>{t(`entity.type.${e.type}`)}</dt>
                 <dd>
-                  <Entity {...e} />
+                  <Entity {...e}>{e.type === 'asset' || e.type === 'organisation' ? list(d.items).find((i) => i.id === e.value)?.name || list(d.items).find((i) => i.organisation_ref?.id === e.value)?.organisation_ref?.name || e.value : e.value}</Entity>
                 </dd>
               </Fragment>
             ))}

@@ -88,7 +88,7 @@ export function Behaviour({ about, seen }: { about: About; seen: ReturnType<type
                 </table>
               </Panel>
               {GROUPS.map(([title, fields], n) => {
-                const shown = fields.flatMap((f) => list(b.facets).filter((x) => x.field === f));
+                const shown = fields.flatMap((f) => list(b.facets).filter((x) => x.field === f && list(x.values).some((v) => v.value !== about.entity.value)));
                 if (shown.length === 0) return null;
                 return (
                   <Panel key={title} title={t(title)} end={n === 0 ? <Files about={about} list="values" /> : undefined}>
@@ -96,7 +96,7 @@ export function Behaviour({ about, seen }: { about: About; seen: ReturnType<type
                       {shown.map((f) => (
                         <div key={f.field} data-facet={f.field}>
                           <h3 className="mono">{f.field}</h3>
-                          {list(f.values).map((v) => (
+                          {list(f.values).filter((v) => v.value !== about.entity.value).map((v) => (
                             <div className="hitrow" key={v.value}>
                               <span title={v.value}>{f.field === 'icewatch.tenant' ? <TenantName slug={v.value} /> : <Token field={f.field} value={v.value} />}</span>
                               <Link to={logs(` ${fieldIs(f.field, v.value)}`)} aria-label={`${f.field} ${v.value}: ${number(v.hits, locale)}`}>

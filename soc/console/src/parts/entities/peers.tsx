@@ -58,7 +58,7 @@ export function Peers({ about }: { about: About }) {
                       { key: 'place', title: t('entity.place'), render: (p) => <span className={p.abroad ? '' : 'dim'}>{p.country || p.code || '–'}{p.abroad && ` · ${t('entity.abroad')}`}</span> },
                       { key: 'out', title: t('entity.out'), num: true, render: (p) => number(p.out, locale) },
                       { key: 'in', title: t('entity.in'), num: true, render: (p) => number(p.in, locale) },
-                      { key: 'bytes', title: t('entity.bytes'), num: true, render: (p) => (p.bytes ? bytes(p.bytes, locale) : '–') },
+                      { key: 'bytes', title: t('entity.bytes'), num: true, render: (p) => <span className="nowrap">{p.bytes ? bytes(p.bytes, locale) : '–'}</span> },
                       {
                         key: 'services',
                         title: t('entity.services'),
@@ -75,7 +75,7 @@ export function Peers({ about }: { about: About }) {
                       },
                       { key: 'first', title: t('col.firstSeen'), render: (p) => <When time={p.first} /> },
                       { key: 'last', title: t('col.lastSeen'), render: (p) => <When time={p.last} /> },
-                      { key: 'logs', title: '', render: (p) => list(d.addresses).length === 1 && <Link to={`/search?${new URLSearchParams({ query: between(list(d.addresses)[0] as string, p.address), ...since })}`}>{t('entity.logs')}</Link> },
+                      { key: 'logs', title: '', render: (p) => list(d.addresses).length === 1 && <Link className="nowrap" to={`/search?${new URLSearchParams({ query: between(list(d.addresses)[0] as string, p.address), ...since })}`}>{t('entity.logs')}</Link> },
                     ]}
                   />
                 </div>
