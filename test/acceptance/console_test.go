@@ -14,7 +14,8 @@ import (
 )
 
 // TestConsole drives the console in real Chromium: sign in, find the incident,
-// acknowledge it, see the entry in its timeline.
+// acknowledge it, see the entry in its timeline; then the graph of relations and
+// a trace from the victim to the attacker.
 func TestConsole(t *testing.T) {
 	t.Parallel()
 	s, run := console(t, "")
@@ -22,6 +23,7 @@ func TestConsole(t *testing.T) {
 		t.Fatal(err)
 	}
 	run("console.test.mjs", s.url)
+	run("graph.test.mjs", s.url)
 	run("suppressions.test.mjs", s.url)
 }
 

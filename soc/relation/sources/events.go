@@ -251,7 +251,8 @@ func edgesOf(m row, host string) (list []relation.Edge) {
 	case user != "" && host != "":
 		add(user, host, relation.Access, "", 0, "")
 	}
-	if process != "" && dest != "" && !m.is("process") {
+	// What a firewall on the machine saw passing by, its process did not do.
+	if process != "" && dest != "" && dest != host && (source == "" || source == host) && !m.is("process") {
 		add(process, dest, relation.Access, service, port, transport)
 	}
 	return list

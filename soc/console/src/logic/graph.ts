@@ -199,10 +199,20 @@ export function grow(scene: Scene, had: ReadonlyMap<string, Point>, pins: Readon
     if (p) place(n.id, p);
   }
   let roots = 0;
+  // The angles at which lines leave a node: two at one angle would hide each other.
+  const lines = new Map<string, number[]>();
+  const leaves = (by: string, from: Point, to: Point) => lines.set(by, [...(lines.get(by) ?? []), Math.atan2(to.y - from.y, to.x - from.x)]);
   for (const n of scene.nodes) {
-    if (at.has(n.id)) continue;
     const by = scene.parent.get(n.id);
     const from = by === undefined ? undefined : at.get(by);
+    const had = at.get(n.id);
+    if (had) {
+      if (from && by) {
+        leaves(by, from, had);
+        leaves(n.id, had, from);
+      }
+      continue;
+    }
     if (!from) {
       let p = { x: 0, y: 0 };
       while (taken.has(cell(p))) p = { x: 0, y: ++roots * 6 * CELL.height };
@@ -211,13 +221,16 @@ export function grow(scene: Scene, had: ReadonlyMap<string, Point>, pins: Readon
     }
     const before = at.get(scene.parent.get(by as string) ?? '');
     const away = before ? Math.atan2(from.y - before.y, from.x - before.x) : 0;
-    place(n.id, nearest(from, away, before !== undefined, taken));
+    const p = nearest(from, away, before !== undefined, taken, lines.get(by as string) ?? []);
+    place(n.id, p);
+    leaves(by as string, from, p);
+    leaves(n.id, p, from);
   }
   return at;
 }
 
 /** The free cell nearest to a point; with a direction, in a fan that opens that way. */
-function nearest(from: Point, away: number, directed: boolean, taken: ReadonlySet<string>): Point {
+function nearest(from: Point, away: number, directed: boolean, taken: ReadonlySet<string>, lines: readonly number[]): Point {
   const cx = Math.round(from.x / CELL.width);
   const cy = Math.round(from.y / CELL.height);
   let best: Point | undefined;
@@ -229,9 +242,10 @@ function nearest(from: Point, away: number, directed: boolean, taken: ReadonlySe
       for (const dy of Math.abs(dx) === ring ? span(ring) : [-ring, ring]) {
         if (taken.has(`${cx + dx} ${cy + dy}`)) continue;
         const far = Math.hypot(dx, dy);
-        let turn = Math.abs(Math.atan2(dy * CELL.height, dx * CELL.width) - away);
-        if (turn > Math.PI) turn = 2 * Math.PI - turn;
-        const score = far * (directed ? 1 + turn * 0.8 : 1) + (far < 1.9 ? 1.2 : 0);
+        const angle = Math.atan2(dy * CELL.height, dx * CELL.width);
+        let score = far * (directed ? 1 + between(angle, away) * 0.8 : 1) + (far < 1.9 ? 1.2 : 0);
+        // Of many lines some lie over each other whatever one does.
+        if (lines.length < 24 && score < least && lines.some((l) => between(l, angle) < 0.2)) score += 3;
         if (score < least) {
           least = score;
           best = { x: (cx + dx) * CELL.width, y: (cy + dy) * CELL.height };
@@ -240,6 +254,10 @@ function nearest(from: Point, away: number, directed: boolean, taken: ReadonlySe
     }
   }
   return best ?? { x: from.x, y: from.y + 80 * CELL.height };
+}
+function between(a: number, b: number): number {
+  const turn = Math.abs(a - b) % (2 * Math.PI);
+  return turn > Math.PI ? 2 * Math.PI - turn : turn;
 }
 const span = (ring: number) => Array.from({ length: 2 * ring + 1 }, (_, i) => i - ring);
 

@@ -14,7 +14,7 @@ import { arranged, entityOf, grow, hops, LAYOUTS, LIMITS, readGraph, scene as sc
 import type { Point } from '../logic/topology';
 import { parseRange, rangeParams } from '../logic/urlstate';
 import type { CanvasHandle } from '../parts/graph/canvas';
-import { EdgeFacts, EdgeList, NodeFacts, NodeList, PathList, type Doing } from '../parts/graph/side';
+import { EdgeFacts, EdgeList, NodeFacts, NodeList, PathList, useEdgeWord, type Doing } from '../parts/graph/side';
 import { AddEntity, Start } from '../parts/graph/start';
 import { PHASES } from '../api/judgement';
 import { Head } from '../parts/page';
@@ -67,6 +67,7 @@ function Desk({ state, change, undo, canUndo, add }: { state: GraphState; change
   const { act } = useAct();
   const [params, setParams] = useSearchParams();
   const graph = useRef<CanvasHandle>(null);
+  const word = useEdgeWord();
   const range = parseRange(params, SPAN);
   const [tab, setTab] = useState<Tab>(state.trace ? 'paths' : 'nodes');
   const [asked, setAsked] = useState(0);
@@ -225,7 +226,7 @@ function Desk({ state, change, undo, canUndo, add }: { state: GraphState; change
             <Skeleton lines={12} />
           ) : (
             <Suspense fallback={<Skeleton lines={12} />}>
-              <RelationCanvas ref={graph} label={t('page.graph')} scene={scene} at={at} pinned={new Set(state.pins.keys())} chosen={chosen} path={path} fitKey={`${state.layout} ${forced?.key.length ?? 0} ${nodesKey.length}`} onChoose={doing.choose} onEdge={doing.choose} onOpen={(id) => (isOpen(id) ? doing.collapse(id) : doing.expand(id))} onMove={(id, p) => change((s) => ({ pins: new Map([...s.pins, [id, p]]) }))} />
+              <RelationCanvas ref={graph} label={t('page.graph')} scene={scene} at={at} pinned={new Set(state.pins.keys())} chosen={chosen} path={path} word={word} fitKey={`${state.layout} ${forced?.key.length ?? 0} ${nodesKey.length}`} onChoose={doing.choose} onEdge={doing.choose} onOpen={(id) => (isOpen(id) ? doing.collapse(id) : doing.expand(id))} onMove={(id, p) => change((s) => ({ pins: new Map([...s.pins, [id, p]]) }))} />
             </Suspense>
           )}
           {empty && (

@@ -3,7 +3,7 @@ import { forwardRef, useEffect, useImperativeHandle, useRef } from 'react';
 import type { EdgeKind, GraphEdge, GraphNode } from '../../api/graph';
 import { list } from '../../api/types';
 import { useSettings } from '../../app/settings';
-import { edgeWord, type Scene } from '../../logic/graph';
+import type { Scene } from '../../logic/graph';
 import { SERIES } from '../../logic/palette';
 import type { Point } from '../../logic/topology';
 
@@ -23,6 +23,8 @@ interface Props {
   /** Edges of the path that is shown, by id, with their place on it. */
   path: ReadonlyMap<string, number>;
   fitKey: string;
+  /** What an edge is about. */
+  word: (e: GraphEdge) => string;
   onChoose: (id: string) => void;
   onEdge: (id: string) => void;
   onOpen: (id: string) => void;
@@ -78,7 +80,7 @@ export function linesOf(edges: readonly GraphEdge[]): Line[] {
 
 /** Entities and what connects them. Whoever cannot see it finds the same in the lists beside it. */
 export const RelationCanvas = forwardRef<CanvasHandle, Props>(function RelationCanvas(props, ref) {
-  const { dark, tx } = useSettings();
+  const { dark, locale } = useSettings();
   const box = useRef<HTMLDivElement>(null);
   const graph = useRef<Graph | null>(null);
   // Drawing is asynchronous: one draws after the other, and none once the page is gone.
@@ -179,7 +181,7 @@ export const RelationCanvas = forwardRef<CanvasHandle, Props>(function RelationC
       const step = places.length > 0 ? Math.min(...places) : 0;
       const lit = !!chosen && (l.from === chosen || l.to === chosen || l.edges.some((x) => x.id === chosen));
       const colour = e.kind === 'alert' ? token(`--${list(e.alerts)[0]?.severity ?? 'medium'}`) : kindColour(e.kind, dark);
-      const word = e.kind === 'alert' ? clipped(tx(list(e.alerts)[0]?.title ?? {}) || e.label, 26) : e.kind === 'same' ? '=' : clipped(edgeWord(e), 22);
+      const word = clipped(latest.current.word(e), 26);
       const text = `${step ? `${step}  ` : ''}${word}${l.edges.length > 1 ? ` +${l.edges.length - 1}` : ''}`;
       return {
         id: l.id,
@@ -213,7 +215,7 @@ export const RelationCanvas = forwardRef<CanvasHandle, Props>(function RelationC
       }
       box.current?.setAttribute('data-drawn', `${nodeData.length} ${edgeData.length}`);
     });
-  }, [scene, at, pinned, chosen, path, fitKey, dark, tx, calm]);
+  }, [scene, at, pinned, chosen, path, fitKey, dark, locale, calm]);
 
   useImperativeHandle(ref, () => ({
     fit: () => void run((g) => g.fitView()),

@@ -1,6 +1,7 @@
 import { Button, Progress as Bar } from 'antd';
 import { Link } from 'react-router-dom';
 import type { GraphEdge, GraphNode, Path, Progress, Traced } from '../../api/graph';
+import { useWords } from '../../api/cmdb';
 import { list } from '../../api/types';
 import { useSettings } from '../../app/settings';
 import { zh, type Key } from '../../locales/zh';
@@ -23,7 +24,8 @@ export function useWhy(): (code: string) => string {
 /** What an edge is about: of alerts what happened, else the service or account. */
 export function useEdgeWord(): (e: GraphEdge) => string {
   const { tx } = useSettings();
-  return (e) => (e.kind === 'alert' ? tx(list(e.alerts)[0]?.title) || e.label : edgeWord(e));
+  const words = useWords();
+  return (e) => (e.kind === 'alert' ? tx(list(e.alerts)[0]?.title) || e.label : e.kind === 'relation' ? words.typeName(e.label) : e.kind === 'same' ? '=' : edgeWord(e));
 }
 
 export interface Doing {
@@ -131,6 +133,7 @@ export function NodeFacts({ node, scene, open, pinned, limit, span, doing }: { n
 export function EdgeFacts({ edge, scene, span, doing }: { edge: GraphEdge; scene: Scene; span: Record<string, string>; doing: Doing }) {
   const { t, tx, locale } = useSettings();
   const why = useWhy();
+  const word = useEdgeWord();
   const name = new Map(scene.nodes.map((n) => [n.id, n.name]));
   const end = (id: string) => (
     <button className="plain link" onClick={() => doing.choose(id)}>
@@ -140,7 +143,7 @@ export function EdgeFacts({ edge, scene, span, doing }: { edge: GraphEdge; scene
   return (
     <section className="chosenitem" data-testid="chosen">
       <h2>
-        {t(`edge.${edge.kind}`)} {edge.kind === 'alert' ? '' : edgeWord(edge)}
+        {t(`edge.${edge.kind}`)} {edge.kind === 'alert' ? '' : word(edge)}
       </h2>
       <div>
         {end(edge.from)} → {end(edge.to)}
