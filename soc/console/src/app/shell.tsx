@@ -42,6 +42,8 @@ function KeyHelp({ close }: { close: () => void }) {
     [['c'], t('keys.context')],
     [['e'], t('keys.nextError')],
     [['z'], t('keys.zoom')],
+    [['1', '6'], t('entity.keysTabs')],
+    [['v'], t('entity.judge')],
     [['/'], t('keys.filter')],
   ];
   const anywhere: [string[], string][] = [
