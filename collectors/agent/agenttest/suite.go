@@ -452,9 +452,12 @@ type Wire struct {
 }
 
 // NewWire leads to the address of a URL.
-func NewWire(t testing.TB, url string) *Wire {
+func NewWire(t testing.TB, url string) *Wire { return NewWireOn(t, "127.0.0.1:0", url) }
+
+// NewWireOn does, from an address of this host.
+func NewWireOn(t testing.TB, address, url string) *Wire {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -111,6 +111,11 @@ type bound struct {
 
 func (b *Breaker) bounds(r Reading) []bound {
 	l := b.limits
+	for _, p := range []*float64{&l.Host.CPUPercent, &l.Host.MemoryPercent, &l.Host.DiskPercent} {
+		if *p >= 100 {
+			*p = 0 // It cannot be gone beyond: there is no limit.
+		}
+	}
 	const mb = 1 << 20
 	return []bound{
 		{"cpu", "the agent takes %.0f %% of a core; %.0f %% are its limit", r.CPUPercent, l.CPUPercent, Held},
@@ -118,7 +123,9 @@ func (b *Breaker) bounds(r Reading) []bound {
 		// A full queue is no harm to the host: fewer figures make it last longer.
 		{"disk", "the agent's queue has %.0f MB; at most %.0f MB are wanted", r.DiskBytes / mb, 0.95 * float64(l.DiskMB), Slow},
 		{"network", "sending waited for its limit %.0f %% of the time; %.0f %% are bearable", r.NetworkFull, 90, Slow},
-		{"cpu", "the host's processors are busy %.0f %%; above %.0f %% the agent holds back", r.HostCPU, l.Host.CPUPercent, Held},
+		// A busy host is what its figures are for: fewer of them, not none. The agent's
+		// own share has a limit of its own.
+		{"cpu", "the host's processors are busy %.0f %%; above %.0f %% the agent holds back", r.HostCPU, l.Host.CPUPercent, Slow},
 		{"memory", "the host's memory is in use to %.0f %%; above %.0f %% the agent holds back", r.HostMemory, l.Host.MemoryPercent, Held},
 		{"disk", "the host's disk is full to %.0f %%; above %.0f %% the agent holds back", r.HostDisk, l.Host.DiskPercent, Held},
 	}

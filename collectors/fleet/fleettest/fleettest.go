@@ -89,6 +89,21 @@ func (f *Fleet) Lines() []intake.Record {
 	return append([]intake.Record{}, f.Records...)
 }
 
+// Named are the samples of the series of a name that were taken so far (of the
+// first 10,000 series).
+func (f *Fleet) Named(name string) (out []metrics.Sample) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, s := range f.Series {
+		for _, l := range s.Labels {
+			if l.Name == "__name__" && l.Value == name {
+				out = append(out, s.Samples...)
+			}
+		}
+	}
+	return out
+}
+
 type samples struct{ f *Fleet }
 
 // Append implements metrics.Sink.
