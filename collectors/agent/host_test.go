@@ -125,6 +125,21 @@ func TestHost(t *testing.T) {
 	redis, nginx, postgres := peers.StartRedis(t), peers.StartNginx(t), peers.StartPostgres(t)
 	f := fleettest.Start(t)
 	scissors := agenttest.NewWire(t, f.URL)
+	c, err := f.KeepConfiguration(t.Context(), fleettest.Admin, "", 0, fleet.ConfigurationDraft{Tenant: "egov", Name: "all", Selector: configuration.Selector{Everybody: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	publish := func(text string) time.Time {
+		t.Helper()
+		began, soak := time.Now(), 0
+		if _, err := f.Publish(t.Context(), fleettest.Admin, c.ID, fleet.Publication{Document: text, AtOnce: true, Soak: &soak}); err != nil {
+			t.Fatal(err)
+		}
+		return began
+	}
+	// Whatever else this machine does, the breaker is not what is tested here.
+	const limits = "limits: {cpu_percent: 1000, memory_mb: 400, host: {cpu_percent: 100, memory_percent: 100, disk_percent: 100}}\n"
+	publish("inputs: [{plugin: mem, interval: 1s}]\n" + limits)
 	token := f.Token(t, fleet.TokenDraft{})
 	token.URLs = []string{scissors.URL()}
 	g := enrol(t, bin, token.String())
@@ -158,20 +173,7 @@ func TestHost(t *testing.T) {
 %sfiles:
   - {name: app, paths: [%s], dataset: app}
 inventory: {skip: [packages, certificates, processes, services, users, containers]}
-limits: {cpu_percent: 1000, memory_mb: 400, host: {cpu_percent: 100, memory_percent: 100, disk_percent: 100}}
-`, redis, nginx, postgres, more, log)
-	}
-	c, err := f.KeepConfiguration(t.Context(), fleettest.Admin, "", 0, fleet.ConfigurationDraft{Tenant: "egov", Name: "all", Selector: configuration.Selector{Everybody: true}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	publish := func(text string) time.Time {
-		t.Helper()
-		began, soak := time.Now(), 0
-		if _, err := f.Publish(t.Context(), fleettest.Admin, c.ID, fleet.Publication{Document: text, AtOnce: true, Soak: &soak}); err != nil {
-			t.Fatal(err)
-		}
-		return began
+%s`, redis, nginx, postgres, more, log, limits)
 	}
 	inputs := func() string {
 		var names []string
@@ -237,6 +239,9 @@ limits: {cpu_percent: 1000, memory_mb: 400, host: {cpu_percent: 100, memory_perc
 	writer.await(f, "after kills")
 
 	upgrade(t, f, g, host)
+	publish(document("  - {plugin: system}\n"))
+	agenttest.Await(t, 5*time.Second, "a document for the new version", func() bool { return strings.Contains(inputs(), "system") })
+	agenttest.Await(t, 5*time.Second, "the new version's word", func() bool { return strings.Contains(g.said(), "the new version is taken for good") })
 	status, err := g.command("status").CombinedOutput()
 	if err != nil || !strings.Contains(string(status), "redis") || !strings.Contains(string(status), "lost 0 lines, 0 samples") {
 		t.Errorf("%v: %s", err, status)
@@ -245,7 +250,18 @@ limits: {cpu_percent: 1000, memory_mb: 400, host: {cpu_percent: 100, memory_perc
 	if err := f.Revoke(t.Context(), fleettest.Admin, []string{id}, "test"); err != nil {
 		t.Fatal(err)
 	}
-	agenttest.Await(t, 5*time.Second, "the refusal of the revoked", func() bool { return strings.Contains(g.said(), "revoked") })
+	agenttest.Await(t, 5*time.Second, "the refusal of the revoked", func() bool {
+		said, _ := g.command("status").CombinedOutput()
+		return strings.Contains(string(said), "the suite is not reached")
+	})
+	before := len(f.Lines())
+	if err := os.WriteFile(log, []byte("a line of a host that was revoked\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(time.Second)
+	if n := len(f.Lines()); n != before {
+		t.Errorf("%d lines of a revoked agent were taken", n-before)
+	}
 	if strings.Contains(g.said(), token.Secret) {
 		t.Error("the token stands in the log")
 	}
@@ -274,7 +290,6 @@ func upgrade(t *testing.T, f *fleettest.Fleet, g *guest, host func() fleet.HostD
 		}
 		return len(results) == 1 && results[0].State == "done" && host().Usage.Started > before
 	})
-	agenttest.Await(t, 5*time.Second, "the new version's word", func() bool { return strings.Contains(g.said(), "the new version is taken for good") })
 	old, err := os.Stat(g.program + ".former")
 	if err != nil {
 		t.Fatal(err)
