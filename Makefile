@@ -19,10 +19,31 @@ CONSOLE_SOURCES := $(shell find $(CONSOLE) -type f -not -path '*/node_modules/*'
 SIGMA_RULES    ?= ../shared/corpora/sigma/rules
 WINDOWS_EVENTS ?= ../shared/corpora/windows/events.jsonl.gz
 
-.PHONY: help run build console dashboards release vuln sbom test test-go test-console test-release test-platforms test-upgrade test-peers test-sigma test-windows test-alerts screenshots lint bench bench-auth bench-intake bench-collectors bench-lake bench-e2e bench-ruleswap bench-policy bench-correlate bench-cmdb bench-alerts bench-backtest fuzz clean
+.PHONY: help agent release-agent test-agent bench-agent run build console dashboards release vuln sbom test test-go test-console test-release test-platforms test-upgrade test-peers test-sigma test-windows test-alerts screenshots lint bench bench-auth bench-intake bench-collectors bench-lake bench-e2e bench-ruleswap bench-policy bench-correlate bench-cmdb bench-alerts bench-backtest fuzz clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')" 2>/dev/null || grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST)
+
+agent: ## icewatch-agent, the program for hosts, into bin/ (the first build compiles telegraf's inputs: some minutes)
+	@mkdir -p bin
+	go build -ldflags '$(LDFLAGS)' -o bin/ ./cmd/icewatch-agent
+
+# Upgrade packages are these files as they are.
+AGENT_PLATFORMS := linux/amd64 linux/arm64 windows/amd64
+
+release-agent: ## the agent's static binaries for its platforms into dist/
+	@mkdir -p dist
+	@for p in $(AGENT_PLATFORMS); do os=$${p%/*}; arch=$${p#*/}; ext=; [ $$os = windows ] && ext=.exe; \
+	  echo "==> dist/icewatch-agent-$$os-$$arch$$ext"; \
+	  GOOS=$$os GOARCH=$$arch go build -ldflags '$(LDFLAGS)' -o dist/icewatch-agent-$$os-$$arch$$ext ./cmd/icewatch-agent; \
+	done
+
+test-agent: agent ## the agent as it is shipped at a running fleet: real Redis, Nginx and PostgreSQL, documents good and bad, no network for ten minutes (AGENT_CUT), kills, an upgrade, a revocation
+	ICEWATCH_BIN=$(CURDIR)/bin ICEWATCH_AGENT_CUT=$${AGENT_CUT:-10m} go test -count=1 -timeout 30m -v -run 'TestHost' ./collectors/agent
+
+bench-agent: agent ## what an idle agent takes, and agent and telegraf's own program on the same inputs (BENCH lines; four minutes; ICEWATCH_TELEGRAF is telegraf's program, built where it is empty)
+	telegraf=$${ICEWATCH_TELEGRAF:-$$(test/peers/telegraf.sh)}; \
+	ICEWATCH_BIN=$(CURDIR)/bin ICEWATCH_TELEGRAF=$$telegraf ICEWATCH_BENCH_AGENT=1 go test -count=1 -timeout 15m -v -run TestBenchAgent ./collectors/agent
 
 run: build ## build console and server, then run the suite (ARGS="--http :8443" adds flags)
 	exec bin/icewatch serve $(ARGS)
@@ -60,7 +81,7 @@ test: lint test-console test-go ## everything: lint, console, units, acceptance 
 test-console: $(CONSOLE)/node_modules/.package-lock.json
 	cd $(CONSOLE) && npm test --silent
 
-test-go: build
+test-go: build agent
 	ICEWATCH_BIN=$(CURDIR)/bin test/run ./...
 
 test-release: release ## run the release binaries of other platforms under qemu-user (PLATFORMS="amd64 arm64" makes and runs fewer)
