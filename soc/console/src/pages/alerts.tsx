@@ -31,6 +31,7 @@ import { Empty, Failed, Skeleton, Stale } from '../parts/states';
 import { useScenarioName } from '../parts/scenarios/name';
 import { When } from '../parts/time';
 import { Views } from '../parts/views';
+import { Entity, Token } from '../parts/token';
 
 const SPANS = ['1h', '4h', '24h', '7d', '30d', '90d'];
 const SPAN = '7d';
@@ -269,10 +270,10 @@ export default function Alerts() {
     { key: 'verdict', title: t('judged.verdict'), track: 'var(--verdict-w)', usual: true, roomy: 2, render: (a) => <VerdictMark value={a.verdict} reason={tx(a.verdict_reason)} /> },
     { key: 'priority', title: t('col.priority'), track: '44px', usual: false, render: (a) => <Priority value={a.priority} /> },
     { key: 'tenant', title: t('col.tenant'), track: '132px', usual: true, roomy: 1, render: (a) => <TenantName slug={a.tenant} /> },
-    { key: 'asset', title: t('col.asset'), track: '92px', usual: true, roomy: 1, render: (a) => <span title={a.system?.name}>{a.ci?.name || a.source_ip || '–'}</span> },
+    { key: 'asset', title: t('col.asset'), track: '92px', usual: true, roomy: 1, render: (a) => <span title={a.system?.name}>{a.ci?.id ? <Entity type="asset" value={a.ci.id}>{a.ci.name || a.ci.id}</Entity> : a.ci?.name ? <Entity type="device" value={a.ci.name} /> : a.source_ip ? <Token field="source.ip" value={a.source_ip} /> : '–'}</span> },
     { key: 'system', title: t('col.system'), track: '140px', usual: false, render: (a) => a.system?.name || '–' },
     { key: 'attack', title: t('judged.attack'), track: '110px', usual: false, render: (a) => tx(attacks.find((x) => x.id === a.attack)?.name) || a.attack || '–' },
-    { key: 'source', title: t('alert.source'), track: '116px', usual: false, render: (a) => <span className="mono">{a.source_ip || a.attacker?.ip || '–'}</span> },
+    { key: 'source', title: t('alert.source'), track: '116px', usual: false, render: (a) => (a.source_ip || a.attacker?.ip ? <Token field="source.ip" value={a.source_ip || a.attacker?.ip || ''} /> : '–') },
     { key: 'rule', title: t('page.rules'), track: '170px', usual: false, render: (a) => <span title={a.rule.id}>{tx(a.rule.title) || a.rule.id}</span> },
     { key: 'incident', title: t('page.incidents'), track: '150px', usual: false, render: (a) => (a.incident_id ? <Link to={`/incidents/${encodeURIComponent(a.incident_id)}`} className="mono">{a.incident_id}</Link> : '–') },
     { key: 'tags', title: t('notice.tags'), track: '120px', usual: false, render: (a) => list(a.tags).map((x) => `# ${x}`).join(' ') || '–' },

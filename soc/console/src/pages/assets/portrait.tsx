@@ -8,6 +8,7 @@ import { list, type Alert, type Incident, type Page } from '../../api/types';
 import { usePageTitle } from '../../app/hooks';
 import { useSettings } from '../../app/settings';
 import type { Key } from '../../locales/zh';
+import { entityPath } from '../../logic/entity';
 import { number } from '../../logic/format';
 import { Facts } from '../../parts/assets/facts';
 import { Reasons } from '../../parts/assets/reasons';
@@ -99,6 +100,7 @@ export default function PortraitPage() {
         <span className="tag">{words.className(i.class)}</span>
         <span className="mono">{i.id}</span>
         <MarkButtons item={i} />
+        <Link to={entityPath({ type: cls === 'organisation' ? 'organisation' : 'asset', value: i.id })}>{t('page.entities')}</Link>
         <Link to={itemPath(i.id)}>{t('portrait.edit')}</Link>
         <Link to={`${itemPath(i.id)}?tab=graph`}>{t('ci.tab.graph')}</Link>
         <Link to={`${itemPath(i.id)}?tab=files`}>{t('ci.tab.files')}</Link>

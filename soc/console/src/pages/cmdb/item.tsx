@@ -11,6 +11,7 @@ import { usePageTitle } from '../../app/hooks';
 import { useKeys } from '../../app/keys';
 import { useSettings } from '../../app/settings';
 import { attributeGroups, fieldText, tableRows } from '../../logic/cmdb';
+import { entityPath } from '../../logic/entity';
 import { number } from '../../logic/format';
 import { fieldName } from '../../parts/cmdb/fieldname';
 import { FilesView } from '../../parts/cmdb/files';
@@ -76,6 +77,7 @@ export default function ItemPage() {
         <MarkButtons item={i} />
         <Star kind="item" of={i.id} name={i.name} />
         <Link to={`/portraits/${encodeURIComponent(i.id)}`}>{t('portrait.what')}</Link>
+        <Link to={entityPath({ type: i.class === 'organisation' ? 'organisation' : 'asset', value: i.id })}>{t('page.entities')}</Link>
         <span>
           {t('cmdb.updated')} <WhenFull time={i.updated_at} />
         </span>

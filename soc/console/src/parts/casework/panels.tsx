@@ -12,6 +12,7 @@ import { Panel } from '../page';
 import { StatusMark } from '../severity';
 import { Empty, Failed } from '../states';
 import { When } from '../time';
+import { Entity } from '../token';
 import { Capture } from './capture';
 
 /** What a panel of an incident needs: its path, a way to act with message and undo, and a reading. */
@@ -222,7 +223,7 @@ export function Observables({ incident }: { incident: Incident }) {
       {items.map((o) => (
         <div key={`${o.type} ${o.value}`} className="row wrap" style={{ padding: '2px 0' }}>
           <span className="tag">{t(`case.type.${o.type}`)}</span>
-          <code style={{ overflowWrap: 'anywhere' }}>{o.value}</code>
+          {o.type === 'url' ? <code style={{ overflowWrap: 'anywhere' }}>{o.value}</code> : <Entity type={({ ip: 'ip', domain: 'domain', hash: 'file', file: 'file', user: 'system-user' } as const)[o.type]} value={o.value} />}
           {o.note && <span className="dim">{o.note}</span>}
           {list(o.sightings).length > 0 && (
             <span className="dim" style={{ marginLeft: 'auto' }}>
