@@ -13,6 +13,7 @@ import (
 	"github.com/shirou/gopsutil/v4/process"
 
 	"icewatch/collectors/agent/agenttest"
+	"icewatch/collectors/agent/config"
 	"icewatch/collectors/fleet"
 	"icewatch/collectors/fleet/configuration"
 	"icewatch/collectors/fleet/fleettest"
@@ -49,7 +50,7 @@ func TestBenchAgent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const limits = "limits: {host: {cpu_percent: 100, memory_percent: 100, disk_percent: 100}}\n"
+	const limits = "limits: {cpu_percent: 1000, host: {cpu_percent: 100, memory_percent: 100, disk_percent: 100}}\n"
 	publish := func(text string) {
 		soak := 0
 		if _, err := f.Publish(t.Context(), fleettest.Admin, c.ID, fleet.Publication{Document: text + limits, AtOnce: true, Soak: &soak}); err != nil {
@@ -79,6 +80,7 @@ func TestBenchAgent(t *testing.T) {
 		}
 		return 100 * (after.User + after.System - before.User - before.System) / span.Seconds(), float64(m.RSS) / (1 << 20)
 	}
+	publish(config.Default)
 	// Idle is what a host has that was given nothing: its own figures each ten seconds.
 	g := enrol(t, bin, f.Token(t, fleet.TokenDraft{}).String())
 	g.start()

@@ -72,14 +72,14 @@ func TestDatabases(t *testing.T) {
 	if _, err := packages(t.Context(), root); err != errAbsent {
 		t.Fatal(err)
 	}
-	put("var/lib/dpkg/status", "Package: openssl\nStatus: install ok installed\nArchitecture: amd64\nVersion: 3.0.1-1\nDescription: x\n Package: no\n\nPackage: gone\nStatus: deinstall ok config-files\nVersion: 1\n\nPackage: zlib\nStatus: install ok installed\nVersion: 1.2\n")
-	put("lib/apk/db/installed", "P:musl\nV:1.2.5\nA:x86_64\n\nP:busybox\nV:1\n")
+	put("var/lib/dpkg/status", "Package: openssl\nStatus: install ok installed\nArchitecture: amd64\nVersion: 3.0.1-1\nSource: ossl (3.0.1-0)\nDescription: x\n Package: no\n\nPackage: gone\nStatus: deinstall ok config-files\nVersion: 1\n\nPackage: zlib\nStatus: install ok installed\nVersion: 1.2\n")
+	put("lib/apk/db/installed", "P:musl-utils\nV:1.2.5\nA:x86_64\no:musl\n\nP:busybox\nV:1\n")
 	got, err := packages(t.Context(), root)
-	want := []wire.Installed{{Name: "openssl", Version: "3.0.1-1", Arch: "amd64", Source: "dpkg"}, {Name: "zlib", Version: "1.2", Source: "dpkg"}, {Name: "musl", Version: "1.2.5", Arch: "x86_64", Source: "apk"}, {Name: "busybox", Version: "1", Source: "apk"}}
+	want := []wire.Installed{{Name: "openssl", Version: "3.0.1-1", Arch: "amd64", Source: "dpkg", SourcePackage: "ossl", SourceVersion: "3.0.1-0"}, {Name: "zlib", Version: "1.2", Source: "dpkg"}, {Name: "musl-utils", Version: "1.2.5", Arch: "x86_64", Source: "apk", SourcePackage: "musl"}, {Name: "busybox", Version: "1", Source: "apk"}}
 	if err != nil || !slices.Equal(got, want) {
 		t.Fatalf("%v %+v", err, got)
 	}
-	if r := rpm([]byte("bash\t5.1-2.el9\tx86_64\ngpg-pubkey\t1-2\t(none)\nbroken\n")); len(r) != 1 || r[0] != (wire.Installed{Name: "bash", Version: "5.1-2.el9", Arch: "x86_64", Source: "rpm"}) {
+	if r := rpm([]byte("bash-doc\t0:5.1-2.el9\tx86_64\tbash-5.1-2.el9.src.rpm\ngpg-pubkey\t1-2\t(none)\t(none)\nbroken\n")); len(r) != 1 || r[0] != (wire.Installed{Name: "bash-doc", Version: "5.1-2.el9", Arch: "x86_64", Source: "rpm", SourcePackage: "bash"}) {
 		t.Fatalf("%+v", r)
 	}
 	put("etc/passwd", "root:x:0:0:root:/root:/bin/bash\nwww:x:33:33::/var/www:/usr/sbin/nologin\nbroken\n")

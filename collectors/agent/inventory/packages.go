@@ -41,7 +41,7 @@ func packages(ctx context.Context, root string) (out []wire.Installed, err error
 	if _, err := os.Stat(filepath.Join(root, "var/lib/rpm")); err == nil {
 		if path, err := exec.LookPath("rpm"); err == nil {
 			found = true
-			cmd := exec.CommandContext(ctx, path, "--root", root, "-qa", "--qf", `%{NAME}\t%{VERSION}-%{RELEASE}\t%{ARCH}\n`)
+			cmd := exec.CommandContext(ctx, path, "--root", root, "-qa", "--qf", `%{NAME}\t%{EPOCHNUM}:%{VERSION}-%{RELEASE}\t%{ARCH}\t%{SOURCERPM}\n`)
 			cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LANG=C"}
 			text, err := cmd.Output()
 			if err != nil {
@@ -88,7 +88,11 @@ func stanzas(r io.Reader, f func(map[string]string)) error {
 func dpkg(r io.Reader) (out []wire.Installed, err error) {
 	err = stanzas(r, func(f map[string]string) {
 		if strings.HasSuffix(f["Status"], " installed") && f["Package"] != "" && len(out) < maxPackages {
-			out = append(out, wire.Installed{Name: cut(f["Package"]), Version: cut(f["Version"]), Arch: cut(f["Architecture"]), Source: "dpkg"})
+			p := wire.Installed{Name: cut(f["Package"]), Version: cut(f["Version"]), Arch: cut(f["Architecture"]), Source: "dpkg"}
+			// Source: openssl (3.0.1-1+b1), the version only where it is another.
+			name, version, _ := strings.Cut(f["Source"], " ")
+			p.SourcePackage, p.SourceVersion = cut(name), cut(strings.Trim(version, "()"))
+			out = append(out, p)
 		}
 	})
 	return out, err
@@ -97,7 +101,11 @@ func dpkg(r io.Reader) (out []wire.Installed, err error) {
 func apk(r io.Reader) (out []wire.Installed, err error) {
 	err = stanzas(r, func(f map[string]string) {
 		if f["P"] != "" && len(out) < maxPackages {
-			out = append(out, wire.Installed{Name: cut(f["P"]), Version: cut(f["V"]), Arch: cut(f["A"]), Source: "apk"})
+			p := wire.Installed{Name: cut(f["P"]), Version: cut(f["V"]), Arch: cut(f["A"]), Source: "apk"}
+			if f["o"] != f["P"] {
+				p.SourcePackage = cut(f["o"])
+			}
+			out = append(out, p)
 		}
 	})
 	return out, err
@@ -106,9 +114,18 @@ func apk(r io.Reader) (out []wire.Installed, err error) {
 func rpm(text []byte) (out []wire.Installed) {
 	for line := range bytes.Lines(text) {
 		f := strings.Split(strings.TrimSpace(string(line)), "\t")
-		if len(f) == 3 && f[0] != "gpg-pubkey" && len(out) < maxPackages {
-			out = append(out, wire.Installed{Name: cut(f[0]), Version: cut(f[1]), Arch: cut(f[2]), Source: "rpm"})
+		if len(f) != 4 || f[0] == "" || f[0] == "gpg-pubkey" || len(out) >= maxPackages {
+			continue
 		}
+		p := wire.Installed{Name: cut(f[0]), Version: cut(strings.TrimPrefix(f[1], "0:")), Arch: cut(f[2]), Source: "rpm"}
+		// openssl-3.0.7-27.el9.src.rpm: the name stands before the last two parts.
+		parts := strings.Split(strings.TrimSuffix(strings.TrimSuffix(f[3], ".rpm"), ".src"), "-")
+		if n := len(parts); n > 2 {
+			if name := strings.Join(parts[:n-2], "-"); name != p.Name {
+				p.SourcePackage = cut(name)
+			}
+		}
+		out = append(out, p)
 	}
 	return out
 }

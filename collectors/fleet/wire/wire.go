@@ -335,6 +335,10 @@ type Installed struct {
 	Version string `json:"version"`
 	Arch    string `json:"arch,omitempty"`
 	Source  string `json:"source"` // dpkg, rpm, apk, windows
+	// What it was built from, by which distributions tell of vulnerabilities; empty
+	// where it is as the package.
+	SourcePackage string `json:"source_package,omitempty"`
+	SourceVersion string `json:"source_version,omitempty"`
 }
 
 // Process is a running process. Command holds no arguments that look like secrets.
