@@ -34,6 +34,7 @@ import (
 	"icewatch/soc/audit"
 	"icewatch/soc/audit/forward"
 	"icewatch/soc/export"
+	"icewatch/soc/exposure/finding"
 	"icewatch/soc/exposure/library"
 	"icewatch/soc/forwarding"
 	"icewatch/soc/identity"
@@ -86,26 +87,24 @@ type Deps struct {
 	Subscriptions  *subscription.Service // to changes of the CMDB; nil registers no route
 	Traffic        *traffic.Watch        // relations that traffic shows; nil registers no route
 	Findings       portrait.Findings     // what is wrong with items; nil where nothing looks for it
-	// Vulnerabilities are known ones; nil registers no route.
-	Vulnerabilities *library.Library
-	Search          search.Store
-	Saved           *saved.Store     // searches under a name, log groups and histories; nil registers no route
-	Exports         *export.Service  // nil registers no route
-	Monitors        *monitor.Service // of scheduled searches; nil registers no route
-	Masking         *masking.Store   // nil hides nothing
-	Flows           Flows
-	Entities        *Entities         // judgements of entities and alerts about them; nil registers no route
-	Traces          *traces.Service   // nil answers that it is not available
-	LogQL           *logql.Engine     // nil answers that it is not available
-	Metrics         Metrics           // the metric lake
-	Aside           intake.AsideStore // whole texts too long for an event
-	Rules           Rules
-	Knowledge       *knowledge.Store         // nil registers no route
-	Taxonomy        func() *judging.Taxonomy // how the rules in force class alerts; nil before there are any
-	Parsers         Parsers                  // nil registers no route
-	OwnPacks        *packbook.Book           // packs that people make; nil registers no route
-	Processing      Processing               // nil registers no route
-	Policies        Policies
+	Search         search.Store
+	Saved          *saved.Store     // searches under a name, log groups and histories; nil registers no route
+	Exports        *export.Service  // nil registers no route
+	Monitors       *monitor.Service // of scheduled searches; nil registers no route
+	Masking        *masking.Store   // nil hides nothing
+	Flows          Flows
+	Entities       *Entities         // judgements of entities and alerts about them; nil registers no route
+	Traces         *traces.Service   // nil answers that it is not available
+	LogQL          *logql.Engine     // nil answers that it is not available
+	Metrics        Metrics           // the metric lake
+	Aside          intake.AsideStore // whole texts too long for an event
+	Rules          Rules
+	Knowledge      *knowledge.Store         // nil registers no route
+	Taxonomy       func() *judging.Taxonomy // how the rules in force class alerts; nil before there are any
+	Parsers        Parsers                  // nil registers no route
+	OwnPacks       *packbook.Book           // packs that people make; nil registers no route
+	Processing     Processing               // nil registers no route
+	Policies       Policies
 	// Maintenance holds the maintenance windows; nil answers that they are not
 	// available.
 	Maintenance *settings.Setting[maintenance.Schedule]
@@ -127,6 +126,11 @@ type Deps struct {
 	Holdings      *Holdings
 
 	Federation Federation // identity providers; nil: only local users sign in
+
+	// Vulnerabilities are known ones, and Weaknesses the findings on assets; one that
+	// is nil registers no route.
+	Vulnerabilities *library.Library
+	Weaknesses      *finding.Service
 
 	// Forwarding sends events to other systems; nil registers no route.
 	Forwarding *forwarding.Service

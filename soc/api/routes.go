@@ -69,6 +69,7 @@ func (s *Server) routes() {
 	s.knowledgeRoutes()
 	s.cmdbArchiveRoutes()
 	s.vulnerabilityRoutes()
+	s.findingRoutes()
 	s.backupRoutes()
 	s.protocolRoutes()
 	s.watchRoutes()

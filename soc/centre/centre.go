@@ -57,6 +57,7 @@ import (
 	"icewatch/soc/engine"
 	"icewatch/soc/enrich"
 	"icewatch/soc/export"
+	"icewatch/soc/exposure/finding"
 	"icewatch/soc/forwarding"
 	"icewatch/soc/identity"
 	"icewatch/soc/identity/federation"
@@ -534,7 +535,8 @@ func (c *centre) openAPI(ctx context.Context) (err error) {
 	}
 	c.server, err = api.New(api.Deps{
 		Backtests: backtests, Entities: entities,
-		Identity: c.identity, Audit: c.audit, Forward: c.forward, Settings: c.settings, Keys: c.seal, RateLimits: c.limits.Get, Watermark: c.watermark.Get, Own: own, Units: c.units, Decisions: decisions, Tenants: c.tenants, Reach: &c.reach, CMDB: c.cmdb, Drawings: c.drawings, Subscriptions: c.subscriptions, Views: c.kept, Traffic: c.traffic, Risk: c.risk, Vulnerabilities: c.exposure.library, Approvals: c.approvals.desk, Inbox: c.inbox, Attachments: c.shelf, ApprovalPolicy: c.approvals.policy, Search: c.slow.Watch(c.engine, api.Caller), Masking: c.masking, Metrics: c.engine, Saved: c.saved, Exports: c.exports, Aside: c.aside, Rules: c.keeper, Knowledge: c.knowledge, Taxonomy: c.keeper.Taxonomy, Policies: c.keeper.policies, Maintenance: c.windows, Rulebook: c.keeper.book,
+		Vulnerabilities: c.exposure.library, Weaknesses: c.exposure.findings, Findings: finding.ForPortrait{Service: c.exposure.findings},
+		Identity: c.identity, Audit: c.audit, Forward: c.forward, Settings: c.settings, Keys: c.seal, RateLimits: c.limits.Get, Watermark: c.watermark.Get, Own: own, Units: c.units, Decisions: decisions, Tenants: c.tenants, Reach: &c.reach, CMDB: c.cmdb, Drawings: c.drawings, Subscriptions: c.subscriptions, Views: c.kept, Traffic: c.traffic, Risk: c.risk, Approvals: c.approvals.desk, Inbox: c.inbox, Attachments: c.shelf, ApprovalPolicy: c.approvals.policy, Search: c.slow.Watch(c.engine, api.Caller), Masking: c.masking, Metrics: c.engine, Saved: c.saved, Exports: c.exports, Aside: c.aside, Rules: c.keeper, Knowledge: c.knowledge, Taxonomy: c.keeper.Taxonomy, Policies: c.keeper.policies, Maintenance: c.windows, Rulebook: c.keeper.book,
 		Federation: c.sso, Provider: c.provider, Intake: c.gauge, Watch: c.watch, Holdings: c.holdings(), Backups: c.backups, Ticketing: api.NewTicketing(c.tickets), Duty: c.duty, Incidents: c.tickets, ServiceLevels: c.levels, Protocols: c.protocols(), Ingest: []api.Ingest{elastic, loki, push, samples},
 		Casework: c.casework, Dispatch: &c.dispatch.Dispatch, AlertSources: c.alertSources, Notifying: &api.Notifying{Tickets: c.tickets, Routes: c.routes, Wordings: c.wordings},
 		Flows: c.openFlows(c.engine), Parsers: c.openParsers(), Processing: treatment{c.processing, c.engine}, OwnPacks: c.packs, Traces: traces.New(c.engine), LogQL: c.logql(), Monitors: c.monitors, Forwarding: c.forwarding, Inputs: c.inputs, Fleet: c.fleet,

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"icewatch/cmdb/risk"
+	"icewatch/soc/exposure/finding"
 	"icewatch/soc/identity"
 	"icewatch/soc/settings"
 	"icewatch/ticketing"
@@ -19,7 +20,7 @@ func (c *centre) openRisk(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if c.risk, err = risk.Open(ctx, risk.Deps{Items: c.cmdb, Alerts: riskAlerts{c.tickets}, Heard: c.heard, Policy: policy.Get, Log: c.log}); err != nil {
+	if c.risk, err = risk.Open(ctx, risk.Deps{Items: c.cmdb, Alerts: riskAlerts{c.tickets}, Findings: finding.ForRisk{Service: c.exposure.findings}, Heard: c.heard, Policy: policy.Get, Log: c.log}); err != nil {
 		return err
 	}
 	c.background(c.risk.Run)

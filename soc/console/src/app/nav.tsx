@@ -168,7 +168,7 @@ export const NAV: NavGroup[] = [
       },
       { to: '/units', needs: ['list-cmdb-units'], title: 'page.archive.unit', icon: <ApartmentOutlined /> },
       { to: '/systems', needs: ['list-cmdb-systems'], title: 'page.archive.system', icon: <AppstoreOutlined /> },
-      { to: '/vulnerabilities', needs: ['list-vulnerabilities'], title: 'page.vulnerabilities', icon: <BugOutlined /> },
+      { to: '/findings', needs: ['list-findings'], title: 'page.findings', icon: <BugOutlined />, below: [{ to: '/findings/figures', needs: ['get-finding-figures'], title: 'page.findingFigures', icon: <BarChartOutlined /> }, { to: '/vulnerabilities', needs: ['list-vulnerabilities'], title: 'page.vulnerabilities', icon: <BookOutlined /> }] },
       { to: '/risk', needs: ['list-cmdb-risk'], title: 'page.archive.asset', icon: <SafetyCertificateOutlined /> },
     ],
   },

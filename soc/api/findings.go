@@ -1,0 +1,180 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"icewatch/detections"
+	"icewatch/soc/exposure/finding"
+	"icewatch/soc/identity"
+)
+
+func findingProblem(err error) error {
+	for of, status := range map[error]int{finding.ErrNotFound: http.StatusNotFound, finding.ErrInvalid: http.StatusUnprocessableEntity, finding.ErrConflict: http.StatusConflict} {
+		if errors.Is(err, of) {
+			return Problem(status, "%s", err.Error())
+		}
+	}
+	return err
+}
+
+// FindingInput narrows and orders a list of findings.
+type FindingInput struct {
+	Q         string `query:"q" maxLength:"500" doc:"Words that all occur: CVE, CNNVD and other ids, title, class, host, asset, service, owner"`
+	State     string `query:"state" maxLength:"100" doc:"States, separated by commas; those that count where empty, all of them where *"`
+	Level     string `query:"level" maxLength:"100" doc:"Levels, separated by commas"`
+	Item      string `query:"item" maxLength:"256" doc:"Id of an item of the CMDB"`
+	System    string `query:"system" maxLength:"256"`
+	Unit      string `query:"unit" maxLength:"256" doc:"Id of an organisation"`
+	Owner     string `query:"owner" maxLength:"200"`
+	Engine    string `query:"engine" maxLength:"100"`
+	Host      string `query:"host" maxLength:"256" doc:"Address or name"`
+	Port      int    `query:"port" minimum:"0" maximum:"65535"`
+	Weakness  string `query:"weakness" maxLength:"300" doc:"CVE id, or the id of an engine's check"`
+	Overdue   bool   `query:"overdue"`
+	Attacked  bool   `query:"attacked" doc:"Only those on which attacks were seen"`
+	Exploited bool   `query:"exploited" doc:"Only those that attackers are known to use"`
+	Tenant    string `query:"tenant" maxLength:"4096"`
+	Sort      string `query:"sort" enum:"priority,level,due,first_seen,last_seen" default:"priority"`
+}
+
+func (in *FindingInput) question() finding.Question {
+	q := finding.Question{Words: in.Q, Item: in.Item, System: in.System, Unit: in.Unit, Owner: in.Owner, Engine: in.Engine, Host: in.Host, Port: in.Port, Weakness: in.Weakness, Overdue: in.Overdue, Attacked: in.Attacked, Exploited: in.Exploited, Sort: in.Sort}
+	switch in.State {
+	case "*":
+	case "":
+		q.States = []finding.State{finding.StateOpen, finding.Verified, finding.Repair, finding.Fixed}
+	default:
+		for _, s := range words(in.State) {
+			q.States = append(q.States, finding.State(s))
+		}
+	}
+	for _, l := range words(in.Level) {
+		q.Levels = append(q.Levels, detections.Level(l))
+	}
+	return q
+}
+
+// maxFindingRows is how many findings a file holds.
+const maxFindingRows = 50_000
+
+// findingRoutes registers the findings on assets.
+func (s *Server) findingRoutes() {
+	f := s.deps.Weaknesses
+	if f == nil {
+		return
+	}
+	Register(s, exposureOperation("list-findings", http.MethodGet, "/findings", "What is wrong with assets, the most urgent first", 400, 422), identity.ScopeRead,
+		func(ctx context.Context, in *struct {
+			PageInput
+			FindingInput
+		}) (*Body[Page[finding.Finding]], error) {
+			within, err := Reach(ctx, in.Tenant)
+			if err != nil {
+				return nil, err
+			}
+			q := in.question()
+			q.Limit = in.Limit
+			if q.Offset, err = counted(in.Cursor); err != nil {
+				return nil, err
+			}
+			list, total, err := f.List(ctx, within, q)
+			return Reply(PageOf(list, total, after(q.Offset, len(list), total))), findingProblem(err)
+		})
+	Register(s, exposureOperation("export-findings", http.MethodGet, "/findings/export", "The same as a file, at most 50,000 rows", 400, 422), identity.ScopeRead,
+		func(ctx context.Context, in *struct {
+			TableInput
+			FindingInput
+		}) (*huma.StreamResponse, error) {
+			within, err := Reach(ctx, in.Tenant)
+			if err != nil {
+				return nil, err
+			}
+			q := in.question()
+			q.Limit = 1000
+			var rows [][]any
+			for len(rows) < maxFindingRows {
+				list, total, err := f.List(ctx, within, q)
+				if err != nil {
+					return nil, findingProblem(err)
+				}
+				for i := range list {
+					x := &list[i]
+					due := ""
+					if !x.Due.IsZero() {
+						due = x.Due.Format(time.RFC3339)
+					}
+					rows = append(rows, []any{x.ID, x.Weakness, strings.Join(x.Aliases, " "), x.Title.ZH, x.Title.EN, string(x.Level), x.Score, x.Priority, string(x.State), x.Host, x.Port, x.Service, x.Name, x.Item, x.Tenant, x.Unit, x.Owner, strings.Join(x.Engines, " "),
+						x.FirstSeen.Format(time.RFC3339), x.LastSeen.Format(time.RFC3339), due, x.Overdue, x.Why.ZH, x.Why.EN})
+				}
+				q.Offset += len(list)
+				if len(list) == 0 || q.Offset >= total {
+					break
+				}
+			}
+			return tableAnswer("findings", in.Format, []string{"id", "weakness", "aliases", "title_zh", "title_en", "level", "score", "priority", "state", "host", "port", "service", "asset", "item", "tenant", "unit", "owner", "engines", "first_seen", "last_seen", "due_at", "overdue", "why_zh", "why_en"}, rows)
+		})
+	Register(s, exposureOperation("get-finding-figures", http.MethodGet, "/finding-figures", "Findings counted by state, level, unit and engine, with their trend of 30 days and how long repairs take", 400), identity.ScopeRead,
+		func(ctx context.Context, in *struct {
+			Tenant string `query:"tenant" maxLength:"4096"`
+		}) (*Body[finding.FindingFigures], error) {
+			within, err := Reach(ctx, in.Tenant)
+			if err != nil {
+				return nil, err
+			}
+			out, err := f.Figures(ctx, within)
+			return Reply(out), findingProblem(err)
+		})
+	type findingDetail struct {
+		finding.Finding
+		History []finding.FindingEvent `json:"history" nullable:"false" doc:"The latest first, at most 200"`
+	}
+	Register(s, exposureOperation("get-finding", http.MethodGet, "/findings/{id}", "A finding with its evidence, solution and history", 404), identity.ScopeRead,
+		func(ctx context.Context, in *struct {
+			ID string `path:"id" maxLength:"64"`
+		}) (*Body[findingDetail], error) {
+			within, err := Reach(ctx, "")
+			if err != nil {
+				return nil, err
+			}
+			x, history, err := f.Get(ctx, within, in.ID)
+			return Reply(findingDetail{x, history}), findingProblem(err)
+		})
+	type findingsDone struct {
+		Change   string `json:"change,omitempty" doc:"What undo names"`
+		Findings int    `json:"findings"`
+	}
+	Register(s, exposureOperation("change-findings", http.MethodPost, "/findings/change", "Move findings to a state, give them an owner, a level or a comment: all or none", 404, 409, 422), identity.ScopeRespond,
+		func(ctx context.Context, in *struct {
+			Body struct {
+				IDs []string `json:"ids" minItems:"1" maxItems:"1000" nullable:"false"`
+				finding.FindingChange
+			}
+		}) (*Body[findingsDone], error) {
+			within, err := Reach(ctx, "")
+			if err != nil {
+				return nil, err
+			}
+			AuditObject(ctx, "findings", "", fmt.Sprintf("%d findings: %s %s", len(in.Body.IDs), in.Body.State, clip(in.Body.Comment, 200)))
+			change, err := f.Change(ctx, within, Actor(ctx), in.Body.IDs, in.Body.FindingChange)
+			return Reply(findingsDone{change, len(in.Body.IDs)}), findingProblem(err)
+		})
+	Register(s, exposureOperation("undo-finding-change", http.MethodPost, "/finding-changes/{change}/undo", "Take back what was done to findings at once: a change, or a report taken in. Where something happened since, nothing is taken back", 404, 409), identity.ScopeRespond,
+		func(ctx context.Context, in *struct {
+			Change string `path:"change" maxLength:"64"`
+		}) (*Body[findingsDone], error) {
+			within, err := Reach(ctx, "")
+			if err != nil {
+				return nil, err
+			}
+			AuditObject(ctx, "findings", "", "undo "+clip(in.Change, 64))
+			n, err := f.Undo(ctx, within, Actor(ctx), in.Change)
+			return Reply(findingsDone{Findings: n}), findingProblem(err)
+		})
+}

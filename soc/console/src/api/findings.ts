@@ -1,0 +1,74 @@
+import type { List, Severity, Text } from './types';
+
+export const FINDING_STATES = ['open', 'verified', 'repair', 'fixed', 'closed', 'exception', 'false_positive'] as const;
+export type FindingState = (typeof FINDING_STATES)[number];
+
+/** One weakness of one asset at one place. */
+export interface Finding {
+  id: string;
+  tenant: string;
+  item?: string;
+  name?: string;
+  system?: string;
+  unit?: string;
+  zone?: string;
+  host: string;
+  port?: number;
+  protocol?: string;
+  service?: string;
+  path?: string;
+  weakness: string;
+  aliases: List<string>;
+  cwes: List<string>;
+  title: Text;
+  text: Text;
+  solution: Text;
+  class: Text;
+  level: Severity;
+  score?: number;
+  epss?: number;
+  state: FindingState;
+  owner?: string;
+  engines: List<string>;
+  checks: List<string>;
+  evidence?: string;
+  links: List<string>;
+  /** 0 to 100. */
+  priority: number;
+  why: Text;
+  exploited?: boolean;
+  attacked_at?: string;
+  alerts?: List<string>;
+  first_seen: string;
+  last_seen: string;
+  due_at?: string;
+  overdue?: boolean;
+  closed_at?: string;
+  until?: string;
+  reopened?: number;
+}
+export interface FindingDetail extends Finding {
+  history: List<{ at: string; actor: string; action: string; comment?: string; change?: string; undone?: boolean }>;
+}
+export interface FindingFigures {
+  counting: number;
+  overdue: number;
+  attacked: number;
+  by_state: Record<string, number>;
+  by_level: Record<string, number>;
+  assets: number;
+  looked_at: number;
+  units: List<{ unit: string; counting: number; overdue: number; closed: number; repair_days: number }>;
+  trend: List<{ day: string; new: number; closed: number }>;
+  engines: Record<string, number>;
+  repair_days: Record<string, number>;
+}
+export interface FindingsDone {
+  change?: string;
+  findings: number;
+}
+
+/** Where on its host a finding is. */
+export function placeOf(f: Finding): string {
+  return [f.port ? `${f.port}/${f.protocol || 'tcp'}` : '', f.service, f.path].filter(Boolean).join(' ');
+}

@@ -1,0 +1,108 @@
+import { useQuery } from '@tanstack/react-query';
+import { Button } from 'antd';
+import { useState } from 'react';
+import { Link, useParams } from 'react-router-dom';
+import { get } from '../../api/client';
+import { placeOf, type FindingDetail } from '../../api/findings';
+import { useCan } from '../../api/queries';
+import { list } from '../../api/types';
+import { useSettings } from '../../app/settings';
+import { Head, Panel } from '../../parts/page';
+import { SeverityMark } from '../../parts/severity';
+import { Loaded } from '../../parts/states';
+import { DataTable } from '../../parts/table';
+import { When } from '../../parts/time';
+import { ChangeFindings } from './findings';
+
+/** One finding: why it matters, what helps, what happened to it. */
+export default function FindingPage() {
+  const { t, tx } = useSettings();
+  const can = useCan();
+  const { id = '' } = useParams();
+  const [changing, setChanging] = useState(false);
+  const query = useQuery({ queryKey: ['findings', 'one', id], queryFn: ({ signal }) => get<FindingDetail>(`/findings/${encodeURIComponent(id)}`, {}, signal) });
+  return (
+    <div className="page">
+      <Loaded query={query} what="page.finding" lines={12}>
+        {(f) => (
+          <>
+            <Head title={tx(f.title) || f.weakness} sub={[f.weakness, ...list(f.aliases), ...list(f.cwes)].join(' · ')}>
+              {f.weakness.startsWith('CVE-') && can('get-vulnerability') && (
+                <Link className="ant-btn ant-btn-default" to={`/vulnerabilities/${encodeURIComponent(f.weakness)}`}>
+                  {t('page.vulnerability')}
+                </Link>
+              )}
+              {can('change-findings') && (
+                <Button type="primary" onClick={() => setChanging(true)}>
+                  {t('finding.move')}
+                </Button>
+              )}
+            </Head>
+            <div className="row wrap" style={{ marginBottom: 10, gap: 16 }}>
+              <SeverityMark level={f.level} />
+              <span>{t(`finding.state.${f.state}`)}</span>
+              {f.item ? <Link to={`/cmdb/${encodeURIComponent(f.item)}`}>{f.name || f.host}</Link> : <span title={t('finding.unknownAsset')}>{f.host}</span>}
+              <span className="mono">{[f.host, placeOf(f)].filter(Boolean).join(' · ')}</span>
+              <span className="dim">
+                {t('finding.owner')} {f.owner || '–'}
+              </span>
+              <span className="dim">
+                {t('finding.due')} <When time={f.due_at} /> {f.overdue && <span className="warn">{t('finding.overdue')}</span>}
+              </span>
+              {f.until && (
+                <span className="dim">
+                  {t('finding.until')} <When time={f.until} />
+                </span>
+              )}
+            </div>
+            <Panel title={`${t('finding.priority')} ${f.priority}`}>
+              <span>{tx(f.why)}</span>
+            </Panel>
+            {f.attacked_at && (
+              <Panel title={t('finding.alerts')}>
+                <span className="row wrap">
+                  <When time={f.attacked_at} />
+                  {list(f.alerts).map((a) => (
+                    <Link key={a} className="mono" to={`/alerts/${encodeURIComponent(a)}`}>
+                      {a}
+                    </Link>
+                  ))}
+                </span>
+              </Panel>
+            )}
+            <Panel title={t('vuln.description')}>
+              <p style={{ whiteSpace: 'pre-wrap' }}>{tx(f.text)}</p>
+            </Panel>
+            <Panel title={t('vuln.solution')}>
+              <p style={{ whiteSpace: 'pre-wrap' }}>{tx(f.solution) || <span className="dim">{t('vuln.noSolution')}</span>}</p>
+            </Panel>
+            {f.evidence && (
+              <Panel title={t('finding.evidence')}>
+                <pre style={{ whiteSpace: 'pre-wrap' }}>{f.evidence}</pre>
+              </Panel>
+            )}
+            <Panel title={t('finding.engines')}>
+              <span className="dim">
+                {list(f.checks).join(' · ')} · {t('finding.first')} <When time={f.first_seen} /> · {t('finding.seen')} <When time={f.last_seen} />
+              </span>
+            </Panel>
+            <Panel title={t('finding.history')} flush>
+              <DataTable
+                label={t('finding.history')}
+                rows={list(f.history).map((h, i) => ({ ...h, i }))}
+                rowKey={(h) => String(h.i)}
+                columns={[
+                  { key: 'at', title: t('notify.at'), render: (h) => <When time={h.at} /> },
+                  { key: 'by', title: t('notify.by'), render: (h) => h.actor },
+                  { key: 'what', title: t('col.status'), render: (h) => (h.undone ? <s>{h.action}</s> : h.action) },
+                  { key: 'comment', title: t('finding.comment'), render: (h) => h.comment },
+                ]}
+              />
+            </Panel>
+            {changing && <ChangeFindings ids={[f.id]} close={() => setChanging(false)} />}
+          </>
+        )}
+      </Loaded>
+    </div>
+  );
+}

@@ -1,0 +1,187 @@
+import { keepPreviousData, useQuery } from '@tanstack/react-query';
+import { Button, Input, Modal, Select } from 'antd';
+import { useState } from 'react';
+import { Link, useNavigate } from 'react-router-dom';
+import { buildPath, get, post } from '../../api/client';
+import { FINDING_STATES, placeOf, type Finding, type FindingState, type FindingsDone } from '../../api/findings';
+import { useCan } from '../../api/queries';
+import { list, type Page } from '../../api/types';
+import { useAct } from '../../app/act';
+import { useUrl } from '../../app/hooks';
+import { useSettings } from '../../app/settings';
+import { number } from '../../logic/format';
+import { parseWords } from '../../logic/urlstate';
+import { Head } from '../../parts/page';
+import { SeverityMark } from '../../parts/severity';
+import { Empty, Loaded, Stale } from '../../parts/states';
+import { DataTable } from '../../parts/table';
+import { When } from '../../parts/time';
+
+const LEVELS = ['critical', 'high', 'medium', 'low', 'informational'] as const;
+const RENEW = ['findings'];
+
+/** What is wrong with assets. ?q=, ?state=, ?level=, ?overdue=1, ?attacked=1, ?item=, ?sort= and ?cursor= say what is shown. */
+export default function Findings() {
+  const { t, tx, locale } = useSettings();
+  const can = useCan();
+  const go = useNavigate();
+  const [url, setUrl] = useUrl();
+  const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
+  const [changing, setChanging] = useState(false);
+  const q = url.get('q') ?? '';
+  const state = url.get('state') ?? '';
+  const levels = parseWords(url, 'level', LEVELS);
+  const overdue = url.get('overdue') === '1';
+  const attacked = url.get('attacked') === '1';
+  const item = url.get('item') ?? '';
+  const sort = url.get('sort') ?? '';
+  const cursor = url.get('cursor') ?? '';
+  const narrow = { q, state, level: levels.join(','), overdue: overdue || undefined, attacked: attacked || undefined, item, sort: sort || undefined };
+  const filter = { ...narrow, cursor: cursor || undefined, limit: 100 };
+  const query = useQuery({ queryKey: ['findings', JSON.stringify(filter)], queryFn: ({ signal }) => get<Page<Finding>>('/findings', filter, signal), placeholderData: keepPreviousData, refetchInterval: 60_000 });
+  const narrowed = q !== '' || state !== '' || levels.length > 0 || overdue || attacked || item !== '';
+  const set = (change: Record<string, string | undefined>) => {
+    setChosen(new Set());
+    setUrl({ ...change, cursor: undefined });
+  };
+  const toggle = (label: string, on: boolean, change: Record<string, string | undefined>) => (
+    <button key={label} className="plain toggle" aria-pressed={on} onClick={() => set(change)}>
+      {label}
+    </button>
+  );
+  return (
+    <div className="page">
+      <Head title={t('page.findings')} sub={t('finding.lead')}>
+        <Input.Search key={q} allowClear style={{ width: 280 }} placeholder={t('finding.search')} aria-label={t('finding.search')} defaultValue={q} onSearch={(x) => set({ q: x || undefined })} />
+        {can('export-findings') && (
+          <a className="ant-btn ant-btn-default filebtn" style={{ color: 'inherit' }} href={buildPath('/findings/export', narrow)} download>
+            {t('finding.export')}
+          </a>
+        )}
+      </Head>
+      <Stale query={query} />
+      <div className="row wrap" style={{ marginBottom: 10 }}>
+        {toggle(t('finding.counting'), state === '', { state: undefined })}
+        {FINDING_STATES.map((s) => toggle(t(`finding.state.${s}`), state === s, { state: s }))}
+        {toggle(t('finding.all'), state === '*', { state: '*' })}
+      </div>
+      <div className="row wrap" style={{ marginBottom: 10 }}>
+        {LEVELS.map((l) => toggle(t(`sev.${l}`), levels.includes(l), { level: (levels.includes(l) ? levels.filter((x) => x !== l) : [...levels, l]).join(',') || undefined }))}
+        {toggle(t('finding.overdue'), overdue, { overdue: overdue ? undefined : '1' })}
+        {toggle(t('finding.attacked'), attacked, { attacked: attacked ? undefined : '1' })}
+        {query.data && <span className="faint">{t('vuln.total', { n: number(query.data.total ?? 0, locale) })}</span>}
+        {chosen.size > 0 && can('change-findings') && (
+          <Button type="primary" onClick={() => setChanging(true)}>
+            {t('finding.move')} · {t('finding.chosen', { n: chosen.size })}
+          </Button>
+        )}
+      </div>
+      <div className="panel" style={{ overflowX: 'auto' }}>
+        <Loaded query={query} what="page.findings" lines={8}>
+          {(d) =>
+            list(d.items).length === 0 ? (
+              <Empty title={t(narrowed ? 'finding.none' : 'finding.empty')} why={narrowed ? t('vuln.noneWhy') : t('finding.emptyWhy')} />
+            ) : (
+              <>
+                <DataTable
+                  label={t('page.findings')}
+                  rows={list(d.items)}
+                  rowKey={(f) => f.id}
+                  onRow={(f) => go(`/findings/${encodeURIComponent(f.id)}`)}
+                  choice={can('change-findings') ? { ids: chosen, set: setChosen, name: (f) => tx(f.title) || f.weakness } : undefined}
+                  sort={sort}
+                  onSort={(s) => set({ sort: s || undefined })}
+                  oneWay
+                  columns={[
+                    { key: 'priority', title: t('finding.priority'), num: true, sort: 'priority', most: true, render: (f) => <b title={tx(f.why)}>{f.priority}</b> },
+                    { key: 'level', title: t('vuln.level'), sort: 'level', most: true, render: (f) => <SeverityMark level={f.level} /> },
+                    {
+                      key: 'title',
+                      title: t('finding.title'),
+                      render: (f) => (
+                        <>
+                          <Link to={`/findings/${encodeURIComponent(f.id)}`}>{tx(f.title) || f.weakness}</Link> {f.attacked_at && <span className="tag">{t('finding.attacked')}</span>} {f.exploited && <span className="tag">{t('vuln.exploited')}</span>}
+                          <div className="faint mono">{[f.weakness, ...list(f.aliases).filter((a) => a.startsWith('CNNVD-'))].join(' · ')}</div>
+                        </>
+                      ),
+                    },
+                    {
+                      key: 'asset',
+                      title: t('finding.asset'),
+                      render: (f) => (
+                        <>
+                          {f.item ? <Link to={`/cmdb/${encodeURIComponent(f.item)}`}>{f.name || f.host}</Link> : <span title={t('finding.unknownAsset')}>{f.host}</span>}
+                          <div className="faint mono">{[f.name ? f.host : '', placeOf(f)].filter(Boolean).join(' · ')}</div>
+                        </>
+                      ),
+                    },
+                    { key: 'state', title: t('col.status'), render: (f) => t(`finding.state.${f.state}`) },
+                    { key: 'owner', title: t('finding.owner'), render: (f) => f.owner || <span className="faint">–</span> },
+                    {
+                      key: 'due',
+                      title: t('finding.due'),
+                      sort: 'due',
+                      render: (f) => (
+                        <>
+                          <When time={f.due_at} /> {f.overdue && <span className="warn">{t('finding.overdue')}</span>}
+                        </>
+                      ),
+                    },
+                    { key: 'engines', title: t('finding.engines'), render: (f) => list(f.engines).join(', ') },
+                    { key: 'seen', title: t('finding.seen'), sort: 'last_seen', most: true, render: (f) => <When time={f.last_seen} /> },
+                  ]}
+                />
+                <div className="row" style={{ padding: 8 }}>
+                  {cursor && <Button onClick={() => setUrl({ cursor: undefined })}>{t('vuln.first')}</Button>}
+                  {d.next && <Button onClick={() => setUrl({ cursor: d.next }, true)}>{t('vuln.more')}</Button>}
+                </div>
+              </>
+            )
+          }
+        </Loaded>
+      </div>
+      {changing && (
+        <ChangeFindings
+          ids={[...chosen]}
+          close={() => {
+            setChanging(false);
+            setChosen(new Set());
+          }}
+        />
+      )}
+    </div>
+  );
+}
+
+/** Moves findings to a state, gives them an owner or a comment; what was done can be taken back. */
+export function ChangeFindings({ ids, close }: { ids: string[]; close: () => void }) {
+  const { t } = useSettings();
+  const { act, busy } = useAct();
+  const [state, setState] = useState<FindingState | ''>('');
+  const [owner, setOwner] = useState<string | null>(null);
+  const [comment, setComment] = useState('');
+  const [until, setUntil] = useState('');
+  const needs = state === 'exception' || state === 'false_positive';
+  const ready = (state !== '' || owner !== null || comment.trim() !== '') && (!needs || comment.trim() !== '') && (state !== 'exception' || until !== '');
+  const apply = async () => {
+    let change = '';
+    const ok = await act(
+      async () => {
+        const body = { ids, state: state || undefined, owner: owner ?? undefined, comment: comment.trim() || undefined, until: state === 'exception' ? new Date(`${until}T23:59:59`).toISOString() : undefined };
+        change = (await post<FindingsDone>('/findings/change', body)).change ?? '';
+      },
+      { said: t('finding.changed', { n: ids.length }), renew: RENEW, undo: () => void act(() => post(`/finding-changes/${encodeURIComponent(change)}/undo`), { said: t('finding.undone'), renew: RENEW }) },
+    );
+    if (ok) close();
+  };
+  return (
+    <Modal open title={t('finding.chosen', { n: ids.length })} okText={t('finding.apply')} okButtonProps={{ disabled: !ready || busy }} onOk={() => void apply()} onCancel={close}>
+      <div className="stack" style={{ display: 'grid', gap: 10 }}>
+        <Select aria-label={t('finding.move')} placeholder={t('finding.move')} allowClear value={state || undefined} onChange={(x: FindingState | undefined) => setState(x ?? '')} options={FINDING_STATES.map((s) => ({ value: s, label: t(`finding.state.${s}`) }))} />
+        {state === 'exception' && <Input type="date" aria-label={t('finding.until')} addonBefore={t('finding.until')} value={until} onChange={(e) => setUntil(e.target.value)} />}
+        <Input aria-label={t('finding.assign')} addonBefore={t('finding.assign')} value={owner ?? ''} onChange={(e) => setOwner(e.target.value || null)} maxLength={200} />
+        <Input.TextArea aria-label={t('finding.comment')} placeholder={needs ? t('finding.commentWhy') : t('finding.comment')} rows={3} maxLength={2000} value={comment} onChange={(e) => setComment(e.target.value)} />
+      </div>
+    </Modal>
+  );
+}
