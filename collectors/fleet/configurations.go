@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"icewatch/collectors/agent/config"
 	"icewatch/collectors/fleet/configuration"
 	"icewatch/collectors/fleet/roster"
 	"icewatch/collectors/fleet/wire"
@@ -281,7 +282,7 @@ func (s *Service) Publish(ctx context.Context, a Asker, id string, p Publication
 
 // CheckDocument says what is wrong with a configuration document, with the line.
 func CheckDocument(text string) error {
-	if _, err := wire.ParseDocument([]byte(text)); err != nil {
+	if _, err := config.Read([]byte(text)); err != nil {
 		return invalid("%v", err)
 	}
 	if m := secretPattern.FindString(text); m != "" {

@@ -135,8 +135,11 @@ func (s *Server) authenticate(c *fiber.Ctx) error {
 		}
 	}
 	limit := int64(maxAPIBody)
-	if st.intake {
+	switch {
+	case st.intake:
 		limit = s.deps.MaxBody
+	case c.Method() == http.MethodPost && c.Path() == prefix+fleetPackages:
+		limit = maxUpgrade
 	}
 	return s.admit(c, limit)
 }

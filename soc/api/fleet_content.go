@@ -293,8 +293,11 @@ func (s *Server) fleetGroupRoutes() {
 		})
 }
 
-// maxUpgrade is the largest upgrade package that the API takes.
-const maxUpgrade = 256 << 20
+// maxUpgrade is the largest upgrade package that the API takes: the agent with all its
+// inputs is somewhat over 100 MB.
+const maxUpgrade = 192 << 20
+
+const fleetPackages = "/fleet/packages"
 
 func (s *Server) fleetPackageRoutes() {
 	room := s.deps.Fleet

@@ -178,6 +178,7 @@ export const NAV: NavGroup[] = [
     title: 'nav.intake',
     items: [
       { to: '/sources', needs: ['read'], title: 'page.sources', icon: <ApiOutlined />, letter: 'n' },
+      { to: '/agents', needs: ['list-fleet-hosts'], title: 'page.agents', icon: <DesktopOutlined /> },
       { to: '/parsers', needs: ['list-parsers'], title: 'page.parsers', icon: <FileSearchOutlined /> },
       { to: '/coverage', needs: ['get-coverage'], title: 'page.coverage', icon: <RadarChartOutlined /> },
       { to: '/alert-sources', needs: ['list-alert-sources'], title: 'page.alertsources', icon: <ImportOutlined /> },

@@ -1,0 +1,215 @@
+import type { List, Text } from './types';
+
+export const HOST_STATES = ['online', 'degraded', 'tripped', 'offline', 'never', 'revoked'] as const;
+export type HostState = (typeof HOST_STATES)[number];
+
+export interface FleetHost {
+  id: string;
+  tenant: string;
+  name: string;
+  state: HostState;
+  addresses: List<string>;
+  os: string;
+  platform: string;
+  release: string;
+  arch: string;
+  virtual?: string;
+  labels: List<string>;
+  group?: string;
+  version: string;
+  configuration: { id?: string; name?: string; version: number; applied: boolean; refused?: string };
+  seen_at?: string;
+  enrolled_at: string;
+  item?: string;
+  agent_cpu_percent: number;
+  agent_memory_bytes: number;
+  queued_bytes: number;
+  lost: number;
+  wrong?: string;
+}
+
+export interface FleetHostDetail extends FleetHost {
+  facts: { kernel: string; cores: number; memory: number; disk: number; macs?: List<string>; model?: string; serial?: string };
+  modules: Record<string, string>;
+  reasons: List<{ part: string; text: string; since?: number }>;
+  inputs: List<{ name: string; plugin: string; state: string; error?: string; rate: number }>;
+  queue: { bytes: number; batches: number; oldest_seconds: number; dropped_metrics: number; dropped_lines: number; sent_lines: number; sent_samples: number };
+  certificate: { serial: string; not_after: string };
+  enrolled_by: string;
+  address?: string;
+  tasks: List<{ id: string; name: string; leased: boolean }>;
+}
+
+export interface FleetInventory {
+  taken: number;
+  disks?: List<{ device: string; mount: string; type: string; size: number; used: number }>;
+  packages?: List<{ name: string; version: string; arch?: string; source: string }>;
+  processes?: List<{ pid: number; name: string; command?: string; user?: string; cpu_percent: number; memory_bytes: number }>;
+  ports?: List<{ protocol: string; address: string; port: number; process?: string; service?: string; version?: string }>;
+  users?: List<{ name: string; id: string; shell?: string; groups?: List<string>; login: boolean }>;
+  certificates?: List<{ path: string; subject: string; issuer: string; not_after: number }>;
+  containers?: List<{ id: string; name: string; image: string; state: string }>;
+  services?: List<{ name: string; state: string; start?: string }>;
+}
+
+export interface FleetStatistics {
+  hosts: number;
+  agents: number;
+  states: Record<string, number>;
+  os: Record<string, number>;
+  platforms: Record<string, number>;
+  kinds: Record<string, number>;
+  versions: Record<string, number>;
+  labels: Record<string, number>;
+  plugins: Record<string, number>;
+  failing_inputs: number;
+  refused: number;
+}
+
+export interface FleetToken {
+  id: string;
+  tenant: string;
+  note: string;
+  labels: List<string>;
+  uses: number;
+  used: number;
+  expires: string;
+  state: 'valid' | 'used' | 'expired' | 'withdrawn';
+  created_at: string;
+  created_by: string;
+}
+export interface MadeToken extends FleetToken {
+  token: string;
+  urls: List<string>;
+}
+
+export interface Selector {
+  everybody?: boolean;
+  groups?: List<string>;
+  labels?: List<string>;
+  os?: string;
+}
+
+export interface FleetConfiguration {
+  id: string;
+  tenant: string;
+  name: string;
+  note?: string;
+  priority: number;
+  selector: Selector;
+  latest: number;
+  rollout: { version: number; previous?: number; state: 'rolling' | 'paused' | 'done' | 'rolled_back'; percent: number; soak_seconds: number; reason?: string; host?: string };
+  revision: number;
+  updated_at: string;
+  updated_by: string;
+  progress: { agents: number; online: number; given: number; applied: number; refused: number };
+}
+export interface FleetVersion {
+  number: number;
+  document: string;
+  comment?: string;
+  at: string;
+  by: string;
+}
+
+export interface TemplateParam {
+  name: string;
+  type: 'text' | 'list' | 'number' | 'bool' | 'url' | 'duration' | 'choice';
+  label: Text;
+  help: Text;
+  default: string;
+  required: boolean;
+  secret: boolean;
+  choices: List<string>;
+}
+export interface FleetTemplate {
+  name: string;
+  category: string;
+  title: Text;
+  description: Text;
+  remote: boolean;
+  needs: Text;
+  params: List<TemplateParam>;
+  document: string;
+  plugins: List<string>;
+}
+
+export const TASK_STATES = ['running', 'failing', 'waiting', 'off'] as const;
+export interface FleetTask {
+  id: string;
+  tenant: string;
+  name: string;
+  template: string;
+  category: string;
+  params: Record<string, string>;
+  secrets: List<string>;
+  document: string;
+  hosts: List<string>;
+  selector: Selector;
+  group?: string;
+  weight: number;
+  enabled: boolean;
+  revision: number;
+  updated_at: string;
+  updated_by: string;
+  state: (typeof TASK_STATES)[number];
+  fault?: string;
+  on: number;
+  running: number;
+  failing: number;
+  holder?: string;
+  holder_name?: string;
+}
+
+export interface FleetGroup {
+  id: string;
+  tenant: string;
+  name: string;
+  note?: string;
+  members: List<{ id: string; name: string; state: string; load: number }>;
+  tasks: number;
+  idle: number;
+}
+
+export const JOB_KINDS = ['restart', 'reload', 'upgrade', 'uninstall', 'inventory', 'start', 'stop'] as const;
+export interface FleetJob {
+  id: string;
+  tenant: string;
+  kind: (typeof JOB_KINDS)[number];
+  input?: string;
+  version?: string;
+  by: string;
+  at: string;
+  until: string;
+  hosts: number;
+  states: Record<string, number>;
+}
+export interface FleetJobDetail extends FleetJob {
+  results: List<{ agent: string; host: string; state: string; text?: string; at?: string }>;
+}
+
+export interface FleetPackage {
+  version: string;
+  os: string;
+  arch: string;
+  sha256: string;
+  size: number;
+  note?: string;
+  at: string;
+  by: string;
+}
+
+export interface FleetOperation {
+  id: string;
+  time: string;
+  tenant: string;
+  agent?: string;
+  host?: string;
+  object?: string;
+  kind: string;
+  actor: string;
+  ok: boolean;
+  text?: string;
+}
+
+export const hostPath = (id: string) => `/agents/hosts/${encodeURIComponent(id)}`;

@@ -1,0 +1,42 @@
+import { Button } from 'antd';
+import { useCan } from '../../api/queries';
+import { useUrl } from '../../app/hooks';
+import { useSettings } from '../../app/settings';
+import { Configurations } from '../../parts/fleet/configurations';
+import { Hosts } from '../../parts/fleet/hosts';
+import { Groups, Jobs, OperationLog, Packages, Tokens } from '../../parts/fleet/others';
+import { Tasks, Templates } from '../../parts/fleet/tasks';
+import { Head } from '../../parts/page';
+import { Tabs, useTab } from '../../parts/tabs';
+
+const PARTS = ['hosts', 'tasks', 'templates', 'configurations', 'groups', 'jobs', 'packages', 'tokens', 'log'] as const;
+
+/** The agents on hosts, and all that steers them. */
+export default function Fleet() {
+  const { t } = useSettings();
+  const can = useCan();
+  const [url, setUrl] = useUrl();
+  const tabs = PARTS.filter((k) => k !== 'tokens' || can('list-fleet-tokens')).map((key) => ({ key, title: t(`fleet.${key}`) }));
+  const tab = useTab(tabs);
+  return (
+    <div className="page">
+      <Head title={t('page.agents')} sub={t('fleet.lead')}>
+        {can('create-fleet-token') && (
+          <Button type="primary" onClick={() => setUrl({ tab: undefined, new: '1' })}>
+            {t('fleet.add')}
+          </Button>
+        )}
+      </Head>
+      <Tabs tabs={tabs} label={t('fleet.tabs')} />
+      {tab === 'hosts' && <Hosts />}
+      {tab === 'tasks' && <Tasks />}
+      {tab === 'templates' && <Templates />}
+      {tab === 'configurations' && <Configurations />}
+      {tab === 'groups' && <Groups />}
+      {tab === 'jobs' && <Jobs />}
+      {tab === 'packages' && <Packages />}
+      {tab === 'tokens' && <Tokens />}
+      {tab === 'log' && <OperationLog object={url.get('object') ?? undefined} />}
+    </div>
+  );
+}
