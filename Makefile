@@ -19,7 +19,7 @@ CONSOLE_SOURCES := $(shell find $(CONSOLE) -type f -not -path '*/node_modules/*'
 SIGMA_RULES    ?= ../shared/corpora/sigma/rules
 WINDOWS_EVENTS ?= ../shared/corpora/windows/events.jsonl.gz
 
-.PHONY: help agent release-agent test-agent bench-agent run build console dashboards release vuln sbom test test-go test-console test-release test-platforms test-upgrade test-peers test-sigma test-windows test-alerts screenshots lint bench bench-auth bench-intake bench-collectors bench-lake bench-e2e bench-ruleswap bench-policy bench-correlate bench-cmdb bench-alerts bench-backtest fuzz clean
+.PHONY: help agent release-agent test-agent bench-agent run build console dashboards release vuln sbom test test-go test-console test-release test-platforms test-upgrade test-peers test-sigma test-windows test-alerts screenshots lint bench bench-auth bench-intake bench-collectors bench-lake bench-e2e bench-ruleswap bench-policy bench-correlate bench-cmdb bench-alerts bench-backtest bench-fleet fuzz clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')" 2>/dev/null || grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST)
@@ -159,6 +159,9 @@ bench-detect: ## rules over events on one core, beside the naive evaluator and a
 	cd test/bench/detect/peer && go build -o ../../../../bin/bench-detect-peer .
 	go build -o bin/bench-detect ./test/bench/detect
 	bin/bench-detect -rules $(SIGMA_RULES) -events $(SIGMA_EVENTS) $(DETECT_FLAGS)
+
+bench-fleet: ## a thousand agents: a change of configuration, 300 dead ones' tasks taken over, memory (BENCH lines; FLEET_AGENTS=100 is shorter)
+	ICEWATCH_BENCH_FLEET=1 go test -count=1 -v -timeout 20m -run '^TestFleetOfAThousand$$' ./test/bench/fleet
 
 bench-policy: ## what a decision of the policies costs: BENCH policy.decision, in microseconds
 	go test -count=1 -run '^$$' -bench . -benchtime 3s ./detections/policy

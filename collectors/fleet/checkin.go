@@ -47,8 +47,8 @@ func (s *Service) want(m *member) *composed {
 		parts = append(parts, configuration.Part{Name: "default", Document: configuration.Default})
 	}
 	var ids []string
-	for _, t := range sorted(s.tasks) {
-		if t.Group == "" && t.runsOn(m) {
+	for _, t := range s.current().tasks[m.Tenant] {
+		if t.runsOn(m) {
 			parts = append(parts, configuration.Part{Name: t.partName(), Document: t.Document})
 			ids = append(ids, t.ID)
 			key += fmt.Sprintf("+%s@%d", t.ID, t.Revision)
@@ -70,7 +70,28 @@ func (s *Service) want(m *member) *composed {
 	return out
 }
 
-func (s *Service) allConfigurations() []*configuration.Configuration { return sorted(s.configurations) }
+// inForce is what agents choose from, sorted.
+type inForce struct {
+	epoch          int64
+	configurations []*configuration.Configuration
+	tasks          map[string][]*Task // of hosts, by tenant
+}
+
+// current is what agents choose from now. s.mu is held.
+func (s *Service) current() *inForce {
+	if s.force == nil || s.force.epoch != s.epoch {
+		f := &inForce{epoch: s.epoch, configurations: sorted(s.configurations), tasks: map[string][]*Task{}}
+		for _, t := range sorted(s.tasks) {
+			if t.Group == "" && t.Enabled {
+				f.tasks[t.Tenant] = append(f.tasks[t.Tenant], t)
+			}
+		}
+		s.force = f
+	}
+	return s.force
+}
+
+func (s *Service) allConfigurations() []*configuration.Configuration { return s.current().configurations }
 
 func versionKey(id string, n int64) string { return fmt.Sprintf("%s/%d", id, n) }
 

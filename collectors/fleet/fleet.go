@@ -116,6 +116,7 @@ type Service struct {
 	composed       map[string]*composed
 	operations     []roster.Operation // to be written
 	epoch          int64              // grows with each change of what agents are to run
+	force          *inForce
 }
 
 // member is an agent with what is not stored of it.

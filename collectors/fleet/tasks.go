@@ -243,10 +243,13 @@ func (s *Service) putTask(ctx context.Context, a Asker, t *Task, kind string) (T
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	old := s.tasks[t.ID]
 	s.tasks[t.ID] = t
 	s.leaseTask(t)
 	s.noteTask(t, nil, a.Name, kind, true, t.Name)
-	s.changed()
+	if t.Group == "" || old != nil && old.Group == "" {
+		s.changed() // a group's task is in no host's document
+	}
 	return s.viewTask(t), nil
 }
 
