@@ -91,7 +91,9 @@ func (s *Service) current() *inForce {
 	return s.force
 }
 
-func (s *Service) allConfigurations() []*configuration.Configuration { return s.current().configurations }
+func (s *Service) allConfigurations() []*configuration.Configuration {
+	return s.current().configurations
+}
 
 func versionKey(id string, n int64) string { return fmt.Sprintf("%s/%d", id, n) }
 

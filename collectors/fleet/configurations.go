@@ -199,6 +199,7 @@ func (s *Service) putConfiguration(ctx context.Context, a Asker, x *configuratio
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.configurations[x.ID] = x
+	s.epoch++
 	if v != nil {
 		s.versions[versionKey(x.ID, v.Number)] = v
 	}
