@@ -38,7 +38,7 @@ release-agent: ## the agent's static binaries for its platforms into dist/
 	  GOOS=$$os GOARCH=$$arch go build -ldflags '$(LDFLAGS)' -o dist/icewatch-agent-$$os-$$arch$$ext ./cmd/icewatch-agent; \
 	done
 
-test-agent: agent ## the agent as it is shipped at a running fleet: real Redis, Nginx and PostgreSQL, documents good and bad, no network for ten minutes (AGENT_CUT), kills, an upgrade, a revocation
+test-agent: agent ## the agent as it is shipped at a running fleet: real Redis, Nginx and PostgreSQL, documents good and bad, kills, an upgrade, a revocation; then a cable taken away for ten minutes (AGENT_CUT; needs root)
 	ICEWATCH_BIN=$(CURDIR)/bin ICEWATCH_AGENT_CUT=$${AGENT_CUT:-10m} go test -count=1 -timeout 30m -v -run 'TestHost' ./collectors/agent
 
 bench-agent: agent ## what an idle agent takes, and agent and telegraf's own program on the same inputs (BENCH lines; four minutes; ICEWATCH_TELEGRAF is telegraf's program, built where it is empty)
