@@ -67,12 +67,38 @@ func ruleFiles(names []string) ([]ruleFile, error) {
 				add(f.Path, f.Data)
 			}
 		}
+		if err := suppressionsBeside(name, add); err != nil {
+			return nil, err
+		}
 	}
 	if len(out) == 0 {
 		return nil, fmt.Errorf("there are no rules in %s", strings.Join(names, ", "))
 	}
 	return out, nil
 }
+
+// suppressionsBeside reads the suppressions of a repository, which lie in a folder of
+// that name beside the rules.
+func suppressionsBeside(root string, add func(name string, data []byte)) error {
+	folder := os.DirFS(root)
+	err := fs.WalkDir(folder, suppressionsFolder, func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || path.Ext(name) != ".yml" && path.Ext(name) != ".yaml" {
+			return err
+		}
+		data, err := fs.ReadFile(folder, name)
+		if err == nil {
+			add(name, data)
+		}
+		return err
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// suppressionsFolder is where a repository has its suppressions.
+const suppressionsFolder = "suppressions"
 
 // zipped packs the files.
 func zipped(files []ruleFile) ([]byte, error) {

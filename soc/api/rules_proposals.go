@@ -24,6 +24,7 @@ type ruleProposed struct {
 
 // ruleProposalItem is a change of a proposal without its texts.
 type ruleProposalItem struct {
+	Kind   string   `json:"kind,omitempty" doc:"Absent for rules; else suppressions"`
 	ID     string   `json:"id"`
 	Title  string   `json:"title"`
 	Action string   `json:"action" enum:"created,changed,deleted"`
@@ -32,7 +33,8 @@ type ruleProposalItem struct {
 
 // ruleApproval says whether rules are changed by approval only.
 type ruleApproval struct {
-	Required bool `json:"required" doc:"Own rules are changed by proposals that a second person approves, and in no other way. Switching rules on and off stays possible"`
+	Required     bool `json:"required" doc:"Own rules are changed by proposals that a second person approves, and in no other way. Switching rules on and off stays possible"`
+	Suppressions bool `json:"suppressions,omitempty" doc:"With required: suppressions, too. An analyst then proposes a false positive's suppression, and a second person approves it"`
 }
 
 // direct is the book where rules may be changed without a second person.
@@ -67,7 +69,7 @@ func (s *Server) ruleProposalRoutes() {
 			if s.deps.Rulebook == nil {
 				return nil, unavailable("the rule set")
 			}
-			return Reply(ruleApproval{s.deps.Rulebook.ApprovalRequired()}), nil
+			return Reply(ruleApproval{s.deps.Rulebook.ApprovalRequired(), s.deps.Rulebook.SuppressionsRequired()}), nil
 		})
 	Register(s, operation("set-rule-approval", http.MethodPut, "/policy", "Say whether rules are changed by approval only"), identity.ScopeSystem,
 		func(ctx context.Context, in *struct{ Body ruleApproval }) (*Body[ruleApproval], error) {
@@ -76,18 +78,18 @@ func (s *Server) ruleProposalRoutes() {
 				return nil, err
 			}
 			AuditObject(ctx, "rule approval", "", "")
-			AuditChange(ctx, Facts{"required": book.ApprovalRequired()}, Facts{"required": in.Body.Required})
-			return Reply(in.Body), book.RequireApproval(in.Body.Required)
+			AuditChange(ctx, Facts{"required": book.ApprovalRequired(), "suppressions": book.SuppressionsRequired()}, Facts{"required": in.Body.Required, "suppressions": in.Body.Suppressions})
+			return Reply(in.Body), book.RequireApproval(in.Body.Required, in.Body.Suppressions)
 		})
 
 	file := operation("file-rule-proposal", http.MethodPost, "", "Propose changes of rules, which somebody else approves: a ZIP archive, or a YAML file with one or more", 404, 409, 413, 422)
-	file.Description = "Rules of SigmaHQ are taken as they are. A file that is wrong is named, with the line and the reason, and does not keep the others out. What is kept as it is already is no change; where nothing changes, nothing is filed."
+	file.Description = "Files in a folder suppressions hold suppressions, as import-suppressions reads them. Rules of SigmaHQ are taken as they are. A file that is wrong is named, with the line and the reason, and does not keep the others out. What is kept as it is already is no change; where nothing changes, nothing is filed."
 	file.MaxBodyBytes, file.BodyReadTimeout = maxAPIBody, 2*time.Minute
 	Register(s, file, identity.ScopeConfigure,
 		func(ctx context.Context, in *struct {
 			Comment string   `query:"comment" maxLength:"1000" doc:"Why the change is wanted; needed unless dry_run"`
 			Name    string   `query:"name" maxLength:"256" doc:"Of the file"`
-			Delete  []string `query:"delete,explode" maxItems:"5000" doc:"Ids of own rules to delete"`
+			Delete  []string `query:"delete,explode" maxItems:"5000" doc:"Ids of own rules to delete, or suppressions/ID"`
 			DryRun  bool     `query:"dry_run" doc:"Judge and compare, file nothing"`
 			RawBody []byte   `contentType:"application/octet-stream"`
 		}) (*Body[ruleProposed], error) {
@@ -103,7 +105,7 @@ func (s *Server) ruleProposalRoutes() {
 			}
 			out := ruleProposed{Report: report, Changes: make([]ruleProposalItem, len(p.Changes))}
 			for i, c := range p.Changes {
-				out.Changes[i] = ruleProposalItem{c.ID, c.Title, c.Action, c.Fields}
+				out.Changes[i] = ruleProposalItem{c.Kind, c.ID, c.Title, c.Action, c.Fields}
 			}
 			if p.Changes = nil; p.ID != 0 {
 				out.Proposal = &p

@@ -105,6 +105,9 @@ func suppressionProblem(err error, id string) error {
 // setSuppression makes or changes a suppression.
 func (t *tickets) setSuppression(ctx context.Context, s *Server, id string, body SuppressionBody) (*Body[SuppressionState], error) {
 	AuditObject(ctx, "suppression:"+clip(id, 100), "", body.Name)
+	if err := s.suppressDirectly(); err != nil {
+		return nil, err
+	}
 	by, err := acting(ctx)
 	if err != nil {
 		return nil, err
@@ -200,6 +203,9 @@ func (t *tickets) suppressionRoutes(s *Server) {
 			}
 		}) (*Body[suppressionImport], error) {
 			AuditObject(ctx, "suppressions", "", "import")
+			if err := s.suppressDirectly(); err != nil {
+				return nil, err
+			}
 			by, err := acting(ctx)
 			if err != nil {
 				return nil, err
@@ -308,6 +314,9 @@ func (t *tickets) suppressionRoutes(s *Server) {
 		Summary: "Delete a suppression: what fires from then on is raised", DefaultStatus: http.StatusNoContent, Errors: []int{404}}, identity.ScopeRespond,
 		func(ctx context.Context, in *IDInput) (*struct{}, error) {
 			AuditObject(ctx, "suppression:"+clip(in.ID, 100), "", "")
+			if err := s.suppressDirectly(); err != nil {
+				return nil, err
+			}
 			by, err := acting(ctx)
 			if err != nil {
 				return nil, err

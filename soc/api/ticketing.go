@@ -46,6 +46,9 @@ func (t *tickets) Routes(s *Server) {
 	t.bulkRoutes(s) // before alerts by their ids
 	t.mergeRuleRoutes(s)
 	t.suppressionRoutes(s)
+	if s.deps.Rulebook != nil {
+		s.deps.Rulebook.Beside("suppressions", proposedSuppressions{t.svc})
+	}
 	t.scenarioRoutes(s)
 	t.alertRoutes(s)
 	t.attackRoutes(s)

@@ -63,9 +63,11 @@ type Book struct {
 	dir string
 	now func() time.Time
 
-	importing atomic.Int32
-	required  atomic.Bool
-	deciding  sync.Mutex // over the proposals; taken before mu
+	beside      map[string]Keeper // by folder
+	importing   atomic.Int32
+	required    atomic.Bool
+	requiredToo atomic.Bool // of suppressions
+	deciding    sync.Mutex  // over the proposals; taken before mu
 
 	mu      sync.Mutex
 	entries map[string]*Entry // by id of the main rule

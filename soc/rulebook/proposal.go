@@ -2,6 +2,7 @@ package rulebook
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -55,7 +56,8 @@ type Person struct {
 
 // RuleChange is what a proposal does to one file of rules.
 type RuleChange struct {
-	ID       string   `json:"id" doc:"Of the file's main rule"`
+	Kind     string   `json:"kind,omitempty" doc:"Absent for rules; else the folder of the repository whose content it is: suppressions"`
+	ID       string   `json:"id" doc:"Of the file's main rule, or of the other content"`
 	Rules    []string `json:"rules" nullable:"false" doc:"Ids of all rules in the file"`
 	Title    string   `json:"title"`
 	Action   string   `json:"action" enum:"created,changed,deleted"`
@@ -132,11 +134,24 @@ func (b *Book) Propose(data []byte, with Surroundings, o ProposeOptions) (RulePr
 		}
 	}
 	for _, id := range o.Delete {
+		if folder, bare, other := strings.Cut(id, "/"); other && b.beside[folder] != nil {
+			before, err := b.beside[folder].Get(context.Background(), bare)
+			if err != nil {
+				return RuleProposal{}, report, err
+			}
+			if before == "" {
+				return RuleProposal{}, report, fmt.Errorf("%w: there is no %s", ErrNotFound, id)
+			}
+			if !slices.ContainsFunc(p.Changes, func(c RuleChange) bool { return c.Kind == folder && c.ID == bare }) {
+				p.Changes = append(p.Changes, RuleChange{Kind: folder, ID: bare, Rules: []string{}, Title: bare, Action: Deleted, Before: before, Fields: []string{}})
+			}
+			continue
+		}
 		e, ok := b.Get(id)
 		if !ok {
 			return RuleProposal{}, report, fmt.Errorf("%w: %s is no own rule: only those can be deleted", ErrNotFound, id)
 		}
-		if slices.ContainsFunc(p.Changes, func(c RuleChange) bool { return c.ID == e.ID }) {
+		if slices.ContainsFunc(p.Changes, func(c RuleChange) bool { return c.Kind == "" && c.ID == e.ID }) {
 			continue
 		}
 		p.Changes = append(p.Changes, RuleChange{ID: e.ID, Rules: e.Rules, Title: titleOf(e.Source), Action: Deleted, Revision: e.Revision, Before: e.Source, Fields: []string{}})
@@ -181,7 +196,10 @@ func (b *Book) compare(data []byte, name string, with Surroundings, report *Repo
 	if err != nil {
 		return nil, err
 	}
-	var out []RuleChange
+	files, out, err := b.splitOff(files, report)
+	if err != nil {
+		return nil, err
+	}
 	faults := together(files, with)
 	amid := amid(files, with)
 	for i, f := range files {
@@ -328,6 +346,9 @@ func (b *Book) Test(who Person, id int, on bool) (RuleProposal, error) {
 	}
 	if on {
 		for _, had := range p.Changes {
+			if had.Kind != "" {
+				continue
+			}
 			if other := b.inTest(had.Rules, id); other != 0 {
 				return RuleProposal{}, fmt.Errorf("%w: the rule %s is in test by proposal %d already", ErrConflict, had.ID, other)
 			}
@@ -386,10 +407,10 @@ func (b *Book) stage(p *kept) error {
 	parsed := make([][]*sigma.Rule, len(p.Changes))
 	for i, c := range p.Changes {
 		rules, errs := sigma.Parse([]byte(c.After), nil)
-		if len(errs) > 0 && c.Action != Deleted {
+		if len(errs) > 0 && c.Action != Deleted && c.Kind == "" {
 			return fmt.Errorf("%w: %s: %w", ErrInvalid, c.ID, errs[0])
 		}
-		if c.Action == Deleted {
+		if c.Action == Deleted || c.Kind != "" {
 			continue
 		}
 		parsed[i] = rules
@@ -489,7 +510,11 @@ func (b *Book) Approve(by Person, id int, why string) (RuleProposal, error) {
 	if why, err = comment(why, false); err != nil {
 		return RuleProposal{}, err
 	}
-	if conflict := b.conflict(&p); conflict != "" {
+	conflict, err := b.conflict(&p)
+	if err != nil {
+		return RuleProposal{}, err
+	}
+	if conflict != "" {
 		if err := b.unstage(&p); err != nil {
 			return RuleProposal{}, err
 		}
@@ -513,22 +538,31 @@ func (b *Book) Approve(by Person, id int, why string) (RuleProposal, error) {
 
 // conflict says which rule was changed since the proposal was made, "" where
 // none was. What is as the proposal wants it already is none.
-func (b *Book) conflict(p *kept) string {
-	for _, c := range p.Changes {
+func (b *Book) conflict(p *kept) (string, error) {
+	for i, c := range p.Changes {
+		if c.Kind != "" {
+			if conflict, err := b.besideConflict(&p.Changes[i]); conflict != "" || err != nil {
+				return conflict, err
+			}
+			continue
+		}
 		e, there := b.Get(c.ID)
 		switch {
 		case there && e.Source == c.After, !there && c.Action == Deleted:
 		case there && e.Revision != c.Revision:
-			return fmt.Sprintf("rule %s is at revision %d by %s, and the proposal was made for %d", c.ID, e.Revision, cmp.Or(e.UpdatedBy, "hand"), c.Revision)
+			return fmt.Sprintf("rule %s is at revision %d by %s, and the proposal was made for %d", c.ID, e.Revision, cmp.Or(e.UpdatedBy, "hand"), c.Revision), nil
 		case !there && c.Revision != 0:
-			return fmt.Sprintf("rule %s was deleted meanwhile", c.ID)
+			return fmt.Sprintf("rule %s was deleted meanwhile", c.ID), nil
 		}
 	}
-	return ""
+	return "", nil
 }
 
 // apply makes the own rule's file what it is to be: "" for none.
 func (b *Book) apply(c RuleChange, to string, change Change) error {
+	if c.Kind != "" {
+		return b.applyBeside(&c, to, change.By)
+	}
 	e, there := b.Get(c.ID)
 	change.Revision = e.Revision
 	switch {
@@ -579,12 +613,18 @@ func (b *Book) Rollback(by Person, id int, why string, force bool) (RuleProposal
 		return RuleProposal{}, fmt.Errorf("%w: proposal %d is %s, not in force", ErrDecided, id, p.State)
 	}
 	before := func(c RuleChange) string {
-		if c.Revision == 0 {
+		if c.Revision == 0 && c.Kind == "" {
 			return "" // a rule of the suite of that id is in force again
 		}
 		return c.Before
 	}
-	for _, c := range p.Changes {
+	for i, c := range p.Changes {
+		if c.Kind != "" {
+			if conflict, err := b.besideConflict(&p.Changes[i]); err != nil || conflict != "" && !force {
+				return RuleProposal{}, cmp.Or(err, fmt.Errorf("%w: %s; roll back with force to lose that", ErrConflict, conflict))
+			}
+			continue
+		}
 		e, there := b.Get(c.ID)
 		as := there && e.Source == c.After || !there && c.After == "" // as the proposal left it
 		back := there && e.Source == before(c) || !there && before(c) == ""

@@ -200,7 +200,7 @@ func TestProposalNothing(t *testing.T) {
 	if _, _, err := b.Propose(nil, with, ProposeOptions{By: lin, Note: "gone", Delete: []string{"x"}}); !errors.Is(err, ErrNotFound) {
 		t.Fatal(err)
 	}
-	if err := b.RequireApproval(true); err != nil {
+	if err := b.RequireApproval(true, true); err != nil {
 		t.Fatal(err)
 	}
 	if again, err := Open(b.dir); err != nil || !again.ApprovalRequired() {

@@ -13,7 +13,8 @@ import (
 const approvalFile = "approval.json"
 
 type approvalSetting struct {
-	Required bool `json:"required"`
+	Required     bool `json:"required"`
+	Suppressions bool `json:"suppressions"` // these too
 }
 
 func (b *Book) readApproval() error {
@@ -29,6 +30,7 @@ func (b *Book) readApproval() error {
 		return fmt.Errorf("rulebook: whether rules are changed by approval only cannot be read: %s: %w", filepath.Join(b.dir, approvalFile), err)
 	}
 	b.required.Store(set.Required)
+	b.requiredToo.Store(set.Suppressions)
 	return nil
 }
 
@@ -36,9 +38,13 @@ func (b *Book) readApproval() error {
 // book itself does not enforce it: whoever takes in changes asks.
 func (b *Book) ApprovalRequired() bool { return b.required.Load() }
 
-// RequireApproval says whether own rules are changed by proposals only.
-func (b *Book) RequireApproval(on bool) error {
-	data, err := json.Marshal(approvalSetting{on})
+// SuppressionsRequired tells whether suppressions are changed by proposals only, too.
+func (b *Book) SuppressionsRequired() bool { return b.required.Load() && b.requiredToo.Load() }
+
+// RequireApproval says whether own rules, and suppressions too, are changed by
+// proposals only.
+func (b *Book) RequireApproval(on, suppressions bool) error {
+	data, err := json.Marshal(approvalSetting{on, suppressions})
 	if err != nil {
 		return fmt.Errorf("rulebook: %w", err)
 	}
@@ -46,5 +52,6 @@ func (b *Book) RequireApproval(on bool) error {
 		return err
 	}
 	b.required.Store(on)
+	b.requiredToo.Store(suppressions)
 	return nil
 }

@@ -19,6 +19,8 @@ import { DataTable } from '../parts/table';
 import { When, WhenFull } from '../parts/time';
 
 interface Change {
+  /** Absent for rules. */
+  kind?: 'suppressions';
   id: string;
   title: string;
   action: 'created' | 'changed' | 'deleted';
@@ -64,7 +66,7 @@ export default function RuleProposals() {
   const [url, setUrl] = useUrl();
   const state = url.get('state') ?? 'pending';
   const open = url.get('open') ?? '';
-  const policy = useQuery({ queryKey: ['rule-proposals', 'policy'], queryFn: ({ signal }) => get<{ required: boolean }>('/rule-proposals/policy', {}, signal) });
+  const policy = useQuery({ queryKey: ['rule-proposals', 'policy'], queryFn: ({ signal }) => get<{ required: boolean; suppressions?: boolean }>('/rule-proposals/policy', {}, signal) });
   const query = useQuery({
     queryKey: ['rule-proposals', state],
     queryFn: ({ signal }) => get<Page<Proposal>>('/rule-proposals', { state: state === 'all' ? '' : state }, signal),
@@ -72,13 +74,21 @@ export default function RuleProposals() {
   });
   const rows = list(query.data?.items);
   const required = policy.data?.required ?? false;
+  const too = required && policy.data?.suppressions === true;
   return (
     <div className="page">
       <Head title={t('page.ruleProposals')} sub={t('proposals.lead')}>
         {can('set-rule-approval') ? (
+          <span className="row">
           <label>
-            <Switch size="small" checked={required} loading={busy || policy.isLoading} onChange={(on) => void act(() => put('/rule-proposals/policy', { required: on }), { said: t(on ? 'proposals.requiredOn' : 'proposals.requiredOff'), renew: RENEW })} aria-label={t('proposals.required')} /> {t('proposals.required')}
+            <Switch size="small" checked={required} loading={busy || policy.isLoading} onChange={(on) => void act(() => put('/rule-proposals/policy', { required: on, suppressions: on && too }), { said: t(on ? 'proposals.requiredOn' : 'proposals.requiredOff'), renew: RENEW })} aria-label={t('proposals.required')} /> {t('proposals.required')}
           </label>
+            {required && (
+              <Checkbox checked={too} disabled={busy} onChange={(e) => void act(() => put('/rule-proposals/policy', { required, suppressions: e.target.checked }), { said: t(e.target.checked ? 'proposals.suppressionsOn' : 'proposals.suppressionsOff'), renew: RENEW })}>
+                {t('proposals.suppressions')}
+              </Checkbox>
+            )}
+          </span>
         ) : (
           policy.data && <span className="dim">{t(required ? 'proposals.requiredOn' : 'proposals.requiredOff')}</span>
         )}
@@ -145,7 +155,7 @@ function Details({ id, close }: { id: string; close: () => void }) {
       <Loaded query={query} what="proposals.what" lines={6}>
         {(r) => {
           const changes = list(r.changes);
-          const texts = changes.flatMap((c) => (c.action === 'deleted' || !c.after ? [] : [c.after])).join('\n---\n');
+          const texts = changes.flatMap((c) => (c.action === 'deleted' || !c.after || c.kind ? [] : [c.after])).join('\n---\n');
           return (
             <div className="stack">
               <div>
@@ -218,9 +228,9 @@ function Details({ id, close }: { id: string; close: () => void }) {
                 </>
               )}
               {changes.slice(0, limit).map((c) => (
-                <details key={c.id} open={changes.length <= OPEN} className="panel">
+                <details key={`${c.kind ?? ''} ${c.id}`} open={changes.length <= OPEN} className="panel">
                   <summary>
-                    {t(`proposals.${c.action}`)} · {c.action === 'created' && r.stage !== 'production' ? c.title : <Link to={`/rules/${encodeURIComponent(c.id)}`}>{c.title || c.id}</Link>}{' '}
+                    {t(`proposals.${c.action}`)} · {c.kind && <span className="tag">{t(`proposals.kind.${c.kind}`)}</span>} {c.kind ? c.title || c.id : c.action === 'created' && r.stage !== 'production' ? c.title : <Link to={`/rules/${encodeURIComponent(c.id)}`}>{c.title || c.id}</Link>}{' '}
                     {c.hits !== undefined && <b>{t('proposals.hits', { n: number(c.hits, locale) })}</b>} <span className="dim">{list(c.fields).join(' · ')}</span>
                   </summary>
                   <div className="body">

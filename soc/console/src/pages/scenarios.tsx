@@ -41,7 +41,9 @@ export default function Scenarios() {
     placeholderData: keepPreviousData,
     refetchInterval: 60_000,
   });
-  const rows = list(query.data?.items);
+  // What there is something of comes first; each half keeps its order.
+  const all = list(query.data?.items);
+  const rows = [...all.filter((s) => s.figures.alerts > 0), ...all.filter((s) => s.figures.alerts === 0)];
   useKeys({ n: () => write && setUrl({ new: '1' }) });
   const [graded, regions] = useMemo(() => {
     const systems = new Map<string, Share>();
@@ -51,7 +53,7 @@ export default function Scenarios() {
       for (const x of list(s.figures.regions)) places.set(x.key, (places.get(x.key) ?? 0) + x.alerts);
     }
     return [[...systems.values()].sort((a, b) => (b.protection_level ?? 0) - (a.protection_level ?? 0)), [...places].sort((a, b) => b[1] - a[1])] as const;
-  }, [rows]);
+  }, [query.data]); // eslint-disable-line react-hooks/exhaustive-deps
   const exported = async () => {
     const file = await get<{ yaml: string; count: number }>('/scenarios/export');
     if (file.count === 0) done(t('scenario.exportNone'));

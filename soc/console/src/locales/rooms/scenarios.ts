@@ -33,7 +33,7 @@ export const scenarios = {
   'scenario.more': ['较上期 +{n}%', '{n} % more than before'],
   'scenario.less': ['较上期 −{n}%', '{n} % less than before'],
   'scenario.fresh': ['上期没有', 'None before'],
-  'scenario.days': ['近 {n} 天', '{n} days'],
+  'scenario.days': ['近 {n} 天', '{n} d'],
   'scenario.daysSelf': ['按场景设定', 'As the scenario says'],
   'scenario.trend': ['趋势', 'Trend'],
   'scenario.day': ['日期', 'Day'],
