@@ -292,9 +292,11 @@ func (s *Service) ScenarioValues(ctx context.Context, r reach.Reach, since time.
 // mayDefine tells whether all that a scenario looks at is within a reach.
 func mayDefine(r reach.Reach, tenants []string) bool { return maySuppress(r, tenants) }
 
-// knows tells whether a scenario concerns a reach: what is for all tenants does.
+// knows tells whether a scenario is told within a reach: one that is for all tenants
+// is, and one that is for some is told to those who see these whole, since it names
+// them.
 func knows(r reach.Reach, k *scenario.Kept) bool {
-	return !r.Nothing() && (len(k.Content.Tenants) == 0 || slices.ContainsFunc(k.Content.Tenants, r.CoversTenant))
+	return !r.Nothing() && (len(k.Content.Tenants) == 0 || mayDefine(r, k.Content.Tenants))
 }
 
 // Scenarios lists the scenarios that concern a reach.
