@@ -191,17 +191,13 @@ func (c *city) build(rnd *rand.Rand, tenants, events int) {
 			if rnd.IntN(8) == 0 { // a host that nobody knows
 				r.host, r.facts = "stranger", reach.Facts{Tenant: slug}
 			}
-			message, source := "row "+strconv.Itoa(r.n), ""
+			message := "row " + strconv.Itoa(r.n)
 			if rnd.IntN(10) == 0 {
 				message += " quetzal"
-				source = "198.51.100." + strconv.Itoa(rnd.IntN(3)+1)
 			}
 			// A sender cannot say where it belongs.
 			doc := map[string]any{"message": message, "host.name": r.host, "user.name": r.user, "test.n": r.n, reach.FieldRegion: "a", reach.FieldLabels: ";a;b;",
 				"data_stream.type": "traces", "trace.id": isolationTrace(r.n), "span.id": fmt.Sprintf("%016x", r.n+1), "service.name": "svc-" + r.user}
-			if source != "" {
-				doc["source.ip"] = source
-			}
 			if rnd.IntN(4) == 0 {
 				r.extra = "test.extra" + strconv.Itoa(rnd.IntN(20))
 				doc[r.extra] = "x"
