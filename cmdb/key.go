@@ -203,6 +203,9 @@ func (s *Service) followKeyRules(ctx context.Context, p KeyPolicy) error {
 	if err := s.readMarks(ctx); err != nil {
 		return err
 	}
+	if err := s.readDataLevels(ctx); err != nil {
+		return err
+	}
 	ruled, results := map[string]bool{}, make([]KeyRuleResult, 0, len(p.Rules))
 	for _, r := range p.Rules {
 		result := KeyRuleResult{Name: r.Name}

@@ -93,3 +93,45 @@ func TestKeyAssets(t *testing.T) {
 		}
 	}
 }
+
+// TestDataLevels: what an item says of its data counts before what its system says,
+// from the change on and after a start.
+func TestDataLevels(t *testing.T) {
+	t.Parallel()
+	cmdbtest.OnBoth(t, func(t *testing.T, s *cmdb.Service) {
+		cmdbtest.Import(t, s, `{"id":"sys","class":"business_system","name":"sys","tenant":"a","attributes":{"data_level":"3"}}
+{"id":"web","class":"host","name":"web","tenant":"a","system":"sys"}
+{"id":"db","class":"database","name":"db","tenant":"a","system":"sys","attributes":{"data_level":"4","data_category":"population"}}`)
+		is := func(what, item, system string, want int) {
+			t.Helper()
+			if got := s.DataLevel(item, system); got != want {
+				t.Errorf("%s: %q of %q has level %d, want %d", what, item, system, got, want)
+			}
+		}
+		is("its system's", "web", "sys", 3)
+		is("its own", "db", "sys", 4)
+		is("nothing", "", "", 0)
+		id, class := "db", "database"
+		f := cmdb.Fields{ID: &id, Class: &class, Attributes: map[string]*string{"data_level": nil}}
+		if r, err := s.UpsertAll(t.Context(), []cmdb.Fields{f}, cmdb.ImportOptions{Within: reach.All(), Actor: "li"}); err != nil || len(r.Errors) > 0 {
+			t.Fatal(err, r.Errors)
+		}
+		is("taken away", "db", "sys", 3)
+		// Read anew from the tables, as at a start.
+		run, end := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			s.RunKeyAssets(run, func() cmdb.KeyPolicy { return cmdb.DefaultKeyPolicy }, nil)
+		}()
+		time.Sleep(50 * time.Millisecond)
+		end()
+		<-done
+		is("read anew", "web", "sys", 3)
+		level := "6"
+		f.Attributes["data_level"] = &level
+		if r, err := s.UpsertAll(t.Context(), []cmdb.Fields{f}, cmdb.ImportOptions{Within: reach.All(), Actor: "li"}); err == nil && len(r.Errors) == 0 {
+			t.Error("level 6 is taken")
+		}
+	})
+}

@@ -22,7 +22,9 @@ type Service struct {
 	news    news
 	lately  lately
 	keys    keys
-	now     func() time.Time // whole milliseconds, as the tables keep them
+	// dataLevels are the levels of the data that items hold.
+	dataLevels dataLevels
+	now        func() time.Time // whole milliseconds, as the tables keep them
 	// importing holds one token: imports of large files take turns, which
 	// bounds their memory.
 	importing chan struct{}
@@ -53,12 +55,13 @@ func Open(ctx context.Context, db *Database, tenants *tenancy.Registry) (*Servic
 	}
 	s := &Service{
 		db: db, tenants: tenants, shipped: shipped,
-		news:      news{changed: make(chan struct{}, 1), parts: map[int32]bool{}, next: make(chan struct{})},
-		lately:    lately{weighed: map[string]weight{}},
-		keys:      keys{marked: map[string]bool{}},
-		importing: make(chan struct{}, 1),
-		writing:   make(chan struct{}, 1),
-		now:       func() time.Time { return time.Now().UTC().Truncate(time.Millisecond) },
+		news:       news{changed: make(chan struct{}, 1), parts: map[int32]bool{}, next: make(chan struct{})},
+		lately:     lately{weighed: map[string]weight{}},
+		keys:       keys{marked: map[string]bool{}},
+		dataLevels: dataLevels{of: map[string]int{}},
+		importing:  make(chan struct{}, 1),
+		writing:    make(chan struct{}, 1),
+		now:        func() time.Time { return time.Now().UTC().Truncate(time.Millisecond) },
 	}
 	s.topology.memory.read, s.topology.memory.apply = s.readTopology, s.topology.apply
 	s.index.read, s.index.apply = s.readIndex, s.applyIndex
@@ -133,6 +136,9 @@ func (s *Service) start(ctx context.Context) error {
 		return err
 	}
 	if err := s.readMarks(ctx); err != nil {
+		return err
+	}
+	if err := s.readDataLevels(ctx); err != nil {
 		return err
 	}
 	return s.syncTenants(ctx)

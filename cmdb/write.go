@@ -110,6 +110,7 @@ func (s *Service) write(ctx context.Context, actor string, fn func(context.Conte
 	s.topology.memory.follow(version, w)
 	s.lately.noteWeights(w, s.now())
 	s.keys.note(w)
+	s.dataLevels.note(w)
 	s.tell(w)
 	return nil
 }

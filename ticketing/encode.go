@@ -58,6 +58,10 @@ func (d *alertDoc) encode() (string, error) {
 		e.name("flapping")
 		e.any(d.Flapping)
 	}
+	if d.RaisedFrom != nil {
+		e.name("raised_from")
+		e.int(int64(*d.RaisedFrom))
+	}
 	// What embedded structs add stands beside the rest.
 	if d.VerdictReason != (detections.Text{}) {
 		e.name("verdict_reason")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -26,10 +27,11 @@ const (
 	BySource     = "source"
 	ByResolution = "resolution"
 	ByKeyAsset   = "key_asset"
+	ByDataLevel  = "data_level"
 )
 
 // Dimensions lists them in the order in which they are shown.
-var Dimensions = []string{ByStatus, BySeverity, ByPriority, BySource, ByTenant, ByUnit, BySystem, ByHandler, ByTeam, ByResolution, ByKeyAsset}
+var Dimensions = []string{ByStatus, BySeverity, ByPriority, BySource, ByTenant, ByUnit, BySystem, ByHandler, ByTeam, ByResolution, ByKeyAsset, ByDataLevel}
 
 // maxShares is how many values of a dimension are named; the others are summed
 // up under Others.
@@ -73,7 +75,7 @@ type FigureDay struct {
 
 // Dimension is the shares of one dimension, the largest first.
 type Dimension struct {
-	By     string  `json:"by" enum:"status,severity,priority,source,tenant,unit,system,handler,team,resolution,key_asset"`
+	By     string  `json:"by" enum:"status,severity,priority,source,tenant,unit,system,handler,team,resolution,key_asset,data_level"`
 	Shares []Share `json:"shares" nullable:"false"`
 }
 
@@ -205,7 +207,7 @@ func (s *Service) figureIncidents(ctx context.Context, q FiguresQuery, f *figuri
 	}
 	from, to := before.UnixMilli(), q.To.UnixMilli()
 	err := q.Reach.Within(s.db.NewSelect().Model((*incidentRow)(nil)), "i").
-		Column("id", "tenant", "reach_unit", "system_id", "team", "severity", "priority", "status", "assignee", "resolution", "key_asset", "opened_at", "closed_at", "ack_due", "ack_warn",
+		Column("id", "tenant", "reach_unit", "system_id", "team", "severity", "priority", "status", "assignee", "resolution", "key_asset", "data_level", "opened_at", "closed_at", "ack_due", "ack_warn",
 			"resolve_due", "resolve_warn", "acked_at", "resolved_at", "calendar", "paused_at", "paused_ms", "fault", "propose_due", "proposed_at").
 		ColumnExpr(`coalesce(json_extract(i.doc, '$.system.name'), '') AS system_name`).
 		Where("opened_at BETWEEN ? AND ? OR closed_at BETWEEN ? AND ?", from, to, from, to).OrderExpr("opened_at, id").Limit(maxMeasures).Scan(ctx, &rows)
@@ -228,7 +230,7 @@ func (s *Service) figureIncidents(ctx context.Context, q FiguresQuery, f *figuri
 		}
 		tallies := []*Tally{&f.Total, f.share(ByStatus, string(r.Status), ""), f.share(BySeverity, string(severityOf(r.Severity)), ""),
 			f.share(ByPriority, priorityOf(r.Priority), ""), f.share(ByTenant, r.Tenant, ""), f.share(ByUnit, r.Unit, ""),
-			f.share(BySystem, r.SystemID, rows[i].SystemName), f.share(ByHandler, r.Assignee, ""), f.share(ByTeam, r.Team, ""), f.share(ByResolution, r.Resolution, ""), f.share(ByKeyAsset, keyShare(r.KeyAsset), "")}
+			f.share(BySystem, r.SystemID, rows[i].SystemName), f.share(ByHandler, r.Assignee, ""), f.share(ByTeam, r.Team, ""), f.share(ByResolution, r.Resolution, ""), f.share(ByKeyAsset, keyShare(r.KeyAsset), ""), f.share(ByDataLevel, levelShare(r.DataLevel), "")}
 		if d := f.day(r.OpenedAt); d != nil {
 			tallies = append(tallies, &d.Tally)
 		}
@@ -272,15 +274,16 @@ func (s *Service) figureAlerts(ctx context.Context, q FiguresQuery, f *figuring,
 		Source   string `bun:"source"`
 		Ended    string `bun:"resolution"`
 		KeyAsset bool   `bun:"key_asset"`
+		Level    int    `bun:"data_level"`
 		N        int    `bun:"n"`
 		Events   int    `bun:"events"`
 	}
 	// Days begin at quarters of an hour in every zone there is.
 	const quarter = int64(15 * time.Minute / time.Millisecond)
 	err := q.Reach.Within(s.db.NewSelect().Model((*alertRow)(nil)), "a").
-		ColumnExpr("created_at / ? AS slot, tenant, reach_unit, system_id, severity, priority, status, resolution, key_asset, "+sourceExpr+" AS source, count(*) AS n, sum(count) AS events", quarter).
+		ColumnExpr("created_at / ? AS slot, tenant, reach_unit, system_id, severity, priority, status, resolution, key_asset, data_level, "+sourceExpr+" AS source, count(*) AS n, sum(count) AS events", quarter).
 		Where("created_at BETWEEN ? AND ?", before.UnixMilli(), q.To.UnixMilli()).
-		GroupExpr("slot, tenant, reach_unit, system_id, severity, priority, status, resolution, key_asset, source").Scan(ctx, &rows)
+		GroupExpr("slot, tenant, reach_unit, system_id, severity, priority, status, resolution, key_asset, data_level, source").Scan(ctx, &rows)
 	if err != nil {
 		return fmt.Errorf("ticketing: count the alerts since %s: %w", before.Format(time.RFC3339), err)
 	}
@@ -289,7 +292,7 @@ func (s *Service) figureAlerts(ctx context.Context, q FiguresQuery, f *figuring,
 		tallies := []*Tally{&f.Before}
 		if ms >= first.UnixMilli() {
 			tallies = []*Tally{&f.Total, f.share(ByStatus, string(r.Status), ""), f.share(BySeverity, string(severityOf(r.Severity)), ""), f.share(ByPriority, priorityOf(r.Priority), ""),
-				f.share(ByTenant, r.Tenant, ""), f.share(ByUnit, r.Unit, ""), f.share(BySystem, r.System, ""), f.share(BySource, r.Source, ""), f.share(ByResolution, r.Ended, ""), f.share(ByKeyAsset, keyShare(r.KeyAsset), "")}
+				f.share(ByTenant, r.Tenant, ""), f.share(ByUnit, r.Unit, ""), f.share(BySystem, r.System, ""), f.share(BySource, r.Source, ""), f.share(ByResolution, r.Ended, ""), f.share(ByKeyAsset, keyShare(r.KeyAsset), ""), f.share(ByDataLevel, levelShare(r.Level), "")}
 			if d := f.day(ms); d != nil {
 				tallies = append(tallies, &d.Tally)
 			}
@@ -305,6 +308,14 @@ func (s *Service) figureAlerts(ctx context.Context, q FiguresQuery, f *figuring,
 		}
 	}
 	return nil
+}
+
+// levelShare is the value of ByDataLevel.
+func levelShare(level int) string {
+	if level == 0 {
+		return ""
+	}
+	return strconv.Itoa(level)
 }
 
 // keyShare is the value of ByKeyAsset.

@@ -80,10 +80,10 @@ func (c *correlation) recompute(i *incident) {
 	type lists struct{ tactics, techniques, phase string }
 	var last lists
 	taken := map[lists]bool{last: true} // there are few different ones
-	i.Severity, i.Priority, i.Verdict, i.KeyAsset, i.FirstSeen, i.LastSeen = 0, 4, 0, false, math.MaxInt64, math.MinInt64
+	i.Severity, i.Priority, i.Verdict, i.KeyAsset, i.DataLevel, i.FirstSeen, i.LastSeen = 0, 4, 0, false, 0, math.MaxInt64, math.MinInt64
 	for _, m := range members {
 		i.Severity, i.Priority, i.Verdict = max(i.Severity, m.Severity), min(i.Priority, m.Priority), max(i.Verdict, m.Verdict)
-		i.KeyAsset = i.KeyAsset || m.KeyAsset
+		i.KeyAsset, i.DataLevel = i.KeyAsset || m.KeyAsset, max(i.DataLevel, m.DataLevel)
 		i.FirstSeen, i.LastSeen = min(i.FirstSeen, m.FirstSeen), max(i.LastSeen, m.LastSeen)
 		if l := (lists{m.Tactics, m.Techniques, m.Phase}); l != last && !taken[l] {
 			last, taken[l] = l, true
@@ -501,6 +501,6 @@ func (s *Service) saveIncident(ctx context.Context, tx bun.Tx, i *incident) erro
 var incidentColumns = append([]string{
 	"severity", "priority", "status", "ci_id", "system_id", "assignee", "team", "first_seen", "last_seen", "alert_count",
 	"ack_due", "resolve_due", "due", "acked_at", "resolved_at", "ack_breach", "resolve_breach", "acknowledged_at",
-	"acknowledged_by", "closed_at", "closed_by", "resolution", "told_at", "tell_at", "muted_at", "muted_kind", "verdict", "phase", "key_asset", "search", "doc",
+	"acknowledged_by", "closed_at", "closed_by", "resolution", "told_at", "tell_at", "muted_at", "muted_kind", "verdict", "phase", "key_asset", "data_level", "search", "doc",
 	"archived_at", "archived_by", "reach_unit", "reach_region", "reach_industry", "reach_labels",
 }, clockColumns...)

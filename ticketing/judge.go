@@ -70,6 +70,7 @@ type ruling struct {
 func (s *Service) rule(ctx context.Context, alerts []*alert) {
 	for _, a := range alerts {
 		s.key(a)
+		s.grade(a)
 	}
 	if s.judge == nil {
 		return
@@ -92,6 +93,7 @@ func (s *Service) rule(ctx context.Context, alerts []*alert) {
 		before, d := a.Priority, &a.doc
 		a.Priority, d.Reasons = priorityRank(j.Priority, severityOf(a.Severity)), j.Reasons
 		a.raised = a.raised || a.Priority < before
+		a.sayGrade()
 		d.Routing, d.Maintenance, a.Muted = j.Labels, q.Maintenance, j.Muted
 		if a.Muted {
 			s.hushed.Store(true)

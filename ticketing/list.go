@@ -51,6 +51,7 @@ type AlertQuery struct {
 	Suppressed string    // SuppressedNone, SuppressedOnly, or the id of a suppression; "" for all
 	Flapping   bool      // those alone that flap
 	KeyAsset   bool      // those alone that are about key assets
+	DataLevels []int     // of the data that they are about; 0: those of none that is known
 	UnreadBy   string    // those alone that this person has not looked at
 	Q          string    // words that must all occur in title, rule, item, system, address, user or id
 	Since      time.Time // last seen at or after
@@ -83,6 +84,7 @@ type IncidentQuery struct {
 	Until      time.Time // first seen before
 	Archived   string    // ArchivedNone, ArchivedOnly or ArchivedToo
 	KeyAsset   bool      // those alone that are about key assets
+	DataLevels []int     // of the data that they are about; 0: those of none that is known
 	Alerts     *Involved // those alone that have an alert within reach that tells of it
 	Page
 }
@@ -267,6 +269,9 @@ func filter(q *bun.SelectQuery, alias string, query AlertQuery) (*bun.SelectQuer
 	if query.KeyAsset {
 		q = q.Where("key_asset = 1")
 	}
+	if len(query.DataLevels) > 0 {
+		q = q.Where("data_level IN (?)", bun.In(query.DataLevels))
+	}
 	if query.UnreadBy != "" && alias == "a" {
 		q = q.Where("NOT EXISTS (SELECT 1 FROM ticketing_reads AS r WHERE r.person = ? AND r.alert = a.id)", query.UnreadBy)
 	}
@@ -416,7 +421,7 @@ func (s *Service) Incidents(ctx context.Context, query IncidentQuery) (items []I
 	}
 	rows, total, next, err := list[incidentRow](ctx, s, "incidents", "i", incidentSorts, "-opened_at", AlertQuery{
 		Reach: query.Reach, Statuses: query.Statuses, Severities: query.Severities, Priorities: query.Priorities,
-		CI: query.CI, System: query.System, About: query.About, Assignee: query.Assignee, Verdicts: query.Verdicts, Phases: query.Phases, Q: query.Q, Since: query.Since, Until: query.Until, archived: query.Archived, KeyAsset: query.KeyAsset, ids: ids, Page: query.Page})
+		CI: query.CI, System: query.System, About: query.About, Assignee: query.Assignee, Verdicts: query.Verdicts, Phases: query.Phases, Q: query.Q, Since: query.Since, Until: query.Until, archived: query.Archived, KeyAsset: query.KeyAsset, DataLevels: query.DataLevels, ids: ids, Page: query.Page})
 	if err != nil {
 		return nil, 0, "", err
 	}

@@ -55,7 +55,8 @@ type alertRow struct {
 	Verdict        int    `bun:"verdict"`
 	Muted          bool   `bun:"muted"`
 	Flapping       bool   `bun:"flapping"`
-	KeyAsset       bool   `bun:"key_asset"` // its item or system is a key asset, or was when it fired last
+	KeyAsset       bool   `bun:"key_asset"`  // its item or system is a key asset, or was when it fired last
+	DataLevel      int    `bun:"data_level"` // security level of the data of its item, as it was when it fired last; 0 where none is known
 	SuppressedBy   string `bun:"suppressed_by"`
 	Counted        int    `bun:"counted"` // of Occurrences, those beyond the limit of intake
 	Phase          string `bun:"phase"`
@@ -74,7 +75,7 @@ type alertRow struct {
 // lightColumns are what correlation reads of an alert it does not change.
 var lightColumns = []string{
 	"id", "tenant", "rule_id", "rule_title", "severity", "priority", "status", "first_seen", "last_seen", "count",
-	"item", "actor", "recon", "fault", "incident_id", "held", "joins", "muted", "key_asset", "tactics", "techniques", "verdict", "phase", "direction", "threat", "attack", "attacker", "victim", "facts",
+	"item", "actor", "recon", "fault", "incident_id", "held", "joins", "muted", "key_asset", "data_level", "tactics", "techniques", "verdict", "phase", "direction", "threat", "attack", "attacker", "victim", "facts",
 	"reach_unit", "reach_region", "reach_industry", "reach_labels",
 }
 
@@ -93,22 +94,23 @@ func (m mark) before(n mark) bool { return m.At < n.At || m.At == n.At && m.ID <
 
 // alertDoc is the part of an alert that SQL only keeps.
 type alertDoc struct {
-	Rule      detections.RuleRef `json:"rule"`
-	Title     detections.Text    `json:"title"`
-	Reasons   []detections.Text  `json:"reasons"`
-	Group     []detections.Pair  `json:"group"`
-	User      string             `json:"user,omitempty"`
-	CI        *CI                `json:"ci,omitempty"`
-	System    *System            `json:"system,omitempty"`
-	Owner     string             `json:"owner,omitempty"`
-	Evidence  []detections.Match `json:"evidence"`
-	Fields    map[string]string  `json:"fields"`
-	Events    []mark             `json:"events"`           // ascending, the last maxEvents
-	Recent    []OccurrenceRef    `json:"recent"`           // newest first, maxRecent
-	Pinned    bool               `json:"pinned,omitempty"` // somebody put it into its incident by hand: there it stays
-	Latest    mark               `json:"latest"`           // the occurrence that fields, title, evidence are of
-	ReasonsOf mark               `json:"reasons_of"`
-	Flapping  *Flapping          `json:"flapping,omitempty"`
+	Rule       detections.RuleRef `json:"rule"`
+	Title      detections.Text    `json:"title"`
+	Reasons    []detections.Text  `json:"reasons"`
+	Group      []detections.Pair  `json:"group"`
+	User       string             `json:"user,omitempty"`
+	RaisedFrom *int               `json:"raised_from,omitempty"` // rank of its severity before the level of its data raised it
+	CI         *CI                `json:"ci,omitempty"`
+	System     *System            `json:"system,omitempty"`
+	Owner      string             `json:"owner,omitempty"`
+	Evidence   []detections.Match `json:"evidence"`
+	Fields     map[string]string  `json:"fields"`
+	Events     []mark             `json:"events"`           // ascending, the last maxEvents
+	Recent     []OccurrenceRef    `json:"recent"`           // newest first, maxRecent
+	Pinned     bool               `json:"pinned,omitempty"` // somebody put it into its incident by hand: there it stays
+	Latest     mark               `json:"latest"`           // the occurrence that fields, title, evidence are of
+	ReasonsOf  mark               `json:"reasons_of"`
+	Flapping   *Flapping          `json:"flapping,omitempty"`
 	judgement
 	ruling
 }
@@ -164,7 +166,7 @@ func (a *alert) view() Alert {
 		AcknowledgedAt: maybe(a.AcknowledgedAt), AcknowledgedBy: a.AcknowledgedBy,
 		ClosedAt: maybe(a.ClosedAt), ClosedBy: a.ClosedBy, Resolution: a.Resolution, Labels: a.labels(),
 		Verdict: verdictOf(a.Verdict), VerdictReason: d.VerdictReason, Phases: orEmpty(d.Phases), Attacker: d.Attacker, Victim: d.Victim,
-		Direction: a.Direction, Threat: a.Threat, Attack: a.Attack, Risk: d.Risk, Fault: a.Fault, KeyAsset: a.KeyAsset,
+		Direction: a.Direction, Threat: a.Threat, Attack: a.Attack, Risk: d.Risk, Fault: a.Fault, KeyAsset: a.KeyAsset, DataLevel: a.DataLevel, Raised: severityIf(d.RaisedFrom),
 	}
 	v.Tags, v.SuppressedBy = splitList(a.Tags), a.SuppressedBy
 	if v.Counted = a.Counted; a.Status != StatusClosed {
@@ -218,7 +220,8 @@ type incidentRow struct {
 	MutedKind      string `bun:"muted_kind"`
 	Verdict        int    `bun:"verdict"`
 	Phase          string `bun:"phase"`
-	KeyAsset       bool   `bun:"key_asset"` // of one of its alerts
+	KeyAsset       bool   `bun:"key_asset"`  // of one of its alerts
+	DataLevel      int    `bun:"data_level"` // the highest of its alerts
 	ArchivedAt     int64  `bun:"archived_at"`
 	ArchivedBy     string `bun:"archived_by"`
 	Search         string `bun:"search"`
@@ -297,7 +300,7 @@ func (i *incident) view(now time.Time) Incident {
 	return Incident{
 		ID: i.ID, Tenant: i.Tenant, Title: d.Title, Severity: severityOf(i.Severity), Priority: priorityOf(i.Priority),
 		Status: i.Status, CI: d.CI, System: d.System, Owner: d.Owner, Assignee: i.Assignee, Team: i.Team, Actors: orEmpty(d.Actors),
-		OpenedAt: at(i.OpenedAt), FirstSeen: at(i.FirstSeen), LastSeen: at(i.LastSeen), AlertCount: i.AlertCount, KeyAsset: i.KeyAsset,
+		OpenedAt: at(i.OpenedAt), FirstSeen: at(i.FirstSeen), LastSeen: at(i.LastSeen), AlertCount: i.AlertCount, KeyAsset: i.KeyAsset, DataLevel: i.DataLevel,
 		Tactics: orEmpty(d.Tactics), Techniques: orEmpty(d.Techniques), Reasons: orEmpty(d.Reasons),
 		Verdict: verdictOf(i.Verdict), Phases: orEmpty(d.Phases), Attackers: orEmpty(d.Attackers), Victims: orEmpty(d.Victims),
 		SLA:            i.slaView(now),

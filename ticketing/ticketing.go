@@ -168,6 +168,10 @@ type Deps struct {
 	Criticalities Criticalities
 	// KeyAssets mark the alerts and incidents of key assets. Optional.
 	KeyAssets KeyAssets
+	// DataLevels and DataFloors raise the severity of alerts about data that its
+	// owner graded. Optional.
+	DataLevels DataLevels
+	DataFloors func() DataFloors
 	// Relations tell who depends on whom. Without them every alert is grouped by
 	// item and attacker. Optional.
 	Relations Relations
@@ -213,6 +217,8 @@ type Service struct {
 	items         Items
 	criticalities Criticalities
 	keyAssets     KeyAssets
+	dataLevels    DataLevels
+	dataFloors    func() DataFloors
 	assigner      Assigner
 	moves         func(ctx context.Context, of, from, to string) error
 	taxonomy      func() *verdict.Taxonomy
@@ -274,7 +280,7 @@ func Open(ctx context.Context, db *state.DB, deps Deps) (*Service, error) {
 		return nil, err
 	}
 	s := &Service{
-		db: db, policy: deps.Policy, judge: deps.Judge, maintenance: deps.Maintenance, items: deps.Items, criticalities: deps.Criticalities, keyAssets: deps.KeyAssets, taxonomy: deps.Taxonomy, assigner: deps.Assigner, moves: deps.Moves, cfg: deps.Config.WithDefaults(),
+		db: db, policy: deps.Policy, judge: deps.Judge, maintenance: deps.Maintenance, items: deps.Items, criticalities: deps.Criticalities, keyAssets: deps.KeyAssets, dataLevels: deps.DataLevels, dataFloors: deps.DataFloors, taxonomy: deps.Taxonomy, assigner: deps.Assigner, moves: deps.Moves, cfg: deps.Config.WithDefaults(),
 		log: deps.Log, clock: deps.Clock, zone: deps.Zone, audit: deps.Audit,
 		ignore: map[string]bool{}, wake: make(chan struct{}, 1), writer: make(chan struct{}, 1),
 	}

@@ -114,6 +114,8 @@ type Alert struct {
 	SuppressedBy   string             `json:"suppressed_by,omitempty" doc:"Id of the suppression that kept it from being worked: it is closed from the start, in no incident, and nobody is told"`
 	Flapping       *Flapping          `json:"flapping,omitempty" doc:"It changes between firing and recovered again and again: nobody is told until it is calm"`
 	Counted        int                `json:"counted,omitempty" doc:"Of its firings, those beyond the limit of intake, which were counted and not worked"`
+	DataLevel      int                `json:"data_level,omitempty" doc:"Security level of the data of its item, else of its business system, 1 (least) to 5, as it was when the alert fired last; absent where none is known"`
+	Raised         detections.Level   `json:"raised_from,omitempty" doc:"What its severity was before the level of the data raised it"`
 	KeyAsset       bool               `json:"key,omitempty" doc:"Its item or business system is a key asset, as it was when the alert fired last"`
 	Fault          bool               `json:"fault,omitempty" doc:"It tells of a configuration item that fails: grouped by who depends on whom"`
 }
@@ -174,6 +176,7 @@ type Incident struct {
 	FirstSeen      Time               `json:"first_seen" format:"date-time"`
 	LastSeen       Time               `json:"last_seen" format:"date-time"`
 	AlertCount     int                `json:"alert_count"`
+	DataLevel      int                `json:"data_level,omitempty" doc:"The highest security level of the data that its alerts are about; absent where none is known"`
 	KeyAsset       bool               `json:"key,omitempty" doc:"One of its alerts is about a key asset"`
 	Tactics        []string           `json:"tactics"`
 	Techniques     []string           `json:"techniques"`

@@ -52,6 +52,10 @@ func (f AlertFilter) query(ctx context.Context) (ticketing.AlertQuery, error) {
 			return ticketing.AlertQuery{}, Problem(http.StatusBadRequest, "until: %s", err)
 		}
 	}
+	levels, err := f.dataLevels()
+	if err != nil {
+		return ticketing.AlertQuery{}, err
+	}
 	unreadBy := ""
 	if f.Unread {
 		unreadBy = Actor(ctx)
@@ -60,7 +64,7 @@ func (f AlertFilter) query(ctx context.Context) (ticketing.AlertQuery, error) {
 		UnreadBy: unreadBy, Reach: within, Statuses: words(f.Status), Severities: words(f.Severity), Priorities: words(f.Priority),
 		Incident: f.Incident, CI: f.CI, System: f.System, Rule: f.Rule, Assignee: assigneeIn(ctx, f.Assignee), SourceIP: f.SourceIP,
 		Verdicts: words(f.Verdict), Phases: words(f.Phase), Directions: words(f.Direction), Threats: words(f.Threat), Attacks: words(f.Attack),
-		Risks: words(f.Risk), Attacker: f.Attacker, Victim: f.Victim, Tag: f.Tag, Flapping: f.Flapping, Suppressed: f.Suppressed, KeyAsset: f.Key, Q: f.Q, Since: since, Until: until, IP: f.IP}, nil
+		Risks: words(f.Risk), Attacker: f.Attacker, Victim: f.Victim, Tag: f.Tag, Flapping: f.Flapping, Suppressed: f.Suppressed, KeyAsset: f.Key, DataLevels: levels, Q: f.Q, Since: since, Until: until, IP: f.IP}, nil
 }
 
 func (t *tickets) attackRoutes(s *Server) {

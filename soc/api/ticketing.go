@@ -10,6 +10,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"icewatch/cmdb"
 	"icewatch/soc/identity"
 	"icewatch/soc/reach"
 	"icewatch/ticketing"
@@ -129,7 +130,20 @@ type TicketFilter struct {
 	Assignee string `query:"assignee" maxLength:"200" doc:"A user's name, or me"`
 	Q        string `query:"q" maxLength:"1000" doc:"Words that must all occur"`
 	Key      bool   `query:"key" doc:"Those alone that are about key assets"`
+	Data     string `query:"data_level" maxLength:"20" doc:"Security levels of the data that they are about, 1 to 5; 0: none is known; several with commas"`
 	Since    string `query:"since" maxLength:"64" doc:"Last seen since: a duration before now like 24h or 7d, or a time"`
+}
+
+// dataLevels are the levels that Data names.
+func (f TicketFilter) dataLevels() (out []int, err error) {
+	for _, w := range words(f.Data) {
+		n, err := strconv.Atoi(w)
+		if err != nil || n < 0 || n > cmdb.MaxDataLevel {
+			return nil, Problem(http.StatusBadRequest, "data_level: %q: want 0 to %d", clip(w, 20), cmdb.MaxDataLevel)
+		}
+		out = append(out, n)
+	}
+	return out, nil
 }
 
 func (f TicketFilter) since(now time.Time) (time.Time, error) {
@@ -340,13 +354,17 @@ func (t *tickets) incidentRoutes(s *Server) {
 			if err != nil {
 				return nil, err
 			}
+			levels, err := in.dataLevels()
+			if err != nil {
+				return nil, err
+			}
 			assignee := assigneeIn(ctx, in.Assignee)
 			if in.Mine {
 				assignee = PrincipalFrom(ctx).Username
 			}
 			items, total, next, err := t.svc.Incidents(ctx, ticketing.IncidentQuery{
 				Reach: within, Statuses: words(in.Status), Severities: words(in.Severity), Priorities: words(in.Priority),
-				CI: in.CI, System: in.System, Assignee: assignee, Verdicts: words(in.Verdict), Phases: words(in.Phase), Q: in.Q, Since: since, Archived: in.Archived, KeyAsset: in.Key,
+				CI: in.CI, System: in.System, Assignee: assignee, Verdicts: words(in.Verdict), Phases: words(in.Phase), Q: in.Q, Since: since, Archived: in.Archived, KeyAsset: in.Key, DataLevels: levels,
 				Page: ticketing.Page{Sort: in.Sort, Limit: in.Limit, Cursor: in.Cursor}})
 			if err != nil {
 				return nil, ticketProblem(err)

@@ -461,7 +461,11 @@ func (c *centre) openTicketing(ctx context.Context) (err error) {
 		return err
 	}
 	c.called = &naming{cmdb: c.cmdb, log: c.log}
-	c.tickets, err = ticketing.Open(ctx, c.db, ticketing.Deps{Policy: c.keeper, Judge: c.keeper, Maintenance: c, Items: items{c.cmdb}, Criticalities: c.cmdb, KeyAssets: c.cmdb, Relations: relations{c.cmdb}, Taxonomy: c.keeper.Taxonomy, Assigner: c.duty, Moves: c.mayMove, SLA: c.levels.Agreement, Reach: &c.reach, Seal: c.seal, Egress: c.egress, Config: cfg, Log: c.log,
+	floors, err := settings.Declare(ctx, c.settings, "data-level-floors", identity.ScopeConfigure, ticketing.DefaultDataFloors(), ticketing.DataFloors.Check)
+	if err != nil {
+		return err
+	}
+	c.tickets, err = ticketing.Open(ctx, c.db, ticketing.Deps{Policy: c.keeper, Judge: c.keeper, Maintenance: c, Items: items{c.cmdb}, Criticalities: c.cmdb, KeyAssets: c.cmdb, DataLevels: c.cmdb, DataFloors: floors.Get, Relations: relations{c.cmdb}, Taxonomy: c.keeper.Taxonomy, Assigner: c.duty, Moves: c.mayMove, SLA: c.levels.Agreement, Reach: &c.reach, Seal: c.seal, Egress: c.egress, Config: cfg, Log: c.log,
 		Suppressions: c.tellSuppressions, Routes: c.routes, Person: c.person, Wording: c.wordings.Wording,
 		Files: func(ctx context.Context, ref string) ([]channel.File, error) { return daily.Attachment(ctx, c.db, ref) }})
 	if err != nil {

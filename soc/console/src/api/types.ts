@@ -158,6 +158,10 @@ export interface Alert extends Judged {
   resolution?: Resolution | '';
   timeline?: List<TimelineEntry>;
   /** It changes between firing and recovered again and again: nobody is told until it is calm. */
+  /** Security level of the data that it is about, 1 to 5. */
+  data_level?: number;
+  /** What its severity was before that level raised it. */
+  raised_from?: Severity;
   /** About a key asset, as it was when the alert fired last. */
   key?: boolean;
   /** Id of the suppression that met it. */
@@ -237,6 +241,8 @@ export interface Incident {
   first_seen: string;
   last_seen: string;
   alert_count: number;
+  /** The highest security level of the data that its alerts are about. */
+  data_level?: number;
   /** One of its alerts is about a key asset. */
   key?: boolean;
   /** The worst of its alerts. */

@@ -8,6 +8,7 @@ import { list, type Alert } from '../api/types';
 import { usePageTitle } from '../app/hooks';
 import { useKeys } from '../app/keys';
 import { useSettings } from '../app/settings';
+import { DataMark } from '../parts/datamark';
 import { KeyMark } from '../parts/keymark';
 import { AssignButton, CloseDialog, CommentBox, useAlertActions } from '../parts/acting';
 import { AssetFacts, Attack, EvidenceEvents, EvidenceTable, HowBad } from '../parts/alertparts';
@@ -103,6 +104,7 @@ export default function AlertPage() {
       <div className="meta" style={{ marginBottom: 16 }}>
         <SeverityMark level={a.severity} />
         <KeyMark of={a} word />
+        <DataMark of={a} word />
         <Priority value={a.priority} />
         <VerdictMark value={a.verdict} reason={tx(a.verdict_reason)} />
         <StatusMark status={a.status} />

@@ -20,6 +20,7 @@ import { Bulks, useBulk, type BulkBody } from '../parts/bulk';
 import { ColumnChooser, ColumnHead, type ListColumn } from '../parts/columns';
 import { InhibitedMark } from '../parts/inhibitions/mark';
 import { VerdictMark, useTaxonomy } from '../parts/judgement';
+import { DataFilter, DataMark } from '../parts/datamark';
 import { KeyMark } from '../parts/keymark';
 import { TenantName, useTenantName } from '../parts/names';
 import { Head, Updated } from '../parts/page';
@@ -67,6 +68,7 @@ export default function Alerts() {
   const flapping = url.get('flapping') === 'true';
   const suppressed = url.get('suppressed') ?? '';
   const keyAssets = url.get('key') === 'true';
+  const dataLevels = (url.get('data_level') ?? '').split(',').filter(Boolean);
   const unread = url.get('unread') === 'true';
   const attacker = url.get('attacker') ?? '';
   const scenario = url.get('scenario') ?? '';
@@ -106,6 +108,7 @@ export default function Alerts() {
     flapping: flapping || undefined,
     suppressed: suppressed || undefined,
     key: keyAssets || undefined,
+    data_level: dataLevels.join(',') || undefined,
     unread: unread || undefined,
     q,
   };
@@ -263,6 +266,7 @@ export default function Alerts() {
         >
           {a.unread && <i className="unreaddot" role="img" aria-label={t('alerts.unread')} title={t('alerts.unread')} />}
           <KeyMark of={a} />
+          <DataMark of={a} />
           {tx(a.title)}
         </Link>
       ),
@@ -299,7 +303,7 @@ export default function Alerts() {
   const columns = useColumns('alerts', all, narrow && preview ? 2 : narrow || preview ? 1 : 0);
   const shown = columns.shown.flatMap((c) => all.filter((s) => s.key === c.key));
   const grid = `14px ${tracks(columns.shown, all)}`;
-  const filtered = severity.length + status.length + verdict.length + phase.length + direction.length + threat.length > 0 || attack || risk || tenant || incident || ci || rule || tag || attacker || scenario || unit || ip || flapping || suppressed || keyAssets || unread || q;
+  const filtered = severity.length + status.length + verdict.length + phase.length + direction.length + threat.length > 0 || attack || risk || tenant || incident || ci || rule || tag || attacker || scenario || unit || ip || flapping || suppressed || keyAssets || dataLevels.length > 0 || unread || q;
   const clear = () => {
     setText('');
     setUrl({ severity: [], status: [], verdict: [], phase: [], direction: [], threat: [], attack: undefined, risk: undefined, tenant: undefined, incident: undefined, ci: undefined, rule: undefined, tag: undefined, attacker: undefined, scenario: undefined, unit: undefined, ip: undefined, flapping: undefined, suppressed: undefined, key: undefined, unread: undefined, q: undefined });
@@ -374,6 +378,7 @@ export default function Alerts() {
         <button className="plain toggle" aria-pressed={keyAssets} aria-label={t('key.only')} title={t('key.only')} onClick={() => setUrl({ key: keyAssets ? undefined : 'true' })}>
           ★
         </button>
+        <DataFilter value={dataLevels} set={(x) => setUrl({ data_level: x.join(',') || undefined })} />
         <button className="plain toggle" aria-pressed={unread} onClick={() => setUrl({ unread: unread ? undefined : 'true' })}>
           <i className="unreaddot" aria-hidden />
           {t('alerts.unread')}

@@ -73,6 +73,7 @@ export default function FiguresPage() {
     if (s.name) return s.name;
     if (by === 'severity') return word('sev', s.key);
     if (by === 'tenant') return tenantName(s.key);
+    if (by === 'data_level') return t('data.level', { n: s.key });
     if (by === 'key_asset') return t(s.key === 'key' ? 'key.asset' : 'key.other');
     return by === 'status' || by === 'resolution' ? word(by, s.key) : s.key;
   };

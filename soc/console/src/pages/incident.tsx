@@ -9,6 +9,7 @@ import { useFeedback } from '../app/feedback';
 import { useNarrow, usePageTitle } from '../app/hooks';
 import { useKeys } from '../app/keys';
 import { useSettings } from '../app/settings';
+import { DataMark } from '../parts/datamark';
 import { KeyMark } from '../parts/keymark';
 import { AssignButton, CloseDialog, CommentBox, useRefreshCases } from '../parts/acting';
 import { AssetFacts, Attack } from '../parts/alertparts';
@@ -152,6 +153,7 @@ export default function IncidentPage() {
       <div className="meta">
         <SeverityMark level={i.severity} />
         <KeyMark of={i} word />
+        <DataMark of={i} word />
         <Priority value={i.priority} />
         <StatusMark status={i.status} />
         {i.status === 'closed' && i.resolution && <span className="tag">{t(`resolution.${i.resolution}`)}</span>}

@@ -17,6 +17,7 @@ import { parseWords } from '../logic/urlstate';
 import { AssignButton, CloseDialog, useRefreshCases } from '../parts/acting';
 import { ColumnChooser, ColumnHead, type ListColumn } from '../parts/columns';
 import { VerdictMark } from '../parts/judgement';
+import { DataFilter, DataMark } from '../parts/datamark';
 import { KeyMark } from '../parts/keymark';
 import { useTenantName } from '../parts/names';
 import { Head, Updated } from '../parts/page';
@@ -42,6 +43,7 @@ export default function Incidents() {
   const mine = url.get('mine') === 'true';
   const archived = url.get('archived') === 'only';
   const keyAssets = url.get('key') === 'true';
+  const dataLevels = (url.get('data_level') ?? '').split(',').filter(Boolean);
   const breaching = url.get('sla') === 'breaching';
   const tenant = url.get('tenant') ?? '';
   const q = url.get('q') ?? '';
@@ -52,7 +54,7 @@ export default function Incidents() {
     if (settled !== q && settled === text.trim()) setUrl({ q: settled });
   }, [settled]); // eslint-disable-line react-hooks/exhaustive-deps
 
-  const filter = { status: status.length ? status.join(',') : archived ? 'open,acknowledged,closed' : 'open,acknowledged', archived: archived ? 'only' : undefined, mine: mine || undefined, key: keyAssets || undefined, tenant, q, sort: 'due', limit: 200 };
+  const filter = { status: status.length ? status.join(',') : archived ? 'open,acknowledged,closed' : 'open,acknowledged', archived: archived ? 'only' : undefined, mine: mine || undefined, key: keyAssets || undefined, data_level: dataLevels.join(',') || undefined, tenant, q, sort: 'due', limit: 200 };
   const key = JSON.stringify(filter);
   const query = useQuery({
     queryKey: ['incidents', key],
@@ -142,6 +144,7 @@ export default function Incidents() {
       render: (i) => (
         <Link className="what clamp2" to={`/incidents/${encodeURIComponent(i.id)}`} title={tx(i.title)}>
           <KeyMark of={i} />
+          <DataMark of={i} />
           {tx(i.title)}
         </Link>
       ),
@@ -164,7 +167,7 @@ export default function Incidents() {
   const columns = useColumns('incidents', all, useNarrow(1180) ? 1 : 0);
   const shown = columns.shown.flatMap((c) => all.filter((s) => s.key === c.key));
   const grid = `14px ${tracks(columns.shown, all)}`;
-  const filtered = status.length > 0 || mine || archived || breaching || keyAssets || !!tenant || !!q;
+  const filtered = status.length > 0 || mine || archived || breaching || keyAssets || dataLevels.length > 0 || !!tenant || !!q;
   const clear = () => setUrl({ status: [], mine: undefined, archived: undefined, sla: undefined, key: undefined, tenant: undefined, q: undefined });
 
   return (
@@ -190,6 +193,7 @@ export default function Incidents() {
         <button className="plain toggle" aria-pressed={keyAssets} title={t('key.only')} onClick={() => setUrl({ key: keyAssets ? undefined : 'true' })}>
           ★ {t('key.asset')}
         </button>
+        <DataFilter value={dataLevels} set={(x) => setUrl({ data_level: x.join(',') || undefined })} />
         <button className="plain toggle" aria-pressed={archived} onClick={() => setUrl({ archived: archived ? undefined : 'only' })}>
           {t('archive.only')}
         </button>

@@ -208,4 +208,11 @@ export const noise = {
   'figures.by.team': ['班组', 'Team'],
   'figures.by.resolution': ['结论', 'Conclusion'],
   'figures.by.key_asset': ['重点资产', 'Key assets'],
+  'figures.by.data_level': ['数据级别', 'Level of data'],
+  'data.level': ['{n} 级数据', 'Level {n} data'],
+  'data.short': ['数{n}', 'D{n}'],
+  'data.about': ['涉及 {n} 级数据', 'About data of level {n}'],
+  'data.raised': ['涉及 {n} 级数据，告警级别因此提升', 'About data of level {n}, which raised its severity'],
+  'data.filter': ['数据级别', 'Level of data'],
+  'data.none': ['未定级', 'Not graded'],
 } satisfies Pairs;
