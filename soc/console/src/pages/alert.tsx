@@ -8,6 +8,7 @@ import { list, type Alert } from '../api/types';
 import { usePageTitle } from '../app/hooks';
 import { useKeys } from '../app/keys';
 import { useSettings } from '../app/settings';
+import { AlertCaptures } from '../parts/casework/alertcaptures';
 import { DataMark } from '../parts/datamark';
 import { KeyMark } from '../parts/keymark';
 import { AssignButton, CloseDialog, CommentBox, useAlertActions } from '../parts/acting';
@@ -145,6 +146,7 @@ export default function AlertPage() {
             <EvidenceTable alert={a} />
             <EvidenceEvents key={a.id} alert={a} />
           </Panel>
+          <AlertCaptures key={`${a.id} captures`} alert={a} respond={respond} />
           <Panel title={t('alert.howBad')}>
             <HowBad alert={a} />
           </Panel>

@@ -10,10 +10,10 @@ import { When } from '../time';
 
 const end = (e: PacketEnd) => (e.port ? (e.address.includes(':') ? `[${e.address}]:${e.port}` : `${e.address}:${e.port}`) : e.address);
 
-/** What is in a packet capture that was kept as evidence: its conversations, those with most bytes first. */
-export function Capture({ path, item, close }: { path: string; item: EvidenceItem; close: () => void }) {
+/** What is in a packet capture that was kept as evidence: its conversations, those with most bytes first. Addresses are offered to look for, the first of them looked for at once. */
+export function Capture({ path, item, addresses = [], close }: { path: string; item: EvidenceItem; addresses?: readonly string[]; close: () => void }) {
   const { t } = useSettings();
-  const [address, setAddress] = useState('');
+  const [address, setAddress] = useState(addresses[0] ?? '');
   const query = useQuery({
     queryKey: ['capture', path, item.id, address],
     queryFn: ({ signal }) => get<CapturedPackets>(`${path}/evidence/${item.id}/conversations`, address ? { address } : {}, signal),
@@ -26,6 +26,11 @@ export function Capture({ path, item, close }: { path: string; item: EvidenceIte
       {query.error && <Failed small error={query.error} what="case.evidence" retry={() => void query.refetch()} />}
       {query.isPending && <Skeleton lines={6} />}
       <div className="row wrap" style={{ marginBottom: 8 }}>
+        {addresses.map((x) => (
+          <button key={x} className="plain toggle" aria-pressed={address === x} onClick={() => setAddress(address === x ? '' : x)}>
+            {x}
+          </button>
+        ))}
         <Input.Search allowClear style={{ width: 260 }} placeholder={t('case.captureAddress')} aria-label={t('case.captureAddress')} onSearch={(x) => setAddress(x.trim())} />
         {found && (
           <span className="dim">{t('case.captureSays', { format: found.format, packets: found.packets, bytes: found.bytes, n: found.total })}</span>
