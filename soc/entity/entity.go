@@ -88,7 +88,7 @@ func Read(t Type, value, zone string) (Entity, error) {
 	switch t {
 	case IP:
 		if z, rest, found := strings.Cut(value, "|"); found {
-			zone, value = z, rest
+			zone, value = strings.TrimSpace(z), strings.TrimSpace(rest)
 		}
 		a, err := netip.ParseAddr(value)
 		if err != nil || a.Zone() != "" {
@@ -115,7 +115,10 @@ func Read(t Type, value, zone string) (Entity, error) {
 		if strings.ContainsAny(value, " \t/\\|\"") && !strings.Contains(value, " ") || utf8.RuneCountInString(value) > 255 {
 			return bad("the name of a machine, such as web-01")
 		}
-		e.Value = strings.ToLower(strings.TrimSuffix(value, "."))
+		e.Value = strings.ToLower(strings.TrimRight(value, ". "))
+		if e.Value == "" { // it would be asked for as events without a name
+			return bad("the name of a machine, such as web-01")
+		}
 	case File:
 		if lower := strings.ToLower(value); hashes.MatchString(lower) {
 			e.Value = lower
