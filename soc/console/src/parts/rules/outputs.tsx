@@ -127,11 +127,11 @@ function Branch({ of: o, first, name, fields, depth, set, up }: { of: Conditiona
           <span className="dim">{t('outputs.tags')}</span>
           <Select mode="tags" aria-label={`${label} ${t('outputs.tags')}`} value={o.tags} open={false} suffixIcon={null} tokenSeparators={[',', ' ']} onChange={(tags: string[]) => set({ ...o, tags })} />
         </label>
-        <div className="two field wide">
+        <div className="wide two">
           {text('title', 'zh', t('outputs.titleZh'))}
           {text('title', 'en', t('outputs.titleEn'))}
         </div>
-        <div className="two field wide">
+        <div className="wide two">
           {text('advice', 'zh', t('outputs.adviceZh'))}
           {text('advice', 'en', t('outputs.adviceEn'))}
         </div>
