@@ -59,6 +59,9 @@ func Parse(data []byte) ([]Scenario, error) {
 
 // Format writes scenarios as Parse reads them.
 func Format(list []Scenario) ([]byte, error) {
+	if len(list) == 0 {
+		return nil, nil // an encoder that wrote nothing cannot be closed
+	}
 	var b bytes.Buffer
 	enc := yaml.NewEncoder(&b)
 	enc.SetIndent(2)
