@@ -205,6 +205,7 @@ func (s *Service) take(id, from string, c *wire.Checkin) error {
 		s.noteAgent(m, "agent", kind, false, faultText(m.Fault))
 	}
 	s.results(m, c.Results)
+	m.asked = m.Group
 	if g := s.groups[m.Group]; g != nil {
 		holds := make([]lease.Grant, 0, len(c.Leases))
 		for _, l := range c.Leases[:min(len(c.Leases), 1000)] {
@@ -261,6 +262,7 @@ func (s *Service) orders(id string, c *wire.Checkin, woken bool) (o wire.Orders,
 		wait = lease.Renew
 		now = now || s.leases.Changed(id)
 	}
+	now = now || m.asked != m.Group // it has to ask for the group's tasks
 	// One that does not do as it was told is told again, and not in a loop.
 	now = now || m.behind && at.Sub(m.granted) > 2*time.Second
 	o.Interval = int(wait / time.Second)

@@ -130,6 +130,7 @@ type member struct {
 	told    map[string]bool // leases that it was told last
 	granted time.Time       // when
 	behind  bool            // it does not hold what it was told
+	asked   string          // its group when it asked last
 
 	wanted      *composed // what it is to run
 	wantedEpoch int64

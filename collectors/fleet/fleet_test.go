@@ -499,3 +499,49 @@ func TestReach(t *testing.T) {
 		t.Error("a deleted agent was answered")
 	}
 }
+
+func TestGroupTasks(t *testing.T) {
+	t.Parallel()
+	f := fleettest.Start(t)
+	ctx := t.Context()
+	token := f.Token(t, fleet.TokenDraft{Uses: 4})
+	var agents []*agent
+	var ids []string
+	for i := range 4 {
+		x := facts
+		x.Hostname = fmt.Sprintf("probe-%d", i)
+		c := enrolled(t, f, token, x)
+		agents, ids = append(agents, run(ctx, c, takes)), append(ids, c.ID)
+	}
+	eventually(t, 5*time.Second, "all are online", func() bool { return f.Statistics(fleettest.Admin).States[fleet.Online] == 4 })
+	g, err := f.KeepGroup(ctx, fleettest.Admin, "", fleet.GroupDraft{Tenant: "egov", Name: "probes"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.ChangeHosts(ctx, fleettest.Admin, ids, fleet.HostChange{Group: &g.ID}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 8 {
+		if _, err := f.KeepTask(ctx, fleettest.Admin, "", 0, fleet.TaskDraft{Tenant: "egov", Name: fmt.Sprint("redis ", i), Template: "redis", Params: map[string]string{"url": "tcp://10.1.1.1:6379", "password": "s3cr3t"}, Group: g.ID}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The first span after a start is for holders from before to tell.
+	eventually(t, 30*time.Second, "each task runs on one of four", func() bool {
+		n, by := 0, 0
+		for _, a := range agents {
+			a.mu.Lock()
+			if len(a.runs) > 0 {
+				by++
+			}
+			n += len(a.runs)
+			a.mu.Unlock()
+		}
+		return n == 8 && by == 4
+	})
+	for _, x := range f.Tasks(fleettest.Admin, fleet.TaskQuery{}) {
+		if x.State != "running" || x.Holder == "" || strings.Contains(x.Document, "s3cr3t") || x.Params["password"] != "" {
+			t.Errorf("%+v", x)
+		}
+	}
+}
