@@ -42,7 +42,8 @@ func New(c CMDB, zone string) *Feed { return &Feed{cmdb: c, zone: zone} }
 
 var computers = []string{"host", "vm", "container"}
 
-// Take brings an inventory into the CMDB and answers the id of the host's item.
+// Take brings an inventory into the CMDB and answers the id of the host's item, which
+// may come with an error that says what of it was not taken.
 func (f *Feed) Take(ctx context.Context, a fleet.Agent, inv *wire.Inventory) (string, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -55,9 +56,17 @@ func (f *Feed) Take(ctx context.Context, a fleet.Agent, inv *wire.Inventory) (st
 		facts = inv.Facts
 	}
 	opts := cmdb.ImportOptions{Within: reach.Tenants(a.Tenant), Actor: "agent " + a.Name + " (" + a.ID + ")"}
+	var taken error
 	want := f.host(a, facts, it)
 	if want != nil {
-		report, err := f.cmdb.UpsertAll(ctx, []cmdb.Fields{*want}, opts)
+		report, err := f.upsert(ctx, []cmdb.Fields{*want}, opts)
+		if err != nil && want.Addresses != nil {
+			// An address that another item has stays with that one until a person decides;
+			// the rest of what was found is kept.
+			taken = fmt.Errorf("the addresses of %s are not in the CMDB: %w", a.Name, err)
+			want.Addresses = nil
+			report, err = f.upsert(ctx, []cmdb.Fields{*want}, opts)
+		}
 		if err != nil {
 			return "", fmt.Errorf("the host's item: %w", err)
 		}
@@ -71,11 +80,21 @@ func (f *Feed) Take(ctx context.Context, a fleet.Agent, inv *wire.Inventory) (st
 	if list, err := f.software(ctx, a, it.ID, inv.Ports); err != nil {
 		return it.ID, err
 	} else if len(list) > 0 {
-		if _, err := f.cmdb.UpsertAll(ctx, list, opts); err != nil {
+		if _, err := f.upsert(ctx, list, opts); err != nil {
 			return it.ID, fmt.Errorf("the software on the host: %w", err)
 		}
 	}
-	return it.ID, nil
+	return it.ID, taken
+}
+
+// upsert writes items, all of them or none; what the CMDB refuses is the error.
+func (f *Feed) upsert(ctx context.Context, list []cmdb.Fields, opts cmdb.ImportOptions) (cmdb.Report, error) {
+	report, err := f.cmdb.UpsertAll(ctx, list, opts)
+	if err == nil && len(report.Errors) > 0 {
+		e := report.Errors[0]
+		err = fmt.Errorf("%s: %s", e.Column, e.Message)
+	}
+	return report, err
 }
 
 // find is the host's item; one without an id where there is none yet.
@@ -169,7 +188,7 @@ func (f *Feed) host(a fleet.Agent, facts wire.Facts, it cmdb.Item) *cmdb.Fields 
 	if changed {
 		w.Class, w.Name, w.Tenant, w.Zone, w.Hostnames = &class, &name, &a.Tenant, &zone, &hostnames
 	} else {
-		w.ID = &it.ID
+		w.ID, w.Class = &it.ID, &class
 		if !slices.Contains(it.Hostnames, name) {
 			// The item keeps a name that a person gave; one that was the host's own goes
 			// with the host.
@@ -245,7 +264,7 @@ func (f *Feed) software(ctx context.Context, a fleet.Agent, host string, ports [
 			// The host's, whatever it is called.
 			if it.Attributes["host"] == host && it.Attributes["port"] == port {
 				if there = p.Version == "" || it.Attributes["version"] == p.Version; !there {
-					w = cmdb.Fields{ID: &it.ID, Attributes: map[string]*string{"version": &p.Version}}
+					w = cmdb.Fields{ID: &it.ID, Class: &known.class, Attributes: map[string]*string{"version": &p.Version}}
 				}
 				break
 			}

@@ -368,8 +368,8 @@ func (s *Service) TakeInventory(ctx context.Context, id string, data []byte) err
 	defer s.mu.Unlock()
 	if err != nil {
 		s.noteAgent(m, "system", "inventory-refused", false, err.Error())
-		s.log.Warn("fleet: an inventory does not go into the CMDB", "agent", id, "host", m.Name, "error", err)
-		return nil // it is kept; sending it again would not help
+		s.log.Warn("fleet: an inventory does not go into the CMDB as a whole", "agent", id, "host", m.Name, "error", err)
+		// It is kept; sending it again would not help.
 	}
 	if item != "" && item != m.Item {
 		m.Item, m.dirty = item, true

@@ -19,6 +19,16 @@ func (c *city) connect(slugs []string) {
 		if err := c.admin.JSON(c.t.Context(), http.MethodPost, "/api/v1/inputs", nil, in, nil); err != nil {
 			c.t.Fatal(err)
 		}
+		if slug == "" {
+			continue
+		}
+		for path, in := range map[string]map[string]any{
+			"groups":         {"tenant": slug, "name": "group of " + slug},
+			"configurations": {"tenant": slug, "name": "configuration of " + slug, "selector": map[string]any{"everybody": true}},
+			"tasks":          {"tenant": slug, "name": "task of " + slug, "template": "linux-host", "selector": map[string]any{"everybody": true}},
+		} {
+			c.must(http.MethodPost, "/api/v1/fleet/"+path, in, nil)
+		}
 	}
 }
 
@@ -63,7 +73,21 @@ func (c *city) compareInputs(viewer *client.Client, wrong func(string, any, any)
 	if !maps.Equal(got, want) {
 		wrong("the inputs among the sources", sorted(got), sorted(want))
 	}
-	for _, path := range []string{"/api/v1/inputs", "/api/v1/inputs/kinds", "/api/v1/inputs/export", "/api/v1/parsers/own"} {
+	// What the fleet of agents is told, and its operation log.
+	for _, path := range []string{"groups", "configurations", "tasks", "operations"} {
+		var page struct{ Items []struct{ Tenant string } }
+		if err := viewer.Get(ctx, "/api/v1/fleet/"+path, url.Values{"limit": {"1000"}}, &page); err != nil {
+			c.t.Fatal(err)
+		}
+		got := map[string]bool{}
+		for _, x := range page.Items {
+			got[x.Tenant] = true
+		}
+		if !maps.Equal(got, want) {
+			wrong("the "+path+" of the fleet", sorted(got), sorted(want))
+		}
+	}
+	for _, path := range []string{"/api/v1/fleet/tokens", "/api/v1/inputs", "/api/v1/inputs/kinds", "/api/v1/inputs/export", "/api/v1/parsers/own"} {
 		resp, err := viewer.Do(ctx, http.MethodGet, path, nil, nil, nil)
 		if err != nil {
 			c.t.Fatal(err)

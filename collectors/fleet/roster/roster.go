@@ -265,7 +265,7 @@ func (s *Store) write(list []position) error {
 				return err
 			}
 			if s.crowded(p) {
-				_, err := tx.NewRaw("DELETE FROM fleet_positions WHERE agent = ? AND kind = ? AND epoch NOT IN (SELECT epoch FROM fleet_positions WHERE agent = ? AND kind = ? ORDER BY at DESC LIMIT ?)", p.agent, p.kind, p.agent, p.kind, maxEpochs).Exec(ctx)
+				_, err := tx.NewRaw("DELETE FROM fleet_positions WHERE agent = ? AND kind = ? AND epoch NOT IN (SELECT epoch FROM fleet_positions WHERE agent = ? AND kind = ? ORDER BY at DESC, epoch DESC LIMIT ?)", p.agent, p.kind, p.agent, p.kind, maxEpochs).Exec(ctx)
 				if err != nil {
 					return err
 				}
