@@ -19,7 +19,7 @@ CONSOLE_SOURCES := $(shell find $(CONSOLE) -type f -not -path '*/node_modules/*'
 SIGMA_RULES    ?= ../shared/corpora/sigma/rules
 WINDOWS_EVENTS ?= ../shared/corpora/windows/events.jsonl.gz
 
-.PHONY: help agent release-agent test-agent bench-agent run build console dashboards release vuln sbom test test-go test-console test-release test-platforms test-upgrade test-peers test-sigma test-windows test-alerts screenshots lint bench bench-auth bench-intake bench-collectors bench-lake bench-e2e bench-ruleswap bench-policy bench-correlate bench-cmdb bench-alerts bench-backtest bench-fleet fuzz clean
+.PHONY: help agent release-agent test-agent bench-agent run build console dashboards release vuln sbom test test-go test-console test-release test-platforms test-upgrade test-peers test-sigma test-windows test-alerts screenshots lint bench bench-auth bench-intake bench-collectors bench-lake bench-e2e bench-ruleswap bench-policy bench-correlate bench-cmdb bench-alerts bench-backtest bench-console bench-fleet fuzz clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')" 2>/dev/null || grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST)
@@ -141,6 +141,9 @@ bench-intake: build ## syslog intake beside a synced rsyslog, and end to end (BE
 bench-collectors: ## syslog over TCP beside rsyslog, NetFlow v9 beside goflow2, parsing on one core, and what UDP drops (BENCH lines; COLLECTORS_FLAGS="-rounds 3" is shorter)
 	go build -o bin/bench-collectors ./test/bench/collectors
 	bin/bench-collectors -goflow2 "$$(test/peers/goflow2.sh)" $(COLLECTORS_FLAGS)
+
+bench-console: build ## the console in real Chromium: first load, time until it can be worked, frames of a table of 100,000 rows and a graph of 2,000 entities (BENCH lines; BOUNDS=off only measures)
+	cd soc/console && ICEWATCH=$(CURDIR)/bin/icewatch node bench/console.mjs
 
 bench-lake: build ## the lake beside the bare library and a real Loki, then 100 million events (BENCH lines; LAKE_FLAGS="-total 10000000" is shorter)
 	go build -o bin/bench-lake ./test/bench/lake

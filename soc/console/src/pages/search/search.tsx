@@ -3,7 +3,7 @@ import { keepPreviousData, useQuery, useQueryClient } from '@tanstack/react-quer
 import { Button, Dropdown, Segmented, Select } from 'antd';
 import { Suspense, lazy, useCallback, useEffect, useMemo, useRef, useState } from 'react';
 import { ApiError, get, serverNow } from '../../api/client';
-import { parseQuery, renderQuery, savePreferences, useLogGroups, useMyMasks, useSearchPreferences, type Asked, type Clause } from '../../api/search';
+import { parseQuery, renderQuery, savePreferences, useLogGroups, searchMany, useMyMasks, useSearchPreferences, type Asked, type Clause } from '../../api/search';
 import { list, type Histogram as HistogramData, type LogEvent, type Page, type SearchAnswer } from '../../api/types';
 import { useAct } from '../../app/act';
 import { copyText, useFeedback } from '../../app/feedback';
@@ -11,7 +11,7 @@ import { useUrl } from '../../app/hooks';
 import { useSettings } from '../../app/settings';
 import { textOf, wanted } from '../../logic/event';
 import { faultOf, unreadable } from '../../logic/fault';
-import { joined } from '../../logic/format';
+import { joined, number } from '../../logic/format';
 import { filterIn, filterOut, narrowBy, phraseIn, phraseOut } from '../../logic/logsql';
 import { computes } from '../../logic/plot';
 import { draftOf } from '../../logic/saved';
@@ -42,7 +42,12 @@ const Chart = lazy(() => import('../../parts/histogram'));
 const SPANS = ['5m', '15m', '1h', '4h', '24h', '7d', '30d'];
 const SPAN = '15m';
 const PAGE = 200;
-const MOST = 2000;
+/** As many rows are brought to the page, in these steps once doubling ends. */
+const STEPS = [2000, 10_000, 100_000];
+const MOST = 100_000;
+/** The server answers so many in one document; more come line by line. */
+const ONE_ANSWER = 10_000;
+const nextLimit = (limit: number) => (limit * 2 < STEPS[0]! ? limit * 2 : (STEPS.find((s) => s > limit) ?? MOST));
 const COLUMNS = ['host.name', 'event.dataset', 'source.ip', 'message'];
 const VIEWS = ['raw', 'table', 'chart'] as const;
 type View = (typeof VIEWS)[number];
@@ -89,7 +94,7 @@ export default function SearchPage() {
 }
 
 function Search() {
-  const { t } = useSettings();
+  const { t, locale } = useSettings();
   const { done, failed } = useFeedback();
   const [url, setUrl] = useUrl();
   const query = url.get('query') ?? '';
@@ -119,7 +124,7 @@ function Search() {
     queryFn: ({ signal }) => {
       // Asked by its span, the first page enters the history as one that looks at now. More of it comes from the pinned times.
       const first = limit === PAGE && 'since' in range ? { query: asked.query, since: range.since, tenant, group } : asked;
-      return get<SearchAnswer>('/search', { ...first, limit, history: limit === PAGE && query.trim() !== '' ? undefined : false }, signal);
+      return limit > ONE_ANSWER ? searchMany(asked, limit, signal) : get<SearchAnswer>('/search', { ...first, limit, history: limit === PAGE && query.trim() !== '' ? undefined : false }, signal);
     },
     placeholderData: keepPreviousData,
     gcTime: 60_000,
@@ -327,12 +332,12 @@ function Search() {
                       <Results events={items} table={view === 'table'} lines={lines} busy={rows.isFetching} />
                       {items.length >= limit && limit < MOST && (
                         <div style={{ padding: 12, textAlign: 'center' }}>
-                          <Button loading={rows.isFetching} onClick={() => setLimit(Math.min(MOST, limit * 2))}>
-                            {t('search.more', { n: Math.min(MOST, limit * 2) })}
+                          <Button loading={rows.isFetching} onClick={() => setLimit(nextLimit(limit))}>
+                            {t('search.more', { n: number(nextLimit(limit), locale) })}
                           </Button>
                         </div>
                       )}
-                      {rows.data?.truncated && limit >= MOST && (
+                      {(rows.data?.truncated || items.length >= MOST) && limit >= MOST && (
                         <div className="dim" style={{ padding: 12, textAlign: 'center' }}>
                           {t('search.truncated')}{' '}
                           <button className="plain link" onClick={() => setOpened('export')}>

@@ -78,6 +78,61 @@ export function linesOf(edges: readonly GraphEdge[]): Line[] {
   return [...out.values()];
 }
 
+/**
+ * Moves a large picture as one: while it is dragged the browser slides what is
+ * drawn, and only where the hand rests it is drawn anew. Answers how to stop.
+ */
+function slide(g: Graph, box: HTMLElement): () => void {
+  let from: { x: number; y: number } | undefined;
+  let [dx, dy] = [0, 0];
+  let rest: ReturnType<typeof setTimeout> | undefined;
+  const layers = () => [...box.querySelectorAll('canvas')];
+  const settle = () => {
+    clearTimeout(rest);
+    if (dx === 0 && dy === 0) return;
+    const by: [number, number] = [dx, dy];
+    if (from) from = { x: from.x + dx, y: from.y + dy };
+    [dx, dy] = [0, 0];
+    void g.translateBy(by, false).then(() =>
+      requestAnimationFrame(() => {
+        for (const c of layers()) c.style.transform = dx || dy ? `translate(${dx}px, ${dy}px)` : '';
+      }),
+    );
+  };
+  const move = (e: PointerEvent) => {
+    if (!from) return;
+    // Nothing else need look for what lies under the pointer meanwhile.
+    e.stopImmediatePropagation();
+    [dx, dy] = [e.clientX - from.x, e.clientY - from.y];
+    for (const c of layers()) c.style.transform = `translate(${dx}px, ${dy}px)`;
+    clearTimeout(rest);
+    rest = setTimeout(settle, 400);
+  };
+  const up = () => {
+    settle();
+    from = undefined;
+    window.removeEventListener('pointermove', move, true);
+    window.removeEventListener('pointerup', up);
+  };
+  const down = (e: PointerEvent) => {
+    if (e.button !== 0) return;
+    from = { x: e.clientX, y: e.clientY };
+    window.addEventListener('pointermove', move, true);
+    window.addEventListener('pointerup', up);
+  };
+  // An entity under the pointer is moved by itself.
+  const node = () => {
+    from = undefined;
+  };
+  box.addEventListener('pointerdown', down, true);
+  g.on(NodeEvent.POINTER_DOWN, node);
+  return () => {
+    up();
+    box.removeEventListener('pointerdown', down, true);
+    g.off(NodeEvent.POINTER_DOWN, node);
+  };
+}
+
 /** Entities and what connects them. Whoever cannot see it finds the same in the lists beside it. */
 export const RelationCanvas = forwardRef<CanvasHandle, Props>(function RelationCanvas(props, ref) {
   const { dark, locale } = useSettings();
@@ -113,7 +168,7 @@ export const RelationCanvas = forwardRef<CanvasHandle, Props>(function RelationC
       zoomRange: [0.03, 3],
       background: 'transparent',
       behaviors: [
-        { type: 'drag-canvas', key: 'drag' },
+        ...(calm ? [] : [{ type: 'drag-canvas', key: 'drag' }]),
         { type: 'zoom-canvas', key: 'zoom' },
         { type: 'drag-element', key: 'move', dropEffect: 'none' as const },
         ...(calm ? [{ type: 'optimize-viewport-transform', key: 'calm', debounce: 150, shapes: (type: string, shape: { className?: string }) => type === 'node' && shape.className === 'key' }] : []),
@@ -130,7 +185,9 @@ export const RelationCanvas = forwardRef<CanvasHandle, Props>(function RelationC
       const [x = 0, y = 0] = g.getElementPosition(id);
       latest.current.onMove(id, { x: Math.round(x), y: Math.round(y) });
     });
+    const stop = calm ? slide(g, box.current) : undefined;
     return () => {
+      stop?.();
       graph.current = null;
       void queue.current.finally(() => g.destroy());
     };

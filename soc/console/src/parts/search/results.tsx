@@ -77,6 +77,10 @@ const Row = memo(function Row({ event, lines, open, cursor, columns, words, wher
 }, sameRow);
 
 const NONE: readonly string[] = [];
+/** So many rows are drawn whole, so that the browser's own search finds them; more are drawn in parts. */
+const WHOLE = 400;
+const PART = 50;
+const FIRST: ReadonlySet<number> = new Set([0, 1]);
 
 /** The events found, worked by mouse or by j, k, space and enter. */
 export function Results({ events, table, lines, busy }: { events: readonly LogEvent[]; table: boolean; lines: number; busy: boolean }) {
@@ -106,6 +110,38 @@ export function Results({ events, table, lines, busy }: { events: readonly LogEv
   useEffect(() => {
     box.current?.querySelector('.hit.cursor')?.scrollIntoView({ block: 'nearest' });
   }, [at]);
+  const row = (e: LogEvent, i: number) => {
+    const key = keyOf(e, i);
+    return <Row key={key} event={e} lines={lines} open={open.has(key)} cursor={i === at} columns={columns} words={words} where={where(e)} toggle={() => toggle(key)} />;
+  };
+
+  // Of very many rows those near the window alone are drawn; the others keep their height.
+  const [near, setNear] = useState<ReadonlySet<number>>(FIRST);
+  const heights = useRef(new Map<number, number>());
+  const lineHeight = useRef(29);
+  const parts = events.length <= WHOLE ? 0 : Math.ceil(events.length / PART);
+  useEffect(() => {
+    heights.current.clear();
+    if (parts === 0 || !box.current) return undefined;
+    const watch = new IntersectionObserver(
+      (changes) =>
+        setNear((had) => {
+          const now = new Set(had);
+          for (const c of changes) {
+            const part = Number((c.target as HTMLElement).dataset.part);
+            if (c.isIntersecting) now.add(part);
+            else if (now.delete(part) && c.boundingClientRect.height > 0) {
+              heights.current.set(part, c.boundingClientRect.height);
+              lineHeight.current = Math.max(20, Math.min(300, c.boundingClientRect.height / PART));
+            }
+          }
+          return now;
+        }),
+      { root: box.current.closest('.results'), rootMargin: '1200px 0px' },
+    );
+    for (const el of box.current.querySelectorAll('.part')) watch.observe(el);
+    return () => watch.disconnect();
+  }, [parts, lines, columns]);
   return (
     <div ref={box} role="grid" aria-label={t('search.what')} aria-busy={busy} aria-rowcount={events.length}>
       {columns && (
@@ -126,10 +162,19 @@ export function Results({ events, table, lines, busy }: { events: readonly LogEv
           </div>
         </div>
       )}
-      {events.map((e, i) => {
-        const key = keyOf(e, i);
-        return <Row key={key} event={e} lines={lines} open={open.has(key)} cursor={i === at} columns={columns} words={words} where={where(e)} toggle={() => toggle(key)} />;
-      })}
+      {events.length <= WHOLE ? (
+        events.map(row)
+      ) : (
+        Array.from({ length: Math.ceil(events.length / PART) }, (_, part) => {
+          const begin = part * PART;
+          const shown = near.has(part) || Math.floor(at / PART) === part;
+          return (
+            <div key={part} role="rowgroup" className="part" data-part={part} style={shown ? undefined : { height: heights.current.get(part) ?? Math.min(PART, events.length - begin) * lineHeight.current }}>
+              {shown && events.slice(begin, begin + PART).map((e, i) => row(e, begin + i))}
+            </div>
+          );
+        })
+      )}
     </div>
   );
 }
