@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 
 	"icewatch/soc/client"
@@ -105,7 +106,7 @@ func (c *city) compareEntities(rnd *rand.Rand, viewer *client.Client, shows func
 	}
 
 	// An item is there for those who may see it.
-	ids := sorted(c.items)
+	ids := slices.Sorted(maps.Keys(c.items))
 	for range 5 {
 		id := ids[rnd.IntN(len(ids))]
 		if c.class[id] == "organisation" { // which has a page of another kind
