@@ -70,6 +70,7 @@ func (s *Server) routes() {
 	s.cmdbArchiveRoutes()
 	s.vulnerabilityRoutes()
 	s.findingRoutes()
+	s.findingImportRoutes()
 	s.backupRoutes()
 	s.protocolRoutes()
 	s.watchRoutes()

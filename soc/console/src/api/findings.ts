@@ -72,3 +72,20 @@ export interface FindingsDone {
 export function placeOf(f: Finding): string {
   return [f.port ? `${f.port}/${f.protocol || 'tcp'}` : '', f.service, f.path].filter(Boolean).join(' ');
 }
+
+/** What came of a report, or would. */
+export interface FindingImport {
+  change?: string;
+  new: number;
+  again: number;
+  reopened: number;
+  gone: number;
+  unknown: List<string>;
+  engine: string;
+  hosts: number;
+  found: number;
+  skipped: number;
+  services: List<{ address: string; port: number; protocol: string; name?: string }>;
+  offered: number;
+  sample: List<{ host: string; port?: number; check: string; title: string; level?: Severity; cve?: string }>;
+}

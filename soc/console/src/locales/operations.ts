@@ -379,6 +379,7 @@ export const operations: Pairs = {
   'get-finding': ['看隐患详情', 'See a finding'],
   'change-findings': ['处置隐患', 'Change findings'],
   'undo-finding-change': ['撤销隐患处置', 'Take a change of findings back'],
+  'import-findings': ['导入扫描报告', "Take in a scanner's report"],
   'list-vulnerabilities': ['检索漏洞库', 'Search the library of vulnerabilities'],
   'get-vulnerability': ['看漏洞详情', 'See a vulnerability'],
   'get-vulnerability-figures': ['看漏洞库概况', 'See how much the library of vulnerabilities knows'],

@@ -16,6 +16,7 @@ import { SeverityMark } from '../../parts/severity';
 import { Empty, Loaded, Stale } from '../../parts/states';
 import { DataTable } from '../../parts/table';
 import { When } from '../../parts/time';
+import { ImportReport } from './import';
 
 const LEVELS = ['critical', 'high', 'medium', 'low', 'informational'] as const;
 const RENEW = ['findings'];
@@ -53,6 +54,7 @@ export default function Findings() {
     <div className="page">
       <Head title={t('page.findings')} sub={t('finding.lead')}>
         <Input.Search key={q} allowClear style={{ width: 280 }} placeholder={t('finding.search')} aria-label={t('finding.search')} defaultValue={q} onSearch={(x) => set({ q: x || undefined })} />
+        {can('import-findings') && <Button onClick={() => setUrl({ import: '1' })}>{t('finding.import')}</Button>}
         {can('export-findings') && (
           <a className="ant-btn ant-btn-default filebtn" style={{ color: 'inherit' }} href={buildPath('/findings/export', narrow)} download>
             {t('finding.export')}
@@ -80,7 +82,7 @@ export default function Findings() {
         <Loaded query={query} what="page.findings" lines={8}>
           {(d) =>
             list(d.items).length === 0 ? (
-              <Empty title={t(narrowed ? 'finding.none' : 'finding.empty')} why={narrowed ? t('vuln.noneWhy') : t('finding.emptyWhy')} />
+              <Empty title={t(narrowed ? 'finding.none' : 'finding.empty')} why={narrowed ? t('vuln.noneWhy') : t('finding.emptyWhy')}>{!narrowed && can('import-findings') && <Button onClick={() => setUrl({ import: '1' })}>{t('finding.import')}</Button>}</Empty>
             ) : (
               <>
                 <DataTable
@@ -140,6 +142,7 @@ export default function Findings() {
           }
         </Loaded>
       </div>
+      {url.get('import') === '1' && can('import-findings') && <ImportReport close={() => setUrl({ import: undefined })} />}
       {changing && (
         <ChangeFindings
           ids={[...chosen]}
