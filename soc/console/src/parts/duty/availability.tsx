@@ -24,7 +24,7 @@ export function Availability() {
   const percent = (v: number) => `${(Math.floor(v * 1000) / 1000).toFixed(3)}%`;
   return (
     <>
-      <p className="faint" style={{ margin: 0 }}>{t('sla.availabilityWhy')}</p>
+      <p className="faint" style={{ margin: '0 0 8px' }}>{t('sla.availabilityWhy')}</p>
       <div className="filters">
         <Input aria-label={t('sla.by.month')} type="month" value={month} onChange={(e) => setUrl({ month: e.target.value || undefined })} style={{ width: 150 }} />
         {(['csv', 'xlsx'] as const).map((format) => (
@@ -49,11 +49,11 @@ export function Availability() {
                   { key: 'level', title: t('sla.level'), num: true, render: (s) => s.level ?? <span className="faint">–</span> },
                   { key: 'rate', title: t('sla.rate'), num: true, render: (s) => <b style={s.met ? undefined : { color: 'var(--high)' }}>{percent(s.availability)}</b> },
                   { key: 'target', title: t('sla.target'), num: true, render: (s) => (s.agreed ? `${s.target}%` : <span className="faint">–</span>) },
-                  { key: 'met', title: t('sla.met'), render: (s) => <span className="tag">{t(!s.agreed ? 'sla.unagreed' : s.met ? 'sla.met' : 'sla.missed')}</span> },
+                  { key: 'met', title: t('sla.kept'), render: (s) => <span className="tag">{t(!s.agreed ? 'sla.unagreed' : s.met ? 'sla.keptYes' : 'sla.keptNo')}</span> },
                   { key: 'outages', title: t('sla.outages'), num: true, render: (s) => (s.outages_per_30_days ? t('sla.outagesMost', { n: number(s.outages, locale), most: number(s.outages_per_30_days, locale) }) : number(s.outages, locale)) },
                   { key: 'down', title: t('sla.down'), num: true, render: (s) => (s.down ? <span className="tag">{t('sla.downNow')}</span> : seconds(s.down_seconds)) },
                   { key: 'longest', title: t('sla.longest'), num: true, render: (s) => seconds(s.longest_seconds) },
-                  { key: 'mttr', title: t('sla.mttr'), num: true, render: (s) => seconds(s.mttr_seconds) },
+                  { key: 'mttr', title: t('sla.recovery'), num: true, render: (s) => seconds(s.mttr_seconds) },
                   { key: 'mtbf', title: t('sla.mtbf'), num: true, render: (s) => seconds(s.mtbf_seconds) },
                   { key: 'planned', title: t('sla.planned'), num: true, render: (s) => seconds(s.planned_seconds) },
                 ]}
