@@ -72,7 +72,9 @@ it('names entities and their pages', () => {
   expect(entityOf('ip', '  ')).toBe('');
   expect(entityPath(node(A))).toBe('/entities/ip/10.0.0.1?zone=gov');
   expect(entityPath(node(D))).toBe('/entities/system-user/a%2Cb%26c');
-  expect(entityPath(node('item:web-1'))).toBe('/cmdb/web-1');
+  expect(entityPath(node('item:web-1'))).toBe('/entities/asset/web-1');
+  expect(entityPath(node('ip:*|203.0.113.9'))).toBe('/entities/ip/203.0.113.9');
+  expect(entityPath(node('process:web-1|nc'))).toBe('/entities/file/nc');
   expect(edgeWord(edge(A, B))).toBe('ssh 22');
   expect(edgeWord({ ...edge(A, B), label: '' })).toBe('tcp/22');
 });

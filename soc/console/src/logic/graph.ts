@@ -1,6 +1,7 @@
 /** A graph of relations as its URL holds it, what is on it, and where things stand. */
 import type { GraphEdge, GraphNode, Neighbours, Traced } from '../api/graph';
 import { list } from '../api/types';
+import { entityPath as pageOf } from './entity';
 import type { Point } from './topology';
 
 export const LAYOUTS = ['grow', 'columns', 'rings', 'force'] as const;
@@ -309,15 +310,14 @@ export function arranged(scene: Scene, how: 'columns' | 'rings', pins: ReadonlyM
   return at;
 }
 
-/** The page of an entity. */
-export function entityPath(n: { type: string; value: string; zone?: string; item?: string }): string {
-  if (n.type === 'item') return `/cmdb/${encodeURIComponent(n.value)}`;
-  if (n.type === 'process') return `/entities/file/${encodeURIComponent(n.value.slice(n.value.indexOf('|') + 1))}`;
-  if (n.type === 'ip') {
-    const [zone, address] = n.value.includes('|') ? (n.value.split('|') as [string, string]) : ['', n.value];
-    return `/entities/ip/${encodeURIComponent(address)}${zone && zone !== '*' ? `?${new URLSearchParams({ zone })}` : ''}`;
-  }
-  return `/entities/${{ host: 'device', user: 'system-user' }[n.type] ?? n.type}/${encodeURIComponent(n.value)}`;
+/** What the encyclopaedia calls the types of the graph. */
+const PAGES = { ip: 'ip', host: 'device', user: 'system-user', process: 'file', domain: 'domain', item: 'asset' } as const;
+
+/** The page of an entity: of a process, that of its program. */
+export function entityPath(n: { type: keyof typeof PAGES; value: string }): string {
+  const [before, rest] = n.value.includes('|') ? [n.value.slice(0, n.value.indexOf('|')), n.value.slice(n.value.indexOf('|') + 1)] : ['', n.value];
+  const value = n.type === 'ip' || n.type === 'process' ? rest : n.value;
+  return pageOf({ type: PAGES[n.type], value, zone: n.type === 'ip' && before !== '*' ? before || undefined : undefined });
 }
 
 /** What a person types as an entity: an address, a name, or type:value; '' where it is none. */
