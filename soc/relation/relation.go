@@ -17,6 +17,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"icewatch/detections"
 )
@@ -81,6 +83,9 @@ func AtPlace(zone, address string) Ref {
 func ParseRef(id string) (Ref, error) {
 	name, value, found := strings.Cut(id, ":")
 	r := Ref{Type(name), strings.TrimSpace(value)}
+	if r.Type == Domain {
+		r.Value = strings.TrimRightFunc(strings.ToLower(r.Value), func(c rune) bool { return c == '.' || unicode.IsSpace(c) })
+	}
 	switch {
 	case !found || !slices.Contains(Types, r.Type):
 		return r, fmt.Errorf("%w: %q names no entity; want TYPE:VALUE with a type of %s", ErrInvalid, clip(id), typeNames())
@@ -88,6 +93,8 @@ func ParseRef(id string) (Ref, error) {
 		return r, fmt.Errorf("%w: %q has no value after the colon", ErrInvalid, clip(id))
 	case len(r.Value) > maxValue:
 		return r, fmt.Errorf("%w: the value of %q has %d bytes, at most %d", ErrInvalid, clip(id), len(r.Value), maxValue)
+	case !utf8.ValidString(value):
+		return r, fmt.Errorf("%w: %q is no UTF-8", ErrInvalid, clip(id))
 	case strings.ContainsFunc(r.Value, func(c rune) bool { return c < ' ' }):
 		return r, fmt.Errorf("%w: %q has control characters", ErrInvalid, clip(id))
 	}
@@ -110,8 +117,6 @@ func ParseRef(id string) (Ref, error) {
 		if !found || host == "" || name == "" {
 			return r, fmt.Errorf("%w: %q names no process; want process:HOST|NAME", ErrInvalid, clip(id))
 		}
-	case Domain:
-		r.Value = strings.TrimSuffix(strings.ToLower(r.Value), ".")
 	}
 	return r, nil
 }
