@@ -147,6 +147,23 @@ func (c *city) compareDuty(viewer *client.Client, shows func(reach.Facts) bool, 
 			wrong("the shares of duty", s.Team, sorted(want))
 		}
 	}
+	want = map[string]bool{}
+	for id, f := range c.items {
+		if c.class[id] == "business_system" && shows(f) {
+			want[id] = true
+		}
+	}
+	var uptime struct {
+		Systems []struct{ System string }
+	}
+	get("/api/v1/sla/availability", url.Values{"from": {"72h"}}, &uptime)
+	got = map[string]bool{}
+	for _, x := range uptime.Systems {
+		got[x.System] = true
+	}
+	if !maps.Equal(got, want) {
+		wrong("the systems whose availability is told", sorted(got), sorted(want))
+	}
 	var reports struct{ Items []struct{ Tenants []string } }
 	get("/api/v1/daily-reports", nil, &reports)
 	if !everything && len(reports.Items) > 0 { // they are the city's
