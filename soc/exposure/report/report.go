@@ -196,11 +196,12 @@ func (b *builder) add(x finding.Sighting) error {
 	if x.Address == "" && x.Host == "" && x.Item == "" {
 		return errors.New("neither an address nor a host is named: say which item of the CMDB the report is about")
 	}
+	for _, t := range []*string{&x.Title.ZH, &x.Title.EN, &x.Text.ZH, &x.Text.EN, &x.Solution.ZH, &x.Solution.EN, &x.Evidence, &x.Check, &x.Service, &x.Path} {
+		*t = strings.TrimSpace(clip(strings.ReplaceAll(*t, "\x00", ""), maxText))
+	}
+	// What is left of an id that is no text may be nothing.
 	if x.Check == "" || len(x.Check) > 250 {
 		return fmt.Errorf("the check has no id, or one longer than 250 bytes: %q", clip(x.Check, 40))
-	}
-	for _, t := range []*string{&x.Title.ZH, &x.Title.EN, &x.Text.ZH, &x.Text.EN, &x.Solution.ZH, &x.Solution.EN, &x.Evidence, &x.Check, &x.Service, &x.Path} {
-		*t = clip(strings.ReplaceAll(strings.TrimSpace(*t), "\x00", ""), maxText)
 	}
 	x.CVEs = slices.DeleteFunc(x.CVEs, func(c string) bool { return !library.IsCVE(c) })
 	b.host(x.Address, x.Host)
