@@ -215,14 +215,18 @@ func (s *Service) pickFirst(c *configuration.Configuration) {
 		return
 	}
 	key := versionKey(c.ID, c.Rollout.Version)
-	if s.first[key] != nil {
-		return
-	}
 	var ids []string
 	for _, m := range s.members(c) {
+		if s.first[key][m.ID] {
+			return // one of them is still there to try it
+		}
 		ids = append(ids, m.ID)
 	}
+	if len(ids) == 0 {
+		return // whoever joins first is the first stage
+	}
 	now := s.now()
+	defer s.changed()
 	s.first[key] = configuration.First(ids, func(id string) bool { return now.Sub(s.agents[id].SeenAt) <= wire.OfflineAfter }, c.Rollout.Version)
 }
 

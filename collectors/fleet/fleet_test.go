@@ -439,6 +439,27 @@ func TestRolloutAndRollback(t *testing.T) {
 	}
 }
 
+// A version that is published before there is a host goes to whoever joins first.
+func TestPublishedBeforeTheFirstHost(t *testing.T) {
+	t.Parallel()
+	f := fleettest.Start(t)
+	ctx := t.Context()
+	c, err := f.KeepConfiguration(ctx, fleettest.Admin, "", 0, fleet.ConfigurationDraft{Tenant: "egov", Name: "all", Selector: configuration.Selector{Everybody: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	soak := 0
+	if _, err := f.Publish(ctx, fleettest.Admin, c.ID, fleet.Publication{Document: "inputs:\n  - {plugin: cpu}\n", Soak: &soak}); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(600 * time.Millisecond) // it is stepped meanwhile
+	run(ctx, enrolled(t, f, f.Token(t, fleet.TokenDraft{}), facts), takes)
+	eventually(t, 5*time.Second, "the version is in force", func() bool {
+		v, _, err := f.Configuration(fleettest.Admin, c.ID)
+		return err == nil && v.Rollout.State == configuration.Done && v.Progress.Applied == 1
+	})
+}
+
 func TestReach(t *testing.T) {
 	t.Parallel()
 	f := fleettest.Start(t)
