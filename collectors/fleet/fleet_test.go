@@ -130,7 +130,7 @@ func TestIdentity(t *testing.T) {
 	_, err = former.Checkin(ctx, wire.Checkin{})
 	refused(t, err, wire.CodeRevoked)
 
-	// A waiting checkin is cut, and what comes after is refused by the handshake.
+	// A waiting checkin is cut, and what comes after is refused by name.
 	cut := make(chan error, 1)
 	go func() {
 		_, err := c.Checkin(ctx, wire.Checkin{Config: o.Config.SHA256, State: wire.StateHealthy})
@@ -148,13 +148,12 @@ func TestIdentity(t *testing.T) {
 	case <-time.After(3 * time.Second):
 		t.Error("the open connection of a revoked agent was not cut")
 	}
-	if _, err := c.Checkin(ctx, wire.Checkin{}); err == nil {
-		t.Error("a revoked agent was answered")
-	}
+	_, err = c.Checkin(ctx, wire.Checkin{})
+	refused(t, err, wire.CodeRevoked)
+	refused(t, c.Batch(ctx, wire.PathLogs, "01JDQ6Z3W8AAAAAAAAAAAAAAAA-1", nil), wire.CodeRevoked)
 	f.Restart(t)
-	if _, err := c.Checkin(ctx, wire.Checkin{}); err == nil {
-		t.Error("a revoked agent was answered after a restart")
-	}
+	_, err = c.Checkin(ctx, wire.Checkin{})
+	refused(t, err, wire.CodeRevoked)
 }
 
 // write encodes one series of remote write 1.0.

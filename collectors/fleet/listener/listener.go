@@ -145,14 +145,10 @@ func (l *Listener) Start(ctx context.Context) error {
 	}
 	authority := l.opts.Fleet.Authority()
 	l.ln = ln
-	l.server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS13, GetCertificate: authority.Server, ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: authority.Pool(), NextProtos: []string{"h2", "http/1.1"},
-		VerifyConnection: func(cs tls.ConnectionState) error {
-			if len(cs.PeerCertificates) == 0 {
-				return nil // to enrol
-			}
-			_, err := l.opts.Fleet.Authenticate(cs.PeerCertificates[0])
-			return err
-		}}
+	// TLS checks who signed a certificate and who holds its key; whether it still counts
+	// each request asks anew (known), so that a revoked agent is told so, instead of
+	// taking the suite for unreachable.
+	l.server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS13, GetCertificate: authority.Server, ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: authority.Pool(), NextProtos: []string{"h2", "http/1.1"}}
 	l.counters.Running(true)
 	go func() { l.served <- l.server.ServeTLS(netutil.LimitListener(ln, maxConnections), "", "") }()
 	return nil

@@ -10,7 +10,7 @@ import (
 
 // attributes takes what came beside the data. Names with a dot are fields of
 // the suite's own collectors (log.file.path, log.offset, host.name,
-// icewatch.index, event.dataset, cloudevents.*, kafka.*). All others are what a Loki client pushed: the stream's labels
+// icewatch.index, event.dataset, agent.id, agent.type, cloudevents.*, kafka.*). All others are what a Loki client pushed: the stream's labels
 // together are icewatch.labels, the entry's structured metadata, which stand
 // behind intake.MetadataMark, icewatch.metadata. Each is a field labels.<name>
 // as well, and the usual ones also fill ECS fields that the text left empty.
@@ -34,6 +34,8 @@ func (p *Parser) attributes(attrs []intake.Attr) {
 			switch {
 			case ok && id == event.EventDataset:
 				p.datasetBySender(a.Value)
+			case ok && a.Name == "agent.id":
+				p.ev.Set(id, a.Value) // by its certificate: whatever the text says
 			case i == mark, !ok || p.ev.Has(id):
 			case id == event.LogOffset:
 				p.number(id, a.Value)
@@ -75,8 +77,11 @@ func (p *Parser) attributes(attrs []intake.Attr) {
 
 // own tells whether an attribute was named by one of our collectors.
 func own(name string) bool {
-	return name == "log.file.path" || name == "log.offset" || name == "host.name" || name == "icewatch.index" || name == "event.dataset" ||
-		hasPrefix(name, "cloudevents.") || hasPrefix(name, "kafka.") || name == intake.MetadataMark
+	switch name {
+	case "log.file.path", "log.offset", "host.name", "icewatch.index", "event.dataset", "agent.id", "agent.type":
+		return true
+	}
+	return hasPrefix(name, "cloudevents.") || hasPrefix(name, "kafka.") || name == intake.MetadataMark
 }
 
 // datasetBySender takes the dataset that the sender named beside the data, where

@@ -28,3 +28,21 @@ func TestDatasetBySender(t *testing.T) {
 		}
 	}
 }
+
+// Which agent sent a record its certificate says, and no text.
+func TestAgentByCertificate(t *testing.T) {
+	t.Parallel()
+	p := New(event.NewRegistry(0), Options{})
+	for _, text := range []string{"hello", `{"agent":{"id":"somebody-else"},"message":"x"}`} {
+		var ev event.Event
+		format := intake.Line
+		if text[0] == '{' {
+			format = intake.JSON
+		}
+		p.Parse(&intake.Record{Format: format, Data: []byte(text), Attrs: []intake.Attr{{Name: "host.name", Value: "web-1"}, {Name: "agent.id", Value: "01AGENT"}, {Name: "agent.type", Value: "icewatch-agent"}}}, &ev)
+		id, _ := p.reg.Lookup("agent.id")
+		if ev.Text(id) != "01AGENT" || ev.Text(event.HostName) != "web-1" || ev.Has(event.Labels) {
+			t.Errorf("%s: agent %q", text, ev.Text(id))
+		}
+	}
+}
