@@ -55,9 +55,11 @@ export function IncidentLine({ i, columns, at }: { i: Incident; columns: string;
   return (
     <div className={at ? 'line cursor' : 'line'} role="row" data-id={i.id} style={{ gridTemplateColumns: columns }}>
       <SeverityMark level={i.severity} />
-      <Link className="what clamp2" to={`/incidents/${encodeURIComponent(i.id)}`} title={tx(i.title)}>
-        {tx(i.title)}
-      </Link>
+      <span role="cell" style={{ minWidth: 0 }}>
+        <Link className="what clamp2" to={`/incidents/${encodeURIComponent(i.id)}`} title={tx(i.title)}>
+          {tx(i.title)}
+        </Link>
+      </span>
       <span className="ellipsis dim" title={i.system?.name}>
         {i.system?.name || i.ci?.name || <TenantName slug={i.tenant} />}
       </span>
@@ -75,9 +77,11 @@ function AlertLine({ a, at }: { a: Alert; at?: boolean }) {
   return (
     <div className={at ? 'line cursor' : 'line'} role="row" data-id={a.id} style={{ gridTemplateColumns: 'var(--sev-w) minmax(0,1fr) 52px var(--status-w) 70px' }}>
       <SeverityMark level={a.severity} />
-      <Link className="what ellipsis" to={`/alerts/${encodeURIComponent(a.id)}`} title={tx(a.title)}>
-        {tx(a.title)}
-      </Link>
+      <span role="cell" style={{ minWidth: 0 }}>
+        <Link className="what ellipsis" to={`/alerts/${encodeURIComponent(a.id)}`} title={tx(a.title)}>
+          {tx(a.title)}
+        </Link>
+      </span>
       <span className="num dim">×{number(a.count, locale)}</span>
       <StatusMark status={a.status} />
       <span className="num dim">

@@ -167,9 +167,7 @@ export function Token({ field = '', value, zone, entity, children }: { field?: s
           point(null, 'now');
           open({ field, value, anchor: e.currentTarget, filter, entity: of });
         }}
-      >
-        ⋮
-      </button>
+      />
     </span>
   );
 }
