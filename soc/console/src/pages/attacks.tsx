@@ -41,7 +41,7 @@ export default function AttacksPage() {
       {known.map((v) => {
         const n = values.find((f) => f.value === v)?.alerts ?? 0;
         return (
-          <div key={v} className="row" style={{ padding: '2px 0', opacity: n ? 1 : 0.5 }}>
+          <div key={v} className="row" style={{ padding: '2px 0' }}>
             <Link to={alertsLink({ [param]: v })}>{param === 'verdict' ? <VerdictMark value={v as Verdict} /> : t(`${prefix}.${v}` as Key)}</Link>
             <span style={{ marginLeft: 'auto' }}>{number(n, locale)}</span>
           </div>
