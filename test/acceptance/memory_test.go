@@ -33,8 +33,8 @@ func TestIdleMemory(t *testing.T) {
 		t.Logf("%s: %d MB", name, kb/1000)
 		total += kb
 	}
-	if total > 360_000 {
-		t.Errorf("idle, the suite takes %d MB, more than 360", total/1000)
+	if total > 350_000 {
+		t.Errorf("idle, the suite takes %d MB, more than 350", total/1000)
 	}
 	t.Logf("BENCH idle_memory %d MB", total/1000)
 }
