@@ -181,6 +181,7 @@ func (c *city) build(rnd *rand.Rand, tenants, events int) {
 		t.Fatal(err)
 	}
 	c.draw(hosts)
+	c.weaken(hosts)
 	c.connect(slugs)
 	time.Sleep(3 * time.Second) // the engine takes in the items
 	for _, slug := range slugs {
@@ -522,6 +523,7 @@ func (c *city) compare(rnd *rand.Rand, viewer *client.Client, x *reachtest.Term,
 		wrong("the hosts that a path query finds", len(ends.Ends), len(hosts))
 	}
 	c.compareDrawing(viewer, hosts, wrong)
+	c.compareFindings(viewer, hosts, wrong)
 	var counts struct{ Classes map[string]int }
 	get("/api/v1/cmdb/statistics", nil, &counts)
 	if counts.Classes["host"] != len(hosts) {
