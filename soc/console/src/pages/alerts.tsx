@@ -454,12 +454,14 @@ export default function Alerts() {
           ) : (
             <div className="list" style={{ minWidth: least(columns.shown, all, 14 + 28 + 12 * shown.length) }} role="table" aria-label={t('page.alerts')} aria-rowcount={rows.length}>
               <div className="line head-line" role="row" style={{ gridTemplateColumns: grid }}>
-                <input
-                  type="checkbox"
-                  aria-label={t('alerts.selectAll')}
-                  checked={selected.size > 0 && selected.size === rows.length}
-                  onChange={(e) => setSelected(e.target.checked ? new Set(rows.map((r) => r.id)) : new Set())}
-                />
+                <span role="columnheader">
+                  <input
+                    type="checkbox"
+                    aria-label={t('alerts.selectAll')}
+                    checked={selected.size > 0 && selected.size === rows.length}
+                    onChange={(e) => setSelected(e.target.checked ? new Set(rows.map((r) => r.id)) : new Set())}
+                  />
+                </span>
                 {shown.map((c) => (
                   <ColumnHead key={c.key} column={c} columns={columns} />
                 ))}
@@ -475,7 +477,9 @@ export default function Alerts() {
                   onClick={() => setCursor(a.id)}
                   onDoubleClick={() => open(a)}
                 >
-                  <input type="checkbox" aria-label={t('alerts.selectOne', { x: tx(a.title) })} checked={selected.has(a.id)} onChange={() => toggle(a.id)} onClick={(e) => e.stopPropagation()} />
+                  <span role="cell">
+                    <input type="checkbox" aria-label={t('alerts.selectOne', { x: tx(a.title) })} checked={selected.has(a.id)} onChange={() => toggle(a.id)} onClick={(e) => e.stopPropagation()} />
+                  </span>
                   {shown.map((c) => (
                     <span key={c.key} role="cell" className={c.num ? 'num dim' : c.key === 'status' || c.key === 'severity' || c.key === 'verdict' ? '' : c.fixed ? 'ellipsis' : 'ellipsis dim'}>
                       {c.render(a)}

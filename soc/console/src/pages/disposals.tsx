@@ -78,9 +78,11 @@ export default function DisposalsPage() {
                   {actorName(r.actor)}
                 </span>
                 <b className="ellipsis">{named(r.kind)}</b>
-                <Link className="ellipsis" to={`/${r.of}s/${encodeURIComponent(r.object)}`} title={r.title || r.object}>
-                  {r.title || r.object}
-                </Link>
+                <span role="cell" className="ellipsis">
+                  <Link to={`/${r.of}s/${encodeURIComponent(r.object)}`} title={r.title || r.object}>
+                    {r.title || r.object}
+                  </Link>
+                </span>
                 <span className="ellipsis dim" title={tx(r.text)}>
                   {tx(r.text)}
                 </span>

@@ -230,7 +230,9 @@ export default function Incidents() {
           ) : (
             <div className="list" style={{ minWidth: least(columns.shown, all, 14 + 28 + 12 * shown.length) }} role="table" aria-label={t('page.incidents')}>
               <div className="line head-line" role="row" style={{ gridTemplateColumns: grid }}>
-                <input type="checkbox" aria-label={t('do.selectAll')} checked={selected.size > 0 && selected.size === rows.length} onChange={(e) => setSelected(new Set(e.target.checked ? rows.map((r) => r.id) : []))} />
+                <span role="columnheader">
+                  <input type="checkbox" aria-label={t('do.selectAll')} checked={selected.size > 0 && selected.size === rows.length} onChange={(e) => setSelected(new Set(e.target.checked ? rows.map((r) => r.id) : []))} />
+                </span>
                 {shown.map((c) => (
                   <ColumnHead key={c.key} column={c} columns={columns} />
                 ))}
@@ -246,7 +248,9 @@ export default function Incidents() {
                   onClick={() => setCursor(i.id)}
                   onDoubleClick={() => navigate(`/incidents/${encodeURIComponent(i.id)}`)}
                 >
-                  <input type="checkbox" aria-label={t('do.selectOne', { x: i.id })} checked={selected.has(i.id)} onChange={() => toggle(i.id)} onClick={(e) => e.stopPropagation()} />
+                  <span role="cell">
+                    <input type="checkbox" aria-label={t('do.selectOne', { x: i.id })} checked={selected.has(i.id)} onChange={() => toggle(i.id)} onClick={(e) => e.stopPropagation()} />
+                  </span>
                   {shown.map((c) => (
                     <span key={c.key} role="cell" className={c.num ? 'num dim' : c.key === 'status' || c.key === 'severity' || c.key === 'verdict' || c.key === 'priority' ? '' : c.fixed ? '' : 'ellipsis dim'}>
                       {c.render(i)}

@@ -1,8 +1,8 @@
 import { Button, Popover } from 'antd';
-import { useRef, type ReactNode } from 'react';
+import { useLayoutEffect, useRef, useState, type ReactNode } from 'react';
 import type { Columns } from '../app/preferences';
 import { useT } from '../app/settings';
-import type { Spec } from '../logic/columns';
+import { NARROWEST, WIDEST, type Spec } from '../logic/columns';
 
 /** A column of a list as a page has it: how it is called, and what it shows of a row. */
 export interface ListColumn<R> extends Spec {
@@ -75,6 +75,9 @@ export function ColumnHead<R>({ column: c, columns }: { column: ListColumn<R>; c
   const head = useRef<HTMLSpanElement>(null);
   const from = useRef<{ x: number; width: number } | null>(null);
   const now = () => head.current?.getBoundingClientRect().width ?? 100;
+  const width = columns.shown.find((x) => x.key === c.key)?.width;
+  const [drawn, setDrawn] = useState(NARROWEST); // a column without a width of its own has what is left
+  useLayoutEffect(() => setDrawn(Math.round(now())), [width]);
   return (
     <span role="columnheader" ref={head} className={`colhead${c.num ? ' num' : ''}`}>
       <span className={c.mute ? 'visually-hidden' : 'ellipsis'}>{c.title}</span>
@@ -83,7 +86,9 @@ export function ColumnHead<R>({ column: c, columns }: { column: ListColumn<R>; c
         aria-orientation="vertical"
         tabIndex={0}
         aria-label={t('columns.size', { x: c.title })}
-        aria-valuenow={columns.shown.find((x) => x.key === c.key)?.width}
+        aria-valuenow={drawn}
+        aria-valuemin={NARROWEST}
+        aria-valuemax={Math.max(WIDEST, drawn)}
         className="edge"
         onDoubleClick={() => columns.size(c.key, undefined, true)}
         onKeyDown={(e) => {

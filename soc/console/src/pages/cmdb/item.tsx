@@ -224,9 +224,11 @@ function Overview({ item: i }: { item: Item }) {
                     {list(page.items).map((a) => (
                       <div key={a.id} className="line" role="row" style={{ gridTemplateColumns: 'var(--sev-w) minmax(0,1fr) 56px var(--status-w) 84px' }}>
                         <SeverityMark level={a.severity} />
-                        <Link className="what ellipsis" to={`/alerts/${encodeURIComponent(a.id)}`}>
-                          {tx(a.title)}
-                        </Link>
+                        <span role="cell" style={{ minWidth: 0 }}>
+                          <Link className="what ellipsis" to={`/alerts/${encodeURIComponent(a.id)}`}>
+                            {tx(a.title)}
+                          </Link>
+                        </span>
                         <span className="num dim">×{number(a.count, locale)}</span>
                         <StatusMark status={a.status} />
                         <span className="num dim">

@@ -217,9 +217,11 @@ function Briefs({ items }: { items: readonly Brief[] }) {
       {items.map((b) => (
         <div key={b.id} className="line" role="row" style={{ gridTemplateColumns: '34px minmax(0,1fr) 80px var(--status-w) 84px' }}>
           <Priority value={b.priority} />
-          <Link className="what ellipsis" to={`/incidents/${encodeURIComponent(b.id)}`} title={b.title}>
-            {locale === 'en-US' ? b.title_en : b.title}
-          </Link>
+          <span role="cell" style={{ minWidth: 0 }}>
+            <Link className="what ellipsis" to={`/incidents/${encodeURIComponent(b.id)}`} title={b.title}>
+              {locale === 'en-US' ? b.title_en : b.title}
+            </Link>
+          </span>
           <span className="ellipsis dim">{b.assignee || '–'}</span>
           <StatusMark status={b.status} />
           <span className="num dim">{b.due ? <When time={b.due} /> : '–'}</span>

@@ -96,11 +96,17 @@ export function RelatedAlerts({ incident }: { incident: Incident }) {
         <div className="list" role="table" aria-label={t('incident.alerts')}>
           {alerts.map((a) => (
             <div key={a.id} className="line" role="row" style={{ gridTemplateColumns: `${splits ? '14px ' : ''}var(--sev-w) minmax(0,1fr) var(--verdict-w) 56px var(--status-w) 84px` }}>
-              {splits && <input type="checkbox" aria-label={t('alerts.selectOne', { x: tx(a.title) })} checked={chosen.has(a.id)} onChange={() => toggle(a)} />}
+              {splits && (
+                <span role="cell">
+                  <input type="checkbox" aria-label={t('alerts.selectOne', { x: tx(a.title) })} checked={chosen.has(a.id)} onChange={() => toggle(a)} />
+                </span>
+              )}
               <SeverityMark level={a.severity} />
-              <Link className="what ellipsis" to={`/alerts/${encodeURIComponent(a.id)}`} title={tx(a.title)}>
-                {tx(a.title)}
-              </Link>
+              <span role="cell" style={{ minWidth: 0 }}>
+                <Link className="what ellipsis" to={`/alerts/${encodeURIComponent(a.id)}`} title={tx(a.title)}>
+                  {tx(a.title)}
+                </Link>
+              </span>
               <span>
                 <VerdictMark value={a.verdict} reason={tx(a.verdict_reason)} />
               </span>
