@@ -228,8 +228,15 @@ func (c *city) build(rnd *rand.Rand, tenants, events int) {
 	c.sample(slugs)
 	before := -1
 	eventually(t, time.Minute, "no more alerts come", func() error {
+		var alarms struct{ Total int }
+		if err := c.admin.Get(ctx, "/api/v1/alerts", url.Values{"rule": {"icewatch-self-source-error"}, "limit": {"1"}}, &alarms); err != nil {
+			return err
+		}
+		if want := len(slugs) + 1; alarms.Total != want {
+			return fmt.Errorf("%d of %d inputs have an alarm", alarms.Total, want)
+		}
 		n := len(c.alerts(c.admin))
-		if n == before && n > 0 {
+		if n == before {
 			return nil
 		}
 		before = n
@@ -619,7 +626,7 @@ func (c *city) compare(rnd *rand.Rand, viewer *client.Client, x *reachtest.Term,
 		}
 	}
 	c.compareSilences(alerts, visible, get, wrong)
-	c.comparePolicies(alerts, visible, get, wrong)
+	c.comparePolicies(alerts, visible, get, status, wrong)
 	var all, own struct{ Items []alert }
 	if err := c.admin.Get(ctx, "/api/v1/incidents", url.Values{"limit": {"1000"}}, &all); err != nil {
 		t.Fatal(err)
@@ -786,7 +793,7 @@ func (c *city) silence() {
 
 // comparePolicies: the decisions that somebody sees are about alerts that he
 // sees, and the maintenance windows about tenants of which he sees all.
-func (c *city) comparePolicies(alerts []alert, visible map[string]bool, get func(string, url.Values, any), wrong func(string, any, any)) {
+func (c *city) comparePolicies(alerts []alert, visible map[string]bool, get func(string, url.Values, any), status func(string) int, wrong func(string, any, any)) {
 	hidden := map[string]bool{}
 	for _, a := range alerts {
 		hidden[a.Tenant] = hidden[a.Tenant] || !visible[a.ID]
@@ -868,7 +875,11 @@ func (c *city) comparePolicies(alerts []alert, visible map[string]bool, get func
 			wrong("alerts of the scenario "+s.ID, s.Figures.Alerts, seen)
 		}
 	}
-	if c.everything != "" {
+	if len(scenarios.Items) == 0 { // who reaches nothing is told of none
+		if got := status("/api/v1/scenarios/" + c.everything); got != 404 || seen > 0 {
+			wrong("a scenario of everything, of none that are listed", fmt.Sprint(got, " with ", seen, " alerts"), 404)
+		}
+	} else if c.everything != "" {
 		var one struct{ Figures figures }
 		get("/api/v1/scenarios/"+c.everything, url.Values{"days": {"92"}}, &one)
 		var listed struct{ Total int }
