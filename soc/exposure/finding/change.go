@@ -72,6 +72,30 @@ func (w *writing) put(f *Finding, old *row, facts reach.Kept, reminded int, acti
 	return nil
 }
 
+// quiet notes a finding that was merely seen again: without an event, and only where
+// something else than the time changed, or that is a day old.
+func (w *writing) quiet(was, next *Finding, old *row, facts reach.Kept) error {
+	same := *next
+	same.LastSeen = was.LastSeen
+	a, err := json.Marshal(kept{Finding: *was, Exposure: was.exposure, Criticality: was.criticality})
+	if err != nil {
+		return fmt.Errorf("finding: %w", err)
+	}
+	b, err := json.Marshal(kept{Finding: same, Exposure: same.exposure, Criticality: same.criticality})
+	if err != nil {
+		return fmt.Errorf("finding: %w", err)
+	}
+	if string(a) == string(b) && old.Kept == facts && next.LastSeen.Sub(was.LastSeen) < 20*time.Hour {
+		return nil
+	}
+	r, err := next.pack(facts, old.Reminded)
+	if err != nil {
+		return err
+	}
+	w.rows = append(w.rows, r)
+	return nil
+}
+
 // columns are those of a row that a write changes.
 var columns = []string{"tenant", "item_id", "system_id", "unit_id", "zone", "host", "port", "weakness", "state", "level", "priority", "owner", "engines", "exploited", "attacked_at", "first_seen", "last_seen", "due_at", "closed_at",
 	"until", "reminded", "revision", "words", "doc", "reach_unit", "reach_region", "reach_industry", "reach_labels"}

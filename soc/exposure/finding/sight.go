@@ -37,10 +37,17 @@ type Take struct {
 	// reported before, and alone, and does not report now, is gone there.
 	Complete []Place
 	Engine   string // of Complete
+	// Sure says that what Complete lacks is gone for certain, as what is not installed
+	// any more is: it is closed at once, and of what others report too the engine is
+	// taken away.
+	Sure bool
+	// Quiet is of what is looked at again and again by itself: that something was merely
+	// seen again is no event, is written once a day at most and cannot be undone.
+	Quiet bool
 }
 
-// Place is a host that was looked at.
-type Place struct{ Zone, Host string }
+// Place is a host that was looked at: by its zone and address or name, or by its item.
+type Place struct{ Zone, Host, Item string }
 
 // Taken is what came of it.
 type Taken struct {
@@ -336,6 +343,9 @@ func (s *Service) takeAll(ctx context.Context, tx bun.Tx, found map[string]*Find
 			if old == nil {
 				out.New++
 				f.rate()
+				if how.Quiet {
+					f.FirstSeen = now // it may be known of an old inventory since today
+				}
 				f.Due = s.Policy().due(f)
 				if err := w.put(f, nil, facts[id], 0, "found", f.Engines[0]); err != nil {
 					return err
@@ -348,6 +358,14 @@ func (s *Service) takeAll(ctx context.Context, tx bun.Tx, found map[string]*Find
 				return err
 			}
 			next := was
+			next.Engines, next.Checks = slices.Clone(was.Engines), slices.Clone(was.Checks)
+			if slices.Equal(was.Engines, f.Engines) {
+				// Its only engine may know more by now, such as a version that repairs it.
+				next.Solution = detections.Text{ZH: cmp.Or(f.Solution.ZH, was.Solution.ZH), EN: cmp.Or(f.Solution.EN, was.Solution.EN)}
+			}
+			if how.Quiet {
+				f.FirstSeen = was.FirstSeen
+			}
 			next.join(f)
 			next.Item, next.Name, next.System, next.Unit, next.exposure, next.criticality = f.Item, f.Name, f.System, f.Unit, f.exposure, f.criticality
 			next.Owner = cmp.Or(was.Owner, f.Owner)
@@ -367,6 +385,12 @@ func (s *Service) takeAll(ctx context.Context, tx bun.Tx, found map[string]*Find
 			}
 			next.rate()
 			next.Due = s.Policy().due(&next)
+			if how.Quiet && action == "seen" {
+				if err := w.quiet(&was, &next, old, facts[id]); err != nil {
+					return err
+				}
+				continue
+			}
 			if err := w.put(&next, old, facts[id], reminded, action, f.Engines[0]); err != nil {
 				return err
 			}
@@ -383,46 +407,78 @@ func (s *Service) sweep(ctx context.Context, tx bun.Tx, found map[string]*Findin
 	if len(how.Complete) == 0 || how.Engine == "" {
 		return nil
 	}
-	only, err := json.Marshal([]string{how.Engine})
-	if err != nil {
-		return err
-	}
 	for part := range slices.Chunk(how.Complete, 200) {
 		byZone := map[string][]string{}
+		var items []string
 		for _, p := range part {
+			if p.Item != "" {
+				items = append(items, p.Item)
+				continue
+			}
 			byZone[p.Zone] = append(byZone[p.Zone], p.Host)
 		}
+		if len(items) > 0 {
+			if err := s.missed(ctx, tx, found, how, change, now, out, func(q *bun.SelectQuery) *bun.SelectQuery { return q.Where("f.item_id IN (?)", bun.In(items)) }); err != nil {
+				return err
+			}
+		}
 		for zone, hosts := range byZone {
-			var rows []row
-			q := tx.NewSelect().Model(&rows).Where("f.zone = ? AND f.host IN (?)", zone, bun.In(hosts)).Where("f.engines = ?", string(only)).Where("f.state IN (?)", bun.In(counting))
-			if err := how.Within.Within(q, "f").Scan(ctx); err != nil {
-				return fmt.Errorf("finding: what is no longer reported: %w", err)
-			}
-			w := writing{change: change, actor: how.Actor, at: now}
-			for i := range rows {
-				if found[rows[i].ID] != nil {
-					continue
+			if err := s.missed(ctx, tx, found, how, change, now, out, func(q *bun.SelectQuery) *bun.SelectQuery {
+				if how.Sure {
+					q = q.Where("f.tenant = ? AND f.item_id = ''", how.Tenant)
 				}
-				f, err := rows[i].unpack(now)
-				if err != nil {
-					return err
-				}
-				action := "no longer reported"
-				switch f.State {
-				case Fixed:
-					f.State, f.Closed, action = Closed, now, "re-tested: gone"
-				default:
-					f.State = Fixed
-				}
-				out.Gone++
-				if err := w.put(&f, &rows[i], rows[i].Kept, rows[i].Reminded, action, how.Engine); err != nil {
-					return err
-				}
-			}
-			if err := w.flush(ctx, tx); err != nil {
+				return q.Where("f.zone = ? AND f.host IN (?)", zone, bun.In(hosts))
+			}); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// missed changes the findings of an engine at places that it did not report again.
+func (s *Service) missed(ctx context.Context, tx bun.Tx, found map[string]*Finding, how Take, change string, now time.Time, out *Taken, at func(*bun.SelectQuery) *bun.SelectQuery) error {
+	only, err := json.Marshal([]string{how.Engine})
+	if err != nil {
+		return err
+	}
+	var rows []row
+	q := at(tx.NewSelect().Model(&rows)).Where("f.state IN (?)", bun.In(counting))
+	if how.Sure {
+		q = q.Where("f.engines LIKE ? ESCAPE '!'", `%"`+escape.Replace(how.Engine)+`"%`)
+	} else {
+		q = q.Where("f.engines = ?", string(only))
+	}
+	if err := how.Within.Within(q, "f").Scan(ctx); err != nil {
+		return fmt.Errorf("finding: what is no longer reported: %w", err)
+	}
+	w := writing{change: change, actor: how.Actor, at: now}
+	for i := range rows {
+		if found[rows[i].ID] != nil {
+			continue
+		}
+		f, err := rows[i].unpack(now)
+		if err != nil {
+			return err
+		}
+		action := "no longer reported"
+		switch {
+		case len(f.Engines) > 1:
+			f.Engines = slices.DeleteFunc(f.Engines, func(e string) bool { return e == how.Engine })
+			f.Checks = slices.DeleteFunc(f.Checks, func(c string) bool { return strings.HasPrefix(c, how.Engine+":") })
+		case f.State == Fixed:
+			f.State, f.Closed, action = Closed, now, "re-tested: gone"
+			out.Gone++
+		case how.Sure:
+			f.State, f.Closed, action = Closed, now, "gone"
+			out.Gone++
+		default:
+			f.State = Fixed
+			out.Gone++
+		}
+		if err := w.put(&f, &rows[i], rows[i].Kept, rows[i].Reminded, action, how.Engine); err != nil {
+			return err
+		}
+	}
+	return w.flush(ctx, tx)
 }

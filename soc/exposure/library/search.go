@@ -234,6 +234,21 @@ func (l *Library) Figures(ctx context.Context) (LibraryFigures, error) {
 	return out, nil
 }
 
+// Stamp tells one state of the library from another: it changes when an import has
+// ended. While one writes, busy says so.
+func (l *Library) Stamp(ctx context.Context) (stamp string, busy bool, err error) {
+	var r struct {
+		Last    int64
+		Written int64
+		Busy    int
+	}
+	if err := l.db.NewSelect().Model((*importRow)(nil)).ColumnExpr("coalesce(max(CASE WHEN i.written > 0 THEN i.ended_at ELSE 0 END), 0) AS last").ColumnExpr("coalesce(sum(CASE WHEN i.ended_at > 0 THEN i.written ELSE 0 END), 0) AS written").
+		ColumnExpr("coalesce(sum(CASE WHEN i.state = ? THEN 1 ELSE 0 END), 0) AS busy", Importing).Scan(ctx, &r); err != nil {
+		return "", false, fmt.Errorf("library: %w", err)
+	}
+	return strconv.FormatInt(r.Last, 10) + "-" + strconv.FormatInt(r.Written, 10), r.Busy > 0, nil
+}
+
 // Hit is what a source says of a package in an ecosystem.
 type Hit struct {
 	Vulnerability, Source, Ref string
