@@ -35,6 +35,7 @@ import (
 	"icewatch/soc/audit/forward"
 	"icewatch/soc/export"
 	"icewatch/soc/exposure/finding"
+	"icewatch/soc/exposure/installed"
 	"icewatch/soc/exposure/library"
 	"icewatch/soc/forwarding"
 	"icewatch/soc/identity"
@@ -131,6 +132,7 @@ type Deps struct {
 	// is nil registers no route.
 	Vulnerabilities *library.Library
 	Weaknesses      *finding.Service
+	Installed       *installed.Service // what judges inventories, beside Weaknesses
 
 	// Forwarding sends events to other systems; nil registers no route.
 	Forwarding *forwarding.Service

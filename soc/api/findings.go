@@ -12,6 +12,7 @@ import (
 
 	"icewatch/detections"
 	"icewatch/soc/exposure/finding"
+	"icewatch/soc/exposure/installed"
 	"icewatch/soc/identity"
 )
 
@@ -131,6 +132,19 @@ func (s *Server) findingRoutes() {
 			out, err := f.Figures(ctx, within)
 			return Reply(out), findingProblem(err)
 		})
+	if judge := s.deps.Installed; judge != nil {
+		Register(s, exposureOperation("get-inventory-judgement", http.MethodGet, "/inventory-judgement", "How far the packages of hosts, and the databases and middleware of the CMDB, are judged by the library of vulnerabilities: those of tenants that are wholly within reach", 400), identity.ScopeRead,
+			func(ctx context.Context, in *struct {
+				Tenant string `query:"tenant" maxLength:"4096"`
+			}) (*Body[installed.Judgement], error) {
+				within, err := Reach(ctx, in.Tenant)
+				if err != nil {
+					return nil, err
+				}
+				out, err := judge.Judgement(ctx, within)
+				return Reply(out), err
+			})
+	}
 	type findingDetail struct {
 		finding.Finding
 		History []finding.FindingEvent `json:"history" nullable:"false" doc:"The latest first, at most 200"`

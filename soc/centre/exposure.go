@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"icewatch/soc/exposure/finding"
+	"icewatch/soc/exposure/installed"
 	"icewatch/soc/exposure/library"
 	"icewatch/soc/identity"
 	"icewatch/soc/settings"
@@ -17,8 +18,9 @@ import (
 
 // exposure is what is known of weaknesses, and of those that assets have.
 type exposure struct {
-	library  *library.Library
-	findings *finding.Service
+	library   *library.Library
+	findings  *finding.Service
+	installed *installed.Service
 }
 
 // openExposure opens the library of vulnerabilities and the findings.
