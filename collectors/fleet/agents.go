@@ -18,7 +18,8 @@ import (
 type Agent struct {
 	ID            string            `json:"id"`
 	Tenant        string            `json:"tenant"`
-	Name          string            `json:"name"` // of the host, by its own word
+	Kind          string            `json:"kind,omitempty"` // Collecting where it is empty, or Scanning
+	Name          string            `json:"name"`           // of the host, by its own word
 	Machine       string            `json:"machine,omitempty"`
 	Labels        []string          `json:"labels,omitempty"`
 	Group         string            `json:"group,omitempty"`
@@ -49,6 +50,17 @@ type Agent struct {
 	Inputs        []wire.InputState `json:"inputs,omitempty"`
 	Item          string            `json:"item,omitempty"` // of the CMDB
 }
+
+// What is enrolled.
+const (
+	Collecting = "agent"   // an agent, which collects
+	Scanning   = "scanner" // a scanner, which looks at other hosts
+)
+
+func (a *Agent) kind() string { return cmp.Or(a.Kind, Collecting) }
+
+// Scans tells whether it is a scanner.
+func (a *Agent) Scans() bool { return a.Kind == Scanning }
 
 // States of a host as the console shows them.
 const (
@@ -95,6 +107,7 @@ func (a *Agent) subject() configuration.Subject {
 type Host struct {
 	ID            string      `json:"id"`
 	Tenant        string      `json:"tenant"`
+	Kind          string      `json:"kind" enum:"agent,scanner"`
 	Name          string      `json:"name"`
 	State         string      `json:"state" enum:"online,degraded,tripped,offline,never,revoked"`
 	Addresses     []string    `json:"addresses" nullable:"false"`
@@ -157,9 +170,12 @@ type TaskHere struct {
 // view makes a Host. s.mu is held.
 func (s *Service) view(m *member) Host {
 	now := s.now()
-	h := Host{ID: m.ID, Tenant: m.Tenant, Name: m.Name, State: m.standing(now), Addresses: orEmpty(m.Facts.Addresses), OS: m.Facts.OS, Platform: m.Facts.Platform,
+	h := Host{ID: m.ID, Tenant: m.Tenant, Kind: m.kind(), Name: m.Name, State: m.standing(now), Addresses: orEmpty(m.Facts.Addresses), OS: m.Facts.OS, Platform: m.Facts.Platform,
 		Release: m.Facts.Release, Arch: m.Facts.Arch, Virtual: m.Facts.Virtual, Labels: orEmpty(m.Labels), Group: m.Group, Version: m.Version,
 		SeenAt: m.SeenAt, EnrolledAt: m.EnrolledAt, Item: m.Item, CPU: m.Usage.CPUPercent, Memory: m.Usage.MemoryBytes, Queued: m.Queue.Bytes, Lost: m.Queue.DroppedLines + m.Queue.DroppedMetrics}
+	if m.Scans() {
+		return h
+	}
 	w := s.want(m)
 	h.Configuration = FleetConfig{ID: w.configuration, Version: w.version, Applied: m.Config == w.sum && w.sum != ""}
 	if c := s.configurations[w.configuration]; c != nil {
@@ -197,12 +213,13 @@ type HostQuery struct {
 	OS      string
 	Version string
 	Virtual string
+	Kind    string
 	Configuration,
 	Sort string
 }
 
 func (q HostQuery) match(h *Host) bool {
-	for _, x := range []struct{ want, have string }{{q.State, h.State}, {q.Tenant, h.Tenant}, {q.Group, h.Group}, {q.OS, h.OS}, {q.Version, h.Version}, {q.Virtual, h.Virtual}, {q.Configuration, h.Configuration.ID}} {
+	for _, x := range []struct{ want, have string }{{q.State, h.State}, {q.Tenant, h.Tenant}, {q.Group, h.Group}, {q.OS, h.OS}, {q.Version, h.Version}, {q.Virtual, h.Virtual}, {q.Kind, h.Kind}, {q.Configuration, h.Configuration.ID}} {
 		if x.want != "" && x.want != x.have {
 			return false
 		}

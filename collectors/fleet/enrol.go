@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -21,6 +22,7 @@ import (
 type Token struct {
 	ID            string    `json:"id"`
 	Tenant        string    `json:"tenant"`
+	Kind          string    `json:"kind,omitempty"` // of what it enrols: Collecting or Scanning
 	Note          string    `json:"note"`
 	Labels        []string  `json:"labels"`
 	Group         string    `json:"group,omitempty"`
@@ -48,10 +50,11 @@ type TokenView struct {
 	State         string    `json:"state" enum:"valid,used,expired,withdrawn"`
 	CreatedAt     time.Time `json:"created_at"`
 	CreatedBy     string    `json:"created_by"`
+	Kind          string    `json:"kind" enum:"agent,scanner" doc:"What it enrols"`
 }
 
 func (t *Token) view(now time.Time) TokenView {
-	v := TokenView{t.ID, t.Tenant, t.Note, orEmpty(t.Labels), t.Group, t.Configuration, t.Uses, t.Used, t.Expires, "valid", t.CreatedAt, t.CreatedBy}
+	v := TokenView{t.ID, t.Tenant, t.Note, orEmpty(t.Labels), t.Group, t.Configuration, t.Uses, t.Used, t.Expires, "valid", t.CreatedAt, t.CreatedBy, cmp.Or(t.Kind, Collecting)}
 	switch {
 	case t.Withdrawn:
 		v.State = "withdrawn"
@@ -71,6 +74,7 @@ type TokenDraft struct {
 	Group         string   `json:"group,omitempty" maxLength:"64"`
 	Configuration string   `json:"configuration,omitempty" maxLength:"64"`
 	Uses          int      `json:"uses,omitempty" minimum:"1" maximum:"1000" default:"1" doc:"How many hosts it enrols"`
+	Kind          string   `json:"kind,omitempty" enum:"agent,scanner," doc:"What it enrols: an agent on a host, which is the default, or a scanner"`
 	Hours         int      `json:"hours,omitempty" minimum:"1" maximum:"720" default:"24" doc:"How long it is valid"`
 }
 
@@ -95,13 +99,22 @@ func (s *Service) CreateToken(ctx context.Context, a Asker, d TokenDraft) (MadeT
 	if err != nil {
 		return MadeToken{}, err
 	}
+	if d.Kind == "" {
+		d.Kind = Collecting
+	}
+	if d.Kind != Collecting && d.Kind != Scanning {
+		return MadeToken{}, invalid("kind %q: want %s or %s", clip(d.Kind, 20), Collecting, Scanning)
+	}
+	if d.Kind == Scanning && (d.Group != "" || d.Configuration != "") {
+		return MadeToken{}, invalid("a scanner has neither group nor configuration")
+	}
 	urls := s.deps.URLs()
 	if len(urls) == 0 {
 		return MadeToken{}, conflict("the listener for agents is switched off: set agents.listen and restart the suite")
 	}
 	secret := rand.Text() // 130 bits
 	now := s.now().UTC()
-	t := &Token{ID: roster.NewID(now), Tenant: d.Tenant, Note: clip(d.Note, 200), Labels: labels, Group: d.Group, Configuration: d.Configuration, Hash: hashSecret(secret),
+	t := &Token{ID: roster.NewID(now), Tenant: d.Tenant, Kind: d.Kind, Note: clip(d.Note, 200), Labels: labels, Group: d.Group, Configuration: d.Configuration, Hash: hashSecret(secret),
 		Uses: min(max(d.Uses, 1), MaxBatch), Expires: now.Add(time.Duration(min(max(d.Hours, 1), 720)) * time.Hour), CreatedAt: now, CreatedBy: a.Name}
 	s.changing.Lock()
 	defer s.changing.Unlock()
@@ -205,7 +218,7 @@ func (s *Service) Enrol(ctx context.Context, r wire.EnrolRequest, from string) (
 			s.mu.Unlock()
 			return answer, nil
 		}
-		if r.Machine != "" && m.Machine == r.Machine && m.Tenant == token.Tenant && (former == nil || m.EnrolledAt.After(former.EnrolledAt)) {
+		if r.Machine != "" && m.Machine == r.Machine && m.Tenant == token.Tenant && m.kind() == cmp.Or(token.Kind, Collecting) && (former == nil || m.EnrolledAt.After(former.EnrolledAt)) {
 			former = m
 		}
 	}
@@ -218,7 +231,7 @@ func (s *Service) Enrol(ctx context.Context, r wire.EnrolRequest, from string) (
 		return wire.EnrolAnswer{}, conflict("there are %d agents, the most there may be", n)
 	}
 	facts := boundFacts(r.Facts)
-	x := Agent{ID: roster.NewID(now), Tenant: token.Tenant, Labels: token.Labels, Group: token.Group, Configuration: token.Configuration}
+	x := Agent{ID: roster.NewID(now), Tenant: token.Tenant, Kind: token.Kind, Labels: token.Labels, Group: token.Group, Configuration: token.Configuration}
 	if former != nil {
 		s.mu.Lock()
 		x = former.Agent
@@ -235,7 +248,7 @@ func (s *Service) Enrol(ctx context.Context, r wire.EnrolRequest, from string) (
 			x.Configuration = token.Configuration
 		}
 	}
-	issued, err := s.authority.Issue(x.ID, req)
+	issued, err := s.authority.Issue(x.ID, x.kind(), req)
 	if err != nil {
 		return wire.EnrolAnswer{}, err
 	}
@@ -282,10 +295,6 @@ func (s *Service) Renew(ctx context.Context, id string, csr []byte) (wire.RenewA
 	if err != nil {
 		return wire.RenewAnswer{}, err
 	}
-	issued, err := s.authority.Issue(id, req)
-	if err != nil {
-		return wire.RenewAnswer{}, err
-	}
 	s.mu.Lock()
 	m := s.agents[id]
 	if m == nil || !m.RevokedAt.IsZero() {
@@ -294,6 +303,10 @@ func (s *Service) Renew(ctx context.Context, id string, csr []byte) (wire.RenewA
 	}
 	x := m.Agent
 	s.mu.Unlock()
+	issued, err := s.authority.Issue(id, x.kind(), req)
+	if err != nil {
+		return wire.RenewAnswer{}, err
+	}
 	x.Next = issued.Serial
 	if err := s.store.Write(ctx, roster.Document{Kind: roster.KindAgent, ID: id, Tenant: x.Tenant, Data: x}); err != nil {
 		return wire.RenewAnswer{}, err

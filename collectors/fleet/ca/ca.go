@@ -249,13 +249,13 @@ type Issued struct {
 	NotAfter time.Time
 }
 
-// Issue signs a certificate for an agent.
-func (a *Authority) Issue(agent string, r Request) (Issued, error) {
+// Issue signs a certificate for an agent. kind is what it is, the certificate's OU.
+func (a *Authority) Issue(agent, kind string, r Request) (Issued, error) {
 	now := a.now()
 	n := serial()
 	until := now.Add(AgentValidity).Truncate(time.Second)
 	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
-		SerialNumber: n, Subject: pkix.Name{CommonName: agent, Organization: []string{"icewatch agent"}},
+		SerialNumber: n, Subject: pkix.Name{CommonName: agent, Organization: []string{"icewatch agent"}, OrganizationalUnit: []string{kind}},
 		NotBefore: now.Add(-backdated), NotAfter: until,
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}, a.cert, r.public, a.key)

@@ -54,7 +54,7 @@ func TestAuthorityIsKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	i, err := a.Issue("01AGENT", r)
+	i, err := a.Issue("01AGENT", "agent", r)
 	if err != nil {
 		t.Fatal(err)
 	}

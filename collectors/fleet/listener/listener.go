@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -50,6 +51,19 @@ type Options struct {
 	Catalogue *metrics.Catalogue
 	Samples   metrics.Sink
 	Held      metrics.Limits
+	Scans     Scans // nil where nothing is scanned
+}
+
+// Scans is the room that scanners are told what to look at by, and that takes what they
+// found. Its errors are the fleet's.
+type Scans interface {
+	// Checkin takes what a scanner tells, JSON, and answers when there is something to
+	// tell it.
+	Checkin(ctx context.Context, scanner fleet.Agent, body []byte) (orders []byte, err error)
+	// Results takes a batch's body, durably.
+	Results(ctx context.Context, scanner fleet.Agent, data []byte) error
+	// Templates opens a file of templates by its SHA-256 in hex.
+	Templates(sum string) (*os.File, error)
 }
 
 // Listener is the collector.
@@ -84,10 +98,11 @@ func New(opts Options, deps collectors.Deps) (*Listener, error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+wire.PathEnrol, l.enrol)
 	mux.HandleFunc("POST "+wire.PathRenew, l.known(l.renew))
-	mux.HandleFunc("POST "+wire.PathCheckin, l.known(l.checkin))
-	mux.HandleFunc("POST "+wire.PathLogs, l.known(l.batch("logs", l.logs)))
-	mux.HandleFunc("POST "+wire.PathMetrics, l.known(l.batch("metrics", l.metrics)))
-	mux.HandleFunc("POST "+wire.PathInventory, l.known(l.batch("inventory", l.inventory)))
+	mux.HandleFunc("POST "+wire.PathCheckin, l.collecting(l.checkin))
+	mux.HandleFunc("POST "+wire.PathLogs, l.collecting(l.batch("logs", l.logs)))
+	mux.HandleFunc("POST "+wire.PathMetrics, l.collecting(l.batch("metrics", l.metrics)))
+	mux.HandleFunc("POST "+wire.PathInventory, l.collecting(l.batch("inventory", l.inventory)))
+	l.scanning(mux)
 	mux.HandleFunc("GET "+wire.PathPackages+"{sum}", l.known(l.pack))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusNotFound, wire.CodeAbsent, "this is the listener for icewatch's agents; it has no such path")
