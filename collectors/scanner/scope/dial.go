@@ -1,0 +1,220 @@
+package scope
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.org/x/net/icmp"
+	"golang.org/x/net/ipv4"
+	"golang.org/x/net/ipv6"
+	"golang.org/x/time/rate"
+)
+
+// Dialer opens the sockets of one run: within the scope, at the run's pace.
+type Dialer struct {
+	*Scope
+	Pace    *Pace
+	Timeout time.Duration // of a connect; 5 s where it is 0
+
+	mu    sync.RWMutex
+	names map[string][]netip.Addr
+}
+
+// NewDialer makes the dialer of a run.
+func NewDialer(s *Scope, p *Pace, timeout time.Duration) *Dialer {
+	if timeout <= 0 {
+		timeout = 5 * time.Second
+	}
+	return &Dialer{Scope: s, Pace: p, Timeout: timeout, names: map[string][]netip.Addr{}}
+}
+
+// Pin lets a name be dialled, by addresses that were judged.
+func (d *Dialer) Pin(name string, addrs []netip.Addr) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.names[name] = addrs
+}
+
+// Net is a net.Dialer that a library may have: its sockets are held to the scope
+// whatever the library resolves. It does not wait for the pace.
+func (d *Dialer) Net(by string) *net.Dialer {
+	return &net.Dialer{Timeout: d.Timeout, KeepAlive: -1, Control: d.Control(by), FallbackDelay: -1}
+}
+
+// Dial opens a socket to host:port of tcp or udp. It looks no name up: a name
+// that was not pinned is refused.
+func (d *Dialer) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	return d.DialBy(ctx, "scanner", network, address)
+}
+
+// DialBy is Dial for one that is named in refusals.
+func (d *Dialer) DialBy(ctx context.Context, by, network, address string) (net.Conn, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	a, err := netip.ParseAddr(host)
+	if err != nil {
+		d.mu.RLock()
+		pinned := d.names[host]
+		d.mu.RUnlock()
+		if len(pinned) == 0 {
+			d.Refuse(address, "the name was no target", by)
+			return nil, fmt.Errorf("%w: the name %q was no target", ErrOutside, host)
+		}
+		a = pinned[0]
+	}
+	a = a.Unmap()
+	if err := d.Allows(a); err != nil {
+		d.Refuse(address, err.Error(), by)
+		return nil, err
+	}
+	if d.Pace != nil {
+		if err := d.Pace.Wait(ctx, a); err != nil {
+			return nil, err
+		}
+	}
+	return d.Net(by).DialContext(ctx, network, net.JoinHostPort(a.String(), port))
+}
+
+// ErrNoPing says that this process may not send ICMP.
+var ErrNoPing = errors.New("ICMP needs root or CAP_NET_RAW")
+
+// Ping sends one ICMP echo and waits for its answer.
+func (d *Dialer) Ping(ctx context.Context, a netip.Addr, timeout time.Duration) (time.Duration, error) {
+	a = a.Unmap()
+	if err := d.Allows(a); err != nil {
+		d.Refuse(a.String(), err.Error(), "ping")
+		return 0, err
+	}
+	if d.Pace != nil {
+		if err := d.Pace.Wait(ctx, a); err != nil {
+			return 0, err
+		}
+	}
+	network, kind, reply, proto := "ip4:icmp", icmp.Type(ipv4.ICMPTypeEcho), icmp.Type(ipv4.ICMPTypeEchoReply), 1
+	if a.Is6() {
+		network, kind, reply, proto = "ip6:ipv6-icmp", ipv6.ICMPTypeEchoRequest, ipv6.ICMPTypeEchoReply, 58
+	}
+	c, err := d.Net("ping").DialContext(ctx, network, a.String())
+	if err != nil {
+		if errors.Is(err, ErrOutside) {
+			return 0, err
+		}
+		var op *net.OpError
+		if errors.As(err, &op) && op.Op == "dial" && isPermission(err) {
+			return 0, ErrNoPing
+		}
+		return 0, err
+	}
+	defer c.Close()
+	id, seq := int(pingID()), 1
+	m := icmp.Message{Type: kind, Body: &icmp.Echo{ID: id, Seq: seq, Data: []byte("icewatch")}}
+	b, err := m.Marshal(nil)
+	if err != nil {
+		return 0, err
+	}
+	start := time.Now()
+	if err := c.SetDeadline(start.Add(timeout)); err != nil {
+		return 0, err
+	}
+	if _, err := c.Write(b); err != nil {
+		return 0, err
+	}
+	buf := make([]byte, 1500)
+	for {
+		n, err := c.Read(buf)
+		if err != nil {
+			return 0, err
+		}
+		in, err := icmp.ParseMessage(proto, buf[:n])
+		if err != nil {
+			continue
+		}
+		if e, ok := in.Body.(*icmp.Echo); ok && in.Type == reply && e.ID == id && e.Seq == seq {
+			return time.Since(start), nil
+		}
+	}
+}
+
+// Pace keeps a run's sockets to its rates.
+type Pace struct {
+	whole   *rate.Limiter
+	perHost int
+
+	mu    sync.Mutex
+	hosts map[netip.Addr]*rate.Limiter
+	sent  int64
+}
+
+// NewPace allows packets a second in all and perHost to one address. Bursts are
+// a twentieth of a second of them, one at least.
+func NewPace(packets, perHost int) *Pace {
+	return &Pace{whole: rate.NewLimiter(rate.Limit(packets), max(1, packets/20)), perHost: perHost, hosts: map[netip.Addr]*rate.Limiter{}}
+}
+
+// maxHosts bounds the addresses that the pace remembers.
+const maxHosts = 8192
+
+// Wait waits until one more packet may go to an address.
+func (p *Pace) Wait(ctx context.Context, a netip.Addr) error {
+	p.mu.Lock()
+	l := p.hosts[a]
+	if l == nil {
+		if len(p.hosts) >= maxHosts {
+			for k, l := range p.hosts {
+				if l.Tokens() >= float64(l.Burst()) { // Its pause is over: it loses nothing.
+					delete(p.hosts, k)
+				}
+			}
+		}
+		l = rate.NewLimiter(rate.Limit(p.perHost), max(1, p.perHost/20))
+		p.hosts[a] = l
+	}
+	p.mu.Unlock()
+	if err := l.Wait(ctx); err != nil {
+		return err
+	}
+	if err := p.whole.Wait(ctx); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	p.sent++
+	p.mu.Unlock()
+	return nil
+}
+
+// Sent is how many packets were allowed.
+func (p *Pace) Sent() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.sent
+}
+
+// Read reads what a socket says within a time, at most n bytes of it.
+func Read(c net.Conn, n int, timeout time.Duration) []byte {
+	_ = c.SetReadDeadline(time.Now().Add(timeout))
+	buf := make([]byte, n)
+	got, _ := c.Read(buf)
+	return buf[:got]
+}
+
+var pingCount struct {
+	sync.Mutex
+	n uint32
+}
+
+func pingID() uint16 {
+	pingCount.Lock()
+	defer pingCount.Unlock()
+	pingCount.n++
+	var b [4]byte
+	binary.BigEndian.PutUint32(b[:], pingCount.n*2654435761) // Spread, so that two pings of two processes seldom meet.
+	return binary.BigEndian.Uint16(b[:2])
+}
