@@ -160,6 +160,7 @@ func (s *Store) ForgetHistory(ctx context.Context, user string, id int64) error 
 type Preferences struct {
 	Followed []string `json:"followed_fields" nullable:"false" doc:"Shown first in the list of fields"`
 	Columns  []string `json:"columns" nullable:"false" doc:"Of the table of results; none for the console's own"`
+	Pinned   []string `json:"pinned_columns,omitempty" nullable:"false" doc:"Columns that stand still at the left while the others are scrolled"`
 }
 
 type preferenceRow struct {
@@ -168,6 +169,7 @@ type preferenceRow struct {
 	Owner    string `bun:"owner,pk"`
 	Followed string `bun:"followed"`
 	Columns  string `bun:"columns"`
+	Pinned   string `bun:"pinned"`
 }
 
 // Preferences reads a user's preferences.
@@ -175,24 +177,25 @@ func (s *Store) Preferences(ctx context.Context, user string) (Preferences, erro
 	row := new(preferenceRow)
 	err := s.db.NewSelect().Model(row).Where("p.owner = ?", user).Scan(ctx)
 	if errors.Is(err, sql.ErrNoRows) {
-		return Preferences{[]string{}, []string{}}, nil
+		return Preferences{Followed: []string{}, Columns: []string{}}, nil
 	}
 	if err != nil {
 		return Preferences{}, fmt.Errorf("saved: read the preferences of %s: %w", user, err)
 	}
-	return Preferences{decode(row.Followed), decode(row.Columns)}, nil
+	return Preferences{decode(row.Followed), decode(row.Columns), decode(row.Pinned)}, nil
 }
 
 // SetPreferences replaces a user's preferences.
 func (s *Store) SetPreferences(ctx context.Context, user string, p Preferences) (Preferences, error) {
 	var f faults
 	p.Followed, p.Columns = f.list("followed_fields", p.Followed, maxColumns), f.list("columns", p.Columns, maxColumns)
+	p.Pinned = f.list("pinned_columns", p.Pinned, maxColumns)
 	if err := f.err(); err != nil {
 		return p, err
 	}
-	row := &preferenceRow{Owner: user, Followed: encode(p.Followed), Columns: encode(p.Columns)}
+	row := &preferenceRow{Owner: user, Followed: encode(p.Followed), Columns: encode(p.Columns), Pinned: encode(p.Pinned)}
 	if _, err := s.db.NewInsert().Model(row).On("CONFLICT (owner) DO UPDATE").Set("followed = EXCLUDED.followed").Set("columns = EXCLUDED.columns").
-		Returning("NULL").Exec(ctx); err != nil {
+		Set("pinned = EXCLUDED.pinned").Returning("NULL").Exec(ctx); err != nil {
 		return p, fmt.Errorf("saved: keep the preferences of %s: %w", user, err)
 	}
 	return p, nil

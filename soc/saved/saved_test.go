@@ -465,11 +465,11 @@ func TestHistory(t *testing.T) {
 	if _, n, _, _ := s.History(t.Context(), "u2", "", 10, ""); n != 1 {
 		t.Errorf("another's history has %d", n)
 	}
-	p, err := s.SetPreferences(t.Context(), "u1", Preferences{Followed: []string{"source.ip", "source.ip", " "}})
+	p, err := s.SetPreferences(t.Context(), "u1", Preferences{Followed: []string{"source.ip", "source.ip", " "}, Pinned: []string{"host.name"}})
 	if err != nil || !slices.Equal(p.Followed, []string{"source.ip"}) {
 		t.Errorf("%v %+v", err, p)
 	}
-	if p, err = s.Preferences(t.Context(), "u1"); err != nil || !slices.Equal(p.Followed, []string{"source.ip"}) || len(p.Columns) != 0 {
+	if p, err = s.Preferences(t.Context(), "u1"); err != nil || !slices.Equal(p.Followed, []string{"source.ip"}) || len(p.Columns) != 0 || !slices.Equal(p.Pinned, []string{"host.name"}) {
 		t.Errorf("%v %+v", err, p)
 	}
 }

@@ -25,13 +25,18 @@ after(async () => {
   await browser?.close();
 });
 
+/** Sends lines of syslog. */
+function write(text) {
+  return new Promise((resolve, reject) => {
+    const c = connect(Number(PORT), HOST, () => c.end(text, resolve));
+    c.on('error', reject);
+  });
+}
+
 /** Sends lines as a host would. */
 function send(host, ...texts) {
   const time = new Date().toISOString();
-  return new Promise((resolve, reject) => {
-    const c = connect(Number(PORT), HOST, () => c.end(texts.map((x) => `<38>1 ${time} ${host} tailer 1 - - ${x}\n`).join(''), resolve));
-    c.on('error', reject);
-  });
+  return write(texts.map((x) => `<38>1 ${time} ${host} tailer 1 - - ${x}\n`).join(''));
 }
 
 const input = () => page.getByRole('combobox', { name: 'LogsQL' });
@@ -250,6 +255,96 @@ steps('results are exported in the background and the file holds them', async ()
   await page.goto(`${BASE}/search/exports`);
   await page.locator('[data-testid=export-state][data-state=done]').first().waitFor();
   await shot(page, 'exports');
+});
+
+steps('a time is held against an earlier one: a line over the bars, and the values that changed, counted in both', async () => {
+  const tag = `compare-${Date.now() % 1e6}`;
+  const at = (minutes) => new Date(Date.now() - minutes * 60_000).toISOString();
+  const line = (minutes, user) => `<38>1 ${at(minutes)} compare-01 ${tag} 1 - - compared ${user}\n`;
+  await write(line(12, 'a') + line(12, 'a') + line(12, 'gone') + line(2, 'a') + line(2, 'fresh') + line(2, 'fresh') + line(2, 'fresh'));
+  const query = encodeURIComponent(`log.syslog.appname:=${tag}`);
+  for (let n = 0; n !== 7; n = await found()) await search(`log.syslog.appname:=${tag}`, 'since=15m');
+  await page.goto(`${BASE}/search?start=${at(5)}&end=${at(-1)}&query=${query}`);
+  await page.getByRole('button', { name: /对比时段/ }).click();
+  await page.getByTestId('versus').getByLabel('对比时段的开始').fill(await page.evaluate((t) => new Date(Date.parse(t) + 8 * 3_600_000).toISOString().slice(0, 19), at(15)));
+  await page.getByTestId('versus').getByRole('button', { name: '应用' }).click();
+  await page.waitForURL(/vs=.*view=compare|view=compare.*vs=/);
+  await page.goto(`${page.url()}&fields=message`);
+  await page.getByTestId('versus-total').filter({ hasText: '对比时段 3 条' }).waitFor();
+  assert.equal(await found(), 4);
+  assert.match(await page.getByTestId('versus-total').innerText(), /▲ 1 \+33%/);
+  const row = (value) => page.getByTestId('compare').locator(`tr[data-value="compared ${value}"]`);
+  await row('fresh').waitFor();
+  const cells = async (value) => (await row(value).locator('td').allInnerTexts()).slice(1).map((x) => x.trim().replace(/\s+/g, ' '));
+  assert.deepEqual(await cells('fresh'), ['3', '0', '▲ 3 新出现']);
+  assert.deepEqual(await cells('a'), ['1', '2', '▼ 1 −50%']);
+  assert.deepEqual(await cells('gone'), ['0', '1', '▼ 1 消失']);
+  await shot(page, 'search-compare');
+});
+
+steps('flows are a tab of the same search, with its time and conditions', async () => {
+  await search('source.ip:ipv4_range("10.0.0.0/8")');
+  await page.getByRole('link', { name: '流量', exact: true }).click();
+  await page.waitForURL((u) => u.searchParams.get('tab') === 'flows' && u.searchParams.get('since') === '1h' && u.searchParams.get('query').startsWith('source.ip'));
+  const table = page.getByTestId('signal-flows').locator('tbody tr');
+  await table.first().waitFor();
+  const rows = await table.count();
+  assert.equal(Number((await page.getByTestId('signal-count').innerText()).replace(/\D/g, '')), rows);
+  assert.ok((await table.locator('td:first-child').allInnerTexts()).every((x) => x.trim().startsWith('10.')), 'a flow is from elsewhere');
+  const flows = (await table.locator('td:nth-child(6)').allInnerTexts()).reduce((n, x) => n + Number(x.replace(/\D/g, '')), 0);
+  if (rows < 500) assert.equal(flows, await found(), 'the conversations do not make the records found');
+  await shot(page, 'search-flows');
+  await page.getByRole('link', { name: '日志', exact: true }).click();
+  await page.waitForURL((u) => !u.searchParams.has('tab') && u.searchParams.get('query').startsWith('source.ip'));
+});
+
+steps('columns are chosen among more than seventy fields, pinned, and kept', async () => {
+  await page.goto(`${BASE}/search?since=1h&view=table`);
+  await searched();
+  const known = await page.evaluate(async () => (await (await fetch('/api/v1/fields/catalogue')).json()).items.map((f) => f.name));
+  assert.ok(known.length >= 70, `${known.length} fields`);
+  // One that no event has yet is there to be chosen all the same.
+  await page.getByTestId('column-picker').locator('input').fill('observer.serial_number');
+  await page.locator('.ant-select-dropdown:visible .ant-select-item-option').filter({ hasText: 'observer.serial_number' }).click();
+  await page.keyboard.press('Escape');
+  await page.getByRole('columnheader', { name: 'observer.serial_number' }).waitFor();
+  await page.getByRole('button', { name: '固定列 source.ip' }).click();
+  await page.waitForURL(/pin=source\.ip/);
+  await page.goto(`${BASE}/search?since=1h&view=table`);
+  await page.getByRole('button', { name: '取消固定列 source.ip' }).waitFor();
+  const first = page.getByRole('columnheader').nth(1);
+  assert.match(await first.innerText(), /source\.ip/);
+  const before = (await first.boundingBox()).x;
+  await page.locator('.results').evaluate((el) => el.scrollTo(400, 0));
+  assert.ok(Math.abs((await first.boundingBox()).x - before) < 60, 'the pinned column was scrolled away');
+  await shot(page, 'search-pinned');
+  await page.getByRole('button', { name: '取消固定列 source.ip' }).click();
+  await page.getByRole('button', { name: '移除 observer.serial_number' }).click();
+});
+
+steps('a search becomes a monitoring rule and a detection rule', async () => {
+  await search('"Failed password" event.dataset:=sshd.auth', 'since=4h');
+  await page.getByRole('button', { name: '更多' }).first().click();
+  await page.getByText('建日志监控规则', { exact: true }).click();
+  await page.waitForURL(/\/search\/monitors/);
+  const form = page.locator('.ant-modal:visible');
+  assert.equal(await form.getByLabel('查询语句').inputValue(), '"Failed password" event.dataset:=sshd.auth');
+  await form.getByLabel('名称').fill('来自检索的监控');
+  await form.getByLabel('检索窗口').fill('4h');
+  await form.getByRole('button', { name: '创建' }).click();
+  await page.getByText('已保存 来自检索的监控').waitFor();
+  await page.getByRole('button', { name: '来自检索的监控', exact: true }).click();
+  await page.getByRole('button', { name: '立即执行' }).click();
+  await page.getByTestId('runs').locator('tr', { hasText: '满足条件' }).first().waitFor();
+
+  await search('"Failed password" event.dataset:=sshd.auth user.name:len_range(1, 50)', 'since=4h');
+  await page.getByRole('button', { name: '更多' }).first().click();
+  await page.getByText('建检测规则', { exact: true }).click();
+  await page.waitForURL(/\/rules\/new/);
+  await page.getByTestId('from-search').getByText('user.name length 1, 50').waitFor();
+  assert.match(await page.getByTestId('yaml').inputValue(), /event\.dataset: 'sshd\.auth'/);
+  await page.locator('[data-testid=judgement][data-ok=true]').waitFor();
+  await shot(page, 'rule-from-search');
 });
 
 steps('a log group parts the logs, and is searched in', async () => {

@@ -159,6 +159,8 @@ export interface PastSearch {
 export interface SearchPreferences {
   followed_fields: List<string>;
   columns: List<string>;
+  /** Of the columns, those that stand still while the others are scrolled. */
+  pinned_columns?: List<string>;
 }
 const PREFERENCES = ['search-preferences'];
 export function useSearchPreferences() {

@@ -28,6 +28,9 @@ export function savedParams(s: Pick<SavedSearch, 'query' | 'tenant' | 'group' | 
     measure: chart.measure,
     of: chart.of,
     by: chart.by,
+    tab: chart.tab,
+    vs: chart.vs,
+    fields: chart.fields,
     live: undefined,
   };
 }
@@ -40,7 +43,7 @@ export function pastParams(p: PastSearch): Params {
 export function draftOf(url: URLSearchParams, usual: string): Omit<SavedDraft, 'name' | 'visibility'> {
   const start = url.get('start');
   const end = url.get('end');
-  const chart = Object.fromEntries(['view', 'shape', 'measure', 'of', 'by'].map((k) => [k, url.get(k)]).filter(([, v]) => v));
+  const chart = Object.fromEntries(['view', 'shape', 'measure', 'of', 'by', 'tab', 'vs', 'fields'].map((k) => [k, url.get(k)]).filter(([, v]) => v));
   return {
     query: url.get('query') ?? '',
     tenant: url.get('tenant') ?? '',

@@ -2,17 +2,19 @@ import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { AutoComplete, Button, Checkbox, Input, InputNumber, Select } from 'antd';
 import { useCallback, useEffect, useMemo, useReducer, useRef, useState } from 'react';
 import { Link, useNavigate, useParams } from 'react-router-dom';
+import { parseQuery } from '../api/search';
 import { ApiError, get, post, put, request } from '../api/client';
 import { useCan } from '../api/queries';
 import type { Rule, Verdict } from '../api/rules';
 import { SEVERITIES, list, type Page, type RuleInfo } from '../api/types';
 import { useFeedback } from '../app/feedback';
-import { useSettled, usePageTitle } from '../app/hooks';
+import { useSettled, usePageTitle, useUrl } from '../app/hooks';
 import { useKeys } from '../app/keys';
 import { useSettings } from '../app/settings';
 import { chainOf, member } from '../logic/sigma/chain';
 import { INDICATOR, fromTemplate, lacking, type Correlation } from '../logic/sigma/correlation';
 import { readCorrelation, writeCorrelation, type CorrelationFile } from '../logic/sigma/correlationyaml';
+import { draftFromQuery } from '../logic/sigma/fromquery';
 import { readRule, type Obstacle } from '../logic/sigma/read';
 import { unfinished, type Counting, type Draft, group, leaf } from '../logic/sigma/tree';
 import { writeRule } from '../logic/sigma/write';
@@ -27,7 +29,7 @@ import { FieldPicker, keepOnEscape, useCatalogue } from '../parts/rules/fields';
 import { OutputForm } from '../parts/rules/output';
 import { OutputsForm } from '../parts/rules/outputs';
 import { Templates, type Beginning } from '../parts/rules/templates';
-import { Backtest } from '../parts/rules/backtest';
+import { Backtest, spanFor } from '../parts/rules/backtest';
 import { Trial } from '../parts/rules/trial';
 import { YamlEditor } from '../parts/rules/yaml';
 import { Failed, Skeleton } from '../parts/states';
@@ -110,10 +112,38 @@ export default function RuleEdit() {
   const query = useQuery({ enabled: id !== '', queryKey: ['rules', id, 'edit'], queryFn: ({ signal }) => get<Rule>(`/rules/${encodeURIComponent(id)}`, {}, signal), staleTime: Infinity, gcTime: 0, refetchOnWindowFocus: false });
   usePageTitle(id ? (query.data ? t('build.titleEdit', { x: tx(query.data.title) || id }) : t('page.rules')) : t('build.titleNew'));
   if (id && !query.data) return <div className="page">{query.error ? <Failed error={query.error} what="rules.what" retry={() => void query.refetch()} /> : <Skeleton lines={12} />}</div>;
-  return <Editor key={id} rule={query.data} />;
+  return id ? <Editor key={id} rule={query.data} /> : <Fresh />;
 }
 
-function Editor({ rule }: { rule?: Rule }) {
+/** What a new rule begins with where it is made of something else. */
+interface Origin {
+  query: string;
+  sheet: Sheet;
+  left: string[];
+  wider: boolean;
+  /** What is wrong with the search, where it could not be read. */
+  fault: string;
+}
+
+/** A new rule, or one made of the search that the address names. */
+function Fresh() {
+  const [url] = useUrl();
+  const asked = (url.get('query') ?? '').trim();
+  const parsed = useQuery({ queryKey: ['parse', asked], enabled: asked !== '', queryFn: () => parseQuery(asked), staleTime: Infinity, refetchOnWindowFocus: false });
+  const origin = useMemo<Origin | undefined>(() => {
+    if (!parsed.data) return undefined;
+    if (parsed.data.error) return { query: asked, sheet: sheetOf(''), left: [], wider: false, fault: parsed.data.error.message };
+    const made = draftFromQuery(parsed.data.clause, parsed.data.pipes, asked.slice(0, 80));
+    // What lacks nothing stands in the YAML at once, to be tried.
+    const whole = unfinished(made.draft.tree).length === 0;
+    const sheet = whole ? sheetOf(writeRule('', made.draft)) : { ...sheetOf(''), draft: made.draft };
+    return { query: asked, sheet, left: made.left, wider: made.wider, fault: '' };
+  }, [parsed.data, asked]);
+  if (asked && !origin) return <div className="page">{parsed.error ? <Failed error={parsed.error} what="rules.what" retry={() => void parsed.refetch()} /> : <Skeleton lines={12} />}</div>;
+  return <Editor key={asked} origin={origin} />;
+}
+
+function Editor({ rule, origin }: { rule?: Rule; origin?: Origin }) {
   const { t, tx } = useSettings();
   const can = useCan();
   const navigate = useNavigate();
@@ -121,7 +151,9 @@ function Editor({ rule }: { rule?: Rule }) {
   const { done } = useFeedback();
   const fields = useCatalogue();
   const names = useMemo(() => [...fields.keys()], [fields]);
-  const [s, dispatch] = useReducer(reduce, null, (): State => ({ ...sheetOf(rule?.file ?? ''), past: [], future: [] }));
+  const [s, dispatch] = useReducer(reduce, null, (): State => ({ ...(origin?.sheet ?? sheetOf(rule?.file ?? '')), past: [], future: [] }));
+  const [url] = useUrl();
+  const tenant = origin ? (url.get('tenant') ?? '') : '';
   const [note, setNote] = useState('');
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<unknown>(null);
@@ -226,7 +258,29 @@ function Editor({ rule }: { rule?: Rule }) {
       {may && approval && <div className="stale" role="status">{t('build.needsApproval')}</div>}
       {error instanceof ApiError && error.status === 409 ? <div className="stale" role="alert">{t('build.changedMeanwhile')}</div> : null}
       <Refused error={error} />
-      {!rule && (
+      {origin && (
+        <div className="notice" data-testid="from-search">
+          {origin.fault ? (
+            <span role="alert">{t('build.fromFault', { x: origin.fault })}</span>
+          ) : (
+            <>
+              {t('build.fromSearch')} <Link to={`/search?${url}`}>{origin.query}</Link>
+              {origin.wider && <div className="dim">{t('build.fromWider')}</div>}
+              {origin.left.length > 0 && (
+                <div role="alert">
+                  {t('build.fromLeft')}{' '}
+                  {origin.left.map((x, i) => (
+                    <code key={i} style={{ marginRight: 8 }}>
+                      {x}
+                    </code>
+                  ))}
+                </div>
+              )}
+            </>
+          )}
+        </div>
+      )}
+      {!rule && !origin && (
         <Templates
           value={beginning}
           choose={(b) => {
@@ -302,7 +356,7 @@ function Editor({ rule }: { rule?: Rule }) {
         </div>
       </div>
       <Trial source={s.source} ready={ok} why={c || d?.counting ? 'try.correlation' : undefined} />
-      <Backtest ruleText={s.source} ready={ok} />
+      <Backtest ruleText={s.source} ready={ok} span={origin ? spanFor(url) : undefined} tenant={tenant.includes(',') ? undefined : tenant || undefined} />
     </div>
   );
 }

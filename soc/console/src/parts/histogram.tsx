@@ -9,7 +9,7 @@ import { Chart, tooltip, type Colours } from './chart';
 const dragging = (c: ECharts) => c.dispatchAction({ type: 'takeGlobalCursor', key: 'brush', brushOption: { brushType: 'lineX', brushMode: 'single' } });
 
 /** Events over time, zero-based. Dragging chooses a span; a click chooses one bar. */
-export default function Histogram({ data, onSpan }: { data: Data; onSpan: (start: number, end: number) => void }) {
+export default function Histogram({ data, earlier, onSpan }: { data: Data; /** Counts of an earlier window, one for each bar, drawn as a line over them. */ earlier?: readonly number[]; onSpan: (start: number, end: number) => void }) {
   const { t, locale, dark } = useSettings();
   const span = useRef(onSpan);
   span.current = onSpan;
@@ -47,7 +47,8 @@ export default function Histogram({ data, onSpan }: { data: Data; onSpan: (start
           axisPointer: { type: 'shadow' },
           formatter: (p: { dataIndex: number }[]) => {
             const b = buckets[p[0]?.dataIndex ?? -1];
-            return b ? `${absolute(b.time)}\n${number(b.count, locale)}` : '';
+            const before = earlier?.[p[0]?.dataIndex ?? -1];
+            return b ? `${absolute(b.time)}\n${number(b.count, locale)}${before === undefined ? '' : `\n${t('versus.before')} ${number(before, locale)}`}` : '';
           },
         },
         xAxis: {
@@ -66,10 +67,13 @@ export default function Histogram({ data, onSpan }: { data: Data; onSpan: (start
           axisLabel: { color: c.dim, fontSize: 11, formatter: (v: number) => Intl.NumberFormat(locale, { notation: 'compact' }).format(v) },
         },
         brush: { xAxisIndex: 0, brushType: 'lineX', transformable: false, removeOnClick: true, throttleType: 'debounce', brushStyle: { color: dark ? 'rgba(108,176,247,0.2)' : 'rgba(22,119,255,0.14)', borderColor: c.accent } },
-        series: [{ type: 'bar', data: buckets.map((b) => b.count), barCategoryGap: '12%', itemStyle: { color: c.accent, opacity: 0.85 } }],
+        series: [
+          { type: 'bar', data: buckets.map((b) => b.count), barCategoryGap: '12%', itemStyle: { color: c.accent, opacity: 0.85 } },
+          ...(earlier ? [{ type: 'line', data: [...earlier], step: 'middle', symbol: 'none', silent: true, lineStyle: { color: c.text, width: 1.5, type: 'dashed', opacity: 0.75 } }] : []),
+        ],
       };
     },
-    [data, locale, dark],
+    [data, earlier, locale, dark, t],
   );
   return <Chart className="histo" label={t('search.histogram', { step: clock(data.step_ms, locale) })} option={option} ready={listen} drawn={dragging} />;
 }

@@ -448,4 +448,8 @@ export const rules = {
   'try.matches': ['命中过多', 'too many matches'],
   'try.cancelled': ['已停止', 'stopped'],
   'try.count': ['{n} 条事件', '{n} events'],
+  'build.fromSearch': ['由检索转换：', 'Made of the search'],
+  'build.fromWider': ['规则按子串、不分大小写比较，检索按词比较：规则可能命中更多，保存前先回测。', 'Rules compare texts anywhere and in any case, searches by words: the rule may find more. Backtest it before you save.'],
+  'build.fromLeft': ['规则表达不了这些条件，已略去：', 'A rule cannot say these conditions; they are left out:'],
+  'build.fromFault': ['检索语句有错，不能转换：{x}', 'The search has a fault and cannot be made a rule: {x}'],
 } satisfies Pairs;

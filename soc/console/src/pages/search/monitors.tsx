@@ -167,7 +167,7 @@ export default function Monitors() {
         </div>
         {open && <Runs key={open.id} monitor={open} edit={open.editable && write ? () => setEditing(open) : undefined} close={() => setUrl({ rule: undefined })} />}
       </div>
-      {making && <MonitorForm from={{ query: url.get('query') ?? '', search: url.get('search') ?? '', group: url.get('group') ?? '' }} close={() => setUrl({ new: undefined, query: undefined, search: undefined, group: undefined })} />}
+      {making && <MonitorForm from={{ query: url.get('query') ?? '', search: url.get('search') ?? '', group: url.get('group') ?? '', tenant: url.get('tenant') ?? '' }} close={() => setUrl({ new: undefined, query: undefined, search: undefined, group: undefined, tenant: undefined })} />}
       {editing && <MonitorForm monitor={editing} close={() => setEditing(null)} />}
       {removing.length > 0 && (
         <Ask

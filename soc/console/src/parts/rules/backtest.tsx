@@ -3,12 +3,13 @@ import { Button, Progress, Select } from 'antd';
 import { useCallback, useState } from 'react';
 import { Link } from 'react-router-dom';
 import type { Backtest as Kept, BacktestAlert, BacktestDay, BacktestFindings } from '../../api/backtests';
-import { del, get, post } from '../../api/client';
+import { del, get, post, serverNow } from '../../api/client';
 import { useCan } from '../../api/queries';
 import { list, type Page } from '../../api/types';
 import { useFeedback } from '../../app/feedback';
 import { useSettings } from '../../app/settings';
 import { number } from '../../logic/format';
+import { durationMs, parseRange } from '../../logic/urlstate';
 import type { Key } from '../../locales/zh';
 import { Chart, tooltip, type Colours } from '../chart';
 import { Panel } from '../page';
@@ -17,6 +18,13 @@ import { When, WhenFull } from '../time';
 import { Samples } from './trial';
 
 const SPANS = ['24h', '168h', '720h', '2160h'] as const;
+
+/** The shortest span that reaches as far back as the range in an address. */
+export function spanFor(url: URLSearchParams): (typeof SPANS)[number] {
+  const range = parseRange(url, '24h');
+  const back = 'since' in range ? durationMs(range.since) : serverNow() - Date.parse(range.start);
+  return SPANS.find((s) => back <= durationMs(s)) ?? '2160h';
+}
 
 interface Props {
   /** A rule in force, by its id; or what is written just now. */

@@ -4,6 +4,7 @@ import { useEffect, useRef, useState } from 'react';
 import { get } from '../../api/client';
 import type { EventContext } from '../../api/search';
 import { list, type LogEvent } from '../../api/types';
+import { useUrl } from '../../app/hooks';
 import { useSettings } from '../../app/settings';
 import { keyOf, lineOf, textOf } from '../../logic/event';
 import { absolute } from '../../logic/format';
@@ -19,8 +20,9 @@ const MOST = 1000;
 /** What the same host (or stream, or tenant) said around an event, ten minutes to each side unless told. */
 export function ContextDrawer({ id, close }: { id: string; close: () => void }) {
   const { t } = useSettings();
-  const [minutes, setMinutes] = useState(10);
-  const [by, setBy] = useState<(typeof BY)[number]>('host');
+  const [url, setUrl] = useUrl();
+  const minutes = MINUTES.find((n) => String(n) === url.get('minutes')) ?? 10;
+  const by = BY.find((b) => b === url.get('scope')) ?? 'host';
   const [[before, after], setRows] = useState([ROWS, ROWS]);
   const query = useQuery({
     queryKey: ['context', id, minutes, by, before, after],
@@ -42,8 +44,8 @@ export function ContextDrawer({ id, close }: { id: string; close: () => void }) 
       styles={{ body: { padding: 0 } }}
       extra={
         <span className="row">
-          <Segmented<number> aria-label={t('context.minutes')} size="small" value={minutes} onChange={setMinutes} options={MINUTES.map((n) => ({ value: n, label: t('context.pm', { n }) }))} />
-          <Segmented<(typeof BY)[number]> aria-label={t('context.by')} size="small" value={by} onChange={setBy} options={BY.map((b) => ({ value: b, label: t(`context.${b}`) }))} />
+          <Segmented<number> aria-label={t('context.minutes')} size="small" value={minutes} onChange={(n) => setUrl({ minutes: n === 10 ? undefined : String(n) })} options={MINUTES.map((n) => ({ value: n, label: t('context.pm', { n }) }))} />
+          <Segmented<(typeof BY)[number]> aria-label={t('context.by')} size="small" value={by} onChange={(b) => setUrl({ scope: b === 'host' ? undefined : b })} options={BY.map((b) => ({ value: b, label: t(`context.${b}`) }))} />
         </span>
       }
     >

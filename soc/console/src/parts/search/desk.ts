@@ -12,6 +12,9 @@ export interface Desk {
   /** The table's columns, in order. */
   columns: readonly string[];
   toggleColumn: (field: string) => void;
+  /** The columns that stand still, before the others. */
+  pinned: readonly string[];
+  pin: (field: string) => void;
   followed: readonly string[];
   follow: (field: string) => void;
   /** Shows what came before and after an event. */

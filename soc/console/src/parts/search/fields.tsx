@@ -4,6 +4,7 @@ import { useState } from 'react';
 import { get } from '../../api/client';
 import type { Asked, Facet, FieldStats } from '../../api/search';
 import { list, type List } from '../../api/types';
+import { useUrl } from '../../app/hooks';
 import { useSettings } from '../../app/settings';
 import { number } from '../../logic/format';
 import { fieldName } from '../../logic/logsql';
@@ -21,7 +22,9 @@ export function Fields({ asked, fields, error, bad }: { asked: Asked; fields: re
   const desk = useDesk();
   const followed = desk?.followed ?? [];
   const [text, setText] = useState('');
-  const [open, setOpen] = useState('');
+  const [url, setUrl] = useUrl();
+  const open = url.get('stat') ?? '';
+  const setOpen = (field: string) => setUrl({ stat: field || undefined });
   const facets = useQuery({
     queryKey: ['facets', asked, followed],
     queryFn: async ({ signal }) => list((await get<{ facets: List<Facet> }>('/search/facets', { ...asked, fields: followed.join(','), limit: 5 }, signal)).facets),

@@ -30,11 +30,11 @@ const USUAL: Values = {
 };
 
 /** Makes or changes a log monitoring rule: what to search for, when, what counts, and what then happens. */
-export function MonitorForm({ monitor, from, close }: { monitor?: Monitor; from?: { query?: string; search?: string; group?: string }; close: () => void }) {
+export function MonitorForm({ monitor, from, close }: { monitor?: Monitor; from?: { query?: string; search?: string; group?: string; tenant?: string }; close: () => void }) {
   const { t } = useSettings();
   const { tell } = useAct();
   const saved = useQuery({ queryKey: ['saved', '', false, undefined], queryFn: async ({ signal }) => list((await get<Page<SavedSearch>>('/saved-searches', { limit: 500 }, signal)).items) });
-  const initial: Partial<Values> = monitor ?? { ...USUAL, query: from?.query ?? '', search_id: from?.search || undefined, group: from?.group };
+  const initial: Partial<Values> = monitor ?? { ...USUAL, query: from?.query ?? '', search_id: from?.search || undefined, group: from?.group, tenant: from?.tenant };
   return (
     <FormDialog<Values>
       title={t(monitor ? 'monitor.edit' : 'monitor.new')}

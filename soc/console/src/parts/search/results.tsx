@@ -1,3 +1,4 @@
+import { PushpinOutlined } from '@ant-design/icons';
 import { memo, useEffect, useRef, useState } from 'react';
 import type { LogEvent } from '../../api/types';
 import { useKeys } from '../../app/keys';
@@ -30,16 +31,27 @@ interface RowProps {
   open: boolean;
   cursor: boolean;
   columns?: readonly string[];
+  /** So many of the columns, the first ones, stand still while the others are scrolled. */
+  still: number;
   words: readonly string[];
   where: string;
   toggle: () => void;
 }
 
 const sameRow = (a: RowProps, b: RowProps) =>
-  a.event === b.event && a.lines === b.lines && a.open === b.open && a.cursor === b.cursor && a.where === b.where && a.words === b.words && a.columns === b.columns;
+  a.event === b.event && a.lines === b.lines && a.open === b.open && a.cursor === b.cursor && a.where === b.where && a.words === b.words && a.columns === b.columns && a.still === b.still;
+
+const WIDTH = 160;
+const GAP = 10;
+/** The tracks of a table: the twist, the time, and the columns, each wide enough to be read. */
+const tracks = (n: number, still: number) => `14px 156px ${still > 0 ? `repeat(${still}, ${WIDTH}px) ` : ''}${n > still ? `repeat(${n - still}, minmax(${still > 0 || n > 6 ? WIDTH : 0}px, 1fr))` : ''}`;
+/** Where what stands still begins: the twist, the time, then the pinned columns. */
+const LEFT = [12, 12 + 14 + GAP] as const;
+const stillAt = (place: number, still: number): React.CSSProperties | undefined => (still > 0 && place < still + 2 ? { position: 'sticky', zIndex: 1, left: place < 2 ? LEFT[place] : LEFT[1] + 156 + GAP + (place - 2) * (WIDTH + GAP) } : undefined);
+const cell = (place: number, still: number) => (still > 0 && place < still + 2 ? 'ellipsis pinnedcell' : 'ellipsis');
 
 /** One event: time, host and line, or the chosen columns; opens to all of its fields. */
-const Row = memo(function Row({ event, lines, open, cursor, columns, words, where, toggle }: RowProps) {
+const Row = memo(function Row({ event, lines, open, cursor, columns, still, words, where, toggle }: RowProps) {
   const { t } = useSettings();
   const time = textOf(event, '@timestamp');
   const press = (e: React.MouseEvent) => {
@@ -49,16 +61,16 @@ const Row = memo(function Row({ event, lines, open, cursor, columns, words, wher
   };
   return (
     <div className={`hit${open ? ' openrow' : ''}${cursor ? ' cursor' : ''}`} data-testid="hit" data-event={textOf(event, 'event.id')} role="row">
-      <div className={columns ? 'line table' : 'line'} role="gridcell" onClick={press} style={columns ? { gridTemplateColumns: `14px 156px repeat(${columns.length}, minmax(0, 1fr))` } : undefined}>
-        <button className="plain twist" aria-expanded={open} aria-label={`${t(open ? 'search.collapse' : 'search.expand')}: ${lineOf(event).slice(0, 120)}`} onClick={toggle}>
+      <div className={columns ? 'line table' : 'line'} role="gridcell" onClick={press} style={columns ? { gridTemplateColumns: tracks(columns.length, still) } : undefined}>
+        <button className={columns && still > 0 ? 'plain twist pinnedcell' : 'plain twist'} style={columns && stillAt(0, still)} aria-expanded={open} aria-label={`${t(open ? 'search.collapse' : 'search.expand')}: ${lineOf(event).slice(0, 120)}`} onClick={toggle}>
           ▶
         </button>
-        <time className="dim nowrap" dateTime={time} title={absolute(time, true)}>
+        <time className={columns && still > 0 ? 'dim nowrap pinnedcell' : 'dim nowrap'} style={columns && stillAt(1, still)} dateTime={time} title={absolute(time, true)}>
           {time && absolute(time, true).slice(5)}
         </time>
         {columns ? (
-          columns.map((c) => (
-            <span key={c} className="ellipsis" title={textOf(event, c)}>
+          columns.map((c, i) => (
+            <span key={c} className={cell(i + 2, still)} style={stillAt(i + 2, still)} title={textOf(event, c)}>
               {textOf(event, c) || <span className="faint">–</span>}
             </span>
           ))
@@ -91,6 +103,7 @@ export function Results({ events, table, lines, busy }: { events: readonly LogEv
   const [at, setAt] = useState(-1);
   const box = useRef<HTMLDivElement>(null);
   const columns = table ? (desk?.columns ?? NONE) : undefined;
+  const still = columns ? (desk?.pinned.length ?? 0) : 0;
   const words = desk?.words ?? NONE;
   const toggle = (key: string) =>
     setOpen((o) => {
@@ -112,7 +125,7 @@ export function Results({ events, table, lines, busy }: { events: readonly LogEv
   }, [at]);
   const row = (e: LogEvent, i: number) => {
     const key = keyOf(e, i);
-    return <Row key={key} event={e} lines={lines} open={open.has(key)} cursor={i === at} columns={columns} words={words} where={where(e)} toggle={() => toggle(key)} />;
+    return <Row key={key} event={e} lines={lines} open={open.has(key)} cursor={i === at} columns={columns} still={still} words={words} where={where(e)} toggle={() => toggle(key)} />;
   };
 
   // Of very many rows those near the window alone are drawn; the others keep their height.
@@ -143,17 +156,22 @@ export function Results({ events, table, lines, busy }: { events: readonly LogEv
     return () => watch.disconnect();
   }, [parts, lines, columns]);
   return (
-    <div ref={box} role="grid" aria-label={t('search.what')} aria-busy={busy} aria-rowcount={events.length}>
+    <div ref={box} role="grid" aria-label={t('search.what')} aria-busy={busy} aria-rowcount={events.length} style={columns && (still > 0 || columns.length > 6) ? { minWidth: 24 + 14 + 156 + GAP + columns.length * (WIDTH + GAP) } : undefined}>
       {columns && (
         <div className="hit headrow" role="row">
-          <div className="line table" style={{ gridTemplateColumns: `14px 156px repeat(${columns.length}, minmax(0, 1fr))` }}>
-            <span />
-            <span role="columnheader">{t('col.time')}</span>
-            {columns.map((c) => (
-              <span key={c} role="columnheader" className="row" style={{ gap: 4, minWidth: 0 }}>
+          <div className="line table" style={{ gridTemplateColumns: tracks(columns.length, still) }}>
+            <span className={still > 0 ? 'pinnedcell' : undefined} style={stillAt(0, still)} />
+            <span role="columnheader" className={still > 0 ? 'pinnedcell' : undefined} style={stillAt(1, still)}>
+              {t('col.time')}
+            </span>
+            {columns.map((c, i) => (
+              <span key={c} role="columnheader" className={i < still ? 'row pinnedcell' : 'row'} style={{ gap: 4, minWidth: 0, ...stillAt(i + 2, still) }}>
                 <span className="ellipsis" title={c}>
                   {c}
                 </span>
+                <button className="plain do" aria-pressed={i < still} aria-label={t(i < still ? 'view.unpinOne' : 'view.pinOne', { x: c })} title={t(i < still ? 'view.unpinOne' : 'view.pinOne', { x: c })} onClick={() => desk?.pin(c)}>
+                  <PushpinOutlined />
+                </button>
                 <button className="plain do" aria-label={t('do.remove', { x: c })} onClick={() => desk?.toggleColumn(c)}>
                   ✕
                 </button>
