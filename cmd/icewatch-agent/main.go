@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -19,6 +20,7 @@ import (
 	"icewatch/collectors/agent/config"
 	"icewatch/collectors/agent/inputs"
 	"icewatch/collectors/agent/install"
+	"icewatch/collectors/agent/link"
 	_ "icewatch/collectors/agent/plugins"
 	"icewatch/soc/version"
 )
@@ -154,31 +156,46 @@ func (s *status) Run() error { return printStatus(s.Dir) }
 type installIt struct {
 	host
 	Token string `help:"Enrol the host with this token, too." env:"ICEWATCH_AGENT_TOKEN" placeholder:"TOKEN"`
+	Again bool   `help:"With a token, enrol a host anew that is enrolled."`
 	NoRun bool   `name:"no-start" help:"Do not begin the service yet."`
+	Root  string `help:"Folder that stands for / (an image of a host); nothing is begun there." env:"ICEWATCH_AGENT_ROOT" placeholder:"DIR"`
 }
 
 func (i *installIt) Run(ctx context.Context) error {
 	o := install.Default()
-	o.Dir, o.Now = i.Dir, !i.NoRun
+	o.Dir, o.Root, o.Now = i.Dir, i.Root, !i.NoRun
+	dir := filepath.Join(i.Root, i.Dir)
 	if i.Token != "" {
-		id, err := agent.Enrol(ctx, i.Dir, i.Token, version.String(), false)
-		if err != nil {
+		if _, err := agent.Enrol(ctx, dir, i.Token, version.String(), i.Again); err != nil {
 			return err
 		}
+	}
+	if err := install.Install(ctx, o, os.Stdout); err != nil {
+		return err
+	}
+	if id, err := link.LoadIdentity(dir); err == nil {
 		fmt.Printf("this host is agent %s of %s\n", id.Agent, id.Tenant)
 	}
-	return install.Install(ctx, o, os.Stdout)
+	return nil
 }
 
 type uninstallIt struct {
 	host
-	Purge bool `help:"Remove identity, queue and settings, too."`
+	Purge bool   `help:"Remove identity, queue and settings, too."`
+	Root  string `help:"Folder that stands for / (an image of a host)." env:"ICEWATCH_AGENT_ROOT" placeholder:"DIR"`
 }
 
 func (u *uninstallIt) Run(ctx context.Context) error {
 	o := install.Default()
-	o.Dir = u.Dir
-	return install.Uninstall(ctx, o, u.Purge, os.Stdout)
+	o.Dir, o.Root = u.Dir, u.Root
+	id, missing := link.LoadIdentity(filepath.Join(u.Root, u.Dir))
+	if err := install.Uninstall(ctx, o, u.Purge, os.Stdout); err != nil {
+		return err
+	}
+	if missing == nil {
+		fmt.Printf("this host was agent %s of %s\n", id.Agent, id.Tenant)
+	}
+	return nil
 }
 
 type showVersion struct{}

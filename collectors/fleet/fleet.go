@@ -18,6 +18,7 @@ import (
 	"sync"
 	"time"
 
+	"icewatch/collectors"
 	"icewatch/collectors/fleet/ca"
 	"icewatch/collectors/fleet/configuration"
 	"icewatch/collectors/fleet/lease"
@@ -66,6 +67,9 @@ type Asker struct {
 	Within reach.Reach
 }
 
+// everything is the reach of the suite itself.
+var everything = reach.All()
+
 // may tells whether something of a tenant is the asker's to see and change.
 func (a Asker) may(tenant string) bool {
 	return a.Within.Everything() || tenant != "" && a.Within.CoversWhole(tenant)
@@ -81,6 +85,7 @@ type Deps struct {
 	// Inventoried is told of each new inventory, for the CMDB. It answers the id of the host's item.
 	Inventoried func(ctx context.Context, a Agent, inv *wire.Inventory) (item string, err error)
 	URLs        func() []string // of the agents' listener, as hosts reach it
+	Dial        collectors.Dial // to hosts, for deployments over SSH; nil is a plain dialer
 	Log         *slog.Logger
 	Now         func() time.Time
 }
@@ -112,6 +117,10 @@ type Service struct {
 	tasks          map[string]*Task
 	jobs           map[string]*Job
 	upgrades       map[string]*Upgrade
+	deployments    map[string]*Deployment
+	hostKeys       map[string]*HostKey
+	deploying      int            // hosts at the moment
+	deploys        sync.WaitGroup // of them
 	leases         *lease.Table
 	composed       map[string]*composed
 	operations     []roster.Operation // to be written
@@ -145,6 +154,9 @@ func Open(ctx context.Context, deps Deps) (*Service, error) {
 	}
 	if s.now == nil {
 		s.now = time.Now
+	}
+	if s.deps.Dial == nil {
+		s.deps.Dial = collectors.PlainDial
 	}
 	s.started = s.now()
 	var err error
@@ -196,6 +208,19 @@ func (s *Service) load(ctx context.Context) (err error) {
 	if s.upgrades, err = roster.Load[Upgrade](ctx, s.store, roster.KindPackage); err != nil {
 		return err
 	}
+	if s.hostKeys, err = roster.Load[HostKey](ctx, s.store, roster.KindHostKey); err != nil {
+		return err
+	}
+	if s.deployments, err = roster.Load[Deployment](ctx, s.store, roster.KindDeployment); err != nil {
+		return err
+	}
+	for _, d := range s.deployments {
+		for _, h := range d.Hosts {
+			if h.State == DeployRunning {
+				h.State = DeployWaiting // The suite ended in between: what was begun can be done again.
+			}
+		}
+	}
 	s.leases = lease.New(s.now())
 	for _, t := range s.tasks {
 		s.leaseTask(t)
@@ -235,6 +260,7 @@ func (s *Service) Close() error {
 func (s *Service) Run(ctx context.Context) {
 	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()
+	defer s.deploys.Wait()
 	for n := 1; ; n++ {
 		select {
 		case <-ctx.Done():
@@ -243,6 +269,7 @@ func (s *Service) Run(ctx context.Context) {
 		}
 		s.stepLeases()
 		s.stepRollouts(ctx)
+		s.stepDeployments(ctx)
 		if n%20 == 0 { // 5 s
 			s.expireJobs(ctx)
 			if err := s.flush(ctx); err != nil && ctx.Err() == nil {
@@ -263,6 +290,7 @@ func (s *Service) flush(ctx context.Context) error {
 	s.mu.Lock()
 	var docs []roster.Document
 	var done []*member
+	var again []*bool // what stays to be written where that fails
 	for _, m := range s.agents {
 		if m.dirty || m.saved.IsZero() || m.SeenAt.After(m.saved) && now.Sub(m.saved) > keepSeen {
 			docs = append(docs, roster.Document{Kind: roster.KindAgent, ID: m.ID, Tenant: m.Tenant, Data: m.Agent})
@@ -274,6 +302,14 @@ func (s *Service) flush(ctx context.Context) error {
 		if j.dirty {
 			docs = append(docs, roster.Document{Kind: roster.KindJob, ID: j.ID, Tenant: j.Tenant, Data: j.clone()})
 			j.dirty = false
+			again = append(again, &j.dirty)
+		}
+	}
+	for _, d := range s.deployments {
+		if d.dirty {
+			docs = append(docs, roster.Document{Kind: roster.KindDeployment, ID: d.ID, Tenant: d.Tenant, Data: d.clone()})
+			d.dirty = false
+			again = append(again, &d.dirty)
 		}
 	}
 	operations := s.operations
@@ -297,6 +333,9 @@ func (s *Service) flush(ctx context.Context) error {
 		s.mu.Lock()
 		for _, m := range done {
 			m.dirty = true
+		}
+		for _, dirty := range again {
+			*dirty = true
 		}
 		s.mu.Unlock()
 		return err

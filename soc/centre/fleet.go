@@ -28,7 +28,7 @@ const heldFleet = "fleet"
 func (c *centre) openFleet(ctx context.Context) (err error) {
 	feed := discovered.New(c.cmdb, c.Config.Agents.Zone)
 	c.fleet, err = fleet.Open(ctx, fleet.Deps{Database: c.cmdb.Database(), State: c.db, Box: c.seal, Packages: filepath.Join(c.Config.Data, "agents"),
-		Tenant: func(slug string) bool { _, ok := c.tenants.Get(slug); return ok }, URLs: c.agentURLs, Inventoried: feed.Take, Log: c.log})
+		Tenant: func(slug string) bool { _, ok := c.tenants.Get(slug); return ok }, URLs: c.agentURLs, Dial: c.egress.Dialer(20 * time.Second).DialContext, Inventoried: feed.Take, Log: c.log})
 	if err != nil {
 		return err
 	}

@@ -24,8 +24,20 @@ type SSHServer struct {
 	Dir     string // an empty folder for files
 }
 
-// StartSSHD starts an OpenSSH server for the user of the test.
+// StartSSHD starts an OpenSSH server for the user of the test that gives files alone.
 func StartSSHD(t testing.TB) *SSHServer {
+	t.Helper()
+	return startSSHD(t, "ForceCommand internal-sftp")
+}
+
+// StartShell starts an OpenSSH server on which the user of the test runs commands, with
+// environment variables (NAME=VALUE) set for them.
+func StartShell(t testing.TB, environment ...string) *SSHServer {
+	t.Helper()
+	return startSSHD(t, "SetEnv "+strings.Join(environment, " "))
+}
+
+func startSSHD(t testing.TB, more string) *SSHServer {
 	t.Helper()
 	server := Program(t, "sshd")
 	me, err := user.Current()
@@ -45,7 +57,7 @@ func StartSSHD(t testing.TB) *SSHServer {
 	write(t, filepath.Join(dir, "authorized"), userPublic+"\n")
 	config := filepath.Join(dir, "sshd_config")
 	write(t, config, strings.Join([]string{"ListenAddress 127.0.0.1", "Port " + port, "HostKey " + filepath.Join(dir, "host"), "AuthorizedKeysFile " + filepath.Join(dir, "authorized"),
-		"StrictModes no", "UsePAM no", "PasswordAuthentication no", "PermitRootLogin prohibit-password", "PidFile none", "Subsystem sftp internal-sftp", "ForceCommand internal-sftp"}, "\n")+"\n")
+		"StrictModes no", "UsePAM no", "PasswordAuthentication no", "PermitRootLogin prohibit-password", "PidFile none", "Subsystem sftp internal-sftp", "MaxStartups 200", more}, "\n")+"\n")
 	log, exited := start(t, exec.Command(server, "-D", "-e", "-f", config))
 	await(t, 20*time.Second, "sshd", log, exited, reachable(s.Address))
 	return s

@@ -37,6 +37,8 @@ const (
 	KindTask          = "task"
 	KindJob           = "job"
 	KindPackage       = "package"
+	KindDeployment    = "deployment" // over SSH
+	KindHostKey       = "host-key"   // the id is TENANT/ADDRESS
 )
 
 // ErrNotFound says that something is not kept.
