@@ -530,9 +530,10 @@ func (s *Service) deployHost(ctx context.Context, d *Deployment, address string)
 	if err == nil && kind == deploy.Remove && r.Agent != "" {
 		s.revokeRemoved(ctx, d, address, r.Agent)
 	}
-	if err != nil && ctx.Err() == nil || err != nil && errors.Is(context.Cause(ctx), errCancelled) {
+	if err != nil {
 		tell("", err.Error())
 	}
+	stopping := ctx.Err() != nil && !errors.Is(context.Cause(ctx), errCancelled)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.deploying--
@@ -544,7 +545,7 @@ func (s *Service) deployHost(ctx context.Context, d *Deployment, address string)
 		h.State, h.Text = DeployDone, plain(r.Text, 500)
 	case errors.Is(err, errCancelled):
 		h.State, h.Text = DeployCancelled, plain(err.Error(), 500)
-	case ctx.Err() != nil:
+	case stopping:
 		h.State = DeployWaiting // The suite stops; it goes on after its start.
 		return
 	case errors.As(err, &unknown) && unknown.Known == "":
