@@ -159,7 +159,8 @@ func (a *Agent) state() *wire.Checkin {
 	total := a.total(lost)
 	c.Queue.DroppedMetrics, c.Queue.DroppedLines, c.Queue.SentLines, c.Queue.SentSamples = total.DroppedMetrics, total.DroppedLines, total.SentLines, total.SentSamples
 	last := a.breaker.Last()
-	c.Usage = wire.Usage{CPUPercent: a.host.Minute(), MemoryBytes: uint64(max(0, last.MemoryBytes)), DiskBytes: uint64(c.Queue.Bytes), SentBytes: a.client.Sent(), Started: a.started.Unix()}
+	c.Usage = wire.Usage{CPUPercent: a.host.Minute(), MemoryBytes: uint64(max(0, last.MemoryBytes)), DiskBytes: uint64(c.Queue.Bytes), SentBytes: a.client.Sent(), Started: a.started.Unix(),
+		Host: &wire.HostUsage{CPUPercent: last.HostCPU, MemoryPercent: last.HostMemory, DiskPercent: last.HostDisk, NetworkKBps: last.HostNetwork}}
 	return c
 }
 

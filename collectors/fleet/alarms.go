@@ -6,6 +6,7 @@ import (
 
 	"icewatch/collectors/fleet/configuration"
 	"icewatch/collectors/fleet/wire"
+	"icewatch/detections"
 )
 
 // Kinds of alarms.
@@ -16,12 +17,18 @@ const (
 	AlarmLost    = "agent-lost"
 	AlarmRollout = "rollout-rolled-back"
 	AlarmTask    = "task-failing"
+	AlarmBeyond  = "agent-threshold"
 )
 
 // Alarm is something wrong with an agent or a task.
 type Alarm struct {
 	Kind, Key, ZH, EN string
 	Fields            map[string]string
+	Severity          detections.Level // "" is the kind's
+}
+
+func alarm(kind, key, zh, en string, fields map[string]string) Alarm {
+	return Alarm{Kind: kind, Key: key, ZH: zh, EN: en, Fields: fields}
 }
 
 // alarmsAtOnce bounds the alarms of a kind; beyond it one speaks for all.
@@ -40,28 +47,28 @@ func (s *Service) Alarms() []Alarm {
 		case Revoked, Never:
 			continue
 		case Offline:
-			out = append(out, Alarm{AlarmOffline, m.ID, fmt.Sprintf("主机 %s（%s）的 Agent 已离线：最后一次上报 %s", m.Name, m.Tenant, m.SeenAt.Local().Format("2006-01-02 15:04:05")),
-				fmt.Sprintf("The agent on %s (%s) is offline: last heard of at %s", m.Name, m.Tenant, m.SeenAt.Local().Format("2006-01-02 15:04:05")), fields})
+			out = append(out, alarm(AlarmOffline, m.ID, fmt.Sprintf("主机 %s（%s）的 Agent 已离线：最后一次上报 %s", m.Name, m.Tenant, m.SeenAt.Local().Format("2006-01-02 15:04:05")),
+				fmt.Sprintf("The agent on %s (%s) is offline: last heard of at %s", m.Name, m.Tenant, m.SeenAt.Local().Format("2006-01-02 15:04:05")), fields))
 			continue
 		case Tripped:
 			why := ""
 			if len(m.Reasons) > 0 {
 				why = m.Reasons[0].Part + ": " + m.Reasons[0].Text
 			}
-			out = append(out, Alarm{AlarmTripped, m.ID, fmt.Sprintf("主机 %s（%s）的 Agent 已熔断：%s", m.Name, m.Tenant, why), fmt.Sprintf("The breaker of the agent on %s (%s) tripped: %s", m.Name, m.Tenant, why), fields})
+			out = append(out, alarm(AlarmTripped, m.ID, fmt.Sprintf("主机 %s（%s）的 Agent 已熔断：%s", m.Name, m.Tenant, why), fmt.Sprintf("The breaker of the agent on %s (%s) tripped: %s", m.Name, m.Tenant, why), fields))
 		}
 		if w := s.want(m); m.Fault != nil && m.Fault.SHA256 == w.sum {
-			out = append(out, Alarm{AlarmRefused, m.ID, fmt.Sprintf("主机 %s（%s）拒绝了配置：%s", m.Name, m.Tenant, faultText(m.Fault)), fmt.Sprintf("The agent on %s (%s) refused its configuration: %s", m.Name, m.Tenant, faultText(m.Fault)), fields})
+			out = append(out, alarm(AlarmRefused, m.ID, fmt.Sprintf("主机 %s（%s）拒绝了配置：%s", m.Name, m.Tenant, faultText(m.Fault)), fmt.Sprintf("The agent on %s (%s) refused its configuration: %s", m.Name, m.Tenant, faultText(m.Fault)), fields))
 		}
 		if q := m.Queue; q.OldestSeconds > 600 || q.Bytes > 0 && m.Usage.DiskBytes > 0 && q.DroppedLines > 0 {
-			out = append(out, Alarm{AlarmLost, m.ID, fmt.Sprintf("主机 %s（%s）的 Agent 队列积压：最早的数据已等待 %d 秒，累计丢弃日志 %d 条、指标 %d 个", m.Name, m.Tenant, q.OldestSeconds, q.DroppedLines, q.DroppedMetrics),
-				fmt.Sprintf("The queue of the agent on %s (%s) backs up: its oldest data waits for %d s; %d lines and %d samples were dropped so far", m.Name, m.Tenant, q.OldestSeconds, q.DroppedLines, q.DroppedMetrics), fields})
+			out = append(out, alarm(AlarmLost, m.ID, fmt.Sprintf("主机 %s（%s）的 Agent 队列积压：最早的数据已等待 %d 秒，累计丢弃日志 %d 条、指标 %d 个", m.Name, m.Tenant, q.OldestSeconds, q.DroppedLines, q.DroppedMetrics),
+				fmt.Sprintf("The queue of the agent on %s (%s) backs up: its oldest data waits for %d s; %d lines and %d samples were dropped so far", m.Name, m.Tenant, q.OldestSeconds, q.DroppedLines, q.DroppedMetrics), fields))
 		}
 	}
 	for _, c := range s.allConfigurations() {
 		if r := c.Rollout; r.State == configuration.RolledBack && r.Host != "" {
-			out = append(out, Alarm{AlarmRollout, versionKey(c.ID, r.Version), fmt.Sprintf("配置“%s”第 %d 版已自动回滚：主机 %s：%s", c.Name, r.Version, r.Host, r.Reason),
-				fmt.Sprintf("Version %d of the configuration %q was rolled back by itself: %s: %s", r.Version, c.Name, r.Host, r.Reason), map[string]string{"configuration": c.ID, "host": r.Host, "tenant": c.Tenant}})
+			out = append(out, alarm(AlarmRollout, versionKey(c.ID, r.Version), fmt.Sprintf("配置“%s”第 %d 版已自动回滚：主机 %s：%s", c.Name, r.Version, r.Host, r.Reason),
+				fmt.Sprintf("Version %d of the configuration %q was rolled back by itself: %s: %s", r.Version, c.Name, r.Host, r.Reason), map[string]string{"configuration": c.ID, "host": r.Host, "tenant": c.Tenant}))
 		}
 	}
 	for _, t := range sorted(s.tasks) {
@@ -71,10 +78,10 @@ func (s *Service) Alarms() []Alarm {
 			if why == "" {
 				why, zh = "no member of its group is online", "分组内没有在线成员"
 			}
-			out = append(out, Alarm{AlarmTask, t.ID, fmt.Sprintf("采集任务“%s”（%s）异常：%s", t.Name, t.Tenant, zh), fmt.Sprintf("The collection task %q (%s) fails: %s", t.Name, t.Tenant, why), map[string]string{"task": t.ID, "tenant": t.Tenant}})
+			out = append(out, alarm(AlarmTask, t.ID, fmt.Sprintf("采集任务“%s”（%s）异常：%s", t.Name, t.Tenant, zh), fmt.Sprintf("The collection task %q (%s) fails: %s", t.Name, t.Tenant, why), map[string]string{"task": t.ID, "tenant": t.Tenant}))
 		}
 	}
-	return bounded(out)
+	return bounded(append(out, s.stepThresholds(now)...))
 }
 
 // bounded keeps alarms of each kind to a number; the last tells of the others.
@@ -88,9 +95,9 @@ func bounded(list []Alarm) []Alarm {
 		kept[a.Kind]++
 		return n[a.Kind] > alarmsAtOnce && kept[a.Kind] >= alarmsAtOnce
 	})
-	for _, kind := range []string{AlarmOffline, AlarmRefused, AlarmTripped, AlarmLost, AlarmRollout, AlarmTask} {
+	for _, kind := range []string{AlarmOffline, AlarmRefused, AlarmTripped, AlarmLost, AlarmRollout, AlarmTask, AlarmBeyond} {
 		if more := n[kind] - alarmsAtOnce + 1; n[kind] > alarmsAtOnce {
-			out = append(out, Alarm{kind, "others", fmt.Sprintf("另有 %d 个同类告警", more), fmt.Sprintf("%d more of this kind", more), map[string]string{"more": fmt.Sprint(more)}})
+			out = append(out, alarm(kind, "others", fmt.Sprintf("另有 %d 个同类告警", more), fmt.Sprintf("%d more of this kind", more), map[string]string{"more": fmt.Sprint(more)}))
 		}
 	}
 	return out

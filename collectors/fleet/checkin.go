@@ -189,10 +189,11 @@ func (s *Service) take(id, from string, c *wire.Checkin) error {
 			s.noteAgent(m, "agent", "state-"+state, state == wire.StateHealthy, text)
 		}
 	}
-	m.State, m.Reasons, m.Queue, m.Usage = state, reasons, c.Queue, c.Usage
+	m.sending = sendingRate(m.Usage, c.Usage, now.Sub(m.usedAt))
+	m.State, m.Reasons, m.Queue, m.Usage, m.usedAt = state, reasons, c.Queue, c.Usage, now
 	m.Inputs = nil
 	for _, in := range c.Inputs[:min(len(c.Inputs), 2*wire.MaxInputs)] {
-		m.Inputs = append(m.Inputs, wire.InputState{Name: plain(in.Name, 64), Plugin: plain(in.Plugin, 64), State: plain(in.State, 16), Error: plain(in.Error, 500), Rate: in.Rate})
+		m.Inputs = append(m.Inputs, wire.InputState{Name: plain(in.Name, 64), Plugin: plain(in.Plugin, 64), State: plain(in.State, 16), Error: plain(in.Error, 500), Rate: in.Rate, Busy: in.Busy})
 	}
 	if f := c.ConfigError; f == nil {
 		m.Fault = nil

@@ -119,8 +119,10 @@ type Service struct {
 	upgrades       map[string]*Upgrade
 	deployments    map[string]*Deployment
 	hostKeys       map[string]*HostKey
-	deploying      int            // hosts at the moment
-	deploys        sync.WaitGroup // of them
+	thresholds     map[string]*Threshold
+	beyond         map[string]map[string]time.Time // since when, by threshold and subject
+	deploying      int                             // hosts at the moment
+	deploys        sync.WaitGroup                  // of them
 	leases         *lease.Table
 	composed       map[string]*composed
 	operations     []roster.Operation // to be written
@@ -144,11 +146,14 @@ type member struct {
 	wanted      *composed // what it is to run
 	wantedEpoch int64
 	wasWell     bool // before it took the configuration in force
+
+	sending float64   // kilobytes a second since the checkin before
+	usedAt  time.Time // of the usage
 }
 
 // Open opens the fleet.
 func Open(ctx context.Context, deps Deps) (*Service, error) {
-	s := &Service{deps: deps, log: deps.Log, now: deps.Now, agents: map[string]*member{}, first: map[string]map[string]bool{}, composed: map[string]*composed{}, epoch: 1}
+	s := &Service{deps: deps, log: deps.Log, now: deps.Now, agents: map[string]*member{}, first: map[string]map[string]bool{}, composed: map[string]*composed{}, beyond: map[string]map[string]time.Time{}, epoch: 1}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -206,6 +211,9 @@ func (s *Service) load(ctx context.Context) (err error) {
 		return err
 	}
 	if s.upgrades, err = roster.Load[Upgrade](ctx, s.store, roster.KindPackage); err != nil {
+		return err
+	}
+	if s.thresholds, err = roster.Load[Threshold](ctx, s.store, roster.KindThreshold); err != nil {
 		return err
 	}
 	if s.hostKeys, err = roster.Load[HostKey](ctx, s.store, roster.KindHostKey); err != nil {

@@ -61,6 +61,8 @@ func (s *Server) fleetRoutes() {
 	s.fleetTaskRoutes()
 	s.fleetGroupRoutes()
 	s.fleetPackageRoutes()
+	s.fleetDeploymentRoutes()
+	s.fleetThresholdRoutes()
 }
 
 // FleetHosts names hosts of a batch operation. It is exported because inputs embed it.

@@ -38,7 +38,7 @@ func (c *centre) openFleet(ctx context.Context) (err error) {
 		every(ctx, 5*time.Second, func(int) {
 			list := []watch.Alarm{}
 			for _, a := range c.fleet.Alarms() {
-				list = append(list, watch.Alarm{Kind: a.Kind, Key: a.Kind + "/" + a.Key, Fields: a.Fields, Detail: detections.Text{ZH: a.ZH, EN: a.EN}})
+				list = append(list, watch.Alarm{Kind: a.Kind, Key: a.Kind + "/" + a.Key, Severity: a.Severity, Fields: a.Fields, Detail: detections.Text{ZH: a.ZH, EN: a.EN}})
 			}
 			if ctx.Err() == nil {
 				c.watch.Hold(ctx, heldFleet, list)

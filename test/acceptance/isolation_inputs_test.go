@@ -27,6 +27,7 @@ func (c *city) connect(slugs []string) {
 			"groups":         {"tenant": slug, "name": "group of " + slug},
 			"configurations": {"tenant": slug, "name": "configuration of " + slug, "selector": map[string]any{"everybody": true}},
 			"tasks":          {"tenant": slug, "name": "task of " + slug, "template": "linux-host", "selector": map[string]any{"everybody": true}},
+			"thresholds":     {"tenant": slug, "name": "rule of " + slug, "of": "host", "resource": "cpu", "above": 90, "minutes": 5, "selector": map[string]any{"everybody": true}},
 		} {
 			c.must(http.MethodPost, "/api/v1/fleet/"+path, in, nil)
 		}
@@ -75,7 +76,7 @@ func (c *city) compareInputs(viewer *client.Client, wrong func(string, any, any)
 		wrong("the inputs among the sources", sorted(got), sorted(want))
 	}
 	// What the fleet of agents is told, and its operation log.
-	for _, path := range []string{"groups", "configurations", "tasks", "operations"} {
+	for _, path := range []string{"groups", "configurations", "tasks", "thresholds", "operations"} {
 		var page struct{ Items []struct{ Tenant string } }
 		if err := viewer.Get(ctx, "/api/v1/fleet/"+path, url.Values{"limit": {"1000"}}, &page); err != nil {
 			c.t.Fatal(err)
@@ -88,7 +89,7 @@ func (c *city) compareInputs(viewer *client.Client, wrong func(string, any, any)
 			wrong("the "+path+" of the fleet", sorted(got), sorted(want))
 		}
 	}
-	for _, path := range []string{"/api/v1/fleet/tokens", "/api/v1/inputs", "/api/v1/inputs/kinds", "/api/v1/inputs/export", "/api/v1/parsers/own"} {
+	for _, path := range []string{"/api/v1/fleet/tokens", "/api/v1/fleet/deployments", "/api/v1/fleet/host-keys", "/api/v1/inputs", "/api/v1/inputs/kinds", "/api/v1/inputs/export", "/api/v1/parsers/own"} {
 		resp, err := viewer.Do(ctx, http.MethodGet, path, nil, nil, nil)
 		if err != nil {
 			c.t.Fatal(err)

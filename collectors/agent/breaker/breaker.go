@@ -34,6 +34,7 @@ type Reading struct {
 	HostCPU     float64 // percent of all cores
 	HostMemory  float64 // percent in use
 	HostDisk    float64 // percent in use, of the file system of the queue
+	HostNetwork float64 // kilobytes a second, in and out, without the loopback; no limit is on it
 }
 
 // Source measures.

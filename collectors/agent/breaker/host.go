@@ -2,12 +2,14 @@ package breaker
 
 import (
 	"os"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/shirou/gopsutil/v4/cpu"
 	"github.com/shirou/gopsutil/v4/disk"
 	"github.com/shirou/gopsutil/v4/mem"
+	"github.com/shirou/gopsutil/v4/net"
 	"github.com/shirou/gopsutil/v4/process"
 )
 
@@ -23,6 +25,7 @@ type Host struct {
 	own       float64 // seconds of processor time
 	busy, all float64 // of the host
 	waited    time.Duration
+	network   uint64     // bytes
 	minute    [13]moment // a ring of a minute of Every
 	next      int
 }
@@ -45,7 +48,7 @@ var _ Source = (*Host)(nil)
 func (h *Host) Read() Reading {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	r := Reading{CPUPercent: -1, MemoryBytes: -1, DiskBytes: -1, NetworkFull: -1, HostCPU: -1, HostMemory: -1, HostDisk: -1}
+	r := Reading{CPUPercent: -1, MemoryBytes: -1, DiskBytes: -1, NetworkFull: -1, HostCPU: -1, HostMemory: -1, HostDisk: -1, HostNetwork: -1}
 	now := time.Now()
 	span := now.Sub(h.at).Seconds()
 	first := h.at.IsZero()
@@ -77,6 +80,18 @@ func (h *Host) Read() Reading {
 	}
 	if d, err := disk.Usage(h.Dir); err == nil {
 		r.HostDisk = d.UsedPercent
+	}
+	if list, err := net.IOCounters(true); err == nil {
+		var bytes uint64
+		for _, x := range list {
+			if x.Name != "lo" && !strings.HasPrefix(x.Name, "Loopback") {
+				bytes += x.BytesRecv + x.BytesSent
+			}
+		}
+		if !first && span > 0 && bytes >= h.network { // An interface that went takes its count along.
+			r.HostNetwork = float64(bytes-h.network) / 1024 / span
+		}
+		h.network = bytes
 	}
 	if h.Queue != nil {
 		r.DiskBytes = float64(h.Queue())

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"log/slog"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -54,7 +55,11 @@ type Input struct {
 	failed   uint64 // gatherings with one, in a row
 	panicked string
 	samples  uint64
-	minute   [2]struct{ at, samples uint64 } // for the rate
+	busy     time.Duration // that gathering took
+	minute   [2]struct {
+		at, samples uint64
+		busy        time.Duration
+	} // for the rate
 }
 
 // Key is that of its settings.
@@ -159,6 +164,7 @@ func (i *Input) gather(acc telegraf.Accumulator) {
 	i.mu.Lock()
 	before := i.errAt
 	i.mu.Unlock()
+	began := time.Now()
 	err := func() (err error) {
 		defer func() {
 			if p := recover(); p != nil {
@@ -175,6 +181,7 @@ func (i *Input) gather(acc telegraf.Accumulator) {
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	i.busy += time.Since(began)
 	if i.errAt.Equal(before) {
 		i.good++
 		i.failed, i.err = 0, ""
@@ -224,7 +231,8 @@ func (i *Input) Outcome() Outcome {
 func (i *Input) State() wire.InputState {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	s := wire.InputState{Name: i.in.Name, Plugin: i.in.Plugin, State: "running", Error: i.err, Rate: i.rate()}
+	s := wire.InputState{Name: i.in.Name, Plugin: i.in.Plugin, State: "running", Error: i.err}
+	s.Rate, s.Busy = i.rate()
 	switch {
 	case i.paused.Load():
 		s.State, s.Error = "stopped", ""
@@ -236,24 +244,25 @@ func (i *Input) State() wire.InputState {
 	return s
 }
 
-// rate is samples a minute, of the last whole minute.
-func (i *Input) rate() uint64 {
+// rate is samples a minute and the percentage of the time that gathering took, of the
+// last whole minute.
+func (i *Input) rate() (samples uint64, busy float64) {
 	now := uint64(time.Now().Unix())
 	if i.minute[1].at == 0 {
 		i.minute[1].at = now - 1
 	}
 	if span := now - i.minute[1].at; span >= 60 {
 		i.minute[0] = i.minute[1]
-		i.minute[1].at, i.minute[1].samples = now, i.samples
+		i.minute[1].at, i.minute[1].samples, i.minute[1].busy = now, i.samples, i.busy
 	}
 	from := i.minute[0]
 	if from.at == 0 {
 		from = i.minute[1]
 	}
 	if now <= from.at {
-		return 0
+		return 0, 0
 	}
-	return (i.samples - from.samples) * 60 / (now - from.at)
+	return (i.samples - from.samples) * 60 / (now - from.at), math.Round(1e4*(i.busy-from.busy).Seconds()/float64(now-from.at)) / 100
 }
 
 // accumulator takes what a plug-in gathers.

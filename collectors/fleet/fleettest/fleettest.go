@@ -20,6 +20,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -62,6 +63,7 @@ type Fleet struct {
 	Box      *seal.Box
 	dir      string
 	stop     func()
+	ahead    atomic.Int64 // nanoseconds
 
 	mu      sync.Mutex
 	Records []intake.Record
@@ -132,6 +134,9 @@ func Start(t testing.TB) *Fleet {
 	return f
 }
 
+// Pass lets time pass for the fleet.
+func (f *Fleet) Pass(d time.Duration) { f.ahead.Add(int64(d)) }
+
 // Restart stops the fleet and starts it on the same data and address.
 func (f *Fleet) Restart(t testing.TB) {
 	t.Helper()
@@ -150,6 +155,7 @@ func (f *Fleet) open(t testing.TB) {
 	f.Service, err = fleet.Open(ctx, fleet.Deps{Database: Database{db}, State: db, Box: f.Box, Packages: filepath.Join(f.dir, "packages"),
 		Tenant: func(slug string) bool { return slug == "egov" || slug == "seal" },
 		URLs:   func() []string { return []string{f.URL} },
+		Now:    func() time.Time { return time.Now().Add(time.Duration(f.ahead.Load())) },
 		Inventoried: func(_ context.Context, a fleet.Agent, inv *wire.Inventory) (string, error) {
 			if f.Invents == nil {
 				return "", nil

@@ -39,6 +39,7 @@ const (
 	KindPackage       = "package"
 	KindDeployment    = "deployment" // over SSH
 	KindHostKey       = "host-key"   // the id is TENANT/ADDRESS
+	KindThreshold     = "threshold"
 )
 
 // ErrNotFound says that something is not kept.

@@ -201,6 +201,16 @@ type Usage struct {
 	DiskBytes   uint64  `json:"disk_bytes"`
 	SentBytes   uint64  `json:"sent_bytes"` // since the process started
 	Started     int64   `json:"started"`    // Unix seconds
+	// Host is what all of the host takes; nil where the agent does not tell it.
+	Host *HostUsage `json:"host,omitempty"`
+}
+
+// HostUsage is what all that runs on a host takes. A negative value is not known.
+type HostUsage struct {
+	CPUPercent    float64 `json:"cpu_percent"`    // of all cores
+	MemoryPercent float64 `json:"memory_percent"` // in use
+	DiskPercent   float64 `json:"disk_percent"`   // in use, of the file system of the agent's folder
+	NetworkKBps   float64 `json:"network_kbps"`   // kilobytes a second in and out, without the loopback
 }
 
 // InputState is how one input fares.
@@ -210,6 +220,8 @@ type InputState struct {
 	State  string `json:"state"`           // running, failing, held (by the breaker), stopped
 	Error  string `json:"error,omitempty"` // the last, without secrets
 	Rate   uint64 `json:"rate"`            // samples or lines a minute
+	// Busy is how much of the time since the last full minute gathering took, in percent.
+	Busy float64 `json:"busy_percent,omitempty"`
 }
 
 // Orders is the answer to a checkin. What is nil or empty says nothing new.

@@ -1,4 +1,4 @@
-import type { List, Text } from './types';
+import type { List, Severity, Text } from './types';
 
 export const HOST_STATES = ['online', 'degraded', 'tripped', 'offline', 'never', 'revoked'] as const;
 export type HostState = (typeof HOST_STATES)[number];
@@ -213,3 +213,59 @@ export interface FleetOperation {
 }
 
 export const hostPath = (id: string) => `/agents/hosts/${encodeURIComponent(id)}`;
+
+export const DEPLOY_STATES = ['key-unknown', 'failed', 'running', 'waiting', 'cancelled', 'done'] as const;
+export interface FleetDeployment {
+  id: string;
+  tenant: string;
+  kind: 'install' | 'upgrade' | 'remove';
+  user: string;
+  version?: string;
+  by: string;
+  at: string;
+  until: string;
+  ended_at?: string;
+  hosts: number;
+  states: Record<string, number>;
+}
+export interface FleetDeploymentHost {
+  address: string;
+  state: (typeof DEPLOY_STATES)[number];
+  step?: 'connect' | 'probe' | 'upload' | 'run' | 'online';
+  text?: string;
+  platform?: string;
+  agent?: string;
+  at?: string;
+  key?: { type: string; fingerprint: string; line: string };
+  log?: List<{ at: string; text: string }>;
+}
+export interface FleetDeploymentDetail extends FleetDeployment {
+  targets: List<FleetDeploymentHost>;
+}
+export interface FleetHostKey {
+  id: string;
+  tenant: string;
+  address: string;
+  type: string;
+  fingerprint: string;
+  by: string;
+  at: string;
+}
+
+export interface FleetThreshold {
+  id: string;
+  tenant: string;
+  name: string;
+  of: 'host' | 'agent' | 'task';
+  resource: 'cpu' | 'memory' | 'disk' | 'network' | 'delay' | 'rate';
+  above: number;
+  unit: string;
+  minutes: number;
+  severity: Severity;
+  selector: Selector;
+  enabled: boolean;
+  revision: number;
+  at: string;
+  by: string;
+  beyond: List<{ agent: string; host: string; task?: string; value: number; since: string }>;
+}
