@@ -35,9 +35,12 @@ type FindingInput struct {
 	Unit      string `query:"unit" maxLength:"256" doc:"Id of an organisation"`
 	Owner     string `query:"owner" maxLength:"200"`
 	Engine    string `query:"engine" maxLength:"100"`
-	Host      string `query:"host" maxLength:"256" doc:"Address or name"`
+	Host      string `query:"host" maxLength:"256" doc:"Address or name of the host or asset"`
+	Service   string `query:"service" maxLength:"100" doc:"As engines name it, such as https"`
+	Class     string `query:"class" maxLength:"200" doc:"Part of the kind of weakness, or a CWE id"`
+	Title     string `query:"title" maxLength:"200" doc:"Part of the title"`
 	Port      int    `query:"port" minimum:"0" maximum:"65535"`
-	Weakness  string `query:"weakness" maxLength:"300" doc:"CVE id, or the id of an engine's check"`
+	Weakness  string `query:"weakness" maxLength:"300" doc:"CVE, CNNVD or CNVD id, or the id of an engine's check"`
 	Overdue   bool   `query:"overdue"`
 	Attacked  bool   `query:"attacked" doc:"Only those on which attacks were seen"`
 	Exploited bool   `query:"exploited" doc:"Only those that attackers are known to use"`
@@ -46,7 +49,7 @@ type FindingInput struct {
 }
 
 func (in *FindingInput) question() finding.Question {
-	q := finding.Question{Words: in.Q, Item: in.Item, System: in.System, Unit: in.Unit, Owner: in.Owner, Engine: in.Engine, Host: in.Host, Port: in.Port, Weakness: in.Weakness, Overdue: in.Overdue, Attacked: in.Attacked, Exploited: in.Exploited, Sort: in.Sort}
+	q := finding.Question{Words: in.Q, Item: in.Item, System: in.System, Unit: in.Unit, Owner: in.Owner, Engine: in.Engine, Host: in.Host, Port: in.Port, Service: in.Service, Class: in.Class, Title: in.Title, Weakness: in.Weakness, Overdue: in.Overdue, Attacked: in.Attacked, Exploited: in.Exploited, Sort: in.Sort}
 	switch in.State {
 	case "*":
 	case "":

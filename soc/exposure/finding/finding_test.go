@@ -322,3 +322,34 @@ func TestPolicy(t *testing.T) {
 		}
 	}
 }
+
+// TestSearchByAnyCombination holds each condition of a list, and all of them together.
+func TestSearchByAnyCombination(t *testing.T) {
+	t.Parallel()
+	cmdbtest.OnBoth(t, func(t *testing.T, c *cmdb.Service) {
+		s, k := setup(t, c)
+		take(t, s, Take{Tenant: "a"},
+			Sighting{Address: "10.0.0.1", Port: 443, Protocol: "tcp", Service: "https", Engine: "nessus", Check: "1", CVEs: []string{"CVE-2021-44228"}, CWEs: []string{"CWE-502"}, Title: detections.Text{ZH: "远程代码执行", EN: "Log4Shell"}, Level: detections.Critical, At: k.at},
+			Sighting{Host: "shop.example", Port: 22, Service: "ssh", Engine: "openvas", Check: "2", Title: detections.Text{ZH: "SSH 弱口令"}, Level: detections.High, At: k.at})
+		both := Question{Title: "执行", Levels: []detections.Level{detections.Critical}, Class: "cwe-502", States: []State{StateOpen}, Engine: "nessus", Host: "10.0.0.1", Port: 443, Service: "HTTPS", Weakness: "cve-2021-44228", Words: "log4shell", Owner: "张三"}
+		for name, q := range map[string]Question{"title": {Title: "远程"}, "class": {Class: "CWE-502"}, "engine": {Engine: "nessus"}, "host": {Host: "10.0.0.1"}, "asset": {Host: "web-1"}, "port": {Port: 443}, "service": {Service: "https"}, "weakness": {Weakness: "CVE-2021-44228"}, "words": {Words: "log4shell"}, "unit": {Unit: "org-1"}, "all": both} {
+			if got := list(t, s, reach.All(), q); len(got) != 1 || got[0].Item != "web-1" {
+				t.Errorf("%s: %+v", name, got)
+			}
+		}
+		for name, q := range map[string]Question{"title": {Title: "弱口令"}, "host": {Host: "Shop.Example"}, "service": {Service: "ssh"}, "check": {Weakness: "openvas:2"}} {
+			if got := list(t, s, reach.All(), q); len(got) != 1 || got[0].Port != 22 {
+				t.Errorf("%s: %+v", name, got)
+			}
+		}
+		for name, q := range map[string]Question{"part of a service": {Service: "http"}, "part of a host": {Host: "10.0.0"}, "a sign of LIKE": {Service: "%"}} {
+			if got := list(t, s, reach.All(), q); len(got) != 0 {
+				t.Errorf("%s: %+v", name, got)
+			}
+		}
+		figures, err := s.Figures(t.Context(), reach.All())
+		if err != nil || len(figures.Units) != 2 || figures.Units[1].Name+figures.Units[0].Name != "税务局" {
+			t.Errorf("%+v, %v", figures.Units, err)
+		}
+	})
+}

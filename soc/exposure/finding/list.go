@@ -27,7 +27,10 @@ type Question struct {
 	Engine    string
 	Host      string // address or name
 	Port      int
-	Weakness  string // CVE or check
+	Service   string // as engines name it, such as https
+	Class     string // part of the kind of weakness, or a CWE id
+	Title     string // part of the title
+	Weakness  string // CVE, CNNVD or another id, or a check
 	Overdue   bool
 	Attacked  bool
 	Exploited bool
@@ -56,9 +59,23 @@ func (q *Question) where(s *bun.SelectQuery, now time.Time) *bun.SelectQuery {
 		}
 		s = s.Where("f.level IN (?)", bun.In(ranks))
 	}
-	for _, x := range []struct{ column, value string }{{"item_id", q.Item}, {"system_id", q.System}, {"unit_id", q.Unit}, {"owner", q.Owner}, {"host", strings.ToLower(q.Host)}, {"weakness", q.Weakness}} {
+	for _, x := range []struct{ column, value string }{{"item_id", q.Item}, {"system_id", q.System}, {"unit_id", q.Unit}, {"owner", q.Owner}} {
 		if x.value != "" {
 			s = s.Where("f.? = ?", bun.Ident(x.column), x.value)
+		}
+	}
+	// Of an asset the address or a name counts, of a vulnerability each of its ids.
+	for _, x := range []struct{ column, value string }{{"host", q.Host}, {"weakness", q.Weakness}} {
+		if v := strings.ToLower(strings.TrimSpace(x.value)); v != "" {
+			s = s.Where("(lower(f.?) = ? OR f.words LIKE ? ESCAPE '!')", bun.Ident(x.column), v, "%\n"+escape.Replace(v)+"\n%")
+		}
+	}
+	if v := strings.ToLower(strings.TrimSpace(q.Service)); v != "" {
+		s = s.Where("f.words LIKE ? ESCAPE '!'", "%\n"+escape.Replace(v)+"\n%")
+	}
+	for _, v := range []string{q.Class, q.Title} {
+		if v = strings.ToLower(strings.TrimSpace(v)); v != "" {
+			s = s.Where("f.words LIKE ? ESCAPE '!'", "%"+escape.Replace(v)+"%")
 		}
 	}
 	if q.Engine != "" {
@@ -170,6 +187,7 @@ type FindingFigures struct {
 // UnitFigures are a unit's.
 type UnitFigures struct {
 	Unit     string  `json:"unit" doc:"Id of the organisation; empty where none is known"`
+	Name     string  `json:"name,omitempty" doc:"Of the organisation"`
 	Counting int     `json:"counting"`
 	Overdue  int     `json:"overdue"`
 	Closed   int     `json:"closed" doc:"Within 90 days"`
@@ -239,6 +257,12 @@ func (s *Service) Figures(ctx context.Context, r reach.Reach) (FindingFigures, e
 		x := UnitFigures{Unit: u.Unit, Counting: u.N, Overdue: u.Late, Closed: u.Done}
 		if u.Done > 0 {
 			x.Days = u.Sum / float64(u.Done)
+		}
+		if u.Unit != "" {
+			// Whoever sees the findings of a unit may know its name.
+			if card, err := s.Items.Card(ctx, reach.All(), u.Unit); err == nil {
+				x.Name = card.Item.Name
+			}
 		}
 		out.Units = append(out.Units, x)
 	}

@@ -58,10 +58,19 @@ export interface FindingFigures {
   by_level: Record<string, number>;
   assets: number;
   looked_at: number;
-  units: List<{ unit: string; counting: number; overdue: number; closed: number; repair_days: number }>;
+  units: List<{ unit: string; name?: string; counting: number; overdue: number; closed: number; repair_days: number }>;
   trend: List<{ day: string; new: number; closed: number }>;
   engines: Record<string, number>;
   repair_days: Record<string, number>;
+}
+/** How far inventories are judged by the library of vulnerabilities. */
+export interface Judgement {
+  hosts: number;
+  waiting: number;
+  uncovered: number;
+  failed: number;
+  packages: number;
+  items: List<{ id: string; tenant: string; item?: string; name: string; platform: string; judged_at: string; packages: number; findings: number; covered: boolean; error?: string }>;
 }
 export interface FindingsDone {
   change?: string;

@@ -12,6 +12,7 @@ import { SeverityMark } from '../../parts/severity';
 import { Loaded } from '../../parts/states';
 import { DataTable } from '../../parts/table';
 import { When } from '../../parts/time';
+import { engineName, happened } from '../../logic/findings';
 import { ChangeFindings } from './findings';
 
 /** One finding: why it matters, what helps, what happened to it. */
@@ -55,6 +56,7 @@ export default function FindingPage() {
                 </span>
               )}
             </div>
+            <div className="stack">
             <Panel title={`${t('finding.priority')} ${f.priority}`}>
               <span>{tx(f.why)}</span>
             </Panel>
@@ -71,7 +73,7 @@ export default function FindingPage() {
               </Panel>
             )}
             <Panel title={t('vuln.description')}>
-              <p style={{ whiteSpace: 'pre-wrap' }}>{tx(f.text)}</p>
+              <p style={{ whiteSpace: 'pre-wrap' }}>{tx(f.text) || <span className="dim">–</span>}</p>
             </Panel>
             <Panel title={t('vuln.solution')}>
               <p style={{ whiteSpace: 'pre-wrap' }}>{tx(f.solution) || <span className="dim">{t('vuln.noSolution')}</span>}</p>
@@ -83,7 +85,7 @@ export default function FindingPage() {
             )}
             <Panel title={t('finding.engines')}>
               <span className="dim">
-                {list(f.checks).join(' · ')} · {t('finding.first')} <When time={f.first_seen} /> · {t('finding.seen')} <When time={f.last_seen} />
+                {list(f.engines).map((e) => engineName(e, t)).join(t('finding.did.sep'))} · <span className="mono">{list(f.checks).join(' · ')}</span> · {t('finding.first')} <When time={f.first_seen} /> · {t('finding.seen')} <When time={f.last_seen} />
               </span>
             </Panel>
             <Panel title={t('finding.history')} flush>
@@ -92,13 +94,14 @@ export default function FindingPage() {
                 rows={list(f.history).map((h, i) => ({ ...h, i }))}
                 rowKey={(h) => String(h.i)}
                 columns={[
-                  { key: 'at', title: t('notify.at'), render: (h) => <When time={h.at} /> },
-                  { key: 'by', title: t('notify.by'), render: (h) => h.actor },
-                  { key: 'what', title: t('col.status'), render: (h) => (h.undone ? <s>{h.action}</s> : h.action) },
-                  { key: 'comment', title: t('finding.comment'), render: (h) => h.comment },
+                  { key: 'at', title: t('finding.at'), render: (h) => <When time={h.at} /> },
+                  { key: 'by', title: t('finding.by'), render: (h) => engineName(h.actor, t) },
+                  { key: 'what', title: t('finding.what'), render: (h) => (h.undone ? <s>{happened(h.action, t)}</s> : happened(h.action, t)) },
+                  { key: 'comment', title: t('finding.comment'), render: (h) => (h.action === 'undone' ? happened(h.comment ?? '', t) : engineName(h.comment ?? '', t)) },
                 ]}
               />
             </Panel>
+            </div>
             {changing && <ChangeFindings ids={[f.id]} close={() => setChanging(false)} />}
           </>
         )}

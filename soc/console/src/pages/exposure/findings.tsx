@@ -16,12 +16,15 @@ import { SeverityMark } from '../../parts/severity';
 import { Empty, Loaded, Stale } from '../../parts/states';
 import { DataTable } from '../../parts/table';
 import { When } from '../../parts/time';
+import { engineName } from '../../logic/findings';
 import { ImportReport } from './import';
 
 const LEVELS = ['critical', 'high', 'medium', 'low', 'informational'] as const;
 const RENEW = ['findings'];
+/** Conditions that may be joined with any other. */
+const MORE = ['title', 'weakness', 'class', 'engine', 'host', 'port', 'service', 'owner'] as const;
 
-/** What is wrong with assets. ?q=, ?state=, ?level=, ?overdue=1, ?attacked=1, ?item=, ?sort= and ?cursor= say what is shown. */
+/** What is wrong with assets. ?q=, ?state=, ?level=, ?overdue=1, ?attacked=1, ?item=, ?unit=, the conditions of MORE, ?sort= and ?cursor= say what is shown. */
 export default function Findings() {
   const { t, tx, locale } = useSettings();
   const can = useCan();
@@ -37,10 +40,14 @@ export default function Findings() {
   const item = url.get('item') ?? '';
   const sort = url.get('sort') ?? '';
   const cursor = url.get('cursor') ?? '';
-  const narrow = { q, state, level: levels.join(','), overdue: overdue || undefined, attacked: attacked || undefined, item, sort: sort || undefined };
+  const more = Object.fromEntries(MORE.map((k) => [k, url.get(k) || undefined])) as Record<(typeof MORE)[number], string | undefined>;
+  const unit = url.get('unit') || undefined;
+  const someMore = MORE.some((k) => more[k]) || unit !== undefined;
+  const [wide, setWide] = useState(someMore);
+  const narrow = { ...more, unit, q, state, level: levels.join(','), overdue: overdue || undefined, attacked: attacked || undefined, item, sort: sort || undefined };
   const filter = { ...narrow, cursor: cursor || undefined, limit: 100 };
   const query = useQuery({ queryKey: ['findings', JSON.stringify(filter)], queryFn: ({ signal }) => get<Page<Finding>>('/findings', filter, signal), placeholderData: keepPreviousData, refetchInterval: 60_000 });
-  const narrowed = q !== '' || state !== '' || levels.length > 0 || overdue || attacked || item !== '';
+  const narrowed = q !== '' || state !== '' || levels.length > 0 || overdue || attacked || item !== '' || someMore;
   const set = (change: Record<string, string | undefined>) => {
     setChosen(new Set());
     setUrl({ ...change, cursor: undefined });
@@ -71,6 +78,9 @@ export default function Findings() {
         {LEVELS.map((l) => toggle(t(`sev.${l}`), levels.includes(l), { level: (levels.includes(l) ? levels.filter((x) => x !== l) : [...levels, l]).join(',') || undefined }))}
         {toggle(t('finding.overdue'), overdue, { overdue: overdue ? undefined : '1' })}
         {toggle(t('finding.attacked'), attacked, { attacked: attacked ? undefined : '1' })}
+        <button className="plain toggle" aria-expanded={wide} aria-controls="finding-more" onClick={() => setWide(!wide)}>
+          {t('finding.more')}
+        </button>
         {query.data && <span className="faint">{t('vuln.total', { n: number(query.data.total ?? 0, locale) })}</span>}
         {chosen.size > 0 && can('change-findings') && (
           <Button type="primary" onClick={() => setChanging(true)}>
@@ -78,6 +88,27 @@ export default function Findings() {
           </Button>
         )}
       </div>
+      {wide && (
+        <div id="finding-more" className="row wrap" style={{ marginBottom: 10 }}>
+          {MORE.map((k) => (
+            <Input
+              key={`${k}${more[k] ?? ''}`}
+              allowClear
+              style={{ width: k === 'port' ? 90 : 190 }}
+              inputMode={k === 'port' ? 'numeric' : undefined}
+              placeholder={t(`finding.f.${k}`)}
+              aria-label={t(`finding.f.${k}`)}
+              defaultValue={more[k] ?? ''}
+              onPressEnter={(e) => set({ [k]: e.currentTarget.value.trim() || undefined })}
+              onBlur={(e) => {
+                const v = e.currentTarget.value.trim();
+                if (v !== (more[k] ?? '')) set({ [k]: v || undefined });
+              }}
+            />
+          ))}
+          {someMore && <Button onClick={() => set({ ...Object.fromEntries(MORE.map((k) => [k, undefined])), unit: undefined })}>{t('finding.clear')}</Button>}
+        </div>
+      )}
       <div className="panel" style={{ overflowX: 'auto' }}>
         <Loaded query={query} what="page.findings" lines={8}>
           {(d) =>
@@ -129,14 +160,16 @@ export default function Findings() {
                         </>
                       ),
                     },
-                    { key: 'engines', title: t('finding.engines'), render: (f) => list(f.engines).join(', ') },
+                    { key: 'engines', title: t('finding.engines'), render: (f) => list(f.engines).map((e) => engineName(e, t)).join(t('finding.did.sep')) },
                     { key: 'seen', title: t('finding.seen'), sort: 'last_seen', most: true, render: (f) => <When time={f.last_seen} /> },
                   ]}
                 />
-                <div className="row" style={{ padding: 8 }}>
-                  {cursor && <Button onClick={() => setUrl({ cursor: undefined })}>{t('vuln.first')}</Button>}
-                  {d.next && <Button onClick={() => setUrl({ cursor: d.next }, true)}>{t('vuln.more')}</Button>}
-                </div>
+                {(cursor || d.next) && (
+                  <div className="row" style={{ padding: 8 }}>
+                    {cursor && <Button onClick={() => setUrl({ cursor: undefined })}>{t('vuln.first')}</Button>}
+                    {d.next && <Button onClick={() => setUrl({ cursor: d.next }, true)}>{t('vuln.more')}</Button>}
+                  </div>
+                )}
               </>
             )
           }

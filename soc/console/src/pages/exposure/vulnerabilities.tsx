@@ -99,21 +99,23 @@ export default function Vulnerabilities() {
                       title: t('vuln.name'),
                       render: (v) => (
                         <>
-                          {tx(v.title)} {v.exploited && <span className="tag">{t('vuln.exploited')}</span>} {v.rejected && <span className="tag">{t('vuln.rejected')}</span>}
+                          {tx(v.title) || <span className="faint">–</span>} {v.exploited && <span className="tag">{t('vuln.exploited')}</span>} {v.rejected && <span className="tag">{t('vuln.rejected')}</span>}
                           <div className="faint">{tx(v.class)}</div>
                         </>
                       ),
                     },
                     { key: 'score', title: t('vuln.score'), num: true, sort: 'score', most: true, render: (v) => (v.score ? v.score.toFixed(1) : '–') },
-                    { key: 'epss', title: <span title={t('vuln.epssWhy')}>{t('vuln.epss')}</span>, num: true, sort: 'epss', most: true, render: (v) => (v.epss ? `${(v.epss * 100).toFixed(1)} %` : '–') },
+                    { key: 'epss', title: t('vuln.epss'), num: true, sort: 'epss', most: true, render: (v) => (v.epss ? `${(v.epss * 100).toFixed(1)} %` : '–') },
                     { key: 'published', title: t('vuln.published'), sort: 'published', most: true, render: (v) => <When time={v.published} /> },
                     { key: 'modified', title: t('vuln.modified'), sort: 'modified', most: true, render: (v) => <When time={v.modified} /> },
                   ]}
                 />
-                <div className="row" style={{ padding: 8 }}>
-                  {cursor && <Button onClick={() => setUrl({ cursor: undefined })}>{t('vuln.first')}</Button>}
-                  {d.next && <Button onClick={() => setUrl({ cursor: d.next }, true)}>{t('vuln.more')}</Button>}
-                </div>
+                {(cursor || d.next) && (
+                  <div className="row" style={{ padding: 8 }}>
+                    {cursor && <Button onClick={() => setUrl({ cursor: undefined })}>{t('vuln.first')}</Button>}
+                    {d.next && <Button onClick={() => setUrl({ cursor: d.next }, true)}>{t('vuln.more')}</Button>}
+                  </div>
+                )}
               </>
             )
           }
