@@ -62,6 +62,11 @@ func (d *alertDoc) encode() (string, error) {
 		e.name("raised_from")
 		e.int(int64(*d.RaisedFrom))
 	}
+	if d.Focus != nil {
+		e.name("focus")
+		e.any(d.Focus)
+	}
+	e.some("period", d.Period)
 	// What embedded structs add stands beside the rest.
 	if d.VerdictReason != (detections.Text{}) {
 		e.name("verdict_reason")

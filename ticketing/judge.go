@@ -72,6 +72,17 @@ func (s *Service) rule(ctx context.Context, alerts []*alert) {
 		s.key(a)
 		s.grade(a)
 	}
+	policy, now := s.generated(), s.now()
+	if policy != nil {
+		for _, a := range alerts {
+			s.focus(a, policy)
+		}
+	}
+	defer func() {
+		for _, a := range alerts {
+			s.gather(a, policy, now)
+		}
+	}()
 	if s.judge == nil {
 		return
 	}
@@ -94,6 +105,7 @@ func (s *Service) rule(ctx context.Context, alerts []*alert) {
 		a.Priority, d.Reasons = priorityRank(j.Priority, severityOf(a.Severity)), j.Reasons
 		a.raised = a.raised || a.Priority < before
 		a.sayGrade()
+		a.sayFocus()
 		d.Routing, d.Maintenance, a.Muted = j.Labels, q.Maintenance, j.Muted
 		if a.Muted {
 			s.hushed.Store(true)

@@ -50,6 +50,8 @@ type AlertQuery struct {
 	Tag        string
 	Suppressed string    // SuppressedNone, SuppressedOnly, or the id of a suppression; "" for all
 	Flapping   bool      // those alone that flap
+	Focus      bool      // those alone of a risk of focus
+	Gathered   time.Time // those alone that the policy of generation keeps from people at that moment
 	KeyAsset   bool      // those alone that are about key assets
 	DataLevels []int     // of the data that they are about; 0: those of none that is known
 	UnreadBy   string    // those alone that this person has not looked at
@@ -93,13 +95,17 @@ type IncidentQuery struct {
 var (
 	alertSorts = map[string]string{
 		"last_seen": "last_seen", "first_seen": "first_seen", "created_at": "created_at",
-		"severity": "severity", "priority": "priority", "count": "count", "verdict": "verdict",
+		"severity": "severity", "priority": "priority", "count": "count", "verdict": "verdict", "focus": focusFirst,
 	}
 	incidentSorts = map[string]string{
 		"opened_at": "opened_at", "last_seen": "last_seen", "first_seen": "first_seen", "severity": "severity",
 		"priority": "priority", "due": "due", "alert_count": "alert_count",
 	}
 )
+
+// focusFirst orders alerts of a risk of focus before all others, and each by when
+// they were seen last.
+const focusFirst = "(focus * 100000000000000 + last_seen)"
 
 const (
 	defaultLimit = 50
@@ -165,14 +171,18 @@ func (p Page) read(sorts map[string]string, byDefault string) (order, error) {
 // apply orders a query and begins it after the cursor. It asks for one row
 // more than the page holds, which tells whether another page follows.
 func (o order) apply(q *bun.SelectQuery) *bun.SelectQuery {
+	var column any = bun.Ident(o.column)
+	if o.column == focusFirst {
+		column = bun.Safe(focusFirst)
+	}
 	dir, cmp := "ASC", ">"
 	if o.desc {
 		dir, cmp = "DESC", "<"
 	}
 	if o.after != nil {
-		q = q.Where("(?, id) "+cmp+" (?, ?)", bun.Ident(o.column), o.after.Value, o.after.ID)
+		q = q.Where("(?, id) "+cmp+" (?, ?)", column, o.after.Value, o.after.ID)
 	}
-	return q.OrderExpr("? "+dir+", id "+dir, bun.Ident(o.column)).Limit(int64(o.limit) + 1)
+	return q.OrderExpr("? "+dir+", id "+dir, column).Limit(int64(o.limit) + 1)
 }
 
 func (o order) next(value int64, id string) string {
@@ -247,6 +257,12 @@ func filter(q *bun.SelectQuery, alias string, query AlertQuery) (*bun.SelectQuer
 	if query.Flapping {
 		q = q.Where("flapping = 1 AND status <> 'closed'")
 	}
+	if query.Focus && alias == "a" {
+		q = q.Where("focus = 1")
+	}
+	if !query.Gathered.IsZero() && alias == "a" {
+		q = q.Where("(gathered = ? OR gathered > ?) AND status <> 'closed'", keptOnly, query.Gathered.UnixMilli())
+	}
 	if query.Scenario != nil && alias == "a" {
 		q = q.Where(query.Scenario.Where, query.Scenario.Args...)
 	}
@@ -313,8 +329,16 @@ type listed interface {
 func (r alertRow) place() (string, map[string]int64) {
 	return r.ID, map[string]int64{
 		"last_seen": r.LastSeen, "first_seen": r.FirstSeen, "created_at": r.CreatedAt,
-		"severity": int64(r.Severity), "priority": int64(r.Priority), "count": int64(r.Count), "verdict": int64(r.Verdict),
+		"severity": int64(r.Severity), "priority": int64(r.Priority), "count": int64(r.Count), "verdict": int64(r.Verdict), focusFirst: r.ranked(),
 	}
+}
+
+// ranked is the value of focusFirst.
+func (r alertRow) ranked() int64 {
+	if r.Focus {
+		return 100000000000000 + r.LastSeen
+	}
+	return r.LastSeen
 }
 
 func (r incidentRow) place() (string, map[string]int64) {
@@ -330,6 +354,16 @@ func list[R listed](ctx context.Context, s *Service, what, alias string, sorts m
 	o, err := query.Page.read(sorts, byDefault)
 	if err != nil {
 		return nil, 0, "", err
+	}
+	if o.column == focusFirst {
+		// Where none is of focus, the order is that of an index, and the cursors are the same.
+		some, err := s.db.NewSelect().Model((*alertRow)(nil)).Where("focus = 1").Exists(ctx)
+		if err != nil {
+			return nil, 0, "", fmt.Errorf("ticketing: look for alerts of focus: %w", err)
+		}
+		if !some {
+			o.column = "last_seen"
+		}
 	}
 	q, err := filter(s.db.NewSelect().Model(&rows), alias, query)
 	if err != nil {

@@ -28,6 +28,8 @@ import (
 //   - an alert that the priority policy mutes, as those in a maintenance window,
 //     counts as silenced until the policy says otherwise, which it is asked
 //     whenever the alert fires again;
+//   - an alert that the policy of generation gathers or only keeps (see generate.go)
+//     counts as silenced until its period ends;
 //   - that an incident is over is told even while it is silenced, since a
 //     receiver that opened a ticket would keep it open for good; unless its
 //     receivers never learnt of it.
@@ -55,6 +57,13 @@ func (i *incident) mute(kind string, now time.Time) {
 func (s *Service) shown(a *alert) Alert {
 	v := a.view()
 	v.SilencedBy, v.InhibitedBy = orEmpty(s.silencesOf(a)), orEmpty(s.inhibitedBy(a))
+	if a.Gathered != 0 && a.gathered(s.now()) {
+		v.Period, v.KeptOnly = a.doc.Period, a.Gathered == keptOnly
+		if !v.KeptOnly {
+			until := at(a.Gathered)
+			v.GatheredUntil = &until
+		}
+	}
 	return v
 }
 
@@ -67,7 +76,9 @@ func (s *Service) silencesOf(a *alert) []string {
 }
 
 // quiet tells whether an alert can be muted at all now.
-func (s *Service) quiet() bool { return s.muting.Any() || s.hushed.Load() || s.inhibit.any() }
+func (s *Service) quiet() bool {
+	return s.muting.Any() || s.hushed.Load() || s.gathers.Load() || s.inhibit.any()
+}
 
 // Why an alert is muted that no silence mutes: a maintenance window, whose id
 // follows, or the priority policy's own reasons.
@@ -86,6 +97,9 @@ func (s *Service) mutersOf(a *alert) []string {
 	}
 	for _, x := range inhibited {
 		by = append(by, byInhibition+x.RuleID)
+	}
+	if a.Gathered != 0 && a.gathered(s.now()) {
+		by = append(by, byGeneration+a.doc.Period)
 	}
 	if !a.Muted || a.Status == StatusClosed {
 		return by
@@ -152,18 +166,23 @@ func (s *Service) holdBack(ctx context.Context, tx bun.Tx, i *incident, kind str
 		return nil
 	}
 	text := detections.Text{ZH: "告警已静默，暂不通知", EN: "Its alerts are silenced: nobody is told for now"}
-	var silences, windows, rules []string
+	var silences, windows, rules, periods []string
 	for _, id := range by {
 		if window, is := strings.CutPrefix(id, byMaintenance); is {
 			windows = append(windows, window)
 		} else if rule, is := strings.CutPrefix(id, byInhibition); is {
 			rules = append(rules, rule)
+		} else if period, is := strings.CutPrefix(id, byGeneration); is {
+			periods = append(periods, period)
 		} else if id != byPolicy {
 			silences = append(silences, id)
 		}
 	}
 	if len(rules) > 0 && len(silences)+len(windows) == 0 {
 		text = detections.Text{ZH: "告警被其他告警抑制，暂不通知", EN: "Its alerts are inhibited by others that fire: nobody is told for now"}
+	}
+	if len(periods) > 0 && len(silences)+len(windows)+len(rules) == 0 {
+		text = detections.Text{ZH: "告警按生成策略归集（" + strings.Join(periods, "、") + "），周期结束时通知", EN: "Its alerts are gathered by the policy of generation (" + strings.Join(periods, ", ") + "): it is told of when the period ends"}
 	}
 	if len(windows) > 0 && len(silences) == 0 {
 		text = detections.Text{ZH: "告警处于维护窗口内，不发通知", EN: "Its alerts fall into a maintenance window: nobody is told"}
@@ -177,6 +196,9 @@ func (s *Service) holdBack(ctx context.Context, tx bun.Tx, i *incident, kind str
 	}
 	if len(windows) > 0 {
 		data["maintenance"] = windows
+	}
+	if len(periods) > 0 {
+		data["periods"] = periods
 	}
 	if len(rules) > 0 {
 		data["inhibitions"] = rules

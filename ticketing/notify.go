@@ -183,7 +183,7 @@ func (s *Service) Run(ctx context.Context) {
 		s.out.Run(ctx)
 	}()
 	defer func() { <-done }()
-	var pruned, retried, unmuted time.Time
+	var pruned, retried, unmuted, released time.Time
 	var silences []string
 	for ctx.Err() == nil {
 		now := s.now()
@@ -199,6 +199,9 @@ func (s *Service) Run(ctx context.Context) {
 		freed, err := s.freshenInhibition(ctx, now)
 		s.must(ctx, "read what inhibits alerts", err)
 		freed = s.unmute.Swap(false) || freed
+		over, err := s.gatheredSince(ctx, released, now)
+		s.must(ctx, "look whose period is over", err)
+		freed, released = freed || over, now
 		if active, d := s.muting.Active(), now.Sub(unmuted); freed || !slices.Equal(active, silences) || d >= 15*time.Second || d < 0 {
 			silences, unmuted = active, now
 			s.must(ctx, "tell of what silences held back", s.tellUnmuted(ctx, now))
@@ -244,6 +247,13 @@ func (s *Service) untilDue(ctx context.Context) time.Duration {
 			continue
 		}
 		wait = min(wait, time.Second, time.UnixMilli(next).Sub(s.clock())+time.Millisecond)
+	}
+	if s.gathers.Load() {
+		var next int64
+		err := s.db.NewSelect().Model((*alertRow)(nil)).ColumnExpr("coalesce(min(gathered), 0)").Where("gathered > ?", s.now().UnixMilli()).Where("status <> ?", StatusClosed).Scan(ctx, &next)
+		if err == nil && next > 0 {
+			wait = min(wait, time.Second, time.UnixMilli(next).Sub(s.clock())+time.Millisecond)
+		}
 	}
 	if s.faults != nil {
 		if next := s.faults.next(); !next.IsZero() {

@@ -57,6 +57,8 @@ type alertRow struct {
 	Flapping       bool   `bun:"flapping"`
 	KeyAsset       bool   `bun:"key_asset"`  // its item or system is a key asset, or was when it fired last
 	DataLevel      int    `bun:"data_level"` // security level of the data of its item, as it was when it fired last; 0 where none is known
+	Focus          bool   `bun:"focus"`      // it tells of a risk of focus
+	Gathered       int64  `bun:"gathered"`   // until when nobody is told of it, in Unix milliseconds; keptOnly for ever
 	SuppressedBy   string `bun:"suppressed_by"`
 	Counted        int    `bun:"counted"` // of Occurrences, those beyond the limit of intake
 	Phase          string `bun:"phase"`
@@ -75,7 +77,7 @@ type alertRow struct {
 // lightColumns are what correlation reads of an alert it does not change.
 var lightColumns = []string{
 	"id", "tenant", "rule_id", "rule_title", "severity", "priority", "status", "first_seen", "last_seen", "count",
-	"item", "actor", "recon", "fault", "incident_id", "held", "joins", "muted", "key_asset", "data_level", "tactics", "techniques", "verdict", "phase", "direction", "threat", "attack", "attacker", "victim", "facts",
+	"item", "actor", "recon", "fault", "incident_id", "held", "joins", "muted", "key_asset", "data_level", "focus", "gathered", "tactics", "techniques", "verdict", "phase", "direction", "threat", "attack", "attacker", "victim", "facts",
 	"reach_unit", "reach_region", "reach_industry", "reach_labels",
 }
 
@@ -111,6 +113,8 @@ type alertDoc struct {
 	Latest     mark               `json:"latest"`           // the occurrence that fields, title, evidence are of
 	ReasonsOf  mark               `json:"reasons_of"`
 	Flapping   *Flapping          `json:"flapping,omitempty"`
+	Focus      *FocusMark         `json:"focus,omitempty"`
+	Period     string             `json:"period,omitempty"` // name of the period that gathers it
 	judgement
 	ruling
 }
@@ -171,6 +175,9 @@ func (a *alert) view() Alert {
 	v.Tags, v.SuppressedBy = splitList(a.Tags), a.SuppressedBy
 	if v.Counted = a.Counted; a.Status != StatusClosed {
 		v.Flapping = d.Flapping
+	}
+	if f := d.Focus; f != nil {
+		v.Focus, v.FocusFrom = f.Name, severityIf(f.From)
 	}
 	v.Maintenance, v.Muted, v.Routing = orEmpty(d.Maintenance), a.Muted, d.Routing
 	if v.Routing == nil {

@@ -17,7 +17,7 @@ import (
 // alertColumns are the columns that an alert's life changes.
 var alertColumns = []string{
 	"rule_id", "rule_title", "severity", "priority", "status", "first_seen", "last_seen", "count", "occurrences",
-	"item", "actor", "recon", "fault", "ci_id", "system_id", "source_ip", "assignee", "incident_id", "held", "joins", "judge", "muted", "flapping", "key_asset", "data_level", "counted",
+	"item", "actor", "recon", "fault", "ci_id", "system_id", "source_ip", "assignee", "incident_id", "held", "joins", "judge", "muted", "flapping", "key_asset", "data_level", "focus", "gathered", "counted",
 	"acknowledged_at", "acknowledged_by", "closed_at", "closed_by", "resolution", "tags", "tactics", "techniques",
 	"verdict", "phase", "direction", "threat", "attack", "risk", "attacker", "victim",
 	"search", "facts", "doc", "reach_unit", "reach_region", "reach_industry", "reach_labels",

@@ -29,6 +29,7 @@ import (
 	"icewatch/soc/seal"
 	"icewatch/soc/state"
 	"icewatch/ticketing/channel"
+	"icewatch/ticketing/generation"
 	"icewatch/ticketing/outbox"
 	"icewatch/ticketing/routing"
 	"icewatch/ticketing/scenario"
@@ -172,6 +173,8 @@ type Deps struct {
 	// owner graded. Optional.
 	DataLevels DataLevels
 	DataFloors func() DataFloors
+	// Generation is the policy by which alerts are raised to people. Optional.
+	Generation func() *generation.Compiled
 	// Relations tell who depends on whom. Without them every alert is grouped by
 	// item and attacker. Optional.
 	Relations Relations
@@ -219,6 +222,7 @@ type Service struct {
 	keyAssets     KeyAssets
 	dataLevels    DataLevels
 	dataFloors    func() DataFloors
+	generation    func() *generation.Compiled
 	assigner      Assigner
 	moves         func(ctx context.Context, of, from, to string) error
 	taxonomy      func() *verdict.Taxonomy
@@ -245,8 +249,10 @@ type Service struct {
 	// hushed tells that the policy has muted an alert that may still be open:
 	// until then nobody looks for such.
 	hushed atomic.Bool
-	flaps  atomic.Bool // an alert may flap: look whether it is calm
-	unmute atomic.Bool // what mutes alerts has changed: see who is to be told
+	// gathers tells that an alert may be gathered: until then nobody looks for such.
+	gathers atomic.Bool
+	flaps   atomic.Bool // an alert may flap: look whether it is calm
+	unmute  atomic.Bool // what mutes alerts has changed: see who is to be told
 
 	live   *live
 	faults *faults       // nil without relations
@@ -280,7 +286,7 @@ func Open(ctx context.Context, db *state.DB, deps Deps) (*Service, error) {
 		return nil, err
 	}
 	s := &Service{
-		db: db, policy: deps.Policy, judge: deps.Judge, maintenance: deps.Maintenance, items: deps.Items, criticalities: deps.Criticalities, keyAssets: deps.KeyAssets, dataLevels: deps.DataLevels, dataFloors: deps.DataFloors, taxonomy: deps.Taxonomy, assigner: deps.Assigner, moves: deps.Moves, cfg: deps.Config.WithDefaults(),
+		db: db, policy: deps.Policy, judge: deps.Judge, maintenance: deps.Maintenance, items: deps.Items, criticalities: deps.Criticalities, keyAssets: deps.KeyAssets, dataLevels: deps.DataLevels, dataFloors: deps.DataFloors, generation: deps.Generation, taxonomy: deps.Taxonomy, assigner: deps.Assigner, moves: deps.Moves, cfg: deps.Config.WithDefaults(),
 		log: deps.Log, clock: deps.Clock, zone: deps.Zone, audit: deps.Audit,
 		ignore: map[string]bool{}, wake: make(chan struct{}, 1), writer: make(chan struct{}, 1),
 	}
@@ -351,6 +357,11 @@ func Open(ctx context.Context, db *state.DB, deps Deps) (*Service, error) {
 		return nil, fmt.Errorf("ticketing: look for muted alerts: %w", err)
 	}
 	s.hushed.Store(muted)
+	gathered, err := db.NewSelect().Model((*alertRow)(nil)).Where("gathered <> 0").Where("status <> ?", StatusClosed).Exists(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("ticketing: look for gathered alerts: %w", err)
+	}
+	s.gathers.Store(gathered)
 	var newest int64
 	if err := db.NewSelect().Model((*alertRow)(nil)).ColumnExpr("coalesce(max(created_at), 0)").Scan(ctx, &newest); err != nil {
 		return nil, fmt.Errorf("ticketing: look for the newest alert: %w", err)

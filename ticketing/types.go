@@ -117,6 +117,11 @@ type Alert struct {
 	DataLevel      int                `json:"data_level,omitempty" doc:"Security level of the data of its item, else of its business system, 1 (least) to 5, as it was when the alert fired last; absent where none is known"`
 	Raised         detections.Level   `json:"raised_from,omitempty" doc:"What its severity was before the level of the data raised it"`
 	KeyAsset       bool               `json:"key,omitempty" doc:"Its item or business system is a key asset, as it was when the alert fired last"`
+	Focus          string             `json:"focus,omitempty" doc:"Name of the risk of focus that it tells of"`
+	FocusFrom      detections.Level   `json:"focus_from,omitempty" doc:"What its severity was before the risk of focus raised it"`
+	GatheredUntil  *Time              `json:"gathered_until,omitempty" format:"date-time" doc:"It is gathered with others: nobody is told of it before"`
+	KeptOnly       bool               `json:"kept_only,omitempty" doc:"The policy of generation keeps it, and nobody is told"`
+	Period         string             `json:"period,omitempty" doc:"Name of the period of the policy of generation that gathers or keeps it"`
 	Fault          bool               `json:"fault,omitempty" doc:"It tells of a configuration item that fails: grouped by who depends on whom"`
 }
 

@@ -27,6 +27,8 @@ type AlertFilter struct {
 	Attacker   string `query:"attacker" maxLength:"64" doc:"Address of the attacker"`
 	Victim     string `query:"victim" maxLength:"64" doc:"Address of the victim"`
 	Flapping   bool   `query:"flapping" doc:"Those alone that flap"`
+	Focus      bool   `query:"focus" doc:"Those alone of a risk of focus"`
+	Gathered   bool   `query:"gathered" doc:"Those alone that the policy of generation keeps from people now"`
 	Suppressed string `query:"suppressed" maxLength:"100" doc:"none: those alone that no suppression met; only: those alone that one met; else the id of a suppression. All by default"`
 	Tag        string `query:"tag" maxLength:"40" doc:"That people gave it"`
 	Unread     bool   `query:"unread" doc:"Those alone that the caller has not looked at"`
@@ -56,6 +58,10 @@ func (f AlertFilter) query(ctx context.Context) (ticketing.AlertQuery, error) {
 	if err != nil {
 		return ticketing.AlertQuery{}, err
 	}
+	var gathered time.Time
+	if f.Gathered {
+		gathered = time.Now()
+	}
 	unreadBy := ""
 	if f.Unread {
 		unreadBy = Actor(ctx)
@@ -64,7 +70,7 @@ func (f AlertFilter) query(ctx context.Context) (ticketing.AlertQuery, error) {
 		UnreadBy: unreadBy, Reach: within, Statuses: words(f.Status), Severities: words(f.Severity), Priorities: words(f.Priority),
 		Incident: f.Incident, CI: f.CI, System: f.System, Rule: f.Rule, Assignee: assigneeIn(ctx, f.Assignee), SourceIP: f.SourceIP,
 		Verdicts: words(f.Verdict), Phases: words(f.Phase), Directions: words(f.Direction), Threats: words(f.Threat), Attacks: words(f.Attack),
-		Risks: words(f.Risk), Attacker: f.Attacker, Victim: f.Victim, Tag: f.Tag, Flapping: f.Flapping, Suppressed: f.Suppressed, KeyAsset: f.Key, DataLevels: levels, Q: f.Q, Since: since, Until: until, IP: f.IP}, nil
+		Risks: words(f.Risk), Attacker: f.Attacker, Victim: f.Victim, Tag: f.Tag, Flapping: f.Flapping, Focus: f.Focus, Gathered: gathered, Suppressed: f.Suppressed, KeyAsset: f.Key, DataLevels: levels, Q: f.Q, Since: since, Until: until, IP: f.IP}, nil
 }
 
 func (t *tickets) attackRoutes(s *Server) {

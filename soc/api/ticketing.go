@@ -46,6 +46,7 @@ func (t *tickets) Overview(ctx context.Context, within reach.Reach, username str
 func (t *tickets) Routes(s *Server) {
 	t.bulkRoutes(s) // before alerts by their ids
 	t.mergeRuleRoutes(s)
+	t.generationRoutes(s)
 	t.suppressionRoutes(s)
 	if s.deps.Rulebook != nil {
 		s.deps.Rulebook.Beside("suppressions", proposedSuppressions{t.svc})
@@ -198,7 +199,7 @@ type IDInput struct {
 type listAlertsInput struct {
 	AlertFilter
 	PageInput
-	Sort string `query:"sort" maxLength:"64" doc:"last_seen, first_seen, created_at, severity, priority, verdict or count, with - before it for descending; -last_seen by default"`
+	Sort string `query:"sort" maxLength:"64" doc:"last_seen, first_seen, created_at, severity, priority, verdict, count or focus (risks of focus first, then last seen), with - before it for descending; -last_seen by default"`
 }
 
 type markedAlerts struct {

@@ -162,6 +162,13 @@ export interface Alert extends Judged {
   data_level?: number;
   /** What its severity was before that level raised it. */
   raised_from?: Severity;
+  /** Name of the risk of focus that it tells of, and what its severity was before that raised it. */
+  focus?: string;
+  focus_from?: Severity;
+  /** It is gathered with others until then, or kept only, by a period of the policy of generation. */
+  gathered_until?: string;
+  kept_only?: boolean;
+  period?: string;
   /** About a key asset, as it was when the alert fired last. */
   key?: boolean;
   /** Id of the suppression that met it. */

@@ -54,6 +54,7 @@ const router = createBrowserRouter([
       { path: '/attackers', element: page(() => import('../pages/attackers')) },
       { path: '/graph', element: page(() => import('../pages/graph')) },
       { path: '/suppressions', element: page(() => import('../pages/suppressions')) },
+      { path: '/generation', element: page(() => import('../pages/generation')) },
       { path: '/merge-rules', element: page(() => import('../pages/mergerules')) },
       { path: '/inhibitions', element: page(() => import('../pages/inhibitions')) },
       { path: '/maintenance', element: page(() => import('../pages/maintenance')) },

@@ -90,7 +90,7 @@ export const NAV: NavGroup[] = [
       { to: '/scenarios', needs: ['list-scenarios'], title: 'page.scenarios', icon: <DeploymentUnitOutlined /> },
       { to: '/entities', needs: ['get-entity'], title: 'page.entities', icon: <ReadOutlined />, letter: 'j' },
       { to: '/graph', needs: ['graph-neighbours'], title: 'page.graph', icon: <ForkOutlined /> },
-      { to: '/silences', needs: ['list-silences'], title: 'page.silences', icon: <BellOutlined />, letter: 'y', below: [{ to: '/suppressions', needs: ['list-suppressions'], title: 'page.suppressions', icon: <FilterOutlined /> }, { to: '/inhibitions', needs: ['list-inhibitions'], title: 'page.inhibitions', icon: <StopOutlined /> }, { to: '/merge-rules', needs: ['list-merge-rules'], title: 'page.mergeRules', icon: <MergeCellsOutlined /> }] },
+      { to: '/silences', needs: ['list-silences'], title: 'page.silences', icon: <BellOutlined />, letter: 'y', below: [{ to: '/suppressions', needs: ['list-suppressions'], title: 'page.suppressions', icon: <FilterOutlined /> }, { to: '/inhibitions', needs: ['list-inhibitions'], title: 'page.inhibitions', icon: <StopOutlined /> }, { to: '/merge-rules', needs: ['list-merge-rules'], title: 'page.mergeRules', icon: <MergeCellsOutlined /> }, { to: '/generation', needs: ['get-setting-alert-generation'], title: 'page.generation', icon: <ScheduleOutlined /> }] },
       { to: '/maintenance', needs: ['list-maintenance-windows'], title: 'page.maintenance', icon: <ToolOutlined /> },
     ] },
   {

@@ -15,7 +15,7 @@ import { AssignButton, CloseDialog, CommentBox, useAlertActions } from '../parts
 import { AssetFacts, Attack, EvidenceEvents, EvidenceTable, HowBad } from '../parts/alertparts';
 import { Judgement, VerdictMark } from '../parts/judgement';
 import { AlertTags } from '../parts/alerttags';
-import { NoiseMarks } from '../parts/noisemarks';
+import { FocusMark, NoiseMarks } from '../parts/noisemarks';
 import { InhibitedMark } from '../parts/inhibitions/mark';
 import { AlertKnowledge } from '../parts/knowledge/article';
 import { Panel } from '../parts/page';
@@ -106,6 +106,7 @@ export default function AlertPage() {
         <SeverityMark level={a.severity} />
         <KeyMark of={a} word />
         <DataMark of={a} word />
+        <FocusMark of={a} word />
         <Priority value={a.priority} />
         <VerdictMark value={a.verdict} reason={tx(a.verdict_reason)} />
         <StatusMark status={a.status} />

@@ -22,6 +22,7 @@ import { InhibitedMark } from '../parts/inhibitions/mark';
 import { VerdictMark, useTaxonomy } from '../parts/judgement';
 import { DataFilter, DataMark } from '../parts/datamark';
 import { KeyMark } from '../parts/keymark';
+import { FocusMark } from '../parts/noisemarks';
 import { TenantName, useTenantName } from '../parts/names';
 import { Head, Updated } from '../parts/page';
 import { Preview } from '../parts/preview';
@@ -66,6 +67,8 @@ export default function Alerts() {
   const rule = url.get('rule') ?? '';
   const tag = url.get('tag') ?? '';
   const flapping = url.get('flapping') === 'true';
+  const focus = url.get('focus') === 'true';
+  const gathered = url.get('gathered') === 'true';
   const suppressed = url.get('suppressed') ?? '';
   const keyAssets = url.get('key') === 'true';
   const dataLevels = (url.get('data_level') ?? '').split(',').filter(Boolean);
@@ -106,6 +109,8 @@ export default function Alerts() {
     unit: unit || undefined,
     ip: ip || undefined,
     flapping: flapping || undefined,
+    focus: focus || undefined,
+    gathered: gathered || undefined,
     suppressed: suppressed || undefined,
     key: keyAssets || undefined,
     data_level: dataLevels.join(',') || undefined,
@@ -115,7 +120,7 @@ export default function Alerts() {
   const key = JSON.stringify(filter);
   const query = useQuery({
     queryKey: ['alerts', key],
-    queryFn: ({ signal }) => get<Page<Alert>>('/alerts', { ...filter, limit: LIMIT }, signal),
+    queryFn: ({ signal }) => get<Page<Alert>>('/alerts', { ...filter, sort: '-focus', limit: LIMIT }, signal),
     refetchInterval: 5_000,
   });
 
@@ -138,7 +143,7 @@ export default function Alerts() {
     if (!held?.next) return;
     setLoadingMore(true);
     try {
-      const page = await get<Page<Alert>>('/alerts', { ...filter, limit: LIMIT, cursor: held.next });
+      const page = await get<Page<Alert>>('/alerts', { ...filter, sort: '-focus', limit: LIMIT, cursor: held.next });
       setHeld((h) => h && h.key === key ? { ...h, paged: true, next: page.next ?? '', rows: [...h.rows, ...list(page.items).filter((a) => !h.rows.some((r) => r.id === a.id))] } : h);
     } finally {
       setLoadingMore(false);
@@ -267,6 +272,7 @@ export default function Alerts() {
           {a.unread && <i className="unreaddot" role="img" aria-label={t('alerts.unread')} title={t('alerts.unread')} />}
           <KeyMark of={a} />
           <DataMark of={a} />
+          <FocusMark of={a} />
           {tx(a.title)}
         </Link>
       ),
@@ -303,10 +309,10 @@ export default function Alerts() {
   const columns = useColumns('alerts', all, narrow && preview ? 2 : narrow || preview ? 1 : 0);
   const shown = columns.shown.flatMap((c) => all.filter((s) => s.key === c.key));
   const grid = `14px ${tracks(columns.shown, all)}`;
-  const filtered = severity.length + status.length + verdict.length + phase.length + direction.length + threat.length > 0 || attack || risk || tenant || incident || ci || rule || tag || attacker || scenario || unit || ip || flapping || suppressed || keyAssets || dataLevels.length > 0 || unread || q;
+  const filtered = severity.length + status.length + verdict.length + phase.length + direction.length + threat.length > 0 || attack || risk || tenant || incident || ci || rule || tag || attacker || scenario || unit || ip || flapping || focus || gathered || suppressed || keyAssets || dataLevels.length > 0 || unread || q;
   const clear = () => {
     setText('');
-    setUrl({ severity: [], status: [], verdict: [], phase: [], direction: [], threat: [], attack: undefined, risk: undefined, tenant: undefined, incident: undefined, ci: undefined, rule: undefined, tag: undefined, attacker: undefined, scenario: undefined, unit: undefined, ip: undefined, flapping: undefined, suppressed: undefined, key: undefined, unread: undefined, q: undefined });
+    setUrl({ severity: [], status: [], verdict: [], phase: [], direction: [], threat: [], attack: undefined, risk: undefined, tenant: undefined, incident: undefined, ci: undefined, rule: undefined, tag: undefined, attacker: undefined, scenario: undefined, unit: undefined, ip: undefined, flapping: undefined, focus: undefined, gathered: undefined, suppressed: undefined, key: undefined, unread: undefined, q: undefined });
   };
   const chip = (label: string, param: string) => (
     <span className="chip" key={param}>
@@ -419,6 +425,8 @@ export default function Alerts() {
         {ci && chip(t('alerts.ofCI', { x: ci }), 'ci')}
         {rule && chip(t('alerts.ofRule', { x: tx(rows.find((r) => r.rule.id === rule)?.rule.title) || rule }), 'rule')}
         {flapping && chip(t('flapping.only'), 'flapping')}
+        {focus && chip(t('gen.only'), 'focus')}
+        {gathered && chip(t('gen.waiting'), 'gathered')}
         {suppressed && chip(t('suppress.only'), 'suppressed')}
         {tag && chip(t('tags.of', { x: tag }), 'tag')}
         {scenario && chip(t('alerts.ofScenario', { x: scenarioName(scenario) }), 'scenario')}

@@ -2,7 +2,7 @@ import { useQuery } from '@tanstack/react-query';
 import { Button } from 'antd';
 import { useEffect, useMemo, useState } from 'react';
 import { Link } from 'react-router-dom';
-import type { Setting, SettingVersion } from '../../api/access';
+import type { Setting } from '../../api/access';
 import { put } from '../../api/client';
 import { all } from '../../api/directory';
 import { list } from '../../api/types';
@@ -14,10 +14,10 @@ import { keeperOf } from '../../logic/access';
 import { differences } from '../../logic/diff';
 import { absolute } from '../../logic/format';
 import { fieldsOf, withValue } from '../../logic/settingform';
-import { Diff } from '../../parts/diff';
 import { Refused } from '../../parts/dialog';
 import { Head, Panel } from '../../parts/page';
-import { SettingFields, useFieldName } from '../../parts/settingform';
+import { SettingFields } from '../../parts/settingform';
+import { SettingHistory } from '../../parts/settinghistory';
 import { Empty, Loaded, Stale } from '../../parts/states';
 
 const RENEW = ['settings', 'ui', 'branding', 'me'] as const;
@@ -137,53 +137,7 @@ function SettingDetail({ setting }: { setting: Setting }) {
           </div>
         </form>
       </Panel>
-      <History setting={setting} saves={saves} restore={(v) => void send(v.value, t('settings.restored', { x: absolute(v.at) }))} />
+      <SettingHistory setting={setting} saves={saves} restore={(v) => void send(v.value, t('settings.restored', { x: absolute(v.at) }))} />
     </div>
   );
-}
-
-/** Every version that was in force, with what it changed; each can be put back. */
-function History({ setting, saves, restore }: { setting: Setting; saves: number; restore: (v: SettingVersion) => void }) {
-  const { t } = useSettings();
-  const fieldName = useFieldName();
-  const query = useQuery({ queryKey: ['settings', setting.name, 'history', saves], queryFn: ({ signal }) => all<SettingVersion>(`/settings/${encodeURIComponent(setting.name)}/history`, {}, signal) });
-  return (
-    <Panel title={t('settings.history')}>
-      <Loaded query={query} what="settings.history" lines={2} small>
-        {(rows) =>
-          rows.length === 0 ? (
-            <span className="dim">{t('settings.historyNone')}</span>
-          ) : (
-            <ul className="timeline">
-              {rows.map((v, i) => {
-                const before = rows[i + 1]?.value ?? setting.default;
-                // A logo is a picture's bytes: that it changed is all a reader can use.
-                const changes = differences(before, v.value).map((c) => ({ field: fieldName(setting.name, c.field.split('.')), before: brief(c.before), after: brief(c.after) }));
-                return (
-                  <li key={v.seq} className={i === 0 ? 'k-opened' : ''}>
-                    <div className="t-head">
-                      <b>{v.by}</b>
-                      {i === 0 ? (
-                        <span className="tag">{t('settings.now')}</span>
-                      ) : (
-                        <Button size="small" onClick={() => restore(v)}>
-                          {t('settings.restore')}
-                        </Button>
-                      )}
-                      <time dateTime={v.at}>{absolute(v.at)}</time>
-                    </div>
-                    {changes.length > 0 && <Diff changes={changes} />}
-                  </li>
-                );
-              })}
-            </ul>
-          )
-        }
-      </Loaded>
-    </Panel>
-  );
-}
-
-function brief(v: unknown): unknown {
-  return typeof v === 'string' && v.length > 120 ? `${v.slice(0, 40)}… (${v.length})` : v;
 }
