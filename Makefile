@@ -87,8 +87,9 @@ test-go: build agent
 test-release: release ## run the release binaries of other platforms under qemu-user (PLATFORMS="amd64 arm64" makes and runs fewer)
 	ICEWATCH_BIN=$(CURDIR)/bin ICEWATCH_RELEASE_DIR=$(CURDIR)/dist ICEWATCH_RELEASE_PLATFORMS="$(PLATFORMS)" go test -ldflags '-s -w' -timeout 20m -count=1 -run TestRelease ./test/acceptance
 
-test-platforms: ## whether the programs fit loong64, by their types: seconds, where compiling them takes minutes
-	go run ./test/supply/platform -platforms linux/loong64 $(addprefix ./cmd/,$(BINARIES))
+test-platforms: ## whether the programs fit their other platforms, by their types: a minute, where compiling them takes many
+	go run ./test/supply/platform -platforms linux/arm64,linux/loong64 $(addprefix ./cmd/,$(BINARIES) icewatch-agent icewatch-scanner)
+	go run ./test/supply/platform -platforms windows/amd64 ./cmd/icewatch-agent
 
 test-upgrade: build ## have the last tagged release, or the commit UPGRADE_FROM, write data, and start this build on it
 	test/upgrade/run
