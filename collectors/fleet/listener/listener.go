@@ -60,8 +60,8 @@ type Scans interface {
 	// Checkin takes what a scanner tells, JSON, and answers when there is something to
 	// tell it.
 	Checkin(ctx context.Context, scanner fleet.Agent, body []byte) (orders []byte, err error)
-	// Results takes a batch's body, durably.
-	Results(ctx context.Context, scanner fleet.Agent, data []byte) error
+	// TakeResults takes a batch's body, durably.
+	TakeResults(ctx context.Context, scanner fleet.Agent, body []byte) error
 	// Templates opens a file of templates by its SHA-256 in hex.
 	Templates(sum string) (*os.File, error)
 }

@@ -64,7 +64,7 @@ func (l *Listener) scanCheckin(w http.ResponseWriter, r *http.Request, a fleet.A
 }
 
 func (l *Listener) scanned(ctx context.Context, a fleet.Agent, data []byte) error {
-	if err := l.opts.Scans.Results(ctx, a, data); err != nil {
+	if err := l.opts.Scans.TakeResults(ctx, a, data); err != nil {
 		return err
 	}
 	l.counters.Received(1, len(data))
