@@ -37,6 +37,8 @@ import (
 	"icewatch/soc/exposure/finding"
 	"icewatch/soc/exposure/installed"
 	"icewatch/soc/exposure/library"
+	"icewatch/soc/exposure/scan"
+	"icewatch/soc/exposure/scope"
 	"icewatch/soc/forwarding"
 	"icewatch/soc/identity"
 	"icewatch/soc/identity/policy"
@@ -132,6 +134,8 @@ type Deps struct {
 	// is nil registers no route.
 	Vulnerabilities *library.Library
 	Weaknesses      *finding.Service
+	Scans           *scan.Service
+	ScanScope       *scope.Service
 	Installed       *installed.Service // what judges inventories, beside Weaknesses
 
 	// Forwarding sends events to other systems; nil registers no route.

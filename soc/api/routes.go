@@ -71,6 +71,7 @@ func (s *Server) routes() {
 	s.vulnerabilityRoutes()
 	s.findingRoutes()
 	s.findingImportRoutes()
+	s.scanRoutes()
 	s.backupRoutes()
 	s.protocolRoutes()
 	s.watchRoutes()

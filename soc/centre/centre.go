@@ -113,7 +113,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		}
 		c.log.Info("stopped")
 	}()
-	for _, step := range []func(context.Context) error{c.folder, c.openState, c.openMasking, c.openFederation, c.openProvider, c.openBus, c.openCMDB, c.openRules, c.openDuty, c.openTicketing, c.runDuty, c.openSubscriptions, c.openCasework, c.openDispatch, c.openAlertmanager, c.openWatch, c.openPackbook, c.startEngine, c.openExposure, c.openRisk, c.openGate, c.openSamples, c.openBackups, c.openSaved, c.openForwarding, c.openInputs, c.openFleet, c.openInstalled, c.openAlertSources, c.openElastic, c.openAPI, c.runSaved, c.runInbox, c.runSubscriptions, c.runForwarding, c.keepFigures, c.runAlertMail, c.startCollectors, c.runInputs} {
+	for _, step := range []func(context.Context) error{c.folder, c.openState, c.openMasking, c.openFederation, c.openProvider, c.openBus, c.openCMDB, c.openRules, c.openDuty, c.openTicketing, c.runDuty, c.openSubscriptions, c.openCasework, c.openDispatch, c.openAlertmanager, c.openWatch, c.openPackbook, c.startEngine, c.openExposure, c.openRisk, c.openGate, c.openSamples, c.openBackups, c.openSaved, c.openForwarding, c.openInputs, c.openFleet, c.openScans, c.openInstalled, c.openAlertSources, c.openElastic, c.openAPI, c.runSaved, c.runInbox, c.runSubscriptions, c.runForwarding, c.keepFigures, c.runAlertMail, c.startCollectors, c.runInputs} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -543,7 +543,7 @@ func (c *centre) openAPI(ctx context.Context) (err error) {
 	}
 	c.server, err = api.New(api.Deps{
 		Backtests: backtests, Entities: entities,
-		Vulnerabilities: c.exposure.library, Weaknesses: c.exposure.findings, Installed: c.exposure.installed, Findings: finding.ForPortrait{Service: c.exposure.findings},
+		Vulnerabilities: c.exposure.library, Weaknesses: c.exposure.findings, Scans: c.exposure.scans, ScanScope: c.exposure.scope, Installed: c.exposure.installed, Findings: finding.ForPortrait{Service: c.exposure.findings},
 		Identity: c.identity, Audit: c.audit, Forward: c.forward, Settings: c.settings, Keys: c.seal, RateLimits: c.limits.Get, Watermark: c.watermark.Get, Own: own, Units: c.units, Decisions: decisions, Tenants: c.tenants, Reach: &c.reach, CMDB: c.cmdb, Drawings: c.drawings, Subscriptions: c.subscriptions, Views: c.kept, Traffic: c.traffic, Risk: c.risk, Approvals: c.approvals.desk, Inbox: c.inbox, Attachments: c.shelf, ApprovalPolicy: c.approvals.policy, Search: c.slow.Watch(c.engine, api.Caller), Masking: c.masking, Metrics: c.engine, Saved: c.saved, Exports: c.exports, Aside: c.aside, Rules: c.keeper, Knowledge: c.knowledge, Taxonomy: c.keeper.Taxonomy, Policies: c.keeper.policies, Maintenance: c.windows, Rulebook: c.keeper.book,
 		Federation: c.sso, Provider: c.provider, Intake: c.gauge, Watch: c.watch, Holdings: c.holdings(), Backups: c.backups, Ticketing: api.NewTicketing(c.tickets), Duty: c.duty, Incidents: c.tickets, ServiceLevels: c.levels, Protocols: c.protocols(), Ingest: []api.Ingest{elastic, loki, push, samples},
 		Casework: c.casework, Dispatch: &c.dispatch.Dispatch, AlertSources: c.alertSources, Notifying: &api.Notifying{Tickets: c.tickets, Routes: c.routes, Wordings: c.wordings},

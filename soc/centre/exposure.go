@@ -11,6 +11,8 @@ import (
 	"icewatch/soc/exposure/finding"
 	"icewatch/soc/exposure/installed"
 	"icewatch/soc/exposure/library"
+	"icewatch/soc/exposure/scan"
+	"icewatch/soc/exposure/scope"
 	"icewatch/soc/identity"
 	"icewatch/soc/settings"
 	"icewatch/ticketing/webhook"
@@ -20,6 +22,8 @@ import (
 type exposure struct {
 	library   *library.Library
 	findings  *finding.Service
+	scope     *scope.Service // what may be scanned
+	scans     *scan.Service
 	installed *installed.Service
 }
 

@@ -85,7 +85,7 @@ func (c *centre) agentSource(out *[]collectors.Collector, deps collectors.Deps) 
 		return nil
 	}
 	deps.Sink = c.gate.Keeping() // an agent keeps what is not taken
-	l, err := listener.New(listener.Options{Listen: cfg.Listen, Zone: cfg.Zone, Fleet: c.fleet, Catalogue: c.samples.catalogue, Samples: c.samples.sink, Held: c.samples.limits}, deps)
+	l, err := listener.New(listener.Options{Listen: cfg.Listen, Zone: cfg.Zone, Fleet: c.fleet, Catalogue: c.samples.catalogue, Samples: c.samples.sink, Held: c.samples.limits, Scans: c.exposure.scans}, deps)
 	if err != nil {
 		return fmt.Errorf("configuration: %w", err)
 	}

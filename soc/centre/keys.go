@@ -11,6 +11,7 @@ import (
 	"icewatch/collectors/fleet"
 	"icewatch/soc/audit"
 	"icewatch/soc/config"
+	"icewatch/soc/exposure/credential"
 	"icewatch/soc/forwarding"
 	"icewatch/soc/identity"
 	"icewatch/soc/identity/federation"
@@ -39,6 +40,7 @@ func sealed(data string) []seal.Place {
 		forwarding.Sealed(),
 		inputs.Sealed(),
 		fleet.Sealed(),
+		credential.Sealed(),
 		source.Sealed(),
 		workorder.Sealed(),
 	)
