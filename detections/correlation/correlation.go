@@ -118,7 +118,7 @@ type Stats struct {
 	Late       uint64            // events too late to count
 	Duplicates uint64            // events that were there already
 	Cut        uint64            // events dropped from a group that held too many
-	NoNumber   uint64            // events whose value is none, where a number is needed
+	NoNumber   uint64            // events whose value is none, where a number or a place is needed
 }
 
 // State runs correlations. It belongs to one goroutine.
@@ -247,7 +247,7 @@ func (s *State) Add(rule int, m Match, emit func(Firing)) {
 
 // valued puts into an entry what the rule counts; false where there is nothing.
 // from is the identity of the firing that is counted, nil for an event.
-func (s *State) valued(r *ruleState, e *entry, values []string, place int, from []byte) bool {
+func (s *State) valued(r *ruleState, e *entry, values []string, at int, from []byte) bool {
 	switch r.kind {
 	case counts, absence:
 	case distinct:
@@ -263,7 +263,16 @@ func (s *State) valued(r *ruleState, e *entry, values []string, place int, from 
 			e.value = binary.BigEndian.Uint64(h.Sum(nil))
 		}
 	case temporal, ordered:
-		e.value = uint64(place)
+		e.value = uint64(at)
+	case travel:
+		if len(values) == 0 {
+			return false
+		}
+		var ok bool
+		if e.value, ok = place(values[0]); !ok {
+			s.stats.NoNumber++
+			return false
+		}
 	default:
 		if len(values) == 0 {
 			return false

@@ -222,7 +222,7 @@ func (s *State) compact(r *ruleState, g *group) {
 				drop[i] = r.Sigma.Met(total)
 				total += r.share(&g.entries[i])
 			}
-		case r.kind == ordered:
+		case r.kind == ordered || r.kind == travel:
 			// Only where nothing comes between them any more: else it would stand
 			// behind one that is gone.
 			settled := g.newest - r.late

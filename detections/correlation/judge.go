@@ -32,7 +32,14 @@ func (s *State) rise(r *ruleState, g *group, at int, f *found, emit func(Firing)
 			if g.entries[lo].time >= (cell+1)*r.span || g.entries[lo].time > added {
 				continue // no window begins there, or none with the new entry
 			}
-			count, met := s.measure(r, g.entries[lo:end])
+			var count float64
+			var met bool
+			if r.kind == travel && !had {
+				// A pair without the new entry would have been met when it came.
+				count, met = r.travelled(g.entries[lo:end], at-lo)
+			} else {
+				count, met = s.measure(r, g.entries[lo:end])
+			}
 			if !met {
 				continue
 			}
@@ -179,6 +186,8 @@ func (s *State) measure(r *ruleState, es []entry) (count float64, met bool) {
 			return r.orderedCases(es)
 		}
 		count = float64(longest(es, len(r.Sigma.Rules)))
+	case travel:
+		return r.farApart(es)
 	default:
 		count = s.number(r, es)
 	}

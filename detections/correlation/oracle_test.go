@@ -35,6 +35,7 @@ type model struct {
 	exprText string
 	city     bool
 	absent   bool
+	travel   bool  // of places: more than 100,000 km/h, from 50 km on
 	over     []int // correlations among its rules, by index; -1 for an event rule
 	silent   bool
 }
@@ -88,6 +89,7 @@ type sample struct {
 	user    string
 	host    string
 	value   string
+	where   string // latitude and longitude
 	number  float64
 	matches []int // event rules 0 to 2
 	weight  int
@@ -161,6 +163,17 @@ func (m *model) holds(es []seen, rules int) bool {
 			return fmt.Sprint(e.seq)
 		}))
 	case "value_count":
+		if m.travel {
+			for _, a := range es {
+				for _, b := range es {
+					km := chord(a.where, b.where)
+					if hours := math.Abs(float64(a.time-b.time)) / 3600; km >= 50 && km/100_000 > hours {
+						return true
+					}
+				}
+			}
+			return false
+		}
 		return m.met(distinct(func(e seen) string { return e.value }))
 	case "value_sum":
 		return m.met(total)
@@ -208,6 +221,23 @@ func (m *model) holds(es []seen, rules int) bool {
 		}
 	}
 	return m.expr == nil && m.met(float64(best))
+}
+
+// chord gives the kilometres between two places from the angle between their
+// vectors.
+func chord(a, b string) float64 {
+	vector := func(text string) (v [3]float64) {
+		var lat, lon float64
+		fmt.Sscanf(text, "%g,%g", &lat, &lon)
+		lat, lon = lat*math.Pi/180, lon*math.Pi/180
+		return [3]float64{math.Cos(lat) * math.Cos(lon), math.Cos(lat) * math.Sin(lon), math.Sin(lat)}
+	}
+	va, vb := vector(a), vector(b)
+	dot := 0.0
+	for i := range va {
+		dot += va[i] * vb[i]
+	}
+	return 6371.0088 * math.Acos(min(1, dot))
 }
 
 // signed is holds with one answer where a rule is asked for and another where
@@ -364,7 +394,7 @@ func random(rng *rand.Rand) []*model {
 			}
 			m.over = append(m.over, o)
 		}
-		kinds := []string{"event_count", "value_count", "temporal", "temporal_ordered", "value_sum", "value_avg", "value_percentile", "value_median", "absence"}
+		kinds := []string{"event_count", "value_count", "temporal", "temporal_ordered", "value_sum", "value_avg", "value_percentile", "value_median", "absence", "travel"}
 		m.kind = kinds[rng.IntN(len(kinds))]
 		random := func(most int) {
 			switch v := float64(1 + rng.IntN(most)); rng.IntN(7) {
@@ -385,6 +415,8 @@ func random(rng *rand.Rand) []*model {
 		switch m.kind {
 		case "absence":
 			m.kind, m.absent, m.bounds = "event_count", true, []bound{{"eq", 0}}
+		case "travel":
+			m.kind, m.travel, m.bounds = "value_count", true, []bound{{"gte", 2}}
 		case "event_count", "value_count":
 			random(5)
 		case "temporal", "temporal_ordered":
@@ -451,6 +483,9 @@ func rules(t testing.TB, models []*model, lateness int64) []Rule {
 		if m.absent {
 			b.WriteString("icewatch: {absence: true}\n")
 		}
+		if m.travel {
+			b.WriteString("icewatch: {travel: {kmh: 100000, least_km: 50}}\n")
+		}
 		m.text = b.String()
 		parsed, errs := sigma.Parse([]byte(m.text), nil)
 		if len(errs) > 0 {
@@ -503,6 +538,7 @@ func stream(rng *rand.Rand) []*sample {
 			at += int64(rng.IntN(40))
 		}
 		e := &sample{time: at, seq: uint64(i), tenant: string(rune('s' + rng.IntN(2))), user: string(rune('a' + rng.IntN(2))), value: string(rune('a' + rng.IntN(5))),
+			where:  []string{"0,0", "0,0.3", "0,1", "1,0", "0,2", "-0.2,3.1", "50,120", "-50,-60"}[min(rng.IntN(8), rng.IntN(8))],
 			number: float64(rng.IntN(12) - 2), weight: 1}
 		if rng.IntN(10) == 0 {
 			e.weight = 1 + rng.IntN(3)
@@ -572,6 +608,8 @@ func (p *player) links(at int, e *sample) func() []Link {
 
 func (p *player) values(at int, e *sample) []string {
 	switch kind := p.models[at].kind; {
+	case p.models[at].travel:
+		return []string{e.where}
 	case kind == "value_count":
 		return []string{e.value}
 	case strings.HasPrefix(kind, "value_"):

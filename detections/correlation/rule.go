@@ -19,6 +19,7 @@ const (
 	percentile
 	median
 	absence
+	travel // places that nobody gets between in the time
 )
 
 type ruleState struct {
@@ -50,12 +51,14 @@ func newRule(r Rule, late int64) *ruleState {
 	switch {
 	case r.Sigma.Absent:
 		s.kind, s.rising = absence, false
+	case r.Sigma.Travel != nil:
+		s.kind = travel
 	case s.kind == counts && r.Over:
 		s.kind = distinct // a firing shows in many events and is one
 	}
 	switch {
 	case !rising || len(r.Sigma.Cases) > 0:
-	case s.kind == counts, s.kind == distinct, s.kind == temporal, s.kind == ordered:
+	case s.kind == counts, s.kind == distinct, s.kind == temporal, s.kind == ordered, s.kind == travel:
 		s.least = int(min(threshold, math.MaxInt32))
 	}
 	for _, c := range r.Sigma.Cases {

@@ -290,7 +290,7 @@ func counted(r *Rule) string {
 	if slices.ContainsFunc(c.Cases, func(c sigma.Case) bool { return len(c.Absent) > 0 }) {
 		opening = c.Cases
 	}
-	return fmt.Sprintf("%q %q %q %q %q %q %q %v %d %v %v %v", r.ID, r.Custom.Scope, r.Custom.Tenants, c.Type, c.Rules, c.GroupBy, c.Fields, c.Aliases, c.Timespan, c.Absent, rising, opening)
+	return fmt.Sprintf("%q %q %q %q %q %q %q %v %d %v %v %v%s", r.ID, r.Custom.Scope, r.Custom.Tenants, c.Type, c.Rules, c.GroupBy, c.Fields, c.Aliases, c.Timespan, c.Absent, rising, opening, travelOf(c))
 }
 
 // terms is how a correlation judges what it counted.
@@ -308,4 +308,12 @@ func looked(base, r *Rule, s *Set) string {
 		}
 	}
 	return ""
+}
+
+// travelOf is what a correlation of places holds for possible, where it is one.
+func travelOf(c sigma.Correlation) string {
+	if c.Travel == nil {
+		return ""
+	}
+	return fmt.Sprintf(" travel %v %v", c.Travel.KMH, c.Travel.LeastKM)
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -359,6 +360,8 @@ func (r *reader) custom(rule *Rule, n *yaml.Node) *Error {
 			rule.Custom.Counted = !alert
 		case "absence":
 			rule.Custom.Absence, err = boolean(key, val)
+		case "travel":
+			rule.Custom.Travel, err = travel(val)
 		case "lateness":
 			rule.Custom.Lateness, err = timespan(val)
 		case "verdict":
@@ -380,7 +383,7 @@ func (r *reader) custom(rule *Rule, n *yaml.Node) *Error {
 		case "outputs":
 			rule.Custom.Outputs, err = r.outputs(val, 0, new(int))
 		default:
-			r.warn(key.Line, "icewatch.%s is not known; known are title, sentence, advice, group_by, scope, tenants, alert, absence, lateness, verdict, attack, attacker, owner, knowledge, outputs", key.Value)
+			r.warn(key.Line, "icewatch.%s is not known; known are title, sentence, advice, group_by, scope, tenants, alert, absence, travel, lateness, verdict, attack, attacker, owner, knowledge, outputs", key.Value)
 		}
 		if err != nil {
 			return err
@@ -390,6 +393,27 @@ func (r *reader) custom(rule *Rule, n *yaml.Node) *Error {
 		return errorf(tenants.Line, "icewatch.tenants is for icewatch.scope: city; without it each tenant is counted apart")
 	}
 	return nil
+}
+
+// travel reads icewatch.travel.
+func travel(n *yaml.Node) (*Travel, *Error) {
+	if n.Kind != yaml.MappingNode {
+		return nil, errorf(n.Line, "icewatch.travel has to be a map with kmh and least_km")
+	}
+	t := &Travel{KMH: 900, LeastKM: 500}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, val := n.Content[i], resolve(n.Content[i+1])
+		into := map[string]*float64{"kmh": &t.KMH, "least_km": &t.LeastKM}[key.Value]
+		if into == nil {
+			return nil, errorf(key.Line, "icewatch.travel.%s is not known; known are kmh, least_km", key.Value)
+		}
+		v, err := strconv.ParseFloat(val.Value, 64)
+		if err != nil || !(v >= 1 && v <= 100_000) {
+			return nil, errorf(val.Line, "icewatch.travel.%s is a number from 1 to 100000, not %q", key.Value, val.Value)
+		}
+		*into = v
+	}
+	return t, nil
 }
 
 func (r *reader) bilingual(key, n *yaml.Node, into *detections.Text) *Error {

@@ -21,7 +21,7 @@ func parseCorrelation(n *yaml.Node, custom *Custom) (*Correlation, *Error) {
 	if n.Kind != yaml.MappingNode {
 		return nil, errorf(n.Line, "correlation has to be a map")
 	}
-	c := &Correlation{Line: n.Line, Absent: custom.Absence, Lateness: custom.Lateness, Percentile: -1}
+	c := &Correlation{Line: n.Line, Absent: custom.Absence, Travel: custom.Travel, Lateness: custom.Lateness, Percentile: -1}
 	var condition *yaml.Node
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, val := n.Content[i], resolve(n.Content[i+1])
@@ -88,6 +88,16 @@ func (c *Correlation) check(line int) *Error {
 	}
 	if c.Absent {
 		return c.checkAbsent(line)
+	}
+	if c.Travel != nil {
+		switch {
+		case c.Type != "value_count" || len(c.Fields) != 1:
+			return errorf(line, "icewatch.travel is for value_count of one field that holds latitude and longitude, such as source.geo.location")
+		case len(c.Bounds) == 0:
+			c.Bounds = []Bound{{Relation: "gte", Value: 2}}
+		case len(c.Bounds) > 1 || c.Bounds[0].Relation != "gte" || c.Bounds[0].Value != 2:
+			return errorf(line, "with icewatch.travel the condition can only be gte: 2 (or be left out): two places that nobody gets between in the time")
+		}
 	}
 	if c.Temporal() {
 		switch {

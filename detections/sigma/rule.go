@@ -67,6 +67,7 @@ type Custom struct {
 	Tenants  []string           // of scope city: the slugs of those over which it counts; none for all
 	Counted  bool               // raises no alert of its own, only counts for correlations, even for those with generate
 	Absence  bool               // a correlation fires when its events stay away for its timespan
+	Travel   *Travel            // a correlation asks whether anybody gets from place to place in the time; nil for others
 	Lateness time.Duration      // how late a correlation's events may be; 0 is the engine's default
 	Verdict  detections.Verdict // how far an attack got of which the rule tells; "" where the event tells
 	Attack   string             // its type, of the taxonomy
@@ -75,6 +76,12 @@ type Custom struct {
 
 	Knowledge string   // id of an article of the knowledge base
 	Outputs   []Output // what alerts say where that depends on the event: the first that holds counts
+}
+
+// Travel is what a correlation of places holds for possible.
+type Travel struct {
+	KMH     float64 // kilometres an hour beyond which nobody travels
+	LeastKM float64 // distance in kilometres below which nothing is said: a database of places is no more exact
 }
 
 // Output is what an alert says where a condition holds. What it leaves empty stays
@@ -287,6 +294,7 @@ type Correlation struct {
 	Fields     []string      // value_…: whose values count
 	Percentile float64       // value_percentile: 0 to 100; else below 0
 	Generate   bool          // the rules referred to also alert themselves
+	Travel     *Travel       // asks whether anybody gets from place to place in the time; nil for others
 	Absent     bool          // fires when events stay away for the timespan
 	Lateness   time.Duration // how late events may be; 0 is the engine's default
 	Line       int

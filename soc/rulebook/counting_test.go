@@ -20,6 +20,7 @@ func TestWhatACorrelationMeans(t *testing.T) {
 		"values":     {sigma.Correlation{Type: "value_count", Fields: []string{"user"}, Bounds: bound}, "distinct values of user ", "的不同取值数：user"},
 		"a sum":      {sigma.Correlation{Type: "value_sum", Fields: []string{"bytes"}, Bounds: bound}, "the sum of bytes ", "总和：bytes"},
 		"percentile": {sigma.Correlation{Type: "value_percentile", Fields: []string{"ms"}, Percentile: 95, Bounds: bound}, "the percentile of ms (95) ", "百分位数：ms (95)"},
+		"travel":     {sigma.Correlation{Type: "value_count", Fields: []string{"source.geo.location"}, Travel: &sigma.Travel{KMH: 900, LeastKM: 500}, Bounds: []sigma.Bound{{Relation: "gte", Value: 2}}}, "at least 500 km apart", "来不及"},
 		"absence":    {sigma.Correlation{Type: "event_count", Absent: true, Bounds: []sigma.Bound{{Relation: "eq"}}}, "no event comes", "没有事件到来"},
 	} {
 		c.rule.Rules, c.rule.Timespan = []string{"r"}, time.Minute

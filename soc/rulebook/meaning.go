@@ -30,7 +30,7 @@ func clip(s string) string {
 // words are what a meaning is made of in one language.
 type words struct {
 	events, any, with, and, or, not, all, anyField, null, exists, absent string
-	same, within, count, distinct, of, letters, field, silence           string
+	same, within, count, distinct, of, letters, field, silence, travel   string
 	numbers                                                              map[string]string // of values, by type
 	verbs                                                                map[string]string
 	parts                                                                map[sigma.TimePart]string
@@ -41,6 +41,7 @@ var english = words{
 	events: "In events of ", any: "In every event", with: ": ", and: " and ", or: " or ", not: "not ", all: " (all of them)",
 	anyField: "any value", null: " is null or absent", exists: " is there", absent: " is not there",
 	same: "for one ", within: "within ", count: "events", distinct: "distinct values of ", of: " that match ", letters: " (letter case counts)", field: "the field ", silence: "no event comes",
+	travel:  "two places in %s at least %g km apart that nobody travels between at %g km/h in the time between",
 	numbers: map[string]string{"value_sum": "the sum of ", "value_avg": "the mean of ", "value_median": "the median of ", "value_percentile": "the percentile of "},
 	verbs:   map[string]string{"is": " = ", "contains": " contains ", "starts": " starts with ", "ends": " ends with ", "like": " matches ", "re": " matches the expression ", "cidr": " is an address in "},
 	parts:   map[sigma.TimePart]string{sigma.Minute: "the minute of ", sigma.Hour: "the hour of ", sigma.Day: "the day of ", sigma.Week: "the week of ", sigma.Month: "the month of ", sigma.Year: "the year of "},
@@ -51,6 +52,7 @@ var chinese = words{
 	events: "在以下来源的事件中：", any: "在所有事件中", with: "，", and: " 且 ", or: " 或 ", not: "不满足 ", all: "（全部）",
 	anyField: "任意字段", null: " 为空或不存在", exists: " 存在", absent: " 不存在",
 	same: "同一 ", within: "", count: "条事件", distinct: "的不同取值数：", of: "，匹配规则 ", letters: "（区分大小写）", field: "字段 ", silence: "没有事件到来",
+	travel:  "%s 中有两处相距至少 %g 公里，按 %g 公里/小时也来不及往返其间",
 	numbers: map[string]string{"value_sum": "总和：", "value_avg": "平均值：", "value_median": "中位数：", "value_percentile": "百分位数："},
 	verbs:   map[string]string{"is": " = ", "contains": " 包含 ", "starts": " 开头为 ", "ends": " 结尾为 ", "like": " 匹配 ", "re": " 匹配正则 ", "cidr": " 属于网段 "},
 	parts:   map[sigma.TimePart]string{sigma.Minute: "分钟：", sigma.Hour: "小时：", sigma.Day: "日：", sigma.Week: "周：", sigma.Month: "月：", sigma.Year: "年："},
@@ -93,6 +95,10 @@ func counting(c *sigma.Correlation, w words) string {
 	b.WriteString(w.of + strings.Join(c.Rules, ", ") + w.with)
 	if c.Absent {
 		return b.String() + w.silence
+	}
+	if c.Travel != nil {
+		fmt.Fprintf(&b, w.travel, c.Fields[0], c.Travel.LeastKM, c.Travel.KMH)
+		return b.String()
 	}
 	if c.Numeric() {
 		b.WriteString(w.numbers[c.Type] + c.Fields[0])
