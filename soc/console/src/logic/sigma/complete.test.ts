@@ -27,3 +27,17 @@ it('knows values and the names of selections', () => {
   expect(at('detection:\n  word:\n    a: 1\n  who:\n    b: 2\n  condition: word and w‸')).toEqual(['word', 'who']);
   expect(at('detection:\n  s:\n    user.name: al‸')).toBeNull();
 });
+
+it('knows what the schema of its kind of rule allows, and offers nothing twice', () => {
+  expect(at('title: x\ncorrelation:\n  ty‸')).toEqual(['type: ']);
+  expect(at('correlation:\n  type: value_m‸')).toEqual(['value_median']);
+  expect(at('correlation:\n  type: value_count\n  condition:\n    gt‸')).toEqual(['gt: ', 'gte: ']);
+  expect(at('correlation:\n  rules: [a]\nicewatch:\n  travel:\n    kmh‸')).toEqual(['kmh: ']);
+  expect(at('icewatch:\n  alert: f‸')).toEqual(['false']);
+  expect(at('status: st‸')).toEqual(['stable']);
+  expect(at('related:\n  - type: re‸')).toEqual(['renamed']);
+  expect(at('logsource:\n  product: linux\n  pro‸')).toBeNull();
+  // The next document is of another kind.
+  expect(at('title: a\nlogsource:\n  product: linux\n---\ntitle: b\ncorrelation:\n  times‸')).toEqual(['timespan: ']);
+  expect(at('title: b\ntime‸\n---\ncorrelation:\n  type: event_count')).toBeNull();
+});

@@ -1,4 +1,6 @@
-/** What can be written at a place of a rule's YAML: keys by the format, fields, modifiers, words of conditions. */
+import { keysAt, schemaOf, valuesAt } from './schema';
+
+/** What can be written at a place of a rule's YAML: keys and values by the schema of its kind, fields, modifiers, words of conditions. */
 export interface Completion {
   /** What is replaced. */
   from: number;
@@ -6,23 +8,6 @@ export interface Completion {
   options: string[];
 }
 
-const TOP = ['title: ', 'id: ', 'name: ', 'status: ', 'description: ', 'references:', 'author: ', 'date: ', 'modified: ', 'tags:', 'logsource:', 'detection:', 'correlation:', 'filter:', 'fields:', 'falsepositives:', 'level: ', 'related:', 'icewatch:'];
-const INSIDE: Record<string, string[]> = {
-  logsource: ['product: ', 'category: ', 'service: '],
-  icewatch: ['title:', 'sentence:', 'advice:', 'group_by:', 'owner: ', 'knowledge: ', 'outputs:', 'verdict: ', 'attack: ', 'attacker: ', 'scope: '],
-  title: ['zh: ', 'en: '],
-  sentence: ['zh: ', 'en: '],
-  advice: ['zh: ', 'en: '],
-  correlation: ['type: ', 'rules:', 'group-by:', 'timespan: ', 'condition:', 'aliases:', 'generate: '],
-};
-const VALUES: Record<string, string[]> = {
-  level: ['informational', 'low', 'medium', 'high', 'critical'],
-  status: ['experimental', 'test', 'stable', 'deprecated', 'unsupported'],
-  type: ['event_count', 'value_count', 'temporal', 'temporal_ordered', 'value_sum', 'value_avg'],
-  verdict: ['failed', 'attempt', 'success', 'compromised'],
-  attacker: ['source', 'destination', 'host'],
-  scope: ['tenant', 'city'],
-};
 const LISTS = new Set(['fields', 'group_by', 'group-by']);
 export const MODIFIERS = ['contains', 'startswith', 'endswith', 'all', 're', 'cidr', 'exists', 'lt', 'lte', 'gt', 'gte', 'cased', 'neq', 'base64', 'base64offset', 'utf16', 'wide', 'windash', 'fieldref', 'expand'];
 const CONDITION = ['and ', 'or ', 'not ', '1 of ', 'all of ', 'them'];
@@ -56,8 +41,14 @@ function among(options: readonly string[], word: string): string[] {
 /** What can stand at the caret; nothing where that is unknown. */
 export function completions(source: string, caret: number, fields: readonly string[]): Completion | null {
   const before = source.slice(0, caret);
-  const lines = source.split('\n');
-  const at = before.split('\n').length - 1;
+  // A file may hold several documents: the one around the caret counts.
+  const every = source.split('\n');
+  const whole = before.split('\n').length - 1;
+  const begin = every.slice(0, whole).lastIndexOf('---') + 1;
+  const end = every.indexOf('---', whole);
+  const lines = every.slice(begin, end < 0 ? undefined : end);
+  const at = whole - begin;
+  const schema = schemaOf(lines);
   const line = before.slice(before.lastIndexOf('\n') + 1);
   if (line.trimStart().startsWith('#')) return null;
   const done = (word: string, options: readonly string[]): Completion | null => {
@@ -74,18 +65,27 @@ export function completions(source: string, caret: number, fields: readonly stri
       const word = /[\w-]*$/.exec(text)?.[0] ?? '';
       return done(word, [...new Set(names.filter((n) => n && n !== 'condition')), ...CONDITION]);
     }
-    return VALUES[key] ? done(text, VALUES[key] as string[]) : null;
+    if (path[0] === 'detection') return null;
+    const words = valuesAt(schema, [...path, key]);
+    return words.length > 0 ? done(text, words) : null;
   }
   const item = /^\s*- ([\w.@-]*)$/.exec(line);
   if (item && LISTS.has(path.at(-1) ?? '')) return done(item[1] ?? '', fields);
   const key = /^\s*(?:- )?([\w.@-]*)((?:\|[\w]*)*)$/.exec(line);
   if (!key) return null;
   const [, word = '', modifiers = ''] = key;
-  if (depth === 0) return word ? done(word, TOP) : null;
+  // What stands there already is not offered again, but where a list may have it in another entry.
+  const taken = new Set(lines.flatMap((l, i) => (i !== at && indent(l) === indent(line) && above(lines, i, indent(l)).join() === path.join() ? [(/^\s*([\w.@-]+):/.exec(l) ?? [])[1] ?? ''] : [])));
+  const fresh = (keys: string[]) => (line.trimStart().startsWith('- ') ? keys : keys.filter((k) => !taken.has(k.replace(/:\s*$/, ''))));
+  if (depth === 0) return word ? done(word, fresh(keysAt(schema, []))) : null;
   if (path[0] === 'detection' && path.length > 1) {
     if (modifiers) return done(modifiers.slice(modifiers.lastIndexOf('|') + 1), MODIFIERS);
     return word ? done(word, fields) : null;
   }
-  const inside = INSIDE[path.at(-1) ?? ''];
-  return inside && word ? done(word, inside) : null;
+  const inside = fresh(keysAt(schema, path));
+  if (inside.length === 0 && item) {
+    const words = valuesAt(schema, path);
+    return words.length > 0 ? done(item[1] ?? '', words) : null;
+  }
+  return inside.length > 0 && word ? done(word, inside) : null;
 }
