@@ -34,7 +34,7 @@ it('knows what the schema of its kind of rule allows, and offers nothing twice',
   expect(at('correlation:\n  type: value_count\n  condition:\n    gt‸')).toEqual(['gt: ', 'gte: ']);
   expect(at('correlation:\n  rules: [a]\nicewatch:\n  travel:\n    kmh‸')).toEqual(['kmh: ']);
   expect(at('icewatch:\n  alert: f‸')).toEqual(['false']);
-  expect(at('status: st‸')).toEqual(['stable']);
+  expect(at('status: stab‸')).toEqual(['stable']);
   expect(at('related:\n  - type: re‸')).toEqual(['renamed']);
   expect(at('logsource:\n  product: linux\n  pro‸')).toBeNull();
   // The next document is of another kind.
