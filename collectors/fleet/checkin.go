@@ -394,6 +394,7 @@ func boundInventory(i *wire.Inventory) {
 	i.Containers = i.Containers[:min(len(i.Containers), maxInventory)]
 	i.Services = i.Services[:min(len(i.Services), maxInventory)]
 	i.Errors = i.Errors[:min(len(i.Errors), 100)]
+	i.Baseline = i.Baseline[:min(len(i.Baseline), 500)]
 }
 
 func (s *Service) configurationText(w *composed) string {

@@ -11,6 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"icewatch/detections"
+	"icewatch/soc/exposure/baseline"
 	"icewatch/soc/exposure/finding"
 	"icewatch/soc/exposure/installed"
 	"icewatch/soc/identity"
@@ -134,6 +135,11 @@ func (s *Server) findingRoutes() {
 			}
 			out, err := f.Figures(ctx, within)
 			return Reply(out), findingProblem(err)
+		})
+	Register(s, exposureOperation("list-baseline-items", http.MethodGet, "/baseline-items", "The items of the configuration baseline that agents check, with the clause of MLPS level 3 or the CIS recommendation that asks for each"), identity.ScopeRead,
+		func(context.Context, *struct{}) (*Body[Page[baseline.BaselineItem]], error) {
+			list := baseline.Items()
+			return Reply(PageOf(list, len(list), "")), nil
 		})
 	if judge := s.deps.Installed; judge != nil {
 		Register(s, exposureOperation("get-inventory-judgement", http.MethodGet, "/inventory-judgement", "How far the packages of hosts, and the databases and middleware of the CMDB, are judged by the library of vulnerabilities: those of tenants that are wholly within reach", 400), identity.ScopeRead,

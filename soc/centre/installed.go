@@ -14,7 +14,7 @@ var versioned = []string{"database", "middleware"}
 
 // openInstalled opens what judges inventories by the library of vulnerabilities.
 func (c *centre) openInstalled(ctx context.Context) (err error) {
-	c.exposure.installed, err = installed.Open(ctx, c.cmdb.Database(), installed.Deps{Hosts: c.inventoried, Packages: c.packagesOf, Products: c.productsKnown, Library: c.exposure.library, Findings: c.exposure.findings, Log: c.log})
+	c.exposure.installed, err = installed.Open(ctx, c.cmdb.Database(), installed.Deps{Hosts: c.inventoried, Inventory: c.inventoryOf, Products: c.productsKnown, Library: c.exposure.library, Findings: c.exposure.findings, Log: c.log})
 	if err != nil {
 		return err
 	}
@@ -40,14 +40,14 @@ func (c *centre) inventoried(ctx context.Context) ([]installed.Host, error) {
 	return out, nil
 }
 
-func (c *centre) packagesOf(ctx context.Context, host string) ([]version.Package, error) {
+func (c *centre) inventoryOf(ctx context.Context, host string) (installed.Inventory, error) {
 	inv, err := c.fleet.ReadInventory(ctx, host)
 	if err != nil {
-		return nil, err
+		return installed.Inventory{}, err
 	}
-	out := make([]version.Package, 0, len(inv.Packages))
+	out := installed.Inventory{Packages: make([]version.Package, 0, len(inv.Packages)), Baseline: inv.Baseline}
 	for _, p := range inv.Packages {
-		out = append(out, version.Package{Name: p.Name, Version: p.Version, Arch: p.Arch, Source: p.SourcePackage, SourceVersion: p.SourceVersion})
+		out.Packages = append(out.Packages, version.Package{Name: p.Name, Version: p.Version, Arch: p.Arch, Source: p.SourcePackage, SourceVersion: p.SourceVersion})
 	}
 	return out, nil
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/shirou/gopsutil/v4/host"
 	"github.com/shirou/gopsutil/v4/mem"
 
+	"icewatch/collectors/agent/baseline"
 	"icewatch/collectors/fleet/wire"
 )
 
@@ -58,6 +59,7 @@ var parts = []part{
 		v.Containers, err = containers(ctx, engineSockets)
 		return
 	}},
+	{"baseline", func(ctx context.Context, v *wire.Inventory) error { v.Baseline = baseline.Run(ctx, "/"); return nil }},
 	{"services", func(ctx context.Context, v *wire.Inventory) (err error) { v.Services, err = services(ctx); return }},
 }
 

@@ -322,6 +322,24 @@ type Inventory struct {
 	Containers   []Container   `json:"containers,omitempty"`
 	Services     []Service     `json:"services,omitempty"`
 	Errors       []Reason      `json:"errors,omitempty"` // parts that could not be read
+	// Baseline is the configuration held against the items of soc/exposure/baseline; what
+	// the host does not have is not in it.
+	Baseline []BaselineCheck `json:"baseline,omitempty"`
+}
+
+// States of an item of a baseline.
+const (
+	BaselinePass    = "pass"
+	BaselineFail    = "fail"
+	BaselineUnknown = "unknown" // it could not be read
+)
+
+// BaselineCheck is what an item of a baseline came to.
+type BaselineCheck struct {
+	ID    string `json:"id"`
+	State string `json:"state" enum:"pass,fail,unknown"`
+	Where string `json:"where,omitempty"` // file; tells several of one product apart
+	Found string `json:"found,omitempty"` // the setting, or why it could not be read; no secrets
 }
 
 // Disk is a mounted file system.

@@ -41,6 +41,8 @@ type Take struct {
 	// any more is: it is closed at once, and of what others report too the engine is
 	// taken away.
 	Sure bool
+	// Unsure are weaknesses that could not be looked at: of them Complete says nothing.
+	Unsure []string
 	// Quiet is of what is looked at again and again by itself: that something was merely
 	// seen again is no event, is written once a day at most and cannot be undone.
 	Quiet bool
@@ -454,7 +456,7 @@ func (s *Service) missed(ctx context.Context, tx bun.Tx, found map[string]*Findi
 	}
 	w := writing{change: change, actor: how.Actor, at: now}
 	for i := range rows {
-		if found[rows[i].ID] != nil {
+		if found[rows[i].ID] != nil || slices.Contains(how.Unsure, rows[i].Weakness) {
 			continue
 		}
 		f, err := rows[i].unpack(now)

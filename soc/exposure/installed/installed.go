@@ -1,6 +1,7 @@
 // Package installed judges what is installed by the library of vulnerabilities: the
-// packages of hosts that agents list, and the databases, middleware and devices of the
-// CMDB that have a product and a version.
+// packages of hosts that agents list, and the databases and middleware of the CMDB that
+// have a product and a version. What agents found of the configuration baseline becomes
+// findings too.
 //
 // It does so in the background, one host at a time, when an inventory is new or the
 // library has changed. What a host is affected by becomes findings of the engine
@@ -22,6 +23,8 @@ import (
 	"github.com/uptrace/bun"
 
 	"icewatch/cmdb"
+	"icewatch/collectors/fleet/wire"
+	"icewatch/soc/exposure/baseline"
 	"icewatch/soc/exposure/finding"
 	"icewatch/soc/exposure/library"
 	"icewatch/soc/exposure/version"
@@ -57,6 +60,12 @@ type Host struct {
 	Taken   time.Time
 }
 
+// Inventory is what a host's agent listed.
+type Inventory struct {
+	Packages []version.Package
+	Baseline []wire.BaselineCheck // the configuration held against the baseline
+}
+
 // Product is software or a device that the CMDB knows with its version.
 type Product struct {
 	Item, Tenant, Name       string
@@ -66,8 +75,8 @@ type Product struct {
 
 // Deps is what the room needs of others.
 type Deps struct {
-	Hosts    func(ctx context.Context) ([]Host, error)
-	Packages func(ctx context.Context, host string) ([]version.Package, error)
+	Hosts     func(ctx context.Context) ([]Host, error)
+	Inventory func(ctx context.Context, host string) (Inventory, error)
 	// Products lists those of the CMDB; optional.
 	Products func(ctx context.Context) ([]Product, error)
 	Library  interface {
@@ -102,13 +111,16 @@ type row struct {
 	Packages      int    `bun:"packages"`
 	Findings      int    `bun:"findings"`
 	Covered       int    `bun:"covered"`
+	Passed        int    `bun:"passed"`
+	Failed        int    `bun:"failed"`
+	Unread        int    `bun:"unread"`
 	Error         string `bun:"error"`
 }
 
 // Open brings the table up to date. It is kept beside the CMDB's items.
 func Open(ctx context.Context, db *cmdb.Database, d Deps) (*Service, error) {
-	if d.Hosts == nil || d.Packages == nil || d.Library == nil || d.Findings == nil {
-		return nil, errors.New("installed: open: Hosts, Packages, Library and Findings are required")
+	if d.Hosts == nil || d.Inventory == nil || d.Library == nil || d.Findings == nil {
+		return nil, errors.New("installed: open: Hosts, Inventory, Library and Findings are required")
 	}
 	if d.Log == nil {
 		d.Log = slog.Default()
@@ -189,7 +201,7 @@ func (s *Service) Round(ctx context.Context) (int, error) {
 		}
 		s.judge(ctx, known, x)
 		if _, err := s.db.NewInsert().Model(&x.row).On("CONFLICT (id) DO UPDATE").Set("tenant = EXCLUDED.tenant, item = EXCLUDED.item, name = EXCLUDED.name, platform = EXCLUDED.platform, mark = EXCLUDED.mark, judged_at = EXCLUDED.judged_at").
-			Set("packages = EXCLUDED.packages, findings = EXCLUDED.findings, covered = EXCLUDED.covered, error = EXCLUDED.error").Exec(ctx); err != nil {
+			Set("packages = EXCLUDED.packages, findings = EXCLUDED.findings, covered = EXCLUDED.covered, error = EXCLUDED.error, passed = EXCLUDED.passed, failed = EXCLUDED.failed, unread = EXCLUDED.unread").Exec(ctx); err != nil {
 			return n, fmt.Errorf("installed: keep that %s was judged: %w", x.Name, err)
 		}
 		n++
@@ -288,10 +300,15 @@ func (s *Service) judge(ctx context.Context, known version.Known, x *subject) {
 		var verdicts []version.Verdict
 		var err error
 		if h := x.host; h != nil {
-			list, e := s.Packages(ctx, h.ID)
+			at.Zone, at.Address, at.Host, at.At = h.Zone, h.Address, h.Name, h.Taken
+			inv, e := s.Inventory(ctx, h.ID)
 			if e != nil {
 				return e
 			}
+			if e := s.configuration(ctx, x, at, inv.Baseline); e != nil {
+				return e
+			}
+			list := inv.Packages
 			x.Packages = len(list)
 			if !h.System.Covered() || h.System.Release == "" {
 				return nil
@@ -300,7 +317,6 @@ func (s *Service) judge(ctx context.Context, known version.Known, x *subject) {
 			if len(list) == 0 {
 				return nil // not read: that says nothing of what was found before
 			}
-			at.Zone, at.Address, at.Host, at.At = h.Zone, h.Address, h.Name, h.Taken
 			verdicts, err = version.Judge(ctx, known, h.System, running(h.Kernel, list))
 			if len(verdicts) == 0 && len(list) >= enough {
 				// Nothing at all of so many packages: the library has no data of this release.
@@ -326,6 +342,19 @@ func (s *Service) judge(ctx context.Context, known version.Known, x *subject) {
 			s.Log.Warn("installed: a host or product is not judged", "of", x.Name, "tenant", x.Tenant, "error", err)
 		}
 	}
+}
+
+// configuration makes findings of where a host does not meet the baseline. An agent
+// that sent nothing of it did not look.
+func (s *Service) configuration(ctx context.Context, x *subject, at finding.Sighting, results []wire.BaselineCheck) error {
+	if len(results) == 0 {
+		return nil
+	}
+	list, unsure, score := baseline.Judge(at, results)
+	x.Passed, x.Failed, x.Unread = score.Passed, score.Failed, score.Unknown
+	_, err := s.Findings.Take(ctx, list, finding.Take{Within: reach.All(), Actor: baseline.Engine, Tenant: x.Tenant, Engine: baseline.Engine, Sure: true, Quiet: true, Unsure: unsure,
+		Complete: []finding.Place{{Zone: at.Zone, Host: cmp.Or(at.Address, at.Host), Item: at.Item}}})
+	return err
 }
 
 func clip(s string, n int) string {
@@ -376,16 +405,17 @@ func (c *cache) Of(ctx context.Context, packages []string) ([]library.Hit, error
 
 // JudgedHost is a host or product, and how it was judged.
 type JudgedHost struct {
-	ID       string    `json:"id" doc:"Of the agent; item: and the id of a product of the CMDB"`
-	Tenant   string    `json:"tenant"`
-	Item     string    `json:"item,omitempty" doc:"Of the CMDB"`
-	Name     string    `json:"name"`
-	Platform string    `json:"platform" doc:"Distribution and release, or product and version"`
-	Judged   time.Time `json:"judged_at"`
-	Packages int       `json:"packages"`
-	Findings int       `json:"findings" doc:"Vulnerabilities that it is affected by"`
-	Covered  bool      `json:"covered" doc:"There are data to judge it by"`
-	Error    string    `json:"error,omitempty"`
+	ID       string         `json:"id" doc:"Of the agent; item: and the id of a product of the CMDB"`
+	Tenant   string         `json:"tenant"`
+	Item     string         `json:"item,omitempty" doc:"Of the CMDB"`
+	Name     string         `json:"name"`
+	Platform string         `json:"platform" doc:"Distribution and release, or product and version"`
+	Judged   time.Time      `json:"judged_at"`
+	Packages int            `json:"packages"`
+	Findings int            `json:"findings" doc:"Vulnerabilities that it is affected by"`
+	Covered  bool           `json:"covered" doc:"There are data to judge it by"`
+	Baseline baseline.Score `json:"baseline" doc:"The configuration held against the baseline"`
+	Error    string         `json:"error,omitempty"`
 }
 
 // Judgement is how far inventories are judged.
@@ -419,7 +449,7 @@ func (s *Service) Judgement(ctx context.Context, r reach.Reach) (Judgement, erro
 			out.Uncovered++
 		}
 		if len(out.Items) < 500 {
-			out.Items = append(out.Items, JudgedHost{ID: x.ID, Tenant: x.Tenant, Item: x.Item, Name: x.Name, Platform: x.Platform, Judged: time.UnixMilli(x.JudgedAt).UTC(), Packages: x.Packages, Findings: x.Findings, Covered: x.Covered != 0, Error: x.Error})
+			out.Items = append(out.Items, JudgedHost{ID: x.ID, Tenant: x.Tenant, Item: x.Item, Name: x.Name, Platform: x.Platform, Judged: time.UnixMilli(x.JudgedAt).UTC(), Packages: x.Packages, Findings: x.Findings, Covered: x.Covered != 0, Baseline: baseline.Score{Passed: x.Passed, Failed: x.Failed, Unknown: x.Unread}, Error: x.Error})
 		}
 	}
 	s.mu.Lock()

@@ -13,6 +13,7 @@ import (
 
 	"icewatch/cmdb"
 	"icewatch/cmdb/cmdbtest"
+	"icewatch/collectors/fleet/wire"
 	"icewatch/soc/exposure/finding"
 	"icewatch/soc/exposure/library"
 	"icewatch/soc/exposure/version"
@@ -43,6 +44,7 @@ type world struct {
 	library  *library.Library
 	hosts    []Host
 	packages map[string][]version.Package
+	baseline map[string][]wire.BaselineCheck
 	products []Product
 	at       time.Time
 }
@@ -50,7 +52,7 @@ type world struct {
 func open(t *testing.T, c *cmdb.Service) *world {
 	t.Helper()
 	cmdbtest.Import(t, c, items)
-	w := &world{packages: map[string][]version.Package{}, at: time.Date(2026, 3, 2, 8, 0, 0, 0, time.UTC)}
+	w := &world{packages: map[string][]version.Package{}, baseline: map[string][]wire.BaselineCheck{}, at: time.Date(2026, 3, 2, 8, 0, 0, 0, time.UTC)}
 	clock := func() time.Time { return w.at }
 	quiet := slog.New(slog.DiscardHandler)
 	var err error
@@ -61,8 +63,10 @@ func open(t *testing.T, c *cmdb.Service) *world {
 		t.Fatal(err)
 	}
 	w.Service, err = Open(t.Context(), c.Database(), Deps{Library: w.library, Findings: w.findings, Log: quiet, Clock: clock,
-		Hosts:    func(context.Context) ([]Host, error) { return w.hosts, nil },
-		Packages: func(_ context.Context, id string) ([]version.Package, error) { return w.packages[id], nil },
+		Hosts: func(context.Context) ([]Host, error) { return w.hosts, nil },
+		Inventory: func(_ context.Context, id string) (Inventory, error) {
+			return Inventory{w.packages[id], w.baseline[id]}, nil
+		},
 		Products: func(context.Context) ([]Product, error) { return slices.Clone(w.products), nil }})
 	if err != nil {
 		t.Fatal(err)
@@ -160,6 +164,53 @@ func TestInventoriesAreJudged(t *testing.T) {
 		w.hosts[1].Taken, w.packages["a2"] = w.at, nil
 		if got := w.round(t, 1); got != "CVE-2023-5363@lone CVE-2023-9999@lone" {
 			t.Error(got)
+		}
+	})
+}
+
+// TestBaselines follows items of the baseline: what fails is a finding, what could not be
+// read keeps the one it had, what is put right closes.
+func TestBaselines(t *testing.T) {
+	t.Parallel()
+	cmdbtest.OnBoth(t, func(t *testing.T, c *cmdb.Service) {
+		w := open(t, c)
+		w.hosts = []Host{{ID: "a1", Tenant: "a", Item: "web-1", Name: "web-1", Address: "10.0.0.1", System: version.System{Platform: "kylin", Release: "V10"}, Taken: w.at}}
+		send := func(states ...string) string {
+			w.at = w.at.Add(time.Hour)
+			w.hosts[0].Taken, w.baseline["a1"] = w.at, nil
+			for i, state := range states {
+				w.baseline["a1"] = append(w.baseline["a1"], wire.BaselineCheck{ID: []string{"ssh.root-login", "redis.password", "newer.than-this"}[i], State: state, Where: "/etc/x", Found: "as it is"})
+			}
+			return w.round(t, 1)
+		}
+		const root, redis = "icewatch-baseline:ssh.root-login@10.0.0.1", "icewatch-baseline:redis.password@10.0.0.1"
+		for _, x := range []struct {
+			want   string
+			states []string
+		}{
+			{redis + " " + root, []string{wire.BaselineFail, wire.BaselineFail, wire.BaselineFail}},
+			{redis + " " + root, []string{wire.BaselineUnknown, wire.BaselineFail}},
+			{redis, []string{wire.BaselinePass, wire.BaselineFail}},
+			{redis, nil},
+			{root, []string{wire.BaselineFail, wire.BaselinePass}},
+		} {
+			if got := send(x.states...); got != x.want {
+				t.Errorf("%v: %s; want %s", x.states, got, x.want)
+			}
+		}
+		got, err := w.Judgement(t.Context(), reach.Tenants("a"))
+		if err != nil || len(got.Items) != 1 || got.Items[0].Baseline.Passed != 1 || got.Items[0].Baseline.Failed != 1 {
+			t.Errorf("%+v, %v", got, err)
+		}
+		if got, err := w.Judgement(t.Context(), reach.Tenants("b")); err != nil || got.Hosts != 0 || len(got.Items) != 0 {
+			t.Errorf("another tenant sees %+v, %v", got, err)
+		}
+		list, _, err := w.findings.List(t.Context(), reach.All(), finding.Question{Weakness: "icewatch-baseline:ssh.root-login"})
+		if err != nil || len(list) != 1 {
+			t.Fatal(list, err)
+		}
+		if f, _, err := w.findings.Get(t.Context(), reach.All(), list[0].ID); err != nil || !strings.Contains(f.Text.ZH, "8.1.4.2 d)") || f.Solution.EN == "" || f.Evidence != "/etc/x: as it is" || f.Reopened != 1 {
+			t.Errorf("%+v, %v", f, err)
 		}
 	})
 }

@@ -70,7 +70,7 @@ export interface Judgement {
   uncovered: number;
   failed: number;
   packages: number;
-  items: List<{ id: string; tenant: string; item?: string; name: string; platform: string; judged_at: string; packages: number; findings: number; covered: boolean; error?: string }>;
+  items: List<{ id: string; tenant: string; item?: string; name: string; platform: string; judged_at: string; packages: number; findings: number; covered: boolean; baseline: { passed: number; failed: number; unknown: number }; error?: string }>;
 }
 export interface FindingsDone {
   change?: string;

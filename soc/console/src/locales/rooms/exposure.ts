@@ -165,7 +165,7 @@ export const exposure = {
   'finding.engine.csv': ['CSV 表格', 'CSV table'],
   'finding.engine.xlsx': ['Excel 表格', 'Excel table'],
   'finding.byEngine': ['按发现方', 'By scanner'],
-  'judged.title': ['软件清单漏洞比对', 'Inventories against the library'],
+  'judged.title': ['软件清单漏洞比对与配置基线', 'Inventories and configuration baselines'],
   'judged.why': ['代理上报的软件包和 CMDB 中的数据库、中间件，随清单和漏洞库更新自动比对；修复后隐患自动关闭。', 'Packages that agents list, and the databases and middleware of the CMDB, are judged as inventories and the library change; what is repaired closes by itself.'],
   'judged.summary': ['已比对 {n} 项，待比对 {w} 项，无数据 {u} 项，失败 {f} 项，共 {p} 个软件包', '{n} judged, {w} waiting, {u} without data, {f} failed; {p} packages'],
   'judged.empty': ['还没有软件清单', 'No inventory yet'],
@@ -174,6 +174,8 @@ export const exposure = {
   'judged.platform': ['系统或版本', 'System or version'],
   'judged.packages': ['软件包', 'Packages'],
   'judged.findings': ['漏洞', 'Vulnerabilities'],
+  'judged.baseline': ['基线符合率', 'Baseline'],
+  'judged.score': ['符合 {p} 项，不符合 {f} 项，未能检查 {u} 项', '{p} met, {f} not met, {u} could not be read'],
   'judged.at': ['比对时间', 'Judged'],
   'judged.uncovered': ['漏洞库中没有该发行版的数据', 'The library has no data of this distribution'],
 } satisfies Pairs;

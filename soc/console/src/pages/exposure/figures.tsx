@@ -133,6 +133,19 @@ function Judged() {
                   { key: 'platform', title: t('judged.platform'), render: (h) => h.platform },
                   { key: 'packages', title: t('judged.packages'), num: true, render: (h) => number(h.packages, locale) },
                   { key: 'findings', title: t('judged.findings'), num: true, render: (h) => (h.item && h.findings > 0 ? <Link to={`/findings?item=${encodeURIComponent(h.item)}&engine=icewatch-inventory`}>{number(h.findings, locale)}</Link> : number(h.findings, locale)) },
+                  {
+                    key: 'baseline',
+                    title: t('judged.baseline'),
+                    num: true,
+                    render: (h) => {
+                      const n = h.baseline.passed + h.baseline.failed;
+                      if (n === 0) return '–';
+                      const text = `${Math.floor((100 * h.baseline.passed) / n)} %`;
+                      return (
+                        <span title={t('judged.score', { p: number(h.baseline.passed, locale), f: number(h.baseline.failed, locale), u: number(h.baseline.unknown, locale) })}>{h.item && h.baseline.failed > 0 ? <Link to={`/findings?item=${encodeURIComponent(h.item)}&engine=icewatch-baseline`}>{text}</Link> : text}</span>
+                      );
+                    },
+                  },
                   { key: 'at', title: t('judged.at'), render: (h) => <When time={h.judged_at} /> },
                 ]}
               />
