@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -120,7 +121,7 @@ func (s *serve) Run(ctx context.Context) error {
 	if err := os.Unsetenv("ICEWATCH_ADMIN_PASSWORD"); err != nil {
 		return err
 	}
-	go garbage.Keep(ctx, garbage.Bound{Percent: 200, Bytes: int64(cfg.Memory.Garbage)})
+	go garbage.Keep(ctx, garbage.Bound{Percent: 200, Bytes: int64(cfg.Memory.Garbage), After: 10 * time.Second})
 	log := logger(cfg.Log.Level, cfg.Log.Format, "centre")
 	file, err := s.file()
 	if err != nil {
@@ -180,6 +181,6 @@ func (runEngine) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	go garbage.Keep(ctx, garbage.Bound{Percent: 400, Bytes: o.Garbage})
+	go garbage.Keep(ctx, garbage.Bound{Percent: 400, Bytes: o.Garbage, After: 10 * time.Second})
 	return engine.Run(ctx, o, logger(o.LogLevel, o.LogFormat, "engine"))
 }

@@ -22,6 +22,10 @@ import (
 type Bound struct {
 	Percent int   // of what is in use
 	Bytes   int64 // at most; 0 is a share of the machine's memory
+	// After is how long Go's own percentage of 100 stands at first: a start
+	// leaves much garbage at once, and the holes between what stays are never
+	// given back.
+	After time.Duration
 }
 
 const (
@@ -45,6 +49,13 @@ func Keep(ctx context.Context, b Bound) {
 	}
 	if b.Bytes <= 0 {
 		b.Bytes = max(machine()/share, least)
+	}
+	if b.After > 0 {
+		select {
+		case <-time.After(b.After):
+		case <-ctx.Done():
+			return
+		}
 	}
 	tick := time.NewTicker(look)
 	defer tick.Stop()
