@@ -70,11 +70,11 @@ func WritePDF(w io.Writer, d *Document) error {
 	})
 	p.AddPage()
 	p.SetFont("report", "", 18)
-	p.MultiCell(0, 9, plain(d.Title), "", "L", false)
+	write(p, 9, d.Title, "")
 	if d.Subtitle != "" {
 		p.SetFont("report", "", 10)
 		p.SetTextColor(90, 90, 90)
-		p.MultiCell(0, line, plain(d.Subtitle), "", "L", false)
+		write(p, line, d.Subtitle, "")
 	}
 	for i := range d.Sections {
 		writeSection(p, &d.Sections[i])
@@ -94,14 +94,14 @@ func writeSection(p *fpdf.Fpdf, s *Section) {
 		p.Ln(3)
 		p.SetFont("report", "", 13)
 		p.SetTextColor(22, 70, 150)
-		p.MultiCell(0, 7, plain(s.Heading), "B", "L", false)
+		write(p, 7, s.Heading, "B")
 		p.Ln(1.5)
 	}
 	p.SetFont("report", "", 10)
 	p.SetTextColor(20, 20, 20)
 	for text := range strings.SplitSeq(strings.TrimSpace(s.Text), "\n") {
 		if text = plain(text); text != "" {
-			p.MultiCell(0, line, text, "", "L", false)
+			write(p, line, text, "")
 			p.Ln(0.8)
 		}
 	}
@@ -135,12 +135,19 @@ func (t *Table) weight(i int) float64 {
 	return 1
 }
 
+// write writes a text over the width of the page. Its lines are broken here: the
+// library's own breaks lose the Chinese character that they come at.
+func write(p *fpdf.Fpdf, height float64, text, border string) {
+	width, _ := p.GetPageSize()
+	p.MultiCell(0, height, strings.Join(lines(plain(text), width-2*margin-2*p.GetCellMargin()-0.5, p.GetStringWidth), "\n"), border, "L", false)
+}
+
 // rows writes cells beside each other, as high as the highest of them.
 func rows(p *fpdf.Fpdf, widths []float64, cells []string, border string) {
 	_, height := p.GetPageSize()
 	_, unit := p.GetFontSize()
 	step := unit * 1.45
-	lines := make([][]string, len(widths))
+	cut := make([][]string, len(widths))
 	high := 1
 	for i := range widths {
 		text := ""
@@ -148,9 +155,9 @@ func rows(p *fpdf.Fpdf, widths []float64, cells []string, border string) {
 			text = plain(strings.ReplaceAll(cells[i], "\n", " "))
 		}
 		if text != "" {
-			lines[i] = p.SplitText(text, widths[i]-2)
+			cut[i] = lines(text, widths[i]-2, p.GetStringWidth)
 		}
-		high = max(high, len(lines[i]))
+		high = max(high, len(cut[i]))
 	}
 	// A row that is higher than a page goes on on the next one, line by line.
 	for from := 0; from < high; {
@@ -163,9 +170,9 @@ func rows(p *fpdf.Fpdf, widths []float64, cells []string, border string) {
 		x, y := p.GetXY()
 		for i, w := range widths {
 			for k := range n {
-				if from+k < len(lines[i]) {
+				if from+k < len(cut[i]) {
 					p.SetXY(x, y+float64(k)*step)
-					p.CellFormat(w, step, lines[i][from+k], "", 0, "L", false, 0, "")
+					p.CellFormat(w, step, cut[i][from+k], "", 0, "L", false, 0, "")
 				}
 			}
 			x += w
