@@ -7,11 +7,9 @@
  */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { after, before } from 'node:test';
-import { BASE, PASSWORD, launch, missing, open, settled, signIn, steps } from './desk.mjs';
+import { BASE, PASSWORD, judge, launch, missing, open, settled, signIn, steps } from './desk.mjs';
 
-const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const THEMES = (process.env.THEMES ?? 'light').split(',');
 const PATHS = [...readFileSync(new URL('../src/app/app.tsx', import.meta.url), 'utf8').matchAll(/path: '(\/[^']*)'/g)].map((m) => m[1]);
 
@@ -56,17 +54,6 @@ async function resolve(page, path) {
     return rows?.[0]?.id;
   }, list);
   return id === undefined ? undefined : path.replace(':id', encodeURIComponent(id));
-}
-
-/** What axe finds, one line a rule: what is wrong, where, and how often. */
-async function judge(page) {
-  await page.evaluate(AXE);
-  return page.evaluate(async () => {
-    const found = await window.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa'], resultTypes: ['violations'] });
-    return found.violations
-      .filter((v) => v.impact === 'serious' || v.impact === 'critical')
-      .map((v) => `${v.id} (${v.impact}, ${v.nodes.length}): ${v.help}; ${v.nodes.slice(0, 3).map((n) => `${n.html.slice(0, 160)} ${n.any[0]?.message ?? ''}`).join(' | ')}`);
-  });
 }
 
 steps('no page has a serious fault by WCAG 2.1 AA', async () => {

@@ -7,7 +7,8 @@
  * screenshots go; none are taken without it), WAIT_MS (how long content may
  * take to appear, 60000).
  */
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { chromium } from 'playwright-core';
@@ -90,6 +91,19 @@ export async function settled(p) {
   await p.locator('main h1').first().waitFor();
   await p.waitForFunction(() => !document.querySelector('[role=status] .skel-line'));
   await p.evaluate(() => document.fonts.ready);
+}
+
+const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
+
+/** What axe-core calls serious or critical by WCAG 2.1 A and AA on the page as it is, one line a rule: what is wrong, where, how often. */
+export async function judge(p) {
+  await p.evaluate(readFileSync(AXE, 'utf8'));
+  return p.evaluate(async () => {
+    const found = await window.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa'], resultTypes: ['violations'] });
+    return found.violations
+      .filter((v) => v.impact === 'serious' || v.impact === 'critical')
+      .map((v) => `${v.id} (${v.impact}, ${v.nodes.length}): ${v.help}; ${v.nodes.slice(0, 3).map((n) => `${n.html.slice(0, 160)} ${n.any[0]?.message ?? ''}`).join(' | ')}`);
+  });
 }
 
 export async function shot(p, name) {

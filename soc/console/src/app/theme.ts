@@ -20,8 +20,9 @@ export function themeConfig(dark: boolean): ThemeConfig {
       wireframe: false,
       ...(dark
         ? {
-            colorPrimary: '#3c89e8',
-            colorInfo: '#3c89e8',
+            // The dark algorithm dims it: what comes out must be read on the page and under dark text.
+            colorPrimary: '#4899f6',
+            colorInfo: '#4899f6',
             colorBgBase: '#0e1116',
             colorBgContainer: '#161b22',
             colorBgElevated: '#1c222b',
@@ -36,6 +37,8 @@ export function themeConfig(dark: boolean): ThemeConfig {
         : {
             colorPrimary: '#0f66e6',
             colorInfo: '#0f66e6',
+            // Darker under the pointer: a lighter blue is too faint to read on white.
+            colorPrimaryHover: '#0b58c8',
             colorBgLayout: '#f4f6f9',
             colorTextBase: '#1b2330',
             colorBorder: '#d5dbe3',
