@@ -233,6 +233,13 @@ var products = map[string]struct{ class, product string }{
 	"zookeeper": {"middleware", "Apache ZooKeeper"}, "haproxy": {"middleware", "HAProxy"}, "memcached": {"middleware", "Memcached"}, "etcd": {"middleware", "etcd"}, "nacos": {"middleware", "Nacos"},
 }
 
+// Product tells which class of the CMDB a service that listens is, and what it is
+// called; ok is false of one that is no item of its own.
+func Product(service string) (class, product string, ok bool) {
+	p, ok := products[service]
+	return p.class, p.product, ok
+}
+
 // maxSoftware bounds the items of one host.
 const maxSoftware = 100
 

@@ -39,6 +39,7 @@ import (
 	"icewatch/soc/exposure/library"
 	"icewatch/soc/exposure/scan"
 	"icewatch/soc/exposure/scope"
+	"icewatch/soc/exposure/surface"
 	"icewatch/soc/forwarding"
 	"icewatch/soc/identity"
 	"icewatch/soc/identity/policy"
@@ -136,6 +137,7 @@ type Deps struct {
 	Weaknesses      *finding.Service
 	Scans           *scan.Service
 	ScanScope       *scope.Service
+	Surface         *surface.Service   // beside Scans
 	Installed       *installed.Service // what judges inventories, beside Weaknesses
 
 	// Forwarding sends events to other systems; nil registers no route.

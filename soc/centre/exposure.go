@@ -13,6 +13,7 @@ import (
 	"icewatch/soc/exposure/library"
 	"icewatch/soc/exposure/scan"
 	"icewatch/soc/exposure/scope"
+	"icewatch/soc/exposure/surface"
 	"icewatch/soc/identity"
 	"icewatch/soc/settings"
 	"icewatch/ticketing/webhook"
@@ -24,6 +25,7 @@ type exposure struct {
 	findings  *finding.Service
 	scope     *scope.Service // what may be scanned
 	scans     *scan.Service
+	surface   *surface.Service // what scans saw of hosts
 	installed *installed.Service
 }
 

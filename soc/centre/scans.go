@@ -7,7 +7,13 @@ import (
 	"icewatch/soc/exposure/credential"
 	"icewatch/soc/exposure/scan"
 	"icewatch/soc/exposure/scope"
+	"icewatch/soc/exposure/surface"
+	"icewatch/soc/identity"
+	"icewatch/soc/settings"
 )
+
+// heldSurface names what discoveries find changed.
+const heldSurface = "surface"
 
 // openScans opens what has hosts scanned. It comes after the fleet, whose scanners do it.
 func (c *centre) openScans(ctx context.Context) (err error) {
@@ -19,11 +25,31 @@ func (c *centre) openScans(ctx context.Context) (err error) {
 	if c.exposure.scope, err = scope.Open(ctx, db, nil); err != nil {
 		return err
 	}
-	c.exposure.scans, err = scan.Open(ctx, scan.Deps{Database: db, Secrets: secrets, Scope: c.exposure.scope, Items: c.cmdb, Findings: c.exposure.findings, Fleet: c.fleet, Workday: c.workday, Log: c.log})
+	policy, err := settings.Declare(ctx, c.settings, "surface", identity.ScopeSystem, surface.DefaultPolicy, surface.Policy.Check)
+	if err != nil {
+		return err
+	}
+	c.exposure.surface, err = surface.Open(ctx, surface.Deps{Database: db, Items: c.cmdb, Offer: c.inbox.Offer, Policy: policy.Get, Log: c.log})
+	if err != nil {
+		return err
+	}
+	c.exposure.scans, err = scan.Open(ctx, scan.Deps{Database: db, Secrets: secrets, Scope: c.exposure.scope, Items: c.cmdb, Findings: c.exposure.findings, Fleet: c.fleet, Workday: c.workday, Seen: c.exposure.surface.Take, Log: c.log})
 	if err != nil {
 		return err
 	}
 	c.background(c.exposure.scans.Run)
+	c.background(func(ctx context.Context) {
+		every(ctx, 15*time.Second, func(int) {
+			list, err := c.exposure.surface.Alarms(ctx)
+			if err != nil {
+				if ctx.Err() == nil {
+					c.log.Error("what changed of the surface cannot be told of; it is tried again", "error", err)
+				}
+				return
+			}
+			c.watch.Hold(ctx, heldSurface, list)
+		})
+	})
 	return nil
 }
 

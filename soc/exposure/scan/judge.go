@@ -36,6 +36,9 @@ func (s *Service) finish(ctx context.Context, id string) error {
 			return err
 		}
 	}
+	if found.Notes == nil {
+		found.Notes = []string{}
+	}
 	_, err := s.alter(ctx, id, func(x *run) error {
 		x.Discovery, x.EndedAt, x.State = found, s.now(), Failed
 		switch x.EndState {

@@ -41,17 +41,18 @@ func progressOf(p wire.Progress) ScanProgress {
 
 // ScanDiscovery is what came of the hosts of a run in the CMDB.
 type ScanDiscovery struct {
-	Hosts     int   `json:"hosts" doc:"That answered"`
-	Known     int   `json:"known" doc:"Items of the CMDB"`
-	Created   int   `json:"created"`
-	Updated   int   `json:"updated"`
-	Offered   int   `json:"offered" doc:"Put into the CMDB's inbox"`
-	Software  int   `json:"software" doc:"Databases and middleware that became items"`
-	Stale     int   `json:"stale" doc:"Did not answer, as before"`
-	Vanished  int   `json:"vanished"`
-	Conflicts int   `json:"conflicts" doc:"Left to people, see the notes"`
-	Changes   int   `json:"changes" doc:"Of the surface"`
-	Import    int64 `json:"import,omitempty" doc:"Of the CMDB: what undo of imports names"`
+	Hosts     int      `json:"hosts" doc:"That answered"`
+	Known     int      `json:"known" doc:"Items of the CMDB"`
+	Created   int      `json:"created"`
+	Updated   int      `json:"updated"`
+	Offered   int      `json:"offered" doc:"Put into the CMDB's inbox"`
+	Software  int      `json:"software" doc:"Databases and middleware that became items"`
+	Stale     int      `json:"stale" doc:"Did not answer, as before"`
+	Vanished  int      `json:"vanished"`
+	Conflicts int      `json:"conflicts" doc:"Left to people, see the notes"`
+	Changes   int      `json:"changes" doc:"Of the surface"`
+	Import    int64    `json:"import,omitempty" doc:"Of the CMDB: what undo of imports names"`
+	Notes     []string `json:"notes" nullable:"false" doc:"What was left to people, the first 50"`
 }
 
 // ScanRun is one scan.
@@ -180,6 +181,7 @@ func (s *Service) begin(ctx context.Context, x *run) error {
 	if x.Notes == nil {
 		x.Notes = []string{}
 	}
+	x.Discovery.Notes = []string{}
 	x.orders.ID = x.ID
 	x.orders.Scope = wire.Scope{Ranges: x.Ranges, Exclusions: x.Exclusions, ApprovedBy: g.ApprovedBy, ApprovedAt: g.ApprovedAt.Unix(), Expires: g.Expires.Unix()}
 	if err := x.orders.Check(); err != nil {

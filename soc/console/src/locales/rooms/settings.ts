@@ -151,6 +151,12 @@ export const settings = {
   'set.watch.clock_seconds': ['时钟跳变（秒）', 'Clock jump (s)'],
   'set.watch.slow_search_ms': ['慢检索阈值（毫秒）', 'Slow search (ms)'],
 
+  'setting.surface': ['暴露面判定', 'When the surface counts as changed'],
+  'setting.surface.why': ['按同一扫描任务的连续发现次数判定失联。', 'By discoveries of the same task in a row.'],
+  'set.surface.stale_after': ['几次未应答算疑似失联（1–100）', 'Stale after so many silent discoveries (1–100)'],
+  'set.surface.vanished_after': ['几次未应答算已消失', 'Vanished after so many'],
+  'set.surface.certificate_days': ['证书到期前几天提示（1–365）', 'Tell of certificates so many days ahead (1–365)'],
+  'set.surface.alarm_days': ['未确认变更告警保留（天，1–90）', 'Tell of changes nobody looked at for (days, 1–90)'],
   'setting.findings': ['隐患整改时限与提醒', 'Deadlines and reminders of findings'],
   'setting.findings.why': ['从首次发现起算；已被利用或已遭攻击的按更短时限。', 'Counted from the first sight; shorter where it is exploited or was attacked.'],
   'set.findings.critical': ['紧急（天）', 'Critical (days)'],
