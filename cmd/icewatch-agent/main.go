@@ -33,6 +33,7 @@ type commands struct {
 	Install   installIt   `cmd:"" help:"Make the agent a service of this host."`
 	Uninstall uninstallIt `cmd:"" help:"End and remove the service."`
 	Version   showVersion `cmd:"" help:"Print the version."`
+	Recover   recoverIt   `cmd:"" hidden:"" help:"What the former program does before each start of the service."`
 }
 
 // host are the host's own settings.
@@ -195,6 +196,13 @@ func (u *uninstallIt) Run(ctx context.Context) error {
 	if missing == nil {
 		fmt.Printf("this host was agent %s of %s\n", id.Agent, id.Tenant)
 	}
+	return nil
+}
+
+type recoverIt struct{ host }
+
+func (r *recoverIt) Run() error {
+	agent.Guard(r.Dir, r.log())
 	return nil
 }
 

@@ -5,24 +5,20 @@ package main
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"syscall"
 )
 
 // service tells whether the system runs this as a service of its own kind.
 func service() bool { return false }
 
+// program is where this program lay when it began: an upgrade moves the file that runs, and
+// the system's answer moves with it.
+var program, errProgram = os.Executable()
+
 // restart makes this process the program that lies in its place by now.
 func restart() error {
-	program, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	if _, err := os.Stat(program); err != nil {
-		// An upgrade renamed the file that runs; what it was called has the new one.
-		if program, err = filepath.Abs(os.Args[0]); err != nil {
-			return err
-		}
+	if errProgram != nil {
+		return errProgram
 	}
 	return fmt.Errorf("restart %s: %w", program, syscall.Exec(program, os.Args, os.Environ()))
 }

@@ -102,6 +102,19 @@ func Run(ctx context.Context, o Options) error {
 	// processor time than the few megabytes are worth (make bench-agent).
 	runtime.GOMAXPROCS(min(2, runtime.GOMAXPROCS(0)))
 	a := &Agent{Options: o, started: time.Now(), attention: make(chan struct{}, 1), take: make(chan struct{}, 1)}
+	pending, back := a.onTrial()
+	if back {
+		return ErrRestart
+	}
+	if pending {
+		var end context.CancelCauseFunc
+		ctx, end = context.WithCancelCause(ctx)
+		defer time.AfterFunc(trialTime, func() {
+			if _, err := os.Stat(filepath.Join(o.Dir, trialFile)); err == nil {
+				end(ErrRestart)
+			}
+		}).Stop()
+	}
 	if a.client, err = link.NewClient(o.Dir, id, o.Log); err != nil {
 		return err
 	}
@@ -205,9 +218,6 @@ func (a *Agent) takeInventory() {
 }
 
 func (a *Agent) run(ctx context.Context) (err error) {
-	if a.recoverUpgrade() {
-		return ErrRestart
-	}
 	work, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	var all sync.WaitGroup
@@ -242,7 +252,7 @@ func (a *Agent) run(ctx context.Context) (err error) {
 	for _, f := range []*link.Feed{a.logs, a.metrics, a.inventory} {
 		err = errors.Join(err, f.Queue.Close())
 	}
-	if errors.Is(err, ErrRestart) {
+	if errors.Is(err, ErrRestart) || err == nil && errors.Is(context.Cause(ctx), ErrRestart) {
 		return ErrRestart
 	}
 	return err

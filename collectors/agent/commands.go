@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -147,6 +148,7 @@ func (a *Agent) command(ctx context.Context, c wire.Command) error {
 	told, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	say := a.state()
+	say.Leaving = true
 	if _, _, err := a.client.Checkin(told, say); err == nil {
 		a.orders.answered(say.Results)
 	}
@@ -169,6 +171,7 @@ type trial struct {
 	Program string `json:"program"`
 	Former  string `json:"former"` // the program before
 	Starts  int    `json:"starts"`
+	Guarded bool   `json:"guarded,omitempty"` // the former program counts them
 }
 
 const (
@@ -242,10 +245,15 @@ func copyFile(from, to string) error {
 	return errors.Join(err, out.Close())
 }
 
-// recoverUpgrade counts the starts of a new version, and puts the former one back
-// where it never reached the suite. back tells that it did: this process is to end.
-func (a *Agent) recoverUpgrade() (back bool) {
-	path := filepath.Join(a.Dir, trialFile)
+// trialTime is how long a new version may run without reaching the suite before it is
+// started anew, which counts as one more start.
+const trialTime = 5 * time.Minute
+
+// Recover counts the starts of a new version, and puts the former one back where it never
+// reached the suite. The service has the former program do it before each start, so that it
+// works whatever the new one does. back tells that it did.
+func Recover(dir string, log *slog.Logger) (back bool) {
+	path := filepath.Join(dir, trialFile)
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return false
@@ -267,9 +275,35 @@ func (a *Agent) recoverUpgrade() (back bool) {
 			err = errors.Join(err, os.Rename(broken, t.Program))
 		}
 	}
-	_ = a.orders.note(t.Order, fmt.Errorf("version %s did not reach the suite in %d starts; the former version is back: %w", t.Version, maxStarts, errors.Join(errors.New("rolled back"), err)), "")
-	a.Log.Error("the new version did not reach the suite; the former one is put back", "version", t.Version, "error", err)
+	_ = loadOrders(dir).note(t.Order, fmt.Errorf("version %s did not reach the suite in %d starts; the former version is back: %w", t.Version, maxStarts, errors.Join(errors.New("rolled back"), err)), "")
+	log.Error("the new version did not reach the suite; the former one is put back", "version", t.Version, "error", err)
 	return err == nil
+}
+
+// Guard is Recover as the former program does it before a start of the service.
+func Guard(dir string, log *slog.Logger) {
+	Recover(dir, log)
+	path := filepath.Join(dir, trialFile)
+	var t trial
+	if data, err := os.ReadFile(path); err == nil && json.Unmarshal(data, &t) == nil {
+		t.Guarded = true
+		_ = link.WriteFile(path, wire.Encode(t), 0o600) // The new version counts itself then, at worst twice.
+	}
+}
+
+// onTrial tells whether this is a new version that has not reached the suite yet, after it counted
+// this start where nobody else does. back tells that the former program is in its place again.
+func (a *Agent) onTrial() (pending, back bool) {
+	data, err := os.ReadFile(filepath.Join(a.Dir, trialFile))
+	if err != nil {
+		return false, false
+	}
+	var t trial
+	if json.Unmarshal(data, &t) == nil && t.Guarded {
+		return true, false
+	}
+	back = Recover(a.Dir, a.Log)
+	return !back, back
 }
 
 // upgraded takes a new version for good: it reached the suite.

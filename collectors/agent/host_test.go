@@ -100,6 +100,7 @@ func (g *guest) command(args ...string) *exec.Cmd {
 func (g *guest) start() {
 	g.t.Helper()
 	g.cmd = g.command("run")
+	g.cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "INVOCATION_ID=") }) // It is no service of this machine.
 	g.cmd.Stdout, g.cmd.Stderr = g, g
 	if err := g.cmd.Start(); err != nil {
 		g.t.Fatal(err)

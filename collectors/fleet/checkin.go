@@ -103,6 +103,9 @@ func (s *Service) Checkin(ctx context.Context, id, from string, c wire.Checkin) 
 	if err := s.take(id, from, &c); err != nil {
 		return wire.Orders{}, err
 	}
+	if c.Leaving {
+		return wire.Orders{Interval: int(wire.PollTime / time.Second), Time: s.now().UnixMilli()}, nil
+	}
 	interval := wire.PollTime
 	var timer *time.Timer
 	for {

@@ -211,8 +211,8 @@ func (s *Service) results(m *member, list []wire.Result) {
 			continue
 		}
 		o := j.Outcomes[m.ID]
-		if o == nil || o.State == JobDone || o.State == JobFailed {
-			continue
+		if o == nil || o.State == JobFailed || o.State == JobDone && (r.OK || j.Kind != wire.CommandUpgrade) {
+			continue // But an upgrade that was in place may have been taken back since.
 		}
 		o.State, o.Text, o.At, j.dirty = JobDone, plain(r.Text, 1000), s.now().UTC(), true
 		if !r.OK {

@@ -30,6 +30,7 @@ Wants=network-online.target
 StartLimitIntervalSec=0
 
 [Service]
+ExecStartPre=-{{.Program}}.former recover --dir {{.Dir}}
 ExecStart={{.Program}} run --dir {{.Dir}} --config {{.Config}}
 Restart=always
 RestartSec=5

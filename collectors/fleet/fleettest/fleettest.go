@@ -134,6 +134,9 @@ func Start(t testing.TB) *Fleet {
 	return f
 }
 
+// PackageFile is where an upgrade package lies.
+func (f *Fleet) PackageFile(sum string) string { return filepath.Join(f.dir, "packages", sum) }
+
 // Pass lets time pass for the fleet.
 func (f *Fleet) Pass(d time.Duration) { f.ahead.Add(int64(d)) }
 

@@ -171,6 +171,7 @@ type Checkin struct {
 	Inputs      []InputState `json:"inputs,omitempty"`
 	Results     []Result     `json:"results,omitempty"` // of commands; repeated until a checkin with them was answered
 	Leases      []LeaseState `json:"leases,omitempty"`  // tasks of the group that run here now
+	Leaving     bool         `json:"leaving,omitempty"` // the process ends after this: it is answered at once
 }
 
 // Fault names why a document was not taken.
