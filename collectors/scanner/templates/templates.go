@@ -429,3 +429,21 @@ func (discard) Request(string, string, string, error)              {}
 func (discard) RequestStatsLog(string, string)                     {}
 func (discard) WriteStoreDebugData(string, string, string, string) {}
 func (discard) ResultCount() int                                   { return 0 }
+
+// List tells of the templates of sources what a weakness of each would say, and what is left out.
+func List(ctx context.Context, sources []Source, unsafe bool) ([]wire.Weakness, map[string]int, error) {
+	s, err := scope.New(wire.Scope{Ranges: []string{"127.0.0.1"}}, []string{}, nil) // Nothing is touched.
+	if err != nil {
+		return nil, nil, err
+	}
+	e, err := New(ctx, scope.NewDialer(s, nil, time.Second), sources, nil, unsafe, 1)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer e.Close()
+	var out []wire.Weakness
+	for _, t := range e.list {
+		out = append(out, weakness(&output.ResultEvent{TemplateID: t.ID, Info: t.Info}, check.Target{Service: &wire.Service{}}))
+	}
+	return out, e.Left, nil
+}
