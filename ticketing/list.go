@@ -47,6 +47,7 @@ type AlertQuery struct {
 	Risks      []string // codes of a class, subclass or type, with dots between them
 	Attacker   string   // address
 	Victim     string   // address
+	Attacked   bool     // those alone that name an attacker
 	Tag        string
 	Suppressed string    // SuppressedNone, SuppressedOnly, or the id of a suppression; "" for all
 	Flapping   bool      // those alone that flap
@@ -253,6 +254,9 @@ func filter(q *bun.SelectQuery, alias string, query AlertQuery) (*bun.SelectQuer
 	}
 	if query.Suppressed != "" && alias == "a" {
 		q = suppressedBy(q, query.Suppressed)
+	}
+	if query.Attacked {
+		q = q.Where("attacker <> ''")
 	}
 	if query.Flapping {
 		q = q.Where("flapping = 1 AND status <> 'closed'")

@@ -56,6 +56,7 @@ func (t *tickets) Routes(s *Server) {
 	t.attackRoutes(s)
 	t.incidentRoutes(s)
 	t.threatRoutes(s)
+	t.viewRoutes(s)
 	t.receiverRoutes(s)
 	t.silenceRoutes(s)
 	t.inhibitionRoutes(s)

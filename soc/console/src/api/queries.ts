@@ -6,11 +6,12 @@ import { list, type Overview, type Page, type Tenant } from './types';
 
 export const ME = ['me'] as const;
 
+/** Who is signed in. Asked for once before anything is drawn. */
+export const me = { queryKey: ME, queryFn: ({ signal }: { signal: AbortSignal }) => get<Me>('/me', {}, signal), staleTime: 60_000 };
+
 export function useMe() {
   return useQuery({
-    queryKey: ME,
-    queryFn: ({ signal }) => get<Me>('/me', {}, signal),
-    staleTime: 60_000,
+    ...me,
     // Nothing shows without it: keep asking while the server is away.
     refetchInterval: (q) => (q.state.error instanceof ApiError && q.state.error.status !== 401 ? 5_000 : false),
   });

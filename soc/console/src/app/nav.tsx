@@ -40,6 +40,7 @@ import {
   NodeIndexOutlined,
   NotificationOutlined,
   PartitionOutlined,
+  PieChartOutlined,
   RadarChartOutlined,
   ReadOutlined,
   RetweetOutlined,
@@ -86,7 +87,7 @@ export const NAV: NavGroup[] = [
     title: 'nav.detect',
     items: [
       { to: '/alerts', needs: ['read'], title: 'page.alerts', icon: <AlertOutlined />, letter: 'a' },
-      { to: '/attacks', needs: ['attack-statistics'], title: 'page.attacks', icon: <AimOutlined />, letter: 'v', below: [{ to: '/attackers', needs: ['list-attackers'], title: 'page.attackers', icon: <UserOutlined /> }] },
+      { to: '/attacks', needs: ['attack-statistics'], title: 'page.attacks', icon: <AimOutlined />, letter: 'v', below: [{ to: '/threats', needs: ['list-threat-views'], title: 'page.threats', icon: <PieChartOutlined /> }, { to: '/attackers', needs: ['list-attackers'], title: 'page.attackers', icon: <UserOutlined /> }] },
       { to: '/scenarios', needs: ['list-scenarios'], title: 'page.scenarios', icon: <DeploymentUnitOutlined /> },
       { to: '/entities', needs: ['get-entity'], title: 'page.entities', icon: <ReadOutlined />, letter: 'j' },
       { to: '/graph', needs: ['graph-neighbours'], title: 'page.graph', icon: <ForkOutlined /> },

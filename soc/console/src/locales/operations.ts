@@ -441,6 +441,8 @@ export const operations: Pairs = {
   'mark-alerts': ['标记告警为已读或未读', 'Mark alerts as read or unread'],
   'get-alert': ['看一条告警', 'See an alert'],
   'attack-statistics': ['看攻击统计', 'See statistics of attacks'],
+  'list-threat-views': ['看威胁分析视图', 'See the views that threats are analysed by'],
+  'get-threat-view': ['看一类威胁的分析', 'See the analysis of a view of threats'],
   'get-taxonomy': ['看攻击与风险分类', 'See how alerts are classed'],
   'acknowledge-alert': ['确认告警', 'Acknowledge an alert'],
   'assign-alert': ['指派告警', 'Assign an alert'],

@@ -1,7 +1,7 @@
 /** A graph of relations as its URL holds it, what is on it, and where things stand. */
 import type { GraphEdge, GraphNode, Neighbours, Traced } from '../api/graph';
 import { list } from '../api/types';
-import { entityPath as pageOf } from './entity';
+import { entityPath as pageOf, type EntityRef } from './entity';
 import type { Point } from './topology';
 
 export const LAYOUTS = ['grow', 'columns', 'rings', 'force'] as const;
@@ -202,7 +202,12 @@ export function grow(scene: Scene, had: ReadonlyMap<string, Point>, pins: Readon
   let roots = 0;
   // The angles at which lines leave a node: two at one angle would hide each other.
   const lines = new Map<string, number[]>();
-  const leaves = (by: string, from: Point, to: Point) => lines.set(by, [...(lines.get(by) ?? []), Math.atan2(to.y - from.y, to.x - from.x)]);
+  const leaves = (by: string, from: Point, to: Point) => {
+    const angle = Math.atan2(to.y - from.y, to.x - from.x);
+    const of = lines.get(by);
+    if (of) of.push(angle);
+    else lines.set(by, [angle]);
+  };
   for (const n of scene.nodes) {
     const by = scene.parent.get(n.id);
     const from = by === undefined ? undefined : at.get(by);
@@ -265,9 +270,14 @@ const span = (ring: number) => Array.from({ length: 2 * ring + 1 }, (_, i) => i 
 /** Hops from the roots over what is drawn. */
 export function hops(scene: Scene): Map<string, number> {
   const near = new Map<string, string[]>();
+  const meets = (a: string, b: string) => {
+    const of = near.get(a);
+    if (of) of.push(b);
+    else near.set(a, [b]);
+  };
   for (const e of scene.edges) {
-    near.set(e.from, [...(near.get(e.from) ?? []), e.to]);
-    near.set(e.to, [...(near.get(e.to) ?? []), e.from]);
+    meets(e.from, e.to);
+    meets(e.to, e.from);
   }
   const depth = new Map<string, number>();
   const walk = (ids: string[], first: number) => {
@@ -313,12 +323,15 @@ export function arranged(scene: Scene, how: 'columns' | 'rings', pins: ReadonlyM
 /** What the encyclopaedia calls the types of the graph. */
 const PAGES = { ip: 'ip', host: 'device', user: 'system-user', process: 'file', domain: 'domain', item: 'asset' } as const;
 
-/** The page of an entity: of a process, that of its program. */
-export function entityPath(n: { type: keyof typeof PAGES; value: string }): string {
+/** What the encyclopaedia knows an entity of the graph as: a process as its program. */
+export function entityRef(n: { type: keyof typeof PAGES; value: string }): EntityRef {
   const [before, rest] = n.value.includes('|') ? [n.value.slice(0, n.value.indexOf('|')), n.value.slice(n.value.indexOf('|') + 1)] : ['', n.value];
   const value = n.type === 'ip' || n.type === 'process' ? rest : n.value;
-  return pageOf({ type: PAGES[n.type], value, zone: n.type === 'ip' && before !== '*' ? before || undefined : undefined });
+  return { type: PAGES[n.type], value, ...(n.type === 'ip' && before !== '*' && before ? { zone: before } : {}) };
 }
+
+/** The page of an entity. */
+export const entityPath = (n: { type: keyof typeof PAGES; value: string }): string => pageOf(entityRef(n));
 
 /** What a person types as an entity: an address, a name, or type:value; '' where it is none. */
 export function entityOf(type: string, text: string): string {

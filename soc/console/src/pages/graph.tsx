@@ -10,7 +10,7 @@ import { useKeys } from '../app/keys';
 import { useSettings } from '../app/settings';
 import type { Key } from '../locales/zh';
 import { download, toCSV } from '../logic/export';
-import { arranged, entityOf, grow, hops, LAYOUTS, LIMITS, readGraph, scene as sceneOf, writeGraph, type GraphState, type LayoutName } from '../logic/graph';
+import { arranged, entityOf, entityRef, grow, hops, LAYOUTS, LIMITS, readGraph, scene as sceneOf, writeGraph, type GraphState, type LayoutName } from '../logic/graph';
 import type { Point } from '../logic/topology';
 import { parseRange, rangeParams } from '../logic/urlstate';
 import type { CanvasHandle } from '../parts/graph/canvas';
@@ -20,8 +20,12 @@ import { PHASES } from '../api/judgement';
 import { Head } from '../parts/page';
 import { RangePicker } from '../parts/range';
 import { Empty, Failed, Skeleton } from '../parts/states';
+import { useEntityCard } from '../parts/token';
 
 const RelationCanvas = lazy(() => import('../parts/graph/canvas').then((m) => ({ default: m.RelationCanvas })));
+const LargeCanvas = lazy(() => import('../parts/graph/large').then((m) => ({ default: m.LargeCanvas })));
+/** Beyond so many, entities are drawn on a plain canvas. */
+const MANY = 300;
 const SPAN = '7d';
 const SPANS = ['1h', '24h', '7d', '30d', '90d'];
 const TRANSPORTS = ['tcp', 'udp', 'icmp', 'sctp'];
@@ -171,6 +175,17 @@ function Desk({ state, change, undo, canUndo, add }: { state: GraphState; change
   );
   const partial = [...new Map([...[...answers.values()].flatMap((a) => list(a.partial)), ...list(tracing.result?.partial)].map((p) => [p.source, p])).values()];
   const farthest = Math.max(0, ...depth.values());
+  const Canvas = scene.nodes.length > MANY ? LargeCanvas : RelationCanvas;
+  const pinned = useMemo(() => new Set(state.pins.keys()), [state.pins]);
+  const card = useEntityCard();
+  const anchor = useRef<HTMLSpanElement>(null);
+  const hover = (on: { id: string; x: number; y: number } | null) => {
+    const n = on && scene.nodes.find((x) => x.id === on.id);
+    const entity = n && !n.masked ? entityRef(n) : undefined;
+    if (!on || !entity || !anchor.current) return card(null);
+    Object.assign(anchor.current.style, { left: `${on.x + 8}px`, top: `${on.y + 8}px` });
+    card({ entity, anchor: anchor.current });
+  };
   const empty = !loading && !error && scene.edges.length === 0 && !state.trace;
   return (
     <div className="page fill">
@@ -226,9 +241,10 @@ function Desk({ state, change, undo, canUndo, add }: { state: GraphState; change
             <Skeleton lines={12} />
           ) : (
             <Suspense fallback={<Skeleton lines={12} />}>
-              <RelationCanvas ref={graph} label={t('page.graph')} scene={scene} at={at} pinned={new Set(state.pins.keys())} chosen={chosen} path={path} word={word} fitKey={`${state.layout} ${forced?.key.length ?? 0} ${nodesKey.length}`} onChoose={doing.choose} onEdge={doing.choose} onOpen={(id) => (isOpen(id) ? doing.collapse(id) : doing.expand(id))} onMove={(id, p) => change((s) => ({ pins: new Map([...s.pins, [id, p]]) }))} />
+              <Canvas ref={graph} label={t('page.graph')} scene={scene} at={at} pinned={pinned} chosen={chosen} path={path} word={word} fitKey={`${state.layout} ${forced?.key.length ?? 0} ${nodesKey.length}`} onChoose={doing.choose} onEdge={doing.choose} onOpen={(id) => (isOpen(id) ? doing.collapse(id) : doing.expand(id))} onMove={(id, p) => change((s) => ({ pins: new Map([...s.pins, [id, p]]) }))} onHover={hover} />
             </Suspense>
           )}
+          <span ref={anchor} aria-hidden="true" style={{ position: 'fixed', width: 1, height: 1, pointerEvents: 'none' }} />
           {empty && (
             <div className="canvasempty state">
               <h3>{t('graph.none')}</h3>

@@ -23,6 +23,8 @@ interface Hover {
 const REST_MS = 350;
 const LEAVE_MS = 200;
 const HoverContext = createContext<(h: Hover | null, at?: 'now') => void>(() => undefined);
+/** Shows the card of an entity beside something that is no token, once the hand has rested there; null takes it away. */
+export const useEntityCard = () => useContext(HoverContext);
 const MenuContext = createContext<(o: Open) => void>(() => undefined);
 /** On the search page, clicking a value can narrow the query; elsewhere there is nothing to narrow. */
 export const FilterContext = createContext<Open['filter']>(undefined);

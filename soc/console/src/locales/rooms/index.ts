@@ -37,6 +37,7 @@ import { silences } from './silences';
 import { signin } from './signin';
 import { storage } from './storage';
 import { suppressions } from './suppressions';
+import { threats } from './threats';
 import { tokens } from './tokens';
 import { traces } from './traces';
 import { rules } from './rules';
@@ -44,4 +45,4 @@ import { roles } from './roles';
 import { units } from './units';
 
 /** The texts of the rooms that keep both languages side by side. */
-export const rooms = { ...exposure, ...federation, ...fleet, ...frame, ...accounts, ...units, ...roles, ...groups, ...keys, ...audit, ...search, ...flows, ...graph, ...monitors, ...masking, ...processing, ...storage, ...sessions, ...settings, ...signin, ...tokens, ...traces, ...connect, ...coverage, ...forwarding, ...silences, ...suppressions, ...duty, ...noise, ...notify, ...rules, ...policies, ...alertsources, ...casework, ...dispatch, ...notices, ...assets, ...cmdbdata, ...cmdb, ...inputs, ...entities, ...parsers, ...scenarios, ...knowledge };
+export const rooms = { ...exposure, ...federation, ...fleet, ...frame, ...accounts, ...units, ...roles, ...groups, ...keys, ...audit, ...search, ...flows, ...graph, ...monitors, ...masking, ...processing, ...storage, ...sessions, ...settings, ...signin, ...threats, ...tokens, ...traces, ...connect, ...coverage, ...forwarding, ...silences, ...suppressions, ...duty, ...noise, ...notify, ...rules, ...policies, ...alertsources, ...casework, ...dispatch, ...notices, ...assets, ...cmdbdata, ...cmdb, ...inputs, ...entities, ...parsers, ...scenarios, ...knowledge };

@@ -8,6 +8,7 @@ import { absolute } from '../../logic/format';
 import { useTenantName } from '../names';
 import { useDesk } from './desk';
 import { EventDetail } from './event';
+import { useWindowed } from './windowed';
 
 /** A text with the words looked for marked; white space shows as it is where the line is open. */
 export function Line({ text, words, lines }: { text: string; words: readonly string[]; lines: number }) {
@@ -91,8 +92,7 @@ const Row = memo(function Row({ event, lines, open, cursor, columns, still, word
 const NONE: readonly string[] = [];
 /** So many rows are drawn whole, so that the browser's own search finds them; more are drawn in parts. */
 const WHOLE = 400;
-const PART = 50;
-const FIRST: ReadonlySet<number> = new Set([0, 1]);
+const PART = 20;
 
 /** The events found, worked by mouse or by j, k, space and enter. */
 export function Results({ events, table, lines, busy }: { events: readonly LogEvent[]; table: boolean; lines: number; busy: boolean }) {
@@ -129,32 +129,12 @@ export function Results({ events, table, lines, busy }: { events: readonly LogEv
   };
 
   // Of very many rows those near the window alone are drawn; the others keep their height.
-  const [near, setNear] = useState<ReadonlySet<number>>(FIRST);
-  const heights = useRef(new Map<number, number>());
-  const lineHeight = useRef(29);
   const parts = events.length <= WHOLE ? 0 : Math.ceil(events.length / PART);
+  const shown = useWindowed(box, parts, events.length, PART, `${lines} ${columns?.join(' ') ?? ''}`);
+  const reveal = parts > 0 && at >= 0 && (Math.floor(at / PART) < shown.first || Math.floor(at / PART) > shown.last);
   useEffect(() => {
-    heights.current.clear();
-    if (parts === 0 || !box.current) return undefined;
-    const watch = new IntersectionObserver(
-      (changes) =>
-        setNear((had) => {
-          const now = new Set(had);
-          for (const c of changes) {
-            const part = Number((c.target as HTMLElement).dataset.part);
-            if (c.isIntersecting) now.add(part);
-            else if (now.delete(part) && c.boundingClientRect.height > 0) {
-              heights.current.set(part, c.boundingClientRect.height);
-              lineHeight.current = Math.max(20, Math.min(300, c.boundingClientRect.height / PART));
-            }
-          }
-          return now;
-        }),
-      { root: box.current.closest('.results'), rootMargin: '1200px 0px' },
-    );
-    for (const el of box.current.querySelectorAll('.part')) watch.observe(el);
-    return () => watch.disconnect();
-  }, [parts, lines, columns]);
+    if (reveal) shown.show(Math.floor(at / PART));
+  }, [at]); // eslint-disable-line react-hooks/exhaustive-deps
   return (
     <div ref={box} role="grid" aria-label={t('search.what')} aria-busy={busy} aria-rowcount={events.length} style={columns && (still > 0 || columns.length > 6) ? { minWidth: 24 + 14 + 156 + GAP + columns.length * (WIDTH + GAP) } : undefined}>
       {columns && (
@@ -183,15 +163,19 @@ export function Results({ events, table, lines, busy }: { events: readonly LogEv
       {events.length <= WHOLE ? (
         events.map(row)
       ) : (
-        Array.from({ length: Math.ceil(events.length / PART) }, (_, part) => {
-          const begin = part * PART;
-          const shown = near.has(part) || Math.floor(at / PART) === part;
-          return (
-            <div key={part} role="rowgroup" className="part" data-part={part} style={shown ? undefined : { height: heights.current.get(part) ?? Math.min(PART, events.length - begin) * lineHeight.current }}>
-              {shown && events.slice(begin, begin + PART).map((e, i) => row(e, begin + i))}
-            </div>
-          );
-        })
+        <>
+          <div role="presentation" style={{ height: shown.above }} />
+          {Array.from({ length: shown.last - shown.first + 1 }, (_, n) => {
+            const part = shown.first + n;
+            const begin = part * PART;
+            return (
+              <div key={part} role="rowgroup" className="part" data-part={part} ref={shown.part(part)}>
+                {events.slice(begin, begin + PART).map((e, i) => row(e, begin + i))}
+              </div>
+            );
+          })}
+          <div role="presentation" style={{ height: shown.below }} />
+        </>
       )}
     </div>
   );
