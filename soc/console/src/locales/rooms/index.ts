@@ -30,6 +30,7 @@ import { notify } from './notify';
 import { parsers } from './parsers';
 import { policies } from './policies';
 import { scenarios } from './scenarios';
+import { scans } from './scans';
 import { search } from './search';
 import { sessions } from './sessions';
 import { settings } from './settings';
@@ -45,4 +46,4 @@ import { roles } from './roles';
 import { units } from './units';
 
 /** The texts of the rooms that keep both languages side by side. */
-export const rooms = { ...exposure, ...federation, ...fleet, ...frame, ...accounts, ...units, ...roles, ...groups, ...keys, ...audit, ...search, ...flows, ...graph, ...monitors, ...masking, ...processing, ...storage, ...sessions, ...settings, ...signin, ...threats, ...tokens, ...traces, ...connect, ...coverage, ...forwarding, ...silences, ...suppressions, ...duty, ...noise, ...notify, ...rules, ...policies, ...alertsources, ...casework, ...dispatch, ...notices, ...assets, ...cmdbdata, ...cmdb, ...inputs, ...entities, ...parsers, ...scenarios, ...knowledge };
+export const rooms = { ...exposure, ...scans, ...federation, ...fleet, ...frame, ...accounts, ...units, ...roles, ...groups, ...keys, ...audit, ...search, ...flows, ...graph, ...monitors, ...masking, ...processing, ...storage, ...sessions, ...settings, ...signin, ...threats, ...tokens, ...traces, ...connect, ...coverage, ...forwarding, ...silences, ...suppressions, ...duty, ...noise, ...notify, ...rules, ...policies, ...alertsources, ...casework, ...dispatch, ...notices, ...assets, ...cmdbdata, ...cmdb, ...inputs, ...entities, ...parsers, ...scenarios, ...knowledge };

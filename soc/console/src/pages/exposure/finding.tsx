@@ -2,10 +2,11 @@ import { useQuery } from '@tanstack/react-query';
 import { Button } from 'antd';
 import { useState } from 'react';
 import { Link, useParams } from 'react-router-dom';
-import { get } from '../../api/client';
+import { get, post } from '../../api/client';
 import { placeOf, type FindingDetail } from '../../api/findings';
 import { useCan } from '../../api/queries';
 import { list } from '../../api/types';
+import { useAct } from '../../app/act';
 import { useSettings } from '../../app/settings';
 import { Head, Panel } from '../../parts/page';
 import { SeverityMark } from '../../parts/severity';
@@ -21,6 +22,7 @@ export default function FindingPage() {
   const can = useCan();
   const { id = '' } = useParams();
   const [changing, setChanging] = useState(false);
+  const { act, busy } = useAct();
   const query = useQuery({ queryKey: ['findings', 'one', id], queryFn: ({ signal }) => get<FindingDetail>(`/findings/${encodeURIComponent(id)}`, {}, signal) });
   return (
     <div className="page">
@@ -32,6 +34,11 @@ export default function FindingPage() {
                 <Link className="ant-btn ant-btn-default" to={`/vulnerabilities/${encodeURIComponent(f.weakness)}`}>
                   {t('page.vulnerability')}
                 </Link>
+              )}
+              {can('retest-findings') && list(f.engines).includes('icewatch-scanner') && f.state !== 'closed' && (
+                <Button disabled={busy} onClick={() => void act(() => post('/finding-retests', { ids: [f.id] }), { said: t('finding.retested'), renew: ['findings', 'scans'] })}>
+                  {t('finding.retest')}
+                </Button>
               )}
               {can('change-findings') && (
                 <Button type="primary" onClick={() => setChanging(true)}>

@@ -31,6 +31,7 @@ export default function Findings() {
   const go = useNavigate();
   const [url, setUrl] = useUrl();
   const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
+  const { act } = useAct();
   const [changing, setChanging] = useState(false);
   const q = url.get('q') ?? '';
   const state = url.get('state') ?? '';
@@ -82,6 +83,11 @@ export default function Findings() {
           {t('finding.more')}
         </button>
         {query.data && <span className="faint">{t('vuln.total', { n: number(query.data.total ?? 0, locale) })}</span>}
+        {chosen.size > 0 && can('retest-findings') && (
+          <Button onClick={() => void act(() => post('/finding-retests', { ids: [...chosen] }), { said: t('finding.retested'), renew: ['findings', 'scans'] })}>
+            {t('finding.retest')} · {t('finding.chosen', { n: chosen.size })}
+          </Button>
+        )}
         {chosen.size > 0 && can('change-findings') && (
           <Button type="primary" onClick={() => setChanging(true)}>
             {t('finding.move')} · {t('finding.chosen', { n: chosen.size })}
