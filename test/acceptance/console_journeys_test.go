@@ -3,17 +3,22 @@ package acceptance
 import (
 	"sync"
 	"testing"
+
+	"icewatch/test/peers"
 )
 
-// TestConsoleJourneys drives in real Chromium what analysts do from end to end,
-// on two attacks that came in through the sockets: ten alerts triaged by
-// keyboard alone; an alert, its attacker, the graph, the incident, its report;
-// a search that becomes a rule and is backtested; the other language; a
-// colleague who opens a shared address.
+// TestConsoleJourneys holds, in real Chromium, the numbers on the pages against
+// data that was driven through the sockets and whose figures are known; then it
+// drives what analysts do from end to end, on two attacks more: ten alerts
+// triaged by keyboard alone; an alert, its attacker, the graph, the incident,
+// its report; a search that becomes a rule and is backtested; the other
+// language; a colleague who opens a shared address.
 func TestConsoleJourneys(t *testing.T) {
 	t.Parallel()
 	peer(t, "pdftotext")
-	s, run := console(t, "")
+	netflow := "127.0.0.1:" + peers.FreePort(t)
+	s, run := console(t, "flows: {netflow: "+netflow+", sflow: off}\n")
+	run("numbers.test.mjs", s.url, "NETFLOW="+netflow)
 	var wait sync.WaitGroup
 	for _, seed := range []string{"42", "43"} {
 		wait.Go(func() {

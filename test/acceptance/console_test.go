@@ -127,8 +127,8 @@ func TestConsoleInputs(t *testing.T) {
 }
 
 // console starts a suite of its own, with more lines of configuration, and returns it with what runs one of the
-// console's tests against it, at the address given.
-func console(t *testing.T, extra string) (*suite, func(script, url string)) {
+// console's tests against it, at the address given, with more of an environment.
+func console(t *testing.T, extra string) (*suite, func(script, url string, env ...string)) {
 	t.Helper()
 	node, chromium := peer(t, "node"), peer(t, "chromium")
 	dir, err := filepath.Abs("../../soc/console")
@@ -139,7 +139,7 @@ func console(t *testing.T, extra string) (*suite, func(script, url string)) {
 		missing(t, "playwright-core is not installed: run npm ci in soc/console")
 	}
 	s := newSuite(t, extra)
-	return s, func(script, url string) {
+	return s, func(script, url string, env ...string) {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
 		defer cancel()
@@ -149,6 +149,7 @@ func console(t *testing.T, extra string) (*suite, func(script, url string)) {
 		cmd.Dir = dir
 		cmd.Env = append(cleanEnv(), "BASE_URL="+url, "ICEWATCH_USERNAME=admin", "ICEWATCH_PASSWORD="+password, "CHROMIUM="+chromium, "HOME="+s.dir,
 			"SYSLOG="+s.syslog, "WAIT_MS=45000", "SHOT_DIR="+os.Getenv("ICEWATCH_SHOT_DIR"))
+		cmd.Env = append(cmd.Env, env...)
 		out, err := cmd.CombinedOutput()
 		if err != nil {
 			t.Errorf("the console's tests failed: %v\n%s", err, out)
