@@ -80,7 +80,7 @@ func (s *Server) findingImportRoutes() {
 				return nil, findingProblem(err)
 			}
 			tenant := cmp.Or(in.Owner, SelectedTenant(ctx))
-			take := finding.Take{Within: within, Actor: Actor(ctx), Tenant: tenant, DryRun: in.DryRun, Engine: r.Engine}
+			take := finding.Take{Within: within, Actor: Actor(ctx), Tenant: tenant, DryRun: in.DryRun, Engine: r.Engine, Report: &finding.ReportNote{Name: in.Name, Hosts: len(r.Hosts)}}
 			if in.Complete {
 				take.Complete = r.Hosts
 			}
@@ -106,6 +106,23 @@ func (s *Server) findingImportRoutes() {
 			}
 			AuditObject(ctx, "findings", tenant, fmt.Sprintf("%s %s: %d new, %d known, %d gone, change %s", r.Engine, clip(in.Name, 200), out.New, out.Again, out.Gone, out.Change))
 			return Reply(out), nil
+		})
+}
+
+// findingReportRoutes registers the list of reports that were taken in.
+func (s *Server) findingReportRoutes() {
+	f := s.deps.Weaknesses
+	if f == nil {
+		return
+	}
+	Register(s, exposureOperation("list-finding-imports", http.MethodGet, "/finding-imports", "Reports that were taken in, the newest first, at most 200: your own, and those of tenants that are wholly within reach"), identity.ScopeConfigure,
+		func(ctx context.Context, _ *struct{}) (*Body[Page[finding.FindingReport]], error) {
+			within, err := Reach(ctx, "")
+			if err != nil {
+				return nil, err
+			}
+			list, err := f.Reports(ctx, within, Actor(ctx))
+			return Reply(PageOf(list, len(list), "")), findingProblem(err)
 		})
 }
 

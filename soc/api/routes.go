@@ -71,6 +71,7 @@ func (s *Server) routes() {
 	s.vulnerabilityRoutes()
 	s.findingRoutes()
 	s.findingImportRoutes()
+	s.findingReportRoutes()
 	s.scanRoutes()
 	s.backupRoutes()
 	s.protocolRoutes()

@@ -304,8 +304,12 @@ func (s *Service) Undo(ctx context.Context, r reach.Reach, actor, change string)
 			}
 			n += len(part)
 		}
-		_, err := tx.NewUpdate().Table("exposure_finding_history").Set("undone = 1").Where("change = ?", change).Exec(ctx)
-		return err
+		for _, table := range []string{"exposure_finding_history", "exposure_finding_imports"} {
+			if _, err := tx.NewUpdate().Table(table).Set("undone = 1").Where("change = ?", change).Exec(ctx); err != nil {
+				return fmt.Errorf("finding: note what was taken back: %w", err)
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return 0, err

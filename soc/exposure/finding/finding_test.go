@@ -353,3 +353,27 @@ func TestSearchByAnyCombination(t *testing.T) {
 		}
 	})
 }
+
+// TestReportsTakenIn lists what was taken in to who may see it, and marks what was taken back.
+func TestReportsTakenIn(t *testing.T) {
+	t.Parallel()
+	cmdbtest.OnBoth(t, func(t *testing.T, c *cmdb.Service) {
+		s, k := setup(t, c)
+		got := take(t, s, Take{Tenant: "a", Engine: "nessus", Report: &ReportNote{"a.nessus", 3}}, log4j("nessus", "10.0.0.1", k.at))
+		k.at = k.at.Add(time.Minute)
+		take(t, s, Take{Tenant: "b", Engine: "nmap", Report: &ReportNote{"b.xml", 1}}, log4j("nmap", "10.0.0.3", k.at))
+		take(t, s, Take{Tenant: "b", Engine: "nmap", DryRun: true, Report: &ReportNote{"dry.xml", 1}}, log4j("nmap", "10.0.0.3", k.at))
+		if _, err := s.Undo(t.Context(), reach.All(), "li", got.Change); err != nil {
+			t.Fatal(err)
+		}
+		all, err := s.Reports(t.Context(), reach.All(), "li")
+		if err != nil || len(all) != 2 || all[0].Name != "b.xml" || !all[1].Undone || all[1].New != 1 || all[1].Hosts != 3 {
+			t.Errorf("%+v, %v", all, err)
+		}
+		for who, want := range map[string]int{"li": 1, "importer": 2} {
+			if list, err := s.Reports(t.Context(), reach.Tenants("a"), who); err != nil || len(list) != want {
+				t.Errorf("%s sees %+v, %v", who, list, err)
+			}
+		}
+	})
+}

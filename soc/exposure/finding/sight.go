@@ -41,6 +41,9 @@ type Take struct {
 	// any more is: it is closed at once, and of what others report too the engine is
 	// taken away.
 	Sure bool
+	// Report is the report that it comes from, for the list of imports; nil of what the
+	// suite does by itself.
+	Report *ReportNote
 	// Unsure are weaknesses that could not be looked at: of them Complete says nothing.
 	Unsure []string
 	// Quiet is of what is looked at again and again by itself: that something was merely
@@ -215,7 +218,7 @@ func (s *Service) Take(ctx context.Context, list []Sighting, how Take) (Taken, e
 		if how.DryRun {
 			return errDry
 		}
-		return nil
+		return s.noteReport(ctx, tx, how, change, now, &out)
 	})
 	if errors.Is(err, errDry) {
 		err = nil

@@ -82,6 +82,22 @@ export function placeOf(f: Finding): string {
   return [f.port ? `${f.port}/${f.protocol || 'tcp'}` : '', f.service, f.path].filter(Boolean).join(' ');
 }
 
+/** A report that was taken in. */
+export interface FindingReport {
+  change: string;
+  tenant?: string;
+  name: string;
+  engine: string;
+  actor: string;
+  at: string;
+  hosts: number;
+  new: number;
+  again: number;
+  reopened: number;
+  gone: number;
+  undone?: boolean;
+}
+
 /** What came of a report, or would. */
 export interface FindingImport {
   change?: string;

@@ -393,6 +393,7 @@ export const operations: Pairs = {
   'get-finding': ['看隐患详情', 'See a finding'],
   'change-findings': ['处置隐患', 'Change findings'],
   'undo-finding-change': ['撤销隐患处置', 'Take a change of findings back'],
+  'list-finding-imports': ['看扫描报告导入记录', 'List reports taken in'],
   'import-findings': ['导入扫描报告', "Take in a scanner's report"],
   'retest-findings': ['复测隐患', 'Look at findings again'],
   'list-surface-hosts': ['看暴露面主机', 'See discovered hosts'],
