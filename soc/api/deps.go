@@ -40,6 +40,7 @@ import (
 	"icewatch/soc/exposure/scan"
 	"icewatch/soc/exposure/scope"
 	"icewatch/soc/exposure/surface"
+	"icewatch/soc/exposure/template"
 	"icewatch/soc/forwarding"
 	"icewatch/soc/identity"
 	"icewatch/soc/identity/policy"
@@ -133,12 +134,13 @@ type Deps struct {
 
 	// Vulnerabilities are known ones, and Weaknesses the findings on assets; one that
 	// is nil registers no route.
-	Vulnerabilities *library.Library
-	Weaknesses      *finding.Service
-	Scans           *scan.Service
-	ScanScope       *scope.Service
-	Surface         *surface.Service   // beside Scans
-	Installed       *installed.Service // what judges inventories, beside Weaknesses
+	Vulnerabilities  *library.Library
+	Weaknesses       *finding.Service
+	Scans            *scan.Service
+	ScanScope        *scope.Service
+	Surface          *surface.Service   // beside Scans
+	FindingTemplates *template.Shelf    // of reports of findings, beside Weaknesses
+	Installed        *installed.Service // what judges inventories, beside Weaknesses
 
 	// Forwarding sends events to other systems; nil registers no route.
 	Forwarding *forwarding.Service

@@ -72,6 +72,7 @@ func (s *Server) routes() {
 	s.findingRoutes()
 	s.findingImportRoutes()
 	s.findingReportRoutes()
+	s.findingTemplateRoutes()
 	s.scanRoutes()
 	s.backupRoutes()
 	s.protocolRoutes()

@@ -14,6 +14,7 @@ import (
 	"icewatch/soc/exposure/scan"
 	"icewatch/soc/exposure/scope"
 	"icewatch/soc/exposure/surface"
+	"icewatch/soc/exposure/template"
 	"icewatch/soc/identity"
 	"icewatch/soc/settings"
 	"icewatch/ticketing/webhook"
@@ -27,6 +28,7 @@ type exposure struct {
 	scans     *scan.Service
 	surface   *surface.Service // what scans saw of hosts
 	installed *installed.Service
+	templates *template.Shelf
 }
 
 // openExposure opens the library of vulnerabilities and the findings.
@@ -41,6 +43,9 @@ func (c *centre) openExposure(ctx context.Context) (err error) {
 	}
 	c.exposure.findings, err = finding.Open(ctx, c.cmdb.Database(), finding.Deps{Items: c.cmdb, Library: c.exposure.library, Attacks: c.attacksOn, Tell: c.tellFindings, Policy: policy.Get, Log: c.log})
 	if err != nil {
+		return err
+	}
+	if c.exposure.templates, err = template.Open(ctx, c.cmdb.Database()); err != nil {
 		return err
 	}
 	c.background(c.exposure.library.Run)

@@ -35,6 +35,7 @@ type Question struct {
 	Attacked  bool
 	Exploited bool
 	Sort      string // priority, level, due, first_seen or last_seen
+	Full      bool   // with description, solution and evidence
 	Limit     int
 	Offset    int
 }
@@ -121,6 +122,9 @@ func (s *Service) List(ctx context.Context, r reach.Reach, q Question) ([]Findin
 	for i := range rows {
 		if out[i], err = rows[i].unpack(now); err != nil {
 			return nil, 0, err
+		}
+		if q.Full {
+			continue
 		}
 		// Lists carry no long texts.
 		out[i].Text, out[i].Solution, out[i].Evidence = detections.Text{}, detections.Text{}, ""
@@ -305,6 +309,17 @@ func (s *Service) Figures(ctx context.Context, r reach.Reach) (FindingFigures, e
 		}
 	}
 	return out, nil
+}
+
+// Names are the names of organisations by id, those that are known.
+func (s *Service) Names(ctx context.Context, units []string) map[string]string {
+	out := map[string]string{}
+	for _, id := range units {
+		if card, err := s.Items.Card(ctx, reach.All(), id); err == nil {
+			out[id] = card.Item.Name
+		}
+	}
+	return out
 }
 
 // ForRisk lists what counts of items, the worst first, at most 50 an item: the CMDB's

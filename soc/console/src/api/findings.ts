@@ -82,6 +82,16 @@ export function placeOf(f: Finding): string {
   return [f.port ? `${f.port}/${f.protocol || 'tcp'}` : '', f.service, f.path].filter(Boolean).join(' ');
 }
 
+/** A template of vulnerability-scan reports. */
+export interface FindingTemplate {
+  id: string;
+  name: Text;
+  shipped?: boolean;
+  default?: boolean;
+  by?: string;
+  at?: string;
+}
+
 /** A report that was taken in. */
 export interface FindingReport {
   change: string;

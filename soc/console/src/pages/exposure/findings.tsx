@@ -18,6 +18,7 @@ import { DataTable } from '../../parts/table';
 import { When } from '../../parts/time';
 import { engineName } from '../../logic/findings';
 import { ImportReport } from './import';
+import { Reports } from './reports';
 
 const LEVELS = ['critical', 'high', 'medium', 'low', 'informational'] as const;
 const RENEW = ['findings'];
@@ -63,6 +64,7 @@ export default function Findings() {
       <Head title={t('page.findings')} sub={t('finding.lead')}>
         <Input.Search key={q} allowClear style={{ width: 280 }} placeholder={t('finding.search')} aria-label={t('finding.search')} defaultValue={q} onSearch={(x) => set({ q: x || undefined })} />
         {can('import-findings') && <Button onClick={() => setUrl({ import: '1' })}>{t('finding.import')}</Button>}
+        {can('make-finding-report') && <Button onClick={() => setUrl({ report: '1' })}>{t('finding.report')}</Button>}
         {can('export-findings') && (
           <a className="ant-btn ant-btn-default filebtn" style={{ color: 'inherit' }} href={buildPath('/findings/export', narrow)} download>
             {t('finding.export')}
@@ -182,6 +184,7 @@ export default function Findings() {
         </Loaded>
       </div>
       {url.get('import') === '1' && can('import-findings') && <ImportReport close={() => setUrl({ import: undefined })} />}
+      {url.get('report') === '1' && can('make-finding-report') && <Reports narrow={narrow} close={() => setUrl({ report: undefined })} />}
       {changing && (
         <ChangeFindings
           ids={[...chosen]}
