@@ -2,7 +2,6 @@ package check
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"html"
 	"net/http"
@@ -13,79 +12,10 @@ import (
 	"testing"
 	"time"
 
-	_ "modernc.org/sqlite"
-
+	"icewatch/collectors/scanner/scannertest"
 	"icewatch/collectors/scanner/scope"
 	"icewatch/collectors/scanner/wire"
 )
-
-// shop is a small application on a real database: weak as planted, or hardened.
-func shop(t testing.TB, hardened bool) http.Handler {
-	db, err := sql.Open("sqlite", "file:"+strings.ReplaceAll(t.Name(), "/", "-")+fmt.Sprint(hardened)+"?mode=memory&cache=shared")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
-	for _, q := range []string{"CREATE TABLE goods (id INTEGER, name TEXT)", "INSERT INTO goods VALUES (1, 'tea'), (2, 'rice')"} {
-		if _, err := db.Exec(q); err != nil {
-			t.Fatal(err)
-		}
-	}
-	list := func(w http.ResponseWriter, quiet bool, query string, args ...any) {
-		rows, err := db.Query(query, args...)
-		if err != nil {
-			if quiet {
-				http.Error(w, "sorry", http.StatusInternalServerError)
-				return
-			}
-			http.Error(w, err.Error(), http.StatusInternalServerError)
-			return
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var id int
-			var name string
-			_ = rows.Scan(&id, &name)
-			fmt.Fprintf(w, "<li>%d %s", id, html.EscapeString(name))
-		}
-	}
-	mux := http.NewServeMux()
-	page := func(path string, f func(w http.ResponseWriter, r *http.Request)) {
-		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Content-Type", "text/html; charset=utf-8")
-			f(w, r)
-		})
-	}
-	page("/{$}", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprint(w, `<a href="/item?id=1">tea</a> <a href="/named?name=tea">by name</a> <a href="/delete?id=1">delete</a>
-<form action="/search"><input name="q"><input type=submit></form><form method=post action="/order"><input name="amount"></form>`)
-	})
-	page("/item", func(w http.ResponseWriter, r *http.Request) {
-		if id := r.FormValue("id"); hardened {
-			list(w, true, "SELECT id, name FROM goods WHERE id = ?", id)
-		} else {
-			list(w, true, "SELECT id, name FROM goods WHERE id = "+id) // Blind: it shows no error.
-		}
-	})
-	page("/named", func(w http.ResponseWriter, r *http.Request) {
-		if name := r.FormValue("name"); hardened {
-			list(w, true, "SELECT id, name FROM goods WHERE name = ?", name)
-		} else {
-			list(w, false, "SELECT id, name FROM goods WHERE name = '"+name+"'")
-		}
-	})
-	page("/search", func(w http.ResponseWriter, r *http.Request) {
-		q := r.FormValue("q")
-		if hardened {
-			q = html.EscapeString(q)
-		}
-		fmt.Fprintf(w, "<h1>You looked for %s</h1><textarea>%s</textarea>", q, html.EscapeString(q))
-	})
-	for _, path := range []string{"/delete", "/order"} {
-		page(path, func(_ http.ResponseWriter, r *http.Request) { t.Errorf("%s was called, in safe mode", r.URL) })
-	}
-	return mux
-}
 
 func scanWeb(t testing.TB, h http.Handler) []string {
 	server := httptest.NewServer(h)
@@ -105,10 +35,10 @@ func scanWeb(t testing.TB, h http.Handler) []string {
 func TestInjectionsAreFoundOnRealDatabaseAndNoneOnItsTwin(t *testing.T) {
 	t.Parallel()
 	want := []string{"web-reflected-xss /search q", "web-sql-injection /item id", "web-sql-injection /named name"}
-	if got := scanWeb(t, shop(t, false)); !slices.Equal(got, want) {
+	if got := scanWeb(t, scannertest.Shop(t, func() bool { return false })); !slices.Equal(got, want) {
 		t.Errorf("found %v, want %v", got, want)
 	}
-	if got := scanWeb(t, shop(t, true)); len(got) > 0 {
+	if got := scanWeb(t, scannertest.Shop(t, func() bool { return true })); len(got) > 0 {
 		t.Errorf("on the twin: %v", got)
 	}
 }
