@@ -6,13 +6,10 @@
  * environment; THEMES (light) may name dark too.
  */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { after, before } from 'node:test';
-import { BASE, PASSWORD, judge, launch, missing, open, settled, signIn, steps } from './desk.mjs';
+import { BASE, PASSWORD, PATHS, judge, launch, missing, open, settled, signIn, steps } from './desk.mjs';
 
 const THEMES = (process.env.THEMES ?? 'light').split(',');
-const PATHS = [...readFileSync(new URL('../src/app/app.tsx', import.meta.url), 'utf8').matchAll(/path: '(\/[^']*)'/g)].map((m) => m[1]);
-
 /** Where the first of a kind is listed by the API, for pages with an id in their path. */
 const FIRST = {
   '/alerts/:id': '/api/v1/alerts',

@@ -93,6 +93,9 @@ export async function settled(p) {
   await p.evaluate(() => document.fonts.ready);
 }
 
+/** Every page that app.tsx has, by its path. */
+export const PATHS = [...readFileSync(new URL('../src/app/app.tsx', import.meta.url), 'utf8').matchAll(/(?:route\(|path: )'(\/[^']*)'/g)].map((m) => m[1]);
+
 const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 
 /** What axe-core calls serious or critical by WCAG 2.1 A and AA on the page as it is, one line a rule: what is wrong, where, how often. */

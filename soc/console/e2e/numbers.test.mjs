@@ -8,12 +8,9 @@
  * a test of their own has them.
  */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { after, before } from 'node:test';
-import { BASE, PASSWORD, faults, launch, missing, open, settled, signIn, steps } from './desk.mjs';
+import { BASE, PASSWORD, PATHS, faults, launch, missing, open, settled, signIn, steps } from './desk.mjs';
 import { ATTACKER, FLOWS, FLOW_BYTES, FLOW_PACKETS, GUESSES, HOSTS, NET, ORDERS, TENANT, TRACES, drive } from './known.mjs';
-
-const PATHS = [...readFileSync(new URL('../src/app/app.tsx', import.meta.url), 'utf8').matchAll(/path: '(\/[^']*)'/g)].map((m) => m[1]);
 
 let browser;
 let page;
