@@ -28,10 +28,13 @@ const (
 	ByResolution = "resolution"
 	ByKeyAsset   = "key_asset"
 	ByDataLevel  = "data_level"
+	ByEventLevel = "event_level"
+	ByCategory   = "data_category"
+	ByActivity   = "data_activity"
 )
 
 // Dimensions lists them in the order in which they are shown.
-var Dimensions = []string{ByStatus, BySeverity, ByPriority, BySource, ByTenant, ByUnit, BySystem, ByHandler, ByTeam, ByResolution, ByKeyAsset, ByDataLevel}
+var Dimensions = []string{ByStatus, BySeverity, ByPriority, BySource, ByTenant, ByUnit, BySystem, ByHandler, ByTeam, ByResolution, ByKeyAsset, ByDataLevel, ByEventLevel, ByCategory, ByActivity}
 
 // maxShares is how many values of a dimension are named; the others are summed
 // up under Others.
@@ -75,7 +78,7 @@ type FigureDay struct {
 
 // Dimension is the shares of one dimension, the largest first.
 type Dimension struct {
-	By     string  `json:"by" enum:"status,severity,priority,source,tenant,unit,system,handler,team,resolution,key_asset,data_level"`
+	By     string  `json:"by" enum:"status,severity,priority,source,tenant,unit,system,handler,team,resolution,key_asset,data_level,event_level,data_category,data_activity"`
 	Shares []Share `json:"shares" nullable:"false"`
 }
 
@@ -204,12 +207,17 @@ func (s *Service) figureIncidents(ctx context.Context, q FiguresQuery, f *figuri
 	var rows []struct {
 		incidentRow
 		SystemName string `bun:"system_name"`
+		EventLevel int    `bun:"event_level"`
+		Category   string `bun:"data_category"`
+		Activity   string `bun:"data_activity"`
 	}
 	from, to := before.UnixMilli(), q.To.UnixMilli()
 	err := q.Reach.Within(s.db.NewSelect().Model((*incidentRow)(nil)), "i").
 		Column("id", "tenant", "reach_unit", "system_id", "team", "severity", "priority", "status", "assignee", "resolution", "key_asset", "data_level", "opened_at", "closed_at", "ack_due", "ack_warn",
 			"resolve_due", "resolve_warn", "acked_at", "resolved_at", "calendar", "paused_at", "paused_ms", "fault", "propose_due", "proposed_at").
 		ColumnExpr(`coalesce(json_extract(i.doc, '$.system.name'), '') AS system_name`).
+		ColumnExpr("coalesce(v.level, 0) AS event_level").ColumnExpr("coalesce(v.category, '') AS data_category").ColumnExpr("coalesce(v.activity, '') AS data_activity").
+		Join("LEFT JOIN ticketing_event_levels AS v ON v.incident = i.id").
 		Where("opened_at BETWEEN ? AND ? OR closed_at BETWEEN ? AND ?", from, to, from, to).OrderExpr("opened_at, id").Limit(maxMeasures).Scan(ctx, &rows)
 	if err != nil {
 		return fmt.Errorf("ticketing: read the incidents since %s: %w", before.Format(time.RFC3339), err)
@@ -231,6 +239,9 @@ func (s *Service) figureIncidents(ctx context.Context, q FiguresQuery, f *figuri
 		tallies := []*Tally{&f.Total, f.share(ByStatus, string(r.Status), ""), f.share(BySeverity, string(severityOf(r.Severity)), ""),
 			f.share(ByPriority, priorityOf(r.Priority), ""), f.share(ByTenant, r.Tenant, ""), f.share(ByUnit, r.Unit, ""),
 			f.share(BySystem, r.SystemID, rows[i].SystemName), f.share(ByHandler, r.Assignee, ""), f.share(ByTeam, r.Team, ""), f.share(ByResolution, r.Resolution, ""), f.share(ByKeyAsset, keyShare(r.KeyAsset), ""), f.share(ByDataLevel, levelShare(r.DataLevel), "")}
+		if n := rows[i].EventLevel; n > 0 { // of data-security events alone
+			tallies = append(tallies, f.share(ByEventLevel, strconv.Itoa(n), s.eventLevelName(n)), f.share(ByCategory, rows[i].Category, ""), f.share(ByActivity, rows[i].Activity, s.activityName(rows[i].Activity)))
+		}
 		if d := f.day(r.OpenedAt); d != nil {
 			tallies = append(tallies, &d.Tally)
 		}
@@ -308,6 +319,34 @@ func (s *Service) figureAlerts(ctx context.Context, q FiguresQuery, f *figuring,
 		}
 	}
 	return nil
+}
+
+// eventLevelName and activityName are what the table of factors calls them, in both
+// languages.
+func (s *Service) eventLevelName(n int) string {
+	if s.eventTerms == nil || n > len(s.eventTerms().Levels) {
+		return ""
+	}
+	return bothNames(s.eventTerms().Levels[n-1].Name)
+}
+
+func (s *Service) activityName(key string) string {
+	if s.eventTerms != nil {
+		for _, a := range s.eventTerms().Activities {
+			if a.Key == key {
+				return bothNames(a.Name)
+			}
+		}
+	}
+	return ""
+}
+
+// bothNames are the names with a line break between them, where there are two.
+func bothNames(t detections.Text) string {
+	if t.ZH == "" || t.EN == "" {
+		return t.ZH + t.EN
+	}
+	return t.ZH + "\n" + t.EN
 }
 
 // levelShare is the value of ByDataLevel.

@@ -206,6 +206,11 @@ func (s *Service) Run(ctx context.Context) {
 			silences, unmuted = active, now
 			s.must(ctx, "tell of what silences held back", s.tellUnmuted(ctx, now))
 		}
+		more, err := s.judgeEvents(ctx)
+		s.must(ctx, "grade data-security events", err)
+		if more {
+			s.nudge()
+		}
 		if d := now.Sub(retried); d >= 15*time.Second || d < 0 {
 			s.must(ctx, "tell who owns silences of their end", s.tellOwners(ctx))
 			s.must(ctx, "tell who owns suppressions of their end", s.tellSuppressions(ctx))

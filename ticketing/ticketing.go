@@ -29,6 +29,7 @@ import (
 	"icewatch/soc/seal"
 	"icewatch/soc/state"
 	"icewatch/ticketing/channel"
+	"icewatch/ticketing/eventlevel"
 	"icewatch/ticketing/generation"
 	"icewatch/ticketing/outbox"
 	"icewatch/ticketing/routing"
@@ -175,6 +176,10 @@ type Deps struct {
 	DataFloors func() DataFloors
 	// Generation is the policy by which alerts are raised to people. Optional.
 	Generation func() *generation.Compiled
+	// EventTerms are the table by which data-security events are graded, and
+	// Attributes what it asks of the CMDB. Optional.
+	EventTerms func() eventlevel.Terms
+	Attributes Attributes
 	// Relations tell who depends on whom. Without them every alert is grouped by
 	// item and attacker. Optional.
 	Relations Relations
@@ -223,6 +228,8 @@ type Service struct {
 	dataLevels    DataLevels
 	dataFloors    func() DataFloors
 	generation    func() *generation.Compiled
+	eventTerms    func() eventlevel.Terms
+	attributes    Attributes
 	assigner      Assigner
 	moves         func(ctx context.Context, of, from, to string) error
 	taxonomy      func() *verdict.Taxonomy
@@ -286,7 +293,7 @@ func Open(ctx context.Context, db *state.DB, deps Deps) (*Service, error) {
 		return nil, err
 	}
 	s := &Service{
-		db: db, policy: deps.Policy, judge: deps.Judge, maintenance: deps.Maintenance, items: deps.Items, criticalities: deps.Criticalities, keyAssets: deps.KeyAssets, dataLevels: deps.DataLevels, dataFloors: deps.DataFloors, generation: deps.Generation, taxonomy: deps.Taxonomy, assigner: deps.Assigner, moves: deps.Moves, cfg: deps.Config.WithDefaults(),
+		db: db, policy: deps.Policy, judge: deps.Judge, maintenance: deps.Maintenance, items: deps.Items, criticalities: deps.Criticalities, keyAssets: deps.KeyAssets, dataLevels: deps.DataLevels, dataFloors: deps.DataFloors, generation: deps.Generation, eventTerms: deps.EventTerms, attributes: deps.Attributes, taxonomy: deps.Taxonomy, assigner: deps.Assigner, moves: deps.Moves, cfg: deps.Config.WithDefaults(),
 		log: deps.Log, clock: deps.Clock, zone: deps.Zone, audit: deps.Audit,
 		ignore: map[string]bool{}, wake: make(chan struct{}, 1), writer: make(chan struct{}, 1),
 	}

@@ -136,10 +136,10 @@ type AlertDetail struct {
 // TimelineEntry is one thing that happened to an alert or incident. Kind is
 // one of opened, alert, acknowledged, assigned, comment, closed, reopened,
 // notified, escalated, priority, sla, paused, resumed, proposed, verdict, evidence, observable,
-// task, related, review, report, order, tag, undone, flapping, counted.
+// task, related, review, report, order, tag, undone, flapping, counted, level.
 type TimelineEntry struct {
 	Time  Time            `json:"time" format:"date-time"`
-	Kind  string          `json:"kind" enum:"opened,alert,acknowledged,assigned,comment,closed,reopened,notified,escalated,priority,sla,paused,resumed,proposed,verdict,evidence,observable,task,related,review,report,order,tag,undone,flapping,counted"`
+	Kind  string          `json:"kind" enum:"opened,alert,acknowledged,assigned,comment,closed,reopened,notified,escalated,priority,sla,paused,resumed,proposed,verdict,evidence,observable,task,related,review,report,order,tag,undone,flapping,counted,level"`
 	Actor string          `json:"actor" doc:"Who did it; system where the suite did"`
 	Text  detections.Text `json:"text"`
 	Data  map[string]any  `json:"data,omitempty"`

@@ -47,6 +47,7 @@ func (t *tickets) Routes(s *Server) {
 	t.bulkRoutes(s) // before alerts by their ids
 	t.mergeRuleRoutes(s)
 	t.generationRoutes(s)
+	t.eventLevelRoutes(s)
 	t.suppressionRoutes(s)
 	if s.deps.Rulebook != nil {
 		s.deps.Rulebook.Beside("suppressions", proposedSuppressions{t.svc})

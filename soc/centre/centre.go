@@ -469,13 +469,22 @@ func (c *centre) openTicketing(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	c.tickets, err = ticketing.Open(ctx, c.db, ticketing.Deps{Generation: raise, Policy: c.keeper, Judge: c.keeper, Maintenance: c, Items: items{c.cmdb}, Criticalities: c.cmdb, KeyAssets: c.cmdb, DataLevels: c.cmdb, DataFloors: floors.Get, Relations: relations{c.cmdb}, Taxonomy: c.keeper.Taxonomy, Assigner: c.duty, Moves: c.mayMove, SLA: c.levels.Agreement, Reach: &c.reach, Seal: c.seal, Egress: c.egress, Config: cfg, Log: c.log,
+	terms, err := c.openEventLevels(ctx)
+	if err != nil {
+		return err
+	}
+	c.tickets, err = ticketing.Open(ctx, c.db, ticketing.Deps{Generation: raise, EventTerms: terms, Attributes: items{c.cmdb}, Policy: c.keeper, Judge: c.keeper, Maintenance: c, Items: items{c.cmdb}, Criticalities: c.cmdb, KeyAssets: c.cmdb, DataLevels: c.cmdb, DataFloors: floors.Get, Relations: relations{c.cmdb}, Taxonomy: c.keeper.Taxonomy, Assigner: c.duty, Moves: c.mayMove, SLA: c.levels.Agreement, Reach: &c.reach, Seal: c.seal, Egress: c.egress, Config: cfg, Log: c.log,
 		Suppressions: c.tellSuppressions, Routes: c.routes, Person: c.person, Wording: c.wordings.Wording,
 		Files: func(ctx context.Context, ref string) ([]channel.File, error) { return daily.Attachment(ctx, c.db, ref) }})
 	if err != nil {
 		return err
 	}
 	c.background(c.tickets.Run)
+	if dirs := c.Config.Rules.Dirs; len(dirs) > 0 {
+		c.background(func(ctx context.Context) {
+			c.followSuppressions(ctx, dirs, max(time.Duration(c.Config.Rules.Interval), time.Second))
+		})
+	}
 	first, err := c.client.OccurrenceState(ctx)
 	if err != nil {
 		return err

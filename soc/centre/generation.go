@@ -2,12 +2,16 @@ package centre
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
 
+	"icewatch/cmdb"
 	"icewatch/soc/identity"
+	"icewatch/soc/reach"
 	"icewatch/soc/settings"
+	"icewatch/ticketing/eventlevel"
 	"icewatch/ticketing/generation"
 )
 
@@ -29,4 +33,25 @@ func (c *centre) openGeneration(ctx context.Context) (func() *generation.Compile
 	}
 	take(doc.Get())
 	return inForce.Load, nil
+}
+
+// openEventLevels declares the table by which data-security events are graded.
+func (c *centre) openEventLevels(ctx context.Context) (func() eventlevel.Terms, error) {
+	doc, err := settings.Declare(ctx, c.settings, "data-event-levels", identity.ScopeConfigure, eventlevel.Default(), eventlevel.Terms.Check)
+	if err != nil {
+		return nil, fmt.Errorf("centre: %w", err)
+	}
+	return doc.Get, nil
+}
+
+// Attribute implements ticketing.Attributes.
+func (i items) Attribute(ctx context.Context, item, name string) (string, error) {
+	it, err := i.Get(ctx, reach.All(), item)
+	if errors.Is(err, cmdb.ErrNotFound) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("centre: read attribute %q: %w", name, err)
+	}
+	return it.Attributes[name], nil
 }

@@ -180,7 +180,7 @@ func (c *city) compareTickets(rnd *rand.Rand, viewer *client.Client, alerts, inc
 	if seen[i.ID] {
 		want = http.StatusOK
 	}
-	for _, part := range []string{"", "/custody", "/evidence", "/moves", "/observables", "/plans", "/regroups", "/review", "/similar", "/statutory", "/tasks", "/report?format=docx", "/escalation"} {
+	for _, part := range []string{"", "/custody", "/evidence", "/moves", "/observables", "/plans", "/regroups", "/review", "/similar", "/statutory", "/tasks", "/report?format=docx", "/escalation", "/event-level"} {
 		resp, err := viewer.Do(ctx, http.MethodGet, "/api/v1/incidents/"+i.ID+strings.Split(part, "?")[0], queryOf(part), nil, nil)
 		if err != nil {
 			c.t.Fatal(err)

@@ -163,6 +163,7 @@ const router = createBrowserRouter([
       route('/admin/transitions', () => import('../pages/admin/transitions')),
       route('/admin/audit', () => import('../pages/admin/audit')),
       route('*', () => import('../pages/notfound')),
+      route('/event-levels', () => import('../pages/eventlevels')),
       route('/generation', () => import('../pages/generation')),
     ],
   },

@@ -37,6 +37,7 @@ import {
   LinkOutlined,
   LockOutlined,
   MergeCellsOutlined,
+  OrderedListOutlined,
   NodeIndexOutlined,
   NotificationOutlined,
   PartitionOutlined,
@@ -97,7 +98,7 @@ export const NAV: NavGroup[] = [
   {
     title: 'nav.respond',
     items: [
-      { to: '/incidents', needs: ['read'], title: 'page.incidents', icon: <FireOutlined />, letter: 'i', below: [{ to: '/figures', needs: ['get-incident-figures'], title: 'page.figures', icon: <BarChartOutlined /> }, { to: '/statutory', needs: ['list-statutory-due'], title: 'page.statutory', icon: <FileProtectOutlined /> }] },
+      { to: '/incidents', needs: ['read'], title: 'page.incidents', icon: <FireOutlined />, letter: 'i', below: [{ to: '/figures', needs: ['get-incident-figures'], title: 'page.figures', icon: <BarChartOutlined /> }, { to: '/statutory', needs: ['list-statutory-due'], title: 'page.statutory', icon: <FileProtectOutlined /> }, { to: '/event-levels', needs: ['get-setting-data-event-levels'], title: 'page.eventLevels', icon: <OrderedListOutlined /> }] },
       { to: '/orders', needs: ['list-work-orders'], title: 'page.orders', icon: <ContainerOutlined />, letter: 'q', below: [{ to: '/orders/connections', needs: ['list-work-order-connections'], title: 'page.orderConnections', icon: <ApiOutlined /> }] },
       { to: '/notices', needs: ['list-notices'], title: 'page.notices', icon: <NotificationOutlined />, letter: 'm' },
       { to: '/daily-reports', needs: ['list-daily-reports'], title: 'page.daily', icon: <FileDoneOutlined /> },

@@ -695,6 +695,8 @@ export const operations: Pairs = {
   'list-merge-rule-versions': ['看归并规则的历史版本', 'List the versions of a merge rule'],
   'restore-merge-rule': ['恢复归并规则', 'Restore a merge rule'],
   'order-merge-rules': ['调整归并规则的顺序', 'Put merge rules into another order'],
+  'get-event-level': ['看数据安全事件的级别', 'See the level of a data-security event'],
+  'answer-event-level': ['答复数据安全事件的定级因素', 'Answer a factor of the level of a data-security event'],
   'preview-alert-generation': ['预览告警生成策略的效果', 'Preview a policy of generation of alerts'],
   'preview-merge-rule': ['预览归并规则的效果', 'Preview a merge rule'],
   'get-alert-compression': ['看告警压缩比', 'See how firings became alerts and incidents'],

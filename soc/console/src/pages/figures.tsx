@@ -1,11 +1,12 @@
 import { keepPreviousData, useQuery, useQueryClient } from '@tanstack/react-query';
-import { Select } from 'antd';
+import { Button, Select } from 'antd';
 import { get, put } from '../api/client';
 import { SEVERITIES, list, type List } from '../api/types';
 import { useFeedback } from '../app/feedback';
 import { useUrl } from '../app/hooks';
 import { useSettings } from '../app/settings';
 import { zh, type Key } from '../locales/zh';
+import { download, tableCSV } from '../logic/export';
 import { clock, number } from '../logic/format';
 import { useTenantName } from '../parts/names';
 import { Head, Panel, Updated } from '../parts/page';
@@ -43,8 +44,11 @@ interface Preferences {
 const COUNTS = ['incidents', 'closed', 'breached', 'alerts', 'false_positives'] as const;
 const MEANS = ['mtta_seconds', 'mttr_seconds'] as const;
 const REFRESH = [0, 15, 60, 300] as const;
+/** Dimensions of data-security events. */
+const DATA = ['event_level', 'data_level', 'data_category', 'data_activity'];
 const PREFERENCES = '/me/preferences/figures';
 
+type Group = Figures['by'] extends List<infer G> ? G : never;
 /** What happened in 7 or 14 days, beside the time before, by day and by all that tells incidents apart. */
 export default function FiguresPage() {
   const { t, locale } = useSettings();
@@ -70,7 +74,7 @@ export default function FiguresPage() {
   const keyName = (by: string, s: { key: string; name?: string }) => {
     if (s.key === '*') return t('figures.rest');
     if (s.key === '') return t('figures.noneOf');
-    if (s.name) return s.name;
+    if (s.name) return s.name.split('\n')[locale === 'en-US' ? 1 : 0] ?? s.name.split('\n')[0];
     if (by === 'severity') return word('sev', s.key);
     if (by === 'tenant') return tenantName(s.key);
     if (by === 'data_level') return t('data.level', { n: s.key });
@@ -79,7 +83,7 @@ export default function FiguresPage() {
   };
   /** Severities and priorities in their own order, others as they come: the most first. */
   const ordered = <S extends { key: string }>(by: string, shares: readonly S[]) => {
-    const order: readonly string[] = by === 'severity' ? SEVERITIES : by === 'priority' ? ['P1', 'P2', 'P3', 'P4'] : [];
+    const order: readonly string[] = by === 'severity' ? SEVERITIES : by === 'priority' ? ['P1', 'P2', 'P3', 'P4'] : by === 'event_level' || by === 'data_level' ? ['9', '8', '7', '6', '5', '4', '3', '2', '1'] : [];
     return order.length === 0 ? shares : [...shares].sort((x, y) => (order.indexOf(x.key) + 1 || 9) - (order.indexOf(y.key) + 1 || 9));
   };
   const seconds = (n: number) => (n > 0 ? clock(n * 1000, locale) : '–');
@@ -137,8 +141,11 @@ export default function FiguresPage() {
                   ]}
                 />
               </Panel>
+              <DataEvents groups={list(f.by).filter((g) => DATA.includes(g.by))} days={days} word={word} keyName={keyName} ordered={ordered} seconds={seconds} />
               <div className="halves">
-                {list(f.by).map((g) => (
+                {list(f.by)
+                  .filter((g) => !DATA.includes(g.by))
+                  .map((g) => (
                   <Panel key={g.by} title={word('figures.by', g.by)} flush>
                     {list(g.shares).length === 0 ? (
                       <Empty small title={t('figures.none')} />
@@ -164,5 +171,60 @@ export default function FiguresPage() {
         }}
       </Loaded>
     </div>
+  );
+}
+
+interface DataEventsProps {
+  groups: readonly Group[];
+  days: number;
+  word: (prefix: string, key: string) => string;
+  keyName: (by: string, s: { key: string; name?: string }) => string | undefined;
+  ordered: <S extends { key: string }>(by: string, shares: readonly S[]) => readonly S[];
+  seconds: (n: number) => string;
+}
+
+/** Data-security events by how their data is classified and graded, by the activity that they concern, and how fast they were answered. */
+function DataEvents({ groups, days, word, keyName, ordered, seconds }: DataEventsProps) {
+  const { t, locale } = useSettings();
+  // Incidents about ungraded data are no such events.
+  const shown = groups.map((g) => ({ ...g, shares: ordered(g.by, list(g.shares).filter((s) => g.by !== 'data_level' || (s.key !== '' && s.incidents > 0))) }));
+  const some = shown.some((g) => g.shares.length > 0);
+  const most = Math.max(1, ...shown.flatMap((g) => g.shares.map((s) => s.incidents)));
+  const save = () =>
+    download(
+      `icewatch-data-events-${days}d.csv`,
+      'text/csv',
+      tableCSV([
+        [t('figures.dimension'), t('figures.value'), t('figures.incidents'), t('figures.open'), t('figures.closed'), t('figures.breached'), 'mtta_seconds', 'mttr_seconds'],
+        ...shown.flatMap((g) => g.shares.map((s) => [word('figures.by', g.by), keyName(g.by, s) ?? s.key, ...[s.incidents, s.open, s.closed, s.breached, s.mtta_seconds, s.mttr_seconds].map(String)])),
+      ]),
+    );
+  return (
+    <Panel title={t('figures.data')} id="data" end={some && <Button size="small" onClick={save}>{t('figures.csv')}</Button>}>
+      <p className="dim" style={{ marginTop: 0 }}>{t('figures.dataWhy')}</p>
+      {!some ? (
+        <Empty small title={t('figures.dataNone')} why={t('figures.dataNoneWhy')} />
+      ) : (
+        <div className="halves">
+          {shown.map((g) => (
+            <div key={g.by} data-testid={`data-${g.by}`}>
+              <DataTable
+                label={word('figures.by', g.by)}
+                rows={[...g.shares]}
+                rowKey={(s) => s.key}
+                columns={[
+                  { key: 'key', title: word('figures.by', g.by), render: (s) => keyName(g.by, s) },
+                  { key: 'bar', title: '', width: '22%', render: (s) => <span className="daybar" aria-hidden><i style={{ width: `${(100 * s.incidents) / most}%`, background: 'var(--accent)' }} /></span> },
+                  { key: 'n', title: t('figures.incidents'), num: true, render: (s) => number(s.incidents, locale) },
+                  { key: 'breached', title: t('figures.breached'), num: true, render: (s) => number(s.breached, locale) },
+                  { key: 'mtta', title: t('figures.mtta_seconds'), num: true, render: (s) => seconds(s.mtta_seconds) },
+                  { key: 'mttr', title: t('figures.mttr_seconds'), num: true, render: (s) => seconds(s.mttr_seconds) },
+                ]}
+              />
+            </div>
+          ))}
+        </div>
+      )}
+    </Panel>
   );
 }

@@ -10,6 +10,7 @@ import { useNarrow, usePageTitle } from '../app/hooks';
 import { useKeys } from '../app/keys';
 import { useSettings } from '../app/settings';
 import { DataMark } from '../parts/datamark';
+import { EventLevelPanel } from '../parts/casework/eventlevel';
 import { KeyMark } from '../parts/keymark';
 import { AssignButton, CloseDialog, CommentBox, useRefreshCases } from '../parts/acting';
 import { AssetFacts, Attack } from '../parts/alertparts';
@@ -213,6 +214,7 @@ export default function IncidentPage() {
             <AssetFacts ci={i.ci} system={i.system} owner={i.owner} tenant={i.tenant} />
           </Panel>
           {!narrow && why}
+          <EventLevelPanel incident={i} />
           <Panel title={t('incident.facts')}>
             <dl className="facts">
               {list(i.attackers).length > 0 && (
