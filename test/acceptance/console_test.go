@@ -119,11 +119,22 @@ func TestConsoleAlertSources(t *testing.T) {
 	run("alertsources.test.mjs", s.url)
 }
 
-// TestConsoleInputs drives the pages of sources and parsers in real Chromium.
+// TestConsoleInputs drives the pages of sources and parsers in real Chromium, and those of
+// hosts and agents with the agent's own program and a real SSH server.
 func TestConsoleInputs(t *testing.T) {
 	t.Parallel()
-	s, run := console(t, "")
+	agent := filepath.Join(bin, "icewatch-agent")
+	if _, err := os.Stat(agent); err != nil {
+		missing(t, "icewatch-agent ("+agent+"; make agent)")
+	}
+	host := peers.StartShell(t, "ICEWATCH_AGENT_ROOT="+t.TempDir())
+	key := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(key, []byte(host.KeyPEM), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, run := console(t, "agents: {listen: '127.0.0.1:"+peers.FreePort(t)+"'}\n"+loopback)
 	run("inputs.test.mjs", s.url)
+	run("fleet.test.mjs", s.url, "AGENT="+agent, "SSH_ADDRESS="+host.Address, "SSH_USER="+host.User, "SSH_KEY="+key)
 }
 
 // console starts a suite of its own, with more lines of configuration, and returns it with what runs one of the

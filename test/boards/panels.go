@@ -424,7 +424,7 @@ var expectations = map[string]map[string]expect{
 		"Load of a minute a CPU": combined(func(x []float64) float64 { return x[0] / x[1] }, []string{"system_load1", "system_n_cpus"}, every, "host"),
 		"Memory used":            gauge("mem_used_percent", every, "host"),
 		"Memory available":       gauge("mem_available", every, "host"),
-		"Swap used":              gauge("swap_used_percent", every, "host"),
+		"Swap used":              combined(func(x []float64) float64 { return 100 * (1 - x[0]/x[1]) }, []string{"mem_swap_free", "mem_swap_total"}, every, "host"),
 		"Disk used":              gauge("disk_used_percent", without("fstype", "tmpfs"), "host", "path"),
 		"Disk free":              gauge("disk_free", every, "host", "path"),
 		"Disk read":              growth("diskio_read_bytes", every, "host"),

@@ -70,7 +70,7 @@ var measured = map[string][]measure{
 	hostTenant: {
 		{"system_uptime", hostA, 90_000, 1}, {"system_load1", hostA, 2, 0}, {"system_n_cpus", hostA, 4, 0},
 		{"cpu_usage_idle", hostA + ",cpu=cpu-total", 30, 0}, {"cpu_usage_idle", hostA + ",cpu=cpu0", 1, 0}, {"cpu_usage_iowait", hostA + ",cpu=cpu-total", 7, 0},
-		{"mem_used_percent", hostA, 61.5, 0}, {"mem_available", hostA, 4e9, 0}, {"swap_used_percent", hostA, 3, 0},
+		{"mem_used_percent", hostA, 61.5, 0}, {"mem_available", hostA, 4e9, 0}, {"mem_swap_free", hostA, 3.75e9, 0}, {"mem_swap_total", hostA, 4e9, 0},
 		{"disk_used_percent", hostA + ",path=/,fstype=ext4", 88, 0}, {"disk_used_percent", hostA + ",path=/run,fstype=tmpfs", 99, 0}, {"disk_free", hostA + ",path=/,fstype=ext4", 1e10, 0},
 		{"diskio_read_bytes", hostA + ",name=vda", 1e9, 2000}, {"diskio_write_bytes", hostA + ",name=vda", 1e9, 3000}, {"diskio_write_bytes", hostA + ",name=vdb", 1e9, 500},
 		{"net_bytes_recv", hostA + ",interface=eth0", 1e9, 10_000}, {"net_bytes_sent", hostA + ",interface=eth0", 1e9, 4000}, {"net_bytes_recv", hostA + ",interface=all", 1e9, 10_000},
@@ -86,7 +86,7 @@ var measured = map[string][]measure{
 	otherTenant: {
 		{"system_uptime", hostB, 500, 1}, {"system_load1", hostB, 6, 0}, {"system_n_cpus", hostB, 8, 0},
 		{"cpu_usage_idle", hostB + ",cpu=cpu-total", 90, 0}, {"cpu_usage_iowait", hostB + ",cpu=cpu-total", 1, 0}, {"mem_used_percent", hostB, 40, 0}, {"mem_available", hostB, 9e9, 0},
-		{"swap_used_percent", hostB, 0, 0}, {"disk_used_percent", hostB + ",path=/data,fstype=xfs", 20, 0}, {"disk_free", hostB + ",path=/data,fstype=xfs", 5e11, 0},
+		{"mem_swap_free", hostB, 2e9, 0}, {"mem_swap_total", hostB, 2e9, 0}, {"disk_used_percent", hostB + ",path=/data,fstype=xfs", 20, 0}, {"disk_free", hostB + ",path=/data,fstype=xfs", 5e11, 0},
 		{"diskio_read_bytes", hostB + ",name=sda", 1e9, 100}, {"diskio_write_bytes", hostB + ",name=sda", 1e9, 200}, {"net_bytes_recv", hostB + ",interface=eth0", 1e9, 70},
 		{"net_bytes_sent", hostB + ",interface=eth0", 1e9, 80}, {"net_err_in", hostB + ",interface=eth0", 0, 0}, {"net_drop_in", hostB + ",interface=eth0", 0, 0},
 		{"processes_total", hostB, 100, 0}, {"processes_zombies", hostB, 0, 0},

@@ -42,7 +42,7 @@ func hosts() Board {
 				panel(Series, t("系统负载（1 分钟 / CPU 数）", "Load of a minute a CPU"), "", prom(`max by (host) (`+h("system_load1", "")+` / `+h("system_n_cpus", "")+`)`, both("{{host}}"))),
 				panel(Series, t("内存使用率", "Memory used"), "percent", prom(`max by (host) (`+h("mem_used_percent", "")+`)`, both("{{host}}"))),
 				panel(Series, t("可用内存", "Memory available"), "bytes", prom(`sum by (host) (`+h("mem_available", "")+`)`, both("{{host}}"))),
-				panel(Series, t("交换区使用率", "Swap used"), "percent", prom(`max by (host) (`+h("swap_used_percent", "")+`)`, both("{{host}}"))),
+				panel(Series, t("交换区使用率", "Swap used"), "percent", prom(`max by (host) (100 * (1 - `+h("mem_swap_free", "")+` / (`+h("mem_swap_total", "")+` > 0)))`, both("{{host}}"))),
 			}},
 			{t("磁盘", "Disks"), []Panel{
 				panel(Gauge, t("磁盘使用率", "Disk used"), "percent", now(`topk(20, max by (host, path) (`+h("disk_used_percent", real)+`))`, both("{{host}} {{path}}"))).alarm(80, 90),

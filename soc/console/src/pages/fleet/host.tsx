@@ -6,9 +6,11 @@ import { ApiError, get } from '../../api/client';
 import { hostPath, type FleetHostDetail, type FleetInventory } from '../../api/fleet';
 import { useCan } from '../../api/queries';
 import { list, type Alert, type Page } from '../../api/types';
+import { useUrl } from '../../app/hooks';
 import { useSettings } from '../../app/settings';
 import { absolute, bytes, number } from '../../logic/format';
 import { HostActions, OrderDialog } from '../../parts/fleet/hosts';
+import { FIGURES } from '../../parts/fleet/figures';
 import { ConfigMark, HostMark, Labels } from '../../parts/fleet/marks';
 import { OperationLog } from '../../parts/fleet/others';
 import { MetricChart } from '../../parts/metricchart';
@@ -57,7 +59,7 @@ function Basics({ of: x }: { of: FleetHostDetail }) {
           [t('fleet.labels'), <Labels key="l" of={list(x.labels)} />],
           [t('fleet.configuration'), <ConfigMark key="c" of={x.configuration} />],
           [t('fleet.f.tasks'), list(x.tasks).map((y) => y.name).join(', ') || '–'],
-          [t('fleet.f.usage'), t('fleet.f.usageOf', { c: number(Math.round(x.agent_cpu_percent * 100) / 100, locale), m: bytes(x.agent_memory_bytes, locale) })],
+          [t('fleet.f.usage'), x.agent_memory_bytes === 0 ? '–' : t('fleet.f.usageOf', { c: number(Math.round(x.agent_cpu_percent * 100) / 100, locale), m: bytes(x.agent_memory_bytes, locale) })],
           [t('fleet.f.queue'), t('fleet.f.queueOf', { b: bytes(x.queue.bytes, locale), s: number(x.queue.oldest_seconds, locale), l: number(x.queue.dropped_lines, locale), m: number(x.queue.dropped_metrics, locale) })],
           [t('fleet.f.modules'), [`icewatch-agent ${x.version}`, ...Object.entries(x.modules).map(([k, v]) => `${k} ${v}`)].join(', ')],
           [t('fleet.f.certificate'), absolute(x.certificate.not_after)],
@@ -70,25 +72,34 @@ function Basics({ of: x }: { of: FleetHostDetail }) {
   );
 }
 
+const SINCE = ['1h', '6h', '24h', '7d'] as const;
+
 function Metrics({ of: x }: { of: FleetHostDetail }) {
-  const { t } = useSettings();
+  const { t, locale } = useSettings();
+  const [url, setUrl] = useUrl();
+  const since = SINCE.find((y) => y === url.get('since')) ?? '6h';
   const own = `agent_id="${x.id}"`;
   const percent = (n: number) => `${Math.round(n * 10) / 10} %`;
+  const size = (n: number) => bytes(n, locale);
+  const runs = new Set(list(x.inputs).map((i) => i.plugin));
+  const figures = FIGURES.filter((f) => runs.has(f.plugin));
+  if (figures.length === 0) return <Empty title={t('fleet.noFigures')} why={t('fleet.noFiguresWhy')} />;
   return (
     <>
-      {(
-        [
-          ['cpu', `100 - cpu_usage_idle{${own},cpu="cpu-total"}`, percent, undefined],
-          ['mem', `mem_used_percent{${own}}`, percent, undefined],
-          ['load', `system_load1{${own}}`, undefined, undefined],
-          ['disk', `disk_used_percent{${own}}`, percent, (m: Record<string, string>) => m['path'] ?? ''],
-          ['net', `rate(net_bytes_recv{${own},interface!="all"}[5m])`, undefined, (m: Record<string, string>) => m['interface'] ?? ''],
-        ] as const
-      ).map(([key, query, say, name]) => (
-        <Panel key={key} title={t(`fleet.m.${key}`)}>
-          <MetricChart query={query} since="6h" label={t(`fleet.m.${key}`)} say={say} name={name} />
+      <div className="filters" role="group" aria-label={t('fleet.since')}>
+        {SINCE.map((x) => (
+          <button key={x} className="plain toggle" aria-pressed={since === x} onClick={() => setUrl({ since: x === '6h' ? undefined : x })}>
+            {t(`fleet.since.${x}`)}
+          </button>
+        ))}
+      </div>
+      <div style={{ display: 'grid', gap: 12, gridTemplateColumns: 'repeat(auto-fit, minmax(min(420px, 100%), 1fr))' }}>
+      {figures.map(({ title, query, by, ...f }) => (
+        <Panel key={title} title={t(title)}>
+          <MetricChart query={query.replaceAll('OWN', own)} since={since} label={t(title)} say={f.percent ? percent : f.bytes ? size : undefined} name={by ? (m) => m[by] ?? '' : undefined} />
         </Panel>
       ))}
+      </div>
     </>
   );
 }
@@ -154,7 +165,7 @@ function Inventory({ id }: { id: string }) {
             text('name', t('fleet.name'), (r) => <span title={r.command}>{r.name}</span>),
             text('user', t('fleet.inv.users'), (r) => r.user),
             text('cpu', t('fleet.m.cpu'), (r) => `${number(Math.round(r.cpu_percent * 10) / 10, locale)} %`, true),
-            text('mem', t('fleet.m.mem'), (r) => bytes(r.memory_bytes, locale), true),
+            text('mem', t('fleet.inv.memory'), (r) => bytes(r.memory_bytes, locale), true),
           ])}
           {table('ports', list(x.ports), (r) => `${r.protocol}${r.address}${r.port}`, [text('port', t('fleet.inv.ports'), (r) => <span className="mono">{`${r.protocol} ${r.address}:${r.port}`}</span>), text('process', t('fleet.inv.processes'), (r) => r.process), text('service', t('fleet.inv.services'), (r) => `${r.service ?? ''} ${r.version ?? ''}`)])}
           {table('disks', list(x.disks), (r) => r.mount, [text('mount', t('fleet.inv.disks'), (r) => <span className="mono">{r.mount}</span>), text('type', t('fleet.pkg.platform'), (r) => `${r.device} ${r.type}`), text('size', t('fleet.pkg.size'), (r) => `${bytes(r.used, locale)} / ${bytes(r.size, locale)}`, true)])}

@@ -272,7 +272,7 @@ function Detail({ id, close }: { id: string; close: () => void }) {
                         </Button>
                       )}
                       <Button size="small" aria-label={t('fleet.dep.log', { x: h.address })} onClick={() => setLog(h.address)}>
-                        {t('fleet.log')}
+                        {t('fleet.dep.logShort')}
                       </Button>
                     </span>
                   ),
@@ -368,7 +368,6 @@ export function Deployments() {
     <>
       {rows.length > 0 && begin && <div className="filters">{begin}</div>}
       <Stale query={query} />
-      {open && <Detail key={open} id={open} close={() => setUrl({ deployment: undefined })} />}
       <div className="panel" style={{ overflowX: 'auto' }}>
         <Loaded query={query} what="fleet.deployments" lines={4}>
           {() =>
@@ -405,7 +404,10 @@ export function Deployments() {
           }
         </Loaded>
       </div>
-      <HostKeys />
+      <div style={{ display: 'grid', gap: 12, marginTop: 12 }}>
+        {open && <Detail key={open} id={open} close={() => setUrl({ deployment: undefined })} />}
+        <HostKeys />
+      </div>
     </>
   );
 }

@@ -147,7 +147,7 @@ export function HostActions({ hosts, name, done }: { hosts: readonly string[]; n
           ],
         }}
       >
-        <Button aria-label={name ? t('do.actions', { x: name }) : undefined}>{t('search.menu')} ▾</Button>
+        <Button aria-label={name ? `${t('search.menu')} ${name}` : undefined}>{t('search.menu')} ▾</Button>
       </Dropdown>
       {doing === 'label' && <ChangeDialog hosts={hosts} close={close} />}
       {(doing === 'revoke' || doing === 'delete') && (
