@@ -50,7 +50,7 @@ var parts = []part{
 	{"packages", func(ctx context.Context, v *wire.Inventory) (err error) { v.Packages, err = packages(ctx, "/"); return }},
 	{"processes", func(ctx context.Context, v *wire.Inventory) (err error) { v.Processes, err = processes(ctx); return }},
 	{"ports", func(ctx context.Context, v *wire.Inventory) (err error) { v.Ports, err = ports(ctx); return }},
-	{"users", func(_ context.Context, v *wire.Inventory) (err error) { v.Users, err = users("/"); return }},
+	{"users", func(_ context.Context, v *wire.Inventory) (err error) { v.Users, err = accounts(); return }},
 	{"certificates", func(ctx context.Context, v *wire.Inventory) (err error) {
 		v.Certificates, err = certificates(ctx, certificatePlaces)
 		return

@@ -3,7 +3,9 @@ package inventory
 import (
 	"context"
 	"fmt"
+	"unsafe"
 
+	"golang.org/x/sys/windows"
 	"golang.org/x/sys/windows/registry"
 	"golang.org/x/sys/windows/svc"
 	"golang.org/x/sys/windows/svc/mgr"
@@ -62,6 +64,53 @@ func services(context.Context) (out []wire.Service, err error) {
 			_ = s.Close()
 		}
 		out = append(out, w)
+	}
+	return out, nil
+}
+
+// localAccount is USER_INFO_1 of netapi32.
+type localAccount struct {
+	name, password *uint16
+	age, privilege uint32
+	home, comment  *uint16
+	flags          uint32
+	script         *uint16
+}
+
+const (
+	filterNormalAccount = 2 // FILTER_NORMAL_ACCOUNT
+	flagDisabled        = 2 // UF_ACCOUNTDISABLE
+	privilegeAdmin      = 2 // USER_PRIV_ADMIN
+	moreData            = windows.ERROR_MORE_DATA
+)
+
+// accounts are the local ones; a domain's belong to its controllers.
+func accounts() (out []wire.User, err error) {
+	var resume uint32
+	for len(out) < maxUsers {
+		var buffer *byte
+		var read, total uint32
+		failed := windows.NetUserEnum(nil, 1, filterNormalAccount, &buffer, 1<<16, &read, &total, &resume)
+		if failed != nil && failed != moreData { //nolint:errorlint // An errno as it is.
+			return out, fmt.Errorf("the list of accounts: %w", failed)
+		}
+		for _, u := range unsafe.Slice((*localAccount)(unsafe.Pointer(buffer)), read)[:min(int(read), maxUsers-len(out))] {
+			name := windows.UTF16PtrToString(u.name)
+			w := wire.User{Name: cut(name), Home: cut(windows.UTF16PtrToString(u.home)), Login: u.flags&flagDisabled == 0}
+			if sid, _, _, err := windows.LookupSID("", name); err == nil {
+				w.ID = sid.String()
+			}
+			if u.privilege == privilegeAdmin {
+				w.Groups = []string{"Administrators"}
+			}
+			out = append(out, w)
+		}
+		if buffer != nil {
+			_ = windows.NetApiBufferFree(buffer)
+		}
+		if failed == nil || read == 0 {
+			break
+		}
 	}
 	return out, nil
 }
