@@ -187,6 +187,11 @@ func TestSeeAs(t *testing.T) {
 	if a := as(admin, "POST", "/api/v1/alerts/batch", "li"); a.status != 400 {
 		t.Errorf("acting as another: %d", a.status)
 	}
+	for _, path := range []string{"/api/v1/graph/neighbours", "/api/v1/graph/trace"} {
+		if a := as(admin, "POST", path, "li"); strings.Contains(string(a.body), "is for reading") {
+			t.Errorf("%s, which reads, takes no other eyes: %d %s", path, a.status, a.body)
+		}
+	}
 	if a := as(li, "GET", "/api/v1/search", "admin"); a.status != 403 {
 		t.Errorf("a viewer as the administrator: %d", a.status)
 	}

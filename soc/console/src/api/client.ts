@@ -51,6 +51,9 @@ export function seeAs(username: string): void {
 /** What belongs to the caller whatever view is asked for. */
 const OWN = /^\/(me|auth|ui|branding|access|users|units|roles|reach|settings|setup)\b/;
 
+/** Calls by POST that only read: their question is too long for an address. */
+const POST_READS = /^\/graph\/(neighbours|trace)$/;
+
 let confirmIdentity: () => Promise<boolean> = () => Promise.resolve(false);
 /** Names what happens when a change wants a fresh proof of who is there: true sends the call again. */
 export function whenConfirming(f: () => Promise<boolean>): void {
@@ -86,7 +89,7 @@ export async function request(method: string, path: string, o: Options = {}): Pr
   const headers: Record<string, string> = { Accept: o.accept ?? 'application/json', ...o.headers };
   // A cross-site form cannot set a header: the server takes this one as proof of our own page.
   if (method !== 'GET') headers['X-Requested-With'] = 'icewatch';
-  if (method === 'GET' && seenAs && !OWN.test(path)) headers['X-Icewatch-See-As'] = seenAs;
+  if ((method === 'GET' || POST_READS.test(path)) && seenAs && !OWN.test(path)) headers['X-Icewatch-See-As'] = seenAs;
   let body: BodyInit | undefined;
   if (o.raw) {
     body = o.raw.data;
