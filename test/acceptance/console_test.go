@@ -152,7 +152,11 @@ func console(t *testing.T, extra string) (*suite, func(script, url string, env .
 	s := newSuite(t, extra)
 	return s, func(script, url string, env ...string) {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
+		limit := 8 * time.Minute
+		if os.Getenv("ICEWATCH_SHOT_DIR") != "" {
+			limit = 30 * time.Minute // a hundred pictures
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), limit)
 		defer cancel()
 		cmd := exec.CommandContext(ctx, node, "--test", "--test-reporter=spec", "e2e/"+script)
 		// The browser holds the output open: do not wait for it once node is gone.
@@ -168,4 +172,19 @@ func console(t *testing.T, extra string) (*suite, func(script, url string, env .
 			t.Logf("%s", out)
 		}
 	}
+}
+
+// TestPictures takes a picture of each page of the console for docs/images,
+// with two intrusions in a small city's telemetry (make screenshots).
+func TestPictures(t *testing.T) {
+	if os.Getenv("ICEWATCH_SHOT_DIR") == "" {
+		t.Skip("ICEWATCH_SHOT_DIR is not set")
+	}
+	s, run := console(t, "")
+	for _, args := range [][]string{{"--seed", "42", "--duration", "15s", "--rate", "30"}, {"--seed", "7", "--duration", "20s", "--rate", "40"}} {
+		if _, err := s.simulate(args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run("pictures.mjs", s.url)
 }
