@@ -20,7 +20,7 @@ mkdirSync(DIR, { recursive: true });
 /** The pages by the names of their pictures; a page of one thing finds it by the API. */
 const PAGES = {
   shift: '/',
-  alerts: '/alerts',
+  alerts: '/alerts?preview=1',
   alert: async (api) => `/alerts/${(await api('/alerts?sort=-severity&limit=1')).items[0].id}`,
   attacks: '/attacks',
   threats: '/threats/external',
