@@ -16,6 +16,7 @@ import { Head, Panel, Updated } from '../parts/page';
 import { Priority, SeverityMark, StatusMark } from '../parts/severity';
 import { Empty, Loaded, Stale } from '../parts/states';
 import { Deadline, SLAClock, When } from '../parts/time';
+import { Entity } from '../parts/token';
 import { sourceState } from '../parts/source';
 
 function Verdict({ o }: { o: Overview }) {
@@ -60,8 +61,14 @@ export function IncidentLine({ i, columns, at }: { i: Incident; columns: string;
           {tx(i.title)}
         </Link>
       </span>
-      <span className="ellipsis dim" title={i.system?.name}>
-        {i.system?.name || i.ci?.name || <TenantName slug={i.tenant} />}
+      <span role="cell" className="ellipsis dim" title={i.system?.name}>
+        {i.system ? (
+          <Entity type="asset" value={i.system.id}>
+            {i.system.name}
+          </Entity>
+        ) : (
+          i.ci?.name || <TenantName slug={i.tenant} />
+        )}
       </span>
       <Priority value={i.priority} />
       <span className="ellipsis dim">{i.assignee || '–'}</span>
@@ -75,12 +82,15 @@ export function IncidentLine({ i, columns, at }: { i: Incident; columns: string;
 function AlertLine({ a, at }: { a: Alert; at?: boolean }) {
   const { locale, tx } = useSettings();
   return (
-    <div className={at ? 'line cursor' : 'line'} role="row" data-id={a.id} style={{ gridTemplateColumns: 'var(--sev-w) minmax(0,1fr) 52px var(--status-w) 70px' }}>
+    <div className={at ? 'line cursor' : 'line'} role="row" data-id={a.id} style={{ gridTemplateColumns: 'var(--sev-w) minmax(0,1fr) 124px 52px var(--status-w) 70px' }}>
       <SeverityMark level={a.severity} />
       <span role="cell" style={{ minWidth: 0 }}>
         <Link className="what ellipsis" to={`/alerts/${encodeURIComponent(a.id)}`} title={tx(a.title)}>
           {tx(a.title)}
         </Link>
+      </span>
+      <span role="cell" className="nowrap">
+        {a.attacker?.ip ? <Entity type="ip" value={a.attacker.ip} zone={a.attacker.zone} /> : <span className="faint">–</span>}
       </span>
       <span className="num dim">×{number(a.count, locale)}</span>
       <StatusMark status={a.status} />
