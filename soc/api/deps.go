@@ -34,6 +34,7 @@ import (
 	"icewatch/soc/audit"
 	"icewatch/soc/audit/forward"
 	"icewatch/soc/export"
+	"icewatch/soc/exposure/engine"
 	"icewatch/soc/exposure/finding"
 	"icewatch/soc/exposure/installed"
 	"icewatch/soc/exposure/library"
@@ -139,6 +140,7 @@ type Deps struct {
 	Scans            *scan.Service
 	ScanScope        *scope.Service
 	Surface          *surface.Service   // beside Scans
+	Engines          *engine.Service    // scanners of other makers
 	FindingTemplates *template.Shelf    // of reports of findings, beside Weaknesses
 	Installed        *installed.Service // what judges inventories, beside Weaknesses
 

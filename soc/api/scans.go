@@ -38,6 +38,7 @@ func (s *Server) scanRoutes() {
 	s.scanTaskRoutes(s.deps.Scans)
 	s.scanRunRoutes(s.deps.Scans)
 	s.surfaceRoutes()
+	s.engineRoutes()
 }
 
 func (s *Server) scanRangeRoutes(room *scope.Service) {
@@ -45,12 +46,12 @@ func (s *Server) scanRangeRoutes(room *scope.Service) {
 		func(ctx context.Context, in *struct {
 			PageInput
 			State string `query:"state" enum:"asked,approved,rejected,withdrawn,expired,"`
-		}) (*Body[Page[scope.Range]], error) {
+		}) (*Body[Page[scope.ScanRange]], error) {
 			within, err := Reach(ctx, "")
 			if err != nil {
 				return nil, err
 			}
-			list := []scope.Range{}
+			list := []scope.ScanRange{}
 			for _, x := range room.List(within) {
 				if in.State == "" || x.State == in.State {
 					list = append(list, x)
@@ -59,7 +60,7 @@ func (s *Server) scanRangeRoutes(room *scope.Service) {
 			return pageFrom(list, in.PageInput)
 		})
 	Register(s, exposureOperation("ask-scan-range", http.MethodPost, "/scan-ranges", "Ask that a range of a tenant may be scanned; somebody else approves it", 403, 409, 422), identity.ScopeConfigure,
-		func(ctx context.Context, in *struct{ Body scope.RangeDraft }) (*Body[scope.Range], error) {
+		func(ctx context.Context, in *struct{ Body scope.ScanRangeDraft }) (*Body[scope.ScanRange], error) {
 			within, err := Reach(ctx, "")
 			if err != nil {
 				return nil, err
@@ -71,12 +72,12 @@ func (s *Server) scanRangeRoutes(room *scope.Service) {
 	type rangeDecision struct {
 		Note string `json:"note,omitempty" maxLength:"1000"`
 	}
-	decide := func(id, path, summary string, do func(ctx context.Context, id, note string) (scope.Range, error)) {
+	decide := func(id, path, summary string, do func(ctx context.Context, id, note string) (scope.ScanRange, error)) {
 		Register(s, exposureOperation(id, http.MethodPost, "/scan-ranges/{id}/"+path, summary, 403, 404, 409), identity.ScopeConfigure,
 			func(ctx context.Context, in *struct {
 				ID   string `path:"id" maxLength:"64"`
 				Body rangeDecision
-			}) (*Body[scope.Range], error) {
+			}) (*Body[scope.ScanRange], error) {
 				AuditObject(ctx, "scan-range:"+in.ID, "", clip(in.Body.Note, 300))
 				x, err := do(ctx, in.ID, in.Body.Note)
 				if err == nil {
@@ -85,28 +86,28 @@ func (s *Server) scanRangeRoutes(room *scope.Service) {
 				return Reply(x), scanProblem(err)
 			})
 	}
-	decide("approve-scan-range", "approve", "Approve a range that somebody else asked for: it may be scanned from now on", func(ctx context.Context, id, note string) (scope.Range, error) {
+	decide("approve-scan-range", "approve", "Approve a range that somebody else asked for: it may be scanned from now on", func(ctx context.Context, id, note string) (scope.ScanRange, error) {
 		within, err := Reach(ctx, "")
 		if err != nil {
-			return scope.Range{}, err
+			return scope.ScanRange{}, err
 		}
 		// A token may be of the very person who asked.
 		if p := PrincipalFrom(ctx); p == nil || p.Via == identity.ViaToken {
-			return scope.Range{}, Problem(http.StatusForbidden, "a range is approved by a person who signed in, not by a token")
+			return scope.ScanRange{}, Problem(http.StatusForbidden, "a range is approved by a person who signed in, not by a token")
 		}
 		return room.Decide(ctx, within, Actor(ctx), id, true, note)
 	})
-	decide("reject-scan-range", "reject", "Reject a range that is asked for", func(ctx context.Context, id, note string) (scope.Range, error) {
+	decide("reject-scan-range", "reject", "Reject a range that is asked for", func(ctx context.Context, id, note string) (scope.ScanRange, error) {
 		within, err := Reach(ctx, "")
 		if err != nil {
-			return scope.Range{}, err
+			return scope.ScanRange{}, err
 		}
 		return room.Decide(ctx, within, Actor(ctx), id, false, note)
 	})
-	decide("withdraw-scan-range", "withdraw", "Withdraw a range: nothing of it is scanned any more, and runs that may touch it end", func(ctx context.Context, id, note string) (scope.Range, error) {
+	decide("withdraw-scan-range", "withdraw", "Withdraw a range: nothing of it is scanned any more, and runs that may touch it end", func(ctx context.Context, id, note string) (scope.ScanRange, error) {
 		within, err := Reach(ctx, "")
 		if err != nil {
-			return scope.Range{}, err
+			return scope.ScanRange{}, err
 		}
 		return room.Withdraw(ctx, within, Actor(ctx), id, note)
 	})

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"icewatch/soc/exposure/engine"
 	"icewatch/soc/exposure/finding"
 	"icewatch/soc/exposure/installed"
 	"icewatch/soc/exposure/library"
@@ -27,6 +28,7 @@ type exposure struct {
 	scope     *scope.Service // what may be scanned
 	scans     *scan.Service
 	surface   *surface.Service // what scans saw of hosts
+	engines   *engine.Service  // scanners of other makers
 	installed *installed.Service
 	templates *template.Shelf
 }

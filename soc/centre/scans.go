@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"icewatch/soc/exposure/credential"
+	"icewatch/soc/exposure/engine"
 	"icewatch/soc/exposure/scan"
 	"icewatch/soc/exposure/scope"
 	"icewatch/soc/exposure/surface"
@@ -37,6 +38,11 @@ func (c *centre) openScans(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	c.exposure.engines, err = engine.Open(ctx, engine.Deps{Database: db, Secrets: secrets, Egress: c.egress, Findings: c.exposure.findings, Log: c.log})
+	if err != nil {
+		return err
+	}
+	c.background(c.exposure.engines.Run)
 	c.background(c.exposure.scans.Run)
 	c.background(func(ctx context.Context) {
 		every(ctx, 15*time.Second, func(int) {

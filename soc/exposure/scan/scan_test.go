@@ -123,7 +123,7 @@ func onBoth(t *testing.T, test func(w *world)) {
 
 func (w *world) approve(cidr string) string {
 	w.t.Helper()
-	x, err := w.scope.Ask(w.t.Context(), reach.All(), "wang", scope.RangeDraft{Tenant: "a", CIDR: cidr, Reason: "test", Days: 30})
+	x, err := w.scope.Ask(w.t.Context(), reach.All(), "wang", scope.ScanRangeDraft{Tenant: "a", CIDR: cidr, Reason: "test", Days: 30})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -59,8 +59,8 @@ const (
 	widest6       = 32 // nobody scans more; what is sparse is found by lists
 )
 
-// Range is a range of addresses that may be scanned, or is to be.
-type Range struct {
+// ScanRange is a range of addresses that may be scanned, or is to be.
+type ScanRange struct {
 	ID         string    `json:"id"`
 	Tenant     string    `json:"tenant"`
 	Zone       string    `json:"zone" doc:"Network zone that the addresses are of"`
@@ -76,8 +76,8 @@ type Range struct {
 	Expires    time.Time `json:"expires_at"`
 }
 
-// RangeDraft asks for a range.
-type RangeDraft struct {
+// ScanRangeDraft asks for a range.
+type ScanRangeDraft struct {
 	Tenant     string   `json:"tenant" minLength:"1" maxLength:"63"`
 	Zone       string   `json:"zone,omitempty" maxLength:"200"`
 	CIDR       string   `json:"cidr" minLength:"1" maxLength:"64" doc:"An address, or a range such as 10.1.0.0/16"`
@@ -101,7 +101,7 @@ type Service struct {
 
 	changing sync.Mutex
 	mu       sync.RWMutex
-	ranges   map[string]Range
+	ranges   map[string]ScanRange
 }
 
 // Open brings the table up to date and reads the ranges. now is time.Now where nil.
@@ -112,13 +112,13 @@ func Open(ctx context.Context, db *cmdb.Database, now func() time.Time) (*Servic
 	if err := db.Migrate(ctx, "exposure_scopes", migrations, postgresMigrations); err != nil {
 		return nil, fmt.Errorf("scope: %w", err)
 	}
-	s := &Service{db: db, now: now, ranges: map[string]Range{}}
+	s := &Service{db: db, now: now, ranges: map[string]ScanRange{}}
 	var rows []row
 	if err := db.NewSelect().Model(&rows).Scan(ctx); err != nil {
 		return nil, fmt.Errorf("scope: read ranges: %w", err)
 	}
 	for _, r := range rows {
-		var x Range
+		var x ScanRange
 		if err := json.Unmarshal([]byte(r.Doc), &x); err != nil {
 			return nil, fmt.Errorf("scope: the range %s cannot be read: %w", r.ID, err)
 		}
@@ -127,7 +127,7 @@ func Open(ctx context.Context, db *cmdb.Database, now func() time.Time) (*Servic
 	return s, nil
 }
 
-func (s *Service) put(ctx context.Context, x Range) error {
+func (s *Service) put(ctx context.Context, x ScanRange) error {
 	doc, err := json.Marshal(x)
 	if err != nil {
 		return fmt.Errorf("scope: %w", err)
@@ -147,7 +147,7 @@ func (s *Service) put(ctx context.Context, x Range) error {
 }
 
 // shown is a range as it is now.
-func (s *Service) shown(x Range) Range {
+func (s *Service) shown(x ScanRange) ScanRange {
 	if x.State == Approved && !s.now().Before(x.Expires) {
 		x.State = Expired
 	}
@@ -158,59 +158,59 @@ func (s *Service) shown(x Range) Range {
 }
 
 // List lists the ranges in reach, the latest first.
-func (s *Service) List(r reach.Reach) []Range {
+func (s *Service) List(r reach.Reach) []ScanRange {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	out := []Range{}
+	out := []ScanRange{}
 	for _, x := range s.ranges {
 		if r.CoversWhole(x.Tenant) {
 			out = append(out, s.shown(x))
 		}
 	}
-	slices.SortFunc(out, func(a, b Range) int { return cmp.Or(b.AskedAt.Compare(a.AskedAt), strings.Compare(b.ID, a.ID)) })
+	slices.SortFunc(out, func(a, b ScanRange) int { return cmp.Or(b.AskedAt.Compare(a.AskedAt), strings.Compare(b.ID, a.ID)) })
 	return out
 }
 
 // Ask asks for a range.
-func (s *Service) Ask(ctx context.Context, r reach.Reach, actor string, d RangeDraft) (Range, error) {
+func (s *Service) Ask(ctx context.Context, r reach.Reach, actor string, d ScanRangeDraft) (ScanRange, error) {
 	if !r.CoversWhole(d.Tenant) {
-		return Range{}, fmt.Errorf("%w: the tenant %q is not within your reach as a whole", ErrForbidden, d.Tenant)
+		return ScanRange{}, fmt.Errorf("%w: the tenant %q is not within your reach as a whole", ErrForbidden, d.Tenant)
 	}
 	within, err := Parse(d.CIDR)
 	if err != nil {
-		return Range{}, fmt.Errorf("%w: cidr: %w", ErrInvalid, err)
+		return ScanRange{}, fmt.Errorf("%w: cidr: %w", ErrInvalid, err)
 	}
 	if widest := widest4; within.Bits() < widest && within.Addr().Is4() {
-		return Range{}, fmt.Errorf("%w: cidr: %s is wider than a /%d: ask for the parts that are yours", ErrInvalid, within, widest)
+		return ScanRange{}, fmt.Errorf("%w: cidr: %s is wider than a /%d: ask for the parts that are yours", ErrInvalid, within, widest)
 	} else if within.Addr().Is6() && within.Bits() < widest6 {
-		return Range{}, fmt.Errorf("%w: cidr: %s is wider than a /%d: ask for the parts that are yours", ErrInvalid, within, widest6)
+		return ScanRange{}, fmt.Errorf("%w: cidr: %s is wider than a /%d: ask for the parts that are yours", ErrInvalid, within, widest6)
 	}
 	if a := within.Addr(); a.IsMulticast() || a.IsUnspecified() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255}) {
-		return Range{}, fmt.Errorf("%w: cidr: %s is no range of hosts", ErrInvalid, within)
+		return ScanRange{}, fmt.Errorf("%w: cidr: %s is no range of hosts", ErrInvalid, within)
 	}
 	if len(d.Exclusions) > maxExclusions {
-		return Range{}, fmt.Errorf("%w: exclusions: %d, at most %d", ErrInvalid, len(d.Exclusions), maxExclusions)
+		return ScanRange{}, fmt.Errorf("%w: exclusions: %d, at most %d", ErrInvalid, len(d.Exclusions), maxExclusions)
 	}
 	exclusions := []string{}
 	for _, text := range d.Exclusions {
 		p, err := Parse(text)
 		if err != nil {
-			return Range{}, fmt.Errorf("%w: exclusions: %w", ErrInvalid, err)
+			return ScanRange{}, fmt.Errorf("%w: exclusions: %w", ErrInvalid, err)
 		}
 		if !within.Overlaps(p) {
-			return Range{}, fmt.Errorf("%w: exclusions: %s is not within %s", ErrInvalid, p, within)
+			return ScanRange{}, fmt.Errorf("%w: exclusions: %s is not within %s", ErrInvalid, p, within)
 		}
 		if p.Bits() <= within.Bits() {
-			return Range{}, fmt.Errorf("%w: exclusions: %s leaves nothing of %s", ErrInvalid, p, within)
+			return ScanRange{}, fmt.Errorf("%w: exclusions: %s leaves nothing of %s", ErrInvalid, p, within)
 		}
 		exclusions = append(exclusions, p.String())
 	}
 	reason := strings.TrimSpace(d.Reason)
 	if reason == "" || len(reason) > 4*maxText {
-		return Range{}, fmt.Errorf("%w: reason: say why, in at most %d characters", ErrInvalid, maxText)
+		return ScanRange{}, fmt.Errorf("%w: reason: say why, in at most %d characters", ErrInvalid, maxText)
 	}
 	if d.Days < 1 || d.Days > MaxDays {
-		return Range{}, fmt.Errorf("%w: days: %d, want 1 to %d", ErrInvalid, d.Days, MaxDays)
+		return ScanRange{}, fmt.Errorf("%w: days: %d, want 1 to %d", ErrInvalid, d.Days, MaxDays)
 	}
 	s.changing.Lock()
 	defer s.changing.Unlock()
@@ -223,16 +223,16 @@ func (s *Service) Ask(ctx context.Context, r reach.Reach, actor string, d RangeD
 	}
 	s.mu.RUnlock()
 	if n >= maxRanges {
-		return Range{}, fmt.Errorf("%w: the tenant has %d ranges, the most there may be", ErrConflict, n)
+		return ScanRange{}, fmt.Errorf("%w: the tenant has %d ranges, the most there may be", ErrConflict, n)
 	}
 	now := s.now().UTC().Truncate(time.Millisecond)
-	x := Range{ID: roster.NewID(now), Tenant: d.Tenant, Zone: cmp.Or(strings.TrimSpace(d.Zone), cmdb.DefaultZone), CIDR: within.String(), Exclusions: exclusions, Reason: reason,
+	x := ScanRange{ID: roster.NewID(now), Tenant: d.Tenant, Zone: cmp.Or(strings.TrimSpace(d.Zone), cmdb.DefaultZone), CIDR: within.String(), Exclusions: exclusions, Reason: reason,
 		State: Asked, AskedBy: actor, AskedAt: now, Expires: now.Add(time.Duration(d.Days) * 24 * time.Hour)}
 	return x, s.put(ctx, x)
 }
 
 // Decide approves or rejects a range. Who asked for it cannot approve it.
-func (s *Service) Decide(ctx context.Context, r reach.Reach, actor, id string, approve bool, note string) (Range, error) {
+func (s *Service) Decide(ctx context.Context, r reach.Reach, actor, id string, approve bool, note string) (ScanRange, error) {
 	s.changing.Lock()
 	defer s.changing.Unlock()
 	x, err := s.get(r, id)
@@ -255,7 +255,7 @@ func (s *Service) Decide(ctx context.Context, r reach.Reach, actor, id string, a
 }
 
 // Withdraw ends a range at once: nothing of it is scanned from then on.
-func (s *Service) Withdraw(ctx context.Context, r reach.Reach, actor, id, note string) (Range, error) {
+func (s *Service) Withdraw(ctx context.Context, r reach.Reach, actor, id, note string) (ScanRange, error) {
 	s.changing.Lock()
 	defer s.changing.Unlock()
 	x, err := s.get(r, id)
@@ -269,12 +269,12 @@ func (s *Service) Withdraw(ctx context.Context, r reach.Reach, actor, id, note s
 	return x, s.put(ctx, x)
 }
 
-func (s *Service) get(r reach.Reach, id string) (Range, error) {
+func (s *Service) get(r reach.Reach, id string) (ScanRange, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	x, ok := s.ranges[id]
 	if !ok || !r.CoversWhole(x.Tenant) {
-		return Range{}, ErrNotFound
+		return ScanRange{}, ErrNotFound
 	}
 	return s.shown(x), nil
 }

@@ -21,11 +21,11 @@ func TestTwoPersonsApprove(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d := RangeDraft{Tenant: "a", CIDR: "10.1.0.0/16", Exclusions: []string{"10.1.9.0/24"}, Reason: "yearly check", Days: 30}
+		d := ScanRangeDraft{Tenant: "a", CIDR: "10.1.0.0/16", Exclusions: []string{"10.1.9.0/24"}, Reason: "yearly check", Days: 30}
 		if _, err := s.Ask(ctx, reach.Tenants("b"), "wang", d); !errors.Is(err, ErrForbidden) {
 			t.Errorf("another tenant's range: %v", err)
 		}
-		for _, bad := range []RangeDraft{{CIDR: "10.1.0.1/16"}, {CIDR: "0.0.0.0/0"}, {CIDR: "2001:db8::/16"}, {CIDR: "224.0.0.0/24"}, {CIDR: "x"}, {CIDR: "::ffff:10.0.0.0/112"}, {CIDR: "10.1.0.0/16", Exclusions: []string{"10.2.0.0/24"}}, {CIDR: "10.1.0.0/16", Exclusions: []string{"10.0.0.0/8"}}} {
+		for _, bad := range []ScanRangeDraft{{CIDR: "10.1.0.1/16"}, {CIDR: "0.0.0.0/0"}, {CIDR: "2001:db8::/16"}, {CIDR: "224.0.0.0/24"}, {CIDR: "x"}, {CIDR: "::ffff:10.0.0.0/112"}, {CIDR: "10.1.0.0/16", Exclusions: []string{"10.2.0.0/24"}}, {CIDR: "10.1.0.0/16", Exclusions: []string{"10.0.0.0/8"}}} {
 			bad.Tenant, bad.Reason, bad.Days = "a", "x", 1
 			if _, err := s.Ask(ctx, reach.All(), "wang", bad); !errors.Is(err, ErrInvalid) {
 				t.Errorf("%+v: %v", bad, err)
@@ -60,7 +60,7 @@ func TestTwoPersonsApprove(t *testing.T) {
 			t.Error("a range holds for another tenant or zone")
 		}
 		// A later range does not open what an earlier one excludes.
-		y, err := s.Ask(ctx, reach.All(), "wang", RangeDraft{Tenant: "a", CIDR: "10.1.9.1", Reason: "x", Days: 1})
+		y, err := s.Ask(ctx, reach.All(), "wang", ScanRangeDraft{Tenant: "a", CIDR: "10.1.9.1", Reason: "x", Days: 1})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -115,6 +115,49 @@ export interface Scanner {
   local?: List<string>;
 }
 
+export const ENGINE_KINDS = ['nessus', 'greenbone', 'http'] as const;
+/** A scanner of another maker. */
+export interface ScanEngine {
+  id: string;
+  tenant: string;
+  name: string;
+  kind: (typeof ENGINE_KINDS)[number];
+  url: string;
+  jump_url?: string;
+  zone?: string;
+  ca?: string;
+  user?: string;
+  scan?: string;
+  cron?: string;
+  check_path?: string;
+  launch_path?: string;
+  status_path?: string;
+  done_text?: string;
+  report_path?: string;
+  format?: string;
+  mapping?: string;
+  disabled?: boolean;
+  secret_held: boolean;
+  state: 'unchecked' | 'ok' | 'failing';
+  error?: string;
+  version?: string;
+  checked_at?: string;
+  launched_at?: string;
+  pending?: boolean;
+  fetched_at?: string;
+  new_findings: number;
+  known_findings: number;
+  change?: string;
+  updated_at: string;
+  updated_by: string;
+}
+export interface EngineScan {
+  id: string;
+  name: string;
+  state: string;
+  done: boolean;
+}
+
 export const SURFACE_KINDS = ['host_new', 'host_unknown', 'host_silent', 'host_back', 'port_opened', 'port_closed', 'software_changed', 'site_new', 'site_changed', 'site_gone', 'certificate_changed', 'certificate_expiring', 'certificate_expired'] as const;
 export type SurfaceKind = (typeof SURFACE_KINDS)[number];
 export interface SurfaceChange {

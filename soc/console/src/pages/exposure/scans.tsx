@@ -10,6 +10,7 @@ import { useAct } from '../../app/act';
 import { useUrl } from '../../app/hooks';
 import { useKeys } from '../../app/keys';
 import { useSettings } from '../../app/settings';
+import { Engines } from '../../parts/exposure/engines';
 import { TaskForm } from '../../parts/exposure/task';
 import { Ask, FormDialog } from '../../parts/dialog';
 import { TenantPicker } from '../../parts/fleet/marks';
@@ -31,6 +32,7 @@ export default function Scans() {
     { key: 'runs' as const, title: t('scan.tab.runs') },
     ...(can('list-scan-tasks') ? [{ key: 'tasks' as const, title: t('scan.tab.tasks') }] : []),
     ...(can('list-scan-ranges') ? [{ key: 'ranges' as const, title: t('scan.tab.ranges') }] : []),
+    ...(can('list-scan-engines') ? [{ key: 'engines' as const, title: t('scan.tab.engines') }] : []),
     ...(can('list-scanners') ? [{ key: 'scanners' as const, title: t('scan.tab.scanners') }] : []),
   ];
   const tab = useTab(tabs);
@@ -44,6 +46,11 @@ export default function Scans() {
         {tab === 'ranges' && can('ask-scan-range') && (
           <Button type="primary" onClick={() => setUrl({ ask: '1' })}>
             {t('range.ask')}
+          </Button>
+        )}
+        {tab === 'engines' && can('create-scan-engine') && (
+          <Button type="primary" onClick={() => setUrl({ ask: '1' })}>
+            {t('engine.add')}
           </Button>
         )}
         {tab === 'scanners' && can('create-scanner-token') && (
@@ -62,6 +69,7 @@ export default function Scans() {
       {tab === 'tasks' && <Tasks />}
       {tab === 'ranges' && <Ranges />}
       {tab === 'scanners' && <Scanners />}
+      {tab === 'engines' && <Engines />}
       {form && <TaskForm id={edit} close={() => setUrl({ new: undefined, edit: undefined })} />}
     </div>
   );
