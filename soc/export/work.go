@@ -250,6 +250,10 @@ func (w *worker) columns(ctx context.Context, req search.Request) ([]string, err
 	for _, h := range hits {
 		names = append(names, h.Value)
 	}
+	// The lake keeps the text as sent apart from the fields and does not list it among them; its rows have it.
+	if len(names) > 0 {
+		names = append(names, "event.original")
+	}
 	return inOrder(names), nil
 }
 

@@ -121,6 +121,12 @@ steps('every number is what the known data makes it', async () => {
   const monitor = (await known('POST', '/api/v1/search-monitors', { name: '拒单', query: 'log.syslog.appname:=numapp "refused"', schedule: '0 4 * * *', time_zone: 'Asia/Shanghai', window: '1h', condition: { kind: 'rows', op: '>', value: 0 }, action: { kind: 'export', format: 'csv' }, enabled: true })).id;
   await known('POST', `/api/v1/search-monitors/${monitor}/run`, {});
   await known('POST', '/api/v1/exports', { query: 'log.syslog.appname:=numapp', since: '1h', format: 'ndjson', name: '订单' });
+  // A table has the text of each line as it was sent, and nothing of it is left out.
+  const made = await known('POST', '/api/v1/exports', { query: 'log.syslog.appname:=numapp', since: '1h', format: 'csv', name: '订单表' });
+  const done = await until('the table', async () => (({ state, ...rest }) => state === 'done' && rest)(await get(`/exports/${made.id}`)));
+  assert.deepEqual(done.notes ?? [], []);
+  const csv = await (await page.request.get(`${BASE}/api/v1/exports/${made.id}/file`)).text();
+  assert.equal(csv.match(/<38>1 \S+ num-db-1 numapp 77 - - order (paid|refused) no \d+/g)?.length, ORDERED, csv.slice(0, 600));
   const trace = (await get('/traces?since=1h')).items[0].trace_id;
   const host = (await get('/cmdb/items?q=num-web-1')).items[0].id;
   const table = figures({ probes, alert: alerts.find((a) => /8 次/.test(a.title.zh)).id, incident: alerts[0].incident_id, group, monitor, trace, host });
