@@ -108,7 +108,7 @@ type city struct {
 	t             testing.TB
 	scanner, host string
 	dir           string
-	thread        chan func()
+	inside        func(func()) // runs a function in the hosts' namespace
 }
 
 func newCity(t testing.TB) *city {
@@ -125,7 +125,7 @@ func newCity(t testing.TB) *city {
 		t.Fatal(err)
 	}
 	id := strconv.Itoa(os.Getpid() % 100000)
-	c := &city{t: t, scanner: "iws" + id, host: "iwc" + id, dir: dir, thread: make(chan func())}
+	c := &city{t: t, scanner: "iws" + id, host: "iwc" + id, dir: dir}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	for _, ns := range []string{c.scanner, c.host} {
 		c.must(ip, "netns", "add", ns)
@@ -140,31 +140,35 @@ func newCity(t testing.TB) *city {
 	// Whatever leaves the scanner's network comes by the hosts' end, where it is counted.
 	c.must(ip, "-n", c.scanner, "route", "add", "default", "via", "10.77.0.1")
 	c.must(ip, "-n", c.host, "addr", "add", "10.77.0.1/24", "dev", "eth0")
-	ready := make(chan error)
+	c.inside = newInside(t, c.host)
+	return c
+}
+
+// newInside gives a thread that lives in a namespace, and runs what it is given.
+func newInside(t testing.TB, namespace string) func(func()) {
+	t.Helper()
+	thread, ready := make(chan func()), make(chan error)
 	go func() {
 		runtime.LockOSThread() // Never unlocked: the thread ends with the function.
-		f, err := os.Open("/var/run/netns/" + c.host)
+		f, err := os.Open("/var/run/netns/" + namespace)
 		if err == nil {
 			err = unix.Setns(int(f.Fd()), unix.CLONE_NEWNET)
 			_ = f.Close()
 		}
 		ready <- err
-		for f := range c.thread {
+		for f := range thread {
 			f()
 		}
 	}()
 	if err := <-ready; err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { close(c.thread) })
-	return c
-}
-
-// inside runs f in the hosts' namespace.
-func (c *city) inside(f func()) {
-	done := make(chan struct{})
-	c.thread <- func() { defer close(done); f() }
-	<-done
+	t.Cleanup(func() { close(thread) })
+	return func(f func()) {
+		done := make(chan struct{})
+		thread <- func() { defer close(done); f() }
+		<-done
+	}
 }
 
 func (c *city) must(name string, args ...string) string {

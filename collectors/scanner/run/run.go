@@ -358,9 +358,10 @@ func (j *Job) work(ctx context.Context) error {
 		return errors.New("no target lies within the approved ranges")
 	}
 	hosts := orDefault(j.run.Rate.Hosts, wire.DefaultHosts, wire.MostHosts)
-	size := int64(hosts) * 4
-	if j.checks() {
-		size = int64(hosts)
+	// Larger batches keep all places busy longer; smaller ones lose less with a kill.
+	size := int64(hosts)
+	if !j.checks() {
+		size = max(size, min(4*size, 256))
 	}
 	for j.st.Next < total {
 		if err := j.batch(ctx, o, j.st.Next, min(j.st.Next+size, total), hosts); err != nil {
