@@ -337,7 +337,7 @@ func (s *Scanner) obey(ctx context.Context, work *sync.WaitGroup, o *wire.Orders
 		}
 		why := ""
 		if slices.Contains(o.Pause, id) {
-			why = "by order of the suite"
+			why = "order of the suite" // Its first word tells the suite that it is its own.
 		}
 		j.Pause(why)
 	}

@@ -62,6 +62,7 @@ type Fleet struct {
 	URL      string
 	Box      *seal.Box
 	dir      string
+	scans    listener.Scans
 	stop     func()
 	ahead    atomic.Int64 // nanoseconds
 
@@ -128,7 +129,13 @@ var Admin = fleet.Asker{Name: "admin", Within: reach.All()}
 // Start runs a fleet until the test ends.
 func Start(t testing.TB) *Fleet {
 	t.Helper()
-	f := &Fleet{dir: t.TempDir(), Box: seal.Ephemeral(fleet.Sealed()...), Samples: map[string]int{}}
+	return StartScanning(t, nil)
+}
+
+// StartScanning runs a fleet that has a room of scans, until the test ends.
+func StartScanning(t testing.TB, scans listener.Scans) *Fleet {
+	t.Helper()
+	f := &Fleet{dir: t.TempDir(), Box: seal.Ephemeral(fleet.Sealed()...), Samples: map[string]int{}, scans: scans}
 	f.open(t)
 	t.Cleanup(func() { f.stop() })
 	return f
@@ -172,7 +179,7 @@ func (f *Fleet) open(t testing.TB) {
 	if f.Listener != nil {
 		address = f.Listener.Address().String()
 	}
-	f.Listener, err = listener.New(listener.Options{Listen: address, Zone: "default", Fleet: f.Service, Catalogue: &metrics.Catalogue{}, Samples: samples{f}, Held: metrics.Limits{Retention: 24 * time.Hour}}, collectors.Deps{Sink: f})
+	f.Listener, err = listener.New(listener.Options{Listen: address, Zone: "default", Fleet: f.Service, Catalogue: &metrics.Catalogue{}, Samples: samples{f}, Held: metrics.Limits{Retention: 24 * time.Hour}, Scans: f.scans}, collectors.Deps{Sink: f})
 	if err != nil {
 		t.Fatal(err)
 	}

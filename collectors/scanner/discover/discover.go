@@ -41,6 +41,8 @@ type Options struct {
 	Connect     time.Duration // how long a connect waits; 1.5 s where it is 0
 	Answer      time.Duration // how long an answer is waited for; 2 s where it is 0
 	Parallel    int           // connects to one host at once; 8 where it is 0
+	// Gate is waited at before each connect and datagram to a port; nil where nothing holds back.
+	Gate func(ctx context.Context) error
 	// Probed is told of each connect and datagram as it is done.
 	Probed func(n int)
 }
@@ -178,6 +180,9 @@ func (h *look) tcp(ctx context.Context) {
 				if i >= len(h.TCP) {
 					return
 				}
+				if h.Gate != nil && h.Gate(ctx) != nil {
+					return // ctx ended, which Host tells.
+				}
 				h.port(ctx, h.TCP[i])
 			}
 		})
@@ -186,9 +191,7 @@ func (h *look) tcp(ctx context.Context) {
 }
 
 func (h *look) port(ctx context.Context, port int) {
-	dial, cancel := context.WithTimeout(ctx, h.connect+time.Hour) // The pace may hold it back; the connect itself is bounded by the dialer.
-	defer cancel()
-	c, err := h.Dialer.Dial(dial, "tcp", net.JoinHostPort(h.a.String(), strconv.Itoa(port)))
+	c, err := h.Dialer.Dial(ctx, "tcp", net.JoinHostPort(h.a.String(), strconv.Itoa(port)))
 	h.probed()
 	if err != nil {
 		if errors.Is(err, syscall.ECONNREFUSED) {

@@ -79,6 +79,9 @@ func (h *look) udp(ctx context.Context) {
 		}
 		wg.Go(func() {
 			defer h.probed()
+			if h.Gate != nil && h.Gate(ctx) != nil {
+				return
+			}
 			c, err := h.Dialer.Dial(ctx, "udp", h.address(port))
 			if err != nil {
 				return

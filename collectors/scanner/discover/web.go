@@ -105,14 +105,19 @@ func keyName(c *x509.Certificate) string {
 const maxPage = 512 << 10
 
 // Client is an HTTP client of a run: it follows no redirect, keeps no connection and
-// proves no certificate.
+// proves no certificate. timeout is that of a connection, from when it is made: how
+// long the pace holds it back before does not count.
 func Client(d *scope.Dialer, by, name string, timeout time.Duration) *http.Client {
-	return &http.Client{Timeout: timeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	return &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{
 			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-				return d.DialBy(ctx, by, network, address)
+				c, err := d.DialBy(ctx, by, network, address)
+				if err == nil {
+					err = c.SetDeadline(time.Now().Add(timeout))
+				}
+				return c, err
 			},
-			TLSClientConfig: Lenient(name, tls.VersionTLS10, tls.VersionTLS13), DisableKeepAlives: true, ResponseHeaderTimeout: timeout, MaxResponseHeaderBytes: 64 << 10,
+			TLSClientConfig: Lenient(name, tls.VersionTLS10, tls.VersionTLS13), DisableKeepAlives: true, MaxResponseHeaderBytes: 64 << 10,
 			TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{},
 		}}
 }

@@ -299,7 +299,7 @@ func (j *Job) prepare(ctx context.Context) (*discover.Options, error) {
 	if len(tcp) == 0 && len(udp) == 0 {
 		tcp, udp = discover.UsualTCP, discover.UsualUDP
 	}
-	o := &discover.Options{Dialer: j.dialer, Probes: j.run.Probes, Credentials: j.run.Credentials, Connect: connect, Answer: j.Answer, Probed: func(n int) { j.probes.Add(int64(n)) }}
+	o := &discover.Options{Dialer: j.dialer, Probes: j.run.Probes, Credentials: j.run.Credentials, Connect: connect, Answer: j.Answer, Gate: j.gate, Probed: func(n int) { j.probes.Add(int64(n)) }}
 	if o.TCP, err = wire.ParsePorts(tcp); err != nil {
 		return nil, err
 	}

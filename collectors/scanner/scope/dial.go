@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/net/icmp"
@@ -143,20 +144,49 @@ func (d *Dialer) Ping(ctx context.Context, a netip.Addr, timeout time.Duration) 
 	}
 }
 
-// Pace keeps a run's sockets to its rates.
+// Pace keeps a run's sockets to its rates. One at a time waits for the next packet of
+// the run, and one for that of each address, so that a machine which is late has
+// no crowd that makes up for it at once.
 type Pace struct {
-	whole   *rate.Limiter
+	whole   *turn
 	perHost int
+	sent    atomic.Int64
 
 	mu    sync.Mutex
-	hosts map[netip.Addr]*rate.Limiter
-	sent  int64
+	hosts map[netip.Addr]*turn
 }
+
+// turn lets through one after another.
+type turn struct {
+	*rate.Limiter
+	one chan struct{}
+}
+
+func newTurn(perSecond int) *turn {
+	return &turn{rate.NewLimiter(rate.Limit(perSecond), max(1, perSecond/20)), make(chan struct{}, 1)}
+}
+
+func (t *turn) take(ctx context.Context) error {
+	select {
+	case t.one <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if err := t.Wait(ctx); err != nil {
+		<-t.one
+		return err
+	}
+	return nil
+}
+
+func (t *turn) give() { <-t.one }
 
 // NewPace allows packets a second in all and perHost to one address. Bursts are
 // a twentieth of a second of them, one at least.
 func NewPace(packets, perHost int) *Pace {
-	return &Pace{whole: rate.NewLimiter(rate.Limit(packets), max(1, packets/20)), perHost: perHost, hosts: map[netip.Addr]*rate.Limiter{}}
+	p := &Pace{whole: newTurn(packets), perHost: perHost, hosts: map[netip.Addr]*turn{}}
+	p.whole.AllowN(time.Now(), p.whole.Burst()) // It begins without a burst: a scanner that was killed has no second one in the same second.
+	return p
 }
 
 // maxHosts bounds the addresses that the pace remembers.
@@ -165,37 +195,33 @@ const maxHosts = 8192
 // Wait waits until one more packet may go to an address.
 func (p *Pace) Wait(ctx context.Context, a netip.Addr) error {
 	p.mu.Lock()
-	l := p.hosts[a]
-	if l == nil {
+	t := p.hosts[a]
+	if t == nil {
 		if len(p.hosts) >= maxHosts {
-			for k, l := range p.hosts {
-				if l.Tokens() >= float64(l.Burst()) { // Its pause is over: it loses nothing.
+			for k, t := range p.hosts {
+				if len(t.one) == 0 && t.Tokens() >= float64(t.Burst()) { // Its pause is over: it loses nothing.
 					delete(p.hosts, k)
 				}
 			}
 		}
-		l = rate.NewLimiter(rate.Limit(p.perHost), max(1, p.perHost/20))
-		p.hosts[a] = l
+		t = newTurn(p.perHost)
+		p.hosts[a] = t
 	}
 	p.mu.Unlock()
-	if err := l.Wait(ctx); err != nil {
+	if err := t.take(ctx); err != nil {
 		return err
 	}
-	if err := p.whole.Wait(ctx); err != nil {
+	defer t.give()
+	if err := p.whole.take(ctx); err != nil {
 		return err
 	}
-	p.mu.Lock()
-	p.sent++
-	p.mu.Unlock()
+	defer p.whole.give()
+	p.sent.Add(1)
 	return nil
 }
 
 // Sent is how many packets were allowed.
-func (p *Pace) Sent() int64 {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.sent
-}
+func (p *Pace) Sent() int64 { return p.sent.Load() }
 
 // Read reads what a socket says within a time, at most n bytes of it.
 func Read(c net.Conn, n int, timeout time.Duration) []byte {

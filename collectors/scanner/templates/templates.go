@@ -157,7 +157,7 @@ func New(ctx context.Context, d *scope.Dialer, sources []Source, want check.Sele
 	opts.ExecutionId = xid.New().String()
 	opts.Logger = gologger.DefaultLogger
 	opts.Silent, opts.NoColor, opts.NoInteractsh, opts.DisableRedirects, opts.DisableClustering, opts.NoHostErrors = true, true, true, true, true, true
-	opts.Timeout, opts.Retries, opts.RateLimit, opts.RateLimitDuration = 10, 0, packets, time.Second
+	opts.Timeout, opts.Retries, opts.RateLimit, opts.RateLimitDuration = 30, 0, packets, time.Second
 	opts.TemplateThreads, opts.BulkSize, opts.PayloadConcurrency = 1, 1, 1
 	opts.ResponseReadSize, opts.ResponseSaveSize = 1<<20, 64<<10
 	// No resolver of the system and none of the library's: a port of this host that answers nothing.
@@ -167,7 +167,7 @@ func New(ctx context.Context, d *scope.Dialer, sources []Source, want check.Sele
 	}
 	dialers := protocolstate.GetDialersWithId(opts.ExecutionId)
 	mine := d.Net("nuclei")
-	mine.Timeout = 10 * time.Second
+	mine.Timeout = 30 * time.Second // The pace may hold a connect back within it.
 	if d.Pace != nil {
 		control := mine.Control
 		mine.ControlContext = func(ctx context.Context, network, address string, c syscall.RawConn) error {
@@ -181,7 +181,7 @@ func New(ctx context.Context, d *scope.Dialer, sources []Source, want check.Sele
 		}
 		mine.Control = nil
 	}
-	fast, err := fastdialer.NewDialer(fastdialer.Options{BaseResolvers: []string{"127.0.0.1:9"}, MaxRetries: 1, CacheType: fastdialer.Memory, DialerTimeout: 10 * time.Second,
+	fast, err := fastdialer.NewDialer(fastdialer.Options{BaseResolvers: []string{"127.0.0.1:9"}, MaxRetries: 1, CacheType: fastdialer.Memory, DialerTimeout: 30 * time.Second,
 		Dialer: mine, WithDialerHistory: true, OnInvalidTarget: func(host, ip, port string) { d.Refuse(net.JoinHostPort(host, port), "refused", "nuclei") }})
 	if err != nil {
 		return nil, fmt.Errorf("nuclei: %w", err)

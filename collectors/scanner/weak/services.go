@@ -62,7 +62,7 @@ func ssh(ctx context.Context, e *Env, t check.Target, p pair) (verdict, string) 
 func mysqlTry(ctx context.Context, e *Env, t check.Target, p pair) (verdict, string) {
 	cfg := mysql.NewConfig()
 	cfg.User, cfg.Passwd, cfg.Net, cfg.Addr, cfg.AllowNativePasswords, cfg.AllowCleartextPasswords = p.user, p.password, "tcp", t.Dial(), true, false
-	cfg.Timeout, cfg.ReadTimeout, cfg.WriteTimeout = e.answer(), e.answer(), e.answer()
+	cfg.Timeout, cfg.ReadTimeout, cfg.WriteTimeout = time.Minute, 2*e.answer(), e.answer()
 	cfg.Logger = &mysql.NopLogger{}
 	cfg.DialFunc = func(ctx context.Context, _, _ string) (net.Conn, error) { return e.dial(ctx, t) }
 	connector, err := mysql.NewConnector(cfg)
@@ -101,7 +101,7 @@ func postgres(ctx context.Context, e *Env, t check.Target, p pair) (verdict, str
 }
 
 func postgresBy(ctx context.Context, e *Env, t check.Target, p pair, secure *tls.Config) (verdict, string) {
-	cfg, err := pgconn.ParseConfig("host=127.0.0.1 port=1 user=x database=postgres sslmode=disable passfile=/dev/null connect_timeout=10")
+	cfg, err := pgconn.ParseConfig("host=127.0.0.1 port=1 user=x database=postgres sslmode=disable passfile=/dev/null connect_timeout=60")
 	if err != nil {
 		return impossible, err.Error()
 	}

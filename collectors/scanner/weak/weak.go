@@ -156,7 +156,7 @@ func (s *session) all(ctx context.Context, try func(context.Context, *Env, check
 			a.Stopped = "limit"
 			continue
 		}
-		one, cancel := context.WithTimeout(ctx, 4*s.answer())
+		one, cancel := context.WithTimeout(ctx, 2*time.Minute) // The pace may hold it back; connections have deadlines of their own.
 		v, what := try(one, s.Env, s.t, p)
 		cancel()
 		switch v {

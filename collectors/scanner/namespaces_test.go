@@ -1,6 +1,6 @@
 //go:build linux
 
-package run_test
+package scanner_test
 
 import (
 	"bufio"
