@@ -12,7 +12,7 @@ import { useKeys } from '../app/keys';
 import { useColumns } from '../app/preferences';
 import { useSettings } from '../app/settings';
 import { least, tracks } from '../logic/columns';
-import { number } from '../logic/format';
+import { joined, number } from '../logic/format';
 import { holdStill } from '../logic/live';
 import { parseRange, parseWords, rangeParams, rangeQuery } from '../logic/urlstate';
 import { AssignButton, CloseDialog, useAlertActions, type Patch } from '../parts/acting';
@@ -403,9 +403,9 @@ export default function Alerts() {
           />
         )}
         {attack && chip(tx(attacks.find((x) => x.id === attack)?.name) || attack, 'attack')}
-        {phase.length > 0 && chip(phase.map((x) => t(`phase.${x}`)).join('、'), 'phase')}
-        {direction.length > 0 && chip(direction.map((x) => t(`direction.${x}`)).join('、'), 'direction')}
-        {threat.length > 0 && chip(threat.map((x) => t(`threat.${x}`)).join('、'), 'threat')}
+        {phase.length > 0 && chip(joined(phase.map((x) => t(`phase.${x}`)), locale), 'phase')}
+        {direction.length > 0 && chip(joined(direction.map((x) => t(`direction.${x}`)), locale), 'direction')}
+        {threat.length > 0 && chip(joined(threat.map((x) => t(`threat.${x}`)), locale), 'threat')}
         {risk && chip(risk, 'risk')}
         {!tenant && tenants.length > 1 && (
           <Select

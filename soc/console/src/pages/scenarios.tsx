@@ -12,7 +12,7 @@ import { useUrl } from '../app/hooks';
 import { useKeys } from '../app/keys';
 import { useSettings } from '../app/settings';
 import { download } from '../logic/export';
-import { number } from '../logic/format';
+import { joined, number } from '../logic/format';
 import { changeOf } from '../logic/scenario';
 import { Head, Updated } from '../parts/page';
 import { DayBars } from '../parts/scenarios/bars';
@@ -191,12 +191,12 @@ function Card({ of: s, days, turn }: { of: ScenarioState; days: number; turn?: (
 export const grave = (x: Share) => x.succeeded > 0 || x.severity === 'high' || x.severity === 'critical';
 
 function Named({ title, list: names }: { title: string; list: string[] }) {
-  const { t } = useSettings();
+  const { t, locale } = useSettings();
   return (
     <>
       <dt>{title}</dt>
-      <dd className="ellipsis" title={names.join('、')}>
-        {names.length > 0 ? names.slice(0, 3).join('、') + (names.length > 3 ? ` +${names.length - 3}` : '') : <span className="dim">{t('scenario.none')}</span>}
+      <dd className="ellipsis" title={joined(names, locale)}>
+        {names.length > 0 ? joined(names.slice(0, 3), locale) + (names.length > 3 ? ` +${names.length - 3}` : '') : <span className="dim">{t('scenario.none')}</span>}
       </dd>
     </>
   );
