@@ -61,6 +61,7 @@ type cli struct {
 	Evidence        evidenceCmd        `cmd:"" help:"Verify what was sealed of an incident."`
 	Sources         sourcesCmd         `cmd:"" help:"Show what comes in: each source with its counters."`
 	Findings        findingsCmd        `cmd:"" help:"Take in scanners' reports; list and write findings."`
+	Scans           scansCmd           `cmd:"" help:"List, begin and show scans."`
 	Vulnerabilities vulnerabilitiesCmd `cmd:"" help:"Import and show the library of vulnerabilities."`
 	Inputs          inputsCmd          `cmd:"" help:"Keep sources that are added while the suite runs: list, get, apply, try, delete, export and import."`
 	Rules           rulesCmd           `cmd:"" help:"Lint, test and match detection rules on this machine; compare them with a server's, propose, approve and roll back."`
