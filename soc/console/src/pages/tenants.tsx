@@ -8,6 +8,7 @@ import { list, type Tenant } from '../api/types';
 import { useAct } from '../app/act';
 import { useUrl } from '../app/hooks';
 import { useSettings } from '../app/settings';
+import type { Key } from '../locales/zh';
 import { fieldIs } from '../logic/logsql';
 import { number } from '../logic/format';
 import { Refused } from '../parts/dialog';
@@ -37,7 +38,9 @@ export default function Tenants() {
   const removed = url.get('removed') === '1';
   // Beside the open drawer there is room for what it changes, not for the rest.
   const columns = (all: Column<Tenant>[]) => (edited || used ? all.filter((c) => !['slug', 'domain', 'level', 'systems', 'links'].includes(c.key)) : all);
-  const words = (x: Tenant) => [x.slug, x.name.zh, x.name.en, x.domain, unitName(x.unit), x.region, x.industry, ...list(x.labels)].join(' ').toLowerCase();
+  // A domain that the catalogue does not name stands for itself.
+  const domainName = (d: string) => t(`tenants.domain.${d}` as Key);
+  const words = (x: Tenant) => [x.domain ? domainName(x.domain) : '', x.slug, x.name.zh, x.name.en, x.domain, unitName(x.unit), x.region, x.industry, ...list(x.labels)].join(' ').toLowerCase();
   const wanted = q.trim().toLowerCase();
   return (
     <div className="page">
@@ -72,7 +75,7 @@ export default function Tenants() {
                   columns={columns([
                     { key: 'name', title: t('col.name'), render: (x) => <b style={{ fontWeight: 550 }}>{tx(x.name) || x.slug}</b> },
                     { key: 'slug', title: t('tenants.slug'), render: (x) => <span className="mono dim">{x.slug}</span> },
-                    { key: 'domain', title: t('tenants.domain'), render: (x) => x.domain || '–' },
+                    { key: 'domain', title: t('tenants.domain'), render: (x) => (x.domain ? domainName(x.domain) : '–') },
                     { key: 'unit', title: t('tenants.unit'), render: (x) => unitName(x.unit) || <span className="faint">–</span> },
                     { key: 'region', title: t('tenants.region'), render: (x) => (x.region ? <span className="nowrap">{x.region}</span> : <span className="faint">–</span>) },
                     { key: 'industry', title: t('tenants.industry'), render: (x) => (x.industry ? <span className="nowrap">{x.industry}</span> : <span className="faint">–</span>) },
