@@ -438,7 +438,7 @@ function Scanners() {
           why={
             <>
               {t('scanner.tokenWhy')}
-              <pre style={{ whiteSpace: 'pre-wrap', wordBreak: 'break-all' }}>icewatch-scanner enrol {token}</pre>
+              <pre style={{ whiteSpace: 'pre-wrap', wordBreak: 'break-all' }}>icewatch-scanner enrol --token={token}</pre>
             </>
           }
           ok={t('do.close')}
