@@ -41,6 +41,7 @@ const figures = ({ probes, alert, incident, group, monitor, trace, host }) => [
   ['/alerts', '/alerts', [`告警 ${ALERTS} 条`]],
   ['/alerts/:id', `/alerts/${alert}`, ['5 分钟内 8 次 SSH 登录失败', '8 次 最近']],
   ['/attacks', '/attacks', [`攻击分析 ${ALERTS} 条`, '口令猜测 成功 2', '账号滥用 成功 1', '失陷 0 成功 3 尝试 0 失败 0', '外部威胁 3', '漏洞利用 3', '外到内 3 内到外 0', '口令猜测 2', '账号滥用 1']],
+  ['/threats/:view', '/threats/external', [`${ALERTS} 告警 ${ALERTS} 未关闭 1 紧急与高 ${ALERTS} 成功或失陷 1 攻击者`, `${ATTACKER} ${ALERTS}`]],
   ['/attackers', '/attackers', [new RegExp(`${ATTACKER} ${ALERTS} \\d+ ${ALERTS} 0 0 `)]],
   ['/scenarios', '/scenarios', ['弱口令 高 2 告警 1 事件 0 隐患 2 攻击成功', '账号异常 中 1 告警 1 事件 0 隐患 1 攻击成功', '挖矿 0 告警 0 事件']],
   ['/scenarios/:id', '/scenarios/brute-force', [/^暴力破解 .* 2 告警 .* 2 攻击成功 2 未关闭 1 事件/]],

@@ -61,7 +61,7 @@ export default function ThreatsPage() {
                     ▲ {number(sum.grave, locale)}
                   </span>
                 )}
-                <span className={sum && sum.alerts > 0 ? 'num' : 'num faint'}>{sum ? number(sum.alerts, locale) : '–'}</span>
+                <span className="num">{sum ? number(sum.alerts, locale) : '–'}</span>
               </NavLink>
             );
           })}
