@@ -81,6 +81,7 @@ function View({ view, since, filter }: { view: ThreatViewName; since: string; fi
   const typeName = (id: string) => tx(list(taxonomy?.attacks).find((x) => x.id === id)?.name) || id || t('threats.noType');
   return (
     <div className="stack" style={{ gap: 14, minWidth: 0 }}>
+      {query.data && query.data.alerts > 0 && <Numbers d={query.data} view={view} since={since} alerts={alerts} />}
       <div className="cols even">
         <Panel title={t('threats.risk')}>
           <p className="say">{t(`threatview.${view}.risk`)}</p>
@@ -108,16 +109,6 @@ function View({ view, since, filter }: { view: ThreatViewName; since: string; fi
             </div>
           ) : (
             <>
-              <div className="stats threatstats" data-testid="threat-stats">
-                <Figure name="alerts" n={d.alerts} to={view === 'attackers' ? `/attackers?since=${since}` : alerts()} />
-                <Figure name="open" n={d.open} to={view === 'attackers' ? `/attackers?since=${since}` : alerts({ status: 'open,acknowledged' })} />
-                <Figure name="grave" n={d.grave} to={view === 'attackers' ? `/attackers?since=${since}` : alerts({ status: 'open,acknowledged', severity: 'critical,high' })} hot={d.grave > 0} />
-                <Figure name="reached" n={d.reached} to={view === 'attackers' ? `/attackers?since=${since}` : alerts({ verdict: 'success,compromised' })} hot={d.reached > 0} />
-                <Figure name="attackers" n={d.attackers} to={`/attackers?since=${since}`} />
-                <Figure name="victims" n={d.victims} />
-                <Figure name="events" n={d.events} />
-                <Figure name="false" n={d.false_positives} />
-              </div>
               <Panel title={t('threats.course')} end={<Link to={view === 'attackers' ? `/attackers?since=${since}` : alerts()}>{t(view === 'attackers' ? 'threats.toAttackers' : 'threats.toAlerts')}</Link>}>
                 <Course course={list(d.course)} />
               </Panel>
@@ -137,6 +128,22 @@ function View({ view, since, filter }: { view: ThreatViewName; since: string; fi
           )
         }
       </Loaded>
+    </div>
+  );
+}
+
+/** How much there is of a view, first of all. */
+function Numbers({ d, view, since, alerts }: { d: ThreatFigures; view: ThreatViewName; since: string; alerts: (more?: Record<string, string>) => string }) {
+  return (
+    <div className="stats threatstats" data-testid="threat-stats">
+      <Figure name="alerts" n={d.alerts} to={view === 'attackers' ? `/attackers?since=${since}` : alerts()} />
+      <Figure name="open" n={d.open} to={view === 'attackers' ? `/attackers?since=${since}` : alerts({ status: 'open,acknowledged' })} />
+      <Figure name="grave" n={d.grave} to={view === 'attackers' ? `/attackers?since=${since}` : alerts({ status: 'open,acknowledged', severity: 'critical,high' })} hot={d.grave > 0} />
+      <Figure name="reached" n={d.reached} to={view === 'attackers' ? `/attackers?since=${since}` : alerts({ verdict: 'success,compromised' })} hot={d.reached > 0} />
+      <Figure name="attackers" n={d.attackers} to={`/attackers?since=${since}`} />
+      <Figure name="victims" n={d.victims} />
+      <Figure name="events" n={d.events} />
+      <Figure name="false" n={d.false_positives} />
     </div>
   );
 }
@@ -195,9 +202,11 @@ function Course({ course }: { course: ThreatFigures['course'] }) {
   const spells = list(course);
   const most = Math.max(1, ...spells.map((s) => s.alerts));
   const [first, last] = [spells[0], spells[spells.length - 1]];
-  if (!first || !last) return null;
+  if (!first || !last || !spells[1]) return null;
+  // The last part ends where one more would begin.
+  const end = new Date(2 * Date.parse(last.from) - Date.parse(spells[spells.length - 2]?.from ?? last.from)).toISOString();
   return (
-    <div className="course" role="img" aria-label={t('threats.courseLabel', { a: absolute(first.from), b: absolute(last.from), n: most })}>
+    <div className="course" role="img" aria-label={t('threats.courseLabel', { a: absolute(first.from), b: absolute(end), n: most })}>
       <div className="spells">
         {spells.map((s) => (
           <i key={s.from} title={`${absolute(s.from)}  ${s.alerts}`} style={{ height: s.alerts === 0 ? 1 : `${Math.max(6, (s.alerts / most) * 100)}%` }} className={s.alerts === 0 ? 'none' : ''} />
@@ -205,7 +214,7 @@ function Course({ course }: { course: ThreatFigures['course'] }) {
       </div>
       <div className="row dim" style={{ justifyContent: 'space-between' }}>
         <span>{absolute(first.from)}</span>
-        <span>{absolute(last.from)}</span>
+        <span>{absolute(end)}</span>
       </div>
     </div>
   );
