@@ -19,7 +19,7 @@ CONSOLE_SOURCES := $(shell find $(CONSOLE) -type f -not -path '*/node_modules/*'
 SIGMA_RULES    ?= ../shared/corpora/sigma/rules
 WINDOWS_EVENTS ?= ../shared/corpora/windows/events.jsonl.gz
 
-.PHONY: help agent release-agent test-agent bench-agent run build console dashboards release vuln sbom test test-go test-console test-release test-platforms test-upgrade test-peers test-sigma test-windows test-alerts screenshots lint bench bench-auth bench-intake bench-collectors bench-lake bench-e2e bench-ruleswap bench-policy bench-correlate bench-cmdb bench-alerts bench-backtest bench-console bench-fleet fuzz clean
+.PHONY: help agent release-agent test-agent bench-agent scanner release-scanner test-scanner bench-scanner run build console dashboards release vuln sbom test test-go test-console test-release test-platforms test-upgrade test-peers test-sigma test-windows test-alerts screenshots lint bench bench-auth bench-intake bench-collectors bench-lake bench-e2e bench-ruleswap bench-policy bench-correlate bench-cmdb bench-alerts bench-backtest bench-console bench-fleet fuzz clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')" 2>/dev/null || grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST)
@@ -44,6 +44,25 @@ test-agent: agent ## the agent as it is shipped at a running fleet: real Redis, 
 bench-agent: agent ## what an idle agent takes, and agent and telegraf's own program on the same inputs (BENCH lines; four minutes; ICEWATCH_TELEGRAF is telegraf's program, built where it is empty)
 	telegraf=$${ICEWATCH_TELEGRAF:-$$(test/peers/telegraf.sh)}; \
 	ICEWATCH_BIN=$(CURDIR)/bin ICEWATCH_TELEGRAF=$$telegraf ICEWATCH_BENCH_AGENT=1 go test -count=1 -timeout 15m -v -run TestBenchAgent ./collectors/agent
+
+scanner: ## icewatch-scanner, the program that looks for hosts, services and weaknesses, into bin/ (the first build compiles nuclei: some minutes)
+	@mkdir -p bin
+	go build -ldflags '$(LDFLAGS)' -o bin/ ./cmd/icewatch-scanner
+
+SCANNER_PLATFORMS := amd64 arm64
+
+release-scanner: ## the scanner's static binaries for its platforms into dist/
+	@mkdir -p dist
+	@for arch in $(SCANNER_PLATFORMS); do \
+	  echo "==> dist/icewatch-scanner-linux-$$arch"; \
+	  GOOS=linux GOARCH=$$arch go build -ldflags '$(LDFLAGS)' -o dist/icewatch-scanner-linux-$$arch ./cmd/icewatch-scanner; \
+	done
+
+test-scanner: ## the scanner in network namespaces: real nginx, Redis, PostgreSQL, vsftpd and a web application with planted weaknesses, and hardened twins; packets and attempts are counted (needs root)
+	ICEWATCH_SCANNER_WHOLE=1 go test -count=1 -timeout 10m -v -run 'TestNamespaces|TestScannerOfTheSuite' ./collectors/scanner
+
+bench-scanner: ## discovery of 10,000 hosts of 20 ports under kills: rates kept, none lost (BENCH lines; needs root; a minute)
+	ICEWATCH_BENCH_SCANNER=1 go test -count=1 -timeout 10m -v -run TestBenchScanner ./collectors/scanner
 
 run: build ## build console and server, then run the suite (ARGS="--http :8443" adds flags)
 	exec bin/icewatch serve $(ARGS)

@@ -134,7 +134,11 @@ func (d *Dialer) Ping(ctx context.Context, a netip.Addr, timeout time.Duration) 
 		if err != nil {
 			return 0, err
 		}
-		in, err := icmp.ParseMessage(proto, buf[:n])
+		packet := buf[:n]
+		if a.Is4() && n > 20 && packet[0]>>4 == 4 { // A raw socket of IPv4 is read with its header.
+			packet = packet[min(n, int(packet[0]&15)*4):]
+		}
+		in, err := icmp.ParseMessage(proto, packet)
 		if err != nil {
 			continue
 		}

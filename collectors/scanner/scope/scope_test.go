@@ -193,6 +193,18 @@ func TestNamesAreJudgedByTheirAddresses(t *testing.T) {
 	}
 }
 
+func TestPingIsAnswered(t *testing.T) {
+	t.Parallel()
+	s, _ := New(wire.Scope{Ranges: []string{"127.0.0.1", "::1"}}, nil, nil)
+	_, err := NewDialer(s, nil, time.Second).Ping(context.Background(), addr("127.0.0.1"), time.Second)
+	if errors.Is(err, ErrNoPing) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 func TestPaceIsKept(t *testing.T) {
 	t.Parallel()
 	p := NewPace(1000, 100)
