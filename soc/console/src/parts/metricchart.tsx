@@ -20,7 +20,8 @@ export function MetricChart({ query, since, label, name, say, binary, height = 1
       const span = durationMs(since) / 1000;
       return get<Matrix>('/metrics/query_range', { query, start: end - span, end, step: Math.max(15, Math.round(span / 120)) }, signal);
     },
-    refetchInterval: 30_000,
+    // What has just begun to be measured shows soon.
+    refetchInterval: (q) => (list(q.state.data?.result).length === 0 ? 5_000 : 30_000),
     placeholderData: keepPreviousData,
     retry: false,
   });
