@@ -80,7 +80,7 @@ func (s *Server) findingImportRoutes() {
 				return nil, findingProblem(err)
 			}
 			tenant := cmp.Or(in.Owner, SelectedTenant(ctx))
-			take := finding.Take{Within: within, Actor: Actor(ctx), Tenant: tenant, DryRun: in.DryRun, Engine: r.Engine, Report: &finding.ReportNote{Name: in.Name, Hosts: len(r.Hosts)}}
+			take := finding.Take{Within: within, Actor: Actor(ctx), Tenant: tenant, DryRun: in.DryRun, Engine: r.Engine, Looked: r.Hosts, Report: &finding.ReportNote{Name: in.Name, Hosts: len(r.Hosts)}}
 			if in.Complete {
 				take.Complete = r.Hosts
 			}

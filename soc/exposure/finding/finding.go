@@ -192,6 +192,8 @@ type Items interface {
 	Card(ctx context.Context, r reach.Reach, id string) (cmdb.Card, error)
 	At(ctx context.Context, places []cmdb.ZonedAddress) (map[cmdb.ZonedAddress]string, error)
 	Called(ctx context.Context, name string, tenants ...string) ([]string, error)
+	// Reachable counts items with an address by unit.
+	Reachable(ctx context.Context, r reach.Reach) (map[string]int, error)
 }
 
 // Attack is an alert about an asset that says what was tried.

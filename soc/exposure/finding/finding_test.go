@@ -377,3 +377,32 @@ func TestReportsTakenIn(t *testing.T) {
 		}
 	})
 }
+
+// TestCoverage counts what was looked at, whether something was found or not.
+func TestCoverage(t *testing.T) {
+	t.Parallel()
+	cmdbtest.OnBoth(t, func(t *testing.T, c *cmdb.Service) {
+		s, k := setup(t, c)
+		take(t, s, Take{Tenant: "a", Engine: "nessus", Looked: []Place{{Host: "10.0.0.2"}, {Host: "10.9.9.9"}, {Host: "nobody"}}}, log4j("nessus", "10.0.0.1", k.at))
+		take(t, s, Take{DryRun: true, Looked: []Place{{Host: "10.0.0.3"}}})
+		figures := func(r reach.Reach) (int, int) {
+			got, err := s.Figures(t.Context(), r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return got.Looked, got.Known
+		}
+		if looked, known := figures(reach.All()); looked != 2 || known != 3 {
+			t.Errorf("%d of %d", looked, known)
+		}
+		if looked, known := figures(reach.Tenants("b")); looked != 0 || known != 1 {
+			t.Errorf("another tenant: %d of %d", looked, known)
+		}
+		// Who reaches one tenant looks at nothing of another.
+		take(t, s, Take{Within: reach.Tenants("a"), Looked: []Place{{Host: "10.0.0.3"}}})
+		k.at = k.at.AddDate(0, 0, 31)
+		if looked, _ := figures(reach.All()); looked != 0 {
+			t.Errorf("after a month: %d", looked)
+		}
+	})
+}

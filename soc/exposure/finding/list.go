@@ -181,7 +181,8 @@ type FindingFigures struct {
 	ByState  map[string]int     `json:"by_state"`
 	ByLevel  map[string]int     `json:"by_level" doc:"Of those that count"`
 	Assets   int                `json:"assets" doc:"Assets that have findings that count"`
-	Looked   int                `json:"looked_at" doc:"Assets that any engine reported on within 30 days"`
+	Known    int                `json:"known" doc:"Items of the CMDB that have an address"`
+	Looked   int                `json:"looked_at" doc:"Of these, those that any engine looked at within 30 days, whether it found something or not"`
 	Units    []UnitFigures      `json:"units" nullable:"false" doc:"The 100 with the most that count"`
 	Trend    []FindingTrendDay  `json:"trend" nullable:"false" doc:"Of the last 30 days"`
 	Engines  map[string]int     `json:"engines" doc:"Engine → findings that count"`
@@ -195,6 +196,8 @@ type UnitFigures struct {
 	Counting int     `json:"counting"`
 	Overdue  int     `json:"overdue"`
 	Closed   int     `json:"closed" doc:"Within 90 days"`
+	Known    int     `json:"known" doc:"Items of the CMDB that have an address"`
+	Looked   int     `json:"looked_at" doc:"Of these, those that any engine looked at within 30 days"`
 	Days     float64 `json:"repair_days" doc:"Mean days to repair of these; 0 where there is none"`
 }
 
@@ -239,9 +242,6 @@ func (s *Service) Figures(ctx context.Context, r reach.Reach) (FindingFigures, e
 	if err := from().ColumnExpr("count(DISTINCT CASE WHEN f.item_id = '' THEN f.zone || '|' || f.host ELSE f.item_id END)").Where("f.state IN (?)", bun.In(counting)).Scan(ctx, &out.Assets); err != nil {
 		return fail(err)
 	}
-	if err := from().ColumnExpr("count(DISTINCT CASE WHEN f.item_id = '' THEN f.zone || '|' || f.host ELSE f.item_id END)").Where("f.last_seen >= ?", now.AddDate(0, 0, -30).UnixMilli()).Scan(ctx, &out.Looked); err != nil {
-		return fail(err)
-	}
 	var units []struct {
 		Unit string
 		N    int
@@ -262,13 +262,21 @@ func (s *Service) Figures(ctx context.Context, r reach.Reach) (FindingFigures, e
 		if u.Done > 0 {
 			x.Days = u.Sum / float64(u.Done)
 		}
-		if u.Unit != "" {
-			// Whoever sees the findings of a unit may know its name.
-			if card, err := s.Items.Card(ctx, reach.All(), u.Unit); err == nil {
-				x.Name = card.Item.Name
-			}
-		}
 		out.Units = append(out.Units, x)
+	}
+	if err := s.coverage(ctx, r, &out, now); err != nil {
+		return fail(err)
+	}
+	names := make([]string, 0, len(out.Units))
+	for _, u := range out.Units {
+		if u.Unit != "" {
+			names = append(names, u.Unit)
+		}
+	}
+	// Whoever sees the assets of a unit may know its name.
+	called := s.Names(ctx, names)
+	for i := range out.Units {
+		out.Units[i].Name = called[out.Units[i].Unit]
 	}
 	var repair []struct {
 		Level int

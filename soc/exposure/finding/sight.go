@@ -41,6 +41,8 @@ type Take struct {
 	// any more is: it is closed at once, and of what others report too the engine is
 	// taken away.
 	Sure bool
+	// Looked are the hosts that the engine looked at beside those of Complete.
+	Looked []Place
 	// Report is the report that it comes from, for the list of imports; nil of what the
 	// suite does by itself.
 	Report *ReportNote
@@ -207,6 +209,10 @@ func (s *Service) Take(ctx context.Context, list []Sighting, how Take) (Taken, e
 			found[f.ID] = f
 		}
 	}
+	looked, err := r.look(ctx, how, now)
+	if err != nil {
+		return out, err
+	}
 	change := rand.Text()
 	err = s.db.Change(ctx, func(ctx context.Context, tx bun.Tx) error {
 		if err := s.takeAll(ctx, tx, found, facts, how, change, now, &out); err != nil {
@@ -217,6 +223,9 @@ func (s *Service) Take(ctx context.Context, list []Sighting, how Take) (Taken, e
 		}
 		if how.DryRun {
 			return errDry
+		}
+		if err := noteLooked(ctx, tx, looked); err != nil {
+			return err
 		}
 		return s.noteReport(ctx, tx, how, change, now, &out)
 	})

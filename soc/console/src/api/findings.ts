@@ -57,8 +57,9 @@ export interface FindingFigures {
   by_state: Record<string, number>;
   by_level: Record<string, number>;
   assets: number;
+  known: number;
   looked_at: number;
-  units: List<{ unit: string; name?: string; counting: number; overdue: number; closed: number; repair_days: number }>;
+  units: List<{ unit: string; name?: string; counting: number; overdue: number; closed: number; known: number; looked_at: number; repair_days: number }>;
   trend: List<{ day: string; new: number; closed: number }>;
   engines: Record<string, number>;
   repair_days: Record<string, number>;

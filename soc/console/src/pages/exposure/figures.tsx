@@ -30,7 +30,7 @@ export default function Figures() {
         {(f) => (
           <div className="stack">
             <p>
-              {t('finding.summary', { n: number(f.counting, locale), o: number(f.overdue, locale), a: number(f.attacked, locale), s: number(f.assets, locale) })} · {t('finding.looked', { n: number(f.looked_at, locale) })}
+              {t('finding.summary', { n: number(f.counting, locale), o: number(f.overdue, locale), a: number(f.attacked, locale), s: number(f.assets, locale) })} · {t('finding.looked', { n: number(f.looked_at, locale), k: number(f.known, locale) })}
             </p>
             <div style={{ display: 'grid', gridTemplateColumns: 'repeat(auto-fit, minmax(420px, 1fr))', gap: 12 }}>
               <Panel title={t('finding.trend')}>
@@ -58,6 +58,7 @@ export default function Figures() {
                   { key: 'unit', title: t('finding.unit'), render: (u) => (u.unit ? <Link to={`/cmdb/${encodeURIComponent(u.unit)}`}>{u.name || u.unit}</Link> : <span className="dim">{t('finding.noUnit')}</span>) },
                   { key: 'n', title: t('finding.counting'), num: true, render: (u) => (u.unit ? <Link to={`/findings?unit=${encodeURIComponent(u.unit)}`}>{number(u.counting, locale)}</Link> : number(u.counting, locale)) },
                   { key: 'late', title: t('finding.overdue'), num: true, render: (u) => number(u.overdue, locale) },
+                  { key: 'cover', title: t('finding.cover'), num: true, render: (u) => (u.known > 0 ? <span title={`${u.looked_at} / ${u.known}`}>{Math.floor((100 * u.looked_at) / u.known)} %</span> : '–') },
                   { key: 'closed', title: t('finding.closedN'), num: true, render: (u) => number(u.closed, locale) },
                   { key: 'days', title: t('finding.mttr'), num: true, render: (u) => days(u.repair_days) },
                 ]}
