@@ -145,7 +145,7 @@ func (s *Server) findingRoutes() {
 		Register(s, exposureOperation("get-inventory-judgement", http.MethodGet, "/inventory-judgement", "How far the packages of hosts, and the databases and middleware of the CMDB, are judged by the library of vulnerabilities: those of tenants that are wholly within reach", 400), identity.ScopeRead,
 			func(ctx context.Context, in *struct {
 				Tenant string `query:"tenant" maxLength:"4096"`
-			}) (*Body[installed.Judgement], error) {
+			}) (*Body[installed.InventoryJudgement], error) {
 				within, err := Reach(ctx, in.Tenant)
 				if err != nil {
 					return nil, err

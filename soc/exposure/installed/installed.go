@@ -418,8 +418,8 @@ type JudgedHost struct {
 	Error    string         `json:"error,omitempty"`
 }
 
-// Judgement is how far inventories are judged.
-type Judgement struct {
+// InventoryJudgement is how far inventories are judged.
+type InventoryJudgement struct {
 	Hosts     int          `json:"hosts" doc:"Hosts and products within reach that were judged"`
 	Waiting   int          `json:"waiting" doc:"Of which there is something new to judge"`
 	Uncovered int          `json:"uncovered" doc:"Whose distribution has no data to judge by"`
@@ -429,8 +429,8 @@ type Judgement struct {
 }
 
 // Judgement tells how far inventories of tenants that are wholly within reach are judged.
-func (s *Service) Judgement(ctx context.Context, r reach.Reach) (Judgement, error) {
-	out := Judgement{Items: []JudgedHost{}}
+func (s *Service) Judgement(ctx context.Context, r reach.Reach) (InventoryJudgement, error) {
+	out := InventoryJudgement{Items: []JudgedHost{}}
 	var rows []row
 	if err := s.db.NewSelect().Model(&rows).OrderExpr("CASE WHEN j.error <> '' THEN 0 WHEN j.covered = 0 THEN 1 ELSE 2 END, j.findings DESC, j.name, j.id").Scan(ctx); err != nil {
 		return out, fmt.Errorf("installed: what was judged: %w", err)
