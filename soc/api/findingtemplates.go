@@ -127,38 +127,38 @@ func (s *Server) findingTemplateRoutes() {
 		}
 		return nil
 	}
-	type templateText struct {
+	type findingTemplateBody struct {
 		Text string `json:"text" minLength:"1" maxLength:"65536" doc:"YAML: name, title and sections, as a downloaded template shows them"`
 	}
-	type templateKept struct {
+	type keptFindingTemplate struct {
 		ID string `json:"id"`
 	}
-	keep := func(ctx context.Context, id, text, did string) (*Body[templateKept], error) {
+	keep := func(ctx context.Context, id, text, did string) (*Body[keptFindingTemplate], error) {
 		if err := change(ctx, id, did); err != nil {
 			return nil, err
 		}
 		id, err := shelf.Put(ctx, Actor(ctx), id, []byte(text))
-		return Reply(templateKept{id}), templateProblem(err)
+		return Reply(keptFindingTemplate{id}), templateProblem(err)
 	}
 	Register(s, exposureOperation("create-finding-template", http.MethodPost, "/finding-report-templates", "Upload a template of vulnerability-scan reports", 403, 422), identity.ScopeConfigure,
-		func(ctx context.Context, in *struct{ Body templateText }) (*Body[templateKept], error) {
+		func(ctx context.Context, in *struct{ Body findingTemplateBody }) (*Body[keptFindingTemplate], error) {
 			return keep(ctx, "", in.Body.Text, "uploaded")
 		})
 	Register(s, exposureOperation("replace-finding-template", http.MethodPut, "/finding-report-templates/{id}", "Upload a template in place of an uploaded one", 403, 404, 409, 422), identity.ScopeConfigure,
 		func(ctx context.Context, in *struct {
 			ID   string `path:"id" maxLength:"64"`
-			Body templateText
-		}) (*Body[templateKept], error) {
+			Body findingTemplateBody
+		}) (*Body[keptFindingTemplate], error) {
 			return keep(ctx, in.ID, in.Body.Text, "replaced")
 		})
 	Register(s, exposureOperation("choose-finding-template", http.MethodPost, "/finding-report-templates/{id}/default", "Make a template the default", 403, 404), identity.ScopeConfigure,
 		func(ctx context.Context, in *struct {
 			ID string `path:"id" maxLength:"64"`
-		}) (*Body[templateKept], error) {
+		}) (*Body[keptFindingTemplate], error) {
 			if err := change(ctx, in.ID, "made the default"); err != nil {
 				return nil, err
 			}
-			return Reply(templateKept{in.ID}), templateProblem(shelf.Choose(ctx, in.ID))
+			return Reply(keptFindingTemplate{in.ID}), templateProblem(shelf.Choose(ctx, in.ID))
 		})
 	Register(s, exposureOperation("delete-finding-template", http.MethodDelete, "/finding-report-templates/{id}", "Delete an uploaded template", 403, 404, 409), identity.ScopeConfigure,
 		func(ctx context.Context, in *struct {
