@@ -100,7 +100,7 @@ test: lint test-console test-go ## everything: lint, console, units, acceptance 
 test-console: $(CONSOLE)/node_modules/.package-lock.json
 	cd $(CONSOLE) && npm test --silent
 
-test-go: build agent
+test-go: build agent scanner
 	ICEWATCH_BIN=$(CURDIR)/bin test/run ./...
 
 test-release: release ## run the release binaries of other platforms under qemu-user (PLATFORMS="amd64 arm64" makes and runs fewer)
