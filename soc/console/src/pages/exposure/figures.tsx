@@ -105,49 +105,49 @@ function Judged() {
   const { t, locale } = useSettings();
   const query = useQuery({ queryKey: ['findings', 'judgement'], queryFn: ({ signal }) => get<Judgement>('/inventory-judgement', {}, signal), refetchInterval: 30_000 });
   return (
-    <Panel title={t('judged.title')} flush>
+    <Panel title={t('installed.title')} flush>
       <p className="dim" style={{ padding: '0 14px' }}>
-        {t('judged.why')}
+        {t('installed.why')}
       </p>
       <Loaded query={query} what="judged.title" lines={3} small>
         {(j) =>
           j.hosts === 0 ? (
-            <Empty small title={t('judged.empty')} why={t('judged.emptyWhy')} />
+            <Empty small title={t('installed.empty')} why={t('installed.emptyWhy')} />
           ) : (
             <>
-              <p style={{ padding: '0 14px' }}>{t('judged.summary', { n: number(j.hosts, locale), w: number(j.waiting, locale), u: number(j.uncovered, locale), f: number(j.failed, locale), p: number(j.packages, locale) })}</p>
+              <p style={{ padding: '0 14px' }}>{t('installed.summary', { n: number(j.hosts, locale), w: number(j.waiting, locale), u: number(j.uncovered, locale), f: number(j.failed, locale), p: number(j.packages, locale) })}</p>
               <DataTable
-                label={t('judged.title')}
+                label={t('installed.title')}
                 rows={list(j.items)}
                 rowKey={(h) => h.id}
                 columns={[
                   {
                     key: 'host',
-                    title: t('judged.host'),
+                    title: t('installed.host'),
                     render: (h) => (
                       <>
                         {h.item ? <Link to={`/cmdb/${encodeURIComponent(h.item)}`}>{h.name}</Link> : h.name}
-                        {h.error ? <div className="warn">{h.error}</div> : !h.covered && <div className="faint">{t('judged.uncovered')}</div>}
+                        {h.error ? <div className="warn">{h.error}</div> : !h.covered && <div className="faint">{t('installed.uncovered')}</div>}
                       </>
                     ),
                   },
-                  { key: 'platform', title: t('judged.platform'), render: (h) => h.platform },
-                  { key: 'packages', title: t('judged.packages'), num: true, render: (h) => number(h.packages, locale) },
-                  { key: 'findings', title: t('judged.findings'), num: true, render: (h) => (h.item && h.findings > 0 ? <Link to={`/findings?item=${encodeURIComponent(h.item)}&engine=icewatch-inventory`}>{number(h.findings, locale)}</Link> : number(h.findings, locale)) },
+                  { key: 'platform', title: t('installed.platform'), render: (h) => h.platform },
+                  { key: 'packages', title: t('installed.packages'), num: true, render: (h) => number(h.packages, locale) },
+                  { key: 'findings', title: t('installed.findings'), num: true, render: (h) => (h.item && h.findings > 0 ? <Link to={`/findings?item=${encodeURIComponent(h.item)}&engine=icewatch-inventory`}>{number(h.findings, locale)}</Link> : number(h.findings, locale)) },
                   {
                     key: 'baseline',
-                    title: t('judged.baseline'),
+                    title: t('installed.baseline'),
                     num: true,
                     render: (h) => {
                       const n = h.baseline.passed + h.baseline.failed;
                       if (n === 0) return '–';
                       const text = `${Math.floor((100 * h.baseline.passed) / n)} %`;
                       return (
-                        <span title={t('judged.score', { p: number(h.baseline.passed, locale), f: number(h.baseline.failed, locale), u: number(h.baseline.unknown, locale) })}>{h.item && h.baseline.failed > 0 ? <Link to={`/findings?item=${encodeURIComponent(h.item)}&engine=icewatch-baseline`}>{text}</Link> : text}</span>
+                        <span title={t('installed.score', { p: number(h.baseline.passed, locale), f: number(h.baseline.failed, locale), u: number(h.baseline.unknown, locale) })}>{h.item && h.baseline.failed > 0 ? <Link to={`/findings?item=${encodeURIComponent(h.item)}&engine=icewatch-baseline`}>{text}</Link> : text}</span>
                       );
                     },
                   },
-                  { key: 'at', title: t('judged.at'), render: (h) => <When time={h.judged_at} /> },
+                  { key: 'at', title: t('installed.at'), render: (h) => <When time={h.judged_at} /> },
                 ]}
               />
             </>

@@ -59,6 +59,7 @@ export function ImportReport({ close }: { close: () => void }) {
   const again = (set: () => void) => {
     set();
     setSeen(null);
+    setRefused(null); // what was refused may be read otherwise now
   };
   return (
     <Modal open width={820} title={t('finding.import')} okText={t('finding.importTake')} okButtonProps={{ disabled: !seen || busy }} onOk={() => void keep()} onCancel={close}>
