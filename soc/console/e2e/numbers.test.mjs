@@ -48,7 +48,7 @@ const figures = ({ probes, alert, incident, group, monitor, trace, host }) => [
   ['/entities/:type/:value', `/entities/ip/${ATTACKER}`, [`${SIGNED} 日志`, '1 登录 · 成功', `${GUESSES} 登录 · 失败`, `sshd.auth ${SIGNED}`, `failure ${GUESSES} success 1`, `未关闭告警 ${ALERTS}`, '未关闭事件 1']],
   ['/incidents', '/incidents', [/^事件 1 /, `num-web-1 ${ALERTS} 待处理`]],
   ['/incidents/:id', `/incidents/${incident}`, [async () => (await page.getByRole('table', { name: '关联告警' }).locator('a.what').count()) === ALERTS]],
-  ['/figures', '/figures', ['1 未关闭事件 1 新增事件', `${ALERTS} 告警 之前 0`, '0 误报', 'P2 1 0 0', `1 0 ${ALERTS} 0 状态`]],
+  ['/figures', '/figures', ['1 未关闭事件 1 新增事件', `${ALERTS} 告警 之前 0`, '0 误报', 'P2 1 0 0', `1 0 ${ALERTS} 0 数据安全事件`]],
   ['/sla', '/sla', ['P2 1 1', '合计 1 1']],
   ['/search', q(`source.ip:=${ATTACKER}`), [`共 ${SIGNED} 条`, `failure ${GUESSES} success 1`, `numroot ${SIGNED}`]],
   ['/search', q('log.syslog.appname:=numapp "paid"'), [`共 ${ORDERS.paid} 条`]],
