@@ -28,7 +28,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/logrusorgru/aurora"
+	"github.com/logrusorgru/aurora/v4"
 	"github.com/projectdiscovery/fastdialer/fastdialer"
 	"github.com/projectdiscovery/gologger"
 	"github.com/projectdiscovery/gologger/levels"
@@ -203,7 +203,7 @@ func New(ctx context.Context, d *scope.Dialer, sources []Source, want check.Sele
 	parser := nuclei.NewParser()
 	opts.Parser = parser
 	e.exec = &protocols.ExecutorOptions{Output: discard{}, Options: opts, Progress: stats, Catalog: disk.NewFSCatalog(os.DirFS(tmp), "."), RateLimiter: ratelimit.New(ctx, uint(max(1, packets)), time.Second),
-		Colorizer: aurora.NewAurora(false), ResumeCfg: types.NewResumeCfg(), Parser: parser, InputHelper: input.NewHelper(), TemporaryDirectory: tmp, Logger: opts.Logger}
+		Colorizer: aurora.New(aurora.WithColors(false)), ResumeCfg: types.NewResumeCfg(), Parser: parser, InputHelper: input.NewHelper(), TemporaryDirectory: tmp, Logger: opts.Logger}
 	e.exec.CreateTemplateCtxStore()
 	ids := map[string]bool{}
 	for _, s := range sources {
@@ -422,7 +422,7 @@ func mask(s string) string {
 type discard struct{}
 
 func (discard) Close()                                             {}
-func (discard) Colorizer() aurora.Aurora                           { return aurora.NewAurora(false) }
+func (discard) Colorizer() *aurora.Aurora                          { return aurora.New(aurora.WithColors(false)) }
 func (discard) Write(*output.ResultEvent) error                    { return nil }
 func (discard) WriteFailure(*output.InternalWrappedEvent) error    { return nil }
 func (discard) Request(string, string, string, error)              {}

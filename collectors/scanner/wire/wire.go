@@ -200,7 +200,7 @@ const (
 // Checkin is what a scanner tells of itself.
 type Checkin struct {
 	Version   string            `json:"version"`           // of the scanner
-	Engines   map[string]string `json:"engines,omitempty"` // "nuclei": "3.7.1"
+	Engines   map[string]string `json:"engines,omitempty"` // "nuclei": "3.10.0"
 	Templates []Templates       `json:"templates,omitempty"`
 	State     string            `json:"state"`            // healthy, degraded
 	Reason    string            `json:"reason,omitempty"` // why it is degraded
