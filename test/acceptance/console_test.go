@@ -3,6 +3,8 @@ package acceptance
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -186,5 +188,41 @@ func TestPictures(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	expose(t, s)
 	run("pictures.mjs", s.url)
+}
+
+// expose gives hosts of the CMDB findings of several levels, and the library
+// the vulnerabilities that they name.
+func expose(t *testing.T, s *suite) {
+	t.Helper()
+	known, err := filepath.Glob("../../soc/exposure/library/testdata/*.*")
+	if err != nil || len(known) == 0 {
+		t.Fatal("samples of the library:", known, err)
+	}
+	if out, err := s.icectl(append([]string{"vulnerabilities", "import"}, known...)...); err != nil {
+		t.Fatal(out, err)
+	}
+	var hosts struct {
+		Items []struct {
+			ID string `json:"id"`
+		} `json:"items"`
+	}
+	if err := s.admin.Get(t.Context(), "/api/v1/cmdb/items", url.Values{"class": {"host"}, "limit": {"8"}}, &hosts); err != nil || len(hosts.Items) == 0 {
+		t.Fatal("hosts:", hosts, err)
+	}
+	report := "host,名称,风险等级,端口,cve,修复建议\n"
+	kinds := []string{"Apache Log4j2 远程代码执行,critical,8080,CVE-2021-44228,升级到 2.17.1", "SSH 弱口令,high,22,,更换口令并启用密钥登录",
+		"Redis 未设口令,high,6379,,设置 requirepass 并只监听内网", "TLS 证书已过期,medium,443,,换发证书", "目录列表,low,80,,关闭 autoindex"}
+	for i, host := range hosts.Items {
+		for n, kind := range kinds {
+			if (i+n)%3 != 0 {
+				report += host.ID + "," + kind + "\n"
+			}
+		}
+	}
+	if err := s.admin.Send(t.Context(), http.MethodPost, "/api/v1/finding-imports", url.Values{"format": {"csv"}, "engine": {"季度漏扫"}},
+		http.Header{"Content-Type": {"application/octet-stream"}}, strings.NewReader(report), nil); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -117,7 +117,7 @@ export const exposure = {
   'finding.new': ['新增', 'New'],
   'finding.closed': ['关闭', 'Closed'],
   'finding.level': ['按等级', 'By level'],
-  'finding.summary': ['未关闭 {n} 项，其中超期 {o} 项、已遭攻击 {a} 项；涉及资产 {s} 项', '{n} count, {o} of them overdue and {a} attacked; {s} assets have some'],
+  'finding.summary': ['未关闭 {n} 项，其中超期 {o} 项、已遭攻击 {a} 项；涉及资产 {s} 项', '{n} open, {o} of them overdue and {a} attacked; on {s} assets'],
   'finding.looked': ['近 30 天检查过 {n} 项资产，共 {k} 项有地址的资产', '{n} of {k} assets with an address were looked at within 30 days'],
   'finding.cover': ['30 天检查覆盖率', 'Looked at within 30 days'],
   'finding.import': ['导入扫描报告', 'Take in a report'],
