@@ -275,6 +275,7 @@ func upgrade(t *testing.T, f *fleettest.Fleet, g *guest, host func() fleet.HostD
 		t.Fatal(err)
 	}
 	before := host().Usage.Started
+	time.Sleep(time.Until(time.Unix(before+1, 0))) // It is told in seconds.
 	jobs, err := f.Order(t.Context(), fleettest.Admin, fleet.JobDraft{Kind: wire.CommandUpgrade, Version: "2.0.0", Hosts: []string{host().ID}})
 	if err != nil {
 		t.Fatal(err)

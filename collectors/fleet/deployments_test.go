@@ -103,19 +103,32 @@ func TestDeployOverSSH(t *testing.T) {
 	}
 	agent := filepath.Join(root, "opt/icewatch-agent/icewatch-agent")
 	dir := filepath.Join(root, "var/lib/icewatch-agent")
-	agenttest.Await(t, 30*time.Second, "the installation", func() bool {
-		_, hosts, _ := f.Deployment(fleettest.Admin, id)
-		if hosts[0].State == fleet.DeployFailed {
-			t.Fatalf("%+v", hosts[0])
+	// start does the service manager's part, of which there is none in a folder,
+	// once the program is in place.
+	var run *exec.Cmd
+	stop := func() {
+		if run != nil {
+			_ = run.Process.Kill()
+			_ = run.Wait()
 		}
-		return hosts[0].Step == fleet.StepOnline
-	})
-	// The service manager's part: there is none in a folder.
-	run := exec.Command(agent, "run", "--dir", dir)
-	if err := run.Start(); err != nil {
-		t.Fatal(err)
 	}
-	defer func() { _ = run.Process.Kill(); _ = run.Wait() }()
+	defer func() { stop() }()
+	start := func(id string) {
+		t.Helper()
+		agenttest.Await(t, 30*time.Second, "the program in place", func() bool {
+			_, hosts, _ := f.Deployment(fleettest.Admin, id)
+			if hosts[0].State == fleet.DeployFailed {
+				t.Fatalf("%+v", hosts[0])
+			}
+			return hosts[0].Step == fleet.StepOnline
+		})
+		stop()
+		run = exec.Command(agent, "run", "--dir", dir)
+		if err := run.Start(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	start(id)
 	h = await(id, fleet.DeployDone)
 	hosts := f.Hosts(fleettest.Admin, fleet.HostQuery{})
 	if len(hosts) != 1 || hosts[0].ID != h.Agent || hosts[0].Labels[0] != "role=web" || !strings.HasPrefix(h.Platform, "linux/") {
@@ -141,7 +154,9 @@ func TestDeployOverSSH(t *testing.T) {
 
 	// The upgrade knows the host's key, and needs nobody.
 	draft.Kind = deploy.Upgrade
-	upgraded := await(begin(draft), fleet.DeployDone)
+	upgrade := begin(draft)
+	start(upgrade)
+	upgraded := await(upgrade, fleet.DeployDone)
 	if upgraded.Agent != h.Agent {
 		t.Errorf("%+v", upgraded)
 	}
