@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/textproto"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -31,6 +32,10 @@ func (e *Env) dial(ctx context.Context, t check.Target) (net.Conn, error) {
 	return c, err
 }
 
+// errOnce ends a handshake in which one password was refused: it is not sent a second
+// time by another way.
+var errOnce = errors.New("one password, one way")
+
 func ssh(ctx context.Context, e *Env, t check.Target, p pair) (verdict, string) {
 	c, err := e.dial(ctx, t)
 	if err != nil {
@@ -39,7 +44,20 @@ func ssh(ctx context.Context, e *Env, t check.Target, p pair) (verdict, string) 
 	defer c.Close()
 	asked := false
 	conn, chans, reqs, err := sshlib.NewClientConn(c, t.Dial(), &sshlib.ClientConfig{User: p.user, HostKeyCallback: sshlib.InsecureIgnoreHostKey(), //nolint:gosec // Whose key it is does not matter for a default password.
-		Auth: []sshlib.AuthMethod{sshlib.PasswordCallback(func() (string, error) { asked = true; return p.password, nil })}})
+		Auth: []sshlib.AuthMethod{
+			sshlib.PasswordCallback(func() (string, error) { asked = true; return p.password, nil }),
+			// Servers that ask through PAM, and network devices, take passwords this way alone.
+			sshlib.KeyboardInteractive(func(_, _ string, questions []string, echos []bool) ([]string, error) {
+				if len(questions) == 0 { // Only something to read.
+					return nil, nil
+				}
+				if asked || len(questions) != 1 || echos[0] {
+					return nil, errOnce
+				}
+				asked = true
+				return []string{p.password}, nil
+			}),
+		}})
 	if err == nil {
 		go sshlib.DiscardRequests(reqs)
 		go func() {
@@ -53,14 +71,25 @@ func ssh(ctx context.Context, e *Env, t check.Target, p pair) (verdict, string) 
 	if !asked {
 		return impossible, err.Error()
 	}
-	if strings.Contains(err.Error(), "unable to authenticate") {
+	if errors.Is(err, errOnce) || strings.Contains(err.Error(), "unable to authenticate") {
 		return refused, ""
 	}
 	return locked, err.Error() // It broke off when a password came: something counts.
 }
 
+// mysqlTry speaks TLS where the server offers it: accounts that want it are refused
+// without, whatever their password. Where TLS does not come about no password was sent.
 func mysqlTry(ctx context.Context, e *Env, t check.Target, p pair) (verdict, string) {
+	v, what := mysqlBy(ctx, e, t, p, discover.Lenient("", tls.VersionTLS10, tls.VersionTLS13))
+	if v == impossible && strings.Contains(what, "tls: ") {
+		return mysqlBy(ctx, e, t, p, nil)
+	}
+	return v, what
+}
+
+func mysqlBy(ctx context.Context, e *Env, t check.Target, p pair, secure *tls.Config) (verdict, string) {
 	cfg := mysql.NewConfig()
+	cfg.TLS, cfg.AllowFallbackToPlaintext = secure, true
 	cfg.User, cfg.Passwd, cfg.Net, cfg.Addr, cfg.AllowNativePasswords, cfg.AllowCleartextPasswords = p.user, p.password, "tcp", t.Dial(), true, false
 	cfg.Timeout, cfg.ReadTimeout, cfg.WriteTimeout = time.Minute, 2*e.answer(), e.answer()
 	cfg.Logger = &mysql.NopLogger{}
@@ -167,32 +196,63 @@ func redis(ctx context.Context, e *Env, t check.Target, p pair) (verdict, string
 	return refused, ""
 }
 
+// ftpTLS is what servers say that take passwords over TLS alone.
+var ftpTLS = regexp.MustCompile(`(?i)encrypt|\btls\b|\bssl\b|\bsecur`)
+
 func ftp(ctx context.Context, e *Env, t check.Target, p pair) (verdict, string) {
+	return ftpBy(ctx, e, t, p, false)
+}
+
+func ftpBy(ctx context.Context, e *Env, t check.Target, p pair, secure bool) (verdict, string) {
 	c, err := e.dial(ctx, t)
 	if err != nil {
 		return impossible, err.Error()
 	}
 	defer c.Close()
 	r := textproto.NewReader(bufio.NewReader(c))
+	say := func(words string) (int, string, error) {
+		if _, err := c.Write([]byte(words + "\r\n")); err != nil {
+			return 0, "", err
+		}
+		return r.ReadResponse(0)
+	}
 	if code, text, err := r.ReadResponse(0); err != nil || code != 220 {
 		if lockedWords(text) || code == 421 {
 			return locked, text
 		}
 		return impossible, strconv.Itoa(code) + " " + text
 	}
-	if _, err := c.Write([]byte("USER " + p.user + "\r\n")); err != nil {
+	if secure {
+		if code, text, err := say("AUTH TLS"); err != nil || code != 234 {
+			return impossible, "AUTH TLS → " + strconv.Itoa(code) + " " + text
+		}
+		over := tls.Client(c, discover.Lenient("", tls.VersionTLS10, tls.VersionTLS13))
+		if err := over.HandshakeContext(ctx); err != nil {
+			return impossible, err.Error()
+		}
+		c, r = over, textproto.NewReader(bufio.NewReader(over))
+	}
+	code, text, err := say("USER " + p.user)
+	if err == nil && code >= 400 && !secure && ftpTLS.MatchString(text) { // No password was sent; some hang up then.
+		_ = c.Close()
+		return ftpBy(ctx, e, t, p, true)
+	}
+	switch {
+	case err != nil:
 		return impossible, err.Error()
+	case code == 421 || code >= 400 && lockedWords(text):
+		return locked, text
+	case code == 530 || code == 230: // This account may not come in, or comes in without a password, which is another check's matter.
+		return closed, text
+	case code != 331:
+		return impossible, text
 	}
-	code, text, err := r.ReadResponse(0)
-	if err != nil || code != 331 {
-		return impossible, text // Nobody by that name may come in, or without a password: another check's matter.
-	}
-	if _, err := c.Write([]byte("PASS " + p.password + "\r\n")); err != nil {
-		return locked, err.Error()
-	}
-	code, text, err = r.ReadResponse(0)
+	code, text, err = say("PASS " + p.password)
 	switch {
 	case err == nil && code == 230:
+		if p.user == "ftp" && p.password != anyPassword && ftpAnyone(ctx, e, t) {
+			return closed, text // It is anyone's account there; any password is right. The check ftp-anonymous tells of it.
+		}
 		return accepted, "PASS → 230 " + text
 	case code == 421 || lockedWords(text):
 		return locked, text
@@ -200,6 +260,15 @@ func ftp(ctx context.Context, e *Env, t check.Target, p pair) (verdict, string) 
 		return locked, "it broke off when a password came"
 	}
 	return refused, ""
+}
+
+// anyPassword is one that no account has.
+const anyPassword = "scanner@icewatch.invalid"
+
+// ftpAnyone tells whether the account "ftp" is the one that lets anyone in.
+func ftpAnyone(ctx context.Context, e *Env, t check.Target) bool {
+	v, _ := ftp(ctx, e, t, pair{"ftp", anyPassword})
+	return v == accepted
 }
 
 func snmp(ctx context.Context, e *Env, t check.Target, p pair) (verdict, string) {

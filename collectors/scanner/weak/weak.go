@@ -26,6 +26,7 @@ const (
 	accepted                  // it is
 	locked                    // a sign of a lock-out: leave the service alone
 	impossible                // the service takes no passwords, or does not answer: nothing was tried
+	closed                    // this account is not let in by a password; others may be
 )
 
 // kind is how passwords of a service are tried.
@@ -106,7 +107,7 @@ func (e *Env) Service(ctx context.Context, t check.Target) {
 			return // The site has no place to sign in.
 		}
 	}
-	s := &session{Env: e, t: t, k: k, counts: map[string]*wire.Attempts{}}
+	s := &session{Env: e, t: t, k: k, counts: map[string]*wire.Attempts{}, closed: map[string]bool{}}
 	s.all(ctx, try)
 }
 
@@ -117,6 +118,7 @@ type session struct {
 	k      *kind
 	counts map[string]*wire.Attempts
 	order  []string
+	closed map[string]bool // accounts that are not tried again
 }
 
 // account is where attempts on an account are counted.
@@ -139,12 +141,13 @@ func (s *session) all(ctx context.Context, try func(context.Context, *Env, check
 		}
 	}()
 	most, window := s.limits()
+	tried := false
 	for _, p := range s.k.pairs {
 		if ctx.Err() != nil {
 			return
 		}
 		a := s.account(p.user)
-		if a.Stopped != "" {
+		if a.Stopped != "" || s.closed[p.user] {
 			continue
 		}
 		ok, err := s.Ledger.Take(s.t.Dial()+"/"+s.t.Service.Protocol+"/"+p.user, most, window)
@@ -161,7 +164,13 @@ func (s *session) all(ctx context.Context, try func(context.Context, *Env, check
 		cancel()
 		switch v {
 		case impossible:
+			if tried { // Servers that count drop connections before they say a word.
+				s.note(wire.LevelWarn, "it stopped to answer, so that passwords are no longer tried: "+what)
+			}
 			return
+		case closed:
+			s.closed[p.user] = true
+			continue
 		case locked:
 			a.Count++
 			a.Stopped = "locked"
@@ -175,6 +184,7 @@ func (s *session) all(ctx context.Context, try func(context.Context, *Env, check
 			w := s.k.meta.Weakness(s.t, evidence(p)+"\n"+what)
 			s.Found(w)
 		}
+		tried = true
 	}
 }
 

@@ -70,6 +70,12 @@ func portal(password string, most int) (http.Handler, map[string]int) {
 			}
 			wrong[user]++
 			fmt.Fprintf(w, page, "用户名或密码错误")
+		case r.URL.Path == "/home":
+			if c, err := r.Cookie("session"); err != nil || c.Value != "1" {
+				http.Redirect(w, r, "/login", http.StatusFound)
+				return
+			}
+			fmt.Fprint(w, "<html>Good morning</html>")
 		default:
 			http.NotFound(w, r)
 		}

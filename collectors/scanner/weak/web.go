@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 
 	"golang.org/x/net/html"
@@ -29,6 +30,8 @@ type answer struct {
 	body     []byte
 	form     bool // it asks for a password
 	cookies  string
+	at       *url.URL       // what was asked
+	jar      []*http.Cookie // what one is known by then
 }
 
 func fetch(ctx context.Context, client *http.Client, method, target string, values url.Values, basic *pair, cookies []*http.Cookie) (*answer, *http.Response, error) {
@@ -120,7 +123,10 @@ func (e *Env) signIn(ctx context.Context, t check.Target) func(context.Context, 
 			}
 			g.values.Set(g.user, p.user)
 			g.values.Set(g.password, p.password)
-			a, _, err := fetch(ctx, client, http.MethodPost, g.action.String(), g.values, nil, resp.Cookies())
+			a, after, err := fetch(ctx, client, http.MethodPost, g.action.String(), g.values, nil, resp.Cookies())
+			if err == nil {
+				a.at, a.jar = g.action, slices.Concat(resp.Cookies(), after.Cookies())
+			}
 			return a, err
 		}
 		wrong, err := try(ctx, nobody)
@@ -139,12 +145,55 @@ func (e *Env) signIn(ctx context.Context, t check.Target) func(context.Context, 
 			elsewhere := a.status/100 == 3 && (wrong.status/100 != 3 || path0(a.location) != path0(wrong.location))
 			inside := a.status == http.StatusOK && !a.form && (wrong.form || wrong.status != http.StatusOK)
 			if (elsewhere || inside) && (a.cookies != wrong.cookies || elsewhere) && !strings.Contains(strings.ToLower(a.location), "login") && !strings.Contains(strings.ToLower(a.location), "error") {
+				if elsewhere { // Where one is sent tells whether one is in: pages for captchas and locks are elsewhere, too.
+					switch inside, what := e.inside(ctx, client, a); {
+					case what != "":
+						return locked, what
+					case !inside:
+						return refused, ""
+					}
+				}
 				return accepted, "form at " + at.Path
 			}
 			return refused, ""
 		}
 	}
 	return nil
+}
+
+// inside looks at where an answer to a form leads: it is no inside where a password is
+// asked for, or nothing is there; locked tells what it says of a lock-out.
+func (e *Env) inside(ctx context.Context, client *http.Client, a *answer) (inside bool, locked string) {
+	for range 3 {
+		to, err := a.at.Parse(a.location)
+		if err != nil || to.Host != a.at.Host || to.Scheme != a.at.Scheme {
+			return true, "" // Another site's page is not looked at.
+		}
+		next, resp, err := fetch(ctx, client, http.MethodGet, to.String(), nil, nil, newest(a.jar))
+		if err != nil {
+			return false, ""
+		}
+		switch {
+		case (next.form || next.status >= 400 || bytes.Contains(bytes.ToLower(next.body), []byte("<form"))) && lockedWords(string(next.body)):
+			return false, "status " + http.StatusText(next.status) + " at " + to.Path
+		case next.status/100 == 3:
+			next.at, next.jar = to, slices.Concat(a.jar, resp.Cookies())
+			a = next
+			continue
+		}
+		return next.status < 400 && !next.form, ""
+	}
+	return false, ""
+}
+
+// newest are cookies without those that a later one of the name replaces.
+func newest(in []*http.Cookie) (out []*http.Cookie) {
+	for i, c := range in {
+		if !slices.ContainsFunc(in[i+1:], func(later *http.Cookie) bool { return later.Name == c.Name }) {
+			out = append(out, c)
+		}
+	}
+	return out
 }
 
 func path0(location string) string {
