@@ -157,6 +157,7 @@ func (s *Server) findingRoutes() {
 	type findingDetail struct {
 		finding.Finding
 		History []finding.FindingEvent `json:"history" nullable:"false" doc:"The latest first, at most 200"`
+		Orders  []finding.FindingOrder `json:"orders" nullable:"false" doc:"Work orders of it, the newest first, all of whose findings are within reach"`
 	}
 	Register(s, exposureOperation("get-finding", http.MethodGet, "/findings/{id}", "A finding with its evidence, solution and history", 404), identity.ScopeRead,
 		func(ctx context.Context, in *struct {
@@ -167,7 +168,11 @@ func (s *Server) findingRoutes() {
 				return nil, err
 			}
 			x, history, err := f.Get(ctx, within, in.ID)
-			return Reply(findingDetail{x, history}), findingProblem(err)
+			if err != nil {
+				return nil, findingProblem(err)
+			}
+			orders, _, err := f.Orders(ctx, within, finding.OrderQuestion{Finding: in.ID})
+			return Reply(findingDetail{x, history, orders}), findingProblem(err)
 		})
 	type findingsDone struct {
 		Change   string `json:"change,omitempty" doc:"What undo names"`

@@ -70,6 +70,7 @@ func (s *Server) routes() {
 	s.cmdbArchiveRoutes()
 	s.vulnerabilityRoutes()
 	s.findingRoutes()
+	s.findingOrderRoutes()
 	s.findingImportRoutes()
 	s.findingReportRoutes()
 	s.findingTemplateRoutes()

@@ -11,6 +11,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"icewatch/collectors/webbody"
+	"icewatch/soc/exposure/finding"
 	"icewatch/soc/identity"
 	"icewatch/soc/reach"
 	"icewatch/ticketing"
@@ -206,7 +207,7 @@ func (s *Server) connectionRoutes() {
 // OrderFilter filters work orders. It is exported because inputs embed it.
 type OrderFilter struct {
 	Tenant     string `query:"tenant" maxLength:"4096"`
-	Object     string `query:"object" maxLength:"64" doc:"Id of an alert or incident"`
+	Object     string `query:"object" maxLength:"64" doc:"Id of an alert, an incident or a work order of findings"`
 	Connection string `query:"connection" maxLength:"64"`
 	State      string `query:"state" maxLength:"200" doc:"sending, open, working, done, rejected, failed; several with commas"`
 	Q          string `query:"q" maxLength:"200" doc:"Part of the title, of an id or of who handles it"`
@@ -280,11 +281,11 @@ func (s *Server) orderRoutes() {
 			}
 			return tableAnswer("work-orders", in.Format, []string{"工单 order", "系统 system", "对方编号 external", "对象 object", "租户 tenant", "标题 title", "状态 state", "对方状态 their_state", "处理人 handler", "结果 note", "创建人 made_by", "创建时间 made_at", "错误 error"}, rows)
 		})
-	Register(s, huma.Operation{OperationID: "create-work-order", Method: http.MethodPost, Path: "/work-orders", Tags: tags, Summary: "Make a work order of an alert or incident in another system", DefaultStatus: http.StatusCreated, Errors: []int{404, 409, 422}}, identity.ScopeRespond,
+	Register(s, huma.Operation{OperationID: "create-work-order", Method: http.MethodPost, Path: "/work-orders", Tags: tags, Summary: "Make a work order of an alert, an incident or findings in another system", DefaultStatus: http.StatusCreated, Errors: []int{404, 409, 422}}, identity.ScopeRespond,
 		func(ctx context.Context, in *struct {
 			Body struct {
 				Connection string `json:"connection" minLength:"1" maxLength:"64" doc:"Id of one of the targets"`
-				Object     string `json:"object" minLength:"1" maxLength:"64" doc:"Id of an alert or incident"`
+				Object     string `json:"object" minLength:"1" maxLength:"64" doc:"Id of an alert, an incident or a work order of findings"`
 			}
 		}) (*Body[workorder.Order], error) {
 			AuditObject(ctx, "work-order", "", clip(in.Body.Object, 64)+" "+clip(in.Body.Connection, 64))
@@ -329,8 +330,12 @@ func (s *Server) orderRoutes() {
 	}
 }
 
-// inReach refuses an alert or incident that the caller does not see.
+// inReach refuses an alert, an incident or a work order of findings that the caller does not see.
 func (s *Server) inReach(ctx context.Context, by ticketing.Actor, id string) error {
+	if strings.HasPrefix(id, finding.OrderPrefix) && s.deps.Weaknesses != nil {
+		_, _, _, err := s.deps.Weaknesses.Order(ctx, by.Reach, id)
+		return findingProblem(err)
+	}
 	svc := s.deps.Casework.Incidents
 	var err error
 	if strings.HasPrefix(id, "INC-") {

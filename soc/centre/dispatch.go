@@ -57,7 +57,7 @@ func (c *centre) openDispatch(ctx context.Context) (err error) {
 		return err
 	}
 	desk := ticketing.Desk{Service: c.tickets}
-	if d.Orders, err = workorder.Open(ctx, c.db, workorder.Deps{Tickets: desk, Seal: c.seal, Egress: c.egress, Log: c.log}); err != nil {
+	if d.Orders, err = workorder.Open(ctx, c.db, workorder.Deps{Tickets: orderTickets{desk, c}, Ends: ofFindings, Seal: c.seal, Egress: c.egress, Log: c.log}); err != nil {
 		return err
 	}
 	d.Rules, err = disposal.Open(ctx, c.db, disposal.Deps{Tickets: desk, Log: c.log, Owner: c.ownerUser, OnDuty: c.onDuty, Notice: c.draftWarning,
@@ -70,7 +70,6 @@ func (c *centre) openDispatch(ctx context.Context) (err error) {
 	if err := c.openNotices(ctx); err != nil {
 		return err
 	}
-	c.background(d.Orders.Run)
 	c.background(d.Rules.Run)
 	c.background(c.archiveIncidents)
 	return nil

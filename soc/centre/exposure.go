@@ -43,7 +43,7 @@ func (c *centre) openExposure(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	c.exposure.findings, err = finding.Open(ctx, c.cmdb.Database(), finding.Deps{Items: c.cmdb, Library: c.exposure.library, Attacks: c.attacksOn, Tell: c.tellFindings, Policy: policy.Get, Log: c.log})
+	c.exposure.findings, err = finding.Open(ctx, c.cmdb.Database(), finding.Deps{Items: c.cmdb, Library: c.exposure.library, Attacks: c.attacksOn, Tell: c.tellFindings, TellOrder: c.tellFindingOrder, Policy: policy.Get, Log: c.log})
 	if err != nil {
 		return err
 	}
@@ -52,6 +52,7 @@ func (c *centre) openExposure(ctx context.Context) (err error) {
 	}
 	c.background(c.exposure.library.Run)
 	c.background(c.exposure.findings.Run)
+	c.background(c.dispatch.Orders.Run) // whose orders may be of findings
 	return nil
 }
 

@@ -149,6 +149,41 @@ func (s *Service) follow(ctx context.Context) error {
 	}
 }
 
+// Tell tells the systems that have orders of a thing what happened to it, where no
+// timeline does. unique tells it from what else happened to the thing: it is told once.
+func (s *Service) Tell(ctx context.Context, unique string, h Change) error {
+	var orders []Order
+	if err := s.db.NewSelect().Model(&orders).Where("object = ? AND made_at <= ?", h.Object, h.Time.UnixMilli()).OrderExpr("made_at, id").Scan(ctx); err != nil {
+		return fmt.Errorf("workorder: look for the orders of %s: %w", h.Object, err)
+	}
+	if len(orders) == 0 {
+		return nil
+	}
+	if err := s.named(ctx, orders); err != nil {
+		return err
+	}
+	sub, err := s.deps.Tickets.Subject(ctx, h.Object)
+	if err != nil {
+		return err
+	}
+	err = s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		for _, o := range orders {
+			if h.Actor == actorOf(o.ConnectionName) {
+				continue
+			}
+			if err := s.enqueue(ctx, tx, o.ID, "update", unique, Data{Subject: sub, Change: h}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("workorder: tell of %s: %w", h.Object, err)
+	}
+	s.nudge()
+	return nil
+}
+
 // serve sends what is due to one system, and asks it for orders.
 func (s *Service) serve(ctx context.Context, row *connectionRow, c *Connection) error {
 	if !s.take(c.ID) {
@@ -316,7 +351,8 @@ func (s *Service) apply(ctx context.Context, c *Connection, id string, a said) e
 		return fmt.Errorf("workorder: read order %q: %w", id, err)
 	}
 	// First, since an order that is written down as done is not looked at again.
-	if m, _ := c.means(a.state); c.Close && m == StateDone && o.State != StateDone {
+	ends := c.Close || s.deps.Ends != nil && s.deps.Ends(o.Object)
+	if m, _ := c.means(a.state); ends && m == StateDone && o.State != StateDone {
 		comment := strings.TrimSpace("工单 " + o.External + " 已办结。" + a.note)
 		if err := s.deps.Tickets.Close(ctx, o.Object, actorOf(c.Name), cmp.Or(c.Resolution, "true_positive"), comment); err != nil {
 			return fmt.Errorf("workorder: close %s, whose work order %s is done: %w", o.Object, o.ID, err)

@@ -50,10 +50,10 @@ const (
 	StateFailed   = "failed" // the other system will not have it; it can be sent again
 )
 
-// Subject is an alert or incident as a work order tells of it.
+// Subject is an alert, an incident or findings as a work order tells of it.
 type Subject struct {
 	ID          string            `json:"id"`
-	Kind        string            `json:"kind"` // alert or incident
+	Kind        string            `json:"kind"` // alert, incident or findings
 	Tenant      string            `json:"tenant"`
 	Title       string            `json:"title"`
 	TitleEN     string            `json:"title_en"`
@@ -106,6 +106,9 @@ type Deps struct {
 	Egress  *egress.Guard // of connections to other systems; default: one that allows nothing special
 	Log     *slog.Logger
 	Clock   func() time.Time
+	// Ends says of which things it is closed by the order that is done, whatever the
+	// connection says of alerts and incidents. Optional.
+	Ends    func(object string) bool
 	Timeout time.Duration // of a request; default 10s
 	// GiveUp is how long a message is tried; after that it has failed and can be
 	// sent again by hand. Default 72h.

@@ -309,7 +309,7 @@ func (s *Service) Undo(ctx context.Context, r reach.Reach, actor, change string)
 				return fmt.Errorf("finding: note what was taken back: %w", err)
 			}
 		}
-		return nil
+		return s.undoOrders(ctx, tx, actor, change, s.now())
 	})
 	if err != nil {
 		return 0, err

@@ -215,10 +215,13 @@ type Deps struct {
 	// Attacks lists attacks seen since then; optional.
 	Attacks func(ctx context.Context, since time.Time) ([]Attack, error)
 	// Tell has a receiver told of findings; unique tells it from others. Optional.
-	Tell   func(ctx context.Context, receiver, unique string, list []Finding, over bool) error
-	Policy func() Policy // default DefaultPolicy
-	Log    *slog.Logger
-	Clock  func() time.Time
+	Tell func(ctx context.Context, receiver, unique string, list []Finding, over bool) error
+	// TellOrder tells the systems that have a work order what happened to it; what was
+	// told may be told again. Optional.
+	TellOrder func(ctx context.Context, e FindingOrderEvent) error
+	Policy    func() Policy // default DefaultPolicy
+	Log       *slog.Logger
+	Clock     func() time.Time
 }
 
 // Service keeps the findings. It is safe for concurrent use; Run follows time and

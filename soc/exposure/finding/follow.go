@@ -50,6 +50,9 @@ func (s *Service) Follow(ctx context.Context) error {
 	if err := s.attacked(ctx); err != nil {
 		return err
 	}
+	if err := s.followOrders(ctx); err != nil {
+		return err
+	}
 	if err := s.remind(ctx); err != nil {
 		return err
 	}
