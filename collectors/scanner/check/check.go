@@ -126,6 +126,29 @@ func (e *Env) ask(ctx context.Context, t Target, send []byte, n int) ([]byte, er
 	return scope.Read(c, n, e.answer()), nil
 }
 
+// askWhole is ask for an answer that comes in parts: it reads until the answer is whole,
+// n bytes are there, or nothing more comes.
+func (e *Env) askWhole(ctx context.Context, t Target, send []byte, n int, whole func([]byte) bool) ([]byte, error) {
+	c, err := e.Dialer.DialBy(ctx, "check", "tcp", t.Dial())
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(2 * e.answer()))
+	if _, err := c.Write(send); err != nil {
+		return nil, err
+	}
+	out, part := []byte{}, make([]byte, 4096)
+	for len(out) < n && !whole(out) {
+		got, err := c.Read(part)
+		out = append(out, part[:got]...)
+		if err != nil {
+			break
+		}
+	}
+	return out, nil
+}
+
 // Selection is which checks a run wants: ids and tags, "-" before one leaves it out.
 type Selection []string
 

@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/binary"
+	"io"
 	"net/textproto"
 	"strings"
 	"time"
@@ -45,7 +47,9 @@ func (e *Env) open(ctx context.Context, t Target) {
 		}
 	case "mongodb":
 		if e.wants(mongoOpen) {
-			b, err := e.ask(ctx, t, discover.MongoMessage(discover.MongoCommand("listDatabases")), 16<<10)
+			b, err := e.askWhole(ctx, t, discover.MongoMessage(discover.MongoCommand("listDatabases")), 64<<10, func(b []byte) bool {
+				return len(b) >= 4 && uint32(len(b)) >= binary.LittleEndian.Uint32(b)
+			})
 			if err == nil && bytes.Contains(b, []byte("databases\x00")) && bytes.Contains(b, []byte("sizeOnDisk")) {
 				e.found(mongoOpen.Weakness(t, "listDatabases → answered"))
 			}
@@ -68,8 +72,9 @@ func (e *Env) open(ctx context.Context, t Target) {
 		}
 	case "rsync":
 		if e.wants(rsyncOpen) {
-			if b, err := e.ask(ctx, t, []byte("@RSYNCD: 31.0\n\n"), 8192); err == nil {
-				if _, modules, ok := strings.Cut(string(b), "\n"); ok && strings.TrimSpace(modules) != "" && !strings.HasPrefix(strings.TrimSpace(modules), "@") {
+			b, err := e.askWhole(ctx, t, []byte("@RSYNCD: 31.0\n\n"), 64<<10, func(b []byte) bool { return bytes.Contains(b, []byte("@RSYNCD: EXIT")) })
+			if err == nil {
+				if modules := rsyncModules(b); modules != "" {
 					e.found(rsyncOpen.Weakness(t, modules))
 				}
 			}
@@ -83,6 +88,22 @@ func (e *Env) open(ctx context.Context, t Target) {
 			e.found(telnetOpen.Weakness(t, "port "+t.Dial()))
 		}
 	}
+}
+
+// rsyncModules are the lines of a listing that name a module: its name in 15 columns, a
+// tab, its comment. Others are the message of the day, which is shown to whom no module is.
+func rsyncModules(b []byte) string {
+	greeting, rest, _ := strings.Cut(string(b), "\n")
+	if !strings.HasPrefix(greeting, "@RSYNCD: ") {
+		return ""
+	}
+	var out strings.Builder
+	for l := range strings.Lines(rest) {
+		if name, _, ok := strings.Cut(l, "\t"); ok && len(name) >= 15 && strings.TrimSpace(name) != "" && !strings.HasPrefix(l, "@") {
+			out.WriteString(l)
+		}
+	}
+	return out.String()
 }
 
 func line(b []byte, with string) string {
@@ -137,11 +158,27 @@ func (e *Env) vnc(ctx context.Context, t Target) {
 	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(2 * e.answer()))
 	r := bufio.NewReader(c)
-	hello, err := r.ReadString('\n')
-	if err != nil || !strings.HasPrefix(hello, "RFB 003.") {
+	hello := make([]byte, 12) // "RFB 003.008\n"
+	if _, err := io.ReadFull(r, hello); err != nil || !bytes.HasPrefix(hello, []byte("RFB 00")) {
 		return
 	}
-	if _, err := c.Write([]byte("RFB 003.008\n")); err != nil {
+	// Version 3.3 is told one kind by the server, in four bytes; later ones are given a list.
+	old := bytes.HasPrefix(hello, []byte("RFB 003.00")) && hello[10] < '7'
+	version := "RFB 003.008\n"
+	switch {
+	case old:
+		version = "RFB 003.003\n"
+	case bytes.Equal(hello, []byte("RFB 003.007\n")):
+		version = string(hello)
+	}
+	if _, err := c.Write([]byte(version)); err != nil {
+		return
+	}
+	if old {
+		kind := make([]byte, 4)
+		if _, err := io.ReadFull(r, kind); err == nil && binary.BigEndian.Uint32(kind) == 1 {
+			e.found(vncOpen.Weakness(t, "security type None is set"))
+		}
 		return
 	}
 	n, err := r.ReadByte()
