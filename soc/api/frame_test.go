@@ -33,6 +33,7 @@ import (
 	"icewatch/soc/tenancy"
 	"icewatch/soc/units"
 	"icewatch/ticketing"
+	"icewatch/ticketing/eventlevel"
 	"icewatch/ticketing/outbox"
 )
 
@@ -85,7 +86,7 @@ func newSuite(t *testing.T, change func(*Deps)) *suite {
 		t.Fatal(err)
 	}
 	s := &suite{t: t, identity: ids, units: tree, audit: trail, search: &fakeSearch{}, ingest: &fakeIngest{}, cmdb: &fakeCMDB{}}
-	tickets, err := ticketing.Open(ctx, db, ticketing.Deps{Policy: fakePolicy{}, Seal: seal.Ephemeral(outbox.Sealed()...), Log: log})
+	tickets, err := ticketing.Open(ctx, db, ticketing.Deps{Policy: fakePolicy{}, EventTerms: eventlevel.Default, Seal: seal.Ephemeral(outbox.Sealed()...), Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
