@@ -49,6 +49,34 @@ export interface Finding {
 }
 export interface FindingDetail extends Finding {
   history: List<{ at: string; actor: string; action: string; comment?: string; change?: string; undone?: boolean }>;
+  /** Those all of whose findings the reader sees. */
+  orders: List<FindingOrder>;
+}
+export const FINDING_ORDER_STATES = ['open', 'done', 'withdrawn'] as const;
+/** A work order of findings. */
+export interface FindingOrder {
+  id: string;
+  tenant: string;
+  title: string;
+  owner?: string;
+  due_at?: string;
+  overdue?: boolean;
+  state: (typeof FINDING_ORDER_STATES)[number];
+  made_by: string;
+  made_at: string;
+  ended_at?: string;
+  note?: string;
+  /** What undo names to take back that it was made, and that it ended. */
+  change?: string;
+  done_change?: string;
+  findings: number;
+  /** Findings that have yet to be repaired. */
+  left: number;
+}
+export interface FindingOrderDetail {
+  order: FindingOrder;
+  members: List<Finding>;
+  history: List<{ at: string; actor: string; text: Text }>;
 }
 export interface FindingFigures {
   counting: number;

@@ -170,7 +170,7 @@ export const NAV: NavGroup[] = [
       },
       { to: '/units', needs: ['list-cmdb-units'], title: 'page.archive.unit', icon: <ApartmentOutlined /> },
       { to: '/systems', needs: ['list-cmdb-systems'], title: 'page.archive.system', icon: <AppstoreOutlined /> },
-      { to: '/findings', needs: ['list-findings'], title: 'page.findings', icon: <BugOutlined />, below: [{ to: '/findings/figures', needs: ['get-finding-figures'], title: 'page.findingFigures', icon: <BarChartOutlined /> }, { to: '/vulnerabilities', needs: ['list-vulnerabilities'], title: 'page.vulnerabilities', icon: <BookOutlined /> }, { to: '/scans', needs: ['list-scan-runs'], title: 'page.scans', icon: <AimOutlined /> }, { to: '/surface', needs: ['list-surface-changes'], title: 'page.surface', icon: <RadarChartOutlined /> }] },
+      { to: '/findings', needs: ['list-findings'], title: 'page.findings', icon: <BugOutlined />, below: [{ to: '/findings/figures', needs: ['get-finding-figures'], title: 'page.findingFigures', icon: <BarChartOutlined /> }, { to: '/finding-orders', needs: ['list-finding-orders'], title: 'page.findingOrders', icon: <SolutionOutlined /> }, { to: '/vulnerabilities', needs: ['list-vulnerabilities'], title: 'page.vulnerabilities', icon: <BookOutlined /> }, { to: '/scans', needs: ['list-scan-runs'], title: 'page.scans', icon: <AimOutlined /> }, { to: '/surface', needs: ['list-surface-changes'], title: 'page.surface', icon: <RadarChartOutlined /> }] },
       { to: '/risk', needs: ['list-cmdb-risk'], title: 'page.archive.asset', icon: <SafetyCertificateOutlined /> },
     ],
   },

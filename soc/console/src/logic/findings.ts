@@ -22,7 +22,7 @@ export function happened(action: string, t: Say): string {
     .map((part) => {
       const word = WORDS[part];
       if (word) return t(word);
-      const [, what = '', rest = ''] = /^(state|owner|level|exception until) (.*)$/.exec(part) ?? [];
+      const [, what = '', rest = ''] = /^(state|owner|level|exception until|work order) (.*)$/.exec(part) ?? [];
       switch (what) {
         case 'state':
           return t('finding.did.state', { x: t(`finding.state.${rest}` as Key) });
@@ -30,6 +30,8 @@ export function happened(action: string, t: Say): string {
           return rest === 'nobody' ? t('finding.did.noOwner') : t('finding.did.owner', { x: rest });
         case 'level':
           return t('finding.did.level', { x: t(`sev.${rest}` as Key) });
+        case 'work order':
+          return t('finding.did.order', { x: rest });
         case 'exception until':
           return t('finding.did.until', { x: rest });
         default:

@@ -15,6 +15,7 @@ import { DataTable } from '../../parts/table';
 import { When } from '../../parts/time';
 import { engineName, happened } from '../../logic/findings';
 import { ChangeFindings } from './findings';
+import { MakeOrder } from './makeorder';
 
 /** One finding: why it matters, what helps, what happened to it. */
 export default function FindingPage() {
@@ -22,6 +23,7 @@ export default function FindingPage() {
   const can = useCan();
   const { id = '' } = useParams();
   const [changing, setChanging] = useState(false);
+  const [ordering, setOrdering] = useState(false);
   const { act, busy } = useAct();
   const query = useQuery({ queryKey: ['findings', 'one', id], queryFn: ({ signal }) => get<FindingDetail>(`/findings/${encodeURIComponent(id)}`, {}, signal) });
   return (
@@ -40,6 +42,7 @@ export default function FindingPage() {
                   {t('finding.retest')}
                 </Button>
               )}
+              {can('create-finding-order') && ['open', 'verified', 'repair'].includes(f.state) && !list(f.orders).some((o) => o.state === 'open') && <Button onClick={() => setOrdering(true)}>{t('forder.make')}</Button>}
               {can('change-findings') && (
                 <Button type="primary" onClick={() => setChanging(true)}>
                   {t('finding.move')}
@@ -79,6 +82,19 @@ export default function FindingPage() {
                 </span>
               </Panel>
             )}
+            {list(f.orders).length > 0 && (
+              <Panel title={t('page.findingOrders')}>
+                {list(f.orders).map((o) => (
+                  <div key={o.id} className="row wrap">
+                    <Link to={`/finding-orders/${encodeURIComponent(o.id)}`}>{o.title}</Link>
+                    <span>{t(`forder.state.${o.state}`)}</span>
+                    <span className="dim">
+                      {o.owner || '–'} · {t('finding.due')} <When time={o.due_at} />
+                    </span>
+                  </div>
+                ))}
+              </Panel>
+            )}
             <Panel title={t('vuln.description')}>
               <p style={{ whiteSpace: 'pre-wrap' }}>{tx(f.text) || <span className="dim">–</span>}</p>
             </Panel>
@@ -109,6 +125,7 @@ export default function FindingPage() {
               />
             </Panel>
             </div>
+            {ordering && <MakeOrder ids={[f.id]} close={() => setOrdering(false)} />}
             {changing && <ChangeFindings ids={[f.id]} close={() => setChanging(false)} />}
           </>
         )}

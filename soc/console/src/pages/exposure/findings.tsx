@@ -18,6 +18,7 @@ import { DataTable } from '../../parts/table';
 import { When } from '../../parts/time';
 import { engineName } from '../../logic/findings';
 import { ImportReport } from './import';
+import { MakeOrder } from './makeorder';
 import { Reports } from './reports';
 
 const LEVELS = ['critical', 'high', 'medium', 'low', 'informational'] as const;
@@ -34,6 +35,7 @@ export default function Findings() {
   const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
   const { act } = useAct();
   const [changing, setChanging] = useState(false);
+  const [ordering, setOrdering] = useState(false);
   const q = url.get('q') ?? '';
   const state = url.get('state') ?? '';
   const levels = parseWords(url, 'level', LEVELS);
@@ -88,6 +90,11 @@ export default function Findings() {
         {chosen.size > 0 && can('retest-findings') && (
           <Button onClick={() => void act(() => post('/finding-retests', { ids: [...chosen] }), { said: t('finding.retested'), renew: ['findings', 'scans'] })}>
             {t('finding.retest')} · {t('finding.chosen', { n: chosen.size })}
+          </Button>
+        )}
+        {chosen.size > 0 && can('create-finding-order') && (
+          <Button onClick={() => setOrdering(true)}>
+            {t('forder.make')} · {t('finding.chosen', { n: chosen.size })}
           </Button>
         )}
         {chosen.size > 0 && can('change-findings') && (
@@ -185,6 +192,15 @@ export default function Findings() {
       </div>
       {url.get('import') === '1' && can('import-findings') && <ImportReport close={() => setUrl({ import: undefined })} />}
       {url.get('report') === '1' && can('make-finding-report') && <Reports narrow={narrow} close={() => setUrl({ report: undefined })} />}
+      {ordering && (
+        <MakeOrder
+          ids={[...chosen]}
+          close={() => {
+            setOrdering(false);
+            setChosen(new Set());
+          }}
+        />
+      )}
       {changing && (
         <ChangeFindings
           ids={[...chosen]}

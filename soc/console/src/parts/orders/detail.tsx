@@ -16,8 +16,8 @@ import { OrderState } from './state';
 
 const iso = (ms: number | undefined) => (ms ? new Date(ms).toISOString() : undefined);
 
-/** The page of an alert or incident. */
-export const objectLink = (id: string) => `/${id.startsWith('INC-') ? 'incidents' : 'alerts'}/${encodeURIComponent(id)}`;
+/** The page of an alert, an incident or a work order of findings. */
+export const objectLink = (id: string) => `/${id.startsWith('FO-') ? 'finding-orders' : id.startsWith('INC-') ? 'incidents' : 'alerts'}/${encodeURIComponent(id)}`;
 
 /** One work order: where it stands, what its system was told, and what can be done about it. */
 export function OrderPanel({ id, close }: { id: string; close: () => void }) {
@@ -97,7 +97,7 @@ export function OrderPanel({ id, close }: { id: string; close: () => void }) {
                 <WhenFull time={iso(o.synced_at)} />
               </dd>
             </dl>
-            {can('respond') && o.state !== 'done' && o.state !== 'rejected' && (
+            {can('respond') && !o.object.startsWith('FO-') && o.state !== 'done' && o.state !== 'rejected' && (
               <div>
                 <h3 className="under">{t('order.comment')}</h3>
                 <CommentBox submit={(text) => act(() => post(`${objectLink(o.object)}/comments`, { text }), { said: t('order.commented'), renew })} />
