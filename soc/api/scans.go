@@ -37,6 +37,7 @@ func (s *Server) scanRoutes() {
 	s.scanRangeRoutes(s.deps.ScanScope)
 	s.scanTaskRoutes(s.deps.Scans)
 	s.scanRunRoutes(s.deps.Scans)
+	s.scanTemplateRoutes(s.deps.Scans)
 	s.surfaceRoutes()
 	s.engineRoutes()
 }

@@ -2,6 +2,7 @@ package centre
 
 import (
 	"context"
+	"path/filepath"
 	"time"
 
 	"icewatch/soc/exposure/credential"
@@ -34,7 +35,7 @@ func (c *centre) openScans(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	c.exposure.scans, err = scan.Open(ctx, scan.Deps{Database: db, Secrets: secrets, Scope: c.exposure.scope, Items: c.cmdb, Findings: c.exposure.findings, Fleet: c.fleet, Workday: c.workday, Seen: c.exposure.surface.Take, Log: c.log})
+	c.exposure.scans, err = scan.Open(ctx, scan.Deps{Database: db, Secrets: secrets, Scope: c.exposure.scope, Items: c.cmdb, Findings: c.exposure.findings, Fleet: c.fleet, Packages: filepath.Join(c.Config.Data, "scanner-templates"), Sign: c.fleet.Authority().SignText, Workday: c.workday, Seen: c.exposure.surface.Take, Log: c.log})
 	if err != nil {
 		return err
 	}

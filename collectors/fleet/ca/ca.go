@@ -271,5 +271,8 @@ func SerialText(n *big.Int) string { return hex.EncodeToString(n.Bytes()) }
 // ReleaseKey is the public key by which packages are signed.
 func (a *Authority) ReleaseKey() ed25519.PublicKey { return a.release.Public().(ed25519.PublicKey) }
 
+// SignText signs what is no package of the agent by the release key.
+func (a *Authority) SignText(text []byte) []byte { return ed25519.Sign(a.release, text) }
+
 // Sign signs a package.
 func (a *Authority) Sign(p wire.Package) []byte { return ed25519.Sign(a.release, p.Signed()) }

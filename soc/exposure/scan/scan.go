@@ -15,7 +15,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -25,6 +24,7 @@ import (
 
 	"icewatch/cmdb"
 	"icewatch/collectors/fleet"
+	"icewatch/collectors/fleet/release"
 	"icewatch/collectors/scanner/wire"
 	"icewatch/soc/exposure/credential"
 	"icewatch/soc/exposure/finding"
@@ -87,8 +87,12 @@ type Deps struct {
 	Seen func(ctx context.Context, run ScanRun, mode string, hosts []Seen) (ScanDiscovery, error)
 	// Workday tells whether people work on a day; nil where nobody knows.
 	Workday func(time.Time) bool
-	Log     *slog.Logger
-	Now     func() time.Time
+	// Packages is the folder of packages of templates, and Sign signs by the release key
+	// that scanners know; without either there are no packages.
+	Packages string
+	Sign     func(text []byte) []byte
+	Log      *slog.Logger
+	Now      func() time.Time
 }
 
 // Service keeps tasks and runs and talks to scanners. It is safe for concurrent use;
@@ -104,6 +108,8 @@ type Service struct {
 	secrets  map[string][]wire.Credential // by task
 	wake     chan struct{}                // closed and made anew when there is something to tell
 	judge    chan struct{}
+	shelf    *release.Shelf
+	packages []TemplatesPackage // by name
 }
 
 // run is a run with what its scanner is told.
@@ -144,6 +150,9 @@ func Open(ctx context.Context, d Deps) (*Service, error) {
 		return nil, fmt.Errorf("scan: %w", err)
 	}
 	s := &Service{Deps: d, tasks: map[string]*ScanTask{}, active: map[string]*run{}, scanners: map[string]*scannerState{}, secrets: map[string][]wire.Credential{}, wake: make(chan struct{}), judge: make(chan struct{}, 1)}
+	if err := s.openTemplates(ctx); err != nil {
+		return nil, err
+	}
 	var tasks []taskRow
 	if err := d.Database.NewSelect().Model(&tasks).Scan(ctx); err != nil {
 		return nil, fmt.Errorf("scan: read tasks: %w", err)
@@ -309,6 +318,3 @@ func clip(s string, n int) string {
 func byTime(a, b ScanRun) int {
 	return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), strings.Compare(b.ID, a.ID))
 }
-
-// Templates opens a package of templates; there are none until packages are brought.
-func (s *Service) Templates(string) (*os.File, error) { return nil, os.ErrNotExist }

@@ -255,6 +255,7 @@ func (s *Service) orders(ctx context.Context, a fleet.Agent, c *wire.Checkin) (w
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	o.Templates = s.wired() // the scanner knows which it has
 	size := 0
 	for _, id := range again {
 		x := s.active[id]
