@@ -36,7 +36,7 @@ var udpAskings = map[int]asking{
 		return true
 	}},
 	123: {name: "ntp", send: append([]byte{0x23}, make([]byte, 47)...), match: func(b []byte, _ *wire.Service) bool {
-		return len(b) >= 48 && b[0]&7 == 4
+		return len(b) >= 48 && b[0]&7 == 4 && b[0]>>3&7 >= 1 && b[0]>>3&7 <= 4 && b[1] <= 16 // a server's answer, of a version and a stratum that there are
 	}},
 	137: {name: "netbios-ns", send: append([]byte{0x49, 0x57, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0x20}, append([]byte("CKAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"), 0, 0, 0x21, 0, 1)...), match: func(b []byte, s *wire.Service) bool {
 		if len(b) < 72 || b[0] != 0x49 || b[1] != 0x57 || b[2]&0x80 == 0 {
@@ -92,7 +92,7 @@ func (h *look) udp(ctx context.Context) {
 				return
 			}
 			b := scope.Read(c, 2048, h.answer)
-			if len(b) == 0 {
+			if len(b) == 0 || bytes.Equal(b, q.send) { // An echo is no answer.
 				return
 			}
 			s := wire.Service{Port: port, Protocol: "udp"}

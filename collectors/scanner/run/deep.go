@@ -3,6 +3,7 @@ package run
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -65,15 +66,28 @@ func (j *Job) read(ctx context.Context, a netip.Addr, port int, cred wire.Creden
 	}
 	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(2 * time.Minute))
-	method := ssh.Password(cred.Secret)
+	asked := false // One password goes one way: a second refusal may lock the account.
+	methods := []ssh.AuthMethod{
+		ssh.PasswordCallback(func() (string, error) { asked = true; return cred.Secret, nil }),
+		ssh.KeyboardInteractive(func(_, _ string, questions []string, echos []bool) ([]string, error) {
+			if len(questions) == 0 {
+				return nil, nil
+			}
+			if asked || len(questions) != 1 || echos[0] {
+				return nil, errors.New("the password is refused, or more than it is asked for")
+			}
+			asked = true
+			return []string{cred.Secret}, nil
+		}),
+	}
 	if cred.Key != "" {
 		signer, err := ssh.ParsePrivateKey([]byte(cred.Key))
 		if err != nil {
 			return fmt.Errorf("the private key cannot be read")
 		}
-		method = ssh.PublicKeys(signer)
+		methods = []ssh.AuthMethod{ssh.PublicKeys(signer)}
 	}
-	conn, chans, reqs, err := ssh.NewClientConn(c, address, &ssh.ClientConfig{User: cred.User, Auth: []ssh.AuthMethod{method}, HostKeyCallback: ssh.InsecureIgnoreHostKey()}) //nolint:gosec // Addresses of discovery have no keys that are known beforehand.
+	conn, chans, reqs, err := ssh.NewClientConn(c, address, &ssh.ClientConfig{User: cred.User, Auth: methods, HostKeyCallback: ssh.InsecureIgnoreHostKey()}) //nolint:gosec // Addresses of discovery have no keys that are known beforehand.
 	if err != nil {
 		return err
 	}
