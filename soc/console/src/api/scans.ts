@@ -229,3 +229,14 @@ export function share(p: ScanRun['progress']): number | undefined {
   const total = p.hosts_total + p.checks_total;
   return total > 0 ? Math.min(100, Math.floor((100 * done) / total)) : undefined;
 }
+
+/** A package of nuclei templates that scanners fetch. */
+export interface TemplatesPackage {
+  sha256: string;
+  name: string;
+  size: number;
+  count: number;
+  note?: string;
+  by: string;
+  at: string;
+}

@@ -12,6 +12,7 @@ import { useKeys } from '../../app/keys';
 import { useSettings } from '../../app/settings';
 import { Engines } from '../../parts/exposure/engines';
 import { TaskForm } from '../../parts/exposure/task';
+import { TemplatePackages } from '../../parts/exposure/templates';
 import { Ask, FormDialog } from '../../parts/dialog';
 import { TenantPicker } from '../../parts/fleet/marks';
 import { useTenantName } from '../../parts/names';
@@ -416,6 +417,7 @@ function Scanners() {
           }
         </Loaded>
       </div>
+      <TemplatePackages />
       {url.get('ask') === '1' && (
         <FormDialog<{ tenant: string; note?: string }>
           title={t('scanner.add')}
