@@ -34,24 +34,34 @@ func (c *city) connect(slugs []string) {
 	}
 }
 
+// wholly is which of the test's tenants lie wholly within what the viewer may see, and
+// whether everything does.
+func (c *city) wholly() (whole map[string]bool, everything bool) {
+	c.t.Helper()
+	var preview struct {
+		Everything bool
+		Tenants    []struct{ Slug, Coverage string }
+	}
+	if err := c.admin.Get(c.t.Context(), "/api/v1/reach/preview", url.Values{"user": {"scoped"}}, &preview); err != nil {
+		c.t.Fatal(err)
+	}
+	whole = map[string]bool{}
+	for _, t := range preview.Tenants {
+		// Catalogued tenants beside those of the test have nothing.
+		if t.Coverage == "whole" && slices.ContainsFunc(c.town.Tenants, func(x reach.Tenant) bool { return x.Slug == t.Slug }) {
+			whole[t.Slug] = true
+		}
+	}
+	return whole, preview.Everything
+}
+
 // compareInputs holds the sources that a viewer sees against the tenants that
 // lie wholly within what he may see. Their settings are for administrators.
 func (c *city) compareInputs(viewer *client.Client, wrong func(string, any, any)) {
 	c.t.Helper()
 	ctx := c.t.Context()
-	var preview struct {
-		Everything bool
-		Tenants    []struct{ Slug, Coverage string }
-	}
-	if err := c.admin.Get(ctx, "/api/v1/reach/preview", url.Values{"user": {"scoped"}}, &preview); err != nil {
-		c.t.Fatal(err)
-	}
-	want, got := map[string]bool{}, map[string]bool{}
-	for _, t := range preview.Tenants {
-		if t.Coverage == "whole" {
-			want[t.Slug] = true
-		}
-	}
+	want, everything := c.wholly()
+	got := map[string]bool{}
 	var page struct {
 		Items []struct{ Input, Tenant string }
 	}
@@ -59,17 +69,11 @@ func (c *city) compareInputs(viewer *client.Client, wrong func(string, any, any)
 		c.t.Fatal(err)
 	}
 	for _, s := range page.Items {
-		if !preview.Everything && (s.Input == "" || s.Tenant == "") {
+		if !everything && (s.Input == "" || s.Tenant == "") {
 			wrong("a source that all share", s, nil)
 		}
 		if s.Input != "" && s.Tenant != "" {
 			got[s.Tenant] = true
-		}
-	}
-	// Catalogued tenants beside those of the test have no inputs.
-	for slug := range want {
-		if !slices.ContainsFunc(c.town.Tenants, func(t reach.Tenant) bool { return t.Slug == slug }) {
-			delete(want, slug)
 		}
 	}
 	if !maps.Equal(got, want) {

@@ -49,6 +49,7 @@ type city struct {
 	everything string // id of a scenario of all alerts
 	drawing    string // id of a shared topology of all hosts
 	teams      []dutyTeam
+	orders     map[string]string // by id of a work order of findings, the host that it is about
 
 	backtests []keptBacktest // of the viewer, under scopes of before
 }
@@ -182,6 +183,7 @@ func (c *city) build(rnd *rand.Rand, tenants, events int) {
 	}
 	c.draw(hosts)
 	c.weaken(hosts)
+	c.scanned(slugs, hosts)
 	c.connect(slugs)
 	time.Sleep(3 * time.Second) // the engine takes in the items
 	for _, slug := range slugs {
@@ -531,6 +533,7 @@ func (c *city) compare(rnd *rand.Rand, viewer *client.Client, x *reachtest.Term,
 	}
 	c.compareDrawing(viewer, hosts, wrong)
 	c.compareFindings(viewer, hosts, wrong)
+	c.compareScans(viewer, hosts, wrong)
 	var counts struct{ Classes map[string]int }
 	get("/api/v1/cmdb/statistics", nil, &counts)
 	if counts.Classes["host"] != len(hosts) {
@@ -600,6 +603,7 @@ func (c *city) compare(rnd *rand.Rand, viewer *client.Client, x *reachtest.Term,
 			}
 		}
 	}
+	c.compareThreats(alerts, visible, get, wrong)
 	seen := map[string]bool{}
 	for _, a := range c.alerts(viewer) {
 		seen[a.ID] = true
