@@ -155,7 +155,10 @@ function Frame({ user }: { user: Me }) {
   }, [navigate, nav]);
   useKeys(keys);
   // The rail is longer than a low window: where one is must be in sight.
-  useEffect(() => Array.from(document.querySelectorAll('.rail .item.on')).at(-1)?.scrollIntoView({ block: 'nearest' }), [location.pathname, nav]);
+  useEffect(() => {
+    // What it returns, a promise in newer browsers, is no clean-up.
+    void Array.from(document.querySelectorAll('.rail .item.on')).at(-1)?.scrollIntoView({ block: 'nearest' });
+  }, [location.pathname, nav]);
 
   const signOut = useCallback(async () => {
     const answer = await post<{ redirect?: string } | undefined>('/auth/logout/external').catch((e: unknown) =>
