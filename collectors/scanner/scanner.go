@@ -345,20 +345,21 @@ func (s *Scanner) obey(ctx context.Context, work *sync.WaitGroup, o *wire.Orders
 	for _, id := range o.Cancel {
 		s.forget(ctx, id)
 	}
-	if len(o.Templates) > 0 {
-		changed := false
-		for _, t := range o.Templates {
-			new, err := templates.Install(ctx, s.Dir, t, s.client.Identity().ReleaseKey, s.client.Fetch)
-			if err != nil {
-				s.Log.Error("a package of templates is refused", "name", t.Name, "error", err)
-				s.setTrouble("templates " + t.Name + ": " + err.Error())
-			}
-			changed = changed || new
+	changed, err := templates.Retain(s.Dir, o.Templates)
+	if err != nil {
+		s.Log.Error("a package of templates is not removed", "error", err)
+	}
+	for _, t := range o.Templates {
+		new, err := templates.Install(ctx, s.Dir, t, s.client.Identity().ReleaseKey, s.client.Fetch)
+		if err != nil {
+			s.Log.Error("a package of templates is refused", "name", t.Name, "error", err)
+			s.setTrouble("templates " + t.Name + ": " + err.Error())
 		}
-		if changed {
-			if err := s.read(); err != nil {
-				s.Log.Error("templates cannot be read", "error", err)
-			}
+		changed = changed || new
+	}
+	if changed {
+		if err := s.read(); err != nil {
+			s.Log.Error("templates cannot be read", "error", err)
 		}
 	}
 	for _, r := range o.Runs {

@@ -1,6 +1,7 @@
 package acceptance
 
 import (
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -103,6 +104,46 @@ func TestScanner(t *testing.T) {
 	if len(hosts.Items) != 1 || hosts.Items[0].Item == "" || len(hosts.Items[0].Services) != 1 || hosts.Items[0].Services[0].Category != "web" {
 		t.Errorf("%+v", hosts)
 	}
+	// A package of templates comes to the scanner, and goes.
+	template := filepath.Join(t.TempDir(), "city.yaml")
+	must(os.WriteFile(template, []byte("id: city-banner\ninfo: {name: Banner, author: city, severity: info}\nhttp:\n  - method: GET\n    path: ['{{BaseURL}}/']\n    matchers: [{type: word, words: [city]}]\n"), 0o600))
+	packed := template + ".tar.gz"
+	if out, err := exec.CommandContext(ctx, "tar", "-czf", packed, "-C", filepath.Dir(template), "city.yaml").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	out, err := s.icectl("scans", "templates", "city", packed)
+	if err != nil {
+		t.Fatal(out, err)
+	}
+	fields := strings.Fields(out)
+	has := func(want int) {
+		t.Helper()
+		eventually(t, 90*time.Second, "the scanner's packages", func() error {
+			var list struct {
+				Items []struct {
+					Templates []struct{ Name, Source string }
+				}
+			}
+			if err := s.admin.Get(ctx, "/api/v1/scanners", nil, &list); err != nil {
+				return err
+			}
+			n := 0
+			for _, x := range list.Items {
+				for _, p := range x.Templates {
+					if p.Name == "city" {
+						n++
+					}
+				}
+			}
+			if n != want {
+				return fmt.Errorf("%d of the package; %d is right: %+v", n, want, list)
+			}
+			return nil
+		})
+	}
+	has(1)
+	must(s.admin.JSON(ctx, http.MethodDelete, "/api/v1/scan-templates/"+fields[len(fields)-1], nil, nil, nil))
+	has(0)
 	// Another tenant is told of none of it.
 	other := s.token("e-licence", "read")
 	for _, path := range []string{"/scan-ranges", "/scan-tasks", "/scan-runs", "/scanners", "/surface/hosts", "/surface/changes", "/scan-engines"} {

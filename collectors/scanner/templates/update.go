@@ -17,6 +17,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -72,6 +73,24 @@ func Install(ctx context.Context, dir string, t wire.TemplatesFile, key ed25519.
 		return false, fmt.Errorf("%w: %s was changed on its way", ErrPackage, t.Name)
 	}
 	return true, replace(at, data.Bytes(), t)
+}
+
+// Retain removes the packages that are installed and not named. It is true where
+// there were any.
+func Retain(dir string, named []wire.TemplatesFile) (bool, error) {
+	have, err := Updates(dir)
+	removed := false
+	for _, src := range have {
+		if slices.ContainsFunc(named, func(t wire.TemplatesFile) bool { return t.Name == src.Name }) {
+			continue
+		}
+		if e := os.RemoveAll(filepath.Join(dir, updatesDir, src.Name)); e != nil {
+			err = errors.Join(err, fmt.Errorf("templates of the suite: %w", e))
+			continue
+		}
+		removed = true
+	}
+	return removed, err
 }
 
 // replace unpacks a package beside its place and changes them.

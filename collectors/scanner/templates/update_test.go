@@ -59,6 +59,15 @@ func TestOnlySignedPackagesAreTaken(t *testing.T) {
 	if d, err := sources[0].Describe(); err != nil || d.Count != 2 || d.Name != "city" {
 		t.Errorf("%+v, %v", d, err)
 	}
+	if removed, err := Retain(dir, []wire.TemplatesFile{p}); err != nil || removed {
+		t.Errorf("a package that is named was removed: %v, %v", removed, err)
+	}
+	if removed, err := Retain(dir, nil); err != nil || !removed {
+		t.Errorf("a package that is not named any more stays: %v, %v", removed, err)
+	}
+	if sources, err := Updates(dir); err != nil || len(sources) != 0 {
+		t.Errorf("%v, %v", sources, err)
+	}
 	p.SHA256 = hex.EncodeToString(make([]byte, 32))
 	p.Signature = ed25519.Sign(private, p.Signed())
 	if _, err := Install(context.Background(), dir, p, public, give); !errors.Is(err, ErrPackage) {

@@ -258,10 +258,11 @@ type Orders struct {
 	Runs   []Run    `json:"runs,omitempty"`   // new ones, and those of Checkin.Wants
 	Cancel []string `json:"cancel,omitempty"` // ids of runs to end; repeated until the scanner does not list them
 	// Pause are all ids of runs that are to rest; those that are no longer named go on.
-	Pause     []string        `json:"pause,omitempty"`
-	Templates []TemplatesFile `json:"templates,omitempty"` // packages that the scanner should have
-	Interval  int             `json:"interval,omitempty"`  // seconds that a checkin may wait at most
-	Time      int64           `json:"time"`                // the server's clock, Unix milliseconds
+	Pause []string `json:"pause,omitempty"`
+	// Templates are all packages that the scanner should have; others are removed.
+	Templates []TemplatesFile `json:"templates,omitempty"`
+	Interval  int             `json:"interval,omitempty"` // seconds that a checkin may wait at most
+	Time      int64           `json:"time"`               // the server's clock, Unix milliseconds
 }
 
 // TemplatesFile is a package of templates: a gzipped tar of *.yaml files.
