@@ -251,17 +251,19 @@ func (c *city) await(address string, dead func() string) {
 // touched counts what comes from the scanner, by address: packets of IP, and
 // requests of ARP for an address.
 type touched struct {
-	fd   int
-	stop chan struct{}
-	end  chan struct{}
-	by   map[netip.Addr]int
+	fd    int
+	stop  chan struct{}
+	end   chan struct{}
+	by    map[netip.Addr]int
+	first map[netip.Addr]string // packet to each, in hex
 }
 
 func (c *city) count() *touched {
-	w := &touched{stop: make(chan struct{}), end: make(chan struct{}), by: map[netip.Addr]int{}}
+	w := &touched{stop: make(chan struct{}), end: make(chan struct{}), by: map[netip.Addr]int{}, first: map[netip.Addr]string{}}
 	var err error
 	c.inside(func() {
-		w.fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW, int(htons(unix.ETH_P_ALL)))
+		// Nothing is received before it is bound: else what passes on other interfaces meanwhile counts.
+		w.fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW, 0)
 		if err == nil {
 			_ = unix.SetsockoptInt(w.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 64<<20)
 			_ = unix.SetsockoptTimeval(w.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 100_000})
@@ -294,17 +296,19 @@ func (c *city) count() *touched {
 			if ll, ok := from.(*unix.SockaddrLinklayer); !ok || ll.Pkttype == unix.PACKET_OUTGOING || n < 42 {
 				continue
 			}
-			switch kind := uint16(buf[12])<<8 | uint16(buf[13]); kind {
-			case unix.ETH_P_IP:
-				w.by[netip.AddrFrom4([4]byte(buf[30:34]))]++
-			case unix.ETH_P_ARP:
-				if buf[21] == 1 {
-					w.by[netip.AddrFrom4([4]byte(buf[38:42]))]++
-				}
-			case unix.ETH_P_IPV6:
-				if n >= 54 {
-					w.by[netip.AddrFrom16([16]byte(buf[38:54]))]++
-				}
+			var to netip.Addr
+			switch kind := uint16(buf[12])<<8 | uint16(buf[13]); {
+			case kind == unix.ETH_P_IP:
+				to = netip.AddrFrom4([4]byte(buf[30:34]))
+			case kind == unix.ETH_P_ARP && buf[21] == 1:
+				to = netip.AddrFrom4([4]byte(buf[38:42]))
+			case kind == unix.ETH_P_IPV6 && n >= 54:
+				to = netip.AddrFrom16([16]byte(buf[38:54]))
+			default:
+				continue
+			}
+			if w.by[to]++; w.by[to] == 1 {
+				w.first[to] = fmt.Sprintf("% x", buf[:min(n, 74)])
 			}
 		}
 	}()
@@ -635,7 +639,7 @@ func TestNamespaces(t *testing.T) {
 		packets += n
 		// IPv6's own words of a link, which the kernel says by itself, are not the scanner's; the gateway is asked for where somebody leaves.
 		if !allowed(a) && !(a.Is6() && (a.IsLinkLocalMulticast() || a.IsLinkLocalUnicast())) {
-			t.Errorf("%d packets to %s, which nobody approved", n, a)
+			t.Errorf("%d packets to %s, which nobody approved; the first was %s", n, a, counter.first[a])
 		}
 	}
 	if packets < 500 {
