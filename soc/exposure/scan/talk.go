@@ -102,6 +102,9 @@ func (s *Service) Checkin(ctx context.Context, a fleet.Agent, body []byte) ([]by
 	}
 	timer := time.NewTimer(wire.PollTime)
 	defer timer.Stop()
+	s.mu.Lock()
+	packages := s.wired()
+	s.mu.Unlock()
 	for {
 		s.mu.Lock()
 		wake := s.wake
@@ -110,7 +113,8 @@ func (s *Service) Checkin(ctx context.Context, a fleet.Agent, body []byte) ([]by
 		if err != nil {
 			return nil, err
 		}
-		if something {
+		same := func(x, y wire.TemplatesFile) bool { return x.Name == y.Name && x.SHA256 == y.SHA256 }
+		if something || !slices.EqualFunc(orders.Templates, packages, same) {
 			return wire.Encode(orders), nil
 		}
 		select {

@@ -68,6 +68,7 @@ func (s *Service) readTemplates(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.packages = list
+	s.tell()
 	return nil
 }
 
