@@ -719,3 +719,6 @@ require (
 )
 
 replace github.com/hashicorp/memberlist => github.com/grafana/memberlist v0.3.1-0.20251126142931-6f9f62ab6f86
+
+// No proxy has it, and no program links it; without this the list of modules, and so the bill of materials, cannot be made.
+exclude git.cs.nctu.edu.tw/calee/sctp v1.1.0
