@@ -111,7 +111,7 @@ export const exposure = {
   'finding.state.false_positive': ['误报', 'False positive'],
   'finding.overdue': ['已超期', 'Overdue'],
   'finding.attacked': ['已遭攻击', 'Attacked'],
-  'finding.counting': ['未关闭', 'That count'],
+  'finding.counting': ['未关闭', 'Not closed'],
   'finding.all': ['全部', 'All'],
   'finding.empty': ['没有隐患', 'No findings'],
   'finding.emptyWhy': ['导入 Nessus、OpenVAS、nuclei 等扫描报告后，隐患出现在这里。', 'Once a report of Nessus, OpenVAS, nuclei or another scanner is taken in, what it found stands here.'],
