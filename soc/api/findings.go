@@ -136,6 +136,25 @@ func (s *Server) findingRoutes() {
 			out, err := f.Figures(ctx, within)
 			return Reply(out), findingProblem(err)
 		})
+	Register(s, exposureOperation("list-unit-progress", http.MethodGet, "/finding-figures/units", "How units repair their findings week by week, and how long ago their assets were looked at: at most 500, those with the most findings that count first", 400, 422), identity.ScopeRead,
+		func(ctx context.Context, in *struct {
+			Weeks  int    `query:"weeks" minimum:"1" maximum:"53" default:"12" doc:"So many, this one too"`
+			Unit   string `query:"unit" maxLength:"256" doc:"Id of an organisation; - for what has none"`
+			Tenant string `query:"tenant" maxLength:"4096"`
+		}) (*Body[Page[finding.UnitProgress]], error) {
+			within, err := Reach(ctx, in.Tenant)
+			if err != nil {
+				return nil, err
+			}
+			var unit *string
+			if in.Unit != "" {
+				if unit = &in.Unit; in.Unit == "-" {
+					unit = new(string)
+				}
+			}
+			list, err := f.Progress(ctx, within, in.Weeks, unit)
+			return Reply(PageOf(list, len(list), "")), findingProblem(err)
+		})
 	Register(s, exposureOperation("list-baseline-items", http.MethodGet, "/baseline-items", "The items of the configuration baseline that agents check, with the clause of MLPS level 3 or the CIS recommendation that asks for each"), identity.ScopeRead,
 		func(context.Context, *struct{}) (*Body[Page[baseline.BaselineItem]], error) {
 			list := baseline.Items()

@@ -42,9 +42,22 @@ func (c *city) compareFindings(viewer *client.Client, hosts map[string]bool, wro
 		wrong("the items of findings", sorted(seen), sorted(hosts))
 	}
 	var figures struct {
-		Engines map[string]int
+		Engines  map[string]int
+		Counting int
 	}
 	if err := viewer.Get(ctx, "/api/v1/finding-figures", nil, &figures); err != nil || figures.Engines["isolation"] != len(hosts) {
 		wrong("the figures of findings", figures.Engines["isolation"], len(hosts))
+	}
+	// Each host has one finding that counts, whichever unit it is of.
+	var units struct{ Items []struct{ Counting int } }
+	if err := viewer.Get(ctx, "/api/v1/finding-figures/units", nil, &units); err != nil {
+		wrong("the progress of units", err, nil)
+	}
+	counting := 0
+	for _, u := range units.Items {
+		counting += u.Counting
+	}
+	if counting != figures.Counting || counting < len(hosts) {
+		wrong("the findings of units", counting, figures.Counting)
 	}
 }

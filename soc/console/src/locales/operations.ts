@@ -388,6 +388,7 @@ export const operations: Pairs = {
   'list-findings': ['看隐患列表', 'List findings'],
   'export-findings': ['导出隐患', 'Export findings'],
   'get-finding-figures': ['看隐患统计', 'See figures of findings'],
+  'list-unit-progress': ['看各单位整改进度', 'See how units repair findings'],
   'list-baseline-items': ['看配置基线检查项', 'See the items of the configuration baseline'],
   'get-inventory-judgement': ['看资产软件清单的漏洞比对', 'See how inventories are judged'],
   'get-finding': ['看隐患详情', 'See a finding'],

@@ -1,0 +1,73 @@
+package finding
+
+import (
+	"errors"
+	"testing"
+
+	"icewatch/cmdb"
+	"icewatch/cmdb/cmdbtest"
+	"icewatch/detections"
+	"icewatch/soc/reach"
+)
+
+// TestProgressByUnit closes findings of two units in two weeks and holds the figures.
+func TestProgressByUnit(t *testing.T) {
+	t.Parallel()
+	cmdbtest.OnBoth(t, func(t *testing.T, c *cmdb.Service) {
+		s, k := setup(t, c)
+		ctx, all := t.Context(), reach.All()
+		start := k.at // a Monday, 8 o'clock
+		weak := func(address, check string) Sighting {
+			return Sighting{Address: address, Port: 22, Engine: "nessus", Check: check, Title: detections.Text{EN: "weak"}, Level: detections.Critical, At: k.at}
+		}
+		take(t, s, Take{Within: all, Looked: []Place{{Host: "10.0.0.2"}}}, weak("10.0.0.1", "1"), weak("10.0.0.1", "2"), weak("10.0.0.3", "3"))
+		end := func(days int, check string) {
+			k.at = start.AddDate(0, 0, days)
+			for _, f := range list(t, s, all, Question{Weakness: "nessus:" + check}) {
+				if _, err := s.Change(ctx, all, "li", []string{f.ID}, FindingChange{State: Closed, Comment: "patched"}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		end(2, "1")
+		end(8, "2") // three days are the deadline of what is critical
+		take(t, s, Take{Within: all}, weak("10.0.0.2", "4"))
+		k.at = start.AddDate(0, 0, 10)
+		got, err := s.Progress(ctx, all, 3, nil)
+		if err != nil || len(got) != 2 {
+			t.Fatal(got, err)
+		}
+		tax, none := got[0], got[1]
+		if tax.Unit == "" {
+			tax, none = none, tax
+		}
+		if tax.Name != "税务局" || tax.Counting != 1 || tax.Closed != 2 || tax.Late != 1 || tax.Days != 5 || tax.Known != 2 || tax.Ages != (UnitLookAges{Week: 1, Month: 1}) || !tax.Last.Equal(start.AddDate(0, 0, 8)) {
+			t.Errorf("%+v", tax)
+		}
+		if w := tax.Weeks; len(w) != 3 || w[0] != (UnitWeek{Week: "2026-02-23"}) || w[1] != (UnitWeek{"2026-03-02", 2, 1, 2}) || w[2] != (UnitWeek{"2026-03-09", 1, 1, 8}) {
+			t.Errorf("%+v", w)
+		}
+		if none.Unit != "" || none.Counting != 1 || none.Overdue != 1 || none.Closed != 0 || none.Days != 0 || none.Known != 1 || none.Ages != (UnitLookAges{Month: 1}) {
+			t.Errorf("%+v", none)
+		}
+		unit := "org-1"
+		if got, err := s.Progress(ctx, all, 1, &unit); err != nil || len(got) != 1 || got[0].Closed != 1 || got[0].Weeks[0].New != 1 {
+			t.Errorf("one unit: %+v, %v", got, err)
+		}
+		// Nothing of another tenant is counted.
+		if got, err := s.Progress(ctx, reach.Tenants("b"), 3, nil); err != nil || len(got) != 1 || got[0].Unit != "" || got[0].Known != 1 {
+			t.Errorf("another tenant: %+v, %v", got, err)
+		}
+		// What was looked at long ago is told so, and what never was.
+		k.at = start.AddDate(0, 0, 100)
+		cmdbtest.Import(t, c, `{"id":"new","class":"host","name":"new","tenant":"b","addresses":["10.0.0.4"]}`)
+		if got, err := s.Progress(ctx, reach.Tenants("b"), 3, nil); err != nil || got[0].Ages != (UnitLookAges{Older: 1, Never: 1}) {
+			t.Errorf("later: %+v, %v", got, err)
+		}
+		for _, weeks := range []int{0, 54} {
+			if _, err := s.Progress(ctx, all, weeks, nil); !errors.Is(err, ErrInvalid) {
+				t.Errorf("%d weeks: %v", weeks, err)
+			}
+		}
+	})
+}
