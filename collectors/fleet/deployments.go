@@ -196,7 +196,7 @@ func (s *Service) Deploy(ctx context.Context, a Asker, d DeploymentDraft) (Deplo
 		return DeploymentView{}, invalid("the user %q: want the name of an account on the hosts", clip(d.User, 64))
 	}
 	c := deploy.Credentials{User: d.User, Password: d.Password, Key: d.Key, Passphrase: d.Passphrase, Sudo: d.Sudo}
-	if _, err := c.Auth(); err != nil {
+	if err := c.Check(); err != nil {
 		return DeploymentView{}, invalid("%v", err)
 	}
 	now := s.now().UTC()

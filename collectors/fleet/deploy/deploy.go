@@ -9,6 +9,7 @@ package deploy
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -106,8 +107,14 @@ const (
 	maxLines = 200
 )
 
-// Auth makes the ways to sign in of credentials, or says what is wrong with them.
-func (c *Credentials) Auth() ([]ssh.AuthMethod, error) {
+// Check says what is wrong with credentials, such as a key that is none.
+func (c *Credentials) Check() error {
+	_, err := c.auth(new(string))
+	return err
+}
+
+// auth makes the ways to sign in. A host that asks for more than the password has its question put into asked.
+func (c *Credentials) auth(asked *string) ([]ssh.AuthMethod, error) {
 	var out []ssh.AuthMethod
 	if c.User == "" {
 		return nil, errors.New("the user: want the name of an account on the hosts")
@@ -130,12 +137,17 @@ func (c *Credentials) Auth() ([]ssh.AuthMethod, error) {
 		out = append(out, ssh.PublicKeys(key))
 	}
 	if c.Password != "" {
-		out = append(out, ssh.Password(c.Password), ssh.KeyboardInteractive(func(_, _ string, questions []string, echos []bool) ([]string, error) {
+		answered := false
+		out = append(out, ssh.Password(c.Password), ssh.KeyboardInteractive(func(_, instruction string, questions []string, echos []bool) ([]string, error) {
 			answers := make([]string, len(questions))
-			for i := range questions {
-				if !echos[i] { // A question whose answer is shown is not for the password.
-					answers[i] = c.Password
+			for i, q := range questions {
+				// The one question whose answer is not shown is for the password. What comes then is for a code,
+				// or for a new password, which nobody means to be the old one.
+				if echos[i] || answered {
+					*asked = strings.TrimSpace(instruction + " " + strings.TrimSpace(q))
+					return nil, errors.New("a question that has no answer")
 				}
+				answers[i], answered = c.Password, true
 			}
 			return answers, nil
 		}))
@@ -157,13 +169,17 @@ type session struct {
 
 // Run carries an order out on the host at address (HOST:PORT).
 func Run(ctx context.Context, address string, c Credentials, o Order) (Result, error) {
-	auth, err := c.Auth()
+	var asked string
+	auth, err := c.auth(&asked)
 	if err != nil {
 		return Result{}, err
 	}
 	s := &session{order: &o, secret: hide(c.Password, c.Passphrase, c.Sudo, o.Token)}
 	o.Tell(StepConnect, "connect to "+address+" as "+c.User)
-	if s.client, err = connect(ctx, address, c.User, auth, &o); err != nil {
+	if s.client, err = connect(ctx, address, c, auth, &o); err != nil {
+		if asked != "" {
+			err = fmt.Errorf("the host asks %s for more than the password: %q; give a private key, or sign in there once by hand", c.User, clip(s.secret.Replace(asked)))
+		}
 		return Result{}, err
 	}
 	defer s.client.Close()
@@ -187,11 +203,11 @@ func hide(secrets ...string) *strings.Replacer {
 	return strings.NewReplacer(pairs...)
 }
 
-func connect(ctx context.Context, address, user string, auth []ssh.AuthMethod, o *Order) (*ssh.Client, error) {
+func connect(ctx context.Context, address string, c Credentials, auth []ssh.AuthMethod, o *Order) (*ssh.Client, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTime)
 	defer cancel()
 	var unknown *UnknownKey
-	config := &ssh.ClientConfig{User: user, Auth: auth, HostKeyCallback: func(_ string, _ net.Addr, key ssh.PublicKey) error {
+	config := &ssh.ClientConfig{User: c.User, Auth: auth, HostKeyCallback: func(_ string, _ net.Addr, key ssh.PublicKey) error {
 		text := strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key)))
 		if o.Trusted == text {
 			return nil
@@ -216,7 +232,7 @@ func connect(ctx context.Context, address, user string, auth []ssh.AuthMethod, o
 		return nil, fmt.Errorf("the host is not reached: %w", err)
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
-	c, channels, requests, err := ssh.NewClientConn(conn, address, config)
+	client, channels, requests, err := ssh.NewClientConn(conn, address, config)
 	if !stop() && err == nil {
 		err = ctx.Err()
 	}
@@ -226,11 +242,12 @@ func connect(ctx context.Context, address, user string, auth []ssh.AuthMethod, o
 			return nil, unknown
 		}
 		if strings.Contains(err.Error(), "unable to authenticate") {
-			return nil, fmt.Errorf("the host does not let %s in with this password or key: %w", user, err)
+			with := map[[2]bool]string{{true, false}: "this password", {false, true}: "this key"}[[2]bool{c.Password != "", c.Key != ""}]
+			return nil, fmt.Errorf("the host does not let %s in with %s: %w", c.User, cmp.Or(with, "this key and password"), err)
 		}
 		return nil, fmt.Errorf("the connection by SSH: %w", err)
 	}
-	return ssh.NewClient(c, channels, requests), nil
+	return ssh.NewClient(client, channels, requests), nil
 }
 
 // Fingerprint is that of a public key in the form of authorized_keys; "" where it cannot be read.
@@ -252,14 +269,15 @@ var agentPattern = regexp.MustCompile(`\bagent ([0-9A-HJKMNP-TV-Z]{26})\b`)
 
 func (s *session) run(ctx context.Context, c Credentials) (r Result, err error) {
 	s.order.Tell(StepProbe, "")
-	said, err := s.command(ctx, probeTime, "uname -s; uname -m; id -u", nil)
+	said, err := s.command(ctx, probeTime, shell("uname -s; uname -m; id -u"), nil)
 	if err != nil {
 		return r, fmt.Errorf("the host's platform: %w", err)
 	}
 	facts := strings.Fields(said)
-	if len(facts) != 3 {
+	if len(facts) < 3 {
 		return r, fmt.Errorf("the host's platform: uname and id said %.100q", said)
 	}
+	facts = facts[len(facts)-3:] // What a shell greets with stands above.
 	if facts[0] != "Linux" || machines[facts[1]] == "" {
 		return r, fmt.Errorf("the host is %s on %s: only Linux on amd64, arm64, loong64 and riscv64 is installed over SSH", facts[0], facts[1])
 	}
@@ -305,33 +323,45 @@ func (s *session) run(ctx context.Context, c Credentials) (r Result, err error) 
 	return r, err
 }
 
-// become finds out how the user becomes root.
+// become finds out how the user becomes root, by what is run as root later on: a shell.
 func (s *session) become(ctx context.Context, c Credentials) error {
-	if _, err := s.command(ctx, probeTime, "sudo -n true", nil); err == nil {
-		s.root = "sudo -n "
+	// -k: what sudo remembers of a password may be forgotten before the program is on the host.
+	_, err := s.command(ctx, probeTime, "sudo -n -k "+shell("exit 0"), nil)
+	if err == nil {
+		s.root = "sudo -n -k "
 		return nil
+	}
+	if _, missing := s.command(ctx, probeTime, shell("command -v sudo"), nil); missing != nil {
+		return fmt.Errorf("%s is not root and the host has no sudo: sign in as root", c.User)
 	}
 	password := c.Sudo
 	if password == "" {
 		password = c.Password
 	}
 	if password == "" {
-		return fmt.Errorf("%s is not root and sudo asks for a password: give it, or sign in as root", c.User)
+		return fmt.Errorf("%s is not root and sudo does not make it so without a password: give the password, or sign in as root: %w", c.User, err)
 	}
 	// -k: the password is asked for each time, so that it never is what the command reads.
 	s.root, s.input = "sudo -S -k -p '' ", password+"\n"
-	if _, err := s.command(ctx, probeTime, s.root+"true", strings.NewReader(s.input)); err != nil {
+	said, err := s.command(ctx, probeTime, s.root+shell("id -u"), strings.NewReader(s.input))
+	if err != nil {
 		return fmt.Errorf("sudo does not make %s root: %w", c.User, err)
+	}
+	if id := lastLine(said); id != "0" {
+		return fmt.Errorf("sudo does not make %s root: id says %.40q", c.User, id)
 	}
 	return nil
 }
+
+// shell has a line be read by sh, whatever shell the user has. It must hold no single quote.
+func shell(line string) string { return "sh -c '" + line + "'" }
 
 // asRoot runs a line of shell as root. It must hold no single quote.
 func (s *session) asRoot(ctx context.Context, line, input string) (string, error) {
 	if strings.Contains(line, "'") {
 		return "", errors.New("the line holds a quote")
 	}
-	return s.command(ctx, runTime, s.root+"sh -c '"+line+"'", strings.NewReader(s.input+input))
+	return s.command(ctx, runTime, s.root+shell(line), strings.NewReader(s.input+input))
 }
 
 var dirPattern = regexp.MustCompile(`^/[A-Za-z0-9/._-]{1,100}$`)
@@ -344,15 +374,15 @@ func (s *session) upload(ctx context.Context, arch string) (dir string, err erro
 	}
 	defer p.Body.Close()
 	s.order.Tell(StepUpload, fmt.Sprintf("version %s for linux/%s, %d MB", p.Version, arch, p.Size>>20))
-	said, err := s.command(ctx, probeTime, "umask 077; mktemp -d /tmp/icewatch-agent.XXXXXXXX", nil)
+	said, err := s.command(ctx, probeTime, shell("umask 077; mktemp -d /tmp/icewatch-agent.XXXXXXXX"), nil)
 	if err != nil {
 		return "", fmt.Errorf("a folder for the program: %w", err)
 	}
-	if dir = strings.TrimSpace(said); !dirPattern.MatchString(dir) {
+	if dir = lastLine(said); !dirPattern.MatchString(dir) {
 		return "", fmt.Errorf("a folder for the program: mktemp said %.100q", said)
 	}
-	said, err = s.command(ctx, uploadTime, "set -e; cd "+dir+"; cat >icewatch-agent; chmod 755 . icewatch-agent; sha256sum icewatch-agent", p.Body)
-	if err == nil && !strings.HasPrefix(strings.TrimPrefix(said, `\`), p.SHA256+" ") {
+	said, err = s.command(ctx, uploadTime, shell("set -e; cd "+dir+"; cat >icewatch-agent; chmod 755 . icewatch-agent; sha256sum icewatch-agent"), p.Body)
+	if err == nil && !strings.HasPrefix(lastLine(said), p.SHA256+" ") {
 		err = fmt.Errorf("the host has another file than was sent: sha256sum said %.80q", said)
 	}
 	if err != nil {
@@ -428,5 +458,13 @@ func (s *session) hear(r io.Reader) string {
 
 func lastLine(text string) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
-	return lines[len(lines)-1]
+	return strings.TrimSpace(lines[len(lines)-1])
+}
+
+// clip bounds what a host says.
+func clip(text string) string {
+	if len(text) > maxLine {
+		text = text[:maxLine] + "…"
+	}
+	return strings.ToValidUTF8(text, "\uFFFD")
 }
