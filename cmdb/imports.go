@@ -334,7 +334,7 @@ func (w *writer) putBack(ctx context.Context, r reach.Reach, drafts []*draft) er
 	if len(drafts) == 0 {
 		return nil
 	}
-	p := &planner{db: w.tx, model: w.s.Model(), tenants: w.s.tenants, within: r, now: w.s.now(), drafts: drafts}
+	p := &planner{db: w.tx, model: w.s.Model(), tenants: w.s.tenants, within: r, now: w.s.now(), back: true, drafts: drafts}
 	if err := p.run(ctx); err != nil {
 		return err
 	}
