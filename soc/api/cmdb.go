@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -34,6 +35,9 @@ type CMDBItems interface {
 	States(ctx context.Context, r reach.Reach, id string) ([]cmdb.State, error)
 	Statistics(ctx context.Context, r reach.Reach) (cmdb.Statistics, error)
 	KeyAssets(ctx context.Context, r reach.Reach) (cmdb.KeyAssets, error)
+	Merges(ctx context.Context, r reach.Reach, item string, before time.Time, limit int) ([]cmdb.Merge, error)
+	MergeItems(ctx context.Context, keep, gone string, opts cmdb.MergeOptions) (cmdb.Merge, error)
+	UndoMerge(ctx context.Context, r reach.Reach, actor, id string) (cmdb.Merge, error)
 }
 
 // CMDBTopology is what the API asks of the CMDB about how items hang together.

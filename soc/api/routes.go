@@ -65,6 +65,7 @@ func (s *Server) routes() {
 	s.cmdbKeptRoutes()
 	s.cmdbStateRoutes()
 	s.cmdbTrafficRoutes()
+	s.cmdbMergeRoutes()
 	s.cmdbRiskRoutes()
 	s.knowledgeRoutes()
 	s.cmdbArchiveRoutes()

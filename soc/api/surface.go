@@ -148,4 +148,34 @@ func (s *Server) surfaceRoutes() {
 			x, err := room.Import(ctx, within, Actor(ctx), in.Body.Hosts, in.Body.Services)
 			return Reply(x), surfaceProblem(err)
 		})
+	Register(s, exposureOperation("list-surface-duplicates", http.MethodGet, "/surface/duplicates", "Items of the CMDB that discoveries hold to be one host, with what became of them, the latest first", 400), identity.ScopeRead,
+		func(ctx context.Context, in *struct {
+			PageInput
+			State  string `query:"state" enum:"open,merged,dismissed,undone," doc:"All of them where empty"`
+			Tenant string `query:"tenant" maxLength:"4096"`
+		}) (*Body[Page[surface.SurfaceDuplicate]], error) {
+			within, err := Reach(ctx, in.Tenant)
+			if err != nil {
+				return nil, err
+			}
+			from, err := counted(in.Cursor)
+			if err != nil {
+				return nil, err
+			}
+			list, total, err := room.Duplicates(ctx, within, in.State, in.Limit, from)
+			return Reply(PageOf(list, total, after(from, len(list), total))), surfaceProblem(err)
+		})
+	Register(s, exposureOperation("decide-surface-duplicate", http.MethodPost, "/surface/duplicates/{id}", "Merge two items that are one host, say that they are two, or let that wait again. A merge is taken back by the CMDB's undo of merges", 404, 409, 413, 422), identity.ScopeConfigure,
+		func(ctx context.Context, in *struct {
+			ID   string `path:"id" maxLength:"64"`
+			Body surface.DuplicateDecision
+		}) (*Body[surface.SurfaceDuplicate], error) {
+			within, err := Reach(ctx, "")
+			if err != nil {
+				return nil, err
+			}
+			x, err := room.Decide(ctx, within, Actor(ctx), in.ID, in.Body)
+			AuditObject(ctx, "surface-duplicate", clip(in.ID, 64), in.Body.Action+" "+x.Keep.ID+" "+x.Gone.ID)
+			return Reply(x), surfaceProblem(err)
+		})
 }

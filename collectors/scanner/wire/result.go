@@ -167,6 +167,13 @@ type Refused struct {
 	By     string `json:"by,omitempty"` // what asked: targets, nuclei, http …
 }
 
+// Names of attributes that tell a machine from others.
+const (
+	AttributeMachine = "machine_id"  // of the installation: 64 hex digits, see MachineOf
+	AttributeEngine  = "snmp_engine" // of the SNMP agent, hex
+	AttributeMACs    = "macs"        // of its network cards, separated by ;
+)
+
 // Attribute is what deep discovery read of a host, for the CMDB.
 type Attribute struct {
 	Address string          `json:"address"`

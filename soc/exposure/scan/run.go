@@ -41,18 +41,20 @@ func progressOf(p wire.Progress) ScanProgress {
 
 // ScanDiscovery is what came of the hosts of a run in the CMDB.
 type ScanDiscovery struct {
-	Hosts     int      `json:"hosts" doc:"That answered"`
-	Known     int      `json:"known" doc:"Items of the CMDB"`
-	Created   int      `json:"created"`
-	Updated   int      `json:"updated"`
-	Offered   int      `json:"offered" doc:"Put into the CMDB's inbox"`
-	Software  int      `json:"software" doc:"Databases and middleware that became items"`
-	Stale     int      `json:"stale" doc:"Did not answer, as before"`
-	Vanished  int      `json:"vanished"`
-	Conflicts int      `json:"conflicts" doc:"Left to people, see the notes"`
-	Changes   int      `json:"changes" doc:"Of the surface"`
-	Import    int64    `json:"import,omitempty" doc:"Of the CMDB: what undo of imports names"`
-	Notes     []string `json:"notes" nullable:"false" doc:"What was left to people, the first 50"`
+	Hosts      int      `json:"hosts" doc:"That answered"`
+	Known      int      `json:"known" doc:"Items of the CMDB"`
+	Created    int      `json:"created"`
+	Updated    int      `json:"updated"`
+	Offered    int      `json:"offered" doc:"Put into the CMDB's inbox"`
+	Software   int      `json:"software" doc:"Databases and middleware that became items"`
+	Stale      int      `json:"stale" doc:"Did not answer, as before"`
+	Vanished   int      `json:"vanished"`
+	Conflicts  int      `json:"conflicts" doc:"Left to people, see the notes"`
+	Changes    int      `json:"changes" doc:"Of the surface"`
+	Duplicates int      `json:"duplicates,omitempty" doc:"Pairs of items that are one host, left to people"`
+	Merged     int      `json:"merged,omitempty" doc:"Pairs of items that were certainly one host and are one item now"`
+	Import     int64    `json:"import,omitempty" doc:"Of the CMDB: what undo of imports names"`
+	Notes      []string `json:"notes" nullable:"false" doc:"What was left to people, the first 50"`
 }
 
 // ScanRun is one scan.

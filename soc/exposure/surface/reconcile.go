@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"icewatch/cmdb"
 	"icewatch/cmdb/discovered"
 	"icewatch/cmdb/inbox"
+	"icewatch/collectors/scanner/wire"
 	"icewatch/soc/exposure/scan"
 	"icewatch/soc/reach"
 )
@@ -27,7 +29,9 @@ const (
 //
 // A host is the item at its address in its zone; else the one whose network card (MAC)
 // answered at another address before and no longer does; else the one host of the
-// tenant that has the name and no address. An address in two zones is two hosts.
+// tenant that has the name and no address; else the one that is certainly the same
+// machine by serial number, machine id or SNMP engine. An address in two zones is two
+// hosts.
 type reconciling struct {
 	s        *Service
 	run      *scan.ScanRun
@@ -37,9 +41,11 @@ type reconciling struct {
 	answered map[string]*kept
 	out      *scan.ScanDiscovery
 
-	items map[string]*cmdb.Item
-	moved map[string]bool // addresses that a host had before
-	back  []*kept
+	items  map[string]*cmdb.Item
+	moved  map[string]bool               // addresses that a host had before
+	wrote  map[string]map[string]written // what this run writes to items
+	byItem map[string][]*kept            // what is seen of items, at each of their addresses
+	back   []*kept
 }
 
 func (r *reconciling) note(format string, args ...any) {
@@ -52,7 +58,7 @@ func (r *reconciling) note(format string, args ...any) {
 var computers = []string{"host", "vm", "container"}
 
 func (r *reconciling) all(ctx context.Context) error {
-	r.moved, r.items = map[string]bool{}, map[string]*cmdb.Item{}
+	r.moved, r.items, r.wrote = map[string]bool{}, map[string]*cmdb.Item{}, map[string]map[string]written{}
 	at, err := r.s.Items.At(ctx, places(r.run.Zone, r.hosts))
 	if err != nil {
 		return err
@@ -63,7 +69,6 @@ func (r *reconciling) all(ctx context.Context) error {
 			byMAC[o.MAC] = o
 		}
 	}
-	var ids []string
 	from := map[string]*kept{} // by new address: where its host was before
 	for _, h := range r.hosts {
 		h.Item = at[cmdb.ZonedAddress{Zone: r.run.Zone, Address: h.Address}]
@@ -76,8 +81,25 @@ func (r *reconciling) all(ctx context.Context) error {
 				return err
 			}
 		}
+	}
+	if err := r.byMarks(ctx); err != nil {
+		return err
+	}
+	var ids []string
+	r.byItem = map[string][]*kept{}
+	for _, h := range r.hosts {
 		if h.Item != "" {
 			ids = append(ids, h.Item)
+			r.byItem[h.Item] = append(r.byItem[h.Item], h)
+		}
+	}
+	left := map[*kept]bool{} // addresses that their hosts gave up
+	for _, o := range from {
+		left[o] = true
+	}
+	for _, o := range r.had {
+		if o.Item != "" && r.answered[o.Address] == nil && o.State == Present && !left[o] {
+			r.byItem[o.Item] = append(r.byItem[o.Item], o)
 		}
 	}
 	slices.Sort(ids)
@@ -90,7 +112,8 @@ func (r *reconciling) all(ctx context.Context) error {
 	}
 	var list []cmdb.Fields
 	var unknown []*kept
-	var of []*kept // whose the fields are
+	var of []*kept              // whose the fields are
+	changed := map[string]int{} // item → its change
 	for _, h := range r.hosts {
 		if h.Item != "" && r.items[h.Item] == nil {
 			h.Item = "" // it went meanwhile
@@ -109,9 +132,18 @@ func (r *reconciling) all(ctx context.Context) error {
 		if o := r.had[h.Address]; o != nil && o.State != Present {
 			r.back = append(r.back, h)
 		}
-		if f := r.change(h, it, from[h.Address]); f != nil {
-			list, of = append(list, *f), append(of, h)
+		f := r.change(h, it, from[h.Address])
+		if f == nil {
+			continue
 		}
+		// Of a host at several addresses there is one change.
+		apply(it, f)
+		if i, ok := changed[it.ID]; ok {
+			list[i] = joined(list[i], f)
+			continue
+		}
+		changed[it.ID] = len(list)
+		list, of = append(list, *f), append(of, h)
 	}
 	switch r.mode {
 	case scan.Create:
@@ -146,6 +178,79 @@ func (r *reconciling) all(ctx context.Context) error {
 	return nil
 }
 
+// byMarks finds the items of hosts at addresses that no item has, by what tells their
+// machines from others.
+func (r *reconciling) byMarks(ctx context.Context) error {
+	var d *directory
+	for _, h := range r.hosts {
+		if h.Item != "" || len(h.Attributes) == 0 {
+			continue
+		}
+		if d == nil {
+			var err error
+			if d, err = r.directory(ctx); err != nil {
+				return err
+			}
+		}
+		h.Item = d.same(h)
+	}
+	return nil
+}
+
+// apply makes of an item what a change makes of it.
+func apply(it *cmdb.Item, f *cmdb.Fields) {
+	if f.Hostnames != nil {
+		it.Hostnames = *f.Hostnames
+	}
+	if f.Addresses != nil {
+		it.Addresses = *f.Addresses
+	}
+	for name, value := range f.Attributes {
+		if it.Attributes == nil {
+			it.Attributes = map[string]string{}
+		}
+		it.Attributes[name] = *value
+	}
+}
+
+// joined is a change with a later one of the same item.
+func joined(a cmdb.Fields, b *cmdb.Fields) cmdb.Fields {
+	if b.Hostnames != nil {
+		a.Hostnames = b.Hostnames
+	}
+	if b.Addresses != nil {
+		a.Addresses = b.Addresses
+	}
+	maps.Copy(a.Attributes, b.Attributes)
+	return a
+}
+
+// ports are the open ports of an item at all of its addresses.
+func (r *reconciling) ports(item string, h *kept) string {
+	var out []int
+	add := func(o *kept) {
+		for i := range o.Services {
+			if p := o.Services[i].Port; !slices.Contains(out, p) && len(out) < 100 {
+				out = append(out, p)
+			}
+		}
+	}
+	add(h)
+	if item != "" {
+		for _, o := range r.byItem[item] {
+			if o != h {
+				add(o)
+			}
+		}
+	}
+	slices.Sort(out)
+	texts := make([]string, len(out))
+	for i, p := range out {
+		texts[i] = strconv.Itoa(p)
+	}
+	return strings.Join(texts, ";")
+}
+
 // byName is the one host of the tenant that is called so and has no address.
 func (r *reconciling) byName(ctx context.Context, names []string) (string, error) {
 	for _, n := range names {
@@ -168,7 +273,7 @@ func (r *reconciling) byName(ctx context.Context, names []string) (string, error
 }
 
 // want are the attributes that discovery knows of a host, with where each is from.
-func want(h *kept) map[string]written {
+func want(h *kept, ports string) map[string]written {
 	out := map[string]written{}
 	set := func(name, value, source string) {
 		if value != "" {
@@ -178,18 +283,12 @@ func want(h *kept) map[string]written {
 	set("os", h.OS, byScan)
 	set("mac", h.MAC, byScan)
 	set("network_vendor", h.Vendor, byScan)
-	ports := []string{}
-	for i := range h.Services {
-		if p := strconv.Itoa(h.Services[i].Port); !slices.Contains(ports, p) && len(ports) < 100 {
-			ports = append(ports, p)
-		}
-	}
-	set("open_ports", strings.Join(ports, ";"), byScan)
+	set("open_ports", ports, byScan)
 	set("discovery_source", scan.Engine, byScan)
 	set("discovery_type", "active", byScan)
 	for name, value := range h.Attributes {
 		switch name {
-		case "os", "os_version", "kernel", "location", "contact", "description":
+		case "os", "os_version", "kernel", "location", "contact", "description", wire.AttributeMachine, wire.AttributeEngine:
 			set(name, value, bySNMP)
 		case "serial":
 			set("serial_number", clip(value, 100), bySNMP)
@@ -219,15 +318,17 @@ func (r *reconciling) change(h *kept, it *cmdb.Item, before *kept) *cmdb.Fields 
 	}
 	wrote := map[string]written{}
 	computer := slices.Contains(computers, it.Class)
-	for name, w := range want(h) {
+	for name, w := range want(h, r.ports(it.ID, h)) {
 		if !computer && (name == "os" || name == "os_version") {
 			continue // of a switch or a camera a guess is none of its attributes
 		}
 		is, mine := it.Attributes[name], h.Wrote[name]
 		switch {
 		case is == w.Value:
-			if mine.Value == is {
-				wrote[name] = mine
+			if now, ok := r.wrote[it.ID][name]; ok || mine.Value == is {
+				if wrote[name] = mine; ok {
+					wrote[name] = now // at another of its addresses
+				}
 				if w.Source == bySNMP {
 					wrote[name] = w
 				}
@@ -239,6 +340,10 @@ func (r *reconciling) change(h *kept, it *cmdb.Item, before *kept) *cmdb.Fields 
 		default:
 			value := w.Value
 			f.Attributes[name], wrote[name], changed = &value, w, true
+			if r.wrote[it.ID] == nil {
+				r.wrote[it.ID] = map[string]written{}
+			}
+			r.wrote[it.ID][name] = w
 		}
 	}
 	h.Wrote = wrote
@@ -283,7 +388,7 @@ func (r *reconciling) fresh(h *kept) cmdb.Fields {
 	}
 	addresses, hostnames := []string{h.Address}, slices.Clone(h.Names)
 	f := cmdb.Fields{Class: &class, Name: &name, Tenant: &tenant, Zone: &zone, Addresses: &addresses, Hostnames: &hostnames, Attributes: map[string]*string{}, Revision: cmdb.MustBeNew}
-	h.Wrote, h.WroteNames = want(h), slices.Clone(h.Names)
+	h.Wrote, h.WroteNames = want(h, r.ports("", h)), slices.Clone(h.Names)
 	for k, w := range h.Wrote {
 		value := w.Value
 		f.Attributes[k] = &value

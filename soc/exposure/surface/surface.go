@@ -47,6 +47,8 @@ type Policy struct {
 	Vanished    int `json:"vanished_after" minimum:"1" maximum:"1000" doc:"And until it has vanished"`
 	Certificate int `json:"certificate_days" minimum:"1" maximum:"365" doc:"So many days before it expires a certificate is told of"`
 	Alarm       int `json:"alarm_days" minimum:"1" maximum:"90" doc:"A change that nobody looked at is told of for so long"`
+	// ProposeOnly leaves all duplicates to people.
+	ProposeOnly bool `json:"propose_only,omitempty" doc:"Merge no items without asking: else those that are certainly one host are merged where only discoveries made the one that goes"`
 }
 
 // DefaultPolicy is the policy until somebody changes it.
@@ -69,6 +71,8 @@ type Items interface {
 	Some(ctx context.Context, ids []string) ([]cmdb.Item, error)
 	Items(ctx context.Context, r reach.Reach, f cmdb.Filter) (cmdb.Page, error)
 	UpsertAll(ctx context.Context, list []cmdb.Fields, opts cmdb.ImportOptions) (cmdb.Report, error)
+	MergeItems(ctx context.Context, keep, gone string, opts cmdb.MergeOptions) (cmdb.Merge, error)
+	OnlyDiscovered(ctx context.Context, ids []string) (map[string]bool, error)
 }
 
 // Deps is what the room needs of others.

@@ -55,6 +55,9 @@ func (s *Service) Take(ctx context.Context, run scan.ScanRun, mode string, seen 
 	if err := r.all(ctx); err != nil {
 		return out, err
 	}
+	if err := r.duplicates(ctx); err != nil {
+		return out, err
+	}
 	changes := []SurfaceChange{}
 	for _, h := range hosts {
 		changes = append(changes, s.judge(had[h.Address], h, &run, complete, first > 0, now, policy)...)
