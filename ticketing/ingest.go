@@ -148,6 +148,9 @@ func (s *Service) IngestBeside(ctx context.Context, occs []detections.Occurrence
 	}
 	s.count(func(all *Stats) {
 		all.Occurrences += st.Occurrences
+		if st.Occurrences > 0 {
+			all.LastAt = now
+		}
 		all.Duplicates += st.Duplicates
 		all.AlertsOpened += st.AlertsOpened
 		all.Incidents += st.Incidents

@@ -274,6 +274,7 @@ type Service struct {
 // Stats counts since the start.
 type Stats struct {
 	Occurrences  uint64 // taken in
+	LastAt       time.Time // when the last of them was; zero before
 	Duplicates   uint64 // seen before
 	AlertsOpened uint64
 	Incidents    uint64 // opened

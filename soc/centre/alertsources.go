@@ -104,6 +104,9 @@ func (c *centre) ownAlertSources(ctx context.Context) ([]source.View, error) {
 	st := c.tickets.Stats()
 	own := source.View{ID: "rules", Builtin: true, SecretsSet: []string{}, Content: source.Content{Name: "rules", Enabled: true},
 		Health: source.Health{State: source.StateOK, Messages: int64(st.Occurrences), Alerts: int64(st.AlertsOpened)}}
+	if !st.LastAt.IsZero() {
+		own.Health.LastAt = &st.LastAt
+	}
 	pushed, err := c.alertmanager.Pushed(ctx)
 	if err != nil {
 		return nil, err

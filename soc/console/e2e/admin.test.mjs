@@ -271,6 +271,8 @@ steps('the watermark lies over the page and comes back', async () => {
   await p.goto(`${BASE}/admin/settings?setting=watermark`);
   const mark = p.getByTestId('watermark');
   await mark.waitFor({ state: 'attached' });
+  // Each setting is called by what it means, none by its key.
+  assert.deepEqual((await p.locator('.rolelist b').allInnerTexts()).filter((x) => /^[a-z]+(-[a-z]+)*$/.test(x)), []);
   // It holds drawn pixels, and lets clicks through.
   assert.equal(await mark.evaluate((c) => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some((v) => v > 0)), true);
   assert.equal(await mark.evaluate((c) => getComputedStyle(c).pointerEvents), 'none');

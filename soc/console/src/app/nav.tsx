@@ -83,7 +83,13 @@ export interface NavGroup {
 
 /** The rail: pages that exist, in the order of work. */
 export const NAV: NavGroup[] = [
-  { title: 'nav.overview', items: [{ to: '/', needs: ['read'], title: 'page.shift', icon: <DashboardOutlined />, letter: 'h' }] },
+  {
+    title: 'nav.overview',
+    items: [
+      { to: '/', needs: ['read'], title: 'page.shift', icon: <DashboardOutlined />, letter: 'h' },
+      { to: '/portal', title: 'page.portal', icon: <AppstoreOutlined />, letter: 'p' },
+    ],
+  },
   {
     title: 'nav.detect',
     items: [
@@ -168,13 +174,13 @@ export const NAV: NavGroup[] = [
           { to: '/cmdb/labels', needs: ['list-cmdb-labels'], title: 'page.cmdb.labels', icon: <TagsOutlined /> },
         ],
       },
+      { to: '/tenants', needs: ['read'], title: 'page.tenants', icon: <ClusterOutlined />, letter: 't' },
       { to: '/units', needs: ['list-cmdb-units'], title: 'page.archive.unit', icon: <ApartmentOutlined /> },
       { to: '/systems', needs: ['list-cmdb-systems'], title: 'page.archive.system', icon: <AppstoreOutlined /> },
       { to: '/findings', needs: ['list-findings'], title: 'page.findings', icon: <BugOutlined />, below: [{ to: '/findings/figures', needs: ['get-finding-figures'], title: 'page.findingFigures', icon: <BarChartOutlined /> }, { to: '/finding-orders', needs: ['list-finding-orders'], title: 'page.findingOrders', icon: <SolutionOutlined /> }, { to: '/vulnerabilities', needs: ['list-vulnerabilities'], title: 'page.vulnerabilities', icon: <BookOutlined /> }, { to: '/scans', needs: ['list-scan-runs'], title: 'page.scans', icon: <AimOutlined /> }, { to: '/surface', needs: ['list-surface-changes'], title: 'page.surface', icon: <RadarChartOutlined /> }] },
       { to: '/risk', needs: ['list-cmdb-risk'], title: 'page.archive.asset', icon: <SafetyCertificateOutlined /> },
     ],
   },
-  { title: 'nav.observe', items: [{ to: '/tenants', needs: ['read'], title: 'page.tenants', icon: <ClusterOutlined />, letter: 't' }] },
   { title: 'nav.rules', items: [{ to: '/rules', needs: ['read'], title: 'page.rules', icon: <SafetyCertificateOutlined />, letter: 'r', below: [{ to: '/rules/proposals', needs: ['list-rule-proposals'], title: 'page.ruleProposals', icon: <AuditOutlined /> }] }, { to: '/policies', needs: ['get-policies'], title: 'page.policies', icon: <AuditOutlined /> }, { to: '/knowledge', needs: ['list-articles'], title: 'page.knowledge', icon: <BookOutlined /> }] },
   {
     title: 'nav.intake',
@@ -189,7 +195,6 @@ export const NAV: NavGroup[] = [
       { to: '/forwarding', needs: ['list-forward-targets'], title: 'page.forwarding', icon: <SendOutlined />, letter: 'w' },
     ],
   },
-  { title: 'nav.portal', items: [{ to: '/portal', title: 'page.portal', icon: <AppstoreOutlined />, letter: 'p' }] },
   {
     title: 'nav.admin',
     items: [

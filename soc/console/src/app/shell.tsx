@@ -210,7 +210,7 @@ function Frame({ user }: { user: Me }) {
             {nav.map((g) => {
               return (
                 <div key={g.title}>
-                  {g.title === 'nav.admin' ? <div className="group">{t(g.title)}</div> : null}
+                  {g.title === 'nav.overview' ? null : <div className="group">{t(g.title)}</div>}
                   {g.items.map((i) => (
                     <Fragment key={i.to}>
                       <RailItem item={i} narrow={narrow} badge={badges[i.to]} />

@@ -14,7 +14,6 @@ export const en: Record<Key, string> = {
   'nav.respond': 'Respond',
   'nav.search': 'Search',
   'nav.assets': 'Assets',
-  'nav.observe': 'Observe',
   'nav.rules': 'Rules',
   'nav.intake': 'Intake',
   'nav.admin': 'Admin',

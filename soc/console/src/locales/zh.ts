@@ -13,7 +13,6 @@ export const zh = {
   'nav.respond': '处置',
   'nav.search': '检索',
   'nav.assets': '资产',
-  'nav.observe': '观测',
   'nav.rules': '规则',
   'nav.intake': '接入',
   'nav.admin': '管理',

@@ -146,7 +146,7 @@ export default function AlertSources() {
                       ? []
                       : [
                           { key: 'messages', title: t('asource.messages'), num: true, render: (x: AlertSource) => number(x.health.messages, locale) },
-                          { key: 'alerts', title: t('asource.firing'), num: true, render: (x: AlertSource) => number(x.health.firing, locale) },
+                          { key: 'alerts', title: t('asource.firing'), num: true, render: (x: AlertSource) => (x.builtin && x.id === 'rules' ? <span className="faint">–</span> : number(x.health.firing, locale)) },
                           { key: 'last', title: t('asource.last'), num: true, render: (x: AlertSource) => <When time={x.health.last_at} age /> },
                         ]),
                     {

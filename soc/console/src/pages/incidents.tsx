@@ -138,7 +138,7 @@ export default function Incidents() {
     {
       key: 'what',
       title: t('col.what'),
-      track: 'minmax(200px,1fr)',
+      track: 'minmax(220px,1fr)',
       usual: true,
       fixed: true,
       render: (i) => (
@@ -151,7 +151,7 @@ export default function Incidents() {
     },
     { key: 'verdict', title: t('judged.verdict'), track: 'var(--verdict-w)', usual: true, render: (i) => <VerdictMark value={i.verdict} /> },
     { key: 'id', title: t('col.id'), track: '140px', usual: true, roomy: 1, render: (i) => <span className="mono">{i.id}</span> },
-    { key: 'system', title: t('col.system'), track: '120px', usual: true, roomy: 1, render: (i) => <span title={i.system?.name}>{i.system?.name || i.ci?.name || tenantName(i.tenant)}</span> },
+    { key: 'system', title: t('col.system'), track: '120px', usual: true, roomy: 2, render: (i) => <span title={i.system?.name}>{i.system?.name || i.ci?.name || tenantName(i.tenant)}</span> },
     { key: 'tenant', title: t('col.tenant'), track: '130px', usual: false, render: (i) => tenantName(i.tenant) },
     { key: 'attackers', title: t('judged.attacker'), track: '130px', usual: false, render: (i) => <span className="mono">{list(i.attackers).map((x) => x.ip || x.name).filter(Boolean).join(' ') || list(i.actors).join(' ') || '–'}</span> },
     { key: 'techniques', title: t('alert.techniques'), track: '130px', usual: false, render: (i) => <span className="mono">{list(i.techniques).join(' ') || '–'}</span> },
@@ -164,7 +164,7 @@ export default function Incidents() {
     { key: 'lastSeen', title: t('col.lastSeen'), track: '72px', usual: false, num: true, render: (i) => <When time={i.last_seen} age /> },
     { key: 'opened', title: t('col.opened'), track: '72px', usual: true, num: true, render: (i) => <When time={i.opened_at} age /> },
   ];
-  const columns = useColumns('incidents', all, useNarrow(1180) ? 1 : 0);
+  const columns = useColumns('incidents', all, [useNarrow(1500), useNarrow(1180)].filter(Boolean).length as 0 | 1 | 2);
   const shown = columns.shown.flatMap((c) => all.filter((s) => s.key === c.key));
   const grid = `14px ${tracks(columns.shown, all)}`;
   const filtered = status.length > 0 || mine || archived || breaching || keyAssets || dataLevels.length > 0 || !!tenant || !!q;

@@ -30,6 +30,8 @@ export default function Knowledge() {
     if (settled !== q && settled === text.trim()) setUrl({ q: settled || undefined });
   }, [settled]); // eslint-disable-line react-hooks/exhaustive-deps
   const query = useQuery({ queryKey: ['knowledge', q], queryFn: ({ signal }) => get<Page<Article>>('/knowledge', { q }, signal), placeholderData: keepPreviousData });
+  // Without a choice the first is open: an empty half of a page tells nothing.
+  const chosen = id || (list(query.data?.items)[0]?.id ?? '');
   useKeys({ n: () => write && setUrl({ new: '1' }) });
   return (
     <div className="page">
@@ -52,7 +54,7 @@ export default function Knowledge() {
                 <ul className="articlelist">
                   {list(d.items).map((a) => (
                     <li key={a.id}>
-                      <Link to={`${articlePath(a.id)}${q ? `?${new URLSearchParams({ q })}` : ''}`} aria-current={a.id === id ? 'page' : undefined}>
+                      <Link to={`${articlePath(a.id)}${q ? `?${new URLSearchParams({ q })}` : ''}`} aria-current={a.id === chosen ? 'page' : undefined}>
                         {tx(a.title) || a.id}
                         {(!a.shipped || a.version > 0) && <span className="tag">{t(a.shipped ? 'knowledge.changed' : 'knowledge.own')}</span>}
                       </Link>
@@ -63,8 +65,8 @@ export default function Knowledge() {
             }
           </Loaded>
         </nav>
-        {id ? (
-          <One key={id} id={id} write={write} />
+        {chosen ? (
+          <One key={chosen} id={chosen} write={write} />
         ) : (
           <section className="panel">
             <Empty title={t('knowledge.choose')} why={t('knowledge.chooseWhy')} />

@@ -7,6 +7,7 @@ export const audit = {
   'audit.track': ['用户轨迹', 'User track'],
   'audit.actor': ['谁', 'Who'],
   'audit.action': ['做了什么', 'Did what'],
+  'audit.fieldsMore': ['{x} 等 {n} 个字段', '{x} and others, {n} fields'],
   'audit.object': ['对象', 'Object'],
   'audit.result': ['结果', 'Result'],
   'audit.result.ok': ['成功', 'Done'],

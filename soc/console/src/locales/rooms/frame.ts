@@ -2,7 +2,6 @@ import type { Pairs } from './pairs';
 
 /** Texts of the frame round the pages, and those many pages share. */
 export const frame = {
-  'nav.portal': ['门户', 'Portal'],
   'page.units': ['单位', 'Organisations'],
   'page.roles': ['角色与权限', 'Roles'],
   'page.groups': ['组与岗位', 'Groups and posts'],

@@ -29,6 +29,9 @@ const FALLBACK = '7d';
 const PAGE = 100;
 const RESULTS = ['ok', 'failed', 'denied'] as const;
 
+/** So many changed fields are named in a row; the rest is in the record's details. */
+const FIELDS_SHOWN = 6;
+
 /** Who did what: the log, its proof, and each user's track. */
 export default function Audit() {
   const { t } = useSettings();
@@ -97,6 +100,10 @@ function Log() {
   const { t } = useSettings();
   const text = useOperationText();
   const words = useAuditText();
+  const changed = (x: AuditRecord) => {
+    const names = list(x.changes).map((c) => words.field(c.field));
+    return names.length > FIELDS_SHOWN ? t('audit.fieldsMore', { x: names.slice(0, FIELDS_SHOWN).join(', '), n: names.length }) : names.join(', ');
+  };
   const [params, setUrl] = useUrl();
   const [open, setOpen] = useState<AuditRecord | null>(null);
   const range = parseRange(params, FALLBACK);
@@ -196,7 +203,7 @@ function Log() {
                           render: (x) => (
                             <span style={{ overflowWrap: 'anywhere' }} title={[x.object, x.detail].filter(Boolean).join(' · ')}>
                               {words.object(x.object) || '–'}{' '}
-                              {list(x.changes).length > 0 ? <span className="faint">{list(x.changes).map((c) => words.field(c.field)).join(', ')}</span> : <span className="dim">{words.detail(x.detail)}</span>}
+                              {list(x.changes).length > 0 ? <span className="faint">{changed(x)}</span> : <span className="dim">{words.detail(x.detail)}</span>}
                             </span>
                           ),
                         },

@@ -133,7 +133,7 @@ export default function Items() {
       case 'organisation':
         return { key: c, title: t(`ci.f.${c}`), render: (i) => (i[c] ? <Link className="clip" title={systems.get(i[c]) ?? i[c]} to={itemPath(i[c])}>{systems.get(i[c]) ?? i[c]}</Link> : <span className="faint">–</span>) };
       case 'criticality':
-        return { key: c, title: t('ci.f.criticality'), width: 130, render: (i) => <Criticality value={i.criticality} /> };
+        return { key: c, title: t('ci.f.criticality'), width: 96, render: (i) => <Criticality value={i.criticality} /> };
       case 'labels':
         return {
           key: c,

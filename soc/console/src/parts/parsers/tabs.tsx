@@ -91,7 +91,7 @@ export function PacksTab({ make }: { make: Make }) {
                           <>
                             <button className="plain link" onClick={() => setUrl({ pack: p.id })}>
                               <b style={{ fontWeight: 550 }}>
-                                {p.vendor} {p.product !== p.vendor && p.product}
+                                {p.product.startsWith(p.vendor) ? p.product : `${p.vendor} ${p.product}`}
                               </b>
                             </button>
                             <div className="faint mono">{p.id}</div>
