@@ -273,9 +273,9 @@ type Service struct {
 
 // Stats counts since the start.
 type Stats struct {
-	Occurrences  uint64 // taken in
+	Occurrences  uint64    // taken in
 	LastAt       time.Time // when the last of them was; zero before
-	Duplicates   uint64 // seen before
+	Duplicates   uint64    // seen before
 	AlertsOpened uint64
 	Incidents    uint64 // opened
 	Suppressed   uint64 // firings that suppressions met, of Occurrences

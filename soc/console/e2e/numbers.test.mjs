@@ -77,7 +77,7 @@ const figures = ({ probes, alert, incident, group, monitor, trace, host }) => [
   ['/vulnerabilities', '/vulnerabilities', ['共 0 个']],
   ['/tenants', `/tenants?q=${TENANT}&usage=${TENANT}`, [`· ${SIGNED + ORDERED + SPANS + probes} 条`]],
   ['/sources', '/sources', [new RegExp(`otlp OTLP.{0,60} ${SPANS} 0 0 接入指南 syslog-udp`), new RegExp(`syslog-tcp Syslog.{0,80} ${SIGNED + ORDERED + probes} 0 0 `), new RegExp(`netflow .{0,120} ${FLOWS.length} 0 0`)]],
-  ['/alert-sources', '/alert-sources', [`正常 ${ALERTS} 0`]],
+  ['/alert-sources', '/alert-sources', [`正常 ${ALERTS} –`]],
   ['/admin/users', '/admin/users', ['共 1 个']],
   ['/coverage', '/coverage', ['没有静默的数据源', '4 数据源']],
   ['/admin/tokens', '/admin/tokens', [async () => (await page.locator('main tbody tr').count()) === 1]],

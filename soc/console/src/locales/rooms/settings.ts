@@ -87,7 +87,7 @@ export const settings = {
   'setting.cmdb-key-assets.why': ['符合规则的资产不必逐个标记即为重点资产；告警和事件按此标注。', 'Items that a rule selects are key assets without being marked one by one; alerts and incidents say so.'],
   'set.cmdb-key-assets.rules': ['规则（名称、筛选条件）', 'Rules (name, filter)'],
   'setting.alert-fields': ['自定义告警字段', 'Own fields of alerts'],
-  'setting.alert-fields.why': ['外部告警映射时可用的本单位字段；在“接入 › 告警源”页的“字段字典”里修改。', 'Fields of this city that mappings of outside alerts may fill; the page “Intake › Alert sources” changes them in its dictionary of fields.'],
+  'setting.alert-fields.why': ['外部告警映射时可用的本单位字段；在“接入 › 告警源”页的“更多”里修改。', 'Fields of this city that mappings of outside alerts may fill; the page “Intake › Alert sources” changes them in its menu.'],
   'set.alert-fields.fields': ['字段', 'Fields'],
   'setting.alert-generation': ['告警生成策略', 'Alert generation'],
   'setting.alert-generation.why': ['重点关注风险与生成周期；在“监测 › 告警生成策略”页可带预览修改。', 'Risks of focus and periods; the page “Detect › Alert generation” changes them with a preview.'],
