@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,7 +14,6 @@ import (
 	"time"
 
 	"icewatch/collectors/fleet/deploy"
-	"icewatch/collectors/fleet/release"
 	"icewatch/collectors/fleet/roster"
 )
 
@@ -29,7 +29,7 @@ const (
 
 // Bounds of deployments.
 const (
-	deployAtOnce   = 32 // connections at a time, of all deployments
+	deployAtOnce   = 32 // hosts at a time, of all deployments, where Deps say nothing
 	deployTime     = 24 * time.Hour
 	deployOnline   = time.Minute // that a new agent has to be heard of
 	maxDeployLines = 60          // of a host's log
@@ -54,8 +54,13 @@ type Deployment struct {
 	At            time.Time         `json:"at"`
 	Until         time.Time         `json:"until"`
 	EndedAt       time.Time         `json:"ended_at,omitzero"`
+	Labels        []string          `json:"labels,omitempty"` // of Install, as Group and Configuration
+	Group         string            `json:"group,omitempty"`
+	Configuration string            `json:"configuration,omitempty"`
+	RetryOf       string            `json:"retry_of,omitempty"`
 	Hosts         []*DeploymentHost `json:"hosts"`
 	dirty, ending bool
+	cancelled     bool // hosts that run are being cut off
 }
 
 // DeploymentHost is one host of a deployment.
@@ -97,12 +102,13 @@ type DeploymentView struct {
 	At      time.Time      `json:"at"`
 	Until   time.Time      `json:"until" doc:"What has not begun by then is cancelled, and the credentials are forgotten"`
 	EndedAt time.Time      `json:"ended_at,omitzero"`
+	RetryOf string         `json:"retry_of,omitempty" doc:"The deployment whose failed hosts these are"`
 	Hosts   int            `json:"hosts"`
 	States  map[string]int `json:"states"`
 }
 
 func (d *Deployment) view() DeploymentView {
-	v := DeploymentView{d.ID, d.Tenant, d.Kind, d.User, d.Version, d.By, d.At, d.Until, d.EndedAt, len(d.Hosts), map[string]int{}}
+	v := DeploymentView{d.ID, d.Tenant, d.Kind, d.User, d.Version, d.By, d.At, d.Until, d.EndedAt, d.RetryOf, len(d.Hosts), map[string]int{}}
 	for _, h := range d.Hosts {
 		v.States[h.State]++
 	}
@@ -146,20 +152,6 @@ type DeploymentDraft struct {
 	Purge         bool     `json:"purge,omitempty" doc:"Of remove: identity, queue and settings of the host go, too"`
 }
 
-// HostKey is the key that a host is known by.
-type HostKey struct {
-	ID          string    `json:"id"`
-	Tenant      string    `json:"tenant"`
-	Address     string    `json:"address"`
-	Type        string    `json:"type"`
-	Fingerprint string    `json:"fingerprint"`
-	Line        string    `json:"line" doc:"In the form of authorized_keys"`
-	By          string    `json:"by" doc:"Who looked at it and trusted it"`
-	At          time.Time `json:"at"`
-}
-
-func hostKeyID(tenant, address string) string { return tenant + "/" + address }
-
 var (
 	userPattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.@\\-]{0,63}$`)
 	namePattern = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,62}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,62}[A-Za-z0-9])?)*\.?$`)
@@ -183,6 +175,10 @@ func deployAddress(text string) (string, error) {
 
 // Deploy begins a deployment.
 func (s *Service) Deploy(ctx context.Context, a Asker, d DeploymentDraft) (DeploymentView, error) {
+	return s.deploy(ctx, a, d, "")
+}
+
+func (s *Service) deploy(ctx context.Context, a Asker, d DeploymentDraft, retryOf string) (DeploymentView, error) {
 	if !a.may(d.Tenant) {
 		return DeploymentView{}, ErrForbidden
 	}
@@ -200,7 +196,7 @@ func (s *Service) Deploy(ctx context.Context, a Asker, d DeploymentDraft) (Deplo
 		return DeploymentView{}, invalid("%v", err)
 	}
 	now := s.now().UTC()
-	x := &Deployment{ID: roster.NewID(now), Tenant: d.Tenant, Kind: d.Kind, User: d.User, Version: d.Version, Purge: d.Purge && d.Kind == deploy.Remove, By: a.Name, At: now, Until: now.Add(deployTime), dirty: true}
+	x := &Deployment{ID: roster.NewID(now), Tenant: d.Tenant, Kind: d.Kind, User: d.User, Version: d.Version, Purge: d.Purge && d.Kind == deploy.Remove, By: a.Name, At: now, Until: now.Add(deployTime), RetryOf: retryOf, dirty: true}
 	seen := map[string]bool{}
 	for _, text := range d.Hosts {
 		address, err := deployAddress(text)
@@ -224,11 +220,12 @@ func (s *Service) Deploy(ctx context.Context, a Asker, d DeploymentDraft) (Deplo
 	}
 	if d.Kind == deploy.Install {
 		// Twice the hosts: one that was broken off comes again.
-		token, err := s.CreateToken(ctx, a, TokenDraft{Tenant: d.Tenant, Note: "SSH " + x.ID, Labels: d.Labels, Group: d.Group, Configuration: d.Configuration, Uses: min(2*len(x.Hosts), MaxBatch), Hours: int(deployTime / time.Hour)})
+		token, err := s.CreateToken(ctx, a, TokenDraft{Tenant: d.Tenant, Note: "SSH " + x.ID, Labels: d.Labels, Group: d.Group, Configuration: d.Configuration, Uses: 2 * len(x.Hosts), Hours: int(deployTime / time.Hour)})
 		if err != nil {
 			return DeploymentView{}, err
 		}
 		x.Token, secrets["token"] = token.ID, token.Text
+		x.Labels, x.Group, x.Configuration = slices.Clone(d.Labels), d.Group, d.Configuration
 	}
 	s.changing.Lock()
 	defer s.changing.Unlock()
@@ -242,7 +239,11 @@ func (s *Service) Deploy(ctx context.Context, a Asker, d DeploymentDraft) (Deplo
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.deployments[x.ID] = x
-	s.note(roster.Operation{Tenant: x.Tenant, Object: "deployment:" + x.ID, Kind: "deployment-" + x.Kind, Actor: a.Name, OK: true, Text: fmt.Sprintf("%d hosts as %s", len(x.Hosts), x.User)})
+	text := fmt.Sprintf("%d hosts as %s", len(x.Hosts), x.User)
+	if retryOf != "" {
+		text += ", which failed in " + retryOf
+	}
+	s.note(roster.Operation{Tenant: x.Tenant, Object: "deployment:" + x.ID, Kind: "deployment-" + x.Kind, Actor: a.Name, OK: true, Text: text})
 	return x.view(), nil
 }
 
@@ -323,6 +324,57 @@ func (s *Service) CancelDeployment(a Asker, id string) (DeploymentView, error) {
 	return d.view(), nil
 }
 
+// DeploymentRetry says how hosts that failed are tried again.
+type DeploymentRetry struct {
+	User       string `json:"user,omitempty" maxLength:"64" doc:"That of the deployment where it is absent"`
+	Password   string `json:"password,omitempty" maxLength:"1024"`
+	Key        string `json:"key,omitempty" maxLength:"32768" doc:"Private key, PEM"`
+	Passphrase string `json:"passphrase,omitempty" maxLength:"1024" doc:"Of the key"`
+	Sudo       string `json:"sudo_password,omitempty" maxLength:"1024" doc:"For sudo; the password where it is absent"`
+	Cancelled  bool   `json:"cancelled,omitempty" doc:"Those that were cancelled, too"`
+}
+
+// RetryDeployment tries hosts that failed again, and no other. While a deployment goes on and
+// no credentials are given they wait in it once more; else they are those of a new one,
+// since credentials are forgotten at the end. The answer is the deployment they are in.
+func (s *Service) RetryDeployment(ctx context.Context, a Asker, id string, r DeploymentRetry) (DeploymentView, error) {
+	s.mu.Lock()
+	d, err := s.deployment(a, id)
+	if err != nil {
+		s.mu.Unlock()
+		return DeploymentView{}, err
+	}
+	var again []*DeploymentHost
+	draft := DeploymentDraft{Tenant: d.Tenant, Kind: d.Kind, User: cmp.Or(r.User, d.User), Password: r.Password, Key: r.Key, Passphrase: r.Passphrase, Sudo: r.Sudo,
+		Version: d.Version, Labels: d.Labels, Group: d.Group, Configuration: d.Configuration, Purge: d.Purge}
+	for _, h := range d.Hosts {
+		if h.State == DeployFailed || r.Cancelled && h.State == DeployCancelled {
+			again = append(again, h)
+			draft.Hosts = append(draft.Hosts, h.Address)
+		}
+	}
+	given := r != DeploymentRetry{Cancelled: r.Cancelled}
+	switch {
+	case len(again) == 0:
+		err = conflict("no host of the deployment has failed")
+	case given: // A new one, below.
+	case !d.EndedAt.IsZero() || d.ending || d.cancelled:
+		err = invalid("the deployment has ended and its credentials are forgotten: give a password or a private key")
+	default:
+		for _, h := range again {
+			h.State, h.Text, h.At = DeployWaiting, "", s.now().UTC()
+		}
+		d.dirty = true
+		s.note(roster.Operation{Tenant: d.Tenant, Object: "deployment:" + d.ID, Kind: "deployment-retried", Actor: a.Name, OK: true, Text: fmt.Sprintf("%d hosts", len(again))})
+	}
+	v := d.view()
+	s.mu.Unlock()
+	if err != nil || !given {
+		return v, err
+	}
+	return s.deploy(ctx, a, draft, id)
+}
+
 var errCancelled = errors.New("cancelled")
 
 // endDeployment cancels what is left of one. s.mu is held.
@@ -335,297 +387,5 @@ func (s *Service) endDeployment(d *Deployment, why string) {
 			h.cancel(fmt.Errorf("%w: %s", errCancelled, why))
 		}
 	}
-	d.dirty = true
-}
-
-// TrustedKey names a host's key that a person looked at.
-type TrustedKey struct {
-	Address     string `json:"address" maxLength:"270"`
-	Fingerprint string `json:"fingerprint" maxLength:"64" doc:"As it was shown"`
-}
-
-// TrustKeys has hosts known from now on by the keys that they showed, and goes on with them.
-func (s *Service) TrustKeys(ctx context.Context, a Asker, id string, keys []TrustedKey) (DeploymentView, error) {
-	s.changing.Lock()
-	defer s.changing.Unlock()
-	now := s.now().UTC()
-	var docs []roster.Document
-	var fresh []*HostKey
-	s.mu.Lock()
-	d, err := s.deployment(a, id)
-	if err == nil {
-		for _, k := range keys {
-			h := d.host(k.Address)
-			if h == nil || h.State != DeployKey || h.Key == nil || h.Key.Fingerprint != k.Fingerprint {
-				err = conflict("the host %s does not wait with the key %s: look at it again", clip(k.Address, 270), clip(k.Fingerprint, 64))
-				break
-			}
-			x := &HostKey{ID: hostKeyID(d.Tenant, h.Address), Tenant: d.Tenant, Address: h.Address, Type: h.Key.Type, Fingerprint: h.Key.Fingerprint, Line: h.Key.Line, By: a.Name, At: now}
-			fresh = append(fresh, x)
-			docs = append(docs, roster.Document{Kind: roster.KindHostKey, ID: x.ID, Tenant: x.Tenant, Data: x})
-		}
-		if len(s.hostKeys)+len(fresh) > maxHostKeys {
-			err = conflict("%d hosts are known already: forget old ones", len(s.hostKeys))
-		}
-	}
-	s.mu.Unlock()
-	if err != nil {
-		return DeploymentView{}, err
-	}
-	if err := s.store.Write(ctx, docs...); err != nil {
-		return DeploymentView{}, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, k := range fresh {
-		s.hostKeys[k.ID] = k
-		s.note(roster.Operation{Tenant: k.Tenant, Object: "host-key:" + k.ID, Kind: "host-key-trusted", Actor: a.Name, OK: true, Text: k.Address + " " + k.Type + " " + k.Fingerprint})
-		if h := d.host(k.Address); h.State == DeployKey {
-			h.State, h.Key, h.Text, h.At = DeployWaiting, nil, "", now
-		}
-	}
-	d.dirty = true
-	return d.view(), nil
-}
-
-// HostKeys lists the keys that hosts are known by.
-func (s *Service) HostKeys(a Asker) []HostKey {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	out := []HostKey{}
-	for _, k := range sorted(s.hostKeys) {
-		if a.may(k.Tenant) {
-			out = append(out, *k)
-		}
-	}
-	return out
-}
-
-// ForgetHostKey has a host be unknown again, such as one that was set up anew.
-func (s *Service) ForgetHostKey(ctx context.Context, a Asker, tenant, address string) (HostKey, error) {
-	s.changing.Lock()
-	defer s.changing.Unlock()
-	s.mu.Lock()
-	k := s.hostKeys[hostKeyID(tenant, address)]
-	s.mu.Unlock()
-	if k == nil || !a.may(k.Tenant) {
-		return HostKey{}, ErrNotFound
-	}
-	if err := s.store.Write(ctx, roster.Document{Kind: roster.KindHostKey, ID: k.ID}); err != nil {
-		return HostKey{}, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.hostKeys, k.ID)
-	s.note(roster.Operation{Tenant: k.Tenant, Object: "host-key:" + k.ID, Kind: "host-key-forgotten", Actor: a.Name, OK: true, Text: k.Address + " " + k.Fingerprint})
-	return *k, nil
-}
-
-// stepDeployments begins hosts that wait, and ends deployments that are through.
-func (s *Service) stepDeployments(ctx context.Context) {
-	now := s.now()
-	s.mu.Lock()
-	var ended, old []string
-	list := sorted(s.deployments)
-	for i, d := range list {
-		if !d.EndedAt.IsZero() {
-			if i < len(list)-keptDeploys {
-				old = append(old, d.ID)
-			}
-			continue
-		}
-		if now.After(d.Until) {
-			s.endDeployment(d, "nobody came back to it in a day")
-		}
-		open := false
-		for _, h := range d.Hosts {
-			if h.State == DeployWaiting && s.deploying < deployAtOnce {
-				s.deploying++
-				var run context.Context
-				run, h.cancel = context.WithCancelCause(ctx)
-				h.State, h.Text, h.Step, h.At, h.Log = DeployRunning, "", "", now.UTC(), nil
-				d.dirty = true
-				address := h.Address
-				s.deploys.Go(func() { s.deployHost(run, d, address) })
-			}
-			open = open || h.State == DeployWaiting || h.State == DeployRunning || h.State == DeployKey
-		}
-		if !open && !d.ending {
-			d.ending = true
-			ended = append(ended, d.ID)
-		}
-	}
-	s.mu.Unlock()
-	for _, id := range ended {
-		if err := s.closeDeployment(ctx, id); err != nil && ctx.Err() == nil {
-			s.log.Error("fleet: a deployment is not ended yet", "id", id, "error", err)
-		}
-	}
-	if len(old) > 0 {
-		var docs []roster.Document
-		s.mu.Lock()
-		for _, id := range old {
-			delete(s.deployments, id)
-			docs = append(docs, roster.Document{Kind: roster.KindDeployment, ID: id})
-		}
-		s.mu.Unlock()
-		if err := s.store.Write(ctx, docs...); err != nil && ctx.Err() == nil {
-			s.log.Error("fleet: old deployments are kept on", "error", err)
-		}
-	}
-}
-
-// closeDeployment forgets the credentials and makes the token worthless.
-func (s *Service) closeDeployment(ctx context.Context, id string) error {
-	s.mu.Lock()
-	d := s.deployments[id]
-	token := d.Token
-	s.mu.Unlock()
-	err := s.secrets.set(ctx, id, nil)
-	if err == nil && token != "" {
-		if _, err = s.WithdrawToken(ctx, Asker{Name: "system", Within: everything}, token); errors.Is(err, ErrNotFound) {
-			err = nil
-		}
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	d.ending = false
-	if err == nil {
-		d.EndedAt, d.dirty = s.now().UTC(), true
-		v := d.view()
-		s.note(roster.Operation{Tenant: d.Tenant, Object: "deployment:" + d.ID, Kind: "deployment-ended", Actor: "system", OK: v.States[DeployDone] == v.Hosts, Text: fmt.Sprintf("%d of %d hosts done", v.States[DeployDone], v.Hosts)})
-	}
-	return err
-}
-
-// deployHost carries a deployment out on one host.
-func (s *Service) deployHost(ctx context.Context, d *Deployment, address string) {
-	s.mu.Lock()
-	h := d.host(address)
-	trusted := ""
-	if k := s.hostKeys[hostKeyID(d.Tenant, address)]; k != nil {
-		trusted = k.Line
-	}
-	kind, version, purge := d.Kind, d.Version, d.Purge
-	s.mu.Unlock()
-	began := s.now()
-	secrets := s.secrets.of(d.ID)
-	tell := func(step, line string) {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if step != "" {
-			h.Step = step
-		}
-		if line != "" && len(h.Log) < maxDeployLines {
-			h.Log = append(h.Log, DeploymentLine{s.now().UTC(), plain(line, 500)})
-		}
-		h.At, d.dirty = s.now().UTC(), true
-	}
-	r, err := deploy.Run(ctx, address, deploy.Credentials{User: d.User, Password: secrets["password"], Key: secrets["key"], Passphrase: secrets["passphrase"], Sudo: secrets["sudo"]},
-		deploy.Order{Kind: kind, Purge: purge, Token: secrets["token"], Trusted: trusted, Dial: s.deps.Dial, Tell: tell, Program: func(os, arch string) (deploy.Program, error) { return s.program(version, os, arch) }})
-	if err == nil && kind != deploy.Remove {
-		tell(StepOnline, "")
-		err = s.awaitAgent(ctx, d.Tenant, r.Agent, began)
-	}
-	if err == nil && kind == deploy.Remove && r.Agent != "" {
-		s.revokeRemoved(ctx, d, address, r.Agent)
-	}
-	if err != nil {
-		tell("", err.Error())
-	}
-	stopping := ctx.Err() != nil && !errors.Is(context.Cause(ctx), errCancelled)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.deploying--
-	h.cancel(nil)
-	h.cancel, h.Platform, h.Agent, h.At, d.dirty = nil, r.Platform, r.Agent, s.now().UTC(), true
-	var unknown *deploy.UnknownKey
-	switch {
-	case err == nil:
-		h.State, h.Text = DeployDone, plain(r.Text, 500)
-	case errors.Is(err, errCancelled):
-		h.State, h.Text = DeployCancelled, plain(err.Error(), 500)
-	case stopping:
-		h.State = DeployWaiting // The suite stops; it goes on after its start.
-		return
-	case errors.As(err, &unknown) && unknown.Known == "":
-		h.State, h.Text, h.Key = DeployKey, plain(err.Error(), 500), &DeploymentKey{unknown.Type, unknown.Fingerprint, unknown.Key}
-		return
-	default:
-		h.State, h.Text = DeployFailed, plain(err.Error(), 500)
-	}
-	s.note(roster.Operation{Tenant: d.Tenant, Agent: known(s.agents, r.Agent), Host: address, Object: "deployment:" + d.ID, Kind: "deployed-" + kind, Actor: d.By, OK: h.State == DeployDone, Text: h.Text})
-}
-
-func known(agents map[string]*member, id string) string {
-	if agents[id] == nil {
-		return ""
-	}
-	return id
-}
-
-// program is the newest package of a version for a platform, "" any.
-func (s *Service) program(version, os, arch string) (deploy.Program, error) {
-	for _, u := range s.Packages() {
-		if u.OS == os && u.Arch == arch && (version == "" || u.Version == version) {
-			var f *release.File
-			f, err := s.Package(u.SHA256)
-			if err != nil {
-				return deploy.Program{}, fmt.Errorf("the package %s for %s/%s: %w", u.Version, os, arch, err)
-			}
-			return deploy.Program{Version: u.Version, SHA256: u.SHA256, Size: u.Size, Body: f}, nil
-		}
-	}
-	return deploy.Program{}, fmt.Errorf("there is no package %sfor %s/%s: upload the executable icewatch-agent for it", strings.TrimLeft(version+" ", " "), os, arch)
-}
-
-// awaitAgent waits until an agent was heard of since a moment.
-func (s *Service) awaitAgent(ctx context.Context, tenant, id string, since time.Time) error {
-	if id == "" {
-		return errors.New("the host did not say which agent it is")
-	}
-	for end := s.now().Add(deployOnline); ; {
-		s.mu.Lock()
-		m := s.agents[id]
-		ours := m != nil && m.Tenant == tenant
-		heard := ours && m.SeenAt.After(since)
-		s.mu.Unlock()
-		switch {
-		case !ours:
-			return fmt.Errorf("the host says that it is agent %s, which is none of this tenant", clip(id, 26))
-		case heard:
-			return nil
-		case s.now().After(end):
-			return fmt.Errorf("the program is in place as agent %s, and was not heard of within %s: look at its service on the host, and whether it reaches %s", id, deployOnline, strings.Join(s.deps.URLs(), ", "))
-		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(250 * time.Millisecond):
-		}
-	}
-}
-
-// revokeRemoved takes the identity of a removed agent away, where it had the address: what a host
-// says of itself is not enough to take another's.
-func (s *Service) revokeRemoved(ctx context.Context, d *Deployment, address, id string) {
-	host, _, _ := net.SplitHostPort(address)
-	s.mu.Lock()
-	m := s.agents[id]
-	ours := m != nil && m.Tenant == d.Tenant && m.RevokedAt.IsZero() && (slices.Contains(m.Facts.Addresses, host) || sameHost(m.Address, host) || strings.EqualFold(m.Name, host))
-	s.mu.Unlock()
-	if !ours {
-		return
-	}
-	if err := s.Revoke(ctx, Asker{Name: d.By, Within: everything}, []string{id}, "removed over SSH"); err != nil {
-		s.log.Error("fleet: a removed agent is not revoked", "agent", id, "error", err)
-	}
-}
-
-// sameHost tells whether from, an address with or without port, is the host.
-func sameHost(from, host string) bool {
-	if h, _, err := net.SplitHostPort(from); err == nil {
-		from = h
-	}
-	return from != "" && from == host
+	d.dirty, d.cancelled = true, true
 }

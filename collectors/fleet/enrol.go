@@ -115,7 +115,7 @@ func (s *Service) CreateToken(ctx context.Context, a Asker, d TokenDraft) (MadeT
 	secret := rand.Text() // 130 bits
 	now := s.now().UTC()
 	t := &Token{ID: roster.NewID(now), Tenant: d.Tenant, Kind: d.Kind, Note: clip(d.Note, 200), Labels: labels, Group: d.Group, Configuration: d.Configuration, Hash: hashSecret(secret),
-		Uses: min(max(d.Uses, 1), MaxBatch), Expires: now.Add(time.Duration(min(max(d.Hours, 1), 720)) * time.Hour), CreatedAt: now, CreatedBy: a.Name}
+		Uses: min(max(d.Uses, 1), 2*MaxBatch), Expires: now.Add(time.Duration(min(max(d.Hours, 1), 720)) * time.Hour), CreatedAt: now, CreatedBy: a.Name}
 	s.changing.Lock()
 	defer s.changing.Unlock()
 	s.mu.Lock()

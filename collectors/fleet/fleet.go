@@ -86,6 +86,7 @@ type Deps struct {
 	Inventoried func(ctx context.Context, a Agent, inv *wire.Inventory) (item string, err error)
 	URLs        func() []string // of the agents' listener, as hosts reach it
 	Dial        collectors.Dial // to hosts, for deployments over SSH; nil is a plain dialer
+	AtOnce      int             // hosts of deployments at a time; 0 is 32
 	Log         *slog.Logger
 	Now         func() time.Time
 }

@@ -77,6 +77,22 @@ func (s *Server) fleetDeploymentRoutes() {
 			}
 			return ofFleet(v, err)
 		})
+	Register(s, fleetOperation("retry-fleet-deployment", http.MethodPost, path+"/{id}/retry", "Try the hosts that failed again: in the deployment while it goes on, else in a new one, for which credentials are given again", 404, 409, 422), identity.ScopeConfigure,
+		func(ctx context.Context, in *struct {
+			ByID
+			Body fleet.DeploymentRetry
+		}) (*Body[fleet.DeploymentView], error) {
+			AuditObject(ctx, "fleet-deployment:"+clip(in.ID, 64), "", "retry")
+			a, err := fleetAsker(ctx)
+			if err != nil {
+				return nil, err
+			}
+			v, err := room.RetryDeployment(ctx, a, in.ID, in.Body)
+			if err == nil {
+				AuditObject(ctx, "fleet-deployment:"+v.ID, v.Tenant, "retry of what failed in "+clip(in.ID, 64))
+			}
+			return ofFleet(v, err)
+		})
 	Register(s, fleetOperation("trust-fleet-host-keys", http.MethodPost, path+"/{id}/trust", "Know hosts from now on by the keys that they showed and somebody looked at, and go on with them", 404, 409), identity.ScopeConfigure,
 		func(ctx context.Context, in *struct {
 			ByID

@@ -130,6 +130,26 @@ func StartAccounts(t testing.TB, way string, more ...string) *SSHServer {
 	return startSSHD(t, way, more...)
 }
 
+// StartHosts starts an OpenSSH server that stands for many hosts: each has an address of the
+// loopback network of its own, where the user of the test runs commands with environment
+// variables (NAME=VALUE) of that host. The answer's Address is that of the first.
+func StartHosts(t testing.TB, environments []string) (s *SSHServer, addresses []string) {
+	t.Helper()
+	var hosts []string
+	for i, e := range environments {
+		host := fmt.Sprintf("127.1.%d.%d", i/250, i%250+1)
+		hosts = append(hosts, "Match LocalAddress "+host+"\nSetEnv "+e)
+		addresses = append(addresses, host)
+	}
+	s = startSSHD(t, "ListenAddress 0.0.0.0", hosts...)
+	_, port, _ := strings.Cut(s.Address, ":")
+	for i := range addresses {
+		addresses[i] += ":" + port
+	}
+	s.Address = addresses[0]
+	return s, addresses
+}
+
 // startSSHD starts a server; first stands above the settings of all servers here, of which
 // the first of a name counts, and last below them.
 func startSSHD(t testing.TB, first string, last ...string) *SSHServer {

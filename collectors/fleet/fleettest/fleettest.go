@@ -63,6 +63,7 @@ type Fleet struct {
 	Box      *seal.Box
 	dir      string
 	scans    listener.Scans
+	atOnce   int
 	stop     func()
 	ahead    atomic.Int64 // nanoseconds
 
@@ -135,7 +136,18 @@ func Start(t testing.TB) *Fleet {
 // StartScanning runs a fleet that has a room of scans, until the test ends.
 func StartScanning(t testing.TB, scans listener.Scans) *Fleet {
 	t.Helper()
-	f := &Fleet{dir: t.TempDir(), Box: seal.Ephemeral(fleet.Sealed()...), Samples: map[string]int{}, scans: scans}
+	return start(t, &Fleet{scans: scans})
+}
+
+// StartDeploying runs a fleet that deploys on so many hosts at a time, until the test ends.
+func StartDeploying(t testing.TB, atOnce int) *Fleet {
+	t.Helper()
+	return start(t, &Fleet{atOnce: atOnce})
+}
+
+func start(t testing.TB, f *Fleet) *Fleet {
+	t.Helper()
+	f.dir, f.Box, f.Samples = t.TempDir(), seal.Ephemeral(fleet.Sealed()...), map[string]int{}
 	f.open(t)
 	t.Cleanup(func() { f.stop() })
 	return f
@@ -162,7 +174,7 @@ func (f *Fleet) open(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.Service, err = fleet.Open(ctx, fleet.Deps{Database: Database{db}, State: db, Box: f.Box, Packages: filepath.Join(f.dir, "packages"),
+	f.Service, err = fleet.Open(ctx, fleet.Deps{Database: Database{db}, State: db, Box: f.Box, Packages: filepath.Join(f.dir, "packages"), AtOnce: f.atOnce,
 		Tenant: func(slug string) bool { return slug == "egov" || slug == "seal" },
 		URLs:   func() []string { return []string{f.URL} },
 		Now:    func() time.Time { return time.Now().Add(time.Duration(f.ahead.Load())) },

@@ -225,6 +225,7 @@ export interface FleetDeployment {
   at: string;
   until: string;
   ended_at?: string;
+  retry_of?: string;
   hosts: number;
   states: Record<string, number>;
 }

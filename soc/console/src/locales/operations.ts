@@ -257,6 +257,7 @@ export const operations: Pairs = {
   'get-fleet-deployment-log': ['看远程部署的逐台日志', "See a host's log of a deployment"],
   'create-fleet-deployment': ['远程安装、升级或卸载 Agent', 'Install, upgrade or remove agents over SSH'],
   'cancel-fleet-deployment': ['取消远程部署', 'Cancel a deployment'],
+  'retry-fleet-deployment': ['重试远程部署失败的主机', 'Retry the hosts of a deployment that failed'],
   'trust-fleet-host-keys': ['信任主机的 SSH 密钥', 'Trust SSH keys of hosts'],
   'list-fleet-host-keys': ['看已信任的 SSH 主机密钥', 'List SSH keys of hosts'],
   'forget-fleet-host-key': ['取消信任 SSH 主机密钥', 'Forget an SSH key of a host'],

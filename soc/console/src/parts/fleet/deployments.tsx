@@ -1,5 +1,5 @@
 import { useQuery } from '@tanstack/react-query';
-import { Button, Form, Input, Radio, Select, Switch } from 'antd';
+import { Button, Form, Input, Radio, Select, Switch, type FormInstance } from 'antd';
 import { useState } from 'react';
 import { get, post } from '../../api/client';
 import { DEPLOY_STATES, type FleetDeployment, type FleetDeploymentDetail, type FleetDeploymentHost, type FleetHostKey, type FleetPackage } from '../../api/fleet';
@@ -22,16 +22,10 @@ const path = (id: string) => `/fleet/deployments/${encodeURIComponent(id)}`;
 const renew = ['fleet-deployments', 'fleet-deployment', 'fleet-hosts', 'fleet-host-keys'];
 const DOTS: Record<FleetDeploymentHost['state'], string> = { 'key-unknown': 'warn', failed: 'bad', running: 'warn', waiting: 'idle', cancelled: 'idle', done: 'ok' };
 
-interface Draft {
+interface Draft extends Credentials {
   tenant: string;
   kind: 'install' | 'upgrade' | 'remove';
   hosts: string;
-  user: string;
-  by: 'password' | 'key';
-  password?: string;
-  key?: string;
-  passphrase?: string;
-  sudo?: string;
   version?: string;
   labels?: string[];
   group?: string;
@@ -41,6 +35,105 @@ interface Draft {
 
 /** Hosts of a text: one a line, or parted by commas and spaces. */
 const hostsOf = (text: string) => text.split(/[\s,;，；]+/).filter(Boolean);
+
+interface Credentials {
+  user: string;
+  by: 'password' | 'key';
+  password?: string;
+  key?: string;
+  passphrase?: string;
+  sudo?: string;
+}
+
+/** The credentials as the interface takes them. */
+const signInOf = (v: Credentials) => ({
+  user: v.user,
+  password: v.by === 'password' ? v.password : undefined,
+  key: v.by === 'key' ? v.key : undefined,
+  passphrase: v.by === 'key' ? v.passphrase || undefined : undefined,
+  sudo_password: v.sudo || undefined,
+});
+
+/** Fields of how the suite signs in on hosts and becomes root. */
+function SignIn<T extends Credentials>({ form }: { form: FormInstance<T> }) {
+  const { t } = useSettings();
+  const value = (name: keyof Credentials): unknown => (form.getFieldsValue(true) as Partial<Credentials>)[name];
+  return (
+    <>
+      <Form.Item name="user" label={t('fleet.dep.user')} rules={[{ required: true, message: t('fleet.need') }]} extra={t('fleet.dep.userHelp')}>
+        <Input maxLength={64} autoComplete="off" />
+      </Form.Item>
+      <Form.Item name="by" label={t('fleet.dep.by')}>
+        <Radio.Group
+          options={[
+            { value: 'key', label: t('fleet.dep.key') },
+            { value: 'password', label: t('fleet.dep.password') },
+          ]}
+        />
+      </Form.Item>
+      <Form.Item noStyle shouldUpdate>
+        {() => (
+          <>
+            {value('by') === 'password' ? (
+              <Form.Item name="password" label={t('fleet.dep.password')} rules={[{ required: true, message: t('fleet.need') }]}>
+                <Input.Password autoComplete="new-password" maxLength={1024} />
+              </Form.Item>
+            ) : (
+              <>
+                <Form.Item name="key" label={t('fleet.dep.key')} rules={[{ required: true, message: t('fleet.need') }]}>
+                  <Input.TextArea rows={3} className="mono" spellCheck={false} autoComplete="off" maxLength={32768} placeholder="-----BEGIN OPENSSH PRIVATE KEY-----" />
+                </Form.Item>
+                <Form.Item name="passphrase" label={t('fleet.dep.passphrase')}>
+                  <Input.Password autoComplete="new-password" maxLength={1024} />
+                </Form.Item>
+              </>
+            )}
+            {value('user') !== 'root' && (
+              <Form.Item name="sudo" label={t('fleet.dep.sudo')} extra={t('fleet.dep.sudoHelp')}>
+                <Input.Password autoComplete="new-password" maxLength={1024} />
+              </Form.Item>
+            )}
+          </>
+        )}
+      </Form.Item>
+    </>
+  );
+}
+
+/** Asks for credentials to try again the hosts of a deployment that failed. */
+function RetryDialog({ of, close }: { of: FleetDeployment; close: () => void }) {
+  const { t } = useSettings();
+  const { tell } = useAct();
+  const [, setUrl] = useUrl();
+  const cancelled = of.states.cancelled ?? 0;
+  return (
+    <FormDialog<Credentials & { cancelled?: boolean }>
+      width={640}
+      title={t('fleet.dep.retryTitle', { n: of.states.failed ?? 0 })}
+      ok={t('fleet.dep.retry')}
+      initial={{ by: 'key', user: of.user, cancelled: !of.states.failed }}
+      submit={async (v) => {
+        const made = await post<FleetDeployment>(`${path(of.id)}/retry`, { ...signInOf(v), cancelled: v.cancelled || undefined });
+        tell({ said: t('fleet.dep.begun'), renew });
+        setUrl({ deployment: made.id });
+      }}
+      close={() => undefined}
+      cancel={close}
+    >
+      {(form) => (
+        <>
+          <SignIn form={form} />
+          {cancelled > 0 && (
+            <Form.Item name="cancelled" label={t('fleet.dep.retryCancelled', { n: cancelled })} valuePropName="checked">
+              <Switch />
+            </Form.Item>
+          )}
+          <p className="dim">{t('fleet.dep.secrets')}</p>
+        </>
+      )}
+    </FormDialog>
+  );
+}
 
 /** Asks for what a deployment over SSH needs. */
 export function DeployDialog({ kind, hosts, close }: { kind?: Draft['kind']; hosts?: readonly string[]; close: () => void }) {
@@ -60,11 +153,7 @@ export function DeployDialog({ kind, hosts, close }: { kind?: Draft['kind']; hos
           tenant: v.tenant,
           kind: v.kind,
           hosts: hostsOf(v.hosts),
-          user: v.user,
-          password: v.by === 'password' ? v.password : undefined,
-          key: v.by === 'key' ? v.key : undefined,
-          passphrase: v.by === 'key' ? v.passphrase || undefined : undefined,
-          sudo_password: v.sudo || undefined,
+          ...signInOf(v),
           version: v.version || undefined,
           labels: v.labels,
           group: v.group || undefined,
@@ -88,39 +177,10 @@ export function DeployDialog({ kind, hosts, close }: { kind?: Draft['kind']; hos
           <Form.Item name="hosts" label={t('fleet.dep.hosts')} extra={t('fleet.dep.hostsHelp')} rules={[{ required: true, message: t('fleet.need') }]}>
             <Input.TextArea rows={4} className="mono" spellCheck={false} placeholder={'10.1.2.3\napp1.example.gov.cn:2222'} />
           </Form.Item>
-          <Form.Item name="user" label={t('fleet.dep.user')} rules={[{ required: true, message: t('fleet.need') }]} extra={t('fleet.dep.userHelp')}>
-            <Input maxLength={64} autoComplete="off" />
-          </Form.Item>
-          <Form.Item name="by" label={t('fleet.dep.by')}>
-            <Radio.Group
-              options={[
-                { value: 'key', label: t('fleet.dep.key') },
-                { value: 'password', label: t('fleet.dep.password') },
-              ]}
-            />
-          </Form.Item>
+          <SignIn form={form} />
           <Form.Item noStyle shouldUpdate>
             {() => (
               <>
-                {form.getFieldValue('by') === 'password' ? (
-                  <Form.Item name="password" label={t('fleet.dep.password')} rules={[{ required: true, message: t('fleet.need') }]}>
-                    <Input.Password autoComplete="new-password" maxLength={1024} />
-                  </Form.Item>
-                ) : (
-                  <>
-                    <Form.Item name="key" label={t('fleet.dep.key')} rules={[{ required: true, message: t('fleet.need') }]}>
-                      <Input.TextArea rows={3} className="mono" spellCheck={false} autoComplete="off" maxLength={32768} placeholder="-----BEGIN OPENSSH PRIVATE KEY-----" />
-                    </Form.Item>
-                    <Form.Item name="passphrase" label={t('fleet.dep.passphrase')}>
-                      <Input.Password autoComplete="new-password" maxLength={1024} />
-                    </Form.Item>
-                  </>
-                )}
-                {form.getFieldValue('user') !== 'root' && (
-                  <Form.Item name="sudo" label={t('fleet.dep.sudo')} extra={t('fleet.dep.sudoHelp')}>
-                    <Input.Password autoComplete="new-password" maxLength={1024} />
-                  </Form.Item>
-                )}
                 {form.getFieldValue('kind') !== 'remove' && (
                   <Form.Item name="version" label={t('fleet.version')} extra={packages.data && versions.length === 0 ? t('fleet.dep.noPackage') : undefined}>
                     <Select allowClear loading={packages.isPending} placeholder={t('fleet.dep.newest')} options={versions.map((v) => ({ value: v, label: v }))} notFoundContent={t('fleet.pkg.empty')} />
@@ -195,7 +255,7 @@ function Detail({ id, close }: { id: string; close: () => void }) {
   const can = useCan();
   const { act } = useAct();
   const [log, setLog] = useState('');
-  const [asking, setAsking] = useState<FleetDeploymentHost[] | 'cancel' | null>(null);
+  const [asking, setAsking] = useState<FleetDeploymentHost[] | 'cancel' | 'retry' | null>(null);
   const query = useQuery({ queryKey: ['fleet-deployment', id], queryFn: ({ signal }) => get<FleetDeploymentDetail>(path(id), {}, signal), refetchInterval: 1_500 });
   const unknown = list(query.data?.targets).filter((h) => h.state === 'key-unknown');
   return (
@@ -214,6 +274,11 @@ function Detail({ id, close }: { id: string; close: () => void }) {
         end={
           <span className="row">
             {unknown.length > 1 && can('trust-fleet-host-keys') && <Button size="small" onClick={() => setAsking(unknown)}>{t('fleet.dep.trustAll', { n: unknown.length })}</Button>}
+            {query.data && can('retry-fleet-deployment') && (query.data.states.failed ? true : query.data.ended_at && query.data.states.cancelled) && (
+              <Button size="small" onClick={() => (query.data.ended_at ? setAsking('retry') : void act(() => post(`${path(id)}/retry`, {}), { said: t('fleet.dep.begun'), renew }))}>
+                {t('fleet.dep.retry')}
+              </Button>
+            )}
             {query.data && !query.data.ended_at && can('cancel-fleet-deployment') && (
               <Button size="small" danger onClick={() => setAsking('cancel')}>
                 {t('fleet.dep.cancel')}
@@ -283,6 +348,7 @@ function Detail({ id, close }: { id: string; close: () => void }) {
         </Loaded>
       </Panel>
       {log && <HostLog id={id} address={log} close={() => setLog('')} />}
+      {asking === 'retry' && query.data && <RetryDialog of={query.data} close={() => setAsking(null)} />}
       {asking === 'cancel' && <Ask title={t('fleet.dep.cancel')} why={t('fleet.dep.cancelWhy')} ok={t('fleet.dep.cancel')} close={() => setAsking(null)} submit={() => act(() => post(`${path(id)}/cancel`, {}), { said: t('fleet.dep.cancelled'), renew })} />}
       {Array.isArray(asking) && (
         <Ask
