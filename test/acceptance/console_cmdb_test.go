@@ -41,7 +41,7 @@ func TestConsoleCMDB(t *testing.T) {
 	s.call(admin, "PUT", "/api/v1/settings/cmdb-approval", `{"classes":["supplier"],"days":7}`, 200, nil)
 	_, zhang := s.signedInUser("console-zhang", "admin", "e-seal")
 	s.call(zhang, "POST", "/api/v1/cmdb/change-requests", `{"comment":"换了联系人","items":[{"id":"sup-1","class":"supplier","owner":"李强"}]}`, 201, nil)
-	for _, script := range []string{"cmdb.test.mjs", "cmdbdata.test.mjs", "assets.test.mjs"} {
+	for _, script := range []string{"cmdb.test.mjs", "cmdbdata.test.mjs", "assets.test.mjs", "findings.test.mjs"} {
 		run(script, s.url)
 	}
 }

@@ -12,6 +12,8 @@ export function useRefusal(): (error: unknown) => string {
   return useCallback(
     (error) => {
       const text = error instanceof Error ? error.message : String(error);
+      const since = /^finding: conflict: something happened to (\S+) since$/.exec(text);
+      if (since?.[1]) return t('finding.happenedSince', { x: since[1] });
       const m = refusedMove(text);
       if (!m) return text;
       const name = (s: string) => (m.of === 'notice' ? t(`notice.state.${s as NoticeState}`) : t(`status.${s as Status}`));

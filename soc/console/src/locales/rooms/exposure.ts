@@ -123,6 +123,7 @@ export const exposure = {
   'finding.commentWhy': ['例外和误报必须说明原因', 'An exception and a false positive need a reason'],
   'finding.until': ['例外到期日', 'The exception ends on'],
   'finding.changed': ['已更改 {n} 项', '{n} changed'],
+  'finding.happenedSince': ['隐患 {x} 之后又有变化，不能整体撤销。', 'Finding {x} changed since, so this cannot be taken back as a whole.'],
   'finding.undone': ['已撤销', 'Taken back'],
   'finding.apply': ['确定', 'Apply'],
   'finding.why': ['优先级原因', 'Why that priority'],

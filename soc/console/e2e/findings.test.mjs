@@ -1,0 +1,181 @@
+/**
+ * Findings in real Chromium, and the numbers of their pages: a table whose columns nobody knows
+ * is refused with the place, then mapped, shown and taken in; findings are narrowed by several
+ * conditions, one is moved and its history told in words; the reports of the field's tools and
+ * of a table with known times make numbers that are known; a work order is made and ends; a
+ * report is made by a template; the report that was taken in is taken back.
+ *
+ * Environment: as for desk.mjs. The CMDB has yb-app-1 at 10.9.0.1 and yb-app-2 at 10.9.0.2 in
+ * the zone gov, and there are no findings.
+ */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { after, before } from 'node:test';
+import { BASE, PASSWORD, faults, launch, open, settled, shot, signIn, steps } from './desk.mjs';
+
+let browser;
+let page;
+
+/** A unit with a system on the two hosts that the samples of reports are about. */
+const INVENTORY = `
+- {id: fin-org, class: organisation, name: 市税务局, tenant: e-seal}
+- {id: fin-sys, class: business_system, name: 税务申报系统, tenant: e-seal, organisation: fin-org, criticality: 5}
+- {id: fin-web, class: host, name: fin-web, tenant: e-seal, zone: gov, addresses: [10.0.0.1], hostnames: [web-1.city.example], system: fin-sys, criticality: 5, owner: 赵敏}
+- {id: fin-db, class: host, name: fin-db, tenant: e-seal, zone: gov, addresses: [10.0.0.2], system: fin-sys, criticality: 5, owner: 赵敏}
+`;
+/** The tools' samples: what each is told beside its bytes, and how many findings it makes that no earlier one made. */
+const SAMPLES = [
+  ['scan.nessus', {}, 1],
+  ['openvas.xml', {}, 1],
+  ['nuclei.jsonl', { tenant: 'e-seal' }, 1],
+  ['nmap.xml', {}, 1],
+  ['scan.sarif', { item: 'yb-app-1' }, 1],
+  ['table.csv', { format: 'csv' }, 1],
+];
+/** Days ago at which two findings were first seen that are closed at once: 15 on average. */
+const REPAIRED = [10, 20];
+const LOG4J = 'CVE-2021-44228';
+
+before(async () => {
+  browser = await launch();
+  page = (await open(browser)).page;
+  await signIn(page, PASSWORD);
+  await page.locator('.rail').waitFor();
+});
+after(async () => {
+  await browser?.close();
+  assert.deepEqual(faults, []);
+});
+
+const go = async (path) => {
+  await page.goto(BASE + path);
+  await settled(page);
+};
+
+const call = async (method, path, data, type = 'application/json') => {
+  const r = await page.request.fetch(`${BASE}/api/v1${path}`, { method, data, headers: { 'X-Requested-With': 'icewatch', 'Content-Type': type } });
+  if (!r.ok()) throw new Error(`${method} ${path}: ${r.status()} ${await r.text()}`);
+  return r.json();
+};
+const get = async (path) => (await page.request.get(`${BASE}/api/v1${path}`)).json();
+
+/** Opens each page and holds that its text says all it must, within what pages take to ask again. */
+async function hold(...pages) {
+  const wrong = [];
+  for (const [at, ...wants] of pages) {
+    await go(at);
+    let shown;
+    let lack = wants;
+    for (const end = Date.now() + 10_000; lack.length > 0 && Date.now() < end; await page.waitForTimeout(200)) {
+      shown = (await page.locator('main').innerText()).replace(/\s+/g, ' ').trim();
+      lack = wants.filter((w) => !(typeof w === 'string' ? shown.includes(w) : w.test(shown)));
+    }
+    for (const w of lack) wrong.push(`${at} does not say ${w}: ${shown}`);
+  }
+  if (wrong.length > 0) throw new Error(wrong.join('\n\n'));
+}
+
+steps('a table is refused with what is missing, mapped, shown and taken in', async () => {
+  await go('/findings?import=1');
+  const dialog = page.getByRole('dialog');
+  await dialog.getByLabel('网络区域').fill('gov');
+  const text = '目标,问题,风险,口\n10.9.0.1,Redis 未授权访问,高危,6379\n10.9.0.1,TLS 证书过期,中危,443\n10.9.0.2,TLS 证书过期,中危,443\n';
+  await dialog.locator('input[type=file]').setInputFiles({ name: '绿盟.csv', mimeType: 'text/csv', buffer: Buffer.from(text) });
+  await dialog.getByText(/no column holds the title/).waitFor();
+  for (const [field, column] of [['漏洞名称', '问题'], ['IP', '目标'], ['端口', '口'], ['等级', '风险']]) await dialog.getByLabel(field, { exact: true }).fill(column);
+  await dialog.getByLabel('扫描器').fill('绿盟');
+  await dialog.getByRole('button', { name: '导入扫描报告' }).click();
+  await dialog.getByText(/隐患 3 项（新增 3/).waitFor();
+  await shot(page, 'findings-import');
+  await dialog.getByRole('button', { name: /写\s*入/ }).click();
+  await dialog.waitFor({ state: 'detached' });
+  await page.getByRole('link', { name: 'Redis 未授权访问' }).waitFor();
+});
+
+steps('several conditions narrow the list, and the address of the page holds them', async () => {
+  await page.getByRole('button', { name: '更多条件' }).click();
+  await page.getByLabel('端口', { exact: true }).fill('443');
+  await page.getByLabel('端口', { exact: true }).press('Enter');
+  await page.getByLabel('IP、域名或资产名').fill('yb-app-1');
+  await page.getByLabel('IP、域名或资产名').press('Enter');
+  await page.waitForURL(/port=443.*host=yb-app-1|host=yb-app-1.*port=443/);
+  await page.getByText('共 1 个').waitFor();
+  await page.getByRole('link', { name: 'TLS 证书过期' }).waitFor();
+  await shot(page, 'findings-narrowed');
+});
+
+steps('a finding is moved, and its history says so in words', async () => {
+  await page.getByRole('link', { name: 'TLS 证书过期' }).click();
+  await page.getByRole('button', { name: '改状态' }).click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByRole('combobox', { name: '改状态' }).click();
+  await page.locator('.ant-select-dropdown:visible .ant-select-item-option').filter({ hasText: '整改中' }).click();
+  await dialog.getByRole('button', { name: /确\s*定/ }).click();
+  await page.getByRole('cell', { name: '状态改为整改中' }).waitFor();
+  await page.getByRole('cell', { name: '首次发现' }).waitFor();
+  await page.getByRole('button', { name: '撤销' }).click();
+  await page.getByRole('cell', { name: '撤销操作' }).waitFor();
+});
+
+steps("the field's tools' reports make the numbers that they are known to", async () => {
+  const known = (await get('/finding-figures')).known;
+  await call('POST', '/cmdb/import?format=yaml', INVENTORY, 'application/octet-stream');
+  for (const [name, more, fresh] of SAMPLES) {
+    const report = readFileSync(new URL(`../../exposure/report/testdata/${name}`, import.meta.url));
+    const done = await call('POST', `/finding-imports?${new URLSearchParams({ zone: 'gov', name, ...more })}`, report, 'application/octet-stream');
+    assert.equal(done.new, fresh, `${name}: ${JSON.stringify(done)}`);
+  }
+  // Two that were seen at known times, and are repaired now.
+  const table = `IP,端口,漏洞名称,等级,发现时间\n${REPAIRED.map((days, i) => `10.0.0.2,${8000 + i},已修复的隐患 ${i},低,${new Date(Date.now() - days * 86_400_000).toISOString()}`).join('\n')}\n`;
+  assert.equal((await call('POST', '/finding-imports?zone=gov&format=csv&name=repaired.csv', Buffer.from(table), 'application/octet-stream')).new, REPAIRED.length);
+  const repaired = (await get('/findings?level=low')).items.map((f) => f.id);
+  await call('POST', '/findings/change', { ids: repaired, state: 'closed', comment: '已修复' });
+  await hold(
+    ['/findings', '共 9 个'],
+    ['/findings?state=closed', '共 2 个'],
+    ['/findings?state=*', '共 11 个'],
+    ['/findings?level=critical', '共 1 个', `Apache Log4j 远程代码执行 ${LOG4J}`],
+    ['/findings?level=high', '共 5 个'],
+    ['/findings?level=medium', '共 3 个'],
+    ['/findings?overdue=1', '共 5 个'],
+    ['/findings?unit=fin-org', '共 5 个'],
+    ['/findings?engine=nuclei', '共 2 个'],
+    ['/findings/figures', `未关闭 9 项，其中超期 5 项、已遭攻击 0 项；涉及资产 4 项 · 近 30 天检查过 4 项资产，共 ${known + 2} 项有地址的资产`, '紧急 1 – ', '高 5 – ', '中 3 – ', '低 0 15.0', '提示 0 – ', '市税务局 5 5 100 % 2 15.0'],
+  );
+  await page.getByRole('img', { name: '近 30 天' }).waitFor();
+  await page.getByText('软件清单漏洞比对与配置基线').waitFor();
+  await shot(page, 'findings-figures');
+});
+
+steps('a report is made by a template, and templates are kept', async () => {
+  await go('/findings?report=1');
+  const dialog = page.getByRole('dialog');
+  await dialog.getByRole('cell', { name: /漏洞扫描报告（详细）/ }).waitFor();
+  const href = await dialog.getByRole('link', { name: /^生\s*成$/ }).getAttribute('href');
+  const kind = await page.evaluate(async (u) => {
+    const r = await fetch(u);
+    return `${r.status} ${r.headers.get('content-type')} ${new TextDecoder().decode((await r.arrayBuffer()).slice(0, 5))}`;
+  }, href);
+  assert.equal(kind, '200 application/pdf %PDF-');
+  await dialog.locator('input[type=file]').setInputFiles({ name: 't.yaml', mimeType: 'text/yaml', buffer: Buffer.from('name: {zh: 周报}\nsections: [{table: price}]\n') });
+  await dialog.getByText(/there is no table/).waitFor();
+  await dialog.locator('input[type=file]').setInputFiles({ name: 't.yaml', mimeType: 'text/yaml', buffer: Buffer.from('name: {zh: 周报}\nsections: [{table: levels}]\n') });
+  const mine = dialog.getByRole('row', { name: /周报/ });
+  await mine.getByRole('button', { name: '设为默认' }).click();
+  await mine.getByText('默认', { exact: true }).waitFor();
+  await shot(page, 'findings-report');
+});
+
+steps('what was taken in is taken back, unless something happened to it since', async () => {
+  await go('/findings?import=1');
+  const row = (name) => page.getByRole('dialog').getByRole('row', { name });
+  const back = (name) => row(name).getByRole('button', { name: /撤\s*销/ }).click();
+  await row(/绿盟/).getByText('3 / 0 / 0').waitFor();
+  await back(/绿盟/);
+  await page.getByText(/之后又有变化，不能整体撤销/).waitFor();
+  await row(/table\.csv/).getByText('1 / 1 / 0').waitFor();
+  await back(/table\.csv/);
+  await row(/table\.csv/).getByText('已撤销').waitFor();
+  await shot(page, 'findings-past');
+  await hold(['/findings', '共 8 个'], ['/findings?engine=csv', '共 0 个']);
+});
