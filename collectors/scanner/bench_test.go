@@ -181,9 +181,9 @@ func TestBenchScanner(t *testing.T) {
 			mostHost = max(mostHost, n)
 		}
 	}
-	// A second of the clock may hold one burst more (a twentieth, one at least), and
-	// what was let through before it and left late, on two cores that are busy.
-	if most > packets+packets/10 || mostHost > perHost+2 {
+	// A second may hold besides what was let through before it and left late, on two
+	// cores that are busy.
+	if most > packets+packets/20 || mostHost > perHost+1 {
 		t.Errorf("%d connects in a second, %d allowed; %d to one host, %d allowed", most, packets, mostHost, perHost)
 	}
 	if kills == 0 || lost > 0 {

@@ -166,8 +166,10 @@ type turn struct {
 	one chan struct{}
 }
 
+// newTurn lets no second hold more than perSecond, its burst of a twentieth (one at least) among them.
 func newTurn(perSecond int) *turn {
-	return &turn{rate.NewLimiter(rate.Limit(perSecond), max(1, perSecond/20)), make(chan struct{}, 1)}
+	burst := max(1, perSecond/20)
+	return &turn{rate.NewLimiter(rate.Limit(perSecond-burst+1), burst), make(chan struct{}, 1)}
 }
 
 func (t *turn) take(ctx context.Context) error {
@@ -185,8 +187,8 @@ func (t *turn) take(ctx context.Context) error {
 
 func (t *turn) give() { <-t.one }
 
-// NewPace allows packets a second in all and perHost to one address. Bursts are
-// a twentieth of a second of them, one at least.
+// NewPace allows packets in any second in all and perHost to one address. Bursts are
+// a twentieth of them, one at least, and count among them.
 func NewPace(packets, perHost int) *Pace {
 	p := &Pace{whole: newTurn(packets), perHost: perHost, hosts: map[netip.Addr]*turn{}}
 	p.whole.AllowN(time.Now(), p.whole.Burst()) // It begins without a burst: a scanner that was killed has no second one in the same second.
