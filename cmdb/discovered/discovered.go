@@ -182,6 +182,11 @@ func (f *Feed) host(a fleet.Agent, facts wire.Facts, it cmdb.Item) *cmdb.Fields 
 		if facts.Disk > 0 {
 			attributes["disk_gib"] = gib(facts.Disk)
 		}
+		// By these a discovery from the network finds that it is the same machine.
+		attributes["machine_id"], attributes["macs"] = facts.Machine, strings.Join(facts.MACs[:min(len(facts.MACs), 32)], ";")
+		if len(facts.Serial) <= 100 {
+			attributes["serial_number"] = facts.Serial
+		}
 	}
 	w := &cmdb.Fields{Attributes: map[string]*string{}}
 	changed := it.ID == ""

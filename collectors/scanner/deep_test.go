@@ -11,6 +11,8 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +21,7 @@ import (
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/sys/unix"
 
+	fleet "icewatch/collectors/fleet/wire"
 	"icewatch/collectors/scanner/run"
 	"icewatch/collectors/scanner/wire"
 	"icewatch/test/peers"
@@ -68,6 +71,24 @@ func TestDeepReadsOverSSH(t *testing.T) {
 	}
 	if want := `"` + unix.ByteSliceToString(u.Release[:]) + `"`; len(notes) != 0 || len(got["kernel"]) != 1 || got["kernel"][0] != want || got["hostname"][0] != `"`+name+`"` || len(got["os"]) != 1 || len(got["memory"]) != 1 {
 		t.Errorf("%v, want kernel %s, host %s; notes %v", got["kernel"], want, name, notes)
+	}
+	id, err := os.ReadFile("/etc/machine-id")
+	if want := `"` + fleet.Machine(strings.TrimSpace(string(id))) + `"`; err == nil && len(id) > 0 && (len(got[wire.AttributeMachine]) != 1 || got[wire.AttributeMachine][0] != want) {
+		t.Errorf("%v, want %s", got[wire.AttributeMachine], want)
+	}
+	var metrics map[string]float64
+	if len(got[wire.AttributeMetrics]) != 1 || json.Unmarshal([]byte(got[wire.AttributeMetrics][0]), &metrics) != nil || metrics["uptime_seconds"] <= 0 || metrics["memory_available_bytes"] <= 0 || metrics["memory_available_bytes"] >= metrics["memory_total_bytes"] ||
+		metrics["root_used_bytes"] <= 0 || metrics["processes"] < 2 {
+		t.Errorf("%v", got[wire.AttributeMetrics])
+	}
+	if _, err := exec.LookPath("ss"); err == nil {
+		_, port, _ := net.SplitHostPort(server.Address)
+		var list []map[string]string
+		if len(got["services"]) != 1 || json.Unmarshal([]byte(got["services"][0]), &list) != nil || !slices.ContainsFunc(list, func(x map[string]string) bool {
+			return x["port"] == port && x["address"] == "127.0.0.1" && x["program"] == "sshd" && strings.HasPrefix(x["version"], "OpenSSH_")
+		}) {
+			t.Errorf("the sshd that answers is not among what listens: %v", got["services"])
+		}
 	}
 	found := false
 	for _, part := range got["software"] {

@@ -3,6 +3,7 @@ package centre
 import (
 	"context"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"icewatch/soc/exposure/credential"
@@ -11,6 +12,7 @@ import (
 	"icewatch/soc/exposure/scope"
 	"icewatch/soc/exposure/surface"
 	"icewatch/soc/identity"
+	"icewatch/soc/metrics"
 	"icewatch/soc/settings"
 )
 
@@ -31,7 +33,7 @@ func (c *centre) openScans(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	c.exposure.surface, err = surface.Open(ctx, surface.Deps{Database: db, Items: c.cmdb, Offer: c.inbox.Offer, Policy: policy.Get, Log: c.log})
+	c.exposure.surface, err = surface.Open(ctx, surface.Deps{Database: db, Items: c.cmdb, Offer: c.inbox.Offer, Policy: policy.Get, Samples: c.keepMeasured, Log: c.log})
 	if err != nil {
 		return err
 	}
@@ -63,4 +65,27 @@ func (c *centre) openScans(ctx context.Context) (err error) {
 // workday tells whether people work on a day by the calendar of service levels.
 func (c *centre) workday(at time.Time) bool {
 	return c.levels.days.Load().Day(at).Worked
+}
+
+// keepMeasured puts what discoveries read of hosts among the metrics of their tenant:
+// icewatch_discovered_… by address, zone and item.
+func (c *centre) keepMeasured(ctx context.Context, tenant string, at time.Time, hosts []surface.SurfaceHost) error {
+	const part = 2000
+	var series []metrics.Series
+	for i := range hosts {
+		h := &hosts[i]
+		labels := []metrics.Label{{Name: "address", Value: h.Address}, {Name: "zone", Value: h.Zone}}
+		if h.Item != "" {
+			labels = append(labels, metrics.Label{Name: "item", Value: h.Item})
+		}
+		for name, value := range h.Metrics {
+			series = append(series, metrics.Series{Labels: append([]metrics.Label{{Name: metrics.LabelName, Value: "icewatch_discovered_" + name}}, labels...), Samples: []metrics.Sample{{Time: at.UnixMilli(), Value: value}}})
+		}
+	}
+	for list := range slices.Chunk(series, part) {
+		if err := c.samples.sink.Append(ctx, tenant, list); err != nil {
+			return err
+		}
+	}
+	return nil
 }

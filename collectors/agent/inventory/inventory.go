@@ -6,8 +6,6 @@ package inventory
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"net"
 	"os"
@@ -123,8 +121,7 @@ func machine() string {
 	if id == "" {
 		return ""
 	}
-	sum := sha256.Sum256([]byte("icewatch-agent machine\n" + strings.ToLower(id)))
-	return hex.EncodeToString(sum[:])
+	return wire.Machine(id)
 }
 
 // hardware is the serial number and the model, which root alone may read on Linux.

@@ -3,13 +3,11 @@ package discover
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/gosnmp/gosnmp"
 	"golang.org/x/net/dns/dnsmessage"
 
 	"icewatch/collectors/scanner/scope"
@@ -104,79 +102,6 @@ func (h *look) udp(ctx context.Context) {
 		})
 	}
 	wg.Wait()
-}
-
-// SNMP prepares a client of an address by a credential.
-func SNMP(ctx context.Context, d *scope.Dialer, address string, cred wire.Credential, timeout time.Duration) *gosnmp.GoSNMP {
-	port := cred.Port
-	if port == 0 {
-		port = 161
-	}
-	g := &gosnmp.GoSNMP{Target: address, Port: uint16(port), Transport: "udp", Context: ctx, Timeout: timeout, Retries: 0, Version: gosnmp.Version2c, Community: cred.Secret,
-		Control: d.Control("snmp"), MaxOids: 20}
-	if cred.User != "" {
-		g.Version, g.SecurityModel, g.MsgFlags = gosnmp.Version3, gosnmp.UserSecurityModel, gosnmp.AuthPriv
-		g.SecurityParameters = &gosnmp.UsmSecurityParameters{UserName: cred.User, AuthenticationProtocol: gosnmp.SHA256, AuthenticationPassphrase: cred.Secret,
-			PrivacyProtocol: gosnmp.AES, PrivacyPassphrase: cred.Secret}
-	}
-	return g
-}
-
-// snmp reads the system group with the run's credentials; the first that works is enough.
-func (h *look) snmp(ctx context.Context) {
-	for _, cred := range h.Credentials {
-		if cred.Kind != wire.CredentialSNMP || cred.Host != "" && cred.Host != h.a.String() {
-			continue
-		}
-		if h.Dialer.Pace != nil && h.Dialer.Pace.Wait(ctx, h.a) != nil {
-			return
-		}
-		g := SNMP(ctx, h.Dialer, h.a.String(), cred, h.answer)
-		if err := g.Connect(); err != nil {
-			continue
-		}
-		got, err := g.Get([]string{".1.3.6.1.2.1.1.1.0", ".1.3.6.1.2.1.1.2.0", ".1.3.6.1.2.1.1.5.0", ".1.3.6.1.2.1.1.6.0"})
-		_ = g.Conn.Close()
-		if err != nil || len(got.Variables) == 0 {
-			continue
-		}
-		h.answered(wire.ProbeSNMP, 0)
-		names := []string{"description", "snmp_object", "hostname", "location"}
-		var description string
-		for i, v := range got.Variables {
-			text := ""
-			switch x := v.Value.(type) {
-			case []byte:
-				text = clean(string(x), 1024)
-			case string:
-				text = clean(x, 1024)
-			}
-			if text == "" || i >= len(names) {
-				continue
-			}
-			if i == 0 {
-				description = text
-			}
-			h.mu.Lock()
-			if i == 2 {
-				h.host.Names = append(h.host.Names, text)
-			}
-			value, _ := json.Marshal(text) // A string can be.
-			h.out.Attributes = append(h.out.Attributes, wire.Attribute{Address: h.host.Address, Name: names[i], Value: value, Source: "snmp"})
-			h.mu.Unlock()
-		}
-		h.mu.Lock()
-		for i := range h.out.Services {
-			if s := &h.out.Services[i]; s.Protocol == "udp" && s.Port == int(g.Port) {
-				s.Banner = description
-				h.mu.Unlock()
-				return
-			}
-		}
-		h.mu.Unlock()
-		h.service(wire.Service{Port: int(g.Port), Protocol: "udp", Name: "snmp", Banner: description})
-		return
-	}
 }
 
 // String tells what is looked for, for logs.

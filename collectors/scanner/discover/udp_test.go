@@ -2,6 +2,7 @@ package discover
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net"
 	"net/netip"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gosnmp/gosnmp"
 	"golang.org/x/net/dns/dnsmessage"
 
 	"icewatch/collectors/scanner/wire"
@@ -118,7 +120,84 @@ func TestSNMPReadsARealAgent(t *testing.T) {
 				attributes["snmp_object"] == "" || len(got.Services) != 1 || got.Services[0].Name != "snmp" || got.Services[0].Port != port || got.Services[0].Banner != "City switch" {
 				t.Errorf("%+v, attributes %v", got, attributes)
 			}
+			// What tells the machine from others, and how it does.
+			var metrics map[string]float64
+			if err := json.Unmarshal([]byte(attributes[wire.AttributeMetrics]), &metrics); err != nil || metrics["uptime_seconds"] <= 0 || metrics["interfaces"] < 1 || metrics["interfaces_up"] < 1 || metrics["memory_total_bytes"] < 1<<20 || metrics["processes"] < 1 {
+				t.Errorf("metrics %v, %v", metrics, err)
+			}
+			if len(attributes[wire.AttributeEngine]) < 12 {
+				t.Errorf("%v", attributes)
+			}
+			if cards, err := net.Interfaces(); err == nil && slices.ContainsFunc(cards, func(i net.Interface) bool { return len(i.HardwareAddr) == 6 }) && len(attributes[wire.AttributeMACs]) < 17 {
+				t.Errorf("cards: %v", attributes)
+			}
 		})
+	}
+}
+
+// old is a device that speaks SNMP of the first version alone, and answers one object at
+// a time.
+func old(t testing.TB, community string) int {
+	t.Helper()
+	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = pc.Close() })
+	tree := []gosnmp.SnmpPDU{{Name: oidDescription, Type: gosnmp.OctetString, Value: "Old UPS"}, {Name: oidUptime, Type: gosnmp.TimeTicks, Value: uint32(4200)}, {Name: oidCards + ".1", Type: gosnmp.OctetString, Value: "\x00\x1b\x54\x00\x00\x01"}, {Name: oidOper + ".1", Type: gosnmp.Integer, Value: 1}, {Name: oidSerial + ".1", Type: gosnmp.OctetString, Value: "UPS-7781"}}
+	go func() {
+		buf := make([]byte, 2048)
+		for {
+			n, from, err := pc.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			g := &gosnmp.GoSNMP{Version: gosnmp.Version1, Community: community}
+			q, err := g.SnmpDecodePacket(buf[:n])
+			if err != nil || q.Version != gosnmp.Version1 || q.Community != community {
+				continue // It says nothing, as such devices do.
+			}
+			answer := &gosnmp.SnmpPacket{Version: gosnmp.Version1, Community: community, PDUType: gosnmp.GetResponse, RequestID: q.RequestID}
+			for _, v := range q.Variables {
+				at := slices.IndexFunc(tree, func(x gosnmp.SnmpPDU) bool {
+					return x.Name == v.Name || q.PDUType == gosnmp.GetNextRequest && strings.HasPrefix(x.Name, v.Name+".")
+				})
+				if at >= 0 && q.PDUType == gosnmp.GetNextRequest && tree[at].Name == v.Name {
+					at++
+				}
+				if at < 0 || at >= len(tree) {
+					if answer.Error == gosnmp.NoError && len(q.Variables) == 1 {
+						answer.Error, answer.ErrorIndex = gosnmp.NoSuchName, 1
+					}
+					v.Type, v.Value = gosnmp.OctetString, ""
+					answer.Variables = append(answer.Variables, v)
+					continue
+				}
+				answer.Variables = append(answer.Variables, tree[at])
+			}
+			out, err := answer.MarshalMsg()
+			if err == nil {
+				_, _ = pc.WriteTo(out, from)
+			}
+		}
+	}()
+	return portOf(t, pc.LocalAddr().String())
+}
+
+// A device of SNMP's first version is read, too, and not by a wrong community.
+func TestSNMPReadsAnOldDevice(t *testing.T) {
+	t.Parallel()
+	port := old(t, "monitor-7f3a")
+	got := lookUDP(t, "127.0.0.1", []string{wire.ProbeSNMP}, wire.Credential{Kind: wire.CredentialSNMP, Secret: "monitor-7f3a", Port: port})
+	attributes := map[string]string{}
+	for _, a := range got.Attributes {
+		attributes[a.Name] = string(a.Value)
+	}
+	if len(got.Services) != 1 || got.Services[0].Banner != "Old UPS" || attributes["serial"] != `"UPS-7781"` || attributes[wire.AttributeMACs] != `"00:1b:54:00:00:01"` || attributes[wire.AttributeMetrics] != `{"interfaces":1,"interfaces_up":1,"uptime_seconds":42}` {
+		t.Errorf("%+v, %v", got.Services, attributes)
+	}
+	if got := lookUDP(t, "127.0.0.1", []string{wire.ProbeSNMP}, wire.Credential{Kind: wire.CredentialSNMP, Secret: "public", Port: port}); got.Host != nil {
+		t.Errorf("%+v", got)
 	}
 }
 

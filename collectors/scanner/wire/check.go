@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -195,3 +196,11 @@ func (r *Run) Within(at time.Time) bool {
 	}
 	return false
 }
+
+// MaxMetrics bounds the numbers of one attribute "metrics".
+const MaxMetrics = 64
+
+var metricName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`)
+
+// IsMetric tells whether a name may be a metric's.
+func IsMetric(name string) bool { return metricName.MatchString(name) }

@@ -172,6 +172,9 @@ const (
 	AttributeMachine = "machine_id"  // of the installation: 64 hex digits, see MachineOf
 	AttributeEngine  = "snmp_engine" // of the SNMP agent, hex
 	AttributeMACs    = "macs"        // of its network cards, separated by ;
+	// AttributeMetrics is how a host does: an object of numbers, by names of small letters,
+	// digits and _, with the unit at their end.
+	AttributeMetrics = "metrics"
 )
 
 // Attribute is what deep discovery read of a host, for the CMDB.

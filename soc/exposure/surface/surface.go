@@ -6,6 +6,7 @@ package surface
 import (
 	"context"
 	"embed"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,6 +17,7 @@ import (
 
 	"icewatch/cmdb"
 	"icewatch/cmdb/inbox"
+	"icewatch/collectors/scanner/wire"
 	"icewatch/soc/exposure/scan"
 	"icewatch/soc/reach"
 )
@@ -80,9 +82,11 @@ type Deps struct {
 	Database *cmdb.Database
 	Items    Items
 	Offer    func(ctx context.Context, tenant, zone, source string, list []inbox.Offered) (int, error)
-	Policy   func() Policy // default DefaultPolicy
-	Log      *slog.Logger
-	Now      func() time.Time
+	// Samples takes the numbers that were read of a tenant's hosts. Optional.
+	Samples func(ctx context.Context, tenant string, at time.Time, hosts []SurfaceHost) error
+	Policy  func() Policy // default DefaultPolicy
+	Log     *slog.Logger
+	Now     func() time.Time
 }
 
 // Service keeps the surface. It is safe for concurrent use.
@@ -129,28 +133,38 @@ type SurfaceService struct {
 	Tasks       []string  `json:"tasks" nullable:"false" doc:"That saw it last: only these can tell that it is gone"`
 }
 
+// SurfaceProgram is a program that listens, as it is read on the host.
+type SurfaceProgram struct {
+	Address string `json:"address"`
+	Port    int    `json:"port,string"`
+	Program string `json:"program,omitempty"`
+	Version string `json:"version,omitempty" doc:"What it says of itself"`
+}
+
 // written is what discovery wrote to an attribute of an item.
 type written struct{ Value, Source string }
 
 // SurfaceHost is a host as it is seen from the network.
 type SurfaceHost struct {
-	Tenant     string            `json:"tenant"`
-	Zone       string            `json:"zone"`
-	Address    string            `json:"address"`
-	Item       string            `json:"item,omitempty"`
-	Names      []string          `json:"names" nullable:"false"`
-	MAC        string            `json:"mac,omitempty"`
-	Vendor     string            `json:"vendor,omitempty"`
-	OS         string            `json:"os,omitempty" doc:"A guess"`
-	Found      []string          `json:"found_by" nullable:"false" doc:"Probes that it answered"`
-	Services   []SurfaceService  `json:"services" nullable:"false"`
-	Attributes map[string]string `json:"attributes,omitempty" doc:"Read by deep discovery"`
-	State      string            `json:"state" enum:"present,stale,vanished"`
-	Missed     int               `json:"missed,omitempty" doc:"Discoveries in a row that it did not answer"`
-	FirstSeen  time.Time         `json:"first_seen"`
-	LastSeen   time.Time         `json:"last_seen"`
-	Run        string            `json:"run" doc:"That saw it last"`
-	Tasks      []string          `json:"tasks" nullable:"false" doc:"That see it"`
+	Tenant     string             `json:"tenant"`
+	Zone       string             `json:"zone"`
+	Address    string             `json:"address"`
+	Item       string             `json:"item,omitempty"`
+	Names      []string           `json:"names" nullable:"false"`
+	MAC        string             `json:"mac,omitempty"`
+	Vendor     string             `json:"vendor,omitempty"`
+	OS         string             `json:"os,omitempty" doc:"A guess"`
+	Found      []string           `json:"found_by" nullable:"false" doc:"Probes that it answered"`
+	Services   []SurfaceService   `json:"services" nullable:"false"`
+	Attributes map[string]string  `json:"attributes,omitempty" doc:"Read by deep discovery"`
+	Metrics    map[string]float64 `json:"metrics,omitempty" doc:"How it did when it was read last, by deep discovery: the unit is at the end of the name"`
+	Programs   []SurfaceProgram   `json:"programs,omitempty" doc:"What listens on it by TCP, as it was read there: on the loopback address, too"`
+	State      string             `json:"state" enum:"present,stale,vanished"`
+	Missed     int                `json:"missed,omitempty" doc:"Discoveries in a row that it did not answer"`
+	FirstSeen  time.Time          `json:"first_seen"`
+	LastSeen   time.Time          `json:"last_seen"`
+	Run        string             `json:"run" doc:"That saw it last"`
+	Tasks      []string           `json:"tasks" nullable:"false" doc:"That see it"`
 }
 
 // kept is what a row keeps beside.
@@ -234,6 +248,39 @@ type SurfaceChange struct {
 	AckedAt  time.Time `json:"acknowledged_at,omitzero"`
 }
 
+// read takes attributes that are no text. It is false of those that are.
+func (h *SurfaceHost) read(a *wire.Attribute) bool {
+	switch a.Name {
+	case wire.AttributeMetrics:
+		var list map[string]float64
+		if json.Unmarshal(a.Value, &list) != nil {
+			return true // It is none, and no text either.
+		}
+		for name, n := range list {
+			if wire.IsMetric(name) && len(h.Metrics) < wire.MaxMetrics {
+				if h.Metrics == nil {
+					h.Metrics = map[string]float64{}
+				}
+				h.Metrics[name] = n
+			}
+		}
+	case "services":
+		var list []SurfaceProgram
+		if json.Unmarshal(a.Value, &list) != nil {
+			return true
+		}
+		for _, p := range list[:min(len(list), 200)] {
+			p.Address, p.Program, p.Version = clip(p.Address, 64), clip(p.Program, 64), clip(p.Version, 120)
+			h.Programs = append(h.Programs, p)
+		}
+	case "software":
+		// What is installed is judged by the library; it is no attribute of a host.
+	default:
+		return false
+	}
+	return true
+}
+
 // hostOf makes a surface host of what a run saw.
 func hostOf(run *scan.ScanRun, x *scan.Seen) SurfaceHost {
 	h := SurfaceHost{Tenant: run.Tenant, Zone: run.Zone, Address: x.Address, Names: names(x.Names), MAC: x.MAC, Vendor: x.Vendor, OS: x.OS, Found: list(x.Found), Services: []SurfaceService{}, State: Present, Run: run.ID, Tasks: []string{run.Task}}
@@ -253,6 +300,9 @@ func hostOf(run *scan.ScanRun, x *scan.Seen) SurfaceHost {
 	}
 	sortServices(h.Services)
 	for i := range x.Attributes {
+		if h.read(&x.Attributes[i]) {
+			continue
+		}
 		if text := textOf(x.Attributes[i].Value); text != "" {
 			if h.Attributes == nil {
 				h.Attributes = map[string]string{}

@@ -39,10 +39,14 @@ func (s *Service) Take(ctx context.Context, run scan.ScanRun, mode string, seen 
 	now, policy := s.now(), s.Policy()
 	complete := run.EndState == "done"
 	hosts := make([]*kept, 0, len(seen))
+	var measured []*kept
 	byAddress := map[string]*kept{}
 	for i := range seen {
 		h := &kept{SurfaceHost: hostOf(&run, &seen[i])}
 		h.FirstSeen, h.LastSeen = now, now
+		if len(h.Metrics) > 0 {
+			measured = append(measured, h)
+		}
 		h.seen = slices.Clone(h.Services)
 		if o := had[h.Address]; o != nil {
 			h.inherit(o, run.Task)
@@ -130,7 +134,27 @@ func (s *Service) Take(ctx context.Context, run scan.ScanRun, mode string, seen 
 	if err != nil {
 		return out, fmt.Errorf("surface: keep what the run %s saw: %w", run.ID, err)
 	}
+	s.measured(ctx, &run, measured)
 	return out, nil
+}
+
+// measured hands on the numbers that a run read. What is lost of them the next run
+// brings anew.
+func (s *Service) measured(ctx context.Context, run *scan.ScanRun, hosts []*kept) {
+	if s.Samples == nil || len(hosts) == 0 {
+		return
+	}
+	list := make([]SurfaceHost, len(hosts))
+	for i, h := range hosts {
+		list[i] = h.SurfaceHost
+	}
+	at := run.EndedAt
+	if at.IsZero() {
+		at = s.now()
+	}
+	if err := s.Samples(ctx, run.Tenant, at, list); err != nil {
+		s.Log.Warn("surface: what was measured of hosts is not among the metrics", "run", run.ID, "hosts", len(list), "error", err)
+	}
 }
 
 // judge tells what changed of a host. The first discovery of a task tells of no change:
@@ -176,6 +200,12 @@ func (h *kept) inherit(o *kept, task string) {
 	}
 	if h.Attributes == nil {
 		h.Attributes = o.Attributes
+	}
+	if h.Metrics == nil {
+		h.Metrics = o.Metrics
+	}
+	if h.Programs == nil {
+		h.Programs = o.Programs
 	}
 	h.Tasks = slices.Clone(o.Tasks)
 	if !slices.Contains(h.Tasks, task) {
