@@ -206,6 +206,9 @@ type FindingTrendDay struct {
 	Day    string `json:"day"`
 	New    int    `json:"new"`
 	Closed int    `json:"closed"`
+	// Open is what counted at the end of the day, of today now. What was closed and came
+	// back counts for the time between, too.
+	Open map[string]int `json:"open" doc:"Level → findings that counted at the end of the day, of today now"`
 }
 
 const day = int64(24 * time.Hour / time.Millisecond)
@@ -315,6 +318,9 @@ func (s *Service) Figures(ctx context.Context, r reach.Reach) (FindingFigures, e
 				d.Closed = x.N
 			}
 		}
+	}
+	if err := openOn(ctx, from, out.Trend, first); err != nil {
+		return fail(err)
 	}
 	return out, nil
 }

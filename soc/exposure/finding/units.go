@@ -152,6 +152,40 @@ func (s *Service) Progress(ctx context.Context, r reach.Reach, weeks int, unit *
 	return out, nil
 }
 
+// openOn adds to days, of which first is the earliest since 1970, what counted at their
+// ends. What is excepted counted until it was.
+func openOn(ctx context.Context, from func() *bun.SelectQuery, days []FindingTrendDay, first int64) error {
+	for i := range days {
+		days[i].Open = map[string]int{}
+	}
+	excepted := "(SELECT max(h.at) FROM exposure_finding_history AS h WHERE h.finding = f.id AND h.undone = 0 AND h.action LIKE '%state exception%')"
+	for _, x := range []struct {
+		end    string
+		states []State
+	}{{"", counting}, {"f.closed_at", []State{Closed, FalsePositive}}, {excepted, []State{Exception}}} {
+		var list []struct {
+			Level      int
+			Start, End int64
+			N          int
+		}
+		q := from().ColumnExpr("f.level AS level").ColumnExpr("CASE WHEN f.first_seen < ? THEN ? ELSE f.first_seen / ? END AS start", first*day, first, day).Where("f.state IN (?)", bun.In(x.states))
+		if x.end == "" {
+			q = q.ColumnExpr("? AS ?", first+int64(len(days)), bun.Ident("end"))
+		} else {
+			q = q.ColumnExpr("coalesce("+x.end+", 0) / ? AS ?", day, bun.Ident("end")).Where("coalesce("+x.end+", 0) >= ?", first*day)
+		}
+		if err := q.ColumnExpr("count(*) AS n").GroupExpr("1, 2, 3").Scan(ctx, &list); err != nil {
+			return err
+		}
+		for _, c := range list {
+			for d := max(c.Start, first); d < min(c.End, first+int64(len(days))); d++ {
+				days[d-first].Open[string(levelOf(c.Level))] += c.N
+			}
+		}
+	}
+	return nil
+}
+
 // lookAges adds to units how long ago their assets were looked at.
 func (s *Service) lookAges(ctx context.Context, r reach.Reach, unit *string, of func(string) *UnitProgress, now time.Time) error {
 	known, err := s.Items.Reachable(ctx, r)

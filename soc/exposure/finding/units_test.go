@@ -2,6 +2,7 @@ package finding
 
 import (
 	"errors"
+	"maps"
 	"testing"
 
 	"icewatch/cmdb"
@@ -68,6 +69,53 @@ func TestProgressByUnit(t *testing.T) {
 			if _, err := s.Progress(ctx, all, weeks, nil); !errors.Is(err, ErrInvalid) {
 				t.Errorf("%d weeks: %v", weeks, err)
 			}
+		}
+	})
+}
+
+// TestOpenAtTheEndOfDays holds what counted on each day against what happened.
+func TestOpenAtTheEndOfDays(t *testing.T) {
+	t.Parallel()
+	cmdbtest.OnBoth(t, func(t *testing.T, c *cmdb.Service) {
+		s, k := setup(t, c)
+		ctx, all, start := t.Context(), reach.All(), k.at
+		see := func(check string, level detections.Level) {
+			take(t, s, Take{}, Sighting{Address: "10.0.0.1", Port: 22, Engine: "nessus", Check: check, Title: detections.Text{EN: "weak"}, Level: level, At: k.at})
+		}
+		set := func(check string, change FindingChange) {
+			t.Helper()
+			for _, f := range list(t, s, all, Question{Weakness: "nessus:" + check}) {
+				if _, err := s.Change(ctx, all, "li", []string{f.ID}, change); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		see("old", detections.High)
+		k.at = start.AddDate(0, 0, 40)
+		see("closed", detections.Critical)
+		see("excepted", detections.Critical)
+		see("false", detections.High)
+		k.at = k.at.AddDate(0, 0, 2)
+		set("closed", FindingChange{State: Closed, Comment: "patched"})
+		k.at = k.at.AddDate(0, 0, 1)
+		set("excepted", FindingChange{State: Exception, Until: k.at.AddDate(0, 1, 0), Comment: "no patch"})
+		set("false", FindingChange{State: FalsePositive, Comment: "a trap"})
+		k.at = k.at.AddDate(0, 0, 1)
+		got, err := s.Figures(ctx, all)
+		if err != nil {
+			t.Fatal(err)
+		}
+		days := map[string]map[string]int{}
+		for _, d := range got.Trend {
+			days[d.Day] = d.Open
+		}
+		for after, want := range map[int]map[string]int{39: {"high": 1}, 40: {"critical": 2, "high": 2}, 41: {"critical": 2, "high": 2}, 42: {"critical": 1, "high": 2}, 43: {"high": 1}, 44: {"high": 1}} {
+			if d := start.AddDate(0, 0, after).Format("2006-01-02"); !maps.Equal(days[d], want) {
+				t.Errorf("%s: %v, want %v", d, days[d], want)
+			}
+		}
+		if today := got.Trend[len(got.Trend)-1]; !maps.Equal(today.Open, got.ByLevel) {
+			t.Errorf("today %v, by level %v", today.Open, got.ByLevel)
 		}
 	})
 }
