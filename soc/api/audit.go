@@ -69,7 +69,8 @@ const maxAsked = 64 << 10
 // people do to their own account is full of secrets and is left out.
 func askedOf(c *fiber.Ctx) json.RawMessage {
 	body := c.Body()
-	if len(body) == 0 || len(body) > maxAsked || body[0] != '{' || len(bytes.Trim(body, "{} \t\r\n")) == 0 ||
+	if bytes.HasPrefix(c.Request().Header.ContentType(), []byte("application/octet-stream")) || // a file
+		len(body) == 0 || len(body) > maxAsked || body[0] != '{' || len(bytes.Trim(body, "{} \t\r\n")) == 0 ||
 		strings.HasPrefix(c.Path(), prefix+"/auth/") || strings.HasPrefix(c.Path(), prefix+"/me/") {
 		return nil
 	}

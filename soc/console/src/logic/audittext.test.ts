@@ -1,3 +1,4 @@
+import { readFileSync, readdirSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { detailZh, fieldZh, objectZh, type Named } from './audittext';
 
@@ -5,8 +6,20 @@ const NAMES: Record<string, string> = { 'setting.sessions': '会话', 'finding.n
 const named: Named = (group, name) => NAMES[`${group}.${name}`];
 
 describe('the audit log in Chinese', () => {
+  it('knows every object that the server names', () => {
+    const api = new URL('../../../api/', import.meta.url);
+    const objects = new Set<string>();
+    for (const file of readdirSync(api).filter((f) => f.endsWith('.go') && !f.endsWith('_test.go')))
+      for (const m of readFileSync(new URL(file, api), 'utf8').matchAll(/(?:AuditObject\(\w+, (?:fmt\.Sprintf\()?|\.object(?:, [\w.]+)* = )"([^"]+)"/g)) objects.add((m[1] ?? '').replace(/%\w.*$/, '').replace(/[: ]$/, (x) => `${x}x`));
+    expect(objects.size).toBeGreaterThan(90);
+    expect([...objects].filter((object) => objectZh(object, named) === object)).toEqual([]);
+  });
+
   it.each([
     ['session', '会话'],
+    ['cmdb view 7', '台账视图：7'],
+    ['cmdb host-1', '资产：host-1'],
+    ['work-order', '工单'],
     ['own password', '自己的密码'],
     ['user:wang.wei', '用户：wang.wei'],
     ['setting:sessions', '设置：会话'],

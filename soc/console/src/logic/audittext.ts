@@ -12,7 +12,11 @@ function word(table: Readonly<Record<string, string>>, key: string): string | un
 export function objectZh(object: string, named: Named): string {
   const phrase = word(auditPhrases, object);
   if (phrase) return phrase;
-  const at = object.indexOf(':');
+  const whole = word(auditKinds, object);
+  if (whole) return whole;
+  const colon = object.indexOf(':');
+  // A kind may be of several words: "cmdb view 7".
+  const at = colon > 0 && word(auditKinds, object.slice(0, colon)) ? colon : object.lastIndexOf(' ');
   const kind = at > 0 ? word(auditKinds, object.slice(0, at)) : undefined;
   if (!kind) return object;
   const name = object.slice(at + 1);
