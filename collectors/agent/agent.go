@@ -149,6 +149,7 @@ func (a *Agent) open() error {
 	a.orders = loadOrders(a.Dir)
 	a.writer = inputs.NewWriter(a.metrics.Queue.Append, nil)
 	a.sink = filewatch.NewSink(a.logs.Queue, 50*time.Millisecond)
+	a.writer.Events = &inputs.Events{Sink: a.sink, Dir: filepath.Join(a.Dir, "events")}
 	if a.files, err = filewatch.New(filepath.Join(a.Dir, "positions"), a.sink, a.Log); err != nil {
 		return err
 	}

@@ -78,7 +78,11 @@ func load(in config.Input) (running *models.RunningInput, err error) {
 	c.Agent.OmitHostname = true // The server says whose the figures are.
 	// $NAME is the environment's for telegraf. Passwords may have a dollar, and the
 	// environment is none of a document's business.
-	text := "[[inputs." + in.Plugin + "]]\n" + strings.ReplaceAll(in.Settings, "$", "$$") + "\n"
+	settings := in.Settings
+	if elsewhere(in.Plugin) != nil {
+		settings = "" // The plug-in has none here. It says so when it gathers, and leaves the rest of the document alone.
+	}
+	text := "[[inputs." + in.Plugin + "]]\n" + strings.ReplaceAll(settings, "$", "$$") + "\n"
 	if err := c.LoadConfigData([]byte(text), in.Name); err != nil {
 		return nil, fault(in, err)
 	}

@@ -27,7 +27,8 @@ const (
 // Writer gathers samples into batches of remote write (prometheus.WriteRequest 1.0
 // as a snappy block).
 type Writer struct {
-	store Store
+	Events *Events // for inputs that gather events; set before the first is started
+	store  Store
 
 	mu      sync.Mutex
 	labels  []label // of the agent, on every sample

@@ -88,7 +88,7 @@ func TestRefusedByNameAndLine(t *testing.T) {
 		"inputs:\n  - plugin: probe\n    settings:\n      ratio: 1.5\n      pasword: x\n": "inputs.probe, line 5: probe has no setting pasword",
 		"inputs:\n  - plugin: probe\n    toml: |\n      # why\n      ratio = \"much\"\n":  "inputs.probe, line 5: ",
 		"inputs:\n  - plugin: probe\n    toml: |\n      ratio = 1.0\n      ratio 2\n":     "inputs.probe, line 5: ",
-		"inputs:\n  - plugin: nosuch\n": `inputs.nosuch, line 2: this agent has no plug-in "nosuch"; it has cpu, mem, probe`,
+		"inputs:\n  - plugin: nosuch\n": `inputs.nosuch, line 2: this agent has no plug-in "nosuch"; it has cpu, journal, mem, probe, win_eventlog`,
 		"inputs:\n  - plugin: probe\n    toml: |\n      ratio = 1.0\n      [processors.x]\n":                                            "line 5: [processors.x] begins another section",
 		"inputs:\n  - {plugin: probe, settings: {fail: init, password: 'geheim$1', address: 'http://u:sehr-geheim@h/'}}\n":              "inputs.probe, line 2: cannot log in with *** at http://***@h/",
 		"inputs:\n  - plugin: probe\n    toml: \"ratio = 1.0\\n[[inputs . probe]]\\nratio = 2.0\"\n":                                    "inputs.probe, line 2: the settings hold more",

@@ -7,6 +7,8 @@ import (
 	"hash/fnv"
 	"log/slog"
 	"math"
+	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,8 +45,9 @@ type Input struct {
 	pace   *atomic.Int32
 	paused atomic.Bool // by a command
 
-	cancel context.CancelFunc
-	done   chan struct{}
+	cancel  context.CancelFunc
+	done    chan struct{}
+	reading *reading // of inputs that gather events; nil otherwise
 
 	mu       sync.Mutex
 	err      string // of the last gathering
@@ -79,18 +82,21 @@ func (i *Input) Pause(on bool) { i.paused.Store(on) }
 func (i *Input) Start(out *Writer, pace *atomic.Int32, log *slog.Logger) (err error) {
 	i.out, i.pace, i.log = out, pace, log.With("input", i.in.Name, "plugin", i.in.Plugin)
 	acc := i.accumulator()
+	ctx, cancel := context.WithCancel(context.Background())
 	func() {
 		defer func() {
 			if p := recover(); p != nil {
 				err = fmt.Errorf("the plug-in failed at its start: %v", p)
 			}
 		}()
-		err = i.running.Start(acc)
+		if err = i.readEvents(ctx); err == nil {
+			err = i.running.Start(acc)
+		}
 	}()
 	if err != nil {
+		cancel()
 		return i.in.Fault(0, "%s", i.secrets.clean(err.Error()))
 	}
-	ctx, cancel := context.WithCancel(context.Background())
 	i.cancel, i.done = cancel, make(chan struct{})
 	go i.loop(ctx, acc)
 	return nil
@@ -174,7 +180,14 @@ func (i *Input) gather(acc telegraf.Accumulator) {
 				err = fmt.Errorf("the plug-in failed: %v", p)
 			}
 		}()
-		return i.running.Gather(acc)
+		if err := elsewhere(i.in.Plugin); err != nil {
+			return err
+		}
+		err = i.running.Gather(acc)
+		if i.reading != nil {
+			i.remember()
+		}
+		return err
 	}()
 	if err != nil {
 		acc.AddError(err)
@@ -188,6 +201,15 @@ func (i *Input) gather(acc telegraf.Accumulator) {
 	} else {
 		i.failed++
 	}
+}
+
+// elsewhere says so of a plug-in for Windows on another system: telegraf's own gathers nothing
+// there and calls that well.
+func elsewhere(plugin string) error {
+	if strings.HasPrefix(plugin, "win_") && runtime.GOOS != "windows" {
+		return fmt.Errorf("%s works on Windows alone", plugin)
+	}
+	return nil
 }
 
 // logAgain is how often the same error is logged.
@@ -314,6 +336,11 @@ func (a *accumulator) add(name string, fields map[string]any, tags map[string]st
 func (a *accumulator) AddMetric(m telegraf.Metric) {
 	m.SetTime(m.Time().Round(a.precision))
 	if m = a.i.running.MakeMetric(m); m == nil {
+		return
+	}
+	if a.i.reading != nil {
+		a.i.event(m)
+		m.Accept()
 		return
 	}
 	n := a.i.out.Add(m, a.i.in.Labels)

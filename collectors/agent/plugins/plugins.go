@@ -39,6 +39,7 @@ import (
 	_ "github.com/influxdata/telegraf/plugins/inputs/system"
 	_ "github.com/influxdata/telegraf/plugins/inputs/systemd_units"
 	_ "github.com/influxdata/telegraf/plugins/inputs/tomcat"
+	_ "github.com/influxdata/telegraf/plugins/inputs/win_eventlog"
 	_ "github.com/influxdata/telegraf/plugins/inputs/win_perf_counters"
 	_ "github.com/influxdata/telegraf/plugins/inputs/win_services"
 	_ "github.com/influxdata/telegraf/plugins/inputs/x509_cert"
