@@ -23,6 +23,8 @@ type cmdbCmd struct {
 	Root    cmdbRootCmd    `cmd:"" help:"What could take an item down."`
 	Query   cmdbQueryCmd   `cmd:"" help:"The items at the end of a path of relations."`
 	Traffic cmdbTrafficCmd `cmd:"" help:"Who talks to whom, by totalled traffic."`
+	Merge   cmdbMergeCmd   `cmd:"" help:"Make one of two items that are one."`
+	Merges  cmdbMergesCmd  `cmd:"" help:"List items that were made one; with --undo take one back."`
 }
 
 type cmdbImportCmd struct {

@@ -10,10 +10,11 @@ import (
 )
 
 type scansCmd struct {
-	List      scansListCmd      `cmd:"" help:"List scans, the latest first; with --tasks what is to be scanned."`
-	Run       scansRunCmd       `cmd:"" help:"Begin a task now."`
-	Templates scansTemplatesCmd `cmd:"" help:"Upload a package of nuclei templates for scanners: a tar of *.yaml files, packed by gzip."`
-	Show      scansShowCmd      `cmd:"" help:"Show a scan: how far it is and what came of it; with --results what it found."`
+	List       scansListCmd       `cmd:"" help:"List scans, the latest first; with --tasks what is to be scanned."`
+	Run        scansRunCmd        `cmd:"" help:"Begin a task now."`
+	Templates  scansTemplatesCmd  `cmd:"" help:"Upload a package of nuclei templates for scanners: a tar of *.yaml files, packed by gzip."`
+	Show       scansShowCmd       `cmd:"" help:"Show a scan: how far it is and what came of it; with --results what it found."`
+	Duplicates scansDuplicatesCmd `cmd:"" help:"List items of the CMDB that discoveries hold to be one host; with --merge or --dismiss decide on one."`
 }
 
 // scanLine is what is shown of a scan.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"io"
 	"net/textproto"
@@ -47,9 +48,11 @@ func (e *Env) open(ctx context.Context, t Target) {
 		}
 	case "mongodb":
 		if e.wants(mongoOpen) {
-			b, err := e.askWhole(ctx, t, discover.MongoMessage(discover.MongoCommand("listDatabases")), 64<<10, func(b []byte) bool {
-				return len(b) >= 4 && uint32(len(b)) >= binary.LittleEndian.Uint32(b)
-			})
+			whole := func(b []byte) bool { return len(b) >= 4 && uint32(len(b)) >= binary.LittleEndian.Uint32(b) }
+			b, err := e.askWhole(ctx, t, discover.MongoMessage(discover.MongoCommand("listDatabases")), 64<<10, whole)
+			if err == nil && len(b) == 0 { // Before 3.6 it hangs up on this message.
+				b, err = e.askWhole(ctx, t, discover.MongoQuery("listDatabases"), 64<<10, whole)
+			}
 			if err == nil && bytes.Contains(b, []byte("databases\x00")) && bytes.Contains(b, []byte("sizeOnDisk")) {
 				e.found(mongoOpen.Weakness(t, "listDatabases → answered"))
 			}
@@ -122,6 +125,13 @@ func (e *Env) ftp(ctx context.Context, t Target) {
 	}
 	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(4 * e.answer()))
+	if t.Service.TLS != nil { // From the first byte on, as at port 990.
+		over := tls.Client(c, discover.Lenient("", tls.VersionTLS10, tls.VersionTLS13))
+		if over.HandshakeContext(ctx) != nil {
+			return
+		}
+		c = over
+	}
 	p := textproto.NewReader(bufio.NewReader(c))
 	say := func(s string) (int, string) {
 		if s != "" {

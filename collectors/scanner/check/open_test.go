@@ -126,6 +126,34 @@ func mongod(authorization bool) func(net.Conn, *bufio.Reader) {
 	}
 }
 
+// oldMongod is MongoDB before 3.6: it speaks OP_QUERY (2004), hangs up on OP_MSG, and
+// answers by OP_REPLY.
+func oldMongod(authorization bool) func(net.Conn, *bufio.Reader) {
+	return func(c net.Conn, r *bufio.Reader) {
+		head := make([]byte, 16)
+		if _, err := io.ReadFull(r, head); err != nil || binary.LittleEndian.Uint32(head[12:]) != 2004 {
+			return
+		}
+		body := make([]byte, binary.LittleEndian.Uint32(head)-16)
+		// Flags, name of the collection, none skipped, one document: then the command.
+		if _, err := io.ReadFull(r, body); err != nil || string(body[:27]) != "\x00\x00\x00\x00admin.$cmd\x00\x00\x00\x00\x00\xff\xff\xff\xff\x18\x00\x00\x00" || string(body[27:]) != "\x10listDatabases\x00\x01\x00\x00\x00\x00" {
+			return
+		}
+		doc := func(elements string) string {
+			return string(binary.LittleEndian.AppendUint32(nil, uint32(len(elements)+5))) + elements + "\x00"
+		}
+		answer := doc("\x04databases\x00" + doc("\x030\x00"+doc("\x02name\x00\x06\x00\x00\x00local\x00\x01sizeOnDisk\x00\x00\x00\x00\x00\x00\x00\x54\x41")) + "\x01ok\x00\x00\x00\x00\x00\x00\x00\xf0\x3f")
+		if authorization {
+			answer = doc("\x01ok\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02errmsg\x00\x10\x00\x00\x00not authorized.\x00\x10code\x00\x0d\x00\x00\x00")
+		}
+		m := binary.LittleEndian.AppendUint32(nil, uint32(36+len(answer)))
+		m = append(m, 9, 0, 0, 0, head[4], head[5], head[6], head[7], 1, 0, 0, 0)
+		m = append(m, make([]byte, 16)...) // flags, cursor, where it begins
+		m = append(m, 1, 0, 0, 0)          // one document
+		_, _ = c.Write(append(m, answer...))
+	}
+}
+
 // Each service in its own protocol: open, and twins that are not.
 func TestServicesWithoutAPassword(t *testing.T) {
 	t.Parallel()
@@ -152,6 +180,8 @@ func TestServicesWithoutAPassword(t *testing.T) {
 		{"3.8 that refuses", "vnc", "", "", vncd("RFB 003.008\n")},
 		{"open", "mongodb", "mongodb-no-password", "listDatabases", mongod(false)},
 		{"with authorization", "mongodb", "", "", mongod(true)},
+		{"2.6, open", "mongodb", "mongodb-no-password", "listDatabases", oldMongod(false)},
+		{"2.6, with authorization", "mongodb", "", "", oldMongod(true)},
 	} {
 		t.Run(x.name+" "+x.what, func(t *testing.T) {
 			t.Parallel()

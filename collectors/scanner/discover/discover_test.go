@@ -3,10 +3,13 @@ package discover
 import (
 	"context"
 	"crypto/tls"
+	"encoding/binary"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"slices"
 	"strconv"
 	"testing"
@@ -14,6 +17,7 @@ import (
 
 	"icewatch/collectors/scanner/scope"
 	"icewatch/collectors/scanner/wire"
+	"icewatch/test/peers"
 )
 
 func dialer(t testing.TB, ranges ...string) *scope.Dialer {
@@ -146,4 +150,67 @@ func FuzzBanner(f *testing.F) {
 			t.Fatal("longer than allowed")
 		}
 	})
+}
+
+// Services that are known by their port alone: MongoDB before 3.6, which hangs up on the
+// message of later ones, and FTP that speaks within TLS.
+func TestOldAndHiddenServicesAreKnown(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		peers.Missing(t, "ports below 1024 need root")
+	}
+	serve := func(address string, speak func(net.Conn)) {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = l.Close() })
+		go func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				go func() {
+					defer c.Close()
+					_ = c.SetDeadline(time.Now().Add(2 * time.Second))
+					speak(c)
+				}()
+			}
+		}()
+	}
+	serve("127.77.4.1:27017", func(c net.Conn) {
+		head := make([]byte, 16)
+		if _, err := io.ReadFull(c, head); err != nil || binary.LittleEndian.Uint32(head[12:]) != 2004 {
+			return
+		}
+		doc := []byte("\x18\x00\x00\x00\x08ismaster\x00\x01\x08readOnly\x00\x00")
+		answer := binary.LittleEndian.AppendUint32(nil, uint32(36+len(doc)))
+		answer = append(answer, 9, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0)
+		answer = append(append(answer, make([]byte, 16)...), 1, 0, 0, 0)
+		_, _ = c.Write(append(answer, doc...))
+	})
+	cert, key := peers.NewAuthority(t).Issue(t, t.TempDir())
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	serve("127.77.4.1:990", func(c net.Conn) {
+		over := tls.Server(c, &tls.Config{Certificates: []tls.Certificate{pair}})
+		if over.Handshake() == nil {
+			_, _ = over.Write([]byte("220 (vsFTPd 3.0.5)\r\n"))
+			_, _ = over.Read(make([]byte, 1))
+		}
+	})
+	o := &Options{Dialer: dialer(t, "127.77.4.1"), TCP: []int{990, 27017}, Answer: 300 * time.Millisecond, Probes: []string{wire.ProbeTCP, wire.ProbeBanner, wire.ProbeTLS}}
+	found, err := o.Host(t.Context(), netip.MustParseAddr("127.77.4.1"))
+	if err != nil || len(found.Services) != 2 {
+		t.Fatalf("%+v, %v", found, err)
+	}
+	if s := found.Services[0]; s.Name != "ftp" || s.Product != "vsFTPd" || s.Version != "3.0.5" || s.TLS == nil {
+		t.Errorf("%+v", s)
+	}
+	if s := found.Services[1]; s.Name != "mongodb" || s.Product != "MongoDB" {
+		t.Errorf("%+v", s)
+	}
 }

@@ -3,6 +3,8 @@ package discover
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"encoding/binary"
 	"net"
 	"regexp"
 	"slices"
@@ -68,6 +70,14 @@ var askings = []asking{
 		s.Product = "MongoDB"
 		return true
 	}},
+	// Before 3.6 it knows none but the older message, and hangs up on others.
+	{name: "mongodb", ports: []int{27017, 27018, 27019}, only: true, send: MongoQuery("isMaster"), match: func(b []byte, s *wire.Service) bool {
+		if len(b) < 36 || binary.LittleEndian.Uint32(b[12:]) != 1 || !bytes.Contains(b, []byte("ismaster\x00")) {
+			return false
+		}
+		s.Product = "MongoDB"
+		return true
+	}},
 	{name: "amqp", ports: []int{5672}, only: true, send: []byte("AMQP\x00\x00\x09\x01"), match: func(b []byte, s *wire.Service) bool {
 		return bytes.HasPrefix(b, []byte("AMQP")) || bytes.Contains(b, []byte("cluster_name")) || bytes.Contains(b, []byte("copyright"))
 	}},
@@ -96,6 +106,21 @@ func MongoCommand(name string) []byte {
 	body = append(body, "\x02$db\x00\x06\x00\x00\x00admin\x00\x00"...)
 	n := len(body) + 4
 	return append([]byte{byte(n), byte(n >> 8), 0, 0}, body...)
+}
+
+// MongoQuery is an OP_QUERY of a command on the database admin, as servers before 3.6
+// take it: they answer by OP_REPLY.
+func MongoQuery(command string) []byte {
+	doc := append([]byte{0x10}, command...)
+	doc = append(doc, 0, 1, 0, 0, 0, 0)
+	out := make([]byte, 20, 64)
+	binary.LittleEndian.PutUint32(out[4:], 1)                              // id of the request
+	binary.LittleEndian.PutUint32(out[12:], 2004)                          // OP_QUERY; no flags
+	out = append(out, "admin.$cmd\x00\x00\x00\x00\x00\xff\xff\xff\xff"...) // none skipped, one document
+	out = binary.LittleEndian.AppendUint32(out, uint32(len(doc)+4))
+	out = append(out, doc...)
+	binary.LittleEndian.PutUint32(out, uint32(len(out)))
+	return out
 }
 
 func mongoHello() []byte { return MongoMessage(MongoCommand("hello")) }
@@ -133,7 +158,11 @@ func (h *look) identify(ctx context.Context, c net.Conn, s *wire.Service) {
 			return
 		}
 	}
-	secure := slices.Contains([]int{443, 465, 636, 993, 995, 2376, 6443, 8443, 9443, 10250, 4443}, s.Port)
+	if slices.Contains(bannerInTLS, s.Port) && h.tls(ctx, s) {
+		h.secureBanner(ctx, s)
+		return
+	}
+	secure := slices.Contains([]int{443, 636, 2376, 6443, 8443, 9443, 10250, 4443}, s.Port)
 	if secure && h.tls(ctx, s) {
 		h.web(ctx, s)
 		return
@@ -149,6 +178,27 @@ func (h *look) identify(ctx context.Context, c net.Conn, s *wire.Service) {
 		if q := &askings[i]; !q.only && !slices.Contains(q.ports, s.Port) && h.ask(ctx, q, s) {
 			return
 		}
+	}
+}
+
+// bannerInTLS are ports where a service speaks first, within TLS: SMTP, NNTP, FTP,
+// Telnet, IMAP and POP3.
+var bannerInTLS = []int{465, 563, 990, 992, 993, 995}
+
+// secureBanner reads what a service says first, within TLS.
+func (h *look) secureBanner(ctx context.Context, s *wire.Service) {
+	c, err := h.Dialer.DialBy(ctx, "tls", "tcp", h.address(s.Port))
+	if err != nil {
+		return
+	}
+	defer reset(c)
+	_ = c.SetDeadline(time.Now().Add(2 * h.answer))
+	over := tls.Client(c, Lenient("", tls.VersionTLS10, tls.VersionTLS13))
+	if over.HandshakeContext(ctx) != nil {
+		return
+	}
+	if b := scope.Read(over, 2048, h.answer); len(b) > 0 {
+		byBanner(b, s)
 	}
 }
 
@@ -195,7 +245,7 @@ func byBanner(b []byte, s *wire.Service) {
 				s.Product, s.Version = p, versionLike.FindString(string(b)[i:])
 			}
 		}
-	case strings.HasPrefix(line, "220") && (s.Port == 21 || s.Port == 2121):
+	case strings.HasPrefix(line, "220") && (s.Port == 21 || s.Port == 990 || s.Port == 2121):
 		s.Name = "ftp"
 	case strings.HasPrefix(line, "220"):
 		s.Name = "smtp"

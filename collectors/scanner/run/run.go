@@ -409,6 +409,16 @@ func (j *Job) batch(ctx context.Context, o *discover.Options, from, to int64, ho
 				found.Add(1)
 				services.Add(int64(len(f.Services)))
 				j.tell(a, f)
+				if j.checks() && slices.Contains(o.UDP, 161) && (len(o.Probes) == 0 || slices.Contains(o.Probes, wire.ProbeUDP)) {
+					s, _ := j.silent(ctx, a, f, 161, check.Selection(j.run.Checks), func(w wire.Weakness) {
+						weaknesses.Add(1)
+						j.add(wire.Result{Kind: wire.KindWeakness, Weakness: &w})
+					})
+					if s != nil {
+						services.Add(1)
+						j.add(wire.Result{Kind: wire.KindService, Service: s})
+					}
+				}
 				if j.checks() {
 					n, err := j.examine(ctx, a, f)
 					weaknesses.Add(n)
@@ -532,6 +542,17 @@ func (j *Job) examineOne(ctx context.Context, t check.Target, want check.Selecti
 	}
 }
 
+// silent asks an address whose port of SNMP did not answer by the communities that
+// devices come with, see weak.Env.Silent.
+func (j *Job) silent(ctx context.Context, a netip.Addr, f *discover.Found, port int, want check.Selection, found func(wire.Weakness)) (s *wire.Service, whole bool) {
+	if j.Ledger == nil || slices.ContainsFunc(f.Services, func(s wire.Service) bool { return s.Protocol == "udp" && s.Port == port }) {
+		return nil, true
+	}
+	w := &weak.Env{Dialer: j.dialer, Ledger: j.Ledger, Lockout: j.run.Lockout, Answer: j.Answer, Select: want, Found: found, Note: j.note,
+		Attempts: func(a wire.Attempts) { j.add(wire.Result{Kind: wire.KindAttempts, Attempts: &a}) }}
+	return w.Silent(ctx, check.Target{Address: a, Service: &wire.Service{Port: port, Protocol: "udp"}})
+}
+
 // gate waits while the run may not scan, and tells why.
 func (j *Job) gate(ctx context.Context) error {
 	for {
@@ -620,20 +641,25 @@ func (j *Job) retest(ctx context.Context, o *discover.Options, r wire.Retest) (a
 		}
 	}
 	limited := false
+	report := func(w wire.Weakness) {
+		if w.Check != r.Check || path != "" && w.Path != "" && w.Path != path || again {
+			return
+		}
+		again = true
+		w.Finding = r.Finding
+		j.add(wire.Result{Kind: wire.KindWeakness, Weakness: &w})
+	}
+	if r.Check == "weak-password-snmp" && r.Port > 0 {
+		_, whole := j.silent(ctx, a, f, r.Port, check.Selection{r.Check}, report)
+		limited = !whole
+	}
 	for i := range f.Services {
 		absent.Reason = "clean"
 		t := check.Target{Address: a, Service: &f.Services[i]}
 		if _, err := netip.ParseAddr(r.Target); err != nil && len(list.Sites) > 0 {
 			t.Host = list.Sites[0].Host
 		}
-		j.examineOne(ctx, t, check.Selection{r.Check}, true, func(w wire.Weakness) {
-			if w.Check != r.Check || path != "" && w.Path != "" && w.Path != path || again {
-				return
-			}
-			again = true
-			w.Finding = r.Finding
-			j.add(wire.Result{Kind: wire.KindWeakness, Weakness: &w})
-		})
+		j.examineOne(ctx, t, check.Selection{r.Check}, true, report)
 		limited = limited || j.limited(a)
 	}
 	if err := ctx.Err(); err != nil {

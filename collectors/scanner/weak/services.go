@@ -21,7 +21,6 @@ import (
 	"icewatch/collectors/scanner/check"
 	"icewatch/collectors/scanner/discover"
 	"icewatch/collectors/scanner/scope"
-	"icewatch/collectors/scanner/wire"
 )
 
 func (e *Env) dial(ctx context.Context, t check.Target) (net.Conn, error) {
@@ -208,7 +207,14 @@ func ftpBy(ctx context.Context, e *Env, t check.Target, p pair, secure bool) (ve
 	if err != nil {
 		return impossible, err.Error()
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
+	if t.Service.TLS != nil { // From the first byte on, as at port 990.
+		over := tls.Client(c, discover.Lenient("", tls.VersionTLS10, tls.VersionTLS13))
+		if err := over.HandshakeContext(ctx); err != nil {
+			return impossible, err.Error()
+		}
+		c = over
+	}
 	r := textproto.NewReader(bufio.NewReader(c))
 	say := func(words string) (int, string, error) {
 		if _, err := c.Write([]byte(words + "\r\n")); err != nil {
@@ -233,7 +239,7 @@ func ftpBy(ctx context.Context, e *Env, t check.Target, p pair, secure bool) (ve
 		c, r = over, textproto.NewReader(bufio.NewReader(over))
 	}
 	code, text, err := say("USER " + p.user)
-	if err == nil && code >= 400 && !secure && ftpTLS.MatchString(text) { // No password was sent; some hang up then.
+	if err == nil && code >= 400 && !secure && t.Service.TLS == nil && ftpTLS.MatchString(text) { // No password was sent; some hang up then.
 		_ = c.Close()
 		return ftpBy(ctx, e, t, p, true)
 	}
@@ -269,21 +275,4 @@ const anyPassword = "scanner@icewatch.invalid"
 func ftpAnyone(ctx context.Context, e *Env, t check.Target) bool {
 	v, _ := ftp(ctx, e, t, pair{"ftp", anyPassword})
 	return v == accepted
-}
-
-func snmp(ctx context.Context, e *Env, t check.Target, p pair) (verdict, string) {
-	if e.Dialer.Pace != nil && e.Dialer.Pace.Wait(ctx, t.Address.Unmap()) != nil {
-		return impossible, ""
-	}
-	g := discover.SNMP(ctx, e.Dialer, t.Address.Unmap().String(), wire.Credential{Kind: wire.CredentialSNMP, Secret: p.password, Port: t.Service.Port}, e.answer()/2)
-	if err := g.Connect(); err != nil {
-		return impossible, err.Error()
-	}
-	defer g.Conn.Close()
-	got, err := g.Get([]string{".1.3.6.1.2.1.1.1.0"})
-	if err != nil || len(got.Variables) != 1 {
-		return refused, "" // An agent does not answer a community that it does not know.
-	}
-	text, _ := got.Variables[0].Value.([]byte)
-	return accepted, "sysDescr: " + string(text)
 }

@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -50,6 +51,28 @@ type outcome struct {
 // attempt tries the passwords of a service at a port of the loopback address.
 func attempt(t testing.TB, name, protocol, port string, answer time.Duration) outcome {
 	t.Helper()
+	return attemptAt(t, name, answer, wire.Service{Port: portOf(t, port), Protocol: protocol, Name: name})
+}
+
+func portOf(t testing.TB, port string) int {
+	t.Helper()
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func attemptAt(t testing.TB, name string, answer time.Duration, service wire.Service) outcome {
+	t.Helper()
+	e, out := trying(t, name, answer)
+	e.Service(context.Background(), check.Target{Address: netip.MustParseAddr("127.0.0.1"), Service: &service})
+	return *out
+}
+
+// trying is what attempts are made with, and what came of them.
+func trying(t testing.TB, name string, answer time.Duration) (*Env, *outcome) {
+	t.Helper()
 	s, err := scope.New(wire.Scope{Ranges: []string{"127.0.0.1"}}, nil, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -58,11 +81,7 @@ func attempt(t testing.TB, name, protocol, port string, answer time.Duration) ou
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, err := strconv.Atoi(port)
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := outcome{attempts: map[string]wire.Attempts{}}
+	out := &outcome{attempts: map[string]wire.Attempts{}}
 	e := &Env{Dialer: scope.NewDialer(s, nil, time.Second), Ledger: ledger, Answer: answer, Attempts: func(a wire.Attempts) {
 		if a.Count > wire.DefaultAttempts {
 			t.Errorf("%s: an account could have been locked: %+v", name, a)
@@ -75,8 +94,7 @@ func attempt(t testing.TB, name, protocol, port string, answer time.Duration) ou
 		line, _, _ := strings.Cut(w.Evidence, "\n")
 		out.found = append(out.found, line)
 	}}
-	e.Service(context.Background(), check.Target{Address: netip.MustParseAddr("127.0.0.1"), Service: &wire.Service{Port: n, Protocol: protocol, Name: name}})
-	return out
+	return e, out
 }
 
 // program is one that a test runs.
@@ -393,6 +411,16 @@ func TestFTP(t *testing.T) {
 	if got := attempt(t, "ftp", "tcp", port, 0); len(got.found) != 1 || got.attempts["admin"].Count != 0 || got.attempts["root"].Count != 0 {
 		t.Errorf("passwords over TLS alone, two accounts on a list: %+v", got)
 	}
+	// TLS from the first byte on, as at port 990.
+	implicit := []string{"ssl_enable=YES", "implicit_ssl=YES", "rsa_cert_file=" + cert, "rsa_private_key_file=" + key}
+	port = vsftpd(t, map[string]string{"test": "test", "root": strong, "admin": strong}, implicit...)
+	if got := attemptAt(t, "ftp", 0, wire.Service{Port: portOf(t, port), Protocol: "tcp", Name: "ftp", TLS: &wire.TLS{}}); fmt.Sprint(got.found) != "[account test, password: as the account's name]" || got.attempts["test"].Count != 1 {
+		t.Errorf("implicit TLS: %+v", got)
+	}
+	port = vsftpd(t, map[string]string{"test": strong, "root": strong, "admin": strong}, implicit...)
+	if got := attemptAt(t, "ftp", 0, wire.Service{Port: portOf(t, port), Protocol: "tcp", Name: "ftp", TLS: &wire.TLS{}}); len(got.found) != 0 || got.attempts["test"].Count != 1 || len(got.notes) != 0 {
+		t.Errorf("at the twin with implicit TLS: %+v", got)
+	}
 	// The account that lets anyone in has no weak password, it has none: ftp-anonymous tells of that.
 	port = vsftpd(t, map[string]string{"ftp": strong}, "anonymous_enable=YES", "local_enable=NO", "anon_root="+t.TempDir())
 	if got := attempt(t, "ftp", "tcp", port, 0); len(got.found) != 0 || len(got.notes) != 0 {
@@ -485,4 +513,83 @@ func TestElsewhereIsNotInside(t *testing.T) {
 			t.Errorf("%s: %+v, %+v", name, found, attempts)
 		}
 	}
+}
+
+// oldAgent is a device of SNMP's first version: of others and of other communities it
+// says nothing.
+func oldAgent(t testing.TB, community string) (port int, asked *atomic.Int64) {
+	t.Helper()
+	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = pc.Close() })
+	asked = &atomic.Int64{}
+	go func() {
+		buf := make([]byte, 2048)
+		for {
+			n, from, err := pc.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			asked.Add(1)
+			g := &gosnmp.GoSNMP{Version: gosnmp.Version1}
+			q, err := g.SnmpDecodePacket(buf[:n])
+			if err != nil || q.Version != gosnmp.Version1 || q.Community != community || len(q.Variables) != 1 {
+				continue
+			}
+			answer := &gosnmp.SnmpPacket{Version: gosnmp.Version1, Community: community, PDUType: gosnmp.GetResponse, RequestID: q.RequestID, Variables: []gosnmp.SnmpPDU{{Name: q.Variables[0].Name, Type: gosnmp.OctetString, Value: "Old UPS \xff"}}}
+			if out, err := answer.MarshalMsg(); err == nil {
+				_, _ = pc.WriteTo(out, from)
+			}
+		}
+	}()
+	return portOf(t, pc.LocalAddr().String()[len("127.0.0.1:"):]), asked
+}
+
+// A device of the first version that no other question finds is found by the community
+// that it came with, and its twin is not; each community is tried once.
+func TestSNMPOfTheFirstVersion(t *testing.T) {
+	t.Parallel()
+	quiet := func(port int) (*wire.Service, outcome) {
+		e, out := trying(t, "snmp", time.Second)
+		s, whole := e.Silent(t.Context(), check.Target{Address: netip.MustParseAddr("127.0.0.1"), Service: &wire.Service{Port: port, Protocol: "udp"}})
+		if !whole {
+			t.Error("not all of them were tried")
+		}
+		return s, *out
+	}
+	port, asked := oldAgent(t, "private")
+	s, got := quiet(port)
+	if s == nil || s.Name != "snmp" || s.Banner != "Old UPS " || fmt.Sprint(got.found) != "[password: p*** (a default)]" || got.attempts[""].Count != 2 || got.attempts[""].Stopped != "found" || asked.Load() != 4 {
+		t.Errorf("%+v, %+v, asked %d times", s, got, asked.Load())
+	}
+	twin, asked := oldAgent(t, strong)
+	if s, got := quiet(twin); s != nil || len(got.found)+len(got.attempts) != 0 || asked.Load() != 4 {
+		t.Errorf("at the twin: %+v, %+v", s, got)
+	}
+	// Where it is known to be SNMP, the usual attempts find it, too.
+	if got := attemptAt(t, "snmp", 2*time.Second, wire.Service{Port: port, Protocol: "udp", Name: "snmp"}); len(got.found) != 1 || got.attempts[""].Count != 2 {
+		t.Errorf("%+v", got)
+	}
+	// The limit on attempts holds here as well.
+	e, out := trying(t, "snmp", time.Second)
+	e.Lockout.Attempts = 1
+	if s, whole := e.Silent(t.Context(), check.Target{Address: netip.MustParseAddr("127.0.0.1"), Service: &wire.Service{Port: port, Protocol: "udp"}}); s != nil || whole || len(out.found) != 0 {
+		t.Errorf("beyond the limit: %+v, %v, %+v", s, whole, out)
+	}
+}
+
+// FuzzCommunity reads what may come for an answer of an agent.
+func FuzzCommunity(f *testing.F) {
+	answer := &gosnmp.SnmpPacket{Version: gosnmp.Version1, Community: "public", PDUType: gosnmp.GetResponse, Variables: []gosnmp.SnmpPDU{{Name: sysDescr, Type: gosnmp.OctetString, Value: "x"}}}
+	if b, err := answer.MarshalMsg(); err == nil {
+		f.Add(b)
+	}
+	f.Add([]byte{0x30, 0x82, 0xff, 0xff, 2, 1, 0})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if h, ok := answered(b, []string{"public"}); ok && h.community != "public" {
+			t.Errorf("%+v", h)
+		}
+	})
 }
