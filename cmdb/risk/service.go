@@ -52,6 +52,9 @@ type Alerts interface {
 // Findings lists what scans and assessments found wrong with items, by id.
 type Findings interface {
 	Of(ctx context.Context, ids []string) (map[string][]Finding, error)
+	// Stirred names the items and systems whose findings something happened to after
+	// a mark, and returns the next mark; the same mark where there was nothing.
+	Stirred(ctx context.Context, after int64) (ids []string, next int64, err error)
 }
 
 // Deps is what the service needs of others.
@@ -97,7 +100,7 @@ func Open(ctx context.Context, d Deps) (*Service, error) {
 
 func (s *Service) now() time.Time { return s.Clock().UTC().Truncate(time.Millisecond) }
 
-// Run follows alerts and items until ctx ends. What changed is scored within
+// Run follows alerts, findings and items until ctx ends. What changed is scored within
 // seconds, what time changes within the hour, and everything once a day. Where
 // much changes it rests so long between its rounds that intake and alerts have
 // the machine for themselves.
@@ -124,6 +127,7 @@ func rest(work time.Duration) time.Duration {
 const (
 	markItems   = "items"  // entry of the CMDB's history
 	markAlerts  = "alerts" // entry of ticketing's timelines
+	markFound   = "found"  // entry of the findings' history
 	markSeen    = "seen"   // until when firings were looked at, milliseconds
 	markHour    = "hour"   // when what time changes was scored last
 	markDay     = "day"    // the day and policy for which everything was scored
@@ -162,6 +166,21 @@ func (s *Service) Follow(ctx context.Context) error {
 			return err
 		}
 		if err := s.mark(ctx, marks, markItems, strconv.FormatInt(next, 10)); err != nil {
+			return err
+		}
+	}
+	for s.Findings != nil {
+		ids, next, err := s.Findings.Stirred(ctx, number(marks[markFound]))
+		if err != nil {
+			return err
+		}
+		if next == number(marks[markFound]) {
+			break
+		}
+		if err := s.refresh(ctx, ids, now); err != nil {
+			return err
+		}
+		if err := s.mark(ctx, marks, markFound, strconv.FormatInt(next, 10)); err != nil {
 			return err
 		}
 	}

@@ -22,6 +22,19 @@ type town struct {
 	alerts []Alert
 	stirs  []string // one entry for each thing that happened: an id
 	clock  time.Time
+	found  found
+}
+
+// found has findings of items by id, and the ids to which something happened.
+type found struct {
+	of    map[string][]Finding
+	stirs []string
+}
+
+func (f *found) Of(context.Context, []string) (map[string][]Finding, error) { return f.of, nil }
+
+func (f *found) Stirred(_ context.Context, after int64) (ids []string, next int64, err error) {
+	return f.stirs[after:], int64(len(f.stirs)), nil
 }
 
 func (x *town) About(_ context.Context, ids []string, since time.Time) (out []Alert, err error) {
@@ -72,7 +85,7 @@ func onBoth(t *testing.T, ledger string, test func(x *town)) {
 		x := &town{t: t, items: items, clock: now}
 		x.imports(ledger)
 		var err error
-		if x.Service, err = Open(t.Context(), Deps{Items: items, Alerts: x, Clock: func() time.Time { return x.clock }}); err != nil {
+		if x.Service, err = Open(t.Context(), Deps{Items: items, Alerts: x, Findings: &x.found, Clock: func() time.Time { return x.clock }}); err != nil {
 			t.Fatal(err)
 		}
 		x.follow()
@@ -107,6 +120,19 @@ func TestFollow(t *testing.T) {
 		}
 		if d := x.of("db"); !strings.Contains(fmt.Sprint(d.Result.Matters), "MLPS level 3") {
 			t.Errorf("a host is as important as its system: %+v", d.Result.Matters)
+		}
+
+		// A finding counts within the same round, and no more once it is closed.
+		quiet := x.of("db").Line.Score
+		x.found.of, x.found.stirs = map[string][]Finding{"db": {{"critical", text("弱口令", "Weak password")}}}, []string{"db", "sys"}
+		x.follow()
+		if d := x.of("db"); d.Line.Score <= quiet || !strings.Contains(fmt.Sprint(d.Result.Parts), "Weak password") {
+			t.Errorf("after the finding: %+v", d.Line)
+		}
+		x.found.of, x.found.stirs = nil, append(x.found.stirs, "db")
+		x.follow()
+		if d := x.of("db"); d.Line.Score != quiet {
+			t.Errorf("after its repair: %+v", d.Line)
 		}
 
 		// An alert counts for the host, its system, the unit and the one above.

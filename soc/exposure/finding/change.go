@@ -269,7 +269,13 @@ func (s *Service) Undo(ctx context.Context, r reach.Reach, actor, change string)
 					return fmt.Errorf("%w: something happened to %s since", ErrConflict, h.Finding)
 				}
 				if h.Before == "" {
+					was, err := json.Marshal(is)
+					if err != nil {
+						return fmt.Errorf("finding: %w", err)
+					}
 					gone = append(gone, h.Finding)
+					// What it was stays: who follows findings learns whose it was.
+					history = append(history, historyRow{Finding: h.Finding, At: now.UnixMilli(), Actor: actor, Action: "undone", Comment: h.Action, Before: string(was), Revision: is.Revision + 1})
 					continue
 				}
 				var was row
@@ -293,6 +299,8 @@ func (s *Service) Undo(ctx context.Context, r reach.Reach, actor, change string)
 				if err := upsert(ctx, tx, back); err != nil {
 					return err
 				}
+			}
+			if len(history) > 0 {
 				if _, err := tx.NewInsert().Model(&history).Exec(ctx); err != nil {
 					return fmt.Errorf("finding: keep history: %w", err)
 				}

@@ -252,6 +252,13 @@ func TestWhoseItIs(t *testing.T) {
 		if err != nil || len(risks["web-1"]) != 1 || len(risks["other"]) != 1 || risks["web-1"][0].Severity != detections.Critical {
 			t.Errorf("%v, %v", risks, err)
 		}
+		stirred, next, err := ForRisk{s}.Stirred(ctx, 0)
+		if err != nil || !slices.Contains(stirred, "web-1") || !slices.Contains(stirred, "sys-a") || !slices.Contains(stirred, "other") || next == 0 {
+			t.Errorf("%v, %d, %v", stirred, next, err)
+		}
+		if again, same, err := (ForRisk{s}).Stirred(ctx, next); err != nil || len(again) != 0 || same != next {
+			t.Errorf("%v, %d, %v", again, same, err)
+		}
 	})
 }
 
@@ -363,8 +370,16 @@ func TestReportsTakenIn(t *testing.T) {
 		k.at = k.at.Add(time.Minute)
 		take(t, s, Take{Tenant: "b", Engine: "nmap", Report: &ReportNote{"b.xml", 1}}, log4j("nmap", "10.0.0.3", k.at))
 		take(t, s, Take{Tenant: "b", Engine: "nmap", DryRun: true, Report: &ReportNote{"dry.xml", 1}}, log4j("nmap", "10.0.0.3", k.at))
+		_, mark, err := ForRisk{s}.Stirred(t.Context(), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
 		if _, err := s.Undo(t.Context(), reach.All(), "li", got.Change); err != nil {
 			t.Fatal(err)
+		}
+		// It is gone, and whose it was is told still.
+		if gone, _, err := (ForRisk{s}).Stirred(t.Context(), mark); err != nil || !slices.Contains(gone, "web-1") || !slices.Contains(gone, "sys-a") || slices.Contains(gone, "other") {
+			t.Errorf("%v, %v", gone, err)
 		}
 		all, err := s.Reports(t.Context(), reach.All(), "li")
 		if err != nil || len(all) != 2 || all[0].Name != "b.xml" || !all[1].Undone || all[1].New != 1 || all[1].Hosts != 3 {

@@ -2,6 +2,7 @@ package finding
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
@@ -368,6 +369,43 @@ func (s ForRisk) Of(ctx context.Context, ids []string) (map[string][]risk.Findin
 		}
 	}
 	return out, nil
+}
+
+// maxStirred bounds how much of the history is read at once.
+const maxStirred = 5000
+
+// Stirred implements risk.Findings.
+func (s ForRisk) Stirred(ctx context.Context, after int64) (ids []string, next int64, err error) {
+	var rows []struct {
+		ID     int64  `bun:"id"`
+		Item   string `bun:"item_id"`
+		System string `bun:"system_id"`
+		Before string `bun:"before"`
+	}
+	err = s.db.NewSelect().TableExpr("exposure_finding_history AS h").Join("LEFT JOIN exposure_findings AS f ON f.id = h.finding").
+		ColumnExpr("h.id, COALESCE(f.item_id, '') AS item_id, COALESCE(f.system_id, '') AS system_id, CASE WHEN f.id IS NULL THEN h.before ELSE '' END AS before").
+		Where("h.id > ?", after).OrderExpr("h.id").Limit(maxStirred).Scan(ctx, &rows)
+	if err != nil {
+		return nil, after, fmt.Errorf("finding: what changed after entry %d: %w", after, err)
+	}
+	next = after
+	found := map[string]bool{}
+	for _, r := range rows {
+		next = r.ID
+		if r.Before != "" { // it is no more
+			var was row
+			if err := json.Unmarshal([]byte(r.Before), &was); err != nil {
+				return nil, after, fmt.Errorf("finding: what entry %d was cannot be read: %w", r.ID, err)
+			}
+			r.Item, r.System = was.ItemID, was.SystemID
+		}
+		for _, id := range []string{r.Item, r.System} {
+			if id != "" && !found[id] {
+				found[id], ids = true, append(ids, id)
+			}
+		}
+	}
+	return ids, next, nil
 }
 
 func place(f *Finding) string {
