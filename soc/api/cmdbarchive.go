@@ -153,7 +153,7 @@ func (s *Server) archiveRoute(id, path, summary string, a archive) {
 			PageInput
 			ArchiveInput
 		}) (*Body[Page[archived]], error) {
-			from, err := counted(in.Cursor)
+			from, err := offsetOf(in.Cursor)
 			if err != nil {
 				return nil, err
 			}

@@ -22,7 +22,7 @@ func (s *Server) cmdbMergeRoutes() {
 			if err != nil {
 				return nil, err
 			}
-			ms, err := counted(in.Cursor)
+			ms, err := offsetOf(in.Cursor)
 			if err != nil {
 				return nil, err
 			}

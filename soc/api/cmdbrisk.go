@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -13,6 +12,7 @@ import (
 	"icewatch/cmdb"
 	"icewatch/cmdb/risk"
 	"icewatch/soc/identity"
+	"icewatch/soc/reach"
 	"icewatch/ticketing/duty"
 )
 
@@ -46,26 +46,6 @@ func riskProblem(err error) error {
 	return err
 }
 
-// counted reads the cursor of a list that is counted through.
-func counted(cursor string) (int, error) {
-	if cursor == "" {
-		return 0, nil
-	}
-	n, err := strconv.Atoi(cursor)
-	if err != nil || n < 0 {
-		return 0, Problem(http.StatusBadRequest, "cursor: %q is none that this list gave", clip(cursor, 64))
-	}
-	return n, nil
-}
-
-// after is the cursor of the next page.
-func after(from, shown, total int) string {
-	if shown == 0 || from+shown >= total {
-		return ""
-	}
-	return strconv.Itoa(from + shown)
-}
-
 // maxRiskRows is how many items a file of risks holds.
 const maxRiskRows = 50_000
 
@@ -79,17 +59,11 @@ func (s *Server) cmdbRiskRoutes() {
 			PageInput
 			RiskInput
 		}) (*Body[Page[risk.Line]], error) {
-			within, err := Reach(ctx, in.Tenant)
-			if err != nil {
-				return nil, err
-			}
-			q := in.question()
-			q.Limit = in.Limit
-			if q.Offset, err = counted(in.Cursor); err != nil {
-				return nil, err
-			}
-			list, total, err := s.deps.Risk.List(ctx, within, q)
-			return Reply(PageOf(list, total, after(q.Offset, len(list), total))), riskProblem(err)
+			return pageWithin(ctx, in.Tenant, in.PageInput, riskProblem, func(within reach.Reach, from int) ([]risk.Line, int, error) {
+				q := in.question()
+				q.Limit, q.Offset = in.Limit, from
+				return s.deps.Risk.List(ctx, within, q)
+			})
 		})
 
 	Register(s, cmdbOperation("export-cmdb-risk", http.MethodGet, "/risk/export", "The same as a file, at most 50,000 rows", 400), identity.ScopeRead,

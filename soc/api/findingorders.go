@@ -7,6 +7,7 @@ import (
 
 	"icewatch/soc/exposure/finding"
 	"icewatch/soc/identity"
+	"icewatch/soc/reach"
 )
 
 // findingOrderDetail is a work order of findings with its findings and its history.
@@ -38,16 +39,9 @@ func (s *Server) findingOrderRoutes() {
 			State   string `query:"state" enum:"open,done,withdrawn"`
 			Q       string `query:"q" maxLength:"200" doc:"Part of the title, the id or the owner"`
 		}) (*Body[Page[finding.FindingOrder]], error) {
-			within, err := Reach(ctx, in.Tenant)
-			if err != nil {
-				return nil, err
-			}
-			q := finding.OrderQuestion{Finding: in.Finding, State: in.State, Words: in.Q, Limit: in.Limit}
-			if q.Offset, err = counted(in.Cursor); err != nil {
-				return nil, err
-			}
-			list, total, err := f.Orders(ctx, within, q)
-			return Reply(PageOf(list, total, after(q.Offset, len(list), total))), findingProblem(err)
+			return pageWithin(ctx, in.Tenant, in.PageInput, findingProblem, func(within reach.Reach, from int) ([]finding.FindingOrder, int, error) {
+				return f.Orders(ctx, within, finding.OrderQuestion{Finding: in.Finding, State: in.State, Words: in.Q, Limit: in.Limit, Offset: from})
+			})
 		})
 	Register(s, exposureOperation("get-finding-order", http.MethodGet, "/finding-orders/{id}", "A work order of findings, its findings and what happened to it", 404), identity.ScopeRead,
 		func(ctx context.Context, in *IDInput) (*Body[findingOrderDetail], error) { return detail(ctx, in.ID) })

@@ -15,6 +15,7 @@ import (
 	"icewatch/soc/exposure/finding"
 	"icewatch/soc/exposure/installed"
 	"icewatch/soc/identity"
+	"icewatch/soc/reach"
 )
 
 func findingProblem(err error) error {
@@ -80,17 +81,11 @@ func (s *Server) findingRoutes() {
 			PageInput
 			FindingInput
 		}) (*Body[Page[finding.Finding]], error) {
-			within, err := Reach(ctx, in.Tenant)
-			if err != nil {
-				return nil, err
-			}
-			q := in.question()
-			q.Limit = in.Limit
-			if q.Offset, err = counted(in.Cursor); err != nil {
-				return nil, err
-			}
-			list, total, err := f.List(ctx, within, q)
-			return Reply(PageOf(list, total, after(q.Offset, len(list), total))), findingProblem(err)
+			return pageWithin(ctx, in.Tenant, in.PageInput, findingProblem, func(within reach.Reach, from int) ([]finding.Finding, int, error) {
+				q := in.question()
+				q.Limit, q.Offset = in.Limit, from
+				return f.List(ctx, within, q)
+			})
 		})
 	Register(s, exposureOperation("export-findings", http.MethodGet, "/findings/export", "The same as a file, at most 50,000 rows", 400, 422), identity.ScopeRead,
 		func(ctx context.Context, in *struct {

@@ -15,6 +15,7 @@ import (
 
 	"icewatch/soc/identity"
 	"icewatch/soc/identity/policy"
+	"icewatch/soc/reach"
 )
 
 // The scopes beyond those of soc/identity that a route may declare.
@@ -120,6 +121,41 @@ func pageFrom[T any](list []T, in PageInput) (*Body[Page[T]], error) {
 		next = strconv.Itoa(to)
 	}
 	return Reply(PageOf(list[from:to], len(list), next)), nil
+}
+
+// offsetOf reads the cursor of a list that counts its items.
+func offsetOf(cursor string) (int, error) {
+	if cursor == "" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(cursor)
+	if err != nil || n < 1 {
+		return 0, Problem(http.StatusBadRequest, "the cursor is none that a list gave")
+	}
+	return n, nil
+}
+
+// after is the cursor of the next page of a list that counts its items.
+func after(from, shown, total int) string {
+	if shown == 0 || from+shown >= total {
+		return ""
+	}
+	return strconv.Itoa(from + shown)
+}
+
+// pageWithin answers with a page of what list finds within the caller's reach, narrowed to
+// a tenant where one is named. problem makes of an error what the caller is told.
+func pageWithin[T any](ctx context.Context, tenant string, in PageInput, problem func(error) error, list func(within reach.Reach, from int) ([]T, int, error)) (*Body[Page[T]], error) {
+	within, err := Reach(ctx, tenant)
+	if err != nil {
+		return nil, err
+	}
+	from, err := offsetOf(in.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	items, total, err := list(within, from)
+	return Reply(PageOf(items, total, after(from, len(items), total))), problem(err)
 }
 
 // Body is an answer with nothing but a body.

@@ -15,6 +15,7 @@ import (
 	"icewatch/soc/exposure/scan"
 	"icewatch/soc/exposure/scope"
 	"icewatch/soc/identity"
+	"icewatch/soc/reach"
 )
 
 func scanProblem(err error) error {
@@ -219,16 +220,9 @@ func (s *Server) scanRunRoutes(room *scan.Service) {
 			State  string `query:"state" enum:"waiting,running,paused,cancelling,judging,done,cancelled,expired,failed,"`
 			Tenant string `query:"tenant" maxLength:"4096"`
 		}) (*Body[Page[scan.ScanRun]], error) {
-			within, err := Reach(ctx, in.Tenant)
-			if err != nil {
-				return nil, err
-			}
-			from, err := counted(in.Cursor)
-			if err != nil {
-				return nil, err
-			}
-			list, total, err := room.Runs(ctx, within, scan.RunQuestion{Task: in.Task, State: in.State, Limit: in.Limit, Offset: from})
-			return Reply(PageOf(list, total, after(from, len(list), total))), scanProblem(err)
+			return pageWithin(ctx, in.Tenant, in.PageInput, scanProblem, func(within reach.Reach, from int) ([]scan.ScanRun, int, error) {
+				return room.Runs(ctx, within, scan.RunQuestion{Task: in.Task, State: in.State, Limit: in.Limit, Offset: from})
+			})
 		})
 	Register(s, exposureOperation("get-scan-run", http.MethodGet, "/scan-runs/{id}", "One scan with its progress by the scanner's word", 404), identity.ScopeRead,
 		func(ctx context.Context, in *ByID) (*Body[scan.ScanRun], error) {
@@ -250,7 +244,7 @@ func (s *Server) scanRunRoutes(room *scan.Service) {
 			if err != nil {
 				return nil, err
 			}
-			from, err := counted(in.Cursor)
+			from, err := offsetOf(in.Cursor)
 			if err != nil {
 				return nil, err
 			}

@@ -272,18 +272,6 @@ func (s *Server) named(ctx context.Context, id string) (identity.User, error) {
 	return u, err
 }
 
-// offsetOf reads the cursor of a list that counts its items.
-func offsetOf(cursor string) (int, error) {
-	if cursor == "" {
-		return 0, nil
-	}
-	n, err := strconv.Atoi(cursor)
-	if err != nil || n < 1 {
-		return 0, Problem(http.StatusBadRequest, "the cursor is none that a list gave")
-	}
-	return n, nil
-}
-
 // TokenBody is what a new API token is made of.
 type TokenBody struct {
 	Name      string   `json:"name" maxLength:"100"`

@@ -11,6 +11,7 @@ import (
 
 	"icewatch/soc/exposure/surface"
 	"icewatch/soc/identity"
+	"icewatch/soc/reach"
 )
 
 func surfaceProblem(err error) error {
@@ -38,16 +39,9 @@ func (s *Server) surfaceRoutes() {
 			Unknown bool   `query:"unknown" doc:"Only those that the CMDB does not know"`
 			Tenant  string `query:"tenant" maxLength:"4096"`
 		}) (*Body[Page[surface.SurfaceHost]], error) {
-			within, err := Reach(ctx, in.Tenant)
-			if err != nil {
-				return nil, err
-			}
-			from, err := counted(in.Cursor)
-			if err != nil {
-				return nil, err
-			}
-			list, total, err := room.Hosts(ctx, within, surface.HostQuestion{Words: in.Q, State: in.State, Zone: in.Zone, Unknown: in.Unknown, Limit: in.Limit, Offset: from})
-			return Reply(PageOf(list, total, after(from, len(list), total))), surfaceProblem(err)
+			return pageWithin(ctx, in.Tenant, in.PageInput, surfaceProblem, func(within reach.Reach, from int) ([]surface.SurfaceHost, int, error) {
+				return room.Hosts(ctx, within, surface.HostQuestion{Words: in.Q, State: in.State, Zone: in.Zone, Unknown: in.Unknown, Limit: in.Limit, Offset: from})
+			})
 		})
 	Register(s, exposureOperation("list-surface-changes", http.MethodGet, "/surface/changes", "What changed of ports, sites, certificates and assets, the latest first", 400), identity.ScopeRead,
 		func(ctx context.Context, in *struct {
@@ -63,7 +57,7 @@ func (s *Server) surfaceRoutes() {
 			if err != nil {
 				return nil, err
 			}
-			before, err := counted(in.Cursor)
+			before, err := offsetOf(in.Cursor)
 			if err != nil {
 				return nil, err
 			}
@@ -154,16 +148,9 @@ func (s *Server) surfaceRoutes() {
 			State  string `query:"state" enum:"open,merged,dismissed,undone," doc:"All of them where empty"`
 			Tenant string `query:"tenant" maxLength:"4096"`
 		}) (*Body[Page[surface.SurfaceDuplicate]], error) {
-			within, err := Reach(ctx, in.Tenant)
-			if err != nil {
-				return nil, err
-			}
-			from, err := counted(in.Cursor)
-			if err != nil {
-				return nil, err
-			}
-			list, total, err := room.Duplicates(ctx, within, in.State, in.Limit, from)
-			return Reply(PageOf(list, total, after(from, len(list), total))), surfaceProblem(err)
+			return pageWithin(ctx, in.Tenant, in.PageInput, surfaceProblem, func(within reach.Reach, from int) ([]surface.SurfaceDuplicate, int, error) {
+				return room.Duplicates(ctx, within, in.State, in.Limit, from)
+			})
 		})
 	Register(s, exposureOperation("decide-surface-duplicate", http.MethodPost, "/surface/duplicates/{id}", "Merge two items that are one host, say that they are two, or let that wait again. A merge is taken back by the CMDB's undo of merges", 404, 409, 413, 422), identity.ScopeConfigure,
 		func(ctx context.Context, in *struct {
