@@ -73,7 +73,7 @@ const figures = ({ probes, alert, incident, group, monitor, trace, host }) => [
   ['/risk', '/risk', [`总数 ${HOSTS.length} · 有风险 1`, new RegExp(`num-web-1 主机 高 \\d+ 高危 ${ALERTS} 1 0 2 `)]],
   ['/portraits/:id', `/portraits/${host}`, [`${ALERTS} 条未关闭告警，${ALERTS} 条属于事件`]],
   ['/findings', '/findings', ['共 0 个']],
-  ['/findings/figures', '/findings/figures', ['未关闭 0 项，其中超期 0 项']],
+  ['/findings/figures', '/findings/figures', ['0 未关闭 0 已超期 0 已遭攻击']],
   ['/vulnerabilities', '/vulnerabilities', ['共 0 个']],
   ['/tenants', `/tenants?q=${TENANT}&usage=${TENANT}`, [`· ${SIGNED + ORDERED + SPANS + probes} 条`]],
   ['/sources', '/sources', [new RegExp(`otlp OTLP.{0,60} ${SPANS} 0 0 接入指南 syslog-udp`), new RegExp(`syslog-tcp Syslog.{0,80} ${SIGNED + ORDERED + probes} 0 0 `), new RegExp(`netflow .{0,120} ${FLOWS.length} 0 0`)]],

@@ -1,5 +1,6 @@
 import type { List, Severity, Text } from './types';
 
+export const LEVELS = ['critical', 'high', 'medium', 'low', 'informational'] as const;
 export const FINDING_STATES = ['open', 'verified', 'repair', 'fixed', 'closed', 'exception', 'false_positive'] as const;
 export type FindingState = (typeof FINDING_STATES)[number];
 
@@ -88,9 +89,25 @@ export interface FindingFigures {
   known: number;
   looked_at: number;
   units: List<{ unit: string; name?: string; counting: number; overdue: number; closed: number; known: number; looked_at: number; repair_days: number }>;
-  trend: List<{ day: string; new: number; closed: number }>;
+  /** `open` is what counted at the end of the day by level, of today now. */
+  trend: List<{ day: string; new: number; closed: number; open: Partial<Record<Severity, number>> }>;
   engines: Record<string, number>;
   repair_days: Record<string, number>;
+}
+/** How a unit repairs its findings week by week, and how lately its assets were looked at. */
+export interface UnitProgress {
+  unit: string;
+  name?: string;
+  counting: number;
+  overdue: number;
+  /** Within these weeks, as closed_late and repair_days are. */
+  closed: number;
+  closed_late: number;
+  repair_days: number;
+  known: number;
+  looked_at: { within_7_days: number; within_30_days: number; within_90_days: number; older: number; never: number };
+  last_looked_at?: string;
+  weeks: List<{ week: string; new: number; closed: number; repair_days: number }>;
 }
 /** How far inventories are judged by the library of vulnerabilities. */
 export interface Judgement {

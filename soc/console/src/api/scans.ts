@@ -1,3 +1,4 @@
+import type { ItemRef } from './cmdb';
 import type { List } from './types';
 
 export const RANGE_STATES = ['asked', 'approved', 'rejected', 'withdrawn', 'expired'] as const;
@@ -91,7 +92,7 @@ export interface ScanRun {
   new_findings: number;
   known_findings: number;
   closed_findings: number;
-  discovery: { hosts: number; known: number; created: number; updated: number; offered: number; software: number; stale: number; vanished: number; conflicts: number; changes: number; import?: number; notes: List<string> };
+  discovery: { hosts: number; known: number; created: number; updated: number; offered: number; software: number; stale: number; vanished: number; conflicts: number; changes: number; duplicates: number; merged: number; import?: number; notes: List<string> };
   notes: List<string>;
 }
 export interface ScanResult {
@@ -221,6 +222,37 @@ export interface SurfaceImport {
   software: number;
   import?: number;
   refused: List<string>;
+}
+
+export const DUPLICATE_STATES = ['open', 'merged', 'dismissed', 'undone'] as const;
+/** Two items of the CMDB that a discovery holds to be one host. */
+export interface SurfaceDuplicate {
+  id: string;
+  tenant: string;
+  zone: string;
+  /** The item that would stay, or stayed, and the other. */
+  keep: ItemRef;
+  gone: ItemRef;
+  marks: List<'serial_number' | 'machine_id' | 'snmp_engine' | 'mac' | 'hostname'>;
+  certain: boolean;
+  state: (typeof DUPLICATE_STATES)[number];
+  run: string;
+  seen_at: string;
+  decided_by?: string;
+  decided_at?: string;
+  note?: string;
+  /** Id of the CMDB's merge, which undo names. */
+  merge?: string;
+}
+/** Two items that became one, or would. */
+export interface CmdbMerge {
+  id?: string;
+  keep: ItemRef;
+  gone: ItemRef;
+  fields: List<{ field: string; keep?: string; gone?: string; value?: string; keep_source?: string; gone_source?: string; conflict?: boolean }>;
+  relations: number;
+  dropped?: number;
+  referring: List<ItemRef>;
 }
 
 /** How much of a scan is done, of what is known to be done: hosts first, then checks. */

@@ -3,6 +3,7 @@ import { BrushComponent, GridComponent, LegendComponent, TooltipComponent } from
 import { init, use, type ECharts, type EChartsCoreOption } from 'echarts/core';
 import { CanvasRenderer } from 'echarts/renderers';
 import { useEffect, useRef } from 'react';
+import type { Severity } from '../api/types';
 import { useSettings } from '../app/settings';
 import { FONT } from '../app/theme';
 import { SERIES } from '../logic/palette';
@@ -20,6 +21,8 @@ export interface Colours {
   raised: string;
   accent: string;
   warn: string;
+  /** What a level is drawn in. */
+  severity: Record<Severity, string>;
   /** Colours that tell series apart. */
   series: string[];
 }
@@ -37,6 +40,7 @@ function colours(dark: boolean): Colours {
     raised: v('--raised'),
     accent: v('--accent'),
     warn: v('--medium'),
+    severity: { critical: v('--critical'), high: v('--high'), medium: v('--medium'), low: v('--low'), informational: v('--informational') },
     series: SERIES[dark ? 'dark' : 'light'],
   };
 }

@@ -64,6 +64,8 @@ interface LinesProps {
   bars?: boolean;
   /** Steps of the axis are powers of two, as bytes are counted. */
   binary?: boolean;
+  /** What each line is drawn in, where colours have a meaning. */
+  colours?: (c: Colours) => string[];
   /** The span asked for, where the axis shall show all of it. */
   bounds?: readonly [number, number];
 }
@@ -74,7 +76,7 @@ function binaryStep(most: number): number {
 }
 
 /** Values over time on one axis that begins at zero. */
-export function Lines({ data, label, say, height = 220, area = false, bars = false, binary = false, bounds }: LinesProps) {
+export function Lines({ data, label, say, height = 220, area = false, bars = false, binary = false, colours, bounds }: LinesProps) {
   const text = useSay(say);
   const [from, to] = bounds ?? [];
   const option = useCallback(
@@ -84,7 +86,7 @@ export function Lines({ data, label, say, height = 220, area = false, bars = fal
       const most = area || bars ? Math.max(0, ...data.times.map((_, i) => data.lines.reduce((n, l) => n + (l.values[i] ?? 0), 0))) : Math.max(0, ...data.lines.flatMap((l) => l.values.map((v) => v ?? 0)));
       const least = Math.min(0, ...data.lines.flatMap((l) => l.values.map((v) => v ?? 0)));
       return {
-        color: c.series,
+        color: colours?.(c) ?? c.series,
         grid: { left: 58, right: 16, top: many ? 34 : 12, bottom: 22 },
         legend: many ? { top: 0, left: 0, right: 0, type: data.lines.length > 6 ? 'scroll' : 'plain', pageTextStyle: { color: c.dim }, pageIconColor: c.text, pageIconInactiveColor: c.faint, textStyle: { color: c.text, fontSize: 12 }, itemWidth: 14, itemHeight: 8, icon: 'roundRect', formatter: (n: string) => (n.length > 40 ? `${n.slice(0, 39)}…` : n) } : undefined,
         tooltip: {
@@ -110,7 +112,34 @@ export function Lines({ data, label, say, height = 220, area = false, bars = fal
         })),
       };
     },
-    [data, text, area, bars, binary, from, to],
+    [data, text, area, bars, binary, colours, from, to],
   );
   return <Chart label={label} option={option} height={height} />;
+}
+
+/** Parts of wholes side by side, each whole as long as the others: what share of each is which part. `note` is said after a bar. */
+export function Shares({ rows, parts, label, colours }: { rows: readonly { name: string; values: readonly number[]; note: string }[]; parts: readonly string[]; label: string; colours: (c: Colours) => string[] }) {
+  const text = useSay();
+  const option = useCallback(
+    (c: Colours) => ({
+      color: colours(c),
+      grid: { left: 8, right: 110, top: 30, bottom: 4, containLabel: true },
+      legend: { top: 0, left: 0, textStyle: { color: c.text, fontSize: 12 }, itemWidth: 14, itemHeight: 8, icon: 'roundRect' },
+      tooltip: { ...tooltip(c), trigger: 'item', formatter: (p: { seriesName: string; name: string; dataIndex: number; seriesIndex: number }) => `${p.name}\n${p.seriesName}  ${text(rows[p.dataIndex]?.values[p.seriesIndex] ?? 0)}` },
+      xAxis: { type: 'value', min: 0, max: 1, show: false },
+      yAxis: [
+        { type: 'category', inverse: true, data: rows.map((r) => r.name), axisTick: { show: false }, axisLine: { show: false }, axisLabel: { color: c.text, fontSize: 12, width: 160, overflow: 'truncate' } },
+        { type: 'category', inverse: true, position: 'right', data: rows.map((r) => r.note), axisTick: { show: false }, axisLine: { show: false }, axisLabel: { color: c.dim, fontSize: 12 } },
+      ],
+      series: parts.map((name, i) => ({
+        name,
+        type: 'bar',
+        stack: 'all',
+        barMaxWidth: 18,
+        data: rows.map((r) => (r.values[i] ?? 0) / Math.max(1, r.values.reduce((n, v) => n + v, 0))),
+      })),
+    }),
+    [rows, parts, colours, text],
+  );
+  return <Chart label={label} option={option} height={Math.max(120, 28 * rows.length + 46)} />;
 }

@@ -1,40 +1,50 @@
-import { useQuery } from '@tanstack/react-query';
+import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { useMemo } from 'react';
 import { Link } from 'react-router-dom';
 import { get } from '../../api/client';
-import type { FindingFigures, Judgement } from '../../api/findings';
+import { LEVELS, type FindingFigures, type Judgement, type UnitProgress } from '../../api/findings';
 import { useCan } from '../../api/queries';
-import { list } from '../../api/types';
+import { list, type Page } from '../../api/types';
+import { useUrl } from '../../app/hooks';
 import { useSettings } from '../../app/settings';
-import { engineName } from '../../logic/findings';
+import { covered, engineName } from '../../logic/findings';
 import { number } from '../../logic/format';
-import { Bars, Lines } from '../../parts/charts';
-import { Head, Panel } from '../../parts/page';
+import { Bars } from '../../parts/charts';
+import { ComeAndGone, CoverageByUnit, OpenByLevel, RepairByUnit, RepairByWeek } from '../../parts/exposure/trends';
+import { Head, Panel, Updated } from '../../parts/page';
 import { SeverityMark } from '../../parts/severity';
-import { Empty, Loaded } from '../../parts/states';
+import { Empty, Loaded, Stale } from '../../parts/states';
 import { DataTable } from '../../parts/table';
 import { When } from '../../parts/time';
 
-const LEVELS = ['critical', 'high', 'medium', 'low', 'informational'] as const;
+const WEEKS = [4, 12, 26] as const;
 
-/** How many findings there are, where, and how long repairs take. */
+/** How many findings there are, where, how long repairs take, and how much was looked at. ?weeks= is the time that units are told of. */
 export default function Figures() {
   const { t, locale } = useSettings();
   const can = useCan();
   const query = useQuery({ queryKey: ['findings', 'figures'], queryFn: ({ signal }) => get<FindingFigures>('/finding-figures', {}, signal), refetchInterval: 60_000 });
-  const days = (n?: number) => (n ? n.toFixed(1) : '–');
   return (
     <div className="page">
-      <Head title={t('page.findingFigures')} sub={t('finding.lead')} />
+      <Head title={t('page.findingFigures')} sub={t('finding.lead')}>
+        <Updated at={query.dataUpdatedAt} />
+      </Head>
+      <Stale query={query} />
       <Loaded query={query} what="page.findingFigures" lines={8}>
         {(f) => (
           <div className="stack">
-            <p>
-              {t('finding.summary', { n: number(f.counting, locale), o: number(f.overdue, locale), a: number(f.attacked, locale), s: number(f.assets, locale) })} · {t('finding.looked', { n: number(f.looked_at, locale), k: number(f.known, locale) })}
-            </p>
-            <div style={{ display: 'grid', gridTemplateColumns: 'repeat(auto-fit, minmax(420px, 1fr))', gap: 12 }}>
-              <Panel title={t('finding.trend')}>
-                <Trend days={list(f.trend)} />
+            <div className="panel">
+              <div className="gauges" style={{ gridTemplateColumns: 'repeat(auto-fit, minmax(120px, 1fr))', padding: 14 }}>
+                <Gauge value={number(f.counting, locale)} label={t('finding.counting')} to="/findings" />
+                <Gauge value={number(f.overdue, locale)} label={t('finding.overdue')} to="/findings?overdue=1" />
+                <Gauge value={number(f.attacked, locale)} label={t('finding.attacked')} to="/findings?attacked=1" />
+                <Gauge value={number(f.assets, locale)} label={t('finding.assets')} />
+                <Gauge value={f.known > 0 ? `${Math.floor((100 * f.looked_at) / f.known)} %` : '–'} label={t('finding.cover')} more={`${number(f.looked_at, locale)} / ${number(f.known, locale)}`} />
+              </div>
+            </div>
+            <div className="chartgrid">
+              <Panel title={t('finding.openTrend')}>
+                <OpenByLevel days={f.trend} />
               </Panel>
               <Panel title={t('finding.level')} flush>
                 <DataTable
@@ -44,27 +54,16 @@ export default function Figures() {
                   columns={[
                     { key: 'level', title: t('vuln.level'), render: (l) => <SeverityMark level={l} /> },
                     { key: 'n', title: t('finding.counting'), num: true, render: (l) => <Link to={`/findings?level=${l}`}>{number(f.by_level[l] ?? 0, locale)}</Link> },
-                    { key: 'days', title: t('finding.mttr'), num: true, render: (l) => days(f.repair_days[l]) },
+                    { key: 'days', title: t('finding.mttr'), num: true, render: (l) => (f.repair_days[l] === undefined ? '–' : f.repair_days[l].toFixed(1)) },
                   ]}
                 />
               </Panel>
+              <Panel title={t('finding.trend')}>
+                <ComeAndGone days={f.trend} />
+              </Panel>
+              <Engines engines={f.engines} />
             </div>
-            <Panel title={t('finding.byUnit')} flush>
-              <DataTable
-                label={t('finding.byUnit')}
-                rows={list(f.units)}
-                rowKey={(u) => u.unit}
-                columns={[
-                  { key: 'unit', title: t('finding.unit'), render: (u) => (u.unit ? <Link to={`/cmdb/${encodeURIComponent(u.unit)}`}>{u.name || u.unit}</Link> : <span className="dim">{t('finding.noUnit')}</span>) },
-                  { key: 'n', title: t('finding.counting'), num: true, render: (u) => (u.unit ? <Link to={`/findings?unit=${encodeURIComponent(u.unit)}`}>{number(u.counting, locale)}</Link> : number(u.counting, locale)) },
-                  { key: 'late', title: t('finding.overdue'), num: true, render: (u) => number(u.overdue, locale) },
-                  { key: 'cover', title: t('finding.cover'), num: true, render: (u) => (u.known > 0 ? <span title={`${u.looked_at} / ${u.known}`}>{Math.floor((100 * u.looked_at) / u.known)} %</span> : '–') },
-                  { key: 'closed', title: t('finding.closedN'), num: true, render: (u) => number(u.closed, locale) },
-                  { key: 'days', title: t('finding.mttr'), num: true, render: (u) => days(u.repair_days) },
-                ]}
-              />
-            </Panel>
-            <Engines engines={f.engines} />
+            {can('list-unit-progress') && <Units />}
             {can('get-inventory-judgement') && <Judged />}
           </div>
         )}
@@ -73,20 +72,70 @@ export default function Figures() {
   );
 }
 
-/** What came and what was closed, day by day. */
-function Trend({ days }: { days: FindingFigures['trend'] }) {
-  const { t } = useSettings();
-  const data = useMemo(() => {
-    const l = list(days);
-    return {
-      times: l.map((d) => Date.parse(`${d.day}T00:00:00Z`)),
-      lines: [
-        { name: t('finding.new'), values: l.map((d) => d.new) },
-        { name: t('finding.closed'), values: l.map((d) => d.closed) },
-      ],
-    };
-  }, [days, t]);
-  return <Lines data={data} label={t('finding.trend')} height={200} />;
+function Gauge({ value, label, to, more }: { value: string; label: string; to?: string; more?: string }) {
+  return (
+    <div>
+      <div className="v">{to ? <Link to={to}>{value}</Link> : value}</div>
+      <div className="l">
+        {label} {more && <span className="faint">{more}</span>}
+      </div>
+    </div>
+  );
+}
+
+/** How units repair, week by week, and how lately their assets were looked at. */
+function Units() {
+  const { t, locale } = useSettings();
+  const [url, setUrl] = useUrl();
+  const weeks = WEEKS.find((n) => String(n) === url.get('weeks')) ?? 12;
+  const query = useQuery({ queryKey: ['findings', 'units', weeks], queryFn: ({ signal }) => get<Page<UnitProgress>>('/finding-figures/units', { weeks }, signal), placeholderData: keepPreviousData, refetchInterval: 60_000 });
+  return (
+    <>
+      <div className="filters" role="group" aria-label={t('finding.byUnit')}>
+        <h2 style={{ margin: 0 }}>{t('finding.byUnit')}</h2>
+        {WEEKS.map((n) => (
+          <button key={n} className="plain toggle" aria-pressed={weeks === n} onClick={() => setUrl({ weeks: n === 12 ? undefined : String(n) })}>
+            {t('finding.weeks', { n })}
+          </button>
+        ))}
+      </div>
+      <Stale query={query} />
+      <Loaded query={query} what="finding.byUnit" lines={6}>
+        {(d) => {
+          const units = list(d.items);
+          const repaired = units.some((u) => u.closed > 0);
+          return (
+            <>
+              <div className="chartgrid">
+                <Panel title={t('finding.mttrUnit')}>{repaired ? <RepairByUnit units={units} /> : <Empty small title={t('finding.noRepairs')} why={t('finding.noRepairsWhy')} />}</Panel>
+                <Panel title={t('finding.mttrWeek')}>{repaired ? <RepairByWeek units={units} /> : <Empty small title={t('finding.noRepairs')} why={t('finding.noRepairsWhy')} />}</Panel>
+              </div>
+              <Panel title={t('finding.coverage')}>{units.some((u) => u.known > 0) ? <CoverageByUnit units={units} /> : <Empty small title={t('finding.noAssets')} why={t('finding.noAssetsWhy')} />}</Panel>
+              {units.length > 0 && (
+                <Panel flush>
+                  <DataTable
+                    label={t('finding.byUnit')}
+                    rows={units}
+                    rowKey={(u) => u.unit}
+                    columns={[
+                      { key: 'unit', title: t('finding.unit'), render: (u) => (u.unit ? <Link to={`/cmdb/${encodeURIComponent(u.unit)}`}>{u.name || u.unit}</Link> : <span className="dim">{t('finding.noUnit')}</span>) },
+                      { key: 'n', title: t('finding.counting'), num: true, render: (u) => (u.unit ? <Link to={`/findings?unit=${encodeURIComponent(u.unit)}`}>{number(u.counting, locale)}</Link> : number(u.counting, locale)) },
+                      { key: 'overdue', title: t('finding.overdue'), num: true, render: (u) => number(u.overdue, locale) },
+                      { key: 'cover', title: t('finding.cover'), num: true, render: (u) => (covered(u) === undefined ? '–' : `${covered(u)} %`) },
+                      { key: 'looked', title: t('finding.lastLooked'), render: (u) => <When time={u.last_looked_at} /> },
+                      { key: 'closed', title: t('finding.closedWeeks', { n: weeks }), num: true, render: (u) => number(u.closed, locale) },
+                      { key: 'late', title: t('finding.closedLate'), num: true, render: (u) => number(u.closed_late, locale) },
+                      { key: 'days', title: t('finding.mttr'), num: true, render: (u) => (u.closed > 0 ? u.repair_days.toFixed(1) : '–') },
+                    ]}
+                  />
+                </Panel>
+              )}
+            </>
+          );
+        }}
+      </Loaded>
+    </>
+  );
 }
 
 function Engines({ engines }: { engines: Record<string, number> }) {
@@ -95,7 +144,7 @@ function Engines({ engines }: { engines: Record<string, number> }) {
   if (points.length === 0) return null;
   return (
     <Panel title={t('finding.byEngine')}>
-      <Bars points={points} label={t('finding.byEngine')} />
+      <Bars points={points} label={`${t('finding.byEngine')}: ${points.map((p) => `${p.name} ${p.value}`).join('; ')}`} />
     </Panel>
   );
 }
@@ -109,7 +158,7 @@ function Judged() {
       <p className="dim" style={{ padding: '0 14px' }}>
         {t('installed.why')}
       </p>
-      <Loaded query={query} what="judged.title" lines={3} small>
+      <Loaded query={query} what="installed.title" lines={3} small>
         {(j) =>
           j.hosts === 0 ? (
             <Empty small title={t('installed.empty')} why={t('installed.emptyWhy')} />

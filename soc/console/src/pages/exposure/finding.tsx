@@ -8,6 +8,7 @@ import { useCan } from '../../api/queries';
 import { list } from '../../api/types';
 import { useAct } from '../../app/act';
 import { useSettings } from '../../app/settings';
+import { Due, FindingStateMark, OrderStateMark } from '../../parts/exposure/marks';
 import { Head, Panel } from '../../parts/page';
 import { SeverityMark } from '../../parts/severity';
 import { Loaded } from '../../parts/states';
@@ -51,14 +52,15 @@ export default function FindingPage() {
             </Head>
             <div className="row wrap" style={{ marginBottom: 10, gap: 16 }}>
               <SeverityMark level={f.level} />
-              <span>{t(`finding.state.${f.state}`)}</span>
-              {f.item ? <Link to={`/cmdb/${encodeURIComponent(f.item)}`}>{f.name || f.host}</Link> : <span title={t('finding.unknownAsset')}>{f.host}</span>}
-              <span className="mono">{[f.host, placeOf(f)].filter(Boolean).join(' · ')}</span>
+              <FindingStateMark state={f.state} />
+              {f.item ? <Link to={`/cmdb/${encodeURIComponent(f.item)}`}>{f.name || f.host}</Link> : <span className="mono">{f.host}</span>}
+              {(f.item && f.name !== f.host) || placeOf(f) ? <span className="mono">{[f.item && f.name !== f.host ? f.host : '', placeOf(f)].filter(Boolean).join(' · ')}</span> : null}
+              {!f.item && <span className="tag">{t('finding.unknownAsset')}</span>}
               <span className="dim">
                 {t('finding.owner')} {f.owner || '–'}
               </span>
               <span className="dim">
-                {t('finding.due')} <When time={f.due_at} /> {f.overdue && <span className="warn">{t('finding.overdue')}</span>}
+                {t('finding.due')} <Due at={f.due_at} overdue={f.overdue} />
               </span>
               {f.until && (
                 <span className="dim">
@@ -87,9 +89,9 @@ export default function FindingPage() {
                 {list(f.orders).map((o) => (
                   <div key={o.id} className="row wrap">
                     <Link to={`/finding-orders/${encodeURIComponent(o.id)}`}>{o.title}</Link>
-                    <span>{t(`forder.state.${o.state}`)}</span>
+                    <OrderStateMark state={o.state} />
                     <span className="dim">
-                      {o.owner || '–'} · {t('finding.due')} <When time={o.due_at} />
+                      {o.owner || '–'} · {t('finding.due')} <Due at={o.due_at} overdue={o.overdue} />
                     </span>
                   </div>
                 ))}

@@ -11,9 +11,11 @@ import { useUrl } from '../../app/hooks';
 import { useSettings } from '../../app/settings';
 import { number } from '../../logic/format';
 import { parseWords } from '../../logic/urlstate';
+import { Listing } from '../../parts/exposure/listing';
+import { Due, FindingStateMark } from '../../parts/exposure/marks';
 import { Head } from '../../parts/page';
 import { SeverityMark } from '../../parts/severity';
-import { Empty, Loaded, Stale } from '../../parts/states';
+import { Empty } from '../../parts/states';
 import { DataTable } from '../../parts/table';
 import { When } from '../../parts/time';
 import { engineName } from '../../logic/findings';
@@ -73,7 +75,6 @@ export default function Findings() {
           </a>
         )}
       </Head>
-      <Stale query={query} />
       <div className="row wrap" style={{ marginBottom: 10 }}>
         {toggle(t('finding.counting'), state === '', { state: undefined })}
         {FINDING_STATES.map((s) => toggle(t(`finding.state.${s}`), state === s, { state: s }))}
@@ -124,72 +125,61 @@ export default function Findings() {
           {someMore && <Button onClick={() => set({ ...Object.fromEntries(MORE.map((k) => [k, undefined])), unit: undefined })}>{t('finding.clear')}</Button>}
         </div>
       )}
-      <div className="panel" style={{ overflowX: 'auto' }}>
-        <Loaded query={query} what="page.findings" lines={8}>
-          {(d) =>
-            list(d.items).length === 0 ? (
-              <Empty title={t(narrowed ? 'finding.none' : 'finding.empty')} why={narrowed ? t('vuln.noneWhy') : t('finding.emptyWhy')}>{!narrowed && can('import-findings') && <Button onClick={() => setUrl({ import: '1' })}>{t('finding.import')}</Button>}</Empty>
-            ) : (
-              <>
-                <DataTable
-                  label={t('page.findings')}
-                  rows={list(d.items)}
-                  rowKey={(f) => f.id}
-                  onRow={(f) => go(`/findings/${encodeURIComponent(f.id)}`)}
-                  choice={can('change-findings') ? { ids: chosen, set: setChosen, name: (f) => tx(f.title) || f.weakness } : undefined}
-                  sort={sort}
-                  onSort={(s) => set({ sort: s || undefined })}
-                  oneWay
-                  columns={[
-                    { key: 'priority', title: t('finding.priority'), num: true, sort: 'priority', most: true, render: (f) => <b title={tx(f.why)}>{f.priority}</b> },
-                    { key: 'level', title: t('vuln.level'), sort: 'level', most: true, render: (f) => <SeverityMark level={f.level} /> },
-                    {
-                      key: 'title',
-                      title: t('finding.title'),
-                      render: (f) => (
-                        <>
-                          <Link to={`/findings/${encodeURIComponent(f.id)}`}>{tx(f.title) || f.weakness}</Link> {f.attacked_at && <span className="tag">{t('finding.attacked')}</span>} {f.exploited && <span className="tag">{t('vuln.exploited')}</span>}
-                          <div className="faint mono">{[f.weakness, ...list(f.aliases).filter((a) => a.startsWith('CNNVD-'))].join(' · ')}</div>
-                        </>
-                      ),
-                    },
-                    {
-                      key: 'asset',
-                      title: t('finding.asset'),
-                      render: (f) => (
-                        <>
-                          {f.item ? <Link to={`/cmdb/${encodeURIComponent(f.item)}`}>{f.name || f.host}</Link> : <span title={t('finding.unknownAsset')}>{f.host}</span>}
-                          <div className="faint mono">{[f.name ? f.host : '', placeOf(f)].filter(Boolean).join(' · ')}</div>
-                        </>
-                      ),
-                    },
-                    { key: 'state', title: t('col.status'), render: (f) => t(`finding.state.${f.state}`) },
-                    { key: 'owner', title: t('finding.owner'), render: (f) => f.owner || <span className="faint">–</span> },
-                    {
-                      key: 'due',
-                      title: t('finding.due'),
-                      sort: 'due',
-                      render: (f) => (
-                        <>
-                          <When time={f.due_at} /> {f.overdue && <span className="warn">{t('finding.overdue')}</span>}
-                        </>
-                      ),
-                    },
-                    { key: 'engines', title: t('finding.engines'), render: (f) => list(f.engines).map((e) => engineName(e, t)).join(t('finding.did.sep')) },
-                    { key: 'seen', title: t('finding.seen'), sort: 'last_seen', most: true, render: (f) => <When time={f.last_seen} /> },
-                  ]}
-                />
-                {(cursor || d.next) && (
-                  <div className="row" style={{ padding: 8 }}>
-                    {cursor && <Button onClick={() => setUrl({ cursor: undefined })}>{t('vuln.first')}</Button>}
-                    {d.next && <Button onClick={() => setUrl({ cursor: d.next }, true)}>{t('vuln.more')}</Button>}
-                  </div>
-                )}
-              </>
-            )
-          }
-        </Loaded>
-      </div>
+      <Listing
+        query={query}
+        what="page.findings"
+        lines={8}
+        empty={
+          <Empty title={t(narrowed ? 'finding.none' : 'finding.empty')} why={narrowed ? t('vuln.noneWhy') : t('finding.emptyWhy')}>{!narrowed && can('import-findings') && <Button onClick={() => setUrl({ import: '1' })}>{t('finding.import')}</Button>}</Empty>
+        }
+      >
+        {(rows) => (
+          <DataTable
+            label={t('page.findings')}
+            rows={rows}
+            rowKey={(f) => f.id}
+            onRow={(f) => go(`/findings/${encodeURIComponent(f.id)}`)}
+            choice={can('change-findings') ? { ids: chosen, set: setChosen, name: (f) => tx(f.title) || f.weakness } : undefined}
+            sort={sort}
+            onSort={(s) => set({ sort: s || undefined })}
+            oneWay
+            columns={[
+              { key: 'priority', title: t('finding.priority'), num: true, sort: 'priority', most: true, render: (f) => <b title={tx(f.why)}>{f.priority}</b> },
+              { key: 'level', title: t('vuln.level'), sort: 'level', most: true, render: (f) => <SeverityMark level={f.level} /> },
+              {
+                key: 'title',
+                title: t('finding.title'),
+                render: (f) => (
+                  <>
+                    <Link to={`/findings/${encodeURIComponent(f.id)}`}>{tx(f.title) || f.weakness}</Link> {f.attacked_at && <span className="tag">{t('finding.attacked')}</span>} {f.exploited && <span className="tag">{t('vuln.exploited')}</span>}
+                    <div className="faint mono">{[f.weakness, ...list(f.aliases).filter((a) => a.startsWith('CNNVD-'))].join(' · ')}</div>
+                  </>
+                ),
+              },
+              {
+                key: 'asset',
+                title: t('finding.asset'),
+                render: (f) => (
+                  <>
+                    {f.item ? <Link to={`/cmdb/${encodeURIComponent(f.item)}`}>{f.name || f.host}</Link> : <span title={t('finding.unknownAsset')}>{f.host}</span>}
+                    <div className="faint mono">{[f.name ? f.host : '', placeOf(f)].filter(Boolean).join(' · ')}</div>
+                  </>
+                ),
+              },
+              { key: 'state', title: t('col.status'), render: (f) => <FindingStateMark state={f.state} /> },
+              { key: 'owner', title: t('finding.owner'), render: (f) => (f.owner ? <span className="nowrap">{f.owner}</span> : <span className="faint">–</span>) },
+              {
+                key: 'due',
+                title: t('finding.due'),
+                sort: 'due',
+                render: (f) => <Due at={f.due_at} overdue={f.overdue} />,
+              },
+              { key: 'engines', title: t('finding.engines'), render: (f) => list(f.engines).map((e) => engineName(e, t)).join(t('finding.did.sep')) },
+              { key: 'seen', title: t('finding.seen'), sort: 'last_seen', most: true, render: (f) => <When time={f.last_seen} /> },
+            ]}
+          />
+        )}
+      </Listing>
       {url.get('import') === '1' && can('import-findings') && <ImportReport close={() => setUrl({ import: undefined })} />}
       {url.get('report') === '1' && can('make-finding-report') && <Reports narrow={narrow} close={() => setUrl({ report: undefined })} />}
       {ordering && (

@@ -10,6 +10,7 @@ import { useAct } from '../../app/act';
 import { useSettings } from '../../app/settings';
 import { WorkOrders } from '../../parts/casework/workorders';
 import { TenantName } from '../../parts/names';
+import { Due, FindingStateMark, OrderStateMark } from '../../parts/exposure/marks';
 import { Head, Panel } from '../../parts/page';
 import { SeverityMark } from '../../parts/severity';
 import { Loaded } from '../../parts/states';
@@ -58,13 +59,13 @@ export default function FindingOrderPage() {
               )}
             </Head>
             <div className="row wrap" style={{ marginBottom: 10, gap: 16 }}>
-              <span>{t(`forder.state.${o.state}`)}</span>
+              <OrderStateMark state={o.state} />
               <TenantName slug={o.tenant} />
               <span className="dim">
                 {t('finding.owner')} {o.owner || '–'}
               </span>
               <span className="dim">
-                {t('finding.due')} <When time={o.due_at} /> {o.overdue && <span className="warn">{t('finding.overdue')}</span>}
+                {t('finding.due')} <Due at={o.due_at} overdue={o.overdue} />
               </span>
               <span className="dim">
                 {t('forder.left')} {t('forder.leftOf', { n: o.left, m: o.findings })}
@@ -88,8 +89,8 @@ export default function FindingOrderPage() {
                     { key: 'level', title: t('vuln.level'), render: (f) => <SeverityMark level={f.level} /> },
                     { key: 'title', title: t('finding.title'), render: (f) => <Link to={`/findings/${encodeURIComponent(f.id)}`}>{tx(f.title) || f.weakness}</Link> },
                     { key: 'asset', title: t('finding.asset'), render: (f) => (f.item ? <Link to={`/cmdb/${encodeURIComponent(f.item)}`}>{f.name || f.host}</Link> : f.host) },
-                    { key: 'state', title: t('col.status'), render: (f) => t(`finding.state.${f.state}`) },
-                    { key: 'due', title: t('finding.due'), render: (f) => <When time={f.due_at} /> },
+                    { key: 'state', title: t('col.status'), render: (f) => <FindingStateMark state={f.state} /> },
+                    { key: 'due', title: t('finding.due'), render: (f) => <Due at={f.due_at} overdue={f.overdue} /> },
                   ]}
                 />
               </Panel>

@@ -3,12 +3,14 @@ import { Button, Progress } from 'antd';
 import { Link, useParams } from 'react-router-dom';
 import { get, post } from '../../api/client';
 import { useCan } from '../../api/queries';
-import { share, type ScanResult, type ScanRun } from '../../api/scans';
-import { list, type Page } from '../../api/types';
+import { RUN_STATES, share, type ScanResult, type ScanRun } from '../../api/scans';
+import { SEVERITIES, list, type Page } from '../../api/types';
 import { useAct } from '../../app/act';
 import { useUrl } from '../../app/hooks';
 import { useSettings } from '../../app/settings';
+import { RunStateMark } from '../../parts/exposure/marks';
 import { Head, Panel } from '../../parts/page';
+import { SeverityMark } from '../../parts/severity';
 import { Empty, Loaded, Stale } from '../../parts/states';
 import { DataTable } from '../../parts/table';
 import { When } from '../../parts/time';
@@ -16,7 +18,7 @@ import { When } from '../../parts/time';
 const KINDS = ['host', 'service', 'weakness', 'absent', 'attempts', 'refused', 'attribute', 'note'] as const;
 
 /** One line of a result: what people look for in it. */
-function said(x: ScanResult): string {
+function said(x: ScanResult, zh: boolean): string {
   const d = x.data ?? {};
   const text = (k: string) => (d[k] === undefined || d[k] === null ? '' : typeof d[k] === 'object' ? JSON.stringify(d[k]) : String(d[k] as string | number));
   const at = [text('address') || text('target'), text('port')].filter(Boolean).join(':');
@@ -26,7 +28,7 @@ function said(x: ScanResult): string {
     case 'service':
       return [`${at}/${text('proto')}`, text('service'), text('product'), text('version')].filter(Boolean).join(' · ');
     case 'weakness':
-      return [at, text('severity'), text('title_zh') || text('title'), text('check'), text('path')].filter(Boolean).join(' · ');
+      return [at, text(zh ? 'title_zh' : 'title') || text('title'), text('check'), text('path')].filter(Boolean).join(' · ');
     case 'attempts':
       return [at, text('service'), text('account'), text('count'), text('stopped')].filter(Boolean).join(' · ');
     case 'attribute':
@@ -34,6 +36,19 @@ function said(x: ScanResult): string {
     default:
       return [at, text('check'), text('reason'), text('why'), text('text'), text('state')].filter(Boolean).join(' · ');
   }
+}
+
+/** A line in words: a weakness by its level, an end by its state. */
+function Said({ result }: { result: ScanResult }) {
+  const { t, locale } = useSettings();
+  const level = SEVERITIES.find((s) => s === ((result.data?.severity === 'info' ? 'informational' : result.data?.severity)));
+  const state = RUN_STATES.find((s) => s === result.data?.state);
+  if (result.kind === 'end' && state) return <>{t(`scan.state.${state}`)}</>;
+  return (
+    <>
+      {result.kind === 'weakness' && level && <SeverityMark level={level} />} <span className="mono">{said(result, locale === 'zh-CN')}</span>
+    </>
+  );
 }
 
 /** One scan: how far it is, what it found (?kind=, ?cursor=), what came of it. */
@@ -65,7 +80,7 @@ export default function ScanPage() {
             </Head>
             <Stale query={query} />
             <div className="stack">
-              <Panel title={t(`scan.state.${r.state}`)}>
+              <Panel title={<RunStateMark state={r.state} />}>
                 {r.reason && <p>{r.reason}</p>}
                 {share(r.progress) !== undefined && <Progress percent={share(r.progress)} status={r.state === 'failed' ? 'exception' : r.state === 'done' ? 'success' : 'normal'} />}
                 <div className="row wrap" style={{ gap: 16 }}>
@@ -94,6 +109,11 @@ export default function ScanPage() {
                     <p>
                       <Link to={`/surface?run=${encodeURIComponent(r.id)}&days=0`}>{t('scan.gone', { s: r.discovery.stale, v: r.discovery.vanished, x: r.discovery.conflicts, n: r.discovery.changes })}</Link>
                     </p>
+                    {r.discovery.duplicates + r.discovery.merged > 0 && (
+                      <p>
+                        <Link to="/surface?tab=duplicates">{t('scan.duplicates', { n: r.discovery.duplicates, m: r.discovery.merged })}</Link>
+                      </p>
+                    )}
                   </>
                 )}
                 {[...list(r.notes), ...list(r.discovery.notes)].length > 0 && (
@@ -124,7 +144,7 @@ export default function ScanPage() {
                           rowKey={(x) => String(x.seq)}
                           columns={[
                             { key: 'kind', title: t('scan.kind'), render: (x) => t(`scan.result.${x.kind}` as 'scan.result.host') },
-                            { key: 'what', title: t('scan.what'), render: (x) => <span className="mono">{said(x)}</span> },
+                            { key: 'what', title: t('scan.what'), render: (x) => <Said result={x} /> },
                             { key: 'at', title: t('scan.at'), render: (x) => <When time={x.at} /> },
                           ]}
                         />

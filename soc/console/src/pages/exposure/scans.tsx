@@ -11,13 +11,15 @@ import { useUrl } from '../../app/hooks';
 import { useKeys } from '../../app/keys';
 import { useSettings } from '../../app/settings';
 import { Engines } from '../../parts/exposure/engines';
+import { Listing } from '../../parts/exposure/listing';
+import { RangeStateMark, RunStateMark } from '../../parts/exposure/marks';
 import { TaskForm } from '../../parts/exposure/task';
 import { TemplatePackages } from '../../parts/exposure/templates';
 import { Ask, FormDialog } from '../../parts/dialog';
 import { TenantPicker } from '../../parts/fleet/marks';
 import { useTenantName } from '../../parts/names';
 import { Head } from '../../parts/page';
-import { Empty, Loaded, Stale } from '../../parts/states';
+import { Empty } from '../../parts/states';
 import { DataTable } from '../../parts/table';
 import { Tabs, useTab } from '../../parts/tabs';
 import { When } from '../../parts/time';
@@ -95,55 +97,56 @@ function Runs() {
           </button>
         ))}
       </div>
-      <Stale query={query} />
-      <div className="panel" style={{ overflowX: 'auto' }}>
-        <Loaded query={query} what="scan.tab.runs" lines={6}>
-          {(d) =>
-            list(d.items).length === 0 ? (
-              <Empty title={t(state ? 'scan.none' : 'scan.noRuns')} why={state ? undefined : t('scan.noRunsWhy')}>
-                {!state && can('list-scan-ranges') && <Button onClick={() => setUrl({ tab: 'ranges' })}>{t('scan.ranges')}</Button>}
-              </Empty>
-            ) : (
-              <>
-                <DataTable
-                  label={t('scan.tab.runs')}
-                  rows={list(d.items)}
-                  rowKey={(r) => r.id}
-                  onRow={(r) => go(`/scans/${encodeURIComponent(r.id)}`)}
-                  columns={[
-                    {
-                      key: 'name',
-                      title: t('scan.name'),
-                      render: (r) => (
-                        <>
-                          <Link to={`/scans/${encodeURIComponent(r.id)}`}>{r.kind === 'retest' ? t('scan.kind.retest') : r.name}</Link>
-                          <div className="faint">
-                            {t(`scan.kind.${r.kind}`)} · {tenantName(r.tenant)} · {r.zone}
-                          </div>
-                        </>
-                      ),
-                    },
-                    { key: 'state', title: t('col.status'), render: (r) => <span title={r.reason}>{t(`scan.state.${r.state}`)}</span> },
-                    {
-                      key: 'progress',
-                      title: t('scan.progress'),
-                      render: (r) => (
-                        <>
-                          {share(r.progress) !== undefined && <b>{share(r.progress)}%</b>} <span className="faint">{r.progress.hosts_total > 0 && t('scan.hosts', { d: r.progress.hosts_done, n: r.progress.hosts_total })}</span>
-                        </>
-                      ),
-                    },
-                    { key: 'found', title: t('scan.outcome'), render: (r) => t('scan.found', { h: r.progress.found, s: r.progress.services, w: r.progress.weaknesses }) },
-                    { key: 'begun', title: t('scan.begun'), render: (r) => <When time={r.started_at ?? r.created_at} /> },
-                    { key: 'ended', title: t('scan.ended'), render: (r) => <When time={r.ended_at} /> },
-                  ]}
-                />
-                {d.next && <Button onClick={() => setUrl({ cursor: d.next })}>{t('scan.more')}</Button>}
-              </>
-            )
-          }
-        </Loaded>
-      </div>
+      <Listing
+        query={query}
+        what="scan.tab.runs"
+        empty={
+          <Empty title={t(state ? 'scan.none' : 'scan.noRuns')} why={state ? undefined : t('scan.noRunsWhy')}>
+            {!state && can('list-scan-ranges') && <Button onClick={() => setUrl({ tab: 'ranges' })}>{t('scan.ranges')}</Button>}
+          </Empty>
+        }
+      >
+        {(rows) => (
+          <DataTable
+            label={t('scan.tab.runs')}
+            rows={rows}
+            rowKey={(r) => r.id}
+            onRow={(r) => go(`/scans/${encodeURIComponent(r.id)}`)}
+            columns={[
+              {
+                key: 'name',
+                title: t('scan.name'),
+                render: (r) => (
+                  <>
+                    <Link to={`/scans/${encodeURIComponent(r.id)}`}>{r.kind === 'retest' ? t('scan.kind.retest') : r.name}</Link>
+                    <div className="faint">
+                      {t(`scan.kind.${r.kind}`)} · {tenantName(r.tenant)} · {r.zone}
+                    </div>
+                  </>
+                ),
+              },
+              { key: 'state', title: t('col.status'), render: (r) => (
+                <>
+                  <RunStateMark state={r.state} />
+                  {r.reason && <div className="faint">{r.reason}</div>}
+                </>
+              ) },
+              {
+                key: 'progress',
+                title: t('scan.progress'),
+                render: (r) => (
+                  <>
+                    {share(r.progress) !== undefined && <b>{share(r.progress)}%</b>} <span className="faint">{r.progress.hosts_total > 0 && t('scan.hosts', { d: r.progress.hosts_done, n: r.progress.hosts_total })}</span>
+                  </>
+                ),
+              },
+              { key: 'found', title: t('scan.outcome'), render: (r) => t('scan.found', { h: r.progress.found, s: r.progress.services, w: r.progress.weaknesses }) },
+              { key: 'begun', title: t('scan.begun'), render: (r) => <When time={r.started_at ?? r.created_at} /> },
+              { key: 'ended', title: t('scan.ended'), render: (r) => <When time={r.ended_at} /> },
+            ]}
+          />
+        )}
+      </Listing>
     </>
   );
 }
@@ -167,63 +170,62 @@ function Tasks() {
     );
   return (
     <>
-      <Stale query={query} />
-      <div className="panel" style={{ overflowX: 'auto' }}>
-        <Loaded query={query} what="scan.tab.tasks" lines={6}>
-          {(d) =>
-            list(d.items).length === 0 ? (
-              <Empty title={t('scan.noTasks')} why={t('scan.noTasksWhy')}>
-                {can('create-scan-task') && <Button onClick={() => setUrl({ new: '1' })}>{t('scan.new')}</Button>}
-              </Empty>
-            ) : (
-              <DataTable
-                label={t('scan.tab.tasks')}
-                rows={list(d.items)}
-                rowKey={(x) => x.id}
-                columns={[
-                  {
-                    key: 'name',
-                    title: t('scan.name'),
-                    render: (x) => (
-                      <>
-                        <Link to={`/scans?task=${encodeURIComponent(x.id)}`}>{x.name}</Link>
-                        <div className="faint">
-                          {t(`scan.kind.${x.kind}`)} · {tenantName(x.tenant)} · {x.zone}
-                        </div>
-                        {x.fault && <div className="warn">{x.fault}</div>}
-                      </>
-                    ),
-                  },
-                  { key: 'targets', title: t('scan.targets'), render: (x) => <span className="mono">{[...list(x.targets), x.query ?? ''].filter(Boolean).slice(0, 4).join(' ') || t('scan.allRanges')}</span> },
-                  { key: 'next', title: t('scan.next'), render: (x) => (x.next_at ? <When time={x.next_at} /> : <span className="faint">{t(x.cron ? 'scan.disabled' : 'scan.byHand')}</span>) },
-                  { key: 'state', title: t('col.status'), render: (x) => (x.last_run && x.last_state ? <Link to={`/scans/${encodeURIComponent(x.last_run)}`}>{t(`scan.state.${x.last_state as ScanRun['state']}`)}</Link> : <span className="faint">–</span>) },
-                  {
-                    key: 'do',
-                    title: '',
-                    num: true,
-                    render: (x) => (
-                      <span className="row" style={{ justifyContent: 'flex-end' }}>
-                        {can('start-scan-task') && !x.last_run && (
-                          <Button size="small" onClick={() => start(x)}>
-                            {t('scan.start')}
-                          </Button>
-                        )}
-                        {can('change-scan-task') && (
-                          <Dropdown trigger={['click']} menu={{ items: [{ key: 'edit', label: t('do.edit'), onClick: () => setUrl({ edit: x.id }) }, { key: 'delete', label: t('do.delete'), onClick: () => setRemoving(x) }] }}>
-                            <Button size="small" type="text" aria-label={t('do.actions', { x: x.name })}>
-                              ⋯
-                            </Button>
-                          </Dropdown>
-                        )}
-                      </span>
-                    ),
-                  },
-                ]}
-              />
-            )
-          }
-        </Loaded>
-      </div>
+      <Listing
+        query={query}
+        what="scan.tab.tasks"
+        empty={
+          <Empty title={t('scan.noTasks')} why={t('scan.noTasksWhy')}>
+            {can('create-scan-task') && <Button onClick={() => setUrl({ new: '1' })}>{t('scan.new')}</Button>}
+          </Empty>
+        }
+      >
+        {(rows) => (
+          <DataTable
+            label={t('scan.tab.tasks')}
+            rows={rows}
+            rowKey={(x) => x.id}
+            columns={[
+              {
+                key: 'name',
+                title: t('scan.name'),
+                render: (x) => (
+                  <>
+                    <Link to={`/scans?task=${encodeURIComponent(x.id)}`}>{x.name}</Link>
+                    <div className="faint">
+                      {t(`scan.kind.${x.kind}`)} · {tenantName(x.tenant)} · {x.zone}
+                    </div>
+                    {x.fault && <div className="warn">{x.fault}</div>}
+                  </>
+                ),
+              },
+              { key: 'targets', title: t('scan.targets'), render: (x) => <span className="mono">{[...list(x.targets), x.query ?? ''].filter(Boolean).slice(0, 4).join(' ') || t('scan.allRanges')}</span> },
+              { key: 'next', title: t('scan.next'), render: (x) => (x.next_at ? <When time={x.next_at} /> : <span className="faint">{t(x.cron ? 'scan.disabled' : 'scan.byHand')}</span>) },
+              { key: 'state', title: t('col.status'), render: (x) => (x.last_run && x.last_state ? <Link to={`/scans/${encodeURIComponent(x.last_run)}`}><RunStateMark state={x.last_state as ScanRun['state']} /></Link> : <span className="faint">{t('scan.idle')}</span>) },
+              {
+                key: 'do',
+                title: '',
+                num: true,
+                render: (x) => (
+                  <span className="row" style={{ justifyContent: 'flex-end' }}>
+                    {can('start-scan-task') && !x.last_run && (
+                      <Button size="small" onClick={() => start(x)}>
+                        {t('scan.start')}
+                      </Button>
+                    )}
+                    {can('change-scan-task') && (
+                      <Dropdown trigger={['click']} menu={{ items: [{ key: 'edit', label: t('do.edit'), onClick: () => setUrl({ edit: x.id }) }, { key: 'delete', label: t('do.delete'), onClick: () => setRemoving(x) }] }}>
+                        <Button size="small" type="text" aria-label={t('do.actions', { x: x.name })}>
+                          ⋯
+                        </Button>
+                      </Dropdown>
+                    )}
+                  </span>
+                ),
+              },
+            ]}
+          />
+        )}
+      </Listing>
       {removing && <Ask title={removing.name} why={t('scan.deleteWhy')} ok={t('do.delete')} close={() => setRemoving(null)} submit={async () => act(() => del(`/scan-tasks/${encodeURIComponent(removing.id)}`), { said: t('scan.deleted'), renew: RENEW })} />}
     </>
   );
@@ -247,76 +249,75 @@ function Ranges() {
           </button>
         ))}
       </div>
-      <Stale query={query} />
-      <div className="panel" style={{ overflowX: 'auto' }}>
-        <Loaded query={query} what="scan.tab.ranges" lines={6}>
-          {(d) =>
-            list(d.items).length === 0 ? (
-              <Empty title={t(state ? 'scan.none' : 'scan.noRanges')} why={state ? undefined : t('scan.noRangesWhy')}>
-                {!state && can('ask-scan-range') && <Button onClick={() => setUrl({ ask: '1' })}>{t('range.ask')}</Button>}
-              </Empty>
-            ) : (
-              <DataTable
-                label={t('scan.tab.ranges')}
-                rows={list(d.items)}
-                rowKey={(x) => x.id}
-                columns={[
-                  {
-                    key: 'cidr',
-                    title: t('range.cidr'),
-                    render: (x) => (
-                      <>
-                        <span className="mono">{x.cidr}</span>
-                        <div className="faint">
-                          {tenantName(x.tenant)} · {x.zone}
-                          {list(x.exclusions).length > 0 && <> · {t('scan.without', { x: list(x.exclusions).join(' ') })}</>}
-                        </div>
-                      </>
-                    ),
-                  },
-                  { key: 'reason', title: t('range.reason'), render: (x) => x.reason },
-                  { key: 'state', title: t('col.status'), render: (x) => <span title={x.note}>{t(`range.state.${x.state}`)}</span> },
-                  {
-                    key: 'by',
-                    title: t('range.askedBy'),
-                    render: (x) => (
-                      <>
-                        {x.asked_by} <span className="faint"><When time={x.asked_at} /></span>
-                      </>
-                    ),
-                  },
-                  { key: 'decided', title: t('range.decidedBy'), render: (x) => x.decided_by || <span className="faint">–</span> },
-                  { key: 'expires', title: t('range.expires'), render: (x) => <When time={x.expires_at} /> },
-                  {
-                    key: 'do',
-                    title: '',
-                    num: true,
-                    render: (x) => (
-                      <span className="row" style={{ justifyContent: 'flex-end' }}>
-                        {x.state === 'asked' && can('approve-scan-range') && (
-                          <Button size="small" type="primary" onClick={() => setDeciding({ range: x, what: 'approve' })}>
-                            {t('range.approve')}
-                          </Button>
-                        )}
-                        {x.state === 'asked' && can('reject-scan-range') && (
-                          <Button size="small" onClick={() => setDeciding({ range: x, what: 'reject' })}>
-                            {t('range.reject')}
-                          </Button>
-                        )}
-                        {x.state === 'approved' && can('withdraw-scan-range') && (
-                          <Button size="small" onClick={() => setDeciding({ range: x, what: 'withdraw' })}>
-                            {t('range.withdraw')}
-                          </Button>
-                        )}
-                      </span>
-                    ),
-                  },
-                ]}
-              />
-            )
-          }
-        </Loaded>
-      </div>
+      <Listing
+        query={query}
+        what="scan.tab.ranges"
+        empty={
+          <Empty title={t(state ? 'scan.none' : 'scan.noRanges')} why={state ? undefined : t('scan.noRangesWhy')}>
+            {!state && can('ask-scan-range') && <Button onClick={() => setUrl({ ask: '1' })}>{t('range.ask')}</Button>}
+          </Empty>
+        }
+      >
+        {(rows) => (
+          <DataTable
+            label={t('scan.tab.ranges')}
+            rows={rows}
+            rowKey={(x) => x.id}
+            columns={[
+              {
+                key: 'cidr',
+                title: t('range.cidr'),
+                render: (x) => (
+                  <>
+                    <span className="mono">{x.cidr}</span>
+                    <div className="faint">
+                      {tenantName(x.tenant)} · {x.zone}
+                      {list(x.exclusions).length > 0 && <> · {t('scan.without', { x: list(x.exclusions).join(' ') })}</>}
+                    </div>
+                  </>
+                ),
+              },
+              { key: 'reason', title: t('range.reason'), render: (x) => x.reason },
+              { key: 'state', title: t('col.status'), render: (x) => <RangeStateMark state={x.state} why={x.note} /> },
+              {
+                key: 'by',
+                title: t('range.askedBy'),
+                render: (x) => (
+                  <>
+                    {x.asked_by} <span className="faint"><When time={x.asked_at} /></span>
+                  </>
+                ),
+              },
+              { key: 'decided', title: t('range.decidedBy'), render: (x) => x.decided_by || <span className="faint">–</span> },
+              { key: 'expires', title: t('range.expires'), render: (x) => <When time={x.expires_at} /> },
+              {
+                key: 'do',
+                title: '',
+                num: true,
+                render: (x) => (
+                  <span className="row" style={{ justifyContent: 'flex-end' }}>
+                    {x.state === 'asked' && can('approve-scan-range') && (
+                      <Button size="small" type="primary" onClick={() => setDeciding({ range: x, what: 'approve' })}>
+                        {t('range.approve')}
+                      </Button>
+                    )}
+                    {x.state === 'asked' && can('reject-scan-range') && (
+                      <Button size="small" onClick={() => setDeciding({ range: x, what: 'reject' })}>
+                        {t('range.reject')}
+                      </Button>
+                    )}
+                    {x.state === 'approved' && can('withdraw-scan-range') && (
+                      <Button size="small" onClick={() => setDeciding({ range: x, what: 'withdraw' })}>
+                        {t('range.withdraw')}
+                      </Button>
+                    )}
+                  </span>
+                ),
+              },
+            ]}
+          />
+        )}
+      </Listing>
       {deciding && (
         <FormDialog<{ note?: string }>
           title={`${t(`range.${deciding.what}`)} ${deciding.range.cidr}`}
@@ -379,45 +380,47 @@ function Scanners() {
   const query = useQuery({ queryKey: ['scans', 'scanners'], queryFn: ({ signal }) => get<Page<Scanner>>('/scanners', { limit: 1000 }, signal), refetchInterval: 10_000 });
   return (
     <>
-      <Stale query={query} />
-      <div className="panel" style={{ overflowX: 'auto' }}>
-        <Loaded query={query} what="scan.tab.scanners" lines={4}>
-          {(d) =>
-            list(d.items).length === 0 ? (
-              <Empty title={t('scan.noScanners')} why={t('scan.noScannersWhy')}>
-                {can('create-scanner-token') && <Button onClick={() => setUrl({ ask: '1' })}>{t('scanner.add')}</Button>}
-              </Empty>
-            ) : (
-              <DataTable
-                label={t('scan.tab.scanners')}
-                rows={list(d.items)}
-                rowKey={(x) => x.id}
-                columns={[
-                  {
-                    key: 'name',
-                    title: t('scan.name'),
-                    render: (x) => (
-                      <>
-                        {x.name}
-                        <div className="faint">
-                          {tenantName(x.tenant)} {list(x.labels).join(' ')}
-                        </div>
-                      </>
-                    ),
-                  },
-                  { key: 'state', title: t('col.status'), render: (x) => <span title={x.reason}>{t(`fleet.state.${x.state}` as 'fleet.state.online')}</span> },
-                  { key: 'version', title: t('scanner.version'), render: (x) => <span className="mono">{x.version || '–'}</span> },
-                  { key: 'checks', title: t('scanner.checks'), num: true, render: (x) => x.checks },
-                  { key: 'runs', title: t('scanner.runs'), num: true, render: (x) => x.runs },
-                  { key: 'queued', title: t('scanner.queued'), num: true, render: (x) => x.queued },
-                  { key: 'seen', title: t('scanner.seen'), render: (x) => <When time={x.seen_at} age /> },
-                ]}
-              />
-            )
-          }
-        </Loaded>
+      <Listing
+        query={query}
+        what="scan.tab.scanners"
+        lines={4}
+        empty={
+          <Empty title={t('scan.noScanners')} why={t('scan.noScannersWhy')}>
+            {can('create-scanner-token') && <Button onClick={() => setUrl({ ask: '1' })}>{t('scanner.add')}</Button>}
+          </Empty>
+        }
+      >
+        {(rows) => (
+          <DataTable
+            label={t('scan.tab.scanners')}
+            rows={rows}
+            rowKey={(x) => x.id}
+            columns={[
+              {
+                key: 'name',
+                title: t('scan.name'),
+                render: (x) => (
+                  <>
+                    {x.name}
+                    <div className="faint">
+                      {tenantName(x.tenant)} {list(x.labels).join(' ')}
+                    </div>
+                  </>
+                ),
+              },
+              { key: 'state', title: t('col.status'), render: (x) => <span title={x.reason}>{t(`fleet.state.${x.state}` as 'fleet.state.online')}</span> },
+              { key: 'version', title: t('scanner.version'), render: (x) => <span className="mono">{x.version || '–'}</span> },
+              { key: 'checks', title: t('scanner.checks'), num: true, render: (x) => x.checks },
+              { key: 'runs', title: t('scanner.runs'), num: true, render: (x) => x.runs },
+              { key: 'queued', title: t('scanner.queued'), num: true, render: (x) => x.queued },
+              { key: 'seen', title: t('scanner.seen'), render: (x) => <When time={x.seen_at} age /> },
+            ]}
+          />
+        )}
+      </Listing>
+      <div style={{ marginTop: 12 }}>
+        <TemplatePackages />
       </div>
-      <TemplatePackages />
       {url.get('ask') === '1' && (
         <FormDialog<{ tenant: string; note?: string }>
           title={t('scanner.add')}

@@ -11,23 +11,26 @@ import { useUrl } from '../../app/hooks';
 import { useSettings } from '../../app/settings';
 import { parseWords } from '../../logic/urlstate';
 import { FormDialog } from '../../parts/dialog';
+import { Duplicates } from '../../parts/exposure/duplicates';
+import { Listing } from '../../parts/exposure/listing';
 import { useTenantName } from '../../parts/names';
 import { Head } from '../../parts/page';
 import { SearchBox } from '../../parts/search';
-import { Empty, Loaded, Stale } from '../../parts/states';
+import { Empty, Loaded } from '../../parts/states';
 import { DataTable, type Column } from '../../parts/table';
 import { Tabs, useTab } from '../../parts/tabs';
 import { When } from '../../parts/time';
 
 const RENEW = ['surface'];
 
-/** What the network shows of hosts: what changed (?kind=, ?days=, ?open=1, ?run=), what there is (?tab=hosts&q=&unknown=1), and two scans side by side (?tab=compare&before=&after=). */
+/** What the network shows of hosts: what changed (?kind=, ?days=, ?open=1, ?run=), what there is (?tab=hosts&q=&unknown=1), which items are one host (?tab=duplicates), and two scans side by side (?tab=compare&before=&after=). */
 export default function Surface() {
   const { t } = useSettings();
   const can = useCan();
   const tabs = [
     { key: 'changes' as const, title: t('surface.tab.changes') },
     ...(can('list-surface-hosts') ? [{ key: 'hosts' as const, title: t('surface.tab.hosts') }] : []),
+    ...(can('list-surface-duplicates') ? [{ key: 'duplicates' as const, title: t('surface.tab.duplicates') }] : []),
     ...(can('compare-scan-runs') ? [{ key: 'compare' as const, title: t('surface.tab.compare') }] : []),
   ];
   const tab = useTab(tabs);
@@ -38,6 +41,7 @@ export default function Surface() {
       <Tabs tabs={tabs} label={t('page.surface')} />
       {tab === 'changes' && <Changes />}
       {tab === 'hosts' && <Hosts />}
+      {tab === 'duplicates' && <Duplicates />}
       {tab === 'compare' && <Compare />}
     </div>
   );
@@ -90,6 +94,7 @@ function Changes() {
     setChosen(new Set());
     setUrl({ ...x, cursor: undefined });
   };
+  const narrowed = kinds.length > 0 || days !== '0' || open || run !== '';
   const ids = [...chosen].map(Number).filter((n) => n > 0);
   return (
     <>
@@ -136,31 +141,28 @@ function Changes() {
           </Button>
         )}
       </div>
-      <Stale query={query} />
-      <div className="panel" style={{ overflowX: 'auto' }}>
-        <Loaded query={query} what="surface.tab.changes" lines={8}>
-          {(d) =>
-            list(d.items).length === 0 ? (
-              <Empty title={t('surface.noChanges')} why={t('surface.noChangesWhy')}>
-                <Link className="ant-btn ant-btn-default" to="/scans?tab=tasks">
-                  {t('surface.toScans')}
-                </Link>
-              </Empty>
-            ) : (
-              <>
-                <DataTable
-                  label={t('surface.tab.changes')}
-                  rows={list(d.items)}
-                  rowKey={(c) => String(c.id)}
-                  choice={can('acknowledge-surface-changes') ? { ids: chosen, set: setChosen, name: (c) => `${t(`surface.kind.${c.kind}`)} ${c.address}` } : undefined}
-                  columns={[...columns, { key: 'at', title: t('scan.at'), render: (c) => (c.run ? <Link to={`/scans/${encodeURIComponent(c.run)}`}><When time={c.at} /></Link> : <When time={c.at} />) }, { key: 'ack', title: t('surface.ack'), render: (c) => c.acknowledged_by || <span className="faint">–</span> }]}
-                />
-                {d.next && <Button onClick={() => setUrl({ cursor: d.next })}>{t('scan.more')}</Button>}
-              </>
-            )
-          }
-        </Loaded>
-      </div>
+      <Listing
+        query={query}
+        what="surface.tab.changes"
+        lines={8}
+        empty={
+          <Empty title={t('surface.noChanges')} why={t(narrowed ? 'surface.noneWhy' : 'surface.noChangesWhy')}>
+            <Link className="ant-btn ant-btn-default" to="/scans?tab=tasks">
+              {t('surface.toScans')}
+            </Link>
+          </Empty>
+        }
+      >
+        {(rows) => (
+          <DataTable
+            label={t('surface.tab.changes')}
+            rows={rows}
+            rowKey={(c) => String(c.id)}
+            choice={can('acknowledge-surface-changes') ? { ids: chosen, set: setChosen, name: (c) => `${t(`surface.kind.${c.kind}`)} ${c.address}` } : undefined}
+            columns={[...columns, { key: 'at', title: t('scan.at'), render: (c) => (c.run ? <Link to={`/scans/${encodeURIComponent(c.run)}`}><When time={c.at} /></Link> : <When time={c.at} />) }, { key: 'ack', title: t('surface.ack'), render: (c) => c.acknowledged_by || <span className="faint">–</span> }]}
+          />
+        )}
+      </Listing>
     </>
   );
 }
@@ -207,64 +209,66 @@ function Hosts() {
           {t('surface.imported', { h: came.hosts, s: came.software, k: came.known })} {list(came.refused).length > 0 && <span className="warn">{t('surface.refused', { n: list(came.refused).length, x: list(came.refused).join('; ') })}</span>}
         </div>
       )}
-      <Stale query={query} />
-      <div className="panel" style={{ overflowX: 'auto' }}>
-        <Loaded query={query} what="surface.tab.hosts" lines={8}>
-          {(d) =>
-            list(d.items).length === 0 ? (
-              <Empty title={t(narrowed ? 'scan.none' : 'surface.noHosts')} why={narrowed ? undefined : t('surface.noHostsWhy')}>
-                {!narrowed && (
-                  <Link className="ant-btn ant-btn-default" to="/scans?tab=tasks">
-                    {t('surface.toScans')}
-                  </Link>
-                )}
-              </Empty>
-            ) : (
-              <>
-                <DataTable
-                  label={t('surface.tab.hosts')}
-                  rows={list(d.items)}
-                  rowKey={place}
-                  choice={can('import-surface-hosts') ? { ids: chosen, set: setChosen, name: (h) => h.address } : undefined}
-                  columns={[
-                    {
-                      key: 'host',
-                      title: t('surface.host'),
-                      render: (h) => (
-                        <>
-                          <span className="mono">{h.address}</span> {list(h.names).join(' ')}
-                          <div className="faint">
-                            {tenantName(h.tenant)} · {h.zone} {h.mac && <span className="mono">· {h.mac}</span>} {h.vendor}
-                          </div>
-                        </>
-                      ),
-                    },
-                    { key: 'os', title: t('surface.os'), render: (h) => h.os || <span className="faint">–</span> },
-                    {
-                      key: 'services',
-                      title: t('surface.services'),
-                      render: (h) =>
-                        [...new Set(list(h.services).map((s) => s.category))].map((c) => (
-                          <div key={c}>
-                            <span className="tag">{t(`surface.cat.${c}`)}</span>{' '}
-                            {list(h.services)
-                              .filter((s) => s.category === c)
-                              .map((s) => [`${s.protocol}/${s.port}`, s.product || s.service, s.version, s.title].filter(Boolean).join(' '))
-                              .join('，')}
-                          </div>
-                        )),
-                    },
-                    { key: 'item', title: t('surface.asset'), render: (h) => (h.item ? <Link to={`/cmdb/${encodeURIComponent(h.item)}`}>{h.item}</Link> : <span className="warn">{t('surface.unknown')}</span>) },
-                    { key: 'state', title: t('surface.state'), render: (h) => t(`surface.state.${h.state}`) },
-                    { key: 'seen', title: t('surface.seen'), render: (h) => <When time={h.last_seen} age /> },
-                  ]}
-                />
-                {d.next && <Button onClick={() => setUrl({ cursor: d.next })}>{t('scan.more')}</Button>}
-              </>
-            )
-          }
-        </Loaded>
-      </div>
+      <Listing
+        query={query}
+        what="surface.tab.hosts"
+        lines={8}
+        empty={
+          <Empty title={t(narrowed ? 'scan.none' : 'surface.noHosts')} why={narrowed ? undefined : t('surface.noHostsWhy')}>
+            {!narrowed && (
+              <Link className="ant-btn ant-btn-default" to="/scans?tab=tasks">
+                {t('surface.toScans')}
+              </Link>
+            )}
+          </Empty>
+        }
+      >
+        {(rows) => (
+          <DataTable
+            label={t('surface.tab.hosts')}
+            rows={rows}
+            rowKey={place}
+            choice={can('import-surface-hosts') ? { ids: chosen, set: setChosen, name: (h) => h.address } : undefined}
+            columns={[
+              {
+                key: 'host',
+                title: t('surface.host'),
+                render: (h) => (
+                  <>
+                    <span className="mono">{h.address}</span> {list(h.names).join(' ')}
+                    <div className="faint">
+                      {tenantName(h.tenant)} · {h.zone} {h.mac && <span className="mono">· {h.mac}</span>} {h.vendor}
+                    </div>
+                  </>
+                ),
+              },
+              { key: 'os', title: t('surface.os'), render: (h) => h.os || <span className="faint">–</span> },
+              {
+                key: 'services',
+                title: t('surface.services'),
+                render: (h) =>
+                  [...new Set(list(h.services).map((s) => s.category))].map((c) => (
+                    <div key={c}>
+                      <span className="tag">{t(`surface.cat.${c}`)}</span>{' '}
+                      {list(h.services)
+                        .filter((s) => s.category === c)
+                        .map((s) => [`${s.protocol}/${s.port}`, s.product || s.service, s.version, s.title].filter(Boolean).join(' '))
+                        .join('，')}
+                    </div>
+                  )),
+              },
+              { key: 'item', title: t('surface.asset'), render: (h) => (h.item ? <Link className="nowrap" title={h.item} to={`/cmdb/${encodeURIComponent(h.item)}`}>{t('surface.known')}</Link> : <span className="warn nowrap">{t('surface.unknown')}</span>) },
+              { key: 'state', title: t('surface.state'), render: (h) => (
+                  <span className="status">
+                    <i className={`dot ${h.state === 'present' ? 'ok' : h.state === 'stale' ? 'warn' : 'off'}`} aria-hidden="true" />
+                    {t(`surface.state.${h.state}`)}
+                  </span>
+                ) },
+              { key: 'seen', title: t('surface.seen'), render: (h) => <When time={h.last_seen} age /> },
+            ]}
+          />
+        )}
+      </Listing>
       {importing && (
         <FormDialog<{ services?: boolean }>
           title={t('surface.import')}
@@ -310,10 +314,10 @@ function Compare() {
       </div>
       <div className="panel" style={{ overflowX: 'auto' }}>
         {before === '' || after === '' ? (
-          <Empty title={t('surface.choose')} />
+          <Empty title={t('surface.choose')} why={t('surface.chooseWhy')} />
         ) : (
           <Loaded query={query} what="surface.tab.compare" lines={6}>
-            {(d) => (list(d.items).length === 0 ? <Empty title={t('surface.noChanges')} /> : <DataTable label={t('surface.tab.compare')} rows={list(d.items).map((c, i) => ({ ...c, id: i }))} rowKey={(c) => String(c.id)} columns={columns} />)}
+            {(d) => (list(d.items).length === 0 ? <Empty title={t('surface.same')} /> : <DataTable label={t('surface.tab.compare')} rows={list(d.items).map((c, i) => ({ ...c, id: i }))} rowKey={(c) => String(c.id)} columns={columns} />)}
           </Loaded>
         )}
       </div>

@@ -11,9 +11,10 @@ import { useUrl } from '../../app/hooks';
 import { useSettings } from '../../app/settings';
 import { number } from '../../logic/format';
 import { parseWords } from '../../logic/urlstate';
+import { Listing } from '../../parts/exposure/listing';
 import { Head } from '../../parts/page';
 import { SeverityMark } from '../../parts/severity';
-import { Empty, Failed, Loaded, Stale } from '../../parts/states';
+import { Empty, Failed, Loaded } from '../../parts/states';
 import { DataTable } from '../../parts/table';
 import { When } from '../../parts/time';
 
@@ -46,7 +47,6 @@ export default function Vulnerabilities() {
         <Input.Search key={`p${product}`} allowClear style={{ width: 180 }} placeholder={t('vuln.product')} aria-label={t('vuln.product')} defaultValue={product} onSearch={(x) => set({ product: x || undefined })} />
         {can('list-vulnerability-imports') && <Button onClick={() => setUrl({ imports: '1' })}>{t('vuln.imports')}</Button>}
       </Head>
-      <Stale query={query} />
       <div className="row wrap" style={{ marginBottom: 10 }}>
         {LEVELS.map((l) => (
           <button
@@ -63,64 +63,57 @@ export default function Vulnerabilities() {
         </button>
         {query.data && <span className="faint">{(query.data.total ?? 0) < 0 ? t('vuln.totalMore') : t('vuln.total', { n: number(query.data.total ?? 0, locale) })}</span>}
       </div>
-      <div className="panel" style={{ overflowX: 'auto' }}>
-        <Loaded query={query} what="page.vulnerabilities" lines={8}>
-          {(d) =>
-            list(d.items).length === 0 ? (
-              <Empty title={t(narrowed ? 'vuln.none' : 'vuln.empty')} why={t(narrowed ? 'vuln.noneWhy' : 'vuln.emptyWhy')}>
-                {!narrowed && can('start-vulnerability-import') && <Button onClick={() => setUrl({ imports: '1' })}>{t('vuln.import')}</Button>}
-              </Empty>
-            ) : (
-              <>
-                <DataTable
-                  label={t('page.vulnerabilities')}
-                  rows={list(d.items)}
-                  rowKey={(v) => v.id}
-                  onRow={(v) => go(`/vulnerabilities/${encodeURIComponent(v.id)}`)}
-                  sort={sort}
-                  onSort={(s) => set({ sort: s || undefined })}
-                  oneWay
-                  columns={[
-                    {
-                      key: 'id',
-                      title: t('vuln.id'),
-                      render: (v) => (
-                        <>
-                          <Link className="mono" to={`/vulnerabilities/${encodeURIComponent(v.id)}`}>
-                            {v.id}
-                          </Link>
-                          <div className="faint mono">{list(v.aliases).find((a) => a.startsWith('CNNVD-') || a.startsWith('CNVD-')) ?? list(v.aliases)[0]}</div>
-                        </>
-                      ),
-                    },
-                    { key: 'level', title: t('vuln.level'), render: (v) => <Level level={v.level} /> },
-                    {
-                      key: 'name',
-                      title: t('vuln.name'),
-                      render: (v) => (
-                        <>
-                          {tx(v.title) || <span className="faint">–</span>} {v.exploited && <span className="tag">{t('vuln.exploited')}</span>} {v.rejected && <span className="tag">{t('vuln.rejected')}</span>}
-                          <div className="faint">{tx(v.class)}</div>
-                        </>
-                      ),
-                    },
-                    { key: 'score', title: t('vuln.score'), num: true, sort: 'score', most: true, render: (v) => (v.score ? v.score.toFixed(1) : '–') },
-                    { key: 'epss', title: t('vuln.epss'), num: true, sort: 'epss', most: true, render: (v) => (v.epss ? `${(v.epss * 100).toFixed(1)} %` : '–') },
-                    { key: 'published', title: t('vuln.published'), sort: 'published', most: true, render: (v) => <When time={v.published} /> },
-                    { key: 'modified', title: t('vuln.modified'), sort: 'modified', most: true, render: (v) => <When time={v.modified} /> },
-                  ]}
-                />
-                {(cursor || d.next) && (
-                  <div className="row" style={{ padding: 8 }}>
-                    {cursor && <Button onClick={() => setUrl({ cursor: undefined })}>{t('vuln.first')}</Button>}
-                    {d.next && <Button onClick={() => setUrl({ cursor: d.next }, true)}>{t('vuln.more')}</Button>}
-                  </div>
-                )}
-              </>
-            )
-          }
-        </Loaded>
-      </div>
+      <Listing
+        query={query}
+        what="page.vulnerabilities"
+        lines={8}
+        empty={
+          <Empty title={t(narrowed ? 'vuln.none' : 'vuln.empty')} why={t(narrowed ? 'vuln.noneWhy' : 'vuln.emptyWhy')}>
+            {!narrowed && can('start-vulnerability-import') && <Button onClick={() => setUrl({ imports: '1' })}>{t('vuln.import')}</Button>}
+          </Empty>
+        }
+      >
+        {(rows) => (
+          <DataTable
+            label={t('page.vulnerabilities')}
+            rows={rows}
+            rowKey={(v) => v.id}
+            onRow={(v) => go(`/vulnerabilities/${encodeURIComponent(v.id)}`)}
+            sort={sort}
+            onSort={(s) => set({ sort: s || undefined })}
+            oneWay
+            columns={[
+              {
+                key: 'id',
+                title: t('vuln.id'),
+                render: (v) => (
+                  <>
+                    <Link className="mono" to={`/vulnerabilities/${encodeURIComponent(v.id)}`}>
+                      {v.id}
+                    </Link>
+                    <div className="faint mono">{list(v.aliases).find((a) => a.startsWith('CNNVD-') || a.startsWith('CNVD-')) ?? list(v.aliases)[0]}</div>
+                  </>
+                ),
+              },
+              { key: 'level', title: t('vuln.level'), render: (v) => <Level level={v.level} /> },
+              {
+                key: 'name',
+                title: t('vuln.name'),
+                render: (v) => (
+                  <>
+                    {tx(v.title) || <span className="faint">–</span>} {v.exploited && <span className="tag">{t('vuln.exploited')}</span>} {v.rejected && <span className="tag">{t('vuln.rejected')}</span>}
+                    <div className="faint">{tx(v.class)}</div>
+                  </>
+                ),
+              },
+              { key: 'score', title: t('vuln.score'), num: true, sort: 'score', most: true, render: (v) => (v.score ? v.score.toFixed(1) : '–') },
+              { key: 'epss', title: t('vuln.epss'), num: true, sort: 'epss', most: true, render: (v) => (v.epss ? `${(v.epss * 100).toFixed(1)} %` : '–') },
+              { key: 'published', title: t('vuln.published'), sort: 'published', most: true, render: (v) => <When time={v.published} /> },
+              { key: 'modified', title: t('vuln.modified'), sort: 'modified', most: true, render: (v) => <When time={v.modified} /> },
+            ]}
+          />
+        )}
+      </Listing>
       {importing && <Imports close={() => setUrl({ imports: undefined })} />}
     </div>
   );

@@ -11,7 +11,8 @@ import { useSettings } from '../../app/settings';
 import { Ask, FormDialog } from '../dialog';
 import { TenantPicker } from '../fleet/marks';
 import { useTenantName } from '../names';
-import { Empty, Loaded, Stale } from '../states';
+import { Listing } from './listing';
+import { Empty, Loaded } from '../states';
 import { DataTable } from '../table';
 import { When } from '../time';
 
@@ -31,88 +32,88 @@ export function Engines() {
   const editing = list(query.data?.items).find((e) => e.id === url.get('edit'));
   return (
     <>
-      <Stale query={query} />
-      <div className="panel" style={{ overflowX: 'auto' }}>
-        <Loaded query={query} what="scan.tab.engines" lines={4}>
-          {(d) =>
-            list(d.items).length === 0 ? (
-              <Empty title={t('engine.none')} why={t('engine.noneWhy')}>
-                {can('create-scan-engine') && <Button onClick={() => setUrl({ ask: '1' })}>{t('engine.add')}</Button>}
-              </Empty>
-            ) : (
-              <DataTable
-                label={t('scan.tab.engines')}
-                rows={list(d.items)}
-                rowKey={(e) => e.id}
-                columns={[
-                  {
-                    key: 'name',
-                    title: t('scan.name'),
-                    render: (e) => (
-                      <>
-                        {e.jump_url ? (
-                          <a href={e.jump_url} target="_blank" rel="noreferrer">
-                            {e.name} ↗
-                          </a>
-                        ) : (
-                          e.name
-                        )}
-                        <div className="faint">
-                          {t(`engine.kind.${e.kind}`)} · {tenantName(e.tenant)} · <span className="mono">{e.url}</span>
-                        </div>
-                      </>
-                    ),
-                  },
-                  {
-                    key: 'state',
-                    title: t('col.status'),
-                    render: (e) => (
-                      <>
-                        {t(`engine.state.${e.state}`)} <span className="faint">{e.version}</span>
-                        {e.error && <div className="warn">{e.error}</div>}
-                      </>
-                    ),
-                  },
-                  { key: 'checked', title: t('engine.checked'), render: (e) => <When time={e.checked_at} age /> },
-                  { key: 'report', title: t('engine.report'), render: (e) => (e.pending ? t('engine.pending') : e.fetched_at ? <span>{t('engine.taken', { n: e.new_findings, a: e.known_findings })} <span className="faint"><When time={e.fetched_at} age /></span></span> : <span className="faint">–</span>) },
-                  {
-                    key: 'do',
-                    title: '',
-                    num: true,
-                    render: (e) => (
-                      <span className="row" style={{ justifyContent: 'flex-end' }}>
-                        {can('check-scan-engine') && (
-                          <Button size="small" onClick={() => void act(() => post(`${path(e)}/check`), { said: t('engine.tested'), renew: RENEW })}>
-                            {t('engine.check')}
-                          </Button>
-                        )}
-                        {can('change-scan-engine') && (
-                          <Dropdown
-                            trigger={['click']}
-                            menu={{
-                              items: [
-                                { key: 'launch', label: t('engine.launch'), onClick: () => setAsking({ engine: e, what: 'launch' }) },
-                                { key: 'fetch', label: t('engine.fetch'), onClick: () => setAsking({ engine: e, what: 'fetch' }) },
-                                { key: 'edit', label: t('do.edit'), onClick: () => setUrl({ edit: e.id }) },
-                                { type: 'divider' },
-                                { key: 'delete', label: t('do.delete'), onClick: () => setRemoving(e) },
-                              ],
-                            }}
-                          >
-                            <Button size="small" type="text" aria-label={t('do.actions', { x: e.name })}>
-                              ⋯
-                            </Button>
-                          </Dropdown>
-                        )}
-                      </span>
-                    ),
-                  },
-                ]}
-              />
-            )
-          }
-        </Loaded>
-      </div>
+      <Listing
+        query={query}
+        what="scan.tab.engines"
+        lines={4}
+        empty={
+          <Empty title={t('engine.none')} why={t('engine.noneWhy')}>
+            {can('create-scan-engine') && <Button onClick={() => setUrl({ ask: '1' })}>{t('engine.add')}</Button>}
+          </Empty>
+        }
+      >
+        {(rows) => (
+          <DataTable
+            label={t('scan.tab.engines')}
+            rows={rows}
+            rowKey={(e) => e.id}
+            columns={[
+              {
+                key: 'name',
+                title: t('scan.name'),
+                render: (e) => (
+                  <>
+                    {e.jump_url ? (
+                      <a href={e.jump_url} target="_blank" rel="noreferrer">
+                        {e.name} ↗
+                      </a>
+                    ) : (
+                      e.name
+                    )}
+                    <div className="faint">
+                      {t(`engine.kind.${e.kind}`)} · {tenantName(e.tenant)} · <span className="mono">{e.url}</span>
+                    </div>
+                  </>
+                ),
+              },
+              {
+                key: 'state',
+                title: t('col.status'),
+                render: (e) => (
+                  <>
+                    {t(`engine.state.${e.state}`)} <span className="faint">{e.version}</span>
+                    {e.error && <div className="warn">{e.error}</div>}
+                  </>
+                ),
+              },
+              { key: 'checked', title: t('engine.checked'), render: (e) => <When time={e.checked_at} age /> },
+              { key: 'report', title: t('engine.report'), render: (e) => (e.pending ? t('engine.pending') : e.fetched_at ? <span>{t('engine.taken', { n: e.new_findings, a: e.known_findings })} <span className="faint"><When time={e.fetched_at} age /></span></span> : <span className="faint">–</span>) },
+              {
+                key: 'do',
+                title: '',
+                num: true,
+                render: (e) => (
+                  <span className="row" style={{ justifyContent: 'flex-end' }}>
+                    {can('check-scan-engine') && (
+                      <Button size="small" onClick={() => void act(() => post(`${path(e)}/check`), { said: t('engine.tested'), renew: RENEW })}>
+                        {t('engine.check')}
+                      </Button>
+                    )}
+                    {can('change-scan-engine') && (
+                      <Dropdown
+                        trigger={['click']}
+                        menu={{
+                          items: [
+                            { key: 'launch', label: t('engine.launch'), onClick: () => setAsking({ engine: e, what: 'launch' }) },
+                            { key: 'fetch', label: t('engine.fetch'), onClick: () => setAsking({ engine: e, what: 'fetch' }) },
+                            { key: 'edit', label: t('do.edit'), onClick: () => setUrl({ edit: e.id }) },
+                            { type: 'divider' },
+                            { key: 'delete', label: t('do.delete'), onClick: () => setRemoving(e) },
+                          ],
+                        }}
+                      >
+                        <Button size="small" type="text" aria-label={t('do.actions', { x: e.name })}>
+                          ⋯
+                        </Button>
+                      </Dropdown>
+                    )}
+                  </span>
+                ),
+              },
+            ]}
+          />
+        )}
+      </Listing>
       {removing && <Ask title={removing.name} why={t('engine.deleteWhy')} ok={t('do.delete')} close={() => setRemoving(null)} submit={async () => act(() => del(path(removing)), { renew: RENEW })} />}
       {asking && <Choose engine={asking.engine} what={asking.what} close={() => setAsking(null)} />}
       {(url.get('ask') === '1' || editing) && (
