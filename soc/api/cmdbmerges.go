@@ -58,7 +58,7 @@ func (s *Server) cmdbMergeRoutes() {
 			AuditObject(ctx, "cmdb", in.Body.Keep, what+in.Body.Gone)
 			m, err := c.MergeItems(ctx, in.Body.Keep, in.Body.Gone, cmdb.MergeOptions{Within: within, Actor: Actor(ctx), Reason: in.Body.Reason, Choose: in.Body.Choose, DryRun: in.Body.DryRun})
 			if err == nil && !in.Body.DryRun && s.deps.Surface != nil {
-				err = s.deps.Surface.Moved(ctx, m.Tenant, m.Gone.ID, m.Keep.ID)
+				err = s.deps.Surface.Moved(ctx, Actor(ctx), m.Tenant, m.Gone.ID, m.Keep.ID)
 			}
 			return Reply(m), err
 		})

@@ -165,7 +165,7 @@ func (r *reconciling) merge(ctx context.Context, x *SurfaceDuplicate) error {
 			}
 		}
 	}
-	return r.s.Moved(ctx, r.run.Tenant, x.Gone.ID, x.Keep.ID)
+	return r.s.Moved(ctx, actor, r.run.Tenant, x.Gone.ID, x.Keep.ID)
 }
 
 // proposed are the duplicates of the run's tenant and zone that are known.
@@ -288,7 +288,7 @@ func (s *Service) Decide(ctx context.Context, r reach.Reach, actor, id string, h
 			return *x, err
 		}
 		x.State, x.Merge = DuplicateMerged, m.ID
-		if err := s.Moved(ctx, x.Tenant, x.Gone.ID, x.Keep.ID); err != nil {
+		if err := s.Moved(ctx, actor, x.Tenant, x.Gone.ID, x.Keep.ID); err != nil {
 			return *x, err
 		}
 	case how.Action == "dismiss" && x.State != DuplicateMerged:
@@ -302,8 +302,14 @@ func (s *Service) Decide(ctx context.Context, r reach.Reach, actor, id string, h
 	return *x, s.keepDuplicates(ctx, []SurfaceDuplicate{*x})
 }
 
-// Moved notes that what discoveries saw of an item is another's now.
-func (s *Service) Moved(ctx context.Context, tenant, from, to string) error {
+// Moved notes that what discoveries saw of an item is another's now, as is what is wrong
+// with it.
+func (s *Service) Moved(ctx context.Context, actor, tenant, from, to string) error {
+	if s.Findings != nil {
+		if err := s.Findings(ctx, actor, from, to, nil); err != nil {
+			return err
+		}
+	}
 	return s.reassign(ctx, tenant, from, func(*kept) string { return to })
 }
 
@@ -315,6 +321,11 @@ func (s *Service) Parted(ctx context.Context, m *cmdb.Merge) error {
 		return err
 	}
 	back := &list[0]
+	if s.Findings != nil {
+		if err := s.Findings(ctx, m.UndoneBy, m.Keep.ID, back.ID, append(append([]string{back.Name}, back.Addresses...), back.Hostnames...)); err != nil {
+			return err
+		}
+	}
 	err = s.reassign(ctx, m.Tenant, m.Keep.ID, func(h *kept) string {
 		if h.Zone == back.Zone && slices.Contains(back.Addresses, h.Address) {
 			return back.ID

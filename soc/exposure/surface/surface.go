@@ -82,6 +82,8 @@ type Deps struct {
 	Database *cmdb.Database
 	Items    Items
 	Offer    func(ctx context.Context, tenant, zone, source string, list []inbox.Offered) (int, error)
+	// Findings gives what is wrong with an item to another one, see finding.Reassign. Optional.
+	Findings func(ctx context.Context, actor, from, to string, hosts []string) error
 	// Samples takes the numbers that were read of a tenant's hosts. Optional.
 	Samples func(ctx context.Context, tenant string, at time.Time, hosts []SurfaceHost) error
 	Policy  func() Policy // default DefaultPolicy
