@@ -215,7 +215,7 @@ func (s *Service) take(id, from string, c *wire.Checkin) error {
 		for _, l := range c.Leases[:min(len(c.Leases), 1000)] {
 			holds = append(holds, lease.Grant{Task: l.Task, Fence: l.Fence})
 			if t := s.tasks[l.Task]; t != nil && s.leases.Holder(t.ID) == m.ID {
-				t.fault = plain(l.Error, 500)
+				t.fault, t.rate, t.busy = plain(l.Error, 500), l.Rate, l.Busy
 			}
 		}
 		s.leases.Ask(id, m.Group, holds, now)

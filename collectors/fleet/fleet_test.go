@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -269,6 +270,7 @@ type agent struct {
 	mu      sync.Mutex
 	c       wire.Checkin
 	runs    map[string]time.Time // leases
+	rate    uint64               // that it tells of each
 	refuse  func(document string) *wire.Fault
 	stopped chan struct{}
 }
@@ -280,6 +282,10 @@ func run(ctx context.Context, c *fleettest.Client, refuse func(string) *wire.Fau
 		for ctx.Err() == nil {
 			a.mu.Lock()
 			in := a.c
+			in.Leases = slices.Clone(a.c.Leases)
+			for i := range in.Leases {
+				in.Leases[i].Rate = a.rate
+			}
 			a.mu.Unlock()
 			sent := time.Now()
 			o, err := a.Checkin(ctx, in)
@@ -562,6 +568,48 @@ func TestGroupTasks(t *testing.T) {
 	for _, x := range f.Tasks(fleettest.Admin, fleet.TaskQuery{}) {
 		if x.State != "running" || x.Holder == "" || strings.Contains(x.Document, "s3cr3t") || x.Params["password"] != "" {
 			t.Errorf("%+v", x)
+		}
+	}
+
+	// A rule on tasks is on those of groups, too: on each once, by what its holder tells, and it
+	// goes on where another member takes the task over.
+	for _, a := range agents {
+		a.mu.Lock()
+		a.rate = 5_000
+		a.mu.Unlock()
+	}
+	rule, err := f.KeepThreshold(ctx, fleettest.Admin, "", fleet.ThresholdDraft{Tenant: "egov", Name: "much", Of: fleet.OfTask, Resource: "rate", Above: 1_000, Minutes: 1, Selector: configuration.Selector{Groups: []string{g.ID}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.KeepThreshold(ctx, fleettest.Admin, "", fleet.ThresholdDraft{Tenant: "egov", Name: "elsewhere", Of: fleet.OfTask, Resource: "rate", Above: 1, Minutes: 1, Selector: configuration.Selector{Labels: []string{"role=web"}}}); err != nil {
+		t.Fatal(err)
+	}
+	beyond := func() map[string]string {
+		tasks := map[string]string{}
+		for _, a := range f.Alarms() {
+			if a.Kind == fleet.AlarmBeyond {
+				if a.Fields["rule"] != "much" || tasks[a.Fields["task"]] != "" {
+					t.Fatalf("%+v", a)
+				}
+				tasks[a.Fields["task"]] = a.Fields["agent"]
+			}
+		}
+		return tasks
+	}
+	eventually(t, 30*time.Second, "each task is beyond the rule for a minute", func() bool {
+		for _, x := range f.Tasks(fleettest.Admin, fleet.TaskQuery{}) {
+			if x.Holder == "" {
+				return false
+			}
+		}
+		beyond() // since now at the latest
+		f.Pass(61 * time.Second)
+		return len(beyond()) == 8
+	})
+	for _, v := range f.Thresholds(fleettest.Admin) {
+		if (v.ID == rule.ID) != (len(v.Beyond) == 8) {
+			t.Errorf("%+v", v)
 		}
 	}
 }

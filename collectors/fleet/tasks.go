@@ -62,7 +62,10 @@ type Task struct {
 	UpdatedAt time.Time              `json:"updated_at"`
 	UpdatedBy string                 `json:"updated_by"`
 
-	fault string // of the holder
+	// What the holder told.
+	fault string
+	rate  uint64  // samples or lines a minute
+	busy  float64 // percent of the time
 }
 
 func (t *Task) runsOn(m *member) bool {

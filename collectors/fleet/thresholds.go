@@ -216,7 +216,10 @@ func (s *Service) viewThreshold(x *Threshold) ThresholdView {
 }
 
 func subjectKey(m *member, t *Task) string {
-	if t != nil {
+	switch {
+	case t != nil && t.Group != "": // It is the same when another member runs it.
+		return t.ID
+	case t != nil:
 		return m.ID + "/" + t.ID
 	}
 	return m.ID
@@ -228,16 +231,25 @@ func (s *Service) figures(x *Threshold, now time.Time, f func(*member, *Task, fl
 	if !x.Enabled {
 		return
 	}
+	counts := func(m *member) bool {
+		return m != nil && m.Tenant == x.Tenant && m.RevokedAt.IsZero() && now.Sub(m.SeenAt) <= wire.OfflineAfter && x.Selector.Match(m.subject())
+	}
 	names := map[*Task][]string{}
 	if x.Of == OfTask {
 		for _, t := range s.tasks {
-			if t.Tenant == x.Tenant && t.Enabled && t.Group == "" {
+			switch {
+			case t.Tenant != x.Tenant || !t.Enabled:
+			case t.Group == "":
 				names[t] = t.inputs()
+			default: // A group's task is one, on the member that runs it.
+				if m := s.agents[s.leases.Holder(t.ID)]; counts(m) {
+					f(m, t, map[string]float64{"cpu": t.busy, "rate": float64(t.rate)}[x.Resource])
+				}
 			}
 		}
 	}
 	for _, m := range s.agents {
-		if m.Tenant != x.Tenant || !m.RevokedAt.IsZero() || now.Sub(m.SeenAt) > wire.OfflineAfter || !x.Selector.Match(m.subject()) {
+		if !counts(m) {
 			continue
 		}
 		switch x.Of {

@@ -112,6 +112,9 @@ func (s *Supervisor) Leases() []wire.LeaseState {
 			if o := in.Outcome(); st.Error == "" && o.Failed > 0 {
 				st.Error = o.Error
 			}
+			state := in.State()
+			st.Rate += state.Rate
+			st.Busy += state.Busy
 		}
 		out = append(out, st)
 	}

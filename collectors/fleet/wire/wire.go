@@ -317,6 +317,9 @@ type LeaseState struct {
 	Task  string `json:"task"`
 	Fence int64  `json:"fence"`
 	Error string `json:"error,omitempty"`
+	// Rate and Busy are those of its inputs together, as in InputState.
+	Rate uint64  `json:"rate,omitempty"`
+	Busy float64 `json:"busy_percent,omitempty"`
 }
 
 // Inventory is what a host has. It replaces what was known.
