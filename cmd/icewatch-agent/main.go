@@ -6,15 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 
 	"github.com/alecthomas/kong"
-	"go.yaml.in/yaml/v3"
 
 	"icewatch/collectors/agent"
 	"icewatch/collectors/agent/config"
@@ -22,6 +18,7 @@ import (
 	"icewatch/collectors/agent/install"
 	"icewatch/collectors/agent/link"
 	_ "icewatch/collectors/agent/plugins"
+	"icewatch/collectors/agent/program"
 	"icewatch/soc/version"
 )
 
@@ -45,9 +42,7 @@ type host struct {
 }
 
 func (h host) log() *slog.Logger {
-	var l slog.Level
-	_ = l.UnmarshalText([]byte(h.LogLevel)) // The flag allows its names alone.
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: l}))
+	log := program.Log(h.LogLevel)
 	inputs.Setup(log)
 	return log
 }
@@ -56,41 +51,18 @@ func main() {
 	if service() {
 		return
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-	if err := call(ctx, os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "icewatch-agent: "+err.Error())
-		os.Exit(1)
-	}
+	line().Main(call, nil)
+}
+
+// line is the command line.
+func line() *program.Program {
+	places := install.Default()
+	return &program.Program{Name: "icewatch-agent", Description: "Figures, logs and inventory of this host for icewatch.", File: places.Config,
+		Settings: []string{"dir", "allow", "log-level"}, Vars: kong.Vars{"dir": places.Dir}}
 }
 
 // call runs a command line.
-func call(ctx context.Context, args []string) error {
-	var c commands
-	places := install.Default()
-	k, err := kong.New(&c, kong.Name("icewatch-agent"), kong.UsageOnError(), kong.BindTo(ctx, (*context.Context)(nil)), kong.Configuration(hostFile, places.Config),
-		kong.Vars{"dir": places.Dir}, kong.Description("Figures, logs and inventory of this host for icewatch."))
-	if err != nil {
-		return err
-	}
-	parsed, err := k.Parse(args)
-	k.FatalIfErrorf(err)
-	return parsed.Run()
-}
-
-// hostFile reads the host's own file.
-func hostFile(r io.Reader) (kong.Resolver, error) {
-	values := map[string]any{}
-	if err := yaml.NewDecoder(r).Decode(&values); err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("the host's own file: %w", err)
-	}
-	for name := range values {
-		if name != "dir" && name != "allow" && name != "log-level" {
-			return nil, fmt.Errorf("the host's own file: there is no setting %q; there are dir, allow and log-level", name)
-		}
-	}
-	return kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) { return values[flag.Name], nil }), nil
-}
+func call(ctx context.Context, args []string) error { return line().Call(ctx, &commands{}, args) }
 
 type enrol struct {
 	host

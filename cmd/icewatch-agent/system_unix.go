@@ -11,14 +11,14 @@ import (
 // service tells whether the system runs this as a service of its own kind.
 func service() bool { return false }
 
-// program is where this program lay when it began: an upgrade moves the file that runs, and
+// executable is where this program lay when it began: an upgrade moves the file that runs, and
 // the system's answer moves with it.
-var program, errProgram = os.Executable()
+var executable, errExecutable = os.Executable()
 
 // restart makes this process the program that lies in its place by now.
 func restart() error {
-	if errProgram != nil {
-		return errProgram
+	if errExecutable != nil {
+		return errExecutable
 	}
-	return fmt.Errorf("restart %s: %w", program, syscall.Exec(program, os.Args, os.Environ()))
+	return fmt.Errorf("restart %s: %w", executable, syscall.Exec(executable, os.Args, os.Environ()))
 }

@@ -7,13 +7,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"slices"
-	"syscall"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -21,6 +17,7 @@ import (
 
 	"icewatch/collectors/agent/inventory"
 	"icewatch/collectors/agent/link"
+	"icewatch/collectors/agent/program"
 	"icewatch/collectors/scanner"
 	"icewatch/collectors/scanner/check"
 	"icewatch/collectors/scanner/home"
@@ -49,11 +46,7 @@ type host struct {
 	LogLevel  string          `name:"log-level" help:"debug, info, warn or error." default:"info" enum:"debug,info,warn,error" env:"ICEWATCH_SCANNER_LOG_LEVEL"`
 }
 
-func (h host) log() *slog.Logger {
-	var l slog.Level
-	_ = l.UnmarshalText([]byte(h.LogLevel)) // The flag allows its names alone.
-	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: l}))
-}
+func (h host) log() *slog.Logger { return program.Log(h.LogLevel) }
 
 func (h host) sources() ([]templates.Source, error) {
 	updates, err := templates.Updates(h.Dir)
@@ -67,42 +60,11 @@ func (h host) sources() ([]templates.Source, error) {
 	return out, nil
 }
 
+var line = program.Program{Name: "icewatch-scanner", Description: "Hosts, services and weaknesses in approved ranges, for icewatch.", File: "/etc/icewatch-scanner.yaml",
+	Settings: []string{"dir", "allow", "community", "log-level"}}
+
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	err := call(ctx, os.Args[1:])
-	stop()
-	home.Remove()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "icewatch-scanner: "+err.Error())
-		os.Exit(1)
-	}
-}
-
-// call runs a command line.
-func call(ctx context.Context, args []string) error {
-	var c commands
-	k, err := kong.New(&c, kong.Name("icewatch-scanner"), kong.UsageOnError(), kong.BindTo(ctx, (*context.Context)(nil)), kong.Configuration(hostFile, "/etc/icewatch-scanner.yaml"),
-		kong.Description("Hosts, services and weaknesses in approved ranges, for icewatch."))
-	if err != nil {
-		return err
-	}
-	parsed, err := k.Parse(args)
-	k.FatalIfErrorf(err)
-	return parsed.Run()
-}
-
-// hostFile reads the host's own file.
-func hostFile(r io.Reader) (kong.Resolver, error) {
-	values := map[string]any{}
-	if err := yaml.NewDecoder(r).Decode(&values); err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("the host's own file: %w", err)
-	}
-	for name := range values {
-		if !slices.Contains([]string{"dir", "allow", "community", "log-level"}, name) {
-			return nil, fmt.Errorf("the host's own file: there is no setting %q; there are dir, allow, community and log-level", name)
-		}
-	}
-	return kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) { return values[flag.Name], nil }), nil
+	line.Main(func(ctx context.Context, args []string) error { return line.Call(ctx, &commands{}, args) }, home.Remove)
 }
 
 type enrol struct {

@@ -29,6 +29,7 @@ import (
 	"icewatch/collectors/agent/integrity"
 	"icewatch/collectors/agent/inventory"
 	"icewatch/collectors/agent/link"
+	"icewatch/collectors/agent/program"
 	"icewatch/collectors/agent/queue"
 	"icewatch/collectors/agent/supervise"
 	"icewatch/collectors/fleet/wire"
@@ -88,7 +89,7 @@ func Run(ctx context.Context, o Options) error {
 	if _, err := link.LoadIdentity(o.Dir); err != nil {
 		return err
 	}
-	unlock, err := lock(filepath.Join(o.Dir, "lock"))
+	unlock, err := program.Lock(filepath.Join(o.Dir, "lock"), "agent")
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"icewatch/collectors/agent/link"
+	"icewatch/collectors/agent/program"
 	"icewatch/collectors/agent/queue"
 	fleet "icewatch/collectors/fleet/wire"
 	"icewatch/collectors/scanner/run"
@@ -68,7 +69,7 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	unlock, err := lock(filepath.Join(o.Dir, "lock"))
+	unlock, err := program.Lock(filepath.Join(o.Dir, "lock"), "scanner")
 	if err != nil {
 		return err
 	}
