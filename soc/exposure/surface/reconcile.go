@@ -382,13 +382,21 @@ func same(a, b []string) bool {
 
 // fresh is the item that is made of a host.
 func (r *reconciling) fresh(h *kept) cmdb.Fields {
-	class, name, tenant, zone := "host", h.Address, h.Tenant, h.Zone
+	class, kind := classOf(h)
+	name, tenant, zone := h.Address, h.Tenant, h.Zone
 	if len(h.Names) > 0 {
 		name = h.Names[0]
 	}
 	addresses, hostnames := []string{h.Address}, slices.Clone(h.Names)
 	f := cmdb.Fields{Class: &class, Name: &name, Tenant: &tenant, Zone: &zone, Addresses: &addresses, Hostnames: &hostnames, Attributes: map[string]*string{}, Revision: cmdb.MustBeNew}
 	h.Wrote, h.WroteNames = want(h, r.ports("", h)), slices.Clone(h.Names)
+	if class != "host" { // of a switch or a camera a guess is none of its attributes
+		delete(h.Wrote, "os")
+		delete(h.Wrote, "os_version")
+	}
+	if kind != "" {
+		h.Wrote["device_type"] = written{kind, byScan}
+	}
 	for k, w := range h.Wrote {
 		value := w.Value
 		f.Attributes[k] = &value
