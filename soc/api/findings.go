@@ -33,6 +33,8 @@ type FindingInput struct {
 	State     string `query:"state" maxLength:"100" doc:"States, separated by commas; those that count where empty, all of them where *"`
 	Level     string `query:"level" maxLength:"100" doc:"Levels, separated by commas"`
 	Item      string `query:"item" maxLength:"256" doc:"Id of an item of the CMDB"`
+	AssetType string `query:"asset_type" maxLength:"300" doc:"Classes of the CMDB, separated by commas, such as host,network_device"`
+	Group     string `query:"asset_group" maxLength:"100" doc:"Label of the asset"`
 	System    string `query:"system" maxLength:"256"`
 	Unit      string `query:"unit" maxLength:"256" doc:"Id of an organisation"`
 	Owner     string `query:"owner" maxLength:"200"`
@@ -51,7 +53,7 @@ type FindingInput struct {
 }
 
 func (in *FindingInput) question() finding.Question {
-	q := finding.Question{Words: in.Q, Item: in.Item, System: in.System, Unit: in.Unit, Owner: in.Owner, Engine: in.Engine, Host: in.Host, Port: in.Port, Service: in.Service, Class: in.Class, Title: in.Title, Weakness: in.Weakness, Overdue: in.Overdue, Attacked: in.Attacked, Exploited: in.Exploited, Sort: in.Sort}
+	q := finding.Question{Words: in.Q, Item: in.Item, Classes: words(in.AssetType), Group: in.Group, System: in.System, Unit: in.Unit, Owner: in.Owner, Engine: in.Engine, Host: in.Host, Port: in.Port, Service: in.Service, Class: in.Class, Title: in.Title, Weakness: in.Weakness, Overdue: in.Overdue, Attacked: in.Attacked, Exploited: in.Exploited, Sort: in.Sort}
 	switch in.State {
 	case "*":
 	case "":

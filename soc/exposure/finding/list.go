@@ -22,6 +22,8 @@ type Question struct {
 	States    []State
 	Levels    []detections.Level
 	Item      string
+	Classes   []string // of the CMDB's items: types of assets
+	Group     string   // label of the CMDB's item
 	System    string
 	Unit      string
 	Owner     string
@@ -60,6 +62,13 @@ func (q *Question) where(s *bun.SelectQuery, now time.Time) *bun.SelectQuery {
 			ranks[i] = rank(l)
 		}
 		s = s.Where("f.level IN (?)", bun.In(ranks))
+	}
+	// Class and label are the item's, as they are now.
+	if len(q.Classes) > 0 {
+		s = s.Where("f.item_id IN (SELECT i.id FROM cmdb_items AS i WHERE i.class IN (?))", bun.In(q.Classes))
+	}
+	if q.Group != "" {
+		s = s.Where("f.item_id IN (SELECT l.item_id FROM cmdb_labels AS l WHERE l.label = ?)", q.Group)
 	}
 	for _, x := range []struct{ column, value string }{{"item_id", q.Item}, {"system_id", q.System}, {"unit_id", q.Unit}, {"owner", q.Owner}} {
 		if x.value != "" {
@@ -181,6 +190,8 @@ type FindingFigures struct {
 	Attacked int                `json:"attacked" doc:"Of those that count, those on which attacks were seen"`
 	ByState  map[string]int     `json:"by_state"`
 	ByLevel  map[string]int     `json:"by_level" doc:"Of those that count"`
+	ByType   map[string]int     `json:"by_asset_type" doc:"Class of the CMDB → findings that count; empty is what the CMDB does not know"`
+	ByGroup  []GroupFigures     `json:"by_asset_group" nullable:"false" doc:"By label of the asset, the 50 with the most that count; an asset with several labels counts for each"`
 	Assets   int                `json:"assets" doc:"Assets that have findings that count"`
 	Known    int                `json:"known" doc:"Items of the CMDB that have an address"`
 	Looked   int                `json:"looked_at" doc:"Of these, those that any engine looked at within 30 days, whether it found something or not"`
@@ -188,6 +199,13 @@ type FindingFigures struct {
 	Trend    []FindingTrendDay  `json:"trend" nullable:"false" doc:"Of the last 30 days"`
 	Engines  map[string]int     `json:"engines" doc:"Engine → findings that count"`
 	Repair   map[string]float64 `json:"repair_days" doc:"Level → mean days from the first sight to the end, of what was closed within 90 days"`
+}
+
+// GroupFigures are a group of assets'.
+type GroupFigures struct {
+	Group    string `json:"group" doc:"Label of the CMDB"`
+	Counting int    `json:"counting"`
+	Urgent   int    `json:"urgent" doc:"Of these, high and critical ones"`
 }
 
 // UnitFigures are a unit's.
@@ -217,7 +235,7 @@ const day = int64(24 * time.Hour / time.Millisecond)
 // Figures counts findings within reach.
 func (s *Service) Figures(ctx context.Context, r reach.Reach) (FindingFigures, error) {
 	now := s.now()
-	out := FindingFigures{ByState: map[string]int{}, ByLevel: map[string]int{}, Engines: map[string]int{}, Repair: map[string]float64{}, Units: []UnitFigures{}, Trend: []FindingTrendDay{}}
+	out := FindingFigures{ByState: map[string]int{}, ByLevel: map[string]int{}, Engines: map[string]int{}, Repair: map[string]float64{}, ByType: map[string]int{}, ByGroup: []GroupFigures{}, Units: []UnitFigures{}, Trend: []FindingTrendDay{}}
 	fail := func(err error) (FindingFigures, error) { return out, fmt.Errorf("finding: figures: %w", err) }
 	from := func() *bun.SelectQuery { return r.Within(s.db.NewSelect().Model((*row)(nil)), "f") }
 	var groups []struct {
@@ -244,6 +262,9 @@ func (s *Service) Figures(ctx context.Context, r reach.Reach) (FindingFigures, e
 		}
 	}
 	if err := from().ColumnExpr("count(DISTINCT CASE WHEN f.item_id = '' THEN f.zone || '|' || f.host ELSE f.item_id END)").Where("f.state IN (?)", bun.In(counting)).Scan(ctx, &out.Assets); err != nil {
+		return fail(err)
+	}
+	if err := byAssets(ctx, from, &out); err != nil {
 		return fail(err)
 	}
 	var units []struct {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"icewatch/detections"
 	"icewatch/soc/reach"
 )
 
@@ -150,6 +151,27 @@ func (s *Service) Progress(ctx context.Context, r reach.Reach, weeks int, unit *
 		out[i].Name = called[out[i].Unit]
 	}
 	return out, nil
+}
+
+// byAssets counts by type and group of assets.
+func byAssets(ctx context.Context, from func() *bun.SelectQuery, out *FindingFigures) error {
+	var types []struct {
+		Class string
+		N     int
+	}
+	q := from().Join("LEFT JOIN cmdb_items AS i ON i.id = f.item_id").ColumnExpr("coalesce(i.class, '') AS class, count(*) AS n").Where("f.state IN (?)", bun.In(counting))
+	if err := q.GroupExpr("1").Scan(ctx, &types); err != nil {
+		return err
+	}
+	for _, x := range types {
+		out.ByType[x.Class] = x.N
+	}
+	q = from().Join("JOIN cmdb_labels AS l ON l.item_id = f.item_id").ColumnExpr("l.label AS ?, count(*) AS counting", bun.Ident("group")).
+		ColumnExpr("sum(CASE WHEN f.level >= ? THEN 1 ELSE 0 END) AS urgent", rank(detections.High)).Where("f.state IN (?)", bun.In(counting))
+	var groups []GroupFigures
+	err := q.GroupExpr("l.label").OrderExpr("counting DESC, l.label").Limit(50).Scan(ctx, &groups)
+	out.ByGroup = append(out.ByGroup, groups...)
+	return err
 }
 
 // openOn adds to days, of which first is the earliest since 1970, what counted at their

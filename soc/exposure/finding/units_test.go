@@ -3,6 +3,8 @@ package finding
 import (
 	"errors"
 	"maps"
+	"slices"
+	"strings"
 	"testing"
 
 	"icewatch/cmdb"
@@ -116,6 +118,40 @@ func TestOpenAtTheEndOfDays(t *testing.T) {
 		}
 		if today := got.Trend[len(got.Trend)-1]; !maps.Equal(today.Open, got.ByLevel) {
 			t.Errorf("today %v, by level %v", today.Open, got.ByLevel)
+		}
+	})
+}
+
+// TestByTypeAndGroupOfAssets narrows and counts by class and label of the CMDB's items.
+func TestByTypeAndGroupOfAssets(t *testing.T) {
+	t.Parallel()
+	cmdbtest.OnBoth(t, func(t *testing.T, c *cmdb.Service) {
+		s, k := setup(t, c)
+		cmdbtest.Import(t, c, `{"id":"sw","class":"network_device","name":"sw","tenant":"a","addresses":["10.0.0.5"],"labels":["core","edge"]}
+{"id":"away","class":"network_device","name":"away","tenant":"b","addresses":["10.0.0.6"],"labels":["core"]}`)
+		take(t, s, Take{Tenant: "a"}, log4j("nessus", "10.0.0.1", k.at), log4j("nessus", "10.0.0.5", k.at), log4j("nessus", "10.0.0.6", k.at), log4j("nessus", "10.9.9.9", k.at))
+		onlyA := reach.Tenants("a")
+		for name, x := range map[string]struct {
+			q    Question
+			want string
+		}{
+			"type":           {Question{Classes: []string{"network_device"}}, "sw"},
+			"types":          {Question{Classes: []string{"host", "network_device"}}, "sw web-1"},
+			"group":          {Question{Group: "edge"}, "sw"},
+			"type and group": {Question{Classes: []string{"host"}, Group: "core"}, ""},
+		} {
+			var ids []string
+			for _, f := range list(t, s, onlyA, x.q) {
+				ids = append(ids, f.Item)
+			}
+			slices.Sort(ids)
+			if got := strings.Join(ids, " "); got != x.want {
+				t.Errorf("%s: %s, want %s", name, got, x.want)
+			}
+		}
+		got, err := s.Figures(t.Context(), onlyA)
+		if err != nil || !maps.Equal(got.ByType, map[string]int{"host": 1, "network_device": 1, "": 1}) || !slices.Equal(got.ByGroup, []GroupFigures{{"core", 1, 1}, {"edge", 1, 1}}) {
+			t.Errorf("%+v, %+v, %v", got.ByType, got.ByGroup, err)
 		}
 	})
 }
