@@ -1,8 +1,12 @@
 package acceptance
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
+
+	"icewatch/test/peers"
 )
 
 // ledger is a business system on hosts, of one business line.
@@ -19,10 +23,11 @@ const ledger = `
 
 // TestConsoleCMDB drives the CMDB in real Chromium: lists and filters, forms and
 // conflicts, pictures, topologies and the model; then imports, the inbox of
-// unknown assets, change requests, archives, risk and portraits.
+// unknown assets, change requests, archives, risk and portraits; last, findings of
+// reports and of the scanner's own program.
 func TestConsoleCMDB(t *testing.T) {
 	t.Parallel()
-	s, run := console(t, "")
+	s, run := console(t, "agents: {listen: '127.0.0.1:"+peers.FreePort(t)+"'}\n")
 	if err := s.imports(ledger); err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +46,12 @@ func TestConsoleCMDB(t *testing.T) {
 	s.call(admin, "PUT", "/api/v1/settings/cmdb-approval", `{"classes":["supplier"],"days":7}`, 200, nil)
 	_, zhang := s.signedInUser("console-zhang", "admin", "e-seal")
 	s.call(zhang, "POST", "/api/v1/cmdb/change-requests", `{"comment":"换了联系人","items":[{"id":"sup-1","class":"supplier","owner":"李强"}]}`, 201, nil)
-	for _, script := range []string{"cmdb.test.mjs", "cmdbdata.test.mjs", "assets.test.mjs", "findings.test.mjs"} {
+	for _, script := range []string{"cmdb.test.mjs", "cmdbdata.test.mjs", "assets.test.mjs"} {
 		run(script, s.url)
 	}
+	scanner := filepath.Join(bin, "icewatch-scanner")
+	if _, err := os.Stat(scanner); err != nil {
+		missing(t, "icewatch-scanner ("+scanner+"; make scanner)")
+	}
+	run("findings.test.mjs", s.url, "SCANNER="+scanner, "COLLEAGUE=console-zhang:Own-Word-2026-console-zhang")
 }
