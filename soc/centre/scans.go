@@ -33,7 +33,7 @@ func (c *centre) openScans(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	c.exposure.surface, err = surface.Open(ctx, surface.Deps{Database: db, Items: c.cmdb, Offer: c.inbox.Offer, Policy: policy.Get, Samples: c.keepMeasured, Findings: c.exposure.findings.Reassign, Log: c.log})
+	c.exposure.surface, err = surface.Open(ctx, surface.Deps{Database: db, Items: c.cmdb, Offer: c.inbox.Offer, Policy: policy.Get, Samples: c.keepMeasured, Findings: c.exposure.findings.Reassign, Adopt: c.exposure.findings.Adopt, Log: c.log})
 	if err != nil {
 		return err
 	}

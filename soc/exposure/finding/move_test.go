@@ -65,3 +65,34 @@ func TestReassign(t *testing.T) {
 		}
 	})
 }
+
+// TestAdopt gives what was found before the CMDB knew a host to the host's item, so that
+// it is not found a second time.
+func TestAdopt(t *testing.T) {
+	t.Parallel()
+	cmdbtest.OnBoth(t, func(t *testing.T, c *cmdb.Service) {
+		s, k := setup(t, c)
+		all := reach.All()
+		if got := take(t, s, Take{Tenant: "a"}, log4j("nessus", "10.0.0.70", k.at), log4j("nessus", "10.0.0.71", k.at)); got.New != 2 || len(got.Unknown) != 2 {
+			t.Fatalf("%+v", got)
+		}
+		cmdbtest.Import(t, c, `{"id":"new","class":"host","name":"new","tenant":"a","addresses":["10.0.0.70"],"owner":"周敏"}
+{"id":"theirs","class":"host","name":"theirs","tenant":"b","addresses":["10.0.0.71"]}`)
+		if got := take(t, s, Take{Tenant: "a", DryRun: true}, log4j("nessus", "10.0.0.70", k.at)); len(list(t, s, all, Question{Item: "new"})) != 0 {
+			t.Errorf("a dry run: %+v", got)
+		}
+		if got := take(t, s, Take{Tenant: "a"}, log4j("nessus", "10.0.0.70", k.at)); got.New != 0 || got.Again != 1 {
+			t.Errorf("%+v", got)
+		}
+		if f := list(t, s, all, Question{Host: "10.0.0.70"}); len(f) != 1 || f[0].Item != "new" || f[0].Owner != "周敏" || f[0].State != StateOpen {
+			t.Errorf("%+v", f)
+		}
+		// What is another tenant's stays where it is; who knows the item may ask at once.
+		if err := s.Adopt(t.Context(), "scan", "a", "", map[string]string{"10.0.0.71": "theirs"}); err != nil {
+			t.Fatal(err)
+		}
+		if f := list(t, s, all, Question{Host: "10.0.0.71"}); len(f) != 1 || f[0].Item != "" || f[0].Tenant != "a" {
+			t.Errorf("%+v", f)
+		}
+	})
+}

@@ -193,12 +193,20 @@ func (s *Service) Take(ctx context.Context, list []Sighting, how Take) (Taken, e
 		}
 	}
 	found := map[string]*Finding{}
+	items := map[[2]string]map[string]string{} // tenant and zone → address or name → item
 	facts := map[string]reach.Kept{}
 	for i := range list {
 		x := &list[i]
 		a, err := r.find(ctx, x)
 		if err != nil {
 			return out, err
+		}
+		if host := cmp.Or(x.Address, strings.ToLower(x.Host)); a.item != "" && host != "" {
+			at := [2]string{a.tenant, cmp.Or(x.Zone, cmdb.DefaultZone)}
+			if items[at] == nil {
+				items[at] = map[string]string{}
+			}
+			items[at][host] = a.item
 		}
 		for _, f := range expand(x, a, known, now) {
 			facts[f.ID] = a.facts
@@ -207,6 +215,13 @@ func (s *Service) Take(ctx context.Context, list []Sighting, how Take) (Taken, e
 				continue
 			}
 			found[f.ID] = f
+		}
+	}
+	if !how.DryRun {
+		for at, list := range items {
+			if err := s.Adopt(ctx, how.Actor, at[0], at[1], list); err != nil {
+				return out, err
+			}
 		}
 	}
 	looked, err := r.look(ctx, how, now)

@@ -84,6 +84,9 @@ type Deps struct {
 	Offer    func(ctx context.Context, tenant, zone, source string, list []inbox.Offered) (int, error)
 	// Findings gives what is wrong with an item to another one, see finding.Reassign. Optional.
 	Findings func(ctx context.Context, actor, from, to string, hosts []string) error
+	// Adopt gives what was found where the CMDB knew nothing to the items that are there
+	// now, by address, see finding.Adopt. Optional.
+	Adopt func(ctx context.Context, actor, tenant, zone string, items map[string]string) error
 	// Samples takes the numbers that were read of a tenant's hosts. Optional.
 	Samples func(ctx context.Context, tenant string, at time.Time, hosts []SurfaceHost) error
 	Policy  func() Policy // default DefaultPolicy

@@ -62,6 +62,17 @@ func (s *Service) Take(ctx context.Context, run scan.ScanRun, mode string, seen 
 	if err := r.duplicates(ctx); err != nil {
 		return out, err
 	}
+	if s.Adopt != nil {
+		items := map[string]string{}
+		for _, h := range hosts {
+			if h.Item != "" {
+				items[h.Address] = h.Item
+			}
+		}
+		if err := s.Adopt(ctx, "scan "+run.Name, run.Tenant, run.Zone, items); err != nil {
+			return out, err
+		}
+	}
 	changes := []SurfaceChange{}
 	for _, h := range hosts {
 		changes = append(changes, s.judge(had[h.Address], h, &run, complete, first > 0, now, policy)...)
