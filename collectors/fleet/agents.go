@@ -289,6 +289,8 @@ type Statistics struct {
 	Plugins   map[string]int `json:"plugins" doc:"Hosts by input that runs there"`
 	Failing   int            `json:"failing_inputs"`
 	Refused   int            `json:"refused" doc:"Hosts that refused their configuration"`
+	// Performance is by version and platform.
+	Performance []VersionPerformance `json:"performance" nullable:"false" doc:"What agents that are online take of their hosts, by version and platform"`
 }
 
 // Statistics counts the hosts within reach.
@@ -297,6 +299,7 @@ func (s *Service) Statistics(a Asker) Statistics {
 	now := s.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	var online []*member
 	for _, m := range s.agents {
 		if !a.may(m.Tenant) {
 			continue
@@ -308,6 +311,9 @@ func (s *Service) Statistics(a Asker) Statistics {
 			continue
 		}
 		st.Agents++
+		if x != Offline && x != Never && m.Kind != Scanning {
+			online = append(online, m)
+		}
 		st.OS[cmp.Or(m.Facts.OS, "unknown")]++
 		st.Platforms[cmp.Or(strings.TrimSpace(m.Facts.Platform+" "+m.Facts.Release), "unknown")]++
 		kind := m.Facts.Virtual
@@ -338,6 +344,7 @@ func (s *Service) Statistics(a Asker) Statistics {
 			st.Refused++
 		}
 	}
+	st.Performance = performance(online)
 	return st
 }
 

@@ -64,6 +64,22 @@ export interface FleetStatistics {
   plugins: Record<string, number>;
   failing_inputs: number;
   refused: number;
+  performance: List<FleetVersionPerformance>;
+}
+/** What agents of a version take of their hosts. */
+export interface FleetVersionPerformance {
+  version: string;
+  os: string;
+  arch: string;
+  agents: number;
+  cpu_percent: number;
+  cpu_percent_p95: number;
+  memory_bytes: number;
+  memory_bytes_p95: number;
+  tripped: number;
+  failing: number;
+  lost_samples: number;
+  lost_lines: number;
 }
 
 export interface FleetToken {

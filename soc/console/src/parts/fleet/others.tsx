@@ -2,7 +2,7 @@ import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { Button, Form, Input } from 'antd';
 import { useState } from 'react';
 import { del, get, post, put, upload } from '../../api/client';
-import type { FleetGroup, FleetJob, FleetJobDetail, FleetOperation, FleetPackage, FleetToken } from '../../api/fleet';
+import type { FleetGroup, FleetJob, FleetJobDetail, FleetOperation, FleetPackage, FleetStatistics, FleetToken } from '../../api/fleet';
 import { useCan } from '../../api/queries';
 import { list, type Page } from '../../api/types';
 import { useAct } from '../../app/act';
@@ -233,6 +233,33 @@ export function Jobs() {
   );
 }
 
+/** How agents of each version do on their hosts: what a new one is judged by. */
+function Performance() {
+  const { t, locale } = useSettings();
+  const query = useQuery({ queryKey: ['fleet-statistics'], queryFn: ({ signal }) => get<FleetStatistics>('/fleet/statistics', {}, signal), refetchInterval: 5_000 });
+  const rows = list(query.data?.performance);
+  if (rows.length === 0) return null;
+  return (
+    <Panel title={t('fleet.perf')} flush>
+      <DataTable
+        label={t('fleet.perf')}
+        rows={rows}
+        rowKey={(x) => `${x.version} ${x.os} ${x.arch}`}
+        columns={[
+          { key: 'version', title: t('fleet.version'), render: (x) => <b style={{ fontWeight: 550 }}>{x.version}</b> },
+          { key: 'platform', title: t('fleet.pkg.platform'), render: (x) => `${x.os}/${x.arch}` },
+          { key: 'agents', title: t('fleet.perf.agents'), num: true, render: (x) => x.agents },
+          { key: 'cpu', title: t('fleet.perf.cpu'), num: true, render: (x) => `${x.cpu_percent.toFixed(1)} / ${x.cpu_percent_p95.toFixed(1)} %` },
+          { key: 'memory', title: t('fleet.perf.memory'), num: true, render: (x) => `${bytes(x.memory_bytes, locale)} / ${bytes(x.memory_bytes_p95, locale)}` },
+          { key: 'tripped', title: t('fleet.perf.tripped'), num: true, render: (x) => x.tripped },
+          { key: 'failing', title: t('fleet.perf.failing'), num: true, render: (x) => x.failing },
+          { key: 'lost', title: t('fleet.perf.lost'), num: true, render: (x) => x.lost_samples + x.lost_lines },
+        ]}
+      />
+    </Panel>
+  );
+}
+
 export function Packages() {
   const { t, locale } = useSettings();
   const can = useCan();
@@ -288,6 +315,9 @@ export function Packages() {
             )
           }
         </Loaded>
+      </div>
+      <div style={{ marginTop: 12 }}>
+        <Performance />
       </div>
       {adding && (
         <FormDialog<{ version: string; note?: string }>
