@@ -22,6 +22,7 @@ import (
 	"icewatch/soc/client"
 	"icewatch/soc/reach"
 	"icewatch/soc/reach/reachtest"
+	"icewatch/test/peers"
 )
 
 // row is an event as it was sent.
@@ -64,7 +65,7 @@ func TestIsolation(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "own.yml"), []byte(rule), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	c := &city{suite: newSuite(t, loopback+fmt.Sprintf("rules:\n  dirs: [%s]\n", dir)), items: map[string]reach.Facts{}, class: map[string]string{}}
+	c := &city{suite: newSuite(t, loopback+fmt.Sprintf("rules:\n  dirs: [%s]\nagents: {listen: '127.0.0.1:%s'}\n", dir, peers.FreePort(t))), items: map[string]reach.Facts{}, class: map[string]string{}}
 	c.handOn()
 	c.build(rnd, 10, 1500)
 	id := c.person("scoped", "viewer")
@@ -172,6 +173,8 @@ func (c *city) build(rnd *rand.Rand, tenants, events int) {
 			add(id, "host", of, f)
 			hosts[slug] = append(hosts[slug], id)
 		}
+		add("db-"+slug, "database", "", c.town.Row(rnd, slug))
+		items[len(items)-1].Attributes["product"], items[len(items)-1].Attributes["version"] = "Redis", "5.0.0"
 	}
 	file, err := json.Marshal(items) // JSON is YAML
 	if err != nil {
@@ -227,6 +230,7 @@ func (c *city) build(rnd *rand.Rand, tenants, events int) {
 			t.Fatalf("the event of %s has region %q and labels %q, want %+v", c.rows[n].host, text(e, reach.FieldRegion), text(e, reach.FieldLabels), f)
 		}
 	}
+	c.waitScanned(slugs)
 	c.sample(slugs)
 	before := -1
 	eventually(t, time.Minute, "no more alerts come", func() error {
@@ -236,6 +240,12 @@ func (c *city) build(rnd *rand.Rand, tenants, events int) {
 		}
 		if want := len(slugs) + 1; alarms.Total != want {
 			return fmt.Errorf("%d of %d inputs have an alarm", alarms.Total, want)
+		}
+		if err := c.admin.Get(ctx, "/api/v1/alerts", url.Values{"rule": {"icewatch-self-surface-unknown"}, "limit": {"1"}}, &alarms); err != nil {
+			return err
+		}
+		if alarms.Total != len(slugs) {
+			return fmt.Errorf("%d of %d unknown hosts have an alarm", alarms.Total, len(slugs))
 		}
 		n := len(c.alerts(c.admin))
 		if n == before {
@@ -491,7 +501,7 @@ func (c *city) compare(rnd *rand.Rand, viewer *client.Client, x *reachtest.Term,
 		if shows(f) {
 			if c.class[id] == "host" {
 				hosts[id] = true
-			} else {
+			} else if c.class[id] == "business_system" {
 				systems[f.Tenant]++
 			}
 		}
