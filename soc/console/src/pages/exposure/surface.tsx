@@ -16,7 +16,7 @@ import { Listing } from '../../parts/exposure/listing';
 import { useTenantName } from '../../parts/names';
 import { Head } from '../../parts/page';
 import { SearchBox } from '../../parts/search';
-import { Empty, Loaded } from '../../parts/states';
+import { Empty, Failed, Loaded } from '../../parts/states';
 import { DataTable, type Column } from '../../parts/table';
 import { Tabs, useTab } from '../../parts/tabs';
 import { When } from '../../parts/time';
@@ -313,8 +313,16 @@ function Compare() {
         <Select showSearch optionFilterProp="label" style={{ width: 360 }} placeholder={t('surface.later')} aria-label={t('surface.later')} value={after || undefined} options={options} onChange={(v: string) => setUrl({ after: v })} />
       </div>
       <div className="panel" style={{ overflowX: 'auto' }}>
-        {before === '' || after === '' ? (
-          <Empty title={t('surface.choose')} why={t('surface.chooseWhy')} />
+        {runs.error && !runs.data ? (
+          <Failed error={runs.error} what="scan.tab.runs" retry={() => void runs.refetch()} />
+        ) : before === '' || after === '' ? (
+          <Empty title={t('surface.choose')} why={t('surface.chooseWhy')}>
+            {runs.data && options.length < 2 && (
+              <Link className="ant-btn ant-btn-default" to="/scans?tab=tasks">
+                {t('surface.toScans')}
+              </Link>
+            )}
+          </Empty>
         ) : (
           <Loaded query={query} what="surface.tab.compare" lines={6}>
             {(d) => (list(d.items).length === 0 ? <Empty title={t('surface.same')} /> : <DataTable label={t('surface.tab.compare')} rows={list(d.items).map((c, i) => ({ ...c, id: i }))} rowKey={(c) => String(c.id)} columns={columns} />)}
