@@ -50,7 +50,7 @@ type Policy struct {
 	Certificate int `json:"certificate_days" minimum:"1" maximum:"365" doc:"So many days before it expires a certificate is told of"`
 	Alarm       int `json:"alarm_days" minimum:"1" maximum:"90" doc:"A change that nobody looked at is told of for so long"`
 	// ProposeOnly leaves all duplicates to people.
-	ProposeOnly bool `json:"propose_only,omitempty" doc:"Merge no items without asking: else those that are certainly one host are merged where only discoveries made the one that goes"`
+	ProposeOnly bool `json:"propose_only" required:"false" doc:"Merge no items without asking: else those that are certainly one host are merged where only discoveries made the one that goes"`
 }
 
 // DefaultPolicy is the policy until somebody changes it.

@@ -166,6 +166,7 @@ export const settings = {
   'set.surface.vanished_after': ['几次未应答算已消失', 'Vanished after so many'],
   'set.surface.certificate_days': ['证书到期前几天提示（1–365）', 'Tell of certificates so many days ahead (1–365)'],
   'set.surface.alarm_days': ['未确认变更告警保留（天，1–90）', 'Tell of changes nobody looked at for (days, 1–90)'],
+  'set.surface.propose_only': ['确定为同一台的重复资产也只提示、不自动合并', 'Only propose merges of duplicate assets, make none without asking'],
   'setting.findings': ['隐患整改时限与提醒', 'Deadlines and reminders of findings'],
   'setting.findings.why': ['从首次发现起算；已被利用或已遭攻击的按更短时限。', 'Counted from the first sight; shorter where it is exploited or was attacked.'],
   'set.findings.critical': ['紧急（天）', 'Critical (days)'],
