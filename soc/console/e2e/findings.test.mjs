@@ -230,6 +230,7 @@ steps('published vulnerabilities are taken in, and lead to the assets that have 
     await page.getByRole('dialog').getByRole('row', { name }).getByText('已完成').waitFor();
   }
   await shot(page, 'vulnerability-imports');
+  await go('/vulnerabilities');
   const [finding] = (await get('/findings?level=critical')).items;
   await hold(
     ['/vulnerabilities', '收录 2 个，其中 1 个已被利用', '共 2 个', `${LOG4J} CNNVD-202112-799 紧急`, '10.0 97.6 %'],
