@@ -33,7 +33,8 @@ const INVENTORY = `
 ${HOSTS.map((h, i) => `- {class: host, name: ${h}, zone: default, tenant: ${TENANT}, addresses: [${NET}.${5 + i}], hostnames: [${h}], owner: 周敏, criticality: ${i + 2}}`).join('\n')}
 `;
 
-function netflow5(now, records) {
+/** A packet of NetFlow v5 with flows of one server to one address. */
+function netflow5(now, records, to) {
   const head = Buffer.alloc(24);
   head.writeUInt16BE(5, 0);
   head.writeUInt16BE(records.length, 2);
@@ -45,7 +46,7 @@ function netflow5(now, records) {
     ...records.map((r, i) => {
       const b = Buffer.alloc(48);
       ip(b, `${NET}.5`, 0);
-      ip(b, '198.51.100.91', 4);
+      ip(b, to, 4);
       b.writeUInt32BE(r.packets, 16);
       b.writeUInt32BE(r.bytes, 20);
       b.writeUInt32BE(590_000, 24);
@@ -67,12 +68,33 @@ function trace(now, failed) {
   return [of('num-gateway', span(root, '', 'POST /orders', 2, 0, 80)), of('num-orders', span(child, root, 'INSERT orders', 2, 10, 40))];
 }
 
+/** Sends lines of syslog over TCP. */
+export const lines = (text) =>
+  new Promise((resolve, reject) => {
+    const [host, port] = place(process.env.SYSLOG);
+    const c = connect(port, host, () => c.end(text, resolve));
+    c.on('error', reject);
+  });
+
+/** Sends flows over UDP as a router exports them. */
+export const flows = (now, records, to) =>
+  new Promise((resolve, reject) => {
+    const [host, port] = place(process.env.NETFLOW);
+    const u = createSocket('udp4');
+    u.send(netflow5(now, records, to), port, host, (e) => {
+      u.close();
+      if (e) reject(e);
+      else resolve();
+    });
+  });
+
 /** Drives all of it in and waits until the store holds it; p is a page that is signed in as an administrator. */
 export async function drive(p) {
   const call = async (method, path, data, type = 'application/json') => {
     const r = await p.request.fetch(`${BASE}${path}`, { method, data, headers: { 'X-Requested-With': 'icewatch', 'Content-Type': type } });
     if (!r.ok()) throw new Error(`${method} ${path}: ${r.status()} ${await r.text()}`);
-    return r.json();
+    const text = await r.text();
+    return text ? JSON.parse(text) : undefined;
   };
   const count = async (query) => Number((await (await p.request.get(`${BASE}/api/v1/search/histogram?${new URLSearchParams({ query, since: '1h' })}`)).json()).total);
   const until = async (what, f) => {
@@ -82,13 +104,6 @@ export async function drive(p) {
       await new Promise((r) => setTimeout(r, 300));
     }
   };
-  const lines = (text) =>
-    new Promise((resolve, reject) => {
-      const [host, port] = place(process.env.SYSLOG);
-      const c = connect(port, host, () => c.end(text, resolve));
-      c.on('error', reject);
-    });
-
   await call('POST', '/api/v1/cmdb/import?format=yaml', INVENTORY, 'application/octet-stream');
   // Until events are told whose they are, what is sent would be nobody's.
   await until('the inventory', async () => {
@@ -103,15 +118,7 @@ export async function drive(p) {
   text += `<86>1 ${at(70)} num-web-1 sshd 5999 - - Accepted password for numroot from ${ATTACKER} port 50999 ssh2\n`;
   for (const [kind, n] of Object.entries(ORDERS)) for (let i = 0; i < n; i++) text += `<38>1 ${at(60 - i)} num-db-1 numapp 77 - - order ${kind} no ${i}\n`;
   await lines(text);
-  await new Promise((resolve, reject) => {
-    const [host, port] = place(process.env.NETFLOW);
-    const u = createSocket('udp4');
-    u.send(netflow5(now, FLOWS), port, host, (e) => {
-      u.close();
-      if (e) reject(e);
-      else resolve();
-    });
-  });
+  await flows(now, FLOWS, '198.51.100.91');
   const token = await call('POST', '/api/v1/tokens', { name: 'known data', scopes: ['ingest'], tenant: TENANT });
   const spans = Array.from({ length: TRACES.all }, (_, i) => trace(now - i * 500, i < TRACES.failed)).flat();
   const sent = await fetch(`${BASE}/otlp/v1/traces`, { method: 'POST', headers: { 'Content-Type': 'application/json', Authorization: `Bearer ${token.token}` }, body: JSON.stringify({ resourceSpans: spans }) });

@@ -9,6 +9,7 @@ import { useAct } from '../app/act';
 import { useSettings } from '../app/settings';
 import { localInput, localTime } from '../logic/access';
 import { joined } from '../logic/format';
+import { ItemName } from '../parts/cmdb/value';
 import { FormDialog } from '../parts/dialog';
 import { useTenantName } from '../parts/names';
 import { Head } from '../parts/page';
@@ -101,8 +102,8 @@ export default function Maintenance() {
                           </span>
                         ))}
                         {[...list(w.systems), ...list(w.items)].map((x) => (
-                          <span key={x} className="tag mono">
-                            {x}
+                          <span key={x} className="tag">
+                            <ItemName id={x} />
                           </span>
                         ))}
                       </span>

@@ -17,7 +17,7 @@ import { useTenantName } from '../parts/names';
 import { Head } from '../parts/page';
 import { WordsInput } from '../parts/pickers';
 import { useCatalogue } from '../parts/rules/fields';
-import { ClickMode, OfferedOperators } from '../parts/search/clickmode';
+import { ClickMode, OfferedOperators, useOperatorText } from '../parts/search/clickmode';
 import { Empty, Loaded, Stale } from '../parts/states';
 import { DataTable } from '../parts/table';
 import { When } from '../parts/time';
@@ -135,7 +135,7 @@ export default function Processing() {
 /** One comparison as it is, several by their number. */
 function ConditionText({ clause }: { clause: Clause }) {
   const { t } = useSettings();
-  const leaves = leavesOf(clause);
+  const leaves = leavesOf(clause, useOperatorText());
   if (leaves.length === 0) return <span className="dim">{t('processing.everything')}</span>;
   const shown = leaves.slice(0, 3);
   return (
@@ -150,9 +150,9 @@ function ConditionText({ clause }: { clause: Clause }) {
   );
 }
 
-function leavesOf(c: Clause): string[] {
-  if (isGroup(c)) return c.clauses.flatMap(leavesOf).map((x) => (c.join === 'not' ? `! ${x}` : x));
-  if (isLeaf(c)) return [`${c.field} ${c.operator} ${list(c.values).join(', ')}`.trim()];
+function leavesOf(c: Clause, operator: (id: string) => string): string[] {
+  if (isGroup(c)) return c.clauses.flatMap((x) => leavesOf(x, operator)).map((x) => (c.join === 'not' ? `! ${x}` : x));
+  if (isLeaf(c)) return [`${c.field} ${operator(c.operator)} ${list(c.values).join(', ')}`.trim()];
   return [];
 }
 

@@ -3,6 +3,7 @@ import { Button, Input, Modal, Switch } from 'antd';
 import { useEffect, useRef, useState } from 'react';
 import { Link } from 'react-router-dom';
 import { del, get, post, put } from '../api/client';
+import { useWords } from '../api/cmdb';
 import { useCan } from '../api/queries';
 import { suppressionBody, type Suppression, type SuppressionBody, type SuppressionVersion } from '../api/suppressions';
 import { list, type Page, type RuleInfo } from '../api/types';
@@ -13,6 +14,7 @@ import { useSettings } from '../app/settings';
 import { download } from '../logic/export';
 import { absolute, joined, number } from '../logic/format';
 import { daysAhead, daysLeft } from '../logic/suppression';
+import { ItemName } from '../parts/cmdb/value';
 import { useTenantName } from '../parts/names';
 import { Head } from '../parts/page';
 import { Empty, Failed, Loaded, Stale } from '../parts/states';
@@ -41,6 +43,7 @@ export default function Suppressions() {
   const query = useQuery({ queryKey: ['suppressions', state, q], queryFn: ({ signal }) => get<Page<Suppression>>('/suppressions', { state, q }, signal), placeholderData: keepPreviousData, refetchInterval: 30_000 });
   const known = useQuery({ queryKey: ['rules'], queryFn: ({ signal }) => get<Page<RuleInfo>>('/rules', {}, signal), staleTime: 60_000 });
   const drafted = useQuery({ enabled: alerts !== '' && write, queryKey: ['suppression-draft', alerts], queryFn: () => post<SuppressionBody>('/suppressions/draft', { alerts: alerts.split(',') }), retry: false, staleTime: Infinity });
+  const words = useWords();
   const rows = list(query.data?.items).filter((s) => !only || s.id === only);
   const ending = list(query.data?.items).filter((s) => s.state === 'active' && daysLeft(s.expires) < 7);
   const title = (id: string) => tx(list(known.data?.items).find((r) => r.id === id)?.title) || id;
@@ -128,7 +131,19 @@ export default function Suppressions() {
                     title: t('suppress.scope'),
                     render: (s) => (
                       <>
-                        {joined([...list(s.assets?.items), ...list(s.assets?.systems), ...list(s.assets?.classes)], locale) || <span className="dim">{t('suppress.anyAsset')}</span>}
+                        <span className="tags">
+                          {[...list(s.assets?.items), ...list(s.assets?.systems)].map((x) => (
+                            <span key={x} className="tag">
+                              <ItemName id={x} />
+                            </span>
+                          ))}
+                          {list(s.assets?.classes).map((x) => (
+                            <span key={x} className="tag">
+                              {words.className(x)}
+                            </span>
+                          ))}
+                        </span>
+                        {list(s.assets?.items).length + list(s.assets?.systems).length + list(s.assets?.classes).length === 0 && <span className="dim">{t('suppress.anyAsset')}</span>}
                         <div className="faint">{list(s.tenants).length > 0 ? joined(list(s.tenants).map(tenantName), locale) : t('silence.allTenants')}</div>
                       </>
                     ),

@@ -10,6 +10,7 @@ export const duty = {
   'duty.lead': ['现在轮到谁、我手上有什么、交给谁。', 'Who is on, what is mine, who takes over.'],
   'duty.on': ['正在当班', 'On duty now'],
   'duty.off': ['现在不当班', 'Not on duty now'],
+  'duty.throughout': ['31 天内都由您当班', 'on duty throughout the next 31 days'],
   'duty.until': ['到', 'until'],
   'duty.next': ['接下来的班次', 'My next shifts'],
   'duty.allNext': ['全部 {n} 个班次', 'All {n} shifts'],

@@ -2,7 +2,7 @@ import { useQuery } from '@tanstack/react-query';
 import { Button, Form, Input } from 'antd';
 import { useState } from 'react';
 import { Link } from 'react-router-dom';
-import { get, post } from '../../api/client';
+import { get, post, serverNow } from '../../api/client';
 import type { Brief, Handover, MyDuty, MyShift, Swap } from '../../api/duty';
 import { useCan } from '../../api/queries';
 import { list } from '../../api/types';
@@ -14,6 +14,9 @@ import { UserPicker } from '../../parts/pickers';
 import { Priority, StatusMark } from '../../parts/severity';
 import { Empty, Loaded, Stale } from '../../parts/states';
 import { When } from '../../parts/time';
+
+/** So far ahead the roster is told: a shift that ends there goes on beyond it. */
+const outlook = (s: MyShift) => Date.parse(s.to) > serverNow() + 30.9 * 86_400_000;
 
 /** How many of the next shifts show at once. */
 const SOON = 4;
@@ -92,7 +95,7 @@ export default function Mine() {
                   {on.map((s, i) => (
                     <div key={i} className="stack" style={{ gap: 6, marginBottom: 10 }}>
                       <div>
-                        <b>{tx(s.team.name)}</b> · {tx(s.line_name)} · {t('duty.until')} <When time={s.to} />
+                        <b>{tx(s.team.name)}</b> · {tx(s.line_name)} · {outlook(s) ? t('duty.throughout') : <>{t('duty.until')} <When time={s.to} /></>}
                       </div>
                       {write && (
                         <span>
@@ -123,7 +126,7 @@ export default function Mine() {
                       {all ? t('duty.fewer') : t('duty.allNext', { n: list(d.next).length })}
                     </button>
                   )}
-                  {list(d.next).length === 0 && <span className="faint">{t('duty.noNext')}</span>}
+                  {list(d.next).length === 0 && !on.some(outlook) && <span className="faint">{t('duty.noNext')}</span>}
                 </Panel>
                 <Panel
                   title={t('duty.notes')}

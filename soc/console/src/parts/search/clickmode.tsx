@@ -103,7 +103,8 @@ function GroupBox({ group, path, change, fields, asked, not = false }: { group: 
   );
 }
 
-function useOperatorText(): (id: string) => string {
+/** What an operator is called. */
+export function useOperatorText(): (id: string) => string {
   const { tx } = useSettings();
   const ops = useOperators().data;
   return (id) => tx(ops?.find((o) => o.id === id)?.name) || id;
