@@ -8,7 +8,8 @@ import (
 )
 
 // TestConsoleJourneys holds, in real Chromium, the numbers on the pages against
-// data that was driven through the sockets and whose figures are known; then it
+// data that was driven through the sockets and things that were done, whose figures
+// are known, on a suite that may reach servers of the test; then it
 // drives what analysts do from end to end, on two attacks more: ten alerts
 // triaged by keyboard alone; an alert, its attacker, the graph, the incident,
 // its report; a search that becomes a rule and is backtested; the other
@@ -17,7 +18,7 @@ func TestConsoleJourneys(t *testing.T) {
 	t.Parallel()
 	peer(t, "pdftotext")
 	netflow := "127.0.0.1:" + peers.FreePort(t)
-	s, run := console(t, "flows: {netflow: "+netflow+", sflow: off}\n")
+	s, run := console(t, "flows: {netflow: "+netflow+", sflow: off}\n"+loopback)
 	run("numbers.test.mjs", s.url, "NETFLOW="+netflow)
 	var wait sync.WaitGroup
 	for _, seed := range []string{"42", "43"} {

@@ -43,7 +43,7 @@ export const figures = (it, page, shipped) => [
   ['/cmdb/inbox', '/cmdb/inbox', [new RegExp(`${STRANGER.address.replaceAll('.', '\\.')} – .* sshd.auth ${STRANGER.lines} `)]],
   ['/cmdb/subscriptions', '/cmdb/subscriptions', [/主机变更 主机 .* 控制台 1 /]],
   ['/cmdb/:id', `/cmdb/${it.web}`, ['关联资产 关系 依赖 1 num-db-1 主机 位于网段 1 数字网段', async () => (await page.getByText('num-web-1 上 5 分钟内 8 次 SSH 登录失败').count()) === 1]],
-  ['/cmdb/traffic', '/cmdb/traffic?view=rows', ['1 条通信', new RegExp(`num-web-1 .*num-db-1 .*443.* ${MIB}\\.0 MiB `)]],
+  ['/cmdb/traffic', '/cmdb/traffic?view=rows', ['1 条通信', new RegExp(`num-web-1 .*num-db-1 .*443.* ${MIB} MiB ${INSIDE.length} `)]],
   ['/processing', '/processing', [new RegExp(`第二波打标 log.syslog.appname 等于 nummark marked 全部租户 ${MARKED} ${TIME}`)]],
   ['/forwarding', '/forwarding', [new RegExp(`superior .* 正常 无 [\\d.]+ 条/秒 ${MARKED} 0 `)]],
   ['/parsers', '/parsers', [`${shipped.packs} 个产品，${shipped.kinds.toLocaleString('en')} 种日志`]],
