@@ -80,8 +80,10 @@ export async function deeds(call, get, until, there, first) {
   const topology = (await make('/cmdb/topologies', { name: '印章平台', nodes: [{ item: web.id, x: 0, y: 0 }, { item: db.id, x: 200, y: 0 }] })).id;
   await make('/cmdb/subscriptions', { name: '主机变更', wants: { classes: ['host'], notices: true } });
   await call('POST', '/api/v1/cmdb/import?format=yaml&source=known.yaml', `- {class: host, name: num-new-1, zone: default, tenant: ${TENANT}, addresses: [${NET}.9], hostnames: [num-new-1]}\n`, 'application/octet-stream');
-  await set('/settings/cmdb-approval', { classes: ['host'], days: 7 });
-  await make('/cmdb/change-requests', { comment: '换责任人', items: [{ id: web.id, class: 'host', name: web.name, owner: '李强' }] });
+  // A class that nothing else brings in: what is protected is changed by requests alone.
+  await make('/cmdb/items/upsert', { items: [{ class: 'supplier', name: '机房运维供应商' }] });
+  await set('/settings/cmdb-approval', { classes: ['supplier'], days: 7 });
+  await make('/cmdb/change-requests', { comment: '换责任人', items: [{ class: 'supplier', name: '机房运维供应商', owner: '李强' }] });
 
   const unit = (await make('/units', { id: 'num-bureau', name: zh('数据局', 'Data bureau') })).id;
   await make('/units', { id: 'num-centre', name: zh('运行中心', 'Operations centre'), parent: 'num-bureau' });

@@ -23,7 +23,7 @@ export async function all<T>(path: string, query: Record<string, string | number
 }
 
 export function useUnits() {
-  return useQuery({ queryKey: ['units'], queryFn: ({ signal }) => all<Unit>('/units', {}, signal), staleTime: 30_000 });
+  return useQuery({ queryKey: ['units'], queryFn: ({ signal }) => all<Unit>('/units', {}, signal) });
 }
 export function useRoles(enabled = true) {
   return useQuery({ queryKey: ['roles'], queryFn: ({ signal }) => all<Role>('/roles', {}, signal), staleTime: 30_000, enabled });

@@ -7,6 +7,7 @@ import type { Me } from '../api/access';
 import { ApiError, patch, post, whenUnauthorized } from '../api/client';
 import { ME, useCan, useMe, useOverview } from '../api/queries';
 import { useBranding } from '../api/ui';
+import type { Key } from '../locales/zh';
 import { setupPutOff } from '../logic/setup';
 import { number, zone } from '../logic/format';
 import { BrandLogo } from '../parts/logo';
@@ -15,7 +16,8 @@ import { Boundary, Failed } from '../parts/states';
 import { TokenMenuProvider } from '../parts/token';
 import { Confirm } from './confirm';
 import { Idle } from './idle';
-import { useKeys, type KeyMap } from './keys';
+import { isBound, useKeys, type KeyMap } from './keys';
+import { filterField, useListKeys, walkable } from './listkeys';
 import { Palette } from './palette';
 import { everyItem, navFor, type NavItem } from './nav';
 import { SeeAsBar } from './seeas';
@@ -28,24 +30,34 @@ const Must = lazy(() => import('../pages/must'));
 
 function KeyHelp({ close }: { close: () => void }) {
   const { t } = useSettings();
-  const rows: [string[], string][] = [
-    [['j', 'k'], t('keys.move')],
-    [['space'], t('keys.preview')],
-    [['enter'], t('keys.enter')],
-    [['a'], t('keys.ack')],
-    [['i'], t('keys.incident')],
-    [['f'], t('keys.false')],
-    [['e'], t('keys.close')],
-    [['u'], t('keys.unread')],
-    [['s'], t('keys.silence')],
-    [['x'], t('keys.select')],
-    [['c'], t('keys.context')],
-    [['e'], t('keys.nextError')],
-    [['z'], t('keys.zoom')],
-    [['1', '6'], t('entity.keysTabs')],
-    [['v'], t('entity.judge')],
-    [['/'], t('keys.filter')],
+  // What a letter does is what it does on this page; e has three meanings, each on its own pages.
+  const path = useLocation().pathname;
+  const e: Key = /^\/traces\//.test(path) ? 'keys.nextError' : /^\/graph/.test(path) ? 'keys.expand' : /^\/(alerts|incidents|scenarios)/.test(path) ? 'keys.close' : 'keys.edit';
+  const listed: [string, string[], Key][] = [
+    ['j', ['j', 'k'], 'keys.move'],
+    [' ', ['space'], 'keys.preview'],
+    ['Enter', ['enter'], 'keys.enter'],
+    ['n', ['n'], /^\/traces\//.test(path) ? 'keys.nextMatch' : 'keys.new'],
+    ['a', ['a'], 'keys.ack'],
+    ['i', ['i'], 'keys.incident'],
+    ['f', ['f'], 'keys.false'],
+    ['w', ['w'], 'keys.suppress'],
+    ['e', ['e'], e],
+    ['u', ['u'], 'keys.unread'],
+    ['s', ['s'], 'keys.silence'],
+    ['x', ['x'], 'keys.select'],
+    ['c', ['c'], /^\/graph/.test(path) ? 'keys.collapse' : 'keys.context'],
+    ['z', ['z'], 'keys.zoom'],
+    ['1', ['1', '6'], 'entity.keysTabs'],
+    ['v', ['v'], 'entity.judge'],
+    ['mod+s', [MOD.trim(), 's'], 'do.save'],
+    ['/', ['/'], 'keys.filter'],
+    ['Escape', ['esc'], 'keys.back'],
   ];
+  // What every list has counts where there is a list, and a field to narrow it.
+  const [walks] = useState(() => ({ list: walkable(), filter: filterField() !== undefined }));
+  const shown = (k: string) => (isBound(k) ? true : k === '/' ? walks.filter : /^(j|Enter)$/.test(k) && walks.list);
+  const rows = listed.filter(([k]) => shown(k)).map(([, keys, text]): [string[], string] => [keys, t(text)]);
   const anywhere: [string[], string][] = [
     [['g', '…'], t('keys.go')],
     [[MOD.trim(), 'k'], t('keys.palette')],
@@ -72,8 +84,8 @@ function KeyHelp({ close }: { close: () => void }) {
   );
   return (
     <Modal open title={t('keys.title')} footer={null} onCancel={close} width={520}>
-      <h3 className="dim">{t('keys.list')}</h3>
-      {table(rows)}
+      {rows.length > 0 && <h3 className="dim">{t('keys.here')}</h3>}
+      {rows.length > 0 && table(rows)}
       <h3 className="dim">{t('keys.anywhere')}</h3>
       {table(anywhere)}
     </Modal>
@@ -154,6 +166,7 @@ function Frame({ user }: { user: Me }) {
     return map;
   }, [navigate, nav]);
   useKeys(keys);
+  useListKeys();
   // The rail is longer than a low window: where one is must be in sight.
   useEffect(() => {
     // What it returns, a promise in newer browsers, is no clean-up.

@@ -139,7 +139,6 @@ export const en: Record<Key, string> = {
   'keys.undo': 'Undo (within ten seconds)',
   'keys.help': 'Show this help',
   'keys.palette': 'Jump and search',
-  'keys.list': 'Lists',
   'keys.anywhere': 'Anywhere',
 
   'range.label': 'Time range',

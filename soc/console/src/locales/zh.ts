@@ -138,7 +138,6 @@ export const zh = {
   'keys.undo': '撤销（十秒内）',
   'keys.help': '显示本帮助',
   'keys.palette': '跳转与搜索',
-  'keys.list': '列表',
   'keys.anywhere': '任何地方',
 
   'range.label': '时间范围',

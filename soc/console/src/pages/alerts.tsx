@@ -258,7 +258,7 @@ export default function Alerts() {
       fixed: true,
       render: (a) => (
         <Link
-          className="what ellipsis"
+          className={`what ${preview ? 'clamp2' : 'ellipsis'}`}
           to={`/alerts/${encodeURIComponent(a.id)}`}
           title={tx(a.title)}
           onClick={(e) => {

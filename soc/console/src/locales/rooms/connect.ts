@@ -12,7 +12,7 @@ export const connect = {
   'connect.last': ['最近收到', 'Last received'],
   'connect.lastOf': ['本租户最近收到', 'Last received for this tenant'],
   'connect.none': ['尚未收到', 'Nothing received yet'],
-  'connect.unknown': ['无权查看', 'Not yours to see'],
+  'connect.unknown': ['未知', 'Unknown'],
   'connect.unknownWhy': ['全市的接收状态只对不限租户的用户显示。', 'The state of the whole intake is for users of every tenant.'],
   'connect.off': ['未开启', 'Switched off'],
   'connect.address': ['地址', 'Address'],

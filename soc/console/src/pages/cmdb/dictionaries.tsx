@@ -9,7 +9,8 @@ import { NamedDialog } from '../../parts/cmdb/definitions';
 import { ChangeDialog, Moving, overlaid, useModelDocument, withDefinition } from '../../parts/cmdb/modelchange';
 import { Head, Panel } from '../../parts/page';
 import { SearchBox } from '../../parts/search';
-import { Empty, Skeleton } from '../../parts/states';
+import { Empty } from '../../parts/states';
+import { DocumentWaits } from '../../parts/cmdb/waiting';
 
 /** Dictionaries: the standard values of attributes, and those that administrators add. */
 export default function Dictionaries() {
@@ -37,7 +38,7 @@ export default function Dictionaries() {
         <SearchBox hint={t('ci.dict.find')} />
       </div>
       {!state.ready ? (
-        <Skeleton lines={8} />
+        <DocumentWaits lines={8} />
       ) : (
         <div className="split" style={{ alignItems: 'flex-start' }}>
           <aside className="panel classpanel" style={{ width: 250, flex: 'none' }}>

@@ -20,6 +20,7 @@ import { ClassTree } from '../../parts/cmdb/classtree';
 import type { Upsert } from '../../parts/cmdb/upsert';
 import { Refused } from '../../parts/dialog';
 import { Head, Panel } from '../../parts/page';
+import { ModelWaits } from '../../parts/cmdb/waiting';
 import { Failed, Skeleton } from '../../parts/states';
 
 /** Makes an item, or changes one: a form that the class's model makes. */
@@ -31,7 +32,14 @@ export default function EditPage() {
   const query = useQuery({ enabled: id !== '', queryKey: ['cmdb', 'edit', id], queryFn: ({ signal }) => get<Item>(`/cmdb/items/${encodeURIComponent(id)}`, {}, signal), staleTime: Infinity, gcTime: 0, refetchOnWindowFocus: false });
   const cls = words.classOf(query.data?.class ?? url.get('class') ?? '');
   if (query.error) return <div className="page"><Failed error={query.error} what="cmdb.what" retry={() => void query.refetch()} /></div>;
-  if (!words.model || (id && !query.data)) return <div className="page"><Skeleton lines={12} /></div>;
+  if (!words.model || (id && !query.data)) {
+    return (
+      <div className="page">
+        <Head title={t(id ? 'page.cmdb.edit' : 'page.cmdb.new')} />
+        {words.model ? <Skeleton lines={12} /> : <ModelWaits lines={12} />}
+      </div>
+    );
+  }
   if (!cls || cls.abstract) {
     return (
       <div className="page">

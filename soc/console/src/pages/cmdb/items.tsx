@@ -26,6 +26,7 @@ import { TenantName, useTenantName } from '../../parts/names';
 import { Head } from '../../parts/page';
 import { SearchBox } from '../../parts/search';
 import { Criticality } from '../../parts/severity';
+import { ModelWaits } from '../../parts/cmdb/waiting';
 import { Empty, Failed, Skeleton, Stale } from '../../parts/states';
 import { DataTable, type Column } from '../../parts/table';
 import { When } from '../../parts/time';
@@ -212,7 +213,7 @@ export default function Items() {
         )}
       </Head>
       <div className="split cmdbsplit">
-        <aside className="panel classpanel">{model ? <ClassTree model={model} chosen={cls} choose={(c) => setUrl({ class: c || undefined, cols: undefined }, true)} counts={statistics.data?.classes} all /> : <Skeleton lines={10} />}</aside>
+        <aside className="panel classpanel">{model ? <ClassTree model={model} chosen={cls} choose={(c) => setUrl({ class: c || undefined, cols: undefined }, true)} counts={statistics.data?.classes} all /> : <ModelWaits lines={10} small />}</aside>
         <div className="resultcol">
           <div className="filters" role="search">
             <SearchBox hint={t('cmdb.filter')} />

@@ -17,6 +17,7 @@ import { ChangeDialog, Moving, Revisions, overlaid, useModelDocument, withDefini
 import { LazyGraph, layerOfClass } from '../../parts/cmdb/picture';
 import { useChecks } from '../../parts/cmdb/checks';
 import { Head, Panel } from '../../parts/page';
+import { DocumentWaits } from '../../parts/cmdb/waiting';
 import { Empty, Skeleton } from '../../parts/states';
 import { DataTable } from '../../parts/table';
 import { Tabs, useTab } from '../../parts/tabs';
@@ -37,7 +38,7 @@ export default function Models() {
       {state.model && <Moving model={state.model} />}
       <Tabs tabs={tabs} label={t('page.cmdb.models')} />
       {!state.ready || !state.model ? (
-        <Skeleton lines={10} />
+        <DocumentWaits lines={10} />
       ) : (
         <>
           {tab === 'classes' && <Classes model={state.model} document={state.document} editable={state.editable} propose={propose} />}

@@ -12,6 +12,7 @@ import { RelationTypeDialog, RuleDialog } from '../../parts/cmdb/definitions';
 import { ChangeDialog, Moving, overlaid, useModelDocument, withDefinition } from '../../parts/cmdb/modelchange';
 import { Refused } from '../../parts/dialog';
 import { Head } from '../../parts/page';
+import { DocumentWaits } from '../../parts/cmdb/waiting';
 import { Empty, Skeleton } from '../../parts/states';
 import { DataTable } from '../../parts/table';
 import { Tabs, useTab } from '../../parts/tabs';
@@ -59,7 +60,7 @@ export default function Rules() {
       {model && <Moving model={model} />}
       <Tabs tabs={tabs} label={t('page.cmdb.rules')} />
       {!state.ready || !model ? (
-        <Skeleton lines={8} />
+        <DocumentWaits lines={8} />
       ) : (
         <div className="panel">
           {tab === 'types' && (

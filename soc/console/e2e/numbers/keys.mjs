@@ -1,0 +1,41 @@
+/** The keys of lists: j, k, enter, / and ? on every page that has a list, as docs/console.md says. */
+
+/** Pages whose enter opens what is not another page: a panel beside, an editor, a marked row. */
+const row = () => {
+  const at = document.querySelector('main .line.cursor, main tr.on, main tr:focus, main .line:focus, main .cursor, main .on[data-id], main [aria-selected=true][data-id]');
+  return at ? at.textContent.replace(/\s+/g, ' ').slice(0, 80) : '';
+};
+
+/** What is wrong with the keys of the page as it stands; '' where it has no list. */
+export async function keysOf(page) {
+  const list = await page.evaluate(() => [...document.querySelectorAll('main table.data > tbody')].some((b) => b.offsetParent !== null && [...b.children].filter((r) => r.querySelector('a[href]:not([download]), button.link') || r.classList.contains('go')).length > 1));
+  await page.evaluate(() => document.activeElement?.blur());
+  await page.keyboard.press('?');
+  const help = page.getByRole('dialog').filter({ hasText: '键盘快捷键' });
+  await help.waitFor({ timeout: 5000 });
+  const says = (await help.innerText()).replace(/\s+/g, ' ');
+  await page.keyboard.press('Escape');
+  await help.waitFor({ state: 'hidden' });
+  const wrong = [];
+  if (!/在本页|任何地方/.test(says)) wrong.push('? shows no keys');
+  if (list) {
+    if (!says.includes('下一条 / 上一条')) wrong.push(`? does not tell of j and k: ${says}`);
+    await page.keyboard.press('j');
+    const first = await page.evaluate(row);
+    await page.keyboard.press('j');
+    const second = await page.evaluate(row);
+    await page.keyboard.press('k');
+    const again = await page.evaluate(row);
+    if (!first) wrong.push('j stands on no row');
+    else if (second === first) wrong.push(`j does not go on from ${first}`);
+    else if (again !== first) wrong.push(`k does not go back to ${first}, but to ${again}`);
+  }
+  if (says.includes('到筛选框')) {
+    await page.keyboard.press('/');
+    await page.waitForTimeout(30);
+    const typing = await page.evaluate(() => /^(INPUT|TEXTAREA)$/.test(document.activeElement?.tagName ?? '') || document.activeElement?.isContentEditable === true);
+    if (!typing) wrong.push('/ leads to no field');
+    await page.evaluate(() => document.activeElement?.blur());
+  }
+  return wrong.join('; ');
+}

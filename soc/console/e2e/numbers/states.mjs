@@ -1,0 +1,64 @@
+/**
+ * What every page says when it gets no data: a server that ails, one that
+ * refuses, and lists that are empty. Each page has to say so in words, with a way out.
+ */
+import { BASE, settled } from '../desk.mjs';
+
+/** What the frame itself lives on: without it there is no page to judge. */
+const FRAME = /\/api\/v1\/(me|ui|branding|auth|setup)(\/|\?|$)|\/api\/v1\/me\/reach/;
+const answers = {
+  failed: (path) => ({ status: 500, contentType: 'application/problem+json', json: { title: 'Internal Server Error', status: 500, detail: 'the store does not answer', instance: `urn:icewatch:request:${path.length.toString(16).padStart(8, '0')}` } }),
+  forbidden: () => ({ status: 403, contentType: 'application/problem+json', json: { title: 'Forbidden', status: 403, detail: 'this needs the permission read' } }),
+};
+/** Words that never belong on a page. */
+const RAW = /\bundefined\b|\bNaN\b|\[object Object\]|\{"|\bnull\b|Invalid Date|Infinity/;
+
+/** What is wrong with a page as it stands. */
+async function faultOf(page, kind) {
+  const { text, busy, states, alerts, retry } = await page.evaluate(() => {
+    const main = document.querySelector('main');
+    return {
+      text: main.innerText.replace(/\s+/g, ' ').trim(),
+      busy: !!main.querySelector('.skel-line, .ant-spin-spinning'),
+      states: main.querySelectorAll('.state').length,
+      alerts: main.querySelectorAll('[role=alert]').length,
+      retry: [...main.querySelectorAll('button')].some((b) => /重\s*试|重新加载/.test(b.innerText)),
+    };
+  });
+  if (text.length < 8) return `is blank: ${text}`;
+  if (busy) return `waits for ever: ${text.slice(0, 200)}`;
+  const raw = RAW.exec(text);
+  if (raw) return `shows ${raw[0]}: ${text.slice(Math.max(0, raw.index - 80), raw.index + 80)}`;
+  if (/页面出错了/.test(text)) return `crashed: ${text.slice(0, 300)}`;
+  if (states + alerts === 0) return `says nothing of it: ${text.slice(0, 300)}`;
+  if (kind === 'failed' && !retry) return `offers no way out: ${text.slice(0, 300)}`;
+  return '';
+}
+
+/** Walks pages (addresses) on so many desks of one session at once; without are pages that need no data to be of use. */
+export async function walk(context, kind, addresses, without, desks = 4) {
+  const wrong = [];
+  const left = [...addresses];
+  await Promise.all(
+    Array.from({ length: desks }, async () => {
+      const page = await context.newPage();
+      page.on('pageerror', (e) => wrong.push(`${page.url()} crashed: ${e}`));
+      await page.route('**/api/v1/**', (route) => (FRAME.test(route.request().url()) ? route.fallback() : route.fulfill(answers[kind](route.request().url()))));
+      await page.goto(`${BASE}/me`);
+      await settled(page);
+      for (let at = left.shift(); at; at = left.shift()) {
+        await page.evaluate((at) => {
+          history.pushState(null, '', at);
+          dispatchEvent(new PopStateEvent('popstate'));
+        }, at);
+        await page.waitForTimeout(150);
+        let fault = await faultOf(page, kind);
+        // A lost answer is asked for twice more, within two seconds.
+        for (const end = Date.now() + 6000; fault && Date.now() < end && !(without.includes(at) && /^says nothing|^offers/.test(fault)); fault = await faultOf(page, kind)) await page.waitForTimeout(150);
+        if (fault && !(without.includes(at) && /^says nothing|^offers/.test(fault))) wrong.push(`${at} ${fault}`);
+      }
+      await page.close();
+    }),
+  );
+  return wrong;
+}
