@@ -17,16 +17,22 @@ import { drive } from './known.mjs';
 import { ALERTS, ORDERED, figures as ofData } from './numbers/datapages.mjs';
 import { deeds, peers } from './numbers/deeds.mjs';
 import { figures as ofDeeds } from './numbers/deedspages.mjs';
+import { keysOf } from './numbers/keys.mjs';
+import { ALONE, walk } from './numbers/states.mjs';
 import { ELSEWHERE, OPEN, WITHOUT } from './numbers/elsewhere.mjs';
 
 let browser;
 let page;
 let known;
+/** The lines of the checklist that an empty suite shows. */
+let begun;
 let there;
 /** What the first wave left. */
 let first;
 /** The pages whose figures were held. */
 const held = [];
+/** Where each of them is. */
+const visited = new Map();
 
 before(async () => {
   if (missing) return;
@@ -34,6 +40,9 @@ before(async () => {
   ({ page } = await open(browser));
   await signIn(page, PASSWORD);
   await page.locator('.rail').waitFor();
+  await settled(page);
+  await page.getByTestId('checklist').waitFor();
+  begun = await ticks();
   known = await drive(page);
 });
 after(async () => {
@@ -80,9 +89,21 @@ async function hold(table) {
     for (const end = Date.now() + 10_000; seen.lack.length > 0 && Date.now() < end; seen = await lacking(wants)) await page.waitForTimeout(300);
     for (const w of seen.lack) wrong.push(`${path} (${at}) does not say ${w}: ${seen.shown.slice(0, 700)}`);
     held.push(path);
+    visited.set(path, at);
   }
   assert.deepEqual(wrong, [], wrong.join('\n\n'));
 }
+
+/** The lines of the checklist and whether each is ticked. */
+const ticks = () => page.getByTestId('checklist').locator('li').evaluateAll((l) => Object.fromEntries(l.map((x) => [x.querySelector('span:last-child > :first-child').textContent, x.dataset.done === 'true'])));
+
+steps('an empty suite says what to begin with, and each line ticks by itself', async () => {
+  assert.deepEqual(begun, { 接入数据源: false, 导入资产: false, 启用检测规则: true, 邀请同事: false });
+  await go('/me');
+  await go('/');
+  const after = { 接入数据源: true, 导入资产: true, 启用检测规则: true, 邀请同事: false };
+  await until('the ticks', async () => JSON.stringify(await ticks()) === JSON.stringify(after));
+});
 
 steps('every number is what the known data makes it', async () => {
   const alerts = await until('the alerts', async () => {
@@ -119,7 +140,49 @@ steps('what people do and a second wave of data make every other number', async 
     dictionaries: (await get('/cmdb/model')).dictionaries.map((d) => ({ title: d.title.zh, values: d.values.length })),
   };
   await hold(ofDeeds(done, page, shipped));
+  // A colleague has an account: all is begun.
+  await go('/');
+  await page.getByTestId('checklist').waitFor({ state: 'detached' });
 });
+
+steps('times are told by the clock or by how long ago, as the reader chose once', async () => {
+  const choose = async (how) => {
+    await page.locator('.rail button.me').click();
+    await page.getByRole('menuitem', { name: '时间显示' }).hover();
+    await page.getByRole('menuitem', { name: how, exact: true }).click();
+  };
+  const first = () => page.locator('main tbody tr').first().locator('time').first().innerText();
+  await go('/admin/sessions');
+  assert.match(await first(), /^\d\d:\d\d:\d\d$/);
+  await choose('距今多久');
+  await until('how long ago', async () => /前|现在/.test(await first()));
+  await page.reload();
+  await settled(page);
+  assert.match(await first(), /前|现在/);
+  await choose('按页面');
+  await until('the clock', async () => /^\d\d:\d\d:\d\d$/.test(await first()));
+});
+
+steps('j, k, enter and / work on every list, and ? tells what the page has', async () => {
+  const wrong = [];
+  let lists = 0;
+  for (const at of visited.values()) {
+    await go(at);
+    const keys = await keysOf(page);
+    if (keys.list) lists++;
+    if (keys.wrong) wrong.push(`${at}: ${keys.wrong}`);
+  }
+  assert.ok(lists > 20, `only ${lists} pages had a list to walk`);
+  assert.deepEqual(wrong, [], wrong.join('\n'));
+});
+
+for (const [kind, what] of [['forbidden', 'refuses'], ['failed', 'ails']]) {
+  steps(`every page says so, with a way out, where the server ${what}`, async () => {
+    const all = PATHS.filter((p) => !/^\/(login|welcome)$/.test(p)).map((p) => visited.get(p) ?? p.replace(/:\w+/g, 'none'));
+    const wrong = await walk(page.context(), kind, all, ALONE);
+    assert.deepEqual(wrong, [], wrong.join('\n'));
+  });
+}
 
 steps('every page is held here, by a test of its own, or shows no figure', () => {
   const here = [...new Set(held)];

@@ -45,7 +45,7 @@ export const figures = (it, page, shipped) => [
   ['/cmdb/:id', `/cmdb/${it.web}`, ['关联资产 关系 依赖 1 num-db-1 主机 位于网段 1 数字网段', async () => (await page.getByText('num-web-1 上 5 分钟内 8 次 SSH 登录失败').count()) === 1]],
   ['/cmdb/traffic', '/cmdb/traffic?view=rows', ['1 条通信', new RegExp(`num-web-1 .*num-db-1 .*443.* ${MIB} MiB ${INSIDE.length} `)]],
   ['/processing', '/processing', [new RegExp(`第二波打标 log.syslog.appname 等于 nummark marked 全部租户 ${MARKED} ${TIME}`)]],
-  ['/forwarding', '/forwarding', [new RegExp(`superior .* 正常 无 [\\d.]+ 条/秒 ${MARKED} 0 `)]],
+  ['/forwarding', '/forwarding', [new RegExp(`superior .* 正常 .*? [\\d.]+ 条/秒 ${MARKED} 0 `)]],
   ['/parsers', '/parsers', [`${shipped.packs} 个产品，${shipped.kinds.toLocaleString('en')} 种日志`]],
   ['/knowledge/:id', '/knowledge/num-known', [async () => (await page.locator('main ol.articlelines li').count()) === 2]],
   ['/rules', '/rules?q=SSH', [new RegExp(`^检测规则 ${shipped.rules} `), `全部 ${shipped.rules} 生效 ${shipped.rules} 已停用 0 被拒 0 受限 0`, /来自外部地址的 SSH 登录 单事件规则 .*?account-abuse 2 /, /SSH 口令被猜中 关联规则 .*?brute-force 1 /]],

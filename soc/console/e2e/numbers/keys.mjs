@@ -1,12 +1,12 @@
 /** The keys of lists: j, k, enter, / and ? on every page that has a list, as docs/console.md says. */
 
-/** Pages whose enter opens what is not another page: a panel beside, an editor, a marked row. */
+/** The row that the keys stand on, by its text. */
 const row = () => {
   const at = document.querySelector('main .line.cursor, main tr.on, main tr:focus, main .line:focus, main .cursor, main .on[data-id], main [aria-selected=true][data-id]');
   return at ? at.textContent.replace(/\s+/g, ' ').slice(0, 80) : '';
 };
 
-/** What is wrong with the keys of the page as it stands; '' where it has no list. */
+/** Whether the page as it stands has a list, and what is wrong with its keys, '' for nothing. */
 export async function keysOf(page) {
   const list = await page.evaluate(() => [...document.querySelectorAll('main table.data > tbody')].some((b) => b.offsetParent !== null && [...b.children].filter((r) => r.querySelector('a[href]:not([download]), button.link') || r.classList.contains('go')).length > 1));
   await page.evaluate(() => document.activeElement?.blur());
@@ -14,7 +14,7 @@ export async function keysOf(page) {
   const help = page.getByRole('dialog').filter({ hasText: '键盘快捷键' });
   await help.waitFor({ timeout: 5000 });
   const says = (await help.innerText()).replace(/\s+/g, ' ');
-  await page.keyboard.press('Escape');
+  await help.press('Escape');
   await help.waitFor({ state: 'hidden' });
   const wrong = [];
   if (!/在本页|任何地方/.test(says)) wrong.push('? shows no keys');
@@ -37,5 +37,5 @@ export async function keysOf(page) {
     if (!typing) wrong.push('/ leads to no field');
     await page.evaluate(() => document.activeElement?.blur());
   }
-  return wrong.join('; ');
+  return { list, wrong: wrong.join('; ') };
 }

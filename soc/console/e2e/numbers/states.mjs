@@ -13,6 +13,9 @@ const answers = {
 /** Words that never belong on a page. */
 const RAW = /\bundefined\b|\bNaN\b|\[object Object\]|\{"|\bnull\b|Invalid Date|Infinity/;
 
+/** Pages that are of use without any data: forms, a place to begin, settings to copy; what they lack they leave out. */
+export const ALONE = ['/notices/new', '/rules/new', '/connect', '/me', '/graph', '/entities', '/cmdb/path'];
+
 /** What is wrong with a page as it stands. */
 async function faultOf(page, kind) {
   const { text, busy, states, alerts, retry } = await page.evaluate(() => {
@@ -36,7 +39,7 @@ async function faultOf(page, kind) {
 }
 
 /** Walks pages (addresses) on so many desks of one session at once; without are pages that need no data to be of use. */
-export async function walk(context, kind, addresses, without, desks = 4) {
+export async function walk(context, kind, addresses, without, desks = kind === 'failed' ? 8 : 4) {
   const wrong = [];
   const left = [...addresses];
   await Promise.all(

@@ -5,6 +5,8 @@ import { zh, type Key } from '../locales/zh';
 import type { Locale } from '../logic/format';
 
 export type Theme = 'light' | 'dark' | 'auto';
+/** How moments are told: as each page has it, by the clock, or by how long ago. */
+export type Times = 'usual' | 'absolute' | 'relative';
 export type Vars = Record<string, string | number>;
 
 interface Settings {
@@ -14,6 +16,8 @@ interface Settings {
   localeChosen: boolean;
   theme: Theme;
   setTheme: (t: Theme) => void;
+  times: Times;
+  setTimes: (t: Times) => void;
   dark: boolean;
   /** The text for a key, with {x} filled in; numbers get separators. */
   t: (key: Key, vars?: Vars) => string;
@@ -39,6 +43,10 @@ export function SettingsProvider({ children }: { children: ReactNode }) {
   const [theme, setThemeState] = useState<Theme>(() => {
     const t = remember('icewatch.theme');
     return t === 'light' || t === 'dark' ? t : 'auto';
+  });
+  const [times, setTimesState] = useState<Times>(() => {
+    const x = remember('icewatch.times');
+    return x === 'absolute' || x === 'relative' ? x : 'usual';
   });
   const media = useMemo(() => window.matchMedia('(prefers-color-scheme: dark)'), []);
   const [systemDark, setSystemDark] = useState(media.matches);
@@ -66,6 +74,11 @@ export function SettingsProvider({ children }: { children: ReactNode }) {
     setThemeState(t);
   }, []);
 
+  const setTimes = useCallback((x: Times) => {
+    remember('icewatch.times', x);
+    setTimesState(x);
+  }, []);
+
   const value = useMemo<Settings>(() => {
     const catalogue: Record<Key, string> = locale === 'en-US' ? en : zh;
     const t = (key: Key, vars?: Vars) =>
@@ -75,8 +88,8 @@ export function SettingsProvider({ children }: { children: ReactNode }) {
         return v === undefined ? whole : typeof v === 'number' ? v.toLocaleString(locale) : v;
       });
     const tx = (text: Text | undefined | null) => (locale === 'en-US' ? text?.en || text?.zh : text?.zh || text?.en) ?? '';
-    return { locale, setLocale, localeChosen, theme, setTheme, dark, t, tx };
-  }, [locale, localeChosen, theme, dark, setLocale, setTheme]);
+    return { locale, setLocale, localeChosen, theme, setTheme, times, setTimes, dark, t, tx };
+  }, [locale, localeChosen, theme, times, dark, setLocale, setTheme, setTimes]);
 
   return <Context.Provider value={value}>{children}</Context.Provider>;
 }

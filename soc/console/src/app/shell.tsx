@@ -147,7 +147,7 @@ export function Shell() {
 
 /** The frame of every page behind sign-in: rail, account, keys. */
 function Frame({ user }: { user: Me }) {
-  const { t, tx, locale, setLocale, theme, setTheme } = useSettings();
+  const { t, tx, locale, setLocale, theme, setTheme, times, setTimes } = useSettings();
   const location = useLocation();
   const navigate = useNavigate();
   const client = useQueryClient();
@@ -246,6 +246,11 @@ function Frame({ user }: { user: Me }) {
                     key: 'theme',
                     label: t('account.theme'),
                     children: (['light', 'dark', 'auto'] as const).map((x) => ({ key: x, label: `${t(`account.${x}`)}${theme === x ? ' ✓' : ''}`, onClick: () => setTheme(x) })),
+                  },
+                  {
+                    key: 'times',
+                    label: t('account.times'),
+                    children: (['usual', 'absolute', 'relative'] as const).map((x) => ({ key: x, label: `${t(`account.times.${x}`)}${times === x ? ' ✓' : ''}`, onClick: () => setTimes(x) })),
                   },
                   {
                     key: 'language',

@@ -10,6 +10,7 @@ import { useNow } from '../app/hooks';
 import { useRowKeys } from '../app/rows';
 import { useSettings } from '../app/settings';
 import { clock, number, zone } from '../logic/format';
+import { Checklist } from '../parts/checklist';
 import { TenantName } from '../parts/names';
 import { objectLink } from '../parts/orders/detail';
 import { Head, Panel, Updated } from '../parts/page';
@@ -234,6 +235,7 @@ export default function Shift() {
               </div>
               <div className="cols">
                 <div className="stack" style={{ gap: 14 }}>
+                  <Checklist received={o.intake.events_total > 0} />
                   {/* How to send a first log is for who looks after the sources. */}
                   {o.intake.events_total === 0 && alerts.length === 0 && list(o.sources).length > 0 ? (
                     <NoEvents sources={list(o.sources)} />

@@ -5,13 +5,14 @@ import { absolute, clock, compact, relative } from '../logic/format';
 
 /** A moment: short text, the whole of it (with the age) on hover. */
 export function When({ time, age = false }: { time?: string | null; age?: boolean }) {
-  const { locale } = useSettings();
-  const now = useNow(age ? 1 : 60);
+  const { locale, times } = useSettings();
+  const ago = times === 'usual' ? age : times === 'relative';
+  const now = useNow(ago ? 1 : 60);
   if (!time) return <span className="faint">–</span>;
   const full = `${absolute(time, true)} · ${relative(time, now, locale)}`;
   return (
     <time dateTime={time} title={full} className="nowrap">
-      {age ? relative(time, now, locale) : compact(time, now)}
+      {ago ? relative(time, now, locale) : compact(time, now)}
     </time>
   );
 }
