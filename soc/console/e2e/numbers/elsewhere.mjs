@@ -4,6 +4,12 @@
 export const ELSEWHERE = {
   '/agents': ['fleet.test.mjs', 'a host is added by its line'],
   '/agents/hosts/:id': ['fleet.test.mjs', "a host's page tells what it is and how it fares"],
+  '/finding-orders': ['findings.test.mjs', 'a work order is made of findings, and says how many are left'],
+  '/finding-orders/:id': ['findings.test.mjs', 'a work order is made of findings, and says how many are left'],
+  '/vulnerabilities/:id': ['findings.test.mjs', 'published vulnerabilities are taken in, and lead to the assets that have them'],
+  '/scans': ['findings.test.mjs', 'the scanner finds what is published, and the second scan what changed'],
+  '/scans/:id': ['findings.test.mjs', 'the scanner finds what is published, and the second scan what changed'],
+  '/surface': ['findings.test.mjs', 'the scanner finds what is published, and the second scan what changed'],
   '/findings/:id': ['findings.test.mjs', 'a finding is moved, and its history says so in words'],
   '/rules/new': ['rules.test.mjs', 'it is tried on stored events before it is kept'],
   '/rules/:id': ['rules.test.mjs', 'saved, it is in force at once: an event raises its alert, with what matched marked'],
@@ -37,14 +43,4 @@ export const WITHOUT = {
   '/admin/applications': 'names, addresses and states',
   '/admin/applications/:id': 'a form',
   '/admin/transitions': 'a table of what may become what',
-};
-
-/** Pages with figures that nothing holds yet, and what it takes. */
-export const OPEN = {
-  '/scans': 'runs of a scanner in the console’s tests',
-  '/scans/:id': 'runs of a scanner in the console’s tests',
-  '/surface': 'runs of a scanner in the console’s tests',
-  '/finding-orders': 'orders of findings in the console’s tests',
-  '/finding-orders/:id': 'orders of findings in the console’s tests',
-  '/vulnerabilities/:id': 'an entry of the library in the console’s tests',
 };
