@@ -20,6 +20,9 @@ import { Deadline, SLAClock, When } from '../parts/time';
 import { Entity } from '../parts/token';
 import { sourceState } from '../parts/source';
 
+/** Whether anything came in from outside: the suite's own records of what people do count among the events, too. */
+const received = (o: Overview) => list(o.sources).some((s) => s.received > 0);
+
 function Verdict({ o }: { o: Overview }) {
   const { t } = useSettings();
   const n = o.me.incidents_open;
@@ -235,9 +238,9 @@ export default function Shift() {
               </div>
               <div className="cols">
                 <div className="stack" style={{ gap: 14 }}>
-                  <Checklist received={o.intake.events_total > 0} />
+                  <Checklist received={received(o)} />
                   {/* How to send a first log is for who looks after the sources. */}
-                  {o.intake.events_total === 0 && alerts.length === 0 && list(o.sources).length > 0 ? (
+                  {!received(o) && alerts.length === 0 && list(o.sources).length > 0 ? (
                     <NoEvents sources={list(o.sources)} />
                   ) : (
                     <>

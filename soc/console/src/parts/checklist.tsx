@@ -1,6 +1,6 @@
 import { useQueries } from '@tanstack/react-query';
 import { Button } from 'antd';
-import { useState } from 'react';
+import { useEffect, useState } from 'react';
 import { Link } from 'react-router-dom';
 import { get } from '../api/client';
 import { useCan } from '../api/queries';
@@ -28,7 +28,7 @@ export function Checklist({ received }: { received: boolean }) {
   const [off, setOff] = useState(() => away());
   const steps: { key: string; to: string; operation: string; ask?: string; least: number }[] = [
     { key: 'source', to: '/sources', operation: 'list-sources', least: 1 },
-    { key: 'assets', to: '/cmdb/import', operation: 'import-cmdb', ask: '/cmdb/items?class=computer&limit=1', least: 1 },
+    { key: 'assets', to: '/cmdb/import', operation: 'import-cmdb', ask: '/cmdb/items?class=host&limit=1', least: 1 },
     { key: 'rules', to: '/rules', operation: 'list-rules', ask: '/rules?status=active&limit=1', least: 1 },
     { key: 'colleague', to: '/admin/users', operation: 'create-user', ask: '/users?limit=1', least: 2 },
   ].filter((s) => can(s.operation));
@@ -44,7 +44,12 @@ export function Checklist({ received }: { received: boolean }) {
   });
   const done = steps.map((s, i) => (s.ask === undefined ? received : (answers[i]?.data ?? 0) >= s.least));
   const known = steps.every((s, i) => s.ask === undefined || answers[i]?.data !== undefined);
-  if (off || !mine || !known || done.every(Boolean)) return null;
+  const begun = known && done.every(Boolean);
+  // What has once begun is not told again where the counts begin anew with a restart.
+  useEffect(() => {
+    if (begun && mine) away(true);
+  }, [begun, mine]);
+  if (off || !mine || !known || begun) return null;
   return (
     <Panel
       title={t('begin.title')}
