@@ -37,12 +37,20 @@ export async function peers() {
       res.end(JSON.stringify({ id: `ITSM-${got.orders}`, data: { no: `ITSM-${got.orders}` }, state: '受理中' }));
     });
   });
+  const open = new Set();
   const log = tcp((c) => {
+    open.add(c);
     c.on('error', () => {});
     c.on('data', (d) => (got.forwarded += d));
   });
   const [webPort, logPort] = [await listening(web), await listening(log)];
-  return { got, url: `http://127.0.0.1:${webPort}`, syslog: `127.0.0.1:${logPort}`, end: () => [web, log].forEach((s) => (s.closeAllConnections?.(), s.close())) };
+  return { got, url: `http://127.0.0.1:${webPort}`, syslog: `127.0.0.1:${logPort}`, end: () => {
+      // What forwards keeps its connection: a server that waits for it would keep this process.
+      for (const c of open) c.destroy();
+      log.close();
+      web.closeAllConnections();
+      web.close();
+    } };
 }
 
 /** Does all of it; call is known.mjs's, first what the first wave left. Answers the ids of what pages with an id show. */
