@@ -24,6 +24,7 @@ import { Head, Updated } from '../parts/page';
 import { Priority, SeverityMark, StatusMark } from '../parts/severity';
 import { Empty, Failed, Skeleton, Stale } from '../parts/states';
 import { SLAClock, When } from '../parts/time';
+import { Token } from '../parts/token';
 import { Views } from '../parts/views';
 
 /** The deadline that runs now; none sorts last. */
@@ -153,7 +154,7 @@ export default function Incidents() {
     { key: 'id', title: t('col.id'), track: '140px', usual: true, roomy: 1, render: (i) => <span className="mono">{i.id}</span> },
     { key: 'system', title: t('col.system'), track: '120px', usual: true, roomy: 2, render: (i) => <span title={i.system?.name}>{i.system?.name || i.ci?.name || tenantName(i.tenant)}</span> },
     { key: 'tenant', title: t('col.tenant'), track: '130px', usual: false, render: (i) => tenantName(i.tenant) },
-    { key: 'attackers', title: t('judged.attacker'), track: '130px', usual: false, render: (i) => <span className="mono">{list(i.attackers).map((x) => x.ip || x.name).filter(Boolean).join(' ') || list(i.actors).join(' ') || '–'}</span> },
+    { key: 'attackers', title: t('judged.attacker'), track: '130px', usual: false, render: (i) => <Attackers of={i} /> },
     { key: 'techniques', title: t('alert.techniques'), track: '130px', usual: false, render: (i) => <span className="mono">{list(i.techniques).join(' ') || '–'}</span> },
     { key: 'alerts', title: t('col.alerts'), track: '48px', usual: true, num: true, render: (i) => number(i.alert_count, locale) },
     { key: 'status', title: t('col.status'), track: 'var(--status-w)', usual: true, render: (i) => <StatusMark status={i.status} /> },
@@ -288,5 +289,20 @@ export default function Incidents() {
         />
       )}
     </div>
+  );
+}
+
+/** Who attacks, each address with its card. */
+function Attackers({ of }: { of: Incident }) {
+  const addresses = list(of.attackers).map((x) => x.ip).filter((x): x is string => !!x);
+  const names = list(of.attackers).map((x) => (x.ip ? '' : x.name)).filter(Boolean);
+  if (addresses.length + names.length === 0) return <span className="mono">{list(of.actors).join(' ') || '–'}</span>;
+  return (
+    <span className="row" style={{ gap: 6 }}>
+      {addresses.map((x) => (
+        <Token key={x} field="source.ip" value={x} />
+      ))}
+      <span className="mono">{names.join(' ')}</span>
+    </span>
   );
 }

@@ -9,6 +9,7 @@ import { Ask } from './dialog';
 import { Empty } from './states';
 import { DataTable } from './table';
 import { When } from './time';
+import { Token } from './token';
 
 /** How somebody signed in, in words; what this console does not know shows as the server writes it. */
 export function useChannelName(): (channel: string | undefined) => string {
@@ -104,7 +105,7 @@ export function DeviceTable({ devices, forget }: { devices: readonly Device[]; f
             </span>
           ),
         },
-        { key: 'address', title: t('sessions.address'), render: (d) => <span className="mono">{d.address || '–'}</span> },
+        { key: 'address', title: t('sessions.address'), render: (d) => (d.address ? <Token field="source.ip" value={d.address} /> : '–') },
         { key: 'since', title: t('devices.since'), num: true, render: (d) => <When time={d.created_at} /> },
         { key: 'seen', title: t('sessions.seen'), num: true, render: (d) => <When time={d.last_seen_at} age /> },
         ...(forget
@@ -183,7 +184,7 @@ export function HabitView({ habits }: { habits: Habits }) {
               </span>
             ),
           },
-          { key: 'address', title: t('sessions.address'), render: (r) => <span className="mono">{r.address || '–'}</span> },
+          { key: 'address', title: t('sessions.address'), render: (r) => (r.address ? <Token field="source.ip" value={r.address} /> : '–') },
           { key: 'client', title: t('sessions.client'), render: (r) => r.client || '–' },
           { key: 'channel', title: t('sessions.channel'), render: (r) => channel(r.channel) },
         ]}

@@ -22,6 +22,7 @@ import { Empty, Loaded, Stale } from '../../parts/states';
 import { DataTable } from '../../parts/table';
 import { Tabs, useTab } from '../../parts/tabs';
 import { When } from '../../parts/time';
+import { Token } from '../../parts/token';
 import { Track } from '../../parts/track';
 import { UserPicker } from '../../parts/pickers';
 
@@ -208,7 +209,7 @@ function Log() {
                           ),
                         },
                         { key: 'result', title: t('audit.result'), render: (x) => <ResultMark result={x.result} /> },
-                        { key: 'address', title: t('audit.address'), render: (x) => <span className="mono">{x.address || '–'}</span> },
+                        { key: 'address', title: t('audit.address'), render: (x) => (x.address ? <Token field="source.ip" value={x.address} /> : '–') },
                       ]}
                     />
                   </div>

@@ -13,6 +13,7 @@ import { Empty, Loaded, Stale } from '../../parts/states';
 import { DataTable } from '../../parts/table';
 import { Tabs, useTab } from '../../parts/tabs';
 import { When } from '../../parts/time';
+import { Token } from '../../parts/token';
 
 /** Who is signed in now, and who is locked out. */
 export default function Sessions() {
@@ -77,7 +78,7 @@ function Locks() {
               columns={[
                 { key: 'kind', title: t('locks.kind'), render: (l) => t(`locks.${l.kind}`) },
                 { key: 'account', title: t('sessions.user'), render: (l) => l.account || '–' },
-                { key: 'address', title: t('sessions.address'), render: (l) => <span className="mono">{l.address || '–'}</span> },
+                { key: 'address', title: t('sessions.address'), render: (l) => (l.address ? <Token field="source.ip" value={l.address} /> : '–') },
                 { key: 'failures', title: t('locks.failures'), num: true, render: (l) => l.failures },
                 { key: 'until', title: t('locks.until'), num: true, render: (l) => (l.locked_until && Date.parse(l.locked_until) > Date.now() ? <When time={l.locked_until} /> : <span className="faint">{t('locks.counting')}</span>) },
                 { key: 'last', title: t('locks.last'), num: true, render: (l) => <When time={l.last_at} age /> },
