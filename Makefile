@@ -132,7 +132,7 @@ test-alerts: build ## kill the suite sixty times while alerts are grouped, sent 
 	ICEWATCH_BIN=$(CURDIR)/bin ICEWATCH_NOTIFY_KILLS=$${NOTIFY_KILLS:-30} go test -count=1 -timeout 40m -v -run TestNotifyKills ./test/acceptance
 	ICEWATCH_DISPATCH_KILLS=$${NOTIFY_KILLS:-30} go test -count=1 -v -run 'TestDispatchKilled$$' ./ticketing
 
-screenshots: build ## take the pictures of docs/images anew: each page in real Chromium on a suite with two intrusions sent through its sockets
+screenshots: build agent ## take the pictures of docs/images anew: each page in real Chromium on a suite with two intrusions sent through its sockets
 	ICEWATCH_BIN=$(CURDIR)/bin ICEWATCH_SHOT_DIR=$(CURDIR)/docs/images go test -count=1 -timeout 40m -run TestPictures ./test/acceptance
 
 vuln: ## fail where the programs call code with a known vulnerability (golang.org/x/vuln)

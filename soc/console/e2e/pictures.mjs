@@ -3,11 +3,16 @@
  * Chinese and dark in English, the pages of PAIRS in all four. Pictures are
  * WebP, which Chromium itself makes of what it drew.
  *
- * Environment: that of desk.mjs, SHOT_DIR (needed), ONLY (names, with commas).
+ * Environment: that of known.mjs, SHOT_DIR (needed), AGENT (the program
+ * icewatch-agent), ONLY (names, with commas).
  */
-import { mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { BASE, PASSWORD, launch, missing, open, signIn } from './desk.mjs';
+import { ATTACKER, drive } from './known.mjs';
+import { deeds, peers } from './numbers/deeds.mjs';
 
 const DIR = process.env.SHOT_DIR;
 const ONLY = (process.env.ONLY ?? '').split(',').filter(Boolean);
@@ -134,11 +139,49 @@ const LOOKS = [
   { theme: 'light', locale: 'en-US', suffix: '-en', few: true },
 ];
 
+/** Gives every page something to show: known data, what people do with it, a host with an agent. Answers what ends it. */
+async function furnish(page) {
+  const get = async (path) => (await page.request.get(`${BASE}/api/v1${path}`)).json();
+  const until = async (what, f) => {
+    for (const end = Date.now() + WAIT; ; await new Promise((r) => setTimeout(r, 300))) {
+      const v = await f();
+      if (v) return v;
+      if (Date.now() > end) throw new Error(`${what} did not come`);
+    }
+  };
+  const call = await drive(page);
+  const { incident_id: incident } = await until('the incident', async () => (await get(`/alerts?attacker=${ATTACKER}&limit=10`)).items.find((a) => a.incident_id));
+  await call('POST', '/api/v1/log-groups', { kind: 'group', name: '订单应用', filter: 'log.syslog.appname:=numapp' });
+  await call('POST', '/api/v1/search-monitors', { name: '拒单过多', query: 'log.syslog.appname:=numapp "refused"', schedule: '*/5 * * * *', time_zone: 'Asia/Shanghai', window: '5m', condition: { kind: 'rows', op: '>', value: 3 }, action: { kind: 'export', format: 'csv' }, enabled: true });
+  await call('POST', '/api/v1/exports', { query: 'log.syslog.appname:=numapp', since: '1h', format: 'csv', name: '订单' });
+  const there = await peers();
+  await deeds(call, get, until, there, { incident });
+  if (!process.env.AGENT) return () => there.end();
+  const home = mkdtempSync(join(tmpdir(), 'icewatch-agent-'));
+  const { token } = await call('POST', '/api/v1/fleet/tokens', { tenant: 'e-seal', hours: 1, uses: 1 });
+  execFileSync(process.env.AGENT, ['enrol', '--dir', home], { env: { ...process.env, ICEWATCH_AGENT_TOKEN: token } });
+  const agent = spawn(process.env.AGENT, ['run', '--dir', home], { stdio: 'ignore' });
+  await until('the host', async () => (await get('/fleet/hosts')).items.some((h) => h.state === 'online'));
+  return async () => {
+    there.end();
+    const ended = new Promise((done) => agent.once('exit', done));
+    agent.kill();
+    await ended;
+    rmSync(home, { recursive: true, force: true });
+  };
+}
+
 const browser = await launch();
 const blank = await (await browser.newContext()).newPage();
 let total = 0;
 const poor = [];
+let clear = () => {};
 try {
+  const first = await open(browser);
+  await signIn(first.page, PASSWORD);
+  await first.page.locator('.rail').waitFor();
+  clear = await furnish(first.page);
+  await first.context.close();
   for (const look of LOOKS) {
     const desk = await open(browser, look);
     const page = desk.page;
@@ -187,6 +230,7 @@ try {
   }
 } finally {
   await browser.close();
+  await clear();
 }
 console.log(`${(total / 1e6).toFixed(1)} MB`);
 if (total > MOST) poor.push(`the pictures take ${(total / 1e6).toFixed(1)} MB, at most ${MOST / 1e6}`);
