@@ -8,7 +8,11 @@ const row = () => {
 
 /** Whether the page as it stands has a list, and what is wrong with its keys, '' for nothing. */
 export async function keysOf(page) {
-  const list = await page.evaluate(() => [...document.querySelectorAll('main table.data > tbody')].some((b) => b.offsetParent !== null && [...b.children].filter((r) => r.querySelector('a[href]:not([download]), button.link') || r.classList.contains('go')).length > 1));
+  const list = await page.evaluate(() => {
+    const lists = [...document.querySelectorAll('main table.data > tbody')].filter((b) => b.offsetParent !== null).map((b) => [...b.children].filter((r) => r.querySelector('a[href]:not([download]), button.link') || r.classList.contains('go')).length);
+    // The first that has rows is the one that is walked; one row leads nowhere.
+    return (lists.find((n) => n > 0) ?? 0) > 1;
+  });
   await page.evaluate(() => document.activeElement?.blur());
   await page.keyboard.press('?');
   const help = page.getByRole('dialog').filter({ hasText: '键盘快捷键' });
