@@ -202,6 +202,10 @@ export interface SurfaceHost {
   os?: string;
   found_by: List<string>;
   services: List<SurfaceService>;
+  /** How it did when deep discovery read it last; the unit is at the end of the name. */
+  metrics?: Record<string, number>;
+  /** What listens on it, as deep discovery read it there. */
+  programs?: List<{ address: string; port: number | string; program?: string; version?: string }>;
   state: 'present' | 'stale' | 'vanished';
   missed?: number;
   first_seen: string;

@@ -183,6 +183,8 @@ export const exposure = {
   'finding.f.host': ['IP、域名或资产名', 'Address or name'],
   'finding.f.port': ['端口', 'Port'],
   'finding.f.service': ['服务', 'Service'],
+  'finding.f.asset_group': ['资产标签（分组）', 'Label of the asset'],
+  'finding.f.asset_type': ['资产类型', 'Type of asset'],
   'finding.f.owner': ['负责人', 'Owner'],
   'finding.clear': ['清空条件', 'Clear'],
   'finding.by': ['操作人', 'By'],

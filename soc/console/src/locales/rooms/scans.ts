@@ -270,6 +270,7 @@ export const scans = {
   'surface.host': ['主机', 'Host'],
   'surface.services': ['服务', 'Services'],
   'surface.os': ['系统', 'System'],
+  'surface.deep': ['深度读取：{n} 项指标，{p} 个监听程序', 'Read on it: {n} numbers, {p} listening programs'],
   'surface.asset': ['CMDB', 'CMDB'],
   'surface.known': ['已登记', 'Known'],
   'surface.unknown': ['未登记', 'Unknown'],

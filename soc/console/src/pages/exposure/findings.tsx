@@ -4,6 +4,7 @@ import { useState } from 'react';
 import { Link, useNavigate } from 'react-router-dom';
 import { buildPath, get, post } from '../../api/client';
 import { FINDING_STATES, placeOf, type Finding, type FindingState, type FindingsDone } from '../../api/findings';
+import { useWords } from '../../api/cmdb';
 import { useCan } from '../../api/queries';
 import { list, type Page } from '../../api/types';
 import { useAct } from '../../app/act';
@@ -26,9 +27,9 @@ import { Reports } from './reports';
 const LEVELS = ['critical', 'high', 'medium', 'low', 'informational'] as const;
 const RENEW = ['findings'];
 /** Conditions that may be joined with any other. */
-const MORE = ['title', 'weakness', 'class', 'engine', 'host', 'port', 'service', 'owner'] as const;
+const MORE = ['title', 'weakness', 'class', 'engine', 'host', 'port', 'service', 'owner', 'asset_group'] as const;
 
-/** What is wrong with assets. ?q=, ?state=, ?level=, ?overdue=1, ?attacked=1, ?item=, ?unit=, the conditions of MORE, ?sort= and ?cursor= say what is shown. */
+/** What is wrong with assets. ?q=, ?state=, ?level=, ?overdue=1, ?attacked=1, ?item=, ?unit=, ?asset_type=, the conditions of MORE, ?sort= and ?cursor= say what is shown. */
 export default function Findings() {
   const { t, tx, locale } = useSettings();
   const can = useCan();
@@ -48,9 +49,11 @@ export default function Findings() {
   const cursor = url.get('cursor') ?? '';
   const more = Object.fromEntries(MORE.map((k) => [k, url.get(k) || undefined])) as Record<(typeof MORE)[number], string | undefined>;
   const unit = url.get('unit') || undefined;
-  const someMore = MORE.some((k) => more[k]) || unit !== undefined;
+  const type = url.get('asset_type') || undefined;
+  const words = useWords();
+  const someMore = MORE.some((k) => more[k]) || unit !== undefined || type !== undefined;
   const [wide, setWide] = useState(someMore);
-  const narrow = { ...more, unit, q, state, level: levels.join(','), overdue: overdue || undefined, attacked: attacked || undefined, item, sort: sort || undefined };
+  const narrow = { ...more, unit, asset_type: type, q, state, level: levels.join(','), overdue: overdue || undefined, attacked: attacked || undefined, item, sort: sort || undefined };
   const filter = { ...narrow, cursor: cursor || undefined, limit: 100 };
   const query = useQuery({ queryKey: ['findings', JSON.stringify(filter)], queryFn: ({ signal }) => get<Page<Finding>>('/findings', filter, signal), placeholderData: keepPreviousData, refetchInterval: 60_000 });
   const narrowed = q !== '' || state !== '' || levels.length > 0 || overdue || attacked || item !== '' || someMore;
@@ -122,7 +125,21 @@ export default function Findings() {
               }}
             />
           ))}
-          {someMore && <Button onClick={() => set({ ...Object.fromEntries(MORE.map((k) => [k, undefined])), unit: undefined })}>{t('finding.clear')}</Button>}
+          <Select
+            mode="multiple"
+            allowClear
+            showSearch
+            optionFilterProp="label"
+            style={{ minWidth: 190 }}
+            placeholder={t('finding.f.asset_type')}
+            aria-label={t('finding.f.asset_type')}
+            value={type?.split(',') ?? []}
+            onChange={(v: string[]) => set({ asset_type: v.join(',') || undefined })}
+            options={list(words.model?.classes)
+              .filter((x) => !x.abstract && (x.addresses ?? 'none') !== 'none')
+              .map((x) => ({ value: x.class, label: words.className(x.class) }))}
+          />
+          {someMore && <Button onClick={() => set({ ...Object.fromEntries(MORE.map((k) => [k, undefined])), unit: undefined, asset_type: undefined })}>{t('finding.clear')}</Button>}
         </div>
       )}
       <Listing

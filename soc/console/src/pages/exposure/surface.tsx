@@ -9,6 +9,7 @@ import { list, type Page } from '../../api/types';
 import { useAct } from '../../app/act';
 import { useUrl } from '../../app/hooks';
 import { useSettings } from '../../app/settings';
+import { absolute, bytes, duration, number, type Locale } from '../../logic/format';
 import { parseWords } from '../../logic/urlstate';
 import { FormDialog } from '../../parts/dialog';
 import { Duplicates } from '../../parts/exposure/duplicates';
@@ -246,16 +247,20 @@ function Hosts() {
               {
                 key: 'services',
                 title: t('surface.services'),
-                render: (h) =>
-                  [...new Set(list(h.services).map((s) => s.category))].map((c) => (
-                    <div key={c}>
-                      <span className="tag">{t(`surface.cat.${c}`)}</span>{' '}
-                      {list(h.services)
-                        .filter((s) => s.category === c)
-                        .map((s) => [`${s.protocol}/${s.port}`, s.product || s.service, s.version, s.title].filter(Boolean).join(' '))
-                        .join('，')}
-                    </div>
-                  )),
+                render: (h) => (
+                  <>
+                    {[...new Set(list(h.services).map((s) => s.category))].map((c) => (
+                      <div key={c}>
+                        <span className="tag">{t(`surface.cat.${c}`)}</span>{' '}
+                        {list(h.services)
+                          .filter((s) => s.category === c)
+                          .map((s) => [`${s.protocol}/${s.port}`, s.product || s.service, s.version, s.title].filter(Boolean).join(' '))
+                          .join('，')}
+                      </div>
+                    ))}
+                    <DeepReading of={h} />
+                  </>
+                ),
               },
               { key: 'item', title: t('surface.asset'), render: (h) => (h.item ? <Link className="nowrap" title={h.item} to={`/cmdb/${encodeURIComponent(h.item)}`}>{t('surface.known')}</Link> : <span className="warn nowrap">{t('surface.unknown')}</span>) },
               { key: 'state', title: t('surface.state'), render: (h) => (
@@ -305,7 +310,7 @@ function Compare() {
   const query = useQuery({ queryKey: ['surface', 'compare', before, after], enabled: before !== '' && after !== '', queryFn: ({ signal }) => get<Page<SurfaceChange>>('/surface/comparison', { before, after }, signal) });
   const options = list(runs.data?.items)
     .filter((r) => r.ended_at && r.kind !== 'retest')
-    .map((r) => ({ value: r.id, label: `${r.name} · ${r.zone} · ${new Date(r.started_at ?? r.created_at).toLocaleString()}` }));
+    .map((r) => ({ value: r.id, label: `${r.name} · ${r.zone} · ${absolute(r.started_at ?? r.created_at)}` }));
   return (
     <>
       <div className="filters">
@@ -330,5 +335,36 @@ function Compare() {
         )}
       </div>
     </>
+  );
+}
+
+/** A number by the unit at the end of its name. */
+function measured(name: string, n: number, locale: Locale): string {
+  if (name.endsWith('_bytes')) return bytes(n, locale);
+  if (name.endsWith('_seconds')) return duration(n * 1e9, locale);
+  if (name.endsWith('_ratio')) return `${number(Math.round(n * 1000) / 10, locale)} %`;
+  return number(n, locale);
+}
+
+/** What deep discovery read on a host itself: how it does, and what listens there. */
+function DeepReading({ of }: { of: SurfaceHost }) {
+  const { t, locale } = useSettings();
+  const numbers = Object.entries(of.metrics ?? {}).sort(([a], [b]) => a.localeCompare(b));
+  const programs = list(of.programs);
+  if (numbers.length + programs.length === 0) return null;
+  return (
+    <details>
+      <summary className="faint">{t('surface.deep', { n: numbers.length, p: programs.length })}</summary>
+      {numbers.map(([name, n]) => (
+        <div key={name}>
+          <span className="mono">{name.replace(/_(bytes|seconds|ratio)$/, '')}</span> {measured(name, n, locale)}
+        </div>
+      ))}
+      {programs.map((p) => (
+        <div key={`${p.address} ${p.port}`} className="mono">
+          {p.address}:{p.port} {[p.program, p.version].filter(Boolean).join(' ')}
+        </div>
+      ))}
+    </details>
   );
 }
