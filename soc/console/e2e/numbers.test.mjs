@@ -145,10 +145,10 @@ steps('what people do and a second wave of data make every other number', async 
   await page.getByTestId('checklist').waitFor({ state: 'detached' });
 });
 
-steps('times are told by the clock or by how long ago, as the reader chose once', async () => {
-  const choose = async (how) => {
+steps('times are told by the clock or by how long ago, and in the zone, as the reader chose once', async () => {
+  const choose = async (how, menu = '时间显示') => {
     await page.locator('.rail button.me').click();
-    await page.getByRole('menuitem', { name: '时间显示' }).hover();
+    await page.getByRole('menuitem', { name: menu }).hover();
     await page.getByRole('menuitem', { name: how, exact: true }).click();
   };
   const first = () => page.locator('main tbody tr').first().locator('time').first().innerText();
@@ -161,6 +161,13 @@ steps('times are told by the clock or by how long ago, as the reader chose once'
   assert.match(await first(), /前|现在/);
   await choose('按页面');
   await until('the clock', async () => /^\d\d:\d\d:\d\d$/.test(await first()));
+  // The desk stands in Harbin, eight hours before UTC.
+  const told = await first();
+  const hour = String((Number(told.slice(0, 2)) + 16) % 24).padStart(2, '0');
+  await choose('协调世界时（UTC）', '时区');
+  await until('the hour in UTC', async () => (await first()) === hour + told.slice(2));
+  await choose('本机时区', '时区');
+  await until('the hour of the desk', async () => (await first()) === told);
 });
 
 steps('j, k, enter and / work on every list, and ? tells what the page has', async () => {

@@ -3,6 +3,7 @@ import type { Text } from '../api/types';
 import { en } from '../locales/en';
 import { zh, type Key } from '../locales/zh';
 import type { Locale } from '../logic/format';
+import { ZONES, setZone as tellZone, type Zone } from '../logic/zone';
 
 export type Theme = 'light' | 'dark' | 'auto';
 /** How moments are told: as each page has it, by the clock, or by how long ago. */
@@ -18,6 +19,8 @@ interface Settings {
   setTheme: (t: Theme) => void;
   times: Times;
   setTimes: (t: Times) => void;
+  zone: Zone;
+  setZone: (z: Zone) => void;
   dark: boolean;
   /** The text for a key, with {x} filled in; numbers get separators. */
   t: (key: Key, vars?: Vars) => string;
@@ -47,6 +50,11 @@ export function SettingsProvider({ children }: { children: ReactNode }) {
   const [times, setTimesState] = useState<Times>(() => {
     const x = remember('icewatch.times');
     return x === 'absolute' || x === 'relative' ? x : 'usual';
+  });
+  const [zone, setZoneState] = useState<Zone>(() => {
+    const z = ZONES.find((z) => z === remember('icewatch.zone')) ?? 'desk';
+    tellZone(z);
+    return z;
   });
   const media = useMemo(() => window.matchMedia('(prefers-color-scheme: dark)'), []);
   const [systemDark, setSystemDark] = useState(media.matches);
@@ -79,6 +87,12 @@ export function SettingsProvider({ children }: { children: ReactNode }) {
     setTimesState(x);
   }, []);
 
+  const setZone = useCallback((z: Zone) => {
+    remember('icewatch.zone', z);
+    tellZone(z);
+    setZoneState(z);
+  }, []);
+
   const value = useMemo<Settings>(() => {
     const catalogue: Record<Key, string> = locale === 'en-US' ? en : zh;
     const t = (key: Key, vars?: Vars) =>
@@ -88,8 +102,8 @@ export function SettingsProvider({ children }: { children: ReactNode }) {
         return v === undefined ? whole : typeof v === 'number' ? v.toLocaleString(locale) : v;
       });
     const tx = (text: Text | undefined | null) => (locale === 'en-US' ? text?.en || text?.zh : text?.zh || text?.en) ?? '';
-    return { locale, setLocale, localeChosen, theme, setTheme, times, setTimes, dark, t, tx };
-  }, [locale, localeChosen, theme, times, dark, setLocale, setTheme, setTimes]);
+    return { locale, setLocale, localeChosen, theme, setTheme, times, setTimes, zone, setZone, dark, t, tx };
+  }, [locale, localeChosen, theme, times, zone, dark, setLocale, setTheme, setTimes, setZone]);
 
   return <Context.Provider value={value}>{children}</Context.Provider>;
 }

@@ -10,6 +10,7 @@ import { useBranding } from '../api/ui';
 import type { Key } from '../locales/zh';
 import { setupPutOff } from '../logic/setup';
 import { number, zone } from '../logic/format';
+import { ZONES } from '../logic/zone';
 import { BrandLogo } from '../parts/logo';
 import { Avatar } from '../parts/person';
 import { Boundary, Failed } from '../parts/states';
@@ -147,7 +148,7 @@ export function Shell() {
 
 /** The frame of every page behind sign-in: rail, account, keys. */
 function Frame({ user }: { user: Me }) {
-  const { t, tx, locale, setLocale, theme, setTheme, times, setTimes } = useSettings();
+  const { t, tx, locale, setLocale, theme, setTheme, times, setTimes, zone: chosenZone, setZone } = useSettings();
   const location = useLocation();
   const navigate = useNavigate();
   const client = useQueryClient();
@@ -251,6 +252,11 @@ function Frame({ user }: { user: Me }) {
                     key: 'times',
                     label: t('account.times'),
                     children: (['usual', 'absolute', 'relative'] as const).map((x) => ({ key: x, label: `${t(`account.times.${x}`)}${times === x ? ' ✓' : ''}`, onClick: () => setTimes(x) })),
+                  },
+                  {
+                    key: 'zone',
+                    label: t('account.timeZone'),
+                    children: ZONES.map((x) => ({ key: x, label: `${t(x === 'desk' ? 'account.zone.desk' : x === 'UTC' ? 'account.zone.utc' : 'account.zone.city')}${chosenZone === x ? ' ✓' : ''}`, onClick: () => setZone(x) })),
                   },
                   {
                     key: 'language',

@@ -1,6 +1,8 @@
 /** What the access pages decide without asking the server. */
 import type { Account, Grant } from '../api/access';
 import { list } from '../api/types';
+import { absolute } from './format';
+import { momentOf } from './zone';
 
 export type UserState = 'ok' | 'disabled' | 'locked' | 'expired' | 'early';
 
@@ -72,12 +74,11 @@ export function bound(g: Grant): { time: boolean; place: boolean } {
 export function localInput(time: string | null | undefined): string {
   const d = time ? new Date(time) : null;
   if (!d || Number.isNaN(d.getTime()) || d.getFullYear() < 1970) return '';
-  const p = (n: number) => String(n).padStart(2, '0');
-  return `${d.getFullYear()}-${p(d.getMonth() + 1)}-${p(d.getDate())}T${p(d.getHours())}:${p(d.getMinutes())}`;
+  return absolute(d.getTime()).slice(0, 16).replace(' ', 'T');
 }
 
 /** And back: RFC 3339 in UTC, or null, which takes the bound away. */
 export function localTime(input: string | undefined): string | null {
-  const d = input ? new Date(input) : null;
-  return d && !Number.isNaN(d.getTime()) ? d.toISOString() : null;
+  const ms = input ? momentOf(input) : NaN;
+  return Number.isNaN(ms) ? null : new Date(ms).toISOString();
 }

@@ -1,4 +1,5 @@
 /** Entities: what values of fields are things with a page of their own (安全百科). The server has the same table; a test there compares them. */
+import { momentOf, wall } from './zone';
 
 export const ENTITY_TYPES = ['ip', 'asset', 'device', 'website', 'domain', 'file', 'mail', 'app-user', 'system-user', 'organisation'] as const;
 export type EntityType = (typeof ENTITY_TYPES)[number];
@@ -133,12 +134,15 @@ export function graphPath(e: EntityRef): string | undefined {
 
 /** Whole days, weeks (from Monday) and months in the reader's zone, `back` of them ago: from–to. */
 export function wholePeriod(unit: 'day' | 'week' | 'month', back: number, now: Date): { start: string; end: string } {
-  const from = new Date(now.getFullYear(), now.getMonth(), now.getDate());
-  if (unit === 'day') from.setDate(from.getDate() - back);
-  else if (unit === 'week') from.setDate(from.getDate() - ((from.getDay() + 6) % 7) - 7 * back);
-  else from.setMonth(from.getMonth() - back, 1);
+  const here = wall(now.getTime());
+  // By the calendar, which is no zone's: days of 23 or 25 hours come out right.
+  const from = new Date(Date.UTC(here.getUTCFullYear(), here.getUTCMonth(), here.getUTCDate()));
+  if (unit === 'day') from.setUTCDate(from.getUTCDate() - back);
+  else if (unit === 'week') from.setUTCDate(from.getUTCDate() - ((from.getUTCDay() + 6) % 7) - 7 * back);
+  else from.setUTCMonth(from.getUTCMonth() - back, 1);
   const to = new Date(from);
-  if (unit === 'month') to.setMonth(to.getMonth() + 1);
-  else to.setDate(to.getDate() + (unit === 'day' ? 1 : 7));
-  return { start: from.toISOString(), end: to.toISOString() };
+  if (unit === 'month') to.setUTCMonth(to.getUTCMonth() + 1);
+  else to.setUTCDate(to.getUTCDate() + (unit === 'day' ? 1 : 7));
+  const at = (d: Date) => new Date(momentOf(d.toISOString().slice(0, 19))).toISOString();
+  return { start: at(from), end: at(to) };
 }

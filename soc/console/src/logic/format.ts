@@ -1,17 +1,19 @@
-/** Times and numbers as people read them. Pure: the clock is an argument. */
+/** Times and numbers as people read them: the clock is an argument, the zone is the reader's (zone.ts). */
+import { offsetAt, wall, zoneName } from './zone';
 
 export type Locale = 'zh-CN' | 'en-US';
 
 function parts(d: Date): { y: number; mo: string; da: string; h: string; mi: string; s: string; ms: string } {
   const p = (n: number, w = 2) => String(n).padStart(w, '0');
+  const w = wall(d.getTime());
   return {
-    y: d.getFullYear(),
-    mo: p(d.getMonth() + 1),
-    da: p(d.getDate()),
-    h: p(d.getHours()),
-    mi: p(d.getMinutes()),
-    s: p(d.getSeconds()),
-    ms: p(d.getMilliseconds(), 3),
+    y: w.getUTCFullYear(),
+    mo: p(w.getUTCMonth() + 1),
+    da: p(w.getUTCDate()),
+    h: p(w.getUTCHours()),
+    mi: p(w.getUTCMinutes()),
+    s: p(w.getUTCSeconds()),
+    ms: p(w.getUTCMilliseconds(), 3),
   };
 }
 
@@ -99,11 +101,11 @@ export function bytes(n: number, locale: Locale): string {
 
 /** The reader's zone: UTC+8 Asia/Shanghai. */
 export function zone(): string {
-  const min = -new Date().getTimezoneOffset();
+  const min = offsetAt(Date.now());
   const sign = min < 0 ? '−' : '+';
   const h = Math.floor(Math.abs(min) / 60);
   const m = Math.abs(min) % 60;
-  const name = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const name = zoneName();
   const offset = min === 0 ? 'UTC' : `UTC${sign}${h}${m ? `:${String(m).padStart(2, '0')}` : ''}`;
   return !name || name === 'UTC' ? offset : `${offset} ${name}`;
 }

@@ -1,3 +1,5 @@
+import { absolute } from './format';
+
 /** Where the tiles of a watermark stand. */
 export interface Tile {
   x: number;
@@ -20,7 +22,5 @@ export function tiles(width: number, height: number, tileWidth: number, tileHeig
 
 /** A minute as the watermark states it: 2026-11-25 21:10. */
 export function minute(now: number): string {
-  const d = new Date(now);
-  const p = (n: number) => String(n).padStart(2, '0');
-  return `${d.getFullYear()}-${p(d.getMonth() + 1)}-${p(d.getDate())} ${p(d.getHours())}:${p(d.getMinutes())}`;
+  return absolute(now).slice(0, 16);
 }

@@ -8,6 +8,7 @@ import { useSettings } from '../app/settings';
 import { zh, type Key } from '../locales/zh';
 import { download, tableCSV } from '../logic/export';
 import { clock, number } from '../logic/format';
+import { zoneName } from '../logic/zone';
 import { useTenantName } from '../parts/names';
 import { Head, Panel, Updated } from '../parts/page';
 import { Empty, Loaded, Stale } from '../parts/states';
@@ -59,7 +60,7 @@ export default function FiguresPage() {
   const days = url.get('days') === '14' ? 14 : 7;
   const preferences = useQuery({ queryKey: ['preferences', 'figures'], queryFn: ({ signal }) => get<Preferences>(PREFERENCES, {}, signal) });
   const refresh = preferences.data?.refresh_seconds ?? 60;
-  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || 'Asia/Shanghai';
+  const zone = zoneName();
   const query = useQuery({ queryKey: ['incidents', 'figures', days, zone], queryFn: ({ signal }) => get<Figures>('/incidents/figures', { days, zone }, signal), placeholderData: keepPreviousData, refetchInterval: refresh > 0 ? refresh * 1000 : false });
   const remember = async (seconds: number) => {
     try {

@@ -9,6 +9,7 @@ import { useAct } from '../app/act';
 import { useSettings } from '../app/settings';
 import { localInput, localTime } from '../logic/access';
 import { joined } from '../logic/format';
+import { zoneName } from '../logic/zone';
 import { ItemName } from '../parts/cmdb/value';
 import { FormDialog } from '../parts/dialog';
 import { useTenantName } from '../parts/names';
@@ -171,7 +172,7 @@ interface Values {
 function WindowForm({ window: w, save, close }: { window: Partial<MaintenanceWindow>; save: (w: MaintenanceWindow) => Promise<unknown>; close: () => void }) {
   const { t } = useSettings();
   const { tell } = useAct();
-  const here = Intl.DateTimeFormat().resolvedOptions().timeZone || 'Asia/Shanghai';
+  const here = zoneName();
   const hours = (n: number) => localInput(new Date(serverNow() + n * 3_600_000).toISOString());
   const initial: Values = {
     id: w.id ?? `window-${Math.floor(serverNow() / 1000).toString(36)}`,

@@ -12,6 +12,7 @@ import { useKeys } from '../app/keys';
 import { useSettings } from '../app/settings';
 import { download } from '../logic/export';
 import { number } from '../logic/format';
+import { zoneName } from '../logic/zone';
 import { CloseDialog, AssignButton, useAlertActions } from '../parts/acting';
 import { VerdictMark } from '../parts/judgement';
 import { TenantName } from '../parts/names';
@@ -24,7 +25,6 @@ import { SeverityMark, StatusMark } from '../parts/severity';
 import { Empty, Loaded, Stale } from '../parts/states';
 import { DataTable, type Column } from '../parts/table';
 import { When } from '../parts/time';
-import { zoneName } from './scenarios';
 
 const DAYS = [1, 7, 30, 90];
 const ALL = 'open,acknowledged,closed';

@@ -13,6 +13,7 @@ import { useKeys } from '../app/keys';
 import { useSettings } from '../app/settings';
 import { download } from '../logic/export';
 import { joined, number } from '../logic/format';
+import { zoneName } from '../logic/zone';
 import { changeOf } from '../logic/scenario';
 import { Head, Updated } from '../parts/page';
 import { DayBars } from '../parts/scenarios/bars';
@@ -132,11 +133,6 @@ export default function Scenarios() {
       {importing && <ScenarioImport close={() => setImporting(false)} />}
     </div>
   );
-}
-
-/** The reader's own zone, as the server knows zones. */
-export function zoneName(): string {
-  return Intl.DateTimeFormat().resolvedOptions().timeZone || 'Asia/Shanghai';
 }
 
 function Card({ of: s, days, turn }: { of: ScenarioState; days: number; turn?: (on: boolean) => void }) {

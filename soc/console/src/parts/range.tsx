@@ -3,6 +3,7 @@ import { useState } from 'react';
 import { useSettings } from '../app/settings';
 import { zh, type Key } from '../locales/zh';
 import { absolute } from '../logic/format';
+import { momentOf } from '../logic/zone';
 import type { Range } from '../logic/urlstate';
 
 /** A moment as a datetime-local field holds it: the reader's zone, no offset. */
@@ -23,7 +24,7 @@ export function RangePicker({ value, onChange, choices, custom = true }: { value
   const [open, setOpen] = useState(false);
   const [span, setSpan] = useState(() => ('start' in value ? [local(value.start), local(value.end)] : ['', '']));
   const [from = '', to = ''] = span;
-  const ready = Date.parse(from) < Date.parse(to);
+  const ready = momentOf(from) < momentOf(to);
   const pick = (r: Range) => {
     setOpen(false);
     onChange(r);
@@ -59,7 +60,7 @@ export function RangePicker({ value, onChange, choices, custom = true }: { value
               type="primary"
               style={{ marginTop: 6 }}
               disabled={!ready}
-              onClick={() => pick({ start: new Date(from).toISOString(), end: new Date(to).toISOString() })}
+              onClick={() => pick({ start: new Date(momentOf(from)).toISOString(), end: new Date(momentOf(to)).toISOString() })}
             >
               {t('range.apply')}
             </Button>

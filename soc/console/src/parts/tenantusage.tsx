@@ -7,7 +7,8 @@ import type { Quota, QuotaNow, RetentionClass, RetentionPreview, TenantUsage } f
 import { list, type Page, type Tenant } from '../api/types';
 import { useAct } from '../app/act';
 import { useSettings } from '../app/settings';
-import { bytes, number } from '../logic/format';
+import { absolute, bytes, number } from '../logic/format';
+import { momentOf } from '../logic/zone';
 import { FormDialog, Refused } from './dialog';
 import { Loaded, Skeleton } from './states';
 
@@ -17,7 +18,7 @@ const MIB = 1 << 20;
 const at = (slug: string, what: string) => `/tenants/${encodeURIComponent(slug)}/${what}`;
 const DAY = 86_400_000;
 /** The beginning of today on this desk. */
-const serverDay = () => new Date(serverNow()).setHours(0, 0, 0, 0);
+const serverDay = () => momentOf(`${absolute(serverNow()).slice(0, 10)}T00:00:00`);
 const day = (ms: number) => new Date(ms).toISOString().slice(0, 10);
 
 /** What a tenant brings, what it may bring, and how long it is kept. */
@@ -32,7 +33,7 @@ export function TenantUsagePanel({ tenant, close }: { tenant: Tenant; close: () 
   });
   const chart = useMemo(() => {
     const rows = usage.data ?? [];
-    return { times: rows.map((r) => Date.parse(`${r.day}T00:00:00`)), lines: [{ name: t('usage.raw'), values: rows.map((r) => r.raw_bytes) }, ...(rows.some((r) => r.refused_bytes > 0) ? [{ name: t('usage.refused'), values: rows.map((r) => r.refused_bytes) }] : [])] };
+    return { times: rows.map((r) => momentOf(`${r.day}T00:00:00`)), lines: [{ name: t('usage.raw'), values: rows.map((r) => r.raw_bytes) }, ...(rows.some((r) => r.refused_bytes > 0) ? [{ name: t('usage.refused'), values: rows.map((r) => r.refused_bytes) }] : [])] };
   }, [usage.data, t]);
   const name = tx(tenant.name) || tenant.slug;
   return (

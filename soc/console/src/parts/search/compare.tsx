@@ -8,6 +8,7 @@ import { useUrl } from '../../app/hooks';
 import { useSettings } from '../../app/settings';
 import { BACK, MOST_VALUES, change, differenceQuery, earlierWindow, type Window } from '../../logic/compare';
 import { absolute, number } from '../../logic/format';
+import { localTime } from '../../logic/access';
 import { figure } from '../../logic/signals';
 import { Empty, Failed, Skeleton } from '../states';
 import { useDesk } from './desk';
@@ -71,7 +72,7 @@ export function VersusPicker() {
             </label>
             <div className="row" style={{ marginTop: 4 }}>
               <input id="versus-begin" type="datetime-local" step="1" value={begin} onChange={(e) => setBegin(e.target.value)} />
-              <Button size="small" type="primary" disabled={Number.isNaN(Date.parse(begin))} onClick={() => choose(new Date(begin).toISOString())}>
+              <Button size="small" type="primary" disabled={localTime(begin) === null} onClick={() => choose(localTime(begin) ?? '')}>
                 {t('range.apply')}
               </Button>
             </div>

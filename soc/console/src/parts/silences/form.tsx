@@ -11,6 +11,7 @@ import { useSettled } from '../../app/hooks';
 import { useSettings } from '../../app/settings';
 import { localInput, localTime } from '../../logic/access';
 import { absolute } from '../../logic/format';
+import { zoneName } from '../../logic/zone';
 import { repeatOf, repeats, ruleOf } from '../../logic/recurrence';
 import { LENGTHS, LONG_LENGTHS, whole } from '../../logic/silence';
 import { durationMs } from '../../logic/urlstate';
@@ -50,7 +51,7 @@ export function SilenceForm({ silence, draft, alert, close }: { /** The one to b
     if ((r.kind !== 'once') !== again && length) setLength(r.kind === 'once' ? '4h' : '90d');
     setRepeatOnly(r);
   };
-  const zone = silence?.recurrence?.zone ?? Intl.DateTimeFormat().resolvedOptions().timeZone ?? 'Asia/Shanghai';
+  const zone = silence?.recurrence?.zone ?? zoneName();
   const recurrence = again ? { rule: ruleOf(repeat), seconds: minutes * 60, zone } : undefined;
   const ready = matchers.length > 0 && matchers.every(whole) && (!again || repeats(repeat));
   const starts = from ? (localTime(from) ?? undefined) : silence?.state === 'active' ? silence.starts_at : undefined;
