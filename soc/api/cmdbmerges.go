@@ -55,8 +55,11 @@ func (s *Server) cmdbMergeRoutes() {
 			if in.Body.DryRun {
 				what = "a trial of a merge with "
 			}
-			AuditObject(ctx, "cmdb", in.Body.Keep, what+in.Body.Gone)
+			AuditObject(ctx, "cmdb "+in.Body.Keep, "", what+in.Body.Gone)
 			m, err := c.MergeItems(ctx, in.Body.Keep, in.Body.Gone, cmdb.MergeOptions{Within: within, Actor: Actor(ctx), Reason: in.Body.Reason, Choose: in.Body.Choose, DryRun: in.Body.DryRun})
+			if err == nil {
+				AuditObject(ctx, "cmdb "+in.Body.Keep, m.Tenant, what+in.Body.Gone)
+			}
 			if err == nil && !in.Body.DryRun && s.deps.Surface != nil {
 				err = s.deps.Surface.Moved(ctx, Actor(ctx), m.Tenant, m.Gone.ID, m.Keep.ID)
 			}
@@ -70,8 +73,11 @@ func (s *Server) cmdbMergeRoutes() {
 			if err != nil {
 				return nil, err
 			}
+			AuditObject(ctx, "cmdb merge "+in.ID, "", "")
 			m, err := c.UndoMerge(ctx, within, Actor(ctx), in.ID)
-			AuditObject(ctx, "cmdb", m.Keep.ID, fmt.Sprintf("undo of the merge %s with %s", clip(in.ID, 64), m.Gone.ID))
+			if err == nil {
+				AuditObject(ctx, "cmdb merge "+in.ID, m.Tenant, fmt.Sprintf("undo: %s and %s are two again", m.Keep.ID, m.Gone.ID))
+			}
 			if err == nil && s.deps.Surface != nil {
 				err = s.deps.Surface.Parted(ctx, &m)
 			}

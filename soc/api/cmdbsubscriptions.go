@@ -262,7 +262,7 @@ func (s *Server) cmdbSubscriptionRoutes() {
 				}
 			}
 			v, err := subs.Change(ctx, a, in.ID, subscription.Edit{Revision: in.Body.Revision, Name: in.Body.Name, Enabled: in.Body.Enabled, Wants: in.Body.Wants})
-			AuditObject(ctx, "cmdb subscription "+in.ID, before.Name, "")
+			AuditObject(ctx, "cmdb subscription "+in.ID, "", clip(before.Name, 200))
 			return Reply(v), subscriptionProblem(err)
 		})
 

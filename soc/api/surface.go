@@ -162,7 +162,7 @@ func (s *Server) surfaceRoutes() {
 				return nil, err
 			}
 			x, err := room.Decide(ctx, within, Actor(ctx), in.ID, in.Body)
-			AuditObject(ctx, "surface-duplicate", clip(in.ID, 64), in.Body.Action+" "+x.Keep.ID+" "+x.Gone.ID)
+			AuditObject(ctx, "surface-duplicate:"+clip(in.ID, 64), x.Tenant, in.Body.Action+" "+x.Keep.ID+" "+x.Gone.ID)
 			return Reply(x), surfaceProblem(err)
 		})
 }

@@ -30,6 +30,7 @@ var cmdbReads = map[string][]string{
 	"export-cmdb":                     {"?format=csv", "?format=yaml", "?format=csv&q=scarlet"},
 	"get-cmdb-history":                {"?limit=1000"},
 	"get-cmdb-item-states":            {""},
+	"list-cmdb-merges":                {"", "?item=OWN"},
 	"get-cmdb-statistics":             {""},
 	"get-cmdb-key-assets":             {""},
 	"list-cmdb-relations":             {"?limit=1000", "?limit=1000&type=runs_on"},
@@ -85,6 +86,7 @@ var cmdbCommon = []string{"get-cmdb-item-states", "list-cmdb-traffic", "export-c
 
 // cmdbWrites are bodies that the routes take which change one item.
 var cmdbWrites = map[string]string{
+	"undo-cmdb-merge":   ``,
 	"change-cmdb-item":  `{"owner":"me"}`,
 	"delete-cmdb-item":  ``,
 	"restore-cmdb-item": `{"entry":1}`,
@@ -114,6 +116,12 @@ const scarlet = `
 - {id: sc-vm, class: vm, name: scarlet-vm, tenant: e-seal, zone: south, addresses: [10.8.0.2], system: sc-sys, attributes: {hypervisor: in-host}}
 - {id: sc-app, class: application, name: scarlet app, tenant: e-seal, system: sc-sys}
 - {id: sc-person, class: person, name: scarlet person, tenant: e-seal, attributes: {business_line: scarlet, phone: "999"}}
+`
+
+// twins are one host of the other line that was written down twice.
+const twins = `
+- {id: sc-twin-1, class: host, name: scarlet-twin-1, tenant: e-seal, zone: south, addresses: [10.8.0.8], system: sc-sys}
+- {id: sc-twin-2, class: host, name: scarlet-twin-2, tenant: e-seal, zone: south, addresses: [10.8.0.9], system: sc-sys}
 `
 
 // TestOneLineOfBusiness reads by every route of the CMDB as somebody who is
@@ -231,9 +239,10 @@ func TestOneLineOfBusiness(t *testing.T) {
 			t.Errorf("who is bound to the line does not see its own %s", word)
 		}
 	}
-	if err := s.imports(scarlet); err != nil {
+	if err := s.imports(scarlet + twins); err != nil {
 		t.Fatal(err)
 	}
+	ordered(t, s, "POST", "/api/v1/cmdb/merges", `{"keep":"sc-twin-1","gone":"sc-twin-2"}`)
 	ordered(t, s, "POST", "/api/v1/cmdb/relations", `{"relations":[{"from":"in-vm","type":"depends_on","to":"sc-app"},{"from":"sc-app","type":"depends_on","to":"in-far"},{"from":"sc-person","type":"responsible_for","to":"in-host"}]}`)
 	scored("sc-sys")
 	eventually(t, time.Minute, "the other line's items are known", func() error {

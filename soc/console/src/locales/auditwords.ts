@@ -88,6 +88,7 @@ export const auditKinds: Readonly<Record<string, string>> = {
   cmdb: '资产',
   'cmdb change request': '资产变更申请',
   'cmdb import': '资产导入',
+  'cmdb merge': '资产合并',
   'cmdb subscription': '资产变更订阅',
   'cmdb topology': '拓扑图',
   'cmdb view': '台账视图',
