@@ -144,7 +144,14 @@ func (b *Block) check() error {
 		}
 	}
 	switch b.Type {
-	case "text", "heading", "code":
+	case "text", "heading":
+		if b.Text != "" {
+			return fmt.Errorf(`text: what a %s says is in its runs, such as [{"text":"..."}]`, b.Type)
+		}
+	case "code":
+		if len(b.Runs) > 0 {
+			return errors.New("runs: what code says is its text")
+		}
 	case "link":
 		if u, err := url.Parse(b.URL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 			return errors.New("url: want an address of http or https")

@@ -234,6 +234,8 @@ func TestRefused(t *testing.T) {
 		"body[0].image": func(c *Content) { c.Body = []Block{{Type: "image", Image: "data:image/svg+xml;base64,aWNl"}} },
 		"body[0].rows":  func(c *Content) { c.Body = []Block{{Type: "table", Rows: [][]string{{"a", "b"}, {"c"}}}} },
 		"body[0].runs":  func(c *Content) { c.Body = []Block{{Type: "text", Runs: []Run{{Color: "red"}}}} },
+		"body[0].text":  func(c *Content) { c.Body = []Block{{Type: "text", Text: "nobody would see it"}} },
+		"runs: what":    func(c *Content) { c.Body = []Block{{Type: "code", Runs: []Run{{Text: "nor this"}}}} },
 		"runs[0].size":  func(c *Content) { c.Body = []Block{{Type: "text", Runs: []Run{{Size: 99}}}} },
 		"bytes of image": func(c *Content) {
 			c.Body = slices.Repeat([]Block{{Type: "image", Image: "data:image/png;base64," + strings.Repeat("aWNl", 600_000)}}, 4)

@@ -77,8 +77,8 @@ export async function deeds(call, get, until, there, first) {
   const rule = (await make('/disposal-rules', { name: '第二波转本人', enabled: true, on: 'alert', matchers: [`source_ip="${SECOND}"`], assign: { to: 'user', user: 'admin' } })).id;
   await make('/work-orders', { connection: system, object: first.incident });
 
-  const notice = (await make('/notices', { kind: 'circular', name: '弱口令专项排查', level: 'high', tenants: [TENANT], body: [{ type: 'text', text: '请立即排查。' }], due: Date.now() + 86_400_000 })).id;
-  await make('/notices', { kind: 'warning', name: '口令爆破预警', level: 'medium', tenants: [TENANT], body: [{ type: 'text', text: '请关注。' }] });
+  const notice = (await make('/notices', { kind: 'circular', name: '弱口令专项排查', level: 'high', tenants: [TENANT], body: [{ type: 'text', runs: [{ text: '请立即排查。' }] }], due: Date.now() + 86_400_000 })).id;
+  await make('/notices', { kind: 'warning', name: '口令爆破预警', level: 'medium', tenants: [TENANT], body: [{ type: 'text', runs: [{ text: '请关注。' }] }] });
   await make(`/notices/${notice}/move`, { to: 'review' });
   await make('/daily-reports', { plan: 'city' });
 

@@ -489,7 +489,7 @@ export default function Alerts() {
                     <input type="checkbox" aria-label={t('alerts.selectOne', { x: tx(a.title) })} checked={selected.has(a.id)} onChange={() => toggle(a.id)} onClick={(e) => e.stopPropagation()} />
                   </span>
                   {shown.map((c) => (
-                    <span key={c.key} role="cell" className={c.num ? 'num dim' : c.key === 'status' || c.key === 'severity' || c.key === 'verdict' ? '' : c.fixed ? 'ellipsis' : 'ellipsis dim'}>
+                    <span key={c.key} role="cell" className={c.num ? 'num dim' : c.key === 'status' || c.key === 'severity' || c.key === 'verdict' ? '' : c.fixed ? (preview ? '' : 'ellipsis') : 'ellipsis dim'}>
                       {c.render(a)}
                     </span>
                   ))}

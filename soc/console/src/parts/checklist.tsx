@@ -4,7 +4,6 @@ import { useEffect, useState } from 'react';
 import { Link } from 'react-router-dom';
 import { get } from '../api/client';
 import { useCan } from '../api/queries';
-import type { Page } from '../api/types';
 import { useSettings } from '../app/settings';
 import type { Key } from '../locales/zh';
 import { Panel } from './page';
@@ -29,7 +28,7 @@ export function Checklist({ received }: { received: boolean }) {
   const steps: { key: string; to: string; operation: string; ask?: string; least: number }[] = [
     { key: 'source', to: '/sources', operation: 'list-sources', least: 1 },
     { key: 'assets', to: '/cmdb/import', operation: 'import-cmdb', ask: '/cmdb/items?class=host&limit=1', least: 1 },
-    { key: 'rules', to: '/rules', operation: 'list-rules', ask: '/rules?status=active&limit=1', least: 1 },
+    { key: 'rules', to: '/rules', operation: 'list-rules', ask: '/rule-set', least: 1 },
     { key: 'colleague', to: '/admin/users', operation: 'create-user', ask: '/users?limit=1', least: 2 },
   ].filter((s) => can(s.operation));
   // Who may bring assets in or invite looks after the platform; for others it is no task.
@@ -39,7 +38,10 @@ export function Checklist({ received }: { received: boolean }) {
       queryKey: ['checklist', s.key],
       enabled: !off && mine && s.ask !== undefined,
       refetchInterval: 15_000,
-      queryFn: async ({ signal }: { signal: AbortSignal }) => (await get<Page<unknown>>(s.ask ?? '', {}, signal)).total ?? 0,
+      queryFn: async ({ signal }: { signal: AbortSignal }) => {
+        const a = await get<{ total?: number; rules?: number }>(s.ask ?? '', {}, signal);
+        return a.total ?? a.rules ?? 0;
+      },
     })),
   });
   const done = steps.map((s, i) => (s.ask === undefined ? received : (answers[i]?.data ?? 0) >= s.least));
