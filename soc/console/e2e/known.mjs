@@ -111,7 +111,10 @@ export async function drive(p) {
     await new Promise((r) => setTimeout(r, 700));
     return (await count('"is the inventory there" icewatch.ci.name:="num-db-1"')) > 0;
   });
-  const now = Date.now();
+  // Five minutes are the window of the rule on guesses: an attack over its edge is told twice.
+  const WINDOW = 300_000;
+  let now = Date.now();
+  while (Math.floor((now - 95_000) / WINDOW) !== Math.floor((now - 65_000) / WINDOW)) now -= 10_000;
   const at = (seconds) => new Date(now - seconds * 1000).toISOString();
   let text = '';
   for (let n = 0; n < GUESSES; n++) text += `<86>1 ${at(90 - n)} num-web-1 sshd 5${100 + n} - - Failed password for numroot from ${ATTACKER} port ${50_000 + n} ssh2\n`;
