@@ -9,7 +9,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpus, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { after, before } from 'node:test';
 import { BASE, PASSWORD, faults, judge, launch, missing, open, settled, shot, signIn, steps } from './desk.mjs';
@@ -60,6 +60,8 @@ steps('a host is added by its line', async () => {
   await page.getByRole('button', { name: /^关\s*闭$/ }).last().click();
   const row = page.locator('.panel tbody tr').first();
   await row.getByText('在线').waitFor();
+  await page.getByText('主机 1 · 有效 Agent 1').waitFor();
+  assert.equal(await page.locator('.panel tbody tr').count(), 1);
   await shot(page, 'fleet-hosts');
 });
 
@@ -67,6 +69,10 @@ steps("a host's page tells what it is and how it fares", async () => {
   await page.locator('.panel tbody tr a').first().click();
   await settled(page);
   await page.getByText('内核').first().waitFor();
+  // What it is made of is what this very machine says of itself.
+  const made = (await page.locator('main').innerText()).match(/(\d+) 核 · ([\d.,]+) GiB 内存/);
+  assert.equal(Number(made?.[1]), cpus().length);
+  assert.ok(Math.abs(Number(made?.[2]) - totalmem() / 2 ** 30) < 0.1, made?.[0]);
   await shot(page, 'fleet-host');
   await page.getByRole('link', { name: '指标' }).click();
   await page.getByText('内存使用率').first().waitFor();
