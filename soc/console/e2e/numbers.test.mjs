@@ -19,7 +19,7 @@ import { deeds, peers } from './numbers/deeds.mjs';
 import { figures as ofDeeds } from './numbers/deedspages.mjs';
 import { keysOf } from './numbers/keys.mjs';
 import { ALONE, walk } from './numbers/states.mjs';
-import { ELSEWHERE, WITHOUT } from './numbers/elsewhere.mjs';
+import { ELSEWHERE, OPEN, WITHOUT } from './numbers/elsewhere.mjs';
 
 let browser;
 let page;
@@ -193,7 +193,7 @@ for (const [kind, what] of [['forbidden', 'refuses'], ['failed', 'ails']]) {
 
 steps('every page is held here, by a test of its own, or shows no figure', () => {
   const here = [...new Set(held)];
-  const all = [...here, ...Object.keys(ELSEWHERE), ...Object.keys(WITHOUT)];
+  const all = [...here, ...Object.keys(ELSEWHERE), ...Object.keys(WITHOUT), ...Object.keys(OPEN)];
   for (const path of all) assert.ok(PATHS.includes(path), `${path} is no page`);
   const left = PATHS.filter((p) => !all.includes(p));
   assert.deepEqual(left, [], `nothing holds the numbers of ${left.join(' ')}`);
@@ -201,6 +201,6 @@ steps('every page is held here, by a test of its own, or shows no figure', () =>
     const source = readFileSync(new URL(`./${file}`, import.meta.url), 'utf8');
     assert.ok(source.includes(step), `${file} has no step “${step}”, which was to hold ${path}`);
   }
-  console.log(`figures of ${here.length} pages are held here, of ${Object.keys(ELSEWHERE).length} by tests of their own; ${Object.keys(WITHOUT).length} pages show none`);
+  console.log(`figures of ${here.length} pages are held here, of ${Object.keys(ELSEWHERE).length} by tests of their own; ${Object.keys(WITHOUT).length} pages show none; open: ${Object.keys(OPEN).join(' ')}`);
   assert.deepEqual(faults, []);
 });

@@ -25,11 +25,13 @@ export async function keysOf(page) {
   if (list) {
     if (!says.includes('下一条 / 上一条')) wrong.push(`? does not tell of j and k: ${says}`);
     await page.keyboard.press('j');
-    const first = await page.evaluate(row);
+    // How long ago something was goes on while the keys are pressed.
+    const at = async () => (await page.evaluate(row))?.replace(/\d+\s*(?:秒|分钟|小时|天)前|现在/g, '');
+    const first = await at();
     await page.keyboard.press('j');
-    const second = await page.evaluate(row);
+    const second = await at();
     await page.keyboard.press('k');
-    const again = await page.evaluate(row);
+    const again = await at();
     if (!first) wrong.push('j stands on no row');
     else if (second === first) wrong.push(`j does not go on from ${first}`);
     else if (again !== first) wrong.push(`k does not go back to ${first}, but to ${again}`);
