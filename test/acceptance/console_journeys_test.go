@@ -18,8 +18,9 @@ func TestConsoleJourneys(t *testing.T) {
 	t.Parallel()
 	peer(t, "pdftotext")
 	netflow := "127.0.0.1:" + peers.FreePort(t)
-	s, run := console(t, "flows: {netflow: "+netflow+", sflow: off}\n"+loopback)
-	run("numbers.test.mjs", s.url, "NETFLOW="+netflow)
+	backups := t.TempDir()
+	s, run := console(t, "flows: {netflow: "+netflow+", sflow: off}\nbackup: {dir: "+backups+"}\n"+loopback)
+	run("numbers.test.mjs", s.url, "NETFLOW="+netflow, "BACKUPS="+backups)
 	var wait sync.WaitGroup
 	for _, seed := range []string{"42", "43"} {
 		wait.Go(func() {

@@ -183,14 +183,15 @@ func TestPictures(t *testing.T) {
 		t.Skip("ICEWATCH_SHOT_DIR is not set")
 	}
 	netflow := "127.0.0.1:" + peers.FreePort(t)
-	s, run := console(t, "agents: {listen: '127.0.0.1:"+peers.FreePort(t)+"'}\n"+loopback+"flows: {netflow: "+netflow+", sflow: off}\n")
+	backups := t.TempDir()
+	s, run := console(t, "agents: {listen: '127.0.0.1:"+peers.FreePort(t)+"'}\n"+loopback+"flows: {netflow: "+netflow+", sflow: off}\nbackup: {dir: "+backups+"}\n")
 	for _, args := range [][]string{{"--seed", "42", "--duration", "15s", "--rate", "30"}, {"--seed", "7", "--duration", "20s", "--rate", "40"}} {
 		if _, err := s.simulate(args...); err != nil {
 			t.Fatal(err)
 		}
 	}
 	expose(t, s)
-	run("pictures.mjs", s.url, "NETFLOW="+netflow, "AGENT="+filepath.Join(bin, "icewatch-agent"))
+	run("pictures.mjs", s.url, "NETFLOW="+netflow, "BACKUPS="+backups, "AGENT="+filepath.Join(bin, "icewatch-agent"))
 }
 
 // expose gives hosts of the CMDB findings of several levels, and the library

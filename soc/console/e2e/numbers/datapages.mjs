@@ -6,6 +6,8 @@ export const ORDERED = ORDERS.paid + ORDERS.refused;
 const SIGNED = GUESSES + 1;
 const SPANS = 2 * TRACES.all;
 const FAILED = `${(100 * TRACES.failed) / TRACES.all}%`;
+/** Events of the known data. */
+export const FIRST = SIGNED + ORDERED + SPANS + FLOWS.length;
 /** Failed passwords, a success after them, and a sign-in from outside: three rules, one incident, one of them high. */
 export const ALERTS = 3;
 const q = (query, more = '') => `/search?since=1h&query=${encodeURIComponent(query)}${more}`;

@@ -3,7 +3,8 @@
  * mute and merge, plans, notices, duty, contact points, orders, people and
  * groups; then a second wave of events that those act on. Two peers are real
  * servers of this process: one takes notifications and work orders over HTTP,
- * the other what is forwarded by syslog.
+ * the other what is forwarded by syslog. BACKUPS is the folder of the suite's
+ * backups, of which one is begun when all is done.
  */
 import { createServer as http } from 'node:http';
 import { createServer as tcp } from 'node:net';
@@ -18,13 +19,15 @@ export const MARKED = 7;
 export const STRANGER = { address: `${NET}.77`, lines: 6 };
 /** Flows of one server to the other. */
 export const INSIDE = [1, 2, 3].map((n) => ({ bytes: n * 1024 * 1024, packets: n }));
+/** Events of the second wave: those, and a sign-in. */
+export const SECOND_WAVE = 1 + MARKED + STRANGER.lines + INSIDE.length;
 
 const listening = (server) => new Promise((done) => server.listen(0, '127.0.0.1', () => done(server.address().port)));
 const zh = (text, en = text) => ({ zh: text, en });
 const soon = (hours) => new Date(Date.now() + hours * 3_600_000).toISOString();
 const label = (name, value) => ({ name, value, isRegex: false, isEqual: true });
 
-/** The peers: what they got, and how they end. */
+/** The peers: what they got, and how they end; and where backups go, if anywhere. */
 export async function peers() {
   const got = { told: [], orders: 0, forwarded: '' };
   const web = http((req, res) => {
@@ -44,7 +47,7 @@ export async function peers() {
     c.on('data', (d) => (got.forwarded += d));
   });
   const [webPort, logPort] = [await listening(web), await listening(log)];
-  return { got, url: `http://127.0.0.1:${webPort}`, syslog: `127.0.0.1:${logPort}`, end: () => {
+  return { got, backups: process.env.BACKUPS, url: `http://127.0.0.1:${webPort}`, syslog: `127.0.0.1:${logPort}`, end: () => {
       // What forwards keeps its connection: a server that waits for it would keep this process.
       for (const c of open) c.destroy();
       log.close();
@@ -128,5 +131,6 @@ export async function deeds(call, get, until, there, first) {
   await until('the traffic', async () => (await get('/cmdb/traffic')).total >= 1);
   await until('the notification', () => there.got.told.length > 0);
   await until('what is forwarded', () => there.got.forwarded.split('mark ').length - 1 >= MARKED);
+  if (there.backups) await make('/backups');
   return { plan, team, rule, notice, topology, unit, people, second, web: web.id, db: db.id };
 }

@@ -43,8 +43,3 @@ export const WITHOUT = {
   '/admin/applications/:id': 'a form',
   '/admin/transitions': 'a table of what may become what',
 };
-
-/** Pages with figures that nothing holds yet, and what is missing. */
-export const OPEN = {
-  '/admin/backups': 'how many events a backup holds and its sizes: the page is held in its empty state alone',
-};

@@ -184,7 +184,10 @@ export interface Backup {
   stored_bytes?: number;
   copied_bytes?: number;
   encrypted?: boolean;
+  /** Events in the lake's files; later ones are on the bus's copy. */
   rows?: number;
+  /** Events by tenant up to the start; empty where the suite stood still. */
+  tenants?: List<{ tenant: string; events: number }>;
   verified?: string;
   damaged?: List<string>;
   fault?: string;

@@ -79,9 +79,10 @@ export default function BackupsPage() {
                       { key: 'state', title: t('col.status'), render: (x) => <BackupState backup={x} /> },
                       { key: 'when', title: t('backups.finished'), render: (x) => <WhenFull time={x.finished} /> },
                       { key: 'took', title: t('backups.took'), num: true, render: (x) => (x.started && x.finished ? clock(Date.parse(x.finished) - Date.parse(x.started), locale) : '–') },
-                      { key: 'rows', title: t('storage.events'), num: true, render: (x) => number(x.rows, locale) },
-                      { key: 'bytes', title: t('backups.holds'), num: true, render: (x) => bytes(x.bytes ?? 0, locale) },
-                      { key: 'copied', title: t('backups.copied'), num: true, render: (x) => bytes(x.copied_bytes ?? 0, locale) },
+                      { key: 'rows', title: t('storage.events'), num: true, render: (x) => <Events backup={x} /> },
+                      { key: 'bytes', title: t('backups.holds'), num: true, render: (x) => (x.fault ? '–' : bytes(x.bytes ?? 0, locale)) },
+                      { key: 'copied', title: t('backups.copied'), num: true, render: (x) => (x.fault ? '–' : bytes(x.copied_bytes ?? 0, locale)) },
+                      { key: 'stored', title: t('backups.stored'), num: true, render: (x) => (x.fault ? '–' : <span title={t('backups.storedWhy')}>{bytes(x.stored_bytes ?? 0, locale)}</span>) },
                       {
                         key: 'do',
                         title: '',
@@ -174,6 +175,24 @@ function Running({ job }: { job: BackupJob }) {
         {!Number.isNaN(left) && ` · ${t('backups.left', { x: clock(left, locale) })}`}
       </div>
     </Panel>
+  );
+}
+
+/**
+ * How many events a backup holds: what could be searched at its start. Of these the
+ * newest may not be in the lake's files yet, but in the copy of the bus, from which a
+ * suite that starts on the backup stores them.
+ */
+function Events({ backup: x }: { backup: Backup }) {
+  const { t, locale } = useSettings();
+  const all = list(x.tenants).reduce((n, y) => n + y.events, 0);
+  if (x.fault) return <>–</>;
+  if (all === 0) return <span title={t('backups.inFilesWhy')}>{number(x.rows, locale)}</span>;
+  return (
+    <span title={t('backups.eventsWhy')}>
+      {number(all, locale)}
+      {(x.rows ?? 0) < all && <div className="faint nowrap">{t('backups.inFiles', { n: number(x.rows, locale) })}</div>}
+    </span>
   );
 }
 
