@@ -181,7 +181,7 @@ steps('j, k, enter and / work on every list, and ? tells what the page has', asy
   let lists = 0;
   for (const at of visited.values()) {
     await go(at);
-    const keys = await keysOf(page);
+    const keys = await keysOf(page, settled);
     if (keys.list) lists++;
     if (keys.wrong) wrong.push(`${at}: ${keys.wrong}`);
   }

@@ -18,7 +18,7 @@ import { TokenMenuProvider } from '../parts/token';
 import { Confirm } from './confirm';
 import { Idle } from './idle';
 import { isBound, useKeys, type KeyMap } from './keys';
-import { filterField, useListKeys, walkable } from './listkeys';
+import { filterField, useListKeys, usePlace, walkable } from './listkeys';
 import { Palette } from './palette';
 import { everyItem, navFor, type NavItem } from './nav';
 import { SeeAsBar } from './seeas';
@@ -168,6 +168,7 @@ function Frame({ user }: { user: Me }) {
   }, [navigate, nav]);
   useKeys(keys);
   useListKeys();
+  usePlace();
   // The rail is longer than a low window: where one is must be in sight.
   useEffect(() => {
     // What it returns, a promise in newer browsers, is no clean-up.

@@ -7,6 +7,7 @@ import { useCan } from '../api/queries';
 import { STATUSES, list, type Incident, type Page } from '../api/types';
 import { useFeedback } from '../app/feedback';
 import { useNarrow, useSettled, useUrl } from '../app/hooks';
+import { useKept } from '../app/kept';
 import { useKeys } from '../app/keys';
 import { useColumns } from '../app/preferences';
 import { useSettings } from '../app/settings';
@@ -74,7 +75,7 @@ export default function Incidents() {
   const still = held?.key === view ? holdStill(held.rows, sorted) : { rows: [] as Incident[], waiting: 0 };
   const rows = still.rows;
 
-  const [cursor, setCursor] = useState('');
+  const [cursor, setCursor] = useKept('row', '');
   const at = rows.findIndex((r) => r.id === cursor);
   const move = (d: number) => {
     const next = rows[Math.max(0, Math.min(rows.length - 1, at + d))];
@@ -120,7 +121,7 @@ export default function Incidents() {
   const table = useRef<HTMLDivElement>(null);
   useEffect(() => {
     table.current?.querySelector('.cursor')?.scrollIntoView({ block: 'nearest' });
-  }, [cursor]);
+  }, [cursor, rows.length > 0]); // eslint-disable-line react-hooks/exhaustive-deps
   useKeys({
     j: () => move(1),
     k: () => move(-1),

@@ -6,6 +6,7 @@ import { get } from '../../api/client';
 import { useTraceOperations, useTraceServices, type TraceAnswer, type TraceSummary, type Within } from '../../api/traces';
 import { list } from '../../api/types';
 import { useSettled, useUrl } from '../../app/hooks';
+import { useKept } from '../../app/kept';
 import { useKeys } from '../../app/keys';
 import { useSettings } from '../../app/settings';
 import { CLIENTS, NO_TOKEN, authority, curlSpan } from '../../logic/connect';
@@ -51,12 +52,12 @@ export function TraceSearch({ within, again, widen }: { within: Within; again: (
   const longest = Math.max(1, ...items.map((x) => x.duration_ns));
   const filtered = !!(service || operation || kind || tags || min || max || errors);
   const clear = () => setUrl({ service: undefined, operation: undefined, kind: undefined, tags: undefined, min: undefined, max: undefined, errors: undefined });
-  const [at, setAt] = useState(-1);
-  useEffect(() => setAt(-1), [query.data, order]);
+  const [cursor, setCursor] = useKept('row', '');
+  const at = items.findIndex((x) => x.trace_id === cursor);
   const open = (x: TraceSummary | undefined) => x && navigate(traceLink(x.trace_id));
   const move = (to: number) => {
     const next = Math.max(0, Math.min(items.length - 1, to));
-    setAt(next);
+    setCursor(items[next]?.trace_id ?? '');
     document.querySelector(`[data-id="${items[next]?.trace_id ?? ''}"]`)?.scrollIntoView({ block: 'nearest' });
   };
   useKeys({
