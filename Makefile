@@ -5,7 +5,7 @@
 SHELL       := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-LDFLAGS     := -s -w -X icewatch/soc/version.Number=$(VERSION)
+LDFLAGS     := -s -w -X icewatch/soc/version.Number=$(VERSION) -X "icewatch/soc/version.Mark=icewatch-number<$(VERSION)>"
 GOFLAGS     += -trimpath
 export GOFLAGS
 export CGO_ENABLED := 0

@@ -239,14 +239,19 @@ func (f *findingsExportCmd) Run(a *app) error {
 		return err
 	}
 	defer body.Close()
-	part := f.File + ".part"
+	return writeNew(f.File, body)
+}
+
+// writeNew writes a file, which stands there as a whole or not at all.
+func writeNew(path string, body io.Reader) error {
+	part := path + ".part"
 	out, err := os.OpenFile(part, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
 	_, err = io.Copy(out, body)
 	if err = errors.Join(err, out.Close()); err == nil {
-		err = os.Rename(part, f.File)
+		err = os.Rename(part, path)
 	}
 	if err != nil {
 		return errors.Join(err, os.Remove(part))

@@ -114,7 +114,7 @@ limits: {cpu_percent: 1000, memory_mb: 400, host: {cpu_percent: 100, memory_perc
 	agenttest.Await(t, 10*time.Second, "the inventory", func() bool { _, err := f.Inventory(t.Context(), fleettest.Admin, id); return err == nil })
 
 	// Bytes that are others than those that were signed.
-	add := func(version, path string) fleet.Upgrade {
+	add := func(version, path string) fleet.UpgradeView {
 		t.Helper()
 		file, err := os.Open(path)
 		if err != nil {

@@ -198,6 +198,9 @@ func (s *Service) take(id, from string, c *wire.Checkin) error {
 	for _, in := range c.Inputs[:min(len(c.Inputs), 2*wire.MaxInputs)] {
 		m.Inputs = append(m.Inputs, wire.InputState{Name: plain(in.Name, 64), Plugin: plain(in.Plugin, 64), State: plain(in.State, 16), Error: plain(in.Error, 500), Rate: in.Rate, Busy: in.Busy})
 	}
+	if m.measure(now) {
+		m.changed = true
+	}
 	if f := c.ConfigError; f == nil {
 		m.Fault = nil
 	} else if m.Fault == nil || m.Fault.SHA256 != f.SHA256 || m.Fault.RolledBack != f.RolledBack {

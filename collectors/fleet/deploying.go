@@ -160,7 +160,7 @@ func known(agents map[string]*member, id string) string {
 
 // program is the newest package of a version for a platform, "" any.
 func (s *Service) program(version, os, arch string) (deploy.Program, error) {
-	for _, u := range s.Packages() {
+	for _, u := range s.upgradesByTime() {
 		if u.OS == os && u.Arch == arch && (version == "" || u.Version == version) {
 			var f *release.File
 			f, err := s.Package(u.SHA256)

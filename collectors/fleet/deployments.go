@@ -211,7 +211,7 @@ func (s *Service) deploy(ctx context.Context, a Asker, d DeploymentDraft, retryO
 	secrets := map[string]string{"password": d.Password, "key": d.Key, "passphrase": d.Passphrase, "sudo": d.Sudo}
 	switch d.Kind {
 	case deploy.Install, deploy.Upgrade:
-		if !slices.ContainsFunc(s.Packages(), func(u Upgrade) bool { return u.OS == "linux" && (d.Version == "" || u.Version == d.Version) }) {
+		if !slices.ContainsFunc(s.upgradesByTime(), func(u Upgrade) bool { return u.OS == "linux" && (d.Version == "" || u.Version == d.Version) }) {
 			return DeploymentView{}, invalid("there is no package %sfor Linux: upload the executable icewatch-agent under packages first", strings.TrimLeft(clip(d.Version, 64)+" ", " "))
 		}
 	case deploy.Remove:

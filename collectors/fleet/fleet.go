@@ -121,6 +121,7 @@ type Service struct {
 	deployments    map[string]*Deployment
 	hostKeys       map[string]*HostKey
 	thresholds     map[string]*Threshold
+	reports        map[string]*TestReport
 	beyond         map[string]map[string]time.Time // since when, by threshold and subject
 	deploying      int                             // hosts at the moment
 	deploys        sync.WaitGroup                  // of them
@@ -148,8 +149,10 @@ type member struct {
 	wantedEpoch int64
 	wasWell     bool // before it took the configuration in force
 
-	sending float64   // kilobytes a second since the checkin before
-	usedAt  time.Time // of the usage
+	sending  float64   // kilobytes a second since the checkin before
+	usedAt   time.Time // of the usage
+	measured measured
+	changed  bool // what is stored of it is not this
 }
 
 // Open opens the fleet.
@@ -192,6 +195,18 @@ func (s *Service) load(ctx context.Context) (err error) {
 	}
 	for id, a := range agents {
 		s.agents[id] = newMember(*a)
+	}
+	written, err := roster.Load[measured](ctx, s.store, roster.KindMeasured)
+	if err != nil {
+		return err
+	}
+	for id, x := range written {
+		if m := s.agents[id]; m != nil {
+			m.measured.Before = x.Before
+		}
+	}
+	if s.reports, err = roster.Load[TestReport](ctx, s.store, roster.KindTestReport); err != nil {
+		return err
 	}
 	if s.tokens, err = roster.Load[Token](ctx, s.store, roster.KindToken); err != nil {
 		return err
@@ -281,6 +296,7 @@ func (s *Service) Run(ctx context.Context) {
 		s.stepDeployments(ctx)
 		if n%20 == 0 { // 5 s
 			s.expireJobs(ctx)
+			s.stepReports(ctx)
 			if err := s.flush(ctx); err != nil && ctx.Err() == nil {
 				s.log.Error("fleet: not stored yet", "error", err)
 			}
@@ -305,6 +321,11 @@ func (s *Service) flush(ctx context.Context) error {
 			docs = append(docs, roster.Document{Kind: roster.KindAgent, ID: m.ID, Tenant: m.Tenant, Data: m.Agent})
 			m.dirty, m.saved = false, now
 			done = append(done, m)
+		}
+		if m.changed {
+			docs = append(docs, roster.Document{Kind: roster.KindMeasured, ID: m.ID, Tenant: m.Tenant, Data: measured{Before: m.measured.Before}})
+			m.changed = false
+			again = append(again, &m.changed)
 		}
 	}
 	for _, j := range s.jobs {

@@ -2,14 +2,11 @@ package fleet
 
 import (
 	"context"
-	"io"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
-	"icewatch/collectors/fleet/release"
 	"icewatch/collectors/fleet/roster"
 	"icewatch/collectors/fleet/wire"
 )
@@ -44,6 +41,7 @@ type Job struct {
 	At       time.Time           `json:"at"`
 	Until    time.Time           `json:"until"`
 	Outcomes map[string]*Outcome `json:"outcomes"`
+	Report   string              `json:"report,omitempty"` // test report that was made after it
 
 	dirty bool
 }
@@ -70,10 +68,11 @@ type JobView struct {
 	Until   time.Time      `json:"until"`
 	Hosts   int            `json:"hosts"`
 	States  map[string]int `json:"states"`
+	Report  string         `json:"report,omitempty" doc:"Test report that was made after an upgrade"`
 }
 
 func (j *Job) view() JobView {
-	v := JobView{j.ID, j.Tenant, j.Kind, j.Input, j.Version, j.By, j.At, j.Until, len(j.Outcomes), map[string]int{}}
+	v := JobView{j.ID, j.Tenant, j.Kind, j.Input, j.Version, j.By, j.At, j.Until, len(j.Outcomes), map[string]int{}, j.Report}
 	for _, o := range j.Outcomes {
 		v.States[o.State]++
 	}
@@ -298,98 +297,6 @@ func (s *Service) Job(a Asker, id string) (JobView, []Outcome, error) {
 		return cmpText(x.Host+x.Agent, y.Host+y.Agent)
 	})
 	return j.view(), list, nil
-}
-
-// Upgrade is an upgrade package as it is kept.
-type Upgrade struct {
-	wire.Package
-	Note string    `json:"note,omitempty"`
-	At   time.Time `json:"at"`
-	By   string    `json:"by"`
-}
-
-var versionPattern = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}$`)
-
-// AddPackage takes an agent's executable in and signs it. Its platform is read from the file.
-func (s *Service) AddPackage(ctx context.Context, a Asker, version, note string, r io.Reader) (Upgrade, error) {
-	if !a.Within.Everything() {
-		return Upgrade{}, ErrForbidden
-	}
-	if !versionPattern.MatchString(version) {
-		return Upgrade{}, invalid("the version %q: want letters, digits, '.', '+', '_' and '-'", clip(version, 64))
-	}
-	sum, size, head, err := s.packages.Put(r)
-	if err != nil {
-		return Upgrade{}, err
-	}
-	system, arch, err := release.Platform(head)
-	if err != nil {
-		_ = s.packages.Remove(sum)
-		return Upgrade{}, invalid("the package: %v", err)
-	}
-	p := wire.Package{Version: version, OS: system, Arch: arch, SHA256: sum, Size: size, URL: wire.PathPackages + sum}
-	p.Signature = s.authority.Sign(p)
-	u := Upgrade{p, clip(note, maxNote), s.now().UTC(), a.Name}
-	s.changing.Lock()
-	defer s.changing.Unlock()
-	for _, old := range s.Packages() {
-		if old.Version == version && old.OS == system && old.Arch == arch && old.SHA256 != sum {
-			_ = s.packages.Remove(sum)
-			return Upgrade{}, conflict("there is a package of version %s for %s/%s already: delete it first", version, system, arch)
-		}
-	}
-	if err := s.store.Write(ctx, roster.Document{Kind: roster.KindPackage, ID: sum, Data: u}); err != nil {
-		return Upgrade{}, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.upgrades[sum] = &u
-	s.note(roster.Operation{Object: "package:" + sum, Kind: "package-added", Actor: a.Name, OK: true, Text: version + " " + system + "/" + arch})
-	return u, nil
-}
-
-// DeletePackage takes a package away.
-func (s *Service) DeletePackage(ctx context.Context, a Asker, sum string) (Upgrade, error) {
-	if !a.Within.Everything() {
-		return Upgrade{}, ErrForbidden
-	}
-	s.changing.Lock()
-	defer s.changing.Unlock()
-	s.mu.Lock()
-	u := s.upgrades[sum]
-	s.mu.Unlock()
-	if u == nil {
-		return Upgrade{}, ErrNotFound
-	}
-	if err := s.store.Write(ctx, roster.Document{Kind: roster.KindPackage, ID: sum}); err != nil {
-		return Upgrade{}, err
-	}
-	s.mu.Lock()
-	delete(s.upgrades, sum)
-	s.note(roster.Operation{Object: "package:" + sum, Kind: "package-deleted", Actor: a.Name, OK: true, Text: u.Version + " " + u.OS + "/" + u.Arch})
-	s.mu.Unlock()
-	return *u, s.packages.Remove(sum)
-}
-
-// Packages lists packages, the newest first.
-func (s *Service) Packages() []Upgrade {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.packagesLocked()
-}
-
-func (s *Service) packagesLocked() []Upgrade {
-	out := []Upgrade{}
-	for _, u := range s.upgrades {
-		out = append(out, *u)
-	}
-	slices.SortFunc(out, func(a, b Upgrade) int {
-		if c := b.At.Compare(a.At); c != 0 {
-			return c
-		}
-		return cmpText(a.SHA256, b.SHA256)
-	})
-	return out
 }
 
 // packageFor is the package of a job for a host's platform; nil where there is none.

@@ -138,7 +138,7 @@ func (s *Server) authenticate(c *fiber.Ctx) error {
 	switch {
 	case st.intake:
 		limit = s.deps.MaxBody
-	case c.Method() == http.MethodPost && c.Path() == prefix+fleetPackages:
+	case c.Method() == http.MethodPost && (c.Path() == prefix+fleetPackages || c.Path() == prefix+fleetPackages+"/batch"):
 		limit = maxUpgrade
 	}
 	return s.admit(c, limit)

@@ -61,6 +61,7 @@ func (s *Server) fleetRoutes() {
 	s.fleetTaskRoutes()
 	s.fleetGroupRoutes()
 	s.fleetPackageRoutes()
+	s.fleetReportRoutes()
 	s.fleetDeploymentRoutes()
 	s.fleetThresholdRoutes()
 }

@@ -1,10 +1,8 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"net/http"
-	"time"
 
 	"icewatch/collectors/fleet"
 	"icewatch/collectors/fleet/configuration"
@@ -288,54 +286,6 @@ func (s *Server) fleetGroupRoutes() {
 			v, err := room.DeleteGroup(ctx, a, in.ID)
 			if err == nil {
 				AuditObject(ctx, "fleet-group:"+v.ID, v.Tenant, v.Name)
-			}
-			return nil, fleetProblem(err)
-		})
-}
-
-// maxUpgrade is the largest upgrade package that the API takes: the agent with all its
-// inputs is somewhat over 100 MB.
-const maxUpgrade = 192 << 20
-
-const fleetPackages = "/fleet/packages"
-
-func (s *Server) fleetPackageRoutes() {
-	room := s.deps.Fleet
-	Register(s, fleetOperation("list-fleet-packages", http.MethodGet, "/packages", "Upgrade packages of the agent, with their signatures"), identity.ScopeRead,
-		func(ctx context.Context, in *PageInput) (*Body[Page[fleet.Upgrade]], error) {
-			return pageFrom(room.Packages(), *in)
-		})
-	add := fleetOperation("add-fleet-package", http.MethodPost, "/packages", "Upload the agent's executable of a version; its platform is read from the file, and it is signed", 409, 413, 422)
-	add.MaxBodyBytes, add.DefaultStatus, add.BodyReadTimeout = maxUpgrade, http.StatusCreated, 10*time.Minute
-	Register(s, add, identity.ScopeConfigure,
-		func(ctx context.Context, in *struct {
-			Version string `query:"version" required:"true" minLength:"1" maxLength:"64"`
-			Note    string `query:"note" maxLength:"2000" doc:"Such as what its performance test found"`
-			RawBody []byte `contentType:"application/octet-stream"`
-		}) (*Body[fleet.Upgrade], error) {
-			AuditObject(ctx, "fleet-package", "", clip(in.Version, 64))
-			a, err := fleetAsker(ctx)
-			if err != nil {
-				return nil, err
-			}
-			u, err := room.AddPackage(ctx, a, in.Version, in.Note, bytes.NewReader(in.RawBody))
-			if err == nil {
-				AuditObject(ctx, "fleet-package:"+u.SHA256, "", u.Version+" "+u.OS+"/"+u.Arch)
-			}
-			return ofFleet(u, err)
-		})
-	remove := fleetOperation("delete-fleet-package", http.MethodDelete, "/packages/{id}", "Delete an upgrade package by its SHA-256", 404)
-	remove.DefaultStatus = http.StatusNoContent
-	Register(s, remove, identity.ScopeConfigure,
-		func(ctx context.Context, in *ByID) (*struct{}, error) {
-			AuditObject(ctx, "fleet-package:"+clip(in.ID, 64), "", "")
-			a, err := fleetAsker(ctx)
-			if err != nil {
-				return nil, err
-			}
-			u, err := room.DeletePackage(ctx, a, in.ID)
-			if err == nil {
-				AuditObject(ctx, "fleet-package:"+u.SHA256, "", u.Version+" "+u.OS+"/"+u.Arch)
 			}
 			return nil, fleetProblem(err)
 		})

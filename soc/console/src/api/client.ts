@@ -141,6 +141,33 @@ export async function put<T>(path: string, body: unknown, query?: Query): Promis
 export async function del<T = void>(path: string, query?: Query): Promise<T> {
   return json<T>(await request('DELETE', path, { query }));
 }
+/** Uploads a file and tells how much of it (0 to 1) the server has. */
+export async function uploadWatched<T>(path: string, query: Query, file: Blob, progress: (share: number) => void, signal?: AbortSignal): Promise<T> {
+  const answer = await new Promise<XMLHttpRequest>((done, fail) => {
+    const x = new XMLHttpRequest();
+    x.open('POST', buildPath(path, query));
+    x.setRequestHeader('Accept', 'application/json');
+    x.setRequestHeader('Content-Type', 'application/octet-stream');
+    x.setRequestHeader('X-Requested-With', 'icewatch');
+    x.upload.onprogress = (e) => e.lengthComputable && progress(e.loaded / e.total);
+    x.onload = () => done(x);
+    x.onerror = () => fail(new ApiError(0, {}, 'POST', path, ''));
+    x.onabort = () => fail(new DOMException('', 'AbortError'));
+    signal?.addEventListener('abort', () => x.abort(), { once: true });
+    x.send(file);
+  });
+  // fetch has no progress of what it sends; what was answered goes the way of every other answer.
+  if (answer.status < 300) return JSON.parse(answer.responseText) as T;
+  let problem: Problem = {};
+  try {
+    problem = JSON.parse(answer.responseText) as Problem;
+  } catch {
+    problem = { detail: answer.responseText.slice(0, 300) };
+  }
+  if (answer.status === 401) onUnauthorized();
+  if (answer.status === 403 && problem.code === 'confirmation_required' && (await confirmIdentity())) return uploadWatched(path, query, file, progress, signal);
+  throw new ApiError(answer.status, problem, 'POST', path, problem.request_id ?? '');
+}
 export async function upload<T>(path: string, query: Query, data: BodyInit, type: string): Promise<T> {
   return json<T>(await request('POST', path, { query, raw: { data, type } }));
 }

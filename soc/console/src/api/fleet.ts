@@ -189,6 +189,7 @@ export interface FleetGroup {
 
 export const JOB_KINDS = ['restart', 'reload', 'upgrade', 'uninstall', 'inventory', 'start', 'stop'] as const;
 export interface FleetJob {
+  report?: string;
   id: string;
   tenant: string;
   kind: (typeof JOB_KINDS)[number];
@@ -205,6 +206,10 @@ export interface FleetJobDetail extends FleetJob {
 }
 
 export interface FleetPackage {
+  build: { program?: string; version?: string; go?: string; commit?: string; committed?: string; modified?: boolean; telegraf?: string };
+  verified: boolean;
+  key: string;
+  running: number;
   version: string;
   os: string;
   arch: string;
@@ -213,6 +218,38 @@ export interface FleetPackage {
   note?: string;
   at: string;
   by: string;
+}
+
+export interface FleetPackageDetail extends FleetPackage {
+  contents: { inputs: List<string>; modules: List<{ path: string; version: string }>; sha256: string };
+  intact: boolean;
+}
+
+export interface TestSpread {
+  minutes: number;
+  p50: number;
+  p95: number;
+  max: number;
+}
+
+/** What agents of a version took of their hosts, beside the version before. */
+export interface FleetTestReport {
+  id: string;
+  version: string;
+  before: List<string>;
+  job?: string;
+  at: string;
+  by: string;
+  ceiling_cpu_percent: number;
+  ceiling_memory_mb: number;
+  verdict: 'pass' | 'fail' | 'insufficient';
+  reasons: List<Text>;
+  measured: number;
+  compared: number;
+  dropped: number;
+  tripped: number;
+  figures: List<{ name: 'cpu' | 'memory' | 'network' | 'samples' | 'gather' | 'queue' | 'dropped'; unit: string; all?: TestSpread; after?: TestSpread; before?: TestSpread; worse: boolean }>;
+  hosts: List<{ agent: string; host: string; platform: string; minutes: number; before?: string; before_minutes: number; enough: boolean; over: boolean; cpu?: TestSpread; memory?: TestSpread; cpu_before?: TestSpread; memory_before?: TestSpread }>;
 }
 
 export interface FleetOperation {

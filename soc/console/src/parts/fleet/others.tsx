@@ -1,14 +1,14 @@
 import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { Button, Form, Input } from 'antd';
 import { useState } from 'react';
-import { del, get, post, put, upload } from '../../api/client';
-import type { FleetGroup, FleetJob, FleetJobDetail, FleetOperation, FleetPackage, FleetStatistics, FleetToken } from '../../api/fleet';
+import { Link } from 'react-router-dom';
+import { del, get, post, put } from '../../api/client';
+import type { FleetGroup, FleetJob, FleetJobDetail, FleetOperation, FleetToken } from '../../api/fleet';
 import { useCan } from '../../api/queries';
 import { list, type Page } from '../../api/types';
 import { useAct } from '../../app/act';
 import { useUrl } from '../../app/hooks';
 import { useSettings } from '../../app/settings';
-import { bytes } from '../../logic/format';
 import { Ask, FormDialog } from '../dialog';
 import { TenantName, useActorName } from '../names';
 import { Panel } from '../page';
@@ -219,6 +219,11 @@ export function Jobs() {
                         .map((s) => `${t(`fleet.job.state.${s}`)} ${x.states[s]}`)
                         .join(' · '),
                   },
+                  {
+                    key: 'report',
+                    title: t('fleet.test.report'),
+                    render: (x) => (x.report ? <Link to={`/agents?tab=packages&report=${x.report}`}>{t('fleet.test.open')}</Link> : <span className="faint">–</span>),
+                  },
                   { key: 'tenant', title: t('fleet.tenant'), render: (x) => <TenantName slug={x.tenant} /> },
                   { key: 'by', title: t('fleet.log.who'), render: (x) => x.by },
                   { key: 'at', title: t('col.time'), num: true, render: (x) => <When time={x.at} age /> },
@@ -229,124 +234,6 @@ export function Jobs() {
         </Loaded>
       </div>
       {open && <JobResults key={open} id={open} close={() => setUrl({ job: undefined })} />}
-    </>
-  );
-}
-
-/** How agents of each version do on their hosts: what a new one is judged by. */
-function Performance() {
-  const { t, locale } = useSettings();
-  const query = useQuery({ queryKey: ['fleet-statistics'], queryFn: ({ signal }) => get<FleetStatistics>('/fleet/statistics', {}, signal), refetchInterval: 5_000 });
-  const rows = list(query.data?.performance);
-  if (rows.length === 0) return null;
-  return (
-    <Panel title={t('fleet.perf')} flush>
-      <DataTable
-        label={t('fleet.perf')}
-        rows={rows}
-        rowKey={(x) => `${x.version} ${x.os} ${x.arch}`}
-        columns={[
-          { key: 'version', title: t('fleet.version'), render: (x) => <b style={{ fontWeight: 550 }}>{x.version}</b> },
-          { key: 'platform', title: t('fleet.pkg.platform'), render: (x) => `${x.os}/${x.arch}` },
-          { key: 'agents', title: t('fleet.perf.agents'), num: true, render: (x) => x.agents },
-          { key: 'cpu', title: t('fleet.perf.cpu'), num: true, render: (x) => `${x.cpu_percent.toFixed(1)} / ${x.cpu_percent_p95.toFixed(1)} %` },
-          { key: 'memory', title: t('fleet.perf.memory'), num: true, render: (x) => `${bytes(x.memory_bytes, locale)} / ${bytes(x.memory_bytes_p95, locale)}` },
-          { key: 'tripped', title: t('fleet.perf.tripped'), num: true, render: (x) => x.tripped },
-          { key: 'failing', title: t('fleet.perf.failing'), num: true, render: (x) => x.failing },
-          { key: 'lost', title: t('fleet.perf.lost'), num: true, render: (x) => x.lost_samples + x.lost_lines },
-        ]}
-      />
-    </Panel>
-  );
-}
-
-export function Packages() {
-  const { t, locale } = useSettings();
-  const can = useCan();
-  const { act, tell } = useAct();
-  const [adding, setAdding] = useState(false);
-  const [file, setFile] = useState<File | null>(null);
-  const [removing, setRemoving] = useState<FleetPackage | null>(null);
-  const query = useQuery({ queryKey: ['fleet-packages'], queryFn: ({ signal }) => get<Page<FleetPackage>>('/fleet/packages', { limit: 1000 }, signal), refetchInterval: 10_000 });
-  const rows = list(query.data?.items);
-  const makes = can('add-fleet-package');
-  const name = (x: FleetPackage) => `${x.version} ${x.os}/${x.arch}`;
-  return (
-    <>
-      {makes && (
-        <div className="filters">
-          <Button onClick={() => setAdding(true)}>{t('fleet.pkg.upload')}</Button>
-        </div>
-      )}
-      <Stale query={query} />
-      <div className="panel" style={{ overflowX: 'auto' }}>
-        <Loaded query={query} what="fleet.packages" lines={4}>
-          {() =>
-            rows.length === 0 ? (
-              <Empty title={t('fleet.pkg.empty')} why={t('fleet.pkg.emptyWhy')}>
-                {makes && <Button onClick={() => setAdding(true)}>{t('fleet.pkg.upload')}</Button>}
-              </Empty>
-            ) : (
-              <DataTable
-                label={t('fleet.packages')}
-                rows={rows}
-                rowKey={(x) => x.sha256}
-                columns={[
-                  { key: 'version', title: t('fleet.version'), render: (x) => <b style={{ fontWeight: 550 }}>{x.version}</b> },
-                  { key: 'platform', title: t('fleet.pkg.platform'), render: (x) => `${x.os}/${x.arch}` },
-                  { key: 'size', title: t('fleet.pkg.size'), num: true, render: (x) => bytes(x.size, locale) },
-                  { key: 'sha', title: 'SHA-256', render: (x) => <code title={x.sha256}>{x.sha256.slice(0, 16)}…</code> },
-                  { key: 'note', title: t('fleet.note'), render: (x) => x.note || <span className="faint">–</span> },
-                  { key: 'by', title: t('fleet.log.who'), render: (x) => x.by },
-                  { key: 'at', title: t('col.time'), num: true, render: (x) => <When time={x.at} age /> },
-                  {
-                    key: 'do',
-                    title: '',
-                    num: true,
-                    render: (x) =>
-                      makes && (
-                        <Button size="small" danger aria-label={t('fleet.pkg.delete', { x: name(x) })} onClick={() => setRemoving(x)}>
-                          {t('do.delete')}
-                        </Button>
-                      ),
-                  },
-                ]}
-              />
-            )
-          }
-        </Loaded>
-      </div>
-      <div style={{ marginTop: 12 }}>
-        <Performance />
-      </div>
-      {adding && (
-        <FormDialog<{ version: string; note?: string }>
-          title={t('fleet.pkg.upload')}
-          ok={t('fleet.pkg.upload')}
-          submit={async (v) => {
-            if (!file) throw new Error(t('fleet.pkg.file'));
-            await upload('/fleet/packages', { version: v.version, note: v.note }, file, 'application/octet-stream');
-            tell({ said: t('fleet.pkg.uploaded', { x: v.version }), renew: ['fleet-packages'] });
-          }}
-          close={() => {
-            setAdding(false);
-            setFile(null);
-          }}
-        >
-          <Form.Item name="version" label={t('fleet.version')} rules={[{ required: true, message: t('fleet.need') }]}>
-            <Input maxLength={64} />
-          </Form.Item>
-          <Form.Item label={t('fleet.pkg.file')}>
-            <input type="file" aria-label={t('fleet.pkg.file')} onChange={(e) => setFile(e.target.files?.[0] ?? null)} />
-          </Form.Item>
-          <Form.Item name="note" label={t('fleet.note')} extra={t('fleet.pkg.noteHelp')}>
-            <Input maxLength={2000} />
-          </Form.Item>
-        </FormDialog>
-      )}
-      {removing && (
-        <Ask title={t('fleet.pkg.delete', { x: name(removing) })} why={t('fleet.pkg.deleteWhy')} ok={t('do.delete')} close={() => setRemoving(null)} submit={() => act(() => del(`/fleet/packages/${removing.sha256}`), { said: t('fleet.pkg.deleted'), renew: ['fleet-packages'] })} />
-      )}
     </>
   );
 }
