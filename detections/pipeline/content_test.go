@@ -97,7 +97,7 @@ func TestBuiltinNames(t *testing.T) {
 	f("product: windows, category: network_connection", "Initiated: 'true'", `[winlog.event_data.Initiated/Initiated=true | network.direction=egress,outbound]`)
 	f("product: windows, category: registry_set", "TargetObject: a", `winlog.event_data.TargetObject/registry.path/TargetObject=a`)
 	f("product: windows, service: security", "EventID: 4624", `event.code/winlog.event_id/EventID=#4624`)
-	f("product: windows, service: security", "LogonType: 3", `winlog.event_data.LogonType/LogonType=#3`)
+	f("product: windows, service: security", "LogonType: 3", `winlog.event_data.LogonType/winlog.user_data.LogonType/LogonType=#3`)
 	f("product: windows, service: system", "Provider_Name: a", `winlog.provider_name/event.provider/Provider_Name=a`)
 	f("product: windows, service: windefend", "NewValue: a", `winlog.event_data.New Value/New Value/winlog.event_data.NewValue/NewValue=a`)
 	f("product: windows, category: ps_script", "ScriptBlockText: a", `winlog.event_data.ScriptBlockText/powershell.file.script_block_text/ScriptBlockText=a`)
@@ -200,7 +200,7 @@ func TestExampleOfTheDocumentation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := show(out), `[event.code/winlog.event_id/Event.System.EventID/EventID=#7045 & winlog.event_data.ImagePath/Event.EventData.ImagePath/ImagePath=a]`; got != want {
+	if got, want := show(out), `[event.code/winlog.event_id/Event.System.EventID/EventID=#7045 & winlog.event_data.ImagePath/winlog.user_data.ImagePath/Event.EventData.ImagePath/ImagePath=a]`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }

@@ -117,11 +117,11 @@ var windowsEvents = map[string]struct {
 		map[string]string{"event.code": "4625", "user.name": "administrator", "user.domain": "GOV", "source.ip": "192.0.2.7", "source.port": "50123", "event.outcome": "failure", "event.category": "authentication", "message": "帐户登录失败。", "host.name": "dc1"},
 	},
 	"log cleared": {
-		`{title: log cleared, logsource: {product: windows, service: security}, detection: {s: {EventID: 1102}, condition: s}}`,
+		`{title: log cleared, logsource: {product: windows, service: security}, detection: {s: {EventID: 1102, SubjectUserName: mallory}, condition: s}}`,
 		"<?xml version=\"1.0\" encoding=\"utf-8\"?>\r\n" + schema + "\r\n <System>\r\n  <Provider Name=\"Microsoft-Windows-Eventlog\"/><EventID Qualifiers=\"0\">1102</EventID><TimeCreated SystemTime=\"2026-11-26T01:02:03Z\"/><Channel>Security</Channel><Computer>dc1</Computer></System>" +
 			`<UserData><LogFileCleared xmlns="http://manifests.microsoft.com/win/2004/08/windows/eventlog"><SubjectUserSid>S-1-5-21-1-2-3-500</SubjectUserSid><SubjectUserName>mallory</SubjectUserName></LogFileCleared></UserData></Event>` + "\r\n",
 		`{"EventTime":"2026-11-26 09:02:03","Hostname":"dc1","EventID":1102,"SourceName":"Microsoft-Windows-Eventlog","Channel":"Security","SubjectUserName":"mallory"}`,
-		`{"@timestamp":"2026-11-26T01:02:03Z","winlog":{"channel":"Security","event_id":"1102","computer_name":"dc1","provider_name":"Microsoft-Windows-Eventlog","event_data":{"SubjectUserName":"mallory"}}}`,
+		`{"@timestamp":"2026-11-26T01:02:03Z","winlog":{"channel":"Security","event_id":"1102","computer_name":"dc1","provider_name":"Microsoft-Windows-Eventlog","user_data":{"xml_name":"LogFileCleared","SubjectUserSid":"S-1-5-21-1-2-3-500","SubjectUserName":"mallory","SubjectDomainName":"GOV","SubjectLogonId":"0x3e7"}}}`,
 		map[string]string{"event.code": "1102", "host.name": "dc1", "user.name": "mallory"},
 	},
 	"downgrade": {

@@ -4,8 +4,9 @@
 // so that the same parsers and rules read them.
 //
 // The plug-in unrolls an event's XML: Data of a name is the field Data_NAME, Data without one
-// Data, or Data_1, Data_2… where there are several; what is below UserData has the names of its
-// elements, joined by "_". Both are winlog.event_data here.
+// Data, or Data_1, Data_2… where there are several: they are winlog.event_data. What is below UserData
+// has the names of its elements, joined by "_": it is winlog.user_data, and the name of the first
+// element winlog.user_data.xml_name.
 package eventlog
 
 import (
@@ -50,7 +51,7 @@ func Record(m telegraf.Metric) (r intake.Record, ok bool) {
 		return r, false
 	}
 	system := map[string]string{}
-	data := map[string]string{}
+	data, user := map[string]string{}, map[string]string{}
 	take := func(name, value string) {
 		switch {
 		case slices.Contains(names, name):
@@ -62,12 +63,7 @@ func Record(m telegraf.Metric) (r intake.Record, ok bool) {
 		case name == "Binary":
 			data[name] = value
 		default:
-			// Of UserData: the first element has the provider's own name. Rules know what is
-			// below it by the same names as Data, as they know it of forwarded events.
-			if _, below, deep := strings.Cut(name, "_"); deep {
-				name = below
-			}
-			data[name] = value
+			user[name] = value
 		}
 	}
 	for _, t := range m.TagList() {
@@ -120,6 +116,9 @@ func Record(m telegraf.Metric) (r intake.Record, ok bool) {
 	if len(data) > 0 {
 		winlog["event_data"] = data
 	}
+	if len(user) > 0 {
+		winlog["user_data"] = userData(user)
+	}
 	doc := map[string]any{"@timestamp": at.UTC().Format(time.RFC3339Nano), "winlog": winlog, "event": event}
 	put(doc, "message", strings.TrimSpace(system["Message"]))
 	if level := levels[system["Level"]]; level != "" {
@@ -143,6 +142,29 @@ func param(name string) string {
 		return "param" + name
 	}
 	return name
+}
+
+// userData takes the name of the first element, which has the provider's own name, away from those
+// below it: what all names begin with. The element's name may have "_" itself, as that of
+// Operation_StartedOperational.
+func userData(list map[string]string) map[string]string {
+	root, first := "", true
+	for name := range list {
+		if first {
+			root, first = name[:strings.LastIndexByte(name, '_')+1], false
+		}
+		for !strings.HasPrefix(name, root) {
+			root = root[:strings.LastIndexByte(root[:len(root)-1], '_')+1]
+		}
+	}
+	out := make(map[string]string, len(list)+1)
+	for name, value := range list {
+		out[name[len(root):]] = value
+	}
+	if root != "" {
+		out["xml_name"] = root[:len(root)-1]
+	}
+	return out
 }
 
 // outcome tells by the keywords how what was audited ended; "" where they do not say.
