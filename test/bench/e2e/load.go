@@ -30,11 +30,38 @@ type load struct {
 	rate   float64         // events a second at most; 0 is as many as the suite takes
 	sent   [2]atomic.Int64 // events by way, acknowledged those of _bulk
 	gone   atomic.Int64    // events handed to the senders
-	done   atomic.Int64    // events that the suite has worked
 	ended  atomic.Bool     // no more are sent
+
+	progress atomic.Pointer[progress] // how far the suite is; nil before it was seen
 
 	mu    sync.Mutex
 	marks []mark
+}
+
+// seenPoint is how many events the suite had worked when it was last news.
+type seenPoint struct {
+	at     time.Time
+	events float64
+}
+
+// progress is that, and how many events a second it works.
+type progress struct {
+	seenPoint
+	rate float64
+}
+
+// longestUnseen is for how long the suite is taken to go on as before.
+const longestUnseen = 2 * time.Second
+
+// done is how many events the suite has worked by now: it tells once a second,
+// and what it does until it tells again is taken to go on as before. Else the
+// generator would send in bursts and leave it idle between them.
+func (l *load) done() int64 {
+	p := l.progress.Load()
+	if p == nil {
+		return 0
+	}
+	return int64(p.events + p.rate*min(time.Since(p.at), longestUnseen).Seconds())
 }
 
 // mark is a marked event.
@@ -83,7 +110,7 @@ func (l *load) pace(ctx context.Context, jobs [2]chan job) {
 	began, marked, marks := time.Now(), time.Now(), 0
 	for n := 0; !l.ended.Load(); n++ {
 		c := &l.corpus.chunks[n%len(l.corpus.chunks)]
-		for !l.ended.Load() && (l.gone.Load()-l.done.Load() > l.window.Load() || l.rate > 0 && float64(l.gone.Load()) > l.rate*time.Since(began).Seconds()) {
+		for !l.ended.Load() && (l.gone.Load()-l.done() > l.window.Load() || l.rate > 0 && float64(l.gone.Load()) > l.rate*time.Since(began).Seconds()) {
 			select {
 			case <-time.After(2 * time.Millisecond):
 			case <-ctx.Done():

@@ -116,8 +116,8 @@ func (b *bench) measured(ctx context.Context, s *suite.Suite, c *corpus, city *c
 		sending <- err
 	}()
 	m := &measured{}
-	watching := make(chan error, 1)
-	go func() { watching <- m.watch(ctx, s, l, before, b.window) }()
+	watched := make(chan error, 1)
+	go func() { watched <- m.watch(ctx, s, l, before, b.window) }()
 	seen := map[string]time.Time{}
 	alerting := make(chan error, 1)
 	ended := make(chan struct{})
@@ -175,7 +175,7 @@ func (b *bench) measured(ctx context.Context, s *suite.Suite, c *corpus, city *c
 		return nil, err
 	}
 	cancel(nil)
-	<-watching
+	<-watched
 	return m, m.compare(s, l, seen, from.at, to.at)
 }
 
@@ -199,41 +199,41 @@ func own() float64 {
 }
 
 // leastWindow is how many events may be on their way in any case.
-const leastWindow = 40_000
+const leastWindow = 15_000
 
 // passed counts the events that the engine has begun with: it works on six
 // batches at a time. Those that wait for their block of the lake to fill are
 // done but for that.
 const passed = "icewatch_engine_events_total"
 
-// watch tells the load generator what is done and how much may be on its way,
-// and looks at the memory. More than a second's work on its way would only make
-// alerts late; much less would leave the suite idle.
+// watching is how often the suite is asked how far it is. More often it would
+// cost the suite what is not its work.
+const watching = 500 * time.Millisecond
+
+// watch tells the load generator how far the suite is and how much may be on
+// its way, and looks at the memory. More than a second's work on its way would
+// only make alerts late; much less would leave the suite idle.
 func (m *measured) watch(ctx context.Context, s *suite.Suite, l *load, before float64, window time.Duration) error {
-	type point struct {
-		at     time.Time
-		events float64
-	}
-	const looks = 12 // over which the rate is taken
-	var past [looks]point
+	const looks = 6 // over which the rate is taken
+	past := []seenPoint{{time.Now(), 0}}
 	for n := 0; ctx.Err() == nil; n++ {
 		events, err := s.Metric(passed)
 		if err != nil {
 			return err
 		}
-		now := point{time.Now(), events}
-		l.done.Store(int64(events - before))
-		if then := past[n%looks]; !then.at.IsZero() {
-			rate := (now.events - then.events) / now.at.Sub(then.at).Seconds()
-			l.window.Store(max(leastWindow, int64(rate*window.Seconds())))
+		// The suite tells of its engine once a second, so not each look is news.
+		if now := (seenPoint{time.Now(), events - before}); now.events > past[len(past)-1].events {
+			past = append(past, now)[max(0, len(past)+1-looks):]
+			p := progress{seenPoint: now, rate: (now.events - past[0].events) / now.at.Sub(past[0].at).Seconds()}
+			l.progress.Store(&p)
+			l.window.Store(max(leastWindow, int64(p.rate*window.Seconds())))
 		}
-		past[n%looks] = now
-		if n%4 == 0 {
+		if n%2 == 0 {
 			if list := s.RSS(); sum(list) > sum(m.rss) {
 				m.rss = list
 			}
 		}
-		_ = rest(ctx, 250*time.Millisecond) // more often it would cost the suite what is not its work
+		_ = rest(ctx, watching)
 	}
 	return nil
 }
