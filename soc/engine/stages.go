@@ -142,10 +142,25 @@ func (e *Engine) parse(m bus.Message, b *batch) {
 	b.floor = min(e.seen.Floor(m.Sequence+1), m.Sequence+1)
 }
 
+// The state of detection is saved so often that it takes a two-hundredth of the
+// time at most: it grows with the windows of rules to some hundred megabytes.
+// What came after it is read again after a kill, so a save is never longer ago
+// than a minute.
+const (
+	saveEvery = 5 * time.Second
+	saveLate  = time.Minute
+	saveShare = 200
+)
+
+// saveAfter is how long the next save waits after one that took so long.
+func saveAfter(took time.Duration) time.Duration {
+	return min(max(saveShare*took, saveEvery), saveLate)
+}
+
 // detection hands the events of each batch to the rules and makes durable what
 // they raise.
 func (e *Engine) detection(ctx context.Context, batches <-chan *batch, done func(*batch)) error {
-	save, idle := time.NewTicker(5*time.Second), time.NewTicker(time.Second)
+	save, idle := time.NewTimer(saveEvery), time.NewTicker(time.Second)
 	defer save.Stop()
 	defer idle.Stop()
 	worked := time.Now()
@@ -168,9 +183,11 @@ func (e *Engine) detection(ctx context.Context, batches <-chan *batch, done func
 				}
 			}
 		case <-save.C:
+			began := time.Now()
 			if err := e.saveDetection(); err != nil {
 				e.log.Error("engine: the state of detection is not saved", "error", err)
 			}
+			save.Reset(saveAfter(time.Since(began)))
 		case <-ctx.Done():
 			return nil
 		}
