@@ -9,6 +9,7 @@ package agent
 
 import (
 	"context"
+	"crypto/ed25519"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,6 +25,7 @@ import (
 
 	"icewatch/collectors/agent/breaker"
 	"icewatch/collectors/agent/config"
+	"icewatch/collectors/agent/extension"
 	"icewatch/collectors/agent/filewatch"
 	"icewatch/collectors/agent/inputs"
 	"icewatch/collectors/agent/integrity"
@@ -76,6 +78,8 @@ type Agent struct {
 	started   time.Time
 	counters  counters
 	orders    *orders
+	// extensions has the packages of extension plug-ins.
+	extensions *extension.Store
 
 	attention chan struct{} // something to tell at once
 	take      chan struct{} // an inventory is due now
@@ -154,11 +158,13 @@ func (a *Agent) open() error {
 	if a.files, err = filewatch.New(filepath.Join(a.Dir, "positions"), a.sink, a.Log); err != nil {
 		return err
 	}
+	a.extensions = extension.NewStore(filepath.Join(a.Dir, "extensions"), func() ed25519.PublicKey { return a.client.Identity().ReleaseKey })
 	a.host = breaker.NewHost(a.Dir, a.queued, a.client.Waited)
+	a.host.Programs = a.extensions.Usage
 	a.breaker = breaker.New(a.host, wire.Limits{}, a.stepped)
 	a.parts = supervise.New(supervise.Parts{Dir: a.Dir, Writer: a.writer, Sink: a.sink, Files: a.files,
 		Integrity: integrity.New(a.Dir, a.sink, func() bool { return a.parts.Level() != breaker.Full }, a.Log),
-		Breaker:   a.breaker, Inventory: a.schedule, Limits: a.limit, Allowed: a.Allowed, Trial: a.Trial, Log: a.Log})
+		Breaker:   a.breaker, Inventory: a.schedule, Limits: a.limit, Extensions: a.extensions, Allowed: a.Allowed, Trial: a.Trial, Log: a.Log})
 	return nil
 }
 

@@ -119,7 +119,7 @@ func (a *Agent) checkin(ctx context.Context, c *wire.Checkin) (*wire.Orders, tim
 
 // state is what the next checkin tells.
 func (a *Agent) state() *wire.Checkin {
-	c := &wire.Checkin{Version: a.Version, Modules: a.Modules, State: wire.StateHealthy, Leases: a.parts.Leases(), Inputs: a.parts.States(), Results: a.orders.results()}
+	c := &wire.Checkin{Version: a.Version, Modules: a.Modules, State: wire.StateHealthy, Leases: a.parts.Leases(), Inputs: a.parts.States(), Results: a.orders.results(), Extensions: a.extensions.Installed()}
 	c.Config, c.ConfigError = a.parts.InForce()
 	level, reasons, _ := a.breaker.State()
 	if level != breaker.Full {

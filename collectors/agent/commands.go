@@ -130,6 +130,8 @@ func (a *Agent) command(ctx context.Context, c wire.Command) error {
 		if err = a.upgrade(ctx, c.ID, c.Package); err == nil {
 			text, end = "version "+c.Package.Version+" is in place; the agent restarts", ErrRestart
 		}
+	case c.Extension != nil:
+		text, err = a.extension(ctx, c.Kind, *c.Extension)
 	case c.Kind == wire.CommandUninstall:
 		text, end = "the agent is being removed", ErrUninstall
 	default:
@@ -153,6 +155,32 @@ func (a *Agent) command(ctx context.Context, c wire.Command) error {
 		a.orders.answered(say.Results)
 	}
 	return end
+}
+
+// extension carries out an order about an extension plug-in.
+func (a *Agent) extension(ctx context.Context, kind string, e wire.Extension) (text string, err error) {
+	switch kind {
+	case wire.CommandInstallExtension:
+		ctx, cancel := context.WithTimeout(ctx, 15*time.Minute)
+		defer cancel()
+		err = a.extensions.Install(ctx, e, a.parts.Extended(e.Name), func(ctx context.Context, dir string) (string, error) { return a.client.Extension(ctx, e, dir) })
+		if err == nil {
+			a.parts.Reinstalled(e.Name, e.Version)
+		}
+		return "version " + e.Version + " is installed", err
+	case wire.CommandRemoveExtension:
+		return "removed", a.extensions.Remove(e.Name)
+	case wire.CommandStopExtension:
+		a.parts.PauseExtension(e.Name, true)
+		return "stopped", nil
+	case wire.CommandStartExtension:
+		if !slices.ContainsFunc(a.extensions.Installed(), func(x wire.InstalledExtension) bool { return x.Name == e.Name }) {
+			return "", fmt.Errorf("the plug-in %s is not installed on this host", e.Name)
+		}
+		a.parts.PauseExtension(e.Name, false)
+		return "started", nil
+	}
+	return "", fmt.Errorf("this agent (%s) does not know the order %q", a.Version, kind)
 }
 
 // reload takes what the document refers to anew.

@@ -49,6 +49,8 @@ type Agent struct {
 	Usage         wire.Usage        `json:"usage"`
 	Inputs        []wire.InputState `json:"inputs,omitempty"`
 	Item          string            `json:"item,omitempty"` // of the CMDB
+	Extensions    []HostExtension   `json:"extensions,omitempty"`
+	Extends       bool              `json:"extends,omitempty"` // the agent knows of extension plug-ins
 }
 
 // What is enrolled.

@@ -54,11 +54,16 @@ func (s *Service) want(m *member) *composed {
 			key += fmt.Sprintf("+%s@%d", t.ID, t.Revision)
 		}
 	}
+	for _, x := range m.Extensions {
+		key += fmt.Sprintf("~%s@%s/%v", x.Name, x.Version, x.runs())
+	}
 	if known := s.composed[key]; known != nil {
 		m.wanted, m.wantedEpoch = known, s.epoch
 		return known
 	}
-	out.shown, out.err = configuration.Merge(parts)
+	if parts, out.err = s.extend(parts, m.Extensions); out.err == nil {
+		out.shown, out.err = configuration.Merge(parts)
+	}
 	if out.err == nil {
 		out.document, out.err = s.secrets.fill(out.shown, ids)
 	}
@@ -196,7 +201,7 @@ func (s *Service) take(id, from string, c *wire.Checkin) error {
 	m.State, m.Reasons, m.Queue, m.Usage, m.usedAt = state, reasons, c.Queue, c.Usage, now
 	m.Inputs = nil
 	for _, in := range c.Inputs[:min(len(c.Inputs), 2*wire.MaxInputs)] {
-		m.Inputs = append(m.Inputs, wire.InputState{Name: plain(in.Name, 64), Plugin: plain(in.Plugin, 64), State: plain(in.State, 16), Error: plain(in.Error, 500), Rate: in.Rate, Busy: in.Busy})
+		m.Inputs = append(m.Inputs, wire.InputState{Name: plain(in.Name, 64), Plugin: plain(in.Plugin, 64), State: plain(in.State, 16), Error: plain(in.Error, 500), Rate: in.Rate, Busy: in.Busy, Extension: boundExtension(in.Extension)})
 	}
 	if m.measure(now) {
 		m.changed = true
@@ -211,6 +216,7 @@ func (s *Service) take(id, from string, c *wire.Checkin) error {
 		}
 		s.noteAgent(m, "agent", kind, false, faultText(m.Fault))
 	}
+	s.takeExtensions(m, c.Extensions)
 	s.results(m, c.Results)
 	m.asked = m.Group
 	if g := s.groups[m.Group]; g != nil {

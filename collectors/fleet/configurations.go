@@ -253,6 +253,9 @@ func (s *Service) Publish(ctx context.Context, a Asker, id string, p Publication
 		if err := CheckDocument(p.Document); err != nil {
 			return ConfigurationView{}, err
 		}
+		if err := s.checkExtensions(p.Document); err != nil {
+			return ConfigurationView{}, err
+		}
 		if x.Latest >= configuration.MaxVersions {
 			return ConfigurationView{}, conflict("it has %d versions, the most there may be: make a new configuration", x.Latest)
 		}

@@ -37,6 +37,7 @@ type Job struct {
 	Input    string              `json:"input,omitempty"`
 	Packages []string            `json:"packages,omitempty"` // for upgrade: SHA-256, by platform
 	Version  string              `json:"version,omitempty"`
+	Plugin   string              `json:"plugin,omitempty"` // the extension plug-in's name
 	By       string              `json:"by"`
 	At       time.Time           `json:"at"`
 	Until    time.Time           `json:"until"`
@@ -63,6 +64,7 @@ type JobView struct {
 	Kind    string         `json:"kind"`
 	Input   string         `json:"input,omitempty"`
 	Version string         `json:"version,omitempty"`
+	Plugin  string         `json:"plugin,omitempty" doc:"The extension plug-in"`
 	By      string         `json:"by"`
 	At      time.Time      `json:"at"`
 	Until   time.Time      `json:"until"`
@@ -72,7 +74,7 @@ type JobView struct {
 }
 
 func (j *Job) view() JobView {
-	v := JobView{j.ID, j.Tenant, j.Kind, j.Input, j.Version, j.By, j.At, j.Until, len(j.Outcomes), map[string]int{}, j.Report}
+	v := JobView{j.ID, j.Tenant, j.Kind, j.Input, j.Version, j.Plugin, j.By, j.At, j.Until, len(j.Outcomes), map[string]int{}, j.Report}
 	for _, o := range j.Outcomes {
 		v.States[o.State]++
 	}
@@ -81,10 +83,11 @@ func (j *Job) view() JobView {
 
 // JobDraft orders something of hosts.
 type JobDraft struct {
-	Kind    string   `json:"kind" enum:"restart,reload,upgrade,uninstall,inventory,start,stop"`
+	Kind    string   `json:"kind" enum:"restart,reload,upgrade,uninstall,inventory,start,stop,plugin-install,plugin-remove,plugin-start,plugin-stop"`
 	Hosts   []string `json:"hosts" nullable:"false" minItems:"1" maxItems:"1000"`
 	Input   string   `json:"input,omitempty" maxLength:"64" doc:"Of start and stop: the name of the input"`
-	Version string   `json:"version,omitempty" maxLength:"64" doc:"Of upgrade: which version; each host gets the package of its platform"`
+	Version string   `json:"version,omitempty" maxLength:"64" doc:"Of upgrade: which version; each host gets the package of its platform. Of plugin-install: which version, the newest where it is absent"`
+	Plugin  string   `json:"plugin,omitempty" maxLength:"40" doc:"Of plugin-…: the name of the extension plug-in"`
 	Minutes int      `json:"minutes,omitempty" minimum:"1" maximum:"10080" doc:"How long hosts that are away may come for it; 60 where it is absent"`
 }
 
@@ -119,6 +122,9 @@ func (s *Service) Order(ctx context.Context, a Asker, d JobDraft) ([]JobView, er
 				return invalid("there is no package of version %q: upload one first", clip(d.Version, 64))
 			}
 		}
+		if err := s.checkExtensionOrder(&d); err != nil {
+			return err
+		}
 		for _, id := range d.Hosts {
 			m, err := s.find(a, id)
 			if err != nil {
@@ -126,7 +132,7 @@ func (s *Service) Order(ctx context.Context, a Asker, d JobDraft) ([]JobView, er
 			}
 			j := jobs[m.Tenant]
 			if j == nil {
-				j = &Job{ID: roster.NewID(now), Tenant: m.Tenant, Kind: d.Kind, Input: d.Input, Version: d.Version, Packages: packages, By: a.Name, At: now, Until: now.Add(time.Duration(minutes) * time.Minute), Outcomes: map[string]*Outcome{}}
+				j = &Job{ID: roster.NewID(now), Tenant: m.Tenant, Kind: d.Kind, Input: d.Input, Version: d.Version, Plugin: d.Plugin, Packages: packages, By: a.Name, At: now, Until: now.Add(time.Duration(minutes) * time.Minute), Outcomes: map[string]*Outcome{}}
 				jobs[m.Tenant] = j
 			}
 			o := &Outcome{Agent: id, Host: m.Name, State: JobWaiting}
@@ -134,6 +140,8 @@ func (s *Service) Order(ctx context.Context, a Asker, d JobDraft) ([]JobView, er
 				o.State, o.Text, o.At = JobFailed, "the agent is revoked", now
 			} else if d.Kind == wire.CommandUpgrade && s.packageFor(j, m) == nil {
 				o.State, o.Text, o.At = JobFailed, "there is no package of version "+d.Version+" for "+m.Facts.OS+"/"+m.Facts.Arch, now
+			} else if why := s.cannotExtend(d, m); why != "" {
+				o.State, o.Text, o.At = JobFailed, why, now
 			}
 			j.Outcomes[id] = o
 		}
@@ -157,7 +165,8 @@ func (s *Service) Order(ctx context.Context, a Asker, d JobDraft) ([]JobView, er
 		s.jobs[j.ID] = j
 		for id := range j.Outcomes {
 			if m := s.agents[id]; m != nil {
-				s.note(roster.Operation{Tenant: m.Tenant, Agent: m.ID, Host: m.Name, Object: "job:" + j.ID, Kind: "ordered-" + d.Kind, Actor: a.Name, OK: true, Text: strings.TrimSpace(d.Input + d.Version)})
+				s.note(roster.Operation{Tenant: m.Tenant, Agent: m.ID, Host: m.Name, Object: "job:" + j.ID, Kind: "ordered-" + d.Kind, Actor: a.Name, OK: true, Text: strings.TrimSpace(d.Input + d.Plugin + " " + d.Version)})
+				s.extensionOrdered(m, j)
 				m.tell()
 			}
 		}
@@ -178,6 +187,11 @@ func (s *Service) pending(m *member) []wire.Command {
 		c := wire.Command{ID: j.ID, Kind: j.Kind, Input: j.Input, Until: j.Until.Unix()}
 		if j.Kind == wire.CommandUpgrade {
 			if c.Package = s.packageFor(j, m); c.Package == nil {
+				continue
+			}
+		}
+		if j.Plugin != "" {
+			if c.Extension = s.extensionOf(j); c.Extension == nil {
 				continue
 			}
 		}
@@ -217,7 +231,8 @@ func (s *Service) results(m *member, list []wire.Result) {
 		if !r.OK {
 			o.State = JobFailed
 		}
-		s.note(roster.Operation{Tenant: m.Tenant, Agent: m.ID, Host: m.Name, Object: "job:" + j.ID, Kind: "result-" + j.Kind, Actor: "agent", OK: r.OK, Text: o.Text})
+		s.note(roster.Operation{Tenant: m.Tenant, Agent: m.ID, Host: m.Name, Object: "job:" + j.ID, Kind: "result-" + j.Kind, Actor: "agent", OK: r.OK, Text: strings.TrimSpace(j.Plugin + " " + o.Text)})
+		s.extensionResult(m, j, r.OK)
 		if j.Kind == wire.CommandUninstall && r.OK {
 			m.RevokedAt, m.RevokedBy, m.dirty = s.now().UTC(), j.By, true
 			s.leases.Leave(m.ID)

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/gofiber/fiber/v2"
+
+	"icewatch/collectors/fleet/extension"
 )
 
 // cookieName is the session cookie of the console.
@@ -138,6 +140,8 @@ func (s *Server) authenticate(c *fiber.Ctx) error {
 	switch {
 	case st.intake:
 		limit = s.deps.MaxBody
+	case c.Method() == http.MethodPost && c.Path() == prefix+fleetPlugins:
+		limit = extension.MaxSize + 1
 	case c.Method() == http.MethodPost && (c.Path() == prefix+fleetPackages || c.Path() == prefix+fleetPackages+"/batch"):
 		limit = maxUpgrade
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -62,6 +63,7 @@ func (s *Server) fleetRoutes() {
 	s.fleetGroupRoutes()
 	s.fleetPackageRoutes()
 	s.fleetReportRoutes()
+	s.fleetPluginRoutes()
 	s.fleetDeploymentRoutes()
 	s.fleetThresholdRoutes()
 }
@@ -271,11 +273,11 @@ func (s *Server) fleetJobRoutes() {
 			}
 			return pageFrom(room.Jobs(a), *in)
 		})
-	op := fleetOperation("create-fleet-job", http.MethodPost, "/jobs", "Order something of up to 1,000 agents: restart, reload, upgrade, uninstall, inventory, start or stop an input", 404, 422)
+	op := fleetOperation("create-fleet-job", http.MethodPost, "/jobs", "Order something of up to 1,000 agents: restart, reload, upgrade, uninstall, inventory, start or stop an input, install, start, stop or remove an extension plug-in", 404, 422)
 	op.DefaultStatus = http.StatusCreated
 	Register(s, op, identity.ScopeConfigure,
 		func(ctx context.Context, in *struct{ Body fleet.JobDraft }) (*Body[Page[fleet.JobView]], error) {
-			AuditObject(ctx, "fleet-job", "", in.Body.Kind+" "+clip(in.Body.Input+in.Body.Version, 64)+" on "+strconv.Itoa(len(in.Body.Hosts))+" hosts")
+			AuditObject(ctx, "fleet-job", "", in.Body.Kind+" "+clip(strings.TrimSpace(in.Body.Input+in.Body.Plugin+" "+in.Body.Version), 110)+" on "+strconv.Itoa(len(in.Body.Hosts))+" hosts")
 			a, err := fleetAsker(ctx)
 			if err != nil {
 				return nil, err

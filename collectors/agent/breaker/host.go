@@ -15,10 +15,13 @@ import (
 
 // Host measures this process and its host.
 type Host struct {
-	Dir     string               // of the queue
-	Queue   func() int64         // its bytes
-	Waited  func() time.Duration // how long sending has waited for its limit, since the start
-	process *process.Process
+	Dir    string               // of the queue
+	Queue  func() int64         // its bytes
+	Waited func() time.Duration // how long sending has waited for its limit, since the start
+	// Programs is what programs that the agent runs took of processors since the start, in
+	// seconds, and take of memory now, in bytes; they count as the agent. It may be nil.
+	Programs func() (cpu float64, memory uint64)
+	process  *process.Process
 
 	mu        sync.Mutex
 	at        time.Time
@@ -53,9 +56,14 @@ func (h *Host) Read() Reading {
 	span := now.Sub(h.at).Seconds()
 	first := h.at.IsZero()
 	h.at = now
+	var programs float64
+	var memory uint64
+	if h.Programs != nil {
+		programs, memory = h.Programs()
+	}
 	if h.process != nil {
 		if t, err := h.process.Times(); err == nil {
-			own := t.User + t.System
+			own := t.User + t.System + programs
 			if !first && span > 0 {
 				r.CPUPercent = max(0, 100*(own-h.own)/span)
 			}
@@ -64,7 +72,7 @@ func (h *Host) Read() Reading {
 			h.next = (h.next + 1) % len(h.minute)
 		}
 		if m, err := h.process.MemoryInfo(); err == nil {
-			r.MemoryBytes = float64(m.RSS)
+			r.MemoryBytes = float64(m.RSS + memory)
 		}
 	}
 	if t, err := cpu.Times(false); err == nil && len(t) == 1 {

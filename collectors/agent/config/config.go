@@ -17,6 +17,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"icewatch/collectors/fleet/extension"
 	"icewatch/collectors/fleet/wire"
 )
 
@@ -37,8 +38,17 @@ type Input struct {
 	// [[inputs.NAME]].
 	Settings string
 	Line     int // of the entry in the document
+	// Extension are the settings of an extension plug-in; nil of any other.
+	Extension *Extension
 
 	lines []int // of the document, of each line of Settings
+}
+
+// Extension names an extension plug-in with its options.
+type Extension struct {
+	Package string
+	Version string // "" is the one that is installed
+	Options map[string]string
 }
 
 // Key names the input with everything that makes it: two of the same key do the same.
@@ -153,6 +163,11 @@ func field(node *yaml.Node, name string) *yaml.Node {
 
 func (in *Input) settings(entry *yaml.Node) error {
 	in.Line = entry.Line
+	if in.Plugin == wire.ExtensionPlugin {
+		if err := in.extension(entry); err != nil {
+			return err
+		}
+	}
 	if text := field(entry, "toml"); text.Kind != 0 && text.Value != "" {
 		return in.fromTOML(text)
 	}
@@ -165,6 +180,44 @@ func (in *Input) settings(entry *yaml.Node) error {
 		return err
 	}
 	in.Settings, in.lines = t.out.String(), t.lines
+	return nil
+}
+
+// extension reads the settings of an extension plug-in.
+func (in *Input) extension(entry *yaml.Node) error {
+	wrong := func(n *yaml.Node, format string, args ...any) error {
+		return &wire.DocumentError{Part: "inputs." + in.Name, Line: n.Line, Text: fmt.Sprintf(format, args...)}
+	}
+	if text := field(entry, "toml"); text.Kind != 0 {
+		return wrong(text, "an extension plug-in has settings, no toml")
+	}
+	in.Extension = &Extension{Options: map[string]string{}}
+	settings := field(entry, "settings")
+	for i := 0; i+1 < len(settings.Content); i += 2 {
+		name, value := settings.Content[i], settings.Content[i+1]
+		switch {
+		case name.Value == "package" && value.Kind == yaml.ScalarNode:
+			in.Extension.Package = value.Value
+		case name.Value == "version" && value.Kind == yaml.ScalarNode:
+			in.Extension.Version = value.Value
+		case name.Value == "options" && value.Kind == yaml.MappingNode:
+			for k := 0; k+1 < len(value.Content); k += 2 {
+				if value.Content[k+1].Kind != yaml.ScalarNode {
+					return wrong(value.Content[k], "the option %.60q is no single value", value.Content[k].Value)
+				}
+				in.Extension.Options[value.Content[k].Value] = value.Content[k+1].Value
+			}
+		default:
+			return wrong(name, "the setting %.60q: an extension plug-in has package, version and options", name.Value)
+		}
+	}
+	version := in.Extension.Version
+	if version == "" {
+		version = "0"
+	}
+	if err := extension.CheckName(in.Extension.Package, version); err != nil {
+		return wrong(entry, "the plug-in: %v", err)
+	}
 	return nil
 }
 

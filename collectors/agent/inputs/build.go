@@ -14,11 +14,13 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/influxdata/telegraf"
 	telegrafconfig "github.com/influxdata/telegraf/config"
 	"github.com/influxdata/telegraf/models"
 	registered "github.com/influxdata/telegraf/plugins/inputs"
 
 	"icewatch/collectors/agent/config"
+	"icewatch/collectors/fleet/wire"
 )
 
 // Names are the plug-ins that are linked, in order.
@@ -53,6 +55,19 @@ func Build(in config.Input, allowed []string) (*Input, error) {
 		running.Config.Interval = in.Interval
 	}
 	return &Input{in: in, running: running, secrets: secrets}, nil
+}
+
+// Extended is a plug-in with a program of its own.
+type Extended interface {
+	telegraf.Input
+	Hold(held func() bool) // tells whether the program is not to run now
+	State() *wire.ExtensionState
+}
+
+// Wrap makes an input of a plug-in that is none of telegraf's.
+func Wrap(in config.Input, plugin Extended) *Input {
+	running := models.NewRunningInput(plugin, &models.InputConfig{Name: in.Plugin, Alias: in.Name, Interval: in.Interval})
+	return &Input{in: in, running: running, secrets: newRedactor(in.Settings)}
 }
 
 // initialize runs the plug-in's own check of its settings.

@@ -81,6 +81,9 @@ func (i *Input) Pause(on bool) { i.paused.Store(on) }
 // cannot start is an error; nothing runs then.
 func (i *Input) Start(out *Writer, pace *atomic.Int32, log *slog.Logger) (err error) {
 	i.out, i.pace, i.log = out, pace, log.With("input", i.in.Name, "plugin", i.in.Plugin)
+	if x, ok := i.running.Input.(Extended); ok {
+		x.Hold(func() bool { return i.paused.Load() || Pace(i.pace.Load()) == PaceHeld })
+	}
 	acc := i.accumulator()
 	ctx, cancel := context.WithCancel(context.Background())
 	func() {
@@ -254,6 +257,10 @@ func (i *Input) State() wire.InputState {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	s := wire.InputState{Name: i.in.Name, Plugin: i.in.Plugin, State: "running", Error: i.err}
+	if x, ok := i.running.Input.(Extended); ok {
+		s.Extension = x.State()
+		i.samples = s.Extension.Samples
+	}
 	s.Rate, s.Busy = i.rate()
 	switch {
 	case i.paused.Load():

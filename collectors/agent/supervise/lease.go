@@ -61,7 +61,7 @@ func (s *Supervisor) begin(ctx context.Context, l wire.Lease, left time.Duration
 	if err == nil {
 		for _, in := range plan.Inputs {
 			var built *inputs.Input
-			if built, err = inputs.Build(in, s.Allowed); err == nil {
+			if built, err = s.build(in); err == nil {
 				err = built.Start(s.Writer, &s.pace, s.Log)
 			}
 			if err != nil {

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,11 +23,13 @@ import (
 
 	"icewatch/collectors/agent/breaker"
 	"icewatch/collectors/agent/config"
+	"icewatch/collectors/agent/extension"
 	"icewatch/collectors/agent/filewatch"
 	"icewatch/collectors/agent/inputs"
 	"icewatch/collectors/agent/integrity"
 	"icewatch/collectors/agent/link"
 	"icewatch/collectors/fleet/wire"
+	"icewatch/soc/intake"
 )
 
 // Parts are what documents steer.
@@ -39,9 +42,11 @@ type Parts struct {
 	Breaker   *breaker.Breaker
 	Inventory func(*wire.InventoryPlan)
 	Limits    func(wire.Limits)
-	Allowed   []string      // plug-ins of inputs.NeedsLeave that this host allows
-	Trial     time.Duration // how long a new document is watched; 30 s where it is 0
-	Log       *slog.Logger
+	// Extensions has the packages of extension plug-ins; nil where there are none.
+	Extensions *extension.Store
+	Allowed    []string      // plug-ins of inputs.NeedsLeave that this host allows
+	Trial      time.Duration // how long a new document is watched; 30 s where it is 0
+	Log        *slog.Logger
 }
 
 // Supervisor holds the document in force. Its methods are safe for concurrent use.
@@ -56,6 +61,8 @@ type Supervisor struct {
 	fault  *wire.Fault
 	leases map[string]*lease
 	closed bool
+	// booting says that the document of the last run is being put in force.
+	booting bool
 }
 
 // inForce is a document that runs.
@@ -114,7 +121,9 @@ func (s *Supervisor) Start(otherwise string) *wire.Fault {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.booting = true
 	fault := s.swap(string(text))
+	s.booting = false
 	if fault != nil && s.fault == nil {
 		s.fault = fault
 	}
@@ -195,7 +204,7 @@ func (s *Supervisor) swap(text string) *wire.Fault {
 			next.inputs = append(next.inputs, s.now.inputs[i])
 			continue
 		}
-		built, err := inputs.Build(in, s.Allowed)
+		built, err := s.build(in)
 		if err != nil {
 			return s.faultOf(text, err)
 		}
@@ -236,6 +245,95 @@ func (s *Supervisor) swap(text string) *wire.Fault {
 	s.Inventory(next.plan.Inventory)
 	s.now = next
 	return nil
+}
+
+// build makes an input of telegraf's or of an extension plug-in.
+func (s *Supervisor) build(in config.Input) (*inputs.Input, error) {
+	if in.Extension == nil {
+		return inputs.Build(in, s.Allowed)
+	}
+	if s.Extensions == nil {
+		return nil, in.Fault(0, "extension plug-ins do not run here")
+	}
+	settings := extension.Settings{Package: in.Extension.Package, Version: in.Extension.Version, Options: in.Extension.Options}
+	if settings.Version == "" {
+		for _, x := range s.Extensions.Installed() {
+			if x.Name == settings.Package {
+				settings.Version = x.Version
+			}
+		}
+	}
+	if settings.Version == "" {
+		return nil, in.Fault(0, "the plug-in %s is not installed on this host", settings.Package)
+	}
+	plugin, err := s.Extensions.New(settings)
+	if err != nil && s.booting {
+		// One plug-in that was tampered with does not take the others along.
+		return inputs.Wrap(in, extension.Broken(settings, err)), nil
+	}
+	if err != nil {
+		return nil, in.Fault(0, "%v", err)
+	}
+	plugin.Sink = s.Sink
+	for _, k := range slices.Sorted(maps.Keys(in.Labels)) {
+		plugin.Labels = append(plugin.Labels, intake.Attr{Name: "labels." + k, Value: in.Labels[k]})
+	}
+	return inputs.Wrap(in, plugin), nil
+}
+
+// Extended names the versions of a package that the document in force and the one before need.
+func (s *Supervisor) Extended(name string) (versions []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	lists := [][]*inputs.Input{s.now.inputs}
+	if s.before != nil {
+		lists = append(lists, s.before.inputs)
+	}
+	for _, list := range lists {
+		for _, in := range list {
+			if x := in.State().Extension; x != nil && x.Package == name {
+				versions = append(versions, x.Version)
+			}
+		}
+	}
+	return versions
+}
+
+// PauseExtension stops the inputs of a package, or starts them again; it tells how many there are.
+func (s *Supervisor) PauseExtension(name string, on bool) (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, in := range s.now.inputs {
+		if x := in.Config().Extension; x != nil && x.Package == name {
+			in.Pause(on)
+			n++
+		}
+	}
+	return n
+}
+
+// Reinstalled starts the inputs of a package anew whose files were put in place again.
+func (s *Supervisor) Reinstalled(name, version string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, in := range s.now.inputs {
+		x := in.Config().Extension
+		if x == nil || x.Package != name || in.State().Extension.Version != version {
+			continue
+		}
+		fresh, err := s.build(*in.Config())
+		if err == nil {
+			ctx, cancel := context.WithTimeout(context.Background(), stopWait)
+			end(ctx, []*inputs.Input{in})
+			cancel()
+			err = fresh.Start(s.Writer, &s.pace, s.Log)
+		}
+		if err != nil {
+			s.Log.Error("a plug-in does not run again", "plugin", name, "error", err)
+			continue
+		}
+		s.now.inputs[i] = fresh
+	}
 }
 
 // end stops inputs together.

@@ -19,6 +19,7 @@ import (
 	"io/fs"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -106,6 +107,15 @@ func (f *Fleet) Named(name string) (out []metrics.Sample) {
 		}
 	}
 	return out
+}
+
+// Labelled tells whether a series with a label was taken (of the first 10,000).
+func (f *Fleet) Labelled(name, value string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.ContainsFunc(f.Series, func(s metrics.Series) bool {
+		return slices.ContainsFunc(s.Labels, func(l metrics.Label) bool { return l.Name == name && l.Value == value })
+	})
 }
 
 type samples struct{ f *Fleet }

@@ -41,7 +41,9 @@ const (
 	KindHostKey       = "host-key"   // the id is TENANT/ADDRESS
 	KindThreshold     = "threshold"
 	KindTestReport    = "test-report"
-	KindMeasured      = "measured" // what was written down of an agent
+	KindMeasured      = "measured"  // what was written down of an agent
+	KindExtension     = "extension" // plug-in package; the id is NAME/VERSION
+	KindProfile       = "profile"   // what hosts are that are added
 )
 
 // ErrNotFound says that something is not kept.

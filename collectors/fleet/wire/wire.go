@@ -181,7 +181,9 @@ type Checkin struct {
 	Inputs      []InputState `json:"inputs,omitempty"`
 	Results     []Result     `json:"results,omitempty"` // of commands; repeated until a checkin with them was answered
 	Leases      []LeaseState `json:"leases,omitempty"`  // tasks of the group that run here now
-	Leaving     bool         `json:"leaving,omitempty"` // the process ends after this: it is answered at once
+	// Extensions are the plug-ins that are installed; null where the agent knows of none.
+	Extensions []InstalledExtension `json:"extensions"`
+	Leaving    bool                 `json:"leaving,omitempty"` // the process ends after this: it is answered at once
 }
 
 // Fault names why a document was not taken.
@@ -233,6 +235,22 @@ type InputState struct {
 	Rate   uint64 `json:"rate"`            // samples or lines a minute
 	// Busy is how much of the time since the last full minute gathering took, in percent.
 	Busy float64 `json:"busy_percent,omitempty"`
+	// Extension is how the program of an extension plug-in fares; nil of any other.
+	Extension *ExtensionState `json:"extension,omitempty"`
+}
+
+// ExtensionState is how the program of an extension plug-in fares.
+type ExtensionState struct {
+	Package     string  `json:"package"`
+	Version     string  `json:"version"`
+	PID         int     `json:"pid,omitempty"`     // of the process that runs now
+	Started     int64   `json:"started,omitempty"` // Unix seconds, of the last start
+	Starts      uint64  `json:"starts"`            // of the program, since the input began
+	Restarts    uint64  `json:"restarts"`          // starts after an end that was not wanted
+	Samples     uint64  `json:"samples"`           // samples or lines, since the input began
+	Errors      uint64  `json:"errors"`            // since the input began
+	CPUPercent  float64 `json:"cpu_percent"`       // of one core, of all its processes, over the last looks
+	MemoryBytes uint64  `json:"memory_bytes"`      // of all its processes now; of a run that is over its highest
 }
 
 // Orders is the answer to a checkin. What is nil or empty says nothing new.
@@ -262,6 +280,11 @@ const (
 	CommandInventory = "inventory" // collect and send now
 	CommandStart     = "start"     // Input
 	CommandStop      = "stop"      // Input, until start or a restart
+
+	CommandInstallExtension = "plugin-install" // Extension; a version that is there already stays
+	CommandRemoveExtension  = "plugin-remove"  // Extension's name
+	CommandStartExtension   = "plugin-start"   // Extension's name
+	CommandStopExtension    = "plugin-stop"    // Extension's name
 )
 
 // Command is one order. It is sent again until its Result came; an agent runs an
@@ -271,8 +294,36 @@ type Command struct {
 	Kind    string   `json:"kind"`
 	Input   string   `json:"input,omitempty"`
 	Package *Package `json:"package,omitempty"`
-	Until   int64    `json:"until"` // Unix seconds; not begun by then, it is refused as late
+	// Extension is the plug-in that a command is about; of all but the installation its name alone.
+	Extension *Extension `json:"extension,omitempty"`
+	Until     int64      `json:"until"` // Unix seconds; not begun by then, it is refused as late
 }
+
+// Extension is a package of an extension plug-in, see collectors/fleet/extension. It is
+// fetched from PathPackages + SHA256.
+type Extension struct {
+	Name      string `json:"name"`
+	Version   string `json:"version"`
+	SHA256    string `json:"sha256"` // hex, of the archive
+	Size      int64  `json:"size"`
+	Signature []byte `json:"signature"` // Ed25519 by the release key over Signed
+}
+
+// Signed is the text that the signature is over.
+func (e Extension) Signed() []byte {
+	return []byte("icewatch-agent plug-in\n" + e.Name + "\n" + e.Version + "\n" + e.SHA256 + "\n")
+}
+
+// InstalledExtension is an extension plug-in that a host has.
+type InstalledExtension struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	Error   string `json:"error,omitempty"` // why it cannot be used
+}
+
+// ExtensionPlugin is the name by which inputs of a document name extension plug-ins. Their
+// settings are package, version and options.
+const ExtensionPlugin = "extension"
 
 // Package is an upgrade package: the agent's executable itself.
 type Package struct {
