@@ -32,7 +32,7 @@ export interface FleetHostDetail extends FleetHost {
   facts: { kernel: string; cores: number; memory: number; disk: number; macs?: List<string>; model?: string; serial?: string };
   modules: Record<string, string>;
   reasons: List<{ part: string; text: string; since?: number }>;
-  inputs: List<{ name: string; plugin: string; state: string; error?: string; rate: number }>;
+  inputs: List<{ name: string; plugin: string; state: string; error?: string; rate: number; extension?: FleetPluginProcess }>;
   queue: { bytes: number; batches: number; oldest_seconds: number; dropped_metrics: number; dropped_lines: number; sent_lines: number; sent_samples: number };
   certificate: { serial: string; not_after: string };
   enrolled_by: string;
@@ -187,7 +187,7 @@ export interface FleetGroup {
   idle: number;
 }
 
-export const JOB_KINDS = ['restart', 'reload', 'upgrade', 'uninstall', 'inventory', 'start', 'stop'] as const;
+export const JOB_KINDS = ['restart', 'reload', 'upgrade', 'uninstall', 'inventory', 'start', 'stop', 'plugin-install', 'plugin-remove', 'plugin-start', 'plugin-stop'] as const;
 export interface FleetJob {
   report?: string;
   id: string;
@@ -195,6 +195,7 @@ export interface FleetJob {
   kind: (typeof JOB_KINDS)[number];
   input?: string;
   version?: string;
+  plugin?: string;
   by: string;
   at: string;
   until: string;
@@ -322,4 +323,66 @@ export interface FleetThreshold {
   at: string;
   by: string;
   beyond: List<{ agent: string; host: string; task?: string; value: number; since: string }>;
+}
+
+/** How the program of an extension plug-in fares on a host. */
+export interface FleetPluginProcess {
+  package: string;
+  version: string;
+  pid?: number;
+  started?: number;
+  starts: number;
+  restarts: number;
+  samples: number;
+  errors: number;
+  cpu_percent: number;
+  memory_bytes: number;
+}
+export interface FleetPlugin {
+  name: string;
+  kind: 'uploaded' | 'preset';
+  title?: string;
+  versions: List<string>;
+  hosts: number;
+  running: number;
+  failing: number;
+  stopped: number;
+  samples_minute: number;
+  cpu_percent: number;
+  memory_bytes: number;
+}
+export interface FleetPluginPackage {
+  name: string;
+  version: string;
+  sha256: string;
+  size: number;
+  files: number;
+  note?: string;
+  at: string;
+  by: string;
+  manifest: {
+    title?: string;
+    description?: string;
+    run: 'interval' | 'process';
+    format: 'influx' | 'json' | 'lines';
+    programs: Record<string, string>;
+    options?: List<{ name: string; default?: string; required?: boolean; help?: string }>;
+    limits: { cpu_percent: number; memory_mb: number };
+  };
+}
+export interface FleetPluginHost {
+  host: string;
+  name: string;
+  tenant: string;
+  state: 'running' | 'failing' | 'held' | 'stopped' | 'waiting' | 'removing';
+  online: boolean;
+  version: string;
+  error?: string;
+  rate: number;
+  process?: FleetPluginProcess;
+}
+export interface FleetPluginDetail {
+  name: string;
+  packages: List<FleetPluginPackage>;
+  hosts: List<FleetPluginHost>;
 }

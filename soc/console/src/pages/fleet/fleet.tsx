@@ -7,12 +7,13 @@ import { DeployDialog, Deployments } from '../../parts/fleet/deployments';
 import { Hosts } from '../../parts/fleet/hosts';
 import { Groups, Jobs, OperationLog, Tokens } from '../../parts/fleet/others';
 import { Packages } from '../../parts/fleet/packages';
+import { Plugins } from '../../parts/fleet/plugins';
 import { Tasks, Templates } from '../../parts/fleet/tasks';
 import { Thresholds } from '../../parts/fleet/thresholds';
 import { Head } from '../../parts/page';
 import { Tabs, useTab } from '../../parts/tabs';
 
-const PARTS = ['hosts', 'tasks', 'templates', 'configurations', 'groups', 'jobs', 'deployments', 'packages', 'thresholds', 'tokens', 'log'] as const;
+const PARTS = ['hosts', 'tasks', 'templates', 'configurations', 'groups', 'jobs', 'deployments', 'packages', 'plugins', 'thresholds', 'tokens', 'log'] as const;
 
 /** The agents on hosts, and all that steers them. */
 export default function Fleet() {
@@ -41,6 +42,7 @@ export default function Fleet() {
       {tab === 'deployments' && <Deployments />}
       {tab === 'thresholds' && <Thresholds />}
       {tab === 'packages' && <Packages />}
+      {tab === 'plugins' && <Plugins />}
       {tab === 'tokens' && <Tokens />}
       {tab === 'log' && <OperationLog object={url.get('object') ?? undefined} />}
       {url.get('deploy') === '1' && <DeployDialog close={() => setUrl({ deploy: undefined })} />}

@@ -118,9 +118,19 @@ function Inputs({ of: x }: { of: FleetHostDetail }) {
           rows={list(x.inputs)}
           rowKey={(r) => r.name}
           columns={[
-            { key: 'name', title: t('fleet.name'), render: (r) => <>{r.name} <span className="faint">{r.plugin}</span></> },
+            { key: 'name', title: t('fleet.name'), render: (r) => <>{r.name} <span className="faint">{r.extension ? `${r.extension.package} ${r.extension.version}` : r.plugin}</span></> },
             { key: 'state', title: t('col.status'), render: (r) => t(`fleet.in.${(['running', 'failing', 'held', 'stopped'].includes(r.state) ? r.state : 'running') as 'running'}`) },
             { key: 'rate', title: t('fleet.in.rate'), num: true, render: (r) => number(r.rate, locale) },
+            {
+              key: 'process',
+              title: t('fleet.plug.process'),
+              render: (r) =>
+                r.extension ? (
+                  `${r.extension.cpu_percent.toFixed(1)} % · ${bytes(r.extension.memory_bytes, locale)} · ${t('fleet.plug.restarts')} ${r.extension.restarts} · ${t('fleet.plug.errors')} ${r.extension.errors}`
+                ) : (
+                  <span className="faint">–</span>
+                ),
+            },
             { key: 'error', title: t('fleet.log.detail'), render: (r) => r.error || <span className="faint">–</span> },
             {
               key: 'do',

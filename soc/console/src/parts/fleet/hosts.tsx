@@ -19,6 +19,7 @@ import { Empty, Loaded, Stale } from '../states';
 import { DataTable } from '../table';
 import { When } from '../time';
 import { AddHosts } from './add';
+import { PluginOrder } from './plugins';
 import { ConfigMark, FleetGroupPicker, HostLink, HostMark, Labels, useGroups } from './marks';
 
 const renew = ['fleet-hosts', 'fleet-statistics', 'fleet-jobs', 'fleet-host', 'fleet-groups'];
@@ -141,6 +142,7 @@ export function HostActions({ hosts, name, done }: { hosts: readonly string[]; n
         menu={{
           items: [
             ...(['restart', 'reload', 'upgrade', 'inventory', 'start', 'stop'] as const).map((k) => ({ key: k, label: t(`fleet.do.${k}`), onClick: () => setDoing(k) })),
+            ...(['plugin-install', 'plugin-start', 'plugin-stop', 'plugin-remove'] as const).map((k) => ({ key: k, label: t(`fleet.do.${k}`), onClick: () => setDoing(k) })),
             { key: 'label', label: t('fleet.do.label'), onClick: () => setDoing('label') },
             { type: 'divider' as const },
             ...(['uninstall', 'revoke', 'delete'] as const).map((k) => ({ key: k, label: t(`fleet.do.${k}`), danger: true, onClick: () => setDoing(k) })),
@@ -163,7 +165,11 @@ export function HostActions({ hosts, name, done }: { hosts: readonly string[]; n
           }}
         />
       )}
-      {doing && doing !== 'label' && doing !== 'revoke' && doing !== 'delete' && <OrderDialog kind={doing} hosts={hosts} close={close} />}
+      {doing === 'plugin-install' || doing === 'plugin-start' || doing === 'plugin-stop' || doing === 'plugin-remove' ? (
+        <PluginOrder kind={doing} hosts={hosts} close={close} />
+      ) : (
+        doing && doing !== 'label' && doing !== 'revoke' && doing !== 'delete' && <OrderDialog kind={doing} hosts={hosts} close={close} />
+      )}
     </>
   );
 }

@@ -206,7 +206,7 @@ export function Jobs() {
                     title: t('fleet.job.kind'),
                     render: (x) => (
                       <button className="plain link" onClick={() => setUrl({ job: x.id })}>
-                        {t(`fleet.do.${x.kind}`)} {x.input || x.version}
+                        {t(`fleet.do.${x.kind}`)} {x.plugin} {x.input || x.version}
                       </button>
                     ),
                   },
