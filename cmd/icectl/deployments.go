@@ -185,6 +185,9 @@ type deploymentsCreateCmd struct {
 	Label         []string `help:"Label of new agents; can be given again." placeholder:"KEY=VALUE" sep:"none"`
 	Group         string   `help:"Group of new agents." placeholder:"ID"`
 	Configuration string   `help:"Configuration of new agents." placeholder:"NAME"`
+	Profile       string   `help:"Host profile of new agents: labels, group, configuration, plug-ins and templates." placeholder:"ID"`
+	Plugin        []string `help:"Extension plug-in of new agents; can be given again." placeholder:"NAME[@VERSION]" sep:"none"`
+	Task          []string `help:"Collection task that new agents take part in; can be given again." placeholder:"ID" sep:"none"`
 	Purge         bool     `help:"Of remove: identity, queue and settings of the host go, too."`
 	KnownHosts    string   `name:"known-hosts" help:"Trust keys that this file has, as --watch goes on." type:"existingfile" placeholder:"FILE"`
 	Watch         bool     `help:"Tell of each host until the deployment ends; exits with 1 where not all are done."`
@@ -211,8 +214,13 @@ func (d *deploymentsCreateCmd) Run(a *app) error {
 		d.User = "root"
 	}
 	body := map[string]any{"tenant": a.cli.Tenant, "kind": d.Kind, "hosts": hosts, "purge": d.Purge}
-	for name, v := range map[string]string{"version": d.Version, "group": d.Group, "configuration": d.Configuration} {
+	for name, v := range map[string]string{"version": d.Version, "group": d.Group, "configuration": d.Configuration, "profile": d.Profile} {
 		if v != "" {
+			body[name] = v
+		}
+	}
+	for name, v := range map[string][]string{"plugins": d.Plugin, "tasks": d.Task} {
+		if len(v) > 0 {
 			body[name] = v
 		}
 	}

@@ -65,6 +65,7 @@ type cli struct {
 	Deployments     deploymentsCmd     `cmd:"" help:"Install, upgrade and remove agents on hosts over SSH."`
 	Packages        packagesCmd        `cmd:"" help:"Keep the versions of the agent: list, upload and delete packages, write performance test reports."`
 	Plugins         pluginsCmd         `cmd:"" help:"Upload extension plug-ins of the agent; install, start, stop and remove them on hosts."`
+	Profiles        profilesCmd        `cmd:"" help:"Keep host profiles, by which hosts are added: list, export, import and delete."`
 	Vulnerabilities vulnerabilitiesCmd `cmd:"" help:"Import and show the library of vulnerabilities."`
 	Inputs          inputsCmd          `cmd:"" help:"Keep sources that are added while the suite runs: list, get, apply, try, delete, export and import."`
 	Rules           rulesCmd           `cmd:"" help:"Lint, test and match detection rules on this machine; compare them with a server's, propose, approve and roll back."`

@@ -55,3 +55,25 @@ func TestPlugins(t *testing.T) {
 	run(1, "2 hosts are called", "plugins", "stop", "depth", "--host", "web2")
 	run(1, "no host", "plugins", "stop", "depth", "--host", "mail")
 }
+
+// TestProfiles lists profiles, and takes them out and in as YAML.
+func TestProfiles(t *testing.T) {
+	t.Parallel()
+	s := serve(t, map[string]string{
+		"GET " + profilesPath:                `{"items":[{"id":"P1","name":"web","tenant":"egov","labels":["role=web"],"plugins":["depth"],"templates":[{"template":"nginx"}],"hosts":3}]}`,
+		"GET " + profilesPath + "/P1/export": `{"document":"name: web\n"}`,
+		"POST " + profilesPath + "/import":   `{"id":"P1","name":"web","revision":2}`,
+	})
+	for want, args := range map[string][]string{
+		"P1  web   egov    role=web  depth     nginx      3": {"profiles", "list"},
+		"name: web\n":         {"profiles", "export", "P1"},
+		"P1  web  revision 2": {"-t", "egov", "profiles", "import", put(t, "web.yaml", "name: web\n")},
+	} {
+		if code, out, errs := call(t, s.URL, nil, "", args...); code != 0 || !strings.Contains(out, want) {
+			t.Errorf("%v: exit %d: %s%s, want %q", args, code, out, errs, want)
+		}
+	}
+	if code, _, errs := call(t, s.URL, nil, "", "profiles", "import", put(t, "x.yaml", "")); code != exitUsage || !strings.Contains(errs, "--tenant") {
+		t.Errorf("exit %d: %s", code, errs)
+	}
+}

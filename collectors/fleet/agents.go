@@ -48,7 +48,8 @@ type Agent struct {
 	Queue         wire.Queue        `json:"queue"`
 	Usage         wire.Usage        `json:"usage"`
 	Inputs        []wire.InputState `json:"inputs,omitempty"`
-	Item          string            `json:"item,omitempty"` // of the CMDB
+	Item          string            `json:"item,omitempty"`    // of the CMDB
+	Profile       string            `json:"profile,omitempty"` // that it was added by
 	Extensions    []HostExtension   `json:"extensions,omitempty"`
 	Extends       bool              `json:"extends,omitempty"` // the agent knows of extension plug-ins
 }
@@ -121,6 +122,8 @@ type Host struct {
 	Labels        []string    `json:"labels" nullable:"false"`
 	Group         string      `json:"group,omitempty"`
 	Version       string      `json:"version"`
+	Profile       string      `json:"profile,omitempty" doc:"Id of the host profile that it was added by"`
+	ProfileName   string      `json:"profile_name,omitempty"`
 	Configuration FleetConfig `json:"configuration"`
 	SeenAt        time.Time   `json:"seen_at,omitzero"`
 	EnrolledAt    time.Time   `json:"enrolled_at"`
@@ -177,6 +180,9 @@ func (s *Service) view(m *member) Host {
 		SeenAt: m.SeenAt, EnrolledAt: m.EnrolledAt, Item: m.Item, CPU: m.Usage.CPUPercent, Memory: m.Usage.MemoryBytes, Queued: m.Queue.Bytes, Lost: m.Queue.DroppedLines + m.Queue.DroppedMetrics}
 	if m.Scans() {
 		return h
+	}
+	if p := s.profiles[m.Profile]; p != nil {
+		h.Profile, h.ProfileName = p.ID, p.Name
 	}
 	w := s.want(m)
 	h.Configuration = FleetConfig{ID: w.configuration, Version: w.version, Applied: m.Config == w.sum && w.sum != ""}

@@ -121,6 +121,10 @@ func (s *Service) deployHost(ctx context.Context, d *Deployment, address string)
 		tell(StepOnline, "")
 		err = s.awaitAgent(ctx, d.Tenant, r.Agent, began)
 	}
+	if err == nil && kind == deploy.Install && (d.Profile != "" || len(d.Plugins)+len(d.Tasks) > 0) {
+		tell(StepCollect, "")
+		err = s.awaitCollecting(ctx, r.Agent)
+	}
 	if err == nil && kind == deploy.Remove && r.Agent != "" {
 		s.revokeRemoved(ctx, d, address, r.Agent)
 	}

@@ -40,24 +40,28 @@ const (
 // StepOnline is the last step of an installation: the agent is heard of.
 const StepOnline = "online"
 
+// StepCollect follows where tasks, a profile or plug-ins came along: they run.
+const StepCollect = "collect"
+
 // Deployment installs, upgrades or removes agents over SSH. Its credentials are sealed
 // apart from it, and deleted when it ends.
 type Deployment struct {
-	ID            string            `json:"id"`
-	Tenant        string            `json:"tenant"`
-	Kind          string            `json:"kind"`
-	User          string            `json:"user"`
-	Version       string            `json:"version,omitempty"`
-	Purge         bool              `json:"purge,omitempty"`
-	Token         string            `json:"token,omitempty"` // id of the enrolment token
-	By            string            `json:"by"`
-	At            time.Time         `json:"at"`
-	Until         time.Time         `json:"until"`
-	EndedAt       time.Time         `json:"ended_at,omitzero"`
-	Labels        []string          `json:"labels,omitempty"` // of Install, as Group and Configuration
-	Group         string            `json:"group,omitempty"`
-	Configuration string            `json:"configuration,omitempty"`
-	RetryOf       string            `json:"retry_of,omitempty"`
+	ID            string    `json:"id"`
+	Tenant        string    `json:"tenant"`
+	Kind          string    `json:"kind"`
+	User          string    `json:"user"`
+	Version       string    `json:"version,omitempty"`
+	Purge         bool      `json:"purge,omitempty"`
+	Token         string    `json:"token,omitempty"` // id of the enrolment token
+	By            string    `json:"by"`
+	At            time.Time `json:"at"`
+	Until         time.Time `json:"until"`
+	EndedAt       time.Time `json:"ended_at,omitzero"`
+	Labels        []string  `json:"labels,omitempty"` // of Install, as Group and Configuration
+	Group         string    `json:"group,omitempty"`
+	Configuration string    `json:"configuration,omitempty"`
+	RetryOf       string    `json:"retry_of,omitempty"`
+	Joining
 	Hosts         []*DeploymentHost `json:"hosts"`
 	dirty, ending bool
 	cancelled     bool // hosts that run are being cut off
@@ -67,7 +71,7 @@ type Deployment struct {
 type DeploymentHost struct {
 	Address  string           `json:"address" doc:"HOST:PORT"`
 	State    string           `json:"state" enum:"waiting,running,key-unknown,done,failed,cancelled"`
-	Step     string           `json:"step,omitempty" enum:"connect,probe,upload,run,online"`
+	Step     string           `json:"step,omitempty" enum:"connect,probe,upload,run,online,collect"`
 	Text     string           `json:"text,omitempty" doc:"What came of it, or why it failed"`
 	Platform string           `json:"platform,omitempty"`
 	Agent    string           `json:"agent,omitempty" doc:"Id of the host it is now, or was"`
@@ -150,6 +154,7 @@ type DeploymentDraft struct {
 	Group         string   `json:"group,omitempty" maxLength:"64"`
 	Configuration string   `json:"configuration,omitempty" maxLength:"64"`
 	Purge         bool     `json:"purge,omitempty" doc:"Of remove: identity, queue and settings of the host go, too"`
+	Joining
 }
 
 var (
@@ -208,6 +213,14 @@ func (s *Service) deploy(ctx context.Context, a Asker, d DeploymentDraft, retryO
 			x.Hosts = append(x.Hosts, &DeploymentHost{Address: address, State: DeployWaiting, At: now})
 		}
 	}
+	if d.Kind == deploy.Install && d.Profile != "" && d.Version == "" {
+		s.mu.Lock()
+		if p := s.profiles[d.Profile]; p != nil {
+			d.Version = p.Version
+			x.Version = p.Version
+		}
+		s.mu.Unlock()
+	}
 	secrets := map[string]string{"password": d.Password, "key": d.Key, "passphrase": d.Passphrase, "sudo": d.Sudo}
 	switch d.Kind {
 	case deploy.Install, deploy.Upgrade:
@@ -220,12 +233,12 @@ func (s *Service) deploy(ctx context.Context, a Asker, d DeploymentDraft, retryO
 	}
 	if d.Kind == deploy.Install {
 		// Twice the hosts: one that was broken off comes again.
-		token, err := s.CreateToken(ctx, a, TokenDraft{Tenant: d.Tenant, Note: "SSH " + x.ID, Labels: d.Labels, Group: d.Group, Configuration: d.Configuration, Uses: 2 * len(x.Hosts), Hours: int(deployTime / time.Hour)})
+		token, err := s.CreateToken(ctx, a, TokenDraft{Tenant: d.Tenant, Note: "SSH " + x.ID, Labels: d.Labels, Group: d.Group, Configuration: d.Configuration, Uses: 2 * len(x.Hosts), Hours: int(deployTime / time.Hour), Joining: d.Joining})
 		if err != nil {
 			return DeploymentView{}, err
 		}
 		x.Token, secrets["token"] = token.ID, token.Text
-		x.Labels, x.Group, x.Configuration = slices.Clone(d.Labels), d.Group, d.Configuration
+		x.Labels, x.Group, x.Configuration, x.Joining = slices.Clone(d.Labels), d.Group, d.Configuration, d.Joining
 	}
 	s.changing.Lock()
 	defer s.changing.Unlock()
@@ -346,7 +359,7 @@ func (s *Service) RetryDeployment(ctx context.Context, a Asker, id string, r Dep
 	}
 	var again []*DeploymentHost
 	draft := DeploymentDraft{Tenant: d.Tenant, Kind: d.Kind, User: cmp.Or(r.User, d.User), Password: r.Password, Key: r.Key, Passphrase: r.Passphrase, Sudo: r.Sudo,
-		Version: d.Version, Labels: d.Labels, Group: d.Group, Configuration: d.Configuration, Purge: d.Purge}
+		Version: d.Version, Labels: d.Labels, Group: d.Group, Configuration: d.Configuration, Purge: d.Purge, Joining: d.Joining}
 	for _, h := range d.Hosts {
 		if h.State == DeployFailed || r.Cancelled && h.State == DeployCancelled {
 			again = append(again, h)

@@ -85,7 +85,15 @@ func TestDeployOverSSH(t *testing.T) {
 		return h
 	}
 
-	id := begin(draft)
+	// A template comes along: the agent is installed, and collects by it, as one task.
+	installed, err := f.InstallTemplate(ctx, fleettest.Admin, fleet.TemplateInstall{Task: fleet.TaskDraft{Tenant: "egov", Name: "hosts", Template: "linux-host"}, Deployment: &draft})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := installed.Deployment.ID
+	if installed.Task.Deployment != id || installed.Task.Installing[fleet.DeployWaiting]+installed.Task.Installing[fleet.DeployRunning] != 1 || installed.Task.State != "waiting" {
+		t.Errorf("%+v", installed.Task)
+	}
 	h := await(id, fleet.DeployKey)
 	if h.Key == nil || h.Key.Line != host.HostKey || h.Key.Fingerprint != deploy.Fingerprint(host.HostKey) {
 		t.Fatalf("%+v; the host's key is %s", h, host.HostKey)
@@ -133,6 +141,9 @@ func TestDeployOverSSH(t *testing.T) {
 	hosts := f.Hosts(fleettest.Admin, fleet.HostQuery{})
 	if len(hosts) != 1 || hosts[0].ID != h.Agent || hosts[0].Labels[0] != "role=web" || !strings.HasPrefix(h.Platform, "linux/") {
 		t.Fatalf("%+v %+v", hosts, h)
+	}
+	if task, err := f.Task(fleettest.Admin, installed.Task.ID); err != nil || task.State != "running" || task.Running != 1 || task.Installing[fleet.DeployDone] != 1 || h.Step != fleet.StepCollect {
+		t.Errorf("%+v %v %s", task, err, h.Step)
 	}
 	log, err := f.DeploymentLog(fleettest.Admin, id, h.Address)
 	if err != nil || len(log.Log) < 3 || !strings.Contains(log.Log[len(log.Log)-1].Text, h.Agent) {

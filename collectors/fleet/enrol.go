@@ -34,6 +34,7 @@ type Token struct {
 	Withdrawn     bool      `json:"withdrawn,omitempty"`
 	CreatedAt     time.Time `json:"created_at"`
 	CreatedBy     string    `json:"created_by"`
+	Joining
 }
 
 // TokenView is a token as the API shows it.
@@ -51,10 +52,11 @@ type TokenView struct {
 	CreatedAt     time.Time `json:"created_at"`
 	CreatedBy     string    `json:"created_by"`
 	Kind          string    `json:"kind" enum:"agent,scanner" doc:"What it enrols"`
+	Joining
 }
 
 func (t *Token) view(now time.Time) TokenView {
-	v := TokenView{t.ID, t.Tenant, t.Note, orEmpty(t.Labels), t.Group, t.Configuration, t.Uses, t.Used, t.Expires, "valid", t.CreatedAt, t.CreatedBy, cmp.Or(t.Kind, Collecting)}
+	v := TokenView{t.ID, t.Tenant, t.Note, orEmpty(t.Labels), t.Group, t.Configuration, t.Uses, t.Used, t.Expires, "valid", t.CreatedAt, t.CreatedBy, cmp.Or(t.Kind, Collecting), t.Joining}
 	switch {
 	case t.Withdrawn:
 		v.State = "withdrawn"
@@ -76,6 +78,7 @@ type TokenDraft struct {
 	Uses          int      `json:"uses,omitempty" minimum:"1" maximum:"1000" default:"1" doc:"How many hosts it enrols"`
 	Kind          string   `json:"kind,omitempty" enum:"agent,scanner," doc:"What it enrols: an agent on a host, which is the default, or a scanner"`
 	Hours         int      `json:"hours,omitempty" minimum:"1" maximum:"720" default:"24" doc:"How long it is valid"`
+	Joining
 }
 
 // MadeToken is a token with its text, which is shown this once.
@@ -105,8 +108,8 @@ func (s *Service) CreateToken(ctx context.Context, a Asker, d TokenDraft) (MadeT
 	if d.Kind != Collecting && d.Kind != Scanning {
 		return MadeToken{}, invalid("kind %q: want %s or %s", clip(d.Kind, 20), Collecting, Scanning)
 	}
-	if d.Kind == Scanning && (d.Group != "" || d.Configuration != "") {
-		return MadeToken{}, invalid("a scanner has neither group nor configuration")
+	if d.Kind == Scanning && (d.Group != "" || d.Configuration != "" || d.Profile != "" || len(d.Plugins)+len(d.Tasks) > 0) {
+		return MadeToken{}, invalid("a scanner has neither group nor configuration, and no profile, plug-ins and tasks")
 	}
 	urls := s.deps.URLs()
 	if len(urls) == 0 {
@@ -115,13 +118,16 @@ func (s *Service) CreateToken(ctx context.Context, a Asker, d TokenDraft) (MadeT
 	secret := rand.Text() // 130 bits
 	now := s.now().UTC()
 	t := &Token{ID: roster.NewID(now), Tenant: d.Tenant, Kind: d.Kind, Note: clip(d.Note, 200), Labels: labels, Group: d.Group, Configuration: d.Configuration, Hash: hashSecret(secret),
-		Uses: min(max(d.Uses, 1), 2*MaxBatch), Expires: now.Add(time.Duration(min(max(d.Hours, 1), 720)) * time.Hour), CreatedAt: now, CreatedBy: a.Name}
+		Uses: min(max(d.Uses, 1), 2*MaxBatch), Expires: now.Add(time.Duration(min(max(d.Hours, 1), 720)) * time.Hour), CreatedAt: now, CreatedBy: a.Name, Joining: d.Joining}
 	s.changing.Lock()
 	defer s.changing.Unlock()
 	s.mu.Lock()
 	g, c, n := s.groups[d.Group], s.configurations[d.Configuration], len(s.tokens)
+	err = s.checkJoining(d.Tenant, d.Joining)
 	s.mu.Unlock()
 	switch {
+	case err != nil:
+		return MadeToken{}, err
 	case d.Group != "" && (g == nil || g.Tenant != d.Tenant):
 		return MadeToken{}, invalid("there is no group %q of the tenant %s", clip(d.Group, 64), d.Tenant)
 	case d.Configuration != "" && (c == nil || c.Tenant != "" && c.Tenant != d.Tenant):
@@ -231,7 +237,14 @@ func (s *Service) Enrol(ctx context.Context, r wire.EnrolRequest, from string) (
 		return wire.EnrolAnswer{}, conflict("there are %d agents, the most there may be", n)
 	}
 	facts := boundFacts(r.Facts)
-	x := Agent{ID: roster.NewID(now), Tenant: token.Tenant, Kind: token.Kind, Labels: token.Labels, Group: token.Group, Configuration: token.Configuration}
+	s.changing.Lock() // Tasks may get a host more.
+	defer s.changing.Unlock()
+	s.mu.Lock()
+	kept := token
+	given, version := s.joined(kept)
+	token = &given
+	s.mu.Unlock()
+	x := Agent{ID: roster.NewID(now), Tenant: token.Tenant, Kind: token.Kind, Labels: token.Labels, Group: token.Group, Configuration: token.Configuration, Profile: token.Profile}
 	if former != nil {
 		s.mu.Lock()
 		x = former.Agent
@@ -247,6 +260,10 @@ func (s *Service) Enrol(ctx context.Context, r wire.EnrolRequest, from string) (
 		if token.Configuration != "" {
 			x.Configuration = token.Configuration
 		}
+		if token.Profile != "" {
+			x.Profile = token.Profile
+		}
+		x.Extensions, x.Extends = nil, false
 	}
 	issued, err := s.authority.Issue(x.ID, x.kind(), req)
 	if err != nil {
@@ -255,9 +272,16 @@ func (s *Service) Enrol(ctx context.Context, r wire.EnrolRequest, from string) (
 	x.Name, x.Machine, x.Facts, x.Version = nameOf(facts, from), clip(r.Machine, 128), facts, clip(r.Version, 64)
 	x.Token, x.Serial, x.Key, x.Certificate, x.NotAfter = token.ID, issued.Serial, req.Key, issued.DER, issued.NotAfter
 	x.EnrolledAt, x.EnrolledBy, x.Address = now, token.CreatedBy, from
-	used := *token
+	used := *kept
 	used.Used++
-	if err := s.store.Write(ctx, roster.Document{Kind: roster.KindAgent, ID: x.ID, Tenant: x.Tenant, Data: x}, roster.Document{Kind: roster.KindToken, ID: used.ID, Tenant: used.Tenant, Data: &used}); err != nil {
+	docs := []roster.Document{{Kind: roster.KindAgent, ID: x.ID, Tenant: x.Tenant, Data: x}, {Kind: roster.KindToken, ID: used.ID, Tenant: used.Tenant, Data: &used}}
+	s.mu.Lock()
+	tasks := s.joinTasks(token, x.ID)
+	s.mu.Unlock()
+	for _, t := range tasks {
+		docs = append(docs, roster.Document{Kind: roster.KindTask, ID: t.ID, Tenant: t.Tenant, Data: t})
+	}
+	if err := s.store.Write(ctx, docs...); err != nil {
 		return wire.EnrolAnswer{}, err
 	}
 	s.mu.Lock()
@@ -274,6 +298,14 @@ func (s *Service) Enrol(ctx context.Context, r wire.EnrolRequest, from string) (
 		s.agents[x.ID] = m
 		s.noteAgent(m, "agent", "enrolled", true, "from "+from)
 	}
+	for _, t := range tasks {
+		s.tasks[t.ID] = t
+		s.noteTask(t, m, token.CreatedBy, "task-joined", true, t.Name)
+	}
+	if p := s.profiles[token.Profile]; p != nil {
+		s.noteAgent(m, token.CreatedBy, "profile-applied", true, p.Name)
+	}
+	s.orderJoining(m, token, version)
 	s.epoch++
 	return s.identity(x), nil
 }

@@ -122,6 +122,7 @@ type Service struct {
 	hostKeys       map[string]*HostKey
 	thresholds     map[string]*Threshold
 	reports        map[string]*TestReport
+	profiles       map[string]*Profile
 	extensions     map[string]*Extension           // by NAME/VERSION
 	beyond         map[string]map[string]time.Time // since when, by threshold and subject
 	deploying      int                             // hosts at the moment
@@ -231,6 +232,9 @@ func (s *Service) load(ctx context.Context) (err error) {
 		return err
 	}
 	if s.thresholds, err = roster.Load[Threshold](ctx, s.store, roster.KindThreshold); err != nil {
+		return err
+	}
+	if s.profiles, err = roster.Load[Profile](ctx, s.store, roster.KindProfile); err != nil {
 		return err
 	}
 	if s.extensions, err = s.loadExtensions(ctx); err != nil {

@@ -38,6 +38,7 @@ type Job struct {
 	Packages []string            `json:"packages,omitempty"` // for upgrade: SHA-256, by platform
 	Version  string              `json:"version,omitempty"`
 	Plugin   string              `json:"plugin,omitempty"` // the extension plug-in's name
+	Origin   string              `json:"origin,omitempty"` // token:ID where hosts that are added share it
 	By       string              `json:"by"`
 	At       time.Time           `json:"at"`
 	Until    time.Time           `json:"until"`

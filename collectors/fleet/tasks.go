@@ -43,24 +43,27 @@ type GroupMember struct {
 // Task collects something: on each host that it is for, or once in a group, on whichever
 // member holds it.
 type Task struct {
-	ID        string                 `json:"id"`
-	Tenant    string                 `json:"tenant"`
-	Name      string                 `json:"name"`
-	Template  string                 `json:"template"`
-	Category  string                 `json:"category"`
-	Params    map[string]string      `json:"params"`            // without secrets
-	Secrets   []string               `json:"secrets,omitempty"` // names of those that are kept
-	Document  string                 `json:"document"`          // secrets are references
-	Hosts     []string               `json:"hosts,omitempty"`   // ids
-	Selector  configuration.Selector `json:"selector"`
-	Group     string                 `json:"group,omitempty"` // runs once there
-	Weight    int                    `json:"weight,omitempty"`
-	Enabled   bool                   `json:"enabled"`
-	Revision  int64                  `json:"revision"`
-	CreatedAt time.Time              `json:"created_at"`
-	CreatedBy string                 `json:"created_by"`
-	UpdatedAt time.Time              `json:"updated_at"`
-	UpdatedBy string                 `json:"updated_by"`
+	ID       string                 `json:"id"`
+	Tenant   string                 `json:"tenant"`
+	Name     string                 `json:"name"`
+	Template string                 `json:"template"`
+	Category string                 `json:"category"`
+	Params   map[string]string      `json:"params"`            // without secrets
+	Secrets  []string               `json:"secrets,omitempty"` // names of those that are kept
+	Document string                 `json:"document"`          // secrets are references
+	Hosts    []string               `json:"hosts,omitempty"`   // ids
+	Selector configuration.Selector `json:"selector"`
+	Group    string                 `json:"group,omitempty"`   // runs once there
+	Profile  string                 `json:"profile,omitempty"` // it is on all hosts that came by it
+	// Deployment is the one by which its hosts come.
+	Deployment string    `json:"deployment,omitempty"`
+	Weight     int       `json:"weight,omitempty"`
+	Enabled    bool      `json:"enabled"`
+	Revision   int64     `json:"revision"`
+	CreatedAt  time.Time `json:"created_at"`
+	CreatedBy  string    `json:"created_by"`
+	UpdatedAt  time.Time `json:"updated_at"`
+	UpdatedBy  string    `json:"updated_by"`
 
 	// What the holder told.
 	fault string
@@ -69,7 +72,7 @@ type Task struct {
 }
 
 func (t *Task) runsOn(m *member) bool {
-	return t.Enabled && t.Tenant == m.Tenant && (slices.Contains(t.Hosts, m.ID) || t.Selector.Match(m.subject()))
+	return t.Enabled && t.Tenant == m.Tenant && (slices.Contains(t.Hosts, m.ID) || t.Profile != "" && t.Profile == m.Profile || t.Selector.Match(m.subject()))
 }
 
 // partName makes the names of its inputs its own where they collide.
@@ -85,34 +88,38 @@ type TaskDraft struct {
 	Selector configuration.Selector `json:"selector,omitempty"`
 	Group    string                 `json:"group,omitempty" maxLength:"64" doc:"Run it once, on a member of this group, instead of on each host"`
 	Weight   int                    `json:"weight,omitempty" minimum:"1" maximum:"100"`
+	Profile  string                 `json:"profile,omitempty" maxLength:"64" doc:"On all hosts that were added by this profile"`
 	Enabled  *bool                  `json:"enabled,omitempty" doc:"true where it is absent"`
 }
 
 // TaskView is a task with how it fares.
 type TaskView struct {
-	ID        string                 `json:"id"`
-	Tenant    string                 `json:"tenant"`
-	Name      string                 `json:"name"`
-	Template  string                 `json:"template"`
-	Category  string                 `json:"category"`
-	Params    map[string]string      `json:"params"`
-	Secrets   []string               `json:"secrets" nullable:"false" doc:"Parameters whose secret is kept"`
-	Document  string                 `json:"document"`
-	Hosts     []string               `json:"hosts" nullable:"false"`
-	Selector  configuration.Selector `json:"selector"`
-	Group     string                 `json:"group,omitempty"`
-	Weight    int                    `json:"weight"`
-	Enabled   bool                   `json:"enabled"`
-	Revision  int64                  `json:"revision"`
-	UpdatedAt time.Time              `json:"updated_at"`
-	UpdatedBy string                 `json:"updated_by"`
-	State     string                 `json:"state" enum:"running,failing,waiting,off" doc:"waiting: no host that is online runs it yet"`
-	Fault     string                 `json:"fault,omitempty" doc:"What is wrong, and where"`
-	On        int                    `json:"on" doc:"Hosts that it is for; of a group's task those that run it"`
-	Running   int                    `json:"running"`
-	Failing   int                    `json:"failing"`
-	Holder    string                 `json:"holder,omitempty" doc:"Of a group's task: id of the host that runs it"`
-	HolderIs  string                 `json:"holder_name,omitempty"`
+	ID         string                 `json:"id"`
+	Tenant     string                 `json:"tenant"`
+	Name       string                 `json:"name"`
+	Template   string                 `json:"template"`
+	Category   string                 `json:"category"`
+	Params     map[string]string      `json:"params"`
+	Secrets    []string               `json:"secrets" nullable:"false" doc:"Parameters whose secret is kept"`
+	Document   string                 `json:"document"`
+	Hosts      []string               `json:"hosts" nullable:"false"`
+	Selector   configuration.Selector `json:"selector"`
+	Group      string                 `json:"group,omitempty"`
+	Weight     int                    `json:"weight"`
+	Profile    string                 `json:"profile,omitempty"`
+	Deployment string                 `json:"deployment,omitempty" doc:"By which its hosts get their agents"`
+	Installing map[string]int         `json:"installing,omitempty" doc:"Hosts of the deployment by state"`
+	Enabled    bool                   `json:"enabled"`
+	Revision   int64                  `json:"revision"`
+	UpdatedAt  time.Time              `json:"updated_at"`
+	UpdatedBy  string                 `json:"updated_by"`
+	State      string                 `json:"state" enum:"running,failing,waiting,off" doc:"waiting: no host that is online runs it yet"`
+	Fault      string                 `json:"fault,omitempty" doc:"What is wrong, and where"`
+	On         int                    `json:"on" doc:"Hosts that it is for; of a group's task those that run it"`
+	Running    int                    `json:"running"`
+	Failing    int                    `json:"failing"`
+	Holder     string                 `json:"holder,omitempty" doc:"Of a group's task: id of the host that runs it"`
+	HolderIs   string                 `json:"holder_name,omitempty"`
 }
 
 const (
@@ -182,6 +189,9 @@ func (s *Service) KeepTask(ctx context.Context, a Asker, id string, revision int
 		if d.Group != "" && !tpl.Remote {
 			return invalid("the template %s collects from the host it runs on: it cannot be a group's", tpl.Name)
 		}
+		if p := s.profiles[d.Profile]; d.Profile != "" && (p == nil || p.Tenant != d.Tenant || d.Group != "") {
+			return invalid("there is no host profile %q of the tenant %s, or the task is a group's", clip(d.Profile, 64), d.Tenant)
+		}
 		for _, h := range d.Hosts {
 			if m := s.agents[h]; m == nil || m.Tenant != d.Tenant {
 				return invalid("there is no host %q of the tenant %s", clip(h, 64), d.Tenant)
@@ -216,6 +226,9 @@ func (s *Service) KeepTask(ctx context.Context, a Asker, id string, revision int
 	t.Tenant, t.Name, t.Template, t.Category, t.Params, t.Document = d.Tenant, d.Name, d.Template, tpl.Category, params, document
 	t.Secrets = slices.Sorted(maps.Keys(values))
 	t.Hosts, t.Selector, t.Group, t.Weight = orEmpty(d.Hosts), d.Selector, d.Group, max(d.Weight, 1)
+	if d.Profile != "" {
+		t.Profile = d.Profile // A task of a profile stays one.
+	}
 	t.Enabled = d.Enabled == nil || *d.Enabled
 	t.Revision++
 	t.UpdatedAt, t.UpdatedBy, t.fault = now, a.Name, ""
@@ -281,7 +294,10 @@ func (s *Service) noteTask(t *Task, m *member, actor, kind string, ok bool, text
 // viewTask is for the API. s.mu is held.
 func (s *Service) viewTask(t *Task) TaskView {
 	v := TaskView{ID: t.ID, Tenant: t.Tenant, Name: t.Name, Template: t.Template, Category: t.Category, Params: t.Params, Secrets: orEmpty(t.Secrets), Document: t.Document,
-		Hosts: orEmpty(t.Hosts), Selector: t.Selector, Group: t.Group, Weight: max(t.Weight, 1), Enabled: t.Enabled, Revision: t.Revision, UpdatedAt: t.UpdatedAt, UpdatedBy: t.UpdatedBy}
+		Hosts: orEmpty(t.Hosts), Selector: t.Selector, Group: t.Group, Weight: max(t.Weight, 1), Enabled: t.Enabled, Revision: t.Revision, UpdatedAt: t.UpdatedAt, UpdatedBy: t.UpdatedBy, Profile: t.Profile, Deployment: t.Deployment}
+	if d := s.deployments[t.Deployment]; d != nil {
+		v.Installing = d.view().States
+	}
 	if !t.Enabled {
 		v.State = "off"
 		return v

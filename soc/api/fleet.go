@@ -64,6 +64,7 @@ func (s *Server) fleetRoutes() {
 	s.fleetPackageRoutes()
 	s.fleetReportRoutes()
 	s.fleetPluginRoutes()
+	s.fleetProfileRoutes()
 	s.fleetDeploymentRoutes()
 	s.fleetThresholdRoutes()
 }
