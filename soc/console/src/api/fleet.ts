@@ -17,6 +17,8 @@ export interface FleetHost {
   labels: List<string>;
   group?: string;
   version: string;
+  profile?: string;
+  profile_name?: string;
   configuration: { id?: string; name?: string; version: number; applied: boolean; refused?: string };
   seen_at?: string;
   enrolled_at: string;
@@ -152,6 +154,9 @@ export interface FleetTemplate {
 
 export const TASK_STATES = ['running', 'failing', 'waiting', 'off'] as const;
 export interface FleetTask {
+  profile?: string;
+  deployment?: string;
+  installing?: Record<string, number>;
   id: string;
   tenant: string;
   name: string;
@@ -286,7 +291,7 @@ export interface FleetDeployment {
 export interface FleetDeploymentHost {
   address: string;
   state: (typeof DEPLOY_STATES)[number];
-  step?: 'connect' | 'probe' | 'upload' | 'run' | 'online';
+  step?: 'connect' | 'probe' | 'upload' | 'run' | 'online' | 'collect';
   text?: string;
   platform?: string;
   agent?: string;
@@ -385,4 +390,20 @@ export interface FleetPluginDetail {
   name: string;
   packages: List<FleetPluginPackage>;
   hosts: List<FleetPluginHost>;
+}
+
+/** What hosts are that are added by it. */
+export interface FleetProfile {
+  id: string;
+  tenant: string;
+  name: string;
+  note?: string;
+  labels: List<string>;
+  group?: string;
+  configuration?: string;
+  plugins: List<string>;
+  version?: string;
+  revision: number;
+  templates: List<{ template: string; params?: Record<string, string>; secrets?: List<string>; task?: string }>;
+  hosts: number;
 }

@@ -56,6 +56,7 @@ export const auditKinds: Readonly<Record<string, string>> = {
   'fleet-job': '批量操作',
   'fleet-package': '升级包',
   'fleet-plugin': '扩展插件',
+  'fleet-profile': '主机模板',
   'fleet-task': '采集任务',
   'fleet-threshold': '资源告警规则',
   'fleet-token': '注册令牌',

@@ -8,12 +8,13 @@ import { Hosts } from '../../parts/fleet/hosts';
 import { Groups, Jobs, OperationLog, Tokens } from '../../parts/fleet/others';
 import { Packages } from '../../parts/fleet/packages';
 import { Plugins } from '../../parts/fleet/plugins';
+import { Profiles } from '../../parts/fleet/profiles';
 import { Tasks, Templates } from '../../parts/fleet/tasks';
 import { Thresholds } from '../../parts/fleet/thresholds';
 import { Head } from '../../parts/page';
 import { Tabs, useTab } from '../../parts/tabs';
 
-const PARTS = ['hosts', 'tasks', 'templates', 'configurations', 'groups', 'jobs', 'deployments', 'packages', 'plugins', 'thresholds', 'tokens', 'log'] as const;
+const PARTS = ['hosts', 'tasks', 'templates', 'configurations', 'profiles', 'groups', 'jobs', 'deployments', 'packages', 'plugins', 'thresholds', 'tokens', 'log'] as const;
 
 /** The agents on hosts, and all that steers them. */
 export default function Fleet() {
@@ -37,6 +38,7 @@ export default function Fleet() {
       {tab === 'tasks' && <Tasks />}
       {tab === 'templates' && <Templates />}
       {tab === 'configurations' && <Configurations />}
+      {tab === 'profiles' && <Profiles />}
       {tab === 'groups' && <Groups />}
       {tab === 'jobs' && <Jobs />}
       {tab === 'deployments' && <Deployments />}

@@ -58,6 +58,7 @@ function Basics({ of: x }: { of: FleetHostDetail }) {
           [t('fleet.f.hardware'), `${f.model ?? ''} ${t('fleet.f.cores', { n: f.cores, m: bytes(f.memory, locale), d: bytes(f.disk, locale) })}`],
           [t('fleet.labels'), <Labels key="l" of={list(x.labels)} />],
           [t('fleet.configuration'), <ConfigMark key="c" of={x.configuration} />],
+          [t('fleet.prof.one'), x.profile_name ? <Link key="p" to="/agents?tab=profiles">{x.profile_name}</Link> : '–'],
           [t('fleet.f.tasks'), list(x.tasks).map((y) => y.name).join(', ') || '–'],
           [t('fleet.f.usage'), x.agent_memory_bytes === 0 ? '–' : t('fleet.f.usageOf', { c: number(Math.round(x.agent_cpu_percent * 100) / 100, locale), m: bytes(x.agent_memory_bytes, locale) })],
           [t('fleet.f.queue'), t('fleet.f.queueOf', { b: bytes(x.queue.bytes, locale), s: number(x.queue.oldest_seconds, locale), l: number(x.queue.dropped_lines, locale), m: number(x.queue.dropped_metrics, locale) })],

@@ -1,14 +1,14 @@
-import { Form, Input, InputNumber, Modal } from 'antd';
+import { Form, Input, InputNumber } from 'antd';
 import { useState } from 'react';
 import { post } from '../../api/client';
 import type { MadeToken } from '../../api/fleet';
-import { list } from '../../api/types';
 import { useAct } from '../../app/act';
 import { useT } from '../../app/settings';
-import { CodeBox } from '../codebox';
 import { FormDialog } from '../dialog';
 import { WordsInput } from '../pickers';
+import { InstallLine } from './line';
 import { ConfigurationPicker, FleetGroupPicker, TenantPicker } from './marks';
+import { JoiningFields } from './profiles';
 
 interface Draft {
   tenant: string;
@@ -16,33 +16,24 @@ interface Draft {
   labels?: string[];
   group?: string;
   configuration?: string;
+  profile?: string;
+  plugins?: string[];
+  tasks?: string[];
   uses: number;
   hours: number;
 }
 
 /** Makes an enrolment token and shows what to run on the host. */
-export function AddHosts({ close }: { close: () => void }) {
+export function AddHosts({ profile, tenant, close }: { profile?: string; tenant?: string; close: () => void }) {
   const t = useT();
   const { tell } = useAct();
   const [made, setMade] = useState<MadeToken | null>(null);
-  if (made) {
-    const urls = list(made.urls).join(', ');
-    return (
-      <Modal open width={760} title={t('fleet.add')} okText={t('do.close')} cancelButtonProps={{ style: { display: 'none' } }} onOk={close} onCancel={close} maskClosable={false}>
-        <p>{t('fleet.token.once')}</p>
-        <CodeBox id="install-linux" into={t('fleet.token.linux')} text={`./icewatch-agent enrol --token ${made.token} && ./icewatch-agent install`} />
-        <CodeBox into={t('fleet.token.windows')} text={`.\\icewatch-agent.exe enrol --token ${made.token}; .\\icewatch-agent.exe install`} />
-        <p className="dim">
-          {t('fleet.token.binary')} {t('fleet.token.reach', { x: urls })}
-        </p>
-      </Modal>
-    );
-  }
+  if (made) return <InstallLine made={made} close={close} />;
   return (
     <FormDialog<Draft>
       title={t('fleet.add')}
       ok={t('fleet.token.make')}
-      initial={{ uses: 1, hours: 24 }}
+      initial={{ uses: 1, hours: 24, profile, tenant }}
       submit={async (v) => {
         setMade(await post<MadeToken>('/fleet/tokens', v));
         tell({ renew: ['fleet-tokens'] });
@@ -61,6 +52,7 @@ export function AddHosts({ close }: { close: () => void }) {
           <Form.Item noStyle shouldUpdate>
             {() => (
               <>
+                <JoiningFields tenant={form.getFieldValue('tenant') as string} />
                 <Form.Item name="group" label={t('fleet.group')}>
                   <FleetGroupPicker tenant={form.getFieldValue('tenant') as string} />
                 </Form.Item>

@@ -1,5 +1,5 @@
 import { useQuery } from '@tanstack/react-query';
-import { Button, Form, Input, Radio, Select, Switch, type FormInstance } from 'antd';
+import { Button, Form, Input, Radio, Select, Switch } from 'antd';
 import { useState } from 'react';
 import { get, post } from '../../api/client';
 import { DEPLOY_STATES, type FleetDeployment, type FleetDeploymentDetail, type FleetDeploymentHost, type FleetHostKey, type FleetPackage } from '../../api/fleet';
@@ -16,6 +16,8 @@ import { WordsInput } from '../pickers';
 import { Empty, Loaded, Stale } from '../states';
 import { DataTable } from '../table';
 import { When } from '../time';
+import { JoiningFields } from './profiles';
+import { SignIn, hostsOf, signInOf, type Credentials } from './signin';
 import { ConfigurationPicker, FleetGroupPicker, HostLink, TenantPicker } from './marks';
 
 const path = (id: string) => `/fleet/deployments/${encodeURIComponent(id)}`;
@@ -30,74 +32,10 @@ interface Draft extends Credentials {
   labels?: string[];
   group?: string;
   configuration?: string;
+  profile?: string;
+  plugins?: string[];
+  tasks?: string[];
   purge?: boolean;
-}
-
-/** Hosts of a text: one a line, or parted by commas and spaces. */
-const hostsOf = (text: string) => text.split(/[\s,;，；]+/).filter(Boolean);
-
-interface Credentials {
-  user: string;
-  by: 'password' | 'key';
-  password?: string;
-  key?: string;
-  passphrase?: string;
-  sudo?: string;
-}
-
-/** The credentials as the interface takes them. */
-const signInOf = (v: Credentials) => ({
-  user: v.user,
-  password: v.by === 'password' ? v.password : undefined,
-  key: v.by === 'key' ? v.key : undefined,
-  passphrase: v.by === 'key' ? v.passphrase || undefined : undefined,
-  sudo_password: v.sudo || undefined,
-});
-
-/** Fields of how the suite signs in on hosts and becomes root. */
-function SignIn<T extends Credentials>({ form }: { form: FormInstance<T> }) {
-  const { t } = useSettings();
-  const value = (name: keyof Credentials): unknown => (form.getFieldsValue(true) as Partial<Credentials>)[name];
-  return (
-    <>
-      <Form.Item name="user" label={t('fleet.dep.user')} rules={[{ required: true, message: t('fleet.need') }]} extra={t('fleet.dep.userHelp')}>
-        <Input maxLength={64} autoComplete="off" />
-      </Form.Item>
-      <Form.Item name="by" label={t('fleet.dep.by')}>
-        <Radio.Group
-          options={[
-            { value: 'key', label: t('fleet.dep.key') },
-            { value: 'password', label: t('fleet.dep.password') },
-          ]}
-        />
-      </Form.Item>
-      <Form.Item noStyle shouldUpdate>
-        {() => (
-          <>
-            {value('by') === 'password' ? (
-              <Form.Item name="password" label={t('fleet.dep.password')} rules={[{ required: true, message: t('fleet.need') }]}>
-                <Input.Password autoComplete="new-password" maxLength={1024} />
-              </Form.Item>
-            ) : (
-              <>
-                <Form.Item name="key" label={t('fleet.dep.key')} rules={[{ required: true, message: t('fleet.need') }]}>
-                  <Input.TextArea rows={3} className="mono" spellCheck={false} autoComplete="off" maxLength={32768} placeholder="-----BEGIN OPENSSH PRIVATE KEY-----" />
-                </Form.Item>
-                <Form.Item name="passphrase" label={t('fleet.dep.passphrase')}>
-                  <Input.Password autoComplete="new-password" maxLength={1024} />
-                </Form.Item>
-              </>
-            )}
-            {value('user') !== 'root' && (
-              <Form.Item name="sudo" label={t('fleet.dep.sudo')} extra={t('fleet.dep.sudoHelp')}>
-                <Input.Password autoComplete="new-password" maxLength={1024} />
-              </Form.Item>
-            )}
-          </>
-        )}
-      </Form.Item>
-    </>
-  );
 }
 
 /** Asks for credentials to try again the hosts of a deployment that failed. */
@@ -158,6 +96,9 @@ export function DeployDialog({ kind, hosts, close }: { kind?: Draft['kind']; hos
           labels: v.labels,
           group: v.group || undefined,
           configuration: v.configuration || undefined,
+          profile: v.profile || undefined,
+          plugins: v.plugins,
+          tasks: v.tasks,
           purge: v.purge,
         });
         tell({ said: t('fleet.dep.begun'), renew });
@@ -188,6 +129,7 @@ export function DeployDialog({ kind, hosts, close }: { kind?: Draft['kind']; hos
                 )}
                 {form.getFieldValue('kind') === 'install' && (
                   <>
+                    <JoiningFields tenant={form.getFieldValue('tenant') as string} />
                     <Form.Item name="labels" label={t('fleet.labels')} extra={t('fleet.labelsHelp')}>
                       <WordsInput />
                     </Form.Item>

@@ -20,6 +20,7 @@ import { DataTable } from '../table';
 import { When } from '../time';
 import { AddHosts } from './add';
 import { PluginOrder } from './plugins';
+import { useProfiles } from './profiles';
 import { ConfigMark, FleetGroupPicker, HostLink, HostMark, Labels, useGroups } from './marks';
 
 const renew = ['fleet-hosts', 'fleet-statistics', 'fleet-jobs', 'fleet-host', 'fleet-groups'];
@@ -184,6 +185,7 @@ export function Hosts() {
   const [url, setUrl] = useUrl();
   const [marked, setMarked] = useState<ReadonlySet<string>>(new Set());
   const groups = useGroups().data;
+  const profiles = useProfiles().data;
   const asked = { q: url.get('q'), exact: url.get('exact') === '1' || undefined, state: url.get('state'), version: url.get('version'), label: url.get('label'), group: url.get('group'), sort: url.get('sort'), cursor: url.get('cursor') };
   const query = useQuery({ queryKey: ['fleet-hosts', asked], queryFn: ({ signal }) => get<Page<FleetHost>>('/fleet/hosts', { ...asked, limit: PAGE }, signal), placeholderData: keepPreviousData, refetchInterval: 3_000 });
   const rows = list(query.data?.items);
@@ -290,7 +292,7 @@ export function Hosts() {
           </div>
         )}
       </div>
-      {url.get('new') === '1' && <AddHosts close={() => setUrl({ new: undefined })} />}
+      {url.get('new') === '1' && (!url.get('profile') || profiles) && <AddHosts profile={url.get('profile') ?? undefined} tenant={list(profiles?.items).find((p) => p.id === url.get('profile'))?.tenant} close={() => setUrl({ new: undefined, profile: undefined })} />}
     </>
   );
 }

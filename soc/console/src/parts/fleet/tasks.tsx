@@ -2,7 +2,7 @@ import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { Button, Dropdown, Form, Input, InputNumber, Radio, Select } from 'antd';
 import { useState } from 'react';
 import { del, get, post, put } from '../../api/client';
-import { TASK_STATES, type FleetHost, type FleetTask, type FleetTemplate, type TemplateParam } from '../../api/fleet';
+import { TASK_STATES, type FleetDeployment, type FleetHost, type FleetProfile, type MadeToken, type FleetTask, type FleetTemplate, type TemplateParam } from '../../api/fleet';
 import { useCan } from '../../api/queries';
 import { list, type Page } from '../../api/types';
 import { useAct } from '../../app/act';
@@ -15,17 +15,20 @@ import { WordsInput } from '../pickers';
 import { SearchBox } from '../search';
 import { Empty, Loaded, Stale } from '../states';
 import { DataTable } from '../table';
+import { InstallLine } from './line';
 import { FleetGroupPicker, HostLink, SelectorText, TenantPicker, useGroups } from './marks';
+import { SignIn, hostsOf, signInOf, type Credentials } from './signin';
 
 export const useTemplates = () => useQuery({ queryKey: ['fleet-templates'], queryFn: ({ signal }) => get<Page<FleetTemplate>>('/fleet/templates', {}, signal), staleTime: Infinity });
 const taskPath = (id: string) => `/fleet/tasks/${encodeURIComponent(id)}`;
 const renew = ['fleet-tasks', 'fleet-hosts', 'fleet-host', 'fleet-groups'];
 
-function ParamField({ param: p, kept }: { param: TemplateParam; kept: boolean }) {
+/** The field of a parameter, under params and its name. */
+export function ParamField({ param: p, kept, name = p.name }: { param: TemplateParam; kept: boolean; name?: string }) {
   const { t, tx } = useSettings();
   const needed = p.required && !kept;
   return (
-    <Form.Item name={['params', p.name]} label={tx(p.label)} extra={tx(p.help) || undefined} rules={needed ? [{ required: true, message: t('fleet.need') }] : []}>
+    <Form.Item name={['params', name]} label={tx(p.label)} extra={tx(p.help) || undefined} rules={needed ? [{ required: true, message: t('fleet.need') }] : []}>
       {p.secret ? (
         <Input.Password autoComplete="new-password" placeholder={kept ? t('fleet.task.secretKept') : undefined} />
       ) : p.type === 'list' ? (
@@ -39,11 +42,13 @@ function ParamField({ param: p, kept }: { param: TemplateParam; kept: boolean })
   );
 }
 
-interface Draft {
+interface Draft extends Credentials {
   tenant: string;
   name: string;
   params?: Record<string, string>;
-  where: 'labels' | 'hosts' | 'all' | 'group';
+  where: 'labels' | 'hosts' | 'all' | 'group' | 'ssh' | 'line';
+  addresses?: string;
+  uses?: number;
   labels?: string[];
   hosts?: string[];
   group?: string;
@@ -51,13 +56,16 @@ interface Draft {
 }
 
 /** Applies a template, or changes a task that came of it. */
-export function TaskDialog({ template, task, close }: { template: FleetTemplate; task?: FleetTask; close: (made: boolean) => void }) {
+export function TaskDialog({ template, task, close }: { template: FleetTemplate; task?: FleetTask; close: (made: boolean | string) => void }) {
   const { t, tx } = useSettings();
   const { tell } = useAct();
+  const can = useCan();
   const hosts = useQuery({ queryKey: ['fleet-hosts', 'pick'], queryFn: ({ signal }) => get<Page<FleetHost>>('/fleet/hosts', { limit: 1000 }, signal) });
   const [preview, setPreview] = useState('');
+  const [made, setMade] = useState<MadeToken | null>(null);
   const where: Draft['where'] = !task ? 'labels' : task.group ? 'group' : task.selector.everybody ? 'all' : list(task.hosts).length ? 'hosts' : 'labels';
   const params = (v?: Record<string, string>) => Object.fromEntries(Object.entries(v ?? {}).filter(([, x]) => x !== undefined && x !== ''));
+  if (made) return <InstallLine made={made} close={() => close(true)} />;
   return (
     <FormDialog<Draft>
       width={640}
@@ -72,6 +80,9 @@ export function TaskDialog({ template, task, close }: { template: FleetTemplate;
         hosts: list(task?.hosts),
         group: task?.group,
         weight: task?.weight ?? 1,
+        by: 'key',
+        user: 'root',
+        uses: 1,
       }}
       submit={async (v) => {
         const body = {
@@ -85,10 +96,21 @@ export function TaskDialog({ template, task, close }: { template: FleetTemplate;
           weight: v.weight ?? 1,
           enabled: task?.enabled ?? true,
         };
+        if (v.where === 'ssh' || v.where === 'line') {
+          const made = await post<{ deployment?: FleetDeployment; token?: MadeToken }>('/fleet/templates/install', {
+            task: body,
+            ...(v.where === 'ssh' ? { deployment: { tenant: v.tenant, kind: 'install', hosts: hostsOf(v.addresses ?? ''), ...signInOf(v) } } : { token: { tenant: v.tenant, uses: v.uses ?? 1 } }),
+          });
+          tell({ said: t('fleet.task.saved'), renew: [...renew, 'fleet-deployments', 'fleet-tokens'] });
+          if (made.token) setMade(made.token);
+          else close(made.deployment?.id ?? true);
+          return;
+        }
         await (task ? put(taskPath(task.id), { ...body, revision: task.revision }) : post('/fleet/tasks', body));
         tell({ said: t('fleet.task.saved'), renew });
+        close(true);
       }}
-      close={() => close(true)}
+      close={() => undefined}
       cancel={() => close(false)}
     >
       {(form) => (
@@ -108,7 +130,7 @@ export function TaskDialog({ template, task, close }: { template: FleetTemplate;
             <ParamField key={p.name} param={p} kept={list(task?.secrets).includes(p.name)} />
           ))}
           <Form.Item name="where" label={t('fleet.task.where')}>
-            <Radio.Group options={(template.remote ? (['labels', 'hosts', 'all', 'group'] as const) : (['labels', 'hosts', 'all'] as const)).map((v) => ({ value: v, label: t(`fleet.task.where.${v}`) }))} />
+            <Radio.Group options={[...(['labels', 'hosts', 'all'] as const), ...(template.remote ? (['group'] as const) : []), ...(task || !can('install-fleet-template') ? [] : (['ssh', 'line'] as const))].map((v) => ({ value: v, label: t(`fleet.task.where.${v}`) }))} />
           </Form.Item>
           <Form.Item noStyle shouldUpdate>
             {() => {
@@ -137,6 +159,26 @@ export function TaskDialog({ template, task, close }: { template: FleetTemplate;
                       </Form.Item>
                     </div>
                   );
+                case 'ssh':
+                  return (
+                    <>
+                      <p className="dim">{t('fleet.task.sshWhy')}</p>
+                      <Form.Item name="addresses" label={t('fleet.dep.hosts')} extra={t('fleet.dep.hostsHelp')} rules={[{ required: true, message: t('fleet.need') }]}>
+                        <Input.TextArea rows={4} className="mono" spellCheck={false} placeholder={'10.1.2.3\napp1.example.gov.cn:2222'} />
+                      </Form.Item>
+                      <SignIn form={form} />
+                      <p className="dim">{t('fleet.dep.secrets')}</p>
+                    </>
+                  );
+                case 'line':
+                  return (
+                    <>
+                      <p className="dim">{t('fleet.task.lineWhy')}</p>
+                      <Form.Item name="uses" label={t('fleet.uses')}>
+                        <InputNumber min={1} max={1000} />
+                      </Form.Item>
+                    </>
+                  );
                 default:
                   return null;
               }
@@ -159,6 +201,7 @@ export function Tasks() {
   const [url, setUrl] = useUrl();
   const templates = useTemplates().data;
   const groups = useGroups().data;
+  const profiles = useQuery({ queryKey: ['fleet-profiles'], queryFn: ({ signal }) => get<Page<FleetProfile>>('/fleet/profiles', { limit: 1000 }, signal) }).data;
   const [editing, setEditing] = useState<FleetTask | null>(null);
   const [removing, setRemoving] = useState<FleetTask | null>(null);
   const q = url.get('q');
@@ -199,6 +242,11 @@ export function Tasks() {
                       <>
                         <b style={{ fontWeight: 550 }}>{x.name}</b>
                         <div className="faint">{x.template}</div>
+                        {x.deployment && x.installing && (
+                          <button className="plain link" onClick={() => setUrl({ tab: 'deployments', deployment: x.deployment, q: undefined, state: undefined })}>
+                            {t('fleet.task.installing', { n: x.installing.done ?? 0, of: Object.values(x.installing).reduce((a, b) => a + b, 0) })}
+                          </button>
+                        )}
                       </>
                     ),
                   },
@@ -220,7 +268,7 @@ export function Tasks() {
                     ),
                   },
                   { key: 'tenant', title: t('fleet.tenant'), render: (x) => <TenantName slug={x.tenant} /> },
-                  { key: 'where', title: t('fleet.task.where'), render: (x) => (x.group ? (list(groups?.items).find((g) => g.id === x.group)?.name ?? x.group) : list(x.hosts).length ? t('fleet.task.where.hosts') : <SelectorText of={x.selector} />) },
+                  { key: 'where', title: t('fleet.task.where'), render: (x) => (x.profile ? `${t('fleet.prof.one')} ${list(profiles?.items).find((p) => p.id === x.profile)?.name ?? ''}` : x.group ? (list(groups?.items).find((g) => g.id === x.group)?.name ?? x.group) : list(x.hosts).length ? t('fleet.task.where.hosts') : <SelectorText of={x.selector} />) },
                   { key: 'on', title: t('fleet.task.on'), num: true, render: (x) => (x.group ? x.holder ? <HostLink id={x.holder} name={x.holder_name ?? ''} /> : '–' : t('fleet.task.onOf', { n: x.running, of: x.on })) },
                   {
                     key: 'do',
@@ -236,7 +284,7 @@ export function Tasks() {
                             trigger={['click']}
                             menu={{
                               items: [
-                                { key: 'edit', label: t('do.edit'), onClick: () => setEditing(x) },
+                                x.profile ? { key: 'edit', label: t('fleet.task.ofProfile'), onClick: () => setUrl({ tab: 'profiles', q: undefined, state: undefined }) } : { key: 'edit', label: t('do.edit'), onClick: () => setEditing(x) },
                                 { key: 'log', label: t('fleet.log'), onClick: () => setUrl({ tab: 'log', object: `task:${x.id}` }) },
                                 { type: 'divider' },
                                 { key: 'delete', label: t('do.delete'), onClick: () => setRemoving(x) },
@@ -332,7 +380,7 @@ export function Templates() {
           )
         }
       </Loaded>
-      {applying && <TaskDialog key={applying.name} template={applying} close={(made) => setUrl(made ? { apply: undefined, tab: 'tasks', q: undefined } : { apply: undefined })} />}
+      {applying && <TaskDialog key={applying.name} template={applying} close={(made) => setUrl(typeof made === 'string' ? { apply: undefined, tab: 'deployments', deployment: made, q: undefined } : made ? { apply: undefined, tab: 'tasks', q: undefined } : { apply: undefined })} />}
     </>
   );
 }
