@@ -51,7 +51,7 @@ type progress struct {
 }
 
 // longestUnseen is for how long the suite is taken to go on as before.
-const longestUnseen = 2 * time.Second
+const longestUnseen = 3 * time.Second
 
 // done is how many events the suite has worked by now: it tells once a second,
 // and what it does until it tells again is taken to go on as before. Else the

@@ -208,30 +208,28 @@ const passed = "icewatch_engine_events_total"
 
 // watching is how often the suite is asked how far it is. More often it would
 // cost the suite what is not its work.
-const watching = 500 * time.Millisecond
+const watching = time.Second
 
 // watch tells the load generator how far the suite is and how much may be on
 // its way, and looks at the memory. More than a second's work on its way would
 // only make alerts late; much less would leave the suite idle.
 func (m *measured) watch(ctx context.Context, s *suite.Suite, l *load, before float64, window time.Duration) error {
-	const looks = 6 // over which the rate is taken
+	const looks = 4 // over which the rate is taken
 	past := []seenPoint{{time.Now(), 0}}
-	for n := 0; ctx.Err() == nil; n++ {
+	for ctx.Err() == nil {
 		events, err := s.Metric(passed)
 		if err != nil {
 			return err
 		}
-		// The suite tells of its engine once a second, so not each look is news.
+		// The suite tells of its engine once a second, so a look may be no news.
 		if now := (seenPoint{time.Now(), events - before}); now.events > past[len(past)-1].events {
 			past = append(past, now)[max(0, len(past)+1-looks):]
 			p := progress{seenPoint: now, rate: (now.events - past[0].events) / now.at.Sub(past[0].at).Seconds()}
 			l.progress.Store(&p)
 			l.window.Store(max(leastWindow, int64(p.rate*window.Seconds())))
 		}
-		if n%2 == 0 {
-			if list := s.RSS(); sum(list) > sum(m.rss) {
-				m.rss = list
-			}
+		if list := s.RSS(); sum(list) > sum(m.rss) {
+			m.rss = list
 		}
 		_ = rest(ctx, watching)
 	}
