@@ -1,6 +1,7 @@
 package acceptance
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"icewatch/collectors/fleet/extension/extensiontest"
 	"icewatch/collectors/fleet/fleettest"
 	"icewatch/collectors/fleet/wire"
 	"icewatch/test/peers"
@@ -133,6 +135,36 @@ func TestFleet(t *testing.T) {
 		return nil
 	})
 	t.Logf("a change was live after %s", time.Since(began).Round(time.Millisecond))
+	// A plug-in of somebody's own: uploaded, signed, installed, and its figures are there.
+	pack := extensiontest.Script(t, "name: depth\nversion: 1.0.0\nformat: influx\ninterval: 1s\noptions: [{name: queue, default: orders}]", "echo \"depth,queue=$OPTION_QUEUE value=42\"\n")
+	must(s.admin.Send(ctx, http.MethodPost, "/api/v1/fleet/plugins", nil, http.Header{"Content-Type": {"application/octet-stream"}}, bytes.NewReader(pack), nil))
+	if err := s.admin.Send(ctx, http.MethodPost, "/api/v1/fleet/plugins", nil, http.Header{"Content-Type": {"application/octet-stream"}}, bytes.NewReader(pack[:len(pack)-20]), nil); err == nil || !strings.Contains(err.Error(), "cannot be read") {
+		t.Errorf("a package that is cut off was taken: %v", err)
+	}
+	must(post("/jobs", map[string]any{"kind": "plugin-install", "plugin": "depth", "hosts": []string{id}}, nil))
+	eventually(t, 30*time.Second, "figures of the plug-in", func() error {
+		var v struct{ Result []struct{ Value [2]any } }
+		if err := s.admin.Get(ctx, "/api/v1/metrics/query", url.Values{"query": {`depth_value{queue="orders",agent_id="` + id + `"}`}}, &v); err != nil {
+			return err
+		}
+		if len(v.Result) != 1 || v.Result[0].Value[1] != "42" {
+			return fmt.Errorf("%+v", v.Result)
+		}
+		return nil
+	})
+	must(post("/jobs", map[string]any{"kind": "plugin-remove", "plugin": "depth", "hosts": []string{id}}, nil))
+	eventually(t, 20*time.Second, "the plug-in is removed", func() error {
+		var d struct{ Hosts []struct{ Host string } }
+		if err := s.admin.Get(ctx, "/api/v1/fleet/plugins/depth", nil, &d); err != nil {
+			return err
+		}
+		if len(d.Hosts) != 0 {
+			return fmt.Errorf("%+v", d.Hosts)
+		}
+		return nil
+	})
+	must(s.admin.JSON(ctx, http.MethodDelete, "/api/v1/fleet/plugins/depth/1.0.0", nil, nil, nil))
+
 	// What can be known here is refused here, by input and line.
 	if err := publish("inputs:\n  - {plugin: mem, intervall: 1s}\n"); err == nil || !strings.Contains(err.Error(), "line 2") {
 		t.Errorf("a bad document was published: %v", err)

@@ -25,6 +25,7 @@ func (c *city) connect(slugs []string) {
 		}
 		for path, in := range map[string]map[string]any{
 			"groups":         {"tenant": slug, "name": "group of " + slug},
+			"profiles":       {"tenant": slug, "name": "profile of " + slug},
 			"configurations": {"tenant": slug, "name": "configuration of " + slug, "selector": map[string]any{"everybody": true}},
 			"tasks":          {"tenant": slug, "name": "task of " + slug, "template": "linux-host", "selector": map[string]any{"everybody": true}},
 			"thresholds":     {"tenant": slug, "name": "rule of " + slug, "of": "host", "resource": "cpu", "above": 90, "minutes": 5, "selector": map[string]any{"everybody": true}},
@@ -80,7 +81,7 @@ func (c *city) compareInputs(viewer *client.Client, wrong func(string, any, any)
 		wrong("the inputs among the sources", sorted(got), sorted(want))
 	}
 	// What the fleet of agents is told, and its operation log.
-	for _, path := range []string{"groups", "configurations", "tasks", "thresholds", "operations"} {
+	for _, path := range []string{"groups", "profiles", "configurations", "tasks", "thresholds", "operations"} {
 		var page struct{ Items []struct{ Tenant string } }
 		if err := viewer.Get(ctx, "/api/v1/fleet/"+path, url.Values{"limit": {"1000"}}, &page); err != nil {
 			c.t.Fatal(err)

@@ -8,7 +8,7 @@
  */
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { after, before } from 'node:test';
@@ -101,6 +101,41 @@ steps('a rule on what hosts take is made', async () => {
   await shot(page, 'fleet-rules');
 });
 
+steps('a plug-in is uploaded, installed on all hosts and told of', async () => {
+  const made = join(home, 'made');
+  mkdirSync(join(made, 'bin'), { recursive: true });
+  writeFileSync(join(made, 'plugin.yaml'), 'name: queue-depth\nversion: 1.0.0\ntitle: 消息队列深度\nformat: influx\ninterval: 1s\nprograms: {linux: bin/run}\noptions: [{name: queue, default: orders}]\n');
+  writeFileSync(join(made, 'bin', 'run'), '#!/bin/sh\necho "queue_depth,queue=$OPTION_QUEUE value=42"\n');
+  const archive = join(home, 'queue-depth.tar.gz');
+  execFileSync('tar', ['-czf', archive, '-C', made, 'plugin.yaml', 'bin']);
+  const bad = join(home, 'bad.tar.gz');
+  writeFileSync(bad, 'no archive');
+  await page.goto(`${BASE}/agents?tab=plugins`);
+  await settled(page);
+  await page.locator('tr', { hasText: '预置插件' }).first().waitFor();
+  await page.getByRole('button', { name: '上传插件' }).first().click();
+  await page.getByLabel('插件包', { exact: true }).setInputFiles([archive, bad]);
+  await page.getByRole('dialog').getByText('queue-depth 1.0.0').waitFor();
+  await page.getByRole('dialog').getByRole('alert').waitFor(); // the other one is refused, and says why
+  await shot(page, 'fleet-plugin-upload');
+  await page.getByRole('button', { name: /^关\s*闭$/ }).last().click();
+  await page.getByRole('button', { name: 'queue-depth', exact: true }).click();
+  await page.getByText('还没有主机安装它').waitFor();
+  await page.getByRole('button', { name: '安装扩展插件' }).click();
+  const form = page.getByRole('dialog');
+  await form.getByRole('button', { name: /选择全部 1 台主机/ }).click();
+  await shot(page, 'fleet-plugin-install');
+  await form.getByRole('button', { name: '安装扩展插件' }).click();
+  await page.locator('tr', { hasText: 'version 1.0.0 is installed' }).getByText('成功').waitFor();
+  await shot(page, 'fleet-plugin-job');
+  await page.goto(`${BASE}/agents?tab=plugins&plugin=queue-depth`);
+  const hosts = page.locator('.panel', { hasText: '运行它的主机' }).last();
+  await hosts.locator('tbody tr', { hasText: '1.0.0' }).getByText('运行中').waitFor();
+  await page.locator('tr', { hasText: '消息队列深度' }).first().getByText('上传的插件').waitFor();
+  await shot(page, 'fleet-plugin');
+  assert.deepEqual(await judge(page), []);
+});
+
 steps('a host is reached over SSH once its key is trusted', async () => {
   await page.goto(`${BASE}/agents?tab=deployments`);
   await settled(page);
@@ -125,4 +160,42 @@ steps('a host is reached over SSH once its key is trusted', async () => {
   await page.locator('pre', { hasText: 'connect to' }).waitFor();
   await page.locator('tr', { hasText: process.env.SSH_ADDRESS }).getByText('SHA256:').waitFor(); // it is known now
   await shot(page, 'fleet-deploy-done');
+});
+
+steps('a host that is added by a profile is what the profile says', async () => {
+  await page.goto(`${BASE}/agents?tab=profiles`);
+  await settled(page);
+  await shot(page, 'fleet-profiles-empty');
+  await page.getByRole('button', { name: '新建主机模板' }).first().click();
+  const form = page.getByRole('dialog');
+  await form.getByLabel('租户', { exact: true }).click();
+  await page.locator('.ant-select-dropdown:visible .ant-select-item-option').first().click();
+  await form.getByLabel('名称').fill('Web 服务器');
+  await form.getByLabel('标签', { exact: true }).fill('role=web');
+  await form.getByLabel('标签', { exact: true }).press('Enter');
+  await choose(form, '扩展插件', 'queue-depth 1.0.0');
+  await page.keyboard.press('Escape');
+  await choose(form, '采集模板', 'Nginx');
+  await page.keyboard.press('Escape');
+  await shot(page, 'fleet-profile-form');
+  await form.getByRole('button', { name: /^保\s*存$/ }).click();
+  const row = page.locator('tr', { hasText: 'Web 服务器' });
+  await row.getByText('role=web').waitFor();
+  await row.getByText('queue-depth@1.0.0').waitFor();
+  await shot(page, 'fleet-profiles');
+  assert.deepEqual(await judge(page), []);
+  await page.getByRole('button', { name: '按模板 Web 服务器 添加主机' }).click();
+  await page.getByRole('dialog').locator('.ant-select-selection-item', { hasText: 'Web 服务器' }).waitFor();
+  await shot(page, 'fleet-profile-add');
+  await page.getByRole('dialog').getByRole('button', { name: '生成' }).click();
+  const token = /--token (\S+)/.exec(await page.getByTestId('install-linux').innerText())[1];
+  // This machine comes back as the same host, by the profile now.
+  execFileSync(process.env.AGENT, ['enrol', '--dir', join(home, 'again')], { env: { ...process.env, ICEWATCH_AGENT_TOKEN: token } });
+  await page.getByRole('button', { name: /^关\s*闭$/ }).last().click();
+  await page.goto(`${BASE}/agents`);
+  await page.locator('.panel tbody tr', { hasText: 'role=web' }).locator('a').first().click();
+  await page.locator('dl.facts').getByText('Web 服务器', { exact: true }).waitFor();
+  await shot(page, 'fleet-host-profile');
+  await page.goto(`${BASE}/agents?tab=tasks`);
+  await page.locator('tr', { hasText: 'Web 服务器 · nginx' }).getByText('主机模板 Web 服务器').waitFor();
 });
