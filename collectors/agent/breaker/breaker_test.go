@@ -136,3 +136,21 @@ func TestRealHog(t *testing.T) {
 	debug.FreeOSMemory()
 	within("the memory is free again", Full, b)
 }
+
+// TestProgramsCount has what programs of the agent take count as the agent's own.
+func TestProgramsCount(t *testing.T) {
+	t.Parallel()
+	h := NewHost(t.TempDir(), nil, nil)
+	var cpu float64
+	h.Programs = func() (float64, uint64) { return cpu, 1 << 40 }
+	h.Read()
+	cpu += 1000
+	if r := h.Read(); r.CPUPercent < 1000 || r.MemoryBytes < 1<<40 {
+		t.Errorf("%+v", r)
+	}
+	// A program that is gone takes nothing back.
+	cpu = 0
+	if r := h.Read(); r.CPUPercent < 0 {
+		t.Errorf("%+v", r)
+	}
+}

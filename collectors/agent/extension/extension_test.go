@@ -143,6 +143,10 @@ func TestInstall(t *testing.T) {
 	if _, err := s.Check("depth", "1.0.0"); err != nil {
 		t.Errorf("the version that is in use went: %v", err)
 	}
+	must(s.give(e, one, "2.0.0")) // Back again.
+	if list := s.Installed(); len(list) != 1 || list[0].Version != "1.0.0" {
+		t.Errorf("after going back: %+v", list)
+	}
 	must(s.give(s.sign("depth", "2.0.0", two), two))
 	if _, err := s.Check("depth", "1.0.0"); err == nil || !strings.Contains(err.Error(), "not installed") {
 		t.Errorf("the version that nobody needs stays: %v", err)

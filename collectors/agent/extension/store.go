@@ -22,6 +22,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"time"
 
 	"icewatch/collectors/agent/link"
 	format "icewatch/collectors/fleet/extension"
@@ -82,6 +83,11 @@ func (s *Store) Install(ctx context.Context, e wire.Extension, keep []string, fe
 	into := filepath.Join(s.versions(e.Name), e.Version)
 	if have, err := s.signed(e.Name, e.Version); err == nil && have.SHA256 == e.SHA256 {
 		if _, err := s.Check(e.Name, e.Version); err == nil {
+			// It is the one that was installed last now.
+			now := time.Now()
+			if err := os.Chtimes(filepath.Join(into, signatureFile), now, now); err != nil {
+				return err
+			}
 			return s.tidy(e.Name, append(keep, e.Version))
 		}
 	}
