@@ -19,7 +19,10 @@ CONSOLE_SOURCES := $(shell find $(CONSOLE) -type f -not -path '*/node_modules/*'
 SIGMA_RULES    ?= ../shared/corpora/sigma/rules
 WINDOWS_EVENTS ?= ../shared/corpora/windows/events.jsonl.gz
 
-.PHONY: help agent release-agent test-agent bench-agent scanner release-scanner test-scanner bench-scanner run build console dashboards release vuln sbom test test-go test-console test-release test-platforms test-upgrade test-peers test-sigma test-windows test-alerts screenshots lint bench bench-auth bench-intake bench-collectors bench-lake bench-e2e bench-ruleswap bench-policy bench-correlate bench-cmdb bench-alerts bench-backtest bench-console bench-fleet fuzz clean
+test-containers: ## containers of a real podman as the agent reads them (podman and runc; needs root)
+	ICEWATCH_PODMAN=$$(command -v podman) go test -count=1 -v -run TestPodman ./collectors/agent/containers
+
+.PHONY: test-containers help agent release-agent test-agent bench-agent scanner release-scanner test-scanner bench-scanner run build console dashboards release vuln sbom test test-go test-console test-release test-platforms test-upgrade test-peers test-sigma test-windows test-alerts screenshots lint bench bench-auth bench-intake bench-collectors bench-lake bench-e2e bench-ruleswap bench-policy bench-correlate bench-cmdb bench-alerts bench-backtest bench-console bench-fleet fuzz clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')" 2>/dev/null || grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST)

@@ -71,18 +71,21 @@ func (f *Feed) Take(ctx context.Context, a fleet.Agent, inv *wire.Inventory) (st
 			return "", fmt.Errorf("the host's item: %w", err)
 		}
 		if it.ID == "" && len(report.IDs) > 0 {
-			it.ID = report.IDs[0]
+			it.ID, it.Class = report.IDs[0], *want.Class
 		}
 	}
 	if it.ID == "" {
 		return "", errors.New("the host's item has no id")
 	}
-	if list, err := f.software(ctx, a, it.ID, inv.Ports); err != nil {
+	if list, err := f.software(ctx, a, strings.ToLower(a.Name), it.ID, inv.Ports); err != nil {
 		return it.ID, err
 	} else if len(list) > 0 {
 		if _, err := f.upsert(ctx, list, opts); err != nil {
 			return it.ID, fmt.Errorf("the software on the host: %w", err)
 		}
+	}
+	if err := f.containers(ctx, a, it, inv, opts); err != nil {
+		return it.ID, err
 	}
 	return it.ID, taken
 }
@@ -248,8 +251,9 @@ func Product(service string) (class, product string, ok bool) {
 // maxSoftware bounds the items of one host.
 const maxSoftware = 100
 
-// software is what is new of the databases and middleware that listen on a host.
-func (f *Feed) software(ctx context.Context, a fleet.Agent, host string, ports []wire.Port) ([]cmdb.Fields, error) {
+// software is what is new of the databases and middleware that listen on a host or in a container,
+// by the name that they are called by.
+func (f *Feed) software(ctx context.Context, a fleet.Agent, called, host string, ports []wire.Port) ([]cmdb.Fields, error) {
 	var out []cmdb.Fields
 	seen := map[string]bool{}
 	for _, p := range ports {
@@ -257,7 +261,7 @@ func (f *Feed) software(ctx context.Context, a fleet.Agent, host string, ports [
 		if !ok || p.Port <= 0 || p.Port > 65535 || p.Protocol != "tcp" {
 			continue
 		}
-		name := fmt.Sprintf("%s %s:%d", known.product, strings.ToLower(a.Name), p.Port)
+		name := fmt.Sprintf("%s %s:%d", known.product, called, p.Port)
 		if seen[name] || len(seen) >= maxSoftware {
 			continue
 		}

@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,6 +26,7 @@ import (
 
 	"icewatch/collectors/agent/breaker"
 	"icewatch/collectors/agent/config"
+	"icewatch/collectors/agent/containers"
 	"icewatch/collectors/agent/extension"
 	"icewatch/collectors/agent/filewatch"
 	"icewatch/collectors/agent/inputs"
@@ -83,6 +85,7 @@ type Agent struct {
 
 	attention chan struct{} // something to tell at once
 	take      chan struct{} // an inventory is due now
+	contained string        // state of the containers that the last inventory told; inventories alone touches it
 
 	mu   sync.Mutex
 	plan *wire.InventoryPlan
@@ -285,27 +288,61 @@ func (a *Agent) flush(ctx context.Context) {
 
 var pack, _ = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true)) // Its options are right.
 
+// Containers come and go by the minute: how often they are looked at, and how soon after an inventory
+// another is taken for them.
+const (
+	containersEvery = time.Minute
+	containersAfter = 5 * time.Minute
+)
+
+// due waits until an inventory is to be taken: its time is there, one was asked for, or the
+// containers of the host are others than those told. It answers false when ctx ends.
+func (a *Agent) due(ctx context.Context) bool {
+	planned := func() (plan *wire.InventoryPlan, every time.Duration) {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if a.plan != nil && a.plan.Interval > 0 {
+			return a.plan, time.Duration(a.plan.Interval)
+		}
+		return a.plan, inventory.Every
+	}
+	_, every := planned()
+	t, look := time.NewTimer(every), time.NewTicker(containersEvery)
+	defer t.Stop()
+	defer look.Stop()
+	began := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-t.C:
+			plan, every := planned()
+			if plan != nil {
+				return true
+			}
+			t.Reset(every)
+		case <-a.take:
+			return true
+		case <-look.C:
+			plan, _ := planned()
+			if plan == nil || slices.Contains(plan.Skip, "containers") || time.Since(began) < containersAfter || a.parts.Level() == breaker.Held {
+				continue
+			}
+			bounded, cancel := context.WithTimeout(ctx, 20*time.Second)
+			list, err := containers.Host.Read(bounded)
+			cancel()
+			if err == nil && containers.State(list) != a.contained {
+				return true
+			}
+		}
+	}
+}
+
 // inventories takes the inventory when it is due.
 func (a *Agent) inventories(ctx context.Context) {
 	for {
-		a.mu.Lock()
-		plan := a.plan
-		a.mu.Unlock()
-		every := inventory.Every
-		if plan != nil && plan.Interval > 0 {
-			every = time.Duration(plan.Interval)
-		}
-		t := time.NewTimer(every)
-		select {
-		case <-ctx.Done():
-			t.Stop()
+		if !a.due(ctx) {
 			return
-		case <-t.C:
-			if plan == nil {
-				continue
-			}
-		case <-a.take:
-			t.Stop()
 		}
 		for a.parts.Level() == breaker.Held && ctx.Err() == nil {
 			select {
@@ -321,6 +358,7 @@ func (a *Agent) inventories(ctx context.Context) {
 		a.mu.Unlock()
 		bounded, cancel := context.WithTimeout(ctx, 2*time.Minute)
 		v := inventory.Take(bounded, skip)
+		a.contained = containers.State(v.Containers)
 		cancel()
 		if ctx.Err() != nil {
 			return

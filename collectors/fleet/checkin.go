@@ -365,6 +365,9 @@ func (s *Service) TakeInventory(ctx context.Context, id string, data []byte) err
 	if err := s.store.PutInventory(ctx, id, inv.Taken, clean); err != nil {
 		return err
 	}
+	if err := s.keepContainers(ctx, id, &inv); err != nil {
+		return err
+	}
 	s.mu.Lock()
 	m := s.agents[id]
 	if m == nil {
@@ -404,6 +407,10 @@ func boundInventory(i *wire.Inventory) {
 	i.Users = i.Users[:min(len(i.Users), maxInventory)]
 	i.Certificates = i.Certificates[:min(len(i.Certificates), maxInventory)]
 	i.Containers = i.Containers[:min(len(i.Containers), maxInventory)]
+	for n := range i.Containers {
+		c := &i.Containers[n]
+		c.Ports, c.Addresses, c.Services = c.Ports[:min(len(c.Ports), 200)], c.Addresses[:min(len(c.Addresses), 50)], c.Services[:min(len(c.Services), 200)]
+	}
 	i.Services = i.Services[:min(len(i.Services), maxInventory)]
 	i.Errors = i.Errors[:min(len(i.Errors), 100)]
 	i.Baseline = i.Baseline[:min(len(i.Baseline), 500)]

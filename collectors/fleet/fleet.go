@@ -154,7 +154,8 @@ type member struct {
 	sending  float64   // kilobytes a second since the checkin before
 	usedAt   time.Time // of the usage
 	measured measured
-	changed  bool // what is stored of it is not this
+	held     *held // containers of the host; nil where none were told
+	changed  bool  // what is stored of it is not this
 }
 
 // Open opens the fleet.
@@ -205,6 +206,15 @@ func (s *Service) load(ctx context.Context) (err error) {
 	for id, x := range written {
 		if m := s.agents[id]; m != nil {
 			m.measured.Before = x.Before
+		}
+	}
+	kept, err := roster.Load[held](ctx, s.store, roster.KindContainers)
+	if err != nil {
+		return err
+	}
+	for id, x := range kept {
+		if m := s.agents[id]; m != nil {
+			m.held = x
 		}
 	}
 	if s.reports, err = roster.Load[TestReport](ctx, s.store, roster.KindTestReport); err != nil {

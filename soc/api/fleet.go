@@ -65,6 +65,7 @@ func (s *Server) fleetRoutes() {
 	s.fleetReportRoutes()
 	s.fleetPluginRoutes()
 	s.fleetProfileRoutes()
+	s.fleetContainerRoutes()
 	s.fleetDeploymentRoutes()
 	s.fleetThresholdRoutes()
 }

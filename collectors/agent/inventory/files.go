@@ -7,20 +7,15 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
-	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"icewatch/collectors/fleet/wire"
 )
@@ -145,60 +140,6 @@ func readCertificates(path string) (out []wire.Certificate) {
 		return nil // a bundle of authorities
 	}
 	return out
-}
-
-var engineSockets = []string{"/var/run/docker.sock", "/run/podman/podman.sock"}
-
-// containers asks the host's engine, which speaks HTTP on a socket.
-func containers(ctx context.Context, sockets []string) ([]wire.Container, error) {
-	for _, path := range sockets {
-		if info, err := os.Stat(path); err != nil || info.Mode()&fs.ModeSocket == 0 {
-			continue
-		}
-		client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true,
-			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-				return new(net.Dialer).DialContext(ctx, "unix", path)
-			}}}
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://engine/containers/json?all=1", nil)
-		if err != nil {
-			return nil, err
-		}
-		resp, err := client.Do(req)
-		if err != nil {
-			return nil, fmt.Errorf("ask the container engine at %s: %w", path, err)
-		}
-		defer resp.Body.Close()
-		if resp.StatusCode != http.StatusOK {
-			return nil, fmt.Errorf("the container engine at %s answered %s", path, resp.Status)
-		}
-		var list []struct {
-			ID    string `json:"Id"`
-			Names []string
-			Image string
-			State string
-			Ports []struct {
-				IP                      string
-				PrivatePort, PublicPort int
-				Type                    string
-			}
-		}
-		if err := json.NewDecoder(io.LimitReader(resp.Body, 16<<20)).Decode(&list); err != nil {
-			return nil, fmt.Errorf("the container engine at %s: %w", path, err)
-		}
-		var out []wire.Container
-		for _, c := range list[:min(len(list), 2000)] {
-			w := wire.Container{ID: cut(c.ID), Image: cut(c.Image), State: cut(c.State)}
-			if len(c.Names) > 0 {
-				w.Name = cut(strings.TrimPrefix(c.Names[0], "/"))
-			}
-			for _, p := range c.Ports[:min(len(c.Ports), 100)] {
-				w.Ports = append(w.Ports, fmt.Sprintf("%s:%d->%d/%s", p.IP, p.PublicPort, p.PrivatePort, p.Type))
-			}
-			out = append(out, w)
-		}
-		return out, nil
-	}
-	return nil, errAbsent
 }
 
 // unitStates asks systemd for its services.

@@ -21,6 +21,7 @@ import (
 	"github.com/shirou/gopsutil/v4/mem"
 
 	"icewatch/collectors/agent/baseline"
+	"icewatch/collectors/agent/containers"
 	"icewatch/collectors/fleet/wire"
 )
 
@@ -54,7 +55,7 @@ var parts = []part{
 		return
 	}},
 	{"containers", func(ctx context.Context, v *wire.Inventory) (err error) {
-		v.Containers, err = containers(ctx, engineSockets)
+		v.Containers, err = containers.Host.Read(ctx)
 		return
 	}},
 	{"baseline", func(ctx context.Context, v *wire.Inventory) error { v.Baseline = baseline.Run(ctx, "/"); return nil }},

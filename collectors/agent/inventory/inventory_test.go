@@ -6,11 +6,9 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/json"
 	"encoding/pem"
 	"math/big"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -112,32 +110,6 @@ func TestCertificates(t *testing.T) {
 	got, err := certificates(t.Context(), []string{dir, "/nonexistent"})
 	if err != nil || len(got) != 2 || got[0].Serial != "1234" || got[0].NotAfter != 2_000_000_000 || !strings.Contains(got[0].Subject, "www.example.gov.cn") {
 		t.Fatalf("%v %+v", err, got)
-	}
-}
-
-func TestContainers(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "s")
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer := `[{"Id":"abc","Names":["/web"],"Image":"nginx:1","State":"running","Ports":[{"IP":"0.0.0.0","PrivatePort":80,"PublicPort":8080,"Type":"tcp"}]}]`
-	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/containers/json" || !json.Valid([]byte(answer)) {
-			http.NotFound(w, r)
-			return
-		}
-		_, _ = w.Write([]byte(answer))
-	})}
-	go func() { _ = srv.Serve(l) }()
-	t.Cleanup(func() { _ = srv.Close() })
-	got, err := containers(t.Context(), []string{"/nonexistent", path})
-	if err != nil || len(got) != 1 || got[0].Name != "web" || got[0].Ports[0] != "0.0.0.0:8080->80/tcp" {
-		t.Fatalf("%v %+v", err, got)
-	}
-	if _, err := containers(t.Context(), nil); err != errAbsent {
-		t.Fatal(err)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	psnet "github.com/shirou/gopsutil/v4/net"
 	"github.com/shirou/gopsutil/v4/process"
 
+	"icewatch/collectors/agent/containers"
 	"icewatch/collectors/fleet/wire"
 )
 
@@ -87,12 +88,6 @@ func Command(args []string) string {
 	return strings.Join(out, " ")
 }
 
-// known are services by the name of their process.
-var known = map[string]string{"postgres": "postgresql", "redis-server": "redis", "valkey-server": "redis", "nginx": "nginx", "mysqld": "mysql", "mariadbd": "mysql", "mongod": "mongodb",
-	"apache2": "apache", "httpd": "apache", "beam.smp": "rabbitmq", "memcached": "memcached", "haproxy": "haproxy", "sshd": "ssh", "dockerd": "docker", "kubelet": "kubernetes",
-	"etcd": "etcd", "named": "dns", "dnsmasq": "dns", "slapd": "ldap", "smbd": "smb", "vsftpd": "ftp", "snmpd": "snmp", "rsyslogd": "syslog", "sqlservr": "sqlserver", "oracle": "oracle",
-	"kingbase": "kingbase", "dmserver": "dameng", "gaussdb": "opengauss", "tnslsnr": "oracle", "clickhouse-serv": "clickhouse", "prometheus": "prometheus", "nats-server": "nats"}
-
 func ports(ctx context.Context) (out []wire.Port, err error) {
 	list, err := psnet.ConnectionsWithoutUidsWithContext(ctx, "inet")
 	if err != nil {
@@ -123,7 +118,7 @@ func ports(ctx context.Context) (out []wire.Port, err error) {
 				}
 				names[c.Pid] = name
 			}
-			w.Process, w.Service = name, known[strings.TrimSuffix(strings.ToLower(name), ".exe")]
+			w.Process, w.Service = name, containers.ServiceOf(name, nil)
 		}
 		out = append(out, w)
 	}

@@ -41,9 +41,10 @@ const (
 	KindHostKey       = "host-key"   // the id is TENANT/ADDRESS
 	KindThreshold     = "threshold"
 	KindTestReport    = "test-report"
-	KindMeasured      = "measured"  // what was written down of an agent
-	KindExtension     = "extension" // plug-in package; the id is NAME/VERSION
-	KindProfile       = "profile"   // what hosts are that are added
+	KindMeasured      = "measured"   // what was written down of an agent
+	KindExtension     = "extension"  // plug-in package; the id is NAME/VERSION
+	KindProfile       = "profile"    // what hosts are that are added
+	KindContainers    = "containers" // of an agent's host
 )
 
 // ErrNotFound says that something is not kept.
@@ -441,7 +442,7 @@ func (s *Store) Inventory(ctx context.Context, agent string) ([]byte, error) {
 func (s *Store) Forget(ctx context.Context, agents ...string) error {
 	err := s.db.Change(ctx, func(ctx context.Context, tx bun.Tx) error {
 		for _, a := range agents {
-			for _, q := range []string{"DELETE FROM fleet_documents WHERE kind IN ('agent', 'measured') AND id = ?", "DELETE FROM fleet_positions WHERE agent = ?", "DELETE FROM fleet_inventories WHERE agent = ?"} {
+			for _, q := range []string{"DELETE FROM fleet_documents WHERE kind IN ('agent', 'measured', 'containers') AND id = ?", "DELETE FROM fleet_positions WHERE agent = ?", "DELETE FROM fleet_inventories WHERE agent = ?"} {
 				if _, err := tx.NewRaw(q, a).Exec(ctx); err != nil {
 					return err
 				}

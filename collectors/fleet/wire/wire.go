@@ -480,13 +480,40 @@ type Certificate struct {
 	NotAfter int64  `json:"not_after"` // Unix seconds
 }
 
-// Container is a container that the host's engine knows.
+// Container is a container that the host's engine or its kubelet knows.
 type Container struct {
-	ID    string   `json:"id"`
-	Name  string   `json:"name"`
-	Image string   `json:"image"`
-	State string   `json:"state"`
-	Ports []string `json:"ports,omitempty"`
+	ID        string             `json:"id"`
+	Name      string             `json:"name"`
+	Image     string             `json:"image"`
+	State     string             `json:"state"` // running, exited, paused, created, restarting, dead, waiting
+	Ports     []string           `json:"ports,omitempty"`
+	Engine    string             `json:"engine,omitempty"`  // docker, podman, kubernetes
+	Health    string             `json:"health,omitempty"`  // healthy, unhealthy, starting; "" where it is not checked
+	Reason    string             `json:"reason,omitempty"`  // why it waits or ended, by the engine's word
+	Started   int64              `json:"started,omitempty"` // Unix seconds
+	Restarts  int                `json:"restarts,omitempty"`
+	ExitCode  int                `json:"exit_code,omitempty"` // of one that ended
+	PID       int                `json:"pid,omitempty"`       // its first process, on the host
+	Pod       string             `json:"pod,omitempty"`
+	Namespace string             `json:"namespace,omitempty"` // of the pod
+	Addresses []string           `json:"addresses,omitempty"`
+	Service   string             `json:"service,omitempty"` // what the image is: postgresql, redis …; "" not known
+	Version   string             `json:"version,omitempty"` // by the image's tag
+	Services  []ContainerService `json:"services,omitempty"`
+}
+
+// ContainerService is a port on which something in a container listens.
+type ContainerService struct {
+	Protocol  string `json:"protocol"` // tcp, udp
+	Address   string `json:"address,omitempty"`
+	Port      int    `json:"port"`                // within the container
+	Published string `json:"published,omitempty"` // address and port of the host that lead there
+	PID       int    `json:"pid,omitempty"`       // on the host
+	Process   string `json:"process,omitempty"`
+	Service   string `json:"service,omitempty"` // as in Port; "" not known
+	Version   string `json:"version,omitempty"`
+	// Listening tells that a socket was seen; else the port is one that the image or the engine names alone.
+	Listening bool `json:"listening"`
 }
 
 // Service is a service of systemd or Windows.

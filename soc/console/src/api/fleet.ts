@@ -42,6 +42,52 @@ export interface FleetHostDetail extends FleetHost {
   tasks: List<{ id: string; name: string; leased: boolean }>;
 }
 
+export interface ContainerService {
+  protocol: string;
+  address?: string;
+  port: number;
+  published?: string;
+  process?: string;
+  service?: string;
+  version?: string;
+  listening: boolean;
+}
+/** A container of a host. */
+export interface HostContainer {
+  id: string;
+  name: string;
+  image: string;
+  state: string;
+  ports?: List<string>;
+  engine?: string;
+  health?: string;
+  reason?: string;
+  started?: number;
+  restarts?: number;
+  exit_code?: number;
+  pod?: string;
+  namespace?: string;
+  addresses?: List<string>;
+  service?: string;
+  version?: string;
+  services?: List<ContainerService>;
+}
+export interface FleetContainer extends HostContainer {
+  agent: string;
+  host: string;
+  tenant: string;
+  online: boolean;
+  taken: string;
+}
+export interface FleetContainerFigures {
+  hosts: number;
+  total: number;
+  states: Record<string, number>;
+  services: Record<string, number>;
+  images: number;
+  unhealthy: number;
+}
+
 export interface FleetInventory {
   taken: number;
   disks?: List<{ device: string; mount: string; type: string; size: number; used: number }>;
@@ -50,7 +96,7 @@ export interface FleetInventory {
   ports?: List<{ protocol: string; address: string; port: number; process?: string; service?: string; version?: string }>;
   users?: List<{ name: string; id: string; shell?: string; groups?: List<string>; login: boolean }>;
   certificates?: List<{ path: string; subject: string; issuer: string; not_after: number }>;
-  containers?: List<{ id: string; name: string; image: string; state: string }>;
+  containers?: List<HostContainer>;
   services?: List<{ name: string; state: string; start?: string }>;
 }
 

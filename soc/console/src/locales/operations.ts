@@ -250,6 +250,8 @@ export const operations: Pairs = {
   'update-fleet-group': ['修改 Agent 分组', 'Change a group of agents'],
   'delete-fleet-group': ['删除 Agent 分组', 'Delete a group of agents'],
   'list-fleet-packages': ['看 Agent 升级包', "List the agent's upgrade packages"],
+  'list-fleet-containers': ['看主机上的容器', 'List containers on hosts'],
+  'get-fleet-container-figures': ['看容器统计', 'See figures of containers'],
   'get-fleet-package': ['看升级包的内容与签名', 'See what is in an upgrade package, and its signature'],
   'add-fleet-packages': ['批量上传 Agent 升级包', 'Upload several packages of the agent at once'],
   'list-fleet-test-reports': ['看 Agent 性能测试报告', 'List performance test reports of the agent'],

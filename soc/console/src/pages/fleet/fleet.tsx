@@ -3,6 +3,7 @@ import { useCan } from '../../api/queries';
 import { useUrl } from '../../app/hooks';
 import { useSettings } from '../../app/settings';
 import { Configurations } from '../../parts/fleet/configurations';
+import { Containers } from '../../parts/fleet/containers';
 import { DeployDialog, Deployments } from '../../parts/fleet/deployments';
 import { Hosts } from '../../parts/fleet/hosts';
 import { Groups, Jobs, OperationLog, Tokens } from '../../parts/fleet/others';
@@ -14,7 +15,11 @@ import { Thresholds } from '../../parts/fleet/thresholds';
 import { Head } from '../../parts/page';
 import { Tabs, useTab } from '../../parts/tabs';
 
+<<<<<<< HEAD
 const PARTS = ['hosts', 'tasks', 'templates', 'configurations', 'profiles', 'groups', 'jobs', 'deployments', 'packages', 'plugins', 'thresholds', 'tokens', 'log'] as const;
+=======
+const PARTS = ['hosts', 'containers', 'tasks', 'templates', 'configurations', 'groups', 'jobs', 'deployments', 'packages', 'plugins', 'thresholds', 'tokens', 'log'] as const;
+>>>>>>> 64c1fc85 (Show containers and the services found in them: what an engine's list told was a name, an image and a word)
 
 /** The agents on hosts, and all that steers them. */
 export default function Fleet() {
@@ -35,6 +40,7 @@ export default function Fleet() {
       </Head>
       <Tabs tabs={tabs} label={t('fleet.tabs')} />
       {tab === 'hosts' && <Hosts />}
+      {tab === 'containers' && <Containers />}
       {tab === 'tasks' && <Tasks />}
       {tab === 'templates' && <Templates />}
       {tab === 'configurations' && <Configurations />}

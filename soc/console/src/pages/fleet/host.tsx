@@ -3,12 +3,13 @@ import { Button } from 'antd';
 import { Fragment, useState, type ReactNode } from 'react';
 import { Link, useNavigate, useParams } from 'react-router-dom';
 import { ApiError, get } from '../../api/client';
-import { hostPath, type FleetHostDetail, type FleetInventory } from '../../api/fleet';
+import { hostPath, type FleetHostDetail, type FleetInventory, type HostContainer } from '../../api/fleet';
 import { useCan } from '../../api/queries';
 import { list, type Alert, type Page } from '../../api/types';
 import { useUrl } from '../../app/hooks';
 import { useSettings } from '../../app/settings';
 import { absolute, bytes, number } from '../../logic/format';
+import { useContainerColumns } from '../../parts/fleet/containers';
 import { HostActions, OrderDialog } from '../../parts/fleet/hosts';
 import { FIGURES } from '../../parts/fleet/figures';
 import { ConfigMark, HostMark, Labels } from '../../parts/fleet/marks';
@@ -157,6 +158,7 @@ const SHOWN = 200;
 function Inventory({ id }: { id: string }) {
   const { t, locale } = useSettings();
   const query = useQuery({ queryKey: ['fleet-inventory', id], queryFn: ({ signal }) => get<FleetInventory>(`/fleet/hosts/${encodeURIComponent(id)}/inventory`, {}, signal), refetchInterval: 15_000, retry: false });
+  const containers = useContainerColumns<HostContainer>();
   if (query.error instanceof ApiError && query.error.status === 404) return <Empty title={t('fleet.noInventory')} why={t('fleet.noInventoryWhy')} />;
   if (query.error && !query.data) return <Failed error={query.error} what="fleet.inventory" retry={() => void query.refetch()} />;
   const table = <T,>(title: 'processes' | 'ports' | 'packages' | 'users' | 'services' | 'containers' | 'certificates' | 'disks', rows: readonly T[], rowKey: (r: T) => string, columns: Column<T>[]) =>
@@ -181,7 +183,7 @@ function Inventory({ id }: { id: string }) {
           {table('ports', list(x.ports), (r) => `${r.protocol}${r.address}${r.port}`, [text('port', t('fleet.inv.ports'), (r) => <span className="mono">{`${r.protocol} ${r.address}:${r.port}`}</span>), text('process', t('fleet.inv.processes'), (r) => r.process), text('service', t('fleet.inv.services'), (r) => `${r.service ?? ''} ${r.version ?? ''}`)])}
           {table('disks', list(x.disks), (r) => r.mount, [text('mount', t('fleet.inv.disks'), (r) => <span className="mono">{r.mount}</span>), text('type', t('fleet.pkg.platform'), (r) => `${r.device} ${r.type}`), text('size', t('fleet.pkg.size'), (r) => `${bytes(r.used, locale)} / ${bytes(r.size, locale)}`, true)])}
           {table('services', list(x.services), (r) => r.name, [text('name', t('fleet.name'), (r) => r.name), text('state', t('col.status'), (r) => r.state)])}
-          {table('containers', list(x.containers), (r) => r.id, [text('name', t('fleet.name'), (r) => r.name), text('image', t('fleet.inv.packages'), (r) => r.image), text('state', t('col.status'), (r) => r.state)])}
+          {table('containers', list(x.containers), (r) => r.id, containers)}
           {table('users', list(x.users), (r) => r.name, [text('name', t('fleet.name'), (r) => r.name), text('id', 'ID', (r) => r.id), text('groups', t('fleet.groups'), (r) => list(r.groups).join(', ')), text('shell', 'Shell', (r) => r.shell)])}
           {table('certificates', list(x.certificates), (r) => r.path + r.subject, [text('path', t('fleet.name'), (r) => <span className="mono">{r.path}</span>), text('subject', t('fleet.log.detail'), (r) => r.subject), text('until', t('fleet.expires'), (r) => absolute(r.not_after * 1000), true)])}
           {table('packages', list(x.packages), (r) => `${r.name}${r.version}${r.arch}`, [text('name', t('fleet.name'), (r) => r.name), text('version', t('fleet.version'), (r) => r.version), text('source', t('fleet.pkg.platform'), (r) => r.source)])}
