@@ -201,7 +201,7 @@ func (s *Service) take(id, from string, c *wire.Checkin) error {
 	m.State, m.Reasons, m.Queue, m.Usage, m.usedAt = state, reasons, c.Queue, c.Usage, now
 	m.Inputs = nil
 	for _, in := range c.Inputs[:min(len(c.Inputs), 2*wire.MaxInputs)] {
-		m.Inputs = append(m.Inputs, wire.InputState{Name: plain(in.Name, 64), Plugin: plain(in.Plugin, 64), State: plain(in.State, 16), Error: plain(in.Error, 500), Rate: in.Rate, Busy: in.Busy, Extension: boundExtension(in.Extension)})
+		m.Inputs = append(m.Inputs, wire.InputState{Name: plain(in.Name, 64), Plugin: plain(in.Plugin, 64), State: plain(in.State, 16), Error: plain(in.Error, 500), Rate: in.Rate, Busy: in.Busy, CPU: in.CPU, KBps: in.KBps, Extension: boundExtension(in.Extension)})
 	}
 	if m.measure(now) {
 		m.changed = true
@@ -224,7 +224,7 @@ func (s *Service) take(id, from string, c *wire.Checkin) error {
 		for _, l := range c.Leases[:min(len(c.Leases), 1000)] {
 			holds = append(holds, lease.Grant{Task: l.Task, Fence: l.Fence})
 			if t := s.tasks[l.Task]; t != nil && s.leases.Holder(t.ID) == m.ID {
-				t.fault, t.rate, t.busy = plain(l.Error, 500), l.Rate, l.Busy
+				t.fault, t.taken = plain(l.Error, 500), taken{l.CPU, float64(l.MemoryBytes) / (1 << 20), l.KBps, l.Busy, float64(l.Rate)}
 			}
 		}
 		s.leases.Ask(id, m.Group, holds, now)

@@ -67,8 +67,7 @@ type Task struct {
 
 	// What the holder told.
 	fault string
-	rate  uint64  // samples or lines a minute
-	busy  float64 // percent of the time
+	taken taken // by the last word of the member that runs a group's
 }
 
 func (t *Task) runsOn(m *member) bool {

@@ -41,9 +41,35 @@ var measures = map[string]map[string]measure{
 		"network": {"KB/s", "网络收发", "network, in and out"},
 	},
 	OfTask: {
-		"cpu":  {"%", "采集耗时占比", "share of the time that gathering takes"},
-		"rate": {"/min", "采集量", "samples or lines a minute"},
+		"cpu":     {"%", "采集占用处理器（单核）", "processor that gathering takes, of one core"},
+		"memory":  {"MB", "插件进程内存", "memory of plug-ins' own processes"},
+		"network": {"KB/s", "采集数据量（压缩前）", "data gathered, before compression"},
+		"time":    {"%", "采集耗时占比", "share of the time that gathering takes"},
+		"rate":    {"/min", "采集量", "samples or lines a minute"},
 	},
+}
+
+// taken is what a task takes on a host.
+type taken struct {
+	cpu     float64 // percent of a core
+	memory  float64 // MB
+	network float64 // KB/s
+	time    float64 // percent
+	rate    float64 // a minute
+}
+
+func (x *taken) add(in *wire.InputState) {
+	x.cpu += in.CPU
+	x.network += in.KBps
+	x.time += in.Busy
+	x.rate += float64(in.Rate)
+	if in.Extension != nil {
+		x.memory += float64(in.Extension.MemoryBytes) / (1 << 20)
+	}
+}
+
+func (x *taken) of(resource string) float64 {
+	return map[string]float64{"cpu": x.cpu, "memory": x.memory, "network": x.network, "time": x.time, "rate": x.rate}[resource]
 }
 
 // Threshold is a rule on what hosts, agents and tasks take.
@@ -52,7 +78,7 @@ type Threshold struct {
 	Tenant   string                 `json:"tenant"`
 	Name     string                 `json:"name"`
 	Of       string                 `json:"of" enum:"agent,host,task"`
-	Resource string                 `json:"resource" enum:"cpu,memory,disk,network,delay,rate"`
+	Resource string                 `json:"resource" enum:"cpu,memory,disk,network,delay,rate,time"`
 	Above    float64                `json:"above"`
 	Unit     string                 `json:"unit" doc:"Of above"`
 	Minutes  int                    `json:"minutes" doc:"How long without a break"`
@@ -84,7 +110,7 @@ type ThresholdDraft struct {
 	Tenant   string                 `json:"tenant" minLength:"1" maxLength:"63"`
 	Name     string                 `json:"name" minLength:"1" maxLength:"64"`
 	Of       string                 `json:"of" enum:"agent,host,task"`
-	Resource string                 `json:"resource" enum:"cpu,memory,disk,network,delay,rate" doc:"Of agents cpu (percent of a core), memory, disk (MB), network (KB/s), delay (s); of hosts cpu, memory, disk (percent), network (KB/s); of tasks cpu (percent of the time) and rate (a minute)"`
+	Resource string                 `json:"resource" enum:"cpu,memory,disk,network,delay,rate,time" doc:"Of agents cpu (percent of a core), memory, disk (MB), network (KB/s), delay (s); of hosts cpu, memory, disk (percent), network (KB/s); of tasks cpu (percent of a core), memory (MB, of plug-ins that run as processes), network (KB/s of data before compression), time (percent that gathering takes) and rate (a minute)"`
 	Above    float64                `json:"above" minimum:"0" maximum:"1000000000"`
 	Minutes  int                    `json:"minutes" minimum:"1" maximum:"1440"`
 	Severity detections.Level       `json:"severity,omitempty" enum:"critical,high,medium,low,informational"`
@@ -107,8 +133,8 @@ func (s *Service) KeepThreshold(ctx context.Context, a Asker, id string, d Thres
 	case !s.deps.Tenant(d.Tenant):
 		return ThresholdView{}, invalid("there is no tenant %q", clip(d.Tenant, 63))
 	case !ok:
-		return ThresholdView{}, invalid("there is no figure %s of the %s; agents have cpu, memory, disk, network and delay, hosts cpu, memory, disk and network, tasks cpu and rate", clip(d.Resource, 20), clip(d.Of, 20))
-	case m.unit == "%" && d.Of != OfAgent && d.Above >= 100:
+		return ThresholdView{}, invalid("there is no figure %s of the %s; agents have cpu, memory, disk, network and delay, hosts cpu, memory, disk and network, tasks cpu, memory, network, time and rate", clip(d.Resource, 20), clip(d.Of, 20))
+	case m.unit == "%" && d.Of == OfHost && d.Above >= 100:
 		return ThresholdView{}, invalid("above: a percentage is never above 100")
 	case !d.Selector.Everybody && len(d.Selector.Groups) == 0 && len(d.Selector.Labels) == 0:
 		return ThresholdView{}, invalid("selector: choose hosts by label or group, or all of the tenant")
@@ -243,7 +269,7 @@ func (s *Service) figures(x *Threshold, now time.Time, f func(*member, *Task, fl
 				names[t] = t.inputs()
 			default: // A group's task is one, on the member that runs it.
 				if m := s.agents[s.leases.Holder(t.ID)]; counts(m) {
-					f(m, t, map[string]float64{"cpu": t.busy, "rate": float64(t.rate)}[x.Resource])
+					f(m, t, t.taken.of(x.Resource))
 				}
 			}
 		}
@@ -264,18 +290,13 @@ func (s *Service) figures(x *Threshold, now time.Time, f func(*member, *Task, fl
 				if !t.runsOn(m) {
 					continue
 				}
-				value := 0.0
-				for _, in := range m.Inputs {
-					if !slices.Contains(list, in.Name) {
-						continue
-					}
-					if x.Resource == "cpu" {
-						value += in.Busy
-					} else {
-						value += float64(in.Rate)
+				var all taken
+				for i := range m.Inputs {
+					if slices.Contains(list, m.Inputs[i].Name) {
+						all.add(&m.Inputs[i])
 					}
 				}
-				f(m, t, value)
+				f(m, t, all.of(x.Resource))
 			}
 		}
 	}

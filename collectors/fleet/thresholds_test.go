@@ -14,6 +14,55 @@ import (
 	"icewatch/soc/reach"
 )
 
+// TestThresholdsOfTasks holds what a task takes on a host, its inputs together, against rules.
+func TestThresholdsOfTasks(t *testing.T) {
+	t.Parallel()
+	f := fleettest.Start(t)
+	client := enrolled(t, f, f.Token(t, fleet.TokenDraft{}), facts)
+	task, err := f.KeepTask(t.Context(), fleettest.Admin, "", 0, fleet.TaskDraft{Tenant: "egov", Name: "base", Template: "linux-host", Selector: configuration.Selector{Everybody: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := wire.ParseDocument([]byte(task.Document))
+	if err != nil || len(doc.Inputs) < 2 {
+		t.Fatal(err, task.Document)
+	}
+	for resource, above := range map[string]float64{"cpu": 3, "memory": 50, "network": 10, "time": 8, "rate": 100} {
+		for name, x := range map[string]float64{resource + " low": above * 0.9, resource + " high": above * 1.1} {
+			if _, err := f.KeepThreshold(t.Context(), fleettest.Admin, "", fleet.ThresholdDraft{Tenant: "egov", Name: name, Of: fleet.OfTask, Resource: resource, Above: x, Minutes: 1, Selector: configuration.Selector{Everybody: true}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if _, err := f.KeepThreshold(t.Context(), fleettest.Admin, "", fleet.ThresholdDraft{Tenant: "egov", Name: "x", Of: fleet.OfTask, Resource: "disk", Above: 1, Minutes: 1, Selector: configuration.Selector{Everybody: true}}); err == nil || !strings.Contains(err.Error(), "tasks cpu, memory, network, time and rate") {
+		t.Error(err)
+	}
+	var got []string
+	for range 3 {
+		if _, err := client.Checkin(t.Context(), wire.Checkin{Config: "x", Inputs: []wire.InputState{
+			{Name: doc.Inputs[0].Name, CPU: 2, KBps: 4, Busy: 5, Rate: 40},
+			{Name: doc.Inputs[1].Name, CPU: 1, KBps: 6, Busy: 3, Rate: 60, Extension: &wire.ExtensionState{Package: "x", MemoryBytes: 50 << 20}},
+			{Name: "another", CPU: 50, KBps: 50, Busy: 50, Rate: 5000},
+		}}); err != nil {
+			t.Fatal(err)
+		}
+		got = nil
+		for _, a := range f.Alarms() {
+			if a.Kind == fleet.AlarmBeyond {
+				if a.Fields["task"] != "base" {
+					t.Errorf("%+v", a)
+				}
+				got = append(got, a.Fields["rule"])
+			}
+		}
+		f.Pass(40 * time.Second)
+	}
+	slices.Sort(got)
+	if want := []string{"cpu low", "memory low", "network low", "rate low", "time low"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 // TestThresholds: an alarm comes when a figure stays above a value for long enough, of the
 // hosts that are chosen alone, and ends when it falls.
 func TestThresholds(t *testing.T) {

@@ -68,8 +68,8 @@ func (w *Writer) Lost() (uint64, error) {
 
 // Add takes the numbers of a metric in: field f of measurement m becomes the
 // series m_f, its tags labels. Texts are left out. It returns how many samples
-// came of it.
-func (w *Writer) Add(m telegraf.Metric, extra map[string]string) int {
+// came of it, and how many bytes they take before compression.
+func (w *Writer) Add(m telegraf.Metric, extra map[string]string) (samples, bytes int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.one = w.one[:0]
@@ -83,7 +83,7 @@ func (w *Writer) Add(m telegraf.Metric, extra map[string]string) int {
 	}
 	w.one = append(w.one, w.labels...)
 	w.one = slices.DeleteFunc(w.one, func(l label) bool { return slices.Contains(wire.ReservedLabels, l.name) || l.name == "__name__" })
-	n := 0
+	n, before := 0, len(w.body)
 	at := m.Time().UnixMilli()
 	for _, f := range m.FieldList() {
 		v, ok := number(f.Value)
@@ -93,10 +93,11 @@ func (w *Writer) Add(m telegraf.Metric, extra map[string]string) int {
 		w.sample(metricName(m.Name(), f.Key), v, at)
 		n++
 	}
+	bytes = len(w.body) - before
 	if w.samples >= batchSamples || len(w.body) >= batchBytes {
 		w.flush()
 	}
-	return n
+	return n, bytes
 }
 
 // number is a field's value as a sample; ok is false for texts.

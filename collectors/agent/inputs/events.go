@@ -108,6 +108,7 @@ func (i *Input) deliver() {
 			r.given += uint64(len(r.pending))
 			i.mu.Lock()
 			i.samples += uint64(len(r.pending))
+			i.bytes += uint64(r.bytes)
 			i.mu.Unlock()
 			break
 		}

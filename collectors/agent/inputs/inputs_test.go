@@ -49,6 +49,11 @@ func (p *probe) Gather(acc telegraf.Accumulator) error {
 		return errors.New("refused: password " + p.Password)
 	case "panic":
 		panic("broken")
+	case "work":
+		for end := threadTime() + 60*time.Millisecond; threadTime() < end; {
+		}
+	case "wait":
+		time.Sleep(60 * time.Millisecond)
 	}
 	acc.AddFields("probe", map[string]any{"n": p.n, "ok": true, "text": "left out", "bad name": 1.5}, map[string]string{"a": "b", "host": "forged"}, time.UnixMilli(1_700_000_000_123))
 	return nil
@@ -80,6 +85,42 @@ func (b *batches) store(body []byte, n int) error {
 	}
 	b.bodies, b.samples = append(b.bodies, body), b.samples+n
 	return nil
+}
+
+// TestWhatGatheringTakes tells the work of the processor from waiting, and counts the data.
+func TestWhatGatheringTakes(t *testing.T) {
+	t.Parallel()
+	if threadTime() == 0 {
+		t.Skip("the processor time of a thread is known on Linux alone")
+	}
+	for _, how := range []string{"work", "wait"} {
+		in, err := build(t, "inputs:\n  - plugin: probe\n    settings: {fail: "+how+"}\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := &batches{}
+		w := NewWriter(b.store, map[string]string{"agent_id": "01A"})
+		if err := in.Gather(w, slog.New(slog.DiscardHandler)); err != nil {
+			t.Fatal(err)
+		}
+		w.Flush()
+		in.mu.Lock()
+		busy, cpu, bytes := in.busy, in.cpu, in.bytes
+		in.minute[1] = minute{at: uint64(time.Now().Unix()) - 10}
+		in.mu.Unlock()
+		if busy < 60*time.Millisecond || (how == "work") != (cpu >= 60*time.Millisecond) || cpu > busy+20*time.Millisecond {
+			t.Errorf("%s: busy %s, of the processor %s", how, busy, cpu)
+		}
+		raw, err := s2.Decode(nil, b.bodies[0])
+		if err != nil || int(bytes) != len(raw) {
+			t.Errorf("%d bytes counted, %d sent: %v", bytes, len(raw), err)
+		}
+		// 60 ms or more in ten seconds, or eleven where the clock went on.
+		s := in.State()
+		if s.Busy < 0.5 || (how == "work") != (s.CPU >= 0.5) || s.KBps != 0.02 && s.KBps != 0.01 && s.KBps != 0.03 || s.Rate == 0 {
+			t.Errorf("%s: %+v of %d bytes", how, s, bytes)
+		}
+	}
 }
 
 func TestRefusedByNameAndLine(t *testing.T) {

@@ -59,10 +59,15 @@ type Input struct {
 	panicked string
 	samples  uint64
 	busy     time.Duration // that gathering took
-	minute   [2]struct {
-		at, samples uint64
-		busy        time.Duration
-	} // for the rate
+	cpu      time.Duration // of the processor, of the thread that gathers
+	bytes    uint64        // given to the queue
+	minute   [2]minute     // for the rates
+}
+
+// minute is what had come of an input by a time, Unix seconds.
+type minute struct {
+	at, samples, bytes uint64
+	busy, cpu          time.Duration
 }
 
 // Key is that of its settings.
@@ -173,7 +178,9 @@ func (i *Input) gather(acc telegraf.Accumulator) {
 	i.mu.Lock()
 	before := i.errAt
 	i.mu.Unlock()
-	began := time.Now()
+	runtime.LockOSThread() // The thread's time is the gathering's.
+	defer runtime.UnlockOSThread()
+	began, worked := time.Now(), threadTime()
 	err := func() (err error) {
 		defer func() {
 			if p := recover(); p != nil {
@@ -198,6 +205,7 @@ func (i *Input) gather(acc telegraf.Accumulator) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.busy += time.Since(began)
+	i.cpu += max(threadTime()-worked, 0)
 	if i.errAt.Equal(before) {
 		i.good++
 		i.failed, i.err = 0, ""
@@ -261,7 +269,10 @@ func (i *Input) State() wire.InputState {
 		s.Extension = x.State()
 		i.samples = s.Extension.Samples
 	}
-	s.Rate, s.Busy = i.rate()
+	i.rates(&s)
+	if s.Extension != nil {
+		s.CPU += s.Extension.CPUPercent
+	}
 	switch {
 	case i.paused.Load():
 		s.State, s.Error = "stopped", ""
@@ -273,25 +284,28 @@ func (i *Input) State() wire.InputState {
 	return s
 }
 
-// rate is samples a minute and the percentage of the time that gathering took, of the
-// last whole minute.
-func (i *Input) rate() (samples uint64, busy float64) {
-	now := uint64(time.Now().Unix())
+// rates tells samples a minute, the data given to the queue, and how much of the time and of the
+// processor gathering took, since the last whole minute.
+func (i *Input) rates(s *wire.InputState) {
+	now := minute{uint64(time.Now().Unix()), i.samples, i.bytes, i.busy, i.cpu}
 	if i.minute[1].at == 0 {
-		i.minute[1].at = now - 1
+		i.minute[1].at = now.at - 1
 	}
-	if span := now - i.minute[1].at; span >= 60 {
-		i.minute[0] = i.minute[1]
-		i.minute[1].at, i.minute[1].samples, i.minute[1].busy = now, i.samples, i.busy
+	if now.at-i.minute[1].at >= 60 {
+		i.minute[0], i.minute[1] = i.minute[1], now
 	}
 	from := i.minute[0]
 	if from.at == 0 {
 		from = i.minute[1]
 	}
-	if now <= from.at {
-		return 0, 0
+	if now.at <= from.at {
+		return
 	}
-	return (i.samples - from.samples) * 60 / (now - from.at), math.Round(1e4*(i.busy-from.busy).Seconds()/float64(now-from.at)) / 100
+	span := float64(now.at - from.at)
+	percent := func(d time.Duration) float64 { return math.Round(1e4*d.Seconds()/span) / 100 }
+	s.Rate = (now.samples - from.samples) * 60 / (now.at - from.at)
+	s.Busy, s.CPU = percent(now.busy-from.busy), percent(now.cpu-from.cpu)
+	s.KBps = math.Round(100*float64(now.bytes-from.bytes)/1024/span) / 100
 }
 
 // accumulator takes what a plug-in gathers.
@@ -350,10 +364,11 @@ func (a *accumulator) AddMetric(m telegraf.Metric) {
 		m.Accept()
 		return
 	}
-	n := a.i.out.Add(m, a.i.in.Labels)
+	n, bytes := a.i.out.Add(m, a.i.in.Labels)
 	m.Accept()
 	a.i.mu.Lock()
 	a.i.samples += uint64(n)
+	a.i.bytes += uint64(bytes)
 	a.i.mu.Unlock()
 }
 

@@ -115,6 +115,11 @@ func (s *Supervisor) Leases() []wire.LeaseState {
 			state := in.State()
 			st.Rate += state.Rate
 			st.Busy += state.Busy
+			st.CPU += state.CPU
+			st.KBps += state.KBps
+			if x := state.Extension; x != nil {
+				st.MemoryBytes += x.MemoryBytes
+			}
 		}
 		out = append(out, st)
 	}

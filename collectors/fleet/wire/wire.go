@@ -235,6 +235,11 @@ type InputState struct {
 	Rate   uint64 `json:"rate"`            // samples or lines a minute
 	// Busy is how much of the time since the last full minute gathering took, in percent.
 	Busy float64 `json:"busy_percent,omitempty"`
+	// CPU is the processor time of the thread that gathers, and of the processes of an extension, in
+	// percent of one core since the last full minute. Threads that a plug-in begins itself are not in it.
+	CPU float64 `json:"cpu_percent,omitempty"`
+	// KBps is the data that it gave to the queue, in kilobytes a second before compression.
+	KBps float64 `json:"sent_kbps,omitempty"`
 	// Extension is how the program of an extension plug-in fares; nil of any other.
 	Extension *ExtensionState `json:"extension,omitempty"`
 }
@@ -368,9 +373,12 @@ type LeaseState struct {
 	Task  string `json:"task"`
 	Fence int64  `json:"fence"`
 	Error string `json:"error,omitempty"`
-	// Rate and Busy are those of its inputs together, as in InputState.
-	Rate uint64  `json:"rate,omitempty"`
-	Busy float64 `json:"busy_percent,omitempty"`
+	// These are those of its inputs together, as in InputState; MemoryBytes is of extensions alone.
+	Rate        uint64  `json:"rate,omitempty"`
+	Busy        float64 `json:"busy_percent,omitempty"`
+	CPU         float64 `json:"cpu_percent,omitempty"`
+	KBps        float64 `json:"sent_kbps,omitempty"`
+	MemoryBytes uint64  `json:"memory_bytes,omitempty"`
 }
 
 // Inventory is what a host has. It replaces what was known.

@@ -363,7 +363,7 @@ export interface FleetThreshold {
   tenant: string;
   name: string;
   of: 'host' | 'agent' | 'task';
-  resource: 'cpu' | 'memory' | 'disk' | 'network' | 'delay' | 'rate';
+  resource: 'cpu' | 'memory' | 'disk' | 'network' | 'delay' | 'rate' | 'time';
   above: number;
   unit: string;
   minutes: number;

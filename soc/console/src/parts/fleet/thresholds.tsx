@@ -23,7 +23,7 @@ const renew = ['fleet-thresholds'];
 const FIGURES = {
   host: { cpu: '%', memory: '%', disk: '%', network: 'KB/s' },
   agent: { cpu: '%', memory: 'MB', disk: 'MB', network: 'KB/s', delay: 's' },
-  task: { cpu: '%', rate: '/min' },
+  task: { cpu: '%', memory: 'MB', network: 'KB/s', time: '%', rate: '/min' },
 } as const;
 const SUBJECTS = ['host', 'agent', 'task'] as const;
 const LEVELS = ['critical', 'high', 'medium', 'low', 'informational'] as const;
