@@ -15,11 +15,7 @@ import { Thresholds } from '../../parts/fleet/thresholds';
 import { Head } from '../../parts/page';
 import { Tabs, useTab } from '../../parts/tabs';
 
-<<<<<<< HEAD
-const PARTS = ['hosts', 'tasks', 'templates', 'configurations', 'profiles', 'groups', 'jobs', 'deployments', 'packages', 'plugins', 'thresholds', 'tokens', 'log'] as const;
-=======
-const PARTS = ['hosts', 'containers', 'tasks', 'templates', 'configurations', 'groups', 'jobs', 'deployments', 'packages', 'plugins', 'thresholds', 'tokens', 'log'] as const;
->>>>>>> 64c1fc85 (Show containers and the services found in them: what an engine's list told was a name, an image and a word)
+const PARTS = ['hosts', 'containers', 'tasks', 'templates', 'configurations', 'profiles', 'groups', 'jobs', 'deployments', 'packages', 'plugins', 'thresholds', 'tokens', 'log'] as const;
 
 /** The agents on hosts, and all that steers them. */
 export default function Fleet() {
