@@ -88,7 +88,7 @@ export async function deeds(call, get, until, there, first) {
   await set(`/cmdb/items/${db.id}/marks`, { key_asset: true });
   await make('/cmdb/items/upsert', { items: [web, db].map((x) => ({ id: x.id, class: x.class, name: x.name, labels: ['核心'] })) });
   await make('/cmdb/relations', { relations: [{ type: 'depends_on', from: web.id, to: db.id }] });
-  const topology = (await make('/cmdb/topologies', { name: '印章平台', nodes: [{ item: web.id, x: 0, y: 0 }, { item: db.id, x: 200, y: 0 }] })).id;
+  const topology = (await make('/cmdb/topologies', { name: '印章平台', nodes: [{ item: web.id, x: 0, y: 0 }, { item: db.id, x: 320, y: 0 }] })).id;
   await make('/cmdb/subscriptions', { name: '主机变更', wants: { classes: ['host'], notices: true } });
   await call('POST', '/api/v1/cmdb/import?format=yaml&source=known.yaml', `- {class: host, name: num-new-1, zone: default, tenant: ${TENANT}, addresses: [${NET}.9], hostnames: [num-new-1]}\n`, 'application/octet-stream');
   // A class that nothing else brings in: what is protected is changed by requests alone.

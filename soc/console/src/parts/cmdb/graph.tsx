@@ -3,6 +3,7 @@ import { forwardRef, useEffect, useImperativeHandle, useRef } from 'react';
 import { useSettings } from '../../app/settings';
 import { SERIES } from '../../logic/palette';
 import { NODE, type Lane, type Point } from '../../logic/topology';
+import { fitWhole, followFrame } from '../graph/fitting';
 
 export interface GraphNode {
   id: string;
@@ -110,7 +111,6 @@ export const ItemGraph = forwardRef<GraphHandle, Props>(function ItemGraph(props
     if (!box.current) return undefined;
     const g = new Graph({
       container: box.current,
-      autoResize: true,
       animation: false,
       padding: 12,
       zoomRange: [0.05, 3],
@@ -129,7 +129,14 @@ export const ItemGraph = forwardRef<GraphHandle, Props>(function ItemGraph(props
       const [x = 0, y = 0] = g.getElementPosition(id);
       latest.current.onMove?.(id, { x: Math.round(x), y: Math.round(y) });
     });
+    const unfollow = followFrame(box.current, (width, height, untouched) =>
+      void run(async (g) => {
+        g.resize(width, height);
+        if (untouched && fitted.current !== undefined) await fitWhole(g, 1);
+      }),
+    );
     return () => {
+      unfollow();
       graph.current = null;
       void queue.current.finally(() => g.destroy());
     };
@@ -213,18 +220,14 @@ export const ItemGraph = forwardRef<GraphHandle, Props>(function ItemGraph(props
       await g.draw();
       if (fitted.current !== (fitKey ?? '') && nodes.length > 0) {
         fitted.current = fitKey ?? '';
-        await g.fitView();
-        if (g.getZoom() > 1) {
-          await g.zoomTo(1);
-          await g.fitCenter();
-        }
+        await fitWhole(g, 1);
       }
       box.current?.setAttribute('data-drawn', String(nodes.length));
     });
   }, [nodes, edges, notes, lanes, chosen, lines, fitKey, dark, movable]);
 
   useImperativeHandle(ref, () => ({
-    fit: () => void run((g) => g.fitView()),
+    fit: () => void run((g) => fitWhole(g, 3)),
     zoom: (by) => void run((g) => g.zoomBy(by)),
     focus: (id) => void run((g) => (g.hasNode(id) ? g.focusElement(id) : undefined)),
     png: async () => {

@@ -5,6 +5,7 @@ import { useSettings } from '../../app/settings';
 import type { Scene } from '../../logic/graph';
 import type { Point } from '../../logic/topology';
 import { looksOf } from './looks';
+import { fitWhole, followFrame } from './fitting';
 
 export interface CanvasHandle {
   fit: () => void;
@@ -60,7 +61,6 @@ export const RelationCanvas = forwardRef<CanvasHandle, CanvasProps>(function Rel
     if (!box.current) return undefined;
     const g = new Graph({
       container: box.current,
-      autoResize: true,
       animation: false,
       padding: 24,
       zoomRange: [0.03, 3],
@@ -89,7 +89,14 @@ export const RelationCanvas = forwardRef<CanvasHandle, CanvasProps>(function Rel
     g.on(NodeEvent.POINTER_ENTER, enter);
     g.on(NodeEvent.POINTER_LEAVE, () => latest.current.onHover?.(null));
     g.on(NodeEvent.DRAG_START, () => latest.current.onHover?.(null));
+    const unfollow = followFrame(box.current, (width, height, untouched) =>
+      void run(async (g) => {
+        g.resize(width, height);
+        if (untouched && fitted.current !== undefined) await fitWhole(g, 1.1);
+      }),
+    );
     return () => {
+      unfollow();
       graph.current = null;
       void queue.current.finally(() => g.destroy());
     };
@@ -144,18 +151,14 @@ export const RelationCanvas = forwardRef<CanvasHandle, CanvasProps>(function Rel
       await g.draw();
       if (fitted.current !== fitKey && nodeData.length > 0) {
         fitted.current = fitKey;
-        await g.fitView();
-        if (g.getZoom() > 1.1) {
-          await g.zoomTo(1.1);
-          await g.fitCenter();
-        }
+        await fitWhole(g, 1.1);
       }
       box.current?.setAttribute('data-drawn', `${nodeData.length} ${edgeData.length}`);
     });
   }, [scene, at, pinned, chosen, path, fitKey, dark, locale]);
 
   useImperativeHandle(ref, () => ({
-    fit: () => void run((g) => g.fitView()),
+    fit: () => void run((g) => fitWhole(g, 3)),
     zoom: (by) => void run((g) => g.zoomBy(by)),
     focus: (id) => void run((g) => (g.hasNode(id) ? g.focusElement(id) : undefined)),
     png: async () => {
