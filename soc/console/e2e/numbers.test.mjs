@@ -151,6 +151,22 @@ steps('what people do and a second wave of data make every other number', async 
   await page.getByTestId('checklist').waitFor({ state: 'detached' });
 });
 
+steps('who sees parts of events masked is told so, and why there are no reports for him', async () => {
+  const other = (await open(browser)).page;
+  const [word, own] = ['Known-Numbers-2026', 'Own-Numbers-2026'];
+  await signIn(other, word, 'num-sun');
+  await other.getByText('先修改密码').waitFor();
+  await other.locator('input[autocomplete=current-password]').fill(word);
+  for (const i of [0, 1]) await other.locator('input[autocomplete=new-password]').nth(i).fill(own);
+  await other.getByRole('button', { name: '修改密码' }).click();
+  await other.locator('.rail').waitFor();
+  await other.goto(`${BASE}/daily-reports`);
+  await other.getByRole('heading', { name: '日报不对你显示' }).waitFor();
+  await other.goto(`${BASE}/search`);
+  await other.getByTestId('mask-hint').filter({ hasText: '工号' }).waitFor();
+  await other.context().close();
+});
+
 steps('times are told by the clock or by how long ago, and in the zone, as the reader chose once', async () => {
   const choose = async (how, menu = '时间显示') => {
     await page.locator('.rail button.me').click();
@@ -203,9 +219,11 @@ steps('every page is held here, by a test of its own, or shows no figure', () =>
   for (const path of all) assert.ok(PATHS.includes(path), `${path} is no page`);
   const left = PATHS.filter((p) => !all.includes(p));
   assert.deepEqual(left, [], `nothing holds the numbers of ${left.join(' ')}`);
-  for (const [path, [file, step]] of Object.entries(ELSEWHERE)) {
+  for (const [path, [file, step, what]] of Object.entries(ELSEWHERE)) {
     const source = readFileSync(new URL(`./${file}`, import.meta.url), 'utf8');
-    assert.ok(source.includes(step), `${file} has no step “${step}”, which was to hold ${path}`);
+    const body = source.split('\nsteps(').find((s) => s.includes(step, 1) && s.indexOf(step) < 3);
+    assert.ok(body, `${file} has no step “${step}”, which was to hold ${path}`);
+    assert.ok(body.includes(what), `the step “${step}” of ${file} no longer holds ${what} of ${path}`);
   }
   console.log(`figures of ${here.length} pages are held here, of ${Object.keys(ELSEWHERE).length} by tests of their own; ${Object.keys(WITHOUT).length} pages show none`);
   assert.deepEqual(faults, []);

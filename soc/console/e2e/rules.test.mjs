@@ -126,6 +126,7 @@ steps('it is tried on stored events before it is kept', async () => {
     const n = await page.getByTestId('firings').innerText({ timeout: 10_000 });
     return n === '1';
   });
+  assert.ok((await page.getByTestId('trial-result').innerText()).replace(/\s+/g, ' ').includes('触发 1 合并后告警 1'));
   await page.getByTestId('trial').locator('mark').first().waitFor();
   await page.getByTestId('trial').scrollIntoViewIfNeeded();
   await shot(page, 'rule-trial');
@@ -187,6 +188,10 @@ steps('a change is a version, the one before comes back, and what is deleted too
   await page.goto(`${ruleURL}/edit`);
   await settled(page);
   await page.getByTestId('condition').nth(3).waitFor();
+  // By now it was sent once to try it, once and once again with the rule in force, and twice with the rule off.
+  await page.getByTestId('trial').getByRole('button', { name: '试跑' }).click();
+  await page.getByTestId('trial-result').waitFor();
+  assert.equal(await page.getByTestId('firings').innerText(), '5');
   await page.getByLabel('规则名称').fill(`${TITLE} again`);
   await page.getByLabel('修改说明').fill('a better name');
   await page.locator('[data-testid=judgement][data-ok=true]').waitFor();

@@ -23,6 +23,15 @@ export const figures = ({ probes, alert, incident, group, monitor, trace, host }
   ['/scenarios', '/scenarios', ['弱口令 高 2 告警 1 事件 0 隐患 2 攻击成功', '账号异常 中 1 告警 1 事件 0 隐患 1 攻击成功', '挖矿 0 告警 0 事件']],
   ['/scenarios/:id', '/scenarios/brute-force', [/^暴力破解 .* 2 告警 .* 2 攻击成功 2 未关闭 1 事件/]],
   ['/entities/:type/:value', `/entities/ip/${ATTACKER}`, [`${SIGNED} 日志`, '1 登录 · 成功', `${GUESSES} 登录 · 失败`, `sshd.auth ${SIGNED}`, `failure ${GUESSES} success 1`, `未关闭告警 ${ALERTS}`, '未关闭事件 1']],
+  // Three alerts, and its sign-ins at the host and to the account.
+  ['/graph', `/graph?${new URLSearchParams({ seed: `ip:*|${ATTACKER}`, since: '24h' })}`, ['3 个实体，5 条关系，最远 1 跳', async () => {
+    const said = async (tab, list) => {
+      await page.getByRole('tab', { name: tab, exact: true }).click();
+      return (await page.getByTestId(list).innerText()).replace(/\s+/g, ' ');
+    };
+    const [nodes, edges] = [await said('实体', 'node-list'), await said('关系', 'edge-list')];
+    return /num-web-1 1/.test(nodes) && /numroot 1/.test(nodes) && nodes.includes(`${ATTACKER} 0`) && edges.split('告警 ').length - 1 === ALERTS && edges.split(`登录 ${ATTACKER} → `).length - 1 === 2;
+  }]],
   ['/incidents', '/incidents', [/^事件 1 /, `num-web-1 ${ALERTS} 待处理`]],
   ['/incidents/:id', `/incidents/${incident}`, [async () => (await page.getByRole('table', { name: '关联告警' }).locator('a.what').count()) === ALERTS]],
   ['/figures', '/figures', ['1 未关闭事件 1 新增事件', `${ALERTS} 告警 之前 0`, '0 误报', 'P2 1 0 0', `1 0 ${ALERTS} 0 数据安全事件`]],

@@ -132,5 +132,5 @@ export async function deeds(call, get, until, there, first) {
   await until('the notification', () => there.got.told.length > 0);
   await until('what is forwarded', () => there.got.forwarded.split('mark ').length - 1 >= MARKED);
   if (there.backups) await make('/backups');
-  return { plan, team, rule, notice, topology, unit, people, second, web: web.id, db: db.id };
+  return { plan, team, rule, notice, topology, unit, people, second, outside: second.rule.id, me: (await get('/me')).id, web: web.id, db: db.id };
 }

@@ -113,7 +113,7 @@ export interface WordOptions {
   options: List<{ id: string; label: Text; query: string; hits?: number | null }>;
 }
 export interface MyMasks {
-  rules: List<{ name: Text; fields: List<string>; pattern: boolean }>;
+  items: List<{ name: Text; fields: List<string>; pattern: boolean }>;
 }
 /** What is masked for the reader: it is said, not hidden. */
 export function useMyMasks() {

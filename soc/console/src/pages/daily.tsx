@@ -6,6 +6,7 @@ import { buildPath, get, post } from '../api/client';
 import { all } from '../api/directory';
 import type { DailyPlan, DailyReport } from '../api/dispatch';
 import { useCan } from '../api/queries';
+import { useMyMasks } from '../api/search';
 import { list, type Page } from '../api/types';
 import { useAct } from '../app/act';
 import { useUrl } from '../app/hooks';
@@ -38,6 +39,8 @@ export default function Daily() {
     refetchInterval: 60_000,
   });
   const settings = useQuery({ enabled: can('configure'), queryKey: ['settings'], queryFn: ({ signal }) => all<Setting>('/settings', {}, signal) });
+  // Reports cite alerts as they are: who sees parts of events masked is shown none.
+  const masked = list(useMyMasks().data?.items).length > 0;
   const plans = (list(settings.data).find((s) => s.name === 'daily-report')?.value.reports ?? []) as DailyPlan[];
   const rows = (query.data?.pages ?? []).flatMap((p) => list(p.items));
   const one = rows.find((r) => r.id === chosen);
@@ -78,6 +81,8 @@ export default function Daily() {
             <Failed error={query.error} what="page.daily" retry={() => void query.refetch()} />
           ) : !query.data ? (
             <Skeleton lines={8} />
+          ) : rows.length === 0 && masked ? (
+            <Empty title={t('daily.masked')} why={t('daily.maskedWhy')} />
           ) : rows.length === 0 ? (
             <Empty title={t('daily.none')} why={plan ? t('daily.noneOf') : t('daily.noneWhy')}>
               {plan ? <Button onClick={() => setUrl({ plan: undefined })}>{t('do.clear')}</Button> : make}

@@ -228,6 +228,8 @@ export const dispatch = {
   'daily.made': ['已生成 {x} {y}', '{x} {y} made'],
   'daily.none': ['还没有日报', 'No reports yet'],
   'daily.noneWhy': ['按设置的时间每天自动生成；也可以现在生成一份。', 'They are made each day at the time that is set; one can be made now.'],
+  'daily.masked': ['日报不对你显示', 'Reports are not shown to you'],
+  'daily.maskedWhy': ['日报原样引用告警内容，而你的账号看日志时有脱敏字段。需要日报时，请管理员为你的角色免除脱敏，或由能看全文的同事转交。', 'Reports cite alerts as they are, and parts of events are masked for you. Ask an administrator to exempt your role from masking, or a colleague who sees the whole to hand you a report.'],
   'daily.noneOf': ['这种报告还没有生成过。', 'None of this kind was made yet.'],
   'daily.day': ['日期', 'Day'],
   'daily.dayWhy': ['不填则为昨天', 'Yesterday where it is empty'],

@@ -1,6 +1,6 @@
 import { keepPreviousData, useQuery, useQueryClient } from '@tanstack/react-query';
 import { Button, Input, Modal } from 'antd';
-import { useRef, useState } from 'react';
+import { useEffect, useRef, useState } from 'react';
 import { Link, useNavigate } from 'react-router-dom';
 import { get, post, request } from '../../api/client';
 import { useCan } from '../../api/queries';
@@ -135,6 +135,13 @@ function Imports({ close }: { close: () => void }) {
   const [sending, setSending] = useState(false);
   const [refused, setRefused] = useState<unknown>(null);
   const query = useQuery({ queryKey: ['vulnerabilities', 'imports'], queryFn: ({ signal }) => get<Page<VulnImport>>('/vulnerability-imports', {}, signal), refetchInterval: 2_000 });
+  // The list behind this one has more once an import ends.
+  const ended = list(query.data?.items).filter((i) => /^(done|failed|cancelled)$/.test(i.state)).length;
+  const seen = useRef(ended);
+  useEffect(() => {
+    if (ended !== seen.current) void client.invalidateQueries({ queryKey: RENEW });
+    seen.current = ended;
+  }, [client, ended]);
   const send = async (f: File) => {
     setRefused(null);
     setSending(true);

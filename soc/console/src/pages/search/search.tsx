@@ -112,7 +112,7 @@ function Search() {
   const can = useCan();
   const navigate = useNavigate();
   const preferences = usePreferences();
-  const masks = list(useMyMasks().data?.rules);
+  const masks = list(useMyMasks().data?.items);
   const groups = useLogGroups().data;
 
   const rows = useQuery({
