@@ -197,7 +197,7 @@ var expectations = map[string]map[string]expect{
 	"intake": {
 		"Records a second":  list(func(w *World, _ values) want { return one(w.speed(sum(w.count(anything)))).within(0.1) }),
 		"Lag":               fixed(one(5).bounded()),
-		"Waiting":           fixed(one(1e6).bounded()),
+		"Waiting":           fixed(one(64 << 10).bounded()),
 		"Events lost":       fixed(one(0)),
 		"Refused for quota": fixed(one(0)),
 		"Events not stored": fixed(one(0)),

@@ -44,6 +44,9 @@ func (x want) more() want               { x.others = true; return x }
 func (x want) within(part float64) want { x.near = part; return x }
 func (x want) bounded() want            { x.atMost = true; return x }
 func (x want) compare(got map[string]float64) string {
+	if x.others && len(x.values) == 0 {
+		return "nothing is expected of it: rows alone are no answer"
+	}
 	var faults []string
 	for k, v := range x.values {
 		g, ok := got[k]
@@ -163,17 +166,24 @@ func Run(t *testing.T, s Suite) {
 // ask asks every query of every dashboard and compares.
 func (w *World) ask(t *testing.T) {
 	t.Helper()
+	w.anchor(t)
 	a := &asker{url: w.URL, token: w.reader, from: w.from, to: w.to}
 	files := grafana.Files()
 	names, err := fs.Glob(files, "en-US/*.json")
 	if err != nil || len(names) < 12 {
 		t.Fatalf("%d dashboards: %v", len(names), err)
 	}
-	panels, queries := 0, 0
+	panels, queries, written := 0, 0, 0
 	known := map[string]bool{}
+	others := 0 // panels without a query that ask all the same
 	for _, name := range names {
 		b, other := read(t, files, name), read(t, files, "zh-CN/"+path.Base(name))
 		same(t, name, b, other)
+		n := written
+		written += targets(t, files, name)
+		if m := targets(t, files, "zh-CN/"+path.Base(name)); m != written-n {
+			t.Errorf("%s: %d queries in English, %d in Chinese", name, written-n, m)
+		}
 		slug := strings.TrimSuffix(path.Base(name), ".json")
 		v, err := w.choose(a, slug, &b)
 		if err != nil {
@@ -200,7 +210,7 @@ func (w *World) ask(t *testing.T) {
 			known[group+"/"+p.Title] = true
 			wants := expect(w, v)
 			if p.Type == "alertGroups" {
-				queries++
+				others++
 				got, err := a.alerts()
 				if err != nil {
 					t.Errorf("%s: %q: %v", slug, p.Title, err)
@@ -242,7 +252,66 @@ func (w *World) ask(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d dashboards, %d panels, %d queries asked and compared", len(names), panels, queries)
+	// However deep a query lies in the files, and of whatever it is: none is left out.
+	if queries != written {
+		t.Errorf("the files hold %d queries, %d were asked and compared", written, queries)
+	}
+	t.Logf("%d dashboards, %d panels, %d queries asked and compared", len(names), panels, queries+others)
+}
+
+// targets counts the queries of a file, wherever in it they stand.
+func targets(t *testing.T, files fs.FS, name string) (n int) {
+	t.Helper()
+	text, err := fs.ReadFile(files, name)
+	var all any
+	if err == nil {
+		err = json.Unmarshal(text, &all)
+	}
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	var walk func(x any)
+	walk = func(x any) {
+		switch x := x.(type) {
+		case []any:
+			for _, y := range x {
+				walk(y)
+			}
+		case map[string]any:
+			for k, y := range x {
+				if list, ok := y.([]any); ok && k == "targets" {
+					n += len(list)
+				} else if _, ok := y.(map[string]any); ok && k == "target" {
+					n++ // of an annotation
+				}
+				walk(y)
+			}
+		}
+	}
+	walk(all)
+	return n
+}
+
+// anchor holds figures of the page that dashboards are compared with against what was driven.
+func (w *World) anchor(t *testing.T) {
+	t.Helper()
+	counted := w.shown("icewatch_tenant_day_events")
+	for tenant, n := range w.today(values{}) {
+		if got := counted["tenant="+tenant]; got != n {
+			t.Errorf("/metrics: %s has %v events of today, %v were driven", tenant, got, n)
+		}
+	}
+	driven, own := 0.0, 0.0
+	for i := range w.documents {
+		if w.documents[i].own {
+			own++
+		} else {
+			driven++
+		}
+	}
+	if rows := sum(w.shown("icewatch_lake_rows")); rows < driven || rows > driven+own+200 {
+		t.Errorf("/metrics: the lake has %v rows; %v events were driven, and the suite's own audit log makes few more", rows, driven)
+	}
 }
 
 func read(t *testing.T, files fs.FS, name string) (b board) {

@@ -234,10 +234,14 @@ try {
   await page.mouse.move(x, y);
   await page.mouse.down();
   const graph = await frames(browser, page, 'graph', async () => {
+    // As a mouse sends them, 125 a second, whether or not the page is done with the last: one that waits for the
+    // page has a frame for every other one at most.
+    const sent = [];
     for (let i = 0, end = Date.now() + SECONDS * 1000; Date.now() < end; i++) {
-      await page.mouse.move(x + 200 + 180 * Math.sin(i / 15), y + 200 + 150 * Math.cos(i / 15));
+      sent.push(page.mouse.move(x + 200 + 180 * Math.sin(i / 15), y + 200 + 150 * Math.cos(i / 15)));
       await sleep(8);
     }
+    await Promise.all(sent);
   });
   await page.mouse.up();
   if (process.env.SHOT) await page.screenshot({ path: process.env.SHOT });

@@ -271,6 +271,15 @@ steps('a range is asked for by one person and approved by another', async () => 
   await other.close();
 });
 
+/** Starts the scan from its row and waits for its end; answers the address of its page. */
+const scan = async () => {
+  await go('/scans?tab=tasks');
+  await page.getByRole('row', { name: /网站检查/ }).getByRole('button', { name: '立即扫描' }).click();
+  await page.waitForURL(/\/scans\/[^?]/);
+  await page.getByRole('heading', { name: '已完成' }).waitFor();
+  return new URL(page.url()).pathname;
+};
+
 steps('the scanner finds what is published, and the second scan what changed', async () => {
   await go('/scans?tab=scanners&ask=1');
   const form = page.getByRole('dialog');
@@ -286,13 +295,6 @@ steps('the scanner finds what is published, and the second scan what changed', a
   const later = await site();
   await new Promise((done) => sites.pop().close(done));
   const task = await call('POST', '/scan-tasks', { tenant: 'e-seal', name: '网站检查', kind: 'check', targets: ['127.0.0.1'], tcp: [String(port), String(later)], unknown: 'create' });
-  const scan = async () => {
-    await go('/scans?tab=tasks');
-    await page.getByRole('row', { name: /网站检查/ }).getByRole('button', { name: '立即扫描' }).click();
-    await page.waitForURL(/\/scans\/[^?]/);
-    await page.getByRole('heading', { name: '已完成' }).waitFor();
-    return new URL(page.url()).pathname;
-  };
   const first = await scan();
   await shot(page, 'scan-run');
   await hold(
@@ -320,4 +322,35 @@ steps('the scanner finds what is published, and the second scan what changed', a
   await page.getByText('1 台主机，0 台未登记，1 项变更未确认').waitFor();
   await shot(page, 'surface');
   assert.equal((await get(`/scan-runs?task=${task.id}`)).items.length, 2);
+});
+
+steps('two assets that a scan holds to be one are looked at, merged and parted again', async () => {
+  const twin = (id, more) => `- {id: ${id}, class: host, name: ${id}, tenant: e-seal, attributes: {serial_number: SN-4711}${more}}\n`;
+  await call('POST', '/cmdb/import?format=yaml', twin('fin-desk', ', zone: default, addresses: [127.0.0.1], organisation: fin-org') + twin('fin-desk-old', ', zone: default, addresses: [10.9.0.99], owner: 赵敏, criticality: 4'), 'application/octet-stream');
+  await scan();
+  await hold(['/surface?tab=duplicates', '共 1 个', /fin-desk(-old)? .* fin-desk(-old)? 序列号 /]);
+  const [{ keep, gone }] = (await get('/surface/duplicates')).items;
+  const item = async (id) => {
+    const r = await page.request.get(`${BASE}/api/v1/cmdb/items/${id}`);
+    const { revision, updated_at, updated_by, ...rest } = await r.json();
+    return { there: r.ok(), ...rest };
+  };
+  const before = [await item(keep.id), await item(gone.id)];
+  assert.ok(before[0].there && before[1].there);
+  await page.getByRole('row', { name: /序列号/ }).getByRole('button', { name: /^合\s*并…$/ }).click();
+  const dialog = page.getByRole('dialog');
+  const after = (field) => dialog.getByRole('row', { name: field }).locator('b').last();
+  await after(/^责任人/).filter({ hasText: '赵敏' }).waitFor();
+  await shot(page, 'surface-merge');
+  await dialog.getByRole('button', { name: /^合\s*并$/ }).click();
+  await dialog.waitFor({ state: 'detached' });
+  await hold(['/surface?tab=duplicates', '共 0 个'], ['/surface?tab=duplicates&state=merged', '共 1 个', `${keep.name} `]);
+  const one = await item(keep.id);
+  assert.equal(one.owner, '赵敏');
+  assert.deepEqual([...one.addresses].sort(), ['10.9.0.99', '127.0.0.1']);
+  assert.notDeepEqual(await item(gone.id), before[1]);
+  await page.getByRole('button', { name: '撤销合并' }).click();
+  await page.getByText('已撤销合并，两项资产已恢复').waitFor();
+  await hold(['/surface?tab=duplicates&state=undone', '共 1 个', '序列号']);
+  assert.deepEqual([await item(keep.id), await item(gone.id)], before);
 });
