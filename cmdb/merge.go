@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -242,7 +243,17 @@ func (w *writer) mergeItems(ctx context.Context, keepID, goneID string, opts *Me
 		wanted(it, w.s.pointed(it, gone.ID, keep.ID))
 	}
 	if err := w.putBack(ctx, opts.Within, drafts); err != nil {
-		return nil, err
+		var invalid *InvalidError
+		if !errors.As(err, &invalid) || !slices.ContainsFunc(invalid.Errors, func(e RowError) bool { return strings.Contains(e.Message, " is taken by ") }) {
+			return nil, err
+		}
+		// Both have something that its key tells to be one once they are one.
+		var why []string
+		for _, e := range invalid.Errors {
+			why = append(why, e.Message)
+		}
+		return nil, fmt.Errorf("%w: what belongs to %s %q would be the same as what belongs to %s %q already: merge these two first, then this one: %s",
+			ErrConflict, gone.Class, gone.Name, keep.Class, keep.Name, strings.Join(why, "; "))
 	}
 	doc.After = []Item{merged}
 	for _, d := range drafts {

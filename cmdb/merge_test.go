@@ -230,3 +230,24 @@ func TestMergeRefuses(t *testing.T) {
 		t.Errorf("%v, %v", only, err) // somebody related the second
 	}
 }
+
+// TestMergeOfTwoWithTheSameUnderThem: what belongs to both and would be one
+// item then is named, with what to do first, and nothing is changed.
+func TestMergeOfTwoWithTheSameUnderThem(t *testing.T) {
+	t.Parallel()
+	s := openNew(t, "a", "b")
+	mustChange(t, s, ModelChange{Document: document(t, "classes: [{class: database, key: [host, port]}]")})
+	seenTwice(t, s)
+	mustImport(t, s, NDJSON, `{"id":"redis-2","class":"database","name":"Redis of web-1","tenant":"a","attributes":{"product":"Redis","port":"6379","host":"keep"}}`)
+	ids := []string{"keep", "gone", "redis", "redis-2"}
+	before := bytesOf(t, s, ids...)
+	for _, dry := range []bool{true, false} {
+		_, err := s.MergeItems(t.Context(), "keep", "gone", MergeOptions{Within: reach.All(), Actor: "li", DryRun: dry})
+		if !errors.Is(err, ErrConflict) || !strings.Contains(err.Error(), "redis-2") || !strings.Contains(err.Error(), "merge these two first") {
+			t.Errorf("%v", err)
+		}
+	}
+	if got := bytesOf(t, s, ids...); got != before {
+		t.Errorf("what was refused changed\n%s\nto\n%s", before, got)
+	}
+}

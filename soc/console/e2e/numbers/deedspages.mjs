@@ -55,7 +55,7 @@ export const figures = (it, page, shipped) => [
   ['/portal', '/portal', [async () => (await page.getByText('巡检', { exact: true }).count()) === 1]],
   ['/admin/users', '/admin/users', ['共 3 个']],
   ['/admin/users/:id', `/admin/users/${it.people[0]}?tab=sessions`, ['没有活动会话', '没有绑定第二因素', '没有记住的设备']],
-  ['/admin/users/:id', `/admin/users/${it.me}?tab=sessions`, ['当前会话 127.0.0.1 密码', /常用客户端 .*Headless Chrome \d+, Linux ×1 /]],
+  ['/admin/users/:id', `/admin/users/${it.me}?tab=sessions`, [/当前会话 (⚠ 新设备 )?127\.0\.0\.1 密码/, /常用客户端 .*Headless Chrome \d+, Linux ×1 /]],
   ['/admin/audit', '/admin/audit?action=create-user', [async () => (await page.locator('main tbody tr').filter({ hasText: '新建用户' }).count()) === 2]],
   ['/admin/audit', '/admin/audit?action=create-suppression', [async () => (await page.locator('main tbody tr').filter({ hasText: '新建误报加白规则' }).count()) === 2]],
   ['/admin/units', '/admin/units?unit=num-bureau', ['共 2 个', '数据局 2 名用户']],

@@ -2,7 +2,7 @@
 
 /** The row that the keys stand on, by its id or else by its text. How long ago something was goes on while the keys are pressed. */
 const row = () => {
-  const at = document.querySelector('main .line.cursor, main tr.on, main tr:focus, main .line:focus, main .cursor, main .on[data-id], main [aria-selected=true][data-id]');
+  const at = document.activeElement?.closest('main tr, main .line') ?? document.querySelector('main .line.cursor, main tr.on, main tr:focus, main .line:focus, main .cursor, main .on[data-id], main [aria-selected=true][data-id]');
   return at ? at.dataset.id ?? at.textContent.replace(/\d+\s*(?:秒|分钟|小时|天)[前后]|现在/g, '').replace(/\s+/g, ' ').trim().slice(0, 80) : '';
 };
 const DIALOG = '.ant-modal-wrap:not([style*="display: none"]), .ant-drawer-open, aside.preview';
