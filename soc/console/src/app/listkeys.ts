@@ -59,6 +59,8 @@ interface Place {
 const places = new Map<string, Place>();
 const PLACES = 200;
 const WAIT_MS = 4000;
+/** A dialog that is open. */
+const DIALOG = '.overlay, .ant-drawer-open, .ant-modal-wrap:not([style*="display: none"])';
 
 /** What scrolls a row. */
 function scroller(e: HTMLElement): HTMLElement | undefined {
@@ -75,7 +77,8 @@ export function usePlace(): void {
     let opened: HTMLElement | undefined;
     // A dialog that a row opened takes the focus with it where it goes.
     const closed = new MutationObserver((changes) => {
-      if (opened?.isConnected && document.activeElement === document.body && changes.some((c) => c.removedNodes.length > 0)) {
+      if (!opened?.isConnected || document.activeElement !== document.body || document.querySelector(DIALOG)) return;
+      if (changes.some((c) => c.removedNodes.length > 0)) {
         opened.tabIndex = -1;
         opened.focus({ preventScroll: true });
       }
