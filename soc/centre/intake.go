@@ -39,6 +39,8 @@ type gauge struct {
 	raw  bus.State
 	lost map[string]uint64 // by the engine's word, by reason
 	err  error
+	// caught is when nothing was last seen to wait for the engine.
+	caught time.Time
 
 	rate  atomic.Uint64 // events a second over the last ten, times 1000
 	bytes atomic.Uint64 // bytes a second, likewise
@@ -66,7 +68,25 @@ func (g *gauge) status(ctx context.Context) (engine.Status, error) {
 		g.raw = raw
 	}
 	g.at = time.Now()
+	if g.err == nil && g.raw.Last <= g.last.LastBatch {
+		g.caught = g.at
+	}
 	return g.last, g.err
+}
+
+// lag is how long ago the oldest of what waits for the engine came, at most. Where
+// nothing came for long, what waits is younger than the last that was stored.
+func (g *gauge) lag(st engine.Status) time.Duration {
+	if st.LastTime.IsZero() || st.LastBatch == 0 {
+		return 0
+	}
+	g.mu.Lock()
+	since := g.caught
+	g.mu.Unlock()
+	if since.Before(st.LastTime) {
+		since = st.LastTime
+	}
+	return max(0, time.Since(since))
 }
 
 // measure follows the rate of intake until ctx ends.
@@ -145,9 +165,7 @@ func (g *gauge) Stats(ctx context.Context) api.IntakeStats {
 	s := api.IntakeStats{EventsTotal: g.publisher.Stats().Records, EventsPerSecond: float64(g.rate.Load()) / 1000}
 	if raw.Last > st.LastBatch && err == nil {
 		s.QueueMessages = raw.Last - st.LastBatch
-		if st.LastBatch > 0 && !st.LastTime.IsZero() {
-			s.LagSeconds = max(0, time.Since(st.LastTime).Seconds())
-		}
+		s.LagSeconds = g.lag(st).Seconds()
 	}
 	for _, h := range g.ways() {
 		s.DroppedTotal += h.Dropped

@@ -377,9 +377,7 @@ func (g *gauge) observe(ctx context.Context) watch.Observation {
 	if err == nil && raw.Messages > 0 && raw.Last > st.LastBatch {
 		waiting := min(raw.Last-st.LastBatch, raw.Messages)
 		o.Held = uint64(float64(raw.Bytes) * float64(waiting) / float64(raw.Messages))
-		if !st.LastTime.IsZero() && st.LastBatch > 0 {
-			o.Lag = max(0, time.Since(st.LastTime))
-		}
+		o.Lag = g.lag(st)
 	} else if err != nil {
 		o.Held = raw.Bytes
 	}

@@ -340,7 +340,7 @@ steps('two assets that a scan holds to be one are looked at, merged and parted a
   await page.getByRole('row', { name: /序列号/ }).getByRole('button', { name: /^合\s*并…$/ }).click();
   const dialog = page.getByRole('dialog');
   const after = (field) => dialog.getByRole('row', { name: field }).locator('b').last();
-  await after(/^责任人/).filter({ hasText: '赵敏' }).waitFor();
+  await after(/^负责人/).filter({ hasText: '赵敏' }).waitFor();
   await shot(page, 'surface-merge');
   await dialog.getByRole('button', { name: /^合\s*并$/ }).click();
   await dialog.waitFor({ state: 'detached' });

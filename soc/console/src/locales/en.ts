@@ -247,6 +247,7 @@ export const en: Record<Key, string> = {
   'alert.correlation': 'correlation rule',
   'alert.evidence': 'Conditions met',
   'alert.selection': 'Condition',
+  'alert.groupBy': 'Grouped by',
   'alert.field': 'Field',
   'alert.value': 'Value',
   'alert.raw': 'Raw event',

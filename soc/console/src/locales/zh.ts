@@ -246,6 +246,7 @@ export const zh = {
   'alert.correlation': '关联规则',
   'alert.evidence': '命中条件',
   'alert.selection': '条件',
+  'alert.groupBy': '分组字段',
   'alert.field': '字段',
   'alert.value': '值',
   'alert.raw': '原始日志',

@@ -80,6 +80,7 @@ export default function FiguresPage() {
     if (by === 'tenant') return tenantName(s.key);
     if (by === 'data_level') return t('data.level', { n: s.key });
     if (by === 'key_asset') return t(s.key === 'key' ? 'key.asset' : 'key.other');
+    if (by === 'source') return word('figures.source', s.key);
     return by === 'status' || by === 'resolution' ? word(by, s.key) : s.key;
   };
   /** Severities and priorities in their own order, others as they come: the most first. */

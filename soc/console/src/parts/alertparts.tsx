@@ -32,7 +32,7 @@ export function EvidenceTable({ alert }: { alert: Alert }) {
       <tbody>
         {evidence.map((e, i) => (
           <tr key={i}>
-            <td className="dim">{e.selection}</td>
+            <td className="dim">{e.selection === 'group-by' ? t('alert.groupBy') : e.selection}</td>
             <td className="mono">{e.field}</td>
             <td>
               <mark>

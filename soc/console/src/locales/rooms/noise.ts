@@ -258,6 +258,8 @@ export const noise = {
   'figures.by.status': ['状态', 'Status'],
   'figures.by.severity': ['级别', 'Severity'],
   'figures.by.priority': ['优先级', 'Priority'],
+  'figures.source.correlation': ['关联规则', 'Correlation'],
+  'figures.source.rule': ['检测规则', 'Rule'],
   'figures.by.source': ['来源', 'Source'],
   'figures.by.tenant': ['租户', 'Tenant'],
   'figures.by.unit': ['单位', 'Organisation'],

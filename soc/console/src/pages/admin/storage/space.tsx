@@ -8,6 +8,7 @@ import type { ClearPreview, Disk, Storage, StorageClass } from '../../../api/sto
 import { list } from '../../../api/types';
 import { useAct } from '../../../app/act';
 import { useSettings } from '../../../app/settings';
+import { zh, type Key } from '../../../locales/zh';
 import { bytes, joined, number } from '../../../logic/format';
 import { Conditions } from '../../../parts/conditions';
 import { Refused } from '../../../parts/dialog';
@@ -86,9 +87,19 @@ function TenantLink({ slug, name }: { slug: string; name: { zh?: string; en?: st
   return <Link to={`/tenants?${new URLSearchParams({ q: slug, usage: slug })}`}>{tx(name) || slug}</Link>;
 }
 
+/** A part of the suite in words; the lake's by retention class. */
+function usePartName() {
+  const { t } = useSettings();
+  return (part: string) => {
+    const cls = /^lake\/(.+)$/.exec(part)?.[1];
+    return cls ? `${t('storagepart.lake')} ${cls}` : `storagepart.${part}` in zh ? t(`storagepart.${part}` as Key) : part;
+  };
+}
+
 /** What takes the room, the largest first. */
 function Parts({ storage: s }: { storage: Storage }) {
-  const { t, locale } = useSettings();
+  const { locale } = useSettings();
+  const name = usePartName();
   const lake = list(s.classes).reduce((n, c) => n + c.bytes, 0);
   const parts = Object.entries({ ...s.parts, lake: s.parts.lake ?? lake })
     .filter(([, v]) => v > 0)
@@ -98,7 +109,7 @@ function Parts({ storage: s }: { storage: Storage }) {
     <div className="gauges" style={{ marginTop: 10, gridTemplateColumns: 'repeat(5, 1fr)' }}>
       {parts.map(([k, v]) => (
         <div key={k}>
-          <div className="l">{t(`storagepart.${k as 'lake'}`)}</div>
+          <div className="l">{name(k)}</div>
           <b>{bytes(v, locale)}</b>
         </div>
       ))}
@@ -131,12 +142,14 @@ function DaysLeft({ storage: s }: { storage: Storage }) {
 
 function DiskBar({ disk: d }: { disk: Disk }) {
   const { t, locale } = useSettings();
+  const name = usePartName();
+  const holds = joined(list(d.holds).filter((h) => !h.includes('/') && !/^(run|lock)$/.test(h)).map(name), locale);
   const used = d.total_bytes > 0 ? (100 * (d.total_bytes - d.free_bytes)) / d.total_bytes : 0;
   return (
     <div className="disk">
       <div className="row">
         <b className="mono">{d.mount}</b>
-        <span className="faint ellipsis">{joined(list(d.holds).filter((h) => !h.includes('/')).map((h) => t(`storagepart.${h as 'lake'}`)), locale)}</span>
+        <span className="faint ellipsis" title={holds}>{holds}</span>
         <span className="grow" />
         <span className="nowrap">{t('storage.free', { b: bytes(d.free_bytes, locale), c: bytes(d.total_bytes, locale), p: number(Math.round(d.free_percent), locale) })}</span>
       </div>
