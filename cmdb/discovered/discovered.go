@@ -84,6 +84,9 @@ func (f *Feed) Take(ctx context.Context, a fleet.Agent, inv *wire.Inventory) (st
 			return it.ID, fmt.Errorf("the software on the host: %w", err)
 		}
 	}
+	if err := f.cloud(ctx, a, it, inv.Cloud, opts); err != nil {
+		return it.ID, err
+	}
 	if err := f.containers(ctx, a, it, inv, opts); err != nil {
 		return it.ID, err
 	}

@@ -58,6 +58,7 @@ var parts = []part{
 		v.Containers, err = containers.Host.Read(ctx)
 		return
 	}},
+	{"cloud", func(ctx context.Context, v *wire.Inventory) (err error) { v.Cloud, err = thisCloud.read(ctx); return }},
 	{"baseline", func(ctx context.Context, v *wire.Inventory) error { v.Baseline = baseline.Run(ctx, "/"); return nil }},
 	{"services", func(ctx context.Context, v *wire.Inventory) (err error) { v.Services, err = services(ctx); return }},
 }

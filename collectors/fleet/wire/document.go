@@ -66,7 +66,7 @@ type Integrity struct {
 // InventoryPlan is when the inventory is taken.
 type InventoryPlan struct {
 	Interval Duration `yaml:"interval,omitempty"` // 6h; not under 1m
-	Skip     []string `yaml:"skip,omitempty"`     // packages, processes, ports, users, certificates, containers, services, baseline
+	Skip     []string `yaml:"skip,omitempty"`     // packages, processes, ports, users, certificates, containers, services, baseline, cloud
 }
 
 // Limits are the breaker's. Zero is the default.
@@ -135,7 +135,7 @@ var (
 	pluginPattern = regexp.MustCompile(`^[a-z0-9_]{1,64}$`)
 	labelPattern  = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]{0,63}$`)
 	priorities    = []string{"emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"}
-	skippable     = []string{"packages", "processes", "ports", "users", "certificates", "containers", "services", "baseline"}
+	skippable     = []string{"packages", "processes", "ports", "users", "certificates", "containers", "services", "baseline", "cloud"}
 )
 
 // ReservedLabels are those that the server sets of its own knowledge. Those of

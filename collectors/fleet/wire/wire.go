@@ -383,21 +383,32 @@ type LeaseState struct {
 
 // Inventory is what a host has. It replaces what was known.
 type Inventory struct {
-	Taken        int64         `json:"taken"` // Unix seconds
-	Facts        Facts         `json:"facts"`
-	Disks        []Disk        `json:"disks,omitempty"`
-	Interfaces   []Interface   `json:"interfaces,omitempty"`
-	Packages     []Installed   `json:"packages,omitempty"`
-	Processes    []Process     `json:"processes,omitempty"`
-	Ports        []Port        `json:"ports,omitempty"`
-	Users        []User        `json:"users,omitempty"`
-	Certificates []Certificate `json:"certificates,omitempty"`
-	Containers   []Container   `json:"containers,omitempty"`
-	Services     []Service     `json:"services,omitempty"`
-	Errors       []Reason      `json:"errors,omitempty"` // parts that could not be read
+	Taken        int64          `json:"taken"` // Unix seconds
+	Facts        Facts          `json:"facts"`
+	Disks        []Disk         `json:"disks,omitempty"`
+	Interfaces   []Interface    `json:"interfaces,omitempty"`
+	Packages     []Installed    `json:"packages,omitempty"`
+	Processes    []Process      `json:"processes,omitempty"`
+	Ports        []Port         `json:"ports,omitempty"`
+	Users        []User         `json:"users,omitempty"`
+	Certificates []Certificate  `json:"certificates,omitempty"`
+	Containers   []Container    `json:"containers,omitempty"`
+	Services     []Service      `json:"services,omitempty"`
+	Cloud        *CloudInstance `json:"cloud,omitempty"`  // what the host is in a cloud; nil where it is in none that is known
+	Errors       []Reason       `json:"errors,omitempty"` // parts that could not be read
 	// Baseline is the configuration held against the items of soc/exposure/baseline; what
 	// the host does not have is not in it.
 	Baseline []BaselineCheck `json:"baseline,omitempty"`
+}
+
+// CloudInstance is what a host is in its cloud, by the cloud's own word.
+type CloudInstance struct {
+	Provider string `json:"provider"` // alibaba, aws, tencent, huawei, openstack
+	Instance string `json:"instance"` // id
+	Type     string `json:"type,omitempty"`
+	Region   string `json:"region,omitempty"`
+	Zone     string `json:"zone,omitempty"`
+	Account  string `json:"account,omitempty"` // id of the account or project that it is of
 }
 
 // States of an item of a baseline.
