@@ -62,6 +62,6 @@ export const figures = (it, page, shipped) => [
   ['/admin/roles', '/admin/roles?role=analyst', [`共 ${shipped.roles} 个`, '分析员 analyst 2 名用户', /管理员 内置 (\d+) \/ \1 项权限/]],
   ['/admin/groups', '/admin/groups', ['夜班 用户组 – 1']],
   ['/admin/sessions', '/admin/sessions', [async () => (await page.locator('main tbody tr').filter({ hasText: 'Chrome' }).count()) === 1]],
-  ['/admin/keys', '/admin/keys', ['共 1 个', 'receiver-settings 1', 'workorder 1']],
+  ['/admin/keys', '/admin/keys', ['共 1 个', '联系点设置 1', '工单系统的密钥 1']],
   ['/admin/settings', '/admin/settings', ['资产变更审批 1 处与默认不同', '流量发现关系 1 处与默认不同', '未知资产发现 1 处与默认不同']],
 ];

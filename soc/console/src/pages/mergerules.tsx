@@ -34,7 +34,12 @@ export default function MergeRules() {
   const query = useQuery({ queryKey: ['merge-rules'], queryFn: ({ signal }) => get<Page<MergeRule>>('/merge-rules', {}, signal), placeholderData: keepPreviousData });
   const rows = list(query.data?.items);
   useKeys({ n: () => write && setUrl({ new: '1' }) });
-  const name = (r: MergeRule) => (r.kind === 'alerts' ? r.name : t(`merge.kind.${r.kind}`));
+  // What is shipped is written in both languages, the Chinese first.
+  const half = (r: MergeRule, text = '') => {
+    const both = r.shipped ? /^([^]*[\u3000-\u9fff\uff00-\uffef])\s*([A-Z][^]*)$/.exec(text) : null;
+    return both?.[locale === 'en-US' ? 2 : 1] ?? text;
+  };
+  const name = (r: MergeRule) => (r.kind === 'alerts' ? half(r, r.name) : t(`merge.kind.${r.kind}`));
   const turn = (r: MergeRule, off: boolean) =>
     void act(() => put(path(r), { ...mergeBody(r), off }), {
       said: t(off ? 'inhibit.paused' : 'inhibit.resumed', { x: name(r) }),
@@ -86,7 +91,7 @@ export default function MergeRules() {
                       render: (r) => (
                         <>
                           <b style={{ opacity: r.off ? 0.75 : 1 }}>{name(r)}</b> {r.shipped && <span className="tag">{t('merge.shipped')}</span>}
-                          <div className="faint">{r.kind === 'alerts' ? r.description : t(`merge.kindWhy.${r.kind}`)}</div>
+                          <div className="faint">{r.kind === 'alerts' ? half(r, r.description) : t(`merge.kindWhy.${r.kind}`)}</div>
                         </>
                       ),
                     },
@@ -119,7 +124,7 @@ export default function MergeRules() {
                     },
                     { key: 'window', title: t('merge.window'), num: true, render: (r) => (r.kind === 'alerts' ? number(Math.round(r.window / 60), locale) : '') },
                     { key: 'least', title: t('merge.least'), num: true, render: (r) => (r.kind === 'alerts' ? number(r.least, locale) : '') },
-                    { key: 'tenants', title: t('silence.tenants'), render: (r) => (list(r.tenants).length > 0 ? joined(list(r.tenants).map(tenantName), locale) : <span className="dim">{t('silence.allTenants')}</span>) },
+                    { key: 'tenants', title: t('silence.tenants'), render: (r) => (list(r.tenants).length > 0 ? joined(list(r.tenants).map(tenantName), locale) : <span className="dim nowrap">{t('silence.allTenants')}</span>) },
                     { key: 'on', title: t('col.status'), render: (r) => <Switch size="small" checked={!r.off} disabled={!write} aria-label={t('inhibit.force', { x: name(r) })} onChange={(on) => turn(r, !on)} /> },
                     {
                       key: 'do',

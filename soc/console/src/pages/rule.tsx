@@ -226,7 +226,7 @@ export default function RulePage() {
                     {rows.map((a) => (
                       <li key={a.id} className="row">
                         <StatusMark status={a.status} />
-                        <Link className="ellipsis grow" to={`/alerts/${encodeURIComponent(a.id)}`}>
+                        <Link className="ellipsis grow" title={tx(a.title)} to={`/alerts/${encodeURIComponent(a.id)}`}>
                           {tx(a.title)}
                         </Link>
                         <When time={a.last_seen} />

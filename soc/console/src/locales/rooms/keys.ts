@@ -25,5 +25,11 @@ export const keys = {
   'sealkind.identity-provider': ['身份源的密钥', 'Secrets of identity providers'],
   'sealkind.federation-session': ['单点登录会话', 'Single sign-on sessions'],
   'sealkind.oidc-signing-key': ['单点登录服务的签名密钥', 'Signing keys of the single sign-on service'],
+  'sealkind.receiver-settings': ['联系点设置', 'Settings of contact points'],
+  'sealkind.outbox-link': ['通知链接的签名密钥', 'Signing key of links in notifications'],
+  'sealkind.duty-link': ['值班日历链接的密钥', 'Key of links to duty calendars'],
+  'sealkind.workorder': ['工单系统的密钥', 'Secrets of work order systems'],
+  'sealkind.masking-key': ['脱敏密钥', 'Key of masking'],
+  'sealkind.fleet-key': ['Agent 证书与签名密钥', 'Certificate and signing keys of agents'],
   'sealkind.audit-key': ['审计签名密钥', 'Signing keys of the audit log'],
 } satisfies Pairs;

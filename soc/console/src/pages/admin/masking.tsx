@@ -79,9 +79,9 @@ export default function Masking() {
                       </>
                     ),
                   },
-                  { key: 'fields', title: t('masking.where'), render: (r) => (list(r.fields).length === 0 ? t('masking.everywhere') : <span className="mono">{list(r.fields).join(', ')}</span>) },
+                  { key: 'fields', title: t('masking.where'), render: (r) => (list(r.fields).length === 0 ? <span className="nowrap">{t('masking.everywhere')}</span> : <span className="mono">{list(r.fields).join(', ')}</span>) },
                   { key: 'what', title: t('masking.what'), render: (r) => (r.pattern ? <code style={{ overflowWrap: 'anywhere' }}>{r.pattern}</code> : t('masking.whole')) },
-                  { key: 'how', title: t('masking.how'), render: (r) => (r.method === 'keep' ? t('masking.keepN', { a: r.first ?? 0, b: r.last ?? 0 }) : t(`masking.${r.method}`)) },
+                  { key: 'how', title: t('masking.how'), render: (r) => <span className="nowrap">{r.method === 'keep' ? t('masking.keepN', { a: r.first ?? 0, b: r.last ?? 0 }) : t(`masking.${r.method}`)}</span> },
                   { key: 'exempt', title: t('masking.exempt'), render: (r) => joined(list(r.exempt_roles).map(roleName), locale) || <span className="faint">{t('masking.nobody')}</span> },
                   {
                     key: 'on',
