@@ -117,7 +117,7 @@ export function flow(ids: readonly string[], links: readonly Link[], first: read
         const inStrip = Math.min(high, sorted.length - Math.floor(i / high) * high);
         at.set(id, { x: x + Math.floor(i / high) * (NODE.width + ACROSS), y: base + ((i % high) + (tallest - inStrip) / 2) * (NODE.height + DOWN) });
       });
-      x += Math.max(1, strips) * (NODE.width + ACROSS) + 70;
+      x += Math.max(1, strips) * (NODE.width + ACROSS) + 110;
     });
     base += (tallest + 1) * (NODE.height + DOWN);
   };

@@ -61,15 +61,17 @@ export function EntityCard({ entity, anchor, keep, leave, close }: { entity: Ent
           {list(d.items)
             .slice(0, 3)
             .map((i) => (
-              <div key={i.id} className="row" style={{ gap: 8 }}>
-                <b className="ellipsis">{i.name || i.id}</b>
-                {i.level && i.score !== undefined && <RiskMark score={i.score} level={i.level} />}
-                <span className="dim ellipsis">
+              <div key={i.id}>
+                <div className="row" style={{ gap: 8 }}>
+                  <b className="ellipsis">{i.name || i.id}</b>
+                  {i.level && i.score !== undefined && <RiskMark score={i.score} level={i.level} />}
+                  <span style={{ marginLeft: 'auto' }}>
+                    <Criticality value={i.criticality} />
+                  </span>
+                </div>
+                <div className="dim ellipsis">
                   {i.tenant && <TenantName slug={i.tenant} />} {i.owner}
-                </span>
-                <span style={{ marginLeft: 'auto' }}>
-                  <Criticality value={i.criticality} />
-                </span>
+                </div>
               </div>
             ))}
           {list(d.items).length === 0 && <div className="dim">{t('entity.noItem')}</div>}
