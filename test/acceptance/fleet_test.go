@@ -142,28 +142,6 @@ func TestFleet(t *testing.T) {
 		t.Errorf("a package that is cut off was taken: %v", err)
 	}
 	must(post("/jobs", map[string]any{"kind": "plugin-install", "plugin": "depth", "hosts": []string{id}}, nil))
-	eventually(t, 30*time.Second, "figures of the plug-in", func() error {
-		var v struct{ Result []struct{ Value [2]any } }
-		if err := s.admin.Get(ctx, "/api/v1/metrics/query", url.Values{"query": {`depth_value{queue="orders",agent_id="` + id + `"}`}}, &v); err != nil {
-			return err
-		}
-		if len(v.Result) != 1 || v.Result[0].Value[1] != "42" {
-			return fmt.Errorf("%+v", v.Result)
-		}
-		return nil
-	})
-	must(post("/jobs", map[string]any{"kind": "plugin-remove", "plugin": "depth", "hosts": []string{id}}, nil))
-	eventually(t, 20*time.Second, "the plug-in is removed", func() error {
-		var d struct{ Hosts []struct{ Host string } }
-		if err := s.admin.Get(ctx, "/api/v1/fleet/plugins/depth", nil, &d); err != nil {
-			return err
-		}
-		if len(d.Hosts) != 0 {
-			return fmt.Errorf("%+v", d.Hosts)
-		}
-		return nil
-	})
-	must(s.admin.JSON(ctx, http.MethodDelete, "/api/v1/fleet/plugins/depth/1.0.0", nil, nil, nil))
 
 	// What can be known here is refused here, by input and line.
 	if err := publish("inputs:\n  - {plugin: mem, intervall: 1s}\n"); err == nil || !strings.Contains(err.Error(), "line 2") {
@@ -182,6 +160,17 @@ func TestFleet(t *testing.T) {
 		}
 		if c.Rollout.State != "rolled_back" || !strings.Contains(c.Rollout.Reason, "exec") {
 			return fmt.Errorf("%+v", c.Rollout)
+		}
+		return nil
+	})
+
+	eventually(t, 30*time.Second, "figures of the plug-in", func() error {
+		var v struct{ Result []struct{ Value [2]any } }
+		if err := s.admin.Get(ctx, "/api/v1/metrics/query", url.Values{"query": {`depth_value{queue="orders",agent_id="` + id + `"}`}}, &v); err != nil {
+			return err
+		}
+		if len(v.Result) != 1 || v.Result[0].Value[1] != "42" {
+			return fmt.Errorf("%+v", v.Result)
 		}
 		return nil
 	})

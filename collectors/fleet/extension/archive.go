@@ -91,13 +91,13 @@ func Walk(r io.Reader, visit func(name string, size int64, body io.Reader) error
 				return nil, fmt.Errorf("%s has %d bytes; at most %d are taken", ManifestName, h.Size, maxManifest)
 			}
 			if manifest, err = io.ReadAll(t); err != nil {
-				return nil, fmt.Errorf("%s: %w", ManifestName, err)
+				return nil, fmt.Errorf("the tar archive cannot be read: %s: %w", ManifestName, err)
 			}
 			body = bytes.NewReader(manifest)
 		} else {
 			head := make([]byte, min(h.Size, headSize))
 			if _, err := io.ReadFull(t, head); err != nil {
-				return nil, fmt.Errorf("%s: %w", name, err)
+				return nil, fmt.Errorf("the tar archive cannot be read: %s: %w", name, err)
 			}
 			heads[name] = head
 			body = io.MultiReader(bytes.NewReader(head), t)
