@@ -129,7 +129,7 @@ steps('a plug-in is uploaded, installed on all hosts and told of', async () => {
   await page.locator('tr', { hasText: 'version 1.0.0 is installed' }).getByText('成功').waitFor();
   await shot(page, 'fleet-plugin-job');
   await page.goto(`${BASE}/agents?tab=plugins&plugin=queue-depth`);
-  const hosts = page.locator('.panel', { hasText: '运行它的主机' }).last();
+  const hosts = page.locator('.panel', { hasText: '运行它的主机' }).first();
   await hosts.locator('tbody tr', { hasText: '1.0.0' }).getByText('运行中').waitFor();
   await page.locator('tr', { hasText: '消息队列深度' }).first().getByText('上传的插件').waitFor();
   await shot(page, 'fleet-plugin');
@@ -177,7 +177,7 @@ steps('a host that is added by a profile is what the profile says', async () => 
   await page.keyboard.press('Escape');
   await form.getByLabel('采集模板', { exact: true }).click({ force: true });
   await page.keyboard.type('Nginx'); // The list is long: what is not in sight is not there.
-  await page.locator('.ant-select-dropdown:visible .ant-select-item-option', { hasText: 'Nginx' }).first().click();
+  await page.locator('.ant-select-dropdown:visible .ant-select-item-option').getByText('Nginx', { exact: true }).click();
   await page.keyboard.press('Escape');
   await shot(page, 'fleet-profile-form');
   await form.getByRole('button', { name: /^保\s*存$/ }).click();

@@ -204,7 +204,7 @@ function Detail({ name, close }: { name: string; close: () => void }) {
                     num: true,
                     render: (p) =>
                       can('delete-fleet-plugin') && (
-                        <Button size="small" danger aria-label={t('fleet.plug.delete', { x: `${p.name} ${p.version}` })} onClick={() => setRemoving(p)}>
+                        <Button size="small" aria-label={t('fleet.plug.delete', { x: `${p.name} ${p.version}` })} onClick={() => setRemoving(p)}>
                           {t('do.delete')}
                         </Button>
                       ),
@@ -224,7 +224,7 @@ function Detail({ name, close }: { name: string; close: () => void }) {
             <span className="row">
               {t('do.selected', { n: marked.size })}
               {(['plugin-install', 'plugin-start', 'plugin-stop', 'plugin-remove'] as const).map((k) => (
-                <Button key={k} size="small" danger={k === 'plugin-remove'} onClick={() => setDoing(k)}>
+                <Button key={k} size="small" onClick={() => setDoing(k)}>
                   {t(k === 'plugin-install' ? 'fleet.plug.upgrade' : `fleet.do.${k}`)}
                 </Button>
               ))}
@@ -310,7 +310,8 @@ export function Plugins() {
         {makes && <Button onClick={() => setAdding(true)}>{t('fleet.plug.upload')}</Button>}
       </div>
       <Stale query={query} />
-      <div className="panel" style={{ overflowX: 'auto' }}>
+      {open && <Detail key={open} name={open} close={() => setUrl({ plugin: undefined })} />}
+      <div className="panel" style={{ overflowX: 'auto', marginTop: open ? 12 : undefined }}>
         <Loaded query={query} what="fleet.plugins" lines={6}>
           {() =>
             rows.length === 0 ? (
@@ -353,7 +354,6 @@ export function Plugins() {
           }
         </Loaded>
       </div>
-      {open && <Detail key={open} name={open} close={() => setUrl({ plugin: undefined })} />}
       {adding && <UploadDialog close={() => setAdding(false)} />}
     </>
   );

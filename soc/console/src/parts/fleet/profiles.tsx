@@ -1,5 +1,5 @@
 import { useQuery } from '@tanstack/react-query';
-import { Button, Form, Input, Modal, Select } from 'antd';
+import { Button, Dropdown, Form, Input, Modal, Select } from 'antd';
 import { useState } from 'react';
 import { del, get, post, put } from '../../api/client';
 import type { FleetPackage, FleetProfile, FleetTask, FleetTemplate } from '../../api/fleet';
@@ -234,15 +234,22 @@ export function Profiles() {
                           <Button size="small" type="primary" aria-label={t('fleet.prof.useOf', { x: x.name })} onClick={() => setUrl({ tab: undefined, new: '1', profile: x.id })}>
                             {t('fleet.prof.use')}
                           </Button>
-                          <Button size="small" aria-label={t('fleet.prof.edit', { x: x.name })} onClick={() => setEditing(x)}>
-                            {t('do.edit')}
-                          </Button>
-                          <Button size="small" aria-label={t('fleet.prof.export', { x: x.name })} onClick={() => void act(() => get<{ document: string }>(`${path(x.id)}/export`).then((d) => setShown({ name: x.name, text: d.document })))}>
-                            YAML
-                          </Button>
-                          <Button size="small" danger aria-label={t('fleet.prof.delete', { x: x.name })} onClick={() => setRemoving(x)}>
-                            {t('do.delete')}
-                          </Button>
+                          <Dropdown
+                            trigger={['click']}
+                            menu={{
+                              items: [
+                                { key: 'edit', label: t('do.edit'), onClick: () => setEditing(x) },
+                                { key: 'yaml', label: t('fleet.prof.export', { x: 'YAML' }), onClick: () => void act(() => get<{ document: string }>(`${path(x.id)}/export`).then((d) => setShown({ name: x.name, text: d.document }))) },
+                                { key: 'log', label: t('fleet.log'), onClick: () => setUrl({ tab: 'log', object: `profile:${x.id}` }) },
+                                { type: 'divider' },
+                                { key: 'delete', label: t('do.delete'), onClick: () => setRemoving(x) },
+                              ],
+                            }}
+                          >
+                            <Button size="small" type="text" aria-label={t('do.actions', { x: x.name })}>
+                              ⋯
+                            </Button>
+                          </Dropdown>
                         </span>
                       ),
                   },
