@@ -16,6 +16,9 @@ import (
 	"icewatch/collectors/fleet/wire"
 )
 
+// soon is when it is told how a new configuration does whose plug-ins are others'.
+const soon = 5 * time.Second
+
 // factsEvery is how often it is looked whether the facts changed.
 const factsEvery = 10 * time.Minute
 
@@ -193,6 +196,10 @@ func (a *Agent) configure(c *wire.Config) {
 	start := time.Now()
 	if fault := a.parts.Apply(c.Document); fault == nil {
 		a.Log.Info("a new configuration is in force", "version", c.Version, "took", time.Since(start))
+		if len(a.extensions.Installed()) > 0 {
+			// How plug-ins of others do is told when there is something to tell, not only with the next checkin.
+			time.AfterFunc(soon, a.tell)
+		}
 	}
 }
 
