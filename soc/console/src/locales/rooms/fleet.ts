@@ -21,6 +21,7 @@ export const fleet = {
   'fleet.ctr.offline': ['主机离线，状态可能已变化', 'The host is offline: this may have changed'],
   'fleet.ctr.named': ['镜像或引擎声明的端口，未见程序监听', 'A port that the image or engine names; nothing was seen to listen'],
   'fleet.ctr.unknown': ['未识别', 'Not known'],
+  'fleet.ctr.memory': ['内存不足', 'out of memory'],
   'fleet.ctr.exit': ['退出码 {n}', 'exit code {n}'],
   'fleet.ctr.restarts': ['重启 {n} 次', '{n} restarts'],
   'fleet.ctr.health.healthy': ['健康', 'healthy'],

@@ -24,7 +24,7 @@ function StateMark({ of: c }: { of: Shown }) {
   const { t } = useSettings();
   const state = STATES.find((s) => s === c.state) ?? 'unknown';
   const dot = c.health === 'unhealthy' || state === 'dead' ? 'bad' : state === 'running' ? 'ok' : state === 'exited' && !c.exit_code ? 'idle' : 'warn';
-  const more = [c.health && t(`fleet.ctr.health.${(['healthy', 'unhealthy', 'starting'].includes(c.health) ? c.health : 'starting') as 'healthy'}`), c.exit_code ? t('fleet.ctr.exit', { n: c.exit_code }) : '', c.reason, c.restarts ? t('fleet.ctr.restarts', { n: c.restarts }) : ''].filter(Boolean);
+  const more = [c.health && t(`fleet.ctr.health.${(['healthy', 'unhealthy', 'starting'].includes(c.health) ? c.health : 'starting') as 'healthy'}`), c.exit_code ? t('fleet.ctr.exit', { n: c.exit_code }) : '', c.reason === 'out of memory' ? t('fleet.ctr.memory') : c.reason, c.restarts ? t('fleet.ctr.restarts', { n: c.restarts }) : ''].filter(Boolean);
   return (
     <>
       <span className="status">

@@ -250,7 +250,7 @@ function PackageDetail({ id, report, close }: { id: string; report?: (version: s
               <dd>{x.note || '–'}</dd>
             </dl>
             {list(x.contents.modules).length > 0 && (
-              <details>
+              <details style={{ margin: '10px 0' }}>
                 <summary>{`${t('fleet.pkg.modules')} ${list(x.contents.modules).length}`}</summary>
                 <p className="mono" style={{ fontSize: 12, columnWidth: 420 }}>
                   {list(x.contents.modules).map((m) => (

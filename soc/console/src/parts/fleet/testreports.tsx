@@ -155,7 +155,9 @@ export function Report({ id, close }: { id: string; close: () => void }) {
                   { key: 'worse', title: t('fleet.test.worse'), render: (f) => (f.worse ? <b style={{ color: 'var(--high)', fontWeight: 550 }}>{t('fleet.test.worse')}</b> : <span className="faint">–</span>) },
                 ]}
               />
-              <p className="hint">{t('fleet.test.source')}</p>
+              <p className="hint" style={{ margin: '10px 14px 18px' }}>
+                {t('fleet.test.source')}
+              </p>
               <DataTable
                 label={t('fleet.hosts')}
                 rows={list(x.hosts)}
