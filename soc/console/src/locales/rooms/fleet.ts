@@ -497,6 +497,7 @@ export const fleet = {
   'fleet.dep.log': ['{x} 的日志', 'Log of {x}'],
   'fleet.dep.retry': ['重试失败主机', 'Retry what failed'],
   'fleet.dep.retryTitle': ['重试 {n} 台失败主机', 'Retry {n} hosts that failed'],
+  'fleet.dep.retryStopped': ['重试 {n} 台已取消主机', 'Retry {n} hosts that were cancelled'],
   'fleet.dep.retryCancelled': ['同时重试 {n} 台已取消主机', 'And {n} that were cancelled'],
   'fleet.dep.cancel': ['取消部署', 'Cancel'],
   'fleet.dep.cancelWhy': ['未开始的主机不再执行，执行中的连接立即断开；已完成的主机不受影响。', 'Hosts that wait are left alone and connections to the others are cut; those that are done stay as they are.'],

@@ -47,7 +47,7 @@ function RetryDialog({ of, close }: { of: FleetDeployment; close: () => void }) 
   return (
     <FormDialog<Credentials & { cancelled?: boolean }>
       width={640}
-      title={t('fleet.dep.retryTitle', { n: of.states.failed ?? 0 })}
+      title={of.states.failed ? t('fleet.dep.retryTitle', { n: of.states.failed }) : t('fleet.dep.retryStopped', { n: cancelled })}
       ok={t('fleet.dep.retry')}
       initial={{ by: 'key', user: of.user, cancelled: !of.states.failed }}
       submit={async (v) => {
