@@ -81,7 +81,9 @@ func top(m map[string]float64, n int) want {
 			out[k] = v
 		}
 	}
-	return of(out).more()
+	x := of(out).more()
+	x.size, x.tie = n, least
+	return x
 }
 
 // today counts the events of both rounds, by tenant.

@@ -25,6 +25,9 @@ type want struct {
 	others bool    // there may be more than these
 	near   float64 // part of a value by which it may be off
 	atMost bool    // the values are bounds
+	// Of the greatest, which of equal ones are shown is open: so many answers in all, each other one with this value.
+	size int
+	tie  float64
 }
 
 func one(v float64) want { return want{values: map[string]float64{"": v}} }
@@ -40,11 +43,11 @@ func by(label string, m map[string]float64) want {
 
 func of(m map[string]float64) want { return want{values: m} }
 
-func (x want) more() want               { x.others = true; return x }
+func (x want) more() want               { x.others, x.size = true, 0; return x }
 func (x want) within(part float64) want { x.near = part; return x }
 func (x want) bounded() want            { x.atMost = true; return x }
 func (x want) compare(got map[string]float64) string {
-	if x.others && len(x.values) == 0 {
+	if x.others && len(x.values) == 0 && x.size == 0 {
 		return "nothing is expected of it: rows alone are no answer"
 	}
 	var faults []string
@@ -60,9 +63,16 @@ func (x want) compare(got map[string]float64) string {
 		}
 	}
 	for k, g := range got {
-		if _, ok := x.values[k]; !ok && !x.others && g != 0 {
+		switch _, ok := x.values[k]; {
+		case ok:
+		case x.size > 0 && math.Abs(g-x.tie) > x.tie*x.near+1e-9*x.tie:
+			faults = append(faults, fmt.Sprintf("%q is %v, want %v", k, g, x.tie))
+		case !x.others && g != 0:
 			faults = append(faults, fmt.Sprintf("%q is %v, want none", k, g))
 		}
+	}
+	if x.size > 0 && len(got) != x.size {
+		faults = append(faults, fmt.Sprintf("%d answers, want the greatest %d", len(got), x.size))
 	}
 	slices.Sort(faults)
 	if len(faults) > 0 {
