@@ -160,7 +160,8 @@ var expectations = map[string]map[string]expect{
 		"Tenants with the most alerts in 24 hours": raisedMost,
 		"Rules with the most alerts in 24 hours":   list(rules),
 		"Events a second by tenant": list(func(w *World, _ values) want {
-			return top(by("tenant", w.speeds(w.count(ours, "icewatch.tenant"))).values, 9).within(jitter)
+			// Which of equal ones are the nine is open, and the suite's own log may be among them.
+			return by("tenant", w.speeds(w.count(ours, "icewatch.tenant"))).any(7).within(jitter)
 		}),
 		"What is wrong with the suite": series("icewatch_condition"),
 		"Alerts that fire":             openAlerts(severity, "severity"),

@@ -28,6 +28,7 @@ type want struct {
 	// Of the greatest, which of equal ones are shown is open: so many answers in all, each other one with this value.
 	size int
 	tie  float64
+	some int // so many of the values at least, whichever
 }
 
 func one(v float64) want { return want{values: map[string]float64{"": v}} }
@@ -43,7 +44,10 @@ func by(label string, m map[string]float64) want {
 
 func of(m map[string]float64) want { return want{values: m} }
 
-func (x want) more() want               { x.others, x.size = true, 0; return x }
+func (x want) more() want { x.others, x.size = true, 0; return x }
+
+// any asks for so many of the values at least, whichever, each of them right.
+func (x want) any(n int) want           { x.others, x.some = true, n; return x }
 func (x want) within(part float64) want { x.near = part; return x }
 func (x want) bounded() want            { x.atMost = true; return x }
 func (x want) compare(got map[string]float64) string {
@@ -51,9 +55,14 @@ func (x want) compare(got map[string]float64) string {
 		return "nothing is expected of it: rows alone are no answer"
 	}
 	var faults []string
+	there := 0
 	for k, v := range x.values {
 		g, ok := got[k]
+		if ok {
+			there++
+		}
 		switch {
+		case !ok && x.some > 0:
 		case x.atMost && ok && g >= 0 && g <= v:
 		case !x.atMost && ok && math.Abs(g-v) <= math.Abs(v)*x.near+1e-9*math.Abs(v):
 		case !ok:
@@ -70,6 +79,9 @@ func (x want) compare(got map[string]float64) string {
 		case !x.others && g != 0:
 			faults = append(faults, fmt.Sprintf("%q is %v, want none", k, g))
 		}
+	}
+	if there < x.some {
+		faults = append(faults, fmt.Sprintf("%d of the values, want %d", there, x.some))
 	}
 	if x.size > 0 && len(got) != x.size {
 		faults = append(faults, fmt.Sprintf("%d answers, want the greatest %d", len(got), x.size))
