@@ -4,7 +4,7 @@
 // costs little time, and much memory once much is in use; a fixed limit of the
 // memory has the collector run without end once what is in use comes near it. So
 // the percentage follows what is in use: it is high while that is little, and
-// falls so that garbage takes no more than some bytes.
+// falls so that garbage takes no more than some bytes, and while the process is at rest.
 package garbage
 
 import (
@@ -41,6 +41,14 @@ const (
 // look is how often the percentage is looked at.
 const look = time.Second
 
+// A process that makes little garbage is at rest: collecting it often costs
+// nothing then, and what a start or a busy time took is given back.
+const (
+	restBytes   = 8 << 20 // made in a look at most
+	restLooks   = 5       // in a row
+	restPercent = 50
+)
+
 // Keep keeps to the bound until ctx ends. It leaves the collector alone where the
 // environment's GOGC sets it.
 func Keep(ctx context.Context, b Bound) {
@@ -56,15 +64,21 @@ func Keep(ctx context.Context, b Bound) {
 		case <-ctx.Done():
 			return
 		}
-		debug.FreeOSMemory() // by itself the runtime gives back what the start took in minutes
 	}
 	tick := time.NewTicker(look)
 	defer tick.Stop()
-	for at := 0; ; {
-		// Setting it stops the process for a moment.
-		if p := b.percent(inUse()); p != at {
-			debug.SetGCPercent(p)
+	for at, before, quiet := 0, made(), 0; ; {
+		now := made()
+		if quiet++; now-before > restBytes {
+			quiet = 0
+		}
+		before = now
+		if p := b.percent(inUse(), quiet >= restLooks); p != at {
+			debug.SetGCPercent(p) // stops the process for a moment
 			at = p
+			if quiet == restLooks {
+				debug.FreeOSMemory()
+			}
 		}
 		select {
 		case <-tick.C:
@@ -76,8 +90,11 @@ func Keep(ctx context.Context, b Bound) {
 
 // percent is by how much a heap may grow of which some bytes are in use, in
 // steps of 25.
-func (b Bound) percent(used uint64) int {
+func (b Bound) percent(used uint64, rests bool) int {
 	p := b.Percent
+	if rests {
+		p = min(p, restPercent)
+	}
 	if used > 0 {
 		p = int(min(uint64(p), uint64(b.Bytes)*100/used))
 	}
@@ -85,8 +102,13 @@ func (b Bound) percent(used uint64) int {
 }
 
 // inUse is what the last collection found in use.
-func inUse() uint64 {
-	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+func inUse() uint64 { return figure("/gc/heap/live:bytes") }
+
+// made is how many bytes were allocated since the start.
+func made() uint64 { return figure("/gc/heap/allocs:bytes") }
+
+func figure(name string) uint64 {
+	sample := []metrics.Sample{{Name: name}}
 	metrics.Read(sample)
 	return sample[0].Value.Uint64()
 }

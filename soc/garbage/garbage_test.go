@@ -10,19 +10,22 @@ import (
 func TestPercent(t *testing.T) {
 	b := Bound{Percent: 400, Bytes: 800 << 20}
 	for _, c := range []struct {
-		used uint64
-		want int
+		used  uint64
+		rests bool
+		want  int
 	}{
-		{0, 400}, // nothing was collected yet
-		{10 << 20, 400},
-		{200 << 20, 400},
-		{210 << 20, 375}, // 380, in steps of 25
-		{400 << 20, 200},
-		{800 << 20, 100},
-		{3200 << 20, 25},
-		{1 << 50, 25},
+		{0, false, 400}, // nothing was collected yet
+		{10 << 20, false, 400},
+		{200 << 20, false, 400},
+		{210 << 20, false, 375}, // 380, in steps of 25
+		{400 << 20, false, 200},
+		{800 << 20, false, 100},
+		{3200 << 20, false, 25},
+		{1 << 50, false, 25},
+		{10 << 20, true, 50},
+		{3200 << 20, true, 25},
 	} {
-		if got := b.percent(c.used); got != c.want {
+		if got := b.percent(c.used, c.rests); got != c.want {
 			t.Errorf("%d MB in use: %d %%; %d %% is right", c.used>>20, got, c.want)
 		}
 	}

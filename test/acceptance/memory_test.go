@@ -18,7 +18,7 @@ func TestIdleMemory(t *testing.T) {
 	// Alone: what other tests do on the machine does not change another
 	// process's memory, but the garbage collector's rest comes with idle time.
 	s := newSuite(t, "")
-	time.Sleep(12 * time.Second) // after ten what the start took is given back
+	time.Sleep(8 * time.Second)
 	total := 0
 	for name, pid := range map[string]int{"centre": s.pid(), "engine": s.enginePID()} {
 		rollup, err := os.ReadFile(filepath.Join("/proc", fmt.Sprint(pid), "smaps_rollup"))

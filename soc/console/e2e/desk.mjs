@@ -86,6 +86,17 @@ export async function signIn(p, password, username = USERNAME) {
   await p.locator('button[type=submit]').click();
 }
 
+/** Goes to an address within the console, as a link of it does: a start of the console for each page would cost more than the test. */
+export async function visit(p, at) {
+  const before = await p.locator('main').innerText();
+  await p.evaluate((at) => {
+    history.pushState(null, '', at);
+    dispatchEvent(new PopStateEvent('popstate'));
+  }, at);
+  await p.waitForFunction((before) => document.querySelector('main')?.innerText !== before, before);
+  await settled(p);
+}
+
 /** Waits for the page's content: its heading, and no skeleton left. */
 export async function settled(p) {
   await p.locator('main h1').first().waitFor();

@@ -5,7 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, before } from 'node:test';
-import { BASE, PASSWORD, faults, launch, missing, open, settled, shot, signIn, steps } from './desk.mjs';
+import { BASE, PASSWORD, faults, launch, missing, open, settled, shot, signIn, steps, visit } from './desk.mjs';
 
 let browser;
 let page;
@@ -134,26 +134,20 @@ steps('backups say what is missing where no folder is named', async () => {
   await page.getByText('没有设置备份目录').waitFor();
 });
 
-steps('every page of it shows its content in both themes and languages', async () => {
+steps('every page of it shows its content in the dark and in English, too', async () => {
   const pages = { search: '/search?since=1h', monitors: '/search/monitors', groups: '/search/groups', exports: '/search/exports', flows: '/flows', map: '/flows?tab=conversations', storage: '/admin/storage', intake: '/admin/storage?tab=intake', masking: '/admin/masking', backups: '/admin/backups' };
-  for (const [theme, locale, suffix] of [
-    ['dark', 'zh-CN', 'dark'],
-    ['light', 'en-US', 'en'],
-  ]) {
-    const desk = await open(browser, { theme, locale });
-    await signIn(desk.page, PASSWORD);
-    await desk.page.locator('.rail').waitFor();
-    for (const [name, path] of Object.entries(pages)) {
-      await desk.page.goto(BASE + path);
-      await settled(desk.page);
-      const main = desk.page.locator('main');
-      assert.equal(await main.locator('.state[role=alert]').count(), 0, `${path} shows a failure: ${await main.innerText()}`);
-      assert.doesNotMatch(await main.innerText(), /没有这项功能|does not offer this|没有权限看|may not see/, `${path} is not there`);
-      if (locale === 'en-US') assert.doesNotMatch(await main.locator('h1').innerText(), /\p{Script=Han}/u);
-      if (process.env.SHOT_ALL) await shot(desk.page, `lake-${name}-${suffix}`);
-    }
-    await desk.context.close();
+  const desk = await open(browser, { theme: 'dark', locale: 'en-US' });
+  await signIn(desk.page, PASSWORD);
+  await desk.page.locator('.rail').waitFor();
+  for (const [name, path] of Object.entries(pages)) {
+    await visit(desk.page, path);
+    const main = desk.page.locator('main');
+    assert.equal(await main.locator('.state[role=alert]').count(), 0, `${path} shows a failure: ${await main.innerText()}`);
+    assert.doesNotMatch(await main.innerText(), /没有这项功能|does not offer this|没有权限看|may not see/, `${path} is not there`);
+    assert.doesNotMatch(await main.locator('h1').innerText(), /\p{Script=Han}/u);
+    if (process.env.SHOT_ALL) await shot(desk.page, `lake-${name}-dark-en`);
   }
+  await desk.context.close();
 });
 
 steps('no page failed, broke the content policy or asked another host', () => {

@@ -12,7 +12,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before } from 'node:test';
-import { BASE, PASSWORD, PATHS, faults, launch, missing, open, settled, signIn, steps } from './desk.mjs';
+import { BASE, PASSWORD, PATHS, faults, launch, missing, open, settled, signIn, steps, visit } from './desk.mjs';
 import { drive } from './known.mjs';
 import { ALERTS, FIRST, ORDERED, figures as ofData } from './numbers/datapages.mjs';
 import { SECOND_WAVE, deeds, peers } from './numbers/deeds.mjs';
@@ -62,16 +62,8 @@ async function lacking(wants) {
   return { shown, lack };
 }
 
-/** Goes to an address within the console, as a link of it does: a start of the console for each page would cost more than the test. */
-async function go(at) {
-  const before = await text();
-  await page.evaluate((at) => {
-    history.pushState(null, '', at);
-    dispatchEvent(new PopStateEvent('popstate'));
-  }, at);
-  await page.waitForFunction((before) => document.querySelector('main').innerText.replace(/\s+/g, ' ').trim() !== before, before);
-  await settled(page);
-}
+/** Goes to an address within the console. */
+const go = (at) => visit(page, at);
 
 const get = async (path) => (await page.request.get(`${BASE}/api/v1${path}`)).json();
 const until = async (what, f) => {

@@ -8,7 +8,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:net';
 import { after, before } from 'node:test';
-import { BASE, PASSWORD, faults, launch, missing, open, settled, shot, signIn, steps } from './desk.mjs';
+import { BASE, PASSWORD, faults, launch, missing, open, settled, shot, signIn, steps, visit } from './desk.mjs';
 
 let browser;
 let page;
@@ -288,27 +288,21 @@ steps('logs are forwarded to a syslog server, after a test and with a look at wh
   await page.getByText('已删除 siem').waitFor();
 });
 
-steps('every page of it shows its content in both themes and languages', async () => {
+steps('every page of it shows its content in the dark and in English, too', async () => {
   const pages = { traces: '/traces?since=4h', trace: `/traces/${checkout}`, connect: `/connect?client=grafana-loki&tenant=${TENANT}`, forwarding: '/forwarding', silences: '/silences' };
-  for (const [theme, locale, suffix] of [
-    ['dark', 'zh-CN', 'dark'],
-    ['light', 'en-US', 'en'],
-  ]) {
-    const desk = await open(browser, { theme, locale });
-    await signIn(desk.page, PASSWORD);
-    await desk.page.locator('.rail').waitFor();
-    for (const [name, path] of Object.entries(pages)) {
-      await desk.page.goto(BASE + path);
-      await settled(desk.page);
-      const main = desk.page.locator('main');
-      assert.equal(await main.locator('.state[role=alert]').count(), 0, `${path} shows a failure: ${await main.innerText()}`);
-      assert.doesNotMatch(await main.innerText(), /没有这项功能|does not offer this|没有权限看|may not see/, `${path} is not there`);
-      if (name === 'traces') await desk.page.locator('.panel canvas').first().waitFor();
-      if (locale === 'en-US') assert.doesNotMatch(await main.locator('h1').innerText(), /\p{Script=Han}/u);
-      if (theme === 'dark' || process.env.SHOT_ALL) await shot(desk.page, `${name}-${suffix}`);
-    }
-    await desk.context.close();
+  const desk = await open(browser, { theme: 'dark', locale: 'en-US' });
+  await signIn(desk.page, PASSWORD);
+  await desk.page.locator('.rail').waitFor();
+  for (const [name, path] of Object.entries(pages)) {
+    await visit(desk.page, path);
+    const main = desk.page.locator('main');
+    assert.equal(await main.locator('.state[role=alert]').count(), 0, `${path} shows a failure: ${await main.innerText()}`);
+    assert.doesNotMatch(await main.innerText(), /没有这项功能|does not offer this|没有权限看|may not see/, `${path} is not there`);
+    if (name === 'traces') await desk.page.locator('.panel canvas').first().waitFor();
+    assert.doesNotMatch(await main.locator('h1').innerText(), /\p{Script=Han}/u);
+    await shot(desk.page, `${name}-dark-en`);
   }
+  await desk.context.close();
   await go(`/connect?client=otel-collector&tenant=${TENANT}`);
   await page.getByText('本租户最近收到').waitFor();
   await shot(page, 'connect');
