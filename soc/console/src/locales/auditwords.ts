@@ -58,6 +58,7 @@ export const auditKinds: Readonly<Record<string, string>> = {
   'fleet-plugin': '扩展插件',
   'fleet-profile': '主机模板',
   'fleet-task': '采集任务',
+  'fleet-test-report': 'Agent 性能测试报告',
   'fleet-threshold': '资源告警规则',
   'fleet-token': '注册令牌',
   'forward-target': '转发目标',
