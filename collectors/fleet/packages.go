@@ -112,7 +112,7 @@ func (s *Service) parsePackage(version, sum string, size int64, head []byte) (u 
 		return u, invalid("the file does not say of which version it is: give the version")
 	case version == "":
 		version = u.Build.Version
-	case u.Build.Version != "" && u.Build.Version != version:
+	case release.Numbered(u.Build.Version) && u.Build.Version != version:
 		return u, invalid("the file says that it is of version %s, not %s", u.Build.Version, version)
 	}
 	u.Package = wire.Package{Version: version, OS: system, Arch: arch, SHA256: sum, Size: size, URL: wire.PathPackages + sum}

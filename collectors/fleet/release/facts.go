@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -159,6 +160,16 @@ func (f BuildFacts) Other() string {
 		return path.Base(f.Program)
 	}
 	return ""
+}
+
+// numbered is what versions of releases look like.
+var numbered = regexp.MustCompile(`^v?\d+(\.\d+)+(-[A-Za-z][0-9A-Za-z.]*)?(\+[0-9A-Za-z._-]+)?$`)
+
+// Numbered tells whether a version is the number of a release. What git says of a commit
+// between releases (1.2.0-5-gab12cd3, 1.2.0-dirty) or without any (ab12cd3) is none: such a
+// file has the version by which it is uploaded.
+func Numbered(version string) bool {
+	return numbered.MatchString(version) && !strings.HasSuffix(version, "-dirty")
 }
 
 func clean(s string) string {

@@ -161,3 +161,15 @@ func FuzzUnpack(f *testing.F) {
 		})
 	})
 }
+
+func TestNumbered(t *testing.T) {
+	t.Parallel()
+	for version, want := range map[string]bool{
+		"1.2.0": true, "v2.0": true, "1.2.0-rc.1": true, "1.2.3-rc.1+build_7": true,
+		"": false, "dev": false, "ab12cd3": false, "1234567": false, "1.2.0-5-gab12cd3": false, "1.2.0-dirty": false, "1.2.0-rc.1-3-gab12cd3": false,
+	} {
+		if release.Numbered(version) != want {
+			t.Errorf("%q: a release's number: %t", version, !want)
+		}
+	}
+}
