@@ -123,7 +123,7 @@ func (s *Service) AddExtension(ctx context.Context, a Asker, note, sum string, r
 	if sum != "" && !strings.EqualFold(sum, hash) {
 		return x, invalid("the package has the SHA-256 %s, not %s: it was changed on its way", hash, clip(sum, 64))
 	}
-	f, err := s.packages.Open(hash)
+	f, err := s.uploaded(hash)
 	if err != nil {
 		return x, err
 	}
@@ -154,6 +154,16 @@ func (s *Service) AddExtension(ctx context.Context, a Asker, note, sum string, r
 	s.extensions[extensionKey(x.Name, x.Version)] = &x
 	s.note(roster.Operation{Object: "plugin:" + x.Name, Kind: "plugin-added", Actor: a.Name, OK: true, Text: x.Name + " " + x.Version + ", SHA-256 " + hash[:12]})
 	return x, nil
+}
+
+// uploaded opens a file that was just put on the shelf. Who uploads the same file at the same time and is
+// refused takes it away.
+func (s *Service) uploaded(sum string) (*release.File, error) {
+	f, err := s.packages.Open(sum)
+	if errors.Is(err, release.ErrAbsent) {
+		return nil, conflict("the same file was uploaded at the same time, and refused: upload it again to see why")
+	}
+	return f, err
 }
 
 // onShelf tells whether something that is kept has this hash.

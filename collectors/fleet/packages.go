@@ -97,7 +97,7 @@ func (s *Service) parsePackage(version, sum string, size int64, head []byte) (u 
 	if err != nil {
 		return u, invalid("the package: %v", err)
 	}
-	f, err := s.packages.Open(sum)
+	f, err := s.uploaded(sum)
 	if err != nil {
 		return u, err
 	}

@@ -159,14 +159,6 @@ func (c *Client) consume(ctx context.Context, stream, subject string, start uint
 
 type handlerError struct{ error }
 
-// What a reader has ahead: messages, and bytes that it asks for at once. A
-// batch has some 256 KiB at most. (Bytes alone would be a bound, too, but the
-// client makes room for a million messages then: 8 MB of pointers for each reader.)
-const (
-	readAhead = 64
-	readBytes = 2 * maxPayload
-)
-
 func (c *Client) consumeOnce(ctx context.Context, stream, subject string, next *uint64, handle func(Message) error) error {
 	cons, err := c.js.OrderedConsumer(ctx, stream, jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{subject}, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: *next,
@@ -174,7 +166,7 @@ func (c *Client) consumeOnce(ctx context.Context, stream, subject string, next *
 	if err != nil {
 		return err
 	}
-	it, err := cons.Messages(jetstream.PullMaxMessagesWithBytesLimit(readAhead, readBytes))
+	it, err := cons.Messages(jetstream.PullMaxBytes(16 << 20))
 	if err != nil {
 		return err
 	}

@@ -104,7 +104,7 @@ func parseKeys(data []byte) ([]key, error) {
 		}
 		raw, err := base64.StdEncoding.DecodeString(fields[2])
 		if err != nil || len(raw) != chacha20poly1305.KeySize {
-			return nil, fmt.Errorf("line %d: the secret is not %d bytes in base64", n, chacha20poly1305.KeySize)
+			return nil, fmt.Errorf("line %d is damaged: the secret is not %d bytes in base64", n, chacha20poly1305.KeySize)
 		}
 		k := keyOf([chacha20poly1305.KeySize]byte(raw), made)
 		if k.id != fields[0] {
