@@ -1,5 +1,5 @@
 import { Button, Modal } from 'antd';
-import { useState, type DragEvent } from 'react';
+import { useState } from 'react';
 import type { ImportAnswer } from '../api/access';
 import { ApiError, upload } from '../api/client';
 import { list } from '../api/types';
@@ -7,6 +7,7 @@ import { useSettings } from '../app/settings';
 import { parseCSV } from '../logic/csv';
 import { download } from '../logic/export';
 import { Refused } from './dialog';
+import { Drop } from './drop';
 import { DataTable } from './table';
 
 const SHOWN = 8;
@@ -18,7 +19,6 @@ export function CSVImport({ title, why, path, columns, example, close, imported 
   const [report, setReport] = useState<ImportAnswer | null>(null);
   const [error, setError] = useState<unknown>(null);
   const [busy, setBusy] = useState(false);
-  const [over, setOver] = useState(false);
 
   const send = async (text: string, dry: boolean) => {
     setBusy(true);
@@ -40,8 +40,7 @@ export function CSVImport({ title, why, path, columns, example, close, imported 
       setBusy(false);
     }
   };
-  const take = async (f: File | undefined) => {
-    if (!f) return;
+  const take = async (f: File) => {
     const text = await f.text();
     setFile({ name: f.name, text });
     setReport(null);
@@ -70,22 +69,9 @@ export function CSVImport({ title, why, path, columns, example, close, imported 
           {t('import.template')}
         </Button>
       </p>
-      <label
-        className={`drop${over ? ' over' : ''}`}
-        onDragOver={(e: DragEvent) => {
-          e.preventDefault();
-          setOver(true);
-        }}
-        onDragLeave={() => setOver(false)}
-        onDrop={(e: DragEvent) => {
-          e.preventDefault();
-          setOver(false);
-          void take(e.dataTransfer.files[0]);
-        }}
-      >
-        <input type="file" accept=".csv,text/csv" className="visually-hidden" onChange={(e) => void take(e.target.files?.[0])} />
+      <Drop accept=".csv,text/csv" take={(files) => void take(files[0]!)}>
         {file ? `${file.name} · ${t('import.again')}` : t('import.drop')}
-      </label>
+      </Drop>
       <div style={{ marginTop: 12 }} />
       <Refused error={error} />
       {report &&

@@ -9,6 +9,7 @@ import { useFeedback } from '../../app/feedback';
 import { useSettings } from '../../app/settings';
 import { download } from '../../logic/export';
 import { number } from '../../logic/format';
+import { Drop } from '../../parts/drop';
 import { Head, Panel } from '../../parts/page';
 import { Empty, Loaded } from '../../parts/states';
 import { DataTable } from '../../parts/table';
@@ -96,7 +97,6 @@ function Wizard({ classes }: { classes: { value: string; label: string }[] }) {
   const { done, failed } = useFeedback();
   const [file, setFile] = useState<File | null>(null);
   const [cls, setCls] = useState<string>();
-  const [over, setOver] = useState(false);
   const [busy, setBusy] = useState<'' | 'checking' | 'writing'>('');
   const [report, setReport] = useState<Report | null>(null);
   const [mistakes, setMistakes] = useState<{ all: number; detail: string; rows: Mistake[] } | null>(null);
@@ -161,31 +161,7 @@ function Wizard({ classes }: { classes: { value: string; label: string }[] }) {
   return (
     <Panel>
       <div className="stack">
-        <label
-          className={`drop${over ? ' over' : ''}`}
-          onDragOver={(e) => {
-            e.preventDefault();
-            setOver(true);
-          }}
-          onDragLeave={() => setOver(false)}
-          onDrop={(e) => {
-            e.preventDefault();
-            setOver(false);
-            const f = e.dataTransfer.files[0];
-            if (f) void check(f, cls);
-          }}
-        >
-          <input
-            type="file"
-            accept=".xlsx,.csv,.json,.ndjson,.yaml,.yml"
-            className="visually-hidden"
-            aria-label={t('cmdbImport.file')}
-            onChange={(e) => {
-              const f = e.target.files?.[0];
-              e.target.value = '';
-              if (f) void check(f, cls);
-            }}
-          />
+        <Drop accept=".xlsx,.csv,.json,.ndjson,.yaml,.yml" label={t('cmdbImport.file')} take={(files) => void check(files[0]!, cls)}>
           {file ? (
             <>
               <b>{file.name}</b> · {t('cmdb.importAgain')}
@@ -193,7 +169,7 @@ function Wizard({ classes }: { classes: { value: string; label: string }[] }) {
           ) : (
             t('cmdbImport.file')
           )}
-        </label>
+        </Drop>
         <div className="row">
           <span className="dim">{t('cmdbImport.class')}</span>
           <Select

@@ -1,6 +1,6 @@
 import { useQuery } from '@tanstack/react-query';
 import { Button } from 'antd';
-import { useRef, useState } from 'react';
+import { useRef } from 'react';
 import { BASE, del, get, post, upload } from '../../api/client';
 import { useCan } from '../../api/queries';
 import { list, type Page } from '../../api/types';
@@ -8,6 +8,7 @@ import { useAct } from '../../app/act';
 import { useFeedback } from '../../app/feedback';
 import { useSettings } from '../../app/settings';
 import { bytes } from '../../logic/format';
+import { Drop } from '../drop';
 import { Panel } from '../page';
 import { Empty, Loaded } from '../states';
 import { DataTable, type Column } from '../table';
@@ -33,7 +34,6 @@ export function FilesView({ id }: { id: string }) {
   const can = useCan();
   const { act, busy } = useAct();
   const { failed } = useFeedback();
-  const [over, setOver] = useState(false);
   const input = useRef<HTMLInputElement>(null);
   const path = `/cmdb/items/${encodeURIComponent(id)}/attachments`;
   const renew = ['cmdb'];
@@ -72,35 +72,10 @@ export function FilesView({ id }: { id: string }) {
         return (
           <div className="stack" style={{ gap: 14 }}>
             {can('add-cmdb-attachment') && (
-              <label
-                className={`drop${over ? ' over' : ''}`}
-                aria-busy={busy}
-                onDragOver={(e) => {
-                  e.preventDefault();
-                  setOver(true);
-                }}
-                onDragLeave={() => setOver(false)}
-                onDrop={(e) => {
-                  e.preventDefault();
-                  setOver(false);
-                  void add([...e.dataTransfer.files]);
-                }}
-              >
-                <input
-                  ref={input}
-                  type="file"
-                  multiple
-                  className="visually-hidden"
-                  aria-label={t('ci.files.add')}
-                  onChange={(e) => {
-                    const chosen = [...(e.target.files ?? [])];
-                    e.target.value = '';
-                    void add(chosen);
-                  }}
-                />
+              <Drop chooser={input} multiple busy={busy} label={t('ci.files.add')} take={(files) => void add(files)}>
                 {t('ci.files.add')}
                 <div className="faint">{t('ci.files.kinds')}</div>
-              </label>
+              </Drop>
             )}
             <section className="panel">
               {here.length === 0 ? (

@@ -1,6 +1,6 @@
 import { useQuery } from '@tanstack/react-query';
 import { Button, Form, Input, Modal, Progress } from 'antd';
-import { useRef, useState, type DragEvent } from 'react';
+import { useRef, useState } from 'react';
 import { ApiError, del, get, uploadWatched } from '../../api/client';
 import type { FleetPackage, FleetPackageDetail, FleetStatistics } from '../../api/fleet';
 import { useCan } from '../../api/queries';
@@ -10,6 +10,7 @@ import { useUrl } from '../../app/hooks';
 import { useSettings } from '../../app/settings';
 import { absolute, bytes } from '../../logic/format';
 import { Ask } from '../dialog';
+import { Drop } from '../drop';
 import { useActorName } from '../names';
 import { Panel } from '../page';
 import { Empty, Loaded, Stale } from '../states';
@@ -83,11 +84,10 @@ function UploadDialog({ close }: { close: () => void }) {
   const [files, setFiles] = useState<Upload[]>([]);
   const [version, setVersion] = useState('');
   const [note, setNote] = useState('');
-  const [over, setOver] = useState(false);
   const [busy, setBusy] = useState(false);
   const stop = useRef<AbortController | null>(null);
   const put = (file: File, change: Partial<Upload>) => setFiles((all) => all.map((x) => (x.file === file ? { ...x, ...change } : x)));
-  const take = (more: FileList | null) => setFiles((all) => [...all, ...[...(more ?? [])].filter((f) => !all.some((x) => x.file.name === f.name && x.file.size === f.size)).map((file): Upload => ({ file, state: 'waits', share: 0, said: '' }))]);
+  const take = (more: File[]) => setFiles((all) => [...all, ...more.filter((f) => !all.some((x) => x.file.name === f.name && x.file.size === f.size)).map((file): Upload => ({ file, state: 'waits', share: 0, said: '' }))]);
   const waiting = files.filter((x) => x.state === 'waits' || x.state === 'failed');
   const failed = files.filter((x) => x.state === 'failed');
   const send = async () => {
@@ -129,22 +129,9 @@ function UploadDialog({ close }: { close: () => void }) {
         close();
       }}
     >
-      <label
-        className={`drop${over ? ' over' : ''}`}
-        onDragOver={(e: DragEvent) => {
-          e.preventDefault();
-          setOver(true);
-        }}
-        onDragLeave={() => setOver(false)}
-        onDrop={(e: DragEvent) => {
-          e.preventDefault();
-          setOver(false);
-          if (!busy) take(e.dataTransfer.files);
-        }}
-      >
-        <input type="file" multiple disabled={busy} className="visually-hidden" aria-label={t('fleet.pkg.name')} onChange={(e) => take(e.target.files)} />
+      <Drop multiple busy={busy} label={t('fleet.pkg.name')} take={take}>
         {t('fleet.pkg.drop')}
-      </label>
+      </Drop>
       {files.length > 0 && (
         <DataTable
           label={t('fleet.pkg.upload')}

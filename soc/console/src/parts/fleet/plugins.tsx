@@ -1,6 +1,6 @@
 import { useQuery } from '@tanstack/react-query';
 import { Button, Form, Input, Modal, Select } from 'antd';
-import { useState, type DragEvent } from 'react';
+import { useState } from 'react';
 import { del, get, post, upload } from '../../api/client';
 import type { FleetHost, FleetJob, FleetPlugin, FleetPluginDetail, FleetPluginHost, FleetPluginPackage } from '../../api/fleet';
 import { useCan } from '../../api/queries';
@@ -10,6 +10,7 @@ import { useUrl } from '../../app/hooks';
 import { useSettings } from '../../app/settings';
 import { bytes, number } from '../../logic/format';
 import { Ask, FormDialog, Refused } from '../dialog';
+import { Drop } from '../drop';
 import { Panel } from '../page';
 import { SearchBox } from '../search';
 import { Empty, Loaded, Stale } from '../states';
@@ -29,13 +30,12 @@ export const usePlugins = () => useQuery({ queryKey: ['fleet-plugins'], queryFn:
 function UploadDialog({ close }: { close: () => void }) {
   const { t } = useSettings();
   const { tell } = useAct();
-  const [over, setOver] = useState(false);
   const [note, setNote] = useState('');
   const [done, setDone] = useState<{ file: string; made?: FleetPluginPackage; error?: unknown }[]>([]);
   const [busy, setBusy] = useState(false);
-  const take = async (files: FileList | null) => {
+  const take = async (files: File[]) => {
     setBusy(true);
-    for (const f of files ?? []) {
+    for (const f of files) {
       try {
         const made = await upload<FleetPluginPackage>('/fleet/plugins', { note: note || undefined }, f, 'application/octet-stream');
         setDone((d) => [...d, { file: f.name, made }]);
@@ -54,22 +54,9 @@ function UploadDialog({ close }: { close: () => void }) {
           <Input id="plugin-note" maxLength={2000} value={note} onChange={(e) => setNote(e.target.value)} />
         </Form.Item>
       </Form>
-      <label
-        className={`drop${over ? ' over' : ''}`}
-        onDragOver={(e: DragEvent) => {
-          e.preventDefault();
-          setOver(true);
-        }}
-        onDragLeave={() => setOver(false)}
-        onDrop={(e: DragEvent) => {
-          e.preventDefault();
-          setOver(false);
-          void take(e.dataTransfer.files);
-        }}
-      >
-        <input type="file" multiple accept=".gz,.tgz,application/gzip" className="visually-hidden" aria-label={t('fleet.plug.file')} disabled={busy} onChange={(e) => void take(e.target.files)} />
+      <Drop multiple busy={busy} accept=".gz,.tgz,application/gzip" label={t('fleet.plug.file')} take={(files) => void take(files)}>
         {t('fleet.plug.drop')}
-      </label>
+      </Drop>
       <div style={{ marginTop: 12 }} role="status">
         {done.map((d, i) =>
           d.made ? (
