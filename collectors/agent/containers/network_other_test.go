@@ -8,3 +8,5 @@ import (
 )
 
 func ownNetwork(t *testing.T, _ *exec.Cmd) { t.Skip("networks of their own are Linux's") }
+
+func noNetwork(t *testing.T, err error) { t.Fatal(err) }
