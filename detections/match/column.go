@@ -39,6 +39,7 @@ type column struct {
 	pairs  *[1 << 10]uint64 // first bytes of texts too short for a gram
 	ones   []place          // texts of one byte
 
+	longest    int  // bytes of the longest text
 	stride     int  // how many positions are between those looked at
 	whole      bool // texts may be anywhere; else only at the ends
 	head, tail int  // how far from the ends texts reach
@@ -236,6 +237,7 @@ func (c *column) index(terms []term, list []int32) {
 		t := &terms[at]
 		texts[i] = lower(t.text)
 		n := len(texts[i])
+		c.longest = max(c.longest, n)
 		switch t.kind {
 		case termPrefix:
 			c.head = max(c.head, n)
@@ -348,28 +350,36 @@ func (m *Matcher) scan(c *column, i int32) {
 	f := &m.forms[i]
 	b := m.arena.buf[f.start-1 : f.start+f.length+margin]
 	n := f.length
+	to := n
+	if m.known > 0 && f.ascii {
+		// Only a text that begins before what is known is news.
+		if m.known == n {
+			return
+		}
+		to = min(n, n-m.known+c.longest)
+	}
 	if c.filter != nil {
 		// A gram may begin with the zero byte before the value and end with those
 		// behind it. b[p] begins the gram of position p-1.
 		if c.whole || n <= c.head+c.tail+2*gramLength {
-			m.grams(c, b, 0, n, i)
+			m.grams(c, b, 0, to, i)
 		} else {
 			m.grams(c, b, 0, c.head, i)
 			m.grams(c, b, (n-c.tail)&^(stride-1), n, i)
 		}
 	}
 	if c.pairs != nil {
-		m.pairs(c, b, n, i)
+		m.pairs(c, b, to, n, i)
 	}
 	for k := range c.ones {
 		m.one(&c.ones[k], b, n, i)
 	}
 }
 
-// pairs finds the texts that are too short for a gram.
-func (m *Matcher) pairs(c *column, b []byte, n int, i int32) {
+// pairs finds the texts that are too short for a gram and begin up to a position.
+func (m *Matcher) pairs(c *column, b []byte, to, n int, i int32) {
 	pairs := c.pairs
-	for p := 0; p <= n; p += 4 {
+	for p := 0; p <= to; p += 4 {
 		x := binary.LittleEndian.Uint64(b[p:]) // beyond the value there are zeros, and margin enough
 		x0, x1, x2, x3 := uint16(x), uint16(x>>8), uint16(x>>16), uint16(x>>24)
 		if (pairs[x0>>6]>>(x0&63)|pairs[x1>>6]>>(x1&63)|pairs[x2>>6]>>(x2&63)|pairs[x3>>6]>>(x3&63))&1 == 0 {

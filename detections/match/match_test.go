@@ -209,6 +209,26 @@ func TestKeywordsReadTheRawTextButNotOurOwnFields(t *testing.T) {
 	f(&event.Event{Fields: []event.Field{{ID: event.Message, Value: "needle"}}}, true)
 }
 
+// TestKeywordsAcrossTheMessage puts the border between the head of a raw text and
+// the message behind it at every place: only what is before it is searched again.
+func TestKeywordsAcrossTheMessage(t *testing.T) {
+	t.Parallel()
+	reg := event.NewRegistry(0)
+	var rules []*sigma.Rule
+	for _, k := range []string{"'needle'", "'ed'", "'l'", "'<4> x*'", "'*the y'", "'<4> x needle in the y'", "'needle in the y'"} {
+		// The decoy has the same beginning, so that a text is found by its end.
+		rules = append(rules, parseOne(t, "title: x\nid: x\nlogsource: {product: t}\ndetection:\n  k: ["+k+"]\n  d: ['needle in the bay', 'needle in the eye']\n  condition: k or d\n"))
+	}
+	p, _ := Compile(rules, reg, nil)
+	const raw = "<4> x needle in the y"
+	for k := range len(raw) {
+		ev := &event.Event{Raw: raw, Fields: []event.Field{{ID: event.Message, Value: raw[k:]}}}
+		if got := matches(p, ev); len(got) != len(rules) {
+			t.Errorf("message %q: rules %v match, not all %d", raw[k:], got, len(rules))
+		}
+	}
+}
+
 func TestWindashKeepsOtherBytes(t *testing.T) {
 	t.Parallel()
 	rule := parseOne(t, "title: x\nid: x\nlogsource: {product: t}\ndetection:\n  s: {'a|windash|cased': \"\\uFFFD-\"}\n  condition: s\n")

@@ -33,6 +33,7 @@ type Matcher struct {
 	off    []bool  // by rule: not asked
 	broken map[int32]string
 	now    int32 // rule that is evaluated
+	known  int   // bytes at the end of the value at hand of which all columns were asked already
 	arena  arena
 	router router
 	memory memoriser
@@ -116,10 +117,23 @@ func (m *Matcher) find(pl *plan) {
 		}
 	}
 	if len(pl.keywords) > 0 && m.rawCounts() {
+		m.known = m.repeated()
 		for _, c := range pl.keywords {
 			m.column(c, int32(len(m.ev.Fields)))
 		}
+		m.known = 0
 	}
+}
+
+// repeated is how many bytes the raw text ends with that are the message too,
+// which was searched for the same keywords.
+func (m *Matcher) repeated() int {
+	for i := range m.ev.Fields {
+		if f := &m.ev.Fields[i]; f.ID == event.Message && f.Kind != event.Null && strings.HasSuffix(m.ev.Raw, f.Value) {
+			return len(f.Value)
+		}
+	}
+	return 0
 }
 
 // ours tells whether we added a field to the event: such are not searched for

@@ -102,9 +102,10 @@ type plan struct {
 	keywords []*column
 	always   []int32
 
-	number uint32        // of the plan, from 1 on
-	uses   uint32        // events so far
-	worth  [1 << 10]int8 // by the last bits of a field's id: whether its values are worth remembering, see Matcher.look
+	number uint32         // of the plan, from 1 on
+	uses   uint32         // events so far
+	fields [1 << 10]field // by the last bits of a field's id, see Matcher.look
+	recent []recent       // the last values; the first place stands for none
 }
 
 // of returns the columns for a field.

@@ -434,6 +434,11 @@ func (w *world) event() sample {
 	w.Shuffle(len(s.values), func(i, j int) { s.values[i], s.values[j] = s.values[j], s.values[i] })
 	if w.chance(5) {
 		s.raw = strings.TrimLeft(w.text(), "{")
+		if w.chance(2) { // the message behind a head, or alone
+			message := w.text()
+			s.raw = strings.TrimLeft(pick(w, []string{"", s.raw})+message, "{")
+			s.values = append(s.values, named{"message", message})
+		}
 	}
 	return s
 }
