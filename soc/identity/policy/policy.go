@@ -77,8 +77,45 @@ type Subject struct {
 	Limit   *Limit   `json:"limit,omitempty"`   // of a token
 }
 
-// Prepared is a Subject in the policy's own terms.
-type Prepared struct{ value ast.Value }
+// Prepared is a Subject in the policy's own terms. It remembers what was decided
+// about it, as long as the data is the same.
+type Prepared struct {
+	value    ast.Value
+	constant bool // neither the time nor the place of a request counts: there are no grants
+	asked    atomic.Pointer[answers]
+}
+
+// answers are decisions about one subject on one state of the data: two for each
+// operation, for a reach that is everything and one that is not. 0 is none.
+type answers struct {
+	on    uint64 // revision of the data
+	known []atomic.Uint32
+}
+
+// The bits of an answer.
+const (
+	answered = 1 << iota
+	allowed
+	confinedTo
+)
+
+// answer is the place for a decision about a subject, nil where it has to be
+// worked out each time.
+func (c *compiled) answer(r *Request) *atomic.Uint32 {
+	if !r.Subject.constant {
+		return nil
+	}
+	a := r.Subject.asked.Load()
+	if a == nil || a.on != c.revision {
+		a = &answers{on: c.revision, known: make([]atomic.Uint32, 2*len(c.operations))}
+		r.Subject.asked.Store(a)
+	}
+	n := 2 * c.places[r.Operation]
+	if r.Everywhere {
+		n++
+	}
+	return &a.known[n]
+}
 
 // Prepare turns the subject into terms.
 func (s Subject) Prepare() (*Prepared, error) {
@@ -91,7 +128,7 @@ func (s Subject) Prepare() (*Prepared, error) {
 	if err != nil {
 		return nil, fmt.Errorf("policy: prepare the subject: %w", err)
 	}
-	return &Prepared{v}, nil
+	return &Prepared{value: v, constant: len(s.Grants) == 0}, nil
 }
 
 // Data is everything the policy decides on beside the request itself.
@@ -137,7 +174,11 @@ type Engine struct {
 type compiled struct {
 	decision, reasons rego.PreparedEvalQuery
 	operations        map[string]Operation
+	places            map[string]int // of the operations among their answers
+	revision          uint64         // another one for each, whichever engine it is of
 }
+
+var revisions atomic.Uint64
 
 // New returns an engine that refuses everything until SetData is called.
 func New() *Engine { return &Engine{} }
@@ -174,7 +215,10 @@ func (e *Engine) SetData(ctx context.Context, d Data) error {
 	}
 	data["table"] = table
 	store := inmem.NewFromObjectWithOpts(data, inmem.OptReturnASTValuesOnRead(true))
-	c := &compiled{operations: ops}
+	c := &compiled{operations: ops, revision: revisions.Add(1), places: make(map[string]int, len(ops))}
+	for id := range ops {
+		c.places[id] = len(c.places)
+	}
 	for query, into := range map[string]*rego.PreparedEvalQuery{"data.icewatch.access.decision": &c.decision, "data.icewatch.access.reasons": &c.reasons} {
 		q, err := rego.New(rego.Query(query), rego.Module("access.rego", module), rego.Store(store)).PrepareForEval(ctx)
 		if err != nil {
@@ -198,7 +242,9 @@ func tabulate(ctx context.Context, data map[string]any) (any, error) {
 	return rs[0].Expressions[0].Value, nil
 }
 
-// Decide answers one request. Whatever goes wrong is a refusal.
+// Decide answers one request. Whatever goes wrong is a refusal. What was decided
+// before on the same data about the same subject is not worked out again, where
+// nothing of it depends on when and whence it asks.
 func (e *Engine) Decide(ctx context.Context, r Request) (Decision, error) {
 	c := e.current.Load()
 	if c == nil {
@@ -206,6 +252,12 @@ func (e *Engine) Decide(ctx context.Context, r Request) (Decision, error) {
 	}
 	if _, known := c.operations[r.Operation]; !known {
 		return Decision{}, fmt.Errorf("%w: %q", ErrUnknownOperation, r.Operation)
+	}
+	known := c.answer(&r)
+	if known != nil {
+		if is := known.Load(); is != 0 {
+			return Decision{Allow: is&allowed != 0, Confined: is&confinedTo != 0}, nil
+		}
 	}
 	rs, err := c.decision.Eval(ctx, rego.EvalParsedInput(r.input()))
 	if err != nil {
@@ -217,6 +269,16 @@ func (e *Engine) Decide(ctx context.Context, r Request) (Decision, error) {
 	m, _ := rs[0].Expressions[0].Value.(map[string]any)
 	allow, _ := m["allow"].(bool)
 	confined, _ := m["confined"].(bool)
+	if known != nil {
+		is := uint32(answered)
+		if allow {
+			is |= allowed
+		}
+		if confined {
+			is |= confinedTo
+		}
+		known.Store(is)
+	}
 	return Decision{Allow: allow, Confined: confined}, nil
 }
 

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/open-policy-agent/opa/v1/ast"
 )
 
 func testEngine(t testing.TB, separation bool) *Engine {
@@ -131,16 +134,106 @@ func TestUnknownOperation(t *testing.T) {
 	}
 }
 
-func BenchmarkDecide(b *testing.B) {
-	e := testEngine(b, true)
-	p, err := Subject{Roles: []string{"viewer", "closer"}, Grants: []Grant{{ID: "g", Role: "unit-admin", From: minute(0, 0), To: minute(24, 0), Networks: []string{"10.0.0.0/8"}}}}.Prepare()
+// What is remembered of a subject holds for the data it was decided on alone, and
+// for the reach.
+func TestAnswersFollowTheData(t *testing.T) {
+	t.Parallel()
+	e, other := testEngine(t, false), testEngine(t, true)
+	p, err := Subject{Roles: []string{"system-admin", "security-admin"}}.Prepare()
 	if err != nil {
-		b.Fatal(err)
+		t.Fatal(err)
 	}
-	b.ReportAllocs()
-	for b.Loop() {
-		if d, err := e.Decide(context.Background(), Request{Subject: p, Operation: "search", Address: "10.1.1.1", Time: time.Now()}); err != nil || !d.Allow {
-			b.Fatal(d, err)
+	ask := func(when string, e *Engine, op string, everywhere, want bool) {
+		t.Helper()
+		for range 2 { // worked out, and remembered
+			d, err := e.Decide(t.Context(), Request{Subject: p, Operation: op, Everywhere: everywhere, Time: time.Now()})
+			if err != nil || d.Allow != want {
+				t.Errorf("%s: %s everywhere %v: %+v, %v; want %v", when, op, everywhere, d, err, want)
+			}
 		}
 	}
+	for range 2 {
+		ask("together", e, "set-tls", true, true)
+		ask("together, in a part", e, "set-tls", false, false)
+		ask("apart", other, "set-tls", true, false)
+		ask("nobody's", e, "search", true, false)
+	}
+	d := Data{Operations: []Operation{{ID: "set-tls", Scope: "system"}, {ID: "search", Scope: "read"}, {ID: "new", Scope: "system"}}, Roles: map[string]Role{"system-admin": {Scopes: []string{"read"}}}}
+	if err := e.SetData(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+	ask("after a change of the role", e, "set-tls", true, false)
+	ask("after a change of the role", e, "search", false, true)
+	ask("an operation that was not there before", e, "new", true, false)
+	ask("the other engine", other, "set-tls", true, false)
+}
+
+// Decisions on a subject without grants are remembered, whenever and from wherever
+// it asks: so the policy may look at both in what judges a grant, nowhere else.
+func TestTimeAndPlaceBindGrantsAlone(t *testing.T) {
+	t.Parallel()
+	m, err := ast.ParseModule("access.rego", module)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ofGrants := map[string]bool{"unmet": true, "within_hours": true, "within_place": true}
+	found := map[string]bool{}
+	for _, r := range m.Rules {
+		ast.WalkRefs(r, func(ref ast.Ref) bool {
+			if !ref.HasPrefix(ast.InputRootRef) {
+				return false
+			}
+			if len(ref) < 2 {
+				t.Errorf("%s looks at the input as a whole", r.Head.Name)
+				return false
+			}
+			name := strings.Trim(ref[1].String(), `"`)
+			found[name] = true
+			if slices.Contains([]string{"subject", "operation", "everywhere"}, name) {
+				return false
+			}
+			if fn := string(r.Head.Name); !ofGrants[fn] || len(r.Head.Args) != 1 {
+				t.Errorf("%s looks at input.%s, which is no part of what is remembered", fn, name)
+			}
+			return false
+		})
+	}
+	for _, name := range []string{"subject", "operation", "everywhere", "now", "weekday", "minute", "address"} {
+		if !found[name] {
+			t.Errorf("nothing looks at input.%s: %v", name, found)
+		}
+	}
+	for fn := range ofGrants { // and these are asked of grants
+		for _, r := range m.Rules {
+			ast.WalkTerms(r, func(x *ast.Term) bool {
+				call, ok := x.Value.(ast.Call)
+				if ok && call[0].String() == fn && call[1].String() != "g" {
+					t.Errorf("%s asks %s of %s", r.Head.Name, fn, call[1])
+				}
+				return false
+			})
+		}
+	}
+}
+
+// BenchmarkDecide decides on a subject with a grant, whose time and place are
+// looked at each time, and on one without.
+func BenchmarkDecide(b *testing.B) {
+	e := testEngine(b, true)
+	f := func(name string, s Subject) {
+		b.Run(name, func(b *testing.B) {
+			p, err := s.Prepare()
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if d, err := e.Decide(context.Background(), Request{Subject: p, Operation: "search", Address: "10.1.1.1", Time: time.Now()}); err != nil || !d.Allow {
+					b.Fatal(d, err)
+				}
+			}
+		})
+	}
+	f("granted", Subject{Roles: []string{"viewer", "closer"}, Grants: []Grant{{ID: "g", Role: "unit-admin", From: minute(0, 0), To: minute(24, 0), Networks: []string{"10.0.0.0/8"}}}})
+	f("constant", Subject{Roles: []string{"viewer", "closer"}})
 }
