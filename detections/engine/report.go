@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -174,8 +175,54 @@ type Report struct {
 func (e *Engine) Report() Report {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	out, cost := e.report()
+	out.Costs = make(map[string]Cost, out.Rules)
+	for i := range e.rules {
+		out.Costs[e.rules[i].ID] = cost(i)
+	}
+	for i := range e.counts {
+		out.Costs[e.counts[i].ID] = cost(len(e.rules) + i)
+	}
+	return out
+}
+
+// Brief is Report with no more costs than those of the n rules whose conditions
+// took the most time, of equal ones those of the lesser ids; rules that took none
+// are left out.
+func (e *Engine) Brief(n int) Report {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	out, cost := e.report()
+	type dear struct {
+		id      string
+		seconds float64
+		at      int
+	}
+	before := func(a, b dear) int { return cmp.Or(cmp.Compare(b.seconds, a.seconds), cmp.Compare(a.id, b.id)) }
+	var list []dear
+	for i := range e.rules { // what counts takes no time of its own
+		d := dear{e.rules[i].ID, cost(i).Seconds, i}
+		if d.seconds <= 0 || len(list) == n && (n == 0 || before(d, list[n-1]) > 0) {
+			continue
+		}
+		if len(list) == n {
+			list = list[:n-1]
+		}
+		at, _ := slices.BinarySearchFunc(list, d, before)
+		list = slices.Insert(list, at, d)
+	}
+	out.Costs = make(map[string]Cost, len(list))
+	for _, d := range list {
+		out.Costs[d.id] = cost(d.at)
+	}
+	return out
+}
+
+// report is all of a report but the costs, and what a rule cost: those that judge
+// single events, then those that count.
+func (e *Engine) report() (out Report, cost func(i int) Cost) {
 	e.closeUse()
-	out := Report{Events: e.stats.Events, Swaps: e.swaps, Held: e.held, Costs: make(map[string]Cost, len(e.rules)+len(e.counts)),
+	out = Report{Events: e.stats.Events, Swaps: e.swaps, Held: e.held,
 		Sets: append([]SetUse{}, e.sets...), Throttled: e.throttled(), Rules: len(e.rules) + len(e.counts), Windows: e.windows()}
 	if n := len(e.sets); n > 0 {
 		out.Version, out.Since = e.sets[n-1].Version, e.sets[n-1].Since
@@ -184,6 +231,7 @@ func (e *Engine) Report() Report {
 		out.Program = e.set.Program().Size()
 	}
 	var costs []match.Cost
+	var fed []bool
 	total := time.Duration(0)
 	if e.matcher != nil {
 		costs = slices.Clone(e.matcher.Costs()) // the matcher goes on counting in its own
@@ -191,21 +239,17 @@ func (e *Engine) Report() Report {
 			costs[i] = plus(e.rules[i].record.before, costs[i])
 			total += costs[i].Time
 		}
-	}
-	var fed []bool
-	if e.matcher != nil {
 		fed = e.matcher.Fed()
 	}
-	for i := range e.rules {
+	return out, func(i int) Cost {
+		if i >= len(e.rules) {
+			r := e.counts[i-len(e.rules)].record
+			return r.cost(match.Cost{Asked: r.before.Asked, Hits: r.hits}, total, e.stats.Events)
+		}
 		c := e.rules[i].record.cost(costs[i], total, e.stats.Events)
 		c.Unfed = !e.rules[i].record.fed && !fed[i]
-		out.Costs[e.rules[i].ID] = c
+		return c
 	}
-	for i := range e.counts {
-		r := e.counts[i].record
-		out.Costs[e.counts[i].ID] = r.cost(match.Cost{Asked: r.before.Asked, Hits: r.hits}, total, e.stats.Events)
-	}
-	return out
 }
 
 func (r *record) cost(c match.Cost, total time.Duration, events uint64) Cost {

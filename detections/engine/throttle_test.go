@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -444,6 +445,84 @@ func TestReport(t *testing.T) {
 	if len(r.Sets) != 2 || r.Sets[0].Events != 10 || r.Sets[1].Events != 1 {
 		t.Errorf("sets %+v", r.Sets)
 	}
+}
+
+// The brief of a report has the costs of the costliest alone, and all else.
+func TestBrief(t *testing.T) {
+	t.Parallel()
+	const rules = 40
+	e, whole := manyRules(t, rules, 640)
+	ids := make([]string, 0, rules)
+	for id, c := range whole.Costs {
+		if c.Seconds > 0 {
+			ids = append(ids, id)
+		}
+	}
+	if len(ids) < 30 {
+		t.Fatalf("%d of %d rules took time", len(ids), rules)
+	}
+	slices.SortFunc(ids, func(a, b string) int {
+		return cmp.Or(cmp.Compare(whole.Costs[b].Seconds, whole.Costs[a].Seconds), cmp.Compare(a, b))
+	})
+	for _, n := range []int{0, 1, 7, len(ids), 1000} {
+		brief := e.Brief(n)
+		for i, id := range ids {
+			got, told := brief.Costs[id]
+			if told != (i < n) || told && got != whole.Costs[id] {
+				t.Errorf("the %d costliest: number %d is %+v, %v, want %+v", n, i, got, told, whole.Costs[id])
+			}
+		}
+		if len(brief.Costs) != min(n, len(ids)) {
+			t.Errorf("the %d costliest are %d", n, len(brief.Costs))
+		}
+		if brief.Costs = whole.Costs; !reflect.DeepEqual(brief, whole) {
+			t.Errorf("brief %+v, want %+v", brief, whole)
+		}
+	}
+}
+
+// manyRules is an engine of many rules that has judged events, and its report.
+func manyRules(t testing.TB, n, events int) (*Engine, Report) {
+	t.Helper()
+	files := map[string]string{}
+	for i := range n {
+		files[fmt.Sprintf("r%04d.yml", i)] = fmt.Sprintf("title: T\nid: r%04d\ndetection: {s: {user.name|re: '^a.*x%d$'}, condition: s}\n", i, i)
+	}
+	reg := event.NewRegistry(0)
+	e, _ := fresh(t, reg, files)
+	name := "a" // what every rule looks into and none meets
+	for i := range n {
+		name += fmt.Sprintf(" x%d", i)
+	}
+	s := newStream()
+	for range events {
+		ev := s.next(time.Millisecond, "10.0.0.1")
+		ev.Set(event.UserName, name+".")
+		collect(e, ev)
+	}
+	return e, e.Report()
+}
+
+// BenchmarkReport tells of 1,000 rules, as the engine's process does over its
+// socket: every rule, and the twenty costliest.
+func BenchmarkReport(b *testing.B) {
+	e, _ := manyRules(b, 1000, 65)
+	f := func(name string, report func() Report) {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				data, err := json.Marshal(report())
+				if err != nil {
+					b.Fatal(err)
+				}
+				var r Report
+				if err := json.Unmarshal(data, &r); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+	f("whole", e.Report)
+	f("brief", func() Report { return e.Brief(20) })
 }
 
 // TestUnfed: a rule lacks data until an event of its log source comes, and a

@@ -435,7 +435,8 @@ func (c *centre) openRules(ctx context.Context) error {
 		return err
 	}
 	c.keeper = &keeper{policies: policies, loader: ruleset.NewLoader(sources), book: book, trend: openTrend(filepath.Join(c.Config.Data, "rules", "trend.json")), client: c.client, log: c.log,
-		report: func(ctx context.Context) (engine.RuleSet, error) { return c.engine.RuleSet(ctx) }}
+		report: func(ctx context.Context) (engine.RuleSet, error) { return c.engine.RuleSet(ctx) },
+		brief:  func(ctx context.Context) (engine.RuleSet, error) { return c.engine.RulesBrief(ctx, maxRuleMetrics) }}
 	if err := c.keeper.load(ctx, true); err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ const maxRuleMetrics = 20
 // figures prints the metrics of the rules.
 func (k *keeper) figures(w io.Writer) {
 	k.policies.figures(w)
-	live, err := k.told(context.Background())
+	live, err := k.part.get(context.Background(), k.brief)
 	if err != nil || live.Version == "" {
 		return
 	}

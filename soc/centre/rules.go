@@ -26,6 +26,7 @@ type keeper struct {
 	book   *rulebook.Book // the last of the sources, and what is switched off
 	trend  *ruleTrend
 	report func(ctx context.Context) (engine.RuleSet, error) // the engine's own word
+	brief  func(ctx context.Context) (engine.RuleSet, error) // of it what figures are made of
 	log    *slog.Logger
 
 	loading  sync.Mutex
@@ -34,10 +35,15 @@ type keeper struct {
 	cache    ruleset.Cache
 	state    atomic.Pointer[content]
 
-	asking sync.Mutex
-	asked  time.Time
-	live   engine.RuleSet
-	err    error
+	whole, part word // of report and brief
+}
+
+// word is what the engine said last.
+type word struct {
+	mu   sync.Mutex
+	at   time.Time
+	said engine.RuleSet
+	err  error
 }
 
 type content struct {
@@ -101,15 +107,20 @@ func (k *keeper) watch(ctx context.Context, dirs []string, every time.Duration) 
 
 // told returns the engine's own word on the rules, at most a second old.
 func (k *keeper) told(ctx context.Context) (engine.RuleSet, error) {
-	k.asking.Lock()
-	defer k.asking.Unlock()
-	if time.Since(k.asked) >= time.Second {
+	return k.whole.get(ctx, k.report)
+}
+
+// get asks, unless it was asked within a second.
+func (w *word) get(ctx context.Context, ask func(context.Context) (engine.RuleSet, error)) (engine.RuleSet, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if time.Since(w.at) >= time.Second {
 		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 		defer cancel()
-		k.live, k.err = k.report(ctx)
-		k.asked = time.Now()
+		w.said, w.err = ask(ctx)
+		w.at = time.Now()
 	}
-	return k.live, k.err
+	return w.said, w.err
 }
 
 // Incident asks the policy in force; it implements ticketing.Policy.

@@ -3,7 +3,9 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -52,8 +54,10 @@ func (e *Engine) takeRules(data []byte) error {
 }
 
 // ruleSet tells of the rules in force.
-func (e *Engine) ruleSet() RuleSet {
-	s := RuleSet{Report: e.detect.Report(), Problems: *e.problems.Load()}
+func (e *Engine) ruleSet() RuleSet { return e.told(e.detect.Report(), *e.problems.Load()) }
+
+func (e *Engine) told(r rules.Report, problems []ruleset.Problem) RuleSet {
+	s := RuleSet{Report: r, Problems: problems}
 	if p := e.phases.Load(); p != nil {
 		s.Phases = *p
 	}
@@ -144,10 +148,25 @@ func (e *Engine) ruleHandlers(mux *http.ServeMux) {
 	mux.HandleFunc("GET /rules", func(w http.ResponseWriter, _ *http.Request) {
 		_ = json.NewEncoder(w).Encode(e.ruleSet())
 	})
+	mux.HandleFunc("GET /rules/brief", func(w http.ResponseWriter, r *http.Request) {
+		n, err := strconv.ParseUint(r.URL.Query().Get("costs"), 10, 16)
+		if err != nil {
+			http.Error(w, "costs: how many of the costliest rules are told of: "+err.Error(), http.StatusBadRequest)
+			return
+		}
+		_ = json.NewEncoder(w).Encode(e.told(e.detect.Brief(int(n)), []ruleset.Problem{}))
+	})
 }
 
 // RuleSet asks the engine about its rules.
 func (c *Client) RuleSet(ctx context.Context) (s RuleSet, err error) {
 	err = c.get(ctx, "rules", &s)
+	return s, err
+}
+
+// RulesBrief asks what RuleSet does, but for the problems, and no more costs than
+// those of the n costliest rules: of thousands of rules little is left.
+func (c *Client) RulesBrief(ctx context.Context, n int) (s RuleSet, err error) {
+	err = c.get(ctx, fmt.Sprintf("rules/brief?costs=%d", n), &s)
 	return s, err
 }
