@@ -72,7 +72,7 @@ func Open(ctx context.Context, path string) (*DB, error) {
 		return nil, err
 	}
 
-	writeSQL, err := sql.Open("sqlite", dsn(abs, "rwc",
+	writeSQL, err := open(dsn(abs, "rwc",
 		fmt.Sprintf("cache_size(-%d)", WriteCacheKiB),
 		"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", fmt.Sprintf("journal_size_limit(%d)", journalLimit), fmt.Sprintf("wal_autocheckpoint(%d)", checkpointPages)))
 	if err != nil {
@@ -81,7 +81,7 @@ func Open(ctx context.Context, path string) (*DB, error) {
 	writeSQL.SetMaxOpenConns(1)
 	writeSQL.SetMaxIdleConns(1)
 
-	readSQL, err := sql.Open("sqlite", dsn(abs, "rw", fmt.Sprintf("cache_size(-%d)", readCacheKiB), "query_only(1)", "foreign_keys(1)"))
+	readSQL, err := open(dsn(abs, "rw", fmt.Sprintf("cache_size(-%d)", readCacheKiB), "query_only(1)", "foreign_keys(1)"))
 	if err != nil {
 		writeSQL.Close()
 		return nil, fmt.Errorf("state: open %s for reading: %w", abs, err)
