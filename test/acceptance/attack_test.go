@@ -681,7 +681,7 @@ func TestSSRF(t *testing.T) {
 // tenant's name, and looks at it in real Chromium: it shows as text.
 func TestStoredXSS(t *testing.T) {
 	t.Parallel()
-	node, chromium := peer(t, "node"), peer(t, "chromium")
+	node, chromium := peer(t, "node"), headless(t)
 	dir, err := filepath.Abs("../../soc/console")
 	if err != nil {
 		t.Fatal(err)

@@ -525,7 +525,7 @@ func (s *suite) cards(name, password string) []string {
 // another site, from where the session's cookie is not sent along.
 func TestProviderInABrowser(t *testing.T) {
 	t.Parallel()
-	node, chromium := peer(t, "node"), peer(t, "chromium")
+	node, chromium := peer(t, "node"), headless(t)
 	dir, err := filepath.Abs("../../soc/console")
 	if err != nil {
 		t.Fatal(err)

@@ -3,9 +3,9 @@
  * to do when content is slow.
  *
  * Environment: BASE_URL (http://127.0.0.1:8080), ICEWATCH_USERNAME (admin),
- * ICEWATCH_PASSWORD (needed), CHROMIUM (/usr/bin/chromium), SHOT_DIR (where
- * screenshots go; none are taken without it), WAIT_MS (how long content may
- * take to appear, 60000).
+ * ICEWATCH_PASSWORD (needed), CHROMIUM (/usr/bin/chromium), MOTION (on: what moves
+ * on the pages moves), SHOT_DIR (where screenshots go; none are taken without it),
+ * WAIT_MS (how long content may take to appear, 60000).
  */
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -57,7 +57,7 @@ export async function open(browser, { theme = 'light', locale = 'zh-CN', later =
     colorScheme: theme,
     locale,
     timezoneId: 'Asia/Shanghai',
-    reducedMotion: 'reduce',
+    reducedMotion: process.env.MOTION === 'on' ? 'no-preference' : 'reduce',
   });
   ctx.setDefaultTimeout(WAIT);
   await ctx.addInitScript(
