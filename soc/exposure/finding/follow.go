@@ -146,8 +146,12 @@ func (s *Service) attacked(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("finding: which attacks were seen: %w", err)
 	}
+	worth, err := s.weakItems(ctx, list)
+	if err != nil {
+		return fmt.Errorf("finding: which of what was attacked has findings: %w", err)
+	}
 	for _, a := range list {
-		if a.Item == "" {
+		if !worth[a.Item] {
 			continue
 		}
 		var weak []string
@@ -157,6 +161,9 @@ func (s *Service) attacked(ctx context.Context) error {
 					weak = append(weak, cwes...)
 				}
 			}
+		}
+		if len(weak) == 0 && len(a.CVEs) == 0 {
+			continue // tried on none that is known
 		}
 		pick := func(ctx context.Context, db bun.IDB) ([]row, error) {
 			var rows []row
@@ -188,6 +195,32 @@ func (s *Service) attacked(ctx context.Context) error {
 		return fmt.Errorf("finding: note which attacks were looked at: %w", err)
 	}
 	return nil
+}
+
+// itemsAtOnce is how many items one statement names.
+const itemsAtOnce = 500
+
+// weakItems are those of the items that attacks were seen on that have findings
+// which count.
+func (s *Service) weakItems(ctx context.Context, list []Attack) (map[string]bool, error) {
+	out := map[string]bool{}
+	var items []string
+	for _, a := range list {
+		if a.Item != "" {
+			items = append(items, a.Item)
+		}
+	}
+	slices.Sort(items)
+	for part := range slices.Chunk(slices.Compact(items), itemsAtOnce) {
+		var have []string
+		if err := s.db.NewSelect().Model((*row)(nil)).Distinct().Column("item_id").Where("f.item_id IN (?) AND f.state IN (?)", bun.In(part), bun.In(counting)).Scan(ctx, &have); err != nil {
+			return nil, err
+		}
+		for _, id := range have {
+			out[id] = true
+		}
+	}
+	return out, nil
 }
 
 // maxReminded is how many findings one reminder names.
