@@ -633,20 +633,18 @@ const maxMessage = 4 << 20
 // the batch as done.
 func (e *Engine) publish(ctx context.Context) error {
 	for i := 0; i < len(e.pending); {
-		var parts []json.RawMessage
-		size := 0
-		for ; i < len(e.pending) && size < maxMessage; i++ {
-			b, err := json.Marshal(&e.pending[i])
+		b, count := []byte{'['}, 0
+		for ; i < len(e.pending) && len(b) < maxMessage; i++ {
+			one, err := json.Marshal(&e.pending[i])
 			if err != nil {
 				return fmt.Errorf("engine: occurrence of rule %s: %w", e.pending[i].Rule.ID, err)
 			}
-			parts = append(parts, b)
-			size += len(b)
+			if count++; count > 1 {
+				b = append(b, ',')
+			}
+			b = append(b, one...)
 		}
-		b, err := json.Marshal(parts)
-		if err != nil {
-			return fmt.Errorf("engine: occurrences: %w", err)
-		}
+		b = append(b, ']')
 		for wait := 50 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 			err := e.client.PublishOccurrences(ctx, b)
 			if err == nil {
@@ -659,7 +657,7 @@ func (e *Engine) publish(ctx context.Context) error {
 				return ctx.Err()
 			}
 		}
-		e.raised.Add(uint64(len(parts)))
+		e.raised.Add(uint64(count))
 	}
 	return nil
 }
