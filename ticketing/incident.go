@@ -9,14 +9,17 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/schema"
 
 	"icewatch/detections"
 	"icewatch/detections/policy"
+	"icewatch/soc/state"
 )
 
 // openIncident opens an incident with an alert as its first.
@@ -471,30 +474,39 @@ func (s *Service) saveIncident(ctx context.Context, tx bun.Tx, i *incident) erro
 	if err := i.pack(); err != nil {
 		return err
 	}
-	q := tx.NewInsert().Model(&i.incidentRow).On("CONFLICT (id) DO UPDATE").Returning("NULL")
-	for _, col := range incidentColumns {
-		q = q.Set("? = EXCLUDED.?", bun.Ident(col), bun.Ident(col))
-	}
-	if _, err := q.Exec(ctx); err != nil {
+	put := prepared{tx: tx, table: tx.Dialect().Tables().Get(reflect.TypeFor[incidentRow]())}
+	put.columns, put.text = incidentInsert(put.table)
+	defer put.close()
+	if err := put.exec(ctx, reflect.ValueOf(&i.incidentRow).Elem()); err != nil {
 		return fmt.Errorf("write incident %s: %w", i.ID, err)
 	}
-	if _, err := tx.NewDelete().Model((*linkRow)(nil)).Where("incident_id = ?", i.ID).Exec(ctx); err != nil {
+	if _, err := tx.Tx.ExecContext(ctx, "DELETE FROM ticketing_links WHERE incident_id = ?", i.ID); err != nil {
 		return fmt.Errorf("clear the links of incident %s: %w", i.ID, err)
 	}
-	var links []linkRow
-	for _, v := range i.items {
-		links = append(links, linkRow{IncidentID: i.ID, Kind: linkItem, Value: v})
-	}
-	for _, v := range i.actors {
-		links = append(links, linkRow{IncidentID: i.ID, Kind: linkActor, Value: v})
-	}
-	if len(links) > 0 {
-		if _, err := tx.NewInsert().Model(&links).Returning("NULL").Exec(ctx); err != nil {
-			return fmt.Errorf("write the links of incident %s: %w", i.ID, err)
+	links := state.NewPut(tx, "ticketing_links", []string{"incident_id", "kind", "value"}, "")
+	defer links.Close()
+	for kind, values := range map[string][]string{linkItem: i.items, linkActor: i.actors} {
+		for _, v := range values {
+			if err := links.Row(ctx, i.ID, kind, v); err != nil {
+				return fmt.Errorf("write the links of incident %s: %w", i.ID, err)
+			}
 		}
 	}
 	s.live.know(i)
 	return nil
+}
+
+// incidentInsert is the statement that writes an incident, and the columns it binds.
+func incidentInsert(table *schema.Table) (columns []string, text string) {
+	for _, f := range table.Fields {
+		columns = append(columns, f.Name)
+	}
+	changing := make([]string, 0, len(incidentColumns))
+	for _, c := range incidentColumns {
+		changing = append(changing, c+" = EXCLUDED."+c)
+	}
+	return columns, fmt.Sprintf("INSERT INTO ticketing_incidents (%s) VALUES (?%s) ON CONFLICT (id) DO UPDATE SET %s",
+		strings.Join(columns, ", "), strings.Repeat(", ?", len(columns)-1), strings.Join(changing, ", "))
 }
 
 // incidentColumns are the columns that an incident's life changes.

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"database/sql"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -230,16 +232,20 @@ func takeIn(ctx context.Context, tx bun.Tx, batch []*detections.Occurrence, now 
 			list = append(hex.AppendEncode(append(list, '"'), h[:]), `",`...)
 		}
 		list[len(list)-1] = ']'
-		var added [][]byte
 		// OR IGNORE: with ON CONFLICT DO NOTHING SQLite would keep a copy of each
 		// page, to undo this statement alone.
-		if err := tx.NewRaw(`INSERT OR IGNORE INTO ticketing_occurrences (id, taken_at) SELECT unhex(value), ? FROM json_each(?) RETURNING id`, now.UnixMilli(), string(list)).Scan(ctx, &added); err != nil {
+		rows, err := tx.Tx.QueryContext(ctx, `INSERT OR IGNORE INTO ticketing_occurrences (id, taken_at) SELECT unhex(value), ? FROM json_each(?) RETURNING id`, now.UnixMilli(), string(list))
+		if err != nil {
 			return nil, fmt.Errorf("write down %d occurrences: %w", len(part), err)
 		}
-		for _, id := range added {
-			if len(id) == len(hash{}) {
+		for rows.Next() {
+			var id sql.RawBytes
+			if err = rows.Scan(&id); err == nil && len(id) == len(hash{}) {
 				fresh[hash(id)] = true
 			}
+		}
+		if err := errors.Join(err, rows.Err(), rows.Close()); err != nil {
+			return nil, fmt.Errorf("write down %d occurrences: %w", len(part), err)
 		}
 	}
 	out := make([]*detections.Occurrence, 0, len(fresh))

@@ -98,7 +98,7 @@ func (s *Store) Taken(ctx context.Context, tx bun.Tx, firings []Firing, now time
 		rules[f.Occurrence.Rule.ID] = true
 	}
 	for at, n := range effects {
-		if _, err := tx.ExecContext(ctx, `INSERT INTO suppressing_effects (id, day, rule, firings, events) VALUES (?, ?, ?, ?, ?)
+		if _, err := tx.Tx.ExecContext(ctx, `INSERT INTO suppressing_effects (id, day, rule, firings, events) VALUES (?, ?, ?, ?, ?)
 			ON CONFLICT (id, day, rule) DO UPDATE SET firings = firings + EXCLUDED.firings, events = events + EXCLUDED.events`, at.id, at.day, at.rule, n[0], n[1]); err != nil {
 			return fmt.Errorf("suppressing: count what %s suppressed: %w", at.id, err)
 		}
@@ -107,7 +107,7 @@ func (s *Store) Taken(ctx context.Context, tx bun.Tx, firings []Firing, now time
 		s.lines = nil
 	}
 	if len(lines) > 0 {
-		if _, err := tx.ExecContext(ctx, `INSERT INTO suppressing_recall (at, rules, doc) VALUES (?, ?, ?)`, now.UnixMilli(),
+		if _, err := tx.Tx.ExecContext(ctx, `INSERT INTO suppressing_recall (at, rules, doc) VALUES (?, ?, ?)`, now.UnixMilli(),
 			" "+strings.Join(slices.Sorted(maps.Keys(rules)), " ")+" ", s.pack.EncodeAll(lines, nil)); err != nil {
 			return fmt.Errorf("suppressing: remember %d firings: %w", len(firings), err)
 		}

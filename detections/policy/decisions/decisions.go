@@ -184,12 +184,16 @@ func (l *Log) write(ctx context.Context, rows []row) error {
 		return nil
 	}
 	return l.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-		if _, err := tx.NewInsert().Model(&rows).Exec(ctx); err != nil {
-			return fmt.Errorf("write %d decisions: %w", len(rows), err)
+		put := state.NewPut(tx, "policy_decisions", []string{"id", "at", "path", "tenant", "alert", "failed", "doc"}, "")
+		defer put.Close()
+		for i := range rows {
+			r := &rows[i]
+			if err := put.Row(ctx, r.ID, r.At, r.Path, r.Tenant, r.Alert, r.Failed, r.Doc); err != nil {
+				return fmt.Errorf("write %d decisions: %w", len(rows), err)
+			}
 		}
 		// Numbers follow each other, so the oldest are found without counting.
-		last := rows[len(rows)-1].Seq
-		if _, err := tx.NewDelete().Model((*row)(nil)).Where("seq <= ?", last-int64(l.opts.Keep)).Exec(ctx); err != nil {
+		if _, err := tx.Tx.ExecContext(ctx, "DELETE FROM policy_decisions WHERE seq <= (SELECT max(seq) FROM policy_decisions) - ?", l.opts.Keep); err != nil {
 			return fmt.Errorf("drop the oldest decisions: %w", err)
 		}
 		return nil
