@@ -2,11 +2,13 @@ package ticketing
 
 import (
 	"fmt"
+	"io"
 	"syscall"
 	"testing"
 	"time"
 
 	"icewatch/detections"
+	"icewatch/soc/reach"
 )
 
 // BenchmarkIngest takes occurrences in on a database whose every commit is
@@ -110,4 +112,58 @@ func cpuTime() time.Duration {
 		panic(err)
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// BenchmarkAlerts lists the thirty latest alerts of a rule, of 3,000 alerts of ten
+// rules, as who waits for them does again and again, on a database that is written
+// between two looks. Its figure is the CPU time of a look.
+func BenchmarkAlerts(b *testing.B) {
+	s, n := standingMany(b, 3000)
+	query := AlertQuery{Reach: reach.All(), Rule: "rule-3", Page: Page{Sort: "-created_at", Limit: 30}}
+	var spent time.Duration
+	for b.Loop() {
+		ingest(b, s, onHost(ruleGuess, n, n%100, n%100))
+		n++
+		spent -= cpuTime()
+		list, total, _, err := s.Alerts(b.Context(), query)
+		spent += cpuTime()
+		if err != nil || len(list) != 30 || total < 300 {
+			b.Fatal(len(list), total, err)
+		}
+	}
+	b.ReportMetric(float64(spent.Microseconds())/float64(b.N), "cpu-µs/look")
+}
+
+// BenchmarkStanding writes how alerts and incidents stand, of 3,000 alerts, each
+// time after a firing and a new alert. Its figure is the CPU time of a look.
+func BenchmarkStanding(b *testing.B) {
+	s, n := standingMany(b, 3000)
+	var spent time.Duration
+	for b.Loop() {
+		ingest(b, s, onHost(ruleGuess, n, n%100, n%100), onHost(ruleScan, n, n, n))
+		n++
+		spent -= cpuTime()
+		if err := s.WriteStanding(b.Context(), io.Discard); err != nil {
+			b.Fatal(err)
+		}
+		spent += cpuTime()
+	}
+	b.ReportMetric(float64(spent.Microseconds())/float64(b.N), "cpu-µs/look")
+}
+
+// standingMany is a service of n alerts of ten rules, and of some incidents; the
+// number is that of firings it has taken in.
+func standingMany(b *testing.B, n int) (*Service, int) {
+	b.Helper()
+	s, _ := newService(b, realPolicy())
+	var batch []detections.Occurrence
+	for i := range n {
+		r := ruleGuess
+		if r.id = fmt.Sprint("rule-", i%10); i%100 < 4 {
+			batch = append(batch, intrusion(sealWeb, address(i), time.Duration(i)*time.Millisecond)...)
+		}
+		batch = append(batch, onHost(r, i, i, i))
+	}
+	ingest(b, s, batch...)
+	return s, n
 }

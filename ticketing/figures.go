@@ -12,6 +12,7 @@ import (
 
 	"icewatch/detections"
 	"icewatch/soc/reach"
+	"icewatch/ticketing/sla"
 )
 
 // The dimensions by which figures are told apart.
@@ -173,9 +174,12 @@ func (f *figuring) day(ms int64) *FigureDay {
 }
 
 func (t *Tally) incident(r *incidentRow, now time.Time) {
-	c := r.clock()
+	t.clocked(r.clock(), r.Status, time.Duration(r.PausedMS)*time.Millisecond, now)
+}
+
+func (t *Tally) clocked(c sla.Clock, status Status, paused time.Duration, now time.Time) {
 	t.Incidents++
-	switch r.Status {
+	switch status {
 	case StatusOpen:
 		t.Open++
 	case StatusAcknowledged:
@@ -190,7 +194,7 @@ func (t *Tally) incident(r *incidentRow, now time.Time) {
 		t.acked, t.ack = t.acked+1, t.ack+c.Acked.Sub(c.Opened)
 	}
 	if !c.Resolved.IsZero() {
-		t.resolved, t.resolve = t.resolved+1, t.resolve+max(0, c.Resolved.Sub(c.Opened)-time.Duration(r.PausedMS)*time.Millisecond)
+		t.resolved, t.resolve = t.resolved+1, t.resolve+max(0, c.Resolved.Sub(c.Opened)-paused)
 	}
 }
 

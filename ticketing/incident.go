@@ -493,6 +493,7 @@ func (s *Service) saveIncident(ctx context.Context, tx bun.Tx, i *incident) erro
 		}
 	}
 	s.live.know(i)
+	s.standing.stageIncident(&i.incidentRow)
 	return nil
 }
 

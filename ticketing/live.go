@@ -79,6 +79,7 @@ type cohort struct {
 type atHand struct {
 	whole   bool          // the doc and all columns are there, not lightColumns alone
 	inSQL   bool          // it has a row
+	stood   stood         // how it stands in SQL, where that is known
 	saved   *alertRow     // as it stands in SQL, without what finish makes; nil where it does not
 	facts   *policy.Alert // what a policy sees of it as a relation
 	shown   *policy.Alert // what seen returned last, and of what
@@ -177,11 +178,12 @@ func (s *Service) write(ctx context.Context, fn func(ctx context.Context, tx bun
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	done := false
+	done, committing := false, false
 	defer func() {
 		if !done {
 			s.live.forget()
 		}
+		s.standing.settle(done)
 		if s.routed.settle(done) {
 			s.nudge()
 		}
@@ -189,7 +191,13 @@ func (s *Service) write(ctx context.Context, fn func(ctx context.Context, tx bun
 	}()
 	s.live.turn++
 	s.live.sighted = nil
-	if err := s.db.RunInTx(context.WithValue(ctx, writing{}, s), nil, fn); err != nil {
+	err := s.db.RunInTx(context.WithValue(ctx, writing{}, s), nil, func(ctx context.Context, tx bun.Tx) error {
+		err := fn(ctx, tx)
+		committing = err == nil
+		return err
+	})
+	if err != nil {
+		s.standing.unsure = committing // nobody knows whether it is committed
 		return err
 	}
 	s.live.bound()

@@ -149,7 +149,7 @@ func (a *alert) pack() error {
 }
 
 func (a *alert) unpack() error {
-	a.before = a.Verdict
+	a.before, a.stood = a.Verdict, a.stands() // it was just read
 	if err := json.Unmarshal([]byte(a.Doc), &a.doc); err != nil {
 		return fmt.Errorf("ticketing: unpack alert %s: %w", a.ID, err)
 	}

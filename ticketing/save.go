@@ -64,19 +64,25 @@ func saveAlerts(ctx context.Context, tx bun.Tx, alerts []*alert) error {
 	defer fired.close()
 	next, stop := packed(alerts)
 	defer stop()
+	s := writerOf(ctx)
 	for i, a := range alerts {
 		onlyFired, err := next(i)
+		fresh := a.fresh && !a.inSQL
 		switch {
 		case err != nil:
 		case onlyFired:
 			err = fired.exec(ctx, reflect.ValueOf(&a.alertRow).Elem())
-		case a.fresh && !a.inSQL:
+		case fresh:
 			err = born.row(ctx, &a.alertRow)
 		default:
 			err = put.exec(ctx, reflect.ValueOf(&a.alertRow).Elem())
 		}
 		if err != nil {
 			return fmt.Errorf("write alert %s: %w", a.ID, err)
+		}
+		if is := a.stands(); s != nil && is != a.stood {
+			s.standing.stage(a.stood, is, fresh)
+			a.stood = is
 		}
 		a.inSQL = true
 		a.saved = a.bare()

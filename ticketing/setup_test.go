@@ -101,8 +101,21 @@ func openService(t testing.TB, db *state.DB, c *clock, deps Deps) *Service {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := s.countStanding(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	latest.Store(db, s)
+	t.Cleanup(func() {
+		if now, _ := latest.Load(db); now == s {
+			checkStanding(t, s)
+		}
+	})
 	return s
 }
+
+// latest is the service that was opened last on each database: tests start them
+// anew, and one that is as good as ended does not follow what the next one does.
+var latest sync.Map
 
 func newService(t testing.TB, p Policy) (*Service, *clock) {
 	t.Helper()

@@ -2,17 +2,20 @@ package ticketing
 
 import (
 	"bytes"
+	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"icewatch/detections"
 	"icewatch/soc/reach"
 )
 
-// stood reads the figures of the standing, by name and labels.
-func stood(t *testing.T, s *Service) map[string]float64 {
+// standingNow reads the figures of the standing, by name and labels.
+func standingNow(t *testing.T, s *Service) map[string]float64 {
 	t.Helper()
 	var b bytes.Buffer
 	if err := s.WriteStanding(t.Context(), &b); err != nil {
@@ -32,6 +35,71 @@ func stood(t *testing.T, s *Service) map[string]float64 {
 	return out
 }
 
+// checkStanding holds what was followed from the start against what the tables say
+// now, whatever a test has done.
+func checkStanding(t testing.TB, s *Service) {
+	t.Helper()
+	ctx, now := context.Background(), s.clock()
+	if s.db.PingContext(ctx) != nil {
+		return // the test closed it
+	}
+	if s.standing.state != allCounted {
+		t.Errorf("how alerts stand has to be counted anew: %v", s.standing.state)
+		return
+	}
+	read := func(s *Service) string {
+		if err := s.passStanding(ctx, now); err != nil {
+			t.Error(err)
+		}
+		var b strings.Builder
+		if err := s.standing.write(&b, now); err != nil {
+			t.Error(err)
+		}
+		lines := slices.DeleteFunc(strings.SplitAfter(b.String(), "\n"), func(l string) bool { return strings.HasSuffix(l, "} 0\n") })
+		return strings.Join(lines, "")
+	}
+	anew := &Service{db: s.db, clock: s.clock, writer: make(chan struct{}, 1)}
+	if err := anew.countStanding(ctx); err != nil {
+		t.Error(err)
+	}
+	if got, want := read(s), read(anew); got != want {
+		t.Errorf("what was followed:\n%s\nwhat the tables say:\n%s", got, want)
+	}
+}
+
+// Looks beside transactions see each of their moves once.
+func TestStandingBesideTransactions(t *testing.T) {
+	t.Parallel()
+	s, c := newService(t, nil)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for n := range 60 {
+			if err := s.Ingest(t.Context(), []detections.Occurrence{onHost(ruleGuess, n, n%20, n), onHost(ruleScan, n, n, n)}); err != nil {
+				t.Error(err)
+			}
+			if c.forward(time.Minute); n%7 == 0 { // counted anew, while it goes on
+				s.standing.mu.Lock()
+				s.standing.state = uncounted
+				s.standing.mu.Unlock()
+			}
+		}
+	}()
+	for going := true; going; {
+		select {
+		case <-done:
+			going = false
+		default:
+		}
+		standingNow(t, s)
+	}
+	c.forward(standingDay - 30*time.Minute)
+	standingNow(t, s)
+	if n := s.standing.day[stance{tenant: sealWeb.tenant, severity: severityRank(detections.Low)}]; n == 0 || n >= 60 {
+		t.Errorf("of the last day are %d", n)
+	}
+}
+
 func TestStanding(t *testing.T) {
 	t.Parallel()
 	s, c := newService(t, nil)
@@ -45,7 +113,7 @@ func TestStanding(t *testing.T) {
 	tenant := fmt.Sprintf("tenant=%q", one.Tenant)
 	f := func(when string, want map[string]float64) {
 		t.Helper()
-		got := stood(t, s)
+		got := standingNow(t, s)
 		for series, v := range want {
 			name, labels, _ := strings.Cut(series, " ")
 			full := name + "{" + strings.TrimSuffix(tenant+","+labels, ",") + "}"
@@ -58,7 +126,7 @@ func TestStanding(t *testing.T) {
 	f("opened", map[string]float64{`icewatch_alerts severity="critical",state="open"`: n, `icewatch_alerts_raised_last_day severity="critical"`: n,
 		`icewatch_incidents severity="critical",state="open"`: 1, `icewatch_incidents_sla state="ok"`: 1, `icewatch_incidents_month_opened`: 1, `icewatch_incidents_month_acknowledged`: 0})
 	ruled := 0.0
-	for series, v := range stood(t, s) {
+	for series, v := range standingNow(t, s) {
 		if strings.HasPrefix(series, "icewatch_rule_alerts_last_day{") {
 			ruled += v
 		}

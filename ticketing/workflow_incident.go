@@ -129,11 +129,15 @@ func (s *Service) closeIncident(by Actor, c Close) incidentStep {
 		i.Status, i.ClosedAt, i.ClosedBy, i.Resolution = StatusClosed, now.UnixMilli(), by.Name, c.Resolution
 		i.ResolvedAt, i.TellAt, i.ToldAt = now.UnixMilli(), 0, now.UnixMilli()
 		zh, en := resolutionText(c.Resolution)
-		var ids []string
+		var rows []alertRow
 		// Only those that the actor may touch end with it.
-		if err := by.Reach.Within(tx.NewSelect().Model((*alertRow)(nil)).Column("id").Where("incident_id = ? AND status <> ?", i.ID, StatusClosed), "a").
-			OrderExpr("id").Scan(ctx, &ids); err != nil {
+		if err := by.Reach.Within(tx.NewSelect().Model(&rows).Column("id", "tenant", "severity", "status", "rule_id", "rule_title", "created_at").Where("incident_id = ? AND status <> ?", i.ID, StatusClosed), "a").
+			OrderExpr("id").Scan(ctx); err != nil {
 			return nil, fmt.Errorf("read the open alerts of %s: %w", i.ID, err)
+		}
+		ids := make([]string, len(rows))
+		for n := range rows {
+			ids[n] = rows[n].ID
 		}
 		data := map[string]any{"resolution": c.Resolution, "alerts_closed": len(ids)}
 		if c.KeepAlerts {
@@ -153,7 +157,10 @@ func (s *Service) closeIncident(by Actor, c Close) incidentStep {
 					return nil, fmt.Errorf("close the alerts of %s: %w", i.ID, err)
 				}
 			}
-			for _, a := range ids {
+			for n, a := range ids {
+				was := rows[n].stands()
+				rows[n].Status = StatusClosed
+				s.standing.stage(was, rows[n].stands(), false)
 				entries = append(entries, entry(a, now, "closed", by.Name,
 					detections.Text{ZH: "随事件 " + i.ID + " 关闭：" + zh, EN: "Closed with incident " + i.ID + ": " + en},
 					map[string]any{"resolution": c.Resolution, "incident_id": i.ID}))
