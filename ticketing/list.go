@@ -369,7 +369,7 @@ func list[R listed](ctx context.Context, s *Service, what, alias string, sorts m
 			o.column = "last_seen"
 		}
 	}
-	q, err := filter(s.db.NewSelect().Model(&rows), alias, query)
+	q, err := filter(s.db.NewSelect().Model(&rows).ExcludeColumn("search"), alias, query)
 	if err != nil {
 		return nil, 0, "", err
 	}
@@ -407,7 +407,7 @@ func (s *Service) alertViews(rows []alertRow) ([]Alert, error) {
 	items := make([]Alert, 0, len(rows))
 	for _, r := range rows {
 		a := &alert{alertRow: r}
-		if err := a.unpack(); err != nil {
+		if err := s.docs.unpack(a); err != nil {
 			return nil, err
 		}
 		items = append(items, s.shown(a))

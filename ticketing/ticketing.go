@@ -218,6 +218,7 @@ type Deps struct {
 // Service is the room. It is safe for concurrent use.
 type Service struct {
 	standing      standings
+	docs          docs
 	db            *state.DB
 	policy        Policy
 	judge         Judge
