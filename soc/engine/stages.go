@@ -232,7 +232,7 @@ const (
 	handAfter = 500 * time.Millisecond  // rows wait so long for others of their stream
 	handLate  = 1500 * time.Millisecond // where many come
 	handMany  = 8 << 20                 // bytes of rows that wait: many come
-	handMost  = 96 << 20                // bytes of rows that wait, at most
+	handMost  = 192 << 20               // bytes of rows that wait, at most
 )
 
 // loadsWaiting is how many loads may wait for the lake while rows are laid out.
@@ -315,6 +315,7 @@ func (e *Engine) storage(ctx context.Context, batches <-chan *batch, done func(*
 				wait = e.opts.Unseen
 			}
 			hand(now.Add(-wait), nil)
+			writer.Waiting(wait, now)
 			if len(batches) == 0 && now.Sub(came) > windowWaits && folder.Due(now.Add(-windowWaits)) {
 				came = now
 				go e.tickWindows(ctx)

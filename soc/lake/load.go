@@ -2,7 +2,6 @@ package lake
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/VictoriaMetrics/VictoriaMetrics/lib/logstorage"
@@ -25,6 +24,7 @@ type streamKey struct {
 	store   *store
 	account uint32
 	name    string
+	shape   string // of the only kind of rows in it, see kind; "": of several kinds
 }
 
 // gathered are the rows of a stream that wait.
@@ -33,6 +33,7 @@ type gathered struct {
 	size  int
 	since time.Time // when the first came
 	seq   uint64    // the batch of the first
+	taken bool
 }
 
 // gatherer holds the rows of each stream until they are taken.
@@ -45,18 +46,25 @@ type gatherer struct {
 
 func newGatherer() gatherer { return gatherer{streams: map[streamKey]*gathered{}} }
 
-// gather counts a row of a batch in and returns the rows that it is to be added
-// to.
-func (g *gatherer) gather(key streamKey, seq uint64, now time.Time, size int) *logstorage.LogRows {
-	s := g.streams[key]
-	if s != nil && s.size >= blockSize {
-		g.release(key, s)
-		s = nil
-	}
-	if s == nil {
-		key.name = strings.Clone(key.name) // it may lie in the raw text
-		s = &gathered{rows: logstorage.GetLogRows(nil, nil, nil, nil, ""), since: now, seq: seq}
-		g.streams[key] = s
+// gather counts a row of a kind and a batch in and returns the rows that it is
+// to be added to.
+func (g *gatherer) gather(k *kind, seq uint64, now time.Time, size int) *logstorage.LogRows {
+	k.bytes += size
+	s := k.to
+	if s == nil || s.taken || s.size >= blockSize {
+		key := k.key
+		if !k.own {
+			key.shape = ""
+		}
+		if s = g.streams[key]; s != nil && s.size >= blockSize {
+			g.release(key, s)
+			s = nil
+		}
+		if s == nil {
+			s = &gathered{rows: logstorage.GetLogRows(nil, nil, nil, nil, ""), since: now, seq: seq}
+			g.streams[key] = s
+		}
+		k.to = s
 	}
 	s.size += size
 	g.size += size
@@ -66,6 +74,7 @@ func (g *gatherer) gather(key streamKey, seq uint64, now time.Time, size int) *l
 
 // release moves what a stream gathered to what is ready.
 func (g *gatherer) release(key streamKey, s *gathered) {
+	s.taken = true
 	g.ready.add(key.store, s.rows)
 	g.size -= s.size
 	delete(g.streams, key)

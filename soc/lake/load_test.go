@@ -123,3 +123,96 @@ func TestHandAgain(t *testing.T) {
 		t.Errorf("after %d failures %d rows are found and %d counted; 10 and 10 after 2 are right", failed, len(got), l.Stats().Rows)
 	}
 }
+
+// TestKindsOfTheirOwn: rows with the same fields get a stream of their own while
+// many of them come, and share their dataset's else; a search finds both alike.
+func TestKindsOfTheirOwn(t *testing.T) {
+	l := openLake(t, t.TempDir())
+	defer l.Close()
+	reg := event.NewRegistry(0)
+	w := l.NewWriter(reg)
+	extra, _ := reg.Intern("only.here")
+	seq := uint64(0)
+	give := func(n, size int, rare bool) {
+		t.Helper()
+		for range n {
+			seq++
+			ev := event.Event{ID: event.ID{Epoch: "e", Sequence: seq}, Time: time.Now().UnixNano(), Created: time.Now().UnixNano(), Tenant: "a"}
+			ev.Set(event.Message, strings.Repeat("x", size))
+			if rare {
+				ev.Add(extra, "y")
+			}
+			if err := w.Add(&ev, Space{Account: 7}, "d"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	shapes := func() (own, shared int) {
+		for key := range w.streams {
+			if key.shape != "" {
+				own++
+			} else {
+				shared++
+			}
+		}
+		return own, shared
+	}
+	const wait = 10 * time.Second
+	now := time.Now()
+	weigh := func(wait time.Duration) {
+		now = now.Add(weighEvery)
+		w.Waiting(wait, now)
+	}
+	w.Waiting(wait, now)
+	give(20, worthOwn/20, false)
+	give(20, 10, true)
+	if own, shared := shapes(); own != 0 || shared != 1 {
+		t.Fatalf("before kinds are weighed %d streams are of one kind and %d of several; none and one are right", own, shared)
+	}
+	weigh(wait)
+	give(20, worthOwn/20, false)
+	give(20, 10, true)
+	if own, shared := shapes(); own != 1 || shared != 1 {
+		t.Fatalf("then %d streams are of one kind and %d of several; one each is right", own, shared)
+	}
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	weigh(time.Second) // rows wait too short now
+	give(20, 1000, false)
+	if own, shared := shapes(); own != 0 || shared != 1 {
+		t.Fatalf("where rows are handed over at once %d streams are of one kind and %d of several; none and one are right", own, shared)
+	}
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	l.Flush()
+	for query, want := range map[string]int{"* | count() n": 100, "only.here:y | count() n": 40, `event.dataset:* | count() n`: 0} {
+		if got := numbers(t, l, query); len(got) != 1 || got[0] != want {
+			t.Errorf("%s: %v, want %d", query, got, want)
+		}
+	}
+
+	// However many kinds are worth it, no more than so many are kept apart.
+	for i := range maxOwn + 50 {
+		id, _ := reg.Intern(fmt.Sprintf("f%d", i))
+		seq++
+		ev := event.Event{ID: event.ID{Epoch: "e", Sequence: seq}, Time: time.Now().UnixNano(), Created: time.Now().UnixNano(), Tenant: "a"}
+		ev.Add(id, strings.Repeat("x", worthOwn))
+		if err := w.Add(&ev, Space{Account: 7}, "d"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	weigh(wait)
+	own := 0
+	for _, p := range w.plans {
+		for _, k := range p.kinds {
+			if k.own {
+				own++
+			}
+		}
+	}
+	if own != maxOwn {
+		t.Errorf("%d kinds have a stream of their own; %d are right", own, maxOwn)
+	}
+}

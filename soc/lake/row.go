@@ -39,11 +39,12 @@ type Writer struct {
 	refs    []reference
 	lone    []lone      // values that are not in the raw text as they are
 	sorted  []reference // memory of sortReferences
-	stream  [1]logstorage.Field
+	stream  [2]logstorage.Field
 	buf     []byte
 	plans   map[uint64]*plan
-	plan    *plan    // of the event at hand
-	created struct { // the last event.created
+	plan    *plan     // of the event at hand
+	weighed time.Time // when kinds were, see Waiting
+	created struct {  // the last event.created
 		ms   int64
 		text string
 	}
@@ -58,6 +59,9 @@ type plan struct {
 	names []string        // of the row's fields
 
 	standing []int // the order of the last event's references
+
+	shape string // of the rows
+	kinds map[streamKey]*kind
 }
 
 // maxPlans bounds the plans that a writer keeps. A city's logs have some
@@ -103,9 +107,14 @@ func (w *Writer) Add(ev *event.Event, to Space, stream string) error {
 	if err := w.convert(ev); err != nil {
 		return err
 	}
-	w.stream[0] = logstorage.Field{Name: "event.dataset", Value: stream}
-	w.gather(streamKey{c.store, to.Account, stream}, ev.ID.Sequence, now, w.rowSize).
-		MustAdd(logstorage.TenantID{AccountID: to.Account}, ev.Time, w.fields, w.stream[:])
+	k := w.kind(c.store, to.Account, stream)
+	rows := w.gather(k, ev.ID.Sequence, now, w.rowSize)
+	w.stream = [...]logstorage.Field{{Name: "event.dataset", Value: stream}, {Name: "shape", Value: k.key.shape}}
+	tags := w.stream[:]
+	if !k.own {
+		tags = tags[:1]
+	}
+	rows.MustAdd(logstorage.TenantID{AccountID: to.Account}, ev.Time, w.fields, tags)
 	return nil
 }
 
@@ -183,12 +192,12 @@ func (w *Writer) convert(ev *event.Event) error {
 
 // arrange finds the plan for the event's fields, or makes it.
 func (w *Writer) arrange(ev *event.Event) error {
-	kind := uint64(len(ev.Fields))
+	sum := uint64(len(ev.Fields))
 	for i := range ev.Fields {
-		kind = (kind ^ uint64(ev.Fields[i].ID)) * 0x9e3779b97f4a7c15
-		kind ^= kind >> 29
+		sum = (sum ^ uint64(ev.Fields[i].ID)) * 0x9e3779b97f4a7c15
+		sum ^= sum >> 29
 	}
-	if p := w.plans[kind]; p != nil && slices.EqualFunc(ev.Fields, p.ids, func(f event.Field, id event.FieldID) bool { return f.ID == id }) {
+	if p := w.plans[sum]; p != nil && slices.EqualFunc(ev.Fields, p.ids, func(f event.Field, id event.FieldID) bool { return f.ID == id }) {
 		w.plan = p
 		return nil
 	}
@@ -221,11 +230,12 @@ func (w *Writer) arrange(ev *event.Event) error {
 	for _, place := range p.order {
 		p.names = append(p.names, nameOf(place))
 	}
+	p.shape, p.kinds = shapeOf(p.names), map[streamKey]*kind{}
 	w.lake.names.add(p.names)
 	if len(w.plans) >= maxPlans {
 		clear(w.plans)
 	}
-	w.plans[kind], w.plan = p, p
+	w.plans[sum], w.plan = p, p
 	return nil
 }
 

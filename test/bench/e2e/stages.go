@@ -147,6 +147,7 @@ func (b *bench) stages(c *corpus, city *city, folder, profile string) error {
 		}
 		defer pprof.StopCPUProfile()
 	}
+	ticked := time.Now()
 	// The first round fills caches and buffers.
 	const rounds = 3
 	for n := 0; n < rounds*len(c.chunks); n += perBatch / perChunk {
@@ -192,8 +193,16 @@ func (b *bench) stages(c *corpus, city *city, folder, profile string) error {
 			}
 		}
 		lap(rows)
-		if writer.Full() { // as the engine does at full speed while nobody reads the lake
-			if err := writer.Take(time.Time{}).Hand(); err != nil {
+		// As the engine does at full speed while nobody reads the lake.
+		const wait = 10 * time.Second
+		writer.Waiting(wait, time.Now())
+		before := time.Time{}
+		if time.Since(ticked) >= 250*time.Millisecond {
+			ticked = time.Now()
+			before = ticked.Add(-wait)
+		}
+		if writer.Full() || !before.IsZero() {
+			if err := writer.Take(before).Hand(); err != nil {
 				return err
 			}
 		}
