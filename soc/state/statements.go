@@ -4,7 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"hash/maphash"
 	"slices"
+	"strings"
 )
 
 const (
@@ -13,13 +15,16 @@ const (
 	maxKept = 48
 	// maxKeptText is how long the text of a kept statement is at most, in bytes.
 	maxKeptText = 16 << 10
+	// maxSeen is how many texts that bind nothing are remembered to have been asked.
+	maxSeen = 512
 )
 
 // open makes a pool whose connections keep the statements prepared that bind
 // values, from one use to the next and from one transaction to the next: SQLite
 // takes longer to read a statement of many columns than to write a row by it.
-// Statements whose values stand in their text, as bun writes them, are another
-// one each time and are not kept.
+// Of statements whose values stand in their text, as bun writes them, most are
+// another one each time: of these such are kept as are asked again before many
+// others.
 func open(name string) (*sql.DB, error) {
 	pool, err := sql.Open("sqlite", name)
 	if err != nil {
@@ -73,6 +78,7 @@ type conn struct {
 	wholeConn
 	kept   map[string]wholeStmt // by text; none is in use
 	order  []string             // of these, the one that was used last at the end
+	seen   map[uint64]bool      // hashes of texts that bind nothing and were asked
 	closed bool
 }
 
@@ -105,10 +111,28 @@ func (c *conn) ExecContext(ctx context.Context, text string, args []driver.Named
 
 // QueryContext implements driver.QueryerContext, like ExecContext.
 func (c *conn) QueryContext(ctx context.Context, text string, args []driver.NamedValue) (driver.Rows, error) {
-	if len(args) > 0 {
+	if len(args) > 0 || c.again(text) {
 		return nil, driver.ErrSkip
 	}
 	return c.wholeConn.QueryContext(ctx, text, args)
+}
+
+var seed = maphash.MakeSeed()
+
+// again tells whether a question that binds nothing was asked before, not long ago.
+func (c *conn) again(text string) bool {
+	if !strings.HasPrefix(text, "SELECT ") || len(text) > maxKeptText {
+		return false
+	}
+	h := maphash.String(seed, text)
+	if c.seen[h] {
+		return true
+	}
+	if len(c.seen) >= maxSeen || c.seen == nil {
+		c.seen = make(map[uint64]bool, maxSeen)
+	}
+	c.seen[h] = true
+	return false
 }
 
 // Close implements driver.Conn.

@@ -4,7 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/uptrace/bun"
@@ -115,6 +117,20 @@ func TestStatementsAreKept(t *testing.T) {
 	}
 	if n := len(kept(t, db)); n != maxKept {
 		t.Errorf("%d statements are kept, want %d", n, maxKept)
+	}
+	// What binds nothing is kept where it is asked again.
+	for i := range 2 * maxSeen {
+		if n := 0; i%2 == 0 {
+			must(nil, db.DB.DB.QueryRowContext(ctx, fmt.Sprintf("SELECT count(*) FROM words WHERE id < %d", i)).Scan(&n))
+		} else {
+			must(nil, db.DB.DB.QueryRowContext(ctx, "SELECT count(*) FROM words WHERE id < 8").Scan(&n))
+			if n != 4 {
+				t.Fatalf("%d words, want 4", n)
+			}
+		}
+	}
+	if all := kept(t, db); all["SELECT count(*) FROM words WHERE id < 8"] == nil || all["SELECT count(*) FROM words WHERE id < 6"] != nil || len(all) != maxKept {
+		t.Errorf("kept are %d: %v", len(all), slices.Sorted(maps.Keys(all)))
 	}
 	must(db.ExecContext(ctx, "VACUUM"))
 	must(db.ExecContext(ctx, "DROP TABLE words"))
