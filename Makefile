@@ -94,6 +94,8 @@ release: console ## static binaries for linux on amd64, arm64 and loong64 into d
 	@mkdir -p dist
 	@for arch in $(PLATFORMS); do for b in $(BINARIES); do \
 	  echo "==> dist/$$b-linux-$$arch"; \
+	  : what make build linked for this machine is the same program, and go looks whether it is; \
+	  if [ "linux/$$arch" = "$$(go env GOOS)/$$(go env GOARCH)" ] && [ -x bin/$$b ]; then cp bin/$$b dist/$$b-linux-$$arch; fi; \
 	  GOOS=linux GOARCH=$$arch go build -ldflags '$(LDFLAGS)' -o dist/$$b-linux-$$arch ./cmd/$$b; \
 	done; done
 	@cd dist && sha256sum $(foreach a,$(PLATFORMS),$(foreach b,$(BINARIES),$(b)-linux-$(a))) > SHA256SUMS
