@@ -8,7 +8,7 @@
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
 import { after, before, test } from 'node:test';
-import { BASE, PASSWORD, faults, launch, missing, open, settled, shot, signIn, steps, visit } from './desk.mjs';
+import { BASE, PASSWORD, faults, go, launch, missing, open, settled, shot, signIn, steps, visit } from './desk.mjs';
 
 let browser;
 /** One desk for each person. */
@@ -110,7 +110,7 @@ steps('the first steps name three administrators and set the basics', async () =
 
 steps('the system administrator makes an organisation and a user in it', async () => {
   const p = await desk('admin');
-  await p.goto(`${BASE}/admin/units`);
+  await go(p, '/admin/units');
   await p.getByRole('button', { name: '新建单位' }).first().click();
   const form = p.locator('.ant-modal:visible');
   await form.getByLabel('中文名称').fill('市大数据局');
@@ -124,7 +124,7 @@ steps('the system administrator makes an organisation and a user in it', async (
   await form.getByRole('button', { name: '新建单位' }).click();
   await p.getByRole('treeitem', { name: '政务云管理中心' }).first().waitFor();
 
-  await p.goto(`${BASE}/admin/users`);
+  await go(p, '/admin/users');
   await p.getByRole('tree').getByRole('button', { name: '政务云管理中心' }).click();
   await p.waitForURL(/unit=/);
   await p.getByRole('button', { name: '新建用户' }).first().click();
@@ -141,7 +141,7 @@ steps('the system administrator makes an organisation and a user in it', async (
 
 steps('the security administrator gives a role and a data scope, checked while it is typed', async () => {
   const p = await firstSignIn('sec.lin');
-  await p.goto(`${BASE}/admin/users`);
+  await go(p, '/admin/users');
   await p.getByRole('link', { name: /李娜/ }).click();
   await p.getByRole('link', { name: '角色与授权' }).click();
   await choose(p, '角色', 'analyst', '分析员');
@@ -158,16 +158,15 @@ steps('the security administrator gives a role and a data scope, checked while i
   await p.getByRole('button', { name: '保存' }).click();
   await p.getByText(/已保存 李娜 的数据范围/).waitFor();
 
-  await p.goto(`${p.url().split('?')[0]}?tab=explain&operation=close-alert`);
+  await go(p, `${p.url().split('?')[0]}?tab=explain&operation=close-alert`);
   const why = p.getByTestId('explanation');
   await why.waitFor();
   assert.equal(await why.getAttribute('data-allow'), 'true');
-  await p.goto(`${p.url().split('?')[0]}?tab=explain&operation=create-user`);
+  await go(p, `${p.url().split('?')[0]}?tab=explain&operation=create-user`);
   await p.locator('[data-testid=explanation][data-allow=false]').waitFor();
 
   // A role of one's own, permission by permission.
-  await p.goto(`${BASE}/admin/roles`);
-  await settled(p);
+  await go(p, '/admin/roles');
   await p.getByRole('button', { name: '新建角色' }).click();
   const form = p.getByRole('dialog');
   await form.getByLabel('中文名称').fill('报表员');
@@ -182,7 +181,7 @@ steps('the security administrator gives a role and a data scope, checked while i
 
 steps('a user enrols an authenticator and signs in with its code', async () => {
   const p = await firstSignIn('li.na');
-  await p.goto(`${BASE}/me?tab=security`);
+  await go(p, '/me?tab=security');
   await p.getByTestId('factor-totp').getByRole('button', { name: '绑定验证器' }).click();
   const secret = (await p.getByTestId('totp-secret').innerText()).replace(/\s/g, '');
   await p.getByRole('dialog').locator('svg').first().waitFor();
@@ -218,7 +217,7 @@ steps('a security key is added, and signs in alone', async () => {
   await cdp.send('WebAuthn.addVirtualAuthenticator', {
     options: { protocol: 'ctap2', transport: 'usb', hasResidentKey: true, hasUserVerification: true, isUserVerified: true, automaticPresenceSimulation: true },
   });
-  await p.goto(`${BASE}/me?tab=security`);
+  await go(p, '/me?tab=security');
   await p.getByTestId('factor-keys').getByRole('button', { name: '添加安全密钥' }).click();
   await p.getByRole('dialog').locator('input').fill('测试密钥');
   await p.getByRole('dialog').getByRole('button', { name: '下一步' }).click();
@@ -228,13 +227,13 @@ steps('a security key is added, and signs in alone', async () => {
   await p.waitForURL(/\/login/);
   await p.getByRole('button', { name: '用安全密钥登录' }).click();
   await p.locator('.rail').waitFor();
-  await p.goto(`${BASE}/me?tab=devices`);
+  await go(p, '/me?tab=devices');
   await p.getByText('安全密钥', { exact: true }).first().waitFor();
 });
 
 steps('a session is ended by the security administrator, and its page leads to sign-in', async () => {
   const p = await desk('sec.lin');
-  await p.goto(`${BASE}/admin/sessions?q=li.na`);
+  await go(p, '/admin/sessions?q=li.na');
   await p.getByRole('button', { name: '强制下线 li.na' }).first().click();
   await p.getByRole('dialog').getByRole('button', { name: '强制下线' }).click();
   await p.getByText('没有活动会话').waitFor();
@@ -245,13 +244,13 @@ steps('a session is ended by the security administrator, and its page leads to s
 
 steps('the audit log shows what changed, verifies, and replays a user', async () => {
   const p = await firstSignIn('aud.he');
-  await p.goto(`${BASE}/admin/audit?action=set-user-access`);
+  await go(p, '/admin/audit?action=set-user-access');
   await p.locator('tbody tr').first().waitFor();
   await p.locator('tbody tr').last().locator('td').nth(3).click();
   const diff = p.getByTestId('diff');
   await diff.waitFor();
   assert.match(await diff.innerText(), /analyst/);
-  await p.goto(`${BASE}/admin/audit`);
+  await go(p, '/admin/audit');
   await p.locator('tbody tr').first().waitFor();
   await p.getByRole('button', { name: '校验完整性' }).click();
   await p.locator('[data-testid=verify][data-ok=true]').waitFor();
@@ -260,7 +259,7 @@ steps('the audit log shows what changed, verifies, and replays a user', async ()
   await settled(p);
   await p.locator('.page').evaluate((e) => e.scrollTo(0, 0));
   await shot(p, 'admin-audit');
-  await p.goto(`${BASE}/admin/audit?tab=track&user=li.na`);
+  await go(p, '/admin/audit?tab=track&user=li.na');
   await p.getByTestId('track-session').first().waitFor();
   await p.locator('[data-kind=sign-in]').first().waitFor();
   await shot(p, 'admin-track');
@@ -268,7 +267,7 @@ steps('the audit log shows what changed, verifies, and replays a user', async ()
 
 steps('the watermark lies over the page and comes back', async () => {
   const p = await desk('sec.lin');
-  await p.goto(`${BASE}/admin/settings?setting=watermark`);
+  await go(p, '/admin/settings?setting=watermark');
   const mark = p.getByTestId('watermark');
   await mark.waitFor({ state: 'attached' });
   // Each setting is called by what it means, none by its key.
@@ -304,7 +303,7 @@ steps('every administration page shows its content in both themes and languages'
       const p = await desk(who);
       await p.emulateMedia({ colorScheme: theme });
       await p.evaluate((l) => localStorage.setItem('icewatch.locale', l), locale);
-      await p.goto(BASE + '/me');
+      await p.goto(`${BASE}/me`); // a start, for the language
       await settled(p);
       for (const [name, path] of Object.entries(pages)) {
         await visit(p, path);

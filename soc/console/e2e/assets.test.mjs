@@ -7,7 +7,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, before } from 'node:test';
-import { BASE, PASSWORD, faults, launch, open, settled, shot, signIn, steps } from './desk.mjs';
+import { PASSWORD, faults, go, launch, open, shot, signIn, steps } from './desk.mjs';
 
 let browser;
 let page;
@@ -23,10 +23,6 @@ after(async () => {
   assert.deepEqual(faults, []);
 });
 
-const go = async (p, path) => {
-  await p.goto(BASE + path);
-  await settled(p);
-};
 
 steps('a unit is a card with its type in words, and leads to its portrait', async () => {
   await go(page, '/units?q=医保局');

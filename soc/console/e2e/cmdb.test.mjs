@@ -9,7 +9,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, before } from 'node:test';
-import { BASE, PASSWORD, faults, launch, open, settled, shot, signIn, steps } from './desk.mjs';
+import { PASSWORD, faults, go, launch, open, shot, signIn, steps } from './desk.mjs';
 
 let browser;
 let page;
@@ -27,10 +27,6 @@ after(async () => {
 
 /** Waits until a picture shows so many items. */
 const drawn = (p, n) => p.waitForFunction((want) => Number(document.querySelector('[data-testid=graph]')?.getAttribute('data-drawn')) === want, n);
-const go = async (p, path) => {
-  await p.goto(BASE + path);
-  await settled(p);
-};
 /** Chooses in a field that searches as one types. */
 const pick = async (p, field, text, typed = text) => {
   await field.click();

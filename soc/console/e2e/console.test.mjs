@@ -5,7 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, before } from 'node:test';
-import { BASE, PASSWORD, USERNAME, faults, launch, missing, open, settled, shot, signIn, steps, visit } from './desk.mjs';
+import { BASE, PASSWORD, USERNAME, faults, go, launch, missing, open, settled, shot, signIn, steps, visit } from './desk.mjs';
 
 let browser;
 let page;
@@ -86,8 +86,7 @@ steps('an incident is found, acknowledged, and its timeline tells', async () => 
 });
 
 steps('its alert shows why: the raw event with the matching values marked', async () => {
-  await page.goto(`${BASE}/incidents/${incident}`);
-  await settled(page);
+  await go(page, `/incidents/${incident}`);
   await page.getByRole('table', { name: '关联告警' }).locator('a.what').first().click();
   await page.waitForURL(/\/alerts\//);
   const raw = page.getByTestId('raw-event');
@@ -118,7 +117,7 @@ steps('an alert tells how far the attack got and who attacks whom, and the list 
   // The call home is the story's last step: its alert may come after the incident.
   const told = await (await page.waitForFunction(find)).jsonValue();
 
-  await page.goto(`${BASE}/alerts?verdict=compromised`);
+  await go(page, '/alerts?verdict=compromised');
   const rows = page.locator('[role=row][data-id]');
   await rows.first().waitFor();
   const marks = await rows.getByTestId('verdict').allInnerTexts();
@@ -149,7 +148,7 @@ steps('an alert tells how far the attack got and who attacks whom, and the list 
 });
 
 steps('search finds, counts, filters by click and expands', async () => {
-  await page.goto(`${BASE}/search?since=1h`);
+  await go(page, '/search?since=1h');
   await page.getByTestId('hit').first().waitFor();
   await page.locator('.histo canvas').waitFor();
   await page.locator('.fieldlist .f', { hasText: 'event.dataset' }).first().click();
@@ -168,7 +167,7 @@ steps('search finds, counts, filters by click and expands', async () => {
 });
 
 steps('the list of alerts is worked by keyboard alone', async () => {
-  await page.goto(`${BASE}/alerts`);
+  await go(page, '/alerts');
   await page.locator('[role=row][data-id]').first().waitFor();
   await settled(page);
   await page.keyboard.press('j');
@@ -206,7 +205,7 @@ steps('every page shows its content, some in the dark and in English, too', asyn
     assert.equal(await page.locator('main .state[role=alert]').count(), 0, `${path} shows a failure: ${await page.locator('main').innerText()}`);
     await shot(page, name);
   }
-  await page.goto(`${BASE}/rules?status=active`);
+  await go(page, '/rules?status=active');
   await page.locator('table.data a').first().click();
   await page.locator('pre.source').waitFor();
   await shot(page, 'rule');

@@ -10,7 +10,7 @@
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import { after, before } from 'node:test';
-import { BASE, PASSWORD, faults, launch, open, settled, shot, signIn, steps } from './desk.mjs';
+import { BASE, PASSWORD, faults, go, launch, open, shot, signIn, steps } from './desk.mjs';
 
 let browser;
 let page;
@@ -42,8 +42,7 @@ after(async () => {
 });
 
 steps('a work-order system is connected, tried with its secret, and shown', async () => {
-  await page.goto(`${BASE}/orders`);
-  await settled(page);
+  await go(page, '/orders');
   await page.getByText('还没有对接工单系统').waitFor();
   await page.getByRole('button', { name: '对接工单系统' }).click();
   const form = page.getByRole('dialog');
@@ -79,8 +78,7 @@ steps('a work-order system is connected, tried with its secret, and shown', asyn
 });
 
 steps('disposal rules are made, put in order and taken back', async () => {
-  await page.goto(`${BASE}/disposal-rules?new=1`);
-  await settled(page);
+  await go(page, '/disposal-rules?new=1');
   const form = page.getByRole('dialog');
   for (const name of ['夜间转值班', '自动派单']) {
     await form.getByLabel('名称').fill(name);
@@ -104,8 +102,7 @@ steps('disposal rules are made, put in order and taken back', async () => {
 });
 
 steps('a circular is drafted with a table and a picture, and submitted', async () => {
-  await page.goto(`${BASE}/notices`);
-  await settled(page);
+  await go(page, '/notices');
   await page.getByRole('button', { name: '起草通报预警' }).first().click();
   await page.getByRole('button', { name: '通报', exact: true }).click();
   await page.getByLabel('标题').fill('弱口令专项排查');
@@ -129,8 +126,7 @@ steps('a circular is drafted with a table and a picture, and submitted', async (
 });
 
 steps('a daily report is made and read', async () => {
-  await page.goto(`${BASE}/daily-reports`);
-  await settled(page);
+  await go(page, '/daily-reports');
   await page.getByRole('button', { name: '生成报告' }).first().click();
   await page.getByRole('dialog').getByRole('button', { name: '生成报告' }).click();
   const one = page.getByTestId('daily-report');
@@ -141,8 +137,7 @@ steps('a daily report is made and read', async () => {
 });
 
 steps('a move that is taken out of the table is only for administrators, and comes back', async () => {
-  await page.goto(`${BASE}/admin/transitions`);
-  await settled(page);
+  await go(page, '/admin/transitions');
   const may = page.getByRole('switch', { name: '允许从待处理到已关闭' });
   await may.click();
   await page.getByText('只有管理员').first().waitFor();
@@ -156,8 +151,7 @@ steps('a move that is taken out of the table is only for administrators, and com
 });
 
 steps('columns and views of the alerts are kept, and go with a link', async () => {
-  await page.goto(`${BASE}/alerts?severity=high,critical`);
-  await settled(page);
+  await go(page, '/alerts?severity=high,critical');
   await page.getByRole('button', { name: '列', exact: true }).click();
   await page.getByTestId('columns').getByText('检测规则').click();
   await page.keyboard.press('Escape');
@@ -166,8 +160,7 @@ steps('columns and views of the alerts are kept, and go with a link', async () =
   await views.getByLabel('视图名称').fill('高危');
   await views.getByRole('button', { name: '保存' }).click();
   await views.getByRole('link', { name: '高危' }).waitFor();
-  await page.goto(`${BASE}/alerts`);
-  await settled(page);
+  await go(page, '/alerts');
   await page.getByRole('button', { name: /我的视图/ }).click();
   await views.getByRole('link', { name: '高危' }).click();
   await page.waitForURL(/severity=/);

@@ -8,7 +8,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, before } from 'node:test';
-import { BASE, PASSWORD, faults, launch, open, settled, shot, signIn, steps } from './desk.mjs';
+import { PASSWORD, faults, go, launch, open, shot, signIn, steps } from './desk.mjs';
 
 const ATTACKER = '203.0.113.88';
 let browser;
@@ -25,10 +25,7 @@ after(async () => {
   assert.deepEqual(faults, []);
 });
 
-const at = async (path) => {
-  await page.goto(BASE + path);
-  await settled(page);
-};
+const at = (path) => go(page, path);
 const api = (path) => page.evaluate(async (p) => (await fetch(`/api/v1${p}`)).json(), path);
 
 steps('a value that is typed opens its page', async () => {
@@ -146,9 +143,9 @@ steps('nothing known is said plainly, and a wrong address is refused with what i
   await at('/entities/file/%2Ftmp%2Fentity.bin?since=7d');
   await page.getByTestId('entity-event-count').waitFor();
   assert.equal((await page.getByTestId('entity-event-count').innerText()).trim(), '2');
-  await page.goto(`${BASE}/entities/ip/not-an-address`);
+  await go(page, '/entities/ip/not-an-address');
   await page.getByRole('alert').getByText(/want an address/).waitFor();
-  await page.goto(`${BASE}/entities/planet/mars`);
+  await go(page, '/entities/planet/mars');
   await page.getByRole('link', { name: '安全百科' }).first().waitFor();
 });
 
@@ -156,8 +153,7 @@ steps('English and dark show the same', async () => {
   const { page: dark, context } = await open(browser, { theme: 'dark', locale: 'en-US' });
   await signIn(dark, PASSWORD);
   await dark.locator('.rail').waitFor();
-  await dark.goto(`${BASE}/entities/ip/${ATTACKER}?since=7d`);
-  await settled(dark);
+  await go(dark, `/entities/ip/${ATTACKER}?since=7d`);
   await dark.getByTestId('entity-event-count').waitFor();
   assert.equal((await dark.getByTestId('entity-event-count').innerText()).trim(), '20');
   await dark.getByRole('button', { name: 'Judge' }).waitFor();

@@ -18,7 +18,7 @@ import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before } from 'node:test';
-import { BASE, PASSWORD, faults, launch, open, settled, shot, signIn, steps } from './desk.mjs';
+import { BASE, PASSWORD, faults, go, launch, open, shot, signIn, steps } from './desk.mjs';
 
 let browser;
 let page;
@@ -65,11 +65,6 @@ after(async () => {
   assert.deepEqual(faults, []);
 });
 
-const go = async (path) => {
-  await page.goto(BASE + path);
-  await settled(page);
-};
-
 const call = async (method, path, data, type = 'application/json') => {
   const r = await page.request.fetch(`${BASE}/api/v1${path}`, { method, data, headers: { 'X-Requested-With': 'icewatch', 'Content-Type': type } });
   if (!r.ok()) throw new Error(`${method} ${path}: ${r.status()} ${await r.text()}`);
@@ -99,7 +94,7 @@ async function hold(...pages) {
 }
 
 steps('a table is refused with what is missing, mapped, shown and taken in', async () => {
-  await go('/findings?import=1');
+  await go(page, '/findings?import=1');
   const dialog = page.getByRole('dialog');
   await dialog.getByLabel('网络区域').fill('gov');
   const text = '目标,问题,风险,口\n10.9.0.1,Redis 未授权访问,高危,6379\n10.9.0.1,TLS 证书过期,中危,443\n10.9.0.2,TLS 证书过期,中危,443\n';
@@ -173,7 +168,7 @@ steps("the field's tools' reports make the numbers that they are known to", asyn
 });
 
 steps('a report is made by a template, and templates are kept', async () => {
-  await go('/findings?report=1');
+  await go(page, '/findings?report=1');
   const dialog = page.getByRole('dialog');
   await dialog.getByRole('cell', { name: /漏洞扫描报告（详细）/ }).waitFor();
   const href = await dialog.getByRole('link', { name: /^生\s*成$/ }).getAttribute('href');
@@ -192,7 +187,7 @@ steps('a report is made by a template, and templates are kept', async () => {
 });
 
 steps('what was taken in is taken back, unless something happened to it since', async () => {
-  await go('/findings?import=1');
+  await go(page, '/findings?import=1');
   const row = (name) => page.getByRole('dialog').getByRole('row', { name });
   const back = (name) => row(name).getByRole('button', { name: /撤\s*销/ }).click();
   await row(/绿盟/).getByText('3 / 0 / 0').waitFor();
@@ -206,7 +201,7 @@ steps('what was taken in is taken back, unless something happened to it since', 
 });
 
 steps('a work order is made of findings, and says how many are left', async () => {
-  await go('/findings?unit=fin-org&level=high');
+  await go(page, '/findings?unit=fin-org&level=high');
   await page.getByText('共 2 个').waitFor();
   await page.getByRole('checkbox', { name: '全选' }).check();
   await page.getByRole('button', { name: /生成工单/ }).click();
@@ -218,19 +213,19 @@ steps('a work order is made of findings, and says how many are left', async () =
   await hold([order, '整改中', '负责人 李强', /整改期限 2024-03-17( [\d:]+)? 已超期/, '待整改 2 / 2', '生成工单，共 2 项隐患'], ['/finding-orders', '共 1 个', '2 / 2', '李强']);
   const [{ id }] = (await get('/findings?unit=fin-org&level=high')).items;
   await call('POST', '/findings/change', { ids: [id], state: 'closed', comment: '已修复' });
-  await go(order);
+  await go(page, order);
   await hold([order, '待整改 1 / 2'], ['/finding-orders', '1 / 2'], ['/findings?unit=fin-org&level=high', '共 1 个'], [`/findings/${id}`, '已关闭', '状态改为已关闭']);
 });
 
 steps('published vulnerabilities are taken in, and lead to the assets that have them', async () => {
   const file = (name) => ({ name, mimeType: 'application/octet-stream', buffer: readFileSync(new URL(`../../exposure/library/testdata/${name}`, import.meta.url)) });
-  await go('/vulnerabilities?imports=1');
+  await go(page, '/vulnerabilities?imports=1');
   for (const name of ['nvd.json', 'cnnvd.xml', 'kev.json', 'epss.csv']) {
     await page.getByRole('dialog').locator('input[type=file]').setInputFiles(file(name));
     await page.getByRole('dialog').getByRole('row', { name }).getByText('已完成').waitFor();
   }
   await shot(page, 'vulnerability-imports');
-  await go('/vulnerabilities');
+  await go(page, '/vulnerabilities');
   const [finding] = (await get('/findings?level=critical')).items;
   await hold(
     ['/vulnerabilities', '收录 2 个，其中 1 个已被利用', '共 2 个', `${LOG4J} CNNVD-202112-799 紧急`, '10.0 97.6 %'],
@@ -252,7 +247,7 @@ const site = (port = 0) =>
   });
 
 steps('a range is asked for by one person and approved by another', async () => {
-  await go('/scans?tab=ranges&ask=1');
+  await go(page, '/scans?tab=ranges&ask=1');
   const form = page.getByRole('dialog');
   await form.getByLabel('租户', { exact: true }).fill('电子印章');
   await page.locator('.ant-select-dropdown:visible .ant-select-item-option', { hasText: '电子印章' }).first().click();
@@ -264,7 +259,7 @@ steps('a range is asked for by one person and approved by another', async () => 
   const other = (await open(browser)).page;
   await signIn(other, password, name);
   await other.locator('.rail').waitFor();
-  await other.goto(`${BASE}/scans?tab=ranges`);
+  await go(other, '/scans?tab=ranges');
   await other.getByRole('row', { name: /127\.0\.0\.1/ }).getByRole('button', { name: /批\s*准/ }).click();
   await other.getByRole('dialog').getByRole('button', { name: /批\s*准/ }).click();
   await other.getByRole('row', { name: /127\.0\.0\.1.*已批准/ }).waitFor();
@@ -273,7 +268,7 @@ steps('a range is asked for by one person and approved by another', async () => 
 
 /** Starts the scan from its row and waits for its end; answers the address of its page. */
 const scan = async () => {
-  await go('/scans?tab=tasks');
+  await go(page, '/scans?tab=tasks');
   await page.getByRole('row', { name: /网站检查/ }).getByRole('button', { name: '立即扫描' }).click();
   await page.waitForURL(/\/scans\/[^?]/);
   await page.getByRole('heading', { name: '已完成' }).waitFor();
@@ -281,7 +276,7 @@ const scan = async () => {
 };
 
 steps('the scanner finds what is published, and the second scan what changed', async () => {
-  await go('/scans?tab=scanners&ask=1');
+  await go(page, '/scans?tab=scanners&ask=1');
   const form = page.getByRole('dialog');
   await form.getByLabel('租户', { exact: true }).fill('电子印章');
   await page.locator('.ant-select-dropdown:visible .ant-select-item-option', { hasText: '电子印章' }).first().click();
@@ -316,7 +311,7 @@ steps('the scanner finds what is published, and the second scan what changed', a
     ['/findings?engine=icewatch-scanner', '共 4 个'],
     [`/surface?tab=compare&before=${first.split('/').pop()}&after=${second.split('/').pop()}`, `tcp/${later}`],
   );
-  await go('/surface');
+  await go(page, '/surface');
   await page.getByRole('checkbox', { name: /端口开放/ }).check();
   await page.getByRole('button', { name: /确认 · 1 项/ }).click();
   await page.getByText('1 台主机，0 台未登记，1 项变更未确认').waitFor();

@@ -5,7 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, before } from 'node:test';
-import { BASE, PASSWORD, faults, launch, missing, open, settled, shot, signIn, steps } from './desk.mjs';
+import { BASE, PASSWORD, faults, go, launch, missing, open, shot, signIn, steps } from './desk.mjs';
 
 let browser;
 let desk;
@@ -40,8 +40,7 @@ steps('an empty graph says where to begin', async () => {
   assert.ok(a, 'the simulated city has an attack from outside');
   attacker = a.attacker.ip;
   victim = a.victim.name;
-  await p.goto(`${BASE}/graph`);
-  await settled(p);
+  await go(p, '/graph');
   await p.getByLabel('实体', { exact: true }).fill('300.1.2.3|');
   await p.keyboard.press('Enter');
   await p.getByRole('alert').waitFor();
@@ -78,7 +77,7 @@ steps('what it met is opened by keyboard, closed, hidden and undone', async () =
 
 steps('a filter leaves alerts alone, and says what they are', async () => {
   const p = desk.page;
-  await p.goto(`${p.url()}&kinds=alert`);
+  await go(p, `${p.url()}&kinds=alert`);
   await still(p);
   await tab(p, '关系');
   const edges = await p.getByTestId('edge-list').getByRole('button').allInnerTexts();

@@ -5,7 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, before } from 'node:test';
-import { BASE, PASSWORD, faults, launch, missing, open, settled, shot, signIn, steps, visit } from './desk.mjs';
+import { PASSWORD, faults, go, launch, missing, open, settled, shot, signIn, steps, visit } from './desk.mjs';
 
 let browser;
 let page;
@@ -21,13 +21,8 @@ after(async () => {
   await browser?.close();
 });
 
-const go = async (path) => {
-  await page.goto(BASE + path);
-  await settled(page);
-};
-
 steps('top talkers lead to the raw flows', async () => {
-  await go('/flows?by=service&metric=flows');
+  await go(page, '/flows?by=service&metric=flows');
   const row = page.getByRole('table', { name: '流量排行' }).locator('tbody tr').first();
   await row.waitFor();
   await page.locator('.panel canvas').first().waitFor();
@@ -38,7 +33,7 @@ steps('top talkers lead to the raw flows', async () => {
 });
 
 steps('a conversation leads to the map of who talks to whom', async () => {
-  await go('/flows?tab=conversations');
+  await go(page, '/flows?tab=conversations');
   const first = page.getByRole('table', { name: '会话' }).locator('tbody tr').first();
   const address = (await first.locator('.token').first().innerText()).trim();
   await first.getByRole('link', { name: `看 ${address} 的通信关系图` }).click();
@@ -51,7 +46,7 @@ steps('a conversation leads to the map of who talks to whom', async () => {
 });
 
 steps('a log monitoring rule is made, run by hand, and switched off', async () => {
-  await go('/search/monitors');
+  await go(page, '/search/monitors');
   await page.getByRole('button', { name: '新建监控规则' }).first().click();
   const form = page.locator('.ant-modal:visible');
   await form.getByLabel('名称').fill('登录失败过多');
@@ -71,7 +66,7 @@ steps('a log monitoring rule is made, run by hand, and switched off', async () =
 });
 
 steps('a masking rule shows what it hides before it counts', async () => {
-  await go('/admin/masking');
+  await go(page, '/admin/masking');
   await page.getByRole('button', { name: '新建脱敏规则' }).click();
   const form = page.locator('.ant-modal:visible');
   await form.getByLabel('中文名称').fill('来源端口');
@@ -88,7 +83,7 @@ steps('a masking rule shows what it hides before it counts', async () => {
 });
 
 steps('storage tells how long the disk will do, who fills it, and what was lost', async () => {
-  await go('/admin/storage');
+  await go(page, '/admin/storage');
   await page.getByTestId('days-left').waitFor();
   await page.getByTestId('conditions').waitFor();
   await page.getByRole('table', { name: '保存等级' }).getByText('standard').waitFor();
@@ -102,7 +97,7 @@ steps('storage tells how long the disk will do, who fills it, and what was lost'
 });
 
 steps('a tenant has a quota of its own, and its usage shows', async () => {
-  await go('/tenants?q=e-seal&usage=e-seal');
+  await go(page, '/tenants?q=e-seal&usage=e-seal');
   const panel = page.getByTestId('tenant-usage');
   await panel.getByText('今日').waitFor();
   await panel.getByRole('button', { name: '修改配额' }).click();
@@ -117,7 +112,7 @@ steps('a tenant has a quota of its own, and its usage shows', async () => {
 });
 
 steps('a removed tenant comes back by undo', async () => {
-  await go('/tenants?q=e-seal');
+  await go(page, '/tenants?q=e-seal');
   await page.getByRole('button', { name: /^移除租户 电子印章/ }).click();
   const ask = page.locator('.ant-modal:visible');
   await ask.getByLabel('原因').fill('演练');
@@ -130,7 +125,7 @@ steps('a removed tenant comes back by undo', async () => {
 });
 
 steps('backups say what is missing where no folder is named', async () => {
-  await go('/admin/backups');
+  await go(page, '/admin/backups');
   await page.getByText('没有设置备份目录').waitFor();
 });
 

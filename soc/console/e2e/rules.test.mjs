@@ -9,7 +9,7 @@
 import assert from 'node:assert/strict';
 import { createConnection } from 'node:net';
 import { after, before } from 'node:test';
-import { BASE, PASSWORD, faults, launch, open, settled, shot, signIn, steps } from './desk.mjs';
+import { BASE, PASSWORD, faults, go, launch, open, shot, signIn, steps } from './desk.mjs';
 
 const [HOST, PORT] = (process.env.SYSLOG ?? '').split(':');
 const TITLE = 'Badge reader tampered with';
@@ -70,8 +70,7 @@ async function condition(at, field, operator, value) {
 }
 
 steps('the list of rules shows, narrows and keeps its place in the address', async () => {
-  await page.goto(`${BASE}/rules`);
-  await settled(page);
+  await go(page, '/rules');
   await page.locator('table.data tbody tr').first().waitFor();
   await shot(page, 'rules-list');
   await page.getByLabel('按标题、标识、技术筛选').fill('ssh');
@@ -83,8 +82,7 @@ steps('the list of rules shows, narrows and keeps its place in the address', asy
 
 steps('a rule is built from nested conditions, with its YAML beside it', async () => {
   await send(FOUND, 'badgectl: reader R8 of gate north is well', 'badgectl: reader R7 of gate south reports tamper code 65 by guard-1');
-  await page.goto(`${BASE}/rules`);
-  await settled(page);
+  await go(page, '/rules');
   await page.keyboard.press('n');
   await page.waitForURL(/\/rules\/new/);
   await page.getByLabel('规则名称').fill(TITLE);
@@ -155,8 +153,7 @@ steps('saved, it is in force at once: an event raises its alert, with what match
 });
 
 steps('switched off it is silent, and switched on again it is not', async () => {
-  await page.goto(ruleURL);
-  await settled(page);
+  await go(page, ruleURL);
   const id = new URL(ruleURL).pathname.split('/').at(-1);
   const count = async () => (await api('GET', `/alerts?rule=${id}&since=1h&status=open,acknowledged,closed`)).items.reduce((n, a) => n + a.count, 0);
   const before = await count();
@@ -185,8 +182,7 @@ steps('switched off it is silent, and switched on again it is not', async () => 
 });
 
 steps('a change is a version, the one before comes back, and what is deleted too', async () => {
-  await page.goto(`${ruleURL}/edit`);
-  await settled(page);
+  await go(page, `${ruleURL}/edit`);
   await page.getByTestId('condition').nth(3).waitFor();
   // By now it was sent once to try it, once and once again with the rule in force, and twice with the rule off.
   await page.getByTestId('trial').getByRole('button', { name: '试跑' }).click();
@@ -207,7 +203,7 @@ steps('a change is a version, the one before comes back, and what is deleted too
   await page.getByRole('button', { name: '已删除', exact: true }).click();
   await page.locator('.ant-modal').getByText(TITLE).waitFor();
   await page.locator('.ant-modal').getByRole('button', { name: '恢复' }).click();
-  await page.goto(ruleURL);
+  await go(page, ruleURL);
   await page.getByText('门禁读卡器被破坏').first().waitFor();
 });
 
@@ -223,8 +219,7 @@ async function count(text, title) {
 let chainURL = '';
 
 steps('a correlation of two shipped rules is built, put in order by the keyboard, and follows its YAML', async () => {
-  await page.goto(`${BASE}/rules/new`);
-  await settled(page);
+  await go(page, '/rules/new');
   await page.getByTestId('begin-ordered').click();
   await page.getByTestId('fault-rules').waitFor();
   await page.getByLabel('规则名称').fill('Guessed, then scanning');
@@ -284,7 +279,7 @@ steps('it is tried, saved and in force, with its chain on its page', async () =>
   await page.getByTestId('chain').getByText('SSH 口令被猜中', { exact: true }).waitFor();
   await page.getByTestId('closings').waitFor();
   await shot(page, 'correlation-page');
-  await page.goto(`${BASE}/rules?show=windows`);
+  await go(page, '/rules?show=windows');
   await page.getByTestId('windows').getByText('在存分组').waitFor();
   await shot(page, 'correlation-windows');
 });
@@ -293,13 +288,11 @@ steps('in the dark and in English', async () => {
   const other = await open(browser, { theme: 'dark', locale: 'en-US' });
   await signIn(other.page, PASSWORD);
   await other.page.locator('.rail').waitFor();
-  await other.page.goto(`${ruleURL}/edit`);
-  await settled(other.page);
+  await go(other.page, `${ruleURL}/edit`);
   await other.page.getByText('Save and put in force').waitFor();
   await other.page.getByTestId('condition').nth(3).waitFor();
   await shot(other.page, 'rule-builder-dark-en');
-  await other.page.goto(`${chainURL}/edit`);
-  await settled(other.page);
+  await go(other.page, `${chainURL}/edit`);
   await other.page.getByTestId('counted').locator('li').nth(1).waitFor();
   await other.page.getByTestId('chain').locator('.chainnode.here').waitFor();
   await shot(other.page, 'correlation-builder-dark-en');

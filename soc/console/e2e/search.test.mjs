@@ -8,7 +8,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { after, before } from 'node:test';
-import { BASE, PASSWORD, faults, launch, missing, open, settled, shot, signIn, steps } from './desk.mjs';
+import { PASSWORD, faults, go, launch, missing, open, settled, shot, signIn, steps } from './desk.mjs';
 
 let browser;
 let page;
@@ -47,12 +47,12 @@ async function searched() {
   await page.locator('[role=grid][aria-busy=false], .state').first().waitFor();
 }
 async function search(query, rest = 'since=1h') {
-  await page.goto(`${BASE}/search?${rest}&query=${encodeURIComponent(query)}`);
+  await go(page, `/search?${rest}&query=${encodeURIComponent(query)}`);
   await searched();
 }
 
 steps('suggests fields and values as one types, and finds', async () => {
-  await page.goto(`${BASE}/search?since=1h`);
+  await go(page, '/search?since=1h');
   await page.getByTestId('hit').first().waitFor();
   const all = await found();
   await input().pressSequentially('event.datas');
@@ -99,7 +99,7 @@ steps('text becomes conditions, conditions become text, and what is no condition
 });
 
 steps('a field tells its statistics, is followed, and its values filter', async () => {
-  await page.goto(`${BASE}/search?since=1h`);
+  await go(page, '/search?since=1h');
   await page.getByTestId('hit').first().waitFor();
   const box = page.locator('.fieldlist');
   await box.getByLabel('找字段').fill('event.outcome');
@@ -170,9 +170,9 @@ steps('words marked in a raw log are searched for and excluded', async () => {
 });
 
 steps('results become a table, a chart and shares, computed by the store', async () => {
-  await page.goto(`${BASE}/search?since=1h&view=table&cols=host.name,source.ip`);
+  await go(page, '/search?since=1h&view=table&cols=host.name,source.ip');
   await page.getByRole('columnheader', { name: 'source.ip' }).waitFor();
-  await page.goto(`${BASE}/search?since=1h&view=chart&by=event.dataset`);
+  await go(page, '/search?since=1h&view=chart&by=event.dataset');
   await page.getByTestId('plot').locator('canvas').waitFor();
   await shot(page, 'search-chart');
   await page.getByText('表格', { exact: true }).last().click();
@@ -197,7 +197,7 @@ steps('dragging in the histogram zooms, and there is a way back', async () => {
 });
 
 steps('the live tail shows what comes in, and stands still while it is paused', async () => {
-  await page.goto(`${BASE}/search?live=1&query=${encodeURIComponent('"tail probe"')}`);
+  await go(page, `/search?live=1&query=${encodeURIComponent('"tail probe"')}`);
   const tail = page.getByTestId('tail');
   await tail.getByText('实时', { exact: true }).waitFor();
   await send('tail-01', 'tail probe one');
@@ -221,7 +221,7 @@ steps('a search is saved, found again, and in the history', async () => {
   await form.getByLabel('分类').fill('登录');
   await form.getByRole('button', { name: '保存', exact: true }).click();
   await page.getByText('已保存 登录失败').waitFor();
-  await page.goto(`${BASE}/search`);
+  await go(page, '/search');
   await page.getByRole('button', { name: '常用检索' }).click();
   await page.getByTestId('saved').getByText('登录失败').waitFor();
   await shot(page, 'search-saved');
@@ -252,7 +252,7 @@ steps('results are exported in the background and the file holds them', async ()
   const lines = (await readFile(await file.path(), 'utf8')).trim().split('\n');
   assert.equal(lines.length, n);
   assert.ok(lines.every((l) => l.includes('Failed password')));
-  await page.goto(`${BASE}/search/exports`);
+  await go(page, '/search/exports');
   await page.locator('[data-testid=export-state][data-state=done]').first().waitFor();
   await shot(page, 'exports');
 });
@@ -264,12 +264,12 @@ steps('a time is held against an earlier one: a line over the bars, and the valu
   await write(line(12, 'a') + line(12, 'a') + line(12, 'gone') + line(2, 'a') + line(2, 'fresh') + line(2, 'fresh') + line(2, 'fresh'));
   const query = encodeURIComponent(`log.syslog.appname:=${tag}`);
   for (let n = 0; n !== 7; n = await found()) await search(`log.syslog.appname:=${tag}`, 'since=15m');
-  await page.goto(`${BASE}/search?start=${at(5)}&end=${at(-1)}&query=${query}`);
+  await go(page, `/search?start=${at(5)}&end=${at(-1)}&query=${query}`);
   await page.getByRole('button', { name: /对比时段/ }).click();
   await page.getByTestId('versus').getByLabel('对比时段的开始').fill(await page.evaluate((t) => new Date(Date.parse(t) + 8 * 3_600_000).toISOString().slice(0, 19), at(15)));
   await page.getByTestId('versus').getByRole('button', { name: '应用' }).click();
   await page.waitForURL(/vs=.*view=compare|view=compare.*vs=/);
-  await page.goto(`${page.url()}&fields=message`);
+  await go(page, `${page.url()}&fields=message`);
   await page.getByTestId('versus-total').filter({ hasText: '对比时段 3 条' }).waitFor();
   assert.equal(await found(), 4);
   assert.match(await page.getByTestId('versus-total').innerText(), /▲ 1 \+33%/);
@@ -299,7 +299,7 @@ steps('flows are a tab of the same search, with its time and conditions', async 
 });
 
 steps('columns are chosen among more than seventy fields, pinned, and kept', async () => {
-  await page.goto(`${BASE}/search?since=1h&view=table`);
+  await go(page, '/search?since=1h&view=table');
   await searched();
   const known = await page.evaluate(async () => (await (await fetch('/api/v1/fields/catalogue')).json()).items.map((f) => f.name));
   assert.ok(known.length >= 70, `${known.length} fields`);
@@ -310,7 +310,7 @@ steps('columns are chosen among more than seventy fields, pinned, and kept', asy
   await page.getByRole('columnheader', { name: 'observer.serial_number' }).waitFor();
   await page.getByRole('button', { name: '固定列 source.ip' }).click();
   await page.waitForURL(/pin=source\.ip/);
-  await page.goto(`${BASE}/search?since=1h&view=table`);
+  await go(page, '/search?since=1h&view=table');
   await page.getByRole('button', { name: '取消固定列 source.ip' }).waitFor();
   const first = page.getByRole('columnheader').nth(1);
   assert.match(await first.innerText(), /source\.ip/);
@@ -348,7 +348,7 @@ steps('a search becomes a monitoring rule and a detection rule', async () => {
 });
 
 steps('a log group parts the logs, and is searched in', async () => {
-  await page.goto(`${BASE}/search/groups`);
+  await go(page, '/search/groups');
   await page.getByRole('button', { name: '新建日志组' }).first().click();
   const form = page.locator('.ant-modal:visible');
   await form.getByLabel('名称').fill('登录日志');

@@ -6,7 +6,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, before } from 'node:test';
-import { BASE, PASSWORD, faults, launch, open, settled, shot, signIn, steps } from './desk.mjs';
+import { BASE, PASSWORD, faults, go, launch, open, shot, signIn, steps } from './desk.mjs';
 
 let browser;
 let page;
@@ -23,13 +23,12 @@ after(async () => {
 });
 
 steps('a false positive drafts a suppression, whose impact is shown before it is saved', async () => {
-  await page.goto(`${BASE}/suppressions`);
-  await settled(page);
+  await go(page, '/suppressions');
   await page.getByText('还没有加白规则').waitFor();
   await shot(page, 'suppressions-empty');
   const answer = await page.request.get(`${BASE}/api/v1/alerts?limit=1`);
   const alert = (await answer.json()).items[0];
-  await page.goto(`${BASE}/alerts/${alert.id}`);
+  await go(page, `/alerts/${alert.id}`);
   await page.getByTestId('suppress').click();
   const form = page.getByRole('dialog');
   await form.getByText(/次触发会被加白/).waitFor();
