@@ -218,6 +218,30 @@ func (e *Engine) Brief(n int) Report {
 	return out
 }
 
+// Hits is how many hits rules have, by id, as Report tells it; those that have
+// none are left out.
+func (e *Engine) Hits() map[string]uint64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	out := map[string]uint64{}
+	put := func(id string, n uint64) {
+		if n > 0 {
+			out[id] = n
+		}
+	}
+	var costs []match.Cost
+	if e.matcher != nil {
+		costs = e.matcher.Costs()
+	}
+	for i := range e.rules {
+		put(e.rules[i].ID, e.rules[i].record.before.Hits+costs[i].Hits)
+	}
+	for i := range e.counts {
+		put(e.counts[i].ID, e.counts[i].record.hits)
+	}
+	return out
+}
+
 // report is all of a report but the costs, and what a rule cost: those that judge
 // single events, then those that count.
 func (e *Engine) report() (out Report, cost func(i int) Cost) {

@@ -429,6 +429,9 @@ func TestReport(t *testing.T) {
 	}
 	r := e.Report()
 	c := r.Costs["noisy"]
+	if hits := e.Hits(); len(hits) != 1 || hits["noisy"] != c.Hits {
+		t.Errorf("hits %v, want %d of noisy", hits, c.Hits)
+	}
 	if r.Version != set.Version() || r.Swaps != 1 || r.Events != 10 || r.Rules != 2 || r.Program == 0 || c.Hits != 5 || c.HitRate != 0.5 || c.Asked < 5 || c.Selectivity <= 0 || !c.LastHit.Equal(s.at) {
 		t.Errorf("report %+v", r)
 	}
@@ -439,6 +442,9 @@ func TestReport(t *testing.T) {
 	e.Swap(compileFiles(t, reg, map[string]string{"a.yml": changed}))
 	collect(e, s.next(time.Second, "10.0.0.1"))
 	r = e.Report()
+	if hits := e.Hits(); hits["noisy"] != 1 {
+		t.Errorf("hits of a changed rule: %v", hits)
+	}
 	if c := r.Costs["noisy"]; c.Hits != 1 || c.HitRate != 1 {
 		t.Errorf("a changed rule goes by the cost of what it was: %+v", c)
 	}

@@ -444,7 +444,7 @@ func (c *centre) openRules(ctx context.Context) error {
 		c.keeper.watch(ctx, append(slices.Clone(c.Config.Rules.Dirs), book.Folder(), book.TestFolder()), time.Duration(c.Config.Rules.Interval))
 	})
 	c.background(func(ctx context.Context) {
-		c.keeper.trend.watch(ctx, c.keeper.hits, 20*time.Second, func(err error) {
+		c.keeper.trend.watch(ctx, c.ruleHits, 20*time.Second, func(err error) {
 			if err != nil {
 				c.log.Warn("rules: the trend of hits is not saved", "error", err)
 			}

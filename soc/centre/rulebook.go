@@ -70,19 +70,6 @@ func listed(list []api.RuleInfo, p ruleset.Problem) bool {
 	})
 }
 
-// hits are the counts of the rules in force, by id.
-func (k *keeper) hits(ctx context.Context) (map[string]uint64, error) {
-	live, err := k.told(ctx)
-	if err != nil {
-		return nil, err
-	}
-	out := make(map[string]uint64, len(live.Costs))
-	for id := range live.Costs {
-		out[id] = live.Costs[id].Hits
-	}
-	return out, nil
-}
-
 // complete adds what the book and the trend know of rules.
 func (k *keeper) complete(list []api.RuleInfo) {
 	off := k.book.Off()

@@ -141,3 +141,10 @@ func (t *ruleTrend) save() error {
 	}
 	return os.Rename(tmp, filepath.Clean(t.path))
 }
+
+// ruleHits are the engine's counts of the rules in force, by id.
+func (c *centre) ruleHits(ctx context.Context) (map[string]uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	return c.engine.RuleHits(ctx)
+}

@@ -148,6 +148,9 @@ func (e *Engine) ruleHandlers(mux *http.ServeMux) {
 	mux.HandleFunc("GET /rules", func(w http.ResponseWriter, _ *http.Request) {
 		_ = json.NewEncoder(w).Encode(e.ruleSet())
 	})
+	mux.HandleFunc("GET /rules/hits", func(w http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(w).Encode(e.detect.Hits())
+	})
 	mux.HandleFunc("GET /rules/brief", func(w http.ResponseWriter, r *http.Request) {
 		n, err := strconv.ParseUint(r.URL.Query().Get("costs"), 10, 16)
 		if err != nil {
@@ -169,4 +172,11 @@ func (c *Client) RuleSet(ctx context.Context) (s RuleSet, err error) {
 func (c *Client) RulesBrief(ctx context.Context, n int) (s RuleSet, err error) {
 	err = c.get(ctx, fmt.Sprintf("rules/brief?costs=%d", n), &s)
 	return s, err
+}
+
+// RuleHits asks how many hits the rules have, by id; those that have none are
+// left out.
+func (c *Client) RuleHits(ctx context.Context) (hits map[string]uint64, err error) {
+	err = c.get(ctx, "rules/hits", &hits)
+	return hits, err
 }
