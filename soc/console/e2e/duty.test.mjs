@@ -8,7 +8,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, before } from 'node:test';
-import { BASE, PASSWORD, USERNAME, faults, launch, open, settled, shot, signIn, steps } from './desk.mjs';
+import { PASSWORD, USERNAME, faults, go, launch, open, settled, shot, signIn, steps } from './desk.mjs';
 
 let browser;
 let desk;
@@ -27,18 +27,15 @@ after(async () => {
 });
 
 steps('without teams the pages say what to do next', async () => {
-  await page.goto(`${BASE}/duty`);
-  await settled(page);
+  await go(page, '/duty');
   await page.getByText('您不在任何班组').waitFor();
-  await page.goto(`${BASE}/duty/calendar`);
-  await settled(page);
+  await go(page, '/duty/calendar');
   await page.getByText('还没有班组').waitFor();
   await shot(page, 'duty-empty');
 });
 
 steps('a team is made, and its roster stands beside what is written', async () => {
-  await page.goto(`${BASE}/duty/teams/new`);
-  await settled(page);
+  await go(page, '/duty/teams/new');
   await page.getByLabel('中文名').first().fill('安全运营组');
   await page.getByLabel('英文名').first().fill('Security operations');
   await page.getByLabel(/^轮班次序/).fill(USERNAME);
@@ -86,8 +83,7 @@ steps('the calendar shows gaps, and an override by keyboard closes one', async (
 });
 
 steps('a note is left for the next shift and done', async () => {
-  await page.goto(`${BASE}/duty`);
-  await settled(page);
+  await go(page, '/duty');
   await page.getByRole('button', { name: '记一笔' }).click();
   const dialog = page.getByRole('dialog');
   await dialog.getByLabel('记事').fill('核心交换机正在更换电源');
@@ -100,8 +96,7 @@ steps('a note is left for the next shift and done', async () => {
 });
 
 steps('terms are tried before they are kept', async () => {
-  await page.goto(`${BASE}/sla?tab=terms`);
-  await settled(page);
+  await go(page, '/sla?tab=terms');
   const minutes = page.getByLabel('P1 响应（分钟）');
   await minutes.fill('5000');
   await page.getByRole('alert').filter({ hasText: 'is less than ack_minutes' }).waitFor();
@@ -122,12 +117,10 @@ steps('English and dark, without words of the other language', async () => {
   const other = await open(browser, { theme: 'dark', locale: 'en-US' });
   await signIn(other.page, PASSWORD);
   await other.page.locator('.rail').waitFor();
-  await other.page.goto(`${BASE}/duty/calendar`);
-  await settled(other.page);
+  await go(other.page, '/duty/calendar');
   await other.page.getByRole('grid', { name: 'Security operations' }).waitFor();
   await shot(other.page, 'duty-month-dark');
-  await other.page.goto(`${BASE}/sla`);
-  await settled(other.page);
+  await go(other.page, '/sla');
   await other.page.getByRole('table', { name: 'Duty statistics' }).waitFor();
   await shot(other.page, 'sla-report-dark');
 });

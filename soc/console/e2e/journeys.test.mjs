@@ -9,7 +9,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { after, before } from 'node:test';
-import { BASE, PASSWORD, faults, judge, launch, missing, open, settled, shot, signIn, steps } from './desk.mjs';
+import { BASE, PASSWORD, faults, go, judge, launch, missing, open, settled, shot, signIn, steps } from './desk.mjs';
 
 const PDFTOTEXT = process.env.PDFTOTEXT ?? 'pdftotext';
 let browser;
@@ -45,8 +45,7 @@ async function until(what, f, ms = 30_000) {
 
 steps('ten alerts are triaged by keyboard alone, and nothing moves under the hand', async () => {
   await until('ten alerts', async () => (await api('/alerts?status=open&limit=1')).total >= 10);
-  await page.goto(`${BASE}/`);
-  await settled(page);
+  await go(page, '/');
   // No hand touches the mouse from here on: it may not even stand on the page.
   await page.evaluate(() => {
     window.mice = 0;
@@ -126,7 +125,7 @@ steps('an alert leads over its attacker and the graph to the incident and a repo
     const { items } = await api('/alerts?status=open,acknowledged,closed&verdict=compromised&limit=100');
     return items.find((a) => a.incident_id && a.attacker?.ip && !a.attacker.item && a.victim?.name);
   });
-  await page.goto(`${BASE}/alerts/${alert.id}`);
+  await go(page, `/alerts/${alert.id}`);
   await passed('alert');
   await page.getByTestId('attacker').getByText(alert.attacker.ip, { exact: true }).click();
   await page.waitForURL(new RegExp(`/entities/ip/${alert.attacker.ip.replaceAll('.', '\\.')}`));
@@ -160,11 +159,11 @@ steps('an alert leads over its attacker and the graph to the incident and a repo
 });
 
 steps('a search that counts becomes a rule that counts, and the past is judged by it', async () => {
-  await page.goto(`${BASE}/search?since=1h&query=${encodeURIComponent('"Failed password" event.dataset:=sshd.auth')}`);
+  await go(page, `/search?since=1h&query=${encodeURIComponent('"Failed password" event.dataset:=sshd.auth')}`);
   await page.getByTestId('hit').first().waitFor();
   await passed('search');
   const query = '"Failed password" event.dataset:=sshd.auth | stats by (source.ip) count() n | filter n:>5';
-  await page.goto(`${BASE}/search?since=1h&view=chart&shape=table&query=${encodeURIComponent(query)}`);
+  await go(page, `/search?since=1h&view=chart&shape=table&query=${encodeURIComponent(query)}`);
   const rows = page.getByTestId('plot').locator('tbody tr');
   await rows.first().waitFor();
   const found = await rows.count();
@@ -191,7 +190,7 @@ steps('a search that counts becomes a rule that counts, and the past is judged b
 });
 
 steps('the language is changed, and the place is kept', async () => {
-  await page.goto(`${BASE}/search?since=1h&view=chart&by=event.dataset&query=${encodeURIComponent('event.dataset:*')}`);
+  await go(page, `/search?since=1h&view=chart&by=event.dataset&query=${encodeURIComponent('event.dataset:*')}`);
   await page.getByTestId('plot').waitFor();
   const address = page.url();
   await page.getByTitle('账户菜单').click();

@@ -8,7 +8,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, before } from 'node:test';
-import { BASE, PASSWORD, faults, launch, open, settled, shot, signIn, steps } from './desk.mjs';
+import { PASSWORD, faults, go, launch, open, shot, signIn, steps } from './desk.mjs';
 
 let browser;
 let page;
@@ -31,8 +31,7 @@ async function condition(group, name, value) {
 }
 
 steps('a rule of inhibition is tried, kept, paused, deleted and brought back', async () => {
-  await page.goto(`${BASE}/inhibitions`);
-  await settled(page);
+  await go(page, '/inhibitions');
   await page.getByText('没有抑制规则').waitFor();
   await page.getByRole('button', { name: '新建抑制规则' }).first().click();
   const form = page.getByRole('dialog');
@@ -57,8 +56,7 @@ steps('a rule of inhibition is tried, kept, paused, deleted and brought back', a
 });
 
 steps('a silence comes again every week, and shows when', async () => {
-  await page.goto(`${BASE}/silences?new=1`);
-  await settled(page);
+  await go(page, '/silences?new=1');
   const form = page.getByRole('dialog');
   await condition(form.getByRole('group', { name: /^条件/ }), 'alertname', 'Backup');
   await form.getByRole('button', { name: '每周', exact: true }).click();
@@ -72,8 +70,7 @@ steps('a silence comes again every week, and shows when', async () => {
 });
 
 steps('a merge rule is tried on the last week and kept', async () => {
-  await page.goto(`${BASE}/merge-rules`);
-  await settled(page);
+  await go(page, '/merge-rules');
   await page.getByText('攻击：同一资产或同一攻击者').waitFor();
   await page.getByRole('button', { name: '新建合并规则' }).click();
   const form = page.getByRole('dialog');
@@ -88,8 +85,7 @@ steps('a merge rule is tried on the last week and kept', async () => {
 });
 
 steps('a route is added to the tree, and the tree is saved', async () => {
-  await page.goto(`${BASE}/notify/routes`);
-  await settled(page);
+  await go(page, '/notify/routes');
   await page.getByRole('button', { name: '加子路由' }).click();
   const form = page.getByRole('dialog');
   await form.getByLabel('名称').fill('夜间');
@@ -104,8 +100,7 @@ steps('a route is added to the tree, and the tree is saved', async () => {
 });
 
 steps('a calendar gets hours, and a wrong one is told', async () => {
-  await page.goto(`${BASE}/sla?tab=terms`);
-  await settled(page);
+  await go(page, '/sla?tab=terms');
   const calendars = page.getByTestId('calendars');
   await calendars.getByRole('button', { name: /加一组时段/ }).click();
   const hours = calendars.getByLabel('时段', { exact: true }).last();
@@ -128,8 +123,7 @@ steps('English and dark, without words of the other language', async () => {
     ['/attackers', 'No attackers'],
     ['/statutory', 'Nothing has to be reported'],
   ]) {
-    await other.page.goto(`${BASE}${path}`);
-    await settled(other.page);
+    await go(other.page, path);
     await other.page.getByText(text).first().waitFor();
     await shot(other.page, `${path.slice(1)}-dark`);
   }

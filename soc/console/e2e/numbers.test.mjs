@@ -12,7 +12,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before } from 'node:test';
-import { BASE, PASSWORD, PATHS, faults, launch, missing, open, settled, signIn, steps, visit } from './desk.mjs';
+import { BASE, PASSWORD, PATHS, faults, go, launch, missing, open, settled, signIn, steps, visit } from './desk.mjs';
 import { drive } from './known.mjs';
 import { ALERTS, FIRST, ORDERED, figures as ofData } from './numbers/datapages.mjs';
 import { SECOND_WAVE, deeds, peers } from './numbers/deeds.mjs';
@@ -62,9 +62,6 @@ async function lacking(wants) {
   return { shown, lack };
 }
 
-/** Goes to an address within the console. */
-const go = (at) => visit(page, at);
-
 const get = async (path) => (await page.request.get(`${BASE}/api/v1${path}`)).json();
 const until = async (what, f) => {
   for (const end = Date.now() + 45_000; ; await new Promise((r) => setTimeout(r, 300))) {
@@ -78,7 +75,7 @@ const until = async (what, f) => {
 async function hold(table) {
   const wrong = [];
   for (const [path, at, wants] of table) {
-    await go(at);
+    await visit(page, at);
     // What is summed up in the background comes a moment later.
     let seen = await lacking(wants);
     for (const end = Date.now() + 10_000; seen.lack.length > 0 && Date.now() < end; seen = await lacking(wants)) await page.waitForTimeout(300);
@@ -94,8 +91,8 @@ const ticks = () => page.getByTestId('checklist').locator('li').evaluateAll((l) 
 
 steps('an empty suite says what to begin with, and each line ticks by itself', async () => {
   assert.deepEqual(begun, { 接入数据源: false, 导入资产: false, 启用检测规则: true, 邀请同事: false });
-  await go('/me');
-  await go('/');
+  await visit(page, '/me');
+  await visit(page, '/');
   const after = { 接入数据源: true, 导入资产: true, 启用检测规则: true, 邀请同事: false };
   await until('the ticks', async () => JSON.stringify(await ticks()) === JSON.stringify(after));
 });
@@ -139,7 +136,7 @@ steps('what people do and a second wave of data make every other number', async 
   await hold(ofDeeds(done, page, shipped));
   await hold([await ofBackups(known, get, until, page, there.backups, sent)]);
   // A colleague has an account: all is begun.
-  await go('/');
+  await visit(page, '/');
   await page.getByTestId('checklist').waitFor({ state: 'detached' });
 });
 
@@ -152,9 +149,9 @@ steps('who sees parts of events masked is told so, and why there are no reports 
   for (const i of [0, 1]) await other.locator('input[autocomplete=new-password]').nth(i).fill(own);
   await other.getByRole('button', { name: '修改密码' }).click();
   await other.locator('.rail').waitFor();
-  await other.goto(`${BASE}/daily-reports`);
+  await go(other, '/daily-reports');
   await other.getByRole('heading', { name: '日报不对你显示' }).waitFor();
-  await other.goto(`${BASE}/search`);
+  await go(other, '/search');
   await other.getByTestId('mask-hint').filter({ hasText: '工号' }).waitFor();
   await other.context().close();
 });
@@ -166,7 +163,7 @@ steps('times are told by the clock or by how long ago, and in the zone, as the r
     await page.getByRole('menuitem', { name: how, exact: true }).click();
   };
   const first = () => page.locator('main tbody tr').first().locator('time').first().innerText();
-  await go('/admin/sessions');
+  await visit(page, '/admin/sessions');
   assert.match(await first(), /^\d\d:\d\d:\d\d$/);
   await choose('距今多久');
   await until('how long ago', async () => /前|现在/.test(await first()));
@@ -188,7 +185,7 @@ steps('j, k, enter and / work on every list, and ? tells what the page has', asy
   const wrong = [];
   let lists = 0;
   for (const at of visited.values()) {
-    await go(at);
+    await visit(page, at);
     const keys = await keysOf(page, settled);
     if (keys.list) lists++;
     if (keys.wrong) wrong.push(`${at}: ${keys.wrong}`);

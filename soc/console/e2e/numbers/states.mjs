@@ -38,30 +38,39 @@ async function faultOf(page, kind) {
   return '';
 }
 
-/** Walks pages (addresses) on so many desks of one session at once; without are pages that need no data to be of use. */
-export async function walk(context, kind, addresses, without, desks = kind === 'failed' ? 8 : 4) {
-  const wrong = [];
+/** Desks of one session, and what each gets for an answer: they are opened once for all walks, as a start of the console costs more than ten of its pages. */
+const desks = [];
+
+async function sit(context, kind) {
+  const desk = { page: await context.newPage(), kind, wrong: [] };
+  desk.page.on('pageerror', (e) => desk.wrong.push(`${desk.page.url()} crashed: ${e}`));
+  await desk.page.route('**/api/v1/**', (route) => (FRAME.test(route.request().url()) ? route.fallback() : route.fulfill(answers[desk.kind](route.request().url()))));
+  await desk.page.goto(`${BASE}/me`);
+  await settled(desk.page);
+  desks.push(desk);
+}
+
+/** Walks pages (addresses) on five desks at once; without are pages that need no data to be of use. */
+export async function walk(context, kind, addresses, without) {
   const left = [...addresses];
-  await Promise.all(
-    Array.from({ length: desks }, async () => {
-      const page = await context.newPage();
-      page.on('pageerror', (e) => wrong.push(`${page.url()} crashed: ${e}`));
-      await page.route('**/api/v1/**', (route) => (FRAME.test(route.request().url()) ? route.fallback() : route.fulfill(answers[kind](route.request().url()))));
-      await page.goto(`${BASE}/me`);
-      await settled(page);
+  while (desks.length < 5) await sit(context, kind);
+  const wrong = await Promise.all(
+    desks.map(async (desk) => {
+      const { page } = desk;
+      desk.kind = kind;
       for (let at = left.shift(); at; at = left.shift()) {
         await page.evaluate((at) => {
           history.pushState(null, '', at);
           dispatchEvent(new PopStateEvent('popstate'));
         }, at);
-        await page.waitForTimeout(150);
-        let fault = await faultOf(page, kind);
         // A lost answer is asked for twice more, within two seconds.
+        await page.waitForTimeout(kind === 'failed' ? 1600 : 150);
+        let fault = await faultOf(page, kind);
         for (const end = Date.now() + 6000; fault && Date.now() < end && !(without.includes(at) && /^says nothing|^offers/.test(fault)); fault = await faultOf(page, kind)) await page.waitForTimeout(150);
-        if (fault && !(without.includes(at) && /^says nothing|^offers/.test(fault))) wrong.push(`${at} ${fault}`);
+        if (fault && !(without.includes(at) && /^says nothing|^offers/.test(fault))) desk.wrong.push(`${at} ${fault}`);
       }
-      await page.close();
+      return desk.wrong.splice(0);
     }),
   );
-  return wrong;
+  return wrong.flat();
 }
