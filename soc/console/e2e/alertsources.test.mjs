@@ -7,7 +7,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, before } from 'node:test';
-import { BASE, PASSWORD, faults, launch, open, settled, shot, signIn, steps } from './desk.mjs';
+import { BASE, PASSWORD, faults, go, launch, open, shot, signIn, steps } from './desk.mjs';
 
 let browser;
 let page;
@@ -26,8 +26,7 @@ after(async () => {
 });
 
 steps('a source is made, with what becomes of a message beside it', async () => {
-  await page.goto(`${BASE}/alert-sources?kind=webhook`);
-  await settled(page);
+  await go(page, '/alert-sources?kind=webhook');
   await page.getByRole('button', { name: '新建告警源' }).first().click();
   const form = page.getByRole('dialog');
   await form.getByLabel('名称', { exact: true }).fill('Zabbix-1');

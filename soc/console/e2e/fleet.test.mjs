@@ -12,7 +12,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { cpus, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { after, before } from 'node:test';
-import { BASE, PASSWORD, faults, judge, launch, missing, open, settled, shot, signIn, steps } from './desk.mjs';
+import { PASSWORD, faults, go, judge, launch, missing, open, settled, shot, signIn, steps } from './desk.mjs';
 
 let browser;
 let page;
@@ -44,8 +44,7 @@ const choose = async (form, label, option) => {
 };
 
 steps('a host is added by its line', async () => {
-  await page.goto(`${BASE}/agents`);
-  await settled(page);
+  await go(page, '/agents');
   await shot(page, 'fleet-empty');
   await page.getByRole('button', { name: '添加主机' }).first().click();
   const form = page.getByRole('dialog');
@@ -87,8 +86,7 @@ steps("a host's page tells what it is and how it fares", async () => {
 });
 
 steps('a rule on what hosts take is made', async () => {
-  await page.goto(`${BASE}/agents?tab=thresholds`);
-  await settled(page);
+  await go(page, '/agents?tab=thresholds');
   await page.getByRole('button', { name: '新建规则' }).click();
   const form = page.getByRole('dialog');
   await form.getByLabel('租户', { exact: true }).click();
@@ -110,8 +108,7 @@ steps('a plug-in is uploaded, installed on all hosts and told of', async () => {
   execFileSync('tar', ['-czf', archive, '-C', made, 'plugin.yaml', 'bin']);
   const bad = join(home, 'bad.tar.gz');
   writeFileSync(bad, 'no archive');
-  await page.goto(`${BASE}/agents?tab=plugins`);
-  await settled(page);
+  await go(page, '/agents?tab=plugins');
   await page.locator('tr', { hasText: '预置插件' }).first().waitFor();
   await page.getByRole('button', { name: '上传插件' }).first().click();
   await page.getByLabel('插件包', { exact: true }).setInputFiles([archive, bad]);
@@ -128,7 +125,7 @@ steps('a plug-in is uploaded, installed on all hosts and told of', async () => {
   await form.getByRole('button', { name: '安装扩展插件' }).click();
   await page.locator('tr', { hasText: 'version 1.0.0 is installed' }).getByText('成功').waitFor();
   await shot(page, 'fleet-plugin-job');
-  await page.goto(`${BASE}/agents?tab=plugins&plugin=queue-depth`);
+  await go(page, '/agents?tab=plugins&plugin=queue-depth');
   const hosts = page.locator('.panel', { hasText: '运行它的主机' }).first();
   await hosts.locator('tbody tr', { hasText: '1.0.0' }).getByText('运行中').waitFor();
   await page.locator('tr', { hasText: '消息队列深度' }).first().getByText('上传的插件').waitFor();
@@ -137,8 +134,7 @@ steps('a plug-in is uploaded, installed on all hosts and told of', async () => {
 });
 
 steps('a host is reached over SSH once its key is trusted', async () => {
-  await page.goto(`${BASE}/agents?tab=deployments`);
-  await settled(page);
+  await go(page, '/agents?tab=deployments');
   await page.getByRole('button', { name: 'SSH 远程部署' }).first().click();
   const form = page.getByRole('dialog');
   await form.getByText('卸载', { exact: true }).click();
@@ -163,8 +159,7 @@ steps('a host is reached over SSH once its key is trusted', async () => {
 });
 
 steps('a host that is added by a profile is what the profile says', async () => {
-  await page.goto(`${BASE}/agents?tab=profiles`);
-  await settled(page);
+  await go(page, '/agents?tab=profiles');
   await shot(page, 'fleet-profiles-empty');
   await page.getByRole('button', { name: '新建主机模板' }).first().click();
   const form = page.getByRole('dialog');
@@ -194,10 +189,10 @@ steps('a host that is added by a profile is what the profile says', async () => 
   // This machine comes back as the same host, by the profile now.
   execFileSync(process.env.AGENT, ['enrol', '--dir', join(home, 'again')], { env: { ...process.env, ICEWATCH_AGENT_TOKEN: token } });
   await page.getByRole('button', { name: /^关\s*闭$/ }).last().click();
-  await page.goto(`${BASE}/agents`);
+  await go(page, '/agents');
   await page.locator('.panel tbody tr', { hasText: 'role=web' }).locator('a').first().click();
   await page.locator('dl.facts').getByText('Web 服务器', { exact: true }).waitFor();
   await shot(page, 'fleet-host-profile');
-  await page.goto(`${BASE}/agents?tab=tasks`);
+  await go(page, '/agents?tab=tasks');
   await page.locator('tr', { hasText: 'Web 服务器 · nginx' }).getByText('主机模板 Web 服务器').waitFor();
 });

@@ -8,7 +8,7 @@
 import assert from 'node:assert/strict';
 import { connect, createServer } from 'node:net';
 import { after, before } from 'node:test';
-import { BASE, PASSWORD, faults, launch, missing, open, settled, shot, signIn, steps } from './desk.mjs';
+import { PASSWORD, faults, go, launch, missing, open, shot, signIn, steps } from './desk.mjs';
 
 let browser;
 let page;
@@ -35,8 +35,7 @@ after(async () => {
 });
 
 steps('an input is tested, added and receives', async () => {
-  await page.goto(`${BASE}/sources`);
-  await settled(page);
+  await go(page, '/sources');
   await page.getByRole('button', { name: '添加接入源' }).first().click();
   await page.locator('[data-kind=kafka]').waitFor();
   await shot(page, 'inputs-kinds');
@@ -80,14 +79,13 @@ steps('it is paused, resumed, and deleted with a way back', async () => {
 
 const line = 'GATE deny 10.1.1.3 -> 10.2.2.2 by rule seven';
 steps('a line that nothing reads gets a pack of its own', async () => {
-  await page.goto(`${BASE}/parsers`);
-  await settled(page);
+  await go(page, '/parsers');
   await page.getByRole('table', { name: '解析包' }).locator('tbody tr').first().waitFor();
   await page.getByLabel('按厂商、产品、日志类型查找').fill('nginx');
   await page.getByRole('button', { name: /nginx/i }).first().click();
   await page.getByTestId('pack').getByText('厂商的格式说明').waitFor();
   await shot(page, 'parsers-pack');
-  await page.goto(`${BASE}/parsers?tab=explain`);
+  await go(page, '/parsers?tab=explain');
   await page.getByLabel('粘贴日志，每行一条').fill(line);
   await page.getByRole('button', { name: /^解\s*析$/ }).click();
   await page.getByTestId('explained').getByText('没有解析包认得').waitFor();
@@ -110,7 +108,7 @@ steps('a line that nothing reads gets a pack of its own', async () => {
   await form.getByRole('button', { name: '保存并生效' }).click();
   await page.getByTestId('own-pack').waitFor();
   await shot(page, 'parsers-own');
-  await page.goto(`${BASE}/parsers?tab=explain`);
+  await go(page, '/parsers?tab=explain');
   await page.getByLabel('粘贴日志，每行一条').fill(line);
   await page.getByRole('button', { name: /^解\s*析$/ }).click();
   await page.getByTestId('explained').getByText('example/gate/session').first().waitFor();

@@ -7,7 +7,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, before } from 'node:test';
-import { BASE, PASSWORD, faults, launch, open, settled, shot, signIn, steps } from './desk.mjs';
+import { BASE, PASSWORD, faults, go, launch, open, shot, signIn, steps } from './desk.mjs';
 
 let browser;
 let desk;
@@ -26,8 +26,7 @@ after(async () => {
 });
 
 steps('the policies in force are shown with their decisions', async () => {
-  await page.goto(`${BASE}/policies`);
-  await settled(page);
+  await go(page, '/policies');
   await page.getByText('icewatch.priority', { exact: false }).first().waitFor();
   await page.getByText('icewatch/priority/decision').first().waitFor();
   await page.locator('summary').first().click();
@@ -35,8 +34,7 @@ steps('the policies in force are shown with their decisions', async () => {
 });
 
 steps('a weekly maintenance window is declared, switched off and removed', async () => {
-  await page.goto(`${BASE}/maintenance`);
-  await settled(page);
+  await go(page, '/maintenance');
   await page.getByRole('button', { name: '新建维护窗口' }).first().click();
   const dialog = page.getByRole('dialog');
   await dialog.getByLabel('名称').fill('周末补丁');
@@ -57,8 +55,7 @@ steps('a weekly maintenance window is declared, switched off and removed', async
 });
 
 steps('an incident has an analyst’s priority until it is undone', async () => {
-  await page.goto(`${BASE}/incidents`);
-  await settled(page);
+  await go(page, '/incidents');
   await page.locator('a[href^="/incidents/INC-"]').first().click();
   await page.getByRole('button', { name: '改优先级' }).click();
   const dialog = page.getByRole('dialog');

@@ -8,7 +8,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:net';
 import { after, before } from 'node:test';
-import { BASE, PASSWORD, faults, launch, missing, open, settled, shot, signIn, steps, visit } from './desk.mjs';
+import { BASE, PASSWORD, faults, go, launch, missing, open, settled, shot, signIn, steps, visit } from './desk.mjs';
 
 let browser;
 let page;
@@ -31,11 +31,6 @@ after(async () => {
   await browser?.close();
   sink.close();
 });
-
-const go = async (path) => {
-  await page.goto(BASE + path);
-  await settled(page);
-};
 
 /** Sends as a client of the field does: with the token as the password and the tenant as the user. */
 async function send(path, body, type = 'application/json') {
@@ -93,7 +88,7 @@ const sink = createServer((socket) => socket.on('data', (d) => received.push(d.t
 const sinkPort = new Promise((resolve) => sink.listen(0, '127.0.0.1', () => resolve(sink.address().port)));
 
 steps('an empty page of traces says how to send some', async () => {
-  await go('/traces');
+  await go(page, '/traces');
   await page.getByTestId('how-to-send').waitFor();
   assert.match(await page.getByTestId('how-to-send').innerText(), new RegExp(`${BASE}/otlp`));
   await page.getByRole('button', { name: '令牌和各语言的配置' }).click();
@@ -101,7 +96,7 @@ steps('an empty page of traces says how to send some', async () => {
 });
 
 steps('the page of connections makes a token of one scope and fills it into the settings', async () => {
-  await go(`/connect?client=otel-sdk&tenant=${TENANT}`);
+  await go(page, `/connect?client=otel-sdk&tenant=${TENANT}`);
   await page.getByText('尚未收到').first().waitFor();
   await page.getByRole('button', { name: '生成令牌' }).click();
   await page.locator('.ant-modal:visible').getByRole('button', { name: '生成令牌' }).click();
@@ -120,15 +115,15 @@ steps('traces that are sent show, newest and slowest first, and can be searched'
   await send('/otlp/v1/traces', { resourceSpans: before.flat() });
   await send('/otlp/v1/traces', { resourceSpans: sealing(checkout, now - 30_000, 1800, '加密机超时：HSM timeout after 1800 ms') });
   await send('/elastic/logs-seal-default/_bulk', `{"create":{"_id":"seal-1"}}\n${JSON.stringify({ '@timestamp': new Date(now - 29_000).toISOString(), message: '签章失败：加密机超时', 'trace.id': checkout, 'service.name': 'seal', 'log.level': 'error' })}\n`, 'application/x-ndjson');
-  await go('/traces?since=4h&errors=1');
+  await go(page, '/traces?since=4h&errors=1');
   const row = page.locator(`tr[data-id="${checkout}"]`);
   await reloadUntil(row);
   assert.match(await row.innerText(), /gateway/);
   assert.match(await row.innerText(), /POST \/api\/seal/);
-  await go(`/traces?since=4h&service=certificate&min=1s&order=longest`);
+  await go(page, `/traces?since=4h&service=certificate&min=1s&order=longest`);
   await row.waitFor();
   await page.locator('.panel canvas').first().waitFor();
-  await go('/traces?since=4h');
+  await go(page, '/traces?since=4h');
   await page.getByTestId('trace-count').waitFor();
   assert.ok(Number((await page.getByTestId('trace-count').innerText()).replace(/\D/g, '')) >= 40);
   await shot(page, 'traces');
@@ -148,7 +143,7 @@ async function reloadUntil(locator) {
 }
 
 steps('one trace shows what took the time, what failed, and leads to its logs and back', async () => {
-  await go(`/traces/${checkout}`);
+  await go(page, `/traces/${checkout}`);
   const rows = page.locator('.wbody [role=row]');
   await rows.nth(5).waitFor();
   assert.equal(await rows.count(), 6);
@@ -184,7 +179,7 @@ steps('a trace of ten thousand spans scrolls as a small one does', async () => {
     if (answer.ok() && (await answer.json()).spans.length === 10_000) break;
     await page.waitForTimeout(500);
   }
-  await go(`/traces/${long}`);
+  await go(page, `/traces/${long}`);
   await page.locator('.wbody [role=row]').first().waitFor();
   assert.equal(await page.getByRole('treegrid').getAttribute('aria-rowcount'), '10000');
   assert.ok((await page.locator('.wbody [role=row]').count()) < 100, 'rows out of sight are not drawn');
@@ -199,7 +194,7 @@ steps('a trace of ten thousand spans scrolls as a small one does', async () => {
 });
 
 steps('the map shows who calls whom, and a service leads to its traces', async () => {
-  await go('/traces?tab=map&since=4h');
+  await go(page, '/traces?tab=map&since=4h');
   await page.getByTestId('service-map').locator('canvas').waitFor();
   const edge = page.getByRole('table', { name: '调用关系' }).locator('tr', { hasText: 'certificate' });
   assert.match(await edge.innerText(), /seal/);
@@ -210,7 +205,7 @@ steps('the map shows who calls whom, and a service leads to its traces', async (
 });
 
 steps('the search speaks LogQL: lines, figures over time, and the place of a fault', async () => {
-  await go('/search?since=1h');
+  await go(page, '/search?since=1h');
   await page.getByText('LogQL', { exact: true }).click();
   await page.waitForURL(/lang=logql/);
   const bar = page.getByRole('combobox', { name: 'LogQL' });
@@ -232,7 +227,7 @@ steps('the search speaks LogQL: lines, figures over time, and the place of a fau
 });
 
 steps('an alert is silenced, with a look at what else that mutes, and says so', async () => {
-  await go('/alerts?since=30d');
+  await go(page, '/alerts?since=30d');
   await page.locator('.list [role=row] a.what').first().click();
   await page.waitForURL(/\/alerts\/[^?]+$/);
   const alert = page.url();
@@ -245,7 +240,7 @@ steps('an alert is silenced, with a look at what else that mutes, and says so', 
   await page.getByText('静默已保存').waitFor();
   const row = page.getByRole('table', { name: '静默' }).locator('tr', { hasText: '演练期间' });
   await row.getByText('生效中').waitFor();
-  await page.goto(alert);
+  await go(page, alert);
   await page.getByTestId('silenced').waitFor();
   await page.getByTestId('silenced').click();
   await row.getByRole('button', { name: '立即结束' }).click();
@@ -255,7 +250,7 @@ steps('an alert is silenced, with a look at what else that mutes, and says so', 
 
 steps('logs are forwarded to a syslog server, after a test and with a look at what would go', async () => {
   const port = await sinkPort;
-  await go('/forwarding');
+  await go(page, '/forwarding');
   await page.getByRole('button', { name: '新建转发目标' }).first().click();
   await page.locator('.ant-modal:visible').getByRole('button', { name: /^Syslog/ }).click();
   const form = page.locator('.ant-modal:visible');
@@ -303,7 +298,7 @@ steps('every page of it shows its content in the dark and in English, too', asyn
     await shot(desk.page, `${name}-dark-en`);
   }
   await desk.context.close();
-  await go(`/connect?client=otel-collector&tenant=${TENANT}`);
+  await go(page, `/connect?client=otel-collector&tenant=${TENANT}`);
   await page.getByText('本租户最近收到').waitFor();
   await shot(page, 'connect');
 });
