@@ -205,7 +205,7 @@ type Lake struct {
 
 // Memory says what the suite's processes do with the machine's memory.
 type Memory struct {
-	Garbage Size `yaml:"garbage" doc:"Memory that each of the two processes may leave to garbage before it is collected; 0 is a 32nd of the machine's, 64 MiB at least. Less costs CPU."`
+	Garbage Size `yaml:"garbage" doc:"Memory that each of the two processes may leave to garbage before it is collected; 0 is a 16th of the machine's, 64 MiB at least. Less costs CPU."`
 }
 
 // Class is one retention class.

@@ -232,7 +232,7 @@ const (
 	handAfter = 500 * time.Millisecond  // rows wait so long for others of their stream
 	handLate  = 1500 * time.Millisecond // where many come
 	handMany  = 8 << 20                 // bytes of rows that wait: many come
-	handMost  = 192 << 20               // bytes of rows that wait, at most
+	handMost  = 128 << 20               // bytes of rows that wait, at most
 )
 
 // loadsWaiting is how many loads may wait for the lake while rows are laid out.

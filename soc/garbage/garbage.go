@@ -30,8 +30,8 @@ type Bound struct {
 
 const (
 	// share of the machine's memory, or of the control group's, that is taken
-	// for Bytes where none are given: 768 MB of 24 GB.
-	share = 32
+	// for Bytes where none are given: 1.5 GB of 24 GB.
+	share = 16
 	least = 64 << 20 // bytes
 	// leastPercent keeps the collector from running without end in a process
 	// with far more in use than it may have garbage.

@@ -21,9 +21,9 @@ import (
 
 const (
 	weighEvery = 5 * time.Second // how often it is looked which kinds are worth a stream
-	maxOwn     = 256             // kinds that have one, at most
-	worthOwn   = blockSize / 8   // bytes of a kind that come while rows wait, to get one
-	worthOwned = blockSize / 16  // to keep it
+	maxOwn     = 64              // kinds that have one, at most
+	worthOwn   = blockSize / 2   // bytes of a kind that come while rows wait, to get one
+	worthOwned = blockSize / 4   // to keep it
 )
 
 // kind are the rows of one kind in the space of a tenant.
