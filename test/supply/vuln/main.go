@@ -121,26 +121,9 @@ func reachable(ctx context.Context) bool {
 	return resp.StatusCode == http.StatusOK && json.NewDecoder(resp.Body).Decode(&index) == nil && !index.Modified.IsZero()
 }
 
-// roomy says whether 16 GiB of memory are free: then garbage may wait until
-// 10 GiB are taken, about what the look at the server needs in any case;
-// its collection is a quarter of the work.
-func roomy() bool {
-	text, _ := os.ReadFile("/proc/meminfo")
-	for line := range strings.Lines(string(text)) {
-		var kib int64
-		if n, _ := fmt.Sscanf(line, "MemAvailable: %d kB", &kib); n == 1 {
-			return kib >= 16<<20
-		}
-	}
-	return false
-}
-
 // goTool runs the go command and returns what it printed.
 func goTool(ctx context.Context, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, "go", args...)
-	if roomy() {
-		cmd.Env = append(os.Environ(), "GOGC=300", "GOMEMLIMIT=10GiB")
-	}
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {
