@@ -212,7 +212,7 @@ const (
 	watching = time.Second
 	// settling is the time in which the generator makes up for what is too much or
 	// too little on its way.
-	settling = 4 * time.Second
+	settling = 2 * time.Second
 )
 
 // watch has the load generator send what the suite works and so much more or less
@@ -223,7 +223,7 @@ func (m *measured) watch(ctx context.Context, s *suite.Suite, l *load, before fl
 		at     time.Time
 		events float64
 	}
-	const looks = 5 // over which the rate is taken
+	const looks = 4 // over which the rate is taken
 	past := []seen{{time.Now(), 0}}
 	for ctx.Err() == nil {
 		events, err := s.Metric(passed)
