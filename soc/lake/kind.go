@@ -61,6 +61,7 @@ func shapeOf(names []string) string {
 // they are handed over, by which it finds which kinds of events are worth a
 // stream of their own. Until it is told, none is.
 func (w *Writer) Waiting(wait time.Duration, now time.Time) {
+	w.wait = wait
 	since := now.Sub(w.weighed)
 	if since < weighEvery {
 		return

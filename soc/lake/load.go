@@ -2,6 +2,7 @@ package lake
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/VictoriaMetrics/VictoriaMetrics/lib/logstorage"
@@ -31,7 +32,7 @@ type streamKey struct {
 type gathered struct {
 	rows  *logstorage.LogRows
 	size  int
-	since time.Time // when the first came
+	since time.Time // when the first came, or a part of the wait before, see early
 	seq   uint64    // the batch of the first
 	taken bool
 }
@@ -39,9 +40,20 @@ type gathered struct {
 // gatherer holds the rows of each stream until they are taken.
 type gatherer struct {
 	streams map[streamKey]*gathered
-	full    bool // one of them fills a block
-	ready   Load // of those that did before
-	size    int  // of all in streams
+	full    bool          // one of them fills a block
+	ready   Load          // of those that did before
+	size    int           // of all in streams
+	wait    time.Duration // how long rows wait, as far as is known
+	turn    float64
+}
+
+// early is by how much sooner than rows may wait those of a stream are due: by up
+// to half, another part for each stream, or those that began together would be
+// handed over together and hold up what comes behind them.
+func (g *gatherer) early() time.Duration {
+	const golden = 0.618 // parts of a turn that lie far from one another
+	g.turn = math.Mod(g.turn+golden, 1)
+	return time.Duration(g.turn * float64(g.wait) / 2)
 }
 
 func newGatherer() gatherer { return gatherer{streams: map[streamKey]*gathered{}} }
@@ -61,7 +73,7 @@ func (g *gatherer) gather(k *kind, seq uint64, now time.Time, size int) *logstor
 			s = nil
 		}
 		if s == nil {
-			s = &gathered{rows: logstorage.GetLogRows(nil, nil, nil, nil, ""), since: now, seq: seq}
+			s = &gathered{rows: logstorage.GetLogRows(nil, nil, nil, nil, ""), since: now.Add(-g.early()), seq: seq}
 			g.streams[key] = s
 		}
 		k.to = s

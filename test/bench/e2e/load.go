@@ -18,7 +18,7 @@ const (
 	markEvery         = 100 * time.Millisecond
 )
 
-// load sends chunks round and round, evenly, at a rate that may change.
+// load sends chunks round and round, as many as may be on their way.
 type load struct {
 	corpus *corpus
 	city   *city
@@ -26,13 +26,42 @@ type load struct {
 	url    string   // of _bulk
 	tokens []string // by tenant
 
-	rate  atomic.Int64    // events a second
-	sent  [2]atomic.Int64 // events by way, acknowledged those of _bulk
-	gone  atomic.Int64    // events handed to the senders
-	ended atomic.Bool     // no more are sent
+	window atomic.Int64    // events that may be on their way
+	rate   float64         // events a second at most; 0 is as many as the suite takes
+	sent   [2]atomic.Int64 // events by way, acknowledged those of _bulk
+	gone   atomic.Int64    // events handed to the senders
+	ended  atomic.Bool     // no more are sent
+
+	progress atomic.Pointer[progress] // how far the suite is; nil before it was seen
 
 	mu    sync.Mutex
 	marks []mark
+}
+
+// seenPoint is how many events the suite had worked when it was last news.
+type seenPoint struct {
+	at     time.Time
+	events float64
+}
+
+// progress is that, and how many events a second it works.
+type progress struct {
+	seenPoint
+	rate float64
+}
+
+// longestUnseen is for how long the suite is taken to go on as before.
+const longestUnseen = 3 * time.Second
+
+// done is how many events the suite has worked by now: it tells once a second,
+// and what it does until it tells again is taken to go on as before. Else the
+// generator would send in bursts and leave it idle between them.
+func (l *load) done() int64 {
+	p := l.progress.Load()
+	if p == nil {
+		return 0
+	}
+	return int64(p.events + p.rate*min(time.Since(p.at), longestUnseen).Seconds())
 }
 
 // mark is a marked event.
@@ -76,24 +105,18 @@ func (l *load) run(ctx context.Context) error {
 	return context.Cause(ctx)
 }
 
-// mostBehind is how much of what it was held up from sending the generator makes
-// up for at once.
-const mostBehind = 50 * time.Millisecond
-
 // pace hands out the chunks.
 func (l *load) pace(ctx context.Context, jobs [2]chan job) {
-	next, marked, marks := time.Now(), time.Now(), 0
+	began, marked, marks := time.Now(), time.Now(), 0
 	for n := 0; !l.ended.Load(); n++ {
 		c := &l.corpus.chunks[n%len(l.corpus.chunks)]
-		if least := time.Now().Add(-mostBehind); next.Before(least) {
-			next = least
+		for !l.ended.Load() && (l.gone.Load()-l.done() > l.window.Load() || l.rate > 0 && float64(l.gone.Load()) > l.rate*time.Since(began).Seconds()) {
+			select {
+			case <-time.After(2 * time.Millisecond):
+			case <-ctx.Done():
+				return
+			}
 		}
-		select {
-		case <-time.After(time.Until(next)):
-		case <-ctx.Done():
-			return
-		}
-		next = next.Add(perChunk * time.Second / time.Duration(l.rate.Load()))
 		j := job{chunk: c}
 		// Marked events take both ways in turn.
 		if time.Since(marked) >= markEvery && int(c.way) == marks%2 {

@@ -37,7 +37,7 @@ type bench struct {
 	firing  float64       // part of the Windows events that single rules fire on
 	warm    time.Duration // before the measurement
 	measure time.Duration
-	ahead   time.Duration // of work that is to be on its way
+	window  time.Duration // of work that may be on its way
 	rate    float64       // events a second; 0 is as many as the suite takes
 	seed    uint64
 	profile string // files for perf's record of the suite's processes begin so; "" is none
@@ -56,8 +56,8 @@ func run(ctx context.Context, args []string) error {
 	flags.Float64Var(&b.firing, "firing", 0.005, "part of the Windows events that rules fire on")
 	flags.DurationVar(&b.warm, "warm", 20*time.Second, "time before the measurement")
 	flags.DurationVar(&b.measure, "measure", 100*time.Second, "time of the measurement")
-	flags.DurationVar(&b.ahead, "ahead", 600*time.Millisecond, "how much of the suite's work the generator keeps on its way, as the suite tells of it (some half a second late)")
-	flags.Float64Var(&b.rate, "rate", 0, "events a second; 0 is as many as the suite takes")
+	flags.DurationVar(&b.window, "window", 700*time.Millisecond, "with more on its way than the suite works in this time the generator waits")
+	flags.Float64Var(&b.rate, "rate", 0, "events a second at most; 0 is as many as the suite takes")
 	flags.Uint64Var(&b.seed, "seed", 1, "of what is drawn")
 	flags.StringVar(&b.profile, "profile", "", "beginning of the names of the files to which perf records the suite's processes while they are measured")
 	flags.StringVar(&b.stagesTo, "stages", "", "file to which a CPU profile of the engine's stages goes, which run in this process instead; - is none")

@@ -91,8 +91,8 @@ func (m *measured) verdict() error {
 }
 
 func (b *bench) measured(ctx context.Context, s *suite.Suite, c *corpus, city *city, syslog string) (*measured, error) {
-	l := &load{corpus: c, city: city, syslog: syslog, url: s.URL + "/elastic/_bulk"}
-	l.rate.Store(int64(cmp.Or(b.rate, firstRate)))
+	l := &load{corpus: c, city: city, syslog: syslog, url: s.URL + "/elastic/_bulk", rate: b.rate}
+	l.window.Store(leastWindow)
 	for _, t := range tenants {
 		token, err := s.Token(ctx, t)
 		if err != nil {
@@ -117,7 +117,7 @@ func (b *bench) measured(ctx context.Context, s *suite.Suite, c *corpus, city *c
 	}()
 	m := &measured{}
 	watched := make(chan error, 1)
-	go func() { watched <- m.watch(ctx, s, l, before, b) }()
+	go func() { watched <- m.watch(ctx, s, l, before, b.window) }()
 	seen := map[string]time.Time{}
 	alerting := make(chan error, 1)
 	ended := make(chan struct{})
@@ -198,44 +198,35 @@ func own() float64 {
 	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
 }
 
+// leastWindow is how many events may be on their way in any case.
+const leastWindow = 15_000
+
 // passed counts the events that the engine has begun with: it works on six
 // batches at a time. Those that wait for their block of the lake to fill are
 // done but for that.
 const passed = "icewatch_engine_events_total"
 
-const (
-	// firstRate is how many events a second are sent until it is seen how many
-	// the suite works.
-	firstRate = 20_000
-	// watching is how often the suite is asked how far it is. More often it would
-	// cost the suite what is not its work, and it tells of its engine once a second.
-	watching = time.Second
-	// settling is the time in which the generator makes up for what is too much or
-	// too little on its way.
-	settling = 2 * time.Second
-)
+// watching is how often the suite is asked how far it is. More often it would
+// cost the suite what is not its work.
+const watching = time.Second
 
-// watch has the load generator send what the suite works and so much more or less
-// that a given time's work is on its way: much more would only make alerts late,
-// much less would leave the suite idle at times. It looks at the memory, too.
-func (m *measured) watch(ctx context.Context, s *suite.Suite, l *load, before float64, b *bench) error {
-	type seen struct {
-		at     time.Time
-		events float64
-	}
+// watch tells the load generator how far the suite is and how much may be on
+// its way, and looks at the memory. More than a second's work on its way would
+// only make alerts late; much less would leave the suite idle.
+func (m *measured) watch(ctx context.Context, s *suite.Suite, l *load, before float64, window time.Duration) error {
 	const looks = 4 // over which the rate is taken
-	past := []seen{{time.Now(), 0}}
+	past := []seenPoint{{time.Now(), 0}}
 	for ctx.Err() == nil {
 		events, err := s.Metric(passed)
 		if err != nil {
 			return err
 		}
-		// A look may be no news.
-		if now := (seen{time.Now(), events - before}); now.events > past[len(past)-1].events && b.rate == 0 {
+		// The suite tells of its engine once a second, so a look may be no news.
+		if now := (seenPoint{time.Now(), events - before}); now.events > past[len(past)-1].events {
 			past = append(past, now)[max(0, len(past)+1-looks):]
-			works := (now.events - past[0].events) / now.at.Sub(past[0].at).Seconds()
-			onWay := float64(l.gone.Load()) - now.events
-			l.rate.Store(int64(max(works/2, works+(works*b.ahead.Seconds()-onWay)/settling.Seconds())))
+			p := progress{seenPoint: now, rate: (now.events - past[0].events) / now.at.Sub(past[0].at).Seconds()}
+			l.progress.Store(&p)
+			l.window.Store(max(leastWindow, int64(p.rate*window.Seconds())))
 		}
 		if list := s.RSS(); sum(list) > sum(m.rss) {
 			m.rss = list
