@@ -216,3 +216,33 @@ func TestKindsOfTheirOwn(t *testing.T) {
 		t.Errorf("%d kinds have a stream of their own; %d are right", own, maxOwn)
 	}
 }
+
+// TestStreamsAreDueApart: of streams that begin together no more than a few are
+// due in the same moment, and all of them in time.
+func TestStreamsAreDueApart(t *testing.T) {
+	l := openLake(t, t.TempDir())
+	defer l.Close()
+	w := l.NewWriter(event.NewRegistry(0))
+	const wait, streams, steps = 10 * time.Second, 40, 10
+	w.Waiting(wait, time.Now())
+	for i := range streams {
+		add(t, w, fmt.Sprint("stream ", i), uint64(i), "one")
+	}
+	now, taken := time.Now(), 0
+	for i := range steps {
+		// The moment at which a row has waited for 5.5, 6, … 10 s.
+		at := now.Add(wait/2 + wait/2*time.Duration(i+1)/steps)
+		if load := w.Take(at.Add(-wait)); load != nil {
+			n := load.parts[0].count
+			if taken += n; n > 2*streams/steps {
+				t.Errorf("after %s %d of %d streams are due at once", at.Sub(now), n, streams)
+			}
+			if err := load.Hand(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if taken != streams {
+		t.Errorf("after %s %d of %d streams were due; all are right", wait, taken, streams)
+	}
+}
