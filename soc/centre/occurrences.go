@@ -2,6 +2,7 @@ package centre
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"icewatch/detections"
@@ -63,8 +64,8 @@ func (c *centre) takeOccurrences(ctx context.Context, from uint64) {
 func (c *centre) ingest(ctx context.Context, batch []bus.Message) bool {
 	var all []detections.Occurrence
 	for _, m := range batch {
-		some, err := detections.DecodeOccurrences(m.Data)
-		if err != nil {
+		var some []detections.Occurrence
+		if err := json.Unmarshal(m.Data, &some); err != nil {
 			c.log.Error("ticketing: a message of occurrences is damaged and left out", "sequence", m.Sequence, "error", err)
 			continue
 		}
