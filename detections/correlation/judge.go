@@ -34,8 +34,8 @@ func (s *State) rise(r *ruleState, g *group, at int, f *found, emit func(Firing)
 			}
 			var count float64
 			var met bool
-			if r.kind == travel && !had {
-				// A pair without the new entry would have been met when it came.
+			if r.kind == travel && !had && lo < at {
+				// A window that others begin was met when a pair without the new entry came.
 				count, met = r.travelled(g.entries[lo:end], at-lo)
 			} else {
 				count, met = s.measure(r, g.entries[lo:end])
