@@ -18,7 +18,7 @@ const (
 )
 
 // escapedBy is the argument of a value that stands as op says.
-func escapedBy(op byte) byte {
+func escapedBy(op byte) int {
 	switch op {
 	case refText:
 		return refEscapedText

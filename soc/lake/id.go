@@ -8,26 +8,69 @@ import (
 	"icewatch/soc/event"
 )
 
-// An event's id is kept as its epoch and then sequence and index in six bits a
-// byte, of bytes that are no letters or digits: so it has the same length and
-// order for all events, compresses to its last few bytes, and adds no words to
-// the store's index of words.
+// An event's id is kept as its epoch and then sequence and index in separators, six
+// bits each: so it has the same length and order for all events, compresses to its
+// last few bytes, and adds no words to the store's index of words. Before, the
+// digits were bytes over 0x7f, behind a mark that is lower, so that ids of then are
+// lower than those of now.
 const (
-	idMark     = 0x01 // between epoch and numbers
-	idDigit    = 0x80 // added to six bits
+	idMark     = 0x02 // between epoch and numbers
+	idMarkOld  = 0x01
+	idDigitOld = 0x80 // added to six bits
 	idSequence = 8    // digits of the sequence: 48 bits
 	idIndex    = 4    // digits of the index: 24 bits
 	idTail     = 1 + idSequence + idIndex
 )
 
+// separators are the digits of numbers that are to add no words to the store's
+// index: the bytes of ASCII that are no part of a word, in their order, but for the
+// last one. A text of ASCII alone is cut into words faster.
+var separators = func() (list [64]byte) {
+	n := 0
+	for c := byte(0); n < len(list); c++ {
+		if !isAlnum(c) && c != '_' {
+			list[n] = c
+			n++
+		}
+	}
+	return list
+}()
+
+const (
+	notSeparated  = 0xff
+	lastSeparator = 0x7f // the one that is none of the digits
+)
+
+// separated are the numbers by their digit, notSeparated for other bytes.
+var separated = func() (digits [256]byte) {
+	for c := range digits {
+		digits[c] = notSeparated
+	}
+	for n, c := range separators {
+		digits[c] = byte(n)
+	}
+	return digits
+}()
+
 // appendID appends the stored form of an id.
 func appendID(b []byte, id event.ID) []byte {
 	b = append(append(b, id.Epoch...), idMark)
 	for shift := 6 * (idSequence - 1); shift >= 0; shift -= 6 {
-		b = append(b, idDigit|byte(id.Sequence>>shift&0x3f))
+		b = append(b, separators[id.Sequence>>shift&0x3f])
 	}
 	for shift := 6 * (idIndex - 1); shift >= 0; shift -= 6 {
-		b = append(b, idDigit|byte(id.Index>>shift&0x3f))
+		b = append(b, separators[id.Index>>shift&0x3f])
+	}
+	return b
+}
+
+// appendOldID appends the stored form of before.
+func appendOldID(b []byte, id event.ID) []byte {
+	mark := len(b) + len(id.Epoch)
+	b = appendID(b, id)
+	b[mark] = idMarkOld
+	for i := mark + 1; i < len(b); i++ {
+		b[i] = idDigitOld + separated[b[i]]
 	}
 	return b
 }
@@ -35,18 +78,22 @@ func appendID(b []byte, id event.ID) []byte {
 // storedID reads the stored form of an id.
 func storedID(s string) (id event.ID, ok bool) {
 	at := len(s) - idTail
-	if at < 1 || s[at] != idMark {
+	if at < 1 || s[at] != idMark && s[at] != idMarkOld {
 		return id, false
 	}
 	id.Epoch = s[:at]
 	for i, c := range []byte(s[at+1:]) {
-		if c&0xc0 != idDigit {
+		digit := separated[c]
+		if s[at] == idMarkOld {
+			digit = c - idDigitOld
+		}
+		if int(digit) >= len(separators) {
 			return event.ID{}, false
 		}
 		if i < idSequence {
-			id.Sequence = id.Sequence<<6 | uint64(c&0x3f)
+			id.Sequence = id.Sequence<<6 | uint64(digit)
 		} else {
-			id.Index = id.Index<<6 | uint32(c&0x3f)
+			id.Index = id.Index<<6 | uint32(digit)
 		}
 	}
 	return id, true
@@ -118,8 +165,8 @@ func idCondition(s string) (_ string, ok bool) {
 			continue
 		}
 		// The sequence tells the store which blocks to look into.
-		// Earlier versions kept it as it is.
-		b.WriteString("(" + sequences(id.Sequence, id.Sequence) + " " + quote(fieldID) + ":in(" + quote(string(appendID(nil, id))) + "," + quote(text) + "))")
+		// Earlier versions had other forms.
+		b.WriteString("(" + sequences(id.Sequence, id.Sequence) + " " + quote(fieldID) + ":in(" + quote(string(appendID(nil, id))) + "," + quote(string(appendOldID(nil, id))) + "," + quote(text) + "))")
 	}
 	b.WriteByte(')')
 	return b.String(), true

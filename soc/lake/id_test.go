@@ -3,8 +3,11 @@ package lake
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/VictoriaMetrics/VictoriaMetrics/lib/logstorage"
 
 	"icewatch/soc/event"
 )
@@ -18,12 +21,19 @@ func TestIDsAreKeptShort(t *testing.T) {
 		if got, ok := storedID(kept); !ok || got != id {
 			t.Errorf("%v came back as %v", id, got)
 		}
-		if kept <= last {
+		old := string(appendOldID(nil, id))
+		if got, ok := storedID(old); !ok || got != id {
+			t.Errorf("%v came back as %v from the form of before, %q", id, got, old)
+		}
+		if kept <= last || old >= kept {
 			t.Errorf("%v comes before the one before it", id)
 		}
 		last = kept
 	}
-	for _, s := range []string{"", "e-1-2", "登录失败登录失败", "x\x01123456789012", string(make([]byte, 13))} {
+	if got := string(appendOldID(nil, event.ID{Epoch: "e", Sequence: 65, Index: 2})); got != "e\x01\x80\x80\x80\x80\x80\x80\x81\x81\x80\x80\x80\x82" {
+		t.Errorf("the form of before is %q", got)
+	}
+	for _, s := range []string{"", "e-1-2", "登录失败登录失败", "x\x01123456789012", "x\x02123456789012", "x\x02____________", string(make([]byte, 13))} {
 		if id, ok := storedID(s); ok {
 			t.Errorf("%q is taken for %v", s, id)
 		}
@@ -75,6 +85,52 @@ func TestIDsInQueries(t *testing.T) {
 	values, err := l.Values(t.Context(), Query{Accounts: []uint32{10}, LogsQL: "*", Start: time.Now().Add(-2 * time.Hour), End: time.Now()}, "event.id", 100)
 	if err != nil || len(values) != 12 || values[0].Value != "e1-10-0" {
 		t.Errorf("values: %v, %v", values, err)
+	}
+}
+
+// TestRowsOfBefore: rows with the forms of ids and references of before lie beside
+// those of now, are found, shown and come in their order.
+func TestRowsOfBefore(t *testing.T) {
+	t.Parallel()
+	l := openLake(t, t.TempDir())
+	defer l.Close()
+	at := time.Now().Add(-time.Hour).Truncate(time.Millisecond)
+	lr := logstorage.GetLogRows(nil, nil, nil, nil, "")
+	for seq := uint64(1); seq < 4; seq++ {
+		id, form := event.ID{Epoch: "e1", Sequence: seq, Index: 70}, appendOldID
+		raw := "{\"at\":\"\x06\x83T\xfe\",\x02\x86}"
+		if seq == 3 {
+			form, raw = appendID, "{\"at\":\"\x06\x03T\x7f}\",\x02\x06}" // 126 is 64 and 62
+		}
+		lr.MustAdd(logstorage.TenantID{AccountID: 10}, at.UnixNano(), []logstorage.Field{{Name: "event.created", Value: "2026-03-02T00:59:58.123Z"}, {Name: "event.dataset", Value: "d"},
+			{Name: "event.id", Value: string(form(nil, id))}, {Name: "icewatch.raw", Value: raw}, {Name: "icewatch.seq", Value: fmt.Sprint(seq)},
+			{Name: "icewatch.tenant", Value: "a"}, {Name: "message", Value: "m"}, {Name: "user.name", Value: "li"}}, []logstorage.Field{{Name: "event.dataset", Value: "d"}})
+	}
+	if err := l.class(Standard).store.Add([]*logstorage.LogRows{lr}); err != nil {
+		t.Fatal(err)
+	}
+	l.Flush()
+	want := `{"at":"` + at.UTC().Format("2006-01-02T15:04:05.000Z") + `","user.name":"li"}`
+	for query, ids := range map[string][]string{
+		`event.id:="e1-2-70"`:                {"e1-2-70"},
+		`event.id:in("e1-1-70", "e1-3-70")`:  {"e1-1-70", "e1-3-70"},
+		`* | sort by (_time, event.id)`:      {"e1-1-70", "e1-2-70", "e1-3-70"},
+		`* | sort by (_time, event.id desc)`: {"e1-3-70", "e1-2-70", "e1-1-70"},
+		`user.name:li event.id:!="e1-2-70"`:  {"e1-1-70", "e1-3-70"},
+	} {
+		var got []string
+		for _, row := range rows(t, l, []uint32{10}, query, 100) {
+			got = append(got, row["event.id"])
+			if row["event.original"] != want {
+				t.Errorf("%s: the raw text is %q; %q is right", query, row["event.original"], want)
+			}
+		}
+		if !strings.Contains(query, "sort") {
+			slices.Sort(got)
+		}
+		if !slices.Equal(got, ids) {
+			t.Errorf("%s finds %q, want %q", query, got, ids)
+		}
 	}
 }
 

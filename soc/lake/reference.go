@@ -21,7 +21,7 @@ import (
 // A reference is one of the control bytes below and an argument. Fields go by
 // their place among the fields of the row in the order of their names, the raw
 // text itself left out. A raw text with such control bytes of its own is kept
-// as it is.
+// as it is. Arguments are separators, see there.
 const (
 	refValue      = 0x01 // place: the value
 	refText       = 0x02 // place: "name":"value"
@@ -32,13 +32,37 @@ const (
 	refTimeBSD    = 0x07 // offset: the event's time by RFC 3164
 	refTimeUnix   = 0x08 // digits: the event's time as a number since the epoch
 	refLast       = refTimeUnix
-	argument      = 0x80 // added to arguments: no letters or digits that would count as words
 	maxArgument   = 0x7f
 	offsetNone    = maxArgument // no offset is written; what it is stands in the next argument
 	offsetUTC     = maxArgument - 1
 	quarter       = 15 * 60 // offsets are counted in quarters of an hour
 	offsetQuarter = 60      // added to them
 )
+
+const argumentOld = 0x80 // added to arguments before they were separators
+
+// appendArgument writes a number up to maxArgument: one separator, or two.
+func appendArgument(b []byte, n int) []byte {
+	if n >= len(separators) {
+		b = append(b, lastSeparator)
+	}
+	return append(b, separators[n%len(separators)])
+}
+
+// argumentOf reads the argument that text begins with, and of how many bytes it is:
+// of none where there is no argument.
+func argumentOf(text string) (n, size int) {
+	if text != "" && text[0] >= argumentOld {
+		return int(text[0] - argumentOld), 1
+	}
+	if text != "" && text[0] == lastSeparator {
+		n, size = len(separators), 1
+	}
+	if len(text) <= size || separated[text[size]] == notSeparated {
+		return 0, 0
+	}
+	return n + int(separated[text[size]]), size + 1
+}
 
 // reference is a place in the raw text where a field's value stands.
 type reference struct {
@@ -93,11 +117,11 @@ func (w *Writer) refer(ev *event.Event) (text string, ok bool) {
 			}
 			literal(r.off - before)
 			if r.escaped {
-				b = append(b, refTimeUnix, argument+escapedBy(op))
+				b = appendArgument(append(b, refTimeUnix), escapedBy(op))
 			} else {
 				b = append(b, op)
 			}
-			b = append(b, argument+byte(r.field))
+			b = appendArgument(b, r.field)
 			done = r.off + r.size + after
 		}
 		literal(len(ev.Raw))
@@ -234,7 +258,7 @@ func appendTimeReference(b []byte, text string, at int64) (_ []byte, size int) {
 		if n < 10 || n > 19 || string(appendUnix(room[:0], n, at)) != text[:n] {
 			return b, 0
 		}
-		return append(b, refTimeUnix, argument+byte(n)), n
+		return appendArgument(append(b, refTimeUnix), n), n
 	}
 	// 2006-01-02T15:04:05 with a fraction and an offset.
 	const seconds = len("2006-01-02T15:04:05")
@@ -251,12 +275,11 @@ func appendTimeReference(b []byte, text string, at int64) (_ []byte, size int) {
 			size += 1 + digits
 		}
 	}
-	ref := [...]byte{refTime, argument + byte(digits), text[10], argument + offsetNone, 0}
-	used := 4
+	zone := offsetNone
 	rest := text[size:]
 	switch {
 	case strings.HasPrefix(rest, "Z"):
-		ref[3] = argument + offsetUTC
+		zone = offsetUTC
 		size++
 	case len(rest) >= 6 && (rest[0] == '+' || rest[0] == '-') && rest[3] == ':':
 		d, err := time.Parse("-07:00", rest[:6])
@@ -268,9 +291,13 @@ func appendTimeReference(b []byte, text string, at int64) (_ []byte, size int) {
 		if !ok {
 			return b, 0
 		}
-		ref[3] = argument + off
+		zone = off
 		size += 6
-	default:
+	}
+	kept := len(b)
+	b = append(appendArgument(append(b, refTime), digits), text[10])
+	b = appendArgument(b, zone)
+	if zone == offsetNone {
 		wall, err := time.Parse("2006-01-02 15:04:05", text[:10]+" "+text[11:seconds])
 		if err != nil {
 			return b, 0
@@ -279,14 +306,13 @@ func appendTimeReference(b []byte, text string, at int64) (_ []byte, size int) {
 		if !ok {
 			return b, 0
 		}
-		ref[4] = argument + off
-		used = 5
+		b = appendArgument(b, off)
 	}
-	got, n := appendTime(room[:0], string(ref[1:used]), at)
+	got, n := appendTime(room[:0], unsafe.String(unsafe.SliceData(b[kept+1:]), len(b)-kept-1), at)
 	if n == 0 || string(got) != text[:size] {
 		return b, 0
 	}
-	return append(b, ref[:used]...), size
+	return b, size
 }
 
 // appendBSDReference refers to the event's time where text starts with it as
@@ -305,18 +331,18 @@ func appendBSDReference(b []byte, text string, at int64) (_ []byte, size int) {
 	for y := year - 1; y <= year+1; y++ {
 		off, ok := offsetOf(wall.AddDate(y, 0, 0).Unix() - at/int64(time.Second))
 		if ok && string(appendBSD(room[:0], off, at)) == text[:size] {
-			return append(b, refTimeBSD, argument+off), size
+			return appendArgument(append(b, refTimeBSD), off), size
 		}
 	}
 	return b, 0
 }
 
 // offsetOf makes an argument of an offset from UTC in seconds.
-func offsetOf(east int64) (byte, bool) {
+func offsetOf(east int64) (int, bool) {
 	if east%quarter != 0 || east < -15*3600 || east > 15*3600 {
 		return 0, false
 	}
-	return byte(east/quarter + offsetQuarter), true
+	return int(east/quarter + offsetQuarter), true
 }
 
 func appendUnix(b []byte, digits int, at int64) []byte {
@@ -334,26 +360,30 @@ func appendUnix(b []byte, digits int, at int64) []byte {
 	return b
 }
 
-func appendBSD(b []byte, offset byte, at int64) []byte {
+func appendBSD(b []byte, offset int, at int64) []byte {
 	return inZone(at, offset).AppendFormat(b, time.Stamp)
 }
 
 // appendTime renders the time that the arguments describe and tells how many
-// of them there were; 0 where they make no sense.
+// bytes they were; 0 where they make no sense.
 func appendTime(b []byte, args string, at int64) (_ []byte, used int) {
-	if len(args) < 3 {
+	digits, used := argumentOf(args)
+	if used == 0 || len(args) <= used {
 		return b, 0
 	}
-	digits, sep, offset := int(args[0]-argument), args[1], args[2]-argument
-	used = 3
+	sep := args[used]
+	offset, size := argumentOf(args[used+1:])
+	if size == 0 {
+		return b, 0
+	}
+	used += 1 + size
 	zone := offset
 	switch offset {
 	case offsetNone:
-		if len(args) < 4 {
+		if zone, size = argumentOf(args[used:]); size == 0 {
 			return b, 0
 		}
-		zone = args[3] - argument
-		used = 4
+		used += size
 	case offsetUTC:
 		zone = offsetQuarter
 	}
@@ -403,8 +433,8 @@ var zones = func() (z [2*offsetQuarter + 1]*time.Location) {
 	return z
 }()
 
-func inZone(at int64, offset byte) time.Time {
-	return time.Unix(0, at).In(zones[min(int(offset), len(zones)-1)])
+func inZone(at int64, offset int) time.Time {
+	return time.Unix(0, at).In(zones[min(offset, len(zones)-1)])
 }
 
 // resolve writes the raw text anew from what refer made of it and the row's
@@ -417,37 +447,34 @@ func resolve(b []byte, text string, fields []logstorage.Field, at int64) (_ []by
 			b = append(b, op)
 			continue
 		}
-		if i+1 >= len(text) {
-			return b, false
-		}
-		arg := int(text[i+1]) - argument
-		switch op {
-		case refTime:
+		if op == refTime {
 			var used int
 			if b, used = appendTime(b, text[i+1:], at); used == 0 {
 				return b, false
 			}
 			i += used
 			continue
+		}
+		arg, size := argumentOf(text[i+1:])
+		if size == 0 {
+			return b, false
+		}
+		i += size
+		switch op {
 		case refTimeBSD:
-			b = appendBSD(b, byte(arg), at)
-			i++
+			b = appendBSD(b, arg, at)
 			continue
 		case refTimeUnix:
-			i++
 			if arg < refEscapedLeaf {
 				b = appendUnix(b, arg, at)
 				continue
 			}
 			// A value as JSON escapes it, and the place of its field.
-			if i+1 >= len(text) {
+			place, size := argumentOf(text[i+1:])
+			if size == 0 || place >= len(fields) {
 				return b, false
 			}
-			place := int(text[i+1]) - argument
-			if place < 0 || place >= len(fields) {
-				return b, false
-			}
-			i++
+			i += size
 			name := fields[place].Name
 			switch arg {
 			case refEscapedLeaf:
@@ -459,10 +486,9 @@ func resolve(b []byte, text string, fields []logstorage.Field, at int64) (_ []by
 			b = append(appendEscaped(append(b, '"'), fields[place].Value), '"')
 			continue
 		}
-		if arg < 0 || arg >= len(fields) {
+		if arg >= len(fields) {
 			return b, false
 		}
-		i++
 		f := fields[arg]
 		name := f.Name
 		if op >= refLeafText {

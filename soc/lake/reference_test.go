@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -86,6 +87,65 @@ func TestRawTextIsKeptByReference(t *testing.T) {
 		if rest > c.most {
 			t.Errorf("%q takes %d bytes beside its fields, at most %d are wanted: %v", c.text, rest, c.most, row)
 		}
+	}
+}
+
+// TestReferencesOfBefore: texts that were written with one byte over 0x7f for an
+// argument are read as ever.
+func TestReferencesOfBefore(t *testing.T) {
+	t.Parallel()
+	fields := []logstorage.Field{{Name: "source.ip", Value: "10.1.2.3"}, {Name: "user.name", Value: `a"b`}}
+	at := time.Date(2026, 3, 2, 0, 59, 58, 123e6, time.UTC)
+	for text, want := range map[string]string{
+		"from \x01\x80!":                  "from 10.1.2.3!",
+		"{\x02\x80,\x05\x80}":             `{"source.ip":"10.1.2.3","ip":10.1.2.3}`,
+		"{\x08\xff\x81,\x08\xfd\x81}":     `{"a\"b","name":"a\"b"}`,
+		"\x06\x83T\xfe \x06\x80 \xff\xdc": "2026-03-02T00:59:58.123Z 2026-03-02 08:59:58",
+		"\x07\xdc \x08\x8d \x06\x80T\xdc": "Mar  2 08:59:58 1772413198123 2026-03-02T08:59:58+08:00",
+	} {
+		if got, ok := resolve(nil, text, fields, at.UnixNano()); !ok || string(got) != want {
+			t.Errorf("%q is read as %q, %v; %q is right", text, got, ok, want)
+		}
+	}
+	for _, text := range []string{"\x01", "\x01\x82", "\x010", "\x01\x7f", "\x01\x7fA", "\x08\xff", "\x06\x80", "\x06\x80T", "\x06\x80T\xff", "\x02A", "\x02_"} {
+		if got, ok := resolve(nil, text, fields, at.UnixNano()); ok {
+			t.Errorf("%q refers to what is not there and is read as %q", text, got)
+		}
+	}
+}
+
+// TestReferencesAreNoWords: what is written in place of a value is ASCII and has no
+// byte of a word, and what is written is read.
+func TestReferencesAreNoWords(t *testing.T) {
+	t.Parallel()
+	for n := range maxArgument + 1 {
+		b := appendArgument(nil, n)
+		for _, c := range b {
+			if c > 0x7f || c == '_' || isAlnum(c) {
+				t.Errorf("%d is written as %q", n, b)
+			}
+		}
+		if got, size := argumentOf(string(b) + "0"); got != n || size != len(b) {
+			t.Errorf("%d is written as %q and read as %d of %d bytes", n, b, got, size)
+		}
+	}
+	reg := event.NewRegistry(0)
+	l := openLake(t, t.TempDir())
+	defer l.Close()
+	w := l.NewWriter(reg)
+	doc := map[string]string{}
+	for i := range maxEscaped {
+		doc[fmt.Sprintf("f%02d.x", i)] = fmt.Sprintf(`C:\%d`, i)
+	}
+	text, _ := json.Marshal(doc)
+	ev := parsed(t, reg, intake.JSON, string(text))
+	row, got := backAndForth(t, w, ev)
+	if got != ev.Raw {
+		t.Errorf("%q came back as %q", ev.Raw, got)
+	}
+	at := slices.IndexFunc(row, func(f logstorage.Field) bool { return f.Name == fieldRaw })
+	if at < 0 || strings.ContainsFunc(row[at].Value, func(r rune) bool { return r > 0x7f || r == '_' || r < 0x80 && isAlnum(byte(r)) }) {
+		t.Errorf("what is left beside the fields is no ASCII, or has words: %q", row)
 	}
 }
 
