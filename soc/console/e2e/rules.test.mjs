@@ -36,7 +36,7 @@ async function until(what, f, ms = 20_000) {
   for (;;) {
     const v = await f();
     if (v) return v;
-    if (Date.now() > end) throw new Error(`${what} did not come within ${ms / 1000} s`);
+    if (Date.now() > end) throw new Error(`${typeof what === 'function' ? await what() : what} did not come within ${ms / 1000} s`);
     await new Promise((r) => setTimeout(r, 300));
   }
 }
@@ -96,7 +96,7 @@ steps('a rule is built from nested conditions, with its YAML beside it', async (
   await page.getByTestId('group').nth(2).getByTestId('add-condition').click();
   await condition(3, 'message', '不包含', 'is well');
   const yaml = page.getByTestId('yaml');
-  await until('the YAML', async () => /gate north/.test(await yaml.inputValue()) && /is well/.test(await yaml.inputValue()));
+  await until(async () => `the YAML with all conditions, where ${JSON.stringify(await yaml.inputValue())} stood,`, async () => /gate north/.test(await yaml.inputValue()) && /is well/.test(await yaml.inputValue()));
   const text = await yaml.inputValue();
   assert.match(text, /log\.syslog\.appname: 'badgectl'/);
   assert.match(text, /condition: selection and \(selection_2 or \(selection_3 and not filter\)\)/);
@@ -240,7 +240,7 @@ steps('a correlation of two shipped rules is built, put in order by the keyboard
   await until('the other order', async () => (await order()).join() === 'ssh_guessed,port_scan');
   await until('the focus on what was moved', () => page.evaluate(() => document.activeElement?.dataset.ref === 'ssh_guessed'));
   const yaml = page.getByTestId('yaml');
-  await until('the YAML', async () => /type: temporal_ordered\n  rules:\n    - ssh_guessed\n    - port_scan\n/.test(await yaml.inputValue()));
+  await until(async () => `the correlation's YAML, where ${JSON.stringify(await yaml.inputValue())} stood,`, async () => /type: temporal_ordered\n  rules:\n    - ssh_guessed\n    - port_scan\n/.test(await yaml.inputValue()));
   // From the YAML back: what only it can say stays, and is told.
   await yaml.fill((await yaml.inputValue()).replace('timespan: 1h', 'timespan: 2h').replace('level: high', 'level: high\nauthor: the desk'));
   await until('the window', async () => (await page.locator('input[aria-label="时间窗"]').inputValue()) === '2h');
