@@ -9,9 +9,7 @@ package export
 import (
 	"context"
 	"crypto/rand"
-	"database/sql"
 	"embed"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -22,8 +20,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
-	"syscall"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -82,36 +78,6 @@ const (
 	remembered  = 30 * 24 * time.Hour // how long a job without a file is listed
 	mib         = 1 << 20
 )
-
-// Limits bound exports. They can be changed while the suite runs.
-type Limits struct {
-	MaxRows    int64 `json:"max_rows" doc:"Of one export"`
-	MaxBytes   int64 `json:"max_bytes" doc:"Of one export's file"`
-	OwnerBytes int64 `json:"owner_bytes" doc:"Of one person's files together"`
-	OwnerFiles int   `json:"owner_files" doc:"One person's files"`
-	OwnerOpen  int   `json:"owner_open" doc:"One person's exports that wait or run"`
-	TotalBytes int64 `json:"total_bytes" doc:"Of all files together"`
-	Days       int   `json:"days" doc:"How long a file is kept that its owner did not keep"`
-}
-
-// DefaultLimits are in force until somebody changes them.
-var DefaultLimits = Limits{MaxRows: 5_000_000, MaxBytes: 2048 * mib, OwnerBytes: 8192 * mib, OwnerFiles: 200, OwnerOpen: 5, TotalBytes: 32768 * mib, Days: 7}
-
-// Check says what is wrong with limits.
-func (l Limits) Check() error {
-	for _, c := range []struct {
-		name             string
-		value, low, high int64
-	}{
-		{"max_rows", l.MaxRows, 1, 100_000_000}, {"max_bytes", l.MaxBytes, mib, 1 << 40}, {"owner_bytes", l.OwnerBytes, mib, 1 << 50},
-		{"owner_files", int64(l.OwnerFiles), 1, 10_000}, {"owner_open", int64(l.OwnerOpen), 1, 100}, {"total_bytes", l.TotalBytes, mib, 1 << 50}, {"days", int64(l.Days), 1, 3650},
-	} {
-		if c.value < c.low || c.value > c.high {
-			return fmt.Errorf("%s: it is %d: %d to %d are right", c.name, c.value, c.low, c.high)
-		}
-	}
-	return nil
-}
 
 // Owner is whose an export is.
 type Owner struct {
@@ -204,97 +170,6 @@ type Deps struct {
 // time begins. It is an error where the owner may not search any more.
 type As func(ctx context.Context, o Owner, tenant, group string, start time.Time) (reach.Reach, time.Time, error)
 
-type row struct {
-	bun.BaseModel `bun:"table:exports,alias:e"`
-
-	ID         string `bun:"id,pk"`
-	Owner      string `bun:"owner"`
-	OwnerName  string `bun:"owner_name"`
-	Bound      string `bun:"bound"`
-	Origin     string `bun:"origin"`
-	Name       string `bun:"name"`
-	Query      string `bun:"query"`
-	Tenant     string `bun:"tenant"`
-	Group      string `bun:"log_group"`
-	StartAt    int64  `bun:"start_at"`
-	EndAt      int64  `bun:"end_at"`
-	Format     string `bun:"format"`
-	BOM        bool   `bun:"bom"`
-	Fields     string `bun:"fields"`
-	MaxRows    int64  `bun:"max_rows"`
-	Kept       bool   `bun:"kept"`
-	State      string `bun:"state"`
-	Attempts   int    `bun:"attempts"`
-	Rows       int64  `bun:"rows"`
-	Estimated  int64  `bun:"estimated"`
-	Bytes      int64  `bun:"bytes"`
-	Sheets     int    `bun:"sheets"`
-	Notes      string `bun:"notes"`
-	Error      string `bun:"error"`
-	File       string `bun:"file"`
-	CreatedAt  int64  `bun:"created_at"`
-	StartedAt  int64  `bun:"started_at"`
-	FinishedAt int64  `bun:"finished_at"`
-	ExpiresAt  int64  `bun:"expires_at"`
-}
-
-func encode(list []string) string {
-	b, _ := json.Marshal(append([]string{}, list...)) // strings always encode
-	return string(b)
-}
-
-func decode(text string) []string {
-	list := []string{}
-	_ = json.Unmarshal([]byte(text), &list) // written by encode
-	return list
-}
-
-func timeOf(ms int64) *time.Time {
-	if ms == 0 {
-		return nil
-	}
-	t := time.UnixMilli(ms).UTC()
-	return &t
-}
-
-func (r *row) owner() Owner {
-	o := Owner{ID: r.Owner, Name: r.OwnerName}
-	if list := decode(r.Bound); len(list) > 0 {
-		o.Bound = list
-	}
-	return o
-}
-
-func (r *row) job(now time.Time) Job {
-	j := Job{ID: r.ID, Name: r.Name, State: r.State, Format: r.Format, Query: r.Query, Tenant: r.Tenant, Group: r.Group, Start: time.UnixMilli(r.StartAt).UTC(),
-		End: time.UnixMilli(r.EndAt).UTC(), Fields: decode(r.Fields), BOM: r.BOM, MaxRows: r.MaxRows, Rows: r.Rows, Bytes: r.Bytes, Sheets: r.Sheets, Notes: decode(r.Notes),
-		Error: r.Error, Kept: r.Kept, Origin: r.Origin, Owner: r.owner(), CreatedAt: time.UnixMilli(r.CreatedAt).UTC(), StartedAt: timeOf(r.StartedAt),
-		FinishedAt: timeOf(r.FinishedAt), ExpiresAt: timeOf(r.ExpiresAt)}
-	if r.Kept {
-		j.ExpiresAt = nil
-	}
-	if r.Estimated >= 0 {
-		n := r.Estimated
-		j.Estimated = &n
-		if part := float64(r.Rows) / float64(max(min(n, r.MaxRows), 1)); r.State == Running {
-			part = min(part, 0.99) // the count may have changed; 1 says that the file is there
-			j.Progress = &part
-		}
-	}
-	if r.State == Done {
-		whole := 1.0
-		j.Progress = &whole
-	}
-	switch {
-	case r.StartedAt == 0:
-	case r.FinishedAt != 0:
-		j.TookMS = r.FinishedAt - r.StartedAt
-	default:
-		j.TookMS = now.UnixMilli() - r.StartedAt
-	}
-	return j
-}
-
 // Service runs exports. It is safe for concurrent use.
 type Service struct {
 	db   *state.DB
@@ -318,51 +193,6 @@ func Open(ctx context.Context, db *state.DB, deps Deps) (*Service, error) {
 	}
 	s := &Service{db: db, deps: deps, now: time.Now, wake: make(chan struct{}, 1), running: map[string]*run{}}
 	return s, s.recover(ctx)
-}
-
-// recover puts jobs that ran when the process ended back into the queue, and
-// sweeps the folder.
-func (s *Service) recover(ctx context.Context) error {
-	var broken []row
-	if err := s.db.NewSelect().Model(&broken).Where("e.state = ?", Running).Scan(ctx); err != nil {
-		return fmt.Errorf("export: read the jobs: %w", err)
-	}
-	for i := range broken {
-		r := &broken[i]
-		r.State, r.Rows, r.Bytes, r.Estimated = Queued, 0, 0, -1
-		if r.Attempts >= maxAttempts {
-			r.State, r.FinishedAt = Failed, s.now().UnixMilli()
-			r.Error = fmt.Sprintf("the suite stopped %d times while it ran: narrow the time or the query", r.Attempts)
-		} else {
-			s.deps.Log.Info("export: begun anew, as the suite stopped while it ran", "export", r.ID, "attempt", r.Attempts+1)
-		}
-		if err := s.save(ctx, r); err != nil {
-			return err
-		}
-	}
-	var files []string
-	if err := s.db.NewSelect().Model((*row)(nil)).Column("file").Where("file <> ''").Scan(ctx, &files); err != nil {
-		return fmt.Errorf("export: read the files: %w", err)
-	}
-	there, err := os.ReadDir(s.deps.Dir)
-	if err != nil {
-		return fmt.Errorf("export: read the folder: %w", err)
-	}
-	for _, f := range there {
-		if !slices.Contains(files, f.Name()) {
-			if err := os.RemoveAll(filepath.Join(s.deps.Dir, f.Name())); err != nil {
-				return fmt.Errorf("export: remove what was left half done: %w", err)
-			}
-		}
-	}
-	return nil
-}
-
-func (s *Service) save(ctx context.Context, r *row) error {
-	if _, err := s.db.NewUpdate().Model(r).WherePK().Exec(ctx); err != nil {
-		return fmt.Errorf("export: write job %s: %w", r.ID, err)
-	}
-	return nil
 }
 
 func invalid(format string, args ...any) error {
@@ -406,24 +236,6 @@ func (s *Service) check(q *Request, l Limits) error {
 	return nil
 }
 
-// use is what an owner has.
-type use struct {
-	Open  int
-	Files int
-	Bytes int64
-	Total int64 // of everybody
-}
-
-func (s *Service) use(ctx context.Context, owner string) (u use, err error) {
-	err = s.db.Read.NewRaw(`SELECT count(*) FILTER (WHERE owner = ?0 AND state IN ('queued', 'running')), count(*) FILTER (WHERE owner = ?0 AND state = 'done'),
-		coalesce(sum(bytes) FILTER (WHERE owner = ?0 AND state = 'done'), 0), coalesce(sum(bytes) FILTER (WHERE state = 'done'), 0) FROM exports`, owner).
-		Scan(ctx, &u.Open, &u.Files, &u.Bytes, &u.Total)
-	if err != nil {
-		return u, fmt.Errorf("export: add up the files: %w", err)
-	}
-	return u, nil
-}
-
 // Create asks for an export.
 func (s *Service) Create(ctx context.Context, o Owner, q Request) (Job, error) {
 	l := s.deps.Limits()
@@ -459,25 +271,6 @@ func (s *Service) Create(ctx context.Context, o Owner, q Request) (Job, error) {
 	}
 	s.nudge()
 	return r.job(s.now()), nil
-}
-
-// room says whether the disk has any left for exports.
-func (s *Service) room() error {
-	var st syscall.Statfs_t
-	if err := syscall.Statfs(s.deps.Dir, &st); err != nil {
-		return fmt.Errorf("export: ask the disk: %w", err)
-	}
-	if free := int64(st.Bavail) * int64(st.Bsize); free < s.deps.MinFree {
-		return fmt.Errorf("%w: the disk has %d MiB free, and %d are left to what comes in", ErrRoom, free/mib, s.deps.MinFree/mib)
-	}
-	return nil
-}
-
-func (s *Service) nudge() {
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
 }
 
 // Query selects jobs. Empty fields do not select.
@@ -538,22 +331,6 @@ func (s *Service) live(r *row) Job {
 		r.Rows, r.Estimated, r.Bytes = at.rows.Load(), at.estimated.Load(), at.bytes.Load()
 	}
 	return r.job(s.now())
-}
-
-func (s *Service) row(ctx context.Context, owner, id string) (*row, error) {
-	r := new(row)
-	sel := s.db.NewSelect().Model(r).Where("e.id = ?", id)
-	if owner != "" {
-		sel = sel.Where("e.owner = ?", owner)
-	}
-	err := sel.Scan(ctx)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, fmt.Errorf("%w: %.64q", ErrNotFound, id)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("export: read %s: %w", id, err)
-	}
-	return r, nil
 }
 
 // Get reads one job of the owner's.
@@ -637,17 +414,6 @@ func (s *Service) Delete(ctx context.Context, owner, id string) (Job, error) {
 	return r.job(s.now()), s.remove(r.File)
 }
 
-// remove removes a file of the folder; that it is gone already is no error.
-func (s *Service) remove(file string) error {
-	if file == "" {
-		return nil
-	}
-	if err := os.Remove(filepath.Join(s.deps.Dir, file)); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("export: remove a file: %w", err)
-	}
-	return nil
-}
-
 // File opens the file of a job that is done. The caller closes it.
 func (s *Service) File(ctx context.Context, owner, id string) (Job, io.ReadSeekCloser, error) {
 	r, err := s.row(ctx, owner, id)
@@ -666,135 +432,4 @@ func (s *Service) File(ctx context.Context, owner, id string) (Job, io.ReadSeekC
 		return Job{}, nil, fmt.Errorf("export: open the file of %s: %w", id, err)
 	}
 	return r.job(s.now()), f, nil
-}
-
-// Room is what exports may take, and what of it an owner has.
-type Room struct {
-	Limits
-	Open  int   `json:"open" doc:"Mine that wait or run"`
-	Files int   `json:"files" doc:"Mine"`
-	Bytes int64 `json:"bytes" doc:"Of my files"`
-}
-
-// Room tells what exports may take, and what of it the owner has.
-func (s *Service) Room(ctx context.Context, owner string) (Room, error) {
-	u, err := s.use(ctx, owner)
-	return Room{s.deps.Limits(), u.Open, u.Files, u.Bytes}, err
-}
-
-// Run runs the jobs until ctx ends; those that run then are begun anew at the
-// next start. as tells what their owners may read.
-func (s *Service) Run(ctx context.Context, as As) {
-	var wg sync.WaitGroup
-	slots := make(chan struct{}, workers)
-	tick := time.NewTicker(time.Minute)
-	defer tick.Stop()
-	for {
-		s.fill(ctx, slots, &wg, as)
-		select {
-		case <-s.wake:
-		case <-tick.C:
-			s.expire(ctx)
-		case <-ctx.Done():
-			wg.Wait()
-			return
-		}
-	}
-}
-
-// fill begins jobs while there are jobs that wait and places to run them.
-func (s *Service) fill(ctx context.Context, slots chan struct{}, wg *sync.WaitGroup, as As) {
-	for ctx.Err() == nil {
-		select {
-		case slots <- struct{}{}:
-		default:
-			return // the end of a job wakes us
-		}
-		r := s.next(ctx)
-		if r == nil {
-			<-slots
-			return
-		}
-		wg.Go(func() {
-			defer s.nudge()
-			defer func() { <-slots }()
-			s.work(ctx, r, as)
-		})
-	}
-}
-
-// next takes the oldest job that waits, of the owner with the fewest running:
-// nobody's many jobs keep another waiting.
-func (s *Service) next(ctx context.Context) *row {
-	r := new(row)
-	err := s.db.NewSelect().Model(r).Where("e.state = ?", Queued).
-		OrderExpr("(SELECT count(*) FROM exports AS x WHERE x.owner = e.owner AND x.state = ?)", Running).Order("e.created_at", "e.id").Limit(1).Scan(ctx)
-	if err != nil {
-		if !errors.Is(err, sql.ErrNoRows) && ctx.Err() == nil {
-			s.deps.Log.Error("export: the queue cannot be read", "error", err)
-		}
-		return nil
-	}
-	res, err := s.db.NewUpdate().Model((*row)(nil)).Set("state = ?", Running).Set("started_at = ?", s.now().UnixMilli()).Set("attempts = attempts + 1").
-		Where("id = ?", r.ID).Where("state = ?", Queued).Exec(ctx)
-	if err != nil {
-		if ctx.Err() == nil {
-			s.deps.Log.Error("export: a job cannot be begun", "export", r.ID, "error", err)
-		}
-		return nil
-	}
-	if n, err := res.RowsAffected(); err != nil || n == 0 {
-		s.nudge() // cancelled this moment
-		return nil
-	}
-	r.State, r.StartedAt, r.Attempts = Running, s.now().UnixMilli(), r.Attempts+1
-	return r
-}
-
-// expire removes the files whose time is over, and forgets jobs without one.
-func (s *Service) expire(ctx context.Context) {
-	now := s.now()
-	err := s.loosen(ctx, now)
-	var old []row
-	err = errors.Join(err, s.db.NewSelect().Model(&old).Where("e.state = ?", Done).Where("e.kept = ?", false).Where("e.expires_at <= ?", now.UnixMilli()).Scan(ctx))
-	for i := range old {
-		r := &old[i]
-		file := r.File
-		r.State, r.File = Expired, ""
-		err = errors.Join(err, s.save(ctx, r), s.remove(file))
-	}
-	_, gone := s.db.NewDelete().Model((*row)(nil)).Where("state IN (?)", bun.In([]string{Failed, Cancelled, Expired})).
-		Where("finished_at < ?", now.Add(-remembered).UnixMilli()).Exec(ctx)
-	if err = errors.Join(err, gone); err != nil && ctx.Err() == nil {
-		s.deps.Log.Error("export: old files are not removed yet", "error", err)
-	}
-}
-
-// loosen lets what removed accounts kept expire like the rest.
-func (s *Service) loosen(ctx context.Context, now time.Time) error {
-	var owners []string
-	if err := s.db.NewSelect().Model((*row)(nil)).ColumnExpr("DISTINCT owner").Where("kept = ?", true).Scan(ctx, &owners); err != nil {
-		return fmt.Errorf("export: read who keeps files: %w", err)
-	}
-	for _, owner := range owners {
-		gone, err := s.deps.Gone(ctx, owner)
-		if err != nil {
-			return err
-		}
-		if !gone {
-			continue
-		}
-		_, err = s.db.NewUpdate().Model((*row)(nil)).Set("kept = ?", false).Set("expires_at = ?", now.AddDate(0, 0, s.deps.Limits().Days).UnixMilli()).
-			Where("owner = ?", owner).Where("kept = ?", true).Exec(ctx)
-		if err != nil {
-			return fmt.Errorf("export: let the files of %s expire: %w", owner, err)
-		}
-	}
-	return nil
-}
-
-// run is a job while it runs.
-type run struct {
-	cancel                 context.CancelCauseFunc
-	rows, estimated, bytes atomic.Int64
 }
