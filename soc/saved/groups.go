@@ -1,18 +1,14 @@
 package saved
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/uptrace/bun"
-
-	"icewatch/soc/reach"
 )
 
 // The kinds of nodes in the tree of log groups.
@@ -103,96 +99,6 @@ func rowOf(n Node) groupRow {
 		Confines: n.Confines, Revision: n.Revision, CreatedAt: n.CreatedAt.UnixMilli(), UpdatedAt: n.UpdatedAt.UnixMilli()}
 }
 
-// tree is all nodes at one time; it is not changed once it is made.
-type tree struct {
-	byID      map[string]Node
-	ordered   []Node // parents before children, siblings by position
-	confining []Node
-}
-
-func newTree(nodes []Node) *tree {
-	t := &tree{byID: make(map[string]Node, len(nodes))}
-	below := map[string][]Node{}
-	for _, n := range nodes {
-		t.byID[n.ID] = n
-		below[n.Parent] = append(below[n.Parent], n)
-		if n.Confines {
-			t.confining = append(t.confining, n)
-		}
-	}
-	var walk func(parent string)
-	walk = func(parent string) {
-		list := below[parent]
-		slices.SortFunc(list, func(a, b Node) int {
-			return cmp.Or(cmp.Compare(a.Position, b.Position), strings.Compare(a.Name, b.Name))
-		})
-		for _, n := range list {
-			t.ordered = append(t.ordered, n)
-			walk(n.ID)
-		}
-	}
-	walk("")
-	return t
-}
-
-// path is the names from the top to the node, joined by /.
-func (t *tree) path(id string) string {
-	var names []string
-	for range maxDepth + 1 {
-		n, ok := t.byID[id]
-		if !ok {
-			break
-		}
-		names = append(names, n.Name)
-		id = n.Parent
-	}
-	slices.Reverse(names)
-	return strings.Join(names, "/")
-}
-
-// at is the node at a path.
-func (t *tree) at(path string) (Node, bool) {
-	for _, n := range t.ordered {
-		if t.path(n.ID) == path {
-			return n, true
-		}
-	}
-	return Node{}, false
-}
-
-func (t *tree) depth(id string) int {
-	depth := 0
-	for id != "" && depth <= maxDepth {
-		depth++
-		id = t.byID[id].Parent
-	}
-	return depth
-}
-
-func (t *tree) under(id, top string) bool {
-	for range maxDepth + 1 {
-		if id == top {
-			return true
-		}
-		if id == "" {
-			return false
-		}
-		id = t.byID[id].Parent
-	}
-	return false
-}
-
-// height is the levels below and including the node.
-func (t *tree) height(id string) int {
-	h := 0
-	for _, n := range t.ordered {
-		if n.Parent == id {
-			h = max(h, t.height(n.ID))
-		}
-	}
-	return h + 1
-}
-
 func (s *Store) loadGroups(ctx context.Context) error {
 	var rows []groupRow
 	if err := s.db.NewSelect().Model(&rows).Scan(ctx); err != nil {
@@ -259,79 +165,6 @@ func (s *Store) Group(ctx context.Context, a Asker, id string) (Node, error) {
 	return Node{}, fmt.Errorf("%w: log group %.64q", ErrNotFound, id)
 }
 
-// Scope is what a group leaves of a search.
-type Scope struct {
-	Name    string
-	Filter  string        // LogsQL; "" for every row
-	Tenants []string      // nil for all
-	Span    time.Duration // the furthest back; 0 without bound
-}
-
-// Within narrows r to the group's rows.
-func (s Scope) Within(r reach.Reach) reach.Reach {
-	if s.Tenants != nil {
-		r = r.Narrow(s.Tenants)
-	}
-	return r.WithGroup(s.Filter)
-}
-
-// Start is where a search in the group begins that would begin at start.
-func (s Scope) Start(start, now time.Time) time.Time {
-	if first := now.Add(-s.Span); s.Span > 0 && start.Before(first) {
-		return first
-	}
-	return start
-}
-
-// Scope tells what a group leaves of a search of the asker's.
-func (s *Store) Scope(a Asker, id string) (Scope, error) {
-	n, ok := s.groups.Load().byID[id]
-	switch {
-	case !ok:
-		return Scope{}, fmt.Errorf("%w: log group %.64q", ErrNotFound, id)
-	case !n.usable(a):
-		return Scope{}, fmt.Errorf("%w: the log group %.64q is not yours to search in", ErrForbidden, id)
-	case n.Kind != KindGroup:
-		return Scope{}, invalid("%q is a directory: search in one of its log groups", n.Name)
-	}
-	out := Scope{Name: n.Name, Filter: n.Filter}
-	if len(n.Tenants) > 0 {
-		out.Tenants = n.Tenants
-	}
-	if n.Span != "" {
-		span, err := ParseSpan(n.Span)
-		if err != nil {
-			return Scope{}, fmt.Errorf("saved: the span of log group %s: %w", n.ID, err)
-		}
-		out.Span = span
-	}
-	return out, nil
-}
-
-// Confinement is the filter that bounds whatever the asker reads of the lake:
-// the rows of the confining groups that name him, "" where none does.
-func (s *Store) Confinement(a Asker) string {
-	var parts []string
-	for _, n := range s.groups.Load().confining {
-		if !n.Access.names(a) {
-			continue
-		}
-		filter := cmp.Or(n.Filter, "*")
-		if len(n.Tenants) > 0 {
-			quoted := make([]string, len(n.Tenants))
-			for i, t := range n.Tenants {
-				quoted[i] = strconv.Quote(t)
-			}
-			filter = strconv.Quote(reach.FieldTenant) + ":in(" + strings.Join(quoted, ",") + ") and (" + filter + ")"
-		}
-		parts = append(parts, "("+filter+")")
-	}
-	if len(parts) == 0 {
-		return ""
-	}
-	return strings.Join(parts, " or ")
-}
-
 // checkNode completes a content and says everything that is wrong with it.
 func (s *Store) checkNode(c *NodeContent) faults {
 	var f faults
@@ -373,33 +206,6 @@ func (s *Store) checkNode(c *NodeContent) faults {
 		}
 	}
 	return f
-}
-
-// place says what is wrong with putting something of the given height under parent.
-func (t *tree) place(parent string, height int) error {
-	if parent == "" {
-		return nil
-	}
-	p, ok := t.byID[parent]
-	if !ok {
-		return invalid("parent: there is no directory %.64q", parent)
-	}
-	if p.Kind != KindDirectory {
-		return invalid("parent: %q is a log group: only directories hold others", p.Name)
-	}
-	if t.depth(parent)+height > maxDepth {
-		return invalid("parent: the tree would be deeper than %d levels", maxDepth)
-	}
-	return nil
-}
-
-func (t *tree) nameFree(n Node) error {
-	for _, other := range t.byID {
-		if other.ID != n.ID && other.Parent == n.Parent && other.Name == n.Name {
-			return conflict("there is %q in the same place already", n.Name)
-		}
-	}
-	return nil
 }
 
 // CreateGroup adds a directory or a group under parent, after those there are.
