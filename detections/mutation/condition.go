@@ -144,7 +144,7 @@ func combinations(n, k int) [][]int {
 			out = append(out, slices.Clone(pick))
 			return len(out) <= maxChoices
 		}
-		for i := from; i < n; i++ {
+		for i := from; i <= n-(k-len(pick)); i++ { // so many are left to fill the choice
 			pick = append(pick, i)
 			ok := walk(i + 1)
 			pick = pick[:len(pick)-1]

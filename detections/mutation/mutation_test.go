@@ -70,6 +70,17 @@ func TestOf(t *testing.T) {
 	}
 }
 
+// TestCombinations chooses out of as many as a condition may name: all of them,
+// which is one choice, and so many that the choices are not written out.
+func TestCombinations(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ n, k, want int }{{4, 2, 6}, {8, 7, 8}, {200, 200, 1}, {64, 63, 64}, {65, 64, 0}, {200, 100, 0}} {
+		if got := combinations(c.n, c.k); len(got) != c.want {
+			t.Errorf("%d of %d: %d choices, want %d", c.k, c.n, len(got), c.want)
+		}
+	}
+}
+
 // TestOfCorrelation lists those of correlations.
 func TestOfCorrelation(t *testing.T) {
 	t.Parallel()
