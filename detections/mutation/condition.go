@@ -27,8 +27,8 @@ func (m *maker) condition(n *yaml.Node, single map[string]bool) {
 		}
 		m.with(node, *scalar("!!str", text), item, change, node.Line)
 	}
-	var walk func(e *sigma.Expr, rebuild func(*sigma.Expr) *sigma.Expr, negated bool)
-	walk = func(e *sigma.Expr, rebuild func(*sigma.Expr) *sigma.Expr, negated bool) {
+	var walk func(e *sigma.Expr, rebuild func(*sigma.Expr) *sigma.Expr)
+	walk = func(e *sigma.Expr, rebuild func(*sigma.Expr) *sigma.Expr) {
 		switch e.Op {
 		case sigma.ExprSelection:
 			name := names[e.Selection].Name
@@ -38,7 +38,7 @@ func (m *maker) condition(n *yaml.Node, single map[string]bool) {
 		case sigma.ExprNot:
 			walk(e.Args[0], func(x *sigma.Expr) *sigma.Expr {
 				return rebuild(&sigma.Expr{Op: sigma.ExprNot, Args: []*sigma.Expr{x}})
-			}, !negated)
+			})
 		default:
 			for i, arg := range e.Args {
 				if len(e.Args) > 1 {
@@ -58,11 +58,11 @@ func (m *maker) condition(n *yaml.Node, single map[string]bool) {
 					other.Args = slices.Clone(e.Args)
 					other.Args[i] = x
 					return rebuild(&other)
-				}, negated)
+				})
 			}
 		}
 	}
-	walk(root, func(e *sigma.Expr) *sigma.Expr { return e }, false)
+	walk(root, func(e *sigma.Expr) *sigma.Expr { return e })
 }
 
 func count(e *sigma.Expr, used map[int]int) {
