@@ -392,6 +392,12 @@ func (q *Queue) next() (Batch, bool, error) {
 			// The disk gave other bytes than were written: the rest of the file is lost.
 			q.damaged += uint64(s.size - q.read.Offset)
 			q.read.Offset = s.size
+			if s == q.segments[len(q.segments)-1] {
+				q.broken = errTorn // what follows would be taken for a part of the rest
+			}
+			if err := q.recount(s); err != nil {
+				return Batch{}, false, err
+			}
 			continue
 		}
 		b.Epoch = s.epoch
@@ -400,6 +406,35 @@ func (q *Queue) next() (Batch, bool, error) {
 		return b, true, nil
 	}
 	return Batch{}, false, nil
+}
+
+// recount counts what waits anew, without what cannot be read back of a damaged
+// file.
+func (q *Queue) recount(damaged *segment) error {
+	waiting := q.waiting
+	waiting.batches, waiting.items = 0, 0
+	for _, s := range q.segments {
+		from, batches, items := int64(0), s.batches, s.items
+		if s.number < q.acked.Segment {
+			continue
+		}
+		if s.number == q.acked.Segment {
+			from = q.acked.Offset
+		}
+		if s == damaged || from > 0 {
+			batches, items = 0, 0
+			if err := q.each(s, from, func(b Batch) { batches++; items += int64(b.Items) }); err != nil {
+				return err
+			}
+		}
+		if s == damaged && from == 0 {
+			s.batches, s.items = batches, items
+		}
+		waiting.batches += batches
+		waiting.items += items
+	}
+	q.waiting = waiting
+	return nil
 }
 
 // Again makes Next give what was not acknowledged once more.

@@ -183,6 +183,64 @@ func TestTornAndDamaged(t *testing.T) {
 	}
 }
 
+// TestDamagedWhileOpen reads a file that was damaged after it was opened: what
+// is lost waits no more, and what is appended after it is kept.
+func TestDamagedWhileOpen(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	q := open(t, dir, Options{MaxBytes: 1 << 20})
+	for _, s := range []string{"one", "two", "three"} {
+		add(t, q, s)
+	}
+	file, _ := filepath.Glob(filepath.Join(dir, "*.seg"))
+	f, err := os.OpenFile(file[0], os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	frame := int64(frameHead + bodyHead + len("one"))
+	if _, err := f.WriteAt([]byte("T"), int64(headerSize)+frame+frameHead+bodyHead); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if b := next(t, q); string(b.Body) != "one" {
+		t.Fatalf("got %q", b.Body)
+	}
+	if b, ok, err := q.next(); ok || err != nil {
+		t.Fatalf("got %q of what is damaged: %v", b.Body, err)
+	}
+	if s := q.Stats(); s.Batches != 1 || s.Items != 1 || s.Damaged == 0 {
+		t.Fatalf("%+v", s)
+	}
+	add(t, q, "four")
+	for range 2 {
+		q.Again()
+		for _, w := range []string{"one", "four"} {
+			b, ok, err := q.next()
+			if !ok || err != nil || string(b.Body) != w {
+				t.Fatalf("got %q, %v, want %q", b.Body, err, w)
+			}
+		}
+	}
+	if err := q.Close(); err != nil {
+		t.Fatal(err)
+	}
+	q = open(t, dir, Options{MaxBytes: 1 << 20})
+	for _, w := range []string{"one", "four"} {
+		b := next(t, q)
+		if string(b.Body) != w {
+			t.Fatalf("after a start got %q, want %q", b.Body, w)
+		}
+		if err := q.Ack(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s := q.Stats(); s.Batches != 0 || s.Items != 0 || !s.Oldest.IsZero() {
+		t.Fatalf("%+v", s)
+	}
+}
+
 // TestKilled appends in a process that is killed, reads what it said was
 // durable, and acknowledges in part, round after round.
 func TestKilled(t *testing.T) {
