@@ -3,6 +3,7 @@ package flow
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 	"time"
 
 	"github.com/netsampler/goflow2/v2/decoders/netflow"
@@ -37,7 +38,7 @@ func (d *decoder) learn(s *session, id uint16, t *template) {
 		return
 	}
 	old := s.templates[id]
-	if old != nil && old.Option == t.Option && old.Scopes == t.Scopes && equalFields(old.Fields, t.Fields) {
+	if old != nil && old.Option == t.Option && old.Scopes == t.Scopes && slices.Equal(old.Fields, t.Fields) {
 		return
 	}
 	if len(t.Fields) > maxFields || old == nil && len(s.templates) >= maxTemplates || !t.prepare(s.key.version) {
@@ -61,18 +62,6 @@ func (d *decoder) learn(s *session, id uint16, t *template) {
 	for _, w := range ready {
 		d.dataSet(s, w.head, w.id, w.data)
 	}
-}
-
-func equalFields(a, b []netflow.Field) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
 }
 
 // prepare readies a template for use; ok is false where its records would be of
