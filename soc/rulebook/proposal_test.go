@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -176,6 +178,29 @@ func TestProposalExpires(t *testing.T) {
 	}
 	if list, _ := b.Proposals(wu, Expired); len(list) != 1 {
 		t.Fatal(list)
+	}
+}
+
+// TestProposalUnreadable puts nothing in test while it is not known what is in
+// test already.
+func TestProposalUnreadable(t *testing.T) {
+	t.Parallel()
+	b, err := Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, _, err := b.Propose([]byte(proposed("low", "alpha")), Surroundings{}, ProposeOptions{By: lin, Note: "words"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(b.dir, proposalsDir, "7.json"), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Test(wu, p.ID, true); err == nil || !strings.Contains(err.Error(), "proposal 7 is damaged") {
+		t.Fatal(err)
+	}
+	if left := ruleset.Load([]ruleset.Source{b.TestSource()}); len(left.Files) != 0 {
+		t.Fatal("in test:", left.Files)
 	}
 }
 

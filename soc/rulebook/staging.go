@@ -27,7 +27,11 @@ func (b *Book) Test(who Person, id int, on bool) (RuleProposal, error) {
 			if had.Kind != "" {
 				continue
 			}
-			if other := b.inTest(had.Rules, id); other != 0 {
+			other, err := b.inTest(had.Rules, id)
+			if err != nil {
+				return RuleProposal{}, err
+			}
+			if other != 0 {
 				return RuleProposal{}, fmt.Errorf("%w: the rule %s is in test by proposal %d already", ErrConflict, had.ID, other)
 			}
 		}
@@ -48,10 +52,10 @@ func (b *Book) Test(who Person, id int, on bool) (RuleProposal, error) {
 
 // inTest is the proposal, other than this one, of which one of the rules is in
 // test; 0 for none.
-func (b *Book) inTest(ids []string, but int) int {
+func (b *Book) inTest(ids []string, but int) (int, error) {
 	all, err := b.proposals()
 	if err != nil {
-		return 0
+		return 0, err
 	}
 	for _, p := range all {
 		if p.ID == but || p.State != Pending || p.Stage != "test" {
@@ -59,11 +63,11 @@ func (b *Book) inTest(ids []string, but int) int {
 		}
 		for _, c := range p.Changes {
 			if slices.ContainsFunc(c.Rules, func(id string) bool { return slices.Contains(ids, id) }) {
-				return p.ID
+				return p.ID, nil
 			}
 		}
 	}
-	return 0
+	return 0, nil
 }
 
 // TestSource is the rules in test as a source of the rule set.
