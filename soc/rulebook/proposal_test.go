@@ -204,6 +204,34 @@ func TestProposalUnreadable(t *testing.T) {
 	}
 }
 
+// TestProposalHalfStaged takes out of test what was put there before the rest
+// could not be.
+func TestProposalHalfStaged(t *testing.T) {
+	t.Parallel()
+	b, err := Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := strings.NewReplacer("5a1f", "5a20", "words_seen", "more_seen", "many_words", "many_more").Replace(proposed("low", "beta"))
+	p, report, err := b.Propose(archive(t, map[string]string{"a.yml": proposed("low", "alpha"), "b.yml": other}), Surroundings{}, ProposeOptions{By: lin, Note: "words"})
+	if err != nil || p.Created != 2 {
+		t.Fatal(p, report, err)
+	}
+	// A folder stands where the second file is to go.
+	if err := os.MkdirAll(b.testFile(&kept{RuleProposal: p}, 1), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Test(wu, p.ID, true); err == nil {
+		t.Fatal("it is in test")
+	}
+	if left := ruleset.Load([]ruleset.Source{b.TestSource()}); len(left.Files) != 0 {
+		t.Fatal("still in test:", left.Files)
+	}
+	if p, err = b.Test(wu, p.ID, true); err != nil || p.Stage != "test" {
+		t.Fatal("it is not in test once there is room for it:", p, err)
+	}
+}
+
 // TestProposalNothing files nothing where nothing changes, and names what is
 // wrong.
 func TestProposalNothing(t *testing.T) {

@@ -36,6 +36,9 @@ func (b *Book) Test(who Person, id int, on bool) (RuleProposal, error) {
 			}
 		}
 		if err := b.stage(&p); err != nil {
+			if p.Stage != "test" { // what was in test before stays
+				err = errors.Join(err, b.unstage(&p))
+			}
 			return RuleProposal{}, err
 		}
 		now := b.now().UTC()
