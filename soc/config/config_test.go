@@ -140,9 +140,14 @@ func TestUnits(t *testing.T) {
 			t.Errorf("%s: %d %v", text, got, err)
 		}
 	}
-	for _, text := range []string{"", "x", "-1", "9999999TiB"} {
+	for _, text := range []string{"", "x", "-1", "9999999TiB", "NaN", "nanGiB", "Inf"} {
 		if _, err := ParseSize(text); err == nil {
 			t.Errorf("%q is taken for a size", text)
+		}
+	}
+	for _, text := range []string{"", "x", "d", "NaNd", "Infw", "-infd", "200000d", "1e9w"} {
+		if got, err := ParseDuration(text); err == nil {
+			t.Errorf("%q is taken for a length of time: %s", text, got)
 		}
 	}
 	for text, want := range map[string]string{"180d": "180d", "90m": "1h30m", "2w": "14d", "1h": "1h", "45s": "45s"} {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -12,14 +13,12 @@ type Duration time.Duration
 
 // ParseDuration reads a duration with the units ns to h, d and w.
 func ParseDuration(s string) (Duration, error) {
-	if n, ok := strings.CutSuffix(s, "d"); ok {
-		if days, err := strconv.ParseFloat(n, 64); err == nil {
-			return Duration(days * float64(24*time.Hour)), nil
-		}
-	}
-	if n, ok := strings.CutSuffix(s, "w"); ok {
-		if weeks, err := strconv.ParseFloat(n, 64); err == nil {
-			return Duration(weeks * float64(7*24*time.Hour)), nil
+	for suffix, unit := range map[string]time.Duration{"d": 24 * time.Hour, "w": 7 * 24 * time.Hour} {
+		if n, ok := strings.CutSuffix(s, suffix); ok {
+			// What a float64 takes beside numbers, such as NaN and Inf, fails the comparison.
+			if x, err := strconv.ParseFloat(n, 64); err == nil && math.Abs(x*float64(unit)) < math.MaxInt64 {
+				return Duration(x * float64(unit)), nil
+			}
 		}
 	}
 	d, err := time.ParseDuration(s)
@@ -63,7 +62,7 @@ func ParseSize(s string) (Size, error) {
 		}
 	}
 	n, err := strconv.ParseFloat(text, 64)
-	if err != nil || n < 0 || n*float64(unit) > 1<<60 {
+	if err != nil || !(n >= 0 && n*float64(unit) <= 1<<60) { // also where n is NaN
 		return 0, fmt.Errorf("%q is not a size; one such as 64KiB, 16MiB or 8GiB is expected", s)
 	}
 	return Size(n * float64(unit)), nil
