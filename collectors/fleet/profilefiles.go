@@ -43,6 +43,9 @@ func (s *Service) ExportProfile(a Asker, id string) (string, error) {
 
 // ImportProfile takes a profile from YAML into a tenant: a new one, or in the place of the one of its name.
 func (s *Service) ImportProfile(ctx context.Context, a Asker, tenant, text string) (ProfileView, error) {
+	if !a.may(tenant) {
+		return ProfileView{}, ErrForbidden // before a refusal could tell of what the tenant has
+	}
 	if len(text) > maxProfileFile {
 		return ProfileView{}, invalid("the file has %d bytes; at most %d are taken", len(text), maxProfileFile)
 	}

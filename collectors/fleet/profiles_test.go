@@ -3,6 +3,7 @@ package fleet_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -169,6 +170,11 @@ func TestProfiles(t *testing.T) {
 	wrong(err, "no host profile")
 	_, err = f.DeleteProfile(ctx, other, p.ID)
 	wrong(err, "no such thing")
+	for _, name := range []string{"north", "south"} { // one is there, one is not
+		if _, err := f.ImportProfile(ctx, other, "egov", "name: probe\ngroup: "+name+"\n"); !errors.Is(err, fleet.ErrForbidden) {
+			t.Errorf("another tenant is told of the group %s: %v", name, err)
+		}
+	}
 	_, err = f.DeleteProfile(ctx, admin, p.ID)
 	wrong(err, "withdraw the token first")
 	_, err = f.WithdrawToken(ctx, admin, f.Tokens(admin)[0].ID)
