@@ -14,8 +14,8 @@ import (
 	"icewatch/soc/saved"
 )
 
-// Create adds a monitor in the name of the asker. within bounds it to tenants,
-// as for exports.
+// Create adds a monitor in the name of the asker. o is whose its exports are; its
+// Bound narrows the monitor to tenants, too.
 func (s *Service) Create(ctx context.Context, a saved.Asker, o export.Owner, c Content, enabled bool) (Monitor, error) {
 	rev, err := s.resolve(ctx, a, &c)
 	if err != nil {
