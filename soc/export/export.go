@@ -199,6 +199,13 @@ func invalid(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrInvalid, fmt.Sprintf(format, args...))
 }
 
+func checkName(name string) error {
+	if n := utf8.RuneCountInString(name); n < 1 || n > 120 || !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
+		return invalid("name: 1 to 120 characters without control characters are right")
+	}
+	return nil
+}
+
 // check completes a request and says what is wrong with it.
 func (s *Service) check(q *Request, l Limits) error {
 	q.Query, q.Name = strings.TrimSpace(q.Query), strings.TrimSpace(q.Name)
@@ -227,8 +234,8 @@ func (s *Service) check(q *Request, l Limits) error {
 	if q.Name == "" {
 		q.Name = "icewatch-" + s.now().Format("20060102-150405")
 	}
-	if n := utf8.RuneCountInString(q.Name); n > 120 || !utf8.ValidString(q.Name) || strings.ContainsFunc(q.Name, unicode.IsControl) {
-		return invalid("name: 1 to 120 characters without control characters are right")
+	if err := checkName(q.Name); err != nil {
+		return err
 	}
 	if _, err := s.deps.Shape(q.Query); err != nil {
 		return err
@@ -356,8 +363,8 @@ func (s *Service) Update(ctx context.Context, owner, id string, c Change) (Job, 
 	}
 	if c.Name != nil {
 		name := strings.TrimSpace(*c.Name)
-		if n := utf8.RuneCountInString(name); n < 1 || n > 120 || strings.ContainsFunc(name, unicode.IsControl) {
-			return Job{}, invalid("name: 1 to 120 characters without control characters are right")
+		if err := checkName(name); err != nil {
+			return Job{}, err
 		}
 		r.Name = name
 	}
