@@ -199,6 +199,21 @@ func invalid(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrInvalid, fmt.Sprintf(format, args...))
 }
 
+// CheckFields says what is wrong with the columns that somebody chose.
+func CheckFields(list []string) error {
+	if len(list) > maxFields {
+		return fmt.Errorf("there are %d: %d are the most", len(list), maxFields)
+	}
+	seen := map[string]bool{}
+	for _, f := range list {
+		if f == "" || seen[f] {
+			return fmt.Errorf("%q is empty or there twice", f)
+		}
+		seen[f] = true
+	}
+	return nil
+}
+
 func checkName(name string) error {
 	if n := utf8.RuneCountInString(name); n < 1 || n > 120 || !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
 		return invalid("name: 1 to 120 characters without control characters are right")
@@ -221,15 +236,8 @@ func (s *Service) check(q *Request, l Limits) error {
 	if q.Rows == 0 {
 		q.Rows = l.MaxRows
 	}
-	if len(q.Fields) > maxFields {
-		return invalid("fields: there are %d: %d are the most", len(q.Fields), maxFields)
-	}
-	seen := map[string]bool{}
-	for _, f := range q.Fields {
-		if f == "" || seen[f] {
-			return invalid("fields: %q is empty or there twice", f)
-		}
-		seen[f] = true
+	if err := CheckFields(q.Fields); err != nil {
+		return invalid("fields: %s", err)
 	}
 	if q.Name == "" {
 		q.Name = "icewatch-" + s.now().Format("20060102-150405")

@@ -154,6 +154,9 @@ func (s *Service) check(ctx context.Context, a saved.Asker, c *Content) error {
 		if !slices.Contains([]string{export.CSV, export.XLSX, export.JSON, export.NDJSON}, act.Format) {
 			bad("action.format", "%.32q: csv, xlsx, json or ndjson are right", act.Format)
 		}
+		if err := export.CheckFields(act.Fields); err != nil {
+			bad("action.fields", "%s", err)
+		}
 		if act.Receiver != "" {
 			if there, err := s.deps.Receiver(ctx, act.Receiver); err != nil {
 				return err

@@ -452,6 +452,8 @@ func TestKeeping(t *testing.T) {
 		"action.kind":                func(c *Content) { c.Action.Kind = "mail" },
 		"action.severity":            func(c *Content) { c.Action.Severity = "bad" },
 		"action.format":              func(c *Content) { c.Action = Action{Kind: Export, Format: "pdf"} },
+		`action.fields: "a" is`:      func(c *Content) { c.Action = Action{Kind: Export, Format: export.CSV, Fields: []string{"a", "a"}} },
+		"action.fields: there are":   func(c *Content) { c.Action = Action{Kind: Export, Format: export.CSV, Fields: make([]string, 1001)} },
 		"no webhook receiver":        func(c *Content) { c.Action = Action{Kind: Export, Format: "csv", Receiver: "nowhere"} },
 		"group: ":                    func(c *Content) { c.Group = "group_none" },
 	} {
