@@ -29,16 +29,27 @@ func (s *Service) expire(ctx context.Context) {
 	var old []row
 	err = errors.Join(err, s.db.NewSelect().Model(&old).Where("e.state = ?", Done).Where("e.kept = ?", false).Where("e.expires_at <= ?", now.UnixMilli()).Scan(ctx))
 	for i := range old {
-		r := &old[i]
-		file := r.File
-		r.State, r.File = Expired, ""
-		err = errors.Join(err, s.save(ctx, r), s.remove(file))
+		err = errors.Join(err, s.discard(ctx, &old[i], now))
 	}
 	_, gone := s.db.NewDelete().Model((*row)(nil)).Where("state IN (?)", bun.In([]string{Failed, Cancelled, Expired})).
 		Where("finished_at < ?", now.Add(-remembered).UnixMilli()).Exec(ctx)
 	if err = errors.Join(err, gone); err != nil && ctx.Err() == nil {
 		s.deps.Log.Error("export: old files are not removed yet", "error", err)
 	}
+}
+
+// discard removes the file of a job whose time is over, unless its owner has kept
+// it since the job was read.
+func (s *Service) discard(ctx context.Context, r *row, now time.Time) error {
+	res, err := s.db.NewUpdate().Model((*row)(nil)).Set("state = ?", Expired).Set("file = ''").
+		Where("id = ?", r.ID).Where("state = ?", Done).Where("kept = ?", false).Where("expires_at <= ?", now.UnixMilli()).Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("export: let %s expire: %w", r.ID, err)
+	}
+	if n, err := res.RowsAffected(); err != nil || n == 0 {
+		return err
+	}
+	return s.remove(r.File)
 }
 
 // loosen lets what removed accounts kept expire like the rest.

@@ -623,6 +623,30 @@ func TestFailures(t *testing.T) {
 	}
 }
 
+// TestKeptAtTheLastMoment keeps a file after it was found that its time is over.
+func TestKeptAtTheLastMoment(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, many(10))
+	defer f.run()()
+	j := f.make(Request{Format: CSV})
+	late := time.Now().AddDate(0, 0, f.lim.Days+1)
+	r, err := f.row(t.Context(), "u1", j.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keep := true
+	if _, err := f.Update(t.Context(), "u1", j.ID, Change{Kept: &keep}); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.discard(t.Context(), r, late); err != nil {
+		t.Fatal(err)
+	}
+	if now, err := f.Get(t.Context(), "u1", j.ID); err != nil || !now.Kept || now.State != Done {
+		t.Errorf("%v: %+v", err, now)
+	}
+	f.content(j)
+}
+
 func TestExpiry(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, many(10))
