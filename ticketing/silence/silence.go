@@ -181,15 +181,7 @@ func (s *Store) accepting(set map[string]string, f reach.Facts, kind func(*Silen
 
 // AnyDrops tells whether a silence without data collection is active.
 func (s *Store) AnyDrops() bool {
-	now := s.now()
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	for _, l := range s.live {
-		if l.NoData && l.State(now) == Active {
-			return true
-		}
-	}
-	return false
+	return s.anyActive(func(l *Silence) bool { return l.NoData })
 }
 
 // CountDropped adds to how many firings silences have dropped, within the
@@ -221,11 +213,15 @@ func (s *Store) Active() []string {
 // Any tells whether a silence is active: where none is, nothing has to be
 // matched.
 func (s *Store) Any() bool {
+	return s.anyActive(func(*Silence) bool { return true })
+}
+
+func (s *Store) anyActive(kind func(*Silence) bool) bool {
 	now := s.now()
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	for _, l := range s.live {
-		if l.State(now) == Active {
+		if kind(l) && l.State(now) == Active {
 			return true
 		}
 	}
