@@ -113,7 +113,8 @@ steps('a plug-in is uploaded, installed on all hosts and told of', async () => {
   await page.getByRole('button', { name: '上传插件' }).first().click();
   await page.getByLabel('插件包', { exact: true }).setInputFiles([archive, bad]);
   await page.getByRole('dialog').getByText('queue-depth 1.0.0').waitFor();
-  await page.getByRole('dialog').getByRole('alert').waitFor(); // the other one is refused, and says why
+  // The other one is refused, and says what it is, what would be right, and why, in the reader's language.
+  assert.equal((await page.getByRole('dialog').getByRole('alert').innerText()).trim(), '文件包有误：不是 gzip：应为 gzip 压缩的 tar 包（.tar.gz）：gzip 文件头无效');
   await shot(page, 'fleet-plugin-upload');
   await page.getByRole('button', { name: /^关\s*闭$/ }).last().click();
   await page.getByRole('button', { name: 'queue-depth', exact: true }).click();

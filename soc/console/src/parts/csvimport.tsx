@@ -3,6 +3,7 @@ import { useState } from 'react';
 import type { ImportAnswer } from '../api/access';
 import { ApiError, upload } from '../api/client';
 import { list } from '../api/types';
+import { useRefusal } from '../app/refusal';
 import { useSettings } from '../app/settings';
 import { parseCSV } from '../logic/csv';
 import { download } from '../logic/export';
@@ -15,6 +16,7 @@ const SHOWN = 8;
 /** Imports a CSV file in two steps: the server checks it without writing, then writes. */
 export function CSVImport({ title, why, path, columns, example, close, imported }: { title: string; why?: string; path: string; columns: string[]; example: string[]; close: () => void; imported: (a: ImportAnswer) => void }) {
   const { t } = useSettings();
+  const refusal = useRefusal();
   const [file, setFile] = useState<{ name: string; text: string } | null>(null);
   const [report, setReport] = useState<ImportAnswer | null>(null);
   const [error, setError] = useState<unknown>(null);
@@ -87,7 +89,7 @@ export function CSVImport({ title, why, path, columns, example, close, imported 
               columns={[
                 { key: 'row', title: t('import.row'), num: true, width: 60, render: (e) => e.row ?? '–' },
                 { key: 'column', title: t('import.column'), width: 140, render: (e) => <code>{e.column ?? '–'}</code> },
-                { key: 'message', title: t('import.message'), render: (e) => e.message },
+                { key: 'message', title: t('import.message'), render: (e) => refusal(e.message) },
               ]}
             />
           </>

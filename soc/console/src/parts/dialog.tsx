@@ -20,7 +20,7 @@ export function Refused({ error }: { error: unknown }) {
         <ul>
           {fields.map((f, i) => (
             <li key={i}>
-              {f.location ?? f.column}: {f.message}
+              {f.location ?? f.column}: {refusal(f.message)}
             </li>
           ))}
         </ul>

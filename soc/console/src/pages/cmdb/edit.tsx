@@ -8,6 +8,7 @@ import { useTenants } from '../../api/queries';
 import { list, type ImportError } from '../../api/types';
 import { useAct } from '../../app/act';
 import { useUrl } from '../../app/hooks';
+import { useRefusal } from '../../app/refusal';
 import { useSettings } from '../../app/settings';
 import { attributeGroups, clashes, fieldText, fieldsBody, type Clash } from '../../logic/cmdb';
 import { ConflictTable } from '../../parts/cmdb/conflict';
@@ -55,6 +56,7 @@ export default function EditPage() {
 
 function ItemForm({ cls, item }: { cls: Class; item?: Item }) {
   const { t, tx } = useSettings();
+  const refusal = useRefusal();
   const words = useWords();
   const navigate = useNavigate();
   const client = useQueryClient();
@@ -83,7 +85,7 @@ function ItemForm({ cls, item }: { cls: Class; item?: Item }) {
   const inform = (e: unknown) => {
     const rows = e instanceof ApiError && e.status === 422 ? (list(e.problem.errors) as unknown as ImportError[]) : [];
     const named = rows.filter((r) => r.column);
-    setErrors(Object.fromEntries(named.map((r) => [r.column as string, r.message])));
+    setErrors(Object.fromEntries(named.map((r) => [r.column as string, refusal(r.message)])));
     setRefused(named.length > 0 && named.length === rows.length ? null : e);
     const first = named[0]?.column;
     if (first) setTimeout(() => document.getElementById(`f-${first}`)?.focus(), 0);

@@ -6,6 +6,7 @@ import { useCan } from '../../api/queries';
 import { list, type CMDBClass, type ImportError, type ImportReport, type List, type Page } from '../../api/types';
 import { useAct } from '../../app/act';
 import { useFeedback } from '../../app/feedback';
+import { useRefusal } from '../../app/refusal';
 import { useSettings } from '../../app/settings';
 import { download } from '../../logic/export';
 import { number } from '../../logic/format';
@@ -93,6 +94,7 @@ export default function CMDBImport() {
 
 function Wizard({ classes }: { classes: { value: string; label: string }[] }) {
   const { t, locale } = useSettings();
+  const refusal = useRefusal();
   const client = useQueryClient();
   const { done, failed } = useFeedback();
   const [file, setFile] = useState<File | null>(null);
@@ -113,7 +115,7 @@ function Wizard({ classes }: { classes: { value: string; label: string }[] }) {
   const refused = (e: unknown) => {
     if (!(e instanceof ApiError) || (e.status !== 422 && e.status !== 400)) return failed(e);
     const rows = list(e.problem.errors) as Mistake[];
-    setMistakes({ all: (e.problem as { rejected?: number }).rejected ?? Math.max(1, rows.length), detail: e.message, rows });
+    setMistakes({ all: (e.problem as { rejected?: number }).rejected ?? Math.max(1, rows.length), detail: refusal(e), rows });
   };
   const check = async (f: File, c?: string) => {
     setFile(f);
@@ -238,7 +240,7 @@ function Wizard({ classes }: { classes: { value: string; label: string }[] }) {
                     { key: 'cell', title: cells ? t('cmdbImport.cell') : t('cmdb.importRow'), render: (m) => <span className="mono">{m.cell || m.row || '–'}</span> },
                     { key: 'column', title: t('cmdbImport.column'), render: (m) => <span className="mono">{m.column || '–'}</span> },
                     ...(cells ? [{ key: 'value', title: t('cmdbImport.value'), render: (m: Mistake) => <code>{typeof m.value === 'string' ? m.value : ''}</code> }] : []),
-                    { key: 'message', title: t('cmdbImport.message'), render: (m) => m.message },
+                    { key: 'message', title: t('cmdbImport.message'), render: (m) => refusal(m.message) },
                   ]}
                 />
               </div>

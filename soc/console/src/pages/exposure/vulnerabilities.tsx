@@ -8,6 +8,7 @@ import { list, type Page, type Severity } from '../../api/types';
 import type { VulnFigures, VulnImport, VulnLine } from '../../api/vulnerabilities';
 import { useAct } from '../../app/act';
 import { useUrl } from '../../app/hooks';
+import { useRefusal } from '../../app/refusal';
 import { useSettings } from '../../app/settings';
 import { number } from '../../logic/format';
 import { parseWords } from '../../logic/urlstate';
@@ -128,6 +129,7 @@ export function Level({ level }: { level?: Severity }) {
 /** Imported files, and the upload of another in pieces. */
 function Imports({ close }: { close: () => void }) {
   const { t, locale } = useSettings();
+  const refusal = useRefusal();
   const can = useCan();
   const client = useQueryClient();
   const { act, tell, busy } = useAct();
@@ -200,7 +202,7 @@ function Imports({ close }: { close: () => void }) {
                   render: (i) => (
                     <>
                       {i.name}
-                      <div className="faint">{i.error}</div>
+                      <div className="faint">{i.error && refusal(i.error)}</div>
                     </>
                   ),
                 },

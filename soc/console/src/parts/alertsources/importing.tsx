@@ -3,6 +3,7 @@ import { useState } from 'react';
 import { upload } from '../../api/client';
 import { list } from '../../api/types';
 import { useAct } from '../../app/act';
+import { useRefusal } from '../../app/refusal';
 import { useT } from '../../app/settings';
 import { CodeBox } from '../codebox';
 import { Refused } from '../dialog';
@@ -17,6 +18,7 @@ interface Report {
 /** Takes in a file of sources: checked first, written after; tokens of new ones are shown at the end. */
 export function SourceImport({ close }: { close: () => void }) {
   const t = useT();
+  const refusal = useRefusal();
   const { tell } = useAct();
   const [file, setFile] = useState<{ text: string; name: string } | null>(null);
   const [report, setReport] = useState<Report | null>(null);
@@ -63,7 +65,7 @@ export function SourceImport({ close }: { close: () => void }) {
         <ul role="alert">
           {failures.map(([name, why]) => (
             <li key={name}>
-              {name}: {why}
+              {name}: {refusal(why)}
             </li>
           ))}
         </ul>

@@ -3,6 +3,7 @@ import { useState } from 'react';
 import { useWords, type Attribute, type Item } from '../../api/cmdb';
 import { list, type ImportError } from '../../api/types';
 import { useAct } from '../../app/act';
+import { useRefusal } from '../../app/refusal';
 import { useSettings } from '../../app/settings';
 import { number } from '../../logic/format';
 import type { Key } from '../../locales/zh';
@@ -17,6 +18,7 @@ const SHOWN = 100;
 /** Changes one field of many items: looks first, changes all or none, and can be taken back. */
 export function BulkDialog({ items, close }: { items: readonly Item[]; close: (changed: boolean) => void }) {
   const { t, locale } = useSettings();
+  const refusal = useRefusal();
   const words = useWords();
   const { act, tell, busy } = useAct();
   const [field, setField] = useState<string>('labels');
@@ -70,7 +72,7 @@ export function BulkDialog({ items, close }: { items: readonly Item[]; close: (c
     tell({ said: t('ci.bulkDone', { n: plan.length }), renew: ['cmdb'], undo: () => void act(() => takeBack(plan), { said: t('ci.undone'), renew: ['cmdb'] }) });
     close(true);
   };
-  const said = new Map(mistakes.map((m) => [(m.row ?? 1) - 1, m.message]));
+  const said = new Map(mistakes.map((m) => [(m.row ?? 1) - 1, refusal(m.message)]));
   return (
     <Modal
       open

@@ -1,12 +1,13 @@
 import { useQuery } from '@tanstack/react-query';
 import { Button, Form, Input, Modal, Progress } from 'antd';
 import { useRef, useState } from 'react';
-import { ApiError, del, get, uploadWatched } from '../../api/client';
+import { del, get, uploadWatched } from '../../api/client';
 import type { FleetPackage, FleetPackageDetail, FleetStatistics } from '../../api/fleet';
 import { useCan } from '../../api/queries';
 import { list, type Page } from '../../api/types';
 import { useAct } from '../../app/act';
 import { useUrl } from '../../app/hooks';
+import { useRefusal } from '../../app/refusal';
 import { useSettings } from '../../app/settings';
 import { absolute, bytes } from '../../logic/format';
 import { Ask } from '../dialog';
@@ -80,6 +81,7 @@ interface Taken {
 /** Uploads packages one after the other, and tells what came of each. */
 function UploadDialog({ close }: { close: () => void }) {
   const { t, locale } = useSettings();
+  const refusal = useRefusal();
   const { tell } = useAct();
   const [files, setFiles] = useState<Upload[]>([]);
   const [version, setVersion] = useState('');
@@ -103,12 +105,12 @@ function UploadDialog({ close }: { close: () => void }) {
         const answer = many
           ? list((await uploadWatched<Page<Taken>>('/fleet/packages/batch', query, file, watch, stopped.signal)).items)
           : [{ name: '', ok: true, package: await uploadWatched<FleetPackage>('/fleet/packages', query, file, watch, stopped.signal) } as Taken];
-        const said = answer.map((x) => (x.name ? `${x.name}: ` : '') + (x.package ? t('fleet.pkg.taken', { x: nameOf(x.package) }) : (x.text ?? ''))).join('\n');
+        const said = answer.map((x) => (x.name ? `${x.name}: ` : '') + (x.package ? t('fleet.pkg.taken', { x: nameOf(x.package) }) : refusal(x.text ?? ''))).join('\n');
         put(file, { state: answer.some((x) => x.ok) ? 'done' : 'failed', share: 1, said });
         tell({ renew: ['fleet-packages'] });
       } catch (e) {
         if (stopped.signal.aborted) return;
-        put(file, { state: 'failed', said: e instanceof ApiError ? (e.problem.detail ?? e.message) : String(e) });
+        put(file, { state: 'failed', said: refusal(e) });
       }
     }
     setBusy(false);

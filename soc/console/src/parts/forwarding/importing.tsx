@@ -4,12 +4,14 @@ import { upload } from '../../api/client';
 import type { TargetImport } from '../../api/forwarding';
 import { list } from '../../api/types';
 import { useAct } from '../../app/act';
+import { useRefusal } from '../../app/refusal';
 import { useT } from '../../app/settings';
 import { Refused } from '../dialog';
 
 /** Takes in a file of targets: checked first, written after. */
 export function TargetImportDialog({ close }: { close: () => void }) {
   const t = useT();
+  const refusal = useRefusal();
   const { tell } = useAct();
   const [file, setFile] = useState<{ text: string; yaml: boolean; name: string } | null>(null);
   const [report, setReport] = useState<TargetImport | null>(null);
@@ -58,7 +60,7 @@ export function TargetImportDialog({ close }: { close: () => void }) {
           <ul>
             {failures.map(([name, why]) => (
               <li key={name}>
-                {name}: {why}
+                {name}: {refusal(why)}
               </li>
             ))}
           </ul>

@@ -4,12 +4,14 @@ import { upload } from '../../api/client';
 import type { InputsImported } from '../../api/inputs';
 import { list } from '../../api/types';
 import { useAct } from '../../app/act';
+import { useRefusal } from '../../app/refusal';
 import { useT } from '../../app/settings';
 import { Refused } from '../dialog';
 
 /** Takes in a file of inputs: checked first, written after. */
 export function InputImportDialog({ close }: { close: () => void }) {
   const t = useT();
+  const refusal = useRefusal();
   const { tell } = useAct();
   const [file, setFile] = useState<{ text: string; yaml: boolean; name: string } | null>(null);
   const [report, setReport] = useState<InputsImported | null>(null);
@@ -59,7 +61,7 @@ export function InputImportDialog({ close }: { close: () => void }) {
           <ul>
             {failed.map(([name, why]) => (
               <li key={name}>
-                {name}: {why}
+                {name}: {refusal(why)}
               </li>
             ))}
             {waiting.map(([name, lacks]) => (

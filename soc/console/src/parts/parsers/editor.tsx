@@ -5,6 +5,7 @@ import { post, put } from '../../api/client';
 import { ownPath, type Judgement, type PackDraft, type PackVersion } from '../../api/parsers';
 import { list, type Page } from '../../api/types';
 import { useAct } from '../../app/act';
+import { useRefusal } from '../../app/refusal';
 import { useSettings } from '../../app/settings';
 import { draftPack } from '../../logic/inputs';
 import { Refused } from '../dialog';
@@ -25,6 +26,7 @@ const idPattern = /^[a-z0-9][a-z0-9_-]{0,39}\/[a-z0-9][a-z0-9_-]{0,39}$/;
 /** Makes or changes a pack of one's own: its text, its samples, what becomes of them. */
 export function PackEditor({ begin, close }: { begin: Beginning; close: (made?: PackVersion) => void }) {
   const { t } = useSettings();
+  const refusal = useRefusal();
   const { tell } = useAct();
   const [id, setId] = useState(begin.id);
   const [source, setSource] = useState(begin.source);
@@ -63,7 +65,7 @@ export function PackEditor({ begin, close }: { begin: Beginning; close: (made?: 
       tell({ said: t('parsers.saved', { x: id, n: made.pack.revision }), renew: ['own-packs', 'packs', 'own-pack'] });
       close(made.pack);
     });
-  const findings = list(judged?.problems).map((p) => ({ line: p.line ?? 1, column: 1, message: p.reason, severity: 'error' as const }));
+  const findings = list(judged?.problems).map((p) => ({ line: p.line ?? 1, column: 1, message: refusal(p.reason), severity: 'error' as const }));
   return (
     <Modal
       open

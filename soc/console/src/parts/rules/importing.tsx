@@ -3,6 +3,7 @@ import { useState } from 'react';
 import { upload } from '../../api/client';
 import type { ImportReport } from '../../api/rules';
 import { list } from '../../api/types';
+import { useRefusal } from '../../app/refusal';
 import { useSettings } from '../../app/settings';
 import { Refused } from '../dialog';
 import { DataTable } from '../table';
@@ -10,6 +11,7 @@ import { DataTable } from '../table';
 /** Takes in rules in two steps: the server judges each file, then keeps them. */
 export function RuleImport({ close, imported }: { close: () => void; imported: (r: ImportReport) => void }) {
   const { t } = useSettings();
+  const refusal = useRefusal();
   const [file, setFile] = useState<File | null>(null);
   const [replace, setReplace] = useState(false);
   const [report, setReport] = useState<ImportReport | null>(null);
@@ -81,7 +83,7 @@ export function RuleImport({ close, imported }: { close: () => void; imported: (
               columns={[
                 { key: 'result', title: '', width: 70, render: (f) => <span className={f.result === 'invalid' ? 'tag strong' : 'tag'}>{t(`ruleimp.${f.result}`)}</span> },
                 { key: 'file', title: t('rules.path'), render: (f) => <span className="mono" style={{ overflowWrap: 'anywhere' }}>{f.file}{f.line ? `:${f.line}` : ''}</span> },
-                { key: 'title', title: t('col.name'), render: (f) => (f.reason ? <span style={{ overflowWrap: 'anywhere' }}>{f.reason}</span> : f.title) },
+                { key: 'title', title: t('col.name'), render: (f) => (f.reason ? <span style={{ overflowWrap: 'anywhere' }}>{refusal(f.reason)}</span> : f.title) },
               ]}
             />
           </div>

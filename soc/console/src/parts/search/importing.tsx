@@ -3,6 +3,7 @@ import { useState } from 'react';
 import { ApiError, upload } from '../../api/client';
 import { list, type List } from '../../api/types';
 import { useAct } from '../../app/act';
+import { useRefusal } from '../../app/refusal';
 import { useT } from '../../app/settings';
 import { Refused } from '../dialog';
 
@@ -16,6 +17,7 @@ interface Report {
 /** Takes in a file of saved searches or log groups (JSON or YAML): checked first, written after. */
 export function ImportDialog({ title, path, conflicts, renew, close }: { title: string; path: string; /** Whether names that are taken may be replaced or given a number. */ conflicts?: boolean; renew: readonly string[]; close: () => void }) {
   const t = useT();
+  const refusal = useRefusal();
   const { tell } = useAct();
   const [file, setFile] = useState<{ text: string; yaml: boolean; name: string } | null>(null);
   const [report, setReport] = useState<Report | null>(null);
@@ -74,7 +76,7 @@ export function ImportDialog({ title, path, conflicts, renew, close }: { title: 
           <ul>
             {errors.slice(0, 20).map((e, i) => (
               <li key={i}>
-                {e.name || e.entry} {e.field && `(${e.field})`}: {e.message}
+                {e.name || e.entry} {e.field && `(${e.field})`}: {refusal(e.message)}
               </li>
             ))}
           </ul>
