@@ -99,7 +99,7 @@ steps('a table is refused with what is missing, mapped, shown and taken in', asy
   await dialog.getByLabel('网络区域').fill('gov');
   const text = '目标,问题,风险,口\n10.9.0.1,Redis 未授权访问,高危,6379\n10.9.0.1,TLS 证书过期,中危,443\n10.9.0.2,TLS 证书过期,中危,443\n';
   await dialog.locator('input[type=file]').setInputFiles({ name: '绿盟.csv', mimeType: 'text/csv', buffer: Buffer.from(text) });
-  await dialog.getByText(/no column holds the title/).waitFor();
+  await dialog.getByText('没有标题列：请把 title 映射到 目标, 问题, 风险, 口 之一').waitFor();
   for (const [field, column] of [['漏洞名称', '问题'], ['IP', '目标'], ['端口', '口'], ['等级', '风险']]) await dialog.getByLabel(field, { exact: true }).fill(column);
   await dialog.getByLabel('扫描器').fill('绿盟');
   await dialog.getByRole('button', { name: '导入扫描报告' }).click();
@@ -178,7 +178,7 @@ steps('a report is made by a template, and templates are kept', async () => {
   }, href);
   assert.equal(kind, '200 application/pdf %PDF-');
   await dialog.locator('input[type=file]').setInputFiles({ name: 't.yaml', mimeType: 'text/yaml', buffer: Buffer.from('name: {zh: 周报}\nsections: [{table: price}]\n') });
-  await dialog.getByText(/there is no table/).waitFor();
+  await dialog.getByText(/没有表“price”：应为 \S+/).waitFor();
   await dialog.locator('input[type=file]').setInputFiles({ name: 't.yaml', mimeType: 'text/yaml', buffer: Buffer.from('name: {zh: 周报}\nsections: [{table: levels}]\n') });
   const mine = dialog.getByRole('row', { name: /周报/ });
   await mine.getByRole('button', { name: '设为默认' }).click();

@@ -1,6 +1,7 @@
 import { Button } from 'antd';
 import { Component, type ReactNode } from 'react';
 import { ApiError } from '../api/client';
+import { useRefusal } from '../app/refusal';
 import { useSettings, useT } from '../app/settings';
 import type { Key } from '../locales/zh';
 import { keeperOf, scopeWanted } from '../logic/access';
@@ -36,6 +37,7 @@ export function Empty({ title, why, children, small }: { title: string; why?: Re
 /** What failed, whether data is safe, what to do, and the id to quote. */
 export function Failed({ error, what, retry, small }: { error: unknown; what: Key; retry?: () => void; small?: boolean }) {
   const t = useT();
+  const refusal = useRefusal();
   const e = error instanceof ApiError ? error : null;
   const name = t(what);
   if (e?.status === 403) {
@@ -59,7 +61,7 @@ export function Failed({ error, what, retry, small }: { error: unknown; what: Ke
   return (
     <div className={`state${small ? ' small' : ''}`} role="alert">
       <h3>{t('state.failed', { what: name })}</h3>
-      <div>{e?.status === 0 ? t('state.offline') : `${error instanceof Error ? error.message : String(error)} · ${t('state.safe')}`}</div>
+      <div>{e?.status === 0 ? t('state.offline') : `${refusal(error)} · ${t('state.safe')}`}</div>
       {e?.requestId && (
         <div className="id">
           {t('state.requestId')} <code>{e.requestId}</code>
