@@ -126,3 +126,25 @@ func TestUpsertAll(t *testing.T) {
 		t.Errorf("half of the items were taken in: %+v, %v", page, err)
 	}
 }
+
+// TestMistakesInOneOrder is told of the same item again and again in the same
+// words.
+func TestMistakesInOneOrder(t *testing.T) {
+	t.Parallel()
+	s := openNew(t, "a")
+	const want = `unknown cabinet "c" unknown contract "d" unknown supplier "e"`
+	for range 40 {
+		_, err := s.Upsert(t.Context(), reach.All(), "tester", Item{Class: "host", Name: "x", Tenant: "a", Attributes: map[string]string{"supplier": "e", "cabinet": "c", "contract": "d"}})
+		var invalid *InvalidError
+		if !errors.As(err, &invalid) {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, e := range invalid.Errors {
+			got = append(got, e.Message)
+		}
+		if strings.Join(got, " ") != want {
+			t.Fatalf("%q, want %s", got, want)
+		}
+	}
+}

@@ -517,7 +517,8 @@ func (p *planner) mergeAttributes(d *draft, f *Item) {
 				merged[k] = v
 			}
 		}
-		for k, v := range d.attrs {
+		for _, k := range slices.Sorted(maps.Keys(d.attrs)) { // mistakes come in one order
+			v := d.attrs[k]
 			if a := d.class.Attribute(k); v != "" && a != nil && a.Type == model.Reference {
 				v = p.resolveAll(d, a, v, f.Tenant)
 			}
