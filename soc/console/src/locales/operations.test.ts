@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { en } from './en';
-import { operationName, operations } from './operations';
+import { operationName, operationRooms, operations } from './operations';
 import { zh, type Key } from './zh';
 
 /** Every operation of the API with the scope it needs: the server's own test keeps the file true. */
@@ -21,4 +21,9 @@ it('has neither language empty or in the place of the other', () => {
     expect(chinese, id).toMatch(/\p{Script=Han}/u);
     expect(english, id).toMatch(/^[ -~]+$/);
   }
+});
+
+it('has each operation in one room', () => {
+  const all = Object.values(operationRooms).flatMap((room) => Object.keys(room));
+  expect(all.filter((id, i) => all.indexOf(id) !== i)).toEqual([]);
 });

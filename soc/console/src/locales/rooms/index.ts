@@ -23,6 +23,7 @@ import { keys } from './keys';
 import { knowledge } from './knowledge';
 import { masking } from './masking';
 import { processing } from './processing';
+import { models } from './models';
 import { monitors } from './monitors';
 import { noise } from './noise';
 import { notices } from './notices';
@@ -40,10 +41,12 @@ import { storage } from './storage';
 import { suppressions } from './suppressions';
 import { threats } from './threats';
 import { tokens } from './tokens';
+import { topology } from './topology';
 import { traces } from './traces';
+import { traffic } from './traffic';
 import { rules } from './rules';
 import { roles } from './roles';
 import { units } from './units';
 
 /** The texts of the rooms that keep both languages side by side. */
-export const rooms = { ...exposure, ...scans, ...federation, ...fleet, ...frame, ...accounts, ...units, ...roles, ...groups, ...keys, ...audit, ...search, ...flows, ...graph, ...monitors, ...masking, ...processing, ...storage, ...sessions, ...settings, ...signin, ...threats, ...tokens, ...traces, ...connect, ...coverage, ...forwarding, ...silences, ...suppressions, ...duty, ...noise, ...notify, ...rules, ...policies, ...alertsources, ...casework, ...dispatch, ...notices, ...assets, ...cmdbdata, ...cmdb, ...inputs, ...entities, ...parsers, ...scenarios, ...knowledge };
+export const rooms = { ...exposure, ...scans, ...federation, ...fleet, ...frame, ...accounts, ...units, ...roles, ...groups, ...keys, ...audit, ...search, ...flows, ...graph, ...monitors, ...masking, ...processing, ...storage, ...sessions, ...settings, ...signin, ...threats, ...tokens, ...traces, ...connect, ...coverage, ...forwarding, ...silences, ...suppressions, ...duty, ...noise, ...notify, ...rules, ...policies, ...alertsources, ...casework, ...dispatch, ...notices, ...assets, ...cmdbdata, ...cmdb, ...models, ...topology, ...traffic, ...inputs, ...entities, ...parsers, ...scenarios, ...knowledge };
