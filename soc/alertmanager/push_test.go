@@ -225,6 +225,58 @@ func TestSentAlerts(t *testing.T) {
 	f.want("closed recovered, closed recovered, closed recovered, open, closed recovered")
 }
 
+// TestSentAcrossAStart: an alert whose time ran out while the suite was away is
+// not over until its sender had as long to say it again as it gives itself; one
+// that its sender ended is.
+func TestSentAcrossAStart(t *testing.T) {
+	f := newFixture(t)
+	sent := func(name string, lasts time.Duration) sentAlert {
+		return sentAlert{Labels: map[string]string{"alertname": name}, StartsAt: noon.Add(-time.Minute), EndsAt: f.now.Add(lasts)}
+	}
+	f.send("", sent("a", 4*time.Second), sent("b", 4*time.Second), sent("c", 4*time.Second), sent("long", time.Hour))
+	f.send("", sent("c", 0)) // its last word
+	f.now = f.now.Add(time.Minute)
+	started := f.now
+	var err error
+	if f.Service, err = New(t.Context(), f.db, f.Deps); err != nil {
+		t.Fatal(err)
+	}
+	want := func(open ...string) {
+		t.Helper()
+		f.tell(t.Context())
+		_, list := f.alerts()
+		var got []string
+		for _, a := range list {
+			if a.Status == ticketing.StatusOpen {
+				got = append(got, a.Labels["alertname"])
+			}
+		}
+		slices.Sort(got)
+		if len(list) != 4 || !slices.Equal(got, open) {
+			t.Fatalf("%v after the start, %v of %d alerts are open; want %v of 4", f.now.Sub(started), got, len(list), open)
+		}
+	}
+	want("a", "b", "long")
+	f.now = f.now.Add(3999 * time.Millisecond)
+	f.send("", sent("a", 4*time.Second))
+	want("a", "b", "long")
+	f.now = f.now.Add(time.Millisecond)
+	want("a", "long")
+	f.now = f.now.Add(4 * time.Second)
+	want("long")
+	f.now = noon.Add(time.Hour - 1)
+	want("long")
+	// Gone for its very end, it lasts five minutes more, not an hour.
+	started = f.now
+	if f.Service, err = New(t.Context(), f.db, f.Deps); err != nil {
+		t.Fatal(err)
+	}
+	f.now = f.now.Add(refreshed - time.Second)
+	want("long")
+	f.now = f.now.Add(time.Second)
+	want()
+}
+
 // TestSentTogether: more than fits into one statement, twice in one request
 // too, and what ended before ticketing heard of it stands on record.
 func TestSentTogether(t *testing.T) {
@@ -300,7 +352,7 @@ func TestFollow(t *testing.T) {
 		{"again before anybody noticed", &ended, sent(950, 1500), 950, 1500, 4, now},
 		{"again", &over, sent(950, 1500), 950, 1500, 4, now},
 	} {
-		got := follow(tc.have, tc.sent, now)
+		got := follow(tc.have, tc.sent, now, 0)
 		switch {
 		case tc.end == 0:
 			if got != nil {

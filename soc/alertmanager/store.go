@@ -61,6 +61,20 @@ func texts(doc string) map[string]string {
 	return out
 }
 
+// end is when the row's firing is over. Nobody could say it again while the suite was
+// away: what was to last so long beyond its last word has as long from the start on,
+// but no longer than one that is sent without an end.
+func (r *row) end(started int64) int64 {
+	lasts := r.EndsAt - r.UpdatedAt
+	if lasts <= 0 || r.UpdatedAt >= started {
+		return r.EndsAt
+	}
+	return max(r.EndsAt, started+min(lasts, refreshed.Milliseconds()))
+}
+
+// isOver is end in SQL, of the start twice, the longest time and now.
+const isOver = "CASE WHEN ends_at > updated_at AND updated_at < ? THEN max(ends_at, ? + min(ends_at - updated_at, ?)) ELSE ends_at END <= ?"
+
 // arrival is an alert that was sent, and how it is kept.
 type arrival struct {
 	sent   *sentAlert
@@ -130,7 +144,7 @@ func (s *Service) decide(ctx context.Context, came []arrival, now time.Time) (wr
 	for i := range came {
 		k := rowKey(came[i].row.Tenant, came[i].row.Fingerprint)
 		have := known(k)
-		next := follow(have, came[i].row, now.UnixMilli())
+		next := follow(have, came[i].row, now.UnixMilli(), s.started.UnixMilli())
 		switch {
 		case next == nil:
 		case changed[k] == nil && extension(have, next):
@@ -267,14 +281,14 @@ func (s *Service) read(ctx context.Context, tenant string, prints []string) (row
 
 // follow is what an alert becomes by what was sent of it now; nil where it stays
 // as it is: what nobody knows to fire cannot end.
-func follow(have *row, sent row, now int64) *row {
+func follow(have *row, sent row, now, started int64) *row {
 	over := sent.EndsAt <= now
 	switch {
 	case have == nil && over:
 		return nil
 	case have == nil:
 		return &sent
-	case have.Over < have.Firing && have.EndsAt > now: // it fires
+	case have.Over < have.Firing && have.end(started) > now: // it fires
 		sent.Firing, sent.Since, sent.Told, sent.Over = have.Firing, have.Since, have.Told, have.Over
 		sent.StartsAt = min(sent.StartsAt, have.StartsAt)
 		return &sent
@@ -303,12 +317,12 @@ func (s *Service) tell(ctx context.Context) {
 
 func (s *Service) tellPart(ctx context.Context) (int, error) {
 	var rows []row
-	now := s.Clock().UnixMilli()
+	now, started := s.Clock().UnixMilli(), s.started.UnixMilli()
 	// Two questions: one for both would go through the whole table.
 	err := s.db.NewSelect().Model(&rows).Where("told < firing").Limit(tellAtOnce).Scan(ctx)
 	if err == nil && len(rows) < tellAtOnce {
 		var over []row
-		err = s.db.NewSelect().Model(&over).Where("over < firing AND ends_at <= ? AND told >= firing", now).Limit(tellAtOnce - int64(len(rows))).Scan(ctx)
+		err = s.db.NewSelect().Model(&over).Where("over < firing AND ends_at <= ? AND told >= firing AND "+isOver, now, started, started, refreshed.Milliseconds(), now).Limit(tellAtOnce - int64(len(rows))).Scan(ctx)
 		rows = append(rows, over...)
 	}
 	if err != nil || len(rows) == 0 {
@@ -341,7 +355,7 @@ func (s *Service) tellPart(ctx context.Context) (int, error) {
 	for i := range rows {
 		r := &rows[i]
 		overs[i] = max(r.Over, r.Firing-1)
-		if r.EndsAt <= now {
+		if r.end(started) <= now {
 			if err := s.Tickets.Recover(ctx, r.Tenant, r.key(), ended(r)); err != nil {
 				return 0, err
 			}
