@@ -137,7 +137,7 @@ func TestConsoleInputs(t *testing.T) {
 	}
 	s, run := console(t, "agents: {listen: '127.0.0.1:"+peers.FreePort(t)+"'}\n"+loopback)
 	run("inputs.test.mjs", s.url)
-	run("fleet.test.mjs", s.url, "AGENT="+agent, "SSH_ADDRESS="+host.Address, "SSH_USER="+host.User, "SSH_KEY="+key)
+	run("fleet.test.mjs", s.url, "AGENT="+agent, "SIMULATED_HOST="+simulatedHost(t), "SSH_ADDRESS="+host.Address, "SSH_USER="+host.User, "SSH_KEY="+key)
 }
 
 // headless returns the Chromium that tests drive: the build without windows where

@@ -1,10 +1,12 @@
 /**
  * Hosts and agents in real Chromium: a host is added by its line and shows up, its page
  * tells what it is and how it fares, a rule on what it takes is made, and a host is
- * reached over SSH once somebody trusted its key.
+ * reached over SSH once somebody trusted its key. A second host, which speaks the agents'
+ * protocol, has containers and a version whose performance is reported.
  *
  * Environment: as for desk.mjs; AGENT (the program icewatch-agent), SSH_ADDRESS,
- * SSH_USER and SSH_KEY (a file) of an SSH server without an agent.
+ * SSH_USER and SSH_KEY (a file) of an SSH server without an agent; SIMULATED_HOST (an
+ * address: a token posted there enrols a host of the version 1.0.0 with containers).
  */
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
@@ -196,4 +198,83 @@ steps('a host that is added by a profile is what the profile says', async () => 
   await shot(page, 'fleet-host-profile');
   await go(page, '/agents?tab=tasks');
   await page.locator('tr', { hasText: 'Web 服务器 · nginx' }).getByText('主机模板 Web 服务器').waitFor();
+});
+
+/** Asks the API as the page may. */
+const api = (path, method = 'GET', body = undefined) =>
+  page.evaluate(
+    async ([p, m, b]) => {
+      const r = await fetch(`/api/v1${p}`, { method: m, headers: { 'Content-Type': 'application/json', 'X-Requested-With': 'icewatch' }, body: b && JSON.stringify(b) });
+      if (!r.ok) throw new Error(`${m} ${p}: ${r.status} ${await r.text()}`);
+      return r.json();
+    },
+    [path, method, body],
+  );
+/** The cells of a row. */
+const cells = async (row) => (await row.locator('td').allInnerTexts()).map((x) => x.replace(/\s+/g, ' ').trim());
+
+steps('containers of a host are listed as its agent told them, and counted as the API counts', async () => {
+  const { tenant } = (await api('/fleet/hosts')).items[0];
+  const { token } = await api('/fleet/tokens', 'POST', { tenant });
+  const joined = await fetch(process.env.SIMULATED_HOST, { method: 'POST', body: token });
+  assert.equal(joined.status, 200, await joined.text());
+  const figures = await api('/fleet/container-figures');
+  assert.ok(figures.total >= 3 && figures.states.running >= 2 && figures.services.redis >= 1, JSON.stringify(figures));
+  await go(page, '/agents?tab=containers');
+  await page.getByText(`${figures.total} 个容器，${figures.hosts} 台主机，${figures.images} 种镜像`, { exact: true }).waitFor();
+  await page.getByRole('button', { name: `运行中 ${figures.states.running}`, exact: true }).waitFor();
+  await page.getByRole('button', { name: `redis ${figures.services.redis}`, exact: true }).waitFor();
+  // This host's alone.
+  await go(page, '/agents?tab=containers&q=shop-node');
+  const rows = page.locator('.panel tbody tr');
+  await rows.nth(2).waitFor();
+  assert.equal(await rows.count(), 3);
+  const [cache, job, web] = await Promise.all(['cache', 'job', 'web'].map((x) => cells(rows.filter({ has: page.locator('b', { hasText: new RegExp(`^${x}$`) }) }))));
+  assert.deepEqual(cache.slice(0, 4), ['cache abc1', '运行中 不健康 · 重启 2 次', 'redis 7.2.5 6379/tcp ← 0.0.0.0:16379 (redis-server) prometheus 9121/tcp', 'redis:7']);
+  assert.deepEqual(job.slice(0, 4), ['job abd2', '已退出 退出码 137 · 内存不足', '–', 'busybox']);
+  assert.deepEqual(web.slice(0, 4), ['web city/shop-1', '运行中', 'nginx 80/tcp', 'nginx:1.27']);
+  await shot(page, 'fleet-containers');
+  await page.getByRole('button', { name: /^运行中 \d+$/ }).click();
+  await rows.nth(2).waitFor({ state: 'detached' });
+  assert.equal(await rows.count(), 2);
+  await page.getByRole('button', { name: /^redis \d+$/ }).click();
+  await rows.nth(1).waitFor({ state: 'detached' });
+  assert.deepEqual((await cells(rows.first()))[0], 'cache abc1');
+  assert.deepEqual(await judge(page), []);
+});
+
+steps('the performance of a version of the agent is reported, shown, exported and deleted', async () => {
+  await go(page, '/agents?tab=packages');
+  await page.getByText('还没有性能测试报告').waitFor();
+  await page.getByRole('button', { name: '生成报告 1.0.0', exact: true }).click();
+  const form = page.getByRole('dialog');
+  await form.getByLabel('内存上限（MB）').fill('80');
+  await shot(page, 'fleet-report-form');
+  await form.getByRole('button', { name: '生成报告' }).click();
+  const panel = page.locator('.panel', { has: page.getByRole('heading', { name: '1.0.0 性能测试报告' }) });
+  await panel.locator('.status', { hasText: '数据不足' }).waitFor(); // a host counts once it was measured for ten minutes
+  const [told, ...others] = (await api('/fleet/test-reports')).items;
+  assert.deepEqual(others, []);
+  const report = await api(`/fleet/test-reports/${told.id}`);
+  assert.deepEqual([report.version, report.verdict, report.ceiling_cpu_percent, report.ceiling_memory_mb, report.measured, report.compared], ['1.0.0', 'insufficient', 1, 80, 0, 0]);
+  assert.ok(report.reasons.length > 0);
+  for (const reason of report.reasons) await panel.getByText(reason.zh, { exact: true }).waitFor();
+  const [ofFigures, ofHosts] = [panel.locator('table').nth(0), panel.locator('table').nth(1)];
+  assert.equal(await ofFigures.locator('tbody tr').count(), report.figures.length);
+  assert.deepEqual(report.hosts.map((h) => h.host), ['shop-node']);
+  assert.deepEqual((await cells(ofHosts.locator('tbody tr'))).slice(0, 4), ['shop-node', 'linux/amd64', String(report.hosts[0].minutes), '未测满']);
+  await shot(page, 'fleet-report');
+  const kept = page.locator('.panel', { has: page.getByRole('heading', { name: '性能测试报告', exact: true }) }).locator('tbody tr');
+  assert.deepEqual((await cells(kept)).slice(0, 4), ['1.0.0', '数据不足', '–', '0 / 0']);
+  const href = await panel.getByRole('link', { name: 'PDF' }).getAttribute('href');
+  const file = await page.evaluate(async (u) => {
+    const r = await fetch(u);
+    return `${r.status} ${r.headers.get('content-type')} ${new TextDecoder().decode((await r.arrayBuffer()).slice(0, 5))}`;
+  }, href);
+  assert.equal(file, '200 application/pdf %PDF-');
+  assert.deepEqual(await judge(page), []);
+  await panel.getByRole('button', { name: /^删\s*除$/ }).click();
+  await page.getByRole('dialog').getByRole('button', { name: /^删\s*除$/ }).click();
+  await page.getByText('还没有性能测试报告').waitFor();
+  assert.deepEqual((await api('/fleet/test-reports')).items, []);
 });

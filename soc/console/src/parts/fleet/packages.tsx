@@ -51,7 +51,7 @@ function Performance({ report }: { report?: (version: string) => void }) {
               return (
                 report &&
                 version !== 'unknown' && (
-                  <Button size="small" aria-label={t('fleet.test.makeOf', { x: version })} onClick={() => report(version)}>
+                  <Button size="small" aria-label={`${t('fleet.test.make')} ${version}`} onClick={() => report(version)}>
                     {t('fleet.test.make')}
                   </Button>
                 )

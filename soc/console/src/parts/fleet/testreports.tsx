@@ -104,7 +104,7 @@ export function Report({ id, close }: { id: string; close: () => void }) {
   const [removing, setRemoving] = useState(false);
   const query = useQuery({ queryKey: ['fleet-test-reports', 'one', id], queryFn: ({ signal }) => get<FleetTestReport>(pathOf(id), {}, signal), retry: false });
   const middle = (x: TestSpread | undefined, unit = '') => (x ? `${number(Math.round(x.p50 * 100) / 100, locale)} / ${number(Math.round(x.p95 * 100) / 100, locale)}${unit && ` ${unit}`}` : <span className="faint">–</span>);
-  const file = (format: string) => buildPath(`${pathOf(id)}/export`, { format, lang: locale });
+  const file = (format: string) => buildPath(`${pathOf(id)}/export`, { format, lang: locale === 'en-US' ? 'en' : 'zh' });
   return (
     <div style={{ marginBottom: 12 }}>
       <Panel
@@ -117,7 +117,7 @@ export function Report({ id, close }: { id: string; close: () => void }) {
               </Button>
             ))}
             {can('delete-fleet-test-report') && (
-              <Button size="small" danger onClick={() => setRemoving(true)}>
+              <Button size="small" onClick={() => setRemoving(true)}>
                 {t('do.delete')}
               </Button>
             )}
