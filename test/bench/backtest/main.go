@@ -108,7 +108,10 @@ func run(events, days int, dir string) (err error) {
 		fmt.Printf("%s: %d events, %d read, %d occurrences, %d alerts, %d held; %.1f s, %.1f s CPU, %.0f events/s; heap %d MB\n", x.name, out.Events, out.Read, out.Occurrences, out.Alerts, out.Held,
 			out.Cost.Seconds, (cpu() - used).Seconds(), out.Cost.PerSecond, m.HeapInuse>>20)
 		got, want := slices.Sorted(slices.Values(ids)), slices.Sorted(slices.Values(live[x.rule]))
-		if len(want) == 0 || !slices.Equal(got, want) {
+		if len(want) == 0 {
+			return fmt.Errorf("%s: so few events make nothing fire; more are right, such as 10000000", x.name)
+		}
+		if !slices.Equal(got, want) {
 			return fmt.Errorf("%s: %d occurrences from the lake, %d live: the ids differ", x.name, len(got), len(want))
 		}
 		fmt.Printf("%s: %d ids equal those of the live engine\n", x.name, len(got))
