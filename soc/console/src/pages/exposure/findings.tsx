@@ -12,7 +12,7 @@ import { useUrl } from '../../app/hooks';
 import { useSettings } from '../../app/settings';
 import { number } from '../../logic/format';
 import { parseWords } from '../../logic/urlstate';
-import { Listing } from '../../parts/exposure/listing';
+import { Listing } from '../../parts/listing';
 import { Due, FindingStateMark } from '../../parts/exposure/marks';
 import { Head } from '../../parts/page';
 import { SeverityMark } from '../../parts/severity';

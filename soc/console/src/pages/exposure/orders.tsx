@@ -7,7 +7,7 @@ import type { Page } from '../../api/types';
 import { useUrl } from '../../app/hooks';
 import { useSettings } from '../../app/settings';
 import { number } from '../../logic/format';
-import { Listing } from '../../parts/exposure/listing';
+import { Listing } from '../../parts/listing';
 import { Due, OrderStateMark } from '../../parts/exposure/marks';
 import { TenantName } from '../../parts/names';
 import { Head } from '../../parts/page';

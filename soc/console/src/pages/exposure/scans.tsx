@@ -11,7 +11,7 @@ import { useUrl } from '../../app/hooks';
 import { useKeys } from '../../app/keys';
 import { useSettings } from '../../app/settings';
 import { Engines } from '../../parts/exposure/engines';
-import { Listing } from '../../parts/exposure/listing';
+import { Listing } from '../../parts/listing';
 import { RangeStateMark, RunStateMark } from '../../parts/exposure/marks';
 import { TaskForm } from '../../parts/exposure/task';
 import { TemplatePackages } from '../../parts/exposure/templates';

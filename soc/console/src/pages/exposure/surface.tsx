@@ -13,7 +13,7 @@ import { absolute, bytes, duration, number, type Locale } from '../../logic/form
 import { parseWords } from '../../logic/urlstate';
 import { FormDialog } from '../../parts/dialog';
 import { Duplicates } from '../../parts/exposure/duplicates';
-import { Listing } from '../../parts/exposure/listing';
+import { Listing } from '../../parts/listing';
 import { useTenantName } from '../../parts/names';
 import { Head } from '../../parts/page';
 import { SearchBox } from '../../parts/search';

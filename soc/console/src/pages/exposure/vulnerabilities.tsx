@@ -12,7 +12,7 @@ import { useRefusal } from '../../app/refusal';
 import { useSettings } from '../../app/settings';
 import { number } from '../../logic/format';
 import { parseWords } from '../../logic/urlstate';
-import { Listing } from '../../parts/exposure/listing';
+import { Listing } from '../../parts/listing';
 import { Head } from '../../parts/page';
 import { SeverityMark } from '../../parts/severity';
 import { Empty, Failed, Loaded } from '../../parts/states';

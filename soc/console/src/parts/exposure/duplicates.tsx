@@ -17,7 +17,7 @@ import { useTenantName } from '../names';
 import { Empty, Loaded } from '../states';
 import { DataTable } from '../table';
 import { When } from '../time';
-import { Listing } from './listing';
+import { Listing } from '../listing';
 
 const RENEW = ['surface', 'cmdb'];
 const path = (x: SurfaceDuplicate) => `/surface/duplicates/${encodeURIComponent(x.id)}`;

@@ -11,7 +11,7 @@ import { useSettings } from '../../app/settings';
 import { Ask, FormDialog } from '../dialog';
 import { TenantPicker } from '../fleet/marks';
 import { useTenantName } from '../names';
-import { Listing } from './listing';
+import { Listing } from '../listing';
 import { Empty, Loaded } from '../states';
 import { DataTable } from '../table';
 import { When } from '../time';

@@ -7,10 +7,10 @@ import { list, type Page } from '../../api/types';
 import { useUrl } from '../../app/hooks';
 import { useSettings } from '../../app/settings';
 import { absolute, number } from '../../logic/format';
+import { Listing } from '../listing';
 import { TenantName } from '../names';
-import { Panel } from '../page';
 import { SearchBox } from '../search';
-import { Empty, Loaded, Stale } from '../states';
+import { Empty } from '../states';
 import { DataTable, type Column } from '../table';
 import { When } from '../time';
 import { HostLink } from './marks';
@@ -92,7 +92,6 @@ export function Containers() {
   const figures = useQuery({ queryKey: ['fleet-container-figures'], queryFn: ({ signal }) => get<FleetContainerFigures>('/fleet/container-figures', {}, signal), refetchInterval: 10_000 });
   const asked = { q: url.get('q'), state: url.get('state'), service: url.get('service'), host: url.get('host'), cursor: url.get('cursor') };
   const query = useQuery({ queryKey: ['fleet-containers', asked], queryFn: ({ signal }) => get<Page<FleetContainer>>('/fleet/containers', { ...asked, limit: PAGE }, signal), placeholderData: keepPreviousData, refetchInterval: 10_000 });
-  const rows = list(query.data?.items);
   const narrowed = Boolean(asked.q || asked.state || asked.service || asked.host);
   const shared = useContainerColumns<FleetContainer>();
   const clear = () => setUrl({ q: undefined, state: undefined, service: undefined, host: undefined, cursor: undefined });
@@ -119,49 +118,42 @@ export function Containers() {
         )}
         {asked.host && <Button onClick={() => setUrl({ host: undefined })}>{t('fleet.ctr.allHosts')}</Button>}
       </div>
-      <Stale query={query} />
-      <Panel flush>
-        <Loaded query={query} what="fleet.containers" lines={6}>
-          {() =>
-            rows.length === 0 ? (
-              narrowed ? (
-                <Empty title={t('fleet.ctr.none')}>
-                  <Button onClick={clear}>{t('do.clear')}</Button>
-                </Empty>
-              ) : (
-                <Empty title={t('fleet.ctr.empty')} why={t('fleet.ctr.emptyWhy')} />
-              )
-            ) : (
-              <DataTable
-                label={t('fleet.containers')}
-                rows={rows}
-                rowKey={(c) => `${c.agent} ${c.id}`}
-                columns={[
-                  ...shared,
-                  {
-                    key: 'host',
-                    title: t('fleet.host'),
-                    render: (c) => (
-                      <Fragment>
-                        <HostLink id={c.agent} name={c.host} />
-                        {!c.online && <div style={{ color: 'var(--medium)' }}>{t('fleet.ctr.offline')}</div>}
-                      </Fragment>
-                    ),
-                  },
-                  { key: 'tenant', title: t('fleet.tenant'), render: (c) => <TenantName slug={c.tenant} /> },
-                  { key: 'taken', title: t('fleet.ctr.taken'), num: true, render: (c) => <span title={absolute(c.taken)}><When time={c.taken} age /></span> },
-                ]}
-              />
-            )
-          }
-        </Loaded>
-      </Panel>
-      {(query.data?.next || asked.cursor) && (
-        <p className="row">
-          {asked.cursor && <Button onClick={() => setUrl({ cursor: undefined })}>{t('do.previous')}</Button>}
-          {query.data?.next && <Button onClick={() => setUrl({ cursor: query.data.next })}>{t('do.next')}</Button>}
-        </p>
-      )}
+      <Listing
+        query={query}
+        what="fleet.containers"
+        empty={
+          narrowed ? (
+            <Empty title={t('fleet.ctr.none')}>
+              <Button onClick={clear}>{t('do.clear')}</Button>
+            </Empty>
+          ) : (
+            <Empty title={t('fleet.ctr.empty')} why={t('fleet.ctr.emptyWhy')} />
+          )
+        }
+      >
+        {(rows) => (
+          <DataTable
+            label={t('fleet.containers')}
+            rows={rows}
+            rowKey={(c) => `${c.agent} ${c.id}`}
+            columns={[
+              ...shared,
+              {
+                key: 'host',
+                title: t('fleet.host'),
+                render: (c) => (
+                  <Fragment>
+                    <HostLink id={c.agent} name={c.host} />
+                    {!c.online && <div style={{ color: 'var(--medium)' }}>{t('fleet.ctr.offline')}</div>}
+                  </Fragment>
+                ),
+              },
+              { key: 'tenant', title: t('fleet.tenant'), render: (c) => <TenantName slug={c.tenant} /> },
+              { key: 'taken', title: t('fleet.ctr.taken'), num: true, render: (c) => <span title={absolute(c.taken)}><When time={c.taken} age /></span> },
+            ]}
+          />
+        )}
+      </Listing>
     </>
   );
 }
