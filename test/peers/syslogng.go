@@ -24,8 +24,11 @@ func SyslogNG(t testing.TB, statements string) {
 	var env, options []string
 	if _, err := os.Stat(program); err == nil {
 		modules, _ := filepath.Glob(filepath.Join(home, "usr/lib/syslog-ng/[0-9]*"))
-		libraries, _ := filepath.Glob(filepath.Join(home, "usr/lib/*-linux-gnu*"))
-		libraries = append(libraries, filepath.Join(home, "usr/lib/syslog-ng"))
+		libraries := []string{filepath.Join(home, "usr/lib/syslog-ng")}
+		for _, at := range []string{"lib", "usr/lib"} { // packages of before the two became one have both
+			found, _ := filepath.Glob(filepath.Join(home, at, "*-linux-gnu*"))
+			libraries = append(libraries, found...)
+		}
 		env = append(os.Environ(), "LD_LIBRARY_PATH="+strings.Join(libraries, ":"))
 		options = append(options, "--module-path="+strings.Join(modules, ":"))
 	} else if program, err = exec.LookPath("syslog-ng"); err != nil {

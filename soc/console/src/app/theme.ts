@@ -23,6 +23,7 @@ export function themeConfig(dark: boolean): ThemeConfig {
             // The dark algorithm dims it: what comes out must be read on the page and under dark text.
             colorPrimary: '#4899f6',
             colorInfo: '#4899f6',
+            colorError: '#ff7875',
             colorBgBase: '#0e1116',
             colorBgContainer: '#161b22',
             colorBgElevated: '#1c222b',
@@ -39,6 +40,7 @@ export function themeConfig(dark: boolean): ThemeConfig {
             colorInfo: '#0f66e6',
             // Darker under the pointer: a lighter blue is too faint to read on white.
             colorPrimaryHover: '#0b58c8',
+            colorError: '#cf1322',
             colorBgLayout: '#f4f6f9',
             colorTextBase: '#1b2330',
             colorBorder: '#d5dbe3',
@@ -49,8 +51,8 @@ export function themeConfig(dark: boolean): ThemeConfig {
           }),
     },
     components: {
-      // White on the dark theme's blue is too faint to read.
-      Button: { primaryShadow: 'none', defaultShadow: 'none', dangerShadow: 'none', ...(dark ? { primaryColor: '#0b1220' } : {}) },
+      // White on the dark theme's blue and red is too faint to read.
+      Button: { primaryShadow: 'none', defaultShadow: 'none', dangerShadow: 'none', ...(dark ? { primaryColor: '#0b1220', dangerColor: '#0b1220' } : {}) },
       // The track is darker than the page it lies on, or the chosen part is not told from the rest.
       Segmented: dark ? { trackBg: '#1c222b', itemSelectedBg: '#343c48' } : { trackBg: '#e6eaf0', itemSelectedBg: '#ffffff' },
       Modal: { titleFontSize: 16 },

@@ -117,7 +117,7 @@ export function Report({ id, close }: { id: string; close: () => void }) {
               </Button>
             ))}
             {can('delete-fleet-test-report') && (
-              <Button size="small" onClick={() => setRemoving(true)}>
+              <Button size="small" danger onClick={() => setRemoving(true)}>
                 {t('do.delete')}
               </Button>
             )}
