@@ -523,20 +523,32 @@ func (e *Engine) saveCheckpoint() error {
 }
 
 func (e *Engine) saveDetection() error {
+	write, err := e.takeDetection()
+	if write == nil || err != nil {
+		return err
+	}
+	return write()
+}
+
+// takeDetection takes the state of detection and returns what writes it down, which
+// needs nothing that detection changes; nil where there is none to be taken.
+func (e *Engine) takeDetection() (write func() error, err error) {
 	if e.halfway {
-		return nil // a batch was left half done: the state before it stands
+		return nil, nil // a batch was left half done: the state before it stands
 	}
 	state, err := e.detect.Snapshot()
 	if err != nil {
-		return fmt.Errorf("engine: snapshot of detection: %w", err)
+		return nil, fmt.Errorf("engine: snapshot of detection: %w", err)
 	}
-	after := e.detected.Load()
-	err = writeJSON(e.path("detection.json"), detectState{Epoch: e.epoch, After: after, State: state, Usage: e.meter.snapshot()})
-	if err == nil {
-		e.meter.saved()
-		e.snapshot.Store(after)
-	}
-	return e.saved("detection.json", err)
+	after, usage := e.detected.Load(), e.meter.snapshot()
+	return func() error {
+		err := writeJSON(e.path("detection.json"), detectState{Epoch: e.epoch, After: after, State: state, Usage: usage})
+		if err == nil {
+			e.meter.saved()
+			e.snapshot.Store(after)
+		}
+		return e.saved("detection.json", err)
+	}, nil
 }
 
 // trim lets go of the batches that are stored and that detection will not ask

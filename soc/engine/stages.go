@@ -163,6 +163,12 @@ func (e *Engine) detection(ctx context.Context, batches <-chan *batch, done func
 	save, idle := time.NewTimer(saveEvery), time.NewTicker(time.Second)
 	defer save.Stop()
 	defer idle.Stop()
+	written, writing := make(chan time.Duration, 1), false
+	defer func() {
+		if writing {
+			<-written
+		}
+	}()
 	worked := time.Now()
 	for {
 		select {
@@ -184,10 +190,25 @@ func (e *Engine) detection(ctx context.Context, batches <-chan *batch, done func
 			}
 		case <-save.C:
 			began := time.Now()
-			if err := e.saveDetection(); err != nil {
+			write, err := e.takeDetection()
+			if err != nil {
 				e.log.Error("engine: the state of detection is not saved", "error", err)
 			}
-			save.Reset(saveAfter(time.Since(began)))
+			if write == nil {
+				save.Reset(saveAfter(time.Since(began)))
+				continue
+			}
+			// Writing hundreds of megabytes would hold up alerts.
+			writing = true
+			go func() {
+				if err := write(); err != nil {
+					e.log.Error("engine: the state of detection is not saved", "error", err)
+				}
+				written <- time.Since(began)
+			}()
+		case took := <-written:
+			writing = false
+			save.Reset(saveAfter(took))
 		case <-ctx.Done():
 			return nil
 		}
