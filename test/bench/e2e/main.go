@@ -56,7 +56,7 @@ func run(ctx context.Context, args []string) error {
 	flags.Float64Var(&b.firing, "firing", 0.005, "part of the Windows events that rules fire on")
 	flags.DurationVar(&b.warm, "warm", 20*time.Second, "time before the measurement")
 	flags.DurationVar(&b.measure, "measure", 100*time.Second, "time of the measurement")
-	flags.DurationVar(&b.window, "window", 700*time.Millisecond, "with more on its way than the suite works in this time the generator waits")
+	flags.DurationVar(&b.window, "window", 500*time.Millisecond, "with more on its way than the suite works in this time the generator waits")
 	flags.Float64Var(&b.rate, "rate", 0, "events a second at most; 0 is as many as the suite takes")
 	flags.Uint64Var(&b.seed, "seed", 1, "of what is drawn")
 	flags.StringVar(&b.profile, "profile", "", "beginning of the names of the files to which perf records the suite's processes while they are measured")
